@@ -1,0 +1,150 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/internal/digest"
+)
+
+// Label is the config label that makes an image a bundle; only its presence counts.
+const Label = "dev.carvel.imgpkg.bundle"
+
+// Image is a small image held in memory: the manifest, and the blobs that it names.
+type Image struct {
+	Descriptor    v1.Descriptor // of the manifest
+	Manifest      []byte
+	Config, Layer []byte
+}
+
+// Build makes the image that "imgpkg push" makes of files (path → content), with the same bytes:
+// one gzip layer at BestSpeed by Go's compress/gzip, directories 0700, files 0600, no times and no
+// owners (imgpkg spec §2). Labels may be nil; a bundle has Label.
+func Build(files map[string][]byte, labels map[string]string) (*Image, error) {
+	diff, err := tarOf(files)
+	if err != nil {
+		return nil, err
+	}
+	var layer bytes.Buffer
+	zw, err := gzip.NewWriterLevel(&layer, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zw.Write(diff); err != nil {
+		return nil, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, err
+	}
+	config := map[string]any{}
+	if len(labels) > 0 {
+		config["Labels"] = labels
+	}
+	image := &Image{Layer: layer.Bytes()}
+	if image.Config, err = json.Marshal(imageConfig{
+		Created: zeroTime,
+		History: []history{{Author: "imgpkg", Created: zeroTime, CreatedBy: "imgpkg"}},
+		RootFS:  v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{digest.Of(diff)}},
+		Config:  config,
+	}); err != nil {
+		return nil, err
+	}
+	if image.Manifest, err = json.Marshal(v1.Manifest{
+		SchemaVersion: 2,
+		MediaType:     types.DockerManifestSchema2,
+		Config:        describe(types.DockerConfigJSON, image.Config),
+		Layers:        []v1.Descriptor{describe(types.DockerLayer, image.Layer)},
+	}); err != nil {
+		return nil, err
+	}
+	image.Descriptor = describe(types.DockerManifestSchema2, image.Manifest)
+	return image, nil
+}
+
+const zeroTime = "0001-01-01T00:00:00Z"
+
+// imageConfig has the fields of imgpkg's configs in the order in which it writes them.
+type imageConfig struct {
+	Architecture string         `json:"architecture"`
+	Created      string         `json:"created"`
+	History      []history      `json:"history"`
+	OS           string         `json:"os"`
+	RootFS       v1.RootFS      `json:"rootfs"`
+	Config       map[string]any `json:"config"`
+}
+
+type history struct {
+	Author    string `json:"author"`
+	Created   string `json:"created"`
+	CreatedBy string `json:"created_by"`
+}
+
+func describe(mediaType types.MediaType, b []byte) v1.Descriptor {
+	return v1.Descriptor{MediaType: mediaType, Size: int64(len(b)), Digest: digest.Of(b)}
+}
+
+// tarOf returns a ustar of files and the directories they are in, as a walk in lexical order meets
+// them; the first entry is ".".
+func tarOf(files map[string][]byte) ([]byte, error) {
+	dirs := map[string]bool{".": true}
+	for p := range files {
+		for d := path.Dir(p); !dirs[d]; d = path.Dir(d) {
+			dirs[d] = true
+		}
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(files)), slices.Collect(maps.Keys(dirs)))
+	slices.SortFunc(names, compareWalk)
+	var buf bytes.Buffer
+	tw := tar.NewWriter(&buf)
+	for _, p := range names {
+		h := &tar.Header{Name: p, Typeflag: tar.TypeDir, Mode: 0o700, ModTime: time.Unix(0, 0)}
+		data, isFile := files[p]
+		if isFile {
+			h.Typeflag, h.Mode, h.Size = tar.TypeReg, 0o600, int64(len(data))
+		}
+		if err := tw.WriteHeader(h); err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
+		}
+		if _, err := tw.Write(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+// compareWalk orders paths as filepath.Walk visits them: by element, a directory before its files.
+func compareWalk(a, b string) int {
+	switch {
+	case a == b:
+		return 0
+	case a == ".":
+		return -1
+	case b == ".":
+		return 1
+	}
+	for i := 0; i < len(a) && i < len(b); i++ {
+		if x, y := a[i], b[i]; x != y {
+			if x == '/' {
+				x = 0
+			}
+			if y == '/' {
+				y = 0
+			}
+			return int(x) - int(y)
+		}
+	}
+	return len(a) - len(b)
+}

@@ -1,0 +1,115 @@
+package bundle
+
+import (
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Kind says what a manifest is.
+type Kind string
+
+// The kinds of a manifest.
+const (
+	Index  Kind = "index"
+	Bundle Kind = "bundle"
+	Plain  Kind = "image" // an image or artifact that is no bundle
+)
+
+// Graph is everything that its roots need. It holds digests, sizes and edges, no documents.
+type Graph struct {
+	Roots    []Root
+	Nodes    []*Node // level by level, the roots first; each digest once
+	Packages []Package
+	Metadata []PackageMetadata
+	Pins     []Pin     // tags that were followed, roots' included, sorted
+	Findings []Finding // in the order met
+
+	byDigest map[v1.Hash]*Node
+}
+
+// Root is a reference that the operator named.
+type Root struct {
+	Reference name.Reference // as named, with registry, and tag or digest, filled in
+	Digest    v1.Hash
+}
+
+// Tag returns the root's tag, or "" when it was named by digest.
+func (r Root) Tag() string {
+	if tag, ok := r.Reference.(name.Tag); ok {
+		return tag.TagStr()
+	}
+	return ""
+}
+
+// Pin is a tag and the digest it stood for. Tags move; what was exported does not.
+type Pin struct {
+	Reference string  `json:"reference"`
+	Digest    v1.Hash `json:"digest"`
+}
+
+// Node is a manifest.
+type Node struct {
+	Descriptor v1.Descriptor // media type, size in bytes, digest
+	Kind       Kind
+	References []string        // every reference that named it in a lock, a Package or as root; sorted
+	From       name.Repository // where it was found
+	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers, as the manifest has them
+	Children   []v1.Hash       // manifests that it needs: of an index or a lock, in that order, each once
+	Locked     []name.Digest   // of a bundle: its ImagesLock's references, in that order, each digest once
+	IsChild    bool            // reached as the child of an index only: untagged at a destination
+}
+
+// Node returns the manifest d, or nil when the graph has none.
+func (g *Graph) Node(d v1.Hash) *Node { return g.byDigest[d] }
+
+// Name returns the smallest of the references that name the node; a child of an index, which has
+// none, is named by where it was found.
+func (n *Node) Name() string {
+	if len(n.References) > 0 {
+		return n.References[0]
+	}
+	return n.From.Digest(n.Descriptor.Digest.String()).Name()
+}
+
+// IsRepository reports whether the bundle d has Packages: whether it is a package repository.
+func (g *Graph) IsRepository(d v1.Hash) bool {
+	for _, p := range g.Packages {
+		if p.Repository == d {
+			return true
+		}
+	}
+	return false
+}
+
+// Count returns how many nodes are of the kind k.
+func (g *Graph) Count(k Kind) int {
+	n := 0
+	for _, node := range g.Nodes {
+		if node.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// Code names a kind of Finding.
+type Code string
+
+// What a walk reports beside the graph.
+const (
+	Uncovered Code = "uncovered"  // a Package's reference that no lock entry's id covers: kapp-controller will not rewrite it
+	Outside   Code = "outside"    // a fetch that leaves the image graph: http, git, helmChart, a tag selection
+	NotRead   Code = "not-read"   // a file below packages/ that could not be read in full
+	OldKind   Code = "old-kind"   // a document that today's kapp-controller drops
+	WithoutID Code = "without-id" // a repository bundle's lock entry without kbld.carvel.dev/id: its PackageRepository fails
+)
+
+// Finding is something in a bundle that was carried as it is, and that the operator should know.
+type Finding struct {
+	Code    Code   `json:"code"`
+	Bundle  string `json:"bundle"` // reference
+	Package string `json:"package,omitempty"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Message string `json:"message"`
+}

@@ -1,0 +1,161 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Location says of one image of a bundle's ImagesLock that it is in the bundle's own repository.
+type Location struct {
+	Image    name.Digest // as in the ImagesLock, normalised; not where it is now
+	IsBundle bool
+}
+
+// ImageLocations is what a relocated bundle has beside it: the images of its ImagesLock that were
+// copied into its repository.
+type ImageLocations struct {
+	Images []Location
+}
+
+// locationsFile is the file of a locations image that holds the ImageLocations.
+const locationsFile = "image-locations.yml"
+
+type imageLocationsYAML struct {
+	APIVersion string         `json:"apiVersion"`
+	Images     []locationYAML `json:"images"`
+	Kind       string         `json:"kind"`
+}
+
+type locationYAML struct {
+	Image    string `json:"image"`
+	IsBundle bool   `json:"isBundle"`
+}
+
+// ParseImageLocations reads an ImageLocations; as imgpkg does, it ignores unknown keys.
+func ParseImageLocations(data []byte) (*ImageLocations, error) {
+	var y imageLocationsYAML
+	if err := checkYAML(data); err != nil {
+		return nil, fmt.Errorf("ImageLocations: %w", err)
+	}
+	if err := yaml.Unmarshal(data, &y); err != nil {
+		return nil, fmt.Errorf("ImageLocations: %w", flatten(err))
+	}
+	if err := checkKind(y.APIVersion, y.Kind, "ImageLocations"); err != nil {
+		return nil, err
+	}
+	l := &ImageLocations{}
+	for i, image := range y.Images {
+		ref, err := parseDigestReference(image.Image)
+		if err != nil {
+			return nil, fmt.Errorf("images[%d].image: %w", i, err)
+		}
+		l.Images = append(l.Images, Location{Image: ref, IsBundle: image.IsBundle})
+	}
+	return l, nil
+}
+
+// Encode returns the text that imgpkg writes: sorted by image.
+func (l *ImageLocations) Encode() ([]byte, error) {
+	y := imageLocationsYAML{APIVersion: lockAPIVersion, Kind: "ImageLocations"}
+	for _, image := range l.sorted() {
+		y.Images = append(y.Images, locationYAML{Image: image.Image.Name(), IsBundle: image.IsBundle})
+	}
+	return encodeLock(y)
+}
+
+// Equal reports whether both list the same digests as the same kind. Under which reference imgpkg
+// lists a digest that a lock names twice is a race, so references are not compared.
+func (l *ImageLocations) Equal(other *ImageLocations) bool {
+	kinds := func(l *ImageLocations) map[string]bool {
+		m := map[string]bool{}
+		for _, image := range l.Images {
+			m[image.Image.DigestStr()] = image.IsBundle
+		}
+		return m
+	}
+	a, b := kinds(l), kinds(other)
+	if len(a) != len(b) {
+		return false
+	}
+	for digest, isBundle := range a {
+		if other, ok := b[digest]; !ok || other != isBundle {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *ImageLocations) sorted() []Location {
+	return slices.SortedFunc(slices.Values(l.Images), func(a, b Location) int {
+		return strings.Compare(a.Image.Name(), b.Image.Name())
+	})
+}
+
+// DefaultTag is the tag under which imgpkg keeps every manifest of a destination: registries
+// collect what has none.
+func DefaultTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".imgpkg" }
+
+// LocationsTag is the tag of the locations image of the bundle d.
+func LocationsTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".image-locations.imgpkg" }
+
+// ReadLocations reads the locations image of the bundle d in repo. The error wraps fs.ErrNotExist
+// when there is none; fs.ErrPermission means none, too (imgpkg spec §3).
+func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.Hash) (*ImageLocations, error) {
+	ref := repo.Tag(LocationsTag(d))
+	desc, raw, err := src.Manifest(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(desc, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
+	}
+	files, err := readBundleLayer(ctx, src, repo, m, func(p string) bool {
+		return p == locationsFile || strings.HasSuffix(p, "/"+locationsFile)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("read locations image %s: has no %s", ref, locationsFile)
+	}
+	l, err := ParseImageLocations(files[0].data)
+	if err != nil {
+		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
+	}
+	return l, nil
+}
+
+// isAbsent reports whether err means that a place does not have, or does not show, what was asked
+// for: another place may.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}
+
+// NewLocations returns the ImageLocations of a bundle of g all of whose locked images are in the
+// bundle's own repository.
+func NewLocations(g *Graph, n *Node) *ImageLocations {
+	l := &ImageLocations{}
+	for _, ref := range n.Locked {
+		d, _ := v1.NewHash(ref.DigestStr()) // a digest reference was parsed with its digest
+		l.Images = append(l.Images, Location{Image: ref, IsBundle: g.Node(d).Kind == Bundle})
+	}
+	return l
+}
+
+// Image returns the locations image that imgpkg writes, byte for byte (imgpkg spec §4.4).
+func (l *ImageLocations) Image() (*Image, error) {
+	text, err := l.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return Build(map[string][]byte{locationsFile: text}, nil)
+}

@@ -1,0 +1,159 @@
+package bundle
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"sigs.k8s.io/yaml"
+)
+
+// lockAPIVersion is the apiVersion of ImagesLock, BundleLock and ImageLocations.
+const lockAPIVersion = "imgpkg.carvel.dev/v1alpha1"
+
+// KbldID is the annotation of a lock entry that kbld matches, as a literal string, against the
+// references it may replace.
+const KbldID = "kbld.carvel.dev/id"
+
+// LockEntry is an image of an ImagesLock.
+type LockEntry struct {
+	Image       name.Digest // normalised: a tag is dropped, a short name completed
+	Annotations map[string]string
+}
+
+// ImagesLock lists the images of a bundle (.imgpkg/images.yml).
+type ImagesLock struct {
+	Images []LockEntry // in the order of the file; one reference may come more than once
+}
+
+type imagesLockYAML struct {
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Images     []lockedImageYML `json:"images,omitempty"`
+}
+
+type lockedImageYML struct {
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Image       string            `json:"image"`
+}
+
+// ParseImagesLock reads an ImagesLock with imgpkg's strictness: unknown and duplicate keys, another
+// apiVersion or kind, and references without a digest are errors that name the field. As imgpkg
+// does, it reads the first YAML document only.
+func ParseImagesLock(data []byte) (*ImagesLock, error) {
+	var y imagesLockYAML
+	if err := parseLock(data, "ImagesLock", &y); err != nil {
+		return nil, err
+	}
+	if err := checkKind(y.APIVersion, y.Kind, "ImagesLock"); err != nil {
+		return nil, err
+	}
+	lock := &ImagesLock{Images: make([]LockEntry, 0, len(y.Images))}
+	for i, image := range y.Images {
+		ref, err := parseDigestReference(image.Image)
+		if err != nil {
+			return nil, fmt.Errorf("images[%d].image: %w", i, err)
+		}
+		lock.Images = append(lock.Images, LockEntry{Image: ref, Annotations: image.Annotations})
+	}
+	return lock, nil
+}
+
+// Encode returns the lock as imgpkg writes it: keys sorted, annotations before image, no images
+// key when there are none.
+func (l *ImagesLock) Encode() ([]byte, error) {
+	y := imagesLockYAML{APIVersion: lockAPIVersion, Kind: "ImagesLock"}
+	for _, e := range l.Images {
+		y.Images = append(y.Images, lockedImageYML{Annotations: e.Annotations, Image: e.Image.Name()})
+	}
+	return encodeLock(y)
+}
+
+// BundleLock names one bundle by digest, and the tag it had.
+type BundleLock struct {
+	Image name.Digest
+	Tag   string // empty when the bundle had none
+}
+
+type bundleLockYAML struct {
+	APIVersion string `json:"apiVersion"`
+	Bundle     struct {
+		Image string `json:"image"`
+		Tag   string `json:"tag,omitempty"`
+	} `json:"bundle"`
+	Kind string `json:"kind"`
+}
+
+// ParseBundleLock reads a BundleLock, as strictly as ParseImagesLock.
+func ParseBundleLock(data []byte) (*BundleLock, error) {
+	var y bundleLockYAML
+	if err := parseLock(data, "BundleLock", &y); err != nil {
+		return nil, err
+	}
+	if err := checkKind(y.APIVersion, y.Kind, "BundleLock"); err != nil {
+		return nil, err
+	}
+	ref, err := parseDigestReference(y.Bundle.Image)
+	if err != nil {
+		return nil, fmt.Errorf("bundle.image: %w", err)
+	}
+	if y.Bundle.Tag != "" {
+		if _, err := name.NewTag(ref.Context().Name()+":"+y.Bundle.Tag, name.StrictValidation); err != nil {
+			return nil, fmt.Errorf("bundle.tag: %q is no tag", y.Bundle.Tag)
+		}
+	}
+	return &BundleLock{Image: ref, Tag: y.Bundle.Tag}, nil
+}
+
+// Encode returns the lock as imgpkg writes it.
+func (l *BundleLock) Encode() ([]byte, error) {
+	y := bundleLockYAML{APIVersion: lockAPIVersion, Kind: "BundleLock"}
+	y.Bundle.Image, y.Bundle.Tag = l.Image.Name(), l.Tag
+	return encodeLock(y)
+}
+
+// parseLock decodes the first document of data into out, which is a pointer to a struct.
+func parseLock(data []byte, kind string, out any) error {
+	doc := firstDocument(data)
+	if err := checkYAML(doc); err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	if err := yaml.UnmarshalStrict(doc, out); err != nil {
+		return fmt.Errorf("%s: %w", kind, flatten(err))
+	}
+	return nil
+}
+
+func checkKind(apiVersion, kind, want string) error {
+	if apiVersion != lockAPIVersion {
+		return fmt.Errorf("apiVersion: is %q, want %q", apiVersion, lockAPIVersion)
+	}
+	if kind != want {
+		return fmt.Errorf("kind: is %q, want %q", kind, want)
+	}
+	return nil
+}
+
+func encodeLock(y any) ([]byte, error) {
+	b, err := yaml.Marshal(y)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte("---\n"), b...), nil
+}
+
+// parseDigestReference reads a reference that must have a sha256 digest. "repo:tag@sha256:…" loses
+// its tag, as in imgpkg.
+func parseDigestReference(s string) (name.Digest, error) {
+	if s == "" {
+		return name.Digest{}, fmt.Errorf("is empty")
+	}
+	ref, err := name.NewDigest(s)
+	if err != nil {
+		if !strings.Contains(s, "@") {
+			return name.Digest{}, fmt.Errorf("%q has no digest", s)
+		}
+		return name.Digest{}, fmt.Errorf("%q is no digest reference: %w", s, err)
+	}
+	return ref.Context().Digest(ref.DigestStr()), nil
+}

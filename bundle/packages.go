@@ -1,0 +1,191 @@
+package bundle
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Package is a version of a package, as a repository bundle's packages/ has it.
+type Package struct {
+	Name       string // spec.refName
+	Version    string
+	ReleasedAt string // as written; empty when absent
+	Fetches    []Fetch
+	Repository v1.Hash // the bundle that has it
+	File       string  // in that bundle
+	Line       int     // of the document's first line
+}
+
+// Fetch is one step of a Package's spec.template.spec.fetch.
+type Fetch struct {
+	Kind         string // imgpkgBundle, image, http, git, helmChart, inline
+	Reference    string // image reference or URL, as written; empty for inline
+	TagSelection bool   // a semver range instead of a tag
+}
+
+// PackageMetadata describes a package of any version.
+type PackageMetadata struct {
+	Name             string
+	DisplayName      string
+	ShortDescription string
+	Repository       v1.Hash
+}
+
+// packageFile is what one file below packages/ holds.
+type packageFile struct {
+	packages []Package
+	metadata []PackageMetadata
+	findings []Finding
+}
+
+// packageYAML has the fields of all generations of Package, PackageMetadata and PackageVersion
+// (kapp-controller spec §1).
+type packageYAML struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Spec struct {
+		RefName          string  `json:"refName"`
+		PublicName       string  `json:"publicName"`  // until v0.18
+		PackageName      string  `json:"packageName"` // v0.19 alphas
+		Version          string  `json:"version"`
+		ReleasedAt       *string `json:"releasedAt"`
+		DisplayName      string  `json:"displayName"`
+		ShortDescription string  `json:"shortDescription"`
+		Description      string  `json:"description"` // until v0.18
+		Template         struct {
+			Spec struct {
+				Fetch []fetchYAML `json:"fetch"`
+			} `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
+type fetchYAML struct {
+	Inline *struct{} `json:"inline"`
+	Image  *struct {
+		URL          string    `json:"url"`
+		TagSelection *struct{} `json:"tagSelection"`
+	} `json:"image"`
+	HTTP *struct {
+		URL string `json:"url"`
+	} `json:"http"`
+	Git *struct {
+		URL string `json:"url"`
+	} `json:"git"`
+	HelmChart *struct {
+		Name       string `json:"name"`
+		Repository struct {
+			URL string `json:"url"`
+		} `json:"repository"`
+	} `json:"helmChart"`
+	ImgpkgBundle *struct {
+		Image        string    `json:"image"`
+		TagSelection *struct{} `json:"tagSelection"`
+	} `json:"imgpkgBundle"`
+}
+
+// API groups of packages. A kapp-controller of today serves the first one only.
+const (
+	dataPackaging = "data.packaging.carvel.dev/v1alpha1"
+	oldPackaging  = "package.carvel.dev/v1alpha1"
+)
+
+// parsePackageFile reads the documents of a file below packages/. What it cannot read becomes a
+// finding: kapp-controller runs ytt over these files, so one that is no plain YAML may still be
+// right.
+func parsePackageFile(f file) packageFile {
+	var out packageFile
+	note := func(line int, code Code, format string, args ...any) {
+		out.findings = append(out.findings, Finding{Code: code, File: f.path, Line: line, Message: fmt.Sprintf(format, args...)})
+	}
+	if err := checkYAML(f.data); err != nil {
+		note(1, NotRead, "%v", err)
+		return out
+	}
+	for _, doc := range splitDocuments(f.data) {
+		if bytes.Contains(doc.text, []byte("#@")) {
+			note(doc.line, NotRead, "has ytt directives; what they compute was not seen")
+		}
+		var y packageYAML
+		if err := yaml.Unmarshal(doc.text, &y); err != nil {
+			note(doc.line, NotRead, "is not YAML without ytt: %v", flatten(err))
+			continue
+		}
+		current := y.APIVersion == dataPackaging
+		if !current && y.APIVersion != oldPackaging {
+			continue // kapp-controller drops it, too
+		}
+		p, m := y.split()
+		switch {
+		case p != nil:
+			p.File, p.Line = f.path, doc.line
+			out.packages = append(out.packages, *p)
+		case m != nil:
+			out.metadata = append(out.metadata, *m)
+		default:
+			continue
+		}
+		if !current || (y.Kind != "Package" && y.Kind != "PackageMetadata") || (y.Kind == "Package" && p == nil) {
+			note(doc.line, OldKind, "%s %s %s is of a time before kapp-controller v0.20: a controller of today drops it", y.APIVersion, y.Kind, y.Metadata.Name)
+		}
+	}
+	return out
+}
+
+// split tells a package version from metadata. Both are nil when the document is neither.
+func (y *packageYAML) split() (*Package, *PackageMetadata) {
+	switch y.Kind {
+	case "Package", "PackageVersion", "PackageMetadata":
+	default:
+		return nil, nil
+	}
+	s := y.Spec
+	if s.Version == "" || y.Kind == "PackageMetadata" {
+		return nil, &PackageMetadata{
+			Name: y.Metadata.Name, DisplayName: s.DisplayName, ShortDescription: firstOf(s.ShortDescription, s.Description),
+		}
+	}
+	p := &Package{Name: firstOf(s.RefName, s.PublicName, s.PackageName), Version: s.Version}
+	if s.ReleasedAt != nil {
+		p.ReleasedAt = *s.ReleasedAt
+	}
+	for _, f := range s.Template.Spec.Fetch {
+		p.Fetches = append(p.Fetches, f.fetch())
+	}
+	return p, nil
+}
+
+// fetch chooses as kapp-controller does when several kinds are set.
+func (f *fetchYAML) fetch() Fetch {
+	switch {
+	case f.Inline != nil:
+		return Fetch{Kind: "inline"}
+	case f.Image != nil:
+		return Fetch{Kind: "image", Reference: f.Image.URL, TagSelection: f.Image.TagSelection != nil}
+	case f.HTTP != nil:
+		return Fetch{Kind: "http", Reference: f.HTTP.URL}
+	case f.Git != nil:
+		return Fetch{Kind: "git", Reference: f.Git.URL}
+	case f.HelmChart != nil:
+		return Fetch{Kind: "helmChart", Reference: strings.TrimSpace(f.HelmChart.Repository.URL + " " + f.HelmChart.Name)}
+	case f.ImgpkgBundle != nil:
+		return Fetch{Kind: "imgpkgBundle", Reference: f.ImgpkgBundle.Image, TagSelection: f.ImgpkgBundle.TagSelection != nil}
+	}
+	return Fetch{Kind: "none"}
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

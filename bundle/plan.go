@@ -1,0 +1,99 @@
+package bundle
+
+import (
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Plan is a graph in file order: every distinct blob, once. It is what a copy moves and an archive
+// holds.
+type Plan struct {
+	Graph   *Graph
+	Blobs   []Blob // the small section (manifests, configs, bundle layers, in graph order), then layers in graph order
+	Small   int    // how many of Blobs are the small section
+	Omitted []Omitted
+}
+
+// Blob is a manifest, a config or a layer.
+type Blob struct {
+	Descriptor v1.Descriptor
+	From       name.Repository // where its image was found
+	Node       *Node           // the first that names it; for a manifest, itself
+	IsManifest bool
+}
+
+// Omitted is a blob that is named but not carried.
+type Omitted struct {
+	Digest    v1.Hash `json:"digest"`
+	Size      int64   `json:"size"`
+	MediaType string  `json:"mediaType"`
+	Image     string  `json:"image"` // reference
+	Reason    string  `json:"reason"`
+}
+
+// NonDistributable is the reason for which a layer of a foreign type is left out.
+const NonDistributable = "non-distributable"
+
+// NewPlan orders g. Layers of a non-distributable type are carried when nonDistributable is set,
+// else omitted. It is an error when two descriptors give one digest two sizes.
+func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
+	p := &Plan{Graph: g}
+	sizes := map[v1.Hash]int64{}
+	var err error
+	add := func(n *Node, d v1.Descriptor, isManifest bool) {
+		size, known := sizes[d.Digest]
+		if known {
+			if size != d.Size && err == nil {
+				err = fmt.Errorf("read %s: gives blob %s %d bytes, another manifest gives it %d", n.Name(), d.Digest, d.Size, size)
+			}
+			return
+		}
+		sizes[d.Digest] = d.Size
+		if isForeign(d) && !nonDistributable {
+			p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), NonDistributable})
+			return
+		}
+		p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n, IsManifest: isManifest})
+	}
+	for _, n := range g.Nodes {
+		add(n, n.Descriptor, true)
+		switch n.Kind {
+		case Bundle:
+			for _, d := range n.Blobs {
+				add(n, d, false)
+			}
+		case Plain:
+			if n.Blobs[0].Size <= maxDocument {
+				add(n, n.Blobs[0], false)
+			}
+		}
+	}
+	p.Small = len(p.Blobs)
+	for _, n := range g.Nodes {
+		for _, d := range n.Blobs {
+			add(n, d, false)
+		}
+	}
+	return p, err
+}
+
+// Size returns the bytes of all blobs.
+func (p *Plan) Size() int64 {
+	var sum int64
+	for _, b := range p.Blobs {
+		sum += b.Descriptor.Size
+	}
+	return sum
+}
+
+// References returns how many references the graph has: what imgpkg calls images. Children of an
+// index are none.
+func (p *Plan) References() int {
+	n := 0
+	for _, node := range p.Graph.Nodes {
+		n += len(node.References)
+	}
+	return n
+}

@@ -1,0 +1,58 @@
+package bundle
+
+import (
+	"cmp"
+	"math/big"
+	"strings"
+)
+
+// CompareVersions orders versions as kapp-controller does: by semver 2.0.0 §11, and, beyond it, by
+// build metadata (1.0.0 < 1.0.0+ab < 1.0.0+z), identifier by identifier. What is no semver is
+// compared in the same way, as far as it goes.
+func CompareVersions(a, b string) int {
+	a, buildA, _ := strings.Cut(a, "+")
+	b, buildB, _ := strings.Cut(b, "+")
+	a, preA, isPreA := strings.Cut(a, "-")
+	b, preB, isPreB := strings.Cut(b, "-")
+	if c := compareIdentifiers(a, b); c != 0 {
+		return c
+	}
+	if isPreA != isPreB { // a prerelease comes before its release
+		if isPreA {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(compareIdentifiers(preA, preB), compareIdentifiers(buildA, buildB))
+}
+
+// compareIdentifiers compares dot-separated identifiers: numbers by value and before words.
+func compareIdentifiers(a, b string) int {
+	if a == b {
+		return 0
+	}
+	if a == "" || b == "" {
+		return len(a) - len(b)
+	}
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		if c := compareIdentifier(as[i], bs[i]); c != 0 {
+			return c
+		}
+	}
+	return len(as) - len(bs)
+}
+
+func compareIdentifier(a, b string) int {
+	x, isX := new(big.Int).SetString(a, 10)
+	y, isY := new(big.Int).SetString(b, 10)
+	switch {
+	case isX && isY:
+		return x.Cmp(y)
+	case isX:
+		return -1
+	case isY:
+		return 1
+	}
+	return strings.Compare(a, b)
+}

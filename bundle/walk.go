@@ -1,0 +1,515 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// Limits on a graph; what is larger was made to exhaust its reader.
+const (
+	maxDepth       = 32
+	maxChildren    = 50_000
+	maxDescriptors = 1_000_000
+)
+
+// WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
+// at a time.
+type WalkOptions struct {
+	Jobs   int    // requests at once; 0 means 1
+	Closed bool   // the source is one place that has everything: nowhere else is looked
+	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
+	Read   func() // called for each manifest that was read; must be safe for concurrent use
+}
+
+// ErrNotBundle says that a root is an image or an index where a bundle is wanted.
+var ErrNotBundle = errors.New("is not a bundle")
+
+// MissingError says that an image which the graph needs was found nowhere. It wraps fs.ErrNotExist,
+// or fs.ErrPermission when some place did not show what it has.
+type MissingError struct {
+	Reference string   // as the one who wants it names it
+	WantedBy  string   // reference of the bundle or index; empty for a root
+	Tried     []string // references asked, in order
+	err       error
+}
+
+func (e *MissingError) Error() string {
+	s := "find " + e.Reference
+	if e.WantedBy != "" {
+		s += ", wanted by " + e.WantedBy
+	}
+	return fmt.Sprintf("%s: %v (asked: %s)", s, e.err, strings.Join(e.Tried, ", "))
+}
+
+// Unwrap returns the last place's error.
+func (e *MissingError) Unwrap() error { return e.err }
+
+// Walk reads the graph of roots, which must be bundles, through src: level by level, each digest
+// once. The same content gives the same graph, whatever the number of jobs.
+//
+// What is in no place that may have it is collected over the whole graph: the error then joins a
+// MissingError for each, in graph order. Any other error ends the walk: content that is not what
+// its digest says, a bundle without a valid ImagesLock, a root that wraps ErrNotBundle.
+func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
+	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
+	for _, pin := range opt.Pins {
+		w.pinned[pin.Reference] = pin.Digest
+	}
+	var level []*want
+	for _, ref := range roots {
+		if next := w.add(&want{ref: ref, name: ref.Name(), isRoot: true, tries: []name.Reference{ref}}); next != nil {
+			level = append(level, next)
+		}
+	}
+	var missing []error
+	for depth := 0; len(level) > 0; depth++ {
+		if depth > maxDepth {
+			return nil, fmt.Errorf("walk %s: bundles and indexes are nested more than %d deep", roots[0].Name(), maxDepth)
+		}
+		if err := w.read(ctx, level); err != nil {
+			return nil, err
+		}
+		var err error
+		if level, err = w.register(level, &missing); err != nil {
+			return nil, err
+		}
+	}
+	if len(missing) > 0 {
+		return nil, errors.Join(missing...)
+	}
+	w.finish(roots)
+	return w.graph, nil
+}
+
+// walk is the state of one Walk. Only read runs concurrently, and each job writes to its own want.
+type walk struct {
+	src    Source
+	opt    WalkOptions
+	graph  *Graph
+	pinned map[string]v1.Hash
+	seen   map[string]*want // by digest, and by tag reference
+	blobs  int              // descriptors so far
+}
+
+// want is a manifest that something needs: first where to look, then what was found.
+type want struct {
+	ref    name.Reference   // the first that named it
+	name   string           // of ref
+	by     *Node            // whose child it is; nil for a root
+	tries  []name.Reference // where to look, in order
+	desc   *v1.Descriptor   // what an index says of it
+	group  *group           // lock entries of one bundle, which are looked for in one order
+	names  []string
+	isRoot bool
+
+	found    *Node
+	next     []*want
+	packages packageFile
+	err      error // a MissingError
+}
+
+// group is the lock entries of one bundle. Where its first entry is found decides where the others
+// are looked for first.
+type group struct {
+	first  *want
+	ownOne bool // the first entry was found in the bundle's own repository
+}
+
+// add returns w when its digest is new. Otherwise it leaves w's name with the one that is known and
+// returns nil.
+func (w *walk) add(x *want) *want {
+	key := x.ref.Name()
+	if d, ok := w.pinned[key]; ok { // a tag whose digest is known
+		w.graph.Pins = append(w.graph.Pins, Pin{key, d})
+		x.tries = []name.Reference{x.ref.Context().Digest(d.String())}
+		key = d.String()
+	} else if d, ok := x.ref.(name.Digest); ok {
+		key = d.DigestStr()
+	}
+	x.names = []string{x.name}
+	if x.desc != nil {
+		x.names = nil // an index names its children by digest only
+	}
+	if known := w.seen[key]; known != nil {
+		known.merge(x)
+		return nil
+	}
+	w.seen[key] = x
+	return x
+}
+
+// merge takes over what another want for the same manifest says. Places are only added while the
+// manifest was not yet looked for.
+func (x *want) merge(other *want) {
+	x.isRoot = x.isRoot || other.isRoot
+	x.names = append(x.names, other.names...)
+	if x.found != nil {
+		x.found.References = append(x.found.References, other.names...)
+		return
+	}
+	for _, ref := range other.tries {
+		if !slices.ContainsFunc(x.tries, func(r name.Reference) bool { return r.Name() == ref.Name() }) {
+			x.tries = append(x.tries, ref)
+		}
+	}
+}
+
+// read fills in what a level wants: first the first entry of each bundle's lock, then the others.
+func (w *walk) read(ctx context.Context, level []*want) error {
+	isFirst := func(x *want) bool { return x.group == nil || x.group.first == x }
+	for _, first := range []bool{true, false} {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(max(w.opt.Jobs, 1))
+		for _, x := range level {
+			if isFirst(x) != first {
+				continue
+			}
+			if !first && x.group.ownOne {
+				slices.Reverse(x.tries[:2])
+			}
+			g.Go(func() error { return w.find(ctx, x) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for _, x := range level {
+			if first && x.group != nil && x.group.first == x && x.found != nil {
+				x.group.ownOne = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
+			}
+		}
+	}
+	return nil
+}
+
+// find looks for x in its places. That no place has it is left in x; other errors are returned.
+func (w *walk) find(ctx context.Context, x *want) error {
+	missing := &MissingError{Reference: x.name}
+	if x.by != nil {
+		missing.WantedBy = x.by.Name()
+	}
+	var failed error
+	for i, ref := range x.tries {
+		if w.opt.Closed && i > 0 {
+			break // every reference is answered by the same place
+		}
+		desc, raw, err := w.manifest(ctx, ref)
+		if err == nil {
+			return w.open(ctx, x, ref.Context(), desc, raw)
+		}
+		missing.Tried = append(missing.Tried, ref.Name())
+		if isAbsent(err) {
+			if !errors.Is(missing.err, fs.ErrPermission) { // a closed door says more than an empty room
+				missing.err = err
+			}
+			continue
+		}
+		if failed == nil { // another place may have it; otherwise this is what went wrong
+			failed = fmt.Errorf("find %s: %w", x.name, err)
+			if x.by != nil {
+				failed = fmt.Errorf("find %s, wanted by %s: %w", x.name, x.by.Name(), err)
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	x.err = missing
+	return nil
+}
+
+func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
+	if _, isTag := ref.(name.Tag); isTag && w.opt.Closed {
+		return v1.Descriptor{}, nil, fmt.Errorf("what the tag stood for is not recorded: %w", fs.ErrNotExist)
+	}
+	desc, raw, err := w.src.Manifest(ctx, ref)
+	if err == nil && w.opt.Read != nil {
+		w.opt.Read()
+	}
+	return desc, raw, err
+}
+
+// open makes x's node of a manifest that was found in repo.
+func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
+	if x.desc != nil && (x.desc.Size != desc.Size || x.desc.MediaType != desc.MediaType) {
+		return fmt.Errorf("read %s: is %s of %d bytes, but %s says %s of %d bytes",
+			x.name, desc.MediaType, desc.Size, x.by.Name(), x.desc.MediaType, x.desc.Size)
+	}
+	m, err := parseManifest(desc, raw)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", x.name, err)
+	}
+	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs()}
+	x.found = n
+	if m.isIndex {
+		n.Kind = Index
+		for i := range m.children {
+			child := &m.children[i]
+			ref := repo.Digest(child.Digest.String())
+			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: n, tries: []name.Reference{ref}, desc: child})
+		}
+		return nil
+	}
+	bundle, err := isBundle(ctx, w.src, repo, m)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", x.name, err)
+	}
+	if bundle {
+		n.Kind = Bundle
+		if err := w.openBundle(ctx, x, m); err != nil {
+			return fmt.Errorf("read bundle %s: %w", x.name, err)
+		}
+	}
+	return nil
+}
+
+// openBundle reads the lock and the Packages of a bundle.
+func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
+	repo := x.found.From
+	files, err := readBundleLayer(ctx, w.src, repo, m, inBundle)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(files, func(f file) bool { return f.path == lockFile })
+	if i < 0 {
+		return fmt.Errorf("has no %s", lockFile)
+	}
+	lock, err := ParseImagesLock(files[i].data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", lockFile, err)
+	}
+	var local map[string]bool
+	if !w.opt.Closed {
+		if local, err = w.locations(ctx, repo, x.found.Descriptor.Digest); err != nil {
+			return err
+		}
+	}
+	w.wantLocked(x, lock, local)
+	for _, f := range files {
+		if !isPackageFile(f.path) {
+			continue
+		}
+		p := parsePackageFile(f)
+		x.packages.packages = append(x.packages.packages, p.packages...)
+		x.packages.metadata = append(x.packages.metadata, p.metadata...)
+		x.packages.findings = append(x.packages.findings, p.findings...)
+	}
+	w.wantFetched(x, lock)
+	return nil
+}
+
+// locations returns the digests that the bundle d has in its own repository, by its locations
+// image; nil when it has none.
+func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]bool, error) {
+	l, err := ReadLocations(ctx, w.src, repo, d)
+	if isAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	local := map[string]bool{}
+	for _, image := range l.Images {
+		local[image.Image.DigestStr()] = true
+	}
+	return local, nil
+}
+
+// wantLocked makes the lock's entries wanted. An entry that the locations image has is looked for
+// in the bundle's own repository first, others where the lock says.
+func (w *walk) wantLocked(x *want, lock *ImagesLock, local map[string]bool) {
+	own := x.found.From
+	g := &group{}
+	smallest := map[string]int{} // digest → index in Locked
+	for _, e := range lock.Images {
+		d := e.Image.DigestStr()
+		if i, ok := smallest[d]; !ok {
+			smallest[d] = len(x.found.Locked)
+			x.found.Locked = append(x.found.Locked, e.Image)
+		} else if e.Image.Name() < x.found.Locked[i].Name() {
+			x.found.Locked[i] = e.Image
+		}
+		next := &want{ref: e.Image, name: e.Image.Name(), by: x.found, tries: []name.Reference{e.Image}}
+		if e.Image.Context().Name() != own.Name() {
+			next.tries = append(next.tries, own.Digest(d))
+			if local[d] {
+				slices.Reverse(next.tries)
+			} else {
+				next.group = g
+			}
+		}
+		x.next = append(x.next, next)
+	}
+}
+
+// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
+// cover, and reports what kapp-controller will not rewrite.
+func (w *walk) wantFetched(x *want, lock *ImagesLock) {
+	ids := map[string]bool{}
+	for i, e := range lock.Images {
+		id := e.Annotations[KbldID]
+		ids[id] = true
+		if id == "" && len(x.packages.packages) > 0 {
+			x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile,
+				Message: fmt.Sprintf("images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)})
+		}
+	}
+	for _, p := range x.packages.packages {
+		note := func(code Code, format string, args ...any) {
+			x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: p.Name + " " + p.Version,
+				File: p.File, Line: p.Line, Message: fmt.Sprintf(format, args...)})
+		}
+		for _, f := range p.Fetches {
+			switch {
+			case f.Kind == "inline":
+			case f.Kind != "imgpkgBundle" && f.Kind != "image":
+				note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, f.Reference)
+			case f.TagSelection:
+				note(Outside, "fetches %s with a tagSelection, which cannot be relocated", f.Reference)
+			case f.Kind == "imgpkgBundle" && ids[f.Reference]:
+			default:
+				ref, err := name.ParseReference(f.Reference)
+				if err != nil {
+					note(Outside, "fetches %q, which is no image reference", f.Reference)
+					continue
+				}
+				note(Uncovered, "fetches %s, which no lock entry's %s covers: it is carried, but kapp-controller will not rewrite it", f.Reference, KbldID)
+				x.next = append(x.next, fetched(x.found, ref))
+			}
+		}
+	}
+}
+
+// fetched wants a reference of a Package: where it says, or, for a digest, in the bundle's own
+// repository.
+func fetched(by *Node, ref name.Reference) *want {
+	next := &want{ref: ref, name: ref.Name(), by: by, tries: []name.Reference{ref}}
+	if d, ok := ref.(name.Digest); ok {
+		plain := ref.Context().Digest(d.DigestStr()) // repo:tag@digest loses its tag
+		next.ref, next.name, next.tries = plain, plain.Name(), []name.Reference{plain}
+		if own := by.From.Digest(d.DigestStr()); own.Name() != plain.Name() {
+			next.tries = append(next.tries, own)
+		}
+	}
+	return next
+}
+
+// register takes what a level found into the graph and returns the next level.
+func (w *walk) register(level []*want, missing *[]error) ([]*want, error) {
+	g := w.graph
+	var next []*want
+	for _, x := range level {
+		if x.err != nil {
+			*missing = append(*missing, x.err)
+			continue
+		}
+		n := x.found
+		d := n.Descriptor.Digest
+		if tag, ok := x.ref.(name.Tag); ok {
+			g.Pins = append(g.Pins, Pin{tag.Name(), d})
+			w.pinned[tag.Name()] = d
+		}
+		if known := g.byDigest[d]; known != nil { // reached by a tag and by a digest
+			known.References = append(known.References, x.names...)
+			w.seen[d.String()].isRoot = w.seen[d.String()].isRoot || x.isRoot
+			continue
+		}
+		if x.isRoot && n.Kind != Bundle {
+			return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, n.Kind, Label)
+		}
+		n.References = x.names
+		g.byDigest[d], w.seen[d.String()] = n, x
+		g.Nodes = append(g.Nodes, n)
+		if w.blobs += 1 + len(n.Blobs); w.blobs > maxDescriptors || len(x.next) > maxChildren {
+			return nil, fmt.Errorf("read %s: more than %d children, or %d descriptors in all", x.name, maxChildren, maxDescriptors)
+		}
+		w.collect(x)
+		for _, child := range x.next {
+			if added := w.add(child); added != nil {
+				next = append(next, added)
+				if child.group != nil && child.group.first == nil {
+					child.group.first = child
+				}
+			}
+		}
+	}
+	return next, nil
+}
+
+// collect takes over a bundle's Packages and findings.
+func (w *walk) collect(x *want) {
+	d := x.found.Descriptor.Digest
+	for _, p := range x.packages.packages {
+		p.Repository = d
+		w.graph.Packages = append(w.graph.Packages, p)
+	}
+	for _, m := range x.packages.metadata {
+		m.Repository = d
+		w.graph.Metadata = append(w.graph.Metadata, m)
+	}
+	for _, f := range x.packages.findings {
+		f.Bundle = x.name
+		w.graph.Findings = append(w.graph.Findings, f)
+	}
+}
+
+// finish resolves what could only be known at the end: roots, children by digest, sorted names.
+func (w *walk) finish(roots []name.Reference) {
+	g := w.graph
+	slices.SortFunc(g.Pins, func(a, b Pin) int { return strings.Compare(a.Reference, b.Reference) })
+	g.Pins = slices.Compact(g.Pins)
+	resolve := func(ref name.Reference) v1.Hash {
+		if d, ok := w.pinned[ref.Name()]; ok {
+			return d
+		}
+		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
+		return d
+	}
+	for _, ref := range roots {
+		root := Root{Reference: ref, Digest: resolve(ref)}
+		if !slices.ContainsFunc(g.Roots, func(r Root) bool { return r.Reference.Name() == ref.Name() }) {
+			g.Roots = append(g.Roots, root)
+		}
+	}
+	for _, n := range g.Nodes {
+		slices.Sort(n.References)
+		n.References = slices.Compact(n.References)
+		n.IsChild = len(n.References) == 0
+		distinct := map[v1.Hash]bool{}
+		for _, child := range w.seen[n.Descriptor.Digest.String()].next {
+			if d := resolve(child.ref); !distinct[d] {
+				distinct[d] = true
+				n.Children = append(n.Children, d)
+			}
+		}
+	}
+}
+
+// Missing returns the MissingErrors that a Walk's error joins, or nil when it is any other error.
+func Missing(err error) []*MissingError {
+	var one *MissingError
+	if !errors.As(err, &one) {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []*MissingError{one}
+	}
+	var missing []*MissingError
+	for _, err := range joined.Unwrap() {
+		if m, ok := err.(*MissingError); ok {
+			missing = append(missing, m)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/registry"
+)
+
+// copyFlags are the flags of the root command.
+type copyFlags struct {
+	bundles          []string
+	fromTar, toTar   string
+	toRepo           string
+	lockOutput       string
+	repositoryOutput string
+	report           string
+	jobs             int
+	trust            string
+	tag              string
+	noTag            bool
+	nonDistributable bool
+	objects          objectFlags
+	progress         progressMode
+	registry         registryFlags
+}
+
+// objectFlags are the flags that shape the PackageRepository.
+type objectFlags struct {
+	name, namespace, secretRef string
+}
+
+func (f *objectFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.name, "name", "", "`NAME` of the PackageRepository (default: the last element of the source repository)")
+	flags.StringVar(&f.namespace, "namespace", "", "its `NAMESPACE` (default: kapp-controller-packaging-global)")
+	flags.StringVar(&f.secretRef, "secret-ref", "", "the `SECRET` in that namespace with the registry's credentials")
+}
+
+func newCopy() *cobra.Command {
+	f := &copyFlags{}
+	cmd := &cobra.Command{
+		Use:   "relocate (-b REF... | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
+		Short: "Carry Carvel package repositories across an air gap",
+		Long: `relocate copies a Carvel package repository with everything it needs: its packages, their bundles and
+images. Digests never change.
+
+  -b REF --to-tar FILE          walks the repository and writes it to one archive
+  --from-tar FILE --to-repo R   imports the archive into a private registry, with what kapp-controller
+                                needs there; the PackageRepository for the cluster goes to stdout
+  -b REF --to-repo R            copies from registry to registry
+
+Results go to stdout, everything else to stderr.
+
+` + statusHelp,
+		Example: `  relocate -b registry.example.com/tce/main:v0.12.0 --to-tar tce.tar
+  relocate verify tce.tar
+  relocate --from-tar tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
+  relocate verify --repo registry.airgap.internal/tce/main tce.tar`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; a copy takes flags only", args[0])
+			}
+			return f.run(cmd)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF` to copy; may be given several times")
+	flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar)")
+	flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write")
+	flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
+	flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
+	flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+	flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "what counts as there already: manifests, blobs or nothing")
+	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it (Windows base layers)")
+	flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of stdout")
+	f.objects.add(flags)
+	flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
+	flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
+	addJobs(flags, &f.jobs)
+	addProgress(flags, &f.progress)
+	f.registry.add(flags)
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "tar" { // imgpkg's name
+			name = "from-tar"
+		}
+		return pflag.NormalizedName(name)
+	})
+	return cmd
+}
+
+// run decides which copy it is.
+func (f *copyFlags) run(cmd *cobra.Command) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	c := &copying{copyFlags: f, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: newProgress(f.progress, cmd.ErrOrStderr())}
+	switch {
+	case f.fromTar != "":
+		return c.importArchive(cmd.Context())
+	case f.toTar != "":
+		return c.export(cmd.Context())
+	}
+	return c.direct(cmd.Context())
+}
+
+// check refuses what cannot be meant.
+func (f *copyFlags) check() error {
+	toRepoOnly := map[string]bool{
+		"--lock-output": f.lockOutput != "", "--repository-output": f.repositoryOutput != "", "--tag": f.tag != "", "--no-tag": f.noTag,
+		"--name": f.objects.name != "", "--namespace": f.objects.namespace != "", "--secret-ref": f.objects.secretRef != "",
+	}
+	switch {
+	case len(f.bundles) == 0 && f.fromTar == "" && f.toTar == "" && f.toRepo == "":
+		return usagef("nothing to do: give a source (-b or --from-tar) and a destination (--to-tar or --to-repo)")
+	case len(f.bundles) == 0 && f.fromTar == "":
+		return usagef("no source: give -b REF or --from-tar FILE")
+	case len(f.bundles) > 0 && f.fromTar != "":
+		return usagef("two sources: give -b or --from-tar, not both")
+	case f.toTar == "" && f.toRepo == "":
+		return usagef("no destination: give --to-tar FILE or --to-repo REPO")
+	case f.toTar != "" && f.toRepo != "":
+		return usagef("two destinations: give --to-tar or --to-repo, not both")
+	case f.toTar != "" && f.fromTar != "":
+		return usagef("--from-tar with --to-tar: an archive is imported with --to-repo")
+	case f.tag != "" && f.noTag:
+		return usagef("--tag and --no-tag exclude each other")
+	case f.fromTar != "" && f.nonDistributable:
+		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
+	}
+	if f.toTar != "" {
+		for flag, given := range toRepoOnly {
+			if given {
+				return usagef("%s goes with --to-repo only", flag)
+			}
+		}
+	}
+	switch copy.Trust(f.trust) {
+	case copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing:
+	default:
+		return usagef("--trust %s: must be manifests, blobs or nothing", f.trust)
+	}
+	return checkJobs(f.jobs)
+}
+
+// walkRegistry walks references at their registries, keeping what is read in a scratch file. The
+// caller calls done when nothing more is read.
+func walkRegistry(ctx context.Context, client *registry.Client, refs []string, dir string, jobs int, nonDistributable bool, show *progress) (_ *bundle.Plan, _ *copy.Spool, done func(), err error) {
+	roots, err := parseRoots(refs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	scratch, err := os.CreateTemp(dir, ".relocate-walk-*")
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("create a scratch file: %w", err)
+	}
+	done = func() {
+		scratch.Close()
+		os.Remove(scratch.Name())
+	}
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	spool := copy.NewSpool(client, scratch)
+	ph := show.begin("read", 0, 0)
+	g, err := bundle.Walk(ctx, spool.Keeping(), roots, bundle.WalkOptions{Jobs: jobs, Read: func() { ph.add(1, 0) }})
+	ph.end()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	plan, err := bundle.NewPlan(g, nonDistributable)
+	return plan, spool, done, err
+}
+
+// namedClient returns a client that uses the credentials in the flags for the registries of refs and
+// repo.
+func (f *registryFlags) namedClient(jobs int, refs []string, repo ...name.Repository) (*registry.Client, error) {
+	roots, err := parseRoots(refs)
+	if err != nil {
+		return nil, err
+	}
+	return f.client(jobs, append(repositories(roots), repo...)...)
+}
+
+// shortList writes the first lines of a list, and how many more there are.
+func shortList(lines []string, most int, more string) string {
+	if len(lines) <= most {
+		return strings.Join(lines, "\n")
+	}
+	return strings.Join(lines[:most], "\n") + fmt.Sprintf("\n  … and %d more%s", len(lines)-most, more)
+}

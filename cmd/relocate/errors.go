@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+	"relocate/registry"
+	"relocate/tarball"
+)
+
+// Exit statuses.
+const (
+	statusFailed      = 1
+	statusUsage       = 2
+	statusPermission  = 4
+	statusDamage      = 5
+	statusMissing     = 6
+	statusNoSpace     = 8
+	statusInterrupted = 130
+)
+
+// statusHelp is the table of exit statuses in the commands' help.
+const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 4 credentials or permission,
+5 damage, 6 something missing or unequal, 8 no space, 130 interrupted.`
+
+// usageError is what the operator got wrong on the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// problemsError is the end of a verification that found something; its status says what.
+type problemsError struct {
+	status int
+	text   string
+}
+
+func (e problemsError) Error() string { return e.text }
+
+// judgement is what an error means to the operator.
+type judgement struct {
+	matches func(error) bool
+	status  int
+	hint    string
+}
+
+// judgements are tried in order; the first that matches counts.
+var judgements = []judgement{
+	{isA[usageError], statusUsage, "see relocate --help"},
+	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
+	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
+	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
+	{is(tarball.ErrInProgress), statusFailed, "if no other export is writing it, remove the .part file and run again"},
+	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote"},
+	{is(tarball.ErrTruncated), statusDamage, "the copy of the file is not complete: carry it again"},
+	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
+	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
+	{isRegistry(fs.ErrPermission), statusPermission, "log in (docker login), or give --registry-username and --registry-password"},
+	{is(fs.ErrPermission), statusPermission, ""},
+	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
+	{isA[*fs.PathError], statusUsage, "check the path"},
+	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
+	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
+	{isRegistry(fs.ErrNotExist), statusMissing, ""},
+}
+
+// judge returns the exit status of an error, and what to do about it.
+func judge(ctx context.Context, err error) (status int, hint string) {
+	var problems problemsError
+	switch {
+	case errors.As(err, &problems):
+		return problems.status, ""
+	case ctx.Err() != nil:
+		return statusInterrupted, "interrupted: run the same command again; an import goes on where it was"
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
+		return statusUsage, "see relocate --help"
+	}
+	for _, j := range judgements {
+		if j.matches(err) {
+			return j.status, j.hint
+		}
+	}
+	return statusFailed, ""
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func isA[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// isRegistry matches an answer of a registry with that meaning.
+func isRegistry(target error) func(error) bool {
+	return func(err error) bool {
+		var e *registry.Error
+		return errors.As(err, &e) && errors.Is(e, target)
+	}
+}
+
+func isUnknownHost(err error) bool {
+	var e *net.DNSError
+	return errors.As(err, &e)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/pflag"
+
+	"relocate/registry"
+)
+
+// defaultJobs is how many requests are sent at once.
+const defaultJobs = 8
+
+// registryFlags are the flags that say how registries are reached.
+type registryFlags struct {
+	options registry.Options
+	verify  bool
+}
+
+func (f *registryFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "trust the CA certificates in `FILE` (PEM), too")
+	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the registries' certificates")
+	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag)")
+	flags.StringVar(&f.options.Username, "registry-username", "", "log in to the registries named on the command line as `NAME`")
+	flags.StringVar(&f.options.Password, "registry-password", "", "the password that goes with it")
+	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer token for them, instead")
+	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever docker's configuration has")
+}
+
+// client returns a client; the credentials in the flags are for the named registries only.
+func (f *registryFlags) client(jobs int, named ...name.Repository) (*registry.Client, error) {
+	opt := f.options
+	opt.SkipVerify = !f.verify
+	opt.Jobs, opt.UserAgent = jobs, "relocate/"+version
+	if opt.Password != "" && opt.Username == "" {
+		return nil, usagef("--registry-password needs --registry-username")
+	}
+	for _, repo := range named {
+		opt.Named = append(opt.Named, repo.RegistryStr())
+	}
+	return registry.New(opt)
+}
+
+func addJobs(flags *pflag.FlagSet, jobs *int) {
+	flags.IntVar(jobs, "concurrency", defaultJobs, "requests at once")
+}
+
+func checkJobs(jobs int) error {
+	if jobs < 1 || jobs > 256 {
+		return usagef("--concurrency %d: must be between 1 and 256", jobs)
+	}
+	return nil
+}
+
+// parseRepo reads a repository: a registry and a path, without tag or digest.
+func parseRepo(flag, s string) (name.Repository, error) {
+	path := s[strings.LastIndex(s, "/")+1:]
+	switch {
+	case strings.Contains(s, "@"):
+		return name.Repository{}, usagef("%s %s: is a reference with a digest; name a repository, as in registry.example.com/path", flag, s)
+	case strings.Contains(path, ":") && strings.Contains(s, "/"):
+		return name.Repository{}, usagef("%s %s: is a reference with a tag; name a repository, and the tag with --tag", flag, s)
+	}
+	repo, err := name.NewRepository(s)
+	if err != nil {
+		return repo, usagef("%s %s: %w", flag, s, err)
+	}
+	if repo.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(s, "docker.io/") && !strings.HasPrefix(s, name.DefaultRegistry+"/") {
+		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
+	}
+	return repo, nil
+}
+
+// parseRoots reads the references of bundles.
+func parseRoots(refs []string) ([]name.Reference, error) {
+	var roots []name.Reference
+	for _, s := range refs {
+		ref, err := name.ParseReference(s)
+		if err != nil {
+			return nil, usagef("--bundle %s: %w", s, err)
+		}
+		if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
+			ref = d.Context().Digest(d.DigestStr())
+		}
+		roots = append(roots, ref)
+	}
+	return roots, nil
+}
+
+func repositories(roots []name.Reference) []name.Repository {
+	var repos []name.Repository
+	for _, ref := range roots {
+		repos = append(repos, ref.Context())
+	}
+	return repos
+}

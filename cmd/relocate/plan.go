@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"relocate/bundle"
+	"relocate/tarball"
+)
+
+// planReport is what plan prints.
+type planReport struct {
+	Version     int              `json:"version"`
+	Roots       []rootReport     `json:"roots"`
+	Contents    contents         `json:"contents"`
+	ArchiveSize int64            `json:"archiveSize"` // exact
+	Omitted     []bundle.Omitted `json:"omitted,omitempty"`
+	Findings    []bundle.Finding `json:"findings,omitempty"`
+}
+
+func newPlan() *cobra.Command {
+	var (
+		bundles          []string
+		jobs             int
+		nonDistributable bool
+		f                format
+		mode             progressMode
+		reg              registryFlags
+	)
+	cmd := &cobra.Command{
+		Use:   "plan -b REF...",
+		Short: "Tell what an export would move, and the exact size of the archive",
+		Long: `plan walks a repository as an export does and tells what would move. It fetches manifests, configs
+and bundles, and no layer of an image.
+
+` + statusHelp,
+		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(bundles) == 0 {
+				return usagef("no source: give -b REF")
+			}
+			if err := checkJobs(jobs); err != nil {
+				return err
+			}
+			client, err := reg.namedClient(jobs, bundles)
+			if err != nil {
+				return err
+			}
+			plan, _, done, err := walkRegistry(cmd.Context(), client, bundles, "", jobs, nonDistributable, newProgress(mode, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			defer done()
+			size, err := tarball.Size(plan)
+			if err != nil {
+				return err
+			}
+			r := planReport{reportVersion, rootsOf(plan.Graph), contentsOf(plan), size, plan.Omitted, plan.Graph.Findings}
+			return f.print(cmd.OutOrStdout(), r, r.text)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&bundles, "bundle", "b", nil, "the bundle `REF` to walk; may be given several times")
+	flags.BoolVar(&nonDistributable, "include-non-distributable-layers", false, "count layers whose licence may forbid to carry them")
+	addFormat(flags, &f)
+	addJobs(flags, &jobs)
+	addProgress(flags, &mode)
+	reg.add(flags)
+	return cmd
+}
+
+func (r planReport) text(w io.Writer) {
+	for _, root := range r.Roots {
+		fmt.Fprintf(w, "%s\n  is %s\n", root.Reference, root.Digest)
+	}
+	c := r.Contents
+	fmt.Fprintf(w, "packages   %s of %s\n", count(c.PackageVersions, "version"), count(c.Packages, "package"))
+	fmt.Fprintf(w, "bundles    %d\n", c.Bundles)
+	fmt.Fprintf(w, "images     %d, and %s\n", c.Images, count(c.Indexes, "index"))
+	fmt.Fprintf(w, "blobs      %d distinct, %s\n", c.Blobs, size(c.Bytes))
+	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
+	summarizeOmitted(w, r.Omitted)
+	summarizeFindings(w, r.Findings)
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/rewrite"
+)
+
+// reportVersion is the version of the JSON of --report, plan, inspect and verify.
+const reportVersion = 1
+
+// contents counts what a plan holds.
+type contents struct {
+	Packages        int   `json:"packages"` // names
+	PackageVersions int   `json:"packageVersions"`
+	Bundles         int   `json:"bundles"`
+	Images          int   `json:"images"` // children of indexes included
+	Indexes         int   `json:"indexes"`
+	Manifests       int   `json:"manifests"`
+	Blobs           int   `json:"blobs"` // distinct, manifests included
+	Bytes           int64 `json:"bytes"`
+}
+
+func contentsOf(plan *bundle.Plan) contents {
+	g := plan.Graph
+	names := map[string]bool{}
+	for _, p := range g.Packages {
+		names[p.Name] = true
+	}
+	return contents{
+		Packages: len(names), PackageVersions: len(g.Packages), Bundles: g.Count(bundle.Bundle), Images: g.Count(bundle.Plain),
+		Indexes: g.Count(bundle.Index), Manifests: len(g.Nodes), Blobs: len(plan.Blobs), Bytes: plan.Size(),
+	}
+}
+
+// String is one line: "3 versions of 2 packages, 5 bundles, 6 images".
+func (c contents) String() string {
+	s := fmt.Sprintf("%s of %s, %s, %s", count(c.PackageVersions, "version"), count(c.Packages, "package"), count(c.Bundles, "bundle"), count(c.Images, "image"))
+	if c.Indexes > 0 {
+		s += ", " + count(c.Indexes, "index")
+	}
+	return s
+}
+
+type rootReport struct {
+	Reference string  `json:"reference"`
+	Digest    v1.Hash `json:"digest"`
+}
+
+func rootsOf(g *bundle.Graph) []rootReport {
+	var roots []rootReport
+	for _, root := range g.Roots {
+		roots = append(roots, rootReport{root.Reference.Name(), root.Digest})
+	}
+	return roots
+}
+
+type archiveReport struct {
+	File string  `json:"file"`
+	Size int64   `json:"size"`
+	Seal v1.Hash `json:"seal"`
+}
+
+// report is what --report writes.
+type report struct {
+	Version    int              `json:"version"`
+	Action     string           `json:"action"` // export, import, copy
+	Roots      []rootReport     `json:"roots"`
+	Archive    *archiveReport   `json:"archive,omitempty"`
+	Repository string           `json:"repository,omitempty"`
+	Contents   contents         `json:"contents"`
+	Result     *copy.Result     `json:"result"`
+	Seconds    float64          `json:"seconds"`
+	Omitted    []bundle.Omitted `json:"omitted,omitempty"`
+	Findings   []bundle.Finding `json:"findings,omitempty"`
+	Moves      []rewrite.Move   `json:"moves,omitempty"`
+}
+
+func newReport(action string, plan *bundle.Plan) *report {
+	return &report{
+		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan),
+		Omitted: plan.Omitted, Findings: plan.Graph.Findings,
+	}
+}
+
+func (r *report) write(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(b, '\n'))
+}
+
+// summarize writes the report for people.
+func (r *report) summarize(w io.Writer) {
+	elapsed := time.Duration(r.Seconds * float64(time.Second))
+	res := r.Result
+	switch r.Action {
+	case "export":
+		fmt.Fprintf(w, "exported %s\n", r.Contents)
+		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(res.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		fmt.Fprintf(w, "  seal %s\n", r.Archive.Seal)
+	default:
+		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
+		fmt.Fprintf(w, "  sent %s (%s) and %s in %s\n", count(res.Blobs, "blob"), size(res.Bytes),
+			count(res.Manifests+res.Locations+res.Tags, "manifest"), seconds(elapsed))
+		fmt.Fprintf(w, "  there already: %s (%s) and %s\n", count(res.BlobsHad, "blob"), size(res.BytesHad),
+			count(res.ManifestsHad+res.LocationsHad+res.TagsHad, "manifest"))
+	}
+	for _, root := range r.Roots {
+		fmt.Fprintf(w, "  root %s is %s\n", root.Reference, root.Digest)
+	}
+	summarizeOmitted(w, r.Omitted)
+	summarizeFindings(w, r.Findings)
+}
+
+// mostLines is how many findings a summary lists.
+const mostLines = 10
+
+func summarizeOmitted(w io.Writer, omitted []bundle.Omitted) {
+	if len(omitted) == 0 {
+		return
+	}
+	var lines []string
+	for _, o := range omitted {
+		lines = append(lines, fmt.Sprintf("  %s (%s) of %s", o.Digest, size(o.Size), line(o.Image)))
+	}
+	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers carries them\n%s\n",
+		count(len(omitted), "layer"), shortList(lines, mostLines, "; see --report"))
+}
+
+func summarizeFindings(w io.Writer, findings []bundle.Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	var lines []string
+	for _, f := range findings {
+		where := f.File
+		if f.Line > 0 {
+			where = fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+		if f.Package != "" {
+			where += " " + f.Package
+		}
+		lines = append(lines, fmt.Sprintf("  %s: %s: %s", f.Code, line(where), line(f.Message)))
+	}
+	fmt.Fprintf(w, "to look at: %s\n%s\n", count(len(findings), "finding"), shortList(lines, mostLines, "; see --report"))
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+
+	"relocate/rewrite"
+	"relocate/tarball"
+	"relocate/verify"
+)
+
+// verifyReport is what verify prints.
+type verifyReport struct {
+	Version  int              `json:"version"`
+	Subject  string           `json:"subject"` // the archive or the repository
+	OK       bool             `json:"ok"`
+	Roots    []rootReport     `json:"roots,omitempty"`
+	Contents *contents        `json:"contents,omitempty"`
+	Proved   []string         `json:"proved,omitempty"` // what an OK says
+	Problems []verify.Problem `json:"problems"`
+}
+
+// verifyFlags are the flags of verify.
+type verifyFlags struct {
+	repo     string
+	roots    []string
+	seal     string
+	level    string
+	tag      string
+	noTag    bool
+	jobs     int
+	format   format
+	progress progressMode
+	registry registryFlags
+}
+
+func newVerify() *cobra.Command {
+	f := &verifyFlags{}
+	cmd := &cobra.Command{
+		Use:   "verify FILE | verify --repo REPO [FILE]",
+		Short: "Prove that an archive, or a private registry, is complete",
+		Long: `verify FILE accounts for every byte of an archive: each blob is hashed, headers and documents are
+compared with the seal, and the content must be just what the roots need.
+
+verify --repo REPO FILE walks the private registry and compares it with the archive: the same manifests,
+tags and locations images. verify --repo REPO --root sha256:… needs no archive: everything below the root
+must be there. It contacts no other registry.
+
+` + statusHelp,
+		Example: `  relocate verify tce.tar --root sha256:1c2f…
+  relocate verify --repo registry.airgap.internal/tce/main tce.tar
+  relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.repo == "" || len(args) > 1 {
+				return oneFile(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.run(cmd.Context(), append(args, "")[0], newProgress(f.progress, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
+				return err
+			}
+			return problemsError{r.status(), r.verdict()}
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.repo, "repo", "", "the repository `REPO` to verify: registry/path")
+	flags.StringArrayVar(&f.roots, "root", nil, "the `DIGEST` that a root must have; may be given several times")
+	flags.StringVar(&f.seal, "seal", "", "the seal `DIGEST` that the archive must have")
+	flags.StringVar(&f.level, "level", string(verify.Manifests), "how closely a repository is looked at: manifests, blobs (asks for each), deep (hashes each)")
+	flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
+	flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
+	addFormat(flags, &f.format)
+	addJobs(flags, &f.jobs)
+	addProgress(flags, &f.progress)
+	f.registry.add(flags)
+	return cmd
+}
+
+func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*verifyReport, error) {
+	roots, err := f.check(file)
+	if err != nil {
+		return nil, err
+	}
+	if f.repo == "" {
+		return f.archive(ctx, file, roots, show)
+	}
+	return f.repository(ctx, file, roots, show)
+}
+
+// check returns the digests of --root.
+func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
+	switch {
+	case f.repo != "" && file == "" && len(f.roots) == 0:
+		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
+	case f.seal != "" && file == "":
+		return nil, usagef("--seal goes with an archive")
+	case file == "" && (f.tag != "" || f.noTag):
+		return nil, usagef("--tag and --no-tag go with an archive, which has the roots' tags")
+	}
+	switch verify.Level(f.level) {
+	case verify.Manifests, verify.Blobs, verify.Deep:
+	default:
+		return nil, usagef("--level %s: must be manifests, blobs or deep", f.level)
+	}
+	if f.seal != "" {
+		if _, err := v1.NewHash(f.seal); err != nil {
+			return nil, usagef("--seal %s: is no digest (sha256:…)", f.seal)
+		}
+	}
+	var roots []v1.Hash
+	for _, s := range f.roots {
+		d, err := v1.NewHash(s)
+		if err != nil {
+			return nil, usagef("--root %s: is no digest (sha256:…)", s)
+		}
+		roots = append(roots, d)
+	}
+	return roots, checkJobs(f.jobs)
+}
+
+// archive verifies an archive.
+func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	inv := a.Inventory()
+	var bytes int64
+	for _, b := range inv.Blobs {
+		bytes += b.Size
+	}
+	ph := show.begin("verify", len(inv.Blobs), bytes)
+	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: func(n int64) { ph.add(0, n) }})
+	ph.end()
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", file, err)
+	}
+	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}}
+	plan, planErr := a.Plan(ctx, f.jobs)
+	if plan != nil {
+		c := contentsOf(plan)
+		r.Contents, r.Roots = &c, rootsOf(plan.Graph)
+		r.Problems = append(r.Problems, damageProblems(damage, verify.Users(plan.Graph))...)
+	} else {
+		r.Problems = append(r.Problems, damageProblems(damage, nil)...)
+	}
+	if planErr != nil && len(damage) == 0 {
+		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "content", Reason: planErr.Error()})
+	}
+	r.Proved = []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
+	f.compareSeal(r, a.Seal())
+	compareRoots(r, roots)
+	return r.judge(), ctx.Err()
+}
+
+func (f *verifyFlags) compareSeal(r *verifyReport, seal v1.Hash) {
+	switch f.seal {
+	case "":
+	case seal.String():
+		r.Proved = append(r.Proved, "the seal is the one given: it is the file that was exported")
+	default:
+		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "seal", Reason: fmt.Sprintf("it is %s, want %s", seal, f.seal)})
+	}
+}
+
+// compareRoots holds the roots of an archive to the digests that were given.
+func compareRoots(r *verifyReport, want []v1.Hash) {
+	if len(want) == 0 {
+		return
+	}
+	for _, root := range r.Roots {
+		if !slices.Contains(want, root.Digest) {
+			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "root " + root.Reference, Reason: fmt.Sprintf("it is %s, which is no --root", root.Digest)})
+		}
+	}
+	for _, d := range want {
+		if !slices.ContainsFunc(r.Roots, func(root rootReport) bool { return root.Digest == d }) {
+			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Missing, What: "root " + d.String(), Reason: "the archive does not have it as a root"})
+		}
+	}
+	r.Proved = append(r.Proved, "the roots are those given")
+}
+
+// repository verifies a private registry, against an archive where there is one.
+func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
+	repo, err := parseRepo("--repo", f.repo)
+	if err != nil {
+		return nil, err
+	}
+	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs}
+	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}}
+	if file != "" {
+		if roots, err = f.expect(ctx, file, repo, roots, &opt, r); err != nil {
+			return nil, err
+		}
+	}
+	client, err := f.registry.client(f.jobs, repo)
+	if err != nil {
+		return nil, err
+	}
+	blobs, bytes := 0, int64(0)
+	if opt.Want != nil && opt.Level != verify.Manifests {
+		for _, b := range opt.Want.Blobs[opt.Want.Small:] {
+			blobs, bytes = blobs+1, bytes+b.Descriptor.Size
+		}
+	}
+	ph := show.begin("verify", blobs, bytes)
+	opt.Progress = ph.add
+	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
+	ph.end()
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
+	}
+	r.Problems = append(r.Problems, problems...)
+	if plan != nil {
+		c := contentsOf(plan)
+		r.Contents = &c
+	}
+	for _, d := range roots {
+		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
+	}
+	r.Proved = append(r.Proved, map[verify.Level]string{
+		verify.Manifests: "all manifests and bundles were read there; layers are as the registry accepted them",
+		verify.Blobs:     "all manifests and bundles were read there, and the registry says that it has every layer",
+		verify.Deep:      "every byte was read there and hashed",
+	}[opt.Level])
+	return r.judge(), nil
+}
+
+// expect reads from the archive what the repository must hold, and returns the roots.
+func (f *verifyFlags) expect(ctx context.Context, file string, repo name.Repository, given []v1.Hash, opt *verify.Options, r *verifyReport) ([]v1.Hash, error) {
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
+		return nil, err
+	}
+	opt.Pins = opt.Want.Graph.Pins
+	if !f.noTag {
+		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, repo, f.tag); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	f.compareSeal(r, a.Seal())
+	r.Roots = rootsOf(opt.Want.Graph)
+	compareRoots(r, given)
+	r.Roots = nil // the repository's own are reported
+	r.Proved = append(r.Proved, "the repository holds what "+file+" holds")
+	var roots []v1.Hash
+	for _, root := range opt.Want.Graph.Roots {
+		if !slices.Contains(roots, root.Digest) {
+			roots = append(roots, root.Digest)
+		}
+	}
+	return roots, nil
+}
+
+// judge sets the verdict.
+func (r *verifyReport) judge() *verifyReport {
+	if r.OK = len(r.Problems) == 0; !r.OK {
+		r.Proved = nil
+	}
+	return r
+}
+
+func (r *verifyReport) status() int {
+	if slices.ContainsFunc(r.Problems, func(p verify.Problem) bool { return p.Kind == verify.Damaged }) {
+		return statusDamage
+	}
+	return statusMissing
+}
+
+func (r *verifyReport) verdict() string {
+	if r.OK {
+		return fmt.Sprintf("OK: %s is complete", r.Subject)
+	}
+	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
+}
+
+func (r *verifyReport) text(w io.Writer) {
+	if !r.OK {
+		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
+		for _, p := range r.Problems {
+			fmt.Fprintf(w, "  %s\n", line(p.String()))
+		}
+		return
+	}
+	fmt.Fprintln(w, r.verdict())
+	if r.Contents != nil {
+		fmt.Fprintf(w, "  %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
+	}
+	for _, root := range r.Roots {
+		fmt.Fprintf(w, "  root %s is %s\n", line(root.Reference), root.Digest)
+	}
+	for _, s := range r.Proved {
+		fmt.Fprintf(w, "  %s\n", s)
+	}
+}

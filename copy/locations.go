@@ -1,0 +1,102 @@
+package copy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// locationsJob puts the locations image of a bundle all of whose locked images are there.
+func (c *filling) locationsJob(n *bundle.Node) job {
+	had := false
+	return job{
+		do: func(ctx context.Context) (err error) {
+			if had, err = c.putLocations(ctx, n); err != nil {
+				return fmt.Errorf("put locations image of %s: %w", n.Name(), err)
+			}
+			return nil
+		},
+		done: func() {
+			if had {
+				c.result.LocationsHad++
+			} else {
+				c.result.Locations++
+			}
+		},
+	}
+}
+
+// putLocations puts a locations image under its two tags and reports whether it was there. One that
+// lists the same is left alone, whatever its bytes: another compressor wrote it.
+func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, err error) {
+	locations := bundle.NewLocations(c.plan.Graph, n)
+	image, err := locations.Image()
+	if err != nil {
+		return false, err
+	}
+	d := image.Descriptor.Digest
+	tag, self := bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(d)
+	hasTag, hasSelf := false, false
+	if c.opt.Trust != TrustNothing {
+		there, err := c.dst.Resolve(ctx, tag)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if hasTag = err == nil && there == d; err == nil && !hasTag {
+			if same, err := c.sameLocations(ctx, n, locations); err != nil || same {
+				return true, err
+			}
+		}
+		if hasSelf, err = c.stands(ctx, self, d); err != nil {
+			return false, err
+		}
+	}
+	if hasTag && hasSelf {
+		return true, nil
+	}
+	if !hasTag && !hasSelf {
+		for _, b := range [][]byte{image.Layer, image.Config} {
+			if err := c.putBytes(ctx, b); err != nil {
+				return false, err
+			}
+		}
+	}
+	if !hasSelf {
+		if err := c.dst.PutManifest(ctx, image.Descriptor, image.Manifest, self); err != nil {
+			return false, err
+		}
+	}
+	if !hasTag { // last: it is the tag that imgpkg believes
+		if err := c.dst.PutManifest(ctx, image.Descriptor, image.Manifest, tag); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// sameLocations reports whether the locations image at the destination lists the same.
+func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *bundle.ImageLocations) (bool, error) {
+	got, err := bundle.ReadLocations(ctx, c.dst, c.at, n.Descriptor.Digest)
+	if err != nil {
+		return false, ctx.Err() // one that cannot be read is replaced
+	}
+	return got.Equal(want), nil
+}
+
+func (c *filling) putBytes(ctx context.Context, b []byte) error {
+	d := v1.Descriptor{Digest: digest.Of(b), Size: int64(len(b))}
+	if c.opt.Trust != TrustNothing {
+		if had, err := c.dst.HasBlob(ctx, d); err != nil || had {
+			return err
+		}
+	}
+	return c.dst.PutBlob(ctx, d, func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+}

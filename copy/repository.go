@@ -1,0 +1,353 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// Repository is a repository to fill: a Sink, and a Source of what it has. It is safe for concurrent
+// use.
+type Repository interface {
+	bundle.Source
+	Sink
+
+	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
+	//
+	// Errors: fs.ErrNotExist when there is none.
+	Resolve(ctx context.Context, id string) (v1.Hash, error)
+
+	// HasBlob reports whether the repository says that it has the blob d.
+	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
+
+	// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
+	// empty. When the repository refuses it for want of blobs, the error has the method
+	// MissingBlobs() []v1.Hash.
+	PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error
+}
+
+// Trust says whose word counts about what a repository has.
+type Trust string
+
+// The degrees of trust.
+const (
+	TrustManifests Trust = "manifests" // a manifest that is there vouches for its own config and layers
+	TrustBlobs     Trust = "blobs"     // each blob is asked for
+	TrustNothing   Trust = "nothing"   // everything is sent again
+)
+
+// Tag is a tag that a manifest is to have.
+type Tag struct {
+	Name   string
+	Digest v1.Hash
+}
+
+// Options change what ToRepository does. The zero value copies one blob at a time and trusts
+// manifests.
+type Options struct {
+	Jobs     int   // requests at once; 0 means 1
+	Trust    Trust // empty means TrustManifests
+	Tags     []Tag // of roots, put after everything else
+	Progress Progress
+}
+
+// Result counts what a copy did.
+type Result struct {
+	Manifests    int   `json:"manifests"` // put
+	ManifestsHad int   `json:"manifestsThere"`
+	Blobs        int   `json:"blobs"` // sent
+	Bytes        int64 `json:"bytes"`
+	BlobsHad     int   `json:"blobsThere"`
+	BytesHad     int64 `json:"bytesThere"`
+	Locations    int   `json:"locations"` // locations images put
+	LocationsHad int   `json:"locationsThere"`
+	Tags         int   `json:"tags"` // of roots, put
+	TagsHad      int   `json:"tagsThere"`
+}
+
+// ToRepository copies the plan from src into dst, a repository that may hold some of it already.
+//
+// It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
+// children are, a bundle when all that its lock names is there, then the bundle's locations image,
+// and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
+// What is there is not sent again, as far as opt.Trust goes.
+func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
+	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}}
+	if err := c.ask(ctx); err != nil {
+		return nil, err
+	}
+	c.schedule()
+	if err := c.run(ctx); err != nil {
+		return nil, err
+	}
+	for _, tag := range opt.Tags {
+		if err := c.putTag(ctx, tag); err != nil {
+			return nil, err
+		}
+	}
+	return &c.result, nil
+}
+
+// filling is the state of one ToRepository. It is changed between the runs of jobs and in their
+// done functions only, never concurrently.
+type filling struct {
+	runner
+	plan   *bundle.Plan
+	src    bundle.Source
+	dst    Repository
+	at     name.Repository
+	opt    Options
+	nodes  map[v1.Hash]*state
+	result Result
+}
+
+// state is what is known of one manifest.
+type state struct {
+	node    *bundle.Node
+	blob    bundle.Blob // the manifest itself
+	there   bool        // the destination has it under its name
+	waits   int         // blobs and children that are not there yet
+	parents []*state
+}
+
+// ask finds out which manifests are there.
+func (c *filling) ask(ctx context.Context) error {
+	c.nodes = map[v1.Hash]*state{}
+	for _, b := range c.plan.Blobs {
+		if b.IsManifest {
+			c.nodes[b.Descriptor.Digest] = &state{node: b.Node, blob: b}
+		}
+	}
+	if c.opt.Trust == TrustNothing {
+		return nil
+	}
+	for _, n := range c.plan.Graph.Nodes {
+		s := c.nodes[n.Descriptor.Digest]
+		var there bool
+		c.add(job{
+			do: func(ctx context.Context) (err error) {
+				there, err = c.stands(ctx, tagOf(n), n.Descriptor.Digest)
+				return err
+			},
+			done: func() { s.there = there },
+		})
+	}
+	return c.run(ctx)
+}
+
+// tagOf returns the name under which a manifest is kept: imgpkg's default tag; a child of an index
+// has none but its digest.
+func tagOf(n *bundle.Node) string {
+	if n.IsChild {
+		return n.Descriptor.Digest.String()
+	}
+	return bundle.DefaultTag(n.Descriptor.Digest)
+}
+
+// stands reports whether id stands for d at the destination.
+func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error) {
+	got, err := c.dst.Resolve(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask for %s: %w", id, err)
+	}
+	return got == d, nil
+}
+
+// schedule lets every manifest wait for its blobs and children, and queues the blobs in file order.
+func (c *filling) schedule() {
+	users := map[v1.Hash][]*state{} // of a blob that must be looked at
+	for _, n := range c.plan.Graph.Nodes {
+		s := c.nodes[n.Descriptor.Digest]
+		for _, d := range n.Children {
+			child := c.nodes[d]
+			child.parents = append(child.parents, s)
+			s.waits++
+		}
+		if s.there && c.trustsManifests() {
+			continue
+		}
+		for _, d := range distinct(n.Blobs) {
+			users[d.Digest] = append(users[d.Digest], s)
+		}
+	}
+	for _, b := range c.plan.Blobs {
+		switch waiting := users[b.Descriptor.Digest]; {
+		case b.IsManifest:
+		case waiting == nil:
+			c.countBlob(b, true)
+		default:
+			for _, s := range waiting {
+				s.waits++
+			}
+			c.add(c.blobJob(b, waiting))
+		}
+	}
+	for _, n := range c.plan.Graph.Nodes {
+		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 {
+			c.ready(s)
+		}
+	}
+}
+
+func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Trust == TrustManifests }
+
+// blobJob sends a blob, unless it is there.
+func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
+	had := false
+	return job{
+		do: func(ctx context.Context) (err error) {
+			if c.opt.Trust != TrustNothing {
+				if had, err = c.dst.HasBlob(ctx, b.Descriptor); err != nil || had {
+					return err
+				}
+			}
+			return c.send(ctx, b)
+		},
+		done: func() {
+			c.countBlob(b, had)
+			for _, s := range waiting {
+				c.less(s)
+			}
+		},
+	}
+}
+
+func (c *filling) send(ctx context.Context, b bundle.Blob) error {
+	t := newTransfer(c.src, b, c.opt.Progress)
+	if err := c.dst.PutBlob(ctx, b.Descriptor, t.open); err != nil {
+		return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
+	}
+	t.finish()
+	return nil
+}
+
+// countBlob counts a blob as sent or as there. Sent ones told their progress themselves.
+func (c *filling) countBlob(b bundle.Blob, had bool) {
+	if !had {
+		c.result.Blobs++
+		c.result.Bytes += b.Descriptor.Size
+		return
+	}
+	c.result.BlobsHad++
+	c.result.BytesHad += b.Descriptor.Size
+	newTransfer(c.src, b, c.opt.Progress).finish()
+}
+
+// less tells a manifest that something it waited for is there.
+func (c *filling) less(s *state) {
+	if s.waits--; s.waits == 0 {
+		c.ready(s)
+	}
+}
+
+// ready puts a manifest whose blobs and children are there, unless it is there itself.
+func (c *filling) ready(s *state) {
+	if s.there && c.opt.Trust != TrustNothing {
+		c.result.ManifestsHad++
+		c.complete(s)
+		return
+	}
+	c.next(job{
+		do: func(ctx context.Context) error { return c.putManifest(ctx, s) },
+		done: func() {
+			c.result.Manifests++
+			c.complete(s)
+		},
+	})
+}
+
+// complete is called when a manifest and everything below it is there.
+func (c *filling) complete(s *state) {
+	newTransfer(c.src, s.blob, c.opt.Progress).finish()
+	if s.node.Kind == bundle.Bundle {
+		c.next(c.locationsJob(s.node))
+	}
+	for _, parent := range s.parents {
+		c.less(parent)
+	}
+}
+
+// putManifest puts a manifest. Blobs that the registry turns out to miss are sent again, once.
+func (c *filling) putManifest(ctx context.Context, s *state) error {
+	raw, err := manifest(ctx, c.src, s.blob)
+	if err != nil {
+		return fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
+	}
+	tag := tagOf(s.node)
+	if s.node.IsChild {
+		tag = ""
+	}
+	err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
+	var refused interface{ MissingBlobs() []v1.Hash }
+	if errors.As(err, &refused) && len(refused.MissingBlobs()) > 0 {
+		if err := c.sendAgain(ctx, s.node, refused.MissingBlobs()); err != nil {
+			return err
+		}
+		err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
+	}
+	if err != nil {
+		return fmt.Errorf("put manifest of %s: %w", s.node.Name(), err)
+	}
+	return nil
+}
+
+func (c *filling) sendAgain(ctx context.Context, n *bundle.Node, missing []v1.Hash) error {
+	want := map[v1.Hash]bool{}
+	for _, d := range missing {
+		want[d] = true
+	}
+	for _, d := range distinct(n.Blobs) {
+		if want[d.Digest] {
+			if err := c.send(ctx, bundle.Blob{Descriptor: d, From: n.From, Node: n}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// putTag gives a root its tag, unless it has it.
+func (c *filling) putTag(ctx context.Context, tag Tag) error {
+	if c.opt.Trust != TrustNothing {
+		there, err := c.stands(ctx, tag.Name, tag.Digest)
+		if err != nil {
+			return err
+		}
+		if there {
+			c.result.TagsHad++
+			return nil
+		}
+	}
+	s := c.nodes[tag.Digest]
+	raw, err := manifest(ctx, c.src, s.blob)
+	if err == nil {
+		err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("put tag %s: %w", tag.Name, err)
+	}
+	c.result.Tags++
+	return nil
+}
+
+// distinct drops descriptors whose digest came before.
+func distinct(list []v1.Descriptor) []v1.Descriptor {
+	seen := map[v1.Hash]bool{}
+	var out []v1.Descriptor
+	for _, d := range list {
+		if !seen[d.Digest] {
+			seen[d.Digest] = true
+			out = append(out, d)
+		}
+	}
+	return out
+}

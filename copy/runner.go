@@ -1,0 +1,71 @@
+package copy
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// job is something to do. The do functions run concurrently; the done functions run one at a time,
+// after their do returned without error, and may add jobs.
+type job struct {
+	do   func(context.Context) error
+	done func()
+}
+
+// runner works off a queue with a fixed number of workers. Only one goroutine at a time touches the
+// queue and whatever done functions touch, so neither needs a lock.
+type runner struct {
+	jobs   int
+	urgent []job // first
+	queue  []job
+}
+
+// add queues a job behind all others.
+func (r *runner) add(j job) { r.queue = append(r.queue, j) }
+
+// next queues a job before those that were added.
+func (r *runner) next(j job) { r.urgent = append(r.urgent, j) }
+
+// run returns when the queue is empty and every job done, or with the first error.
+func (r *runner) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	todo, finished := make(chan job), make(chan job, r.jobs)
+	for range r.jobs {
+		g.Go(func() error {
+			for j := range todo {
+				if err := j.do(ctx); err != nil {
+					return err
+				}
+				finished <- j
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer close(todo)
+		for busy := 0; busy > 0 || len(r.urgent)+len(r.queue) > 0; {
+			from := &r.queue
+			if len(r.urgent) > 0 {
+				from = &r.urgent
+			}
+			var out chan<- job
+			var first job
+			if len(*from) > 0 {
+				out, first = todo, (*from)[0]
+			}
+			select {
+			case out <- first:
+				*from = (*from)[1:]
+				busy++
+			case j := <-finished:
+				busy--
+				j.done()
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}

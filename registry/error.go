@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// maxErrorBody is how much of an error's body is read: enough for a list of blobs.
+const maxErrorBody = 64 << 10
+
+// Error is a response that says no. It is fs.ErrNotExist (404) or fs.ErrPermission (401, 403)
+// where the status means that.
+type Error struct {
+	Method  string
+	URL     string // without its query, which may hold a signature
+	Status  int
+	Code    string // of the distribution spec, such as MANIFEST_UNKNOWN; empty when the body has none
+	Message string
+	Tries   int
+	blobs   []v1.Hash
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status))
+	if e.Code != "" {
+		s += " " + e.Code
+	}
+	if e.Message != "" {
+		s += fmt.Sprintf(" (%s)", e.Message)
+	}
+	return s
+}
+
+// Is makes errors.Is see the meaning of the status.
+func (e *Error) Is(target error) bool {
+	switch e.Status {
+	case http.StatusNotFound:
+		return target == fs.ErrNotExist
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return target == fs.ErrPermission
+	}
+	return false
+}
+
+// MissingBlobs returns the blobs that a registry named when it refused a manifest for them
+// (MANIFEST_BLOB_UNKNOWN).
+func (e *Error) MissingBlobs() []v1.Hash { return e.blobs }
+
+func newError(res *http.Response, tries int) *Error {
+	e := &Error{Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode, Tries: tries}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	if err != nil {
+		return e // what is known is said
+	}
+	var doc struct {
+		Errors []struct {
+			Code    string          `json:"code"`
+			Message string          `json:"message"`
+			Detail  json.RawMessage `json:"detail"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &doc) != nil || len(doc.Errors) == 0 {
+		e.Message = shorten(string(body))
+		return e
+	}
+	e.Code, e.Message = shorten(doc.Errors[0].Code), shorten(doc.Errors[0].Message)
+	for _, one := range doc.Errors {
+		var detail struct{ Digest v1.Hash }
+		if one.Code == "MANIFEST_BLOB_UNKNOWN" && json.Unmarshal(one.Detail, &detail) == nil && detail.Digest.Hex != "" {
+			e.blobs = append(e.blobs, detail.Digest)
+		}
+	}
+	return e
+}
+
+// shorten makes a line of what a registry sent.
+func shorten(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+			return '�'
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 200 {
+		return string(r[:200]) + "…"
+	}
+	return s
+}
+
+func plainURL(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// explain turns an error of net/http or of go-containerregistry's transport into one of ours: without
+// a query in its URL, and with the meaning of its status.
+func explain(err error) error {
+	var mine *Error
+	if errors.As(err, &mine) {
+		var u *url.Error
+		if errors.As(err, &u) {
+			return u.Err
+		}
+		return err
+	}
+	var status *transport.Error
+	if errors.As(err, &status) {
+		e := &Error{Status: status.StatusCode, Method: "GET", Tries: 1}
+		if status.Request != nil {
+			e.Method, e.URL = status.Request.Method, plainURL(status.Request.URL)
+		}
+		if len(status.Errors) > 0 {
+			e.Code, e.Message = shorten(string(status.Errors[0].Code)), shorten(status.Errors[0].Message)
+		}
+		return e
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		if parsed, parseErr := url.Parse(u.URL); parseErr == nil {
+			return fmt.Errorf("%s %s: %w", strings.ToUpper(u.Op), plainURL(parsed), u.Err)
+		}
+		return u.Err
+	}
+	return err
+}

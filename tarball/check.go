@@ -1,0 +1,149 @@
+package tarball
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/internal/digest"
+)
+
+// CheckOptions change what Check does. The zero value checks everything but the blobs' content.
+type CheckOptions struct {
+	Blobs    bool          // hash the blobs, too
+	Jobs     int           // blobs at once; 0 means 1
+	Progress func(n int64) // called with the bytes hashed since the last call; safe for concurrent use
+}
+
+// Damage is a place of the file that is not what it must be.
+type Damage struct {
+	Member string  `json:"member"`
+	Offset int64   `json:"offset"` // of the first wrong byte, or of the content of a blob
+	Digest v1.Hash `json:"digest"` // of the blob, when its content is wrong
+	Reason string  `json:"reason"`
+}
+
+func (d Damage) String() string {
+	return fmt.Sprintf("%s at byte %d: %s", d.Member, d.Offset, d.Reason)
+}
+
+// Check compares every byte of the file with what it must be and returns all damage, in file order.
+// An error says that the check could not be done: the file could not be read, or ctx ended.
+//
+// Without opt.Blobs it reads the documents, headers, padding and the end: what the seal covers.
+func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error) {
+	damage, err := a.checkDocs()
+	if err != nil {
+		return nil, err
+	}
+	frames, err := a.checkFrames()
+	if err != nil {
+		return nil, err
+	}
+	blobs := make([]*Damage, len(a.l.offsets))
+	if opt.Blobs {
+		g, running := errgroup.WithContext(ctx)
+		g.SetLimit(max(opt.Jobs, 1))
+		for i := range blobs {
+			if running.Err() != nil {
+				break
+			}
+			g.Go(func() (err error) { blobs[i], err = a.checkBlob(running, i, opt.Progress); return err })
+		}
+		if err := g.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	for i, frame := range frames {
+		if frame != nil {
+			damage = append(damage, *frame)
+		}
+		if i < len(blobs) && blobs[i] != nil {
+			damage = append(damage, *blobs[i])
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return damage, nil
+}
+
+// checkDocs compares the documents, which opened, with what the inventory implies.
+func (a *Archive) checkDocs() ([]Damage, error) {
+	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(a.r, 0, a.l.size), 1<<16)}
+	err := a.l.writeDocs(c)
+	if err == nil {
+		return nil, nil
+	}
+	at := c.n
+	for _, doc := range a.l.docs {
+		if n := member(doc.size); at >= n {
+			at -= n
+			continue
+		}
+		return []Damage{{Member: doc.name, Offset: c.n, Reason: "is not what the inventory implies"}}, nil
+	}
+	return nil, err
+}
+
+// checkFrames compares headers, padding, seal and end; the result has an entry for each frame, the
+// last being the seal's, nil where all is well.
+func (a *Archive) checkFrames() ([]*Damage, error) {
+	n := len(a.l.offsets)
+	frames := make([]*Damage, n+1)
+	for i := range n + 1 {
+		offset, want := a.l.frame(i)
+		member := "seal"
+		if i < n {
+			member = blobName(a.l.inv.Blobs[i].Digest)
+		} else {
+			want = append(want, a.l.end(a.seal)...)
+		}
+		got := make([]byte, len(want))
+		if _, err := a.r.ReadAt(got, offset); err != nil {
+			return nil, fmt.Errorf("read %s: %w", member, err)
+		}
+		if at := firstDifference(got, want); at >= 0 {
+			frames[i] = &Damage{Member: member, Offset: offset + int64(at), Reason: a.frameReason(i, offset+int64(at))}
+		}
+	}
+	return frames, nil
+}
+
+func (a *Archive) frameReason(i int, at int64) string {
+	switch {
+	case i < len(a.l.offsets) && at >= a.l.offsets[i]:
+		return "the header is not what the inventory implies"
+	case i == len(a.l.offsets) && at >= a.l.seal+blockSize && at < a.l.seal+blockSize+int64(sealSize):
+		return "the seal is not that of this file"
+	case i == len(a.l.offsets) && at >= a.l.seal:
+		return "the end of the file is not as it must be"
+	}
+	return "the padding before it is not zero"
+}
+
+func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int64)) (*Damage, error) {
+	b := a.l.inv.Blobs[i]
+	r := digest.Reader(a.content(i), b.Digest, b.Size)
+	buf := make([]byte, min(bufferSize, b.Size+1))
+	for {
+		n, err := r.Read(buf)
+		if progress != nil {
+			progress(int64(n))
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err == io.EOF:
+			return nil, nil
+		case err != nil:
+			reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
+			return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
+		}
+	}
+}

@@ -1,0 +1,73 @@
+// Package tarball reads and writes relocate's archive: one file that holds everything a package
+// repository needs. Create begins one from a plan, Open reads one as a bundle.Source.
+//
+// This comment is the specification of the format, version 1. "Must" is what the reader enforces;
+// a file that breaks a rule is refused.
+//
+// # Members
+//
+// An archive is an OCI image layout (image-spec 1.1, image-layout.md) in an uncompressed tar:
+//
+//	oci-layout              {"imageLayoutVersion":"1.0.0"}
+//	index.json              an OCI image index: the roots, then every bundle and image that a lock or a
+//	                        Package names, in graph order; children of an index are not listed
+//	relocate.json           the inventory, below
+//	blobs/sha256/<hex>      the small section: manifests, configs and bundle layers, in graph order;
+//	blobs/sha256/<hex>      then all other blobs, in graph order
+//	seal                    "sha256:<hex>\n", below
+//
+// Each member must be there, in this order, each blob once. Graph order is bundle.Walk's: level by
+// level from the roots, locks and indexes in their own order, each digest where it is met first.
+//
+// Each entry of index.json has the annotation org.opencontainers.image.ref.name: for a root the
+// reference as the operator named it (the smallest, if several), for others the smallest reference
+// that names the digest. index.json must be byte for byte what the inventory implies.
+//
+// # Headers
+//
+// Each member has one header of 512 bytes, in ustar form: the name; mode 0000644; uid, gid, mtime,
+// devmajor and devminor zero; empty link, user and group names; typeflag '0'; magic "ustar\0" and
+// version "00"; the size as eleven octal digits and a NUL or, from 8 GiB (8589934592 bytes), in GNU
+// base-256 form in the same field: 0x80, then eleven bytes, big endian. Content is followed by zero
+// bytes to the next multiple of 512. Two blocks of zero bytes end the file, and nothing follows.
+// So there are no PAX records, links, devices, directories or sparse members, and sizes alone imply
+// every offset: none is stored.
+//
+// # Inventory
+//
+// relocate.json is JSON in one legal spelling: that of Inventory.encode, an element a line, so that
+// decoding and encoding it again must give the same bytes.
+//
+//	format      1
+//	roots       references as named, with the digests that they stood for
+//	pins        tags that were followed, with the digests that they stood for; sorted
+//	manifests   in graph order: digest, media type, size, kind (index, bundle, image), where it was
+//	            found, and every reference that names it, sorted
+//	omitted     blobs that a manifest names and the archive leaves out, with the reason
+//	blobs       every blob in file order: digest and size
+//
+// The inventory is no authority. An importer walks the roots through the archive's own manifests and
+// must come to the same manifests, pins, omissions and blobs.
+//
+// # Seal
+//
+// The seal is the SHA-256 over every byte before its own header that is not content of a blob:
+// headers, padding, and the three documents. The blobs' digests, the seal, and the fixed form of
+// the seal's own member and of the end account for every byte of the file. Whoever knows the seal
+// from elsewhere knows that the file is the one that was written.
+//
+// # Determinism
+//
+// The same references, resolved to the same digests and found in the same places, give the same
+// bytes: no clock, user, host or order of arrival has a part in them.
+//
+// # Limits
+//
+// index.json 64 MiB, relocate.json 256 MiB, both read as streams; 1,000,000 blobs; a manifest 4 MiB.
+//
+// # Writing
+//
+// Everything but the blobs' content, the seal included, is known from the plan, before the first
+// layer is fetched. Work goes to NAME.part. Blobs are written in place, in parallel, each byte once.
+// Then come the seal, fsync, rename, and fsync of the folder: a file under the final name is whole.
+package tarball

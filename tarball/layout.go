@@ -1,0 +1,133 @@
+package tarball
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// sealSize is the size of the seal's content: a digest and a line feed.
+const sealSize = len("sha256:") + sha256.Size*2 + 1
+
+// document is one of the three members before the blobs.
+type document struct {
+	name   string
+	size   int64
+	encode func(io.Writer) error
+}
+
+// layout says where everything of an archive is. It follows from the inventory.
+type layout struct {
+	inv     *Inventory
+	docs    [3]document
+	offsets []int64 // of each blob's header
+	seal    int64   // of the seal's header
+	size    int64   // of the file
+}
+
+// newLayout computes all offsets.
+func newLayout(inv *Inventory) (*layout, error) {
+	l := &layout{inv: inv, docs: [3]document{
+		{name: "oci-layout", encode: func(w io.Writer) error { _, err := io.WriteString(w, layoutDoc); return err }},
+		{name: "index.json", encode: inv.encodeIndex},
+		{name: "relocate.json", encode: inv.encode},
+	}}
+	var at int64
+	for i := range l.docs {
+		var n counter
+		if err := l.docs[i].encode(&n); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", l.docs[i].name, err)
+		}
+		l.docs[i].size = int64(n)
+		at += member(int64(n))
+	}
+	l.offsets = make([]int64, len(inv.Blobs))
+	for i, b := range inv.Blobs {
+		l.offsets[i] = at
+		if at += member(b.Size); at < 0 || b.Size > 1<<60 {
+			return nil, fmt.Errorf("blob %s: sizes add up to more than a file can have", b.Digest)
+		}
+	}
+	l.seal = at
+	l.size = at + member(int64(sealSize)) + 2*blockSize
+	return l, nil
+}
+
+// frame returns what stands before blob i and is not content: the padding of the blob before it,
+// and its header. For i = len(blobs) it is the padding of the last one.
+func (l *layout) frame(i int) (offset int64, b []byte) {
+	offset = l.seal
+	if i < len(l.offsets) {
+		offset = l.offsets[i]
+	}
+	if i > 0 {
+		b = make([]byte, padding(l.inv.Blobs[i-1].Size), padding(l.inv.Blobs[i-1].Size)+blockSize)
+		offset -= int64(len(b))
+	}
+	if i < len(l.offsets) {
+		h := header(blobName(l.inv.Blobs[i].Digest), l.inv.Blobs[i].Size)
+		b = append(b, h[:]...)
+	}
+	return offset, b
+}
+
+// writeDocs writes the three documents with headers and padding: the file up to the first blob.
+func (l *layout) writeDocs(w io.Writer) error {
+	for _, doc := range l.docs {
+		h := header(doc.name, doc.size)
+		if _, err := w.Write(h[:]); err != nil {
+			return err
+		}
+		if err := doc.encode(w); err != nil {
+			return err
+		}
+		if _, err := w.Write(make([]byte, padding(doc.size))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealDigest computes the seal of the archive that the layout describes.
+func (l *layout) sealDigest() (v1.Hash, error) {
+	h := sha256.New()
+	if err := l.writeDocs(h); err != nil {
+		return v1.Hash{}, err
+	}
+	for i := range len(l.offsets) + 1 {
+		_, b := l.frame(i)
+		h.Write(b)
+	}
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// end returns the last bytes of the file: the seal's member and the two zero blocks.
+func (l *layout) end(seal v1.Hash) []byte {
+	h := header("seal", int64(sealSize))
+	b := append(h[:], seal.String()+"\n"...)
+	return append(b, make([]byte, l.size-l.seal-int64(len(b)))...)
+}
+
+// Size returns the exact size in bytes of the archive that plan makes.
+func Size(plan *bundle.Plan) (int64, error) {
+	l, err := newLayout(newInventory(plan))
+	if err != nil {
+		return 0, err
+	}
+	return l.size, nil
+}
+
+func blobName(d v1.Hash) string { return "blobs/" + d.Algorithm + "/" + d.Hex }
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,346 @@
+package tarball
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// Errors that tell what is wrong with a file.
+var (
+	ErrNotArchive = errors.New("is not an archive of relocate")
+	ErrTruncated  = errors.New("is cut off")
+	ErrDamaged    = errors.New("is damaged")
+)
+
+// Limits on the documents, which are read as streams.
+const (
+	maxIndex     = 64 << 20
+	maxInventory = 256 << 20
+	maxManifest  = 4 << 20
+)
+
+// Archive is an open archive. It is a bundle.Source that answers by digest, whatever the repository
+// in a reference; a tag is answered by its pin. Its methods are safe for concurrent use.
+type Archive struct {
+	r         io.ReaderAt
+	f         *os.File
+	l         *layout
+	seal      v1.Hash
+	index     map[v1.Hash]int
+	mediaType map[v1.Hash]types.MediaType // of manifests
+	pins      map[string]v1.Hash
+}
+
+var _ bundle.Source = (*Archive)(nil)
+
+// Open opens the archive at path and reads its inventory. Nothing else is checked: see Check.
+//
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged.
+func Open(path string) (*Archive, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w: it is not a regular file", ErrNotArchive)
+	}
+	var a *Archive
+	if err == nil {
+		a, err = NewArchive(f, info.Size())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
+	}
+	a.f = f
+	return a, nil
+}
+
+// NewArchive reads the inventory of an archive of size bytes, as Open does.
+func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
+	a := &Archive{r: r, index: map[v1.Hash]int{}, mediaType: map[v1.Hash]types.MediaType{}, pins: map[string]v1.Hash{}}
+	inv, err := readInventory(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if a.l, err = newLayout(inv); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	switch {
+	case size < a.l.size:
+		return nil, fmt.Errorf("%w: it has %d bytes of %d", ErrTruncated, size, a.l.size)
+	case size > a.l.size:
+		return nil, fmt.Errorf("%w: %d bytes follow its end at %d", ErrDamaged, size-a.l.size, a.l.size)
+	}
+	if a.seal, err = a.l.sealDigest(); err != nil {
+		return nil, err
+	}
+	for i, b := range inv.Blobs {
+		if _, twice := a.index[b.Digest]; twice {
+			return nil, fmt.Errorf("%w: its inventory has blob %s twice", ErrDamaged, b.Digest)
+		}
+		a.index[b.Digest] = i
+	}
+	for _, m := range inv.Manifests {
+		a.mediaType[m.Digest] = m.MediaType
+	}
+	for _, pin := range inv.Pins {
+		a.pins[pin.Reference] = pin.Digest
+	}
+	return a, nil
+}
+
+// readInventory finds and reads relocate.json.
+func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
+	first := make([]byte, member(int64(len(layoutDoc))))
+	if n, err := r.ReadAt(first, 0); err != nil {
+		return nil, notArchive(first[:n], err)
+	}
+	if h := header("oci-layout", int64(len(layoutDoc))); !bytes.Equal(first[:blockSize], h[:]) {
+		return nil, notArchive(first, nil)
+	}
+	indexSize, err := documentSize(r, size, int64(len(first)), "index.json", maxIndex)
+	if err != nil {
+		return nil, err
+	}
+	at := int64(len(first)) + member(indexSize)
+	n, err := documentSize(r, size, at, "relocate.json", maxInventory)
+	if err != nil {
+		return nil, err
+	}
+	text := func() io.Reader { return bufio.NewReaderSize(io.NewSectionReader(r, at+blockSize, n), 1<<16) }
+	inv, err := decodeInventory(text())
+	if err != nil {
+		return nil, fmt.Errorf("%w: relocate.json: %w", ErrDamaged, err)
+	}
+	same := &comparer{r: text()}
+	if err := inv.encode(same); err != nil || same.n != n {
+		return nil, fmt.Errorf("%w: relocate.json is not written as relocate writes it, from byte %d", ErrDamaged, at+blockSize+same.n)
+	}
+	return inv, nil
+}
+
+// documentSize reads the size of a document from its header at offset at.
+func documentSize(r io.ReaderAt, size, at int64, name string, limit int64) (int64, error) {
+	b := make([]byte, blockSize)
+	if _, err := r.ReadAt(b, at); err != nil {
+		return 0, fmt.Errorf("%w before %s: %w", ErrTruncated, name, err)
+	}
+	n, ok := sizeOf(b)
+	if h := header(name, n); !ok || !bytes.Equal(b, h[:]) {
+		return 0, fmt.Errorf("%w: at byte %d there is no header of %s", ErrDamaged, at, name)
+	}
+	if n > limit {
+		return 0, fmt.Errorf("%w: %s has %d bytes, more than the limit of %d", ErrDamaged, name, n, limit)
+	}
+	if at+member(n) > size {
+		return 0, fmt.Errorf("%w in %s", ErrTruncated, name)
+	}
+	return n, nil
+}
+
+// notArchive says what a file is that is not an archive.
+func notArchive(first []byte, err error) error {
+	is := ""
+	switch {
+	case len(first) == 0 && errors.Is(err, io.EOF):
+		is = "it is empty"
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	case bytes.HasPrefix(first, []byte("\x1f\x8b")):
+		is = "it is compressed with gzip"
+	case bytes.HasPrefix(first, []byte("\x28\xb5\x2f\xfd")):
+		is = "it is compressed with zstd"
+	case bytes.HasPrefix(first, []byte("manifest.json\x00")):
+		is = "it is a tar of imgpkg or docker"
+	case len(first) >= 262 && string(first[257:262]) == "ustar":
+		is = "it is a tar that begins with " + strconv.Quote(string(bytes.TrimRight(first[:100], "\x00")))
+	case isText(first):
+		is = "it is text"
+	case err != nil:
+		is = fmt.Sprintf("it has only %d bytes", len(first))
+	default:
+		is = "it does not begin as one"
+	}
+	return fmt.Errorf("%w: %s", ErrNotArchive, is)
+}
+
+func isText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// Close closes the file.
+func (a *Archive) Close() error {
+	if a.f == nil {
+		return nil
+	}
+	return a.f.Close()
+}
+
+// Inventory returns what relocate.json says. It is no authority: walk the roots.
+func (a *Archive) Inventory() *Inventory { return a.l.inv }
+
+// Seal returns the seal that the file must have; Check compares it with the one it has.
+func (a *Archive) Seal() v1.Hash { return a.seal }
+
+// Size returns the size of the file in bytes.
+func (a *Archive) Size() int64 { return a.l.size }
+
+// Roots returns the references that were exported, in their order.
+func (a *Archive) Roots() ([]name.Reference, error) {
+	if len(a.l.inv.Roots) == 0 {
+		return nil, fmt.Errorf("%w: it has no root", ErrDamaged)
+	}
+	var roots []name.Reference
+	for _, pin := range a.l.inv.Roots {
+		ref, err := name.ParseReference(pin.Reference)
+		if err != nil || ref.Name() != pin.Reference {
+			return nil, fmt.Errorf("%w: root %q is no reference", ErrDamaged, pin.Reference)
+		}
+		roots = append(roots, ref)
+	}
+	return roots, nil
+}
+
+// Manifest implements bundle.Source.
+func (a *Archive) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
+	d, ok := a.pins[ref.Name()]
+	if !ok {
+		var err error
+		if d, err = v1.NewHash(ref.Identifier()); err != nil {
+			return v1.Descriptor{}, nil, fmt.Errorf("%s is not in the archive: %w", ref, fs.ErrNotExist)
+		}
+	}
+	i, ok := a.index[d]
+	mediaType := a.mediaType[d]
+	if !ok || mediaType == "" {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s is not in the archive: %w", d, fs.ErrNotExist)
+	}
+	desc := v1.Descriptor{MediaType: mediaType, Size: a.l.inv.Blobs[i].Size, Digest: d}
+	if desc.Size > maxManifest {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s has %d bytes, more than the limit of %d", d, desc.Size, maxManifest)
+	}
+	raw, err := io.ReadAll(digest.Reader(a.content(i), d, desc.Size)) // at most maxManifest
+	if err != nil {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s: %w", d, err)
+	}
+	return desc, raw, ctx.Err()
+}
+
+// Blob implements bundle.Source.
+func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	i, ok := a.index[d.Digest]
+	if !ok {
+		return nil, fmt.Errorf("blob %s is not in the archive: %w", d.Digest, fs.ErrNotExist)
+	}
+	if size := a.l.inv.Blobs[i].Size; size != d.Size {
+		return nil, fmt.Errorf("blob %s has %d bytes in the archive, its manifest says %d: %w", d.Digest, size, d.Size, digest.ErrMismatch)
+	}
+	return io.NopCloser(digest.Reader(a.content(i), d.Digest, d.Size)), ctx.Err()
+}
+
+// content returns the bytes of blob i, unchecked.
+func (a *Archive) content(i int) io.Reader {
+	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.inv.Blobs[i].Size)
+}
+
+// comparer is a writer that fails where what is written differs from what r has.
+type comparer struct {
+	r   io.Reader
+	n   int64 // bytes found equal
+	buf []byte
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	if len(c.buf) < len(p) {
+		c.buf = make([]byte, len(p))
+	}
+	got := c.buf[:len(p)]
+	if _, err := io.ReadFull(c.r, got); err != nil {
+		return 0, err
+	}
+	if i := firstDifference(got, p); i >= 0 {
+		c.n += int64(i)
+		return i, ErrDamaged
+	}
+	c.n += int64(len(p))
+	return len(p), nil
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	if len(a) != len(b) {
+		return min(len(a), len(b))
+	}
+	return -1
+}
+
+// Plan walks the roots through the archive's own manifests and returns the plan that they make. The
+// archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
+func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	roots, err := a.Roots()
+	if err != nil {
+		return nil, err
+	}
+	inv := a.l.inv
+	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins})
+	if err != nil {
+		return nil, err
+	}
+	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
+	if err != nil {
+		return nil, err
+	}
+	return plan, inv.compare(newInventory(plan))
+}
+
+// compare reports the first difference between an inventory and the one that the content implies. Where
+// things were found is not compared: only the inventory knows.
+func (inv *Inventory) compare(implied *Inventory) error {
+	return errors.Join(
+		compareLists("roots", inv.Roots, implied.Roots, equal),
+		compareLists("pins", inv.Pins, implied.Pins, equal),
+		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
+			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && slices.Equal(a.References, b.References)
+		}),
+		compareLists("omitted", inv.Omitted, implied.Omitted, equal),
+		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
+}
+
+func equal[T comparable](a, b T) bool { return a == b }
+
+func compareLists[T any](name string, said, implied []T, same func(a, b T) bool) error {
+	for i := range min(len(said), len(implied)) {
+		if !same(said[i], implied[i]) {
+			return fmt.Errorf("%w: the inventory's %s[%d] is %v, the content says %v", ErrDamaged, name, i, said[i], implied[i])
+		}
+	}
+	if len(said) != len(implied) {
+		return fmt.Errorf("%w: the inventory has %d %s, the content %d", ErrDamaged, len(said), name, len(implied))
+	}
+	return nil
+}

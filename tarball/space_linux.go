@@ -1,0 +1,21 @@
+package tarball
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// isFAT reports whether files have at most 4 GiB - 1.
+func isFAT(s *unix.Statfs_t) bool { return s.Type == unix.MSDOS_SUPER_MAGIC }
+
+// allocate takes the blocks of a file of size bytes, so that a full disk shows before anything is
+// fetched. A file system that cannot do it cheaply is left alone.
+func allocate(f *os.File, size int64) error {
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,322 @@
+// Package verify compares what is with what should be. Repository walks a private registry and
+// compares it with a graph; Archive names the images that damage of an archive hits.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// What is wrong with something.
+const (
+	Missing   = "missing"   // it is not there
+	Damaged   = "damaged"   // it is there, and its content is wrong
+	Different = "different" // something else is in its place
+)
+
+// Problem is one thing that is not as it should be.
+type Problem struct {
+	Kind   string   `json:"kind"`
+	What   string   `json:"what"`             // such as "blob sha256:…" or "tag 1.0.0"
+	Images []string `json:"images,omitempty"` // references of what needs it, sorted
+	Reason string   `json:"reason"`
+}
+
+func (p Problem) String() string {
+	s := fmt.Sprintf("%s: %s: %s", p.Kind, p.What, p.Reason)
+	if len(p.Images) > 0 {
+		s += " (needed by " + strings.Join(p.Images, ", ") + ")"
+	}
+	return s
+}
+
+// Level says how closely a repository is looked at.
+type Level string
+
+// The levels, each of which includes the one before it.
+const (
+	Manifests Level = "manifests" // every manifest, lock, config and bundle is read, tags and locations images compared
+	Blobs     Level = "blobs"     // the registry is asked for each layer; some answer yes for one that is gone
+	Deep      Level = "deep"      // each layer is read and hashed
+)
+
+// Target is a repository to verify.
+type Target interface {
+	bundle.Source
+	Resolve(ctx context.Context, id string) (v1.Hash, error)
+	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
+}
+
+// Options change what Repository does. The zero value is level manifests, one request at a time.
+type Options struct {
+	Level    Level // empty means Manifests
+	Jobs     int
+	Pins     []bundle.Pin // what tags in Packages stand for
+	Tags     map[string]v1.Hash
+	Want     *bundle.Plan // what must be there; nil when only the roots are known
+	Progress func(blobs int, bytes int64)
+}
+
+// Repository walks the roots, which are digests in repo, through target and returns the plan of what
+// is there and all that is wrong with it, in graph order. When manifests are missing the plan is nil.
+// An error says that the repository could not be verified.
+func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*bundle.Plan, []Problem, error) {
+	var refs []name.Reference
+	for _, d := range roots {
+		refs = append(refs, repo.Digest(d.String()))
+	}
+	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins})
+	if missing := bundle.Missing(err); missing != nil {
+		return nil, missingProblems(missing), nil
+	}
+	if errors.Is(err, digest.ErrMismatch) {
+		return nil, []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
+		return nil, []Problem{{Kind: Missing, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := &verification{target: target, repo: repo, opt: opt, plan: plan}
+	if err := v.checkAll(ctx); err != nil {
+		return nil, nil, err
+	}
+	return plan, v.problems(), nil
+}
+
+func missingProblems(missing []*bundle.MissingError) []Problem {
+	var problems []Problem
+	for _, m := range missing {
+		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it"}
+		if errors.Is(m, fs.ErrPermission) {
+			p.Reason = "the registry does not show it: " + m.Unwrap().Error()
+		}
+		if m.WantedBy != "" {
+			p.Images = []string{m.WantedBy}
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// verification is one run of Repository. Each check writes to its own place in found.
+type verification struct {
+	target Target
+	repo   name.Repository
+	opt    Options
+	plan   *bundle.Plan
+	checks []func(context.Context) (*Problem, error)
+	found  []*Problem
+}
+
+func (v *verification) add(check func(context.Context) (*Problem, error)) {
+	v.checks = append(v.checks, check)
+}
+
+// checkAll queues all checks in graph order and runs them.
+func (v *verification) checkAll(ctx context.Context) error {
+	for _, n := range v.plan.Graph.Nodes {
+		if !n.IsChild {
+			v.add(v.checkTag(bundle.DefaultTag(n.Descriptor.Digest), n.Descriptor.Digest, n))
+		}
+		if n.Kind == bundle.Bundle {
+			v.add(v.checkLocations(n))
+		}
+	}
+	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
+		v.add(v.checkTag(tag, v.opt.Tags[tag], nil))
+	}
+	users := Users(v.plan.Graph)
+	if v.opt.Level == Blobs || v.opt.Level == Deep {
+		for _, b := range v.plan.Blobs[v.plan.Small:] {
+			v.add(v.checkBlob(b, users[b.Descriptor.Digest]))
+		}
+	}
+	v.found = make([]*Problem, len(v.checks))
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(v.opt.Jobs, 1))
+	for i, check := range v.checks {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() (err error) { v.found[i], err = check(running); return err })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (v *verification) problems() []Problem {
+	var list []Problem
+	for _, p := range v.found {
+		if p != nil {
+			list = append(list, *p)
+		}
+	}
+	if v.opt.Want != nil {
+		list = append(list, Compare(v.opt.Want, v.plan)...)
+	}
+	return list
+}
+
+func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(context.Context) (*Problem, error) {
+	return func(ctx context.Context) (*Problem, error) {
+		p := &Problem{What: "tag " + tag}
+		if n != nil {
+			p.Images = []string{n.Name()}
+		}
+		got, err := v.target.Resolve(ctx, tag)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.Kind, p.Reason = Missing, "the registry does not have it"
+			if n != nil {
+				p.Reason += "; it may collect the manifest"
+			}
+			return p, nil
+		case err != nil:
+			return nil, fmt.Errorf("ask for tag %s: %w", tag, err)
+		case got != want:
+			p.Kind, p.Reason = Different, fmt.Sprintf("it stands for %s, want %s", got, want)
+			return p, nil
+		}
+		return nil, nil
+	}
+}
+
+func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Problem, error) {
+	return func(ctx context.Context) (*Problem, error) {
+		p := &Problem{What: "locations image " + bundle.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
+		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.Kind, p.Reason = Missing, "kapp-controller will ask for every image instead"
+			return p, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			p.Kind, p.Reason = Damaged, err.Error()
+			return p, nil
+		case !got.Equal(bundle.NewLocations(v.plan.Graph, n)):
+			p.Kind, p.Reason = Different, "it does not list what the bundle's lock names"
+			return p, nil
+		}
+		return nil, nil
+	}
+}
+
+// checkBlob asks for a layer, or reads it.
+func (v *verification) checkBlob(b bundle.Blob, users []string) func(context.Context) (*Problem, error) {
+	return func(ctx context.Context) (*Problem, error) {
+		p := &Problem{What: "blob " + b.Descriptor.Digest.String(), Images: users}
+		if v.opt.Level == Blobs {
+			there, err := v.target.HasBlob(ctx, b.Descriptor)
+			if err != nil {
+				return nil, fmt.Errorf("ask for blob %s: %w", b.Descriptor.Digest, err)
+			}
+			if !there {
+				p.Kind, p.Reason = Missing, "the registry does not have it"
+				return p, nil
+			}
+			v.progress(b.Descriptor.Size)
+			return nil, nil
+		}
+		err := v.readBlob(ctx, b)
+		switch {
+		case err == nil:
+			return nil, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, fs.ErrNotExist):
+			p.Kind, p.Reason = Missing, "the registry does not have it"
+		case errors.Is(err, digest.ErrMismatch):
+			p.Kind, p.Reason = Damaged, err.Error()
+		default:
+			return nil, fmt.Errorf("read blob %s: %w", b.Descriptor.Digest, err)
+		}
+		return p, nil
+	}
+}
+
+func (v *verification) readBlob(ctx context.Context, b bundle.Blob) error {
+	r, err := v.target.Blob(ctx, v.repo, b.Descriptor)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	v.progress(b.Descriptor.Size)
+	return nil
+}
+
+func (v *verification) progress(bytes int64) {
+	if v.opt.Progress != nil {
+		v.opt.Progress(1, bytes)
+	}
+}
+
+// Compare returns what got, a graph that was walked, has otherwise than want. Where things were found
+// and by what name is not compared.
+func Compare(want, got *bundle.Plan) []Problem {
+	var list []Problem
+	for _, w := range want.Graph.Nodes {
+		n := got.Graph.Node(w.Descriptor.Digest)
+		p := Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
+		switch {
+		case n == nil:
+			p.Kind, p.Reason = Missing, "nothing there leads to it"
+		case n.Kind != w.Kind || n.Descriptor.MediaType != w.Descriptor.MediaType || n.Descriptor.Size != w.Descriptor.Size:
+			p.Kind = Different
+			p.Reason = fmt.Sprintf("it is a %s, %s of %d bytes; want a %s, %s of %d bytes", n.Kind, n.Descriptor.MediaType,
+				n.Descriptor.Size, w.Kind, w.Descriptor.MediaType, w.Descriptor.Size)
+		case !slices.Equal(n.Children, w.Children):
+			p.Kind, p.Reason = Different, "it has other children"
+		default:
+			continue
+		}
+		list = append(list, p)
+	}
+	for _, n := range got.Graph.Nodes {
+		if want.Graph.Node(n.Descriptor.Digest) == nil {
+			list = append(list, Problem{Kind: Different, What: "manifest " + n.Descriptor.Digest.String(), Images: []string{n.Name()}, Reason: "nothing should lead to it"})
+		}
+	}
+	return list
+}
+
+// Users returns, for each blob and manifest of the graph, the sorted names of the images that need it
+// directly.
+func Users(g *bundle.Graph) map[v1.Hash][]string {
+	users := map[v1.Hash][]string{}
+	for _, n := range g.Nodes {
+		users[n.Descriptor.Digest] = append(users[n.Descriptor.Digest], n.Name())
+		for _, d := range n.Blobs {
+			users[d.Digest] = append(users[d.Digest], n.Name())
+		}
+	}
+	for d, names := range users {
+		slices.Sort(names)
+		users[d] = slices.Compact(names)
+	}
+	return users
+}
