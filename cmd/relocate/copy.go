@@ -163,6 +163,7 @@ func walkRegistry(ctx context.Context, client *registry.Client, refs []string, d
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("create a scratch file: %w", err)
 	}
+	os.Remove(scratch.Name()) // where a file may go while it is open, nothing is left even by a kill
 	done = func() {
 		scratch.Close()
 		os.Remove(scratch.Name())

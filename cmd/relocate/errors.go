@@ -63,6 +63,7 @@ var judgements = []judgement{
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{isRegistry(fs.ErrPermission), statusPermission, "log in (docker login), or give --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
+	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isA[*fs.PathError], statusUsage, "check the path"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
@@ -103,6 +104,12 @@ func isRegistry(target error) func(error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
 	}
+}
+
+// isMissingRoot matches a reference on the command line that leads nowhere.
+func isMissingRoot(err error) bool {
+	var e *bundle.MissingError
+	return errors.As(err, &e) && e.WantedBy == ""
 }
 
 func isUnknownHost(err error) bool {
