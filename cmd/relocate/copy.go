@@ -163,10 +163,10 @@ func walkRegistry(ctx context.Context, client *registry.Client, refs []string, d
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("create a scratch file: %w", err)
 	}
-	os.Remove(scratch.Name()) // where a file may go while it is open, nothing is left even by a kill
+	_ = os.Remove(scratch.Name()) // where an open file may go, even a kill leaves nothing
 	done = func() {
-		scratch.Close()
-		os.Remove(scratch.Name())
+		_ = scratch.Close()
+		_ = os.Remove(scratch.Name()) // elsewhere it goes now
 	}
 	defer func() {
 		if err != nil {

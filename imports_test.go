@@ -1,0 +1,67 @@
+package relocate_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// allowed holds the direction of the packages: what each may import of the others, tests apart. Media
+// (tarball, registry) do not know each other, nor what copies or verifies them; they meet in
+// bundle.Source and copy's sinks. See docs/decisions/0001-packages.md.
+var allowed = map[string][]string{
+	"internal/digest": {},
+	"bundle":          {"internal/digest"},
+	"tarball":         {"bundle", "internal/digest"},
+	"registry":        {"internal/digest"},
+	"copy":            {"bundle", "internal/digest"},
+	"rewrite":         {"bundle"},
+	"verify":          {"bundle", "internal/digest"},
+	"cmd/relocate":    {"bundle", "copy", "internal/digest", "registry", "rewrite", "tarball", "verify"},
+}
+
+// network are the imports that open connections: registry's alone.
+var network = []string{"net", "net/http", "github.com/google/go-containerregistry/pkg/v1/remote", "github.com/google/go-containerregistry/pkg/v1/remote/transport"}
+
+// TestImports keeps the direction of the packages.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || (strings.HasPrefix(entry.Name(), ".") && path != ".")):
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		may, known := allowed[pkg]
+		require.True(t, known, "package %s is not in the table: a new package needs a reason in docs/decisions", pkg)
+		seen[pkg] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			if own, ok := strings.CutPrefix(imported, "relocate/"); ok && !slices.Contains(may, own) {
+				t.Errorf("%s imports %s; package %s may import %v", path, imported, pkg, may)
+			}
+			if slices.Contains(network, imported) && pkg != "registry" && !(pkg == "cmd/relocate" && imported == "net") {
+				t.Errorf("%s imports %s; only package registry opens connections", path, imported)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	for pkg := range allowed {
+		require.True(t, seen[pkg], "the table has package %s, the tree does not", pkg)
+	}
+}
