@@ -1,18 +1,11 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"strings"
-
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
 	"relocate/copy"
-	"relocate/registry"
+	"relocate/rewrite"
 )
 
 // copyFlags are the flags of the root command.
@@ -23,14 +16,12 @@ type copyFlags struct {
 	lockOutput       string
 	repositoryOutput string
 	report           string
-	jobs             int
 	trust            string
 	tag              string
 	noTag            bool
 	nonDistributable bool
 	objects          objectFlags
-	progress         progressMode
-	registry         registryFlags
+	common
 }
 
 // objectFlags are the flags that shape the PackageRepository.
@@ -39,9 +30,9 @@ type objectFlags struct {
 }
 
 func (f *objectFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.name, "name", "", "`NAME` of the PackageRepository (default: the last element of the source repository)")
-	flags.StringVar(&f.namespace, "namespace", "", "its `NAMESPACE` (default: kapp-controller-packaging-global)")
-	flags.StringVar(&f.secretRef, "secret-ref", "", "the `SECRET` in that namespace with the registry's credentials")
+	flags.StringVar(&f.name, "name", "", "its `NAME` (default: last element of the source repository)")
+	flags.StringVar(&f.namespace, "namespace", "", "its `NAMESPACE` (default: "+rewrite.GlobalNamespace+")")
+	flags.StringVar(&f.secretRef, "secret-ref", "", "the `SECRET` there that has the registry's credentials")
 }
 
 func newCopy() *cobra.Command {
@@ -72,24 +63,26 @@ Results go to stdout, everything else to stderr.
 			return f.run(cmd)
 		},
 	}
-	flags := cmd.Flags()
-	flags.SortFlags = false
-	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF` to copy; may be given several times")
-	flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar)")
-	flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write")
-	flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
-	flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
-	flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
-	flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "what counts as there already: manifests, blobs or nothing")
-	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it (Windows base layers)")
-	flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of stdout")
-	f.objects.add(flags)
-	flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
-	flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
-	addJobs(flags, &f.jobs)
-	addProgress(flags, &f.progress)
-	f.registry.add(flags)
-	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	group(cmd, "Source", func(flags *pflag.FlagSet) {
+		flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF` to copy; may be given several times")
+		flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar)")
+		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
+	})
+	group(cmd, "Destination", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write")
+		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
+		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
+		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "`WHAT` counts as there already: manifests, blobs or nothing")
+	})
+	group(cmd, "Results", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of stdout")
+		f.objects.add(flags)
+		flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
+		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
+	})
+	f.common.add(cmd)
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "tar" { // imgpkg's name
 			name = "from-tar"
 		}
@@ -150,54 +143,4 @@ func (f *copyFlags) check() error {
 		return usagef("--trust %s: must be manifests, blobs or nothing", f.trust)
 	}
 	return checkJobs(f.jobs)
-}
-
-// walkRegistry walks references at their registries, keeping what is read in a scratch file. The
-// caller calls done when nothing more is read.
-func walkRegistry(ctx context.Context, client *registry.Client, refs []string, dir string, jobs int, nonDistributable bool, show *progress) (_ *bundle.Plan, _ *copy.Spool, done func(), err error) {
-	roots, err := parseRoots(refs)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	scratch, err := os.CreateTemp(dir, ".relocate-walk-*")
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("create a scratch file: %w", err)
-	}
-	_ = os.Remove(scratch.Name()) // where an open file may go, even a kill leaves nothing
-	done = func() {
-		_ = scratch.Close()
-		_ = os.Remove(scratch.Name()) // elsewhere it goes now
-	}
-	defer func() {
-		if err != nil {
-			done()
-		}
-	}()
-	spool := copy.NewSpool(client, scratch)
-	ph := show.begin("read", 0, 0)
-	g, err := bundle.Walk(ctx, spool.Keeping(), roots, bundle.WalkOptions{Jobs: jobs, Read: func() { ph.add(1, 0) }})
-	ph.end()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	plan, err := bundle.NewPlan(g, nonDistributable)
-	return plan, spool, done, err
-}
-
-// namedClient returns a client that uses the credentials in the flags for the registries of refs and
-// repo.
-func (f *registryFlags) namedClient(jobs int, refs []string, repo ...name.Repository) (*registry.Client, error) {
-	roots, err := parseRoots(refs)
-	if err != nil {
-		return nil, err
-	}
-	return f.client(jobs, append(repositories(roots), repo...)...)
-}
-
-// shortList writes the first lines of a list, and how many more there are.
-func shortList(lines []string, most int, more string) string {
-	if len(lines) <= most {
-		return strings.Join(lines, "\n")
-	}
-	return strings.Join(lines[:most], "\n") + fmt.Sprintf("\n  … and %d more%s", len(lines)-most, more)
 }

@@ -31,21 +31,18 @@ type copying struct {
 // export writes an archive.
 func (c *copying) export(ctx context.Context) error {
 	start := time.Now()
-	client, err := c.registry.namedClient(c.jobs, c.bundles)
+	source, err := c.walk(ctx, c.bundles, filepath.Dir(c.toTar), c.nonDistributable, c.show)
 	if err != nil {
 		return err
 	}
-	plan, spool, done, err := walkRegistry(ctx, client, c.bundles, filepath.Dir(c.toTar), c.jobs, c.nonDistributable, c.show)
-	if err != nil {
-		return err
-	}
-	defer done()
+	defer source.close()
+	plan := source.plan
 	w, err := tarball.Create(c.toTar, plan)
 	if err != nil {
 		return err
 	}
 	ph := c.show.begin("export", len(plan.Blobs), plan.Size())
-	err = copy.ToArchive(ctx, plan, spool, w, c.jobs, ph.add)
+	err = copy.ToArchive(ctx, plan, source.source, w, c.jobs, ph.add)
 	ph.end()
 	if err != nil {
 		return errors.Join(fmt.Errorf("export to %s: %w", c.toTar, err), w.Abort())
@@ -76,7 +73,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.fill(ctx, "import", plan, a, repo, nil)
+	r, err := c.fill(ctx, "import", plan, a, repo)
 	if err != nil {
 		return err
 	}
@@ -91,20 +88,16 @@ func (c *copying) direct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := c.registry.namedClient(c.jobs, c.bundles)
+	source, err := c.walk(ctx, c.bundles, "", c.nonDistributable, c.show)
 	if err != nil {
 		return err
 	}
-	plan, spool, done, err := walkRegistry(ctx, client, c.bundles, "", c.jobs, c.nonDistributable, c.show)
+	defer source.close()
+	r, err := c.fill(ctx, "copy", source.plan, source.source, repo)
 	if err != nil {
 		return err
 	}
-	defer done()
-	r, err := c.fill(ctx, "copy", plan, spool, repo, c.bundles)
-	if err != nil {
-		return err
-	}
-	return c.finish(r, plan, start)
+	return c.finish(r, source.plan, start)
 }
 
 // checkedPlan returns the plan of an archive all of which was checked but the content of its layers.
@@ -124,7 +117,7 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 }
 
 // fill copies the plan into repo and writes what refers to it: the PackageRepository and the lock.
-func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository, refs []string) (*report, error) {
+func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository) (*report, error) {
 	tags, err := c.tags(plan.Graph, repo)
 	if err != nil {
 		return nil, usageError{err}
@@ -133,7 +126,7 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, sr
 	if err != nil {
 		return nil, usageError{err}
 	}
-	client, err := c.registry.namedClient(c.jobs, refs, repo)
+	client, err := c.client(nil, repo)
 	if err != nil {
 		return nil, err
 	}

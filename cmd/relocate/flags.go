@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"relocate/registry"
@@ -19,17 +20,17 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "trust the CA certificates in `FILE` (PEM), too")
+	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "trust the CA certificates in `FILE` (PEM) as well")
 	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the registries' certificates")
 	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag)")
-	flags.StringVar(&f.options.Username, "registry-username", "", "log in to the registries named on the command line as `NAME`")
-	flags.StringVar(&f.options.Password, "registry-password", "", "the password that goes with it")
-	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer token for them, instead")
+	flags.StringVar(&f.options.Username, "registry-username", "", "`NAME` to log in with where the command line points")
+	flags.StringVar(&f.options.Password, "registry-password", "", "the `PASSWORD` that goes with it")
+	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer `TOKEN` for them, instead")
 	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever docker's configuration has")
 }
 
 // client returns a client; the credentials in the flags are for the named registries only.
-func (f *registryFlags) client(jobs int, named ...name.Repository) (*registry.Client, error) {
+func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Client, error) {
 	opt := f.options
 	opt.SkipVerify = !f.verify
 	opt.Jobs, opt.UserAgent = jobs, "relocate/"+version
@@ -42,8 +43,19 @@ func (f *registryFlags) client(jobs int, named ...name.Repository) (*registry.Cl
 	return registry.New(opt)
 }
 
-func addJobs(flags *pflag.FlagSet, jobs *int) {
-	flags.IntVar(jobs, "concurrency", defaultJobs, "requests at once")
+// common are the flags of all commands that reach a registry.
+type common struct {
+	jobs     int
+	progress progressMode
+	registry registryFlags
+}
+
+func (f *common) add(cmd *cobra.Command) {
+	group(cmd, "Running", func(flags *pflag.FlagSet) {
+		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "`N` requests at once")
+		addProgress(flags, &f.progress)
+	})
+	group(cmd, "Registries", f.registry.add)
 }
 
 func checkJobs(jobs int) error {
@@ -86,12 +98,4 @@ func parseRoots(refs []string) ([]name.Reference, error) {
 		roots = append(roots, ref)
 	}
 	return roots, nil
-}
-
-func repositories(roots []name.Reference) []name.Repository {
-	var repos []name.Repository
-	for _, ref := range roots {
-		repos = append(repos, ref.Context())
-	}
-	return repos
 }

@@ -63,6 +63,7 @@ func newRoot() *cobra.Command {
 	cmd := newCopy()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetUsageFunc(usage)
 	cmd.AddCommand(newPlan(), newInspect(), newVerify(), newEmit(), newVersion())
 	return cmd
 }

@@ -105,3 +105,11 @@ func count(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// shortList writes the first lines of a list, and how many more there are.
+func shortList(lines []string, most int, more string) string {
+	if len(lines) <= most {
+		return strings.Join(lines, "\n")
+	}
+	return strings.Join(lines[:most], "\n") + fmt.Sprintf("\n  … and %d more%s", len(lines)-most, more)
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"relocate/bundle"
 	"relocate/tarball"
@@ -23,11 +24,9 @@ type planReport struct {
 func newPlan() *cobra.Command {
 	var (
 		bundles          []string
-		jobs             int
 		nonDistributable bool
 		f                format
-		mode             progressMode
-		reg              registryFlags
+		c                common
 	)
 	cmd := &cobra.Command{
 		Use:   "plan -b REF...",
@@ -42,18 +41,15 @@ and bundles, and no layer of an image.
 			if len(bundles) == 0 {
 				return usagef("no source: give -b REF")
 			}
-			if err := checkJobs(jobs); err != nil {
+			if err := checkJobs(c.jobs); err != nil {
 				return err
 			}
-			client, err := reg.namedClient(jobs, bundles)
+			w, err := c.walk(cmd.Context(), bundles, "", nonDistributable, newProgress(c.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			plan, _, done, err := walkRegistry(cmd.Context(), client, bundles, "", jobs, nonDistributable, newProgress(mode, cmd.ErrOrStderr()))
-			if err != nil {
-				return err
-			}
-			defer done()
+			defer w.close()
+			plan := w.plan
 			size, err := tarball.Size(plan)
 			if err != nil {
 				return err
@@ -62,14 +58,12 @@ and bundles, and no layer of an image.
 			return f.print(cmd.OutOrStdout(), r, r.text)
 		},
 	}
-	flags := cmd.Flags()
-	flags.SortFlags = false
-	flags.StringArrayVarP(&bundles, "bundle", "b", nil, "the bundle `REF` to walk; may be given several times")
-	flags.BoolVar(&nonDistributable, "include-non-distributable-layers", false, "count layers whose licence may forbid to carry them")
-	addFormat(flags, &f)
-	addJobs(flags, &jobs)
-	addProgress(flags, &mode)
-	reg.add(flags)
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringArrayVarP(&bundles, "bundle", "b", nil, "the bundle `REF` to walk; may be given several times")
+		flags.BoolVar(&nonDistributable, "include-non-distributable-layers", false, "count layers whose licence may forbid to carry them")
+		addFormat(flags, &f)
+	})
+	c.add(cmd)
 	return cmd
 }
 

@@ -114,6 +114,7 @@ func (ph *phase) newBar() *progressbar.ProgressBar {
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(ph.p.out), progressbar.OptionSetDescription(ph.name),
 		progressbar.OptionShowBytes(ph.blobs > 0), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(ph.blobs > 0), progressbar.OptionSpinnerType(14), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetSpinnerChangeInterval(0), // no goroutine of its own: show draws
 		progressbar.OptionSetElapsedTime(true))
 }
 

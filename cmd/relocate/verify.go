@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"relocate/rewrite"
 	"relocate/tarball"
@@ -28,16 +29,14 @@ type verifyReport struct {
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	repo     string
-	roots    []string
-	seal     string
-	level    string
-	tag      string
-	noTag    bool
-	jobs     int
-	format   format
-	progress progressMode
-	registry registryFlags
+	repo   string
+	roots  []string
+	seal   string
+	level  string
+	tag    string
+	noTag  bool
+	format format
+	common
 }
 
 func newVerify() *cobra.Command {
@@ -73,18 +72,16 @@ must be there. It contacts no other registry.
 			return problemsError{r.status(), r.verdict()}
 		},
 	}
-	flags := cmd.Flags()
-	flags.SortFlags = false
-	flags.StringVar(&f.repo, "repo", "", "the repository `REPO` to verify: registry/path")
-	flags.StringArrayVar(&f.roots, "root", nil, "the `DIGEST` that a root must have; may be given several times")
-	flags.StringVar(&f.seal, "seal", "", "the seal `DIGEST` that the archive must have")
-	flags.StringVar(&f.level, "level", string(verify.Manifests), "how closely a repository is looked at: manifests, blobs (asks for each), deep (hashes each)")
-	flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
-	flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
-	addFormat(flags, &f.format)
-	addJobs(flags, &f.jobs)
-	addProgress(flags, &f.progress)
-	f.registry.add(flags)
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.repo, "repo", "", "the repository `REPO` to verify: registry/path")
+		flags.StringArrayVar(&f.roots, "root", nil, "the `DIGEST` that a root must have; may be given several times")
+		flags.StringVar(&f.seal, "seal", "", "the seal `DIGEST` that the archive must have")
+		flags.StringVar(&f.level, "level", string(verify.Manifests), "`LEVEL` at which a repository is looked at: manifests, blobs (asks for each), deep (hashes each)")
+		flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
+		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
+		addFormat(flags, &f.format)
+	})
+	f.common.add(cmd)
 	return cmd
 }
 
@@ -207,7 +204,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 			return nil, err
 		}
 	}
-	client, err := f.registry.client(f.jobs, repo)
+	client, err := f.client(nil, repo)
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +293,10 @@ func (r *verifyReport) text(w io.Writer) {
 	if !r.OK {
 		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
 		for _, p := range r.Problems {
-			fmt.Fprintf(w, "  %s\n", line(p.String()))
+			fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
+			for _, image := range p.Images {
+				fmt.Fprintf(w, "    needed by %s\n", line(image))
+			}
 		}
 		return
 	}

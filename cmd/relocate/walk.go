@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/registry"
+)
+
+// walked is what a walk of registries found: the plan, and a source of its content.
+type walked struct {
+	plan    *bundle.Plan
+	source  *copy.Spool
+	scratch *os.File
+}
+
+// walk reads the graph of refs at their registries. What it reads is kept in a scratch file in dir, or
+// where temporary files go, so that nothing is fetched twice. The caller closes the result.
+func (f *common) walk(ctx context.Context, refs []string, dir string, nonDistributable bool, show *progress) (_ *walked, err error) {
+	roots, err := parseRoots(refs)
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.client(roots)
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := os.CreateTemp(dir, ".relocate-walk-*")
+	if err != nil {
+		return nil, fmt.Errorf("create a scratch file: %w", err)
+	}
+	_ = os.Remove(scratch.Name()) // where an open file may go, even a kill leaves nothing
+	w := &walked{source: copy.NewSpool(client, scratch), scratch: scratch}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	ph := show.begin("read", 0, 0)
+	g, err := bundle.Walk(ctx, w.source.Keeping(), roots, bundle.WalkOptions{Jobs: f.jobs, Read: func() { ph.add(1, 0) }})
+	ph.end()
+	if err != nil {
+		return nil, err
+	}
+	w.plan, err = bundle.NewPlan(g, nonDistributable)
+	return w, err
+}
+
+// close gives up the scratch file; nothing of it is missed.
+func (w *walked) close() {
+	_ = w.scratch.Close()
+	_ = os.Remove(w.scratch.Name()) // elsewhere it goes now
+}
+
+// client returns a client that uses the credentials in the flags for the registries of roots and
+// repos: those that the operator named.
+func (f *common) client(roots []name.Reference, repos ...name.Repository) (*registry.Client, error) {
+	for _, ref := range roots {
+		repos = append(repos, ref.Context())
+	}
+	return f.registry.client(f.jobs, repos)
+}
