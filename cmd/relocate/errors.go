@@ -67,6 +67,7 @@ var judgements = []judgement{
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isA[*fs.PathError], statusUsage, "check the path"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
+	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
 	{isRegistry(fs.ErrNotExist), statusMissing, ""},
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -52,6 +53,14 @@ func (c contents) String() string {
 type rootReport struct {
 	Reference string  `json:"reference"`
 	Digest    v1.Hash `json:"digest"`
+}
+
+// String names the root and its digest: "registry/path:tag is sha256:…".
+func (r rootReport) String() string {
+	if strings.HasSuffix(r.Reference, r.Digest.String()) {
+		return line(r.Reference)
+	}
+	return fmt.Sprintf("%s is %s", line(r.Reference), r.Digest)
 }
 
 func rootsOf(g *bundle.Graph) []rootReport {
@@ -115,7 +124,7 @@ func (r *report) summarize(w io.Writer) {
 			count(res.ManifestsHad+res.LocationsHad+res.TagsHad, "manifest"))
 	}
 	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  root %s is %s\n", root.Reference, root.Digest)
+		fmt.Fprintf(w, "  root %s\n", root)
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)

@@ -305,7 +305,7 @@ func (r *verifyReport) text(w io.Writer) {
 		fmt.Fprintf(w, "  %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
 	}
 	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  root %s is %s\n", line(root.Reference), root.Digest)
+		fmt.Fprintf(w, "  root %s\n", root)
 	}
 	for _, s := range r.Proved {
 		fmt.Fprintf(w, "  %s\n", s)
