@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -135,6 +138,11 @@ func (f *copyFlags) check() error {
 			if given {
 				return usagef("%s goes with --to-repo only", flag)
 			}
+		}
+	}
+	for flag, path := range map[string]string{"--lock-output": f.lockOutput, "--repository-output": f.repositoryOutput, "--report": f.report, "--to-tar": f.toTar} {
+		if info, err := os.Stat(filepath.Dir(path)); path != "" && (err != nil || !info.IsDir()) { // better now than after hours
+			return usagef("%s %s: there is no folder %s", flag, path, filepath.Dir(path))
 		}
 	}
 	switch copy.Trust(f.trust) {

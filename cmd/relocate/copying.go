@@ -192,7 +192,13 @@ func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 // finish says what was done and writes the report.
 func (c *copying) finish(r *report, plan *bundle.Plan, start time.Time) error {
 	r.Seconds = time.Since(start).Seconds()
-	r.summarize(c.stderr)
+	if c.show.mode == "json" {
+		if err := r.event(c.stderr); err != nil {
+			return err
+		}
+	} else {
+		r.summarize(c.stderr)
+	}
 	if c.report == "" {
 		return nil
 	}

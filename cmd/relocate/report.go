@@ -107,6 +107,14 @@ func (r *report) write(path string) error {
 	return writeFile(path, append(b, '\n'))
 }
 
+// event writes the report as the last event of --progress json.
+func (r *report) event(w io.Writer) error {
+	return json.NewEncoder(w).Encode(struct {
+		Event  string  `json:"event"`
+		Report *report `json:"report"`
+	}{"summary", r})
+}
+
 // summarize writes the report for people.
 func (r *report) summarize(w io.Writer) {
 	elapsed := time.Duration(r.Seconds * float64(time.Second))
