@@ -52,7 +52,8 @@ func (c *copying) export(ctx context.Context) error {
 	}
 	r := newReport("export", plan)
 	r.Archive = &archiveReport{c.toTar, w.Size(), w.Seal()}
-	r.Result = &copy.Result{Blobs: len(plan.Blobs), Bytes: plan.Size()}
+	manifests := len(plan.Graph.Nodes)
+	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
 	return c.finish(r, plan, start)
 }
 

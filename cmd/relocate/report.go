@@ -122,7 +122,7 @@ func (r *report) summarize(w io.Writer) {
 	switch r.Action {
 	case "export":
 		fmt.Fprintf(w, "exported %s\n", r.Contents)
-		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(res.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
 		fmt.Fprintf(w, "  seal %s\n", r.Archive.Seal)
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
