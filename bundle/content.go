@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 )
@@ -24,74 +23,76 @@ const (
 // lockFile is where a bundle has its ImagesLock.
 const lockFile = ".imgpkg/images.yml"
 
+// ErrMalformed says that content is what its digest says, but not in the form that Carvel gives it.
+var ErrMalformed = errors.New("malformed")
+
+// file is a regular file of a bundle.
 type file struct {
 	path string
 	data []byte
 }
 
-// readBundleLayer reads the one layer of a bundle image and returns the regular files that want
-// accepts, in the order of the layer. It holds bundles to imgpkg's form: one layer, of Docker's
-// type.
-func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, want func(path string) bool) ([]file, error) {
+// readBundleLayer reads the one layer of a bundle image and calls visit for the regular files that
+// want accepts, in the order of the layer; one is in memory at a time. It holds bundles to imgpkg's
+// form: one layer, of Docker's type. Errors about the form, visit's too, wrap ErrMalformed.
+func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, want func(path string) bool, visit func(file) error) error {
 	if len(m.layers) != 1 {
-		return nil, fmt.Errorf("has %d layers; a bundle has one", len(m.layers))
+		return fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, len(m.layers))
 	}
-	if m.layers[0].MediaType != types.DockerLayer {
-		return nil, fmt.Errorf("has a layer of type %q; a bundle's is %q", m.layers[0].MediaType, types.DockerLayer)
+	layer := m.layers[0]
+	if layer.MediaType != types.DockerLayer {
+		return fmt.Errorf("%w: has a layer of type %q; a bundle's is %q", ErrMalformed, layer.MediaType, types.DockerLayer)
 	}
-	files, err := readLayer(ctx, src, repo, m.layers[0], want)
-	if err != nil {
-		return nil, fmt.Errorf("layer %s: %w", m.layers[0].Digest, err)
+	if layer.Size > maxUnpacked {
+		return fmt.Errorf("%w: has a layer of %d bytes, more than the limit of %d", ErrMalformed, layer.Size, maxUnpacked)
 	}
-	return files, nil
-}
-
-func readLayer(ctx context.Context, src Source, repo name.Repository, layer v1.Descriptor, want func(string) bool) ([]file, error) {
 	r, err := src.Blob(ctx, repo, layer)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("layer %s: %w", layer.Digest, err)
 	}
 	defer r.Close()
-	zr, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, fmt.Errorf("is not gzip: %w", err)
-	}
-	files, err := readTar(tar.NewReader(&budget{r: zr, left: maxUnpacked}), want)
-	if err != nil {
-		return nil, err
-	}
-	// To the end, where the source compares the digest.
+	malformed := readGzippedTar(r, want, visit)
+	// To the end, where the source compares the digest: damage explains whatever else was wrong.
 	if _, err := io.Copy(io.Discard, r); err != nil {
-		return nil, err
+		return fmt.Errorf("layer %s: %w", layer.Digest, err)
 	}
-	return files, nil
+	if malformed != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, malformed)
+	}
+	return nil
 }
 
-func readTar(tr *tar.Reader, want func(string) bool) ([]file, error) {
-	var files []file
+func readGzippedTar(r io.Reader, want func(path string) bool, visit func(file) error) error {
+	zr, err := gzip.NewReader(r)
+	if err != nil {
+		return fmt.Errorf("layer is not gzip: %w", err)
+	}
+	tr := tar.NewReader(&budget{r: zr, left: maxUnpacked})
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
-			return files, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("is no tar: %w", err)
+			return fmt.Errorf("layer is no tar: %w", err)
 		}
 		if n == maxMembers {
-			return nil, fmt.Errorf("has more than %d members", maxMembers)
+			return fmt.Errorf("layer has more than %d members", maxMembers)
 		}
 		p := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
 		if h.Typeflag != tar.TypeReg || !want(p) {
 			continue
 		}
 		if h.Size > maxDocument {
-			return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", p, h.Size, maxDocument)
+			return fmt.Errorf("%s: has %d bytes, more than the limit of %d", p, h.Size, maxDocument)
 		}
 		data, err := io.ReadAll(tr) // at most maxDocument, and the budget counts what is really there
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("%s: %w", p, err)
 		}
-		files = append(files, file{p, data})
+		if err := visit(file{p, data}); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -106,8 +107,10 @@ func DefaultTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".imgpkg"
 // LocationsTag is the tag of the locations image of the bundle d.
 func LocationsTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".image-locations.imgpkg" }
 
-// ReadLocations reads the locations image of the bundle d in repo. The error wraps fs.ErrNotExist
-// when there is none; fs.ErrPermission means none, too (imgpkg spec §3).
+// ReadLocations reads the locations image of the bundle d in repo.
+//
+// Errors: fs.ErrNotExist when there is none; fs.ErrPermission means none, too (imgpkg spec §3).
+// ErrMalformed when it is there and does not hold an ImageLocations.
 func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.Hash) (*ImageLocations, error) {
 	ref := repo.Tag(LocationsTag(d))
 	desc, raw, err := src.Manifest(ctx, ref)
@@ -118,16 +121,17 @@ func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.H
 	if err != nil {
 		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
 	}
-	files, err := readBundleLayer(ctx, src, repo, m, func(p string) bool {
-		return p == locationsFile || strings.HasSuffix(p, "/"+locationsFile)
+	var l *ImageLocations
+	isLocations := func(p string) bool { return path.Base(p) == locationsFile }
+	err = readBundleLayer(ctx, src, repo, m, isLocations, func(f file) (err error) {
+		if l == nil { // the first one counts
+			l, err = ParseImageLocations(f.data)
+		}
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
+	if err == nil && l == nil {
+		err = fmt.Errorf("%w: has no %s", ErrMalformed, locationsFile)
 	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("read locations image %s: has no %s", ref, locationsFile)
-	}
-	l, err := ParseImageLocations(files[0].data)
 	if err != nil {
 		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
 	}

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -146,7 +147,7 @@ func encodeLock(y any) ([]byte, error) {
 // its tag, as in imgpkg.
 func parseDigestReference(s string) (name.Digest, error) {
 	if s == "" {
-		return name.Digest{}, fmt.Errorf("is empty")
+		return name.Digest{}, errors.New("is empty")
 	}
 	ref, err := name.NewDigest(s)
 	if err != nil {
@@ -154,6 +155,9 @@ func parseDigestReference(s string) (name.Digest, error) {
 			return name.Digest{}, fmt.Errorf("%q has no digest", s)
 		}
 		return name.Digest{}, fmt.Errorf("%q is no digest reference: %w", s, err)
+	}
+	if !strings.HasPrefix(ref.DigestStr(), "sha256:") {
+		return name.Digest{}, fmt.Errorf("%q has a digest that is not sha256", s)
 	}
 	return ref.Context().Digest(ref.DigestStr()), nil
 }

@@ -30,8 +30,16 @@ func (m *manifest) blobs() []v1.Descriptor {
 
 // parseManifest reads an image manifest or an index, Docker's or OCI's. The media type of the
 // descriptor, the one in the document and the form of the document must agree, so that no two
-// readers can see two things in one digest (CVE-2021-41190).
+// readers can see two things in one digest (CVE-2021-41190). Errors wrap ErrMalformed.
 func parseManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
+	m, err := decodeManifest(desc, raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return m, nil
+}
+
+func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	var doc struct {
 		SchemaVersion int             `json:"schemaVersion"`
 		MediaType     types.MediaType `json:"mediaType"`
@@ -69,8 +77,8 @@ func parseManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		return nil, fmt.Errorf("has the media type %q, which is neither an image manifest nor an index", desc.MediaType)
 	}
 	for _, d := range append(m.blobs(), m.children...) {
-		if d.Digest.Hex == "" || d.Size < 0 {
-			return nil, fmt.Errorf("has a descriptor without digest or with the size %d", d.Size)
+		if d.Digest.Algorithm != "sha256" || d.Size < 0 {
+			return nil, fmt.Errorf("has a descriptor with the digest %q and the size %d", d.Digest, d.Size)
 		}
 	}
 	return m, nil

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -22,7 +21,7 @@ type Package struct {
 
 // Fetch is one step of a Package's spec.template.spec.fetch.
 type Fetch struct {
-	Kind         string // imgpkgBundle, image, http, git, helmChart, inline
+	Kind         string // imgpkgBundle, image, http, git, helmChart, inline; empty for a step that has none of them
 	Reference    string // image reference or URL, as written; empty for inline
 	TagSelection bool   // a semver range instead of a tag
 }
@@ -35,11 +34,17 @@ type PackageMetadata struct {
 	Repository       v1.Hash
 }
 
-// packageFile is what one file below packages/ holds.
-type packageFile struct {
+// packageFiles is what files below packages/ hold.
+type packageFiles struct {
 	packages []Package
 	metadata []PackageMetadata
 	findings []Finding
+}
+
+func (p *packageFiles) add(other packageFiles) {
+	p.packages = append(p.packages, other.packages...)
+	p.metadata = append(p.metadata, other.metadata...)
+	p.findings = append(p.findings, other.findings...)
 }
 
 // packageYAML has the fields of all generations of Package, PackageMetadata and PackageVersion
@@ -100,8 +105,8 @@ const (
 // parsePackageFile reads the documents of a file below packages/. What it cannot read becomes a
 // finding: kapp-controller runs ytt over these files, so one that is no plain YAML may still be
 // right.
-func parsePackageFile(f file) packageFile {
-	var out packageFile
+func parsePackageFile(f file) packageFiles {
+	var out packageFiles
 	note := func(line int, code Code, format string, args ...any) {
 		out.findings = append(out.findings, Finding{Code: code, File: f.path, Line: line, Message: fmt.Sprintf(format, args...)})
 	}
@@ -109,10 +114,10 @@ func parsePackageFile(f file) packageFile {
 		note(1, NotRead, "%v", err)
 		return out
 	}
+	if line := lineOf(f.data, "#@"); line > 0 {
+		note(line, NotRead, "has ytt directives; what they compute was not seen")
+	}
 	for _, doc := range splitDocuments(f.data) {
-		if bytes.Contains(doc.text, []byte("#@")) {
-			note(doc.line, NotRead, "has ytt directives; what they compute was not seen")
-		}
 		var y packageYAML
 		if err := yaml.Unmarshal(doc.text, &y); err != nil {
 			note(doc.line, NotRead, "is not YAML without ytt: %v", flatten(err))
@@ -178,7 +183,7 @@ func (f *fetchYAML) fetch() Fetch {
 	case f.ImgpkgBundle != nil:
 		return Fetch{Kind: "imgpkgBundle", Reference: f.ImgpkgBundle.Image, TagSelection: f.ImgpkgBundle.TagSelection != nil}
 	}
-	return Fetch{Kind: "none"}
+	return Fetch{}
 }
 
 func firstOf(values ...string) string {

@@ -36,25 +36,22 @@ type Omitted struct {
 // NonDistributable is the reason for which a layer of a foreign type is left out.
 const NonDistributable = "non-distributable"
 
-// NewPlan orders g. Layers of a non-distributable type are carried when nonDistributable is set,
-// else omitted. It is an error when two descriptors give one digest two sizes.
+// NewPlan orders g. Layers that have a non-distributable type in every image are carried when
+// nonDistributable is set, else omitted. It is an error when two descriptors give one digest two sizes.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	p := &Plan{Graph: g}
 	sizes := map[v1.Hash]int64{}
+	done := map[v1.Hash]bool{} // carried, at the end also omitted
 	var err error
 	add := func(n *Node, d v1.Descriptor, isManifest bool) {
-		size, known := sizes[d.Digest]
-		if known {
-			if size != d.Size && err == nil {
-				err = fmt.Errorf("read %s: gives blob %s %d bytes, another manifest gives it %d", n.Name(), d.Digest, d.Size, size)
-			}
-			return
+		if size, known := sizes[d.Digest]; known && size != d.Size && err == nil {
+			err = fmt.Errorf("read %s: gives blob %s %d bytes, another manifest gives it %d", n.Name(), d.Digest, d.Size, size)
 		}
 		sizes[d.Digest] = d.Size
-		if isForeign(d) && !nonDistributable {
-			p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), NonDistributable})
+		if done[d.Digest] || isForeign(d) && !nonDistributable {
 			return
 		}
+		done[d.Digest] = true
 		p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n, IsManifest: isManifest})
 	}
 	for _, n := range g.Nodes {
@@ -74,6 +71,14 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	for _, n := range g.Nodes {
 		for _, d := range n.Blobs {
 			add(n, d, false)
+		}
+	}
+	for _, n := range g.Nodes { // what no image names as an ordinary layer
+		for _, d := range n.Blobs {
+			if !done[d.Digest] {
+				done[d.Digest] = true
+				p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), NonDistributable})
+			}
 		}
 	}
 	return p, err

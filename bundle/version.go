@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"cmp"
-	"math/big"
 	"strings"
 )
 
@@ -44,11 +43,11 @@ func compareIdentifiers(a, b string) int {
 }
 
 func compareIdentifier(a, b string) int {
-	x, isX := new(big.Int).SetString(a, 10)
-	y, isY := new(big.Int).SetString(b, 10)
+	isX, isY := isNumber(a), isNumber(b)
 	switch {
 	case isX && isY:
-		return x.Cmp(y)
+		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+		return cmp.Or(len(a)-len(b), strings.Compare(a, b))
 	case isX:
 		return -1
 	case isY:
@@ -56,3 +55,5 @@ func compareIdentifier(a, b string) int {
 	}
 	return strings.Compare(a, b)
 }
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

@@ -57,7 +57,7 @@ func (e *MissingError) Unwrap() error { return e.err }
 //
 // What is in no place that may have it is collected over the whole graph: the error then joins a
 // MissingError for each, in graph order. Any other error ends the walk: content that is not what
-// its digest says, a bundle without a valid ImagesLock, a root that wraps ErrNotBundle.
+// its digest says, or that wraps ErrMalformed, a root that wraps ErrNotBundle.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
 	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
 	for _, pin := range opt.Pins {
@@ -65,7 +65,7 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 	}
 	var level []*want
 	for _, ref := range roots {
-		if next := w.add(&want{ref: ref, name: ref.Name(), isRoot: true, tries: []name.Reference{ref}}); next != nil {
+		if next := w.add(&want{ref: ref, name: ref.Name(), tries: []name.Reference{ref}}); next != nil {
 			level = append(level, next)
 		}
 	}
@@ -85,7 +85,9 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 	if len(missing) > 0 {
 		return nil, errors.Join(missing...)
 	}
-	w.finish(roots)
+	if err := w.finish(roots); err != nil {
+		return nil, err
+	}
 	return w.graph, nil
 }
 
@@ -101,18 +103,17 @@ type walk struct {
 
 // want is a manifest that something needs: first where to look, then what was found.
 type want struct {
-	ref    name.Reference   // the first that named it
-	name   string           // of ref
-	by     *Node            // whose child it is; nil for a root
-	tries  []name.Reference // where to look, in order
-	desc   *v1.Descriptor   // what an index says of it
-	group  *group           // lock entries of one bundle, which are looked for in one order
-	names  []string
-	isRoot bool
+	ref   name.Reference   // the first that named it
+	name  string           // of ref
+	names []string         // of all that named it, but indexes
+	by    *want            // whose child it is; nil for a root
+	tries []name.Reference // where to look, in order
+	desc  *v1.Descriptor   // what an index says of it
+	group *group           // lock entries of one bundle, which are looked for in one order
 
 	found    *Node
 	next     []*want
-	packages packageFile
+	packages packageFiles
 	err      error // a MissingError
 }
 
@@ -149,10 +150,8 @@ func (w *walk) add(x *want) *want {
 // merge takes over what another want for the same manifest says. Places are only added while the
 // manifest was not yet looked for.
 func (x *want) merge(other *want) {
-	x.isRoot = x.isRoot || other.isRoot
 	x.names = append(x.names, other.names...)
 	if x.found != nil {
-		x.found.References = append(x.found.References, other.names...)
 		return
 	}
 	for _, ref := range other.tries {
@@ -193,7 +192,7 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 func (w *walk) find(ctx context.Context, x *want) error {
 	missing := &MissingError{Reference: x.name}
 	if x.by != nil {
-		missing.WantedBy = x.by.Name()
+		missing.WantedBy = x.by.name
 	}
 	var failed error
 	for i, ref := range x.tries {
@@ -214,7 +213,7 @@ func (w *walk) find(ctx context.Context, x *want) error {
 		if failed == nil { // another place may have it; otherwise this is what went wrong
 			failed = fmt.Errorf("find %s: %w", x.name, err)
 			if x.by != nil {
-				failed = fmt.Errorf("find %s, wanted by %s: %w", x.name, x.by.Name(), err)
+				failed = fmt.Errorf("find %s, wanted by %s: %w", x.name, x.by.name, err)
 			}
 		}
 		if ctx.Err() != nil {
@@ -241,10 +240,6 @@ func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor,
 
 // open makes x's node of a manifest that was found in repo.
 func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
-	if x.desc != nil && (x.desc.Size != desc.Size || x.desc.MediaType != desc.MediaType) {
-		return fmt.Errorf("read %s: is %s of %d bytes, but %s says %s of %d bytes",
-			x.name, desc.MediaType, desc.Size, x.by.Name(), x.desc.MediaType, x.desc.Size)
-	}
 	m, err := parseManifest(desc, raw)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
@@ -256,7 +251,7 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 		for i := range m.children {
 			child := &m.children[i]
 			ref := repo.Digest(child.Digest.String())
-			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: n, tries: []name.Reference{ref}, desc: child})
+			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
 		}
 		return nil
 	}
@@ -276,17 +271,23 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 // openBundle reads the lock and the Packages of a bundle.
 func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 	repo := x.found.From
-	files, err := readBundleLayer(ctx, w.src, repo, m, inBundle)
+	var lock *ImagesLock
+	var lockText []byte
+	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(f file) (err error) {
+		switch {
+		case f.path != lockFile:
+			x.packages.add(parsePackageFile(f))
+		case lock == nil: // the first one counts
+			lockText = f.data
+			lock, err = ParseImagesLock(f.data)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(files, func(f file) bool { return f.path == lockFile })
-	if i < 0 {
-		return fmt.Errorf("has no %s", lockFile)
-	}
-	lock, err := ParseImagesLock(files[i].data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", lockFile, err)
+	if lock == nil {
+		return fmt.Errorf("%w: has no %s", ErrMalformed, lockFile)
 	}
 	var local map[string]bool
 	if !w.opt.Closed {
@@ -294,17 +295,11 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 			return err
 		}
 	}
-	w.wantLocked(x, lock, local)
-	for _, f := range files {
-		if !isPackageFile(f.path) {
-			continue
-		}
-		p := parsePackageFile(f)
-		x.packages.packages = append(x.packages.packages, p.packages...)
-		x.packages.metadata = append(x.packages.metadata, p.metadata...)
-		x.packages.findings = append(x.packages.findings, p.findings...)
+	x.wantLocked(lock, local)
+	if len(x.packages.packages) > 0 {
+		x.noteWithoutID(lock, lockText)
+		x.wantFetched(lock)
 	}
-	w.wantFetched(x, lock)
 	return nil
 }
 
@@ -327,7 +322,7 @@ func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (
 
 // wantLocked makes the lock's entries wanted. An entry that the locations image has is looked for
 // in the bundle's own repository first, others where the lock says.
-func (w *walk) wantLocked(x *want, lock *ImagesLock, local map[string]bool) {
+func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
 	own := x.found.From
 	g := &group{}
 	smallest := map[string]int{} // digest → index in Locked
@@ -339,7 +334,7 @@ func (w *walk) wantLocked(x *want, lock *ImagesLock, local map[string]bool) {
 		} else if e.Image.Name() < x.found.Locked[i].Name() {
 			x.found.Locked[i] = e.Image
 		}
-		next := &want{ref: e.Image, name: e.Image.Name(), by: x.found, tries: []name.Reference{e.Image}}
+		next := &want{ref: e.Image, name: e.Image.Name(), by: x, tries: []name.Reference{e.Image}}
 		if e.Image.Context().Name() != own.Name() {
 			next.tries = append(next.tries, own.Digest(d))
 			if local[d] {
@@ -352,17 +347,22 @@ func (w *walk) wantLocked(x *want, lock *ImagesLock, local map[string]bool) {
 	}
 }
 
-// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
-// cover, and reports what kapp-controller will not rewrite.
-func (w *walk) wantFetched(x *want, lock *ImagesLock) {
-	ids := map[string]bool{}
+// noteWithoutID reports the entries of a repository bundle's lock that fail its PackageRepository.
+func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
 	for i, e := range lock.Images {
-		id := e.Annotations[KbldID]
-		ids[id] = true
-		if id == "" && len(x.packages.packages) > 0 {
-			x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile,
+		if e.Annotations[KbldID] == "" {
+			x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile, Line: lineOf(text, e.Image.DigestStr()),
 				Message: fmt.Sprintf("images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)})
 		}
+	}
+}
+
+// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
+// cover, and reports what kapp-controller will not rewrite.
+func (x *want) wantFetched(lock *ImagesLock) {
+	ids := map[string]bool{}
+	for _, e := range lock.Images {
+		ids[e.Annotations[KbldID]] = true
 	}
 	for _, p := range x.packages.packages {
 		note := func(code Code, format string, args ...any) {
@@ -372,6 +372,8 @@ func (w *walk) wantFetched(x *want, lock *ImagesLock) {
 		for _, f := range p.Fetches {
 			switch {
 			case f.Kind == "inline":
+			case f.Kind == "":
+				note(NotRead, "has a fetch step of no known kind")
 			case f.Kind != "imgpkgBundle" && f.Kind != "image":
 				note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, f.Reference)
 			case f.TagSelection:
@@ -383,8 +385,12 @@ func (w *walk) wantFetched(x *want, lock *ImagesLock) {
 					note(Outside, "fetches %q, which is no image reference", f.Reference)
 					continue
 				}
-				note(Uncovered, "fetches %s, which no lock entry's %s covers: it is carried, but kapp-controller will not rewrite it", f.Reference, KbldID)
-				x.next = append(x.next, fetched(x.found, ref))
+				reason := "which no lock entry's " + KbldID + " covers"
+				if f.Kind == "image" {
+					reason = "by image.url"
+				}
+				note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
+				x.next = append(x.next, x.fetched(ref))
 			}
 		}
 	}
@@ -392,12 +398,10 @@ func (w *walk) wantFetched(x *want, lock *ImagesLock) {
 
 // fetched wants a reference of a Package: where it says, or, for a digest, in the bundle's own
 // repository.
-func fetched(by *Node, ref name.Reference) *want {
-	next := &want{ref: ref, name: ref.Name(), by: by, tries: []name.Reference{ref}}
+func (x *want) fetched(ref name.Reference) *want {
+	next := &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}}
 	if d, ok := ref.(name.Digest); ok {
-		plain := ref.Context().Digest(d.DigestStr()) // repo:tag@digest loses its tag
-		next.ref, next.name, next.tries = plain, plain.Name(), []name.Reference{plain}
-		if own := by.From.Digest(d.DigestStr()); own.Name() != plain.Name() {
+		if own := x.found.From.Digest(d.DigestStr()); own.Name() != ref.Name() {
 			next.tries = append(next.tries, own)
 		}
 	}
@@ -419,15 +423,13 @@ func (w *walk) register(level []*want, missing *[]error) ([]*want, error) {
 			g.Pins = append(g.Pins, Pin{tag.Name(), d})
 			w.pinned[tag.Name()] = d
 		}
-		if known := g.byDigest[d]; known != nil { // reached by a tag and by a digest
-			known.References = append(known.References, x.names...)
-			w.seen[d.String()].isRoot = w.seen[d.String()].isRoot || x.isRoot
+		if g.byDigest[d] != nil { // reached by a tag and by a digest
+			w.seen[d.String()].names = append(w.seen[d.String()].names, x.names...)
 			continue
 		}
-		if x.isRoot && n.Kind != Bundle {
+		if x.by == nil && n.Kind != Bundle {
 			return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, n.Kind, Label)
 		}
-		n.References = x.names
 		g.byDigest[d], w.seen[d.String()] = n, x
 		g.Nodes = append(g.Nodes, n)
 		if w.blobs += 1 + len(n.Blobs); w.blobs > maxDescriptors || len(x.next) > maxChildren {
@@ -463,8 +465,9 @@ func (w *walk) collect(x *want) {
 	}
 }
 
-// finish resolves what could only be known at the end: roots, children by digest, sorted names.
-func (w *walk) finish(roots []name.Reference) {
+// finish resolves what could only be known at the end: roots, children by digest, sorted names. An
+// index must say of its children what they are.
+func (w *walk) finish(roots []name.Reference) error {
 	g := w.graph
 	slices.SortFunc(g.Pins, func(a, b Pin) int { return strings.Compare(a.Reference, b.Reference) })
 	g.Pins = slices.Compact(g.Pins)
@@ -482,17 +485,24 @@ func (w *walk) finish(roots []name.Reference) {
 		}
 	}
 	for _, n := range g.Nodes {
-		slices.Sort(n.References)
-		n.References = slices.Compact(n.References)
+		x := w.seen[n.Descriptor.Digest.String()]
+		slices.Sort(x.names)
+		n.References = slices.Compact(x.names)
 		n.IsChild = len(n.References) == 0
 		distinct := map[v1.Hash]bool{}
-		for _, child := range w.seen[n.Descriptor.Digest.String()].next {
-			if d := resolve(child.ref); !distinct[d] {
+		for _, child := range x.next {
+			d := resolve(child.ref)
+			if is, says := g.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
+				return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
+					child.name, ErrMalformed, is.MediaType, is.Size, x.name, says.MediaType, says.Size)
+			}
+			if !distinct[d] {
 				distinct[d] = true
 				n.Children = append(n.Children, d)
 			}
 		}
 	}
+	return nil
 }
 
 // Missing returns the MissingErrors that a Walk's error joins, or nil when it is any other error.

@@ -18,7 +18,8 @@ type document struct {
 	text []byte
 }
 
-// splitDocuments cuts a YAML stream at its "---" lines and drops documents of comments and blanks.
+// splitDocuments cuts a YAML stream at its "---" lines and drops documents of comments, directives
+// and blanks.
 func splitDocuments(data []byte) []document {
 	var docs []document
 	start, startLine, line := 0, 1, 1
@@ -42,6 +43,15 @@ func splitDocuments(data []byte) []document {
 	return docs
 }
 
+// lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
+func lineOf(text []byte, s string) int {
+	before, _, found := bytes.Cut(text, []byte(s))
+	if !found {
+		return 0
+	}
+	return 1 + bytes.Count(before, []byte("\n"))
+}
+
 // isMarker reports whether line starts a YAML document.
 func isMarker(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("---"))
@@ -53,7 +63,7 @@ func hasContent(text []byte) bool {
 		if isMarker(l) {
 			l = l[3:]
 		}
-		if l = bytes.TrimSpace(l); len(l) > 0 && l[0] != '#' && string(l) != "..." {
+		if l = bytes.TrimSpace(l); len(l) > 0 && l[0] != '#' && l[0] != '%' && string(l) != "..." {
 			return true
 		}
 	}

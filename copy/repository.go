@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -61,7 +62,7 @@ type Options struct {
 type Result struct {
 	Manifests    int   `json:"manifests"` // put
 	ManifestsHad int   `json:"manifestsThere"`
-	Blobs        int   `json:"blobs"` // sent
+	Blobs        int   `json:"blobs"` // sent; one that was sent again counts again
 	Bytes        int64 `json:"bytes"`
 	BlobsHad     int   `json:"blobsThere"`
 	BytesHad     int64 `json:"bytesThere"`
@@ -78,7 +79,17 @@ type Result struct {
 // and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
 // What is there is not sent again, as far as opt.Trust goes.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
-	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}}
+	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{}}
+	for _, b := range plan.Blobs {
+		if b.IsManifest {
+			c.nodes[b.Descriptor.Digest] = &state{node: b.Node, blob: b}
+		}
+	}
+	for _, tag := range opt.Tags {
+		if c.nodes[tag.Digest] == nil {
+			return nil, fmt.Errorf("put tag %s: the plan has no manifest %s", tag.Name, tag.Digest)
+		}
+	}
 	if err := c.ask(ctx); err != nil {
 		return nil, err
 	}
@@ -118,12 +129,6 @@ type state struct {
 
 // ask finds out which manifests are there.
 func (c *filling) ask(ctx context.Context) error {
-	c.nodes = map[v1.Hash]*state{}
-	for _, b := range c.plan.Blobs {
-		if b.IsManifest {
-			c.nodes[b.Descriptor.Digest] = &state{node: b.Node, blob: b}
-		}
-	}
 	if c.opt.Trust == TrustNothing {
 		return nil
 	}
@@ -191,10 +196,14 @@ func (c *filling) schedule() {
 			c.add(c.blobJob(b, waiting))
 		}
 	}
+	var leaves []*state // all, before the first is ready: that may free others, which are ready then
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 {
-			c.ready(s)
+			leaves = append(leaves, s)
 		}
+	}
+	for _, s := range leaves {
+		c.ready(s)
 	}
 }
 
@@ -206,8 +215,12 @@ func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
 	return job{
 		do: func(ctx context.Context) (err error) {
 			if c.opt.Trust != TrustNothing {
-				if had, err = c.dst.HasBlob(ctx, b.Descriptor); err != nil || had {
-					return err
+				had, err = c.dst.HasBlob(ctx, b.Descriptor)
+				if err != nil {
+					return fmt.Errorf("ask for blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
+				}
+				if had {
+					return nil
 				}
 			}
 			return c.send(ctx, b)
@@ -242,6 +255,14 @@ func (c *filling) countBlob(b bundle.Blob, had bool) {
 	newTransfer(c.src, b, c.opt.Progress).finish()
 }
 
+// countAgain counts blobs that were sent although they had been counted. They are no progress.
+func (c *filling) countAgain(blobs []bundle.Blob) {
+	for _, b := range blobs {
+		c.result.Blobs++
+		c.result.Bytes += b.Descriptor.Size
+	}
+}
+
 // less tells a manifest that something it waited for is there.
 func (c *filling) less(s *state) {
 	if s.waits--; s.waits == 0 {
@@ -256,9 +277,18 @@ func (c *filling) ready(s *state) {
 		c.complete(s)
 		return
 	}
+	tag := tagOf(s.node)
+	if s.node.IsChild {
+		tag = ""
+	}
+	var again []bundle.Blob
 	c.next(job{
-		do: func(ctx context.Context) error { return c.putManifest(ctx, s) },
+		do: func(ctx context.Context) (err error) {
+			again, err = c.putManifest(ctx, s, tag)
+			return err
+		},
 		done: func() {
+			c.countAgain(again)
 			c.result.Manifests++
 			c.complete(s)
 		},
@@ -276,43 +306,41 @@ func (c *filling) complete(s *state) {
 	}
 }
 
-// putManifest puts a manifest. Blobs that the registry turns out to miss are sent again, once.
-func (c *filling) putManifest(ctx context.Context, s *state) error {
+// putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
+// turns out to miss are sent again, once; they are returned.
+func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {
 	raw, err := manifest(ctx, c.src, s.blob)
 	if err != nil {
-		return fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
-	}
-	tag := tagOf(s.node)
-	if s.node.IsChild {
-		tag = ""
+		return nil, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
 	}
 	err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
-	var refused interface{ MissingBlobs() []v1.Hash }
-	if errors.As(err, &refused) && len(refused.MissingBlobs()) > 0 {
-		if err := c.sendAgain(ctx, s.node, refused.MissingBlobs()); err != nil {
-			return err
+	if again = c.missing(err); len(again) > 0 {
+		for _, b := range again {
+			if err := c.dst.PutBlob(ctx, b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
+				return nil, fmt.Errorf("copy blob %s of %s again: %w", b.Descriptor.Digest, s.node.Name(), err)
+			}
 		}
 		err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
 	}
 	if err != nil {
-		return fmt.Errorf("put manifest of %s: %w", s.node.Name(), err)
+		return nil, fmt.Errorf("put manifest of %s: %w", s.node.Name(), err)
 	}
-	return nil
+	return again, nil
 }
 
-func (c *filling) sendAgain(ctx context.Context, n *bundle.Node, missing []v1.Hash) error {
-	want := map[v1.Hash]bool{}
-	for _, d := range missing {
-		want[d] = true
+// missing returns the blobs of the plan for want of which a manifest was refused.
+func (c *filling) missing(err error) []bundle.Blob {
+	var refused interface{ MissingBlobs() []v1.Hash }
+	if !errors.As(err, &refused) {
+		return nil
 	}
-	for _, d := range distinct(n.Blobs) {
-		if want[d.Digest] {
-			if err := c.send(ctx, bundle.Blob{Descriptor: d, From: n.From, Node: n}); err != nil {
-				return err
-			}
+	var blobs []bundle.Blob
+	for _, b := range c.plan.Blobs {
+		if !b.IsManifest && slices.Contains(refused.MissingBlobs(), b.Descriptor.Digest) {
+			blobs = append(blobs, b)
 		}
 	}
-	return nil
+	return blobs
 }
 
 // putTag gives a root its tag, unless it has it.
@@ -327,14 +355,11 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 			return nil
 		}
 	}
-	s := c.nodes[tag.Digest]
-	raw, err := manifest(ctx, c.src, s.blob)
-	if err == nil {
-		err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag.Name)
-	}
+	again, err := c.putManifest(ctx, c.nodes[tag.Digest], tag.Name)
 	if err != nil {
 		return fmt.Errorf("put tag %s: %w", tag.Name, err)
 	}
+	c.countAgain(again)
 	c.result.Tags++
 	return nil
 }

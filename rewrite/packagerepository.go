@@ -57,13 +57,18 @@ func NewPackageRepository(source name.Digest, repo name.Repository, version, as,
 		Name: cmp.Or(as, DNSName(path.Base(source.Context().RepositoryStr()))), Namespace: namespace,
 		Image: repo.Digest(source.DigestStr()), Version: version, SecretRef: secretRef,
 	}
-	for what, s := range map[string]string{"name": p.Name, "namespace": cmp.Or(namespace, GlobalNamespace), "Secret": cmp.Or(secretRef, "none")} {
-		if s == "" || s != DNSName(s) {
-			return p, fmt.Errorf("PackageRepository of %s: the %s %q is no DNS-1123 name", source, what, s)
-		}
+	switch {
+	case !isDNSName(p.Name):
+		return p, fmt.Errorf("PackageRepository of %s: the name %q is no DNS-1123 subdomain", source, p.Name)
+	case namespace != "" && (!isDNSName(namespace) || strings.Contains(namespace, ".") || len(namespace) > 63):
+		return p, fmt.Errorf("PackageRepository of %s: the namespace %q is no DNS-1123 label", source, namespace)
+	case secretRef != "" && !isDNSName(secretRef):
+		return p, fmt.Errorf("PackageRepository of %s: the Secret %q is no DNS-1123 subdomain", source, secretRef)
 	}
 	return p, nil
 }
+
+func isDNSName(s string) bool { return s != "" && s == DNSName(s) }
 
 // DNSName makes a DNS-1123 subdomain of s, as Kubernetes wants for names; the result may be empty.
 func DNSName(s string) string {

@@ -82,7 +82,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if missing := bundle.Missing(err); missing != nil {
 		return nil, missingProblems(missing), nil
 	}
-	if errors.Is(err, digest.ErrMismatch) {
+	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, bundle.ErrMalformed) {
 		return nil, []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
@@ -207,14 +207,14 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 		p := &Problem{What: "locations image " + bundle.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
 		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			p.Kind, p.Reason = Missing, "kapp-controller will ask for every image instead"
-			return p, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
+		case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
 			p.Kind, p.Reason = Damaged, err.Error()
 			return p, nil
+		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
+			p.Kind, p.Reason = Missing, err.Error()
+			return p, nil
+		case err != nil:
+			return nil, fmt.Errorf("ask for %s: %w", p.What, err)
 		case !got.Equal(bundle.NewLocations(v.plan.Graph, n)):
 			p.Kind, p.Reason = Different, "it does not list what the bundle's lock names"
 			return p, nil
@@ -287,7 +287,7 @@ func Compare(want, got *bundle.Plan) []Problem {
 			p.Kind, p.Reason = Missing, "nothing there leads to it"
 		case n.Kind != w.Kind || n.Descriptor.MediaType != w.Descriptor.MediaType || n.Descriptor.Size != w.Descriptor.Size:
 			p.Kind = Different
-			p.Reason = fmt.Sprintf("it is a %s, %s of %d bytes; want a %s, %s of %d bytes", n.Kind, n.Descriptor.MediaType,
+			p.Reason = fmt.Sprintf("it is %s, %s of %d bytes; want %s, %s of %d bytes", n.Kind, n.Descriptor.MediaType,
 				n.Descriptor.Size, w.Kind, w.Descriptor.MediaType, w.Descriptor.Size)
 		case !slices.Equal(n.Children, w.Children):
 			p.Kind, p.Reason = Different, "it has other children"

@@ -61,6 +61,7 @@ var judgements = []judgement{
 	{is(tarball.ErrTruncated), statusDamage, "the copy of the file is not complete: carry it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
+	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
 	{isRegistry(fs.ErrPermission), statusPermission, "log in (docker login), or give --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},

@@ -1,0 +1,134 @@
+package bundle_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/testdata/interop"
+)
+
+var (
+	hexA = strings.Repeat("a", 64)
+	hexB = strings.Repeat("b", 64)
+	refA = "reg.test/a@sha256:" + hexA
+)
+
+// The rows are those of imgpkg spec §1.2, which were seen with the real imgpkg.
+func TestParseImagesLock(t *testing.T) {
+	t.Parallel()
+	image := func(s string) string { return lockHead + "images:\n- image: " + s + "\n" }
+	tests := []struct {
+		name, text string
+		want       []string // references
+		err        string
+	}{
+		{name: "images missing", text: lockHead},
+		{name: "images null", text: lockHead + "images: null\n"},
+		{name: "images empty", text: lockHead + "images: []\n"},
+		{name: "document marker", text: "---\n" + image(refA), want: []string{refA}},
+		{name: "comment and YAML directive first", text: "# by hand\n%YAML 1.1\n---\n" + image(refA), want: []string{refA}},
+		{name: "unknown key", text: lockHead + "foo: 1\n", err: `ImagesLock: error unmarshaling JSON: while decoding JSON: json: unknown field "foo"`},
+		{name: "unknown key in image", text: image(refA) + "  foo: 1\n", err: `unknown field "foo"`},
+		{name: "wrong apiVersion", text: "apiVersion: imgpkg.carvel.dev/v1\nkind: ImagesLock\n",
+			err: `apiVersion: is "imgpkg.carvel.dev/v1", want "imgpkg.carvel.dev/v1alpha1"`},
+		{name: "no apiVersion", text: "kind: ImagesLock\n", err: `apiVersion: is ""`},
+		{name: "kind in another case", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: imageslock\n", err: `kind: is "imageslock", want "ImagesLock"`},
+		{name: "another kind", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\n", err: `kind: is "BundleLock"`},
+		{name: "duplicate key", text: lockHead + "kind: ImagesLock\n", err: `key "kind" already set in map`},
+		{name: "keys in another case", text: lockHead + "Images:\n- Image: " + refA + "\n", want: []string{refA}},
+		{name: "tag", text: image("reg.test/a:1"), err: `images[0].image: "reg.test/a:1" has no digest`},
+		{name: "neither tag nor digest", text: image("nginx"), err: `images[0].image: "nginx" has no digest`},
+		{name: "empty", text: image(`""`), err: "images[0].image: is empty"},
+		{name: "no image", text: lockHead + "images:\n- annotations: {}\n", err: "images[0].image: is empty"},
+		{name: "second is wrong", text: image(refA) + "- image: reg.test/b\n", err: `images[1].image: "reg.test/b"`},
+		{name: "sha512", text: image("reg.test/a@sha512:" + hexA + hexB), err: "images[0].image"},
+		{name: "short digest", text: image("reg.test/a@sha256:abc"), err: `images[0].image: "reg.test/a@sha256:abc" is no digest reference`},
+		{name: "upper-case digest", text: image("reg.test/a@sha256:" + strings.ToUpper(hexA)), err: "is no digest reference"},
+		{name: "tag and digest", text: image("reg.test/a:1@sha256:" + hexA), want: []string{refA}},
+		{name: "short name", text: image("ubuntu@sha256:" + hexA), want: []string{"index.docker.io/library/ubuntu@sha256:" + hexA}},
+		{name: "same image twice", text: image(refA) + "- image: " + refA + "\n", want: []string{refA, refA}},
+		{name: "second document", text: image(refA) + "---\nkind: nonsense\n", want: []string{refA}},
+		{name: "JSON", text: `{"apiVersion":"imgpkg.carvel.dev/v1alpha1","kind":"ImagesLock","images":[{"image":"` + refA + `"}]}`, want: []string{refA}},
+		{name: "empty file", text: "", err: "apiVersion"},
+		{name: "no map", text: "- a\n", err: "ImagesLock: "},
+		{name: "no YAML", text: "a: [\n", err: "ImagesLock: "},
+		{name: "not UTF-8", text: "\xff\xfe", err: "ImagesLock: is not UTF-8"},
+		{name: "too large", text: lockHead + "#" + strings.Repeat(" ", 4<<20), err: "more than the limit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			lock, err := bundle.ParseImagesLock([]byte(tt.text))
+			if tt.err != "" {
+				require.ErrorContains(t, err, tt.err)
+				assert.NotContains(t, err.Error(), "\n")
+				return
+			}
+			require.NoError(t, err)
+			var got []string
+			for _, e := range lock.Images {
+				got = append(got, e.Image.Name())
+			}
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestImagesLockAnnotations(t *testing.T) {
+	t.Parallel()
+	lock, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: " + refA + "\n  annotations:\n    a: 1\n    b: true\n    " + bundle.KbldID + ": x\n"))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"a": "1", "b": "true", bundle.KbldID: "x"}, lock.Images[0].Annotations)
+}
+
+func TestEncodeEmptyImagesLock(t *testing.T) {
+	t.Parallel()
+	text, err := new(bundle.ImagesLock).Encode()
+	require.NoError(t, err)
+	assert.Equal(t, "---\n"+lockHead, string(text))
+}
+
+func TestParseBundleLock(t *testing.T) {
+	t.Parallel()
+	text := func(image, rest string) string {
+		return "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\nbundle:\n  image: " + image + "\n" + rest
+	}
+	tests := []struct{ name, text, tag, err string }{
+		{name: "digest", text: text(refA, "")},
+		{name: "tag", text: text(refA, "  tag: 1.0.0\n"), tag: "1.0.0"},
+		{name: "tag in image is dropped", text: text("reg.test/a:1@sha256:"+hexA, "")},
+		{name: "no digest", text: text("reg.test/a:1", ""), err: `bundle.image: "reg.test/a:1" has no digest`},
+		{name: "no bundle", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\n", err: "bundle.image: is empty"},
+		{name: "bad tag", text: text(refA, "  tag: a/b\n"), err: `bundle.tag: "a/b" is no tag`},
+		{name: "unknown key", text: text(refA, "  foo: 1\n"), err: `unknown field "foo"`},
+		{name: "duplicate key", text: text(refA, "kind: BundleLock\n"), err: "already set"},
+		{name: "another kind", text: lockHead, err: `kind: is "ImagesLock", want "BundleLock"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			lock, err := bundle.ParseBundleLock([]byte(tt.text))
+			if tt.err != "" {
+				require.ErrorContains(t, err, tt.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, refA, lock.Image.Name())
+			assert.Equal(t, tt.tag, lock.Tag)
+		})
+	}
+}
+
+// A walk says which file of which bundle is wrong, in which field.
+func TestLockErrorNamesBundleAndField(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	root := src.Repo("reg.test/repo").PutBundle(map[string]string{".imgpkg/images.yml": lockHead + "images:\n- image: nginx:1.25\n"})
+	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
+	require.ErrorIs(t, err, bundle.ErrMalformed)
+	assert.EqualError(t, err, "read bundle "+root.Name()+`: malformed: .imgpkg/images.yml: images[0].image: "nginx:1.25" has no digest`)
+}

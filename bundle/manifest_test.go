@@ -1,0 +1,91 @@
+package bundle_test
+
+import (
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/testdata/interop"
+)
+
+// One digest must not be two things to two readers (CVE-2021-41190).
+func TestMalformedManifests(t *testing.T) {
+	t.Parallel()
+	config := `"config":{"mediaType":"x","size":2,"digest":"sha256:` + hexA + `"}`
+	tests := []struct {
+		name      string
+		mediaType types.MediaType
+		text      string
+		err       string
+	}{
+		{"index with config", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[],` + config + `}`, "is an index with config or layers"},
+		{"index with layers", types.DockerManifestList, `{"schemaVersion":2,"manifests":[],"layers":[]}`, "is an index with config or layers"},
+		{"image with manifests", types.OCIManifestSchema1, `{"schemaVersion":2,"layers":[],"manifests":[],` + config + `}`, "is an image manifest with manifests"},
+		{"image without config", types.DockerManifestSchema2, `{"schemaVersion":2,"layers":[]}`, "is an image manifest without config"},
+		{"another media type inside", types.OCIManifestSchema1,
+			`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",` + config + `}`,
+			`is served as "application/vnd.oci.image.manifest.v1+json" but says that it is "application/vnd.oci.image.index.v1+json"`},
+		{"Docker schema 1", types.DockerManifestSchema1, `{"schemaVersion":1}`, "Docker schema 1 cannot be copied"},
+		{"Docker schema 1, signed", types.DockerManifestSchema1Signed, `{"schemaVersion":1}`, "push the image again in a newer format"},
+		{"schemaVersion", types.OCIManifestSchema1, `{"schemaVersion":1,` + config + `}`, "has schemaVersion 1, want 2"},
+		{"no manifest type", "application/json", `{"schemaVersion":2,` + config + `}`, `has the media type "application/json", which is neither`},
+		{"no media type", "", `{"schemaVersion":2,` + config + `}`, `has the media type "", which is neither`},
+		{"not JSON", types.OCIManifestSchema1, `<html>`, "is no manifest"},
+		{"layer without digest", types.OCIManifestSchema1, `{"schemaVersion":2,"layers":[{"size":1}],` + config + `}`, "has a descriptor with the digest"},
+		{"negative size", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":-1,"digest":"sha256:` + hexA + `"}]}`, "and the size -1"},
+		{"sha512", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":1,"digest":"sha512:` + hexA + hexB + `"}]}`, `the digest "sha512:`},
+		{"bad digest", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":1,"digest":"sha256:../../etc"}]}`, "is no manifest"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var src interop.Registry
+			repo := src.Repo("reg.test/repo")
+			image := repo.Ref(repo.PutManifest(tt.mediaType, []byte(tt.text)))
+			_, err := bundle.Walk(t.Context(), &src, refs(bundleOf(repo, image)), bundle.WalkOptions{})
+			require.ErrorContains(t, err, tt.err)
+			require.ErrorIs(t, err, bundle.ErrMalformed)
+			assert.ErrorContains(t, err, "read "+image.Name())
+		})
+	}
+}
+
+// What an index says of a child must hold, also when something else led to the child first.
+func TestIndexMustDescribeItsChildren(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(*v1.Descriptor)
+		ok     bool
+	}{
+		{"right", func(*v1.Descriptor) {}, true},
+		{"size", func(d *v1.Descriptor) { d.Size++ }, false},
+		{"media type", func(d *v1.Descriptor) { d.MediaType = types.DockerManifestSchema2 }, false},
+		{"no media type", func(d *v1.Descriptor) { d.MediaType = "" }, false},
+	}
+	for _, tt := range tests {
+		for _, lockedToo := range []bool{false, true} {
+			var src interop.Registry
+			repo := src.Repo("reg.test/repo")
+			image := repo.PutPlain(`{}`)
+			d := repo.Describe(image)
+			tt.change(&d)
+			index := repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{d}})
+			root := bundleOf(repo, index)
+			if lockedToo {
+				root = bundleOf(repo, image, index)
+			}
+			_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
+			if tt.ok {
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorIs(t, err, bundle.ErrMalformed, "%s, %t", tt.name, lockedToo)
+			assert.ErrorContains(t, err, "but "+index.Name()+" says", tt.name)
+		}
+	}
+}

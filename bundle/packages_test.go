@@ -1,0 +1,248 @@
+package bundle_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"relocate/bundle"
+	"relocate/testdata/interop"
+)
+
+// walkPackages walks a repository bundle that has the given files and an empty lock.
+func walkPackages(t *testing.T, files map[string]string) *bundle.Graph {
+	t.Helper()
+	var src interop.Registry
+	if files[".imgpkg/images.yml"] == "" {
+		files[".imgpkg/images.yml"] = lockHead
+	}
+	g := mustWalk(t, &src, bundle.WalkOptions{}, src.Repo("reg.test/repo").PutBundle(files))
+	for i := range g.Packages {
+		assert.Equal(t, g.Roots[0].Digest, g.Packages[i].Repository)
+		g.Packages[i].Repository = g.Packages[0].Repository
+	}
+	return g
+}
+
+// The generations of kapp-controller spec §1.
+func TestPackageGenerations(t *testing.T) {
+	t.Parallel()
+	const inline = "\n  template: {spec: {fetch: [{inline: {}}]}}\n"
+	tests := []struct {
+		name, text      string
+		packages, metas []string
+		old             bool
+	}{
+		{"today's Package", "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  refName: a.b.c\n  version: 1.0.0" + inline,
+			[]string{"a.b.c 1.0.0"}, nil, false},
+		{"today's PackageMetadata", "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: a.b.c}\nspec: {displayName: A, shortDescription: an A}\n",
+			nil, []string{"a.b.c A, an A"}, false},
+		{"v0.17 Package", "apiVersion: package.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  publicName: a.b.c\n  version: 1.0.0\n  displayName: A\n  description: an A" + inline,
+			[]string{"a.b.c 1.0.0"}, nil, true},
+		{"v0.19.0-alpha.9 Package", "apiVersion: package.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c}\nspec: {displayName: A, shortDescription: an A}\n",
+			nil, []string{"a.b.c A, an A"}, true},
+		{"v0.19.0-alpha.9 PackageVersion", "apiVersion: package.carvel.dev/v1alpha1\nkind: PackageVersion\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  packageName: a.b.c\n  version: 1.0.0" + inline,
+			[]string{"a.b.c 1.0.0"}, nil, true},
+		{"v0.19.0-alpha.10 Package", "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c}\nspec: {displayName: A, shortDescription: an A}\n",
+			nil, []string{"a.b.c A, an A"}, true},
+		{"v0.19.0-alpha.10 PackageVersion", "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageVersion\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  packageName: a.b.c\n  version: 1.0.0" + inline,
+			[]string{"a.b.c 1.0.0"}, nil, true},
+		{"another API", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {}\n", nil, nil, false},
+		{"a list", "apiVersion: v1\nkind: List\nitems: []\n", nil, nil, false},
+		{"another kind", "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Other\n", nil, nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := walkPackages(t, map[string]string{"packages/a/1.yml": "# one\n---\n" + tt.text})
+			var packages, metas []string
+			for _, p := range g.Packages {
+				packages = append(packages, p.Name+" "+p.Version)
+				assert.Equal(t, []bundle.Fetch{{Kind: "inline"}}, p.Fetches)
+				assert.Equal(t, "packages/a/1.yml", p.File)
+				assert.Equal(t, 2, p.Line)
+			}
+			for _, m := range g.Metadata {
+				metas = append(metas, m.Name+" "+m.DisplayName+", "+m.ShortDescription)
+			}
+			assert.Equal(t, tt.packages, packages)
+			assert.Equal(t, tt.metas, metas)
+			var old []bundle.Finding
+			for _, f := range g.Findings {
+				assert.Contains(t, f.Message, "before kapp-controller v0.20")
+				f.Message = ""
+				old = append(old, f)
+			}
+			var want []bundle.Finding
+			if tt.old {
+				want = []bundle.Finding{{Code: bundle.OldKind, Bundle: g.Roots[0].Reference.Name(), File: "packages/a/1.yml", Line: 2}}
+			}
+			assert.Equal(t, want, old)
+		})
+	}
+}
+
+func TestFetchKinds(t *testing.T) {
+	t.Parallel()
+	const (
+		inline = "inline: {paths: {a.yml: text}}"
+		image  = "image: {url: reg.test/i:1}"
+		http   = "http: {url: https://a.test/x.tgz}"
+		git    = "git: {url: https://a.test/x.git, ref: origin/main}"
+		chart  = "helmChart: {name: redis, version: 1.0.0, repository: {url: https://charts.test}}"
+		imgpkg = "imgpkgBundle: {image: reg.test/b:1}"
+	)
+	tests := []struct {
+		name, step string
+		want       bundle.Fetch
+	}{
+		{"inline", "{" + inline + "}", bundle.Fetch{Kind: "inline"}},
+		{"image", "{" + image + "}", bundle.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
+		{"http", "{" + http + "}", bundle.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
+		{"git", "{" + git + "}", bundle.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
+		{"helmChart", "{" + chart + "}", bundle.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
+		{"helmChart without repository", "{helmChart: {name: redis}}", bundle.Fetch{Kind: "helmChart", Reference: "redis"}},
+		{"imgpkgBundle", "{" + imgpkg + ", path: x}", bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
+		{"tagSelection", "{imgpkgBundle: {image: reg.test/b, tagSelection: {semver: {constraints: '>1'}}}}",
+			bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b", TagSelection: true}},
+		{"tagSelection of an image", "{image: {url: reg.test/b, tagSelection: {semver: {}}}}",
+			bundle.Fetch{Kind: "image", Reference: "reg.test/b", TagSelection: true}},
+		{"none", "{path: x}", bundle.Fetch{}},
+		// Of several, kapp-controller takes the first of: inline, image, http, git, helmChart, imgpkgBundle.
+		{"inline first", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "," + inline + "}", bundle.Fetch{Kind: "inline"}},
+		{"then image", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "}", bundle.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
+		{"then http", "{" + imgpkg + "," + chart + "," + git + "," + http + "}", bundle.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
+		{"then git", "{" + imgpkg + "," + chart + "," + git + "}", bundle.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
+		{"then helmChart", "{" + imgpkg + "," + chart + "}", bundle.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
+		{"null counts as absent", "{" + imgpkg + ", image: null}", bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var src interop.Registry
+			src.Repo("reg.test/b").PutBundle(map[string]string{".imgpkg/images.yml": lockHead}, "1")
+			src.Repo("reg.test/i").PutBundle(map[string]string{".imgpkg/images.yml": lockHead}, "1")
+			g := mustWalk(t, &src, bundle.WalkOptions{}, src.Repo("reg.test/repo").PutBundle(map[string]string{
+				".imgpkg/images.yml": lockHead, "packages/a.yaml": packageYAML("a.b.c", "1.0.0", tt.step, "{inline: {}}"),
+			}))
+			assert.Equal(t, []bundle.Fetch{tt.want, {Kind: "inline"}}, g.Packages[0].Fetches)
+		})
+	}
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	covered := bundleOf(src.Repo("reg.test/covered"))
+	loose := bundleOf(src.Repo("reg.test/loose"), covered)
+	pkg := func(fetches ...string) string { return packageYAML("a.b.c", "1.0.0", fetches...) }
+	imgpkg := func(ref string) string { return "{imgpkgBundle: {image: '" + ref + "'}}" }
+	type findings []bundle.Finding
+	tests := []struct {
+		name, text string // of packages/a.yml
+		lock       string // nothing means one that covers covered
+		want       findings
+	}{
+		{name: "covered", text: pkg(imgpkg(covered.Name()))},
+		{name: "uncovered", text: "---\n# a comment\n---\n" + pkg(imgpkg(loose.Name())), want: findings{
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 3,
+				Message: "fetches " + loose.Name() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
+		{name: "covered by another spelling is uncovered", text: pkg(imgpkg("reg.test/covered:1@" + covered.DigestStr())), want: findings{
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+				Message: "fetches reg.test/covered:1@" + covered.DigestStr() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
+		{name: "image.url, though the lock has it", text: pkg("{image: {url: '" + covered.Name() + "'}}"), want: findings{
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+				Message: "fetches " + covered.Name() + ", by image.url: it is carried, but kapp-controller will not rewrite it"}}},
+		{name: "outside", text: pkg("{http: {url: https://a.test/x}}", "{inline: {}}", imgpkg("not a reference")), want: findings{
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+				Message: "fetches by http (https://a.test/x), which is not an image: it stays outside"},
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+				Message: `fetches "not a reference", which is no image reference`}}},
+		{name: "tagSelection", text: pkg("{imgpkgBundle: {image: reg.test/covered, tagSelection: {semver: {}}}}"), want: findings{
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+				Message: "fetches reg.test/covered with a tagSelection, which cannot be relocated"}}},
+		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
+			{Code: bundle.NotRead, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
+		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
+		{name: "ytt, not read", text: pkg() + "---\na: b: c #@ x\n", want: findings{
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
+		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
+		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
+		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n  annotations: {kbld.carvel.dev/id: x}\n- image: " + loose.Name() + "\n",
+			want: findings{{Code: bundle.WithoutID, File: ".imgpkg/images.yml", Line: 6,
+				Message: "images[1] (" + loose.Name() + ") has no annotation kbld.carvel.dev/id: kapp-controller refuses the whole repository"}}},
+		{name: "lock entry without id, no Packages", lock: lockHead + "images:\n- image: " + covered.Name() + "\n"},
+	}
+	for _, tt := range tests {
+		text := tt.lock
+		if text == "" {
+			text = lock(covered)
+		}
+		root := repo.PutBundle(map[string]string{".imgpkg/images.yml": text, "packages/a.yml": tt.text})
+		var got findings
+		for i, f := range mustWalk(t, &src, bundle.WalkOptions{}, root).Findings {
+			assert.Equal(t, root.Name(), f.Bundle, tt.name)
+			f.Bundle = ""
+			if i < len(tt.want) && tt.want[i].Message == "is not YAML without ytt: " { // the rest is the library's
+				assert.Contains(t, f.Message, tt.want[i].Message, tt.name)
+				f.Message = tt.want[i].Message
+			}
+			got = append(got, f)
+		}
+		assert.Equal(t, tt.want, got, tt.name)
+	}
+}
+
+// ytt reads .yml and .yaml at any depth, hidden ones too, and nothing else.
+func TestPackageFiles(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	for i, p := range []string{"packages/a.yml", "packages/b/c/d.yaml", "packages/.hidden/.e.yml",
+		"packages/f.json", "packages/g.yml.bak", "packages/README.md", "other/h.yml", "i.yml", "packagesx/j.yml", "x/packages/k.yml"} {
+		files[p] = packageYAML(p, "1.0."+string(rune('0'+i)))
+	}
+	g := walkPackages(t, files)
+	var got []string
+	for _, p := range g.Packages {
+		got = append(got, p.File)
+	}
+	assert.Equal(t, []string{"packages/.hidden/.e.yml", "packages/a.yml", "packages/b/c/d.yaml"}, got)
+	assert.True(t, g.IsRepository(g.Roots[0].Digest))
+	assert.False(t, walkPackages(t, map[string]string{"i.yml": files["i.yml"]}).IsRepository(g.Roots[0].Digest))
+}
+
+// Documents are counted by line, whatever the line endings; those of comments only are none.
+func TestSeveralDocuments(t *testing.T) {
+	t.Parallel()
+	one := "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nspec: {refName: a.b.c, version: "
+	text := "%YAML 1.1\n---\n# nothing\n--- # one\n" + one + "1.0.0}\n...\n---\r\n" + one + "1.1.0}\n---x: no marker\n"
+	g := walkPackages(t, map[string]string{"packages/a.yml": text})
+	var got []string
+	for _, p := range g.Packages {
+		got = append(got, fmt.Sprintf("%s at %d", p.Version, p.Line))
+	}
+	assert.Equal(t, []string{"1.0.0 at 4", "1.1.0 at 9"}, got)
+	assert.Empty(t, g.Findings)
+}
+
+func TestReleasedAt(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		`"2021-06-23T18:00:00Z"`: "2021-06-23T18:00:00Z",
+		`2021-06-23T18:00:00Z`:   "2021-06-23T18:00:00Z",
+		`2021-06-23 18:00:00`:    "2021-06-23 18:00:00",
+		`2021-06-23`:             "2021-06-23",
+		`null`:                   "",
+	} {
+		text := "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nspec: {refName: a.b.c, version: 1.0.0, releasedAt: " + written + "}\n"
+		g := walkPackages(t, map[string]string{"packages/a.yml": text})
+		if assert.Len(t, g.Packages, 1, written) {
+			assert.Equal(t, want, g.Packages[0].ReleasedAt, written)
+		}
+		assert.Empty(t, g.Findings, written)
+	}
+}

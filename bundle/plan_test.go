@@ -1,0 +1,121 @@
+package bundle_test
+
+import (
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/testdata/interop"
+)
+
+const foreignLayer = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+func TestPlanOrder(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	shared, own, large := repo.PutBlob([]byte("shared")), repo.PutBlob([]byte("own")), strings.Repeat(" ", 4<<20)
+	a := repo.PutPlain(`{"a":1}`, shared, own, shared)
+	b := repo.PutPlain(`{"b":1}`+large, repo.PutBlob([]byte("of b")), shared)
+	child := repo.PutPlain(`{"a":1}`, own)
+	index := repo.PutIndex(child)
+	nested := bundleOf(repo, b)
+	root := bundleOf(repo, index, a, nested)
+	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
+
+	p, err := bundle.NewPlan(g, false)
+	require.NoError(t, err)
+
+	var got []string
+	var size int64
+	labels := map[v1.Hash]string{hash(root): "root", hash(index): "index", hash(a): "a", hash(nested): "nested", hash(child): "child", hash(b): "b",
+		shared.Digest: "shared", own.Digest: "own"}
+	for _, n := range g.Nodes {
+		for i, d := range n.Blobs {
+			if labels[d.Digest] == "" {
+				labels[d.Digest] = labels[n.Descriptor.Digest] + []string{"'s config", "'s layer"}[min(i, 1)]
+			}
+		}
+	}
+	for i, blob := range p.Blobs {
+		got = append(got, labels[blob.Descriptor.Digest])
+		size += blob.Descriptor.Size
+		assert.Equal(t, blob.IsManifest, g.Node(blob.Descriptor.Digest) != nil)
+		assert.Equal(t, repo.Name, blob.From.Name())
+		if blob.IsManifest {
+			assert.Same(t, g.Node(blob.Descriptor.Digest), blob.Node)
+			assert.Less(t, i, p.Small)
+		}
+	}
+	// a and child share their config. b's is too large for the small section.
+	assert.Equal(t, []string{"root", "root's config", "root's layer", "index", "a", "a's config", "nested", "nested's config", "nested's layer", "child", "b"},
+		got[:p.Small])
+	assert.Equal(t, []string{"shared", "own", "b's config", "b's layer"}, got[p.Small:])
+	assert.Equal(t, size, p.Size())
+	assert.Equal(t, 5, p.References(), "a child has none")
+	assert.Empty(t, p.Omitted)
+}
+
+func TestPlanForeignLayers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		types   []types.MediaType // of one layer, in one image after the other
+		carry   bool
+		omitted bool
+	}{
+		{"left out", []types.MediaType{foreignLayer}, false, true},
+		{"left out once", []types.MediaType{foreignLayer, types.OCIRestrictedLayer}, false, true},
+		{"carried", []types.MediaType{foreignLayer}, true, false},
+		{"ordinary in a later image", []types.MediaType{foreignLayer, types.OCILayer}, false, false},
+		{"ordinary in an earlier image", []types.MediaType{types.OCILayer, foreignLayer}, false, false},
+	}
+	for _, tt := range tests {
+		var src interop.Registry
+		repo := src.Repo("reg.test/repo")
+		layer := repo.PutBlob([]byte("layer"))
+		root := bundleOf(repo)
+		for _, mediaType := range tt.types {
+			layer.MediaType = mediaType
+			root = bundleOf(repo, repo.PutPlain(`{}`, layer, repo.PutBlob([]byte("ordinary"))), root)
+		}
+		g := mustWalk(t, &src, bundle.WalkOptions{}, root)
+		p, err := bundle.NewPlan(g, tt.carry)
+		require.NoError(t, err)
+		carried := 0
+		for _, b := range p.Blobs {
+			if b.Descriptor.Digest == layer.Digest {
+				carried++
+			}
+		}
+		if tt.omitted {
+			assert.Zero(t, carried, tt.name)
+			first := g.Node(g.Node(hash(root)).Children[0])
+			assert.Equal(t, []bundle.Omitted{{Digest: layer.Digest, Size: 5, MediaType: string(first.Blobs[1].MediaType), Image: first.Name(),
+				Reason: bundle.NonDistributable}}, p.Omitted, tt.name)
+		} else {
+			assert.Equal(t, 1, carried, tt.name)
+			assert.Empty(t, p.Omitted, tt.name)
+		}
+	}
+}
+
+func TestPlanRefusesTwoSizesOfOneBlob(t *testing.T) {
+	t.Parallel()
+	for _, mediaType := range []types.MediaType{types.OCILayer, foreignLayer} {
+		var src interop.Registry
+		repo := src.Repo("reg.test/repo")
+		layer := repo.PutBlob([]byte("layer"))
+		layer.MediaType = mediaType
+		a := repo.PutPlain(`{}`, layer)
+		layer.Size++
+		b := repo.PutPlain(`{}`, layer)
+		_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, a, b)), false)
+		require.EqualError(t, err, "read "+b.Name()+": gives blob "+layer.Digest.String()+" 6 bytes, another manifest gives it 5")
+	}
+}
