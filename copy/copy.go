@@ -17,9 +17,9 @@ import (
 
 // Sink is where blobs are written to. It is safe for concurrent use.
 type Sink interface {
-	// PutBlob stores the blob d, which open gives. It may call open again to try again. What open
-	// returns gives an error in place of its last bytes when they are not d's; PutBlob returns such
-	// an error and does not store the blob.
+	// PutBlob stores the blob d, which open gives. It may call open again to try again, when what it
+	// returned before is closed. What open returns gives an error in place of its last bytes when
+	// they are not d's; PutBlob returns such an error and does not store the blob.
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
 }
 
@@ -32,10 +32,10 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(jobs, 1))
 	for _, b := range plan.Blobs {
-		if running.Err() != nil {
-			break
-		}
 		g.Go(func() error {
+			if err := running.Err(); err != nil {
+				return err
+			}
 			t := newTransfer(src, b, progress)
 			if err := dst.PutBlob(running, b.Descriptor, t.open); err != nil {
 				return fmt.Errorf("copy %s of %s: %w", t.what(), b.Node.Name(), err)
@@ -44,10 +44,7 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return g.Wait()
 }
 
 // transfer reads one blob, perhaps several times, and reports its bytes once.

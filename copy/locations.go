@@ -59,10 +59,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, e
 			return false, err
 		}
 	}
-	if hasTag && hasSelf {
-		return true, nil
-	}
-	if !hasTag && !hasSelf {
+	if !c.trustsManifests() || (!hasTag && !hasSelf) {
 		for _, b := range [][]byte{image.Layer, image.Config} {
 			if err := c.putBytes(ctx, b); err != nil {
 				return false, err
@@ -79,7 +76,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, e
 			return false, err
 		}
 	}
-	return false, nil
+	return hasTag && hasSelf, nil
 }
 
 // sameLocations reports whether the locations image at the destination lists the same.

@@ -30,14 +30,18 @@ func (r *runner) next(j job) { r.urgent = append(r.urgent, j) }
 // run returns when the queue is empty and every job done, or with the first error.
 func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	todo, finished := make(chan job), make(chan job, r.jobs)
+	todo, finished := make(chan job), make(chan job)
 	for range r.jobs {
 		g.Go(func() error {
 			for j := range todo {
 				if err := j.do(ctx); err != nil {
 					return err
 				}
-				finished <- j
+				select {
+				case finished <- j:
+				case <-ctx.Done(): // nobody takes it any more
+					return ctx.Err()
+				}
 			}
 			return nil
 		})

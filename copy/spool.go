@@ -17,6 +17,7 @@ import (
 
 // Spool is a Source that answers from a file what the walk has read, so that nothing is fetched
 // twice and nothing of it is held in memory. What it does not have comes from the source below it.
+// It is safe for concurrent use.
 type Spool struct {
 	src  bundle.Source
 	file File
@@ -24,7 +25,14 @@ type Spool struct {
 
 	mu   sync.Mutex
 	end  int64
-	kept map[v1.Hash]kept
+	kept map[document]kept
+}
+
+// document is what a digest stands for: a manifest, or a blob. They are apart, because a blob has no
+// media type of its own.
+type document struct {
+	digest     v1.Hash
+	isManifest bool
 }
 
 // File is a scratch file.
@@ -33,7 +41,7 @@ type File interface {
 	io.WriterAt
 }
 
-// kept is a document in the file; the media type is a manifest's.
+// kept is where in the file a document is.
 type kept struct {
 	at   int64
 	desc v1.Descriptor
@@ -41,7 +49,7 @@ type kept struct {
 
 // NewSpool returns a spool over src that writes to an empty file.
 func NewSpool(src bundle.Source, file File) *Spool {
-	return &Spool{src: src, file: file, kept: map[v1.Hash]kept{}}
+	return &Spool{src: src, file: file, kept: map[document]kept{}}
 }
 
 // Keeping returns the spool as a Source for the walk: all that is read through it is kept.
@@ -49,40 +57,44 @@ func (s *Spool) Keeping() bundle.Source { return keeper{s} }
 
 // Manifest implements bundle.Source.
 func (s *Spool) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
-	k, ok := s.find(ref.Identifier())
-	if !ok {
-		return s.src.Manifest(ctx, ref)
+	if d, err := v1.NewHash(ref.Identifier()); err == nil { // not a tag
+		if k, ok := s.find(document{d, true}); ok {
+			return s.manifest(k)
+		}
 	}
-	raw, err := io.ReadAll(s.open(k)) // a manifest: the source that gave it has a limit
-	return k.desc, raw, err
+	return s.src.Manifest(ctx, ref)
 }
 
 // Blob implements bundle.Source.
 func (s *Spool) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
-	k, ok := s.find(d.Digest.String())
-	if !ok {
-		return s.src.Blob(ctx, repo, d)
+	if k, ok := s.find(document{d.Digest, false}); ok {
+		return s.blob(k, d), nil
 	}
-	return io.NopCloser(s.open(k)), nil
+	return s.src.Blob(ctx, repo, d)
 }
 
-func (s *Spool) find(id string) (kept, bool) {
-	d, err := v1.NewHash(id)
+func (s *Spool) manifest(k kept) (v1.Descriptor, []byte, error) {
+	raw, err := io.ReadAll(s.blob(k, k.desc)) // the source that gave it has a limit
 	if err != nil {
-		return kept{}, false
+		return v1.Descriptor{}, nil, fmt.Errorf("read from the scratch file: %w", err)
 	}
+	return k.desc, raw, nil
+}
+
+// blob returns what was kept, which must be what d says.
+func (s *Spool) blob(k kept, d v1.Descriptor) io.ReadCloser {
+	return io.NopCloser(digest.Reader(io.NewSectionReader(s.file, k.at, k.desc.Size), d.Digest, d.Size))
+}
+
+func (s *Spool) find(doc document) (kept, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, ok := s.kept[d]
+	k, ok := s.kept[doc]
 	return k, ok
 }
 
-func (s *Spool) open(k kept) io.Reader {
-	return digest.Reader(io.NewSectionReader(s.file, k.at, k.desc.Size), k.desc.Digest, k.desc.Size)
-}
-
 // keep writes what r gives, which d describes, to the file.
-func (s *Spool) keep(d v1.Descriptor, r io.Reader) (kept, error) {
+func (s *Spool) keep(d v1.Descriptor, isManifest bool, r io.Reader) (kept, error) {
 	s.mu.Lock()
 	k := kept{s.end, d}
 	s.end += d.Size
@@ -92,27 +104,35 @@ func (s *Spool) keep(d v1.Descriptor, r io.Reader) (kept, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept[d.Digest] = k
+	s.kept[document{d.Digest, isManifest}] = k
 	return k, nil
 }
 
+// keeper keeps what it reads. Who asks one place for what is being read there waits for it.
 type keeper struct{ *Spool }
 
 func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
-	if _, ok := s.find(ref.Identifier()); ok {
-		return s.Spool.Manifest(ctx, ref)
-	}
-	desc, raw, err := s.src.Manifest(ctx, ref)
+	k, err := s.first("manifest "+ref.Name(), func() (kept, error) {
+		if d, err := v1.NewHash(ref.Identifier()); err == nil {
+			if k, ok := s.find(document{d, true}); ok {
+				return k, nil
+			}
+		}
+		desc, raw, err := s.src.Manifest(ctx, ref)
+		if err != nil {
+			return kept{}, err
+		}
+		return s.keep(desc, true, bytes.NewReader(raw))
+	})
 	if err != nil {
-		return desc, nil, err
+		return v1.Descriptor{}, nil, err
 	}
-	_, err = s.keep(desc, bytes.NewReader(raw))
-	return desc, raw, err
+	return s.manifest(k)
 }
 
 func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
-	got, err, _ := s.once.Do(d.Digest.String(), func() (any, error) {
-		if k, ok := s.find(d.Digest.String()); ok {
+	k, err := s.first("blob "+repo.Digest(d.Digest.String()).Name(), func() (kept, error) {
+		if k, ok := s.find(document{d.Digest, false}); ok {
 			return k, nil
 		}
 		r, err := s.src.Blob(ctx, repo, d)
@@ -120,10 +140,16 @@ func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor)
 			return kept{}, err
 		}
 		defer r.Close()
-		return s.keep(d, r)
+		return s.keep(d, false, r)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return io.NopCloser(s.open(got.(kept))), nil
+	return s.blob(k, d), nil
+}
+
+// first calls read, unless a call for the same key is under way, whose result it shares.
+func (s keeper) first(key string, read func() (kept, error)) (kept, error) {
+	k, err, _ := s.once.Do(key, func() (any, error) { return read() })
+	return k.(kept), err
 }

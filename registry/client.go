@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -48,24 +49,52 @@ type Client struct {
 	opt  Options
 	base *transportRules
 
-	mu       sync.Mutex
-	sessions map[string]*session    // by registry
-	clients  map[string]*repository // by repository and action
+	mu         sync.Mutex
+	challenges map[access]*first[*transport.Challenge]
+	clients    map[access]*first[*repository]
 }
 
-// session is what the first request to a registry found out.
-type session struct {
-	once      sync.Once
-	challenge *transport.Challenge
-	err       error
+// access is a way to reach a registry or a repository.
+type access struct {
+	name     string // of a registry or repository
+	action   string // transport.PullScope or transport.PushScope; empty for a registry
+	sameHost bool   // no redirect may lead to another host
 }
 
-// repository is an http.Client that authenticates for one repository.
+// first keeps what the first call of get found; but no error of a context, which says nothing to
+// the next caller.
+type first[T any] struct {
+	mu    sync.Mutex
+	known bool
+	value T
+	err   error
+}
+
+func (f *first[T]) get(ctx context.Context, find func() (T, error)) (T, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.known {
+		f.value, f.err = find()
+		f.known = f.err == nil || ctx.Err() == nil
+	}
+	return f.value, f.err
+}
+
+// entry returns the entry of m with the key, which it makes when there is none.
+func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m[key] == nil {
+		m[key] = &first[T]{}
+	}
+	return m[key]
+}
+
+// repository sends requests that are authenticated for one repository.
 type repository struct {
-	once sync.Once
-	http *http.Client
-	base string // scheme://host/v2/path
-	err  error
+	rules *transportRules
+	http  *http.Client // follows redirects
+	base  string       // scheme://host/v2/path
 }
 
 // New returns a client. It is an error when a CA file cannot be read or holds no certificate.
@@ -88,10 +117,10 @@ func New(opt Options) (*Client, error) {
 		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
 	}
 	return &Client{
-		opt:      opt,
-		base:     &transportRules{inner: base, insecure: opt.Insecure, userAgent: opt.UserAgent},
-		sessions: map[string]*session{},
-		clients:  map[string]*repository{},
+		opt:        opt,
+		base:       &transportRules{inner: base, insecure: opt.Insecure, userAgent: opt.UserAgent, sleep: sleep},
+		challenges: map[access]*first[*transport.Challenge]{},
+		clients:    map[access]*first[*repository]{},
 	}, nil
 }
 
@@ -135,52 +164,71 @@ func (c *Client) credentials(ctx context.Context, repo name.Repository) (authn.A
 	return auth, nil
 }
 
-// session asks a registry once how it is to be spoken to.
-func (c *Client) session(ctx context.Context, reg name.Registry) (*transport.Challenge, error) {
-	c.mu.Lock()
-	s := c.sessions[reg.RegistryStr()]
-	if s == nil {
-		s = &session{}
-		c.sessions[reg.RegistryStr()] = s
-	}
-	c.mu.Unlock()
-	s.once.Do(func() {
+// challenge asks a registry once how it is to be spoken to.
+func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool) (*transport.Challenge, error) {
+	known := entry(c, c.challenges, access{name: reg.RegistryStr(), sameHost: sameHost})
+	return known.get(ctx, func() (_ *transport.Challenge, err error) {
 		if c.opt.Insecure {
-			if reg, s.err = name.NewRegistry(reg.RegistryStr(), name.Insecure); s.err != nil {
-				return
+			if reg, err = name.NewRegistry(reg.RegistryStr(), name.Insecure); err != nil {
+				return nil, err
 			}
 		}
-		s.challenge, s.err = transport.Ping(ctx, reg, c.base)
-		if s.err != nil {
-			s.err = fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), explain(s.err))
+		var rt http.RoundTripper = c.base
+		if sameHost {
+			rt = oneHost{c.base, reg.RegistryStr()}
 		}
+		challenge, err := transport.Ping(ctx, reg, rt)
+		var certificate *tls.CertificateVerificationError
+		var refused refusal
+		switch {
+		case err == nil:
+			return challenge, nil
+		case errors.As(err, &refused):
+			return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), refused)
+		case errors.As(err, &certificate): // whatever it then answers to plain HTTP
+			return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), certificate)
+		case errors.Is(err, http.ErrSchemeMismatch) && !c.opt.Insecure && !isLoopback(hostname(reg)):
+			return nil, fmt.Errorf("reach registry %s: it speaks no TLS, and %w", reg.RegistryStr(), ErrPlainHTTP)
+		}
+		return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), explain(err))
 	})
-	return s.challenge, s.err
 }
 
-// repository returns the authenticated client for repo. The action is transport.PullScope or
-// transport.PushScope; only sameHost keeps redirects on the registry's host.
-func (c *Client) repository(ctx context.Context, repo name.Repository, action string, sameHost bool) (*repository, error) {
-	key := fmt.Sprint(action, sameHost, repo.Name())
-	c.mu.Lock()
-	r := c.clients[key]
-	if r == nil {
-		r = &repository{}
-		c.clients[key] = r
+func hostname(reg name.Registry) string { return (&url.URL{Host: reg.RegistryStr()}).Hostname() }
+
+// oneHost is a RoundTripper that reaches one host only; a redirect leads no further.
+type oneHost struct {
+	inner http.RoundTripper
+	host  string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o oneHost) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != o.host {
+		return nil, otherHost(req.URL.Host, o.host)
 	}
-	c.mu.Unlock()
-	r.once.Do(func() { r.err = c.open(ctx, r, repo, action, sameHost) })
-	return r, r.err
+	return o.inner.RoundTrip(req)
 }
 
-func (c *Client) open(ctx context.Context, r *repository, repo name.Repository, action string, sameHost bool) error {
-	challenge, err := c.session(ctx, repo.Registry)
+func otherHost(other, host string) error {
+	return refusal{fmt.Errorf("redirected to %s, but only %s may be reached from here", other, host)}
+}
+
+// repository returns what sends requests to repo. The action is transport.PullScope or
+// transport.PushScope; sameHost keeps redirects on the registry's host.
+func (c *Client) repository(ctx context.Context, repo name.Repository, action string, sameHost bool) (*repository, error) {
+	known := entry(c, c.clients, access{repo.Name(), action, sameHost})
+	return known.get(ctx, func() (*repository, error) { return c.open(ctx, repo, action, sameHost) })
+}
+
+func (c *Client) open(ctx context.Context, repo name.Repository, action string, sameHost bool) (*repository, error) {
+	challenge, err := c.challenge(ctx, repo.Registry, sameHost)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	auth, err := c.credentials(ctx, repo)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	scheme := "https"
 	if challenge.Insecure {
@@ -188,23 +236,31 @@ func (c *Client) open(ctx context.Context, r *repository, repo name.Repository, 
 	}
 	rt, err := c.authenticate(ctx, repo, auth, challenge, action)
 	if err != nil {
-		return fmt.Errorf("log in to %s: %w", repo.RegistryStr(), explain(err))
+		return nil, fmt.Errorf("log in to %s: %w", repo.RegistryStr(), explain(err))
 	}
-	r.base = scheme + "://" + repo.RegistryStr() + "/v2/" + repo.RepositoryStr()
-	r.http = &http.Client{Transport: rt, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	return &repository{
+		rules: c.base,
+		http:  &http.Client{Transport: rt, CheckRedirect: redirectRules(sameHost)},
+		base:  scheme + "://" + repo.RegistryStr() + "/v2/" + repo.RepositoryStr(),
+	}, nil
+}
+
+// redirectRules returns what decides whether a redirect is followed.
+func redirectRules(sameHost bool) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		to, from := req.URL, via[len(via)-1].URL
 		switch {
 		case len(via) > maxRedirects:
-			return fmt.Errorf("more than %d redirects", maxRedirects)
-		case via[0].Method != http.MethodGet && via[0].Method != http.MethodHead:
-			return errors.New("a request that writes is not redirected")
-		case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
-			return fmt.Errorf("redirected from https to %s", req.URL.Scheme)
-		case sameHost && req.URL.Host != via[0].URL.Host:
-			return fmt.Errorf("redirected to %s, but only %s may be reached from here", req.URL.Host, via[0].URL.Host)
+			return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
+		case to.Scheme != "https" && to.Scheme != from.Scheme:
+			return refusal{fmt.Errorf("redirected from %s to %s", from.Scheme, to.Scheme)}
+		case sameHost && to.Host != from.Host && req.Method == http.MethodHead:
+			return http.ErrUseLastResponse // it has what was asked for, elsewhere
+		case sameHost && to.Host != from.Host:
+			return otherHost(to.Host, from.Host)
 		}
 		return nil
-	}}
-	return nil
+	}
 }
 
 // authenticate wraps the base transport so that requests for repo carry what the registry asked for.
@@ -232,21 +288,27 @@ func (c *Client) authenticate(ctx context.Context, repo name.Repository, auth au
 }
 
 // do sends a request below the repository's base path and returns the response when its status is
-// one of want; the caller closes its body. Other statuses are an *Error.
+// one of want; the caller closes its body. Other statuses are an *Error. Only what reads is
+// redirected.
 func (r *repository) do(req *http.Request, want ...int) (*http.Response, error) {
-	res, err := r.http.Do(req)
+	var res *http.Response
+	var err error
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		res, err = r.http.Do(req)
+	} else if res, err = r.http.Transport.RoundTrip(req); err != nil {
+		err = &url.Error{Op: req.Method, URL: req.URL.String(), Err: err}
+	}
 	if err != nil {
 		return nil, explain(err)
 	}
-	if slices.Contains(want, res.StatusCode) {
-		return res, nil
+	if !slices.Contains(want, res.StatusCode) {
+		return nil, newError(res)
 	}
-	defer drain(res)
-	return nil, newError(res, 1)
+	return res, nil
 }
 
 // drain reads what is left of a small body, so that the connection can be used again.
 func drain(res *http.Response) {
-	io.CopyN(io.Discard, res.Body, 64<<10)
-	res.Body.Close()
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
+	_ = res.Body.Close()
 }

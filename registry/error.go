@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -25,8 +27,9 @@ type Error struct {
 	Status  int
 	Code    string // of the distribution spec, such as MANIFEST_UNKNOWN; empty when the body has none
 	Message string
-	Tries   int
-	blobs   []v1.Hash
+
+	retryAfter time.Duration
+	blobs      []v1.Hash
 }
 
 func (e *Error) Error() string {
@@ -55,8 +58,13 @@ func (e *Error) Is(target error) bool {
 // (MANIFEST_BLOB_UNKNOWN).
 func (e *Error) MissingBlobs() []v1.Hash { return e.blobs }
 
-func newError(res *http.Response, tries int) *Error {
-	e := &Error{Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode, Tries: tries}
+// newError reads and closes the response.
+func newError(res *http.Response) *Error {
+	defer drain(res)
+	e := &Error{
+		Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode,
+		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 	if err != nil {
 		return e // what is known is said
@@ -74,19 +82,30 @@ func newError(res *http.Response, tries int) *Error {
 	}
 	e.Code, e.Message = shorten(doc.Errors[0].Code), shorten(doc.Errors[0].Message)
 	for _, one := range doc.Errors {
-		var detail struct{ Digest v1.Hash }
-		if one.Code == "MANIFEST_BLOB_UNKNOWN" && json.Unmarshal(one.Detail, &detail) == nil && detail.Digest.Hex != "" {
-			e.blobs = append(e.blobs, detail.Digest)
+		if d, ok := digestIn(one.Detail); ok && one.Code == "MANIFEST_BLOB_UNKNOWN" {
+			e.blobs = append(e.blobs, d)
 		}
 	}
 	return e
+}
+
+// digestIn returns the digest in an error's detail: the distribution project's registry has it there
+// alone, others in an object.
+func digestIn(detail json.RawMessage) (v1.Hash, bool) {
+	var d v1.Hash
+	if json.Unmarshal(detail, &d) == nil {
+		return d, d.Hex != ""
+	}
+	var object struct{ Digest v1.Hash }
+	err := json.Unmarshal(detail, &object)
+	return object.Digest, err == nil && object.Digest.Hex != ""
 }
 
 // shorten makes a line of what a registry sent.
 func shorten(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+		if !unicode.IsPrint(r) { // control characters, and those that turn the direction of writing
 			return '�'
 		}
 		return r
@@ -107,14 +126,14 @@ func explain(err error) error {
 	var mine *Error
 	if errors.As(err, &mine) {
 		var u *url.Error
-		if errors.As(err, &u) {
+		if errors.As(err, &u) && errors.As(u.Err, &mine) {
 			return u.Err
 		}
-		return err
+		return mine // of two schemes that were tried, the one that answered
 	}
 	var status *transport.Error
 	if errors.As(err, &status) {
-		e := &Error{Status: status.StatusCode, Method: "GET", Tries: 1}
+		e := &Error{Status: status.StatusCode, Method: http.MethodGet}
 		if status.Request != nil {
 			e.Method, e.URL = status.Request.Method, plainURL(status.Request.URL)
 		}

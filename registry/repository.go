@@ -86,7 +86,8 @@ func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	return desc.Digest, err
 }
 
-// HasBlob reports whether the repository says that it has the blob d, with d's size.
+// HasBlob reports whether the repository says that it has the blob d, with d's size where it gives
+// one. A redirect to another host, which is not followed, says yes.
 func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -96,12 +97,18 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	res, err := c.do(req, http.StatusOK, http.StatusNotFound)
+	res, err := c.do(req, http.StatusOK, http.StatusNotFound, http.StatusTemporaryRedirect, http.StatusFound, http.StatusSeeOther)
 	if err != nil {
 		return false, err
 	}
 	drain(res)
-	return res.StatusCode == http.StatusOK && (res.ContentLength < 0 || res.ContentLength == d.Size), nil
+	switch res.StatusCode {
+	case http.StatusNotFound:
+		return false, nil
+	case http.StatusOK:
+		return res.ContentLength < 0 || res.ContentLength == d.Size, nil
+	}
+	return true, nil
 }
 
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
@@ -129,31 +136,27 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 
 // PutBlob uploads the blob d: a POST, and one PUT with what open returns. What open returns must
 // fail in place of its last bytes when the content is not d's; its errors are returned as they are.
-// A failed upload is begun again, up to five times.
+// A failed upload is begun again, up to five times in all; what open returned before is closed by
+// then, and when PutBlob returns.
 func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
 	c, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
+		patch := r.patch.Load()
 		body := &source{ctx: ctx, open: open}
-		err := r.upload(ctx, c, d, body)
-		if readErr := body.failed(nil); err == nil || readErr != nil {
+		err := c.upload(ctx, d, body, patch)
+		if readErr := body.end(); err == nil || readErr != nil {
 			return readErr
 		}
-		var status *Error
-		if errors.As(err, &status) && slices.Contains(wantsPatch, status.Status) && r.patch.CompareAndSwap(false, true) {
+		var answer *Error
+		if !patch && errors.As(err, &answer) && slices.Contains(wantsPatch, answer.Status) {
+			r.patch.Store(true)
 			continue
 		}
-		wait, again := retry(try, nil, err)
-		if status != nil {
-			wait, again = retry(try, &http.Response{StatusCode: status.Status}, nil)
-		}
-		if !again || try == maxTries {
-			return fmt.Errorf("upload blob %s: %w (%d tries)", d.Digest, err, try)
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		if err := c.rules.again(ctx, try, err); err != nil {
+			return fmt.Errorf("upload blob %s: %w", d.Digest, err)
 		}
 	}
 }
@@ -162,50 +165,50 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 var wantsPatch = []int{http.StatusMethodNotAllowed, http.StatusLengthRequired, http.StatusUnsupportedMediaType,
 	http.StatusRequestedRangeNotSatisfiable, http.StatusNotImplemented}
 
-// upload sends a blob once.
-func (r *Repository) upload(ctx context.Context, c *repository, d v1.Descriptor, body *source) error {
-	req, err := c.request(ctx, http.MethodPost, "/blobs/uploads/")
+// upload sends a blob once: its content with a PATCH, or with the PUT.
+func (r *repository) upload(ctx context.Context, d v1.Descriptor, body *source, patch bool) error {
+	req, err := r.request(once(ctx), http.MethodPost, "/blobs/uploads/")
 	if err != nil {
 		return err
 	}
-	res, err := c.do(req, http.StatusAccepted)
+	res, err := r.do(req, http.StatusAccepted)
 	if err != nil {
 		return err
 	}
 	drain(res)
-	patch := r.patch.Load()
 	if patch {
-		if res, err = c.send(ctx, http.MethodPatch, res, nil, d, body, http.StatusAccepted, http.StatusNoContent, http.StatusCreated); err != nil {
+		at, err := location(res, "")
+		if err != nil {
 			return err
 		}
-		body = nil
+		if res, err = r.put(ctx, http.MethodPatch, at, d.Size, body, http.StatusAccepted, http.StatusNoContent, http.StatusCreated); err != nil {
+			return err
+		}
+		d.Size = 0 // that is left
 	}
-	res, err = c.send(ctx, http.MethodPut, res, url.Values{"digest": {d.Digest.String()}}, d, body, http.StatusCreated, http.StatusNoContent, http.StatusOK)
+	at, err := location(res, "digest="+url.QueryEscape(d.Digest.String()))
 	if err != nil {
+		return err
+	}
+	if res, err = r.put(ctx, http.MethodPut, at, d.Size, body, http.StatusCreated, http.StatusNoContent, http.StatusOK); err != nil {
 		return err
 	}
 	return checkStored(res, d.Digest)
 }
 
-// send goes on with the upload that prev's Location names; body may be nil.
-func (c *repository) send(ctx context.Context, method string, prev *http.Response, query url.Values, d v1.Descriptor, body *source, want ...int) (*http.Response, error) {
-	at, err := location(prev, query)
-	if err != nil {
-		return nil, err
-	}
+// put goes on with an upload by size bytes of body.
+func (r *repository) put(ctx context.Context, method, at string, size int64, body *source, want ...int) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(once(ctx), method, at, nil)
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/octet-stream")
-		req.ContentLength = d.Size
-		if d.Size > 0 {
-			req.GetBody = body.reader
-			req.Body = http.NoBody // replaced by GetBody's
-		}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	if size > 0 {
+		req.ContentLength = size
+		req.GetBody = body.begin
+		req.Body = http.NoBody // replaced by GetBody's
 	}
-	res, err := c.do(req, want...)
+	res, err := r.do(req, want...)
 	if err != nil {
 		return nil, err
 	}
@@ -213,69 +216,96 @@ func (c *repository) send(ctx context.Context, method string, prev *http.Respons
 	return res, nil
 }
 
-// location returns where an upload goes on: on the same host, with the query added.
-func location(res *http.Response, query url.Values) (string, error) {
-	u, err := res.Request.URL.Parse(res.Header.Get("Location"))
-	if err != nil || res.Header.Get("Location") == "" {
-		return "", fmt.Errorf("%s %s: the answer has no Location to go on with", res.Request.Method, plainURL(res.Request.URL))
+// location returns where an upload goes on: on the same host, with the query added to what the
+// registry put there.
+func location(res *http.Response, query string) (string, error) {
+	fail := func(format string, args ...any) (string, error) {
+		return "", refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), fmt.Errorf(format, args...))}
 	}
-	if u.Host != res.Request.URL.Host {
-		return "", fmt.Errorf("%s %s: the upload is to go on at another host, %s", res.Request.Method, plainURL(res.Request.URL), u.Host)
+	header := res.Header.Get("Location")
+	u, err := res.Request.URL.Parse(header)
+	switch {
+	case header == "":
+		return fail("the answer has no Location to go on with")
+	case err != nil:
+		return fail("the answer's Location %q is no URL", shorten(header))
+	case u.Host != res.Request.URL.Host:
+		return fail("the upload is to go on at another host, %s", u.Host)
 	}
 	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own
-	values := u.Query()
-	for key := range query {
-		values.Set(key, query.Get(key))
+	if u.RawQuery != "" && query != "" {
+		query = "&" + query
 	}
-	u.RawQuery = values.Encode()
+	u.RawQuery += query
 	return u.String(), nil
 }
 
 // checkStored compares the digest that the registry says it stored.
 func checkStored(res *http.Response, want v1.Hash) error {
 	if said := res.Header.Get("Docker-Content-Digest"); said != "" && said != want.String() {
-		return fmt.Errorf("%s %s: %w: the registry stored %s", res.Request.Method, plainURL(res.Request.URL), digest.ErrMismatch, shorten(said))
+		return refusal{fmt.Errorf("%s %s: %w: the registry stored %s", res.Request.Method, plainURL(res.Request.URL), digest.ErrMismatch, shorten(said))}
 	}
 	return nil
 }
 
-// source opens a body for each time it is sent, and keeps the error of reading it apart from the
-// errors of sending. The connection may still read when the answer is there, hence the lock.
+// source opens a body for each time it is sent, one after the other: a connection may still read
+// when the registry's answer is there. It keeps the error of reading apart from those of sending.
 type source struct {
 	ctx  context.Context
 	open func(context.Context) (io.ReadCloser, error)
-
-	mu  sync.Mutex
-	err error
+	last *body // nil before the first
 }
 
-func (s *source) reader() (io.ReadCloser, error) {
-	r, err := s.open(s.ctx)
+// begin returns a new body, whose predecessor is closed.
+func (s *source) begin() (io.ReadCloser, error) {
+	if err := s.end(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	r, err := s.open(ctx)
+	s.last = &body{ReadCloser: r, cancel: cancel, closed: make(chan struct{}), err: err}
 	if err != nil {
-		return nil, s.failed(err)
+		close(s.last.closed)
+		return nil, err
 	}
-	return &sourceReader{r, s}, nil
+	return s.last, nil
 }
 
-// failed keeps err, unless it is nil, and returns what was kept first.
-func (s *source) failed(err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
+// end waits until the last body is closed, and returns the error of reading it.
+func (s *source) end() error {
+	if s.last == nil {
+		return nil
 	}
-	return s.err
+	s.last.ended.Store(true) // by us: what reading says from now on is no error of the source's
+	s.last.cancel()
+	<-s.last.closed
+	return s.last.err
 }
 
-type sourceReader struct {
+// body is what one request sends.
+type body struct {
 	io.ReadCloser
-	s *source
+	cancel context.CancelFunc
+	ended  atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+	err    error // of open or Read; to be read when closed
 }
 
-func (r *sourceReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.s.failed(err)
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !b.ended.Load() {
+		b.err = err
 	}
 	return n, err
+}
+
+// Close implements io.Closer; net/http may call it twice.
+func (b *body) Close() (err error) {
+	b.once.Do(func() {
+		err = b.ReadCloser.Close()
+		b.cancel()
+		close(b.closed)
+	})
+	return err
 }

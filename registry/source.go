@@ -44,51 +44,52 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 
 // manifest reads the manifest with a tag or digest.
 func (r *repository) manifest(ctx context.Context, id string) (v1.Descriptor, []byte, error) {
-	var none v1.Descriptor
-	req, err := r.request(ctx, http.MethodGet, "/manifests/"+id)
-	if err != nil {
-		return none, nil, err
-	}
-	req.Header.Set("Accept", acceptManifests)
 	for try := 1; ; try++ {
+		req, err := r.request(ctx, http.MethodGet, "/manifests/"+id) // a new one: the last has credentials in its header
+		if err != nil {
+			return v1.Descriptor{}, nil, err
+		}
+		req.Header.Set("Accept", acceptManifests)
 		res, err := r.do(req, http.StatusOK)
 		if err != nil {
-			return none, nil, err
+			return v1.Descriptor{}, nil, err
 		}
 		raw, err := io.ReadAll(io.LimitReader(res.Body, maxManifest+1))
-		res.Body.Close()
+		_ = res.Body.Close()
 		if err == nil {
 			return describe(res, id, raw)
 		}
-		wait, again := retry(try, nil, err)
-		if !again || try == maxTries {
-			return none, nil, fmt.Errorf("GET %s: %w (%d tries)", plainURL(req.URL), err, try)
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return none, nil, err
+		if err := r.rules.again(ctx, try, err); err != nil {
+			return v1.Descriptor{}, nil, fmt.Errorf("GET %s: %w", plainURL(req.URL), err)
 		}
 	}
 }
 
 // describe checks a manifest against what it was asked by, and against what the registry says of it.
 func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte, error) {
-	var none v1.Descriptor
-	url := plainURL(res.Request.URL)
-	if len(raw) > maxManifest {
-		return none, nil, fmt.Errorf("GET %s: a manifest of more than %d bytes", url, maxManifest)
+	fail := func(format string, args ...any) (v1.Descriptor, []byte, error) {
+		return v1.Descriptor{}, nil, fmt.Errorf("GET %s: %w", plainURL(res.Request.URL), fmt.Errorf(format, args...))
 	}
+	if len(raw) > maxManifest {
+		return fail("a manifest of more than %d bytes", maxManifest)
+	}
+	header := res.Header.Get("Content-Type")
+	mediaType, _, err := mime.ParseMediaType(header)
+	if err != nil {
+		return fail("the media type %q: %w", shorten(header), err)
+	}
+	if types.MediaType(mediaType).IsSchema1() { // its digest is not of its bytes
+		return fail("the media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)
+	}
+	desc := v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest.Of(raw)}
 	if want, err := v1.NewHash(id); err == nil {
 		if err := digest.Check(raw, want); err != nil {
-			return none, nil, fmt.Errorf("GET %s: %w", url, err)
+			return fail("%w", err)
 		}
-	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && said != digest.Of(raw).String() {
-		return none, nil, fmt.Errorf("GET %s: %w: the registry says %s, the content is %s", url, digest.ErrMismatch, shorten(said), digest.Of(raw))
+	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && said != desc.Digest.String() {
+		return fail("%w: the registry says %s, the content is %s", digest.ErrMismatch, shorten(said), desc.Digest)
 	}
-	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if err != nil {
-		return none, nil, fmt.Errorf("GET %s: has no media type", url)
-	}
-	return v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, nil
+	return desc, raw, nil
 }
 
 // blob opens a blob.
@@ -109,7 +110,8 @@ type download struct {
 	repo *repository
 	desc v1.Descriptor
 	body io.ReadCloser
-	at   int64 // bytes read
+	at   int64 // bytes handed out
+	skip int64 // bytes of body that were handed out before
 	try  int   // since bytes came last
 }
 
@@ -126,63 +128,52 @@ func (d *download) open() error {
 	if err != nil {
 		return err
 	}
-	d.body = res.Body
+	d.skip = d.at // a registry without ranges starts over
 	if res.StatusCode == http.StatusPartialContent {
-		if !strings.HasPrefix(res.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", d.at)) {
-			d.body.Close()
-			return fmt.Errorf("GET %s: asked for bytes from %d, got the range %q", plainURL(req.URL), d.at, shorten(res.Header.Get("Content-Range")))
+		d.skip = 0
+		if got := res.Header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", d.at)) {
+			_ = res.Body.Close()
+			return fmt.Errorf("GET %s: asked for bytes from %d on, got the range %q", plainURL(req.URL), d.at, shorten(got))
 		}
-		return nil
 	}
-	if _, err := io.CopyN(io.Discard, d.body, d.at); err != nil { // from the start again
-		d.body.Close()
-		return err
-	}
+	d.body = res.Body
 	return nil
 }
 
 // Read implements io.Reader.
 func (d *download) Read(p []byte) (int, error) {
 	for {
-		n, err := d.body.Read(p)
-		if n > 0 {
+		n, err := d.read(p)
+		switch {
+		case n > 0:
 			d.at, d.try = d.at+int64(n), 0
 			return n, nil
-		}
-		if err == nil || (errors.Is(err, io.EOF) && d.at >= d.desc.Size) {
+		case err == nil || errors.Is(err, io.EOF): // the end of what the registry has; a break is another error
 			return 0, err
+		case d.at >= d.desc.Size: // all is here, and nothing followed it
+			return 0, io.EOF
 		}
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		d.try++
+		if err := d.repo.rules.again(d.ctx, d.try, err); err != nil {
+			return 0, fmt.Errorf("GET %s/blobs/%s: broke off after %d of %d bytes: %w", d.repo.base, d.desc.Digest, d.at, d.desc.Size, err)
 		}
-		if err := d.again(err); err != nil {
+		_ = d.body.Close()
+		if err := d.open(); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// again opens the blob once more after cause, or returns why not.
-func (d *download) again(cause error) error {
-	d.body.Close()
-	for {
-		d.try++
-		wait, ok := retry(d.try, nil, cause)
-		if !ok || d.try == maxTries {
-			return fmt.Errorf("GET %s/blobs/%s: broke off after %d of %d bytes: %w (%d tries)", d.repo.base, d.desc.Digest, d.at, d.desc.Size, cause, d.try)
+// read reads on in the body, behind what was handed out before.
+func (d *download) read(p []byte) (int, error) {
+	if d.skip > 0 {
+		n, err := io.CopyN(io.Discard, d.body, d.skip)
+		d.skip -= n
+		if err != nil {
+			return 0, err
 		}
-		if err := sleep(d.ctx, wait); err != nil {
-			return err
-		}
-		err := d.open()
-		if err == nil {
-			return nil
-		}
-		var status *Error
-		if errors.As(err, &status) {
-			return err
-		}
-		cause = err
 	}
+	return d.body.Read(p)
 }
 
 // Close closes the body.

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,8 +16,7 @@ import (
 const (
 	maxTries      = 5
 	firstWait     = 500 * time.Millisecond // doubled each time; the wait is drawn between 0 and it
-	maxWait       = 30 * time.Second
-	maxRetryAfter = 5 * time.Minute // a registry that wants more is given up
+	maxRetryAfter = 5 * time.Minute        // a registry that wants more is given up
 )
 
 // transportRules is the RoundTripper below all others: it refuses plain HTTP where it was not asked
@@ -27,6 +25,7 @@ type transportRules struct {
 	inner     http.RoundTripper
 	insecure  bool
 	userAgent string
+	sleep     func(context.Context, time.Duration) error // returns ctx's error when it ends first
 }
 
 // onceKey marks the context of a request whose repetition is its sender's affair.
@@ -44,51 +43,94 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx := req.Context()
 	for try := 1; ; try++ {
-		r := req.Clone(ctx)
-		if t.userAgent != "" {
-			r.Header.Set("User-Agent", t.userAgent)
-		}
-		if req.GetBody != nil { // a token may have been refused after the body was read
-			body, err := req.GetBody()
-			if err != nil {
-				return nil, err
-			}
-			r.Body = body
-		}
-		res, err := t.inner.RoundTrip(r)
-		wait, again := retry(try, res, err)
-		if !again || ctx.Value(onceKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
+		res, err := t.send(req)
+		if ctx.Value(onceKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
 			return res, err
 		}
-		if try == maxTries || wait > maxRetryAfter {
-			if err == nil {
-				defer drain(res)
-				err = newError(res, try)
-			}
-			return nil, fmt.Errorf("%w (%d tries)", err, try)
-		}
 		if err == nil {
-			drain(res)
+			if !isTemporaryStatus(res.StatusCode) {
+				return res, nil
+			}
+			err = newError(res)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := t.again(ctx, try, err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// retry reports whether a request that was sent for the try-th time is worth another one, and
-// after what wait. Retry-After is a floor (RFC 9110 §10.2.3).
-func retry(try int, res *http.Response, err error) (time.Duration, bool) {
-	wait := time.Duration(rand.Int64N(int64(min(firstWait<<(try-1), maxWait))))
-	if err != nil {
-		return wait, isTemporary(err)
+// send sends the request once.
+func (t *transportRules) send(req *http.Request) (*http.Response, error) {
+	r := req.Clone(req.Context())
+	if t.userAgent != "" {
+		r.Header.Set("User-Agent", t.userAgent)
 	}
-	switch res.StatusCode {
+	if req.GetBody != nil { // a token may have been refused after the body was read
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+	}
+	return t.inner.RoundTrip(r)
+}
+
+// again waits before what failed for the try-th time is tried once more. When it is not worth that, it
+// returns cause, with the count of tries. A Retry-After is a floor (RFC 9110 §10.2.3).
+func (t *transportRules) again(ctx context.Context, try int, cause error) error {
+	if ctx.Err() != nil || try == maxTries || !isTemporary(cause) {
+		return afterTries(try, cause)
+	}
+	wait := time.Duration(rand.Int64N(int64(firstWait << (try - 1))))
+	var answer *Error
+	if errors.As(cause, &answer) {
+		if answer.retryAfter > maxRetryAfter {
+			return afterTries(try, fmt.Errorf("%w; it asks to wait %v, and %v is the most", cause, answer.retryAfter.Round(time.Second), maxRetryAfter))
+		}
+		wait = max(wait, answer.retryAfter)
+	}
+	return t.sleep(ctx, wait)
+}
+
+func afterTries(try int, err error) error {
+	if try == 1 {
+		return err
+	}
+	return fmt.Errorf("%w (%d tries)", err, try)
+}
+
+// refusal is an error of ours about what a registry wants or says: asking again changes nothing.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// isTemporary reports whether an error of a request may go away. What a context ended is not asked
+// here: to errors.Is, net's own timeouts are context.DeadlineExceeded, too.
+func isTemporary(err error) bool {
+	var (
+		answer      *Error
+		refused     refusal
+		dns         *net.DNSError
+		notTLS      tls.RecordHeaderError
+		certificate *tls.CertificateVerificationError
+	)
+	switch {
+	case errors.As(err, &answer):
+		return isTemporaryStatus(answer.Status)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return false
+	}
+	return !errors.As(err, &refused) && !errors.As(err, &notTLS) && !errors.As(err, &certificate) &&
+		!errors.Is(err, ErrPlainHTTP) && !errors.Is(err, http.ErrSchemeMismatch)
+}
+
+func isTemporaryStatus(status int) bool {
+	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return max(wait, retryAfter(res.Header.Get("Retry-After"), time.Now())), true
+		return true
 	}
-	return 0, false
+	return false
 }
 
 // retryAfter reads a Retry-After header: seconds, or a date.
@@ -100,25 +142,6 @@ func retryAfter(header string, now time.Time) time.Duration {
 		return max(0, date.Sub(now))
 	}
 	return 0
-}
-
-// isTemporary reports whether a connection's error may go away.
-func isTemporary(err error) bool {
-	var dns *net.DNSError
-	var tlsErr tls.RecordHeaderError
-	var certificate *tls.CertificateVerificationError
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return false
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return false
-	case errors.As(err, &tlsErr), errors.As(err, &certificate), errors.As(err, &unknown):
-		return false
-	case err.Error() == "http: server gave HTTP response to HTTPS client": // has no type
-		return false
-	}
-	return true
 }
 
 // sleep waits, or returns ctx's error when it ends first.

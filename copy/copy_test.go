@@ -1,0 +1,202 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// sink is a Sink that notes what it got.
+type sink func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
+
+func (s sink) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+	return s(ctx, d, open)
+}
+
+func readAll(ctx context.Context, open func(context.Context) (io.ReadCloser, error)) error {
+	r, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
+}
+
+func TestToArchive(t *testing.T) {
+	t.Parallel()
+	for _, jobs := range []int{0, 1, 5} {
+		t.Run(fmt.Sprint(jobs), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			progress, done := progressOf()
+			var mu sync.Mutex
+			var got, want []v1.Hash
+			err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+				mu.Lock()
+				got = append(got, d.Digest)
+				mu.Unlock()
+				r, err := open(ctx) // a first try that breaks off
+				if err != nil {
+					return err
+				}
+				if _, err := io.CopyN(io.Discard, r, d.Size/2); err != nil {
+					return err
+				}
+				return errors.Join(r.Close(), readAll(ctx, open), readAll(ctx, open))
+			}), jobs, progress)
+			require.NoError(t, err)
+			for _, b := range f.plan.Blobs {
+				want = append(want, b.Descriptor.Digest)
+			}
+			if jobs <= 1 {
+				assert.Equal(t, want, got, "file order")
+			} else {
+				assert.ElementsMatch(t, want, got)
+			}
+			blobs, bytes := done()
+			assert.Equal(t, len(f.plan.Blobs), blobs)
+			assert.Equal(t, f.plan.Size(), bytes)
+		})
+	}
+}
+
+// A sink that has a blob already need not read it.
+func TestProgressWithoutReading(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	progress, done := progressOf()
+	none := sink(func(context.Context, v1.Descriptor, func(context.Context) (io.ReadCloser, error)) error { return nil })
+	require.NoError(t, ToArchive(t.Context(), f.plan, f, none, 2, progress))
+	blobs, bytes := done()
+	assert.Equal(t, len(f.plan.Blobs), blobs)
+	assert.Equal(t, f.plan.Size(), bytes)
+	assert.NoError(t, ToArchive(t.Context(), f.plan, f, none, 2, nil))
+}
+
+func TestToArchiveFails(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	full := errors.New("full")
+	n := 0
+	err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+		if n++; n == 3 {
+			return full
+		}
+		return readAll(ctx, open)
+	}), 1, nil)
+	assert.ErrorIs(t, err, full)
+	assert.ErrorContains(t, err, "copy blob "+f.plan.Blobs[2].Descriptor.Digest.String()+" of "+f.plan.Blobs[2].Node.Name()+": full")
+	assert.Equal(t, 3, n, "nothing follows")
+
+	f.blobs[f.layer.Digest] = append([]byte("x"), f.blobs[f.layer.Digest][1:]...)
+	progress, done := progressOf()
+	err = ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+		return readAll(ctx, open)
+	}), 3, progress)
+	assert.ErrorIs(t, err, digest.ErrMismatch)
+	assert.ErrorContains(t, err, "copy blob "+f.layer.Digest.String()+" of "+source+"@"+f.lone.Digest.String())
+	blobs, _ := done()
+	assert.Less(t, blobs, len(f.plan.Blobs))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	assert.ErrorIs(t, ToArchive(ctx, f.plan, f, sink(nil), 3, nil), context.Canceled)
+}
+
+func scratch(t *testing.T) *os.File {
+	file, err := os.Create(filepath.Join(t.TempDir(), "scratch"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// TestSpool walks through a spool, and copies from it: the walk's documents are read once, even when
+// many ask for them at once.
+func TestSpool(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	file := scratch(t)
+	spool := NewSpool(f, file)
+	ref := name.MustParseReference(source + ":1.0")
+	g, err := bundle.Walk(t.Context(), spool.Keeping(), []name.Reference{ref}, bundle.WalkOptions{Jobs: 8})
+	require.NoError(t, err)
+	plan, err := bundle.NewPlan(g, false)
+	require.NoError(t, err)
+	all := sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+		return readAll(ctx, open)
+	})
+	require.NoError(t, ToArchive(t.Context(), plan, spool, all, 8, nil))
+	for what, n := range f.reads {
+		assert.Equal(t, 1, n, what)
+	}
+
+	// What the file has is checked.
+	require.NoError(t, file.Truncate(0))
+	require.NoError(t, file.Truncate(1<<20))
+	err = ToArchive(t.Context(), plan, spool, all, 1, nil)
+	assert.ErrorIs(t, err, digest.ErrMismatch)
+	assert.ErrorContains(t, err, "read from the scratch file")
+	r, err := spool.Blob(t.Context(), target, g.Node(f.root.Digest).Blobs[0])
+	require.NoError(t, err)
+	_, err = io.ReadAll(r)
+	assert.ErrorIs(t, err, digest.ErrMismatch)
+}
+
+func TestSpoolConcurrently(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const readers = 16
+	waiting := make(chan struct{}, 2*readers)
+	f.before = func(context.Context, string) error {
+		for range readers - 1 { // so that all of them ask while the first reads
+			<-waiting
+		}
+		return nil
+	}
+	src := NewSpool(f, scratch(t)).Keeping()
+	repo := name.MustParseReference(source).Context()
+	var g errgroup.Group
+	for range readers {
+		g.Go(func() error {
+			waiting <- struct{}{}
+			_, _, err := src.Manifest(t.Context(), repo.Digest(f.lone.Digest.String()))
+			if err != nil {
+				return err
+			}
+			waiting <- struct{}{}
+			r, err := src.Blob(t.Context(), repo, f.layer)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, r)
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	assert.Equal(t, map[string]int{"manifest " + f.lone.Digest.String(): 1, "blob " + f.layer.Digest.String(): 1}, f.reads)
+}
+
+// A scratch file that is full fails the walk.
+func TestSpoolIsFull(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	file := scratch(t)
+	require.NoError(t, file.Close())
+	_, _, err := NewSpool(f, file).Keeping().Manifest(t.Context(), target.Digest(f.lone.Digest.String()))
+	assert.ErrorIs(t, err, os.ErrClosed)
+	assert.ErrorContains(t, err, "keep "+f.lone.Digest.String())
+}
