@@ -79,7 +79,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 		refs = append(refs, repo.Digest(d.String()))
 	}
 	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins})
-	if missing := bundle.Missing(err); missing != nil {
+	if missing := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
 		return nil, missingProblems(missing), nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, bundle.ErrMalformed) {
@@ -105,10 +105,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 func missingProblems(missing []*bundle.MissingError) []Problem {
 	var problems []Problem
 	for _, m := range missing {
-		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it"}
-		if errors.Is(m, fs.ErrPermission) {
-			p.Reason = "the registry does not show it: " + m.Unwrap().Error()
-		}
+		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it: " + m.Unwrap().Error()}
 		if m.WantedBy != "" {
 			p.Images = []string{m.WantedBy}
 		}

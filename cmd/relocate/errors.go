@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 
 	"relocate/bundle"
 	"relocate/internal/digest"
@@ -56,6 +57,7 @@ var judgements = []judgement{
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
+	{is(syscall.ENOSPC), statusNoSpace, "make room, or set TMPDIR to another disk"},
 	{is(tarball.ErrInProgress), statusFailed, "if no other export is writing it, remove the .part file and run again"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote"},
 	{is(tarball.ErrTruncated), statusDamage, "the copy of the file is not complete: carry it again"},

@@ -1,0 +1,46 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// MissingError says that an image which the graph needs was found nowhere. It wraps fs.ErrNotExist,
+// or fs.ErrPermission when some place did not show what it has.
+type MissingError struct {
+	Reference string   // as the one who wants it names it
+	WantedBy  string   // reference of the bundle or index; empty for a root
+	Tried     []string // references asked, in order
+	err       error
+}
+
+func (e *MissingError) Error() string {
+	s := "find " + e.Reference
+	if e.WantedBy != "" {
+		s += ", wanted by " + e.WantedBy
+	}
+	return fmt.Sprintf("%s: %v (asked: %s)", s, e.err, strings.Join(e.Tried, ", "))
+}
+
+// Unwrap returns what a place answered: a refusal where there was one, else the last answer.
+func (e *MissingError) Unwrap() error { return e.err }
+
+// Missing returns the MissingErrors that a Walk's error joins, or nil when it is any other error.
+func Missing(err error) []*MissingError {
+	var one *MissingError
+	if !errors.As(err, &one) {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []*MissingError{one}
+	}
+	var missing []*MissingError
+	for _, err := range joined.Unwrap() {
+		if m, ok := err.(*MissingError); ok {
+			missing = append(missing, m)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,134 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// want is a manifest that something needs: first where to look, then what was found.
+type want struct {
+	ref   name.Reference   // the first that named it
+	name  string           // of ref
+	names []string         // of all that named it, but indexes
+	by    *want            // whose child it is; nil for a root
+	tries []name.Reference // where to look, in order
+	desc  *v1.Descriptor   // what an index says of it
+	group *group           // lock entries of one bundle, which are looked for in one order
+
+	found    *Node
+	next     []*want
+	packages packageFiles
+	err      error // a MissingError
+}
+
+// group is the lock entries of one bundle. Where its first entry is found decides where the others
+// are looked for first.
+type group struct {
+	first  *want
+	ownOne bool // the first entry was found in the bundle's own repository
+}
+
+// merge takes over what another want for the same manifest says. Places are only added while the
+// manifest was not yet looked for.
+func (x *want) merge(other *want) {
+	x.names = append(x.names, other.names...)
+	if x.found != nil {
+		return
+	}
+	for _, ref := range other.tries {
+		if !slices.ContainsFunc(x.tries, func(r name.Reference) bool { return r.Name() == ref.Name() }) {
+			x.tries = append(x.tries, ref)
+		}
+	}
+}
+
+// wantLocked makes the lock's entries wanted. An entry that the locations image has is looked for
+// in the bundle's own repository first, others where the lock says.
+func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
+	own := x.found.From
+	g := &group{}
+	smallest := map[string]int{} // digest → index in Locked
+	for _, e := range lock.Images {
+		d := e.Image.DigestStr()
+		if i, ok := smallest[d]; !ok {
+			smallest[d] = len(x.found.Locked)
+			x.found.Locked = append(x.found.Locked, e.Image)
+		} else if e.Image.Name() < x.found.Locked[i].Name() {
+			x.found.Locked[i] = e.Image
+		}
+		next := &want{ref: e.Image, name: e.Image.Name(), by: x, tries: []name.Reference{e.Image}}
+		if e.Image.Context().Name() != own.Name() {
+			next.tries = append(next.tries, own.Digest(d))
+			if local[d] {
+				slices.Reverse(next.tries)
+			} else {
+				next.group = g
+			}
+		}
+		x.next = append(x.next, next)
+	}
+}
+
+// noteWithoutID reports the entries of a repository bundle's lock that fail its PackageRepository.
+func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
+	for i, e := range lock.Images {
+		if e.Annotations[KbldID] == "" {
+			x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile, Line: lineOf(text, e.Image.DigestStr()),
+				Message: fmt.Sprintf("images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)})
+		}
+	}
+}
+
+// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
+// cover, and reports what kapp-controller will not rewrite.
+func (x *want) wantFetched(lock *ImagesLock) {
+	ids := map[string]bool{}
+	for _, e := range lock.Images {
+		ids[e.Annotations[KbldID]] = true
+	}
+	for _, p := range x.packages.packages {
+		note := func(code Code, format string, args ...any) {
+			x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: p.Name + " " + p.Version,
+				File: p.File, Line: p.Line, Message: fmt.Sprintf(format, args...)})
+		}
+		for _, f := range p.Fetches {
+			switch {
+			case f.Kind == "inline":
+			case f.Kind == "":
+				note(NotRead, "has a fetch step of no known kind")
+			case f.Kind != "imgpkgBundle" && f.Kind != "image":
+				note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, f.Reference)
+			case f.TagSelection:
+				note(Outside, "fetches %s with a tagSelection, which cannot be relocated", f.Reference)
+			case f.Kind == "imgpkgBundle" && ids[f.Reference]:
+			default:
+				ref, err := name.ParseReference(f.Reference)
+				if err != nil {
+					note(Outside, "fetches %q, which is no image reference", f.Reference)
+					continue
+				}
+				reason := "which no lock entry's " + KbldID + " covers"
+				if f.Kind == "image" {
+					reason = "by image.url"
+				}
+				note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
+				x.next = append(x.next, x.fetched(ref))
+			}
+		}
+	}
+}
+
+// fetched wants a reference of a Package: where it says, or, for a digest, in the bundle's own
+// repository.
+func (x *want) fetched(ref name.Reference) *want {
+	next := &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}}
+	if d, ok := ref.(name.Digest); ok {
+		if own := x.found.From.Digest(d.DigestStr()); own.Name() != ref.Name() {
+			next.tries = append(next.tries, own)
+		}
+	}
+	return next
+}
