@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -98,10 +99,8 @@ func ParseBundleLock(data []byte) (*BundleLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle.image: %w", err)
 	}
-	if y.Bundle.Tag != "" {
-		if _, err := name.NewTag(ref.Context().Name()+":"+y.Bundle.Tag, name.StrictValidation); err != nil {
-			return nil, fmt.Errorf("bundle.tag: %q is no tag", y.Bundle.Tag)
-		}
+	if y.Bundle.Tag != "" && !IsTag(y.Bundle.Tag) {
+		return nil, fmt.Errorf("bundle.tag: %q is no tag", y.Bundle.Tag)
 	}
 	return &BundleLock{Image: ref, Tag: y.Bundle.Tag}, nil
 }
@@ -161,3 +160,9 @@ func parseDigestReference(s string) (name.Digest, error) {
 	}
 	return ref.Context().Digest(ref.DigestStr()), nil
 }
+
+var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// IsTag reports whether s has the form of a tag (distribution-spec 1.1, pulling manifests).
+// go-containerregistry's own check takes a leading "." or "-".
+func IsTag(s string) bool { return tagForm.MatchString(s) }

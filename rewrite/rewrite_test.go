@@ -108,7 +108,7 @@ func TestTags(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := rewrite.Tags(tt.roots, repository(t, "private.test/repo"), tt.tag)
+			got, err := rewrite.Tags(tt.roots, tt.tag)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return

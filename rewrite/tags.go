@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 )
 
-// Tags returns the tags that the roots get in repo: the ones they were named by, or tag for the only
+// Tags returns the tags that the roots get at the destination: the ones they were named by, or tag for the only
 // root, when tag is not empty. It is an error when two roots want one tag, and when a tag could be
 // taken for one that imgpkg gives by digest.
-func Tags(roots []bundle.Root, repo name.Repository, tag string) (map[string]v1.Hash, error) {
+func Tags(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
 	if tag != "" && len(roots) > 1 {
 		return nil, fmt.Errorf("tag %q: there are %d roots, and a tag stands for one", tag, len(roots))
 	}
@@ -26,8 +25,8 @@ func Tags(roots []bundle.Root, repo name.Repository, tag string) (map[string]v1.
 		if t == "" {
 			continue
 		}
-		if _, err := name.NewTag(repo.Name()+":"+t, name.StrictValidation); err != nil {
-			return nil, fmt.Errorf("tag %q is no tag: %w", t, err)
+		if !bundle.IsTag(t) {
+			return nil, fmt.Errorf("tag %q is no tag", t)
 		}
 		if strings.HasPrefix(t, "sha256-") {
 			return nil, fmt.Errorf("tag %q: tags that begin with sha256- are given by digest", t)

@@ -128,6 +128,8 @@ func (f *copyFlags) check() error {
 		return usagef("two destinations: give --to-tar or --to-repo, not both")
 	case f.toTar != "" && f.fromTar != "":
 		return usagef("--from-tar with --to-tar: an archive is imported with --to-repo")
+	case f.toTar == "-" || f.fromTar == "-":
+		return usagef("the archive cannot be a stream: it is written and read in place; name a file")
 	case f.tag != "" && f.noTag:
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:

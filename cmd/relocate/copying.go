@@ -119,7 +119,7 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 
 // fill copies the plan into repo and writes what refers to it: the PackageRepository and the lock.
 func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository) (*report, error) {
-	tags, err := c.tags(plan.Graph, repo)
+	tags, err := c.tags(plan.Graph)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -144,11 +144,11 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, sr
 	return r, errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects))
 }
 
-func (c *copying) tags(g *bundle.Graph, repo name.Repository) (map[string]v1.Hash, error) {
+func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {
 	if c.noTag {
 		return nil, nil
 	}
-	return rewrite.Tags(g.Roots, repo, c.tag)
+	return rewrite.Tags(g.Roots, c.tag)
 }
 
 func tagList(tags map[string]v1.Hash) []copy.Tag {

@@ -68,7 +68,7 @@ var judgements = []judgement{
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
-	{isA[*fs.PathError], statusUsage, "check the path"},
+	{isBadPath, statusUsage, "check the path"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
 	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
@@ -108,6 +108,12 @@ func isRegistry(target error) func(error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
 	}
+}
+
+// isBadPath matches a path that cannot be opened.
+func isBadPath(err error) bool {
+	var e *fs.PathError
+	return errors.As(err, &e) && (e.Op == "open" || e.Op == "stat" || e.Op == "statfs")
 }
 
 // isMissingRoot matches a reference on the command line that leads nowhere.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -200,7 +199,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs}
 	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}}
 	if file != "" {
-		if roots, err = f.expect(ctx, file, repo, roots, &opt, r); err != nil {
+		if roots, err = f.expect(ctx, file, roots, &opt, r); err != nil {
 			return nil, err
 		}
 	}
@@ -238,7 +237,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 }
 
 // expect reads from the archive what the repository must hold, and returns the roots.
-func (f *verifyFlags) expect(ctx context.Context, file string, repo name.Repository, given []v1.Hash, opt *verify.Options, r *verifyReport) ([]v1.Hash, error) {
+func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verifyReport) ([]v1.Hash, error) {
 	a, err := tarball.Open(file)
 	if err != nil {
 		return nil, err
@@ -249,7 +248,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, repo name.Reposit
 	}
 	opt.Pins = opt.Want.Graph.Pins
 	if !f.noTag {
-		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, repo, f.tag); err != nil {
+		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
 		}
 	}

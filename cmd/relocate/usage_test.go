@@ -1,0 +1,71 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestUsage: command lines that cannot be meant. Nothing is read or written.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	reg := startReal(t)
+	archive := filepath.Join(t.TempDir(), "no.tar")
+	ref, repo, digest := reg.Addr+"/a/b:1", reg.Addr+"/x", digestOf("x")
+	for name, c := range map[string]struct {
+		args  []string
+		parts []string
+	}{
+		"nothing":                {nil, []string{"nothing to do", "-b", "--to-tar"}},
+		"no-source":              {[]string{"--to-tar", archive}, []string{"no source", "-b REF"}},
+		"no-source-to-repo":      {[]string{"--to-repo", repo}, []string{"no source", "--from-tar"}},
+		"no-destination":         {[]string{"-b", ref}, []string{"no destination", "--to-tar"}},
+		"archive-no-destination": {[]string{"--from-tar", archive}, []string{"no destination", "--to-repo"}},
+		"two-sources":            {[]string{"-b", ref, "--from-tar", archive, "--to-repo", repo}, []string{"two sources"}},
+		"two-destinations":       {[]string{"-b", ref, "--to-tar", archive, "--to-repo", repo}, []string{"two destinations"}},
+		"tar-to-tar":             {[]string{"--from-tar", archive, "--to-tar", archive + "2"}, []string{"--from-tar", "--to-tar"}},
+		"lock-to-tar":            {[]string{"-b", ref, "--to-tar", archive, "--lock-output", "l"}, []string{"--lock-output goes with --to-repo"}},
+		"tag-to-tar":             {[]string{"-b", ref, "--to-tar", archive, "--tag", "l"}, []string{"--tag goes with --to-repo"}},
+		"concurrency-0":          {[]string{"-b", ref, "--to-tar", archive, "--concurrency", "0"}, []string{"--concurrency 0"}},
+		"concurrency-text":       {[]string{"-b", ref, "--to-tar", archive, "--concurrency", "many"}, []string{"--concurrency", "many"}},
+		"plan-concurrency":       {[]string{"plan", "-b", ref, "--concurrency", "-1"}, []string{"--concurrency -1"}},
+		"trust":                  {[]string{"--from-tar", archive, "--to-repo", repo, "--trust", "me"}, []string{"--trust me", "manifests, blobs or nothing"}},
+		"progress":               {[]string{"--from-tar", archive, "--to-repo", repo, "--progress", "loud"}, []string{"--progress", "loud", "json"}},
+		"repo-with-tag":          {[]string{"--from-tar", archive, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag", "--tag"}},
+		"repo-with-digest":       {[]string{"--from-tar", archive, "--to-repo", repo + "@" + digest}, []string{"--to-repo " + repo + "@" + digest, "digest"}},
+		"repo-without-registry":  {[]string{"--from-tar", archive, "--to-repo", "corp/x"}, []string{"--to-repo corp/x", "names no registry"}},
+		"repo-upper":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "/X"}, []string{"--to-repo " + reg.Addr + "/X"}},
+		"repo-empty":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr}, []string{"--to-repo " + reg.Addr}},
+		"direct-repo-with-tag":   {[]string{"-b", ref, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag"}},
+		"tags":                   {[]string{"--from-tar", archive, "--to-repo", repo, "--tag", "a", "--no-tag"}, []string{"--tag and --no-tag"}},
+		"unknown-command":        {[]string{"exprot"}, []string{"unknown command", "exprot"}},
+		"unknown-command-flag":   {[]string{"exprot", "-b", ref}, []string{"unknown command", "exprot"}},
+		"unknown-flag":           {[]string{"--form-tar", archive}, []string{"unknown flag", "--form-tar"}},
+		"unknown-flag-plan":      {[]string{"plan", "--form-tar", archive}, []string{"unknown flag", "--form-tar"}},
+		"unknown-short":          {[]string{"-z"}, []string{"-z"}},
+		"missing-value":          {[]string{"-b"}, []string{"-b"}},
+		"plan-argument":          {[]string{"plan", ref}, []string{ref}},
+		"plan-nothing":           {[]string{"plan"}, []string{"-b REF"}},
+		"version-argument":       {[]string{"version", "x"}, []string{"x"}},
+		"inspect-nothing":        {[]string{"inspect"}, []string{"archive"}},
+		"inspect-two":            {[]string{"inspect", "a", "b"}, []string{"archive"}},
+		"format":                 {[]string{"inspect", archive, "-o", "xml"}, []string{"xml", "json"}},
+		"verify-nothing":         {[]string{"verify"}, []string{"archive"}},
+		"verify-repo-only":       {[]string{"verify", "--repo", repo}, []string{repo, "--root"}},
+		"verify-repo-tag":        {[]string{"verify", "--repo", repo + ":1", "--root", digest}, []string{"--repo " + repo + ":1", "tag"}},
+		"verify-level":           {[]string{"verify", "--repo", repo, "--root", digest, "--level", "x"}, []string{"--level x", "deep"}},
+		"verify-root-short":      {[]string{"verify", "--repo", repo, "--root", "sha256:12"}, []string{"--root sha256:12", "digest"}},
+		"verify-seal-short":      {[]string{"verify", archive, "--seal", "12"}, []string{"--seal 12", "digest"}},
+		"emit-nothing":           {[]string{"emit"}, []string{"archive"}},
+		"emit-no-repo":           {[]string{"emit", archive}, []string{"--to-repo"}},
+		"ca-file":                {[]string{"-b", ref, "--to-tar", archive, "--registry-ca-cert-path", "no.pem"}, []string{"no.pem"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := relocate(t, c.args...)
+			assertFailed(t, r, statusUsage, append(c.parts, "hint: ")...)
+		})
+	}
+	assert.Empty(t, reg.Requests())
+	assert.NoFileExists(t, archive)
+}
