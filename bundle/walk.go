@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"relocate/internal/digest"
 )
 
 // Limits on a graph; what is larger was made to exhaust its reader.
@@ -85,7 +87,7 @@ type walk struct {
 // returns nil.
 func (w *walk) add(x *want) *want {
 	key := x.ref.Name()
-	if d, ok := w.pinned[key]; ok { // a tag whose digest is known
+	if d, ok := w.pin(x.ref); ok {
 		w.graph.Pins = append(w.graph.Pins, Pin{key, d})
 		x.tries = []name.Reference{x.ref.Context().Digest(d.String())}
 		key = d.String()
@@ -102,6 +104,16 @@ func (w *walk) add(x *want) *want {
 	}
 	w.seen[key] = x
 	return x
+}
+
+// pin returns the digest that a tag is known to stand for. A digest stands for itself, whatever the
+// pins say.
+func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
+	if _, isTag := ref.(name.Tag); !isTag {
+		return v1.Hash{}, false
+	}
+	d, ok := w.pinned[ref.Name()]
+	return d, ok
 }
 
 // read fills in what a level wants: first the first entry of each bundle's lock, then the others.
@@ -175,10 +187,16 @@ func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor,
 		return v1.Descriptor{}, nil, fmt.Errorf("what the tag stood for is not recorded: %w", fs.ErrNotExist)
 	}
 	desc, raw, err := w.src.Manifest(ctx, ref)
-	if err == nil && w.opt.Read != nil {
+	if err != nil {
+		return desc, nil, err
+	}
+	if d, ok := ref.(name.Digest); ok && desc.Digest.String() != d.DigestStr() { // a source that broke its word
+		return desc, nil, fmt.Errorf("%w: asked for %s, got %s", digest.ErrMismatch, d.DigestStr(), desc.Digest)
+	}
+	if w.opt.Read != nil {
 		w.opt.Read()
 	}
-	return desc, raw, err
+	return desc, raw, nil
 }
 
 // open makes x's node of a manifest that was found in repo.
@@ -327,7 +345,7 @@ func (w *walk) finish(roots []name.Reference) error {
 	slices.SortFunc(g.Pins, func(a, b Pin) int { return strings.Compare(a.Reference, b.Reference) })
 	g.Pins = slices.Compact(g.Pins)
 	resolve := func(ref name.Reference) v1.Hash {
-		if d, ok := w.pinned[ref.Name()]; ok {
+		if d, ok := w.pin(ref); ok {
 			return d
 		}
 		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 	"relocate/testdata/interop"
 )
 
@@ -150,6 +151,38 @@ func TestWalkClosedWithoutPin(t *testing.T) {
 	assert.Equal(t, "reg.test/loose:v1", missing[0].Reference)
 	assert.Equal(t, "reg.test/repo:1.0.0", missing[0].WantedBy)
 	assert.ErrorContains(t, err, "what the tag stood for is not recorded")
+}
+
+// A pin of a digest, which a hostile archive may have, puts nothing in the digest's place.
+func TestPinOfDigest(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	good, evil := repo.PutPlain(`{"good":true}`), repo.PutPlain(`{"evil":true}`)
+	root := bundleOf(repo, good)
+	pins := []bundle.Pin{{Reference: good.Name(), Digest: hash(evil)}, {Reference: root.Name(), Digest: hash(bundleOf(repo, evil))}}
+	g := mustWalk(t, &src, bundle.WalkOptions{Closed: true, Pins: pins}, root)
+	assert.Equal(t, hash(root), g.Roots[0].Digest)
+	assert.NotNil(t, g.Node(hash(good)))
+	assert.Nil(t, g.Node(hash(evil)))
+}
+
+// swapped answers every digest with another manifest.
+type swapped struct {
+	bundle.Source
+	other name.Digest
+}
+
+func (s swapped) Manifest(ctx context.Context, _ name.Reference) (v1.Descriptor, []byte, error) {
+	return s.Source.Manifest(ctx, s.other)
+}
+
+func TestSourceThatBreaksItsWord(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	_, err := bundle.Walk(t.Context(), swapped{&src, bundleOf(repo)}, []name.Reference{bundleOf(repo, repo.PutPlain(`{}`))}, bundle.WalkOptions{})
+	require.ErrorIs(t, err, digest.ErrMismatch)
 }
 
 // onePlace returns a place that has what g has, and no tags.

@@ -3,6 +3,7 @@ package tarball
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -80,6 +81,9 @@ func (a *Archive) checkDocs() ([]Damage, error) {
 	if err == nil {
 		return nil, nil
 	}
+	if !errors.Is(err, ErrDamaged) {
+		return nil, fmt.Errorf("read the documents: %w", err)
+	}
 	at := c.n
 	for _, doc := range a.l.docs {
 		if n := member(doc.size); at >= n {
@@ -105,7 +109,7 @@ func (a *Archive) checkFrames() ([]*Damage, error) {
 			want = append(want, a.l.end(a.seal)...)
 		}
 		got := make([]byte, len(want))
-		if _, err := a.r.ReadAt(got, offset); err != nil {
+		if n, err := a.r.ReadAt(got, offset); n < len(got) {
 			return nil, fmt.Errorf("read %s: %w", member, err)
 		}
 		if at := firstDifference(got, want); at >= 0 {
@@ -141,6 +145,8 @@ func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int64)) (*
 			return nil, ctx.Err()
 		case err == io.EOF:
 			return nil, nil
+		case err != nil && !errors.Is(err, digest.ErrMismatch):
+			return nil, fmt.Errorf("read %s: %w", blobName(b.Digest), err)
 		case err != nil:
 			reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
 			return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil

@@ -40,7 +40,8 @@
 //
 //	format      1
 //	roots       references as named, with the digests that they stood for
-//	pins        tags that were followed, with the digests that they stood for; sorted
+//	pins        tags that were followed, with the digests that they stood for; sorted. Each must be a
+//	            tag: a pin of a digest would put other content in its place
 //	manifests   in graph order: digest, media type, size, kind (index, bundle, image), where it was
 //	            found, and every reference that names it, sorted
 //	omitted     blobs that a manifest names and the archive leaves out, with the reason

@@ -3,7 +3,6 @@ package tarball
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,8 +15,6 @@ import (
 
 // formatVersion is the version of the format that this package writes and reads.
 const formatVersion = 1
-
-const maxBlobs = 1_000_000
 
 // Inventory is what relocate.json says. See the package comment.
 type Inventory struct {
@@ -91,8 +88,8 @@ func encodeList[T any](w *bufio.Writer, key string, list []T) {
 	w.WriteByte(']')
 }
 
-// decodeInventory reads an inventory of at most size bytes, element by element. That the spelling
-// was the legal one is for the caller to check.
+// decodeInventory reads an inventory element by element. That the spelling was the legal one is for
+// the caller to check.
 func decodeInventory(r io.Reader) (*Inventory, error) {
 	inv := &Inventory{}
 	d := json.NewDecoder(r)
@@ -107,17 +104,19 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 	if format != formatVersion {
 		return nil, fmt.Errorf("has format %d; this program reads format %d", format, formatVersion)
 	}
-	if err := errors.Join(
-		decodeList(d, "roots", &inv.Roots), decodeList(d, "pins", &inv.Pins), decodeList(d, "manifests", &inv.Manifests),
-		decodeList(d, "omitted", &inv.Omitted), decodeList(d, "blobs", &inv.Blobs)); err != nil {
-		return nil, err
-	}
-	for i, b := range inv.Blobs {
-		if b.Size < 0 || b.Digest.Hex == "" {
-			return nil, fmt.Errorf("blobs[%d]: no digest, or a negative size", i)
+	for _, decode := range []func() error{
+		func() error { return decodeList(d, "roots", &inv.Roots) },
+		func() error { return decodeList(d, "pins", &inv.Pins) },
+		func() error { return decodeList(d, "manifests", &inv.Manifests) },
+		func() error { return decodeList(d, "omitted", &inv.Omitted) },
+		func() error { return decodeList(d, "blobs", &inv.Blobs) },
+		func() error { return expect(d, json.Delim('}')) },
+	} {
+		if err := decode(); err != nil {
+			return nil, err
 		}
 	}
-	return inv, expect(d, json.Delim('}'))
+	return inv, nil
 }
 
 func decodeList[T any](d *json.Decoder, key string, list *[]T) error {

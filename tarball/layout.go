@@ -14,9 +14,18 @@ import (
 // sealSize is the size of the seal's content: a digest and a line feed.
 const sealSize = len("sha256:") + sha256.Size*2 + 1
 
+// Limits of the format.
+const (
+	maxIndex     = 64 << 20  // bytes
+	maxInventory = 256 << 20 // bytes
+	maxBlobs     = 1_000_000
+	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
+)
+
 // document is one of the three members before the blobs.
 type document struct {
 	name   string
+	limit  int64
 	size   int64
 	encode func(io.Writer) error
 }
@@ -30,13 +39,16 @@ type layout struct {
 	size    int64   // of the file
 }
 
-// newLayout computes all offsets.
+// newLayout computes all offsets. An inventory that breaks a limit of the format is an error.
 func newLayout(inv *Inventory) (*layout, error) {
 	l := &layout{inv: inv, docs: [3]document{
-		{name: "oci-layout", encode: func(w io.Writer) error { _, err := io.WriteString(w, layoutDoc); return err }},
-		{name: "index.json", encode: inv.encodeIndex},
-		{name: "relocate.json", encode: inv.encode},
+		{name: "oci-layout", limit: int64(len(layoutDoc)), encode: func(w io.Writer) error { _, err := io.WriteString(w, layoutDoc); return err }},
+		{name: "index.json", limit: maxIndex, encode: inv.encodeIndex},
+		{name: "relocate.json", limit: maxInventory, encode: inv.encode},
 	}}
+	if len(inv.Blobs) > maxBlobs {
+		return nil, fmt.Errorf("%d blobs are more than an archive can have (%d)", len(inv.Blobs), maxBlobs)
+	}
 	var at int64
 	for i := range l.docs {
 		var n counter
@@ -44,14 +56,21 @@ func newLayout(inv *Inventory) (*layout, error) {
 			return nil, fmt.Errorf("encode %s: %w", l.docs[i].name, err)
 		}
 		l.docs[i].size = int64(n)
+		if l.docs[i].size > l.docs[i].limit {
+			return nil, fmt.Errorf("%s would have %d bytes, more than the limit of %d", l.docs[i].name, n, l.docs[i].limit)
+		}
 		at += member(int64(n))
 	}
 	l.offsets = make([]int64, len(inv.Blobs))
 	for i, b := range inv.Blobs {
 		l.offsets[i] = at
-		if at += member(b.Size); at < 0 || b.Size > 1<<60 {
-			return nil, fmt.Errorf("blob %s: sizes add up to more than a file can have", b.Digest)
+		if b.Digest.Algorithm != "sha256" {
+			return nil, fmt.Errorf("blob %s: only sha256 is supported", b.Digest)
 		}
+		if b.Size < 0 || b.Size > maxSize-at {
+			return nil, fmt.Errorf("blob %s: %d bytes are more than a file can have", b.Digest, b.Size)
+		}
+		at += member(b.Size)
 	}
 	l.seal = at
 	l.size = at + member(int64(sealSize)) + 2*blockSize

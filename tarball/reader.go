@@ -27,12 +27,8 @@ var (
 	ErrDamaged    = errors.New("is damaged")
 )
 
-// Limits on the documents, which are read as streams.
-const (
-	maxIndex     = 64 << 20
-	maxInventory = 256 << 20
-	maxManifest  = 4 << 20
-)
+// maxManifest is the largest manifest that is read, in bytes.
+const maxManifest = 4 << 20
 
 // Archive is an open archive. It is a bundle.Source that answers by digest, whatever the repository
 // in a reference; a tag is answered by its pin. Its methods are safe for concurrent use.
@@ -99,7 +95,11 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	for _, m := range inv.Manifests {
 		a.mediaType[m.Digest] = m.MediaType
 	}
-	for _, pin := range inv.Pins {
+	for i, pin := range inv.Pins {
+		// A pin of a digest would put other content in its place.
+		if tag, err := name.NewTag(pin.Reference); err != nil || tag.Name() != pin.Reference {
+			return nil, fmt.Errorf("%w: its inventory's pins[%d], %q, is no tag", ErrDamaged, i, pin.Reference)
+		}
 		a.pins[pin.Reference] = pin.Digest
 	}
 	return a, nil
@@ -108,11 +108,9 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 // readInventory finds and reads relocate.json.
 func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
 	first := make([]byte, member(int64(len(layoutDoc))))
-	if n, err := r.ReadAt(first, 0); err != nil {
-		return nil, notArchive(first[:n], err)
-	}
+	read, err := r.ReadAt(first, 0)
 	if h := header("oci-layout", int64(len(layoutDoc))); !bytes.Equal(first[:blockSize], h[:]) {
-		return nil, notArchive(first, nil)
+		return nil, notArchive(first[:read], err)
 	}
 	indexSize, err := documentSize(r, size, int64(len(first)), "index.json", maxIndex)
 	if err != nil {
@@ -138,8 +136,11 @@ func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
 // documentSize reads the size of a document from its header at offset at.
 func documentSize(r io.ReaderAt, size, at int64, name string, limit int64) (int64, error) {
 	b := make([]byte, blockSize)
-	if _, err := r.ReadAt(b, at); err != nil {
-		return 0, fmt.Errorf("%w before %s: %w", ErrTruncated, name, err)
+	if n, err := r.ReadAt(b, at); n < len(b) {
+		if errors.Is(err, io.EOF) {
+			err = ErrTruncated
+		}
+		return 0, fmt.Errorf("%w before %s", err, name)
 	}
 	n, ok := sizeOf(b)
 	if h := header(name, n); !ok || !bytes.Equal(b, h[:]) {

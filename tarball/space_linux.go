@@ -14,6 +14,9 @@ func isFAT(s *unix.Statfs_t) bool { return s.Type == unix.MSDOS_SUPER_MAGIC }
 // fetched. A file system that cannot do it cheaply is left alone.
 func allocate(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	for errors.Is(err, unix.EINTR) { // a terminal was resized, for example
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
 		return nil
 	}

@@ -24,7 +24,7 @@ var ErrNoSpace = errors.New("no space")
 // ErrInProgress says that an unfinished archive of that name is there.
 var ErrInProgress = errors.New("another export is under way or was cut off")
 
-// bufferSize is how much of a blob a worker holds.
+// bufferSize is how much of a blob a worker holds: a multiple of blockSize.
 const bufferSize = 1 << 20
 
 // Writer writes an archive in place. Its methods are safe for concurrent use, but for Commit and
@@ -48,7 +48,10 @@ func Create(path string, plan *bundle.Plan) (_ *Writer, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	if err := checkTarget(path, l.size); err != nil {
+	if err := CheckTarget(path); err != nil {
+		return nil, err
+	}
+	if err := checkSpace(path, l.size); err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
 	w := &Writer{path: path, l: l, index: map[v1.Hash]int{}, written: make([]atomic.Bool, len(l.inv.Blobs))}
@@ -81,17 +84,30 @@ func Create(path string, plan *bundle.Plan) (_ *Writer, err error) {
 	return w, nil
 }
 
-// checkTarget refuses a path that can never become the archive.
-func checkTarget(path string, size int64) error {
+// CheckTarget refuses a path that cannot become an archive: a folder, a device, a file in a folder
+// that is not there, or, with ErrInProgress, one whose ".part" is there. Create does so, too; a caller may want to
+// know before it has planned anything.
+func CheckTarget(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		return errors.New("is a folder")
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("is a folder")}
 	case err == nil && !info.Mode().IsRegular():
-		return errors.New("is not a regular file")
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("is not a regular file")}
+	case errors.Is(err, fs.ErrNotExist):
+		_, err = os.Stat(filepath.Dir(path))
 	}
+	if err != nil {
+		return fmt.Errorf("create %s: %w", path, err)
+	}
+	if _, err := os.Lstat(path + ".part"); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("create %s: %s.part is there: %w", path, path, ErrInProgress)
+	}
+	return nil
+}
+
+// checkSpace refuses an archive of size bytes that cannot fit beside path.
+func checkSpace(path string, size int64) error {
 	free, limit, err := space(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -133,27 +149,20 @@ func (w *Writer) write(i int, r io.Reader) error {
 	h := header(blobName(blob.Digest), blob.Size)
 	n := copy(*buf, h[:])
 	for left := blob.Size; ; {
-		m, err := io.ReadFull(r, (*buf)[n:min(int64(len(*buf)), int64(n)+left+1)])
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
-		}
+		m, err := fill(r, (*buf)[n:min(int64(len(*buf)), int64(n)+left+1)])
 		n, left = n+m, left-int64(m)
-		if left < 0 {
+		last := err == io.EOF
+		switch {
+		case left < 0:
 			return fmt.Errorf("blob %s: more than %d bytes", blob.Digest, blob.Size)
-		}
-		last := err != nil
-		if last {
-			if left != 0 {
-				return fmt.Errorf("blob %s: %d bytes too few: %w", blob.Digest, left, io.ErrUnexpectedEOF)
-			}
-			if pad := int(padding(blob.Size)); n+pad <= len(*buf) {
-				clear((*buf)[n : n+pad])
-				n += pad
-			} else { // the rest of the block lies after the last byte of the buffer
-				if _, err := w.f.WriteAt(make([]byte, pad), at+int64(n)); err != nil {
-					return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
-				}
-			}
+		case last && left > 0:
+			return fmt.Errorf("blob %s: %d bytes too few: %w", blob.Digest, left, io.ErrUnexpectedEOF)
+		case last: // the padding fits: the buffer, too, is a multiple of a block
+			pad := int(padding(blob.Size))
+			clear((*buf)[n : n+pad])
+			n += pad
+		case err != nil:
+			return err
 		}
 		if _, err := w.f.WriteAt((*buf)[:n], at); err != nil {
 			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
@@ -163,6 +172,17 @@ func (w *Writer) write(i int, r io.Reader) error {
 		}
 		at, n = at+int64(n), 0
 	}
+}
+
+// fill reads until p is full, or r gives an error. Unlike io.ReadFull it returns that error as it is,
+// so that an io.ErrUnexpectedEOF of r cannot be taken for its end.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
 }
 
 // Size returns the size in bytes of the whole archive.

@@ -31,6 +31,9 @@ type copying struct {
 // export writes an archive.
 func (c *copying) export(ctx context.Context) error {
 	start := time.Now()
+	if err := tarball.CheckTarget(c.toTar); err != nil { // before a walk of minutes
+		return err
+	}
 	source, err := c.walk(ctx, c.bundles, filepath.Dir(c.toTar), c.nonDistributable, c.show)
 	if err != nil {
 		return err

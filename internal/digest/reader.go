@@ -21,8 +21,9 @@ import (
 var ErrMismatch = errors.New("content does not match its descriptor")
 
 // Reader returns a reader of exactly the content that want and size (in bytes) describe.
-// It returns an error that wraps ErrMismatch in place of the last bytes when the digest differs,
-// in place of io.EOF when bytes are missing or follow. Errors of r are passed on.
+// It returns an error that wraps ErrMismatch in place of the last bytes when the digest differs or
+// bytes follow, in place of io.EOF when bytes are missing. Errors of r are passed on as they are:
+// only io.EOF itself is r's end.
 // Only sha256 is known; another algorithm is an error at the first read.
 func Reader(r io.Reader, want v1.Hash, size int64) io.Reader {
 	return &reader{r: r, want: want, size: size, left: size, sum: sha256.New()}
@@ -45,6 +46,9 @@ func (d *reader) Read(p []byte) (int, error) {
 	if d.want.Algorithm != "sha256" {
 		return 0, d.fail(fmt.Errorf("digest %s: only sha256 is supported", d.want))
 	}
+	if d.size < 0 {
+		return 0, d.fail(fmt.Errorf("%w: %s cannot have %d bytes", ErrMismatch, d.want, d.size))
+	}
 	if d.left == 0 {
 		if !d.done { // empty content: nothing was read that could have been checked
 			if err := d.finish(); err != nil {
@@ -63,15 +67,17 @@ func (d *reader) Read(p []byte) (int, error) {
 	d.sum.Write(p[:n])
 	d.left -= int64(n)
 	switch {
+	case err != nil && err != io.EOF:
+		if d.left == 0 {
+			n = 0
+		}
+		return n, d.fail(err)
 	case d.left == 0:
 		if err := d.finish(); err != nil {
 			return 0, err
 		}
-		return n, nil
-	case errors.Is(err, io.EOF):
+	case err == io.EOF:
 		return n, d.fail(fmt.Errorf("%w: %s ends after %d of %d bytes", ErrMismatch, d.want, d.size-d.left, d.size))
-	case err != nil:
-		return n, d.fail(err)
 	}
 	return n, nil
 }
@@ -86,7 +92,7 @@ func (d *reader) finish() error {
 	switch n, err := io.ReadFull(d.r, extra[:]); {
 	case n > 0:
 		return d.fail(fmt.Errorf("%w: %s has more than %d bytes", ErrMismatch, d.want, d.size))
-	case !errors.Is(err, io.EOF):
+	case err != io.EOF:
 		return d.fail(err)
 	}
 	return nil

@@ -1,0 +1,62 @@
+package tarball_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+	"relocate/tarball"
+)
+
+// A plan usually comes from bundle.Walk and bundle.NewPlan; this one is made by hand.
+func Example() {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "repository.tar")
+
+	layer := []byte("the content of a layer")
+	desc := v1.Descriptor{MediaType: types.OCILayer, Size: int64(len(layer)), Digest: digest.Of(layer)}
+	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: desc}}}
+
+	w, err := tarball.Create(path, plan)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = w.PutBlob(context.Background(), desc, func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(digest.Reader(bytes.NewReader(layer), desc.Digest, desc.Size)), nil
+	})
+	if err != nil {
+		fmt.Println(err, w.Abort())
+		return
+	}
+	if err := w.Commit(); err != nil { // only now there is a file under that name
+		fmt.Println(err)
+		return
+	}
+
+	a, err := tarball.Open(path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer a.Close()
+	damage, err := a.Check(context.Background(), tarball.CheckOptions{Blobs: true})
+	fmt.Println(len(a.Inventory().Blobs), "blob,", a.Size(), "bytes, damage:", damage, err)
+	fmt.Println("the seal is the one that was written:", a.Seal() == w.Seal())
+	// Output:
+	// 1 blob, 6144 bytes, damage: [] <nil>
+	// the seal is the one that was written: true
+}

@@ -1,0 +1,87 @@
+package tarball
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// TestLayoutLimits: what could not be read again is not written.
+func TestLayoutLimits(t *testing.T) {
+	t.Parallel()
+	some := digest.Of(nil)
+	image := func(ref string) Manifest {
+		return Manifest{Digest: some, MediaType: types.OCIManifestSchema1, Kind: bundle.Plain, References: []string{ref}}
+	}
+	tests := []struct {
+		name string
+		inv  Inventory
+		says string
+	}{
+		{"too many blobs", Inventory{Blobs: make([]Blob, maxBlobs+1)}, "1000001 blobs are more than"},
+		{"index too large", Inventory{Manifests: []Manifest{image(strings.Repeat("x", maxIndex))}}, "index.json would have 67109"},
+		{"another algorithm", Inventory{Blobs: []Blob{{v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}, 1}}}, "only sha256"},
+		{"no digest", Inventory{Blobs: []Blob{{Size: 1}}}, "only sha256"},
+		{"negative size", Inventory{Blobs: []Blob{{some, -1}}}, "-1 bytes are more than"},
+		{"huge size", Inventory{Blobs: []Blob{{some, 1<<63 - 1}}}, "9223372036854775807 bytes are more than"},
+		{"sizes that overflow", Inventory{Blobs: []Blob{{some, 1 << 61}, {some, 1 << 61}, {some, 1<<63 - 1}}}, "bytes are more than"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := newLayout(&test.inv)
+			assert.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+// BenchmarkMillion opens an archive with as many blobs as there can be; B/blob is what stays.
+func BenchmarkMillion(b *testing.B) {
+	inv := synthetic(maxBlobs)
+	l, err := newLayout(inv)
+	require.NoError(b, err)
+	var docs bytes.Buffer
+	require.NoError(b, l.writeDocs(&docs))
+	b.Logf("index.json %d bytes, relocate.json %d bytes", l.docs[1].size, l.docs[2].size)
+	size := l.size
+	inv, l = nil, nil
+	b.ReportAllocs()
+	for b.Loop() {
+		before := heap()
+		a, err := NewArchive(bytes.NewReader(docs.Bytes()), size)
+		require.NoError(b, err)
+		b.ReportMetric(float64(heap()-before)/maxBlobs, "B/blob")
+		assert.Len(b, a.index, maxBlobs)
+	}
+}
+
+// synthetic returns an inventory of n blobs, of which a quarter are manifests of the usual length.
+func synthetic(n int) *Inventory {
+	inv := &Inventory{}
+	for i := range n {
+		d := digest.Of(fmt.Appendf(nil, "%d", i))
+		inv.Blobs = append(inv.Blobs, Blob{d, int64(i)})
+		if i%4 == 0 && i < 800_000 { // 64 MiB of index.json hold no more
+			inv.Manifests = append(inv.Manifests, Manifest{Digest: d, MediaType: types.OCIManifestSchema1, Size: int64(i), Kind: bundle.Plain,
+				From: "registry.example/some/repository", References: []string{"registry.example/some/repository@" + d.String()}})
+		}
+	}
+	return inv
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,7 @@
+//go:build race
+
+package tarball_test
+
+// stride: under the race detector, which makes each step ten times as slow, TestEveryByte takes a
+// sample.
+const stride = 7
