@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/realregistry ./testdata/load
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 .PHONY: build demo test check cross bench
@@ -23,7 +23,7 @@ check: cross
 	$(GO) vet $(PACKAGES)
 	cd testdata/registry && $(GO) vet ./...
 	$(GO) tool -modfile=.ci/tools.mod staticcheck $(PACKAGES)
-	$(GO) tool -modfile=.ci/tools.mod errcheck -ignoretests -exclude .ci/errcheck.txt $(PACKAGES)
+	$(GO) tool -modfile=.ci/tools.mod errcheck -ignoretests -exclude .ci/errcheck.txt ./...
 	$(GO) test -race $(PACKAGES)
 
 # cross builds the program for every platform it is for.
