@@ -18,6 +18,7 @@ import (
 const (
 	maxUnpacked = 256 << 20 // bytes
 	maxMembers  = 100_000
+	maxPath     = 4096 // bytes
 )
 
 // lockFile is where a bundle has its ImagesLock.
@@ -41,7 +42,7 @@ func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *m
 	}
 	layer := m.layers[0]
 	if layer.MediaType != types.DockerLayer {
-		return fmt.Errorf("%w: has a layer of type %q; a bundle's is %q", ErrMalformed, layer.MediaType, types.DockerLayer)
+		return fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", ErrMalformed, quote(layer.MediaType), types.DockerLayer)
 	}
 	if layer.Size > maxUnpacked {
 		return fmt.Errorf("%w: has a layer of %d bytes, more than the limit of %d", ErrMalformed, layer.Size, maxUnpacked)
@@ -83,15 +84,18 @@ func readGzippedTar(r io.Reader, want func(path string) bool, visit func(file) e
 		if h.Typeflag != tar.TypeReg || !want(p) {
 			continue
 		}
+		if len(p) > maxPath {
+			return fmt.Errorf("%s: is a path of %d bytes, more than the limit of %d", quote(p), len(p), maxPath)
+		}
 		if h.Size > maxDocument {
-			return fmt.Errorf("%s: has %d bytes, more than the limit of %d", p, h.Size, maxDocument)
+			return fmt.Errorf("%s: has %d bytes, more than the limit of %d", quote(p), h.Size, maxDocument)
 		}
 		data, err := io.ReadAll(tr) // at most maxDocument, and the budget counts what is really there
 		if err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("%s: %w", quote(p), err)
 		}
 		if err := visit(file{p, data}); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+			return fmt.Errorf("%s: %w", quote(p), err)
 		}
 	}
 }

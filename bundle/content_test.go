@@ -37,7 +37,6 @@ func TestBundleDetection(t *testing.T) {
 		{"config is a list", `[1]`, bundle.Plain},
 		{"config is not JSON", "name: chart\n", bundle.Plain},
 		{"config is empty", "", bundle.Plain},
-		{"config is large", bundleConfig + strings.Repeat(" ", 4<<20), bundle.Plain},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,6 +48,19 @@ func TestBundleDetection(t *testing.T) {
 			assert.Equal(t, tt.want, g.Node(hash(image)).Kind)
 		})
 	}
+}
+
+// An artifact's config may be of any size; an image's own that is too large to be read may have the label.
+func TestLargeConfig(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	large := bundleConfig + strings.Repeat(" ", 4<<20)
+	artifact, image := putArtifact(repo, large), repo.PutPlain(large)
+	assert.Equal(t, bundle.Plain, mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, artifact)).Node(hash(artifact)).Kind)
+	_, err := bundle.Walk(t.Context(), &src, refs(bundleOf(repo, image)), bundle.WalkOptions{})
+	require.ErrorIs(t, err, bundle.ErrMalformed)
+	assert.ErrorContains(t, err, "read "+image.Name()+": malformed: has a config of 4194361 bytes, more than the limit of 4194304")
 }
 
 // An index is none, whatever its annotations say.
@@ -75,7 +87,7 @@ func TestBundleContent(t *testing.T) {
 		{"dot in the name", oneLayer(tarOf("./.imgpkg/images.yml", lockHead)), ""},
 		{"uncleaned name", oneLayer(tarOf("x/..//.imgpkg/images.yml", lockHead)), ""},
 		{"the first counts", oneLayer(tarOf(".imgpkg/images.yml", lockHead, ".imgpkg/images.yml", "nonsense")), ""},
-		{"the second does not", oneLayer(tarOf(".imgpkg/images.yml", "nonsense", ".imgpkg/images.yml", lockHead)), ".imgpkg/images.yml: ImagesLock: "},
+		{"the second does not", oneLayer(tarOf(".imgpkg/images.yml", "nonsense", ".imgpkg/images.yml", lockHead)), `".imgpkg/images.yml": ImagesLock: `},
 		{"two gzip members", func(r *interop.Repo) []v1.Descriptor {
 			return dockerLayer(r, append(gzipped(good[:512]), gzipped(good[512:])...))
 		}, ""},
@@ -94,8 +106,10 @@ func TestBundleContent(t *testing.T) {
 			return dockerLayer(r, gzipped([]byte(strings.Repeat("x", 600))))
 		}, "layer is no tar"},
 		{"gzip cut short", func(r *interop.Repo) []v1.Descriptor { z := gzipped(good); return dockerLayer(r, z[:len(z)/2]) }, "malformed: "},
-		{"large member", oneLayer(tarOf(".imgpkg/images.yml", lockHead+strings.Repeat("#", 4<<20))), ".imgpkg/images.yml: has 4194"},
+		{"large member", oneLayer(tarOf(".imgpkg/images.yml", lockHead+strings.Repeat("#", 4<<20))), `".imgpkg/images.yml": has 4194`},
 		{"large member that is not read", oneLayer(tarOf("big", strings.Repeat("#", 5<<20), ".imgpkg/images.yml", lockHead)), ""},
+		{"name with a line feed", oneLayer(tarOf("packages/a\nhint: b.yml", strings.Repeat("#", 5<<20))), `"packages/a\nhint: b.yml": has 5242880 bytes`},
+		{"long name", oneLayer(tarOf("packages/"+strings.Repeat("a", 5000)+".yml", "")), `is a path of 5013 bytes`},
 		{"bomb", func(r *interop.Repo) []v1.Descriptor {
 			head := tarHeader(&tar.Header{Name: "zeros", Size: 1 << 40, Typeflag: tar.TypeReg})
 			return dockerLayer(r, append(gzipped(head), bytes.Repeat(gzipped(zeros), 256)...))

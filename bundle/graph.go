@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"slices"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -53,10 +55,12 @@ type Node struct {
 	Kind       Kind
 	References []string        // every reference that named it in a lock, a Package or as root; sorted
 	From       name.Repository // where it was found
-	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers, as the manifest has them
+	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers: media type, size, digest
 	Children   []v1.Hash       // manifests that it needs: of an index or a lock, in that order, each once
 	Locked     []name.Digest   // of a bundle: its ImagesLock's references, in that order, each digest once
 	IsChild    bool            // reached as the child of an index only: untagged at a destination
+
+	HasPackages bool // a bundle with a YAML file below packages/, whatever could be read of it
 }
 
 // Node returns the manifest d, or nil when the graph has none.
@@ -71,14 +75,9 @@ func (n *Node) Name() string {
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
 }
 
-// IsRepository reports whether the bundle d has Packages: whether it is a package repository.
+// IsRepository reports whether the bundle d has files for Packages: whether it is a package repository.
 func (g *Graph) IsRepository(d v1.Hash) bool {
-	for _, p := range g.Packages {
-		if p.Repository == d {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.Nodes, func(n *Node) bool { return n.Descriptor.Digest == d && n.HasPackages })
 }
 
 // Count returns how many nodes are of the kind k.

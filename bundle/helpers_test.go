@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
@@ -77,4 +78,11 @@ func tagRef(t *testing.T, s string) name.Tag {
 	ref, err := name.NewTag(s)
 	require.NoError(t, err)
 	return ref
+}
+
+// putArtifact keeps an image with a config that is no image's.
+func putArtifact(repo *interop.Repo, config string, layers ...v1.Descriptor) name.Digest {
+	c := repo.PutBlob([]byte(config))
+	c.MediaType = "application/vnd.cncf.helm.config.v1+json"
+	return repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: c, Layers: layers})
 }

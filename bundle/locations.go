@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // Location says of one image of a bundle's ImagesLock that it is in the bundle's own repository.
@@ -46,8 +45,8 @@ func ParseImageLocations(data []byte) (*ImageLocations, error) {
 	if err := checkYAML(data); err != nil {
 		return nil, fmt.Errorf("ImageLocations: %w", err)
 	}
-	if err := yaml.Unmarshal(data, &y); err != nil {
-		return nil, fmt.Errorf("ImageLocations: %w", flatten(err))
+	if err := decodeYAML(data, &y, false); err != nil {
+		return nil, fmt.Errorf("ImageLocations: %w", err)
 	}
 	if err := checkKind(y.APIVersion, y.Kind, "ImageLocations"); err != nil {
 		return nil, err
@@ -149,8 +148,7 @@ func isAbsent(err error) bool {
 func NewLocations(g *Graph, n *Node) *ImageLocations {
 	l := &ImageLocations{}
 	for _, ref := range n.Locked {
-		d, _ := v1.NewHash(ref.DigestStr()) // a digest reference was parsed with its digest
-		l.Images = append(l.Images, Location{Image: ref, IsBundle: g.Node(d).Kind == Bundle})
+		l.Images = append(l.Images, Location{Image: ref, IsBundle: g.Node(hashOf(ref)).Kind == Bundle})
 	}
 	return l
 }

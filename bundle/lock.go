@@ -100,7 +100,7 @@ func ParseBundleLock(data []byte) (*BundleLock, error) {
 		return nil, fmt.Errorf("bundle.image: %w", err)
 	}
 	if y.Bundle.Tag != "" && !IsTag(y.Bundle.Tag) {
-		return nil, fmt.Errorf("bundle.tag: %q is no tag", y.Bundle.Tag)
+		return nil, fmt.Errorf("bundle.tag: %s is no tag", quote(y.Bundle.Tag))
 	}
 	return &BundleLock{Image: ref, Tag: y.Bundle.Tag}, nil
 }
@@ -114,22 +114,24 @@ func (l *BundleLock) Encode() ([]byte, error) {
 
 // parseLock decodes the first document of data into out, which is a pointer to a struct.
 func parseLock(data []byte, kind string, out any) error {
-	doc := firstDocument(data)
-	if err := checkYAML(doc); err != nil {
+	if err := checkYAML(data); err != nil {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
-	if err := yaml.UnmarshalStrict(doc, out); err != nil {
-		return fmt.Errorf("%s: %w", kind, flatten(err))
+	if line := oddBreak(string(data)); line > 0 {
+		return fmt.Errorf("%s: line %d: has a line break that is none to other readers", kind, line)
+	}
+	if err := decodeYAML(data, out, true); err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
 	}
 	return nil
 }
 
 func checkKind(apiVersion, kind, want string) error {
 	if apiVersion != lockAPIVersion {
-		return fmt.Errorf("apiVersion: is %q, want %q", apiVersion, lockAPIVersion)
+		return fmt.Errorf("apiVersion: is %s, want %q", quote(apiVersion), lockAPIVersion)
 	}
 	if kind != want {
-		return fmt.Errorf("kind: is %q, want %q", kind, want)
+		return fmt.Errorf("kind: is %s, want %q", quote(kind), want)
 	}
 	return nil
 }
@@ -142,21 +144,28 @@ func encodeLock(y any) ([]byte, error) {
 	return append([]byte("---\n"), b...), nil
 }
 
+// maxReference is the longest reference that is read, in bytes: a host, a repository of 255, a tag of
+// 128 and a digest come to less.
+const maxReference = 1024
+
 // parseDigestReference reads a reference that must have a sha256 digest. "repo:tag@sha256:…" loses
 // its tag, as in imgpkg.
 func parseDigestReference(s string) (name.Digest, error) {
 	if s == "" {
 		return name.Digest{}, errors.New("is empty")
 	}
+	if len(s) > maxReference {
+		return name.Digest{}, fmt.Errorf("%s has %d bytes, more than the limit of %d", quote(s), len(s), maxReference)
+	}
 	ref, err := name.NewDigest(s)
 	if err != nil {
 		if !strings.Contains(s, "@") {
-			return name.Digest{}, fmt.Errorf("%q has no digest", s)
+			return name.Digest{}, fmt.Errorf("%s has no digest", quote(s))
 		}
-		return name.Digest{}, fmt.Errorf("%q is no digest reference: %w", s, err)
+		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
 	}
 	if !strings.HasPrefix(ref.DigestStr(), "sha256:") {
-		return name.Digest{}, fmt.Errorf("%q has a digest that is not sha256", s)
+		return name.Digest{}, fmt.Errorf("%s has a digest that is not sha256", quote(s))
 	}
 	return ref.Context().Digest(ref.DigestStr()), nil
 }

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,6 +58,22 @@ func TestParseImagesLock(t *testing.T) {
 		{name: "no map", text: "- a\n", err: "ImagesLock: "},
 		{name: "no YAML", text: "a: [\n", err: "ImagesLock: "},
 		{name: "not UTF-8", text: "\xff\xfe", err: "ImagesLock: is not UTF-8"},
+		{name: "comment first", text: "# by hand\n---\n" + image(refA), want: []string{refA}},
+		{name: "first document is empty", text: "---\n# by hand\n---\n" + image(refA), err: `apiVersion: is ""`}, // so for imgpkg
+		{name: "carriage return", text: image(refA) + "\r---\rkind: x\n", err: "ImagesLock: line 5: has a line break that is none to other readers"},
+		{name: "carriage return and line feed", text: strings.ReplaceAll(image(refA), "\n", "\r\n"), want: []string{refA}},
+		{name: "next line", text: lockHead + "\u0085", err: "ImagesLock: line 3: has a line break"},
+		{name: "line separator", text: lockHead + "#\u2028", err: "ImagesLock: line 3: has a line break"},
+		{name: "paragraph separator", text: lockHead + "#\u2029", err: "ImagesLock: line 3: has a line break"},
+		{name: "aliases", text: lockHead + "images:\n- image: " + refA + "\n  annotations: {a: &a x, b: *a}\n", want: []string{refA}},
+		{name: "many nodes by aliases", text: lockHead + "images:\n" + bomb(9), err: "excessive aliasing"},
+		{name: "much text by aliases", text: lockHead + "images:\n- image: &a " + refA + strings.Repeat("x", 1<<20) + "\n" + strings.Repeat("- image: *a\n", 4),
+			err: "ImagesLock: has aliases that make it larger than 4194304 bytes"},
+		{name: "deep", text: lockHead + "images: " + strings.Repeat("[", 64) + strings.Repeat("]", 64), err: "ImagesLock: is nested more than 64 deep"},
+		{name: "long reference", text: image("reg.test/" + strings.Repeat("a", 200_000)), err: `images[0].image: "reg.test/aaa`},
+		{name: "long host", text: image(strings.Repeat("a", 2000) + ".test/a@sha256:" + hexA), err: "has 2079 bytes, more than the limit of 1024"},
+		{name: "long kind", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: " + strings.Repeat("a", 200_000), err: `kind: is "aaa`},
+		{name: "long key", text: lockHead + `? "` + strings.Repeat("a", 100_000) + "\"\n: 1\n", err: "unknown field"},
 		{name: "too large", text: lockHead + "#" + strings.Repeat(" ", 4<<20), err: "more than the limit"},
 	}
 	for _, tt := range tests {
@@ -66,6 +83,7 @@ func TestParseImagesLock(t *testing.T) {
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				assert.NotContains(t, err.Error(), "\n")
+				assert.Less(t, len(err.Error()), 1000)
 				return
 			}
 			require.NoError(t, err)
@@ -76,6 +94,15 @@ func TestParseImagesLock(t *testing.T) {
 			assert.Equal(t, tt.want, got)
 		})
 	}
+}
+
+// bomb returns a YAML list that holds 10 to the power of n items.
+func bomb(n int) string {
+	text := "- &a0 [x]\n"
+	for i := range n {
+		text += fmt.Sprintf("- &a%d [%s]\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
+	}
+	return text
 }
 
 func TestImagesLockAnnotations(t *testing.T) {
@@ -130,5 +157,5 @@ func TestLockErrorNamesBundleAndField(t *testing.T) {
 	root := src.Repo("reg.test/repo").PutBundle(map[string]string{".imgpkg/images.yml": lockHead + "images:\n- image: nginx:1.25\n"})
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
 	require.ErrorIs(t, err, bundle.ErrMalformed)
-	assert.EqualError(t, err, "read bundle "+root.Name()+`: malformed: .imgpkg/images.yml: images[0].image: "nginx:1.25" has no digest`)
+	assert.EqualError(t, err, "read bundle "+root.Name()+`: malformed: ".imgpkg/images.yml": images[0].image: "nginx:1.25" has no digest`)
 }

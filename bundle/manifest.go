@@ -43,23 +43,26 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	var doc struct {
 		SchemaVersion int             `json:"schemaVersion"`
 		MediaType     types.MediaType `json:"mediaType"`
-		Config        *v1.Descriptor  `json:"config"`
-		Layers        []v1.Descriptor `json:"layers"`
-		Manifests     []v1.Descriptor `json:"manifests"`
+		Config        *descriptor     `json:"config"`
+		Layers        []descriptor    `json:"layers"`
+		Manifests     []descriptor    `json:"manifests"`
 	}
 	if desc.MediaType.IsSchema1() {
-		return nil, fmt.Errorf("has the media type %q: Docker schema 1 cannot be copied with its digest; push the image again in a newer format", desc.MediaType)
+		return nil, fmt.Errorf("has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format", quote(desc.MediaType))
 	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	if err := checkJSON(raw); err != nil {
 		return nil, fmt.Errorf("is no manifest: %w", err)
 	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("is no manifest: %w", flatten(err))
+	}
 	if doc.MediaType != "" && doc.MediaType != desc.MediaType {
-		return nil, fmt.Errorf("is served as %q but says that it is %q", desc.MediaType, doc.MediaType)
+		return nil, fmt.Errorf("is served as %s but says that it is %s", quote(desc.MediaType), quote(doc.MediaType))
 	}
 	if doc.SchemaVersion != 2 {
 		return nil, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
 	}
-	m := &manifest{isIndex: desc.MediaType.IsIndex(), layers: doc.Layers, children: doc.Manifests}
+	m := &manifest{isIndex: desc.MediaType.IsIndex(), layers: of(doc.Layers), children: of(doc.Manifests)}
 	switch {
 	case m.isIndex:
 		if doc.Config != nil || doc.Layers != nil {
@@ -72,26 +75,49 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		if doc.Config == nil {
 			return nil, errors.New("is an image manifest without config")
 		}
-		m.config = *doc.Config
+		m.config = of([]descriptor{*doc.Config})[0]
 	default:
-		return nil, fmt.Errorf("has the media type %q, which is neither an image manifest nor an index", desc.MediaType)
+		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", quote(desc.MediaType))
 	}
 	for _, d := range append(m.blobs(), m.children...) {
-		if d.Digest.Algorithm != "sha256" || d.Size < 0 {
-			return nil, fmt.Errorf("has a descriptor with the digest %q and the size %d", d.Digest, d.Size)
+		if d.Digest.Algorithm != "sha256" || d.Size < 0 || len(d.MediaType) > maxMediaType {
+			return nil, fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, quote(d.MediaType))
 		}
 	}
 	return m, nil
 }
 
-// isForeign reports whether a layer's registry may decline to serve it: its licence forbids
+// maxMediaType is the length of the longest media type (RFC 6838 §4.2).
+const maxMediaType = 255
+
+// descriptor is the part of a v1.Descriptor that a graph keeps: never its data, annotations and URLs.
+type descriptor struct {
+	MediaType types.MediaType `json:"mediaType"`
+	Size      int64           `json:"size"`
+	Digest    v1.Hash         `json:"digest"`
+}
+
+// of returns the descriptors of a list; nil stays nil.
+func of(list []descriptor) []v1.Descriptor {
+	var out []v1.Descriptor
+	for _, d := range list {
+		out = append(out, v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest})
+	}
+	return out
+}
+
+// IsForeign reports whether the registry of the layer d may decline to serve it: its licence forbids
 // distribution.
-func isForeign(d v1.Descriptor) bool { return !d.MediaType.IsDistributable() }
+func IsForeign(d v1.Descriptor) bool { return !d.MediaType.IsDistributable() }
 
 // isBundle reports whether the image's config has the bundle label. A config that is no JSON object
-// with labels, or too large for one, makes no bundle; it is an artifact's.
+// with labels, or too large for one, makes no bundle; it is an artifact's. An image's own that is too
+// large is an error: it may have the label.
 func isBundle(ctx context.Context, src Source, repo name.Repository, m *manifest) (bool, error) {
 	if m.config.Size > maxDocument {
+		if m.config.MediaType.IsConfig() {
+			return false, fmt.Errorf("%w: has a config of %d bytes, more than the limit of %d", ErrMalformed, m.config.Size, maxDocument)
+		}
 		return false, nil
 	}
 	r, err := src.Blob(ctx, repo, m.config)

@@ -26,6 +26,43 @@ func (e *MissingError) Error() string {
 // Unwrap returns what a place answered: a refusal where there was one, else the last answer.
 func (e *MissingError) Unwrap() error { return e.err }
 
+// maxMissing is how many MissingErrors an error joins.
+const maxMissing = 1000
+
+// missingErrors collects MissingErrors. The zero value is ready.
+type missingErrors struct {
+	first []error
+	more  moreMissing
+}
+
+func (m *missingErrors) add(err error) {
+	if len(m.first) < maxMissing {
+		m.first = append(m.first, err)
+	} else {
+		m.more++
+	}
+}
+
+// join returns nil when nothing is missing.
+func (m *missingErrors) join() error {
+	if m.more > 0 {
+		return errors.Join(append(m.first, m.more)...)
+	}
+	return errors.Join(m.first...)
+}
+
+// moreMissing is how many images are missing beside those that are named.
+type moreMissing int
+
+func (n moreMissing) Error() string { return fmt.Sprintf("and %d more are missing", int(n)) }
+
+// MoreMissing returns how many images a Walk's error counts as missing beside those of Missing.
+func MoreMissing(err error) int {
+	var more moreMissing
+	errors.As(err, &more)
+	return int(more)
+}
+
 // Missing returns the MissingErrors that a Walk's error joins, or nil when it is any other error.
 func Missing(err error) []*MissingError {
 	var one *MissingError

@@ -1,11 +1,11 @@
 package bundle
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // Package is a version of a package, as a repository bundle's packages/ has it.
@@ -21,9 +21,11 @@ type Package struct {
 
 // Fetch is one step of a Package's spec.template.spec.fetch.
 type Fetch struct {
-	Kind         string // imgpkgBundle, image, http, git, helmChart, inline; empty for a step that has none of them
-	Reference    string // image reference or URL, as written; empty for inline
-	TagSelection bool   // a semver range instead of a tag
+	Kind         string  // imgpkgBundle, image, http, git, helmChart, inline; empty for a step that has none of them
+	Reference    string  // image reference or URL, as written; empty for inline
+	TagSelection bool    // a semver range instead of a tag
+	Digest       v1.Hash // of the image: by the lock, a pin or the reference itself; zero when unknown
+	Line         int     // of the reference in the file, or else of the document
 }
 
 // PackageMetadata describes a package of any version.
@@ -39,9 +41,11 @@ type packageFiles struct {
 	packages []Package
 	metadata []PackageMetadata
 	findings []Finding
+	size     int // documents and fetches that were read
 }
 
 func (p *packageFiles) add(other packageFiles) {
+	p.size += other.size
 	p.packages = append(p.packages, other.packages...)
 	p.metadata = append(p.metadata, other.metadata...)
 	p.findings = append(p.findings, other.findings...)
@@ -117,31 +121,74 @@ func parsePackageFile(f file) packageFiles {
 	if line := lineOf(f.data, "#@"); line > 0 {
 		note(line, NotRead, "has ytt directives; what they compute was not seen")
 	}
-	for _, doc := range splitDocuments(f.data) {
-		var y packageYAML
-		if err := yaml.Unmarshal(doc.text, &y); err != nil {
-			note(doc.line, NotRead, "is not YAML without ytt: %v", flatten(err))
-			continue
-		}
-		current := y.APIVersion == dataPackaging
-		if !current && y.APIVersion != oldPackaging {
-			continue // kapp-controller drops it, too
-		}
-		p, m := y.split()
-		switch {
-		case p != nil:
-			p.File, p.Line = f.path, doc.line
-			out.packages = append(out.packages, *p)
-		case m != nil:
-			out.metadata = append(out.metadata, *m)
-		default:
-			continue
-		}
-		if !current || (y.Kind != "Package" && y.Kind != "PackageMetadata") || (y.Kind == "Package" && p == nil) {
-			note(doc.line, OldKind, "%s %s %s is of a time before kapp-controller v0.20: a controller of today drops it", y.APIVersion, y.Kind, y.Metadata.Name)
-		}
+	if line := oddBreak(string(f.data)); line > 0 {
+		note(line, NotRead, "has a line break that is none to other readers; what may be hidden behind it was not seen")
 	}
+	documentCount, unread, firstUnread := 0, 0, 0
+	for doc := range documents(f.data) {
+		if documentCount++; documentCount > maxDocuments {
+			note(doc.line, NotRead, "has more than %d documents; the others were not read", maxDocuments)
+			break
+		}
+		var y packageYAML
+		if err := decodeYAML(doc.text, &y, false); err != nil {
+			if unread++; unread == 1 {
+				firstUnread = len(out.findings)
+				note(doc.line, NotRead, "is not YAML without ytt: %v", err)
+			}
+			continue
+		}
+		out.addDocument(&y, f.path, doc, note)
+	}
+	if unread > 1 {
+		out.findings[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
+	}
+	out.size += documentCount
 	return out
+}
+
+// addDocument takes over a document that is of a package.
+func (p *packageFiles) addDocument(y *packageYAML, path string, doc document, note func(int, Code, string, ...any)) {
+	current := y.APIVersion == dataPackaging
+	if !current && y.APIVersion != oldPackaging {
+		return // kapp-controller drops it, too
+	}
+	version, metadata := y.split()
+	switch {
+	case version != nil:
+		version.File = path
+		version.locate(doc)
+		p.size += len(version.Fetches)
+		p.packages = append(p.packages, *version)
+	case metadata != nil:
+		p.metadata = append(p.metadata, *metadata)
+	default:
+		return
+	}
+	if !current || (y.Kind != "Package" && y.Kind != "PackageMetadata") || (y.Kind == "Package" && version == nil) {
+		note(doc.line, OldKind, "%s %s %s is of a time before kapp-controller v0.20: a controller of today drops it",
+			y.APIVersion, y.Kind, quote(y.Metadata.Name))
+	}
+}
+
+// locate sets the lines of a Package that doc has.
+func (p *Package) locate(doc document) {
+	word := func(f Fetch) string {
+		if f.Kind == "helmChart" {
+			url, _, _ := strings.Cut(f.Reference, " ")
+			return url
+		}
+		return f.Reference
+	}
+	p.Line = doc.line
+	lines := map[string]int{}
+	for _, f := range p.Fetches {
+		lines[word(f)] = 0
+	}
+	linesOf(doc, lines)
+	for i, f := range p.Fetches {
+		p.Fetches[i].Line = cmp.Or(lines[word(f)], doc.line)
+	}
 }
 
 // split tells a package version from metadata. Both are nil when the document is neither.
@@ -154,10 +201,10 @@ func (y *packageYAML) split() (*Package, *PackageMetadata) {
 	s := y.Spec
 	if s.Version == "" || y.Kind == "PackageMetadata" {
 		return nil, &PackageMetadata{
-			Name: y.Metadata.Name, DisplayName: s.DisplayName, ShortDescription: firstOf(s.ShortDescription, s.Description),
+			Name: y.Metadata.Name, DisplayName: s.DisplayName, ShortDescription: cmp.Or(s.ShortDescription, s.Description),
 		}
 	}
-	p := &Package{Name: firstOf(s.RefName, s.PublicName, s.PackageName), Version: s.Version}
+	p := &Package{Name: cmp.Or(s.RefName, s.PublicName, s.PackageName), Version: s.Version}
 	if s.ReleasedAt != nil {
 		p.ReleasedAt = *s.ReleasedAt
 	}
@@ -184,13 +231,4 @@ func (f *fetchYAML) fetch() Fetch {
 		return Fetch{Kind: "imgpkgBundle", Reference: f.ImgpkgBundle.Image, TagSelection: f.ImgpkgBundle.TagSelection != nil}
 	}
 	return Fetch{}
-}
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

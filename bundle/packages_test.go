@@ -2,8 +2,10 @@ package bundle_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 
 	"relocate/bundle"
@@ -59,7 +61,7 @@ func TestPackageGenerations(t *testing.T) {
 			var packages, metas []string
 			for _, p := range g.Packages {
 				packages = append(packages, p.Name+" "+p.Version)
-				assert.Equal(t, []bundle.Fetch{{Kind: "inline"}}, p.Fetches)
+				assert.Equal(t, []bundle.Fetch{{Kind: "inline", Line: 2}}, p.Fetches)
 				assert.Equal(t, "packages/a/1.yml", p.File)
 				assert.Equal(t, 2, p.Line)
 			}
@@ -126,7 +128,11 @@ func TestFetchKinds(t *testing.T) {
 			g := mustWalk(t, &src, bundle.WalkOptions{}, src.Repo("reg.test/repo").PutBundle(map[string]string{
 				".imgpkg/images.yml": lockHead, "packages/a.yaml": packageYAML("a.b.c", "1.0.0", tt.step, "{inline: {}}"),
 			}))
-			assert.Equal(t, []bundle.Fetch{tt.want, {Kind: "inline"}}, g.Packages[0].Fetches)
+			got := g.Packages[0].Fetches
+			for i := range got {
+				got[i].Digest, got[i].Line = v1.Hash{}, 0 // another test's
+			}
+			assert.Equal(t, []bundle.Fetch{tt.want, {Kind: "inline"}}, got)
 		})
 	}
 }
@@ -140,29 +146,38 @@ func TestFindings(t *testing.T) {
 	pkg := func(fetches ...string) string { return packageYAML("a.b.c", "1.0.0", fetches...) }
 	imgpkg := func(ref string) string { return "{imgpkgBundle: {image: '" + ref + "'}}" }
 	type findings []bundle.Finding
+	emptyReference := bundle.Finding{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+		Message: "fetches an empty reference: kapp-controller refuses the whole repository"}
 	tests := []struct {
-		name, text string // of packages/a.yml
+		name, text string // of packages/a.yml; no text, no file
 		lock       string // nothing means one that covers covered
 		want       findings
 	}{
 		{name: "covered", text: pkg(imgpkg(covered.Name()))},
 		{name: "uncovered", text: "---\n# a comment\n---\n" + pkg(imgpkg(loose.Name())), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 3,
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 13,
 				Message: "fetches " + loose.Name() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
 		{name: "covered by another spelling is uncovered", text: pkg(imgpkg("reg.test/covered:1@" + covered.DigestStr())), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
 				Message: "fetches reg.test/covered:1@" + covered.DigestStr() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
 		{name: "image.url, though the lock has it", text: pkg("{image: {url: '" + covered.Name() + "'}}"), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
+			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
 				Message: "fetches " + covered.Name() + ", by image.url: it is carried, but kapp-controller will not rewrite it"}}},
 		{name: "outside", text: pkg("{http: {url: https://a.test/x}}", "{inline: {}}", imgpkg("not a reference")), want: findings{
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
-				Message: "fetches by http (https://a.test/x), which is not an image: it stays outside"},
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
+				Message: "fetches by http (\"https://a.test/x\"), which is not an image: it stays outside"},
 			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
 				Message: `fetches "not a reference", which is no image reference`}}},
 		{name: "tagSelection", text: pkg("{imgpkgBundle: {image: reg.test/covered, tagSelection: {semver: {}}}}"), want: findings{
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
-				Message: "fetches reg.test/covered with a tagSelection, which cannot be relocated"}}},
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
+				Message: "fetches \"reg.test/covered\" with a tagSelection, which cannot be relocated"}}},
+		{name: "empty reference", text: pkg("{imgpkgBundle: {image: ''}}", "{image: {url: ''}}"), want: findings{emptyReference, emptyReference}},
+		{name: "empty reference, entry without id", text: pkg("{imgpkgBundle: {image: ''}}"), lock: lockHead + "images:\n- image: " + covered.Name() + "\n", want: findings{
+			{Code: bundle.WithoutID, File: ".imgpkg/images.yml", Line: 4,
+				Message: "images[0] (" + covered.Name() + ") has no annotation kbld.carvel.dev/id: kapp-controller refuses the whole repository"}, emptyReference}},
+		{name: "long reference", text: pkg(imgpkg("reg.test/" + strings.Repeat("a/", 1000) + "b")), want: findings{
+			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
+				Message: `fetches "reg.test/` + strings.Repeat("a/", 95) + `a…", which is no image reference`}}},
 		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
 			{Code: bundle.NotRead, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
 		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
@@ -171,6 +186,13 @@ func TestFindings(t *testing.T) {
 			{Code: bundle.NotRead, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
 			{Code: bundle.NotRead, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
 		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
+		{name: "not YAML, several times", text: "a: [\n---\n" + pkg() + "---\nb: [\n---\nc: [\n", want: findings{
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
+		{name: "aliases", text: "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [*a, *a, *a, *a]\n---\n" + pkg(), want: findings{
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
+		{name: "lone carriage return", text: "a: 1\n\r---\r" + pkg(), want: findings{
+			{Code: bundle.NotRead, File: "packages/a.yml", Line: 2,
+				Message: "has a line break that is none to other readers; what may be hidden behind it was not seen"}}},
 		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
 		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n  annotations: {kbld.carvel.dev/id: x}\n- image: " + loose.Name() + "\n",
 			want: findings{{Code: bundle.WithoutID, File: ".imgpkg/images.yml", Line: 6,
@@ -182,7 +204,11 @@ func TestFindings(t *testing.T) {
 		if text == "" {
 			text = lock(covered)
 		}
-		root := repo.PutBundle(map[string]string{".imgpkg/images.yml": text, "packages/a.yml": tt.text})
+		files := map[string]string{".imgpkg/images.yml": text, "packages/a.yml": tt.text}
+		if tt.text == "" {
+			delete(files, "packages/a.yml")
+		}
+		root := repo.PutBundle(files)
 		var got findings
 		for i, f := range mustWalk(t, &src, bundle.WalkOptions{}, root).Findings {
 			assert.Equal(t, root.Name(), f.Bundle, tt.name)
@@ -245,4 +271,84 @@ func TestReleasedAt(t *testing.T) {
 		}
 		assert.Empty(t, g.Findings, written)
 	}
+}
+
+// A repository is one whatever could be read of its files: all may be ytt's.
+func TestRepositoryOfFilesThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	image := repo.PutPlain(`{}`)
+	root := repo.PutBundle(map[string]string{
+		".imgpkg/images.yml": lockHead + "images:\n- image: " + image.Name() + "\n",
+		"packages/a.yml":     "#@ for x in y:\n--- #@ f(x)\n",
+	})
+	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
+	assert.True(t, g.IsRepository(hash(root)))
+	assert.False(t, g.IsRepository(hash(image)))
+	var codes []bundle.Code
+	for _, f := range g.Findings {
+		codes = append(codes, f.Code)
+	}
+	assert.Equal(t, []bundle.Code{bundle.NotRead, bundle.WithoutID}, codes)
+}
+
+// Of a file of very many documents, the first are read, and one finding says so.
+func TestManyDocuments(t *testing.T) {
+	t.Parallel()
+	g := walkPackages(t, map[string]string{"packages/a.yml": packageYAML("a.b.c", "1.0.0") + strings.Repeat("---\na\n", 9_999),
+		"packages/b.yml": packageYAML("a.b.c", "1.1.0") + strings.Repeat("---\na: b: c\n", 10_000) + "---\n" + packageYAML("a.b.c", "1.2.0")})
+	assert.Len(t, g.Packages, 2)
+	if assert.Len(t, g.Findings, 3) {
+		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type bundle.packageYAML; and 9998 more documents")
+		assert.Contains(t, g.Findings[1].Message, "; and 9998 more documents")
+		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
+			Message: "has more than 10000 documents; the others were not read"}, g.Findings[2])
+	}
+}
+
+// A fetch knows what it leads to, and where it is written.
+func TestFetchDigestAndLine(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	pkgs := src.Repo("reg.test/pkg")
+	first, second := bundleOf(pkgs), bundleOf(pkgs, pkgs.PutPlain(`{}`))
+	pkgs.Tags["tagged"] = hash(second)
+	text := packageYAML("a.b.c", "1.0.0") + "---\n" + `apiVersion: data.packaging.carvel.dev/v1alpha1
+kind: Package
+spec:
+  refName: a.b.c
+  version: 1.1.0
+  releaseNotes: was reg.test/pkg:v10
+  template:
+    spec:
+      fetch:
+      # not reg.test/pkg:v1
+      - imgpkgBundle: {image: "reg.test/pkg:v1"}
+      - imgpkgBundle:
+          image: ` + second.Name() + `
+      - imgpkgBundle: {image: reg.test/pkg:tagged}
+      - helmChart: {name: redis, repository: {url: 'https://charts.test'}}
+      - imgpkgBundle: {image: "reg.test/pkg:v\u0031"}
+      - inline: {}
+`
+	root := src.Repo("reg.test/repo").PutBundle(map[string]string{
+		".imgpkg/images.yml": lockHead + "images:\n- image: " + first.Name() + "\n  annotations: {kbld.carvel.dev/id: 'reg.test/pkg:v1'}\n",
+		"packages/a.yml":     text,
+	})
+	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
+	start := strings.Count(packageYAML("a.b.c", "1.0.0"), "\n") + 1
+	assert.Equal(t, []bundle.Fetch{
+		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:v1", Digest: hash(first), Line: start + 11},
+		{Kind: "imgpkgBundle", Reference: second.Name(), Digest: hash(second), Line: start + 13},
+		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:tagged", Digest: hash(second), Line: start + 14},
+		{Kind: "helmChart", Reference: "https://charts.test redis", Line: start + 15},
+		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:v1", Digest: hash(first), Line: start + 11},
+		{Kind: "inline", Line: start},
+	}, g.Packages[1].Fetches)
+	var lines []int
+	for _, f := range g.Findings {
+		lines = append(lines, f.Line)
+	}
+	assert.Equal(t, []int{4, start + 13, start + 14, start + 15}[1:], lines)
 }

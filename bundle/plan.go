@@ -37,22 +37,19 @@ type Omitted struct {
 const NonDistributable = "non-distributable"
 
 // NewPlan orders g. Layers that have a non-distributable type in every image are carried when
-// nonDistributable is set, else omitted. It is an error when two descriptors give one digest two sizes.
+// nonDistributable is set, else omitted. An error wraps ErrMalformed: two descriptors give one digest two
+// sizes, or name one digest as a manifest and as a blob.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
+	if err := checkBlobs(g); err != nil {
+		return nil, err
+	}
 	p := &Plan{Graph: g}
-	sizes := map[v1.Hash]int64{}
 	done := map[v1.Hash]bool{} // carried, at the end also omitted
-	var err error
 	add := func(n *Node, d v1.Descriptor, isManifest bool) {
-		if size, known := sizes[d.Digest]; known && size != d.Size && err == nil {
-			err = fmt.Errorf("read %s: gives blob %s %d bytes, another manifest gives it %d", n.Name(), d.Digest, d.Size, size)
+		if !done[d.Digest] {
+			done[d.Digest] = true
+			p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n, IsManifest: isManifest})
 		}
-		sizes[d.Digest] = d.Size
-		if done[d.Digest] || isForeign(d) && !nonDistributable {
-			return
-		}
-		done[d.Digest] = true
-		p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n, IsManifest: isManifest})
 	}
 	for _, n := range g.Nodes {
 		add(n, n.Descriptor, true)
@@ -69,8 +66,10 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	}
 	p.Small = len(p.Blobs)
 	for _, n := range g.Nodes {
-		for _, d := range n.Blobs {
-			add(n, d, false)
+		for i, d := range n.Blobs {
+			if i == 0 || nonDistributable || !IsForeign(d) { // a config is no layer, whatever its type
+				add(n, d, false)
+			}
 		}
 	}
 	for _, n := range g.Nodes { // what no image names as an ordinary layer
@@ -81,7 +80,24 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 			}
 		}
 	}
-	return p, err
+	return p, nil
+}
+
+// checkBlobs refuses a digest that is two things: a blob of two sizes, or a manifest and a blob.
+func checkBlobs(g *Graph) error {
+	sizes := map[v1.Hash]int64{}
+	for _, n := range g.Nodes {
+		for _, d := range n.Blobs {
+			if g.Node(d.Digest) != nil {
+				return fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), ErrMalformed, d.Digest)
+			}
+			if size, known := sizes[d.Digest]; known && size != d.Size {
+				return fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), ErrMalformed, d.Digest, d.Size, size)
+			}
+			sizes[d.Digest] = d.Size
+		}
+	}
+	return nil
 }
 
 // Size returns the bytes of all blobs.

@@ -1,9 +1,11 @@
 package bundle_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
@@ -21,7 +23,7 @@ func TestPlanOrder(t *testing.T) {
 	repo := src.Repo("reg.test/repo")
 	shared, own, large := repo.PutBlob([]byte("shared")), repo.PutBlob([]byte("own")), strings.Repeat(" ", 4<<20)
 	a := repo.PutPlain(`{"a":1}`, shared, own, shared)
-	b := repo.PutPlain(`{"b":1}`+large, repo.PutBlob([]byte("of b")), shared)
+	b := putArtifact(repo, `{"b":1}`+large, repo.PutBlob([]byte("of b")), shared)
 	child := repo.PutPlain(`{"a":1}`, own)
 	index := repo.PutIndex(child)
 	nested := bundleOf(repo, b)
@@ -116,6 +118,42 @@ func TestPlanRefusesTwoSizesOfOneBlob(t *testing.T) {
 		layer.Size++
 		b := repo.PutPlain(`{}`, layer)
 		_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, a, b)), false)
-		require.EqualError(t, err, "read "+b.Name()+": gives blob "+layer.Digest.String()+" 6 bytes, another manifest gives it 5")
+		require.EqualError(t, err, "read "+b.Name()+": malformed: gives blob "+layer.Digest.String()+" 6 bytes, another manifest gives it 5")
 	}
+}
+
+// A digest that is two things would be copied as one of them only.
+func TestPlanRefusesBlobThatIsManifest(t *testing.T) {
+	t.Parallel()
+	for what, config := range map[string]bool{"config": true, "layer": false} {
+		var src interop.Registry
+		repo := src.Repo("reg.test/repo")
+		image := repo.PutPlain(`{"image":1}`)
+		both := repo.PutBlob(repo.Manifests[hash(image)].Raw)
+		other := repo.PutPlain(`{}`, both)
+		if config {
+			other = repo.PutPlain(string(repo.Manifests[hash(image)].Raw))
+		}
+		for _, root := range []name.Digest{bundleOf(repo, image, other), bundleOf(repo, other, image)} {
+			_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, root), false)
+			require.ErrorIs(t, err, bundle.ErrMalformed, what)
+			assert.EqualError(t, err, "read "+other.Name()+": malformed: "+image.DigestStr()+" is both a manifest and a blob", what)
+		}
+	}
+}
+
+// Only a layer can be foreign: an image without its config is none.
+func TestPlanCarriesEveryConfig(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	config := repo.PutBlob([]byte("config"))
+	config.MediaType = foreignLayer
+	image := repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: config, Layers: []v1.Descriptor{}})
+	p, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, image)), false)
+	require.NoError(t, err)
+	assert.Empty(t, p.Omitted)
+	assert.True(t, slices.ContainsFunc(p.Blobs, func(b bundle.Blob) bool { return b.Descriptor.Digest == config.Digest }))
+	assert.True(t, bundle.IsForeign(config))
+	assert.False(t, bundle.IsForeign(v1.Descriptor{MediaType: types.OCILayer}))
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,7 +39,7 @@ var ErrNotBundle = errors.New("is not a bundle")
 // once. The same content gives the same graph, whatever the number of jobs.
 //
 // What is in no place that may have it is collected over the whole graph: the error then joins a
-// MissingError for each, in graph order. Any other error ends the walk: content that is not what
+// MissingError for each of the first 1,000, in graph order (see Missing and MoreMissing). Any other error ends the walk: content that is not what
 // its digest says, or that wraps ErrMalformed, a root that wraps ErrNotBundle.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
 	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
@@ -51,7 +52,7 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 			level = append(level, next)
 		}
 	}
-	var missing []error
+	var missing missingErrors
 	for depth := 0; len(level) > 0; depth++ {
 		if depth > maxDepth {
 			return nil, fmt.Errorf("walk %s: bundles and indexes are nested more than %d deep", roots[0].Name(), maxDepth)
@@ -64,8 +65,8 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 			return nil, err
 		}
 	}
-	if len(missing) > 0 {
-		return nil, errors.Join(missing...)
+	if err := missing.join(); err != nil {
+		return nil, err
 	}
 	if err := w.finish(roots); err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ type walk struct {
 	graph  *Graph
 	pinned map[string]v1.Hash
 	seen   map[string]*want // by digest, and by tag reference
-	blobs  int              // descriptors so far
+	held   atomic.Int64     // what count counted
 }
 
 // add returns w when its digest is new. Otherwise it leaves w's name with the one that is known and
@@ -123,6 +124,9 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(max(w.opt.Jobs, 1))
 		for _, x := range level {
+			if ctx.Err() != nil {
+				break
+			}
 			if isFirst(x) != first {
 				continue
 			}
@@ -199,95 +203,13 @@ func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor,
 	return desc, raw, nil
 }
 
-// open makes x's node of a manifest that was found in repo.
-func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
-	m, err := parseManifest(desc, raw)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", x.name, err)
-	}
-	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs()}
-	x.found = n
-	if m.isIndex {
-		n.Kind = Index
-		for i := range m.children {
-			child := &m.children[i]
-			ref := repo.Digest(child.Digest.String())
-			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
-		}
-		return nil
-	}
-	bundle, err := isBundle(ctx, w.src, repo, m)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", x.name, err)
-	}
-	if bundle {
-		n.Kind = Bundle
-		if err := w.openBundle(ctx, x, m); err != nil {
-			return fmt.Errorf("read bundle %s: %w", x.name, err)
-		}
-	}
-	return nil
-}
-
-// openBundle reads the lock and the Packages of a bundle.
-func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
-	repo := x.found.From
-	var lock *ImagesLock
-	var lockText []byte
-	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(f file) (err error) {
-		switch {
-		case f.path != lockFile:
-			x.packages.add(parsePackageFile(f))
-		case lock == nil: // the first one counts
-			lockText = f.data
-			lock, err = ParseImagesLock(f.data)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if lock == nil {
-		return fmt.Errorf("%w: has no %s", ErrMalformed, lockFile)
-	}
-	var local map[string]bool
-	if !w.opt.Closed {
-		if local, err = w.locations(ctx, repo, x.found.Descriptor.Digest); err != nil {
-			return err
-		}
-	}
-	x.wantLocked(lock, local)
-	if len(x.packages.packages) > 0 {
-		x.noteWithoutID(lock, lockText)
-		x.wantFetched(lock)
-	}
-	return nil
-}
-
-// locations returns the digests that the bundle d has in its own repository, by its locations
-// image; nil when it has none.
-func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]bool, error) {
-	l, err := ReadLocations(ctx, w.src, repo, d)
-	if isAbsent(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	local := map[string]bool{}
-	for _, image := range l.Images {
-		local[image.Image.DigestStr()] = true
-	}
-	return local, nil
-}
-
 // register takes what a level found into the graph and returns the next level.
-func (w *walk) register(level []*want, missing *[]error) ([]*want, error) {
+func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) {
 	g := w.graph
 	var next []*want
 	for _, x := range level {
 		if x.err != nil {
-			*missing = append(*missing, x.err)
+			missing.add(x.err)
 			continue
 		}
 		n := x.found
@@ -305,9 +227,6 @@ func (w *walk) register(level []*want, missing *[]error) ([]*want, error) {
 		}
 		g.byDigest[d], w.seen[d.String()] = n, x
 		g.Nodes = append(g.Nodes, n)
-		if w.blobs += 1 + len(n.Blobs); w.blobs > maxDescriptors || len(x.next) > maxChildren {
-			return nil, fmt.Errorf("read %s: more than %d children, or %d descriptors in all", x.name, maxChildren, maxDescriptors)
-		}
 		w.collect(x)
 		for _, child := range x.next {
 			if added := w.add(child); added != nil {
@@ -357,6 +276,11 @@ func (w *walk) finish(roots []name.Reference) error {
 			g.Roots = append(g.Roots, root)
 		}
 	}
+	for _, p := range g.Packages {
+		for i := range p.Fetches {
+			w.resolveFetch(&p.Fetches[i])
+		}
+	}
 	for _, n := range g.Nodes {
 		x := w.seen[n.Descriptor.Digest.String()]
 		slices.Sort(x.names)
@@ -367,7 +291,7 @@ func (w *walk) finish(roots []name.Reference) error {
 			d := resolve(child.ref)
 			if is, says := g.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
 				return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
-					child.name, ErrMalformed, is.MediaType, is.Size, x.name, says.MediaType, says.Size)
+					child.name, ErrMalformed, is.MediaType, is.Size, x.name, quote(says.MediaType), says.Size)
 			}
 			if !distinct[d] {
 				distinct[d] = true
@@ -376,4 +300,14 @@ func (w *walk) finish(roots []name.Reference) error {
 		}
 	}
 	return nil
+}
+
+// resolveFetch gives a fetch by a tag that no lock covers the digest that the tag stands for.
+func (w *walk) resolveFetch(f *Fetch) {
+	if f.Digest != (v1.Hash{}) || f.TagSelection || (f.Kind != "imgpkgBundle" && f.Kind != "image") {
+		return
+	}
+	if ref, err := name.ParseReference(f.Reference); err == nil {
+		f.Digest, _ = w.pin(ref)
+	}
 }

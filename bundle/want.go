@@ -85,39 +85,53 @@ func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
 // wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
 // cover, and reports what kapp-controller will not rewrite.
 func (x *want) wantFetched(lock *ImagesLock) {
-	ids := map[string]bool{}
+	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
-		ids[e.Annotations[KbldID]] = true
+		if id := e.Annotations[KbldID]; id != "" && ids[id] == (v1.Hash{}) {
+			ids[id] = hashOf(e.Image)
+		}
 	}
 	for _, p := range x.packages.packages {
-		note := func(code Code, format string, args ...any) {
-			x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: p.Name + " " + p.Version,
-				File: p.File, Line: p.Line, Message: fmt.Sprintf(format, args...)})
+		for i := range p.Fetches {
+			x.wantFetch(&p, &p.Fetches[i], ids)
 		}
-		for _, f := range p.Fetches {
-			switch {
-			case f.Kind == "inline":
-			case f.Kind == "":
-				note(NotRead, "has a fetch step of no known kind")
-			case f.Kind != "imgpkgBundle" && f.Kind != "image":
-				note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, f.Reference)
-			case f.TagSelection:
-				note(Outside, "fetches %s with a tagSelection, which cannot be relocated", f.Reference)
-			case f.Kind == "imgpkgBundle" && ids[f.Reference]:
-			default:
-				ref, err := name.ParseReference(f.Reference)
-				if err != nil {
-					note(Outside, "fetches %q, which is no image reference", f.Reference)
-					continue
-				}
-				reason := "which no lock entry's " + KbldID + " covers"
-				if f.Kind == "image" {
-					reason = "by image.url"
-				}
-				note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
-				x.next = append(x.next, x.fetched(ref))
-			}
+	}
+}
+
+// wantFetch does so for one step of p; ids are what the lock covers.
+func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash) {
+	note := func(code Code, format string, args ...any) {
+		x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: shorten(p.Name+" "+p.Version, 200),
+			File: p.File, Line: f.Line, Message: fmt.Sprintf(format, args...)})
+	}
+	id, covered := ids[f.Reference]
+	switch {
+	case f.Kind == "inline":
+	case f.Kind == "":
+		note(NotRead, "has a fetch step of no known kind")
+	case f.Kind != "imgpkgBundle" && f.Kind != "image":
+		note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, quote(f.Reference))
+	case f.Reference == "":
+		note(Outside, "fetches an empty reference: kapp-controller refuses the whole repository")
+	case f.TagSelection:
+		note(Outside, "fetches %s with a tagSelection, which cannot be relocated", quote(f.Reference))
+	case f.Kind == "imgpkgBundle" && covered:
+		f.Digest = id
+	default:
+		ref, err := name.ParseReference(f.Reference)
+		if err != nil || len(f.Reference) > maxReference {
+			note(Outside, "fetches %s, which is no image reference", quote(f.Reference))
+			return
 		}
+		reason := "which no lock entry's " + KbldID + " covers"
+		if f.Kind == "image" {
+			reason = "by image.url"
+		}
+		note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
+		if d, ok := ref.(name.Digest); ok {
+			f.Digest = hashOf(d)
+		}
+		x.next = append(x.next, x.fetched(ref))
 	}
 }
 
@@ -131,4 +145,10 @@ func (x *want) fetched(ref name.Reference) *want {
 		}
 	}
 	return next
+}
+
+// hashOf returns the digest of a reference, which was parsed with it.
+func hashOf(ref name.Digest) v1.Hash {
+	d, _ := v1.NewHash(ref.DigestStr())
+	return d
 }

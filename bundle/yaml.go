@@ -4,13 +4,81 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	yamlv2 "go.yaml.in/yaml/v2"
+	"sigs.k8s.io/yaml"
 )
 
-// maxDocument is the largest manifest, config or YAML file that is read, in bytes: far more than
-// any real one, and little enough to be held in memory by every worker.
-const maxDocument = 4 << 20
+// Limits on the documents that are read.
+const (
+	// maxDocument is the largest manifest, config or YAML file, in bytes: far more than any real one,
+	// and little enough to be held in memory by every worker.
+	maxDocument  = 4 << 20
+	maxNesting   = 64     // levels in a manifest or a YAML document
+	maxDocuments = 10_000 // YAML documents in a file
+)
+
+// decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
+// means that unknown and duplicate keys are errors.
+func decodeYAML(data []byte, out any, strict bool) error {
+	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
+	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
+	var tree any
+	if err := yamlv2.Unmarshal(data, &tree); err != nil {
+		return flatten(err)
+	}
+	if _, err := expanded(tree, 0); err != nil {
+		return err
+	}
+	err := error(nil)
+	if strict {
+		err = yaml.UnmarshalStrict(data, out)
+	} else {
+		err = yaml.Unmarshal(data, out)
+	}
+	if err != nil {
+		return flatten(err)
+	}
+	return nil
+}
+
+// expanded returns how large a decoded YAML value is with all aliases written out: its nodes and the
+// bytes of its text. It is an error when that, or the depth, is over the limit.
+func expanded(v any, depth int) (int, error) {
+	sum := 1
+	add := func(items ...any) error {
+		if depth == maxNesting {
+			return fmt.Errorf("is nested more than %d deep", maxNesting)
+		}
+		for _, item := range items {
+			n, err := expanded(item, depth+1)
+			if err != nil {
+				return err
+			}
+			if sum += n; sum > maxDocument {
+				return fmt.Errorf("has aliases that make it larger than %d bytes", maxDocument)
+			}
+		}
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		return 1 + len(v), nil
+	case []any:
+		return sum, add(v...)
+	case map[any]any:
+		for key, value := range v {
+			if err := add(key, value); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return sum, nil
+}
 
 // document is one YAML document of a file.
 type document struct {
@@ -18,29 +86,25 @@ type document struct {
 	text []byte
 }
 
-// splitDocuments cuts a YAML stream at its "---" lines and drops documents of comments, directives
+// documents cuts a YAML stream at its "---" lines and leaves out documents of comments, directives
 // and blanks.
-func splitDocuments(data []byte) []document {
-	var docs []document
-	start, startLine, line := 0, 1, 1
-	flush := func(end int) {
-		if text := data[start:end]; hasContent(text) {
-			docs = append(docs, document{startLine, text})
+func documents(data []byte) iter.Seq[document] {
+	return func(yield func(document) bool) {
+		doc, line, start, end := document{line: 1}, 1, 0, 0
+		for l := range bytes.Lines(data) {
+			if isMarker(l) {
+				if doc.text = data[start:end]; hasContent(doc.text) && !yield(doc) {
+					return
+				}
+				doc.line, start = line, end // what follows "---" on its line belongs to the document
+			}
+			end += len(l)
+			line++
+		}
+		if doc.text = data[start:]; hasContent(doc.text) {
+			yield(doc)
 		}
 	}
-	for i := 0; i < len(data); line++ {
-		end := len(data)
-		if n := bytes.IndexByte(data[i:], '\n'); n >= 0 {
-			end = i + n + 1
-		}
-		if isMarker(data[i:end]) {
-			flush(i)
-			start, startLine = i, line // what follows "---" on its line belongs to the document
-		}
-		i = end
-	}
-	flush(len(data))
-	return docs
 }
 
 // lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
@@ -50,6 +114,21 @@ func lineOf(text []byte, s string) int {
 		return 0
 	}
 	return 1 + bytes.Count(before, []byte("\n"))
+}
+
+// linesOf sets the line in the file, in doc, of each of words that stands there as a word.
+func linesOf(doc document, words map[string]int) {
+	line := doc.line
+	for l := range bytes.Lines(doc.text) {
+		if !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
+			for word := range bytes.FieldsFuncSeq(l, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"{}[],", r) }) {
+				if known, wanted := words[string(word)]; wanted && known == 0 {
+					words[string(word)] = line
+				}
+			}
+		}
+		line++
+	}
 }
 
 // isMarker reports whether line starts a YAML document.
@@ -70,14 +149,6 @@ func hasContent(text []byte) bool {
 	return false
 }
 
-// firstDocument returns the first YAML document of data that is not empty.
-func firstDocument(data []byte) []byte {
-	if docs := splitDocuments(data); len(docs) > 0 {
-		return docs[0].text
-	}
-	return nil
-}
-
 // checkYAML refuses what no honest document is: one over the limit, or not UTF-8.
 func checkYAML(data []byte) error {
 	if len(data) > maxDocument {
@@ -89,7 +160,38 @@ func checkYAML(data []byte) error {
 	return nil
 }
 
-// flatten puts an error of the YAML library, which may have several lines, on one.
+// oddBreak returns the line, as editors count, that has a line break to YAML and not to most editors: a
+// document can hide behind it. 0 means that there is none.
+func oddBreak(text string) int {
+	line := 1
+	for i, r := range text {
+		switch r {
+		case '\n':
+			line++
+		case '\u0085', '\u2028', '\u2029':
+			return line
+		case '\r':
+			if !strings.HasPrefix(text[i+1:], "\n") {
+				return line
+			}
+		}
+	}
+	return 0
+}
+
+// flatten puts an error of a parser, which may have several lines and quote what it read, on one line
+// of a length for people.
 func flatten(err error) error {
-	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+	return errors.New(shorten(strings.Join(strings.Fields(err.Error()), " "), 500))
+}
+
+// quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
+func quote[T ~string](s T) string { return strconv.Quote(shorten(string(s), 200)) }
+
+// shorten cuts s to about n bytes.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
 }

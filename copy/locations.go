@@ -60,23 +60,34 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, e
 		}
 	}
 	if !c.trustsManifests() || (!hasTag && !hasSelf) {
-		for _, b := range [][]byte{image.Layer, image.Config} {
-			if err := c.putBytes(ctx, b); err != nil {
-				return false, err
-			}
+		if err := c.putBytes(ctx, c.opt.Trust != TrustNothing, image.Layer, image.Config); err != nil {
+			return false, err
 		}
 	}
 	if !hasSelf {
-		if err := c.dst.PutManifest(ctx, image.Descriptor, image.Manifest, self); err != nil {
+		if err := c.putImage(ctx, image, self); err != nil {
 			return false, err
 		}
 	}
 	if !hasTag { // last: it is the tag that imgpkg believes
-		if err := c.dst.PutManifest(ctx, image.Descriptor, image.Manifest, tag); err != nil {
+		if err := c.putImage(ctx, image, tag); err != nil {
 			return false, err
 		}
 	}
 	return hasTag && hasSelf, nil
+}
+
+// putImage puts the manifest of a locations image. Blobs that the repository turns out to miss are
+// sent, once.
+func (c *filling) putImage(ctx context.Context, image *bundle.Image, tag string) error {
+	err := c.put(ctx, image.Descriptor, image.Manifest, tag)
+	if len(missingBlobs(err)) == 0 {
+		return err
+	}
+	if err := c.putBytes(ctx, false, image.Layer, image.Config); err != nil {
+		return err
+	}
+	return c.put(ctx, image.Descriptor, image.Manifest, tag)
 }
 
 // sameLocations reports whether the locations image at the destination lists the same.
@@ -88,12 +99,23 @@ func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *bundl
 	return got.Equal(want), nil
 }
 
-func (c *filling) putBytes(ctx context.Context, b []byte) error {
-	d := v1.Descriptor{Digest: digest.Of(b), Size: int64(len(b))}
-	if c.opt.Trust != TrustNothing {
-		if had, err := c.dst.HasBlob(ctx, d); err != nil || had {
+// putBytes puts blobs; with ask, those that the repository says it has not.
+func (c *filling) putBytes(ctx context.Context, ask bool, blobs ...[]byte) error {
+	for _, b := range blobs {
+		d := v1.Descriptor{Digest: digest.Of(b), Size: int64(len(b))}
+		if ask {
+			had, err := c.dst.HasBlob(ctx, d)
+			if err != nil {
+				return err
+			}
+			if had {
+				continue
+			}
+		}
+		open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+		if err := c.dst.PutBlob(ctx, d, open); err != nil {
 			return err
 		}
 	}
-	return c.dst.PutBlob(ctx, d, func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+	return nil
 }

@@ -1,6 +1,7 @@
 package copy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type Repository interface {
 	// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
 	// empty. When the repository refuses it for want of blobs, the error has the method
 	// MissingBlobs() []v1.Hash.
+	//
+	// Errors: fs.ErrExist when the tag is there and may not be moved.
 	PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error
 }
 
@@ -38,7 +41,7 @@ type Trust string
 
 // The degrees of trust.
 const (
-	TrustManifests Trust = "manifests" // a manifest that is there vouches for its own config and layers
+	TrustManifests Trust = "manifests" // a manifest that is there vouches for its own config and layers, but for no foreign ones
 	TrustBlobs     Trust = "blobs"     // each blob is asked for
 	TrustNothing   Trust = "nothing"   // everything is sent again
 )
@@ -80,10 +83,8 @@ type Result struct {
 // What is there is not sent again, as far as opt.Trust goes.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
 	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{}}
-	for _, b := range plan.Blobs {
-		if b.IsManifest {
-			c.nodes[b.Descriptor.Digest] = &state{node: b.Node, blob: b}
-		}
+	for _, n := range plan.Graph.Nodes {
+		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
 	}
 	for _, tag := range opt.Tags {
 		if c.nodes[tag.Digest] == nil {
@@ -177,11 +178,11 @@ func (c *filling) schedule() {
 			child.parents = append(child.parents, s)
 			s.waits++
 		}
-		if s.there && c.trustsManifests() {
-			continue
-		}
+		vouched := s.there && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
-			users[d.Digest] = append(users[d.Digest], s)
+			if !vouched || bundle.IsForeign(d) { // registries take a manifest without its foreign layers
+				users[d.Digest] = append(users[d.Digest], s)
+			}
 		}
 	}
 	for _, b := range c.plan.Blobs {
@@ -313,14 +314,14 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
 	}
-	err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
+	err = c.put(ctx, s.node.Descriptor, raw, tag)
 	if again = c.missing(err); len(again) > 0 {
 		for _, b := range again {
 			if err := c.dst.PutBlob(ctx, b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
 				return nil, fmt.Errorf("copy blob %s of %s again: %w", b.Descriptor.Digest, s.node.Name(), err)
 			}
 		}
-		err = c.dst.PutManifest(ctx, s.node.Descriptor, raw, tag)
+		err = c.put(ctx, s.node.Descriptor, raw, tag)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("put manifest of %s: %w", s.node.Name(), err)
@@ -328,15 +329,33 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 	return again, nil
 }
 
-// missing returns the blobs of the plan for want of which a manifest was refused.
-func (c *filling) missing(err error) []bundle.Blob {
+// put puts a manifest under tag, or by its digest when tag is empty. A tag that may not be moved is as
+// it should be when it stands for the manifest.
+func (c *filling) put(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
+	err := c.dst.PutManifest(ctx, d, raw, tag)
+	if errors.Is(err, fs.ErrExist) {
+		if there, askErr := c.stands(ctx, cmp.Or(tag, d.Digest.String()), d.Digest); askErr == nil && there {
+			return nil
+		}
+	}
+	return err
+}
+
+// missingBlobs returns the digests for want of which a manifest was refused.
+func missingBlobs(err error) []v1.Hash {
 	var refused interface{ MissingBlobs() []v1.Hash }
 	if !errors.As(err, &refused) {
 		return nil
 	}
+	return refused.MissingBlobs()
+}
+
+// missing returns the blobs of the plan for want of which a manifest was refused.
+func (c *filling) missing(err error) []bundle.Blob {
 	var blobs []bundle.Blob
+	digests := missingBlobs(err)
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && slices.Contains(refused.MissingBlobs(), b.Descriptor.Digest) {
+		if !b.IsManifest && slices.Contains(digests, b.Descriptor.Digest) {
 			blobs = append(blobs, b)
 		}
 	}

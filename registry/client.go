@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -173,9 +174,9 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 				return nil, err
 			}
 		}
-		var rt http.RoundTripper = c.base
+		rt := http.RoundTripper(brief{c.base})
 		if sameHost {
-			rt = oneHost{c.base, reg.RegistryStr()}
+			rt = oneHost{rt, reg.RegistryStr()}
 		}
 		challenge, err := transport.Ping(ctx, reg, rt)
 		var certificate *tls.CertificateVerificationError
@@ -194,6 +195,26 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 	})
 }
 
+// maxAnswer is how much is read of what a registry answers to /v2/, in bytes.
+const maxAnswer = 1 << 20
+
+// brief is a RoundTripper whose answers end after maxAnswer: go-containerregistry reads the one to /v2/
+// to its end.
+type brief struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, maxAnswer), res.Body}
+	return res, nil
+}
+
 func hostname(reg name.Registry) string { return (&url.URL{Host: reg.RegistryStr()}).Hostname() }
 
 // oneHost is a RoundTripper that reaches one host only; a redirect leads no further.
@@ -204,10 +225,18 @@ type oneHost struct {
 
 // RoundTrip implements http.RoundTripper.
 func (o oneHost) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host != o.host {
+	if !sameAuthority(req.URL, &url.URL{Scheme: req.URL.Scheme, Host: o.host}) {
 		return nil, otherHost(req.URL.Host, o.host)
 	}
 	return o.inner.RoundTrip(req)
+}
+
+// sameAuthority reports whether two URLs have the same host and port, which may be left to the scheme.
+func sameAuthority(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	return a.Host == b.Host || strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 func otherHost(other, host string) error {
@@ -254,37 +283,13 @@ func redirectRules(sameHost bool) func(*http.Request, []*http.Request) error {
 			return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
 		case to.Scheme != "https" && to.Scheme != from.Scheme:
 			return refusal{fmt.Errorf("redirected from %s to %s", from.Scheme, to.Scheme)}
-		case sameHost && to.Host != from.Host && req.Method == http.MethodHead:
+		case !sameHost || sameAuthority(to, from):
+			return nil
+		case req.Method == http.MethodHead:
 			return http.ErrUseLastResponse // it has what was asked for, elsewhere
-		case sameHost && to.Host != from.Host:
-			return otherHost(to.Host, from.Host)
 		}
-		return nil
+		return otherHost(to.Host, from.Host)
 	}
-}
-
-// authenticate wraps the base transport so that requests for repo carry what the registry asked for.
-func (c *Client) authenticate(ctx context.Context, repo name.Repository, auth authn.Authenticator, challenge *transport.Challenge, action string) (http.RoundTripper, error) {
-	config, err := authn.Authorization(ctx, auth)
-	if err != nil {
-		return nil, err
-	}
-	var token *transport.Token
-	switch {
-	case challenge.Scheme == "":
-		return c.base, nil
-	case !strings.EqualFold(challenge.Scheme, "bearer"): // basic
-	case config.RegistryToken != "":
-		token = &transport.Token{Token: config.RegistryToken}
-	default:
-		if token, err = transport.Exchange(ctx, repo.Registry, auth, c.base, []string{repo.Scope(action)}, challenge); err != nil {
-			return nil, err
-		}
-		if token.Token == "" {
-			token.Token = token.AccessToken
-		}
-	}
-	return transport.FromToken(repo.Registry, auth, c.base, challenge, token)
 }
 
 // do sends a request below the repository's base path and returns the response when its status is

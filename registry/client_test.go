@@ -2,17 +2,17 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -132,133 +132,6 @@ func TestEndedContextIsNotRemembered(t *testing.T) {
 	_, _, err := c.Manifest(ctx, s.repo(t).Tag("a"))
 	require.ErrorIs(t, err, context.Canceled)
 	assert.NoError(t, read(t, c, s))
-}
-
-// tokens is a registry that wants bearer tokens, which it gives itself below /token. Each is good for
-// as many requests as uses says, and for the actions it was asked for.
-type tokens struct {
-	*server
-	uses int
-
-	mu     sync.Mutex
-	scopes []string
-	left   map[string]int
-}
-
-func wantsTokens(t *testing.T, uses int, h handler) *tokens {
-	tk := &tokens{uses: uses, left: map[string]int{}}
-	tk.server = newServer(t, func(w http.ResponseWriter, r *http.Request, n int) {
-		if r.URL.Path == "/token" {
-			tk.give(w, r)
-			return
-		}
-		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		tk.mu.Lock()
-		tk.left[token]--
-		good := tk.left[token] >= 0
-		tk.mu.Unlock()
-		if !good {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="s",scope="repository:repo:pull"`, r.Host))
-			w.WriteHeader(401)
-			return
-		}
-		h(w, r, n)
-	})
-	tk.Start()
-	tk.host = tk.Listener.Addr().String()
-	return tk
-}
-
-func (tk *tokens) give(w http.ResponseWriter, r *http.Request) {
-	tk.mu.Lock()
-	defer tk.mu.Unlock()
-	tk.scopes = append(tk.scopes, r.Header.Get("Authorization")+" "+strings.Join(r.URL.Query()["scope"], " "))
-	token := fmt.Sprint("token-", len(tk.scopes))
-	tk.left[token] = tk.uses
-	_ = json.NewEncoder(w).Encode(map[string]string{"access_token": token})
-}
-
-func TestToken(t *testing.T) {
-	home(t)
-	s := wantsTokens(t, 2, func(w http.ResponseWriter, _ *http.Request, _ int) { writeManifest(w) })
-	c, waited := client(t, Options{Username: "u", Password: "p", Named: []string{s.host}})
-	require.NoError(t, read(t, c, s.server))
-	_, _, err := c.Writer(s.repo(t)).Manifest(t.Context(), s.repo(t).Tag("a"))
-	require.NoError(t, err)
-	assert.Equal(t, []string{basic("u", "p") + " repository:repo:pull", basic("u", "p") + " repository:repo:push,pull"}, s.scopes)
-	for range 4 {
-		require.NoError(t, read(t, c, s.server))
-	}
-	assert.Len(t, s.scopes, 4, "two new tokens, after two uses each")
-	assert.Empty(t, waited.all())
-}
-
-func TestRegistryToken(t *testing.T) {
-	home(t)
-	s := wantsTokens(t, 0, func(w http.ResponseWriter, _ *http.Request, _ int) { writeManifest(w) })
-	s.left["mine"] = 5
-	other := wantsTokens(t, 0, nil)
-	c, _ := client(t, Options{Token: "mine", Named: []string{s.host}})
-	require.NoError(t, read(t, c, s.server))
-	assert.Empty(t, s.scopes, "no token was asked for")
-	assert.ErrorIs(t, read(t, c, other.server), fs.ErrPermission)
-	assert.NotContains(t, other.headers("Authorization"), "Bearer mine")
-}
-
-func TestRefusedLogin(t *testing.T) {
-	home(t)
-	s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token?secret=s3cret"`, r.Host))
-		w.WriteHeader(401)
-	})
-	s.Start()
-	s.host = s.Listener.Addr().String()
-	c, _ := client(t, Options{Username: "u", Password: "pa55", Named: []string{s.host}})
-	err := read(t, c, s)
-	assert.ErrorIs(t, err, fs.ErrPermission)
-	assert.ErrorContains(t, err, "log in to "+s.host+": GET http://"+s.host+"/token: 401 Unauthorized")
-	assert.NotContains(t, err.Error(), "s3cret")
-	assert.NotContains(t, err.Error(), "pa55")
-}
-
-// A PUT whose token was refused, after some of its body was read, is sent again whole.
-func TestPutIsSentAgainWithNewToken(t *testing.T) {
-	home(t)
-	var got []byte
-	s := wantsTokens(t, 1, func(w http.ResponseWriter, r *http.Request, _ int) {
-		if r.Method == http.MethodPost {
-			w.Header().Set("Location", r.URL.Path+"1?a=b")
-			w.WriteHeader(202)
-			return
-		}
-		got, _ = io.ReadAll(r.Body)
-		w.WriteHeader(201)
-	})
-	c, _ := client(t, Options{})
-	var open, opened int
-	err := c.Writer(s.repo(t)).PutBlob(t.Context(), blobDesc, func(ctx context.Context) (io.ReadCloser, error) {
-		assert.Zero(t, open, "one body at a time")
-		open++
-		opened++
-		r, err := bytesOf(blobRaw)(ctx)
-		return closer{r, func() { open-- }}, err
-	})
-	require.NoError(t, err)
-	assert.Zero(t, open)
-	assert.Equal(t, 2, opened)
-	assert.Equal(t, blobRaw, got)
-	require.NoError(t, c.Writer(s.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "a"))
-	assert.Equal(t, manifestRaw, got)
-}
-
-type closer struct {
-	io.ReadCloser
-	closed func()
-}
-
-func (c closer) Close() error {
-	c.closed()
-	return c.ReadCloser.Close()
 }
 
 // TestRedirect has a registry whose blobs and manifests are at another host, with credentials that
@@ -388,4 +261,72 @@ func TestRedirectOutOfTLS(t *testing.T) {
 	assert.ErrorContains(t, read(t, c, s), "redirected from https to http")
 	assert.Empty(t, plain.log())
 	assert.Empty(t, waited.all())
+}
+
+// TestSameAuthority: who redirects to the port that the scheme has redirects to the same host.
+func TestSameAuthority(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://host/a", "https://host:443/b", true},
+		{"https://host/a", "https://HOST/b", true},
+		{"http://host:80/a", "http://host/b", true},
+		{"http://[::1]/a", "http://[::1]:80/b", true},
+		{"http://host:5000/a", "https://host:5000/b", true},
+		{"http://host/a", "https://host/b", true}, // from plain HTTP to TLS
+		{"https://host/a", "https://host:80/b", false},
+		{"https://host/a", "https://host:8443/b", false},
+		{"http://host:443/a", "http://host/b", false},
+		{"https://host/a", "https://host.example/b", false},
+		{"https://host/a", "https://host:/b", true},
+	} {
+		a, err := url.Parse(c.a)
+		require.NoError(t, err)
+		b, err := url.Parse(c.b)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, sameAuthority(a, b), "%s %s", c.a, c.b)
+		assert.Equal(t, c.want, sameAuthority(b, a), "%s %s", c.b, c.a)
+
+		via := []*http.Request{{URL: a}}
+		assert.Equal(t, c.want || b.Scheme == "http" && a.Scheme == "https", redirectRules(true)(&http.Request{Method: http.MethodGet, URL: b}, via) == nil, "%s %s", c.a, c.b)
+		_, err = oneHost{roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil }), a.Host}.RoundTrip(&http.Request{URL: b})
+		if a.Scheme == b.Scheme {
+			assert.Equal(t, c.want, err == nil, "%s %s", c.a, c.b)
+		}
+		got, err := location(&http.Response{Request: &http.Request{URL: a}, Header: http.Header{"Location": {c.b}}}, "q")
+		if a.Scheme == b.Scheme {
+			assert.Equal(t, c.want, err == nil, "%s %s: %v", c.a, c.b, err)
+			assert.Equal(t, c.want, got == c.b+"?q")
+		}
+	}
+}
+
+// TestEndlessAnswer: what a registry answers to /v2/ has an end.
+func TestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 401, 500} {
+		var sent atomic.Int64
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			if r.URL.Path != "/v2/" {
+				writeManifest(w)
+				return
+			}
+			w.WriteHeader(status)
+			for buf := make([]byte, 64<<10); sent.Load() < 1<<28; {
+				n, err := w.Write(buf)
+				if err != nil {
+					return
+				}
+				sent.Add(int64(n))
+			}
+		})
+		s.Start()
+		s.host = s.Listener.Addr().String()
+		c, _ := client(t, Options{Anonymous: true})
+		err := read(t, c, s)
+		assert.Equal(t, status == 500, err != nil, "%d: %v", status, err)
+		assert.Less(t, sent.Load(), int64(1<<26), status) // buffers on the way take some
+	}
 }

@@ -19,8 +19,8 @@ import (
 // maxErrorBody is how much of an error's body is read: enough for a list of blobs.
 const maxErrorBody = 64 << 10
 
-// Error is a response that says no. It is fs.ErrNotExist (404) or fs.ErrPermission (401, 403)
-// where the status means that.
+// Error is a response that says no. It is fs.ErrNotExist (404), fs.ErrPermission (401, 403) or
+// fs.ErrExist (409, 412: a tag that may not be moved) where the status means that.
 type Error struct {
 	Method  string
 	URL     string // without its query, which may hold a signature
@@ -50,6 +50,8 @@ func (e *Error) Is(target error) bool {
 		return target == fs.ErrNotExist
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return target == fs.ErrPermission
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return target == fs.ErrExist
 	}
 	return false
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -69,12 +71,16 @@ func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	req, err := c.request(ctx, http.MethodHead, "/manifests/"+id)
+	return c.resolve(ctx, id)
+}
+
+func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
+	req, err := r.request(ctx, http.MethodHead, "/manifests/"+id)
 	if err != nil {
 		return v1.Hash{}, err
 	}
 	req.Header.Set("Accept", acceptManifests)
-	res, err := c.do(req, http.StatusOK)
+	res, err := r.do(req, http.StatusOK)
 	if err != nil {
 		return v1.Hash{}, err
 	}
@@ -82,7 +88,7 @@ func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	if d, err := v1.NewHash(res.Header.Get("Docker-Content-Digest")); err == nil {
 		return d, nil
 	}
-	desc, _, err := c.manifest(ctx, id) // a registry that does not say
+	desc, _, err := r.manifest(ctx, id) // a registry that does not say
 	return desc.Digest, err
 }
 
@@ -93,11 +99,15 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	req, err := c.request(ctx, http.MethodHead, "/blobs/"+d.Digest.String())
+	return c.hasBlob(ctx, d)
+}
+
+func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+	req, err := r.request(ctx, http.MethodHead, "/blobs/"+d.Digest.String())
 	if err != nil {
 		return false, err
 	}
-	res, err := c.do(req, http.StatusOK, http.StatusNotFound, http.StatusTemporaryRedirect, http.StatusFound, http.StatusSeeOther)
+	res, err := r.do(req, http.StatusOK, http.StatusNotFound, http.StatusTemporaryRedirect, http.StatusFound, http.StatusSeeOther)
 	if err != nil {
 		return false, err
 	}
@@ -112,7 +122,8 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 }
 
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-// empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs.
+// empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs. One
+// that does not say what it stored, here or in PutBlob, is asked for it.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -131,7 +142,13 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 		return err
 	}
 	drain(res)
-	return checkStored(res, d.Digest)
+	return checkStored(res, d.Digest, func() (bool, error) {
+		got, err := c.resolve(ctx, tag)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return got == d.Digest, err
+	})
 }
 
 // PutBlob uploads the blob d: a POST, and one PUT with what open returns. What open returns must
@@ -176,6 +193,7 @@ func (r *repository) upload(ctx context.Context, d v1.Descriptor, body *source, 
 		return err
 	}
 	drain(res)
+	left := d.Size
 	if patch {
 		at, err := location(res, "")
 		if err != nil {
@@ -184,16 +202,16 @@ func (r *repository) upload(ctx context.Context, d v1.Descriptor, body *source, 
 		if res, err = r.put(ctx, http.MethodPatch, at, d.Size, body, http.StatusAccepted, http.StatusNoContent, http.StatusCreated); err != nil {
 			return err
 		}
-		d.Size = 0 // that is left
+		left = 0
 	}
 	at, err := location(res, "digest="+url.QueryEscape(d.Digest.String()))
 	if err != nil {
 		return err
 	}
-	if res, err = r.put(ctx, http.MethodPut, at, d.Size, body, http.StatusCreated, http.StatusNoContent, http.StatusOK); err != nil {
+	if res, err = r.put(ctx, http.MethodPut, at, left, body, http.StatusCreated, http.StatusNoContent, http.StatusOK); err != nil {
 		return err
 	}
-	return checkStored(res, d.Digest)
+	return checkStored(res, d.Digest, func() (bool, error) { return r.hasBlob(ctx, d) })
 }
 
 // put goes on with an upload by size bytes of body.
@@ -228,11 +246,13 @@ func location(res *http.Response, query string) (string, error) {
 	case header == "":
 		return fail("the answer has no Location to go on with")
 	case err != nil:
+		header, _, _ = strings.Cut(header, "?") // the query may hold a secret
 		return fail("the answer's Location %q is no URL", shorten(header))
-	case u.Host != res.Request.URL.Host:
-		return fail("the upload is to go on at another host, %s", u.Host)
 	}
 	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own
+	if !sameAuthority(u, res.Request.URL) {
+		return fail("the upload is to go on at another host, %s", u.Host)
+	}
 	if u.RawQuery != "" && query != "" {
 		query = "&" + query
 	}
@@ -240,12 +260,24 @@ func location(res *http.Response, query string) (string, error) {
 	return u.String(), nil
 }
 
-// checkStored compares the digest that the registry says it stored.
-func checkStored(res *http.Response, want v1.Hash) error {
-	if said := res.Header.Get("Docker-Content-Digest"); said != "" && said != want.String() {
-		return refusal{fmt.Errorf("%s %s: %w: the registry stored %s", res.Request.Method, plainURL(res.Request.URL), digest.ErrMismatch, shorten(said))}
+// checkStored compares the digest that the registry says it stored. When it says none, there tells
+// whether it has what was sent.
+func checkStored(res *http.Response, want v1.Hash, there func() (bool, error)) error {
+	fail := func(err error) error {
+		return refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), err)}
 	}
-	return nil
+	said := res.Header.Get("Docker-Content-Digest")
+	switch said {
+	case want.String():
+		return nil
+	case "":
+		has, err := there()
+		if err == nil && !has {
+			err = fail(errors.New("the registry took it, and does not have it"))
+		}
+		return err
+	}
+	return fail(fmt.Errorf("%w: the registry stored %s", digest.ErrMismatch, shorten(said)))
 }
 
 // source opens a body for each time it is sent, one after the other: a connection may still read

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -144,6 +145,12 @@ func writeManifest(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
 	w.Header().Set("Docker-Content-Digest", manifestDesc.Digest.String())
 	_, _ = w.Write(manifestRaw)
+}
+
+// created says that a blob, or the manifest, is stored.
+func created(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Content-Digest", cmp.Or(r.URL.Query().Get("digest"), manifestDesc.Digest.String()))
+	w.WriteHeader(http.StatusCreated)
 }
 
 // breakOff sends some of b's bytes and breaks the connection.

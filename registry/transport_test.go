@@ -37,7 +37,7 @@ func TestTemporaryStatusIsRetried(t *testing.T) {
 				case n == 1:
 					w.WriteHeader(status)
 				case r.Method == http.MethodPut:
-					w.WriteHeader(http.StatusCreated)
+					created(w, r)
 				default:
 					writeManifest(w)
 				}
@@ -58,7 +58,7 @@ func TestTemporaryStatusIsRetried(t *testing.T) {
 func TestFinalStatusIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for status, meaning := range map[int]error{
-		400: nil, 401: fs.ErrPermission, 403: fs.ErrPermission, 404: fs.ErrNotExist, 405: nil, 409: nil, 413: nil, 501: nil, 507: nil,
+		400: nil, 401: fs.ErrPermission, 403: fs.ErrPermission, 404: fs.ErrNotExist, 405: nil, 409: fs.ErrExist, 412: fs.ErrExist, 413: nil, 501: nil, 507: nil,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
@@ -124,7 +124,7 @@ func TestRetryAfter(t *testing.T) {
 					w.Header().Set("Location", "/v2/repo/blobs/uploads/1")
 					w.WriteHeader(202)
 				default:
-					w.WriteHeader(201)
+					created(w, r)
 				}
 			})
 			cl, waited := client(t, Options{})
@@ -362,7 +362,7 @@ func TestConnections(t *testing.T) {
 		<-release[(n-1)/jobs]
 		if r.Method == http.MethodPut {
 			_, _ = io.Copy(io.Discard, r.Body)
-			w.WriteHeader(201)
+			created(w, r)
 			return
 		}
 		if r.URL.Path == "/v2/repo/manifests/gone" {

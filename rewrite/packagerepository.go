@@ -32,7 +32,7 @@ type PackageRepository struct {
 // empty. It is an error when two have one name.
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
-	names := map[string]string{}
+	named := map[string]bundle.Root{}
 	for _, root := range g.Roots {
 		if !g.IsRepository(root.Digest) {
 			continue
@@ -42,10 +42,14 @@ func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, s
 		if err != nil {
 			return nil, err
 		}
-		if other, taken := names[p.Name]; taken {
-			return nil, fmt.Errorf("PackageRepositories of %s and %s: both would be named %s", other, root.Reference.Name(), p.Name)
+		other, taken := named[p.Name]
+		if taken && other.Digest == root.Digest {
+			continue // one bundle, named twice
 		}
-		names[p.Name] = root.Reference.Name()
+		if taken {
+			return nil, fmt.Errorf("PackageRepositories of %s and %s: both would be named %s", other.Reference.Name(), root.Reference.Name(), p.Name)
+		}
+		named[p.Name] = root
 		list = append(list, p)
 	}
 	return list, nil

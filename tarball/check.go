@@ -16,9 +16,9 @@ import (
 
 // CheckOptions change what Check does. The zero value checks everything but the blobs' content.
 type CheckOptions struct {
-	Blobs    bool          // hash the blobs, too
-	Jobs     int           // blobs at once; 0 means 1
-	Progress func(n int64) // called with the bytes hashed since the last call; safe for concurrent use
+	Blobs    bool                         // hash the blobs, too
+	Jobs     int                          // blobs at once; 0 means 1
+	Progress func(blobs int, bytes int64) // told what was hashed since the last call; safe for concurrent use
 }
 
 // Damage is a place of the file that is not what it must be.
@@ -34,7 +34,8 @@ func (d Damage) String() string {
 }
 
 // Check compares every byte of the file with what it must be and returns all damage, in file order.
-// An error says that the check could not be done: the file could not be read, or ctx ended.
+// An error says that the check could not be done: the file could not be read or was changed meanwhile
+// (ErrDamaged), or ctx ended.
 //
 // Without opt.Blobs it reads the documents, headers, padding and the end: what the seal covers.
 func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error) {
@@ -45,6 +46,9 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 	frames, err := a.checkFrames()
 	if err != nil {
 		return nil, err
+	}
+	if opt.Progress == nil {
+		opt.Progress = func(int, int64) {}
 	}
 	blobs := make([]*Damage, len(a.l.offsets))
 	if opt.Blobs {
@@ -69,6 +73,9 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 		}
 	}
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := a.Unchanged(); err != nil {
 		return nil, err
 	}
 	return damage, nil
@@ -131,25 +138,27 @@ func (a *Archive) frameReason(i int, at int64) string {
 	return "the padding before it is not zero"
 }
 
-func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int64)) (*Damage, error) {
+func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64)) (*Damage, error) {
 	b := a.l.inv.Blobs[i]
 	r := digest.Reader(a.content(i), b.Digest, b.Size)
 	buf := make([]byte, min(bufferSize, b.Size+1))
-	for {
+	for left := b.Size; ; {
 		n, err := r.Read(buf)
-		if progress != nil {
-			progress(int64(n))
-		}
+		left -= int64(n)
+		progress(0, int64(n))
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err == io.EOF:
-			return nil, nil
-		case err != nil && !errors.Is(err, digest.ErrMismatch):
+		case err == nil:
+			continue
+		case err != io.EOF && !errors.Is(err, digest.ErrMismatch):
 			return nil, fmt.Errorf("read %s: %w", blobName(b.Digest), err)
-		case err != nil:
-			reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
-			return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
 		}
+		progress(1, left)
+		if err == io.EOF {
+			return nil, nil
+		}
+		reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
+		return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
 	}
 }

@@ -24,17 +24,22 @@ func header(name string, size int64) [blockSize]byte {
 		binary.BigEndian.PutUint64(b[128:], uint64(size))
 	}
 	copy(b[136:], "00000000000\x00") // mtime
-	copy(b[148:], "        ")        // the checksum counts itself as blanks
 	b[156] = '0'
 	copy(b[257:], "ustar\x0000")
 	copy(b[329:], "0000000\x00") // devmajor
 	copy(b[337:], "0000000\x00") // devminor
+	copy(b[148:], checksum(b))
+	return b
+}
+
+// checksum returns the checksum field of a header, which counts itself as blanks.
+func checksum(b [blockSize]byte) string {
+	copy(b[148:], "        ")
 	sum := 0
 	for _, c := range b {
 		sum += int(c)
 	}
-	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
-	return b
+	return fmt.Sprintf("%06o\x00 ", sum)
 }
 
 // padding returns how many zero bytes follow content of size bytes.

@@ -143,7 +143,7 @@ func expect(d *json.Decoder, tokens ...json.Token) error {
 			return fmt.Errorf("want %v: %w", want, err)
 		}
 		if got != want {
-			return fmt.Errorf("has %v where %v belongs", got, want)
+			return fmt.Errorf("has %.80q where %v belongs", fmt.Sprint(got), want)
 		}
 	}
 	return nil

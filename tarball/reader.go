@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -34,7 +33,8 @@ const maxManifest = 4 << 20
 // in a reference; a tag is answered by its pin. Its methods are safe for concurrent use.
 type Archive struct {
 	r         io.ReaderAt
-	f         *os.File
+	f         *os.File    // nil, as info, when it was not opened here
+	info      os.FileInfo // when it was opened
 	l         *layout
 	seal      v1.Hash
 	index     map[v1.Hash]int
@@ -60,10 +60,13 @@ func Open(path string) (*Archive, error) {
 	if err == nil {
 		a, err = NewArchive(f, info.Size())
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotArchive) || errors.Is(err, ErrTruncated) || errors.Is(err, ErrDamaged):
+		return nil, errors.Join(fmt.Errorf("%s %w", path, err), f.Close())
+	case err != nil:
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
 	}
-	a.f = f
+	a.f, a.info = f, info
 	return a, nil
 }
 
@@ -109,7 +112,10 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
 	first := make([]byte, member(int64(len(layoutDoc))))
 	read, err := r.ReadAt(first, 0)
-	if h := header("oci-layout", int64(len(layoutDoc))); !bytes.Equal(first[:blockSize], h[:]) {
+	if want := header("oci-layout", int64(len(layoutDoc))); [blockSize]byte(first) != want {
+		if read >= blockSize && isDamaged([blockSize]byte(first), want) {
+			return nil, fmt.Errorf("%w: the header of oci-layout is damaged at byte %d", ErrDamaged, firstDifference(first, want[:]))
+		}
 		return nil, notArchive(first[:read], err)
 	}
 	indexSize, err := documentSize(r, size, int64(len(first)), "index.json", maxIndex)
@@ -155,6 +161,18 @@ func documentSize(r io.ReaderAt, size, at int64, name string, limit int64) (int6
 	return n, nil
 }
 
+// isDamaged reports whether a header was the one that it must be. Another program's has the checksum
+// that fits it.
+func isDamaged(got, want [blockSize]byte) bool {
+	differ := 0
+	for i := range got {
+		if got[i] != want[i] {
+			differ++
+		}
+	}
+	return differ <= 8 && string(got[148:156]) != checksum(got)
+}
+
 // notArchive says what a file is that is not an archive.
 func notArchive(first []byte, err error) error {
 	is := ""
@@ -169,6 +187,8 @@ func notArchive(first []byte, err error) error {
 		is = "it is compressed with zstd"
 	case bytes.HasPrefix(first, []byte("manifest.json\x00")):
 		is = "it is a tar of imgpkg or docker"
+	case bytes.HasPrefix(first, []byte("oci-layout\x00")):
+		is = "it is an OCI layout of another program, or damaged"
 	case len(first) >= 262 && string(first[257:262]) == "ustar":
 		is = "it is a tar that begins with " + strconv.Quote(string(bytes.TrimRight(first[:100], "\x00")))
 	case isText(first):
@@ -188,6 +208,22 @@ func isText(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// Unchanged returns ErrDamaged when the file's size or time of modification is not what it was when it
+// was opened: then what was read before may be of another file than what was read since.
+func (a *Archive) Unchanged() error {
+	if a.f == nil {
+		return nil
+	}
+	info, err := a.f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != a.info.Size() || !info.ModTime().Equal(a.info.ModTime()) {
+		return fmt.Errorf("%s %w: it was changed while it was read", a.f.Name(), ErrDamaged)
+	}
+	return nil
 }
 
 // Close closes the file.
@@ -298,50 +334,4 @@ func firstDifference(a, b []byte) int {
 		return min(len(a), len(b))
 	}
 	return -1
-}
-
-// Plan walks the roots through the archive's own manifests and returns the plan that they make. The
-// archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
-func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	roots, err := a.Roots()
-	if err != nil {
-		return nil, err
-	}
-	inv := a.l.inv
-	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins})
-	if err != nil {
-		return nil, err
-	}
-	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
-	if err != nil {
-		return nil, err
-	}
-	return plan, inv.compare(newInventory(plan))
-}
-
-// compare reports the first difference between an inventory and the one that the content implies. Where
-// things were found is not compared: only the inventory knows.
-func (inv *Inventory) compare(implied *Inventory) error {
-	return errors.Join(
-		compareLists("roots", inv.Roots, implied.Roots, equal),
-		compareLists("pins", inv.Pins, implied.Pins, equal),
-		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
-			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && slices.Equal(a.References, b.References)
-		}),
-		compareLists("omitted", inv.Omitted, implied.Omitted, equal),
-		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
-}
-
-func equal[T comparable](a, b T) bool { return a == b }
-
-func compareLists[T any](name string, said, implied []T, same func(a, b T) bool) error {
-	for i := range min(len(said), len(implied)) {
-		if !same(said[i], implied[i]) {
-			return fmt.Errorf("%w: the inventory's %s[%d] is %v, the content says %v", ErrDamaged, name, i, said[i], implied[i])
-		}
-	}
-	if len(said) != len(implied) {
-		return fmt.Errorf("%w: the inventory has %d %s, the content %d", ErrDamaged, len(said), name, len(implied))
-	}
-	return nil
 }

@@ -92,15 +92,24 @@ func TestWhatIsNotThere(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestProgressCountsEveryByteOfBlobs(t *testing.T) {
+// TestProgress: every blob and every byte is told, of what is damaged, too.
+func TestProgress(t *testing.T) {
 	t.Parallel()
 	m := repository(t, 3<<20)
-	a, err := open(m.bytes(t))
-	require.NoError(t, err)
-	var sum int64
-	_, err = a.Check(t.Context(), tarball.CheckOptions{Blobs: true, Progress: func(n int64) { sum += n }})
-	require.NoError(t, err)
-	assert.Equal(t, m.plan(t).Size(), sum)
+	b := m.bytes(t)
+	for _, damaged := range []bool{false, true} {
+		if damaged {
+			b[len(b)/2] ^= 1
+		}
+		a, err := open(b)
+		require.NoError(t, err)
+		blobs, sum := 0, int64(0)
+		damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true, Progress: func(n int, bytes int64) { blobs += n; sum += bytes }})
+		require.NoError(t, err)
+		assert.Equal(t, damaged, len(damage) > 0)
+		assert.Equal(t, len(m.plan(t).Blobs), blobs)
+		assert.Equal(t, m.plan(t).Size(), sum)
+	}
 }
 
 // TestArchiveTar: Go's reader and writer of tar see what doc.go says, to the byte.

@@ -84,16 +84,19 @@ func Create(path string, plan *bundle.Plan) (_ *Writer, err error) {
 	return w, nil
 }
 
-// CheckTarget refuses a path that cannot become an archive: a folder, a device, a file in a folder
-// that is not there, or, with ErrInProgress, one whose ".part" is there. Create does so, too; a caller may want to
-// know before it has planned anything.
+// CheckTarget refuses a path that cannot become an archive: a folder, a device, a symbolic link (which
+// would be replaced, and what it points to stay), a file in a folder that is not there, or, with
+// ErrInProgress, one whose ".part" is there. Create does so, too; a caller may want to know before it
+// has planned anything.
 func CheckTarget(path string) error {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.IsDir():
-		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("is a folder")}
+		err = errors.New("it is a folder")
+	case err == nil && info.Mode().Type() == fs.ModeSymlink:
+		err = errors.New("it is a symbolic link; name the file that it points to")
 	case err == nil && !info.Mode().IsRegular():
-		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("is not a regular file")}
+		err = errors.New("it is not a regular file")
 	case errors.Is(err, fs.ErrNotExist):
 		_, err = os.Stat(filepath.Dir(path))
 	}

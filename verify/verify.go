@@ -48,7 +48,7 @@ type Level string
 
 // The levels, each of which includes the one before it.
 const (
-	Manifests Level = "manifests" // every manifest, lock, config and bundle is read, tags and locations images compared
+	Manifests Level = "manifests" // every manifest, lock, config and bundle is read, tags and locations images compared, foreign layers asked for
 	Blobs     Level = "blobs"     // the registry is asked for each layer; some answer yes for one that is gone
 	Deep      Level = "deep"      // each layer is read and hashed
 )
@@ -67,20 +67,26 @@ type Options struct {
 	Pins     []bundle.Pin // what tags in Packages stand for
 	Tags     map[string]v1.Hash
 	Want     *bundle.Plan // what must be there; nil when only the roots are known
+	Read     func()       // called for each manifest that was read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
 }
 
 // Repository walks the roots, which are digests in repo, through target and returns the plan of what
-// is there and all that is wrong with it, in graph order. When manifests are missing the plan is nil.
+// is there and all that is wrong with it, in graph order. Without opt.Want, foreign layers are not asked
+// for: they are the plan's Omitted. When manifests are missing the plan is nil.
 // An error says that the repository could not be verified.
 func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*bundle.Plan, []Problem, error) {
 	var refs []name.Reference
 	for _, d := range roots {
 		refs = append(refs, repo.Digest(d.String()))
 	}
-	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins})
+	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Read: opt.Read})
+	var plan *bundle.Plan
+	if err == nil {
+		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
+	}
 	if missing := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, missingProblems(missing), nil
+		return nil, missingProblems(missing, bundle.MoreMissing(err)), nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, bundle.ErrMalformed) {
 		return nil, []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
@@ -91,10 +97,6 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, err := bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
-	if err != nil {
-		return nil, nil, err
-	}
 	v := &verification{target: target, repo: repo, opt: opt, plan: plan}
 	if err := v.checkAll(ctx); err != nil {
 		return nil, nil, err
@@ -102,7 +104,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	return plan, v.problems(), nil
 }
 
-func missingProblems(missing []*bundle.MissingError) []Problem {
+func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 	var problems []Problem
 	for _, m := range missing {
 		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it: " + m.Unwrap().Error()}
@@ -110,6 +112,9 @@ func missingProblems(missing []*bundle.MissingError) []Problem {
 			p.Images = []string{m.WantedBy}
 		}
 		problems = append(problems, p)
+	}
+	if more > 0 {
+		problems = append(problems, Problem{Kind: Missing, What: fmt.Sprintf("%d more manifests", more), Reason: "the registry does not have them"})
 	}
 	return problems
 }
@@ -142,8 +147,9 @@ func (v *verification) checkAll(ctx context.Context) error {
 		v.add(v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
 	users := Users(v.plan.Graph)
-	if v.opt.Level == Blobs || v.opt.Level == Deep {
-		for _, b := range v.plan.Blobs[v.plan.Small:] {
+	for _, b := range v.plan.Blobs[v.plan.Small:] {
+		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
+		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(b.Descriptor) {
 			v.add(v.checkBlob(b, users[b.Descriptor.Digest]))
 		}
 	}
@@ -220,11 +226,11 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 	}
 }
 
-// checkBlob asks for a layer, or reads it.
+// checkBlob asks for a layer, or, at level deep, reads it.
 func (v *verification) checkBlob(b bundle.Blob, users []string) func(context.Context) (*Problem, error) {
 	return func(ctx context.Context) (*Problem, error) {
 		p := &Problem{What: "blob " + b.Descriptor.Digest.String(), Images: users}
-		if v.opt.Level == Blobs {
+		if v.opt.Level != Deep {
 			there, err := v.target.HasBlob(ctx, b.Descriptor)
 			if err != nil {
 				return nil, fmt.Errorf("ask for blob %s: %w", b.Descriptor.Digest, err)

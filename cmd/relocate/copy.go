@@ -142,10 +142,8 @@ func (f *copyFlags) check() error {
 			}
 		}
 	}
-	for flag, path := range map[string]string{"--lock-output": f.lockOutput, "--repository-output": f.repositoryOutput, "--report": f.report, "--to-tar": f.toTar} {
-		if info, err := os.Stat(filepath.Dir(path)); path != "" && (err != nil || !info.IsDir()) { // better now than after hours
-			return usagef("%s %s: there is no folder %s", flag, path, filepath.Dir(path))
-		}
+	if err := f.checkPaths(); err != nil {
+		return err
 	}
 	switch copy.Trust(f.trust) {
 	case copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing:
@@ -153,4 +151,43 @@ func (f *copyFlags) check() error {
 		return usagef("--trust %s: must be manifests, blobs or nothing", f.trust)
 	}
 	return checkJobs(f.jobs)
+}
+
+// checkPaths refuses output files that cannot be: better now than after hours.
+func (f *copyFlags) checkPaths() error {
+	files := map[string]string{f.fromTar: "--from-tar"}
+	for _, out := range []struct{ flag, path string }{
+		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
+	} {
+		if out.path == "" {
+			continue
+		}
+		path, err := filepath.Abs(out.path)
+		if err != nil {
+			return usagef("%s %s: %w", out.flag, out.path, err)
+		}
+		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+			return usagef("%s %s: there is no folder %s", out.flag, out.path, filepath.Dir(out.path))
+		}
+		if out.path == "-" {
+			return usagef("%s -: name a file", out.flag)
+		}
+		for other, flag := range files {
+			if sameFile(path, other) {
+				return usagef("%s and %s are the same file, %s", flag, out.flag, out.path)
+			}
+		}
+		files[path] = out.flag
+	}
+	return nil
+}
+
+// sameFile reports whether two paths lead to one file, which may not be there yet.
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	if errX == nil && errY == nil {
+		return os.SameFile(x, y)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
 }

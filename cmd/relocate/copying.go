@@ -40,6 +40,9 @@ func (c *copying) export(ctx context.Context) error {
 	}
 	defer source.close()
 	plan := source.plan
+	if err := checkNames(plan.Graph); err != nil {
+		return err
+	}
 	w, err := tarball.Create(c.toTar, plan)
 	if err != nil {
 		return err
@@ -58,6 +61,15 @@ func (c *copying) export(ctx context.Context) error {
 	manifests := len(plan.Graph.Nodes)
 	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
 	return c.finish(r, plan, start)
+}
+
+// checkNames refuses package repositories that one import could not name apart.
+func checkNames(g *bundle.Graph) error {
+	_, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", "")
+	if err != nil {
+		return usagef("%w; export them to archives of their own", err)
+	}
+	return nil
 }
 
 // importArchive fills a repository from an archive. It has checked everything but the content of
@@ -79,6 +91,9 @@ func (c *copying) importArchive(ctx context.Context) error {
 	}
 	r, err := c.fill(ctx, "import", plan, a, repo)
 	if err != nil {
+		return err
+	}
+	if err := a.Unchanged(); err != nil {
 		return err
 	}
 	r.Archive = &archiveReport{c.fromTar, a.Size(), a.Seal()}
@@ -111,9 +126,12 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 		return nil, fmt.Errorf("check %s: %w", path, err)
 	}
 	if len(damage) > 0 {
-		return nil, fmt.Errorf("check %s: %w: %s", path, tarball.ErrDamaged, damage[0])
+		return nil, fmt.Errorf("%s %w: %s", path, tarball.ErrDamaged, damage[0])
 	}
 	plan, err := a.Plan(ctx, jobs)
+	if missing := bundle.Missing(err); missing != nil {
+		return nil, fmt.Errorf("%s %w: it does not hold %s, which %s names", path, tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", path, err)
 	}
@@ -144,7 +162,14 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, sr
 	}
 	r := newReport(action, plan)
 	r.Repository, r.Result, r.Moves = repo.Name(), result, rewrite.Mapping(plan.Graph, repo)
-	return r, errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects))
+	for tag := range tags {
+		r.Tags = append(r.Tags, tag)
+	}
+	slices.Sort(r.Tags)
+	if err := errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects)); err != nil {
+		return nil, fmt.Errorf("everything is in %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", repo.Name(), err)
+	}
+	return r, nil
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {
@@ -232,8 +257,16 @@ func damageProblems(damage []tarball.Damage, users map[v1.Hash][]string) []verif
 	var problems []verify.Problem
 	for _, d := range damage {
 		problems = append(problems, verify.Problem{
-			Kind: verify.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("at byte %d: %s", d.Offset, d.Reason),
+			Kind: verify.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
 		})
 	}
 	return problems
+}
+
+// place says what an offset of damage means: of a blob only its digest is known to be wrong.
+func place(d tarball.Damage) string {
+	if d.Digest.Hex != "" {
+		return "from"
+	}
+	return "at"
 }

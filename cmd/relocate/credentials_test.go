@@ -31,7 +31,7 @@ func TestCredentials(t *testing.T) {
 	for name, wrong := range map[string][]string{
 		"none":      nil,
 		"wrong":     {"--registry-username", "user", "--registry-password", "hunter2"},
-		"anonymous": append([]string{"--registry-anon"}, right...),
+		"anonymous": {"--registry-anon"},
 	} {
 		parts := []string{private.Addr, "hint: log in"}
 		failExport(t, statusPermission, parts, append([]string{"-b", ref}, wrong...)...)

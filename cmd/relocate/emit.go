@@ -16,7 +16,7 @@ func newEmit() *cobra.Command {
 		objects      objectFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "emit (FILE --to-repo REPO | --lock FILE)",
+		Use:   "emit (FILE --to-repo REPO | --lock FILE --name NAME)",
 		Short: "Write the PackageRepository for the target cluster",
 		Long: `emit writes what an import writes to stdout, without a registry: the PackageRepository, pinned by digest,
 for kubectl apply. It takes the archive and the repository it was imported to, or the BundleLock that an
@@ -26,6 +26,9 @@ import wrote with --lock-output.
 		Example: "  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if lock == "" {
+				if len(args) == 0 {
+					return usagef("name an archive, or a BundleLock with --lock")
+				}
 				return oneFile(cmd, args)
 			}
 			if len(args) > 0 {
@@ -99,6 +102,9 @@ func emittedForLock(path, toRepo string, o objectFlags) ([]rewrite.PackageReposi
 		if repo, err = parseRepo("--to-repo", toRepo); err != nil {
 			return nil, err
 		}
+	}
+	if o.name == "" { // the lock does not know the source repository, after which an import names it
+		return nil, usagef("a lock does not tell the name of the PackageRepository that the import wrote: give --name")
 	}
 	p, err := rewrite.NewPackageRepository(lock.Image, repo, lock.Tag, o.name, o.namespace, o.secretRef)
 	if err != nil {

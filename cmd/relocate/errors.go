@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,8 +39,8 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // problemsError is the end of a verification that found something; its status says what.
 type problemsError struct {
-	status int
-	text   string
+	status     int
+	text, hint string
 }
 
 func (e problemsError) Error() string { return e.text }
@@ -64,35 +65,37 @@ var judgements = []judgement{
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
-	{isRegistry(fs.ErrPermission), statusPermission, "log in (docker login), or give --registry-username and --registry-password"},
+	{isRegistry(fs.ErrPermission), statusPermission, "log in with docker login, or give the right --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isBadPath, statusUsage, "check the path"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
 	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
+	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
 	{isRegistry(fs.ErrNotExist), statusMissing, ""},
+	{isServerError, statusFailed, "the registry fails: see its log and its disk, then run again"},
 }
 
-// judge returns the exit status of an error, and what to do about it.
-func judge(ctx context.Context, err error) (status int, hint string) {
+// judge returns the exit status of an error, what to say and what to do about it.
+func judge(ctx context.Context, err error) (status int, text, hint string) {
 	var problems problemsError
 	switch {
-	case errors.As(err, &problems):
-		return problems.status, ""
+	case errors.As(err, &problems): // which were printed as the result
+		return problems.status, "", problems.hint
 	case ctx.Err() != nil:
-		return statusInterrupted, "interrupted: run the same command again; an import goes on where it was"
+		return statusInterrupted, "interrupted", "run the same command again: an import goes on where it was, an export starts anew"
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
-		return statusUsage, "see relocate --help"
+		return statusUsage, err.Error(), "see relocate --help"
 	}
 	for _, j := range judgements {
 		if j.matches(err) {
-			return j.status, j.hint
+			return j.status, err.Error(), j.hint
 		}
 	}
-	return statusFailed, ""
+	return statusFailed, err.Error(), ""
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
@@ -108,6 +111,12 @@ func isRegistry(target error) func(error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
 	}
+}
+
+// isServerError matches a registry's 5xx.
+func isServerError(err error) bool {
+	var e *registry.Error
+	return errors.As(err, &e) && e.Status >= 500
 }
 
 // isBadPath matches a path that cannot be opened.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -34,13 +36,22 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 	opt := f.options
 	opt.SkipVerify = !f.verify
 	opt.Jobs, opt.UserAgent = jobs, "relocate/"+version
-	if opt.Password != "" && opt.Username == "" {
-		return nil, usagef("--registry-password needs --registry-username")
+	switch {
+	case (opt.Password != "") != (opt.Username != ""):
+		return nil, usagef("--registry-username and --registry-password go together")
+	case opt.Username != "" && opt.Token != "":
+		return nil, usagef("--registry-username and --registry-token exclude each other")
+	case opt.Anonymous && (opt.Username != "" || opt.Token != ""):
+		return nil, usagef("--registry-anon excludes a login")
 	}
 	for _, repo := range named {
 		opt.Named = append(opt.Named, repo.RegistryStr())
 	}
-	return registry.New(opt)
+	client, err := registry.New(opt)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return client, nil
 }
 
 // common are the flags of all commands that reach a registry.
@@ -69,6 +80,10 @@ func checkJobs(jobs int) error {
 func parseRepo(flag, s string) (name.Repository, error) {
 	path := s[strings.LastIndex(s, "/")+1:]
 	switch {
+	case strings.Contains(s, "://"):
+		return name.Repository{}, usagef("%s %s: write it without %s://", flag, s, s[:strings.Index(s, "://")])
+	case !strings.Contains(s, "/"):
+		return name.Repository{}, usagef("%s %s: names no registry and path; write registry.example.com/path", flag, s)
 	case strings.Contains(s, "@"):
 		return name.Repository{}, usagef("%s %s: is a reference with a digest; name a repository, as in registry.example.com/path", flag, s)
 	case strings.Contains(path, ":") && strings.Contains(s, "/"):
@@ -78,17 +93,37 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	if err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
+	if err := checkPath(repo); err != nil {
+		return repo, usagef("%s %s: %w", flag, s, err)
+	}
 	if repo.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(s, "docker.io/") && !strings.HasPrefix(s, name.DefaultRegistry+"/") {
 		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil
 }
 
+var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+
+// checkPath holds a repository's path to the grammar of the distribution spec (1.1, pulling
+// manifests), of which go-containerregistry checks the characters only.
+func checkPath(repo name.Repository) error {
+	if path := repo.RepositoryStr(); !pathForm.MatchString(path) {
+		return fmt.Errorf("the path %q is not lower-case names between single slashes", path)
+	}
+	return nil
+}
+
 // parseRoots reads the references of bundles.
 func parseRoots(refs []string) ([]name.Reference, error) {
 	var roots []name.Reference
 	for _, s := range refs {
+		if scheme, _, ok := strings.Cut(s, "://"); ok {
+			return nil, usagef("--bundle %s: write it without %s://", s, scheme)
+		}
 		ref, err := name.ParseReference(s)
+		if err == nil {
+			err = checkPath(ref.Context())
+		}
 		if err != nil {
 			return nil, usagef("--bundle %s: %w", s, err)
 		}

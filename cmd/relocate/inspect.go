@@ -83,7 +83,7 @@ func newInspect() *cobra.Command {
 // oneFile wants one argument.
 func oneFile(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("name one archive; got %d arguments", len(args))
+		return usagef("name one archive; there are %d arguments", len(args))
 	}
 	return nil
 }
@@ -132,9 +132,7 @@ func ownSize(n *bundle.Node) int64 {
 }
 
 func (r inspectReport) text(w io.Writer) {
-	for _, root := range r.Roots {
-		fmt.Fprintf(w, "%s\n  is %s\n", root.Reference, root.Digest)
-	}
+	writeRoots(w, r.Roots)
 	fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
 	fmt.Fprintf(w, "seal  %s\n", r.Archive.Seal)
 	summarizeOmitted(w, r.Omitted)
@@ -142,31 +140,38 @@ func (r inspectReport) text(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
+// maxDescription is how many characters of a description the table shows; JSON has all.
+const maxDescription = 60
+
+func cut(s string) string {
+	if r := []rune(s); len(r) > maxDescription {
+		return string(r[:maxDescription-1]) + "…"
+	}
+	return s
+}
+
 func (r inspectReport) table(w io.Writer) {
 	rows := [][]string{{"NAME", "DISPLAY-NAME", "SHORT-DESCRIPTION", "LATEST-VERSION", "OTHER-VERSIONS"}}
 	for _, p := range r.Packages {
-		rows = append(rows, []string{p.Name, p.DisplayName, p.ShortDescription, p.Versions[0], strings.Join(p.Versions[1:], ", ")})
+		rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), p.Versions[0], strings.Join(p.Versions[1:], ", ")})
 	}
 	table(w, rows)
 }
 
 // writeTree draws the graph. What was drawn before is not drawn again.
 func writeTree(w io.Writer, g *bundle.Graph) {
-	packages := map[string]string{} // fetch → name and version
+	packages := map[v1.Hash]string{} // what is fetched → name and version
 	for _, p := range g.Packages {
 		for _, f := range p.Fetches {
-			packages[f.Reference] = p.Name + " " + p.Version
+			packages[f.Digest] = p.Name + " " + p.Version
 		}
 	}
 	drawn := map[v1.Hash]bool{}
 	var draw func(n *bundle.Node, first, indent string)
 	draw = func(n *bundle.Node, first, indent string) {
-		s := fmt.Sprintf("%s %s  %s", n.Kind, n.Name(), size(ownSize(n)))
-		for _, ref := range n.References {
-			if p := packages[ref]; p != "" {
-				s = p + ": " + s
-				break
-			}
+		s := fmt.Sprintf("%s, %s, %s", n.Kind, size(ownSize(n)), n.Name())
+		if p := packages[n.Descriptor.Digest]; p != "" {
+			s = p + ": " + s
 		}
 		if drawn[n.Descriptor.Digest] && len(n.Children) > 0 {
 			s += " (as above)"

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,7 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -36,8 +35,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	status, hint := judge(ctx, err)
-	fmt.Fprintln(stderr, "relocate:", printable(err.Error()))
+	status, text, hint := judge(ctx, err)
+	if text != "" {
+		fmt.Fprintln(stderr, "relocate:", printable(text))
+	}
 	if hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
@@ -66,18 +67,4 @@ func newRoot() *cobra.Command {
 	cmd.SetUsageFunc(usage)
 	cmd.AddCommand(newPlan(), newInspect(), newVerify(), newEmit(), newVersion())
 	return cmd
-}
-
-// printable replaces what a terminal would obey: text from registries and archives is in errors.
-// Line feeds stay; libraries put foreign text into theirs escaped.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
-			return '�'
-		}
-		return r
-	}, s)
 }

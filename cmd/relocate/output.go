@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,22 +39,29 @@ func (f *format) Type() string { return "FORMAT" }
 
 // print writes v as JSON or YAML, or what text writes.
 func (f format) print(w io.Writer, v any, text func(io.Writer)) error {
-	switch f {
-	case "json":
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(v)
-	case "yaml":
-		b, err := yaml.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
+	if f == "text" {
+		text(w)
+		return nil
+	}
+	b, err := encodeJSON(v)
+	if err == nil && f == "yaml" {
+		b, err = yaml.JSONToYAML(b)
+	}
+	if err != nil {
 		return err
 	}
-	text(w)
-	return nil
+	_, err = w.Write(b)
+	return err
+}
+
+// encodeJSON returns v as indented JSON that a terminal only shows.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return printableJSON(b.Bytes()), err
 }
 
 // table writes rows in columns, two blanks apart; the first row is the header. An empty cell is "-".
@@ -80,9 +88,6 @@ func table(w io.Writer, rows [][]string) {
 	}
 }
 
-// line makes one line that a terminal only shows of foreign text.
-func line(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
-
 // size writes bytes for people: "2.7 GB".
 func size(n int64) string {
 	if n < 1000 {
@@ -95,9 +100,12 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", v, "kMGTPE"[unit])
 }
 
-// count writes a number and its noun: "1 blob", "2 blobs".
+// count writes a number and its noun: "1 blob", "2 blobs", "2 layers and configs".
 func count(n int, noun string) string {
+	one, other, two := strings.Cut(noun, " and ")
 	switch {
+	case two:
+		return count(n, one) + " and " + strings.TrimPrefix(count(n, other), fmt.Sprint(n, " "))
 	case n == 1:
 		return "1 " + noun
 	case strings.HasSuffix(noun, "ex"):

@@ -44,7 +44,7 @@ func TestImportOutput(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(imported.stdout, "---\n"), "one document")
 
 	assert.Equal(t, imported.stdout, mustRelocate(t, "emit", file, "--to-repo", repo).stdout)
-	assert.Equal(t, imported.stdout, mustRelocate(t, "emit", "--lock", lock).stdout)
+	assert.Equal(t, imported.stdout, mustRelocate(t, "emit", "--lock", lock, "--name", "repository").stdout)
 
 	shaped := []string{"--name", "corp", "--namespace", "tenant", "--secret-ref", "pull"}
 	again := mustRelocate(t, append([]string{"--from-tar", file, "--to-repo", repo, "--repository-output", object}, shaped...)...)
@@ -163,7 +163,7 @@ func TestProgressOutput(t *testing.T) {
 				assert.NotContains(t, exported.stderr+imported.stderr+verified.stderr, "\x1b")
 			}
 			if mode != "json" {
-				assertAll(t, exported.stderr, "exported ", "seal sha256:")
+				assertAll(t, exported.stderr, "exported ", "seal   sha256:")
 				assertAll(t, imported.stderr, "imported ")
 				return
 			}

@@ -50,6 +50,9 @@ and bundles, and no layer of an image.
 			}
 			defer w.close()
 			plan := w.plan
+			if err := checkNames(plan.Graph); err != nil {
+				return err
+			}
 			size, err := tarball.Size(plan)
 			if err != nil {
 				return err
@@ -68,9 +71,7 @@ and bundles, and no layer of an image.
 }
 
 func (r planReport) text(w io.Writer) {
-	for _, root := range r.Roots {
-		fmt.Fprintf(w, "%s\n  is %s\n", root.Reference, root.Digest)
-	}
+	writeRoots(w, r.Roots)
 	c := r.Contents
 	fmt.Fprintf(w, "packages   %s of %s\n", count(c.PackageVersions, "version"), count(c.Packages, "package"))
 	fmt.Fprintf(w, "bundles    %d\n", c.Bundles)

@@ -63,6 +63,16 @@ func (r rootReport) String() string {
 	return fmt.Sprintf("%s is %s", line(r.Reference), r.Digest)
 }
 
+// writeRoots writes each root and its digest on lines of their own.
+func writeRoots(w io.Writer, roots []rootReport) {
+	for _, root := range roots {
+		fmt.Fprintln(w, line(root.Reference))
+		if !strings.HasSuffix(root.Reference, root.Digest.String()) {
+			fmt.Fprintf(w, "  is %s\n", root.Digest)
+		}
+	}
+}
+
 func rootsOf(g *bundle.Graph) []rootReport {
 	var roots []rootReport
 	for _, root := range g.Roots {
@@ -84,6 +94,7 @@ type report struct {
 	Roots      []rootReport     `json:"roots"`
 	Archive    *archiveReport   `json:"archive,omitempty"`
 	Repository string           `json:"repository,omitempty"`
+	Tags       []string         `json:"tags,omitempty"` // of the roots, there
 	Contents   contents         `json:"contents"`
 	Result     *copy.Result     `json:"result"`
 	Seconds    float64          `json:"seconds"`
@@ -100,19 +111,24 @@ func newReport(action string, plan *bundle.Plan) *report {
 }
 
 func (r *report) write(path string) error {
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := encodeJSON(r)
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(b, '\n'))
+	return writeFile(path, b)
 }
 
 // event writes the report as the last event of --progress json.
 func (r *report) event(w io.Writer) error {
-	return json.NewEncoder(w).Encode(struct {
+	b, err := json.Marshal(struct {
 		Event  string  `json:"event"`
 		Report *report `json:"report"`
 	}{"summary", r})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(printableJSON(b), '\n'))
+	return err
 }
 
 // summarize writes the report for people.
@@ -123,16 +139,22 @@ func (r *report) summarize(w io.Writer) {
 	case "export":
 		fmt.Fprintf(w, "exported %s\n", r.Contents)
 		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
-		fmt.Fprintf(w, "  seal %s\n", r.Archive.Seal)
+		fmt.Fprintf(w, "  seal   %s\n", r.Archive.Seal)
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
-		fmt.Fprintf(w, "  sent %s (%s) and %s in %s\n", count(res.Blobs, "blob"), size(res.Bytes),
-			count(res.Manifests+res.Locations+res.Tags, "manifest"), seconds(elapsed))
-		fmt.Fprintf(w, "  there already: %s (%s) and %s\n", count(res.BlobsHad, "blob"), size(res.BytesHad),
-			count(res.ManifestsHad+res.LocationsHad+res.TagsHad, "manifest"))
+		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
+			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), seconds(elapsed))
+		fmt.Fprintf(w, "  there  %s (%s), %s, %s, %s\n", count(res.BlobsHad, "layer and config"), size(res.BytesHad),
+			count(res.ManifestsHad, "manifest"), count(res.LocationsHad, "locations image"), count(res.TagsHad, "tag"))
 	}
 	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  root %s\n", root)
+		fmt.Fprintf(w, "  root   %s\n", root)
+		if r.Repository != "" {
+			fmt.Fprintf(w, "  is now %s@%s\n", r.Repository, root.Digest)
+		}
+	}
+	if len(r.Tags) > 0 {
+		fmt.Fprintf(w, "  tagged %s\n", strings.Join(r.Tags, ", "))
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)

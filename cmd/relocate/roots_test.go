@@ -119,3 +119,25 @@ func TestRootByDigest(t *testing.T) {
 		mustRelocate(t, "verify", "--repo", dst.Addr+"/"+name, file)
 	}
 }
+
+// TestVersionsInOneArchive: what one import could not name apart is refused while there is a way back;
+// one bundle that was named twice is one PackageRepository.
+func TestVersionsInOneArchive(t *testing.T) {
+	t.Parallel()
+	s := site{t: t, host: startMemory(t, nil)}
+	pkg := s.ref("pkg/a", s.bundle("pkg/a", "1", nil))
+	roots := map[string]string{}
+	for _, version := range []string{"1.0.0", "2.0.0"} {
+		d := s.bundle("roots/main", version, map[string]string{"packages/p.yml": packageText("a.corp.com", version, pkg)}, pkg)
+		roots[version] = s.ref("roots/main", d)
+	}
+	main := s.host + "/roots/main:"
+	parts := []string{main + "1.0.0", main + "2.0.0", "both would be named main", "archives of their own"}
+	failExport(t, statusUsage, parts, "-b", main+"1.0.0", "-b", main+"2.0.0")
+	assertFailed(t, relocate(t, "plan", "-b", main+"1.0.0", "-b", main+"2.0.0"), statusUsage, parts...)
+
+	archive := export(t, main+"1.0.0", roots["1.0.0"])
+	r := mustRelocate(t, "--from-tar", archive, "--to-repo", s.host+"/private/main")
+	assert.Equal(t, 1, strings.Count(r.stdout, "kind: PackageRepository"))
+	assertAll(t, r.stderr, "tagged 1.0.0")
+}

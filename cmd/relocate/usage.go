@@ -9,7 +9,7 @@ import (
 )
 
 // helpWidth is the width to which the flags' help is wrapped.
-const helpWidth = 100
+const helpWidth = 80
 
 // groupKey is the annotation of a flag with the heading that it stands under.
 const groupKey = "group"
@@ -31,14 +31,6 @@ func usage(cmd *cobra.Command) error {
 	if cmd.HasExample() {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
 	}
-	if cmd.HasAvailableSubCommands() {
-		b.WriteString("\nOther commands:\n")
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				fmt.Fprintf(&b, "  %-10s  %s\n", sub.Name(), sub.Short)
-			}
-		}
-	}
 	var titles []string
 	byTitle := map[string]*pflag.FlagSet{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -55,6 +47,14 @@ func usage(cmd *cobra.Command) error {
 	})
 	for _, title := range titles {
 		fmt.Fprintf(&b, "\n%s:\n%s", title, byTitle[title].FlagUsagesWrapped(helpWidth))
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nOther commands:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(&b, "  %-10s  %s\n", sub.Name(), sub.Short)
+			}
+		}
 	}
 	_, err := cmd.OutOrStderr().Write([]byte(b.String()))
 	return err

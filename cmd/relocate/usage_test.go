@@ -1,10 +1,12 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestUsage: command lines that cannot be meant. Nothing is read or written.
@@ -12,6 +14,8 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	reg := startReal(t)
 	archive := filepath.Join(t.TempDir(), "no.tar")
+	lock := filepath.Join(t.TempDir(), "lock.yml")
+	require.NoError(t, os.WriteFile(lock, []byte("---\napiVersion: imgpkg.carvel.dev/v1alpha1\nbundle:\n  image: private.test/x@"+digestOf("x")+"\nkind: BundleLock\n"), 0o600))
 	ref, repo, digest := reg.Addr+"/a/b:1", reg.Addr+"/x", digestOf("x")
 	for name, c := range map[string]struct {
 		args  []string
@@ -38,6 +42,21 @@ func TestUsage(t *testing.T) {
 		"repo-upper":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "/X"}, []string{"--to-repo " + reg.Addr + "/X"}},
 		"repo-empty":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr}, []string{"--to-repo " + reg.Addr}},
 		"direct-repo-with-tag":   {[]string{"-b", ref, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag"}},
+		"repo-slash":             {[]string{"--from-tar", archive, "--to-repo", repo + "/"}, []string{"--to-repo " + repo + "/", "single slashes"}},
+		"repo-slashes":           {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "//x"}, []string{"single slashes"}},
+		"repo-scheme":            {[]string{"--from-tar", archive, "--to-repo", "https://" + repo}, []string{"without https://"}},
+		"bundle-scheme":          {[]string{"-b", "https://" + ref, "--to-tar", archive}, []string{"--bundle https://", "without https://"}},
+		"bundle-slash":           {[]string{"-b", repo + "/", "--to-tar", archive}, []string{"--bundle " + repo + "/"}},
+		"verify-slash":           {[]string{"verify", "--repo", repo + "/", "--root", digest}, []string{"--repo " + repo + "/"}},
+		"stream-out":             {[]string{"-b", ref, "--to-tar", "-"}, []string{"stream"}},
+		"report-stream":          {[]string{"-b", ref, "--to-tar", archive, "--report", "-"}, []string{"--report -"}},
+		"report-is-archive":      {[]string{"-b", ref, "--to-tar", archive, "--report", filepath.Dir(archive) + "/./no.tar"}, []string{"--to-tar and --report are the same file"}},
+		"user-alone":             {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob"}, []string{"go together"}},
+		"user-and-token":         {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob", "--registry-password", "x", "--registry-token", "y"}, []string{"exclude each other"}},
+		"anon-and-token":         {[]string{"-b", ref, "--to-tar", archive, "--registry-anon", "--registry-token", "y"}, []string{"--registry-anon"}},
+		"verify-level-archive":   {[]string{"verify", archive, "--level", "deep"}, []string{"--repo"}},
+		"verify-tag-archive":     {[]string{"verify", archive, "--tag", "x"}, []string{"--repo"}},
+		"emit-lock-name":         {[]string{"emit", "--lock", lock}, []string{"--name"}},
 		"tags":                   {[]string{"--from-tar", archive, "--to-repo", repo, "--tag", "a", "--no-tag"}, []string{"--tag and --no-tag"}},
 		"unknown-command":        {[]string{"exprot"}, []string{"unknown command", "exprot"}},
 		"unknown-command-flag":   {[]string{"exprot", "-b", ref}, []string{"unknown command", "exprot"}},

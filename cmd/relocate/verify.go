@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate/bundle"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
@@ -24,6 +25,10 @@ type verifyReport struct {
 	Contents *contents        `json:"contents,omitempty"`
 	Proved   []string         `json:"proved,omitempty"` // what an OK says
 	Problems []verify.Problem `json:"problems"`
+	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
+	Findings []bundle.Finding `json:"findings,omitempty"`
+	hint     string           // what to do about the problems
+	level    verify.Level     // at which a repository was looked at
 }
 
 // verifyFlags are the flags of verify.
@@ -55,6 +60,9 @@ must be there. It contacts no other registry.
   relocate verify --repo registry.airgap.internal/tce/main tce.tar
   relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep`,
 		Args: func(cmd *cobra.Command, args []string) error {
+			if f.repo == "" && len(args) == 0 {
+				return usagef("name an archive, or a repository with --repo")
+			}
 			if f.repo == "" || len(args) > 1 {
 				return oneFile(cmd, args)
 			}
@@ -68,7 +76,7 @@ must be there. It contacts no other registry.
 			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
 				return err
 			}
-			return problemsError{r.status(), r.verdict()}
+			return problemsError{r.status(), r.verdict(), r.hint}
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -100,6 +108,8 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	switch {
 	case f.repo != "" && file == "" && len(f.roots) == 0:
 		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
+	case f.repo == "" && (f.tag != "" || f.noTag || f.level != string(verify.Manifests)):
+		return nil, usagef("--tag, --no-tag and --level go with --repo")
 	case f.seal != "" && file == "":
 		return nil, usagef("--seal goes with an archive")
 	case file == "" && (f.tag != "" || f.noTag):
@@ -139,16 +149,17 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		bytes += b.Size
 	}
 	ph := show.begin("verify", len(inv.Blobs), bytes)
-	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: func(n int64) { ph.add(0, n) }})
+	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: ph.add})
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", file, err)
 	}
 	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}}
 	plan, planErr := a.Plan(ctx, f.jobs)
+	r.hint = "carry the file again; if the original is damaged, too, export again"
 	if plan != nil {
-		c := contentsOf(plan)
-		r.Contents, r.Roots = &c, rootsOf(plan.Graph)
+		r.holds(plan)
+		r.Roots = rootsOf(plan.Graph)
 		r.Problems = append(r.Problems, damageProblems(damage, verify.Users(plan.Graph))...)
 	} else {
 		r.Problems = append(r.Problems, damageProblems(damage, nil)...)
@@ -215,6 +226,9 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	}
 	ph := show.begin("verify", blobs, bytes)
 	opt.Progress = ph.add
+	if blobs == 0 {
+		opt.Read = func() { ph.add(1, 0) }
+	}
 	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
 	ph.end()
 	if err != nil {
@@ -222,15 +236,16 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	}
 	r.Problems = append(r.Problems, problems...)
 	if plan != nil {
-		c := contentsOf(plan)
-		r.Contents = &c
+		r.holds(plan)
 	}
+	r.hint = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
 	for _, d := range roots {
 		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
 	}
+	r.level = opt.Level
 	r.Proved = append(r.Proved, map[verify.Level]string{
-		verify.Manifests: "all manifests and bundles were read there; layers are as the registry accepted them",
-		verify.Blobs:     "all manifests and bundles were read there, and the registry says that it has every layer",
+		verify.Manifests: "every manifest and bundle was read there; layers were not asked for: --level blobs or deep does",
+		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
 		verify.Deep:      "every byte was read there and hashed",
 	}[opt.Level])
 	return r.judge(), nil
@@ -256,7 +271,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	r.Roots = rootsOf(opt.Want.Graph)
 	compareRoots(r, given)
 	r.Roots = nil // the repository's own are reported
-	r.Proved = append(r.Proved, "the repository holds what "+file+" holds")
+	r.Proved = append(r.Proved, "it holds what "+file+" names")
 	var roots []v1.Hash
 	for _, root := range opt.Want.Graph.Roots {
 		if !slices.Contains(roots, root.Digest) {
@@ -264,6 +279,12 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 	}
 	return roots, nil
+}
+
+// holds takes over what a plan says.
+func (r *verifyReport) holds(plan *bundle.Plan) {
+	c := contentsOf(plan)
+	r.Contents, r.Omitted, r.Findings = &c, plan.Omitted, plan.Graph.Findings
 }
 
 // judge sets the verdict.
@@ -282,16 +303,26 @@ func (r *verifyReport) status() int {
 }
 
 func (r *verifyReport) verdict() string {
+	if r.OK && r.level == verify.Manifests {
+		return fmt.Sprintf("OK: %s is complete at level manifests", r.Subject)
+	}
 	if r.OK {
 		return fmt.Sprintf("OK: %s is complete", r.Subject)
 	}
 	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
 }
 
+// mostProblems is how many problems the text lists.
+const mostProblems = 50
+
 func (r *verifyReport) text(w io.Writer) {
 	if !r.OK {
 		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
-		for _, p := range r.Problems {
+		for i, p := range r.Problems {
+			if i == mostProblems {
+				fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Problems)-i)
+				break
+			}
 			fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
 			for _, image := range p.Images {
 				fmt.Fprintf(w, "    needed by %s\n", line(image))
@@ -309,4 +340,6 @@ func (r *verifyReport) text(w io.Writer) {
 	for _, s := range r.Proved {
 		fmt.Fprintf(w, "  %s\n", s)
 	}
+	summarizeOmitted(w, r.Omitted)
+	summarizeFindings(w, r.Findings)
 }

@@ -100,7 +100,7 @@ func connectedSide(ctx context.Context, relocate runner) (pushed v1.Hash, err er
 	if err == nil {
 		return pushed, errors.Join(fmt.Errorf("%s still answers", host), conn.Close())
 	}
-	fmt.Println(err)
+	fmt.Println("as it should be:", err)
 	return desc.Digest, nil
 }
 
@@ -123,10 +123,10 @@ func disconnectedSide(ctx context.Context, relocate runner, pushed v1.Hash) erro
 	if _, err := relocate.run(ctx, "verify", tarball); err != nil {
 		return err
 	}
-	if _, err := relocate.run(ctx, "verify", "--repo", repository, tarball); err != nil {
+	if _, err := relocate.run(ctx, "verify", "--repo", repository, tarball, "--level", "deep"); err != nil {
 		return err
 	}
-	say("done: %d packages in %d versions, with %d bundles and %d images, crossed to", sample.Packages, sample.Versions, sample.Bundles, sample.Images)
+	say("done: %d packages in %d versions, with everything they need, crossed to", sample.Packages, sample.Versions)
 	fmt.Printf("%s@%s\n", repository, pushed)
 	fmt.Println("The digest is the one that was pushed. A cluster applies the PackageRepository above, as in")
 	fmt.Println("relocate --from-tar … --to-repo … | kubectl apply -f -")

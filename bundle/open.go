@@ -1,0 +1,115 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// open makes x's node of a manifest that was found in repo.
+func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
+	m, err := parseManifest(desc, raw)
+	if err == nil {
+		err = w.count(1 + len(m.blobs()) + len(m.children))
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", x.name, err)
+	}
+	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs()}
+	x.found = n
+	if m.isIndex {
+		n.Kind = Index
+		for i := range m.children {
+			child := &m.children[i]
+			ref := repo.Digest(child.Digest.String())
+			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
+		}
+		return nil
+	}
+	bundle, err := isBundle(ctx, w.src, repo, m)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", x.name, err)
+	}
+	if bundle {
+		n.Kind = Bundle
+		if err := w.openBundle(ctx, x, m); err != nil {
+			return fmt.Errorf("read bundle %s: %w", x.name, err)
+		}
+	}
+	return nil
+}
+
+// openBundle reads the lock and the Packages of a bundle.
+func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
+	repo := x.found.From
+	var lock *ImagesLock
+	var lockText []byte
+	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(f file) (err error) {
+		switch {
+		case f.path != lockFile:
+			x.found.HasPackages = true
+			found := parsePackageFile(f)
+			x.packages.add(found)
+			err = w.count(found.size)
+		case lock == nil: // the first one counts
+			lockText = f.data
+			lock, err = ParseImagesLock(f.data)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if lock == nil {
+		return fmt.Errorf("%w: has no %s", ErrMalformed, lockFile)
+	}
+	wanted := len(lock.Images)
+	for _, p := range x.packages.packages {
+		wanted += len(p.Fetches)
+	}
+	if wanted > maxChildren {
+		return fmt.Errorf("%w: names %d images, more than the limit of %d", ErrMalformed, wanted, maxChildren)
+	}
+	if err := w.count(len(lock.Images)); err != nil {
+		return err
+	}
+	var local map[string]bool
+	if !w.opt.Closed {
+		if local, err = w.locations(ctx, repo, x.found.Descriptor.Digest); err != nil {
+			return err
+		}
+	}
+	x.wantLocked(lock, local)
+	if x.found.HasPackages {
+		x.noteWithoutID(lock, lockText)
+		x.wantFetched(lock)
+	}
+	return nil
+}
+
+// locations returns the digests that the bundle d has in its own repository, by its locations
+// image; nil when it has none.
+func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]bool, error) {
+	l, err := ReadLocations(ctx, w.src, repo, d)
+	if isAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	local := map[string]bool{}
+	for _, image := range l.Images {
+		local[image.Image.DigestStr()] = true
+	}
+	return local, nil
+}
+
+// count adds n to what the walk holds in memory: descriptors, entries of locks, documents of packages.
+func (w *walk) count(n int) error {
+	if w.held.Add(int64(n)) > maxDescriptors {
+		return fmt.Errorf("%w: the graph has more than %d descriptors and documents", ErrMalformed, maxDescriptors)
+	}
+	return nil
+}

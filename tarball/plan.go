@@ -1,0 +1,60 @@
+package tarball
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"relocate/bundle"
+)
+
+// Plan walks the roots through the archive's own manifests and returns the plan that they make. The
+// archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
+func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	roots, err := a.Roots()
+	if err != nil {
+		return nil, err
+	}
+	inv := a.l.inv
+	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins})
+	if err != nil {
+		return nil, err
+	}
+	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
+	if err != nil {
+		return nil, err
+	}
+	return plan, inv.compare(newInventory(plan))
+}
+
+// compare reports the first difference between an inventory and the one that the content implies. Where
+// things were found, by which the image of an omitted blob may be named, is not compared: only the
+// inventory knows.
+func (inv *Inventory) compare(implied *Inventory) error {
+	return errors.Join(
+		compareLists("roots", inv.Roots, implied.Roots, equal),
+		compareLists("pins", inv.Pins, implied.Pins, equal),
+		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
+			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && slices.Equal(a.References, b.References)
+		}),
+		compareLists("omitted", inv.Omitted, implied.Omitted, func(a, b bundle.Omitted) bool {
+			a.Image, b.Image = "", ""
+			return a == b
+		}),
+		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
+}
+
+func equal[T comparable](a, b T) bool { return a == b }
+
+func compareLists[T any](name string, said, implied []T, same func(a, b T) bool) error {
+	for i := range min(len(said), len(implied)) {
+		if !same(said[i], implied[i]) {
+			return fmt.Errorf("%w: the inventory's %s[%d] is %.200q, the content says %.200q", ErrDamaged, name, i, fmt.Sprint(said[i]), fmt.Sprint(implied[i]))
+		}
+	}
+	if len(said) != len(implied) {
+		return fmt.Errorf("%w: the inventory has %d %s, the content %d", ErrDamaged, len(said), name, len(implied))
+	}
+	return nil
+}
