@@ -37,6 +37,7 @@ func TestPackageRepositories(t *testing.T) {
 		{name: "a bundle without Packages is none", roots: []bundle.Root{root(t, "reg.test/app:1", v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("c", 64)})}},
 		{name: "two of one name", roots: []bundle.Root{a, b}, err: "PackageRepositories of reg.test/corp/main_repo:1.0.0 and reg.test/other/main-repo:2: both would be named main-repo"},
 		{name: "two named alike", roots: []bundle.Root{a, root(t, "reg.test/corp/extra:1", digestB)}, as: "x", err: "both would be named x"},
+		{name: "one bundle named twice", roots: []bundle.Root{a, root(t, "reg.test/corp/main_repo@"+digestA.String(), digestA)}, want: list{{Name: "main-repo", Image: image, Version: "1.0.0"}}},
 		{name: "bad name", roots: []bundle.Root{a}, as: "Main_Repo", err: `the name "Main_Repo" is no DNS-1123 subdomain`},
 		{name: "bad namespace", roots: []bundle.Root{a}, namespace: "a b", err: `the namespace "a b" is no DNS-1123 label`},
 		{name: "namespace with dot", roots: []bundle.Root{a}, namespace: "a.b", err: `the namespace "a.b" is no DNS-1123 label`},
@@ -47,7 +48,9 @@ func TestPackageRepositories(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g := &bundle.Graph{Roots: tt.roots, Packages: []bundle.Package{{Repository: digestA}, {Repository: digestB}}}
+			g := &bundle.Graph{Roots: tt.roots, Nodes: []*bundle.Node{
+				{Descriptor: v1.Descriptor{Digest: digestA}, HasPackages: true}, {Descriptor: v1.Descriptor{Digest: digestB}, HasPackages: true},
+			}}
 			got, err := rewrite.PackageRepositories(g, repo, tt.as, tt.namespace, tt.secretRef)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
