@@ -147,7 +147,7 @@ func TestPlanCarriesEveryConfig(t *testing.T) {
 	t.Parallel()
 	var src interop.Registry
 	repo := src.Repo("reg.test/repo")
-	config := repo.PutBlob([]byte("config"))
+	config := repo.PutBlob([]byte(strings.Repeat(" ", 4<<20+1))) // in the small section, all are
 	config.MediaType = foreignLayer
 	image := repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: config, Layers: []v1.Descriptor{}})
 	p, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, image)), false)

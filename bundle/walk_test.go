@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -457,6 +458,26 @@ func TestWalkEndsWithItsContext(t *testing.T) {
 	_, err := bundle.Walk(ctx, src, []name.Reference{root}, bundle.WalkOptions{Jobs: 4, Read: cancel})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Nil(t, bundle.Missing(err))
+}
+
+// A failure ends the walk: what else the level wants is not asked for.
+func TestWalkEndsWithItsFirstFailure(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	index := indexOf(100)
+	root := bundleOf(repo, repo.Ref(repo.PutManifest(types.OCIImageIndex, index)))
+	unreachable, asked := errors.New("dial tcp: no route to host"), 0
+	repo.Fail = func(id string) error {
+		if !bytes.Contains(index, []byte(id)) {
+			return nil
+		}
+		asked++
+		return unreachable
+	}
+	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
+	require.ErrorIs(t, err, unreachable)
+	assert.LessOrEqual(t, asked, 2, "one was on its way")
 }
 
 // Two bundles name an image that only the second one has in its own repository.

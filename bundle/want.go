@@ -87,7 +87,7 @@ func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
 func (x *want) wantFetched(lock *ImagesLock) {
 	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
-		if id := e.Annotations[KbldID]; id != "" && ids[id] == (v1.Hash{}) {
+		if id := e.Annotations[KbldID]; ids[id] == (v1.Hash{}) { // the first counts
 			ids[id] = hashOf(e.Image)
 		}
 	}

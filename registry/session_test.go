@@ -137,6 +137,11 @@ func TestExpiredTokenConcurrently(t *testing.T) {
 		})
 	}
 	g.Wait()
+	logins := 0
+	for _, scope := range s.scopes {
+		logins += strings.Count(scope, "repository:repo:pull")
+	}
+	assert.Equal(t, 2, logins)
 }
 
 // TestAnswerWithoutToken: what a token server answers may be secret.

@@ -3,7 +3,6 @@ package verify_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/internal/digest"
 	"relocate/testdata/interop"
 	"relocate/verify"
 )
@@ -439,84 +437,6 @@ func TestRepositoryWithPins(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, tt.want, problems)
 	}
-}
-
-// A registry takes a manifest without its foreign layers, so those that were carried are asked for.
-func TestForeignLayers(t *testing.T) {
-	t.Parallel()
-	var src interop.Registry
-	repo := src.Repo(origin)
-	layer := repo.PutBlob([]byte("foreign"))
-	layer.MediaType = types.DockerForeignLayer
-	image := repo.PutPlain(`{}`, layer)
-	root := repo.PutBundle(map[string]string{".imgpkg/images.yml": lock(image)})
-	private, err := name.NewRepository("private.test/all")
-	require.NoError(t, err)
-	for _, level := range []verify.Level{"", verify.Manifests, verify.Blobs, verify.Deep} {
-		for _, carried := range []bool{true, false} {
-			g, err := bundle.Walk(t.Context(), repo, []name.Reference{root}, bundle.WalkOptions{})
-			require.NoError(t, err)
-			want, err := bundle.NewPlan(g, carried)
-			require.NoError(t, err)
-			target := fill(t, want, repo)
-			opt := verify.Options{Level: level, Want: want}
-			_, problems, err := verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
-			require.NoError(t, err)
-			assert.Empty(t, problems)
-
-			delete(target.Blobs, layer.Digest)
-			_, problems, err = verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
-			require.NoError(t, err)
-			if carried {
-				assert.Equal(t, []verify.Problem{{verify.Missing, "blob " + layer.Digest.String(), []string{image.Name()}, "the registry does not have it"}}, problems, level)
-			} else {
-				assert.Empty(t, problems, level)
-			}
-
-			opt.Want = nil // whether they were carried is not known
-			plan, problems, err := verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
-			require.NoError(t, err)
-			assert.Empty(t, problems, level)
-			if assert.Len(t, plan.Omitted, 1, level) {
-				assert.Equal(t, layer.Digest, plan.Omitted[0].Digest)
-			}
-		}
-	}
-}
-
-// What no plan can be made of is damage of what is there, not a failure to look.
-func TestBlobThatIsManifest(t *testing.T) {
-	t.Parallel()
-	var src interop.Registry
-	repo := src.Repo(origin)
-	image := repo.PutPlain(`{"image":1}`)
-	other := repo.PutPlain(`{}`, repo.PutBlob(repo.Manifests[hash(image)].Raw))
-	root := repo.PutBundle(map[string]string{".imgpkg/images.yml": lock(image, other)})
-	private, err := name.NewRepository(origin)
-	require.NoError(t, err)
-	_, problems, err := verify.Repository(t.Context(), repo, private, []v1.Hash{hash(root)}, verify.Options{})
-	require.NoError(t, err)
-	require.Len(t, problems, 1)
-	assert.Equal(t, verify.Damaged, problems[0].Kind)
-	assert.Contains(t, problems[0].Reason, "is both a manifest and a blob")
-}
-
-// The list of what is missing has an end, which it tells.
-func TestManyManifestsMissing(t *testing.T) {
-	t.Parallel()
-	var src interop.Registry
-	repo := src.Repo(origin)
-	var gone []name.Digest
-	for i := range 1_200 {
-		gone = append(gone, repo.Ref(digest.Of(fmt.Append(nil, i))))
-	}
-	root := repo.PutBundle(map[string]string{".imgpkg/images.yml": lock(gone...)})
-	private, err := name.NewRepository(origin)
-	require.NoError(t, err)
-	_, problems, err := verify.Repository(t.Context(), repo, private, []v1.Hash{hash(root)}, verify.Options{Jobs: 4})
-	require.NoError(t, err)
-	require.Len(t, problems, 1001)
-	assert.Equal(t, verify.Problem{Kind: verify.Missing, What: "200 more manifests", Reason: "the registry does not have them"}, problems[1000])
 }
 
 func TestCompare(t *testing.T) {
