@@ -172,6 +172,9 @@ func (f *copyFlags) checkPaths() error {
 		if out.path == "-" {
 			return usagef("%s -: name a file", out.flag)
 		}
+		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
+			return usagef("%s %s: is not a regular file", out.flag, out.path)
+		}
 		for other, flag := range files {
 			if sameFile(path, other) {
 				return usagef("%s and %s are the same file, %s", flag, out.flag, out.path)
