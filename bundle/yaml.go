@@ -34,13 +34,11 @@ func decodeYAML(data []byte, out any, strict bool) error {
 	if _, err := expanded(tree, 0); err != nil {
 		return err
 	}
-	err := error(nil)
-	if strict {
-		err = yaml.UnmarshalStrict(data, out)
-	} else {
-		err = yaml.Unmarshal(data, out)
+	decode := yaml.UnmarshalStrict
+	if !strict {
+		decode = yaml.Unmarshal
 	}
-	if err != nil {
+	if err := decode(data, out); err != nil {
 		return flatten(err)
 	}
 	return nil
