@@ -60,7 +60,7 @@ func (c *copying) export(ctx context.Context) error {
 	r.Archive = &archiveReport{c.toTar, w.Size(), w.Seal()}
 	manifests := len(plan.Graph.Nodes)
 	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
-	return c.finish(r, plan, start)
+	return c.finish(r, start)
 }
 
 // checkNames refuses package repositories that one import could not name apart.
@@ -89,15 +89,18 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.fill(ctx, "import", plan, a, repo)
+	r, write, err := c.fill(ctx, "import", plan, a, repo)
 	if err != nil {
 		return err
 	}
 	if err := a.Unchanged(); err != nil {
 		return err
 	}
+	if err := write(); err != nil {
+		return err
+	}
 	r.Archive = &archiveReport{c.fromTar, a.Size(), a.Seal()}
-	return c.finish(r, plan, start)
+	return c.finish(r, start)
 }
 
 // direct copies from registry to registry.
@@ -112,11 +115,14 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	defer source.close()
-	r, err := c.fill(ctx, "copy", source.plan, source.source, repo)
+	r, write, err := c.fill(ctx, "copy", source.plan, source.source, repo)
 	if err != nil {
 		return err
 	}
-	return c.finish(r, source.plan, start)
+	if err := write(); err != nil {
+		return err
+	}
+	return c.finish(r, start)
 }
 
 // checkedPlan returns the plan of an archive all of which was checked but the content of its layers.
@@ -138,19 +144,20 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 	return plan, nil
 }
 
-// fill copies the plan into repo and writes what refers to it: the PackageRepository and the lock.
-func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository) (*report, error) {
+// fill copies the plan into repo. What refers to it, the PackageRepository and the lock, is there for
+// the caller to write.
+func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository) (r *report, write func() error, err error) {
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
 	objects, err := rewrite.PackageRepositories(plan.Graph, repo, c.objects.name, c.objects.namespace, c.objects.secretRef)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
 	client, err := c.client(nil, repo)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
 	result, err := copy.ToRepository(ctx, plan, src, client.Writer(repo), repo, copy.Options{
@@ -158,18 +165,17 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, sr
 	})
 	ph.end()
 	if err != nil {
-		return nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
+		return nil, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
-	r := newReport(action, plan)
+	r = newReport(action, plan)
 	r.Repository, r.Result, r.Moves = repo.Name(), result, rewrite.Mapping(plan.Graph, repo)
-	for tag := range tags {
-		r.Tags = append(r.Tags, tag)
-	}
-	slices.Sort(r.Tags)
-	if err := errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects)); err != nil {
-		return nil, fmt.Errorf("everything is in %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", repo.Name(), err)
-	}
-	return r, nil
+	r.Tags = slices.Sorted(maps.Keys(tags))
+	return r, func() error {
+		if err := errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects)); err != nil {
+			return fmt.Errorf("everything is in %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", repo.Name(), err)
+		}
+		return nil
+	}, nil
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {
@@ -219,7 +225,7 @@ func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 }
 
 // finish says what was done and writes the report.
-func (c *copying) finish(r *report, plan *bundle.Plan, start time.Time) error {
+func (c *copying) finish(r *report, start time.Time) error {
 	r.Seconds = time.Since(start).Seconds()
 	if c.show.mode == "json" {
 		if err := r.event(c.stderr); err != nil {
