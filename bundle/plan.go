@@ -108,13 +108,3 @@ func (p *Plan) Size() int64 {
 	}
 	return sum
 }
-
-// References returns how many references the graph has: what imgpkg calls images. Children of an
-// index are none.
-func (p *Plan) References() int {
-	n := 0
-	for _, node := range p.Graph.Nodes {
-		n += len(node.References)
-	}
-	return n
-}

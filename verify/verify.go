@@ -1,5 +1,6 @@
-// Package verify compares what is with what should be. Repository walks a private registry and
-// compares it with a graph; Archive names the images that damage of an archive hits.
+// Package verify compares what is with what should be. Repository walks a private registry, looks as
+// closely as it is told, and compares what is there with what an archive holds; Users names the images
+// that damage of a blob hits.
 package verify
 
 import (
@@ -10,7 +11,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,14 +33,6 @@ type Problem struct {
 	What   string   `json:"what"`             // such as "blob sha256:…" or "tag 1.0.0"
 	Images []string `json:"images,omitempty"` // references of what needs it, sorted
 	Reason string   `json:"reason"`
-}
-
-func (p Problem) String() string {
-	s := fmt.Sprintf("%s: %s: %s", p.Kind, p.What, p.Reason)
-	if len(p.Images) > 0 {
-		s += " (needed by " + strings.Join(p.Images, ", ") + ")"
-	}
-	return s
 }
 
 // Level says how closely a repository is looked at.

@@ -169,7 +169,7 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	}
 	r.Proved = []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
 	f.compareSeal(r, a.Seal())
-	compareRoots(r, roots)
+	r.compareRoots(r.Roots, roots)
 	return r.judge(), ctx.Err()
 }
 
@@ -183,18 +183,18 @@ func (f *verifyFlags) compareSeal(r *verifyReport, seal v1.Hash) {
 	}
 }
 
-// compareRoots holds the roots of an archive to the digests that were given.
-func compareRoots(r *verifyReport, want []v1.Hash) {
+// compareRoots holds the roots of an archive to the digests that were given, if any.
+func (r *verifyReport) compareRoots(have []rootReport, want []v1.Hash) {
 	if len(want) == 0 {
 		return
 	}
-	for _, root := range r.Roots {
+	for _, root := range have {
 		if !slices.Contains(want, root.Digest) {
 			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "root " + root.Reference, Reason: fmt.Sprintf("it is %s, which is no --root", root.Digest)})
 		}
 	}
 	for _, d := range want {
-		if !slices.ContainsFunc(r.Roots, func(root rootReport) bool { return root.Digest == d }) {
+		if !slices.ContainsFunc(have, func(root rootReport) bool { return root.Digest == d }) {
 			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Missing, What: "root " + d.String(), Reason: "the archive does not have it as a root"})
 		}
 	}
@@ -243,6 +243,9 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
 	}
 	r.level = opt.Level
+	if len(r.Omitted) > 0 {
+		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were not looked at:")
+	}
 	r.Proved = append(r.Proved, map[verify.Level]string{
 		verify.Manifests: "every manifest and bundle was read there; layers were not asked for: --level blobs or deep does",
 		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
@@ -268,9 +271,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 	}
 	f.compareSeal(r, a.Seal())
-	r.Roots = rootsOf(opt.Want.Graph)
-	compareRoots(r, given)
-	r.Roots = nil // the repository's own are reported
+	r.compareRoots(rootsOf(opt.Want.Graph), given)
 	r.Proved = append(r.Proved, "it holds what "+file+" names")
 	var roots []v1.Hash
 	for _, root := range opt.Want.Graph.Roots {
