@@ -1,50 +1,91 @@
-// Package copy moves a plan from a Source to a Sink. ToArchive writes every blob in file order;
-// ToRepository fills a repository from the leaves up, so that nothing visible is ever incomplete.
-// Each distinct blob is transferred once.
+// Package copy moves a plan from a Source to where it is to be. ToArchive writes every blob in file
+// order; ToRepository fills a repository from the leaves up, so that nothing visible is ever
+// incomplete; FromStream fills one while an archive comes in. Each distinct blob is transferred once.
 package copy
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
-// Sink is where blobs are written to. It is safe for concurrent use.
+// Sink is an archive to write. It is safe for concurrent use.
 type Sink interface {
-	// PutBlob stores the blob d, which open gives. It may call open again to try again, when what it
-	// returned before is closed. What open returns gives an error in place of its last bytes when
-	// they are not d's; PutBlob returns such an error and does not store the blob.
-	PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
+	// PutBlob stores the blob d. It asks open for its bytes from one on: from 0, unless the sink has the
+	// first ones from an earlier run. What open returns from 0 gives an error in place of its last bytes
+	// when they are not d's; otherwise the sink must hash what it has and what it gets. When the content
+	// is not d's, the error wraps digest.ErrMismatch, and PutBlob may be called again.
+	PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error
 }
 
-// Progress is told what became done since the last call: blobs, and bytes. What is there already is
-// done, too. It must be safe for concurrent use.
-type Progress func(blobs int, bytes int64)
+// Step is what became done since the last call of Progress.
+type Step struct {
+	Blobs int
+	Moved int64 // bytes
+	There int64 // bytes that were there already
+}
 
-// ToArchive puts every blob of the plan, in file order, at most jobs at a time. Manifests are blobs.
-func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Sink, jobs int, progress Progress) error {
+// Progress is told each step. It must be safe for concurrent use.
+type Progress func(Step)
+
+// ArchiveOptions change what ToArchive does. The zero value copies one blob at a time.
+type ArchiveOptions struct {
+	Jobs      int  // blobs at once; 0 means 1
+	KeepGoing bool // try all blobs, whatever becomes of one
+	Progress  Progress
+}
+
+// ToArchive puts every blob of the plan, in file order. Manifests are blobs. Content that is not what
+// its digest says is fetched once more.
+//
+// With opt.KeepGoing the error may be a *PartialError: blobs that could not be read.
+func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Sink, opt ArchiveOptions) error {
 	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(max(jobs, 1))
-	for _, b := range plan.Blobs {
+	g.SetLimit(max(opt.Jobs, 1))
+	failed := make([]*Failure, len(plan.Blobs))
+	for i, b := range plan.Blobs {
 		g.Go(func() error {
 			if err := running.Err(); err != nil {
 				return err
 			}
-			t := newTransfer(src, b, progress)
-			if err := dst.PutBlob(running, b.Descriptor, t.open); err != nil {
+			t := newTransfer(src, b, opt.Progress)
+			err := twice(func() error { return dst.PutBlob(running, b.Descriptor, t.openFrom) })
+			switch {
+			case err == nil:
+				t.finish()
+			case opt.KeepGoing && t.failed && running.Err() == nil:
+				failed[i] = &Failure{b.Node.Name(), b.Descriptor.Digest, err}
+			default:
 				return fmt.Errorf("copy %s of %s: %w", t.what(), b.Node.Name(), err)
 			}
-			t.finish()
 			return nil
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return partial(failed)
+}
+
+// twice calls do again, once, when content was not what its digest says: it may have been damaged on
+// its way.
+func twice(do func() error) error {
+	err := do()
+	if errors.Is(err, digest.ErrMismatch) {
+		if err = do(); errors.Is(err, digest.ErrMismatch) {
+			err = fmt.Errorf("%w (read twice)", err)
+		}
+	}
+	return err
 }
 
 // transfer reads one blob, perhaps several times, and reports its bytes once.
@@ -53,11 +94,12 @@ type transfer struct {
 	blob     bundle.Blob
 	progress Progress
 	reported int64 // bytes; read by one reader at a time
+	failed   bool  // the source could not be read
 }
 
 func newTransfer(src bundle.Source, b bundle.Blob, progress Progress) *transfer {
 	if progress == nil {
-		progress = func(int, int64) {}
+		progress = func(Step) {}
 	}
 	return &transfer{src: src, blob: b, progress: progress}
 }
@@ -70,20 +112,38 @@ func (t *transfer) what() string {
 }
 
 // open opens the blob at its source.
-func (t *transfer) open(ctx context.Context) (io.ReadCloser, error) {
-	r, err := t.read(ctx)
+func (t *transfer) open(ctx context.Context) (io.ReadCloser, error) { return t.openFrom(ctx, 0) }
+
+// openFrom opens the blob at a byte. From a later one than the first it is not checked.
+func (t *transfer) openFrom(ctx context.Context, from int64) (io.ReadCloser, error) {
+	r, err := t.read(ctx, from)
 	if err != nil {
+		t.failed = true
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	return &counted{ReadCloser: r, t: t}, nil
+	return &counted{ReadCloser: r, t: t, at: from}, nil
 }
 
-func (t *transfer) read(ctx context.Context) (io.ReadCloser, error) {
-	if !t.blob.IsManifest {
-		return t.src.Blob(ctx, t.blob.From, t.blob.Descriptor)
+// ranges is a Source that opens a blob in the middle. What it returns is not checked.
+type ranges interface {
+	BlobFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, from int64) (io.ReadCloser, error)
+}
+
+func (t *transfer) read(ctx context.Context, from int64) (io.ReadCloser, error) {
+	if t.blob.IsManifest {
+		raw, err := manifest(ctx, t.src, t.blob)
+		return io.NopCloser(bytes.NewReader(raw[min(from, int64(len(raw))):])), err
 	}
-	raw, err := manifest(ctx, t.src, t.blob)
-	return io.NopCloser(bytes.NewReader(raw)), err
+	if src, ok := t.src.(ranges); ok && from > 0 {
+		return src.BlobFrom(ctx, t.blob.From, t.blob.Descriptor, from)
+	}
+	r, err := t.src.Blob(ctx, t.blob.From, t.blob.Descriptor)
+	if err == nil && from > 0 {
+		if _, err = io.CopyN(io.Discard, r, from); err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}
+	return r, err
 }
 
 // manifest reads the manifest b.
@@ -92,9 +152,9 @@ func manifest(ctx context.Context, src bundle.Source, b bundle.Blob) ([]byte, er
 	return raw, err
 }
 
-// finish reports the blob as done.
+// finish reports the blob as done. What was not read was there.
 func (t *transfer) finish() {
-	t.progress(1, t.blob.Descriptor.Size-t.reported)
+	t.progress(Step{Blobs: 1, There: t.blob.Descriptor.Size - t.reported})
 	t.reported = t.blob.Descriptor.Size
 }
 
@@ -107,10 +167,13 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		c.t.failed = true
+	}
 	c.at += int64(n)
-	if more := c.at - c.t.reported; more > 0 {
-		c.t.reported = c.at
-		c.t.progress(0, more)
+	if more := min(c.at-c.t.reported, int64(n)); more > 0 {
+		c.t.reported += more
+		c.t.progress(Step{Moved: more})
 	}
 	return n, err
 }

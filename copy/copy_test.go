@@ -21,14 +21,14 @@ import (
 )
 
 // sink is a Sink that notes what it got.
-type sink func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
+type sink func(ctx context.Context, d v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error
 
-func (s sink) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+func (s sink) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 	return s(ctx, d, open)
 }
 
-func readAll(ctx context.Context, open func(context.Context) (io.ReadCloser, error)) error {
-	r, err := open(ctx)
+func readAll(ctx context.Context, open func(context.Context, int64) (io.ReadCloser, error)) error {
+	r, err := open(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,11 @@ func TestToArchive(t *testing.T) {
 			progress, done := progressOf()
 			var mu sync.Mutex
 			var got, want []v1.Hash
-			err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+			err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 				mu.Lock()
 				got = append(got, d.Digest)
 				mu.Unlock()
-				r, err := open(ctx) // a first try that breaks off
+				r, err := open(ctx, 0) // a first try that breaks off
 				if err != nil {
 					return err
 				}
@@ -57,7 +57,7 @@ func TestToArchive(t *testing.T) {
 					return err
 				}
 				return errors.Join(r.Close(), readAll(ctx, open), readAll(ctx, open))
-			}), jobs, progress)
+			}), ArchiveOptions{Jobs: jobs, Progress: progress})
 			require.NoError(t, err)
 			for _, b := range f.plan.Blobs {
 				want = append(want, b.Descriptor.Digest)
@@ -79,12 +79,14 @@ func TestProgressWithoutReading(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	progress, done := progressOf()
-	none := sink(func(context.Context, v1.Descriptor, func(context.Context) (io.ReadCloser, error)) error { return nil })
-	require.NoError(t, ToArchive(t.Context(), f.plan, f, none, 2, progress))
+	none := sink(func(context.Context, v1.Descriptor, func(context.Context, int64) (io.ReadCloser, error)) error {
+		return nil
+	})
+	require.NoError(t, ToArchive(t.Context(), f.plan, f, none, ArchiveOptions{Jobs: 2, Progress: progress}))
 	blobs, bytes := done()
 	assert.Equal(t, len(f.plan.Blobs), blobs)
 	assert.Equal(t, f.plan.Size(), bytes)
-	assert.NoError(t, ToArchive(t.Context(), f.plan, f, none, 2, nil))
+	assert.NoError(t, ToArchive(t.Context(), f.plan, f, none, ArchiveOptions{Jobs: 2}))
 }
 
 func TestToArchiveFails(t *testing.T) {
@@ -92,21 +94,21 @@ func TestToArchiveFails(t *testing.T) {
 	f := newFixture(t)
 	full := errors.New("full")
 	n := 0
-	err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+	err := ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, d v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 		if n++; n == 3 {
 			return full
 		}
 		return readAll(ctx, open)
-	}), 1, nil)
+	}), ArchiveOptions{})
 	assert.ErrorIs(t, err, full)
 	assert.ErrorContains(t, err, "copy blob "+f.plan.Blobs[2].Descriptor.Digest.String()+" of "+f.plan.Blobs[2].Node.Name()+": full")
 	assert.Equal(t, 3, n, "nothing follows")
 
 	f.blobs[f.layer.Digest] = append([]byte("x"), f.blobs[f.layer.Digest][1:]...)
 	progress, done := progressOf()
-	err = ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+	err = ToArchive(t.Context(), f.plan, f, sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 		return readAll(ctx, open)
-	}), 3, progress)
+	}), ArchiveOptions{Jobs: 3, Progress: progress})
 	assert.ErrorIs(t, err, digest.ErrMismatch)
 	assert.ErrorContains(t, err, "copy blob "+f.layer.Digest.String()+" of "+source+"@"+f.lone.Digest.String())
 	blobs, _ := done()
@@ -114,7 +116,7 @@ func TestToArchiveFails(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.ErrorIs(t, ToArchive(ctx, f.plan, f, sink(nil), 3, nil), context.Canceled)
+	assert.ErrorIs(t, ToArchive(ctx, f.plan, f, sink(nil), ArchiveOptions{Jobs: 3}), context.Canceled)
 }
 
 func scratch(t *testing.T) *os.File {
@@ -136,10 +138,10 @@ func TestSpool(t *testing.T) {
 	require.NoError(t, err)
 	plan, err := bundle.NewPlan(g, false)
 	require.NoError(t, err)
-	all := sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+	all := sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 		return readAll(ctx, open)
 	})
-	require.NoError(t, ToArchive(t.Context(), plan, spool, all, 8, nil))
+	require.NoError(t, ToArchive(t.Context(), plan, spool, all, ArchiveOptions{Jobs: 8}))
 	for what, n := range f.reads {
 		assert.Equal(t, 1, n, what)
 	}
@@ -147,7 +149,7 @@ func TestSpool(t *testing.T) {
 	// What the file has is checked.
 	require.NoError(t, file.Truncate(0))
 	require.NoError(t, file.Truncate(1<<20))
-	err = ToArchive(t.Context(), plan, spool, all, 1, nil)
+	err = ToArchive(t.Context(), plan, spool, all, ArchiveOptions{})
 	assert.ErrorIs(t, err, digest.ErrMismatch)
 	assert.ErrorContains(t, err, "read from the scratch file")
 	r, err := spool.Blob(t.Context(), target, g.Node(f.root.Digest).Blobs[0])

@@ -15,8 +15,13 @@ import (
 )
 
 // locationsJob puts the locations image of a bundle all of whose locked images are there.
-func (c *filling) locationsJob(n *bundle.Node) job {
-	had := false
+func (c *filling) locationsJob(s *state) job {
+	n, had := s.node, false
+	failed := c.failed(n, n.Descriptor.Digest)
+	if failed != nil {
+		note := failed
+		failed = func(err error) { s.complete = false; note(err) }
+	}
 	return job{
 		do: func(ctx context.Context) (err error) {
 			if had, err = c.putLocations(ctx, n); err != nil {
@@ -31,6 +36,7 @@ func (c *filling) locationsJob(n *bundle.Node) job {
 				c.result.Locations++
 			}
 		},
+		failed: failed,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 
@@ -14,11 +15,14 @@ import (
 	"relocate/bundle"
 )
 
-// Repository is a repository to fill: a Sink, and a Source of what it has. It is safe for concurrent
-// use.
+// Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use.
 type Repository interface {
 	bundle.Source
-	Sink
+
+	// PutBlob stores the blob d, which open gives. It may call open again to try again, when what it
+	// returned before is closed. What open returns gives an error in place of its last bytes when
+	// they are not d's; PutBlob returns such an error and does not store the blob.
+	PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
 
 	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
 	//
@@ -55,10 +59,11 @@ type Tag struct {
 // Options change what ToRepository does. The zero value copies one blob at a time and trusts
 // manifests.
 type Options struct {
-	Jobs     int   // requests at once; 0 means 1
-	Trust    Trust // empty means TrustManifests
-	Tags     []Tag // of roots, put after everything else
-	Progress Progress
+	Jobs      int   // requests at once; 0 means 1
+	Trust     Trust // empty means TrustManifests
+	Tags      []Tag // of roots, put after everything else
+	KeepGoing bool  // try everything, whatever becomes of one blob
+	Progress  Progress
 }
 
 // Result counts what a copy did.
@@ -80,30 +85,34 @@ type Result struct {
 // It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
 // children are, a bundle when all that its lock names is there, then the bundle's locations image,
 // and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
-// What is there is not sent again, as far as opt.Trust goes.
+// What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
+// read once more.
+//
+// With opt.KeepGoing the error may be a *PartialError, beside a Result: nothing that needs what failed
+// was put, nor the tag of its root.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
-	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{}}
-	for _, n := range plan.Graph.Nodes {
-		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
-	}
-	for _, tag := range opt.Tags {
-		if c.nodes[tag.Digest] == nil {
-			return nil, fmt.Errorf("put tag %s: the plan has no manifest %s", tag.Name, tag.Digest)
-		}
-	}
+	c := newFilling(plan, src, dst, at, opt)
 	if err := c.ask(ctx); err != nil {
 		return nil, err
 	}
+	return c.fill(ctx)
+}
+
+// fill puts what is not there.
+func (c *filling) fill(ctx context.Context) (*Result, error) {
 	c.schedule()
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
-	for _, tag := range opt.Tags {
+	for _, tag := range c.opt.Tags {
+		if !c.nodes[tag.Digest].complete {
+			continue // what it needs is among the failures
+		}
 		if err := c.putTag(ctx, tag); err != nil {
 			return nil, err
 		}
 	}
-	return &c.result, nil
+	return &c.result, partial(c.inFileOrder(c.failures))
 }
 
 // filling is the state of one ToRepository. It is changed between the runs of jobs and in their
@@ -117,19 +126,39 @@ type filling struct {
 	opt    Options
 	nodes  map[v1.Hash]*state
 	result Result
+
+	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
+	lost map[v1.Hash]error // those that could not be put, and why
+
+	failures []*Failure
+}
+
+func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) *filling {
+	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{},
+		sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
+	for _, n := range plan.Graph.Nodes {
+		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
+	}
+	return c
 }
 
 // state is what is known of one manifest.
 type state struct {
-	node    *bundle.Node
-	blob    bundle.Blob // the manifest itself
-	there   bool        // the destination has it under its name
-	waits   int         // blobs and children that are not there yet
-	parents []*state
+	node     *bundle.Node
+	blob     bundle.Blob // the manifest itself
+	there    bool        // the destination has it under its name
+	waits    int         // blobs and children that are not there yet
+	complete bool        // it and everything below it is there
+	parents  []*state
 }
 
 // ask finds out which manifests are there.
 func (c *filling) ask(ctx context.Context) error {
+	for _, tag := range c.opt.Tags {
+		if c.nodes[tag.Digest] == nil {
+			return fmt.Errorf("put tag %s: the plan has no manifest %s", tag.Name, tag.Digest)
+		}
+	}
 	if c.opt.Trust == TrustNothing {
 		return nil
 	}
@@ -168,16 +197,11 @@ func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error
 	return got == d, nil
 }
 
-// schedule lets every manifest wait for its blobs and children, and queues the blobs in file order.
-func (c *filling) schedule() {
-	users := map[v1.Hash][]*state{} // of a blob that must be looked at
+// users returns, of each blob that must be looked at, the manifests that need it.
+func (c *filling) users() map[v1.Hash][]*state {
+	users := map[v1.Hash][]*state{}
 	for _, n := range c.plan.Graph.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
-		for _, d := range n.Children {
-			child := c.nodes[d]
-			child.parents = append(child.parents, s)
-			s.waits++
-		}
 		vouched := s.there && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
 			if !vouched || bundle.IsForeign(d) { // registries take a manifest without its foreign layers
@@ -185,9 +209,24 @@ func (c *filling) schedule() {
 			}
 		}
 	}
+	return users
+}
+
+// schedule lets every manifest wait for its blobs and children, and queues the blobs in file order.
+func (c *filling) schedule() {
+	for _, n := range c.plan.Graph.Nodes {
+		s := c.nodes[n.Descriptor.Digest]
+		for _, d := range n.Children {
+			child := c.nodes[d]
+			child.parents = append(child.parents, s)
+			s.waits++
+		}
+	}
+	users := c.users()
 	for _, b := range c.plan.Blobs {
 		switch waiting := users[b.Descriptor.Digest]; {
 		case b.IsManifest:
+		case c.sent[b.Descriptor.Digest]: // and counted
 		case waiting == nil:
 			c.countBlob(b, true)
 		default:
@@ -215,6 +254,9 @@ func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
 	had := false
 	return job{
 		do: func(ctx context.Context) (err error) {
+			if err := c.lost[b.Descriptor.Digest]; err != nil {
+				return err
+			}
 			if c.opt.Trust != TrustNothing {
 				had, err = c.dst.HasBlob(ctx, b.Descriptor)
 				if err != nil {
@@ -232,12 +274,21 @@ func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
 				c.less(s)
 			}
 		},
+		failed: c.failed(b.Node, b.Descriptor.Digest),
 	}
+}
+
+// failed returns what notes the failure of a blob or manifest of n; nil when one failure is the end.
+func (c *filling) failed(n *bundle.Node, d v1.Hash) func(error) {
+	if !c.opt.KeepGoing {
+		return nil
+	}
+	return func(err error) { c.failures = append(c.failures, &Failure{n.Name(), d, err}) }
 }
 
 func (c *filling) send(ctx context.Context, b bundle.Blob) error {
 	t := newTransfer(c.src, b, c.opt.Progress)
-	if err := c.dst.PutBlob(ctx, b.Descriptor, t.open); err != nil {
+	if err := twice(func() error { return c.dst.PutBlob(ctx, b.Descriptor, t.open) }); err != nil {
 		return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 	}
 	t.finish()
@@ -293,14 +344,16 @@ func (c *filling) ready(s *state) {
 			c.result.Manifests++
 			c.complete(s)
 		},
+		failed: c.failed(s.node, s.node.Descriptor.Digest),
 	})
 }
 
 // complete is called when a manifest and everything below it is there.
 func (c *filling) complete(s *state) {
+	s.complete = true
 	newTransfer(c.src, s.blob, c.opt.Progress).finish()
 	if s.node.Kind == bundle.Bundle {
-		c.next(c.locationsJob(s.node))
+		c.next(c.locationsJob(s))
 	}
 	for _, parent := range s.parents {
 		c.less(parent)
@@ -339,6 +392,15 @@ func (c *filling) put(ctx context.Context, d v1.Descriptor, raw []byte, tag stri
 		}
 	}
 	return err
+}
+
+func (c *filling) inFileOrder(list []*Failure) []*Failure {
+	at := make(map[v1.Hash]int, len(c.plan.Blobs))
+	for i, b := range c.plan.Blobs {
+		at[b.Descriptor.Digest] = i
+	}
+	slices.SortStableFunc(list, func(a, b *Failure) int { return at[a.Digest] - at[b.Digest] })
+	return list
 }
 
 // missingBlobs returns the digests for want of which a manifest was refused.

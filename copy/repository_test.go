@@ -24,7 +24,7 @@ import (
 // progressOf returns a Progress and what it was told.
 func progressOf() (Progress, func() (int, int64)) {
 	var blobs, bytes atomic.Int64
-	return func(b int, n int64) { blobs.Add(int64(b)); bytes.Add(n) },
+	return func(s Step) { blobs.Add(int64(s.Blobs)); bytes.Add(s.Moved + s.There) },
 		func() (int, int64) { return int(blobs.Load()), bytes.Load() }
 }
 

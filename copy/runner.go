@@ -6,11 +6,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// job is something to do. The do functions run concurrently; the done functions run one at a time,
-// after their do returned without error, and may add jobs.
+// job is something to do. The do functions run concurrently; the others run one at a time: done after
+// do returned without error, and it may add jobs; failed after it returned one. Without failed, an error ends
+// the run.
 type job struct {
-	do   func(context.Context) error
-	done func()
+	do     func(context.Context) error
+	done   func()
+	failed func(error)
+}
+
+// finished is a job that was done, or failed.
+type finished struct {
+	job
+	err error
 }
 
 // runner works off a queue with a fixed number of workers. Only one goroutine at a time touches the
@@ -30,15 +38,16 @@ func (r *runner) next(j job) { r.urgent = append(r.urgent, j) }
 // run returns when the queue is empty and every job done, or with the first error.
 func (r *runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	todo, finished := make(chan job), make(chan job)
+	todo, results := make(chan job), make(chan finished)
 	for range r.jobs {
 		g.Go(func() error {
 			for j := range todo {
-				if err := j.do(ctx); err != nil {
+				err := j.do(ctx)
+				if err != nil && (j.failed == nil || ctx.Err() != nil) {
 					return err
 				}
 				select {
-				case finished <- j:
+				case results <- finished{j, err}:
 				case <-ctx.Done(): // nobody takes it any more
 					return ctx.Err()
 				}
@@ -62,9 +71,13 @@ func (r *runner) run(ctx context.Context) error {
 			case out <- first:
 				*from = (*from)[1:]
 				busy++
-			case j := <-finished:
+			case j := <-results:
 				busy--
-				j.done()
+				if j.err != nil {
+					j.failed(j.err)
+				} else {
+					j.done()
+				}
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -25,7 +25,7 @@ func BenchmarkWrite(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "a.tar")
 	b.SetBytes(plan.Size())
 	for b.Loop() {
-		w, err := tarball.Create(path, plan)
+		w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 		require.NoError(b, err)
 		put(b, w, 2, plan.Blobs, m)
 		require.NoError(b, w.Commit())

@@ -83,7 +83,11 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 
 // checkDocs compares the documents, which opened, with what the inventory implies.
 func (a *Archive) checkDocs() ([]Damage, error) {
-	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(a.r, 0, a.l.size), 1<<16)}
+	end := a.l.seal // of the documents: no more is read, of a stream
+	if len(a.l.offsets) > 0 {
+		end = a.l.offsets[0]
+	}
+	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(a.r, 0, end), 1<<16)}
 	err := a.l.writeDocs(c)
 	if err == nil {
 		return nil, nil

@@ -30,16 +30,16 @@ func Example() {
 	desc := v1.Descriptor{MediaType: types.OCILayer, Size: int64(len(layer)), Digest: digest.Of(layer)}
 	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: desc}}}
 
-	w, err := tarball.Create(path, plan)
+	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	err = w.PutBlob(context.Background(), desc, func(context.Context) (io.ReadCloser, error) {
+	err = w.PutBlob(context.Background(), desc, func(context.Context, int64) (io.ReadCloser, error) {
 		return io.NopCloser(digest.Reader(bytes.NewReader(layer), desc.Digest, desc.Size)), nil
 	})
 	if err != nil {
-		fmt.Println(err, w.Abort())
+		fmt.Println(err, w.Suspend())
 		return
 	}
 	if err := w.Commit(); err != nil { // only now there is a file under that name

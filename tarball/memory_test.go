@@ -192,8 +192,11 @@ func (m *memory) plan(t testing.TB) *bundle.Plan {
 }
 
 // opener returns what PutBlob reads a blob from.
-func (m *memory) opener(d v1.Descriptor) func(context.Context) (io.ReadCloser, error) {
-	return func(context.Context) (io.ReadCloser, error) {
+func (m *memory) opener(d v1.Descriptor) func(context.Context, int64) (io.ReadCloser, error) {
+	return func(_ context.Context, from int64) (io.ReadCloser, error) {
+		if from > 0 {
+			return io.NopCloser(bytes.NewReader(m.content(d.Digest)[from:])), nil
+		}
 		return io.NopCloser(digest.Reader(bytes.NewReader(m.content(d.Digest)), d.Digest, d.Size)), nil
 	}
 }
@@ -203,7 +206,7 @@ func (m *memory) write(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "archive.tar")
 	plan := m.plan(t)
-	w, err := tarball.Create(path, plan)
+	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	require.NoError(t, err)
 	for _, b := range plan.Blobs {
 		require.NoError(t, w.PutBlob(context.Background(), b.Descriptor, m.opener(b.Descriptor)))

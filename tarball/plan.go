@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"relocate/bundle"
 )
 
 // Plan walks the roots through the archive's own manifests and returns the plan that they make. The
 // archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
+// Where things were found only the inventory knows.
 func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	roots, err := a.Roots()
 	if err != nil {
@@ -21,6 +24,9 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := inv.origins(g); err != nil {
+		return nil, err
+	}
 	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
 	if err != nil {
 		return nil, err
@@ -28,20 +34,31 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	return plan, inv.compare(newInventory(plan))
 }
 
-// compare reports the first difference between an inventory and the one that the content implies. Where
-// things were found, by which the image of an omitted blob may be named, is not compared: only the
-// inventory knows.
+// origins tells the nodes of g where they were found.
+func (inv *Inventory) origins(g *bundle.Graph) error {
+	for i, m := range inv.Manifests {
+		n := g.Node(m.Digest)
+		if n == nil {
+			continue // compare says so
+		}
+		from, err := name.NewRepository(m.From)
+		if err != nil || from.Name() != m.From {
+			return fmt.Errorf("%w: the inventory's manifests[%d] was found in %q, which is no repository", ErrDamaged, i, m.From)
+		}
+		n.From = from
+	}
+	return nil
+}
+
+// compare reports the first difference between an inventory and the one that the content implies.
 func (inv *Inventory) compare(implied *Inventory) error {
 	return errors.Join(
 		compareLists("roots", inv.Roots, implied.Roots, equal),
 		compareLists("pins", inv.Pins, implied.Pins, equal),
 		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
-			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && slices.Equal(a.References, b.References)
+			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && a.From == b.From && slices.Equal(a.References, b.References)
 		}),
-		compareLists("omitted", inv.Omitted, implied.Omitted, func(a, b bundle.Omitted) bool {
-			a.Image, b.Image = "", ""
-			return a == b
-		}),
+		compareLists("omitted", inv.Omitted, implied.Omitted, equal),
 		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
 }
 

@@ -72,19 +72,27 @@ func Open(path string) (*Archive, error) {
 
 // NewArchive reads the inventory of an archive of size bytes, as Open does.
 func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
-	a := &Archive{r: r, index: map[v1.Hash]int{}, mediaType: map[v1.Hash]types.MediaType{}, pins: map[string]v1.Hash{}}
 	inv, err := readInventory(r, size)
 	if err != nil {
 		return nil, err
 	}
-	if a.l, err = newLayout(inv); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
+	a, err := newArchive(r, inv)
 	switch {
+	case err != nil:
+		return nil, err
 	case size < a.l.size:
 		return nil, fmt.Errorf("%w: it has %d bytes of %d", ErrTruncated, size, a.l.size)
 	case size > a.l.size:
 		return nil, fmt.Errorf("%w: %d bytes follow its end at %d", ErrDamaged, size-a.l.size, a.l.size)
+	}
+	return a, nil
+}
+
+// newArchive returns the archive that inv implies, whatever is in r.
+func newArchive(r io.ReaderAt, inv *Inventory) (_ *Archive, err error) {
+	a := &Archive{r: r, index: map[v1.Hash]int{}, mediaType: map[v1.Hash]types.MediaType{}, pins: map[string]v1.Hash{}}
+	if a.l, err = newLayout(inv); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if a.seal, err = a.l.sealDigest(); err != nil {
 		return nil, err
@@ -176,10 +184,11 @@ func isDamaged(got, want [blockSize]byte) bool {
 // notArchive says what a file is that is not an archive.
 func notArchive(first []byte, err error) error {
 	is := ""
+	ends := errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated)
 	switch {
-	case len(first) == 0 && errors.Is(err, io.EOF):
+	case len(first) == 0 && ends:
 		is = "it is empty"
-	case err != nil && !errors.Is(err, io.EOF):
+	case err != nil && !ends:
 		return err
 	case bytes.HasPrefix(first, []byte("\x1f\x8b")):
 		is = "it is compressed with gzip"

@@ -229,7 +229,7 @@ func TestSameBytes(t *testing.T) {
 				slices.Reverse(blobs)
 			}
 			path := filepath.Join(t.TempDir(), "a.tar")
-			w, err := tarball.Create(path, plan)
+			w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 			require.NoError(t, err)
 			assert.Equal(t, size, w.Size())
 			put(t, w, test.jobs, blobs, m)
@@ -317,7 +317,7 @@ func TestRoots(t *testing.T) {
 	plan, err := bundle.NewPlan(g, false)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "a.tar")
-	w, err := tarball.Create(path, plan)
+	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	require.NoError(t, err)
 	put(t, w, 2, plan.Blobs, m)
 	require.NoError(t, w.Commit())

@@ -37,20 +37,20 @@ func TestNoSpace(t *testing.T) {
 	t.Parallel()
 	dir := tmpfs(t, 0)
 	for _, size := range []int64{1 << 20, 1 << 40, 1 << 61} {
-		_, err := Create(filepath.Join(dir, "a.tar"), planOf(size))
+		_, err := Create(filepath.Join(dir, "a.tar"), planOf(size), Request{}, 1)
 		require.ErrorIs(t, err, ErrNoSpace)
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		assert.Empty(t, entries)
 	}
-	w, err := Create(filepath.Join(dir, "a.tar"), planOf(1<<19))
+	w, err := Create(filepath.Join(dir, "a.tar"), planOf(1<<19), Request{}, 1)
 	require.NoError(t, err)
 	info, err := w.f.Stat()
 	require.NoError(t, err)
 	assert.Equal(t, w.Size(), info.Size(), "the blocks are taken")
-	_, err = Create(filepath.Join(dir, "b.tar"), planOf(1<<19))
+	_, err = Create(filepath.Join(dir, "b.tar"), planOf(1<<19), Request{}, 1)
 	require.ErrorIs(t, err, ErrNoSpace, "there is room for one of the two")
-	require.NoError(t, w.Abort())
+	require.NoError(t, w.Suspend())
 }
 
 // TestAllocate: the space may vanish between the look and the allocation.
@@ -72,7 +72,7 @@ func TestAllocate(t *testing.T) {
 func TestReadOnlyFolder(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(tmpfs(t, unix.MS_RDONLY), "a.tar")
-	_, err := Create(path, planOf(1))
+	_, err := Create(path, planOf(1), Request{}, 1)
 	require.ErrorIs(t, err, unix.EROFS)
 	assert.NotErrorIs(t, err, ErrNoSpace)
 }
@@ -84,7 +84,7 @@ func TestFolderWithoutPermission(t *testing.T) {
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o500))
-	_, err := Create(filepath.Join(dir, "a.tar"), planOf(1))
+	_, err := Create(filepath.Join(dir, "a.tar"), planOf(1), Request{}, 1)
 	require.ErrorIs(t, err, os.ErrPermission)
 }
 

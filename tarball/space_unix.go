@@ -26,6 +26,18 @@ func space(dir string) (free, limit int64, err error) {
 	return int64(s.Bavail) * int64(s.Bsize), limit, nil
 }
 
+// allocated returns the bytes of disk that a file takes.
+func allocated(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int64(s.Blocks) * 512 // of stat(2), whatever the file system's are
+	}
+	return info.Size()
+}
+
 // noSpace marks the errors of a full or limited file system with ErrNoSpace.
 func noSpace(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {

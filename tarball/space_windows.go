@@ -26,6 +26,15 @@ func space(dir string) (free, limit int64, err error) {
 // allocate does nothing: the size is checked against the free space.
 func allocate(*os.File, int64) error { return nil }
 
+// allocated returns the bytes of disk that a file takes.
+func allocated(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // noSpace marks the errors of a full or limited file system with ErrNoSpace.
 func noSpace(err error) error {
 	if errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_FILE_TOO_LARGE) {

@@ -9,85 +9,109 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
 // ErrNoSpace says that the archive does not fit where it was to go: the file system is full, or
 // cannot hold a file of that size.
 var ErrNoSpace = errors.New("no space")
 
-// ErrInProgress says that an unfinished archive of that name is there.
-var ErrInProgress = errors.New("another export is under way or was cut off")
+// ErrPartThere says that a file has the name of the unfinished archive and is not this program's.
+var ErrPartThere = errors.New("is there, and has no journal of relocate beside it")
 
 // bufferSize is how much of a blob a worker holds: a multiple of blockSize.
 const bufferSize = 1 << 20
 
 // Writer writes an archive in place. Its methods are safe for concurrent use, but for Commit and
-// Abort, of which exactly one ends it.
+// Suspend, of which exactly one ends it.
 type Writer struct {
-	path    string
-	f       *os.File // path + ".part"
-	l       *layout
-	seal    v1.Hash
-	index   map[v1.Hash]int
-	written []atomic.Bool
-	buffers sync.Pool
+	path       string
+	f          *os.File // path + ".part"
+	l          *layout
+	seal       v1.Hash
+	index      map[v1.Hash]int
+	done       []atomic.Int64 // bytes of each blob that are written, from its beginning; all of them only when the digest is right
+	whole      []atomic.Bool  // written, or kept and hashed, by this run
+	small      atomic.Int64   // blobs of the small section that are not whole yet
+	smallBlobs int
+	kept       struct{ blobs, bytes atomic.Int64 }
+	journal    *journal
+	buffers    sync.Pool
 }
 
 // Create begins the archive of plan at path. It looks for enough space and writes all that comes
-// before the blobs. Nothing appears under path before Commit; what was there stays until then.
+// before the blobs. Nothing appears under path before Commit; what was there stays until then, but an
+// unfinished archive of an earlier run, which Resume would go on with, is removed. jobs is
+// how many blobs will be put at once: it decides how much may be lost when the run is cut off.
 //
-// Errors: ErrNoSpace; ErrInProgress when path + ".part" is there.
-func Create(path string, plan *bundle.Plan) (_ *Writer, err error) {
+// Errors: ErrNoSpace.
+func Create(path string, plan *bundle.Plan, request Request, jobs int) (_ *Writer, err error) {
+	fail := func(err error) (*Writer, error) { return nil, fmt.Errorf("create %s: %w", path, noSpace(err)) }
 	l, err := newLayout(newInventory(plan))
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
+		return fail(err)
 	}
 	if err := CheckTarget(path); err != nil {
 		return nil, err
 	}
-	if err := checkSpace(path, l.size); err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
+	if err := Discard(path); err != nil { // which Resume would not go on with
+		return fail(err)
 	}
-	w := &Writer{path: path, l: l, index: map[v1.Hash]int{}, written: make([]atomic.Bool, len(l.inv.Blobs))}
-	w.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
-	for i, b := range l.inv.Blobs {
-		w.index[b.Digest] = i
+	if err := checkSpace(path, l, 0); err != nil {
+		return fail(err)
 	}
-	if w.seal, err = l.sealDigest(); err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	w.f, err = os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("create %s: %s.part is there: %w", path, path, ErrInProgress)
-	}
+	seal, err := l.sealDigest()
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, noSpace(err))
+		return fail(err)
 	}
+	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	w := newWriter(path, f, l, seal, plan.Small, jobs)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.Abort())
+			err = errors.Join(err, w.Suspend()) // which removes what promises nothing
 		}
 	}()
-	if err := allocate(w.f, l.size); err != nil {
-		return nil, fmt.Errorf("create %s: allocate %d bytes: %w", path, l.size, noSpace(err))
+	if err := w.journal.create(path, journalHeader{journalVersion, request, seal}); err != nil {
+		return fail(err)
 	}
-	docs := bufio.NewWriterSize(w.f, bufferSize)
+	if err := allocate(f, l.size); err != nil {
+		return fail(fmt.Errorf("allocate %d bytes: %w", l.size, err))
+	}
+	docs := bufio.NewWriterSize(f, bufferSize)
 	if err := errors.Join(l.writeDocs(docs), docs.Flush()); err != nil {
-		return nil, fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
+		return fail(err)
 	}
 	return w, nil
 }
 
+func newWriter(path string, f *os.File, l *layout, seal v1.Hash, small, jobs int) *Writer {
+	n := len(l.inv.Blobs)
+	w := &Writer{path: path, f: f, l: l, seal: seal, index: make(map[v1.Hash]int, n), done: make([]atomic.Int64, n), whole: make([]atomic.Bool, n)}
+	w.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	for i, b := range l.inv.Blobs {
+		w.index[b.Digest] = i
+	}
+	w.small.Store(int64(small))
+	w.smallBlobs = small
+	w.journal = newJournal(f, jobs, func(i int) int64 { return w.done[i].Load() }, func(i int) int64 { return l.inv.Blobs[i].Size })
+	return w
+}
+
 // CheckTarget refuses a path that cannot become an archive: a folder, a device, a symbolic link (which
 // would be replaced, and what it points to stay), a file in a folder that is not there, or, with
-// ErrInProgress, one whose ".part" is there. Create does so, too; a caller may want to know before it
-// has planned anything.
+// ErrPartThere, one whose ".part" is another program's. Create does so, too; a caller may want to know
+// before it has planned anything.
 func CheckTarget(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -103,55 +127,114 @@ func CheckTarget(path string) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
-	if _, err := os.Lstat(path + ".part"); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("create %s: %s.part is there: %w", path, path, ErrInProgress)
+	for _, name := range []string{path + ".part", journalName(path)} {
+		if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("create %s: %s %w", path, name, ErrPartThere)
+		}
+	}
+	if _, err := os.Lstat(path + ".part"); err == nil {
+		if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("create %s: %s.part %w", path, path, ErrPartThere)
+		}
 	}
 	return nil
 }
 
-// checkSpace refuses an archive of size bytes that cannot fit beside path.
-func checkSpace(path string, size int64) error {
+// journalSpace returns room for the journal of an archive, in bytes: a line or two for each blob, and
+// what those take that are long under way.
+func journalSpace(l *layout) int64 { return 64<<10 + 32*int64(len(l.offsets)) }
+
+// checkSpace refuses an archive that cannot fit beside path, where the unfinished one has taken some
+// of its space already.
+func checkSpace(path string, l *layout, taken int64) error {
 	free, limit, err := space(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if size > limit {
-		return fmt.Errorf("%w: the archive has %d bytes, and this file system holds no file of more than %d", ErrNoSpace, size, limit)
+	if l.size > limit {
+		return fmt.Errorf("%w: the archive has %d bytes, and this file system holds no file of more than %d", ErrNoSpace, l.size, limit)
 	}
-	if size > free {
-		return fmt.Errorf("%w: the archive has %d bytes, %d are free", ErrNoSpace, size, free)
+	if need := max(l.size-taken, 0) + journalSpace(l); need > free {
+		return fmt.Errorf("%w: the archive has %d bytes, with its journal %d more are needed, %d are free", ErrNoSpace, l.size, need, free)
 	}
 	return nil
 }
 
-// PutBlob writes the blob d at its place. What open returns must give an error in place of io.EOF
-// when the content is not d's; then the archive cannot be committed.
-func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) (err error) {
+// PutBlob writes the blob d at its place, unless an earlier run did. Of one that was cut off it keeps
+// the beginning, and asks open for what follows. What open returns for the whole blob must give an error
+// in place of its last bytes when the content is not d's; what it returns from a later byte on is checked
+// here, together with what was kept. A blob that was wrong is fetched whole when it is put again.
+func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
 	i, ok := w.index[d.Digest]
 	if !ok || w.l.inv.Blobs[i].Size != d.Size {
 		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
 	}
-	r, err := open(ctx)
+	kept := w.done[i].Load()
+	r, err := w.openFrom(ctx, i, kept, open)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := w.write(i, r); err != nil {
+	if err := w.write(i, r, kept); err != nil {
+		if errors.Is(err, digest.ErrMismatch) {
+			w.done[i].Store(0) // what was kept may be what is wrong
+		}
 		return err
 	}
-	w.written[i].Store(true)
+	if w.whole[i].Swap(true) {
+		return nil // it was put before
+	}
+	if kept > 0 {
+		w.kept.blobs.Add(1)
+		w.kept.bytes.Add(kept)
+	}
+	if i < w.smallBlobs && w.small.Add(-1) == 0 {
+		if err := w.journal.ready(); err != nil {
+			return fmt.Errorf("write journal of %s: %w", w.path, noSpace(err))
+		}
+	}
 	return nil
 }
 
+// openFrom opens blob i, whose first bytes are in the file.
+func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(context.Context, int64) (io.ReadCloser, error)) (io.ReadCloser, error) {
+	if kept == 0 {
+		return open(ctx, 0)
+	}
+	blob := w.l.inv.Blobs[i]
+	var begin io.Reader = io.NewSectionReader(w.f, w.l.offsets[i]+blockSize, kept)
+	var rest io.ReadCloser = io.NopCloser(strings.NewReader(""))
+	if kept < blob.Size {
+		var err error
+		if rest, err = open(ctx, kept); err != nil {
+			return nil, err
+		}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{digest.Reader(io.MultiReader(begin, rest), blob.Digest, blob.Size), rest}, nil
+}
+
 // write puts header, content and padding of blob i in place, in as few writes as the buffer allows.
-func (w *Writer) write(i int, r io.Reader) error {
+// The first bytes of the content are there.
+func (w *Writer) write(i int, r io.Reader, kept int64) error {
 	buf := w.buffers.Get().(*[]byte)
 	defer w.buffers.Put(buf)
 	blob := w.l.inv.Blobs[i]
-	at := w.l.offsets[i]
 	h := header(blobName(blob.Digest), blob.Size)
-	n := copy(*buf, h[:])
-	for left := blob.Size; ; {
+	n, at := copy(*buf, h[:]), w.l.offsets[i]
+	left := blob.Size - kept
+	if kept > 0 {
+		if _, err := io.CopyN(io.Discard, r, kept); err != nil { // to be hashed
+			return err
+		}
+		if _, err := w.f.WriteAt(h[:], at); err != nil {
+			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
+		}
+		n, at = 0, at+blockSize+kept
+	}
+	for {
 		m, err := fill(r, (*buf)[n:min(int64(len(*buf)), int64(n)+left+1)])
 		n, left = n+m, left-int64(m)
 		last := err == io.EOF
@@ -170,8 +253,9 @@ func (w *Writer) write(i int, r io.Reader) error {
 		if _, err := w.f.WriteAt((*buf)[:n], at); err != nil {
 			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
 		}
-		if last {
-			return nil
+		w.done[i].Store(blob.Size - left)
+		if err := w.journal.wrote(i, int64(m)); err != nil || last {
+			return err
 		}
 		at, n = at+int64(n), 0
 	}
@@ -194,16 +278,31 @@ func (w *Writer) Size() int64 { return w.l.size }
 // Seal returns the archive's seal, which is known from the start.
 func (w *Writer) Seal() v1.Hash { return w.seal }
 
+// Kept returns how many of the blobs that were put an earlier run had begun or finished, and how many
+// of their bytes were kept.
+func (w *Writer) Kept() (blobs int, bytes int64) {
+	return int(w.kept.blobs.Load()), w.kept.bytes.Load()
+}
+
+// Written returns how many bytes of blobs are in the file.
+func (w *Writer) Written() int64 {
+	var sum int64
+	for i := range w.done {
+		sum += w.done[i].Load()
+	}
+	return sum
+}
+
 // Commit seals the archive, makes it durable and gives it its name. It is an error when a blob was
 // not written.
 func (w *Writer) Commit() (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("commit %s: %w", w.path, noSpace(err)), w.Abort())
+			err = errors.Join(fmt.Errorf("commit %s: %w", w.path, noSpace(err)), w.Suspend())
 		}
 	}()
-	for i := range w.written {
-		if !w.written[i].Load() {
+	for i := range w.whole {
+		if !w.whole[i].Load() {
 			return fmt.Errorf("blob %s was not written", w.l.inv.Blobs[i].Digest)
 		}
 	}
@@ -216,23 +315,57 @@ func (w *Writer) Commit() (err error) {
 	if err := w.f.Sync(); err != nil {
 		return err
 	}
-	if err := w.f.Close(); err != nil {
+	if err := w.close(); err != nil {
 		return err
 	}
 	if err := os.Rename(w.f.Name(), w.path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(w.path))
+	if err := syncDir(filepath.Dir(w.path)); err != nil {
+		return err
+	}
+	return os.Remove(journalName(w.path))
 }
 
-// Abort gives up and removes what was written.
-func (w *Writer) Abort() error {
-	err := w.f.Close()
-	if errors.Is(err, os.ErrClosed) {
-		err = nil
+// suspendTime is how long Suspend waits for what is written to become durable.
+const suspendTime = 3 * time.Second
+
+// Suspend ends the writing for now. What a later run can go on with stays; if there is no such thing, it
+// removes what was written.
+func (w *Writer) Suspend() error {
+	if !w.Resumable() {
+		return errors.Join(w.close(), Discard(w.path))
 	}
-	if rmErr := os.Remove(w.f.Name()); !errors.Is(rmErr, fs.ErrNotExist) {
-		err = errors.Join(err, rmErr)
+	durable := make(chan struct{})
+	go func() { // a slow disk takes its time, and who interrupts does not wait
+		w.journal.end()
+		w.journal.sync()
+		close(durable)
+	}()
+	select {
+	case <-durable:
+		return w.close()
+	case <-time.After(suspendTime):
+		return nil
+	}
+}
+
+// Resumable reports whether a later run can go on with what was written.
+func (w *Writer) Resumable() bool { return w.journal.began.Load() }
+
+// close closes the files. It may be called again.
+func (w *Writer) close() error {
+	w.journal.end()
+	err := ignoreClosed(w.f.Close())
+	if w.journal.file != nil {
+		err = errors.Join(err, ignoreClosed(w.journal.file.Close()))
+	}
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
 	}
 	return err
 }

@@ -24,19 +24,19 @@ func TestCreateRefuses(t *testing.T) {
 	t.Parallel()
 	plan := tiny(t).plan(t)
 	dir := t.TempDir()
-	_, err := tarball.Create(dir, plan)
+	_, err := tarball.Create(dir, plan, tarball.Request{}, 1)
 	require.ErrorContains(t, err, "is a folder")
-	_, err = tarball.Create(filepath.Join(dir, "none", "a.tar"), plan)
+	_, err = tarball.Create(filepath.Join(dir, "none", "a.tar"), plan, tarball.Request{}, 1)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	plain := filepath.Join(dir, "plain")
 	require.NoError(t, os.WriteFile(plain, nil, 0o600))
-	_, err = tarball.Create(filepath.Join(plain, "a.tar"), plan)
+	_, err = tarball.Create(filepath.Join(plain, "a.tar"), plan, tarball.Request{}, 1)
 	require.Error(t, err, "its folder is a file")
 	assertOnly(t, dir, "plain")
 
 	sha512 := tiny(t).plan(t)
 	sha512.Blobs[2].Descriptor.Digest = v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}
-	_, err = tarball.Create(filepath.Join(dir, "a.tar"), sha512)
+	_, err = tarball.Create(filepath.Join(dir, "a.tar"), sha512, tarball.Request{}, 1)
 	require.ErrorContains(t, err, "only sha256 is supported")
 	_, err = tarball.Size(sha512)
 	require.ErrorContains(t, err, "only sha256 is supported")
@@ -61,7 +61,7 @@ func TestCreateReplacesNothingElse(t *testing.T) {
 		"link":     "it is a symbolic link; name the file that it points to",
 		"dangling": "it is a symbolic link; name the file that it points to",
 	} {
-		_, err := tarball.Create(path(name), plan)
+		_, err := tarball.Create(path(name), plan, tarball.Request{}, 1)
 		assert.EqualError(t, err, "create "+path(name)+": "+says)
 	}
 	assertOnly(t, dir, "dangling", "file", "link", "socket")
@@ -79,26 +79,23 @@ func assertOnly(t testing.TB, dir string, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-func TestInProgress(t *testing.T) {
+// TestPartThere: a file that has the name of the unfinished archive, and is not ours, stays as it is.
+func TestPartThere(t *testing.T) {
 	t.Parallel()
 	m := tiny(t)
 	path := filepath.Join(t.TempDir(), "a.tar")
-	first, err := tarball.Create(path, m.plan(t))
-	require.NoError(t, err)
-	_, err = tarball.Create(path, m.plan(t))
-	require.ErrorIs(t, err, tarball.ErrInProgress)
-	put(t, first, 1, m.plan(t).Blobs, m)
-	require.NoError(t, first.Commit(), "the second try did not touch it")
-	got, err := os.ReadFile(path)
-	require.NoError(t, err)
-	assert.True(t, bytes.Equal(m.bytes(t), got))
-
 	require.NoError(t, os.WriteFile(path+".part", []byte("precious"), 0o600))
-	_, err = tarball.Create(path, m.plan(t))
-	require.ErrorIs(t, err, tarball.ErrInProgress)
+	_, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
+	require.ErrorIs(t, err, tarball.ErrPartThere)
+	require.NoError(t, tarball.Discard(path))
 	kept, err := os.ReadFile(path + ".part")
 	require.NoError(t, err)
 	assert.Equal(t, "precious", string(kept))
+	require.NoError(t, os.Remove(path+".part"))
+
+	require.NoError(t, os.Symlink("elsewhere", path+".part.journal"))
+	_, err = tarball.Create(path, m.plan(t), tarball.Request{}, 1)
+	require.ErrorIs(t, err, tarball.ErrPartThere)
 }
 
 // TestOldFileStays until the new one is whole, and when there will be none.
@@ -114,18 +111,19 @@ func TestOldFileStays(t *testing.T) {
 			return string(b)
 		}
 		require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
-		w, err := tarball.Create(path, m.plan(t))
+		w, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
 		require.NoError(t, err)
 		assert.Equal(t, "old", old())
 		put(t, w, 1, m.plan(t).Blobs, m)
 		assert.Equal(t, "old", old())
-		assertOnly(t, dir, "a.tar", "a.tar.part")
+		assertOnly(t, dir, "a.tar", "a.tar.part", "a.tar.part.journal")
 		if commit {
 			require.NoError(t, w.Commit())
 			assert.Equal(t, string(m.bytes(t)), old())
 		} else {
-			require.NoError(t, w.Abort())
+			require.NoError(t, w.Suspend())
 			assert.Equal(t, "old", old())
+			require.NoError(t, tarball.Discard(path))
 		}
 		assertOnly(t, dir, "a.tar")
 	}
@@ -170,7 +168,7 @@ func TestPutBlobRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			w, err := tarball.Create(filepath.Join(dir, "a.tar"), plan)
+			w, err := tarball.Create(filepath.Join(dir, "a.tar"), plan, tarball.Request{}, 1)
 			require.NoError(t, err)
 			closed := 0
 			for _, b := range plan.Blobs {
@@ -179,7 +177,7 @@ func TestPutBlobRefuses(t *testing.T) {
 					require.NoError(t, w.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)))
 					continue
 				}
-				err := w.PutBlob(t.Context(), b.Descriptor, func(context.Context) (io.ReadCloser, error) {
+				err := w.PutBlob(t.Context(), b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 					return &closer{test.reader(content), &closed}, nil
 				})
 				require.ErrorContains(t, err, test.says, "%d bytes", len(content))
@@ -187,17 +185,17 @@ func TestPutBlobRefuses(t *testing.T) {
 			}
 			assert.Zero(t, closed, "each reader is closed once")
 			require.ErrorContains(t, w.Commit(), "was not written")
-			assertOnly(t, dir)
+			require.NoFileExists(t, filepath.Join(dir, "a.tar"))
 		})
 	}
 	t.Run("empty blob", func(t *testing.T) {
 		t.Parallel()
-		w, err := tarball.Create(filepath.Join(t.TempDir(), "a.tar"), plan)
+		w, err := tarball.Create(filepath.Join(t.TempDir(), "a.tar"), plan, tarball.Request{}, 1)
 		require.NoError(t, err)
 		for _, r := range []io.Reader{strings.NewReader("x"), iotest.ErrReader(errNetwork), iotest.ErrReader(io.ErrUnexpectedEOF)} {
-			require.Error(t, w.PutBlob(t.Context(), empty, func(context.Context) (io.ReadCloser, error) { return io.NopCloser(r), nil }))
+			require.Error(t, w.PutBlob(t.Context(), empty, func(context.Context, int64) (io.ReadCloser, error) { return io.NopCloser(r), nil }))
 		}
-		require.NoError(t, w.Abort())
+		require.NoError(t, w.Suspend())
 	})
 }
 
@@ -220,13 +218,21 @@ func TestPutBlobAgain(t *testing.T) {
 	t.Parallel()
 	m := repository(t, 2<<20)
 	path := filepath.Join(t.TempDir(), "a.tar")
-	w, err := tarball.Create(path, m.plan(t))
+	w, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
 	require.NoError(t, err)
 	for _, b := range m.plan(t).Blobs {
-		require.Error(t, w.PutBlob(t.Context(), b.Descriptor, func(context.Context) (io.ReadCloser, error) {
+		require.Error(t, w.PutBlob(t.Context(), b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 			return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, b.Descriptor.Size/2)), iotest.ErrReader(errNetwork))), nil
 		}))
 	}
+	wrong := 0
+	for _, b := range m.plan(t).Blobs {
+		if err := w.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)); err != nil {
+			require.ErrorIs(t, err, digest.ErrMismatch)
+			wrong++
+		}
+	}
+	assert.Equal(t, 1, wrong, "of the layer, zeros were kept")
 	put(t, w, 1, m.plan(t).Blobs, m)
 	put(t, w, 4, m.plan(t).Blobs, m)
 	require.NoError(t, w.Commit())
@@ -239,9 +245,9 @@ func TestPutBlobOutsideThePlan(t *testing.T) {
 	t.Parallel()
 	m := tiny(t)
 	dir := t.TempDir()
-	w, err := tarball.Create(filepath.Join(dir, "a.tar"), m.plan(t))
+	w, err := tarball.Create(filepath.Join(dir, "a.tar"), m.plan(t), tarball.Request{}, 1)
 	require.NoError(t, err)
-	never := func(context.Context) (io.ReadCloser, error) {
+	never := func(context.Context, int64) (io.ReadCloser, error) {
 		t.Error("the content is not wanted")
 		return nil, errNetwork
 	}
@@ -249,16 +255,16 @@ func TestPutBlobOutsideThePlan(t *testing.T) {
 	d := m.layer(600)
 	d.Size--
 	require.ErrorContains(t, w.PutBlob(t.Context(), d, never), "is not in the plan")
-	err = w.PutBlob(t.Context(), m.layer(600), func(context.Context) (io.ReadCloser, error) { return nil, errNetwork })
+	err = w.PutBlob(t.Context(), m.layer(600), func(context.Context, int64) (io.ReadCloser, error) { return nil, errNetwork })
 	require.ErrorIs(t, err, errNetwork)
-	err = w.PutBlob(t.Context(), m.layer(600), func(context.Context) (io.ReadCloser, error) {
+	err = w.PutBlob(t.Context(), m.layer(600), func(context.Context, int64) (io.ReadCloser, error) {
 		return struct {
 			io.Reader
 			io.Closer
 		}{bytes.NewReader(noise(600)), closeError{}}, nil
 	})
 	require.ErrorIs(t, err, errNetwork, "an error of Close counts")
-	require.NoError(t, w.Abort())
+	require.NoError(t, w.Suspend())
 	assertOnly(t, dir)
 }
 
@@ -272,12 +278,13 @@ func TestCommitWithoutABlob(t *testing.T) {
 	blobs := m.plan(t).Blobs
 	for missing := range blobs {
 		dir := t.TempDir()
-		w, err := tarball.Create(filepath.Join(dir, "a.tar"), m.plan(t))
+		w, err := tarball.Create(filepath.Join(dir, "a.tar"), m.plan(t), tarball.Request{}, 1)
 		require.NoError(t, err)
 		put(t, w, 1, blobs[:missing], m)
 		put(t, w, 1, blobs[missing+1:], m)
 		err = w.Commit()
 		require.ErrorContains(t, err, "blob "+blobs[missing].Descriptor.Digest.String()+" was not written")
+		require.NoError(t, tarball.Discard(filepath.Join(dir, "a.tar")))
 		assertOnly(t, dir)
 	}
 }
@@ -288,10 +295,10 @@ func TestCommitOnAFolder(t *testing.T) {
 	m := tiny(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.tar")
-	w, err := tarball.Create(path, m.plan(t))
+	w, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
 	require.NoError(t, err)
 	put(t, w, 1, m.plan(t).Blobs, m)
 	require.NoError(t, os.Mkdir(path, 0o755))
 	require.Error(t, w.Commit())
-	assertOnly(t, dir, "a.tar")
+	assertOnly(t, dir, "a.tar", "a.tar.part", "a.tar.part.journal")
 }

@@ -23,6 +23,9 @@ type copyFlags struct {
 	tag              string
 	noTag            bool
 	nonDistributable bool
+	noResume         bool
+	keepGoing        bool
+	tmpDir           string
 	objects          objectFlags
 	common
 }
@@ -51,6 +54,10 @@ images. Digests never change.
                                 needs there; the PackageRepository for the cluster goes to stdout
   -b REF --to-repo R            copies from registry to registry
 
+A run that was cut off goes on where it was when the same command runs again: an export keeps what it has in
+FILE.part, an import sends what is not there yet. FILE may be "-": --to-tar - writes the archive to standard
+output, --from-tar - reads it from standard input.
+
 Results go to stdout, everything else to stderr.
 
 ` + statusHelp,
@@ -68,11 +75,12 @@ Results go to stdout, everything else to stderr.
 	}
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF` to copy; may be given several times")
-		flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar)")
+		flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar); - is standard input")
 		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write")
+		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write; - is standard output")
+		flags.BoolVar(&f.noResume, "no-resume", false, "give up what an earlier export kept, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
 		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
@@ -85,6 +93,10 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
 	})
 	f.common.add(cmd)
+	group(cmd, "Running", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
+		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
+	})
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "tar" { // imgpkg's name
 			name = "from-tar"
@@ -94,15 +106,22 @@ Results go to stdout, everything else to stderr.
 	return cmd
 }
 
+// stream is the name of standard input and output.
+const stream = "-"
+
 // run decides which copy it is.
 func (f *copyFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	c := &copying{copyFlags: f, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: newProgress(f.progress, cmd.ErrOrStderr())}
+	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: newProgress(f.progress, cmd.ErrOrStderr())}
 	switch {
+	case f.fromTar == stream:
+		return c.importStream(cmd.Context())
 	case f.fromTar != "":
 		return c.importArchive(cmd.Context())
+	case f.toTar == stream:
+		return c.exportStream(cmd.Context())
 	case f.toTar != "":
 		return c.export(cmd.Context())
 	}
@@ -128,8 +147,10 @@ func (f *copyFlags) check() error {
 		return usagef("two destinations: give --to-tar or --to-repo, not both")
 	case f.toTar != "" && f.fromTar != "":
 		return usagef("--from-tar with --to-tar: an archive is imported with --to-repo")
-	case f.toTar == "-" || f.fromTar == "-":
-		return usagef("the archive cannot be a stream: it is written and read in place; name a file")
+	case f.noResume && (f.toTar == "" || f.toTar == stream):
+		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
+	case f.keepGoing && f.toTar == stream:
+		return usagef("--keep-going with --to-tar -: a stream cannot leave out what fails and come back to it")
 	case f.tag != "" && f.noTag:
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
@@ -150,6 +171,9 @@ func (f *copyFlags) check() error {
 	default:
 		return usagef("--trust %s: must be manifests, blobs or nothing", f.trust)
 	}
+	if info, err := os.Stat(f.tmpDir); f.tmpDir != "" && (err != nil || !info.IsDir()) {
+		return usagef("--tmpdir %s: there is no such folder", f.tmpDir)
+	}
 	return checkJobs(f.jobs)
 }
 
@@ -159,7 +183,7 @@ func (f *copyFlags) checkPaths() error {
 	for _, out := range []struct{ flag, path string }{
 		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {
-		if out.path == "" {
+		if out.path == "" || (out.flag == "--to-tar" && out.path == stream) {
 			continue
 		}
 		path, err := filepath.Abs(out.path)
@@ -169,7 +193,7 @@ func (f *copyFlags) checkPaths() error {
 		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 			return usagef("%s %s: there is no folder %s", out.flag, out.path, filepath.Dir(out.path))
 		}
-		if out.path == "-" {
+		if out.path == stream {
 			return usagef("%s -: name a file", out.flag)
 		}
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link

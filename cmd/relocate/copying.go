@@ -24,62 +24,20 @@ import (
 // copying is one run of the root command.
 type copying struct {
 	*copyFlags
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	show           *progress
-}
-
-// export writes an archive.
-func (c *copying) export(ctx context.Context) error {
-	start := time.Now()
-	if err := tarball.CheckTarget(c.toTar); err != nil { // before a walk of minutes
-		return err
-	}
-	source, err := c.walk(ctx, c.bundles, filepath.Dir(c.toTar), c.nonDistributable, c.show)
-	if err != nil {
-		return err
-	}
-	defer source.close()
-	plan := source.plan
-	if err := checkNames(plan.Graph); err != nil {
-		return err
-	}
-	w, err := tarball.Create(c.toTar, plan)
-	if err != nil {
-		return err
-	}
-	ph := c.show.begin("export", len(plan.Blobs), plan.Size())
-	err = copy.ToArchive(ctx, plan, source.source, w, c.jobs, ph.add)
-	ph.end()
-	if err != nil {
-		return errors.Join(fmt.Errorf("export to %s: %w", c.toTar, err), w.Abort())
-	}
-	if err := w.Commit(); err != nil {
-		return err
-	}
-	r := newReport("export", plan)
-	r.Archive = &archiveReport{c.toTar, w.Size(), w.Seal()}
-	manifests := len(plan.Graph.Nodes)
-	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
-	return c.finish(r, start)
-}
-
-// checkNames refuses package repositories that one import could not name apart.
-func checkNames(g *bundle.Graph) error {
-	_, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", "")
-	if err != nil {
-		return usagef("%w; export them to archives of their own", err)
-	}
-	return nil
 }
 
 // importArchive fills a repository from an archive. It has checked everything but the content of
 // layers before it sends the first byte.
 func (c *copying) importArchive(ctx context.Context) error {
 	start := time.Now()
-	repo, err := parseRepo("--to-repo", c.toRepo)
+	repo, unlock, err := c.destination()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	a, err := tarball.Open(c.fromTar)
 	if err != nil {
 		return err
@@ -89,40 +47,88 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, write, err := c.fill(ctx, "import", plan, a, repo)
+	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+		result, err := copy.ToRepository(ctx, plan, a, dst, repo, opt)
+		if unchanged := a.Unchanged(); unchanged != nil {
+			err = unchanged
+		}
+		return result, err
+	})
+	r.Archive = &archiveReport{c.fromTar, a.Size(), a.Seal()}
+	return c.finish(r, start, write, err)
+}
+
+// importStream fills a repository from an archive on standard input. Layers are sent as they come,
+// manifests when the seal was right.
+func (c *copying) importStream(ctx context.Context) error {
+	start := time.Now()
+	repo, unlock, err := c.destination()
 	if err != nil {
 		return err
 	}
-	if err := a.Unchanged(); err != nil {
+	defer unlock()
+	scratch, err := newScratch(c.tmpDir)
+	if err != nil {
 		return err
 	}
-	if err := write(); err != nil {
-		return err
+	defer scratch.remove()
+	in, out := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // a read of a silent pipe ends by nothing else
+	go func() {
+		_, err := io.Copy(out, c.stdin)
+		_ = out.CloseWithError(err)
+	}()
+	defer in.Close()
+	s, err := tarball.OpenStream(in, scratch)
+	if err != nil {
+		return fmt.Errorf("standard input %w", err)
 	}
-	r.Archive = &archiveReport{c.fromTar, a.Size(), a.Seal()}
-	return c.finish(r, start)
+	plan, err := s.Plan(ctx, c.jobs)
+	if err != nil {
+		return fmt.Errorf("standard input: %w", inArchive(err))
+	}
+	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s more: a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
+	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
+	})
+	r.Archive = &archiveReport{c.fromTar, s.Size(), s.Seal()}
+	return c.finish(r, start, write, err)
+}
+
+// largest returns the size of the largest layer.
+func largest(plan *bundle.Plan) int64 {
+	var n int64
+	for _, b := range plan.Blobs[plan.Small:] {
+		n = max(n, b.Descriptor.Size)
+	}
+	return n
 }
 
 // direct copies from registry to registry.
 func (c *copying) direct(ctx context.Context) error {
 	start := time.Now()
-	repo, err := parseRepo("--to-repo", c.toRepo)
+	repo, unlock, err := c.destination()
 	if err != nil {
 		return err
 	}
-	source, err := c.walk(ctx, c.bundles, "", c.nonDistributable, c.show)
+	defer unlock()
+	source, err := c.walk(ctx, c.bundles, c.tmpDir, c.nonDistributable, c.show)
 	if err != nil {
 		return err
 	}
 	defer source.close()
-	r, write, err := c.fill(ctx, "copy", source.plan, source.source, repo)
-	if err != nil {
-		return err
+	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
+	})
+	return c.finish(r, start, write, err)
+}
+
+// destination returns the repository to fill, locked.
+func (c *copying) destination() (repo name.Repository, unlock func(), err error) {
+	if repo, err = parseRepo("--to-repo", c.toRepo); err == nil {
+		unlock, err = lockRepository(repo)
 	}
-	if err := write(); err != nil {
-		return err
-	}
-	return c.finish(r, start)
+	return repo, unlock, err
 }
 
 // checkedPlan returns the plan of an archive all of which was checked but the content of its layers.
@@ -135,41 +141,46 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 		return nil, fmt.Errorf("%s %w: %s", path, tarball.ErrDamaged, damage[0])
 	}
 	plan, err := a.Plan(ctx, jobs)
-	if missing := bundle.Missing(err); missing != nil {
-		return nil, fmt.Errorf("%s %w: it does not hold %s, which %s names", path, tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("check %s: %w", path, err)
+		return nil, fmt.Errorf("check %s: %w", path, inArchive(err))
 	}
 	return plan, nil
 }
 
-// fill copies the plan into repo. What refers to it, the PackageRepository and the lock, is there for
-// the caller to write.
-func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, src bundle.Source, repo name.Repository) (r *report, write func() error, err error) {
+// inArchive explains an error of an archive's plan: what the archive does not hold is damage.
+func inArchive(err error) error {
+	if missing := bundle.Missing(err); missing != nil {
+		return fmt.Errorf("%w: it does not hold %s, which %s names", tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
+	}
+	return err
+}
+
+// fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
+// the caller to write; when not everything was copied, there is none.
+func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
+	r = newReport(action, plan)
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return r, nil, usageError{err}
 	}
 	objects, err := rewrite.PackageRepositories(plan.Graph, repo, c.objects.name, c.objects.namespace, c.objects.secretRef)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return r, nil, usageError{err}
 	}
 	client, err := c.client(nil, repo)
 	if err != nil {
-		return nil, nil, err
+		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	result, err := copy.ToRepository(ctx, plan, src, client.Writer(repo), repo, copy.Options{
-		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), Progress: ph.add,
+	r.Result, err = move(client.Writer(repo), copy.Options{
+		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	ph.end()
+	r.Repository = repo.Name()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
+		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
-	r = newReport(action, plan)
-	r.Repository, r.Result, r.Moves = repo.Name(), result, rewrite.Mapping(plan.Graph, repo)
-	r.Tags = slices.Sorted(maps.Keys(tags))
+	r.Moves, r.Tags = rewrite.Mapping(plan.Graph, repo), slices.Sorted(maps.Keys(tags))
 	return r, func() error {
 		if err := errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects)); err != nil {
 			return fmt.Errorf("everything is in %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", repo.Name(), err)
@@ -224,20 +235,29 @@ func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 	return err
 }
 
-// finish says what was done and writes the report.
-func (c *copying) finish(r *report, start time.Time) error {
+// finish writes the results, says what was done and writes the report. An err of the copy is returned;
+// what was done in part is reported all the same.
+func (c *copying) finish(r *report, start time.Time, write func() error, err error) error {
+	var partial *copy.PartialError
+	if err != nil && !errors.As(err, &partial) {
+		return err
+	}
+	if partial != nil {
+		r.Failures = failuresOf(partial)
+	} else if err := write(); err != nil {
+		return err
+	}
 	r.Seconds = time.Since(start).Seconds()
+	var failed error
 	if c.show.mode == "json" {
-		if err := r.event(c.stderr); err != nil {
-			return err
-		}
+		failed = r.event(c.stderr)
 	} else {
 		r.summarize(c.stderr)
 	}
-	if c.report == "" {
-		return nil
+	if c.report != "" {
+		failed = errors.Join(failed, r.write(c.report))
 	}
-	return r.write(c.report)
+	return errors.Join(err, failed)
 }
 
 // writeFile puts text under path whole or not at all.

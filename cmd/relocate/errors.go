@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"relocate/bundle"
+	"relocate/copy"
 	"relocate/internal/digest"
 	"relocate/registry"
 	"relocate/tarball"
@@ -21,6 +22,7 @@ import (
 const (
 	statusFailed      = 1
 	statusUsage       = 2
+	statusPartly      = 3
 	statusPermission  = 4
 	statusDamage      = 5
 	statusMissing     = 6
@@ -29,8 +31,8 @@ const (
 )
 
 // statusHelp is the table of exit statuses in the commands' help.
-const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 4 credentials or permission,
-5 damage, 6 something missing or unequal, 8 no space, 130 interrupted.`
+const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly done (--keep-going), 4 credentials
+or permission, 5 damage, 6 something missing or unequal, 8 no space, 130 interrupted.`
 
 // usageError is what the operator got wrong on the command line.
 type usageError struct{ error }
@@ -45,6 +47,19 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// keptError is the end of an export that a later run can go on with.
+type keptError struct {
+	error
+	path       string // of the unfinished archive
+	have, want int64  // bytes of blobs
+}
+
+func (e keptError) Unwrap() error { return e.error }
+
+func (e keptError) String() string {
+	return fmt.Sprintf("%s has %s of %s; the same command goes on from there, --no-resume starts again", e.path, size(e.have), size(e.want))
+}
+
 // judgement is what an error means to the operator.
 type judgement struct {
 	matches func(error) bool
@@ -54,12 +69,15 @@ type judgement struct {
 
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
+	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
 	{is(syscall.ENOSPC), statusNoSpace, "make room, or set TMPDIR to another disk"},
-	{is(tarball.ErrInProgress), statusFailed, "if no other export is writing it, remove the .part file and run again"},
+	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
+	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
+	{isA[heldError], statusFailed, "wait until it has ended"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote"},
 	{is(tarball.ErrTruncated), statusDamage, "the copy of the file is not complete: carry it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
@@ -85,7 +103,7 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
 	case ctx.Err() != nil:
-		return statusInterrupted, "interrupted", "run the same command again: an import goes on where it was, an export starts anew"
+		return statusInterrupted, "interrupted", "run the same command again: it goes on where it was"
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
 		return statusUsage, err.Error(), "see relocate --help"

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
+	}
+	var kept keptError
+	if errors.As(err, &kept) {
+		fmt.Fprintln(stderr, "kept:", printable(kept.String()))
 	}
 	return status
 }

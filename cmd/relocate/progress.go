@@ -10,6 +10,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
+
+	"relocate/copy"
 )
 
 // How often progress is shown on a terminal, as lines, and as JSON.
@@ -53,10 +55,8 @@ func (m *progressMode) Type() string { return "MODE" }
 func newProgress(mode progressMode, out io.Writer) *progress {
 	if mode == "auto" {
 		mode = "plain"
-		if f, ok := out.(*os.File); ok && os.Getenv("TERM") != "dumb" {
-			if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-				mode = "tty"
-			}
+		if isTerminal(out) && os.Getenv("TERM") != "dumb" {
+			mode = "tty"
 		}
 	}
 	return &progress{mode, out}
@@ -74,10 +74,22 @@ type phase struct {
 	stop   chan struct{}
 	wait   sync.WaitGroup
 
-	mu        sync.Mutex
-	doneBlobs int
-	doneBytes int64
+	mu      sync.Mutex
+	done    copy.Step // so far
+	samples []moment  // of the last moments, oldest first
 }
+
+// moment is how much was moved at a time.
+type moment struct {
+	at    time.Time
+	moved int64
+}
+
+// rateOver is the time over which the rate is taken, and minRate the least for which one is shown.
+const (
+	rateOver = 15 * time.Second
+	minRate  = 2 * time.Second
+)
 
 // begin starts a phase. Without totals only what was done is counted.
 func (p *progress) begin(name string, blobs int, bytes int64) *phase {
@@ -92,6 +104,7 @@ func (p *progress) begin(name string, blobs int, bytes int64) *phase {
 		interval = barInterval
 		ph.bar = ph.newBar()
 	}
+	ph.samples = []moment{{at: ph.start}}
 	ph.ticker = time.NewTicker(interval)
 	ph.wait.Go(func() {
 		for {
@@ -112,17 +125,20 @@ func (ph *phase) newBar() *progressbar.ProgressBar {
 		total = -1
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(ph.p.out), progressbar.OptionSetDescription(ph.name),
-		progressbar.OptionShowBytes(ph.blobs > 0), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetPredictTime(ph.blobs > 0), progressbar.OptionSpinnerType(14), progressbar.OptionUseANSICodes(true),
-		progressbar.OptionSetSpinnerChangeInterval(0), // no goroutine of its own: show draws
-		progressbar.OptionSetElapsedTime(true))
+		progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(), progressbar.OptionSpinnerType(14),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // no goroutine of its own: show draws
 }
 
 // add tells what became done.
-func (ph *phase) add(blobs int, bytes int64) {
+func (ph *phase) add(blobs int, bytes int64) { ph.step(copy.Step{Blobs: blobs, Moved: bytes}) }
+
+// step tells what became done, by moving it or because it was there.
+func (ph *phase) step(s copy.Step) {
 	ph.mu.Lock()
-	ph.doneBlobs += blobs
-	ph.doneBytes += bytes
+	ph.done.Blobs += s.Blobs
+	ph.done.Moved += s.Moved
+	ph.done.There += s.There
 	ph.mu.Unlock()
 }
 
@@ -139,36 +155,39 @@ func (ph *phase) end() {
 
 func (ph *phase) show(last bool) {
 	ph.mu.Lock()
-	blobs, bytes := ph.doneBlobs, ph.doneBytes
+	done := ph.done
 	ph.mu.Unlock()
-	elapsed := time.Since(ph.start)
+	now := time.Now()
+	for len(ph.samples) > 1 && now.Sub(ph.samples[0].at) > rateOver {
+		ph.samples = ph.samples[1:]
+	}
+	ph.samples = append(ph.samples, moment{now, done.Moved})
 	switch ph.p.mode {
 	case "tty":
-		ph.showBar(blobs, bytes, last)
+		ph.showBar(done, last)
 	case "json":
-		ph.showEvent(blobs, bytes, elapsed, last)
+		ph.showEvent(done, last)
 	case "plain":
 		if !last { // the summary tells the end
-			fmt.Fprintln(ph.p.out, ph.line(blobs, bytes, elapsed))
+			fmt.Fprintln(ph.p.out, ph.line(done))
 		}
 	}
 }
 
 // showBar draws the live line. The bar's own errors are of the terminal, and no reason to stop.
-func (ph *phase) showBar(blobs int, bytes int64, last bool) {
+func (ph *phase) showBar(done copy.Step, last bool) {
+	ph.bar.Describe(ph.line(done))
 	if ph.blobs == 0 {
-		ph.bar.Describe(fmt.Sprintf("%s: %s", ph.name, count(blobs, "manifest")))
 		_ = ph.bar.Add(1)
 	} else {
-		ph.bar.Describe(fmt.Sprintf("%s: %d of %s", ph.name, blobs, count(ph.blobs, "blob")))
-		_ = ph.bar.Set64(min(bytes, ph.bytes-1)) // a full bar would be taken away
+		_ = ph.bar.Set64(min(done.Moved+done.There, ph.bytes-1)) // a full bar would be taken away
 	}
 	if last {
 		_ = ph.bar.Clear()
 	}
 }
 
-func (ph *phase) showEvent(blobs int, bytes int64, elapsed time.Duration, last bool) {
+func (ph *phase) showEvent(done copy.Step, last bool) {
 	b, err := json.Marshal(struct {
 		Event      string  `json:"event"`
 		Phase      string  `json:"phase"`
@@ -176,26 +195,34 @@ func (ph *phase) showEvent(blobs int, bytes int64, elapsed time.Duration, last b
 		BlobsTotal int     `json:"blobsTotal,omitempty"`
 		Bytes      int64   `json:"bytes"`
 		BytesTotal int64   `json:"bytesTotal,omitempty"`
+		BytesThere int64   `json:"bytesThere"`
 		Seconds    float64 `json:"seconds"`
 		Done       bool    `json:"done"`
-	}{"progress", ph.name, blobs, ph.blobs, bytes, ph.bytes, elapsed.Seconds(), last})
+	}{"progress", ph.name, done.Blobs, ph.blobs, done.Moved + done.There, ph.bytes, done.There, time.Since(ph.start).Seconds(), last})
 	if err == nil {
 		fmt.Fprintln(ph.p.out, string(b))
 	}
 }
 
-func (ph *phase) line(blobs int, bytes int64, elapsed time.Duration) string {
+func (ph *phase) line(done copy.Step) string {
 	if ph.blobs == 0 {
-		return fmt.Sprintf("%s: %s in %s", ph.name, count(blobs, "manifest"), seconds(elapsed))
+		return fmt.Sprintf("%s: %s in %s", ph.name, count(done.Blobs, "manifest"), seconds(time.Since(ph.start)))
 	}
-	s := fmt.Sprintf("%s: %s of %s, %d of %s, %s/s", ph.name, size(bytes), size(ph.bytes), blobs, count(ph.blobs, "blob"),
-		size(int64(float64(bytes)/max(elapsed.Seconds(), 0.001))))
-	if bytes > 0 && bytes < ph.bytes {
-		left := time.Duration(float64(elapsed) / float64(bytes) * float64(ph.bytes-bytes))
-		s += ", " + seconds(left) + " left"
+	bytes := done.Moved + done.There
+	s := fmt.Sprintf("%s: %s of %s, %d of %s", ph.name, size(bytes), size(ph.bytes), done.Blobs, count(ph.blobs, "blob"))
+	first, last := ph.samples[0], ph.samples[len(ph.samples)-1]
+	if over := last.at.Sub(first.at); over >= minRate {
+		rate := float64(last.moved-first.moved) / over.Seconds()
+		s += fmt.Sprintf(", %s/s", size(int64(rate)))
+		if left := float64(ph.bytes - bytes); rate > 0 && left > 0 && left/rate < maxLeft.Seconds() {
+			s += ", " + seconds(time.Duration(left/rate*float64(time.Second))) + " left"
+		}
 	}
 	return s
 }
+
+// maxLeft is the longest time that is shown as left; more is no estimate.
+const maxLeft = 100 * time.Hour
 
 // seconds writes a duration for people.
 func seconds(d time.Duration) string {

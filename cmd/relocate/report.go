@@ -97,10 +97,42 @@ type report struct {
 	Tags       []string         `json:"tags,omitempty"` // of the roots, there
 	Contents   contents         `json:"contents"`
 	Result     *copy.Result     `json:"result"`
+	Kept       *keptReport      `json:"kept,omitempty"` // by an earlier run
+	Moved      []movedTag       `json:"moved,omitempty"`
+	Failures   []failureReport  `json:"failures,omitempty"`
 	Seconds    float64          `json:"seconds"`
 	Omitted    []bundle.Omitted `json:"omitted,omitempty"`
 	Findings   []bundle.Finding `json:"findings,omitempty"`
 	Moves      []rewrite.Move   `json:"moves,omitempty"`
+}
+
+// keptReport is what a resumed export did not fetch again.
+type keptReport struct {
+	Blobs int   `json:"blobs"`
+	Bytes int64 `json:"bytes"`
+}
+
+// movedTag is a tag that stands for something else since the export began.
+type movedTag struct {
+	Reference string  `json:"reference"`
+	Was       v1.Hash `json:"was"`          // what the export goes on with
+	Is        v1.Hash `json:"is,omitempty"` // empty when it could not be asked for
+	Reason    string  `json:"reason,omitempty"`
+}
+
+// failureReport is something that could not be copied under --keep-going.
+type failureReport struct {
+	Image  string  `json:"image"`
+	Digest v1.Hash `json:"digest"`
+	Reason string  `json:"reason"`
+}
+
+func failuresOf(e *copy.PartialError) []failureReport {
+	var list []failureReport
+	for _, f := range e.Failures {
+		list = append(list, failureReport{f.Image, f.Digest, f.Err.Error()})
+	}
+	return list
 }
 
 func newReport(action string, plan *bundle.Plan) *report {
@@ -135,10 +167,17 @@ func (r *report) event(w io.Writer) error {
 func (r *report) summarize(w io.Writer) {
 	elapsed := time.Duration(r.Seconds * float64(time.Second))
 	res := r.Result
+	if len(r.Failures) > 0 {
+		r.summarizeFailures(w)
+		return
+	}
 	switch r.Action {
 	case "export":
 		fmt.Fprintf(w, "exported %s\n", r.Contents)
 		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		if r.Kept != nil {
+			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
+		}
 		fmt.Fprintf(w, "  seal   %s\n", r.Archive.Seal)
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
@@ -158,6 +197,14 @@ func (r *report) summarize(w io.Writer) {
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
+}
+
+func (r *report) summarizeFailures(w io.Writer) {
+	var lines []string
+	for _, f := range r.Failures {
+		lines = append(lines, fmt.Sprintf("  %s of %s\n    %s", f.Digest, line(f.Image), line(f.Reason)))
+	}
+	fmt.Fprintf(w, "failed: %s\n%s\n", count(len(r.Failures), "manifest or blob"), shortList(lines, mostProblems, "; see --report"))
 }
 
 // mostLines is how many findings a summary lists.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -16,7 +17,29 @@ import (
 type walked struct {
 	plan    *bundle.Plan
 	source  *copy.Spool
-	scratch *os.File
+	scratch *scratch
+}
+
+// scratch is a scratch file.
+type scratch struct {
+	*os.File
+	dir string
+}
+
+// newScratch makes a scratch file in dir, or, when that is empty, where temporary files go.
+func newScratch(dir string) (*scratch, error) {
+	f, err := os.CreateTemp(dir, ".relocate-*")
+	if err != nil {
+		return nil, fmt.Errorf("create a scratch file: %w", err)
+	}
+	_ = os.Remove(f.Name()) // where an open file may go, even a kill leaves nothing
+	return &scratch{f, filepath.Dir(f.Name())}, nil
+}
+
+// remove gives up the file; nothing of it is missed.
+func (s *scratch) remove() {
+	_ = s.Close()
+	_ = os.Remove(s.Name()) // elsewhere it goes now
 }
 
 // walk reads the graph of refs at their registries. What it reads is kept in a scratch file in dir, or
@@ -30,11 +53,10 @@ func (f *common) walk(ctx context.Context, refs []string, dir string, nonDistrib
 	if err != nil {
 		return nil, err
 	}
-	scratch, err := os.CreateTemp(dir, ".relocate-walk-*")
+	scratch, err := newScratch(dir)
 	if err != nil {
-		return nil, fmt.Errorf("create a scratch file: %w", err)
+		return nil, err
 	}
-	_ = os.Remove(scratch.Name()) // where an open file may go, even a kill leaves nothing
 	w := &walked{source: copy.NewSpool(client, scratch), scratch: scratch}
 	defer func() {
 		if err != nil {
@@ -51,11 +73,8 @@ func (f *common) walk(ctx context.Context, refs []string, dir string, nonDistrib
 	return w, err
 }
 
-// close gives up the scratch file; nothing of it is missed.
-func (w *walked) close() {
-	_ = w.scratch.Close()
-	_ = os.Remove(w.scratch.Name()) // elsewhere it goes now
-}
+// close gives up the scratch file.
+func (w *walked) close() { w.scratch.remove() }
 
 // client returns a client that uses the credentials in the flags for the registries of roots and
 // repos: those that the operator named.

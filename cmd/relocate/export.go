@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/term"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/rewrite"
+	"relocate/tarball"
+)
+
+// exporting is an archive that is being written, and where its blobs come from.
+type exporting struct {
+	archive *tarball.Writer
+	plan    *bundle.Plan
+	source  bundle.Source
+	moved   []movedTag
+	close   func()
+}
+
+// export writes an archive, or goes on with one that was cut off.
+func (c *copying) export(ctx context.Context) error {
+	start := time.Now()
+	if err := tarball.CheckTarget(c.toTar); err != nil { // before a walk of minutes
+		return err
+	}
+	unlock, err := lockArchive(c.toTar)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if c.noResume {
+		if err := tarball.Discard(c.toTar); err != nil {
+			return err
+		}
+	}
+	e, err := c.resume(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		e, err = c.begin(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	r, err := c.fetch(ctx, e)
+	return c.finish(r, start, func() error { return nil }, err)
+}
+
+// request is what the archive is to hold, by the command line.
+func (c *copying) request() (tarball.Request, error) {
+	roots, err := parseRoots(c.bundles)
+	request := tarball.Request{NonDistributable: c.nonDistributable}
+	for _, ref := range roots {
+		request.Roots = append(request.Roots, ref.Name())
+	}
+	return request, err
+}
+
+// resume goes on with an archive that was cut off.
+//
+// Errors: fs.ErrNotExist when there is none.
+func (c *copying) resume(ctx context.Context) (*exporting, error) {
+	request, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	w, plan, err := tarball.Resume(ctx, c.toTar, request, c.jobs)
+	if err != nil {
+		return nil, err
+	}
+	e := &exporting{archive: w, plan: plan, close: func() {}}
+	var roots []name.Reference
+	for _, root := range plan.Graph.Roots {
+		roots = append(roots, root.Reference)
+	}
+	if e.source, err = c.client(roots); err != nil {
+		return nil, errors.Join(err, w.Suspend())
+	}
+	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))
+	for _, pin := range plan.Graph.Pins {
+		if moved := askAgain(ctx, e.source, pin); moved != nil {
+			e.moved = append(e.moved, *moved)
+			fmt.Fprintln(c.stderr, "note:", line(moved.String()))
+		}
+	}
+	return e, nil
+}
+
+// askAgain returns how a tag differs from what it stood for when the export began; nil when it does not.
+func askAgain(ctx context.Context, src bundle.Source, pin bundle.Pin) *movedTag {
+	moved := &movedTag{Reference: pin.Reference, Was: pin.Digest}
+	ref, err := name.ParseReference(pin.Reference)
+	var desc v1.Descriptor
+	if err == nil {
+		desc, _, err = src.Manifest(ctx, ref)
+	}
+	switch {
+	case err != nil:
+		moved.Reason = err.Error()
+	case desc.Digest == pin.Digest:
+		return nil
+	}
+	moved.Is = desc.Digest
+	return moved
+}
+
+func (m movedTag) String() string {
+	if m.Reason != "" {
+		return fmt.Sprintf("%s could not be asked for again (%s); the export goes on with %s", m.Reference, m.Reason, m.Was)
+	}
+	return fmt.Sprintf("%s has moved to %s since the export began; it goes on with %s (--no-resume takes the new one)", m.Reference, m.Is, m.Was)
+}
+
+// begin walks the repository and begins its archive.
+func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
+	dir := c.tmpDir
+	if dir == "" {
+		dir = filepath.Dir(c.toTar)
+	}
+	source, err := c.walkNamed(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	request, err := c.request()
+	if err != nil {
+		return nil, err
+	}
+	w, err := tarball.Create(c.toTar, source.plan, request, c.jobs)
+	if err != nil {
+		source.close()
+		return nil, err
+	}
+	return &exporting{archive: w, plan: source.plan, source: source.source, close: source.close}, nil
+}
+
+// walkNamed walks the repository, and refuses package repositories that one import could not name apart.
+func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
+	source, err := c.walk(ctx, c.bundles, dir, c.nonDistributable, c.show)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(source.plan.Graph); err != nil {
+		source.close()
+		return nil, err
+	}
+	return source, nil
+}
+
+// checkNames refuses package repositories that one import could not name apart.
+func checkNames(g *bundle.Graph) error {
+	_, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", "")
+	if err != nil {
+		return usagef("%w; export them to archives of their own", err)
+	}
+	return nil
+}
+
+// fetch writes the blobs, and gives the archive its name.
+func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
+	r := exportReport(e.plan, c.toTar, e.archive.Size(), e.archive.Seal())
+	r.Moved = e.moved
+	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
+	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
+	ph.end()
+	if err != nil {
+		have := e.archive.Written()
+		err = errors.Join(fmt.Errorf("export to %s: %w", c.toTar, err), e.archive.Suspend())
+		if e.archive.Resumable() {
+			err = keptError{err, c.toTar + ".part", have, e.plan.Size()}
+		}
+		return r, err
+	}
+	if blobs, bytes := e.archive.Kept(); blobs > 0 {
+		r.Kept = &keptReport{blobs, bytes}
+	}
+	if err := e.archive.Commit(); err != nil {
+		return r, keptError{err, c.toTar + ".part", e.plan.Size(), e.plan.Size()}
+	}
+	return r, nil
+}
+
+func exportReport(plan *bundle.Plan, file string, size int64, seal v1.Hash) *report {
+	r := newReport("export", plan)
+	r.Archive = &archiveReport{file, size, seal}
+	manifests := len(plan.Graph.Nodes)
+	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
+	return r
+}
+
+// exportStream writes an archive to standard output.
+func (c *copying) exportStream(ctx context.Context) error {
+	start := time.Now()
+	if out, ok := c.stdout.(*resultWriter); ok && isTerminal(out.w) {
+		return usagef("--to-tar -: standard output is a terminal; send it to a pipe or a file")
+	}
+	source, err := c.walkNamed(ctx, c.tmpDir)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	plan := source.plan
+	w, err := tarball.NewStreamWriter(c.stdout, plan)
+	if err != nil {
+		return err
+	}
+	ph := c.show.begin("export", len(plan.Blobs), plan.Size())
+	err = copy.ToArchive(ctx, plan, source.source, w, copy.ArchiveOptions{Jobs: c.jobs, Progress: ph.step})
+	ph.end()
+	if err == nil {
+		err = w.Commit()
+	}
+	if err != nil {
+		return fmt.Errorf("export to standard output: %w", err)
+	}
+	return c.finish(exportReport(plan, c.toTar, w.Size(), w.Seal()), start, func() error { return nil }, nil)
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

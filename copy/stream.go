@@ -1,0 +1,217 @@
+package copy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// Incoming is an archive that comes in once, from front to back. It is a Source of the small section.
+type Incoming interface {
+	bundle.Source
+
+	// Next returns the next blob after the small section, in file order, and its content, unchecked, of
+	// which the caller reads every byte. At the end, which it checks, it returns io.EOF.
+	Next() (v1.Hash, io.Reader, error)
+}
+
+// maxHeld is how large a layer may be to be held in memory while it is sent; a larger one goes through
+// the scratch file. In bytes.
+const maxHeld = 4 << 20
+
+// FromStream copies the plan into dst, as ToRepository does, while src comes in. Layers are sent as they
+// come. A large one is kept in the scratch file, from byte at on, until it is there: another try may need
+// it. Manifests follow when src has ended and was right to its end.
+//
+// Errors: as ToRepository; those of src.
+func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Repository, to name.Repository, scratch File, at int64, opt Options) (*Result, error) {
+	c := newFilling(plan, src, dst, to, opt)
+	if err := c.ask(ctx); err != nil {
+		return nil, err
+	}
+	in := &incoming{filling: c, missing: map[v1.Hash]bool{}, scratch: scratch, at: at}
+	if err := in.look(ctx); err != nil {
+		return nil, err
+	}
+	if err := in.layers(ctx, src); err != nil {
+		return nil, err
+	}
+	return c.fill(ctx)
+}
+
+// incoming is the state of the layers of one FromStream.
+type incoming struct {
+	*filling
+	missing map[v1.Hash]bool // layers that are not there
+	scratch File
+	at      int64
+	mu      sync.Mutex // of the filling's result, sent and lost
+}
+
+// look finds out which layers are missing.
+func (in *incoming) look(ctx context.Context) error {
+	users := in.users()
+	for _, b := range in.plan.Blobs[in.plan.Small:] {
+		d := b.Descriptor.Digest
+		switch {
+		case users[d] == nil: // a manifest that is there vouches for it
+		case in.opt.Trust == TrustNothing:
+			in.missing[d] = true
+		default:
+			had := false
+			in.add(job{
+				do: func(ctx context.Context) (err error) {
+					if had, err = in.dst.HasBlob(ctx, b.Descriptor); err != nil {
+						return fmt.Errorf("ask for blob %s of %s: %w", d, b.Node.Name(), err)
+					}
+					return nil
+				},
+				done: func() { in.missing[d] = !had },
+			})
+		}
+	}
+	return in.run(ctx)
+}
+
+// layers takes every layer from the stream: small ones are sent beside each other, a large one alone.
+func (in *incoming) layers(ctx context.Context, src Incoming) error {
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(in.opt.Jobs, 1))
+	err := in.each(running, src, g.Go)
+	return errors.Join(g.Wait(), err)
+}
+
+func (in *incoming) each(ctx context.Context, src Incoming, spawn func(func() error)) error {
+	for _, b := range in.plan.Blobs[in.plan.Small:] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d, r, err := src.Next()
+		if err != nil {
+			return err
+		}
+		if d != b.Descriptor.Digest {
+			return fmt.Errorf("the stream has blob %s where %s belongs", d, b.Descriptor.Digest)
+		}
+		if err := in.layer(ctx, b, r, spawn); err != nil {
+			return err
+		}
+	}
+	if _, _, err := src.Next(); err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+// layer sends a layer, unless it is there, and reads all of it from r in any case.
+func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn func(func() error)) error {
+	checked := digest.Reader(r, b.Descriptor.Digest, b.Descriptor.Size)
+	switch {
+	case !in.missing[b.Descriptor.Digest]:
+		if _, err := io.Copy(io.Discard, checked); err != nil {
+			return in.explain(b, err)
+		}
+		in.done(b, true)
+		return nil
+	case b.Descriptor.Size <= maxHeld:
+		content, err := io.ReadAll(checked) // at most maxHeld
+		if err != nil {
+			return in.explain(b, err)
+		}
+		spawn(func() error {
+			return in.put(ctx, b, func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
+		})
+		return nil
+	}
+	kept := &replay{r: r, file: io.NewOffsetWriter(in.scratch, in.at), content: io.NewSectionReader(in.scratch, in.at, b.Descriptor.Size)}
+	if err := in.put(ctx, b, func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(digest.Reader(kept.again(), b.Descriptor.Digest, b.Descriptor.Size)), nil
+	}); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, r) // what a failure left, if the copy keeps going
+	return err
+}
+
+// put sends a layer. A failure that does not end the copy is found again when its manifest wants it.
+func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Context) (io.ReadCloser, error)) error {
+	t := newTransfer(in.src, b, in.opt.Progress)
+	err := in.dst.PutBlob(ctx, b.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
+		r, err := open(ctx)
+		return &counted{ReadCloser: r, t: t}, err
+	})
+	switch {
+	case err == nil:
+		t.finish()
+		in.done(b, false)
+		return nil
+	case in.opt.KeepGoing && ctx.Err() == nil && !errors.Is(err, digest.ErrMismatch):
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.lost[b.Descriptor.Digest] = err
+		return nil
+	}
+	return in.explain(b, err)
+}
+
+func (in *incoming) explain(b bundle.Blob, err error) error {
+	return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
+}
+
+// done notes that a layer is there.
+func (in *incoming) done(b bundle.Blob, had bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.sent[b.Descriptor.Digest] = true
+	in.countBlob(b, had)
+}
+
+// replay reads what comes in once, and can begin again: what was read it keeps in a file.
+type replay struct {
+	r       io.Reader
+	file    io.Writer
+	content io.ReaderAt
+	have    int64 // bytes in the file
+	full    error // why no more could be kept
+}
+
+// again returns a reader of everything from the first byte on. The one before is read no more.
+func (p *replay) again() io.Reader { return &replayed{p: p} }
+
+type replayed struct {
+	p  *replay
+	at int64
+}
+
+func (r *replayed) Read(b []byte) (int, error) {
+	p := r.p
+	if r.at < p.have {
+		n, err := p.content.ReadAt(b[:min(int64(len(b)), p.have-r.at)], r.at)
+		r.at += int64(n)
+		return n, err
+	}
+	if p.full != nil && r.at == 0 {
+		return 0, fmt.Errorf("no other try is possible: its beginning could not be kept: %w", p.full)
+	}
+	n, err := p.r.Read(b)
+	r.at += int64(n)
+	if p.full == nil {
+		if _, p.full = p.file.Write(b[:n]); p.full == nil {
+			p.have += int64(n)
+		}
+	}
+	if p.full != nil {
+		p.have = 0 // the file has only a part of what went by
+	}
+	return n, err
+}

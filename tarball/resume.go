@@ -1,0 +1,157 @@
+package tarball
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"relocate/bundle"
+)
+
+// ErrOtherExport says that the unfinished archive at hand is of another export, or no longer what its
+// journal says.
+var ErrOtherExport = errors.New("the unfinished archive cannot go on")
+
+// Resume goes on with an archive that an earlier run of the same request left unfinished at path, and
+// returns its plan, which was read from the file. Nothing that is kept is trusted: the plan is compared with the
+// seal, the small section is hashed here, and each other blob is hashed again by PutBlob.
+//
+// Errors: fs.ErrNotExist when there is nothing to go on with; ErrOtherExport.
+func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
+	p, err := openJournal(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.check(path, request); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path+".part", os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	a, err := openPart(f, p.header)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := a.Plan(ctx, jobs)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("resume %s: %w: %w", path, ErrOtherExport, err)
+		}
+		return nil, nil, err
+	}
+	if err := checkSpace(path, a.l, allocated(f)); err != nil {
+		return nil, nil, fmt.Errorf("resume %s: %w", path, err)
+	}
+	w := newWriter(path, f, a.l, a.seal, plan.Small, jobs)
+	if err := w.goOn(p); err != nil {
+		return nil, nil, fmt.Errorf("resume %s: %w", path, noSpace(err))
+	}
+	return w, plan, nil
+}
+
+// openJournal reads the journal of the archive at path.
+func openJournal(path string) (*promised, error) {
+	file, err := os.Open(journalName(path))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	p, err := readJournal(file)
+	if err != nil {
+		return nil, fmt.Errorf("read journal %s: %w", file.Name(), err)
+	}
+	return p, nil
+}
+
+// check holds a journal to a request. One that promises nothing is as good as none.
+func (p *promised) check(path string, request Request) error {
+	_, err := os.Lstat(path + ".part")
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || !p.ready:
+		return fs.ErrNotExist
+	case err != nil:
+		return err
+	case p.header.Journal != journalVersion:
+		return fmt.Errorf("resume %s: %w: its journal has version %d, this program writes %d", path, ErrOtherExport, p.header.Journal, journalVersion)
+	}
+	if reason := p.header.differs(request); reason != "" {
+		return fmt.Errorf("resume %s: %w: %s", path, ErrOtherExport, reason)
+	}
+	return nil
+}
+
+// openPart reads the plan in an unfinished archive, which must be the one that the journal was
+// written for. The part before the blobs is there, more need not be.
+func openPart(f *os.File, header journalHeader) (*Archive, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	inv, err := readInventory(f, info.Size())
+	var a *Archive
+	if err == nil {
+		a, err = newArchive(f, inv)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("resume %s: %w: %w", f.Name(), ErrOtherExport, err)
+	}
+	if a.seal != header.Seal {
+		return nil, fmt.Errorf("resume %s: %w: its plan is not the one that its journal was written for", f.Name(), ErrOtherExport)
+	}
+	return a, nil
+}
+
+// goOn takes over what the journal promises, and opens it again.
+func (w *Writer) goOn(p *promised) error {
+	for i := range w.small.Load() {
+		w.done[i].Store(w.l.inv.Blobs[i].Size)
+	}
+	for i, n := range p.durable {
+		if i < len(w.done) && n <= w.l.inv.Blobs[i].Size {
+			w.done[i].Store(n)
+		}
+	}
+	w.small.Store(0) // it is durable: the journal says so
+	if err := allocate(w.f, w.l.size); err != nil {
+		return err
+	}
+	docs := bufio.NewWriterSize(io.NewOffsetWriter(w.f, 0), bufferSize)
+	if err := errors.Join(w.l.writeDocs(docs), docs.Flush()); err != nil {
+		return err
+	}
+	var err error
+	if w.journal.file, err = os.OpenFile(journalName(w.path), os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	if err := w.journal.file.Truncate(p.end); err != nil {
+		return err
+	}
+	if _, err := w.journal.file.Seek(p.end, 0); err != nil {
+		return err
+	}
+	w.journal.begin()
+	return nil
+}
+
+// Discard removes an unfinished archive at path, if there is one of this program.
+func Discard(path string) error {
+	if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range []string{path + ".part", journalName(path)} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,377 @@
+package tarball
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// prefetch is how much of a blob is fetched before its turn in a stream has come, in bytes.
+const prefetch = 4 << 20
+
+// StreamWriter writes an archive to a stream: the same bytes as Writer. Blobs are put in parallel; each
+// waits for its turn with its first bytes in memory. Its methods are safe for concurrent use, but for
+// Commit.
+type StreamWriter struct {
+	w     *bufio.Writer
+	l     *layout
+	seal  v1.Hash
+	index map[v1.Hash]int
+
+	mu      sync.Mutex
+	next    int                   // the blob whose turn it is
+	waiting map[int]chan struct{} // closed when the turn of a blob comes
+	broken  error                 // a blob failed when its first bytes were out
+}
+
+// NewStreamWriter writes to w all that comes before the blobs. They must be put in file order, some at
+// once at most.
+func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
+	l, err := newLayout(newInventory(plan))
+	if err != nil {
+		return nil, err
+	}
+	s := &StreamWriter{w: bufio.NewWriterSize(w, bufferSize), l: l, index: make(map[v1.Hash]int, len(l.inv.Blobs)), waiting: map[int]chan struct{}{}}
+	if s.seal, err = l.sealDigest(); err != nil {
+		return nil, err
+	}
+	for i, b := range l.inv.Blobs {
+		s.index[b.Digest] = i
+	}
+	return s, l.writeDocs(s.w)
+}
+
+// PutBlob writes the blob d when those before it are written. What open returns must give an error in
+// place of its last bytes when the content is not d's. A blob that failed can be put again unless some of
+// it is out.
+func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
+	i, ok := s.index[d.Digest]
+	if !ok || s.l.inv.Blobs[i].Size != d.Size {
+		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
+	}
+	if err := s.isBroken(); err != nil {
+		return err
+	}
+	r, err := open(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	first := make([]byte, min(d.Size, prefetch))
+	if n, err := fill(r, first); n < len(first) || (err != nil && err != io.EOF) {
+		return fmt.Errorf("blob %s: %w", d.Digest, notEOF(err))
+	}
+	if err := s.await(ctx, i); err != nil {
+		return err
+	}
+	err = s.write(i, first, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.broken = err
+		return err
+	}
+	s.next++
+	if turn := s.waiting[s.next]; turn != nil {
+		close(turn)
+		delete(s.waiting, s.next)
+	}
+	return nil
+}
+
+func notEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (s *StreamWriter) isBroken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// await returns when it is the turn of blob i.
+func (s *StreamWriter) await(ctx context.Context, i int) error {
+	s.mu.Lock()
+	if s.next == i {
+		s.mu.Unlock()
+		return ctx.Err()
+	}
+	turn := make(chan struct{})
+	s.waiting[i] = turn
+	s.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write writes what stands before blob i, its first bytes and the rest.
+func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
+	_, frame := s.l.frame(i)
+	if _, err := s.w.Write(frame); err != nil {
+		return fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	if _, err := s.w.Write(first); err != nil {
+		return fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	want := s.l.inv.Blobs[i].Size - int64(len(first))
+	n, err := io.Copy(s.w, rest)
+	if err == nil && n != want {
+		err = fmt.Errorf("%d bytes where %d belong", n, want)
+	}
+	if err != nil {
+		return fmt.Errorf("write blob %s to the stream: %w", s.l.inv.Blobs[i].Digest, noSpace(err))
+	}
+	return nil
+}
+
+// Size returns the size in bytes of the whole archive.
+func (s *StreamWriter) Size() int64 { return s.l.size }
+
+// Seal returns the archive's seal, which is known from the start.
+func (s *StreamWriter) Seal() v1.Hash { return s.seal }
+
+// Commit writes the seal and the end.
+func (s *StreamWriter) Commit() error {
+	if s.next != len(s.l.inv.Blobs) {
+		return fmt.Errorf("blob %s was not written", s.l.inv.Blobs[s.next].Digest)
+	}
+	_, frame := s.l.frame(s.next)
+	if _, err := s.w.Write(append(frame, s.l.end(s.seal)...)); err != nil {
+		return fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	if err := s.w.Flush(); err != nil {
+		return fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	return nil
+}
+
+// Stream is an archive that is read once, from front to back: from a pipe. What comes before the
+// layers, the documents and the small section, is kept in a file; of that it is a bundle.Source. Layers
+// go by: see Next.
+type Stream struct {
+	*Archive
+	in   *incoming
+	next int   // the blob that Next returns
+	left int64 // bytes of the last one that were not read
+}
+
+// File is a scratch file.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+}
+
+// maxFront is the largest blob that may stand before the last manifest: a bundle's layer.
+const maxFront = 256 << 20
+
+// OpenStream reads the documents of an archive from r, and keeps in file what comes before the layers.
+//
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged.
+func OpenStream(r io.Reader, file File) (*Stream, error) {
+	in := &incoming{r: bufio.NewReaderSize(r, bufferSize), file: file}
+	inv, err := readInventory(in, math.MaxInt64)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newArchive(in, inv)
+	if err != nil {
+		return nil, err
+	}
+	last := 0
+	for i, b := range inv.Blobs {
+		if a.mediaType[b.Digest] != "" {
+			last = i
+		}
+	}
+	for _, b := range inv.Blobs[:last] {
+		if b.Size > maxFront {
+			return nil, fmt.Errorf("%w: blob %s of %d bytes stands before a manifest", ErrDamaged, b.Digest, b.Size)
+		}
+	}
+	damage, err := a.checkDocs()
+	if err == nil && len(damage) > 0 {
+		err = fmt.Errorf("%w: %s", ErrDamaged, damage[0])
+	}
+	return &Stream{Archive: a, in: in}, err
+}
+
+// Plan reads the small section, and returns the plan that the roots make, as Archive.Plan does. It is
+// called once, before Next.
+func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	plan, err := s.Archive.Plan(ctx, jobs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range plan.Small {
+		if err := s.checkFrame(s.r, i); err != nil {
+			return nil, err
+		}
+	}
+	s.next = plan.Small
+	return plan, nil
+}
+
+// checkFrame compares what stands before blob i, or before the seal, with what it must be.
+func (s *Stream) checkFrame(r io.ReaderAt, i int) error {
+	offset, want := s.l.frame(i)
+	got := make([]byte, len(want))
+	if _, err := r.ReadAt(got, offset); err != nil {
+		return err
+	}
+	if at := firstDifference(got, want); at >= 0 {
+		return fmt.Errorf("%w at byte %d: %s", ErrDamaged, offset+int64(at), s.frameReason(i, offset+int64(at)))
+	}
+	return nil
+}
+
+// Next returns the next blob after the small section, and its content, unchecked, of which the caller
+// reads every byte. After the last one it checks the seal and the end, and returns io.EOF.
+//
+// Errors: ErrTruncated, ErrDamaged.
+func (s *Stream) Next() (v1.Hash, io.Reader, error) {
+	if s.left > 0 {
+		return v1.Hash{}, nil, fmt.Errorf("%d bytes of the blob before were not read", s.left)
+	}
+	if err := s.checkFrame(s.in.behind(), s.next); err != nil {
+		return v1.Hash{}, nil, err
+	}
+	if s.next == len(s.l.inv.Blobs) {
+		return v1.Hash{}, nil, s.finish()
+	}
+	b := s.l.inv.Blobs[s.next]
+	s.next++
+	s.left = b.Size
+	return b.Digest, &content{s}, nil
+}
+
+// content reads the blob that Next returned.
+type content struct{ s *Stream }
+
+func (c *content) Read(p []byte) (int, error) {
+	if c.s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := c.s.in.read(p[:min(int64(len(p)), c.s.left)])
+	c.s.left -= int64(n)
+	return n, err
+}
+
+// finish checks the seal and the end, and returns io.EOF.
+func (s *Stream) finish() error {
+	want := s.l.end(s.seal)
+	got := make([]byte, len(want))
+	if _, err := s.in.behind().ReadAt(got, s.l.seal); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		at := s.l.seal + int64(firstDifference(got, want))
+		return fmt.Errorf("%w at byte %d: %s", ErrDamaged, at, s.frameReason(len(s.l.offsets), at))
+	}
+	switch _, err := s.in.r.ReadByte(); {
+	case err == nil:
+		return fmt.Errorf("%w: bytes follow its end at %d", ErrDamaged, s.l.size)
+	case err != io.EOF:
+		return fmt.Errorf("read the stream: %w", err)
+	}
+	return io.EOF
+}
+
+// Kept returns how many bytes of the scratch file are taken.
+func (s *Stream) Kept() int64 { return s.in.kept }
+
+// errGoneBy says that a layer cannot be read again.
+var errGoneBy = errors.New("it has gone by in the stream: import again")
+
+// Blob implements bundle.Source, for the small section.
+func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	if i, ok := s.index[d.Digest]; ok && s.next > 0 && s.l.offsets[i] >= s.in.kept {
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, errGoneBy)
+	}
+	return s.Archive.Blob(ctx, repo, d)
+}
+
+// incoming keeps in a file what has come in of a stream, at the same offsets, as far as somebody asks
+// for it.
+type incoming struct {
+	r    *bufio.Reader
+	file File
+
+	mu   sync.Mutex
+	at   int64 // bytes that have come in
+	kept int64 // bytes of these that are in the file
+}
+
+// ReadAt implements io.ReaderAt.
+func (in *incoming) ReadAt(p []byte, off int64) (int, error) {
+	in.mu.Lock()
+	err := in.pull(off + int64(len(p)))
+	in.mu.Unlock()
+	if err != nil {
+		n, _ := in.file.ReadAt(p, off) // what there is of it tells what was sent
+		return n, err
+	}
+	return in.file.ReadAt(p, off)
+}
+
+// pull lets the stream come in up to end.
+func (in *incoming) pull(end int64) error {
+	if end <= in.at {
+		return nil
+	}
+	n, err := io.CopyN(io.NewOffsetWriter(in.file, in.at), in.r, end-in.at)
+	in.at += n
+	in.kept = in.at
+	if err != nil {
+		return in.explain(err)
+	}
+	return nil
+}
+
+// read reads on, and keeps nothing.
+func (in *incoming) read(p []byte) (int, error) {
+	n, err := in.r.Read(p)
+	in.at += int64(n)
+	if err != nil {
+		err = in.explain(err)
+	}
+	return n, err
+}
+
+func (in *incoming) explain(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the stream ends after %d bytes", ErrTruncated, in.at)
+	}
+	return fmt.Errorf("read the stream after %d bytes: %w", in.at, noSpace(err))
+}
+
+// behind returns an io.ReaderAt that reads on where the stream is, whatever the offset.
+func (in *incoming) behind() io.ReaderAt { return readOn{in} }
+
+type readOn struct{ in *incoming }
+
+// ReadAt implements io.ReaderAt.
+func (r readOn) ReadAt(p []byte, _ int64) (int, error) {
+	for n := 0; n < len(p); {
+		m, err := r.in.read(p[n:])
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return len(p), nil
+}
