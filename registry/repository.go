@@ -54,15 +54,6 @@ func (r *Repository) Manifest(ctx context.Context, ref name.Reference) (v1.Descr
 	return c.manifest(ctx, ref.Identifier())
 }
 
-// Blob implements bundle.Source.
-func (r *Repository) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
-	c, err := r.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.blob(ctx, d)
-}
-
 // Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
 //
 // Errors: fs.ErrNotExist when there is none.
