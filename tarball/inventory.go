@@ -45,7 +45,10 @@ type Blob struct {
 
 // newInventory returns the inventory of a plan.
 func newInventory(plan *bundle.Plan) *Inventory {
-	inv := &Inventory{Pins: plan.Graph.Pins, Omitted: plan.Omitted}
+	inv := &Inventory{
+		Pins: plan.Graph.Pins, Omitted: plan.Omitted,
+		Manifests: make([]Manifest, 0, len(plan.Graph.Nodes)), Blobs: make([]Blob, 0, len(plan.Blobs)),
+	}
 	for _, root := range plan.Graph.Roots {
 		inv.Roots = append(inv.Roots, bundle.Pin{Reference: root.Reference.Name(), Digest: root.Digest})
 	}

@@ -21,11 +21,23 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.share(g)
 	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
 	if err != nil {
 		return nil, err
 	}
 	return plan, inv.compare(newInventory(plan))
+}
+
+// share gives the graph the digests of the inventory in the place of its own copies.
+func (a *Archive) share(g *bundle.Graph) {
+	for _, n := range g.Nodes {
+		for i, d := range n.Blobs {
+			if at, ok := a.index[d.Digest]; ok {
+				n.Blobs[i].Digest = a.l.inv.Blobs[at].Digest
+			}
+		}
+	}
 }
 
 // compare reports the first difference between an inventory and the one that the content implies. Where
