@@ -37,10 +37,10 @@ type file struct {
 // want accepts, in the order of the layer; one is in memory at a time. It holds bundles to imgpkg's
 // form: one layer, of Docker's type. Errors about the form, visit's too, wrap ErrMalformed.
 func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, want func(path string) bool, visit func(file) error) error {
-	if len(m.layers) != 1 {
-		return fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, len(m.layers))
+	if n := len(m.layers()); n != 1 {
+		return fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, n)
 	}
-	layer := m.layers[0]
+	layer := m.layers()[0]
 	if layer.MediaType != types.DockerLayer {
 		return fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", ErrMalformed, quote(layer.MediaType), types.DockerLayer)
 	}

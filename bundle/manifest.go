@@ -1,11 +1,13 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"unique"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -15,18 +17,12 @@ import (
 // manifest is what the walk needs of an image manifest or an index.
 type manifest struct {
 	isIndex  bool
-	config   v1.Descriptor   // of an image
-	layers   []v1.Descriptor // of an image
+	blobs    []v1.Descriptor // of an image: the config, then the layers
 	children []v1.Descriptor // of an index
 }
 
-// blobs returns the config and the layers.
-func (m *manifest) blobs() []v1.Descriptor {
-	if m.isIndex {
-		return nil
-	}
-	return append([]v1.Descriptor{m.config}, m.layers...)
-}
+func (m *manifest) config() v1.Descriptor   { return m.blobs[0] }
+func (m *manifest) layers() []v1.Descriptor { return m.blobs[min(1, len(m.blobs)):] }
 
 // parseManifest reads an image manifest or an index, Docker's or OCI's. The media type of the
 // descriptor, the one in the document and the form of the document must agree, so that no two
@@ -62,12 +58,13 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	if doc.SchemaVersion != 2 {
 		return nil, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
 	}
-	m := &manifest{isIndex: desc.MediaType.IsIndex(), layers: of(doc.Layers), children: of(doc.Manifests)}
+	m := &manifest{isIndex: desc.MediaType.IsIndex()}
 	switch {
 	case m.isIndex:
 		if doc.Config != nil || doc.Layers != nil {
 			return nil, errors.New("is an index with config or layers")
 		}
+		m.children = of(doc.Manifests...)
 	case desc.MediaType.IsImage():
 		if doc.Manifests != nil {
 			return nil, errors.New("is an image manifest with manifests")
@@ -75,16 +72,20 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		if doc.Config == nil {
 			return nil, errors.New("is an image manifest without config")
 		}
-		m.config = of([]descriptor{*doc.Config})[0]
+		m.blobs = of(append([]descriptor{*doc.Config}, doc.Layers...)...)
 	default:
 		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", quote(desc.MediaType))
 	}
-	for _, d := range append(m.blobs(), m.children...) {
+	return m, cmp.Or(checkDescriptors(m.blobs), checkDescriptors(m.children))
+}
+
+func checkDescriptors(list []v1.Descriptor) error {
+	for _, d := range list {
 		if d.Digest.Algorithm != "sha256" || d.Size < 0 || len(d.MediaType) > maxMediaType {
-			return nil, fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, quote(d.MediaType))
+			return fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, quote(d.MediaType))
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // maxMediaType is the length of the longest media type (RFC 6838 §4.2).
@@ -97,11 +98,11 @@ type descriptor struct {
 	Digest    v1.Hash         `json:"digest"`
 }
 
-// of returns the descriptors of a list; nil stays nil.
-func of(list []descriptor) []v1.Descriptor {
-	var out []v1.Descriptor
-	for _, d := range list {
-		out = append(out, v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest})
+// of returns the descriptors of a list. What is the same in many images is in memory once.
+func of(list ...descriptor) []v1.Descriptor {
+	out := make([]v1.Descriptor, len(list))
+	for i, d := range list {
+		out[i] = v1.Descriptor{MediaType: unique.Make(d.MediaType).Value(), Size: d.Size, Digest: d.Digest}
 	}
 	return out
 }
@@ -114,20 +115,20 @@ func IsForeign(d v1.Descriptor) bool { return !d.MediaType.IsDistributable() }
 // with labels, or too large for one, makes no bundle; it is an artifact's. An image's own that is too
 // large is an error: it may have the label.
 func isBundle(ctx context.Context, src Source, repo name.Repository, m *manifest) (bool, error) {
-	if m.config.Size > maxDocument {
-		if m.config.MediaType.IsConfig() {
-			return false, fmt.Errorf("%w: has a config of %d bytes, more than the limit of %d", ErrMalformed, m.config.Size, maxDocument)
+	if m.config().Size > maxDocument {
+		if m.config().MediaType.IsConfig() {
+			return false, fmt.Errorf("%w: has a config of %d bytes, more than the limit of %d", ErrMalformed, m.config().Size, maxDocument)
 		}
 		return false, nil
 	}
-	r, err := src.Blob(ctx, repo, m.config)
+	r, err := src.Blob(ctx, repo, m.config())
 	if err != nil {
-		return false, fmt.Errorf("config %s: %w", m.config.Digest, err)
+		return false, fmt.Errorf("config %s: %w", m.config().Digest, err)
 	}
 	defer r.Close()
 	raw, err := io.ReadAll(r) // at most maxDocument: the source holds the descriptor's size
 	if err != nil {
-		return false, fmt.Errorf("config %s: %w", m.config.Digest, err)
+		return false, fmt.Errorf("config %s: %w", m.config().Digest, err)
 	}
 	var config struct {
 		Config struct {

@@ -12,12 +12,12 @@ import (
 func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
 	m, err := parseManifest(desc, raw)
 	if err == nil {
-		err = w.count(1 + len(m.blobs()) + len(m.children))
+		err = w.count(1 + len(m.blobs) + len(m.children))
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
 	}
-	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs()}
+	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs}
 	x.found = n
 	if m.isIndex {
 		n.Kind = Index

@@ -40,27 +40,27 @@ const NonDistributable = "non-distributable"
 // nonDistributable is set, else omitted. An error wraps ErrMalformed: two descriptors give one digest two
 // sizes, or name one digest as a manifest and as a blob.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
-	if err := checkBlobs(g); err != nil {
+	left, err := blobsOf(g)
+	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Graph: g}
-	done := map[v1.Hash]bool{} // carried, at the end also omitted
-	add := func(n *Node, d v1.Descriptor, isManifest bool) {
-		if !done[d.Digest] {
-			done[d.Digest] = true
-			p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n, IsManifest: isManifest})
+	p := &Plan{Graph: g, Blobs: make([]Blob, 0, len(g.Nodes)+len(left))}
+	add := func(n *Node, d v1.Descriptor) {
+		if _, ok := left[d.Digest]; ok {
+			delete(left, d.Digest)
+			p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n})
 		}
 	}
 	for _, n := range g.Nodes {
-		add(n, n.Descriptor, true)
+		p.Blobs = append(p.Blobs, Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true})
 		switch n.Kind {
 		case Bundle:
 			for _, d := range n.Blobs {
-				add(n, d, false)
+				add(n, d)
 			}
 		case Plain:
 			if n.Blobs[0].Size <= maxDocument {
-				add(n, n.Blobs[0], false)
+				add(n, n.Blobs[0])
 			}
 		}
 	}
@@ -68,14 +68,14 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	for _, n := range g.Nodes {
 		for i, d := range n.Blobs {
 			if i == 0 || nonDistributable || !IsForeign(d) { // a config is no layer, whatever its type
-				add(n, d, false)
+				add(n, d)
 			}
 		}
 	}
 	for _, n := range g.Nodes { // what no image names as an ordinary layer
 		for _, d := range n.Blobs {
-			if !done[d.Digest] {
-				done[d.Digest] = true
+			if _, ok := left[d.Digest]; ok {
+				delete(left, d.Digest)
 				p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), NonDistributable})
 			}
 		}
@@ -83,21 +83,22 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	return p, nil
 }
 
-// checkBlobs refuses a digest that is two things: a blob of two sizes, or a manifest and a blob.
-func checkBlobs(g *Graph) error {
+// blobsOf returns the distinct configs and layers with their sizes. It refuses a digest that is two
+// things: a blob of two sizes, or a manifest and a blob.
+func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 	sizes := map[v1.Hash]int64{}
 	for _, n := range g.Nodes {
 		for _, d := range n.Blobs {
 			if g.Node(d.Digest) != nil {
-				return fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), ErrMalformed, d.Digest)
+				return nil, fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), ErrMalformed, d.Digest)
 			}
 			if size, known := sizes[d.Digest]; known && size != d.Size {
-				return fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), ErrMalformed, d.Digest, d.Size, size)
+				return nil, fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), ErrMalformed, d.Digest, d.Size, size)
 			}
 			sizes[d.Digest] = d.Size
 		}
 	}
-	return nil
+	return sizes, nil
 }
 
 // Size returns the bytes of all blobs.

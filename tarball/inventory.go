@@ -2,7 +2,9 @@ package tarball
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -43,7 +45,10 @@ type Blob struct {
 
 // newInventory returns the inventory of a plan.
 func newInventory(plan *bundle.Plan) *Inventory {
-	inv := &Inventory{Pins: plan.Graph.Pins, Omitted: plan.Omitted}
+	inv := &Inventory{
+		Pins: plan.Graph.Pins, Omitted: plan.Omitted,
+		Manifests: make([]Manifest, 0, len(plan.Graph.Nodes)), Blobs: make([]Blob, 0, len(plan.Blobs)),
+	}
 	for _, root := range plan.Graph.Roots {
 		inv.Roots = append(inv.Roots, bundle.Pin{Reference: root.Reference.Name(), Digest: root.Digest})
 	}
@@ -63,89 +68,33 @@ func newInventory(plan *bundle.Plan) *Inventory {
 func (inv *Inventory) encode(w io.Writer) error {
 	bw := bufio.NewWriter(w)
 	fmt.Fprintf(bw, "{\"format\":%d", formatVersion)
-	encodeList(bw, "roots", inv.Roots)
-	encodeList(bw, "pins", inv.Pins)
-	encodeList(bw, "manifests", inv.Manifests)
-	encodeList(bw, "omitted", inv.Omitted)
-	encodeList(bw, "blobs", inv.Blobs)
+	err := errors.Join(
+		encodeList(bw, "roots", inv.Roots),
+		encodeList(bw, "pins", inv.Pins),
+		encodeList(bw, "manifests", inv.Manifests),
+		encodeList(bw, "omitted", inv.Omitted),
+		encodeList(bw, "blobs", inv.Blobs))
 	bw.WriteString("}\n")
-	return bw.Flush() // has the first error of all that was written
+	return cmp.Or(bw.Flush(), err) // Flush has the first error of all that was written
 }
 
-func encodeList[T any](w *bufio.Writer, key string, list []T) {
+func encodeList[T any](w *bufio.Writer, key string, list []T) error {
 	fmt.Fprintf(w, ",\n%q:[", key)
 	for i, e := range list {
-		if i > 0 {
-			w.WriteByte(',')
-		}
 		b, err := json.Marshal(e)
 		if err != nil {
-			b = nil // strings and integers: no such error exists
+			return fmt.Errorf("%s[%d]: %w", key, i, err)
+		}
+		if len(b) > maxElement {
+			return fmt.Errorf("%s[%d] has %d bytes, more than the limit of %d", key, i, len(b), maxElement)
+		}
+		if i > 0 {
+			w.WriteByte(',')
 		}
 		w.WriteByte('\n')
 		w.Write(b)
 	}
 	w.WriteByte(']')
-}
-
-// decodeInventory reads an inventory element by element. That the spelling was the legal one is for
-// the caller to check.
-func decodeInventory(r io.Reader) (*Inventory, error) {
-	inv := &Inventory{}
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	if err := expect(d, json.Delim('{'), "format"); err != nil {
-		return nil, err
-	}
-	var format int
-	if err := d.Decode(&format); err != nil {
-		return nil, fmt.Errorf("format: %w", err)
-	}
-	if format != formatVersion {
-		return nil, fmt.Errorf("has format %d; this program reads format %d", format, formatVersion)
-	}
-	for _, decode := range []func() error{
-		func() error { return decodeList(d, "roots", &inv.Roots) },
-		func() error { return decodeList(d, "pins", &inv.Pins) },
-		func() error { return decodeList(d, "manifests", &inv.Manifests) },
-		func() error { return decodeList(d, "omitted", &inv.Omitted) },
-		func() error { return decodeList(d, "blobs", &inv.Blobs) },
-		func() error { return expect(d, json.Delim('}')) },
-	} {
-		if err := decode(); err != nil {
-			return nil, err
-		}
-	}
-	return inv, nil
-}
-
-func decodeList[T any](d *json.Decoder, key string, list *[]T) error {
-	if err := expect(d, key, json.Delim('[')); err != nil {
-		return err
-	}
-	for d.More() {
-		if len(*list) == maxBlobs {
-			return fmt.Errorf("%s: more than %d elements", key, maxBlobs)
-		}
-		var e T
-		if err := d.Decode(&e); err != nil {
-			return fmt.Errorf("%s[%d]: %w", key, len(*list), err)
-		}
-		*list = append(*list, e)
-	}
-	return expect(d, json.Delim(']'))
-}
-
-func expect(d *json.Decoder, tokens ...json.Token) error {
-	for _, want := range tokens {
-		got, err := d.Token()
-		if err != nil {
-			return fmt.Errorf("want %v: %w", want, err)
-		}
-		if got != want {
-			return fmt.Errorf("has %.80q where %v belongs", fmt.Sprint(got), want)
-		}
-	}
 	return nil
 }
 
@@ -153,9 +102,9 @@ func expect(d *json.Decoder, tokens ...json.Token) error {
 func (inv *Inventory) encodeIndex(w io.Writer) error {
 	bw := bufio.NewWriter(w)
 	fmt.Fprintf(bw, "{\"schemaVersion\":2,\"mediaType\":%q", types.OCIImageIndex)
-	encodeList(bw, "manifests", inv.indexEntries())
+	err := encodeList(bw, "manifests", inv.indexEntries())
 	bw.WriteString("}\n")
-	return bw.Flush()
+	return cmp.Or(bw.Flush(), err)
 }
 
 // indexEntry is a descriptor of index.json.

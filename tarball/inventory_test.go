@@ -2,40 +2,81 @@ package tarball
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecodeInventory: what was decoded, encoded and decoded again is the same; and so is, from then
-// on, the text.
+// FuzzDecodeInventory: what is decoded is, to the byte, what encoding it writes.
 func FuzzDecodeInventory(f *testing.F) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "tiny.tar"))
-	require.NoError(f, err)
-	start := bytes.Index(golden, []byte(`{"format":1`))
-	text := string(golden[start : start+bytes.Index(golden[start:], []byte("]}\n"))+3])
+	text := tinyInventory(f)
 	f.Add(text)
 	f.Add(strings.ReplaceAll(text, ":", ": "))
 	f.Add(strings.ReplaceAll(text, "registry", "\x1b<&\u2028\xff"))
+	f.Add(strings.ReplaceAll(text, "registry", "\\u001b\\u003c\\u2028"))
 	f.Add(`{"format":1,"roots":[],"pins":[],"manifests":[null],"omitted":[],"blobs":[{"size":-1}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		inv, err := decodeInventory(strings.NewReader(text))
 		if err != nil {
+			require.NotErrorIs(t, err, errUnreadable)
+			require.Less(t, len(err.Error()), 1000)
 			return
 		}
-		var first, second strings.Builder
-		require.NoError(t, inv.encode(&first))
-		again, err := decodeInventory(strings.NewReader(first.String()))
-		if err != nil { // a digest that is missing cannot be spelled
-			require.ErrorContains(t, err, "parse hash")
-			return
-		}
-		require.NoError(t, again.encode(&second))
-		require.Equal(t, first.String(), second.String())
-		require.True(t, reflect.DeepEqual(inv, again) || len(inv.Manifests) > 0, "%#v\n%#v", inv, again)
+		var again strings.Builder
+		require.NoError(t, inv.encode(&again))
+		require.Equal(t, text, again.String())
 	})
+}
+
+// tinyInventory is the relocate.json of the golden archive.
+func tinyInventory(t testing.TB) string {
+	t.Helper()
+	golden, err := os.ReadFile(filepath.Join("testdata", "tiny.tar"))
+	require.NoError(t, err)
+	start := bytes.Index(golden, []byte(`{"format":1`))
+	return string(golden[start : start+bytes.Index(golden[start:], []byte("]}\n"))+3])
+}
+
+// TestDecodeLimits: what is over a limit is refused before it is held. (TestInventorySpelling has the
+// other spellings.)
+func TestDecodeLimits(t *testing.T) {
+	t.Parallel()
+	good := tinyInventory(t)
+	_, err := decodeInventory(strings.NewReader(good))
+	require.NoError(t, err)
+	for name, test := range map[string]struct{ old, text, says string }{
+		"no comma":        {"},\n{", "}\n{", "no comma after it"},
+		"long line":       {`"reference":"`, `"reference":"` + strings.Repeat("x", maxElement), "roots[0]: has a line of more than 4194304 bytes"},
+		"endless line":    {`"reference":"`, `"reference":"` + strings.Repeat("x", 20<<20), "roots[0]: has a line of more than 4194304 bytes"},
+		"long digest":     {`sha256:`, `sha256:` + strings.Repeat("0", maxElement/2), "roots[0]: "},
+		"many references": {`"references":[`, `"references":[` + strings.Repeat(`"",`, maxElement/3-200), "has more than 600000 elements and references"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Contains(t, good, test.old)
+			_, err := decodeInventory(strings.NewReader(strings.Replace(good, test.old, test.text, 1)))
+			require.ErrorContains(t, err, test.says)
+			require.Less(t, len(err.Error()), 1000)
+			require.NotErrorIs(t, err, errUnreadable)
+		})
+	}
+}
+
+// TestDecodeUnreadable: what the medium does not give is not wrong, not even when it ends too early.
+func TestDecodeUnreadable(t *testing.T) {
+	t.Parallel()
+	good := tinyInventory(t)
+	for n := 0; n <= len(good); n += 7 {
+		for _, broken := range []error{errors.New("input/output error"), io.ErrUnexpectedEOF} {
+			_, err := decodeInventory(io.MultiReader(strings.NewReader(good[:n]), iotest.ErrReader(broken)))
+			require.ErrorIs(t, err, errUnreadable)
+			require.ErrorIs(t, err, broken)
+		}
+	}
 }

@@ -17,8 +17,10 @@ const sealSize = len("sha256:") + sha256.Size*2 + 1
 // Limits of the format.
 const (
 	maxIndex     = 64 << 20  // bytes
-	maxInventory = 256 << 20 // bytes
-	maxBlobs     = 1_000_000
+	maxInventory = 128 << 20 // bytes
+	maxElement   = 4 << 20   // bytes of a line of relocate.json
+	maxHeld      = 600_000   // elements of relocate.json, and references of its manifests, together
+	maxBlobs     = 400_000
 	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
 )
 

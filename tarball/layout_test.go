@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,8 +29,9 @@ func TestLayoutLimits(t *testing.T) {
 		inv  Inventory
 		says string
 	}{
-		{"too many blobs", Inventory{Blobs: make([]Blob, maxBlobs+1)}, "1000001 blobs are more than"},
-		{"index too large", Inventory{Manifests: []Manifest{image(strings.Repeat("x", maxIndex))}}, "index.json would have 67109"},
+		{"too many blobs", Inventory{Blobs: make([]Blob, maxBlobs+1)}, "400001 blobs are more than"},
+		{"element too large", Inventory{Manifests: []Manifest{image(strings.Repeat("x", maxElement))}}, "manifests[0] has 4194"},
+		{"index too large", Inventory{Manifests: slices.Repeat([]Manifest{image(strings.Repeat("x", maxElement/2))}, 33)}, "index.json would have 69"},
 		{"another algorithm", Inventory{Blobs: []Blob{{v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}, 1}}}, "only sha256"},
 		{"no digest", Inventory{Blobs: []Blob{{Size: 1}}}, "only sha256"},
 		{"negative size", Inventory{Blobs: []Blob{{some, -1}}}, "-1 bytes are more than"},

@@ -27,6 +27,7 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if err := inv.origins(g); err != nil {
 		return nil, err
 	}
+	a.share(g)
 	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
 	if err != nil {
 		return nil, err
@@ -48,6 +49,17 @@ func (inv *Inventory) origins(g *bundle.Graph) error {
 		n.From = from
 	}
 	return nil
+}
+
+// share gives the graph the digests of the inventory in the place of its own copies.
+func (a *Archive) share(g *bundle.Graph) {
+	for _, n := range g.Nodes {
+		for i, d := range n.Blobs {
+			if at, ok := a.index[d.Digest]; ok {
+				n.Blobs[i].Digest = a.l.inv.Blobs[at].Digest
+			}
+		}
+	}
 }
 
 // compare reports the first difference between an inventory and the one that the content implies.

@@ -1,0 +1,145 @@
+package tarball
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unique"
+
+	"relocate/bundle"
+)
+
+// errUnreadable says that relocate.json was not read to its end: what is there may be right.
+var errUnreadable = errors.New("cannot be read")
+
+// decodeInventory reads an inventory in its one legal spelling, a line at a time. Of one that breaks a
+// limit it holds no more than the limit and a line.
+func decodeInventory(r io.Reader) (*Inventory, error) {
+	inv := &Inventory{}
+	d := &decoder{r: bufio.NewReaderSize(r, 1<<16)}
+	for _, part := range []func() error{
+		d.format,
+		func() error { return decodeList(d, "roots", ",", &inv.Roots, one[bundle.Pin]) },
+		func() error { return decodeList(d, "pins", ",", &inv.Pins, one[bundle.Pin]) },
+		func() error { return decodeList(d, "manifests", ",", &inv.Manifests, (*Manifest).compact) },
+		func() error { return decodeList(d, "omitted", ",", &inv.Omitted, one[bundle.Omitted]) },
+		func() error { return decodeList(d, "blobs", "}", &inv.Blobs, one[Blob]) },
+		d.end,
+	} {
+		if err := part(); err != nil {
+			return nil, err
+		}
+	}
+	return inv, nil
+}
+
+// decoder reads the lines of an inventory and counts the elements and references that they make.
+type decoder struct {
+	r    *bufio.Reader
+	buf  []byte // of the line
+	held int
+}
+
+// line returns the next line without its line feed. It is good until the next call.
+func (d *decoder) line() ([]byte, error) {
+	d.buf = d.buf[:0]
+	for {
+		part, err := d.r.ReadSlice('\n')
+		switch d.buf = append(d.buf, part...); {
+		case len(d.buf) > maxElement+len("]}\n"):
+			return nil, fmt.Errorf("has a line of more than %d bytes", maxElement)
+		case err == nil:
+			return d.buf[:len(d.buf)-1], nil
+		case err == io.EOF:
+			return nil, errors.New("ends too early")
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+	}
+}
+
+func (d *decoder) format() error {
+	b, err := d.line()
+	if err != nil {
+		return err
+	}
+	var format int
+	if _, err := fmt.Sscanf(string(b[:min(len(b), 40)]), `{"format":%d,`, &format); err != nil {
+		return fmt.Errorf("begins with %.80q", b)
+	}
+	if format != formatVersion {
+		return fmt.Errorf("has format %d; this program reads format %d", format, formatVersion)
+	}
+	if string(b) != fmt.Sprintf(`{"format":%d,`, format) {
+		return fmt.Errorf("begins with %.80q, which is not written as relocate writes it", b)
+	}
+	return nil
+}
+
+// end holds that nothing follows.
+func (d *decoder) end() error {
+	switch b, err := d.r.Peek(1); {
+	case len(b) > 0:
+		return errors.New("has something after its end")
+	case err != io.EOF:
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return nil
+}
+
+// decodeList reads the list called key and what stands after it. weigh returns how many elements and
+// references e counts for.
+func decodeList[T any](d *decoder, key, after string, list *[]T, weigh func(e *T) int) error {
+	b, err := d.line()
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	rest, found := bytes.CutPrefix(b, fmt.Appendf(nil, "%q:[", key))
+	isEmpty := string(rest) == "]"+after
+	if !found || (len(rest) > 0 && !isEmpty) {
+		return fmt.Errorf("has %.80q where the list %s belongs", b, key)
+	}
+	for more := !isEmpty; more; {
+		var e T
+		if more, err = decodeElement(d, after, &e); err != nil {
+			return fmt.Errorf("%s[%d]: %w", key, len(*list), err)
+		}
+		if d.held += weigh(&e); d.held > maxHeld {
+			return fmt.Errorf("has more than %d elements and references", maxHeld)
+		}
+		*list = append(*list, e)
+	}
+	return nil
+}
+
+// decodeElement reads the line of an element. more says that another follows in the list.
+func decodeElement(d *decoder, after string, e any) (more bool, err error) {
+	b, err := d.line()
+	if err != nil {
+		return false, err
+	}
+	text, isLast := bytes.CutSuffix(b, []byte("]"+after))
+	if !isLast {
+		if text, more = bytes.CutSuffix(b, []byte(",")); !more {
+			return false, errors.New("has no comma after it")
+		}
+	}
+	if err := json.Unmarshal(text, e); err != nil {
+		return false, fmt.Errorf("%.300s", err.Error()) // which may quote all of the line
+	}
+	if again, err := json.Marshal(e); err != nil || !bytes.Equal(again, text) {
+		return false, errors.New("is not written as relocate writes it")
+	}
+	return more, nil
+}
+
+func one[T any](*T) int { return 1 }
+
+// compact lets manifests share what is the same in many, and returns what m weighs.
+func (m *Manifest) compact() int {
+	m.MediaType, m.From = unique.Make(m.MediaType).Value(), unique.Make(m.From).Value()
+	return 1 + len(m.References)
+}
