@@ -13,27 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDecodeInventory: what is decoded is, to the byte, what encoding it writes.
-func FuzzDecodeInventory(f *testing.F) {
-	text := tinyInventory(f)
-	f.Add(text)
-	f.Add(strings.ReplaceAll(text, ":", ": "))
-	f.Add(strings.ReplaceAll(text, "registry", "\x1b<&\u2028\xff"))
-	f.Add(strings.ReplaceAll(text, "registry", "\\u001b\\u003c\\u2028"))
-	f.Add(`{"format":1,"roots":[],"pins":[],"manifests":[null],"omitted":[],"blobs":[{"size":-1}]}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		inv, err := decodeInventory(strings.NewReader(text))
-		if err != nil {
-			require.NotErrorIs(t, err, errUnreadable)
-			require.Less(t, len(err.Error()), 1000)
-			return
-		}
-		var again strings.Builder
-		require.NoError(t, inv.encode(&again))
-		require.Equal(t, text, again.String())
-	})
-}
-
 // tinyInventory is the relocate.json of the golden archive.
 func tinyInventory(t testing.TB) string {
 	t.Helper()
