@@ -125,7 +125,7 @@ func TestInterruptExport(t *testing.T) {
 			root := pushSample(t, startMemory(t, g.wrap))
 			armed = true
 			require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
-			cancel, done := start(t, "-b", root, "--to-tar", file)
+			cancel, done := start(t, "-b", root, "--to-tar", file, "--concurrency", "1") // in file order: layers come last
 			g.wait(t)
 			cancel()
 			r := wait(t, done)
