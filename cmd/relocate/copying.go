@@ -87,7 +87,7 @@ func (c *copying) importStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("standard input: %w", inArchive(err))
 	}
-	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s more: a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
+	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s of a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
 	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
 	})

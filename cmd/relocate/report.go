@@ -174,7 +174,11 @@ func (r *report) summarize(w io.Writer) {
 	switch r.Action {
 	case "export":
 		fmt.Fprintf(w, "exported %s\n", r.Contents)
-		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		file := r.Archive.File
+		if file == stream {
+			file = "standard output"
+		}
+		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
 		if r.Kept != nil {
 			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
