@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -22,14 +23,14 @@ var hostileNames = []string{
 	strings.Repeat("a", 254), strings.Repeat("a-", 127) + ".b", "2001-01-01", "1e3", "'", `"`, "%", "@", "`", "|", ">",
 }
 
-// parse reads a repository whose full name is one, too: go-containerregistry takes names that are too
-// long with "library/" before them.
+// parse reads a repository, by its full name: go-containerregistry takes hosts that are no text, and
+// names that are too long with "library/" before them.
 func parse(s string) (name.Repository, bool) {
 	repo, err := name.NewRepository(s)
 	if err == nil {
-		_, err = name.NewRepository(repo.Name())
+		repo, err = name.NewRepository(repo.Name())
 	}
-	return repo, err == nil
+	return repo, err == nil && utf8.ValidString(s)
 }
 
 // FuzzMapping: every reference of a graph gets a place in the destination, of the same digest, and one

@@ -113,7 +113,9 @@ func requireInside(t *testing.T, repo name.Repository) {
 	t.Helper()
 	require.Regexp(t, pathGrammar, repo.RepositoryStr())
 	u, err := url.Parse("https://" + repo.RegistryStr() + "/v2/" + repo.RepositoryStr() + "/manifests/a")
-	require.NoError(t, err)
+	if err != nil {
+		return // a port that is none, which go-containerregistry takes: no request can be made
+	}
 	require.Equal(t, repo.RegistryStr(), u.Host)
 	require.Equal(t, "/v2/"+repo.RepositoryStr()+"/manifests/a", u.Path)
 	require.Equal(t, u.Path, path.Clean(u.Path))
