@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -141,29 +140,25 @@ func FuzzRetryAfter(f *testing.F) {
 		_, err := c.Writer(fuzzRepo(t)).Resolve(t.Context(), "a")
 		var answer *Error
 		require.ErrorAs(t, err, &answer)
-		require.LessOrEqual(t, len(a.requests), maxTries)
+		require.LessOrEqual(t, len(a.requests), DefaultTries)
 	})
 }
 
-// FuzzLocation: an upload goes on at the registry's own host and scheme or not at all, with the digest
-// in its query, and with what the registry put there.
+// FuzzLocation: an upload goes on at the registry's own host and scheme or not at all.
 func FuzzLocation(f *testing.F) {
 	for _, s := range []string{
 		"", "/v2/a/blobs/uploads/1", "?_state=x", "https://registry.test/x?_state=a%20b", "http://registry.test/x", "//other.test/x", "https://registry.test:443/x", "https://registry.test:444/x",
 		"https://u:p@registry.test/x", "https://REGISTRY.test/x", "https://registry.test@other.test/x", "\\\\other.test", "/x?digest=sha256:0", "/x#digest", "::", "javascript:x", "https:///x", "/%zz", "/a b\r\nHost: other.test",
 	} {
-		f.Add(s, "digest=sha256%3Aaa")
+		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, header, query string) {
-		if _, err := url.ParseQuery(query); err != nil || strings.ContainsAny(query, "#\x00 ") || !isASCII(query) {
-			return // ours is made by url.QueryEscape
-		}
+	f.Fuzz(func(t *testing.T, header string) {
 		req, err := http.NewRequest(http.MethodPost, "https://registry.test/v2/a/blobs/uploads/", nil)
 		require.NoError(t, err)
 		res := reply(202, nil)
 		res.Header["Location"] = []string{header}
 		res.Request = req
-		at, err := location(res, query)
+		at, err := location(res)
 		if err != nil {
 			require.False(t, isTemporary(err), "asking again changes nothing")
 			requireText(t, err.Error(), 4000)
@@ -174,12 +169,7 @@ func FuzzLocation(f *testing.F) {
 		require.Equal(t, "https", next.URL.Scheme)
 		require.True(t, sameAuthority(req.URL, next.URL), at)
 		require.Equal(t, "registry.test", strings.ToLower(next.URL.Hostname()))
-		require.True(t, query == "" || strings.HasSuffix(next.URL.RawQuery, query), at)
 	})
-}
-
-func isASCII(s string) bool {
-	return strings.Trim(s, "\x00\x7f") == s && len([]rune(s)) == len(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // FuzzManifestAnswer: a manifest is returned only with the digest that it was asked by, and with a
@@ -269,7 +259,7 @@ func FuzzDownload(f *testing.F) {
 		require.NoError(t, err)
 		defer r.Close()
 		got, err := io.ReadAll(r)
-		require.LessOrEqual(t, len(a.requests), 2+maxTries*(len(content)+1))
+		require.LessOrEqual(t, len(a.requests), 2+DefaultTries*(len(content)+1))
 		if err == nil {
 			require.Equal(t, string(content), string(got))
 			return

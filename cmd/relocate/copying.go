@@ -85,7 +85,7 @@ func (c *copying) importStream(ctx context.Context) error {
 	}
 	plan, err := s.Plan(ctx, c.jobs)
 	if err != nil {
-		return fmt.Errorf("standard input: %w", inArchive(err))
+		return fmt.Errorf("standard input: %w", asDamage(err))
 	}
 	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s of a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
 	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
@@ -142,13 +142,13 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 	}
 	plan, err := a.Plan(ctx, jobs)
 	if err != nil {
-		return nil, fmt.Errorf("check %s: %w", path, inArchive(err))
+		return nil, fmt.Errorf("check %s: %w", path, asDamage(err))
 	}
 	return plan, nil
 }
 
-// inArchive explains an error of an archive's plan: what the archive does not hold is damage.
-func inArchive(err error) error {
+// asDamage explains an error of an archive's plan: what the archive does not hold is damage.
+func asDamage(err error) error {
 	if missing := bundle.Missing(err); missing != nil {
 		return fmt.Errorf("%w: it does not hold %s, which %s names", tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
 	}
