@@ -160,7 +160,8 @@ var hostileInventories = []hostile{
 		b := a.Blobs[len(a.Blobs)-1]
 		a.Omitted = []bundle.Omitted{{Digest: b.Digest, Size: b.Size, Reason: bundle.NonDistributable}}
 	}), status: statusDamage, says: "omitted, the content"},
-	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), says: "holds 3 versions"},
+	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "holds 3 versions"},
+	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is no repository"},
 }
 
 // Pins and roots.
