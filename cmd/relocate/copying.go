@@ -175,7 +175,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	r.Result, err = move(client.Writer(repo), copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
-	ph.end()
+	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)

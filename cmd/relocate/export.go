@@ -172,7 +172,7 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
 	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
-	ph.end()
+	r.Reread = ph.end().Again
 	if err != nil {
 		have := e.archive.Written()
 		err = errors.Join(fmt.Errorf("export to %s: %w", c.toTar, err), e.archive.Suspend())
@@ -216,14 +216,16 @@ func (c *copying) exportStream(ctx context.Context) error {
 	}
 	ph := c.show.begin("export", len(plan.Blobs), plan.Size())
 	err = copy.ToArchive(ctx, plan, source.source, w, copy.ArchiveOptions{Jobs: c.jobs, Progress: ph.step})
-	ph.end()
+	reread := ph.end().Again
 	if err == nil {
 		err = w.Commit()
 	}
 	if err != nil {
 		return fmt.Errorf("export to standard output: %w", err)
 	}
-	return c.finish(exportReport(plan, c.toTar, w.Size(), w.Seal()), start, func() error { return nil }, nil)
+	r := exportReport(plan, c.toTar, w.Size(), w.Seal())
+	r.Reread = reread
+	return c.finish(r, start, func() error { return nil }, nil)
 }
 
 // isTerminal reports whether w is a terminal.
