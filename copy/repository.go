@@ -104,6 +104,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
+	for _, s := range c.unlocated {
+		s.withdraw()
+	}
 	for _, tag := range c.opt.Tags {
 		if !c.nodes[tag.Digest].complete {
 			continue // what it needs is among the failures
@@ -130,7 +133,8 @@ type filling struct {
 	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
 	lost map[v1.Hash]error // those that could not be put, and why
 
-	failures []*Failure
+	failures  []*Failure
+	unlocated []*state // bundles whose locations image failed
 }
 
 func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) *filling {
@@ -150,6 +154,17 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+}
+
+// withdraw takes back that s is complete, and with it all that is above it.
+func (s *state) withdraw() {
+	if !s.complete {
+		return // then nothing above it is
+	}
+	s.complete = false
+	for _, parent := range s.parents {
+		parent.withdraw()
+	}
 }
 
 // ask finds out which manifests are there.

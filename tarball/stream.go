@@ -223,6 +223,9 @@ func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 			return nil, err
 		}
 	}
+	if err := s.in.keep(s.l.offsets[plan.Small-1] + blockSize + s.l.inv.Blobs[plan.Small-1].Size); err != nil {
+		return nil, err
+	}
 	s.next = plan.Small
 	return plan, nil
 }
@@ -315,32 +318,33 @@ type incoming struct {
 	mu   sync.Mutex
 	at   int64 // bytes that have come in
 	kept int64 // bytes of these that are in the file
+	err  error // why no more can be kept
 }
 
 // ReadAt implements io.ReaderAt.
 func (in *incoming) ReadAt(p []byte, off int64) (int, error) {
-	in.mu.Lock()
-	err := in.pull(off + int64(len(p)))
-	in.mu.Unlock()
-	if err != nil {
+	if err := in.keep(off + int64(len(p))); err != nil {
 		n, _ := in.file.ReadAt(p, off) // what there is of it tells what was sent
 		return n, err
 	}
 	return in.file.ReadAt(p, off)
 }
 
-// pull lets the stream come in up to end.
-func (in *incoming) pull(end int64) error {
-	if end <= in.at {
-		return nil
+// keep lets the stream come in up to end, into the file. After a failure it does no more: of what was read
+// last, some may not be in the file.
+func (in *incoming) keep(end int64) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if end <= in.at || in.err != nil {
+		return in.err
 	}
 	n, err := io.CopyN(io.NewOffsetWriter(in.file, in.at), in.r, end-in.at)
 	in.at += n
 	in.kept = in.at
 	if err != nil {
-		return in.explain(err)
+		in.err = in.explain(err)
 	}
-	return nil
+	return in.err
 }
 
 // read reads on, and keeps nothing.
