@@ -56,7 +56,9 @@ func FuzzForged(f *testing.F) {
 		func(inv *inventory) { inv.Pins = append(inv.Pins, inv.Pins[0]) },
 		func(inv *inventory) { inv.Manifests[1].From = "\x1b[2J" },
 		func(inv *inventory) { inv.Manifests[1].References[0] = "registry.example/aaa:1" },
-		func(inv *inventory) { inv.Manifests[2].References = append(inv.Manifests[2].References, "registry.example/zzz:1") },
+		func(inv *inventory) {
+			inv.Manifests[2].References = append(inv.Manifests[2].References, "registry.example/zzz:1")
+		},
 		func(inv *inventory) { inv.Manifests[1].Kind = "image" },
 		func(inv *inventory) { inv.Omitted[0].MediaType = "" },
 		func(inv *inventory) { inv.Manifests[2].MediaType = inv.Manifests[0].MediaType },
@@ -130,6 +132,8 @@ func placesOf(plan *bundle.Plan, inv *tarball.Inventory) bool {
 		}
 		n.From = repo
 	}
-	plan.Omitted = inv.Omitted
+	for i := range plan.Omitted {
+		plan.Omitted[i].Image = inv.Omitted[i].Image
+	}
 	return true
 }
