@@ -231,7 +231,10 @@ func FuzzDownload(f *testing.F) {
 	for _, s := range []string{"bytes 5-15/16", "bytes 5-", "bytes 0-15/16", "bytes 5-4/16", "bytes 50-15/16", "bytes */16", "", "bytes 5-15/999999999999999999999", "items 5-15/16"} {
 		f.Add(uint8(5), true, s, content[5:], true)
 		f.Add(uint8(5), false, s, content, false)
+		f.Add(uint8(5), true, s, []byte("other bytes"), false)
+		f.Add(uint8(5), false, s, []byte("0123456789 other"), false)
 	}
+	f.Add(uint8(5), true, "bytes 5-15/16", content[5:], false)
 	f.Fuzz(func(t *testing.T, cut uint8, partial bool, contentRange string, more []byte, breaks bool) {
 		a := &answers{}
 		a.answer = func(req *http.Request, n int) *http.Response {
@@ -264,6 +267,8 @@ func FuzzDownload(f *testing.F) {
 			require.Equal(t, string(content), string(got))
 			return
 		}
+		right := cut > 0 && partial && contentRange == fmt.Sprintf("bytes %d-15/16", cut) && bytes.Equal(more, content[min(int(cut), 16):]) || !partial && bytes.Equal(more, content)
+		require.False(t, right && cut < 16 && !breaks, "the registry was right: %v", err)
 		require.Less(t, len(got), len(content), "all was handed out before the digest was known")
 		requireText(t, err.Error(), 2000)
 	})
