@@ -111,7 +111,8 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 		key = req.Method + " " + digest
 	}
 	r.mu.Lock()
-	r.requests = append(r.requests, req)
+	note := *req // as it came: a manner may change it
+	r.requests = append(r.requests, &note)
 	manner, n := r.manner, 0
 	if manner != nil {
 		r.count[key]++
