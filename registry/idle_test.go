@@ -28,7 +28,7 @@ var reached = map[string]func(t *testing.T, s *server, c *Client){
 	"proxy": func(t *testing.T, s *server, c *Client) {
 		s.Start()
 		proxy := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
-			(&httputil.ReverseProxy{Director: func(*http.Request) {}, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0)}).ServeHTTP(w, r)
+			(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0)}).ServeHTTP(w, r)
 		})
 		proxy.Start()
 		at, err := url.Parse(proxy.URL)
