@@ -30,7 +30,7 @@ func FuzzChallenge(f *testing.F) {
 		if tokenStatus < 200 || tokenStatus > 599 {
 			return
 		}
-		a := &answers{}
+		a := &scripted{}
 		a.answer = func(req *http.Request, _ int) *http.Response {
 			switch {
 			case req.URL.Host != fuzzHost || !strings.HasPrefix(req.URL.Path, "/v2/"):

@@ -22,8 +22,8 @@ import (
 	"relocate/internal/digest"
 )
 
-// answers is a RoundTripper that opens no connection: a registry in a function.
-type answers struct {
+// scripted is a RoundTripper that opens no connection: a registry in a function.
+type scripted struct {
 	answer func(req *http.Request, n int) *http.Response // the n-th request, from 1
 
 	mu       sync.Mutex
@@ -31,7 +31,7 @@ type answers struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
+func (a *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests = append(a.requests, req)
@@ -55,7 +55,7 @@ func reply(status int, body []byte, headers ...string) *http.Response {
 }
 
 // over returns a client whose requests a answers, and whose waits take no time.
-func over(t *testing.T, opt Options, a *answers) *Client {
+func over(t *testing.T, opt Options, a *scripted) *Client {
 	t.Helper()
 	c, err := New(opt)
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 		require.True(t, got >= 0 && got <= math.MaxInt64)
 
-		a := &answers{answer: func(*http.Request, int) *http.Response { return reply(503, nil, "Retry-After", header) }}
+		a := &scripted{answer: func(*http.Request, int) *http.Response { return reply(503, nil, "Retry-After", header) }}
 		c := over(t, Options{Anonymous: true}, a) // fails if it waits longer
 		_, err := c.Writer(fuzzRepo(t)).Resolve(t.Context(), "a")
 		var answer *Error
@@ -185,7 +185,7 @@ func FuzzManifestAnswer(f *testing.F) {
 		if len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("/?#%", r) }) {
 			return // ids are tags and digests
 		}
-		a := &answers{answer: func(req *http.Request, _ int) *http.Response {
+		a := &scripted{answer: func(req *http.Request, _ int) *http.Response {
 			if req.URL.Path == "/v2/" {
 				return reply(200, nil)
 			}
@@ -236,7 +236,7 @@ func FuzzDownload(f *testing.F) {
 	}
 	f.Add(uint8(5), true, "bytes 5-15/16", content[5:], false)
 	f.Fuzz(func(t *testing.T, cut uint8, partial bool, contentRange string, more []byte, breaks bool) {
-		a := &answers{}
+		a := &scripted{}
 		a.answer = func(req *http.Request, n int) *http.Response {
 			if req.URL.Path == "/v2/" {
 				return reply(200, nil)
