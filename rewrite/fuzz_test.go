@@ -78,14 +78,14 @@ func FuzzLock(f *testing.F) {
 		}
 		roots := []bundle.Root{{Reference: repo.Tag("a"), Digest: digestA}, {Reference: repo.Tag("b"), Digest: digestB}}
 		if one {
-			text, err := rewrite.Lock(roots[:1], repo, tag)
+			text, err := rewrite.Lock(graphOf(roots[:1]), repo, tag, nil)
 			require.NoError(t, err)
 			lock, err := bundle.ParseBundleLock(text)
 			require.NoError(t, err, "%s", text)
 			require.Equal(t, &bundle.BundleLock{Image: repo.Digest(digestA.String()), Tag: tag}, lock)
 			return
 		}
-		text, err := rewrite.Lock(roots, repo, tag)
+		text, err := rewrite.Lock(graphOf(roots), repo, tag, nil)
 		require.NoError(t, err)
 		lock, err := bundle.ParseImagesLock(text)
 		require.NoError(t, err, "%s", text)

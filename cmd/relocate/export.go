@@ -60,12 +60,11 @@ func (c *copying) export(ctx context.Context) error {
 
 // request is what the archive is to hold, by the command line.
 func (c *copying) request() (tarball.Request, error) {
-	roots, err := parseRoots(c.bundles)
-	request := tarball.Request{NonDistributable: c.nonDistributable}
-	for _, ref := range roots {
-		request.Roots = append(request.Roots, ref.Name())
+	roots, err := c.roots()
+	if err != nil {
+		return tarball.Request{}, err
 	}
-	return request, err
+	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable}, nil
 }
 
 // resume goes on with an archive that was cut off.
@@ -164,7 +163,11 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 
 // walkNamed walks the repository, and refuses package repositories that one import could not name apart.
 func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
-	source, err := c.walk(ctx, c.bundles, dir, c.nonDistributable, c.show)
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	source, err := c.walk(ctx, roots, dir, c.nonDistributable, c.show)
 	if err != nil {
 		return nil, err
 	}

@@ -149,25 +149,3 @@ func checkPath(repo name.Repository) error {
 	}
 	return nil
 }
-
-// parseRoots reads the references of bundles.
-func parseRoots(refs []string) ([]name.Reference, error) {
-	var roots []name.Reference
-	for _, s := range refs {
-		if scheme, _, ok := strings.Cut(s, "://"); ok {
-			return nil, usagef("--bundle %s: write it without %s://", s, scheme)
-		}
-		ref, err := name.ParseReference(s)
-		if err == nil {
-			err = checkPath(ref.Context())
-		}
-		if err != nil {
-			return nil, usagef("--bundle %s: %w", s, err)
-		}
-		if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
-			ref = d.Context().Digest(d.DigestStr())
-		}
-		roots = append(roots, ref)
-	}
-	return roots, nil
-}

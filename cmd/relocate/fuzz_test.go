@@ -155,16 +155,16 @@ func FuzzRoots(f *testing.F) {
 		f.Add(s + ":1.0@sha256:" + strings.Repeat("0", 64))
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		roots, err := parseRoots([]string{s})
+		named, err := (&sourceFlags{bundles: []string{s}}).roots()
 		if err != nil {
 			require.Equal(t, statusUsage, statusOf(err))
 			return
 		}
-		require.Len(t, roots, 1)
-		requireInside(t, roots[0].Context())
-		again, err := parseRoots([]string{roots[0].Name()})
+		require.Len(t, named.refs, 1)
+		requireInside(t, named.refs[0].Context())
+		again, err := (&sourceFlags{bundles: []string{named.refs[0].Name()}}).roots()
 		require.NoError(t, err)
-		require.Equal(t, roots[0].Name(), again[0].Name())
+		require.Equal(t, named.refs[0].Name(), again.refs[0].Name())
 	})
 }
 
