@@ -30,9 +30,10 @@ const journalVersion = 1
 const readyLine = "ready\n"
 
 // How much may be written, for each worker, and how much time may pass, before what was written is
-// made durable.
+// made durable. With a buffer that is being written and one that is being filled, a kill costs each worker
+// 8 MiB at most.
 const (
-	journalWindow   = 8 << 20 // bytes
+	journalWindow   = 8<<20 - 2*bufferSize // bytes
 	journalInterval = 2 * time.Second
 )
 
@@ -67,6 +68,7 @@ type journal struct {
 
 	mu      sync.Mutex
 	synced  chan struct{} // closed when a sync has ended, and replaced
+	limited bool          // who has written too much waits
 	running bool
 	dirty   int64         // bytes written since the last sync began
 	active  map[int]int64 // blobs that have bytes written → bytes that the file says are durable
@@ -99,24 +101,36 @@ func (j *journal) create(path string, header journalHeader) error {
 
 // ready promises the plan and the small section, once they are durable, and begins to journal.
 func (j *journal) ready() error {
+	j.mu.Lock()
+	j.limited = true // this may take long
+	began := j.dirty
+	j.mu.Unlock()
+	err := j.promise()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer j.release()
+	if err != nil {
+		j.err = err
+		return err
+	}
+	j.dirty -= began
+	j.begin()
+	return nil
+}
+
+func (j *journal) promise() error {
 	if err := j.data.Sync(); err != nil {
 		return err
 	}
 	if _, err := j.file.WriteString(readyLine); err != nil {
 		return err
 	}
-	if err := errors.Join(j.file.Sync(), syncDir(filepath.Dir(j.file.Name()))); err != nil {
-		return err
-	}
-	j.begin()
-	return nil
+	return errors.Join(j.file.Sync(), syncDir(filepath.Dir(j.file.Name())))
 }
 
 // begin starts the goroutine that syncs.
 func (j *journal) begin() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.running = true
+	j.limited, j.running = true, true
 	j.began.Store(true)
 	go j.run()
 }
@@ -151,7 +165,7 @@ func (j *journal) wrote(ctx context.Context, blob int, n int64) error {
 		default:
 		}
 	}
-	for j.running && j.err == nil && ctx.Err() == nil && j.dirty >= j.window {
+	for j.limited && j.err == nil && ctx.Err() == nil && j.dirty >= j.window {
 		synced := j.synced
 		j.mu.Unlock()
 		select { // a disk may take its time, and who interrupts does not wait
@@ -220,7 +234,7 @@ func (j *journal) append(durable map[int]int64) error {
 func (j *journal) end() error {
 	j.mu.Lock()
 	running := j.running
-	j.running = false
+	j.limited, j.running = false, false
 	j.release()
 	j.mu.Unlock()
 	if running {
@@ -249,12 +263,7 @@ func readJournal(r io.Reader) (*promised, error) {
 	if err != nil {
 		return p, ignoreEOF(err)
 	}
-	var version struct{ Journal int }
-	if json.Unmarshal([]byte(text), &version) != nil {
-		return p, nil
-	}
-	p.header.Journal = version.Journal
-	if version.Journal != journalVersion || json.Unmarshal([]byte(text), &p.header) != nil { // another one's request may have another form
+	if p.header = readHeader([]byte(text)); p.header.Journal != journalVersion {
 		return p, nil
 	}
 	p.end = int64(len(text))
@@ -268,6 +277,20 @@ func readJournal(r io.Reader) (*promised, error) {
 		}
 		p.end += int64(len(text))
 	}
+}
+
+// readHeader reads a header; of another version, whose request may have another form, the version only, and
+// nothing of what is no header.
+func readHeader(text []byte) journalHeader {
+	var version struct{ Journal int }
+	var header journalHeader
+	if json.Unmarshal(text, &version) != nil || version.Journal != journalVersion {
+		return journalHeader{Journal: version.Journal}
+	}
+	if json.Unmarshal(text, &header) != nil {
+		return journalHeader{}
+	}
+	return header
 }
 
 // take takes over a line after the header, and reports whether it made sense.
