@@ -84,8 +84,8 @@ func hostileSources(t *testing.T) []hostile {
 		{name: "a blob that stalls, always", manner: only(largeLayer, Stop(0)), status: []int{1}, says: []string{"no byte for 300ms", "(5 tries)"}, args: quick},
 		{name: "no answer, once", manner: First(1, only(largeLayer, Silence)), args: quick},
 		{name: "no answer, always", manner: only("1.0.0", Silence), status: []int{1}, says: []string{"(5 tries)"}, args: quick},
-		{name: "a manifest in drips", manner: only("1.0.0", Drip(30*time.Millisecond)), args: quick},
-		{name: "a blob in drips", manner: only(largeLayer, Drip(30*time.Millisecond)), args: quick},
+		{name: "a manifest in drips", manner: only("1.0.0", Drip(20, 30*time.Millisecond)), args: quick},
+		{name: "a blob in drips", manner: only(largeLayer, Drip(20, 30*time.Millisecond)), args: quick},
 		{name: "an error in drips", manner: only("1.0.0", drippingError), status: []int{4}, says: []string{"403 Forbidden"}, args: quick},
 
 		{name: "429, Retry-After: 1", manner: First(1, only("1.0.0", Answer(429, "", "Retry-After: 1")))},

@@ -150,27 +150,31 @@ func Surplus(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFun
 	_, _ = io.WriteString(w, "surplus")
 }
 
-// Drip lets the registry answer in 20 pieces, each after a pause.
-func Drip(pause time.Duration) Manner {
+// Drip lets the registry answer, and send the first bytes one by one, each after a pause.
+func Drip(times int, pause time.Duration) Manner {
 	return func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
-		next(dripping{w, pause}, r)
+		next(&dripping{w, times, pause}, r)
 	}
 }
 
 type dripping struct {
 	http.ResponseWriter
+	left  int
 	pause time.Duration
 }
 
-func (d dripping) Write(p []byte) (int, error) {
-	for piece := range slices.Chunk(p, len(p)/20+1) {
+func (d *dripping) Write(p []byte) (int, error) {
+	n := 0
+	for ; d.left > 0 && n < len(p); d.left-- {
 		time.Sleep(d.pause)
-		if _, err := d.ResponseWriter.Write(piece); err != nil {
-			return 0, err
+		if _, err := d.ResponseWriter.Write(p[n : n+1]); err != nil {
+			return n, err
 		}
 		_ = http.NewResponseController(d.ResponseWriter).Flush()
+		n++
 	}
-	return len(p), nil
+	rest, err := d.ResponseWriter.Write(p[n:])
+	return n + rest, err
 }
 
 // Silence takes a request and does not answer.
