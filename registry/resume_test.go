@@ -127,6 +127,16 @@ func TestBrokenUpload(t *testing.T) {
 			}
 			next(w, r)
 		}, "POST PUT HEAD GET POST PUT", 2},
+		{"a blob of another size is there", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+			switch {
+			case r.Method == http.MethodPut && n == 1:
+				hostileregistry.Take(300_000)(w, r, n, next)
+			case r.Method == http.MethodHead:
+				w.Header().Set("Content-Length", "5")
+			default:
+				next(w, r)
+			}
+		}, "POST PUT HEAD GET PATCH PUT", 2},
 		{"all is there but the end", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.Method == http.MethodPut && n == 1 {
 				r.Method = http.MethodPatch
