@@ -102,9 +102,9 @@ func TestOneSlot(t *testing.T) {
 	s.Behave(func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 		switch {
 		case n == 1 && r.Method == http.MethodPut:
-			hostileregistry.Take(r, next, 1000)
+			hostileregistry.Take(1000)(w, r, n, next)
 		case n == 1 && r.Method == http.MethodGet:
-			hostileregistry.Cut(w, r, next, 5000)
+			hostileregistry.Cut(5000)(w, r, n, next)
 		case n == 2 && r.Method == http.MethodGet:
 			w.WriteHeader(429)
 		default:

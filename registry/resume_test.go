@@ -47,13 +47,13 @@ func TestBrokenUpload(t *testing.T) {
 	}{
 		{"goes on where the registry says", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.Method == http.MethodPut && n == 1 {
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			}
 			next(w, r)
 		}, "POST PUT HEAD GET PATCH PUT", 2},
 		{"breaks in the chunk, too", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost && n == 1 {
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			}
 			next(w, r)
 		}, "POST PUT HEAD GET PATCH HEAD GET PATCH PUT", 3},
@@ -68,7 +68,7 @@ func TestBrokenUpload(t *testing.T) {
 		{"the upload is gone", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			switch {
 			case r.Method == http.MethodPut && n == 1:
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			case isUpload(r):
 				w.WriteHeader(404)
 			default:
@@ -85,7 +85,7 @@ func TestBrokenUpload(t *testing.T) {
 		{"more than was sent", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			switch {
 			case r.Method == http.MethodPut && n == 1:
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			case isUpload(r):
 				w.Header().Set("Range", "0-1048576")
 				w.WriteHeader(204)
@@ -96,7 +96,7 @@ func TestBrokenUpload(t *testing.T) {
 		{"another place than it is at", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			switch {
 			case r.Method == http.MethodPut && n == 1:
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			case isUpload(r):
 				w.Header().Set("Range", "0-99")
 				w.WriteHeader(204)
@@ -107,16 +107,16 @@ func TestBrokenUpload(t *testing.T) {
 		{"no PATCH", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			switch {
 			case r.Method == http.MethodPut && n == 1:
-				hostileregistry.Take(r, next, 300_000)
+				hostileregistry.Take(300_000)(w, r, n, next)
 			case r.Method == http.MethodPatch:
 				w.WriteHeader(405)
 			default:
 				next(w, r)
 			}
 		}, "POST PUT HEAD GET PATCH HEAD POST PUT", 3},
-		{"the answer is lost, the blob is there", func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
+		{"the answer is lost, the blob is there", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.Method == http.MethodPut {
-				hostileregistry.Lose(r, next)
+				hostileregistry.Lose(w, r, n, next)
 			}
 			next(w, r)
 		}, "POST PUT HEAD", 1},
@@ -127,10 +127,20 @@ func TestBrokenUpload(t *testing.T) {
 			}
 			next(w, r)
 		}, "POST PUT HEAD GET POST PUT", 2},
+		{"a blob of another size is there", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+			switch {
+			case r.Method == http.MethodPut && n == 1:
+				hostileregistry.Take(300_000)(w, r, n, next)
+			case r.Method == http.MethodHead:
+				w.Header().Set("Content-Length", "5")
+			default:
+				next(w, r)
+			}
+		}, "POST PUT HEAD GET PATCH PUT", 2},
 		{"all is there but the end", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.Method == http.MethodPut && n == 1 {
 				r.Method = http.MethodPatch
-				hostileregistry.Lose(r, next)
+				hostileregistry.Lose(w, r, n, next)
 			}
 			next(w, r)
 		}, "POST PUT HEAD GET PUT", 1},
@@ -268,7 +278,7 @@ func TestBadContentIsNeverCompleted(t *testing.T) {
 			if r.Method == http.MethodPut && r.ContentLength > 0 {
 				r.Body = io.NopCloser(bytes.NewReader(largeRaw)) // whatever was sent
 				r.Method = http.MethodPatch
-				hostileregistry.Lose(r, next)
+				hostileregistry.Lose(w, r, n, next)
 			}
 			next(w, r)
 		},

@@ -202,14 +202,18 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repo, i
 		Fail(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
 		return
 	}
+	var missing []string
 	for _, d := range named(raw) {
 		_, isBlob := r.blobs[repo+"@"+d]
 		_, isManifest := r.files[repo+"@"+d]
 		if !isBlob && !isManifest {
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprintf(w, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":{"Digest":%q}}]}`, d)
-			return
+			missing = append(missing, fmt.Sprintf(`{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":{"Digest":%q}}`, d))
 		}
+	}
+	if len(missing) > 0 {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"errors":[%s]}`, strings.Join(missing, ","))
+		return
 	}
 	m := manifest{req.Header.Get("Content-Type"), raw}
 	r.files[repo+"@"+digest], r.files[repo+id] = m, m
