@@ -101,7 +101,7 @@ func manySteps(b *testing.B, n int) map[string]time.Duration {
 	plan := m.plan(b)
 	lap("walk")
 	path := filepath.Join(b.TempDir(), "many.tar")
-	w, err := tarball.Create(path, plan)
+	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	require.NoError(b, err)
 	lap("create")
 	put(b, w, 2, plan.Blobs, m)

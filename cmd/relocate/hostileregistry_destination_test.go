@@ -50,13 +50,13 @@ func immutable(status int, code string) Manner {
 }
 
 // hostileDestinations is the catalogue of registries to push to. The archive has the root.
-func hostileDestinations(t *testing.T, root string) []hostile {
+func hostileDestinations(t *testing.T, root string) []ordeal {
 	everywhere := startStranger(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
 	away := func(r *http.Request) string { return "http://" + everywhere.addr + r.URL.Path }
 	location := func(change func(string) string) Manner {
 		return On("POST uploads, PATCH uploads", Header(func(h http.Header) { h["Location"] = []string{change(h.Get("Location"))} }))
 	}
-	list := []hostile{
+	list := []ordeal{
 		{name: "put: everything fails, twice", manner: First(2, On("* *", Answer(503, page)))},
 		{name: "put: every fifth request fails", manner: fifth(Answer(502, ""))},
 		{name: "put: every fifth request is reset", manner: fifth(Reset)},

@@ -59,18 +59,18 @@ func set(key, value string) func(http.Header) {
 	return func(h http.Header) { h[key] = []string{value} }
 }
 
-func flip(b []byte) { b[len(b)-1] ^= 1 }
+func spoil(b []byte) { b[len(b)-1] ^= 1 }
 
 const page = "<html><head><title>Sign in</title></head><body>\x1b[31mwelcome\x1b[0m</body></html>"
 
 var otherDigest = digestOf([]byte("other"))
 
 // hostileSources is the catalogue of registries to pull from.
-func hostileSources(t *testing.T) []hostile {
+func hostileSources(t *testing.T) []ordeal {
 	everywhere := startStranger(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
 	away := func(*http.Request) string { return "http://" + everywhere.addr + "/away" }
 	around := func(r *http.Request) string { return r.URL.Path + "?" + r.URL.RawQuery + "x" }
-	list := []hostile{
+	list := []ordeal{
 		{name: "resets at the start, once", manner: First(1, On("* *", Reset))},
 		{name: "resets at the start, always", manner: On("GET blobs", Reset), status: []int{1}, says: []string{"(5 tries)"}},
 		{name: "resets every 64 KiB", manner: On("GET blobs", Cut(64<<10))},
@@ -122,10 +122,10 @@ func hostileSources(t *testing.T) []hostile {
 		{name: "a wrong Docker-Content-Digest for tags", manner: only("1.0.0", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}, says: []string{"the registry says " + otherDigest}},
 		{name: "a wrong Docker-Content-Digest for tags, once", manner: First(1, only("1.0.0", Header(set("Docker-Content-Digest", otherDigest))))},
 		{name: "a wrong Docker-Content-Digest for the rest", manner: On("GET digests", Header(set("Docker-Content-Digest", otherDigest)))},
-		{name: "a wrong manifest", manner: On("GET manifests", Content(flip)), status: []int{5}, says: []string{"does not match"}},
-		{name: "a wrong manifest, once", manner: First(1, On("GET manifests", Content(flip)))},
-		{name: "a wrong blob", manner: only(largeLayer, Content(flip)), status: []int{5}, says: []string{"does not match its descriptor"}},
-		{name: "a wrong blob, once", manner: First(1, only(largeLayer, Content(flip))), status: []int{0, 5}}, // the copy's affair
+		{name: "a wrong manifest", manner: On("GET manifests", Content(spoil)), status: []int{5}, says: []string{"does not match"}},
+		{name: "a wrong manifest, once", manner: First(1, On("GET manifests", Content(spoil)))},
+		{name: "a wrong blob", manner: only(largeLayer, Content(spoil)), status: []int{5}, says: []string{"does not match its descriptor"}},
+		{name: "a wrong blob, once", manner: First(1, only(largeLayer, Content(spoil))), status: []int{0, 5}}, // the copy's affair
 		{name: "packed, though nobody asked for it", manner: On("GET manifests", Answer(200, zipped("{}"), "Content-Encoding: gzip", "Content-Type: application/vnd.oci.image.manifest.v1+json")), status: []int{1, 2, 5}},
 		{name: "a tag that moves", manner: movingTag()},
 		{name: "a blob is missing", manner: only(largeLayer, Answer(404, "")), status: []int{6}, says: []string{largeLayer}},
@@ -167,7 +167,7 @@ func hostileSources(t *testing.T) []hostile {
 		{name: "a login of an unknown kind", manner: On("* *", Answer(401, "", "WWW-Authenticate: Negotiate")), status: []int{4}},
 	}
 	for _, status := range []int{408, 425, 500, 502, 503, 504} {
-		list = append(list, hostile{name: fmt.Sprintf("%d, twice", status), manner: First(2, On("GET blobs, GET manifests", Answer(status, page)))})
+		list = append(list, ordeal{name: fmt.Sprintf("%d, twice", status), manner: First(2, On("GET blobs, GET manifests", Answer(status, page)))})
 	}
 	return list
 }

@@ -18,8 +18,8 @@ import (
 	"relocate/testdata/hostileregistry"
 )
 
-// hostile is one entry of the catalogue: what a registry does, and what becomes of it.
-type hostile struct {
+// ordeal is one entry of the catalogue: what a registry does, and what becomes of it.
+type ordeal struct {
 	name   string
 	manner hostileregistry.Manner
 	status []int    // exit status; empty: it gets through
@@ -36,14 +36,14 @@ var quick = []string{"--registry-idle-timeout", "300ms", "--registry-response-he
 const canaryUser, canaryPassword = "canary", "s3cret-canary"
 
 // hostileArgs are arguments that all cases have.
-func hostileArgs(c hostile, args ...string) []string {
+func hostileArgs(c ordeal, args ...string) []string {
 	return slices.Concat(args, c.args, []string{
 		"--registry-retry-wait", "1ms", "--registry-username", canaryUser, "--registry-password", canaryPassword,
 	})
 }
 
 // judgeHostile looks at what one run left, which took its time, and says whether it got through.
-func judgeHostile(t *testing.T, c hostile, s *hostileregistry.Registry, usual int, r result) bool {
+func judgeHostile(t *testing.T, c ordeal, s *hostileregistry.Registry, usual int, r result) bool {
 	t.Helper()
 	assert.LessOrEqual(t, len(s.Requests()), max(c.most, 5)*usual, "requests; a registry that behaves gets %d", usual)
 	assert.NotContains(t, r.stdout+r.stderr, canaryPassword)
@@ -92,7 +92,7 @@ func TestHostileSource(t *testing.T) {
 	usual := usualRequests(t, func(s *hostileregistry.Registry) {
 		ref, _ := pushHostile(t, s.Addr)
 		s.Behave(nil)
-		mustRelocate(t, hostileArgs(hostile{}, "-b", ref, "--to-tar", filepath.Join(t.TempDir(), "r.tar"))...)
+		mustRelocate(t, hostileArgs(ordeal{}, "-b", ref, "--to-tar", filepath.Join(t.TempDir(), "r.tar"))...)
 	})
 	for _, c := range hostileSources(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestHostileDestination(t *testing.T) {
 	ref, root := pushHostile(t, source.Addr)
 	archive := export(t, ref)
 	usual := usualRequests(t, func(s *hostileregistry.Registry) {
-		mustRelocate(t, hostileArgs(hostile{}, "--from-tar", archive, "--to-repo", s.Addr+"/all")...)
+		mustRelocate(t, hostileArgs(ordeal{}, "--from-tar", archive, "--to-repo", s.Addr+"/all")...)
 	})
 	for _, c := range hostileDestinations(t, root) {
 		t.Run(c.name, func(t *testing.T) {
