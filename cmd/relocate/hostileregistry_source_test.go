@@ -139,7 +139,7 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "a range of another size", manner: resumed(Header(set("Content-Range", "bytes 100000-599999/700000")))},
 		{name: "no Content-Range", manner: resumed(Header(remove("Content-Range")))},
 		{name: "a Content-Range of garbage", manner: resumed(Header(set("Content-Range", "bytes \xff-*/9999999999999999999999")))},
-		{name: "a range with too much", manner: resumed(Surplus), status: []int{5}, says: []string{"more than 600000 bytes"}},
+		{name: "a range with too much", manner: resumed(Surplus)}, // the second try is whole
 		{name: "416 for the rest", manner: resumed(Answer(416, ""))},
 		{name: "404 for the rest", manner: resumed(Answer(404, "")), status: []int{6}},
 		{name: "206 unasked", manner: only(largeLayer, Answer(206, "x")), status: []int{1}, says: []string{"206 Partial Content"}},

@@ -104,7 +104,7 @@ func TestHostileSource(t *testing.T) {
 			archive := filepath.Join(dir, "repository.tar")
 			r := runHostile(t, hostileArgs(c, "-b", ref, "--to-tar", archive)...)
 			if !judgeHostile(t, c, s, usual, r) {
-				assert.Empty(t, namesIn(t, dir), "what is left")
+				assert.NotContains(t, namesIn(t, dir), "repository.tar")
 				return
 			}
 			mustRelocate(t, "verify", archive, "--root", root)
