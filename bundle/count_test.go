@@ -31,6 +31,6 @@ func TestDescriptorsAreCountedWhenRead(t *testing.T) {
 	y := &want{name: "second"}
 	err = w.open(t.Context(), y, repo, desc, raw)
 	require.ErrorIs(t, err, ErrMalformed)
-	require.EqualError(t, err, "read second: malformed: the graph has more than 1000000 descriptors and documents")
+	require.EqualError(t, err, "read second: malformed: the graph has more than 400000 descriptors and documents")
 	assert.Empty(t, y.next)
 }
