@@ -23,7 +23,7 @@ func TestDescriptorsAreCountedWhenRead(t *testing.T) {
 	require.NoError(t, err)
 
 	w := &walk{}
-	w.held.Store(maxDescriptors - 3)
+	w.held.Store(maxDescriptors - 1 - 2*edgeWeight)
 	x := &want{name: "first"}
 	require.NoError(t, w.open(t.Context(), x, repo, desc, raw))
 	assert.Len(t, x.next, 2)

@@ -184,7 +184,7 @@ func (p *Package) size() int {
 	for _, f := range p.Fetches {
 		n += len(f.Reference)
 	}
-	return len(p.Fetches) + n/heldText
+	return edgeWeight*len(p.Fetches) + n/heldText
 }
 
 // locate sets the lines of a Package that doc has.
