@@ -20,7 +20,7 @@ import (
 const (
 	maxDepth       = 32
 	maxChildren    = 50_000
-	maxDescriptors = 1_000_000
+	maxDescriptors = 400_000
 )
 
 // WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
