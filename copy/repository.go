@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -429,10 +428,16 @@ func missingBlobs(err error) []v1.Hash {
 
 // missing returns the blobs of the plan for want of which a manifest was refused.
 func (c *filling) missing(err error) []bundle.Blob {
+	refused := map[v1.Hash]bool{}
+	for _, d := range missingBlobs(err) {
+		refused[d] = true
+	}
+	if len(refused) == 0 {
+		return nil
+	}
 	var blobs []bundle.Blob
-	digests := missingBlobs(err)
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && slices.Contains(digests, b.Descriptor.Digest) {
+		if !b.IsManifest && refused[b.Descriptor.Digest] {
 			blobs = append(blobs, b)
 		}
 	}
