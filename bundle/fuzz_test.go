@@ -64,11 +64,11 @@ func manifestSeeds(f *testing.F) []recorded {
 	return list
 }
 
-// requireShort holds an error about foreign text to a length for people.
-func requireShort(t *testing.T, err error) {
+// requireLine holds an error about foreign text to one line of a length for people.
+func requireLine(t *testing.T, err error) {
 	t.Helper()
-	if s := err.Error(); len(s) > 4000 {
-		t.Fatalf("the error is too long for people: %q", s)
+	if s := err.Error(); len(s) > 4000 || strings.ContainsAny(s, "\n\r") {
+		t.Fatalf("the error is no line for people: %q", s)
 	}
 }
 

@@ -183,7 +183,7 @@ func parseDigestReference(s string) (name.Digest, error) {
 		if !strings.Contains(s, "@") {
 			return name.Digest{}, fmt.Errorf("%s has no digest", quote(s))
 		}
-		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
+		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), flatten(err))
 	}
 	if !strings.HasPrefix(ref.DigestStr(), "sha256:") {
 		return name.Digest{}, fmt.Errorf("%s has a digest that is not sha256", quote(s))
