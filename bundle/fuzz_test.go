@@ -3,6 +3,7 @@ package bundle
 import (
 	"encoding/json"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,4 +82,5 @@ func requireLocked(t *testing.T, ref name.Digest) {
 	require.Equal(t, ref.Name(), again.Name())
 	require.True(t, strings.HasSuffix(ref.Name(), "@"+hashOf(ref).String()), ref.Name())
 	require.Equal(t, "sha256", hashOf(ref).Algorithm)
+	require.Equal(t, "/"+ref.RepositoryStr(), path.Clean("/"+ref.RepositoryStr()), "leads out of its registry")
 }

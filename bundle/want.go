@@ -134,6 +134,9 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash) {
 		f.Digest = id
 	default:
 		ref, err := name.ParseReference(f.Reference)
+		if err == nil {
+			err = CheckPath(ref.Context())
+		}
 		if err != nil || len(f.Reference) > maxReference {
 			note(Outside, "fetches %s, which is no image reference", quote(f.Reference))
 			return

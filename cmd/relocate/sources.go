@@ -68,7 +68,7 @@ func (r *roots) add(flag, s string, plain bool) error {
 	}
 	ref, err := name.ParseReference(s)
 	if err == nil {
-		err = checkPath(ref.Context())
+		err = bundle.CheckPath(ref.Context())
 	}
 	if err != nil {
 		return usagef("%s %s: %w", flag, s, err)
