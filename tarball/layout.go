@@ -122,18 +122,24 @@ func (l *layout) frame(i int) (offset int64, b []byte) {
 // writeDocs writes the three documents with headers and padding: the file up to the first blob.
 func (l *layout) writeDocs(w io.Writer) error {
 	for _, doc := range l.docs {
-		h := header(doc.name, doc.size)
-		if _, err := w.Write(h[:]); err != nil {
-			return err
-		}
-		if err := doc.encode(w); err != nil {
-			return err
-		}
-		if _, err := w.Write(make([]byte, padding(doc.size))); err != nil {
+		if err := doc.write(w); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write writes the document with header and padding.
+func (d *document) write(w io.Writer) error {
+	h := header(d.name, d.size)
+	if _, err := w.Write(h[:]); err != nil {
+		return err
+	}
+	if err := d.encode(w); err != nil {
+		return err
+	}
+	_, err := w.Write(make([]byte, padding(d.size)))
+	return err
 }
 
 // sealDigest computes the seal of the archive that the layout describes.

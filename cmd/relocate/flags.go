@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
