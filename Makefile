@@ -4,10 +4,13 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load ./testdata/hostileregistry
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: build demo test check cross bench
+# How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
+FUZZTIME ?= 20s
+
+.PHONY: build demo test check cross vulncheck fuzz soak bench
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
@@ -18,7 +21,7 @@ demo: build
 test:
 	$(GO) test $(PACKAGES)
 
-check: cross
+check: cross vulncheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt wants changes in:"; echo "$$out"; exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd testdata/registry && $(GO) vet ./...
@@ -32,6 +35,27 @@ cross:
 		echo "build $$p"; \
 		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o /dev/null ./cmd/relocate || exit 1; \
 	done
+
+# vulncheck looks for known vulnerabilities, where it can reach their database; it says so if not.
+vulncheck:
+	@GO='$(GO)' .ci/vulncheck $(PACKAGES)
+
+# fuzz runs every fuzz target, one after the other. What fails is kept as a seed below the package's
+# testdata/fuzz, which go test reads.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+		list=$$($(GO) test -list '^Fuzz' $$p) || { echo "$$list"; exit 1; }; \
+		for t in $$(echo "$$list" | grep '^Fuzz'); do \
+			echo "$$p $$t"; \
+			$(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+# soak takes hours: tests that do something at random places or times do it far more often when
+# RELOCATE_TEST_SOAK is 1, the one switch for large counts.
+soak:
+	RELOCATE_TEST_SOAK=1 $(GO) test -count 1 -timeout 12h $(PACKAGES)
+	$(MAKE) fuzz FUZZTIME=10m
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)

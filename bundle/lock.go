@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -110,6 +111,26 @@ func (l *BundleLock) Encode() ([]byte, error) {
 	y := bundleLockYAML{APIVersion: lockAPIVersion, Kind: "BundleLock"}
 	y.Bundle.Image, y.Bundle.Tag = l.Image.Name(), l.Tag
 	return encodeLock(y)
+}
+
+// Digest returns the bundle's digest.
+func (l *BundleLock) Digest() v1.Hash { return hashOf(l.Image) }
+
+// KindOf returns the kind that a lock says it has. Nothing else of it is checked.
+func KindOf(data []byte) (string, error) {
+	var y struct {
+		Kind string `json:"kind"`
+	}
+	if err := checkYAML(data); err != nil {
+		return "", err
+	}
+	if err := decodeYAML(data, &y, false); err != nil {
+		return "", err
+	}
+	if y.Kind != "ImagesLock" && y.Kind != "BundleLock" {
+		return "", fmt.Errorf("kind: is %s, want %q or %q", quote(y.Kind), "BundleLock", "ImagesLock")
+	}
+	return y.Kind, nil
 }
 
 // parseLock decodes the first document of data into out, which is a pointer to a struct.

@@ -32,6 +32,7 @@ type Step struct {
 	Blobs int
 	Moved int64 // bytes
 	There int64 // bytes that were there already
+	Again int   // blobs that were not what their digests say when they were read, and were when they were read again
 }
 
 // Progress is told each step. It must be safe for concurrent use.
@@ -58,7 +59,7 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 				return err
 			}
 			t := newTransfer(src, b, opt.Progress)
-			err := twice(func() error { return dst.PutBlob(running, b.Descriptor, t.openFrom) })
+			err := t.twice(func() error { return dst.PutBlob(running, b.Descriptor, t.openFrom) })
 			switch {
 			case err == nil:
 				t.finish()
@@ -76,18 +77,6 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 	return partial(failed)
 }
 
-// twice calls do again, once, when content was not what its digest says: it may have been damaged on
-// its way.
-func twice(do func() error) error {
-	err := do()
-	if errors.Is(err, digest.ErrMismatch) {
-		if err = do(); errors.Is(err, digest.ErrMismatch) {
-			err = fmt.Errorf("%w (read twice)", err)
-		}
-	}
-	return err
-}
-
 // transfer reads one blob, perhaps several times, and reports its bytes once.
 type transfer struct {
 	src      bundle.Source
@@ -102,6 +91,22 @@ func newTransfer(src bundle.Source, b bundle.Blob, progress Progress) *transfer 
 		progress = func(Step) {}
 	}
 	return &transfer{src: src, blob: b, progress: progress}
+}
+
+// twice calls do again, once, when content was not what its digest says: it may have been damaged on
+// its way.
+func (t *transfer) twice(do func() error) error {
+	err := do()
+	if !errors.Is(err, digest.ErrMismatch) {
+		return err
+	}
+	switch err = do(); {
+	case err == nil:
+		t.progress(Step{Again: 1})
+	case errors.Is(err, digest.ErrMismatch):
+		err = fmt.Errorf("%w (read twice)", err)
+	}
+	return err
 }
 
 func (t *transfer) what() string {

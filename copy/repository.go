@@ -303,7 +303,7 @@ func (c *filling) failed(n *bundle.Node, d v1.Hash) func(error) {
 
 func (c *filling) send(ctx context.Context, b bundle.Blob) error {
 	t := newTransfer(c.src, b, c.opt.Progress)
-	if err := twice(func() error { return c.dst.PutBlob(ctx, b.Descriptor, t.open) }); err != nil {
+	if err := t.twice(func() error { return c.dst.PutBlob(ctx, b.Descriptor, t.open) }); err != nil {
 		return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 	}
 	t.finish()

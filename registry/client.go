@@ -4,17 +4,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -31,19 +27,18 @@ type Options struct {
 	Named              []string // registries (host or host:port) that the operator named; no other gets the credentials above
 	CACerts            []string // PEM files to trust beside the system's pool
 	SkipVerify         bool     // accept any certificate
-	Insecure           bool     // allow plain HTTP; loopback may always be plain
-	Jobs               int      // connections to keep for each host; 0 means 1
+	Insecure           bool     // allow plain HTTP, and credentials over it for Named; loopback may always be plain
+	TokenHosts         []string // hosts (host or host:port) that may give the tokens of any registry
+	RedirectHosts      []string // hosts that a redirect may lead to, whatever their address
+	Jobs               int      // requests to a host at once, reading and writing apart; 0 means 1
 	UserAgent          string
+
+	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means DefaultConnectTimeout
+	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means DefaultHeaderTimeout
+	IdleTimeout    time.Duration // without a byte of a body, either way; 0 means DefaultIdleTimeout
+	Tries          int           // how often a request is sent at most; 0 means DefaultTries
+	RetryWait      time.Duration // the most before the second try, doubled for each that follows; 0 means DefaultRetryWait
 }
-
-// Times after which a connection is given up.
-const (
-	connectTimeout = 10 * time.Second
-	headerTimeout  = 2 * time.Minute // a registry may hash or move a large blob before it answers
-)
-
-// maxRedirects is how often a blob may be redirected.
-const maxRedirects = 5
 
 // Client reads from any registry. It is a bundle.Source and safe for concurrent use.
 type Client struct {
@@ -93,70 +88,45 @@ func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
 
 // repository sends requests that are authenticated for one repository.
 type repository struct {
-	rules *transportRules
-	http  *http.Client // follows redirects
-	base  string       // scheme://host/v2/path
+	rules  *transportRules
+	http   *http.Client // follows redirects
+	base   string       // scheme://host/v2/path
+	noHead atomic.Bool  // HEAD is refused
+	most   atomic.Int64 // bytes that one request of an upload may have: onePut, onePatch or fewer
 }
 
 // New returns a client. It is an error when a CA file cannot be read or holds no certificate.
 func New(opt Options) (*Client, error) {
-	pool, err := certPool(opt.CACerts)
+	opt.Jobs = max(opt.Jobs, 1)
+	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, DefaultConnectTimeout)
+	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, DefaultHeaderTimeout)
+	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, DefaultIdleTimeout)
+	opt.Tries = cmp.Or(opt.Tries, DefaultTries)
+	opt.RetryWait = cmp.Or(opt.RetryWait, DefaultRetryWait)
+	base, err := newTransport(opt)
 	if err != nil {
 		return nil, err
 	}
-	jobs := max(opt.Jobs, 1)
-	base := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       &tls.Config{RootCAs: pool, InsecureSkipVerify: opt.SkipVerify, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   connectTimeout,
-		ResponseHeaderTimeout: headerTimeout,
-		MaxIdleConns:          0,
-		MaxIdleConnsPerHost:   jobs,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true,
-		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
-	}
 	return &Client{
 		opt:        opt,
-		base:       &transportRules{inner: base, insecure: opt.Insecure, userAgent: opt.UserAgent, sleep: sleep},
+		base:       base,
 		challenges: map[access]*first[*transport.Challenge]{},
 		clients:    map[access]*first[*repository]{},
 	}, nil
 }
 
-func certPool(paths []string) (*x509.CertPool, error) {
-	if len(paths) == 0 {
-		return nil, nil // the system's
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	for _, path := range paths {
-		pem, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("read CA certificates: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read CA certificates: %s holds no PEM certificate", path)
-		}
-	}
-	return pool, nil
-}
-
-// credentials returns what the operator gave for the repository's registry.
-func (c *Client) credentials(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
-	if c.opt.Anonymous {
+// credentials returns what the operator gave for the repository's registry. Over plain HTTP, what docker's
+// configuration has is for registries that the operator named: references in locks name others, and
+// who is between makes TLS fail.
+func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bool) (authn.Authenticator, error) {
+	named := slices.Contains(c.opt.Named, repo.RegistryStr())
+	switch {
+	case c.opt.Anonymous, plain && !named && !isLoopback(hostname(repo.Registry)):
 		return authn.Anonymous, nil
-	}
-	if slices.Contains(c.opt.Named, repo.RegistryStr()) {
-		switch {
-		case c.opt.Username != "":
-			return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}, nil
-		case c.opt.Token != "":
-			return &authn.Bearer{Token: c.opt.Token}, nil
-		}
+	case named && c.opt.Username != "":
+		return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}, nil
+	case named && c.opt.Token != "":
+		return &authn.Bearer{Token: c.opt.Token}, nil
 	}
 	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
 	if err != nil {
@@ -174,11 +144,7 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 				return nil, err
 			}
 		}
-		rt := http.RoundTripper(brief{c.base})
-		if sameHost {
-			rt = oneHost{rt, reg.RegistryStr()}
-		}
-		challenge, err := transport.Ping(ctx, reg, rt)
+		challenge, err := transport.Ping(ctx, reg, brief{c.reach(reg, sameHost)})
 		var certificate *tls.CertificateVerificationError
 		var refused refusal
 		switch {
@@ -195,52 +161,14 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 	})
 }
 
-// maxAnswer is how much is read of what a registry answers to /v2/, in bytes.
-const maxAnswer = 1 << 20
-
-// brief is a RoundTripper whose answers end after maxAnswer: go-containerregistry reads the one to /v2/
-// to its end.
-type brief struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := b.RoundTripper.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(res.Body, maxAnswer), res.Body}
-	return res, nil
-}
-
 func hostname(reg name.Registry) string { return (&url.URL{Host: reg.RegistryStr()}).Hostname() }
 
-// oneHost is a RoundTripper that reaches one host only; a redirect leads no further.
-type oneHost struct {
-	inner http.RoundTripper
-	host  string
-}
-
-// RoundTrip implements http.RoundTripper.
-func (o oneHost) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !sameAuthority(req.URL, &url.URL{Scheme: req.URL.Scheme, Host: o.host}) {
-		return nil, otherHost(req.URL.Host, o.host)
+// reach returns the RoundTripper for what is asked of a registry.
+func (c *Client) reach(reg name.Registry, sameHost bool) http.RoundTripper {
+	if sameHost {
+		return oneHost{c.base, &url.URL{Host: reg.RegistryStr()}, c.base.redirects}
 	}
-	return o.inner.RoundTrip(req)
-}
-
-// sameAuthority reports whether two URLs have the same host and port, which may be left to the scheme.
-func sameAuthority(a, b *url.URL) bool {
-	port := func(u *url.URL) string {
-		return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	}
-	return a.Host == b.Host || strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
-}
-
-func otherHost(other, host string) error {
-	return refusal{fmt.Errorf("redirected to %s, but only %s may be reached from here", other, host)}
+	return c.base
 }
 
 // repository returns what sends requests to repo. The action is transport.PullScope or
@@ -255,40 +183,36 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	if err != nil {
 		return nil, err
 	}
-	auth, err := c.credentials(ctx, repo)
+	auth, err := c.credentials(ctx, repo, challenge.Insecure)
 	if err != nil {
 		return nil, err
 	}
-	scheme := "https"
+	registry := &url.URL{Scheme: "https", Host: repo.RegistryStr()}
 	if challenge.Insecure {
-		scheme = "http"
+		registry.Scheme = "http"
 	}
-	rt, err := c.authenticate(ctx, repo, auth, challenge, action)
+	rt := c.reach(repo.Registry, sameHost)
+	s, err := c.authenticate(ctx, rt, registry, auth, challenge, repo.Scope(action))
 	if err != nil {
 		return nil, fmt.Errorf("log in to %s: %w", repo.RegistryStr(), explain(err))
 	}
-	return &repository{
+	r := &repository{
 		rules: c.base,
-		http:  &http.Client{Transport: rt, CheckRedirect: redirectRules(sameHost)},
-		base:  scheme + "://" + repo.RegistryStr() + "/v2/" + repo.RepositoryStr(),
-	}, nil
+		http:  &http.Client{Transport: s, CheckRedirect: stopHead(rt)},
+		base:  registry.String() + "/v2/" + repo.RepositoryStr(),
+	}
+	r.most.Store(onePut)
+	return r, nil
 }
 
-// redirectRules returns what decides whether a redirect is followed.
-func redirectRules(sameHost bool) func(*http.Request, []*http.Request) error {
-	return func(req *http.Request, via []*http.Request) error {
-		to, from := req.URL, via[len(via)-1].URL
-		switch {
-		case len(via) > maxRedirects:
-			return refusal{fmt.Errorf("more than %d redirects", maxRedirects)}
-		case to.Scheme != "https" && to.Scheme != from.Scheme:
-			return refusal{fmt.Errorf("redirected from %s to %s", from.Scheme, to.Scheme)}
-		case !sameHost || sameAuthority(to, from):
-			return nil
-		case req.Method == http.MethodHead:
-			return http.ErrUseLastResponse // it has what was asked for, elsewhere
+// stopHead returns what ends a HEAD at a redirect to a host that rt does not reach: it has what was
+// asked for, elsewhere. Everything else about redirects is for the RoundTrippers to say.
+func stopHead(rt http.RoundTripper) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, _ []*http.Request) error {
+		if o, ok := rt.(oneHost); ok && req.Method == http.MethodHead && !o.has(req.URL) {
+			return http.ErrUseLastResponse
 		}
-		return otherHost(to.Host, from.Host)
+		return nil
 	}
 }
 
@@ -296,13 +220,23 @@ func redirectRules(sameHost bool) func(*http.Request, []*http.Request) error {
 // one of want; the caller closes its body. Other statuses are an *Error. Only what reads is
 // redirected.
 func (r *repository) do(req *http.Request, want ...int) (*http.Response, error) {
-	var res *http.Response
-	var err error
-	if req.Method == http.MethodGet || req.Method == http.MethodHead {
-		res, err = r.http.Do(req)
-	} else if res, err = r.http.Transport.RoundTrip(req); err != nil {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return r.stay(req, want...)
+	}
+	res, err := r.http.Do(req)
+	return answered(res, err, want)
+}
+
+// stay is do without redirects.
+func (r *repository) stay(req *http.Request, want ...int) (*http.Response, error) {
+	res, err := r.http.Transport.RoundTrip(req)
+	if err != nil {
 		err = &url.Error{Op: req.Method, URL: req.URL.String(), Err: err}
 	}
+	return answered(res, err, want)
+}
+
+func answered(res *http.Response, err error, want []int) (*http.Response, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -310,10 +244,4 @@ func (r *repository) do(req *http.Request, want ...int) (*http.Response, error) 
 		return nil, newError(res)
 	}
 	return res, nil
-}
-
-// drain reads what is left of a small body, so that the connection can be used again.
-func drain(res *http.Response) {
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
-	_ = res.Body.Close()
 }

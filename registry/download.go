@@ -77,6 +77,10 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 	return dl, nil
 }
 
+// progress is so many bytes that going on after them is no retry that must be accounted for: a large blob
+// may need many connections.
+const progress = 1 << 20
+
 // download is the content of a blob from some byte on. It goes on where it broke off, and ends with
 // digest.ErrMismatch where the registry has more or fewer bytes than the descriptor says.
 type download struct {
@@ -85,6 +89,7 @@ type download struct {
 	desc v1.Descriptor
 	body io.ReadCloser
 	at   int64 // the next byte
+	came int64 // bytes since the last request
 	skip int64 // bytes of body before that one
 	try  int   // since bytes came last
 }
@@ -147,6 +152,10 @@ func (d *download) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("%w: %s ends after %d of %d bytes", digest.ErrMismatch, d.desc.Digest, d.at, d.desc.Size)
 		}
 		_ = d.body.Close()
+		if d.came >= progress {
+			d.repo.rules.budget.giveBack()
+		}
+		d.came = 0
 		d.try++
 		if err := d.repo.rules.again(d.ctx, d.try, err); err != nil {
 			return 0, fmt.Errorf("GET %s/blobs/%s: broke off after %d of %d bytes: %w", d.repo.base, d.desc.Digest, d.at, d.desc.Size, err)
@@ -165,6 +174,7 @@ func (d *download) count(n int) (int, error) {
 		return int(left), fmt.Errorf("%w: %s has more than %d bytes", digest.ErrMismatch, d.desc.Digest, d.desc.Size)
 	}
 	d.at += int64(n)
+	d.came += int64(n)
 	return n, nil
 }
 

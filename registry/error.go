@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -19,8 +20,11 @@ import (
 // maxErrorBody is how much of an error's body is read: enough for a list of blobs.
 const maxErrorBody = 64 << 10
 
-// Error is a response that says no. It is fs.ErrNotExist (404), fs.ErrPermission (401, 403) or
-// fs.ErrExist (409, 412: a tag that may not be moved) where the status means that.
+// ErrNoSpace says that a registry has no room, or allows no more: asking again makes none.
+var ErrNoSpace = errors.New("the registry is full")
+
+// Error is a response that says no. It is ErrNoSpace, fs.ErrNotExist (404), fs.ErrPermission (401, 403)
+// or fs.ErrExist (409, 412: a tag that may not be moved) where the status means that.
 type Error struct {
 	Method  string
 	URL     string // without its query, which may hold a signature
@@ -30,6 +34,7 @@ type Error struct {
 
 	retryAfter time.Duration
 	blobs      []v1.Hash
+	full       bool
 }
 
 func (e *Error) Error() string {
@@ -45,12 +50,16 @@ func (e *Error) Error() string {
 
 // Is makes errors.Is see the meaning of the status.
 func (e *Error) Is(target error) bool {
-	switch e.Status {
-	case http.StatusNotFound:
+	switch {
+	case e.full:
+		return target == ErrNoSpace
+	case e.Status == http.StatusNotFound:
 		return target == fs.ErrNotExist
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return target == fs.ErrPermission
-	case http.StatusConflict, http.StatusPreconditionFailed:
+	case e.Status == http.StatusConflict, e.Status == http.StatusPreconditionFailed:
+		return target == fs.ErrExist
+	case e.Status == http.StatusBadRequest && e.Code == "TAG_INVALID": // Amazon ECR's word for it
 		return target == fs.ErrExist
 	}
 	return false
@@ -68,6 +77,7 @@ func newError(res *http.Response) *Error {
 		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	e.full = saysFull(res.StatusCode, body)
 	if err != nil {
 		return e // what is known is said
 	}
@@ -89,6 +99,23 @@ func newError(res *http.Response) *Error {
 		}
 	}
 	return e
+}
+
+// fullWords are what registries say for want of room: Harbor and others of a quota, the distribution
+// project's in the detail of an UNKNOWN (28 is ENOSPC), others in words of their own.
+var fullWords = regexp.MustCompile(`(?i)quota|no space|"Err":28\b|disk full|insufficient storage`)
+
+// saysFull reports whether an answer says that a registry has no room. A 429 may speak of a quota, too: of
+// requests.
+func saysFull(status int, body []byte) bool {
+	switch status {
+	case http.StatusInsufficientStorage:
+		return true
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge,
+		http.StatusInternalServerError, http.StatusServiceUnavailable:
+		return fullWords.Match(body)
+	}
+	return false
 }
 
 // digestIn returns the digest in an error's detail: the distribution project's registry has it there

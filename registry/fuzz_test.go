@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -23,8 +21,8 @@ import (
 	"relocate/internal/digest"
 )
 
-// answers is a RoundTripper that opens no connection: a registry in a function.
-type answers struct {
+// scripted is a RoundTripper that opens no connection: a registry in a function.
+type scripted struct {
 	answer func(req *http.Request, n int) *http.Response // the n-th request, from 1
 
 	mu       sync.Mutex
@@ -32,7 +30,7 @@ type answers struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (a *answers) RoundTrip(req *http.Request) (*http.Response, error) {
+func (a *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests = append(a.requests, req)
@@ -56,7 +54,7 @@ func reply(status int, body []byte, headers ...string) *http.Response {
 }
 
 // over returns a client whose requests a answers, and whose waits take no time.
-func over(t *testing.T, opt Options, a *answers) *Client {
+func over(t *testing.T, opt Options, a *scripted) *Client {
 	t.Helper()
 	c, err := New(opt)
 	require.NoError(t, err)
@@ -134,36 +132,32 @@ func FuzzRetryAfter(f *testing.F) {
 		} else if strings.Trim(header, "0123456789") != "" {
 			require.Zero(t, got)
 		}
-		require.True(t, got >= 0 && got <= math.MaxInt64)
+		require.GreaterOrEqual(t, got, time.Duration(0))
 
-		a := &answers{answer: func(*http.Request, int) *http.Response { return reply(503, nil, "Retry-After", header) }}
+		a := &scripted{answer: func(*http.Request, int) *http.Response { return reply(503, nil, "Retry-After", header) }}
 		c := over(t, Options{Anonymous: true}, a) // fails if it waits longer
 		_, err := c.Writer(fuzzRepo(t)).Resolve(t.Context(), "a")
 		var answer *Error
 		require.ErrorAs(t, err, &answer)
-		require.LessOrEqual(t, len(a.requests), maxTries)
+		require.LessOrEqual(t, len(a.requests), DefaultTries)
 	})
 }
 
-// FuzzLocation: an upload goes on at the registry's own host and scheme or not at all, with the digest
-// in its query, and with what the registry put there.
+// FuzzLocation: an upload goes on at the registry's own host and scheme or not at all.
 func FuzzLocation(f *testing.F) {
 	for _, s := range []string{
 		"", "/v2/a/blobs/uploads/1", "?_state=x", "https://registry.test/x?_state=a%20b", "http://registry.test/x", "//other.test/x", "https://registry.test:443/x", "https://registry.test:444/x",
 		"https://u:p@registry.test/x", "https://REGISTRY.test/x", "https://registry.test@other.test/x", "\\\\other.test", "/x?digest=sha256:0", "/x#digest", "::", "javascript:x", "https:///x", "/%zz", "/a b\r\nHost: other.test",
 	} {
-		f.Add(s, "digest=sha256%3Aaa")
+		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, header, query string) {
-		if _, err := url.ParseQuery(query); err != nil || strings.ContainsAny(query, "#\x00 ") || !isASCII(query) {
-			return // ours is made by url.QueryEscape
-		}
+	f.Fuzz(func(t *testing.T, header string) {
 		req, err := http.NewRequest(http.MethodPost, "https://registry.test/v2/a/blobs/uploads/", nil)
 		require.NoError(t, err)
 		res := reply(202, nil)
 		res.Header["Location"] = []string{header}
 		res.Request = req
-		at, err := location(res, query)
+		at, err := location(res)
 		if err != nil {
 			require.False(t, isTemporary(err), "asking again changes nothing")
 			requireText(t, err.Error(), 4000)
@@ -174,12 +168,7 @@ func FuzzLocation(f *testing.F) {
 		require.Equal(t, "https", next.URL.Scheme)
 		require.True(t, sameAuthority(req.URL, next.URL), at)
 		require.Equal(t, "registry.test", strings.ToLower(next.URL.Hostname()))
-		require.True(t, query == "" || strings.HasSuffix(next.URL.RawQuery, query), at)
 	})
-}
-
-func isASCII(s string) bool {
-	return strings.Trim(s, "\x00\x7f") == s && len([]rune(s)) == len(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // FuzzManifestAnswer: a manifest is returned only with the digest that it was asked by, and with a
@@ -192,10 +181,10 @@ func FuzzManifestAnswer(f *testing.F) {
 		f.Add(mediaType, "", digest.Of(nil).String(), manifestRaw)
 	}
 	f.Fuzz(func(t *testing.T, mediaType, said, id string, body []byte) {
-		if strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("/?#%", r) }) {
+		if len(id) > 128 || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("/?#%", r) }) {
 			return // ids are tags and digests
 		}
-		a := &answers{answer: func(req *http.Request, _ int) *http.Response {
+		a := &scripted{answer: func(req *http.Request, _ int) *http.Response {
 			if req.URL.Path == "/v2/" {
 				return reply(200, nil)
 			}
@@ -241,9 +230,12 @@ func FuzzDownload(f *testing.F) {
 	for _, s := range []string{"bytes 5-15/16", "bytes 5-", "bytes 0-15/16", "bytes 5-4/16", "bytes 50-15/16", "bytes */16", "", "bytes 5-15/999999999999999999999", "items 5-15/16"} {
 		f.Add(uint8(5), true, s, content[5:], true)
 		f.Add(uint8(5), false, s, content, false)
+		f.Add(uint8(5), true, s, []byte("other bytes"), false)
+		f.Add(uint8(5), false, s, []byte("0123456789 other"), false)
 	}
+	f.Add(uint8(5), true, "bytes 5-15/16", content[5:], false)
 	f.Fuzz(func(t *testing.T, cut uint8, partial bool, contentRange string, more []byte, breaks bool) {
-		a := &answers{}
+		a := &scripted{}
 		a.answer = func(req *http.Request, n int) *http.Response {
 			if req.URL.Path == "/v2/" {
 				return reply(200, nil)
@@ -269,11 +261,13 @@ func FuzzDownload(f *testing.F) {
 		require.NoError(t, err)
 		defer r.Close()
 		got, err := io.ReadAll(r)
-		require.LessOrEqual(t, len(a.requests), 2+maxTries*(len(content)+1))
+		require.LessOrEqual(t, len(a.requests), 2+DefaultTries*(len(content)+1))
 		if err == nil {
 			require.Equal(t, string(content), string(got))
 			return
 		}
+		right := cut > 0 && partial && contentRange == fmt.Sprintf("bytes %d-15/16", cut) && bytes.Equal(more, content[min(int(cut), 16):]) || !partial && bytes.Equal(more, content)
+		require.False(t, right && cut < 16 && !breaks, "the registry was right: %v", err)
 		require.Less(t, len(got), len(content), "all was handed out before the digest was known")
 		requireText(t, err.Error(), 2000)
 	})

@@ -123,7 +123,9 @@ func client(t *testing.T, opt Options) (*Client, *waits) {
 	require.NoError(t, err)
 	w := &waits{}
 	c.base.sleep = w.sleep
-	t.Cleanup(c.base.inner.(*http.Transport).CloseIdleConnections)
+	for _, rt := range []http.RoundTripper{c.base.inner, c.base.public} {
+		t.Cleanup(rt.(*http.Transport).CloseIdleConnections)
+	}
 	return c, w
 }
 

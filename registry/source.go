@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -32,10 +33,19 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Descripto
 	return r.manifest(ctx, ref.Identifier())
 }
 
-// manifest reads the manifest with a tag or digest.
+// manifest reads the manifest with a tag or digest. A manifest that is not what it should be is asked for
+// once more: it may have been changed on its way, or the tag moved between header and body.
 func (r *repository) manifest(ctx context.Context, id string) (v1.Descriptor, []byte, error) {
+	d, raw, err := r.manifestOnce(ctx, id)
+	if errors.Is(err, digest.ErrMismatch) {
+		d, raw, err = r.manifestOnce(ctx, id)
+	}
+	return d, raw, err
+}
+
+func (r *repository) manifestOnce(ctx context.Context, id string) (v1.Descriptor, []byte, error) {
 	for try := 1; ; try++ {
-		req, err := r.request(ctx, http.MethodGet, "/manifests/"+id) // a new one: the last has credentials in its header
+		req, err := r.request(ctx, http.MethodGet, "/manifests/"+id)
 		if err != nil {
 			return v1.Descriptor{}, nil, err
 		}

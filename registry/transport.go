@@ -3,29 +3,108 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io"
 	"net"
 	"net/http"
-	"strconv"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
 	"time"
 )
 
-// Retries: how often a request is sent, and how long is waited in between.
+// Times after which a request is given up, if Options does not say otherwise.
 const (
-	maxTries      = 5
-	firstWait     = 500 * time.Millisecond // doubled each time; the wait is drawn between 0 and it
-	maxRetryAfter = 5 * time.Minute        // a registry that wants more is given up
+	DefaultConnectTimeout = 10 * time.Second
+	DefaultHeaderTimeout  = time.Minute
+	DefaultIdleTimeout    = 30 * time.Second
 )
 
 // transportRules is the RoundTripper below all others: it refuses plain HTTP where it was not asked
-// for, sends bodies anew, and retries.
+// for, decides where redirects may lead, sends bodies anew, and retries.
 type transportRules struct {
+	retries
 	inner     http.RoundTripper
+	public    http.RoundTripper // like inner, but it reaches public addresses only
+	proxy     func(*http.Request) (*url.URL, error)
 	insecure  bool
 	userAgent string
-	sleep     func(context.Context, time.Duration) error // returns ctx's error when it ends first
+	idle      time.Duration
+	redirects hostList // hosts that redirects may lead to
+	limiter   limiter
+	inside    sync.Map // authority → true, where the address was not public when it was reached
+}
+
+// newTransport returns the rules that opt describes.
+func newTransport(opt Options) (*transportRules, error) {
+	pool, err := certPool(opt.CACerts)
+	if err != nil {
+		return nil, err
+	}
+	t := &transportRules{
+		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep},
+		insecure: opt.Insecure, userAgent: opt.UserAgent, idle: opt.IdleTimeout,
+		redirects: opt.RedirectHosts,
+		proxy:     http.ProxyFromEnvironment,
+		limiter:   limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
+	}
+	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // an outage while nothing was answered yet is no reason
+	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
+	inner := &http.Transport{
+		Proxy:                 t.proxy,
+		DialContext:           t.dial(dialer),
+		TLSClientConfig:       &tls.Config{RootCAs: pool, InsecureSkipVerify: opt.SkipVerify, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   opt.ConnectTimeout,
+		ResponseHeaderTimeout: opt.HeaderTimeout,
+		MaxIdleConns:          0,
+		MaxIdleConnsPerHost:   opt.Jobs,
+		IdleConnTimeout:       90 * time.Second,
+		DisableCompression:    true,
+		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
+	}
+	outside := *dialer
+	outside.ControlContext = onlyPublic
+	public := inner.Clone()
+	public.DialContext = t.dial(&outside)
+	t.inner, t.public = inner, public
+	return t, nil
+}
+
+func certPool(paths []string) (*x509.CertPool, error) {
+	if len(paths) == 0 {
+		return nil, nil // the system's
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, path := range paths {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read CA certificates: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read CA certificates: %s holds no PEM certificate", path)
+		}
+	}
+	return pool, nil
+}
+
+// dial connects with d, and notes which hosts have addresses that are not public.
+func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, host string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, host)
+		if err != nil {
+			return nil, err
+		}
+		if addr, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !isPublic(addr.AddrPort().Addr()) {
+			t.inside.Store(strings.ToLower(host), true)
+		}
+		return watchedConn{conn, t.idle}, nil
+	}
 }
 
 // onceKey marks the context of a request whose repetition is its sender's affair.
@@ -41,9 +120,13 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "http" && !t.insecure && !isLoopback(req.URL.Hostname()) {
 		return nil, fmt.Errorf("%s: %w", req.URL.Host, ErrPlainHTTP)
 	}
+	inner, err := t.route(req)
+	if err != nil {
+		return nil, err
+	}
 	ctx := req.Context()
 	for try := 1; ; try++ {
-		res, err := t.send(req)
+		res, err := t.send(inner, req)
 		if ctx.Value(onceKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
 			return res, err
 		}
@@ -59,107 +142,65 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// send sends the request once.
-func (t *transportRules) send(req *http.Request) (*http.Response, error) {
-	r := req.Clone(req.Context())
+// send sends the request once. The body of the answer holds the request's slot until it is closed.
+func (t *transportRules) send(inner http.RoundTripper, req *http.Request) (*http.Response, error) {
+	slot, err := t.limiter.enter(req)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	release := func() {
+		cancel(nil)
+		slot.release()
+	}
+	r := req.Clone(ctx)
 	if t.userAgent != "" {
 		r.Header.Set("User-Agent", t.userAgent)
 	}
+	var res *http.Response
 	if req.GetBody != nil { // a token may have been refused after the body was read
-		body, err := req.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		r.Body = body
+		r.Body, err = req.GetBody()
 	}
-	return t.inner.RoundTrip(r)
+	if err == nil {
+		res, err = inner.RoundTrip(r)
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	slot.answered(res.StatusCode)
+	if !isTemporaryStatus(res.StatusCode) {
+		t.budget.answered.Add(1)
+	}
+	small := res.StatusCode >= http.StatusBadRequest || ctx.Value(briefKey{}) != nil
+	res.Body = watch(ctx, cancel, res.Body, t.idle, small, release)
+	return res, nil
 }
 
-// again waits before what failed for the try-th time is tried once more. When it is not worth that, it
-// returns cause, with the count of tries. A Retry-After is a floor (RFC 9110 §10.2.3).
-func (t *transportRules) again(ctx context.Context, try int, cause error) error {
-	if ctx.Err() != nil || try == maxTries || !isTemporary(cause) {
-		return afterTries(try, cause)
+// maxAnswer is how much is read of what a registry answers to /v2/, and its token server, in bytes.
+const maxAnswer = 1 << 20
+
+// brief is a RoundTripper whose answers are small: they end after maxAnswer, and must be there in the
+// time that others may pause. go-containerregistry reads the one to /v2/ to its end.
+type brief struct{ http.RoundTripper }
+
+type briefKey struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(req.WithContext(context.WithValue(req.Context(), briefKey{}, true)))
+	if err != nil {
+		return nil, err
 	}
-	wait := time.Duration(rand.Int64N(int64(firstWait << (try - 1))))
-	var answer *Error
-	if errors.As(cause, &answer) {
-		if answer.retryAfter > maxRetryAfter {
-			return afterTries(try, fmt.Errorf("%w; it asks to wait %v, and %v is the most", cause, answer.retryAfter.Round(time.Second), maxRetryAfter))
-		}
-		wait = max(wait, answer.retryAfter)
-	}
-	return t.sleep(ctx, wait)
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(res.Body, maxAnswer), res.Body}
+	return res, nil
 }
 
-func afterTries(try int, err error) error {
-	if try == 1 {
-		return err
-	}
-	return fmt.Errorf("%w (%d tries)", err, try)
-}
-
-// refusal is an error of ours about what a registry wants or says: asking again changes nothing.
-type refusal struct{ error }
-
-func (r refusal) Unwrap() error { return r.error }
-
-// isTemporary reports whether an error of a request may go away. What a context ended is not asked
-// here: to errors.Is, net's own timeouts are context.DeadlineExceeded, too.
-func isTemporary(err error) bool {
-	var (
-		answer      *Error
-		refused     refusal
-		dns         *net.DNSError
-		notTLS      tls.RecordHeaderError
-		certificate *tls.CertificateVerificationError
-	)
-	switch {
-	case errors.As(err, &answer):
-		return isTemporaryStatus(answer.Status)
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return false
-	}
-	return !errors.As(err, &refused) && !errors.As(err, &notTLS) && !errors.As(err, &certificate) &&
-		!errors.Is(err, ErrPlainHTTP) && !errors.Is(err, http.ErrSchemeMismatch)
-}
-
-func isTemporaryStatus(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
-// retryAfter reads a Retry-After header: seconds, or a date.
-func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(header); err == nil {
-		return max(0, date.Sub(now))
-	}
-	return 0
-}
-
-// sleep waits, or returns ctx's error when it ends first.
-func sleep(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+// drain reads what is left of a small body, so that the connection can be used again.
+func drain(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
+	_ = res.Body.Close()
 }

@@ -94,7 +94,7 @@ func TestFiveTries(t *testing.T) {
 	assert.Len(t, s.log(), 5)
 	require.Len(t, waited.all(), 4)
 	for i, wait := range waited.all() {
-		assert.Less(t, wait, firstWait<<i)
+		assert.Less(t, wait, DefaultRetryWait<<i)
 	}
 }
 
@@ -106,8 +106,8 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"seconds", "7", 7 * time.Second, 7 * time.Second},
 		{"date", time.Now().Add(40 * time.Second).UTC().Format(http.TimeFormat), 20 * time.Second, 40 * time.Second},
-		{"past", "Mon, 02 Jan 2006 15:04:05 GMT", 0, firstWait},
-		{"nonsense", "-1", 0, firstWait},
+		{"past", "Mon, 02 Jan 2006 15:04:05 GMT", 0, DefaultRetryWait},
+		{"nonsense", "-1", 0, DefaultRetryWait},
 		{"the most", "300", 5 * time.Minute, 5 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestRetryAfter(t *testing.T) {
 			require.Len(t, waited.all(), 3, "the manifest, the POST, the PUT")
 			for i, wait := range waited.all() {
 				assert.GreaterOrEqual(t, wait, c.least)
-				assert.LessOrEqual(t, wait, max(c.most, firstWait<<i))
+				assert.LessOrEqual(t, wait, max(c.most, DefaultRetryWait<<i))
 			}
 		})
 	}
@@ -241,15 +241,20 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 		"http://127.0.0.1.example.com/": false, "http://0.0.0.0/": false,
 	} {
 		asked := 0
-		rules := &transportRules{sleep: sleep, inner: roundTrip(func(*http.Request) (*http.Response, error) {
+		c, _ := client(t, Options{})
+		rules := c.base
+		rules.inner = roundTrip(func(*http.Request) (*http.Response, error) {
 			asked++
 			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-		})}
+		})
 		for _, insecure := range []bool{false, true} {
 			asked, rules.insecure = 0, insecure
 			req, err := http.NewRequest(http.MethodGet, url, nil)
 			require.NoError(t, err)
-			_, err = rules.RoundTrip(req)
+			res, err := rules.RoundTrip(req)
+			if err == nil {
+				require.NoError(t, res.Body.Close())
+			}
 			if allowed || insecure {
 				assert.NoError(t, err, url)
 				continue

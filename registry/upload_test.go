@@ -124,7 +124,7 @@ func TestPatchIsRemembered(t *testing.T) {
 				w.WriteHeader(status)
 				return true
 			}
-			c, waited := client(t, Options{})
+			c, waited := client(t, Options{Jobs: jobs})
 			repo := c.Writer(u.repo(t))
 			var g sync.WaitGroup
 			for range jobs {
@@ -209,7 +209,7 @@ func TestUploadFiveTimes(t *testing.T) {
 		err := c.Writer(u.repo(t)).PutBlob(t.Context(), blobDesc, bytesOf(blobRaw))
 		assert.ErrorContains(t, err, "upload blob "+blobDesc.Digest.String()+": "+method+" http://"+u.host+"/v2/repo/blobs/uploads/")
 		assert.ErrorContains(t, err, ": 500 Internal Server Error (5 tries)")
-		assert.Len(t, u.log(), map[string]int{"POST": 5, "PUT": 10}[method])
+		assert.Len(t, u.log(), map[string]int{"POST": 5, "PUT": 10 + 5 + 4}[method], "after each PUT, whether the blob is there, and how much of it")
 	}
 }
 
@@ -278,7 +278,11 @@ func TestSourceFails(t *testing.T) {
 				u := takesBlobs(t)
 				c, waited := client(t, Options{})
 				repo := c.Writer(u.repo(t))
-				repo.patch.Store(patch)
+				if patch {
+					r, err := repo.open(t.Context())
+					require.NoError(t, err)
+					r.most.Store(onePatch)
+				}
 				assert.Equal(t, broken, repo.PutBlob(t.Context(), blobDesc, open))
 				u.Close() // after the last request
 				assert.Empty(t, u.stored)

@@ -142,7 +142,27 @@ func (a *Archive) frameReason(i int, at int64) string {
 	return "the padding before it is not zero"
 }
 
+// checkBlob hashes blob i. One that is wrong is read again: a medium, or a memory, that gives other bytes
+// each time is another trouble than a file that was changed.
 func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64)) (*Damage, error) {
+	err := a.hashBlob(ctx, i, progress)
+	if !errors.Is(err, digest.ErrMismatch) {
+		return nil, err
+	}
+	reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
+	again := a.hashBlob(ctx, i, func(int, int64) {})
+	switch {
+	case again != nil && !errors.Is(again, digest.ErrMismatch):
+		return nil, again
+	case again == nil || again.Error() != err.Error():
+		reason += "; read again it was not the same: the medium or this machine is unstable"
+	}
+	b := a.l.inv.Blobs[i]
+	return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
+}
+
+// hashBlob reads blob i. An error wraps digest.ErrMismatch when the content is not what it must be.
+func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)) error {
 	b := a.l.inv.Blobs[i]
 	r := digest.Reader(a.content(i), b.Digest, b.Size)
 	buf := make([]byte, min(bufferSize, b.Size+1))
@@ -152,17 +172,16 @@ func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64
 		progress(0, int64(n))
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return ctx.Err()
 		case err == nil:
 			continue
-		case err != io.EOF && !errors.Is(err, digest.ErrMismatch):
-			return nil, fmt.Errorf("read %s: %w", blobName(b.Digest), err)
+		case err == io.EOF:
+			progress(1, left)
+			return nil
+		case errors.Is(err, digest.ErrMismatch):
+			progress(1, left)
+			return err
 		}
-		progress(1, left)
-		if err == io.EOF {
-			return nil, nil
-		}
-		reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
-		return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
+		return fmt.Errorf("read %s: %w", blobName(b.Digest), err)
 	}
 }

@@ -69,6 +69,17 @@
 // # Writing
 //
 // Everything but the blobs' content, the seal included, is known from the plan, before the first
-// layer is fetched. Work goes to NAME.part. Blobs are written in place, in parallel, each byte once.
-// Then come the seal, fsync, rename, and fsync of the folder: a file under the final name is whole.
+// layer is fetched. Work goes to NAME.part, with a journal beside it. Blobs are written in place, in parallel,
+// each byte once. Then come the seal, fsync, rename, and fsync of the folder: a file under the final name is
+// whole. Resume goes on with a .part that was cut off.
+//
+// StreamWriter writes the same bytes from front to back, OpenStream reads them so.
+//
+// # Journal
+//
+// NAME.part.journal is text. Its first line is {"journal":1,"request":…,"seal":"sha256:…"}: what the
+// export was asked for, and the seal of its plan. The line "ready" follows when the documents and the small section
+// are durable in NAME.part; then, for each blob in turn, lines of two decimal numbers with a blank between: the
+// blob's place in file order, from 0, and how many bytes of its content are durable. The last line of a blob
+// counts; one without a line feed does not. The journal promises, and proves nothing: see docs/decisions/0006-resume.md.
 package tarball

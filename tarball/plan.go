@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,6 +22,9 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	}
 	inv := a.l.inv
 	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins})
+	if errors.Is(err, fs.ErrNotExist) && bundle.Missing(err) == nil { // a manifest is there, and a blob that it needs is not
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,4 +168,39 @@ func TestChangedAfterOpen(t *testing.T) {
 	}
 	_, err = a.Plan(context.Background(), 1)
 	require.ErrorIs(t, err, digest.ErrMismatch)
+}
+
+// unstable is a medium that gives other bytes the first time.
+type unstable struct {
+	*bytes.Reader
+	at    int64
+	reads atomic.Int32
+}
+
+func (u *unstable) ReadAt(p []byte, off int64) (int, error) {
+	n, err := u.Reader.ReadAt(p, off)
+	if i := u.at - off; i >= 0 && i < int64(n) && u.reads.Add(1) == 1 {
+		p[i] ^= 1
+	}
+	return n, err
+}
+
+// TestUnstableMedium: damage that is another when it is read again is told as such, and damage that stays
+// is not.
+func TestUnstableMedium(t *testing.T) {
+	t.Parallel()
+	b := repository(t, 300_000).bytes(t)
+	at := int64(bytes.Index(b, noise(300_000)) + 1234)
+	a, err := tarball.NewArchive(&unstable{Reader: bytes.NewReader(b), at: at}, int64(len(b)))
+	require.NoError(t, err)
+	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	require.NoError(t, err)
+	require.Len(t, damage, 1)
+	assert.Contains(t, damage[0].Reason, "unstable")
+
+	b[at] ^= 1
+	damage, err = inspect(b)
+	require.NoError(t, err)
+	require.Len(t, damage, 1)
+	assert.NotContains(t, damage[0].Reason, "unstable")
 }

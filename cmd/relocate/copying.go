@@ -27,6 +27,7 @@ type copying struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	show           *progress
+	listed         *bundle.ImagesLock // that has the roots; nil when none does
 }
 
 // importArchive fills a repository from an archive. It has checked everything but the content of
@@ -85,9 +86,9 @@ func (c *copying) importStream(ctx context.Context) error {
 	}
 	plan, err := s.Plan(ctx, c.jobs)
 	if err != nil {
-		return fmt.Errorf("standard input: %w", inArchive(err))
+		return fmt.Errorf("standard input: %w", asDamage(err))
 	}
-	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s more: a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
+	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s of a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
 	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
 	})
@@ -112,10 +113,15 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	source, err := c.walk(ctx, c.bundles, c.tmpDir, c.nonDistributable, c.show)
+	roots, err := c.roots()
 	if err != nil {
 		return err
 	}
+	source, err := c.walk(ctx, roots, c.tmpDir, c.nonDistributable, c.show)
+	if err != nil {
+		return err
+	}
+	c.listed = roots.lock
 	defer source.close()
 	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
@@ -142,13 +148,13 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 	}
 	plan, err := a.Plan(ctx, jobs)
 	if err != nil {
-		return nil, fmt.Errorf("check %s: %w", path, inArchive(err))
+		return nil, fmt.Errorf("check %s: %w", path, asDamage(err))
 	}
 	return plan, nil
 }
 
-// inArchive explains an error of an archive's plan: what the archive does not hold is damage.
-func inArchive(err error) error {
+// asDamage explains an error of an archive's plan: what the archive does not hold is damage.
+func asDamage(err error) error {
 	if missing := bundle.Missing(err); missing != nil {
 		return fmt.Errorf("%w: it does not hold %s, which %s names", tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
 	}
@@ -175,7 +181,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	r.Result, err = move(client.Writer(repo), copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
-	ph.end()
+	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
@@ -212,7 +218,7 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 	for name := range tags {
 		tag = name // the only one, if the lock names a tag at all
 	}
-	text, err := rewrite.Lock(g.Roots, repo, tag)
+	text, err := rewrite.Lock(g, repo, tag, c.listed)
 	if err != nil {
 		return err
 	}

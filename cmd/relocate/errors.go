@@ -71,20 +71,24 @@ type judgement struct {
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
-	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
+	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
+	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
+	{is(registry.ErrNoSpace), statusNoSpace, "make room at the registry, or have its quota raised; run again, and what is there is not sent again"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
 	{is(syscall.ENOSPC), statusNoSpace, "make room, or set TMPDIR to another disk"},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
 	{isA[heldError], statusFailed, "wait until it has ended"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote"},
-	{is(tarball.ErrTruncated), statusDamage, "the copy of the file is not complete: carry it again"},
+	{is(tarball.ErrTruncated), statusDamage, "what arrived is not complete: carry it, or send it, again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
 	{isRegistry(fs.ErrPermission), statusPermission, "log in with docker login, or give the right --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
+	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
+	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isBadPath, statusUsage, "check the path"},
@@ -129,6 +133,12 @@ func isRegistry(target error) func(error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
 	}
+}
+
+// isTooLarge matches a registry's refusal of a request for its size.
+func isTooLarge(err error) bool {
+	var e *registry.Error
+	return errors.As(err, &e) && e.Status == 413
 }
 
 // isServerError matches a registry's 5xx.

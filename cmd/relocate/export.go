@@ -60,12 +60,11 @@ func (c *copying) export(ctx context.Context) error {
 
 // request is what the archive is to hold, by the command line.
 func (c *copying) request() (tarball.Request, error) {
-	roots, err := parseRoots(c.bundles)
-	request := tarball.Request{NonDistributable: c.nonDistributable}
-	for _, ref := range roots {
-		request.Roots = append(request.Roots, ref.Name())
+	roots, err := c.roots()
+	if err != nil {
+		return tarball.Request{}, err
 	}
-	return request, err
+	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable}, nil
 }
 
 // resume goes on with an archive that was cut off.
@@ -164,7 +163,11 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 
 // walkNamed walks the repository, and refuses package repositories that one import could not name apart.
 func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
-	source, err := c.walk(ctx, c.bundles, dir, c.nonDistributable, c.show)
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	source, err := c.walk(ctx, roots, dir, c.nonDistributable, c.show)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +193,7 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
 	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
-	ph.end()
+	r.Reread = ph.end().Again
 	if err != nil {
 		have := e.archive.Written()
 		r.without(e.plan, err, have)
@@ -251,14 +254,16 @@ func (c *copying) exportStream(ctx context.Context) error {
 	}
 	ph := c.show.begin("export", len(plan.Blobs), plan.Size())
 	err = copy.ToArchive(ctx, plan, source.source, w, copy.ArchiveOptions{Jobs: c.jobs, Progress: ph.step})
-	ph.end()
+	reread := ph.end().Again
 	if err == nil {
 		err = w.Commit()
 	}
 	if err != nil {
 		return fmt.Errorf("export to standard output: %w", err)
 	}
-	return c.finish(exportReport(plan, c.toTar, w.Size(), w.Seal()), start, func() error { return nil }, nil)
+	r := exportReport(plan, c.toTar, w.Size(), w.Seal())
+	r.Reread = reread
+	return c.finish(r, start, func() error { return nil }, nil)
 }
 
 // isTerminal reports whether w is a terminal.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -24,11 +26,18 @@ type registryFlags struct {
 func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "trust the CA certificates in `FILE` (PEM) as well")
 	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the registries' certificates")
-	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag)")
+	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); credentials go over it only where the command line points")
 	flags.StringVar(&f.options.Username, "registry-username", "", "`NAME` to log in with where the command line points")
 	flags.StringVar(&f.options.Password, "registry-password", "", "the `PASSWORD` that goes with it")
 	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer `TOKEN` for them, instead")
 	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever docker's configuration has")
+	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "let `HOST` give tokens, though a registry is not at its domain (repeatable)")
+	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, whatever its address is and whichever side it is on (repeatable)")
+	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "give up connecting after `TIME`")
+	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "give up waiting for an answer to begin after `TIME`")
+	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "give up a transfer after `TIME` without a byte; there is no limit for the whole")
+	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a request at most `N` times")
+	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", registry.DefaultRetryWait, "wait at most `TIME` before the second try, twice as long before each one after")
 }
 
 // client returns a client; the credentials in the flags are for the named registries only.
@@ -44,6 +53,9 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 	case opt.Anonymous && (opt.Username != "" || opt.Token != ""):
 		return nil, usagef("--registry-anon excludes a login")
 	}
+	if err := f.checkLimits(); err != nil {
+		return nil, err
+	}
 	for _, repo := range named {
 		opt.Named = append(opt.Named, repo.RegistryStr())
 	}
@@ -52,6 +64,31 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 		return nil, usageError{err}
 	}
 	return client, nil
+}
+
+// checkLimits checks the flags with times, counts and hosts.
+func (f *registryFlags) checkLimits() error {
+	for flag, limit := range map[string]time.Duration{
+		"--registry-connect-timeout":         f.options.ConnectTimeout,
+		"--registry-response-header-timeout": f.options.HeaderTimeout,
+		"--registry-idle-timeout":            f.options.IdleTimeout,
+		"--registry-retry-wait":              f.options.RetryWait,
+	} {
+		if limit <= 0 {
+			return usagef("%s %v: must be more than nothing", flag, limit)
+		}
+	}
+	if f.options.Tries < 1 || f.options.Tries > 100 {
+		return usagef("--registry-retry-count %d: must be between 1 and 100", f.options.Tries)
+	}
+	for flag, hosts := range map[string][]string{"--token-host": f.options.TokenHosts, "--redirect-host": f.options.RedirectHosts} {
+		for _, host := range hosts {
+			if u, err := url.Parse("//" + host); err != nil || u.Host != host || u.Hostname() == "" {
+				return usagef("%s %s: write a host, or host:port", flag, host)
+			}
+		}
+	}
+	return nil
 }
 
 // common are the flags of all commands that reach a registry.
@@ -111,26 +148,4 @@ func checkPath(repo name.Repository) error {
 		return fmt.Errorf("the path %q is not lower-case names between single slashes", path)
 	}
 	return nil
-}
-
-// parseRoots reads the references of bundles.
-func parseRoots(refs []string) ([]name.Reference, error) {
-	var roots []name.Reference
-	for _, s := range refs {
-		if scheme, _, ok := strings.Cut(s, "://"); ok {
-			return nil, usagef("--bundle %s: write it without %s://", s, scheme)
-		}
-		ref, err := name.ParseReference(s)
-		if err == nil {
-			err = checkPath(ref.Context())
-		}
-		if err != nil {
-			return nil, usagef("--bundle %s: %w", s, err)
-		}
-		if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
-			ref = d.Context().Digest(d.DigestStr())
-		}
-		roots = append(roots, ref)
-	}
-	return roots, nil
 }

@@ -139,18 +139,21 @@ func (ph *phase) step(s copy.Step) {
 	ph.done.Blobs += s.Blobs
 	ph.done.Moved += s.Moved
 	ph.done.There += s.There
+	ph.done.Again += s.Again
 	ph.mu.Unlock()
 }
 
-// end ends the phase.
-func (ph *phase) end() {
-	if ph.ticker == nil {
-		return
+// end ends the phase, and returns what became done.
+func (ph *phase) end() copy.Step {
+	if ph.ticker != nil {
+		ph.ticker.Stop()
+		close(ph.stop)
+		ph.wait.Wait()
+		ph.show(true)
 	}
-	ph.ticker.Stop()
-	close(ph.stop)
-	ph.wait.Wait()
-	ph.show(true)
+	ph.mu.Lock()
+	defer ph.mu.Unlock()
+	return ph.done
 }
 
 func (ph *phase) show(last bool) {

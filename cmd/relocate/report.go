@@ -97,7 +97,8 @@ type report struct {
 	Tags       []string         `json:"tags,omitempty"` // of the roots, there
 	Contents   contents         `json:"contents"`
 	Result     *copy.Result     `json:"result"`
-	Kept       *keptReport      `json:"kept,omitempty"` // by an earlier run
+	Kept       *keptReport      `json:"kept,omitempty"`   // by an earlier run
+	Reread     int              `json:"reread,omitempty"` // blobs that were wrong when first read
 	Moved      []movedTag       `json:"moved,omitempty"`
 	Failures   []failureReport  `json:"failures,omitempty"`
 	Seconds    float64          `json:"seconds"`
@@ -174,7 +175,11 @@ func (r *report) summarize(w io.Writer) {
 	switch r.Action {
 	case "export":
 		fmt.Fprintf(w, "exported %s\n", r.Contents)
-		fmt.Fprintf(w, "  %s: %s, %s in %s\n", r.Archive.File, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		file := r.Archive.File
+		if file == stream {
+			file = "standard output"
+		}
+		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
 		if r.Kept != nil {
 			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
@@ -194,6 +199,9 @@ func (r *report) summarize(w io.Writer) {
 	}
 	if len(r.Tags) > 0 {
 		fmt.Fprintf(w, "  tagged %s\n", strings.Join(r.Tags, ", "))
+	}
+	if r.Reread > 0 {
+		fmt.Fprintf(w, "unstable: %s came damaged, and right when read again: look at the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
