@@ -164,13 +164,15 @@ func TestStreamRetry(t *testing.T) {
 	require.NoError(t, err)
 	m := newMeter(t, registry.Addr)
 	var breaks atomic.Int32
+	var at atomic.Int64
 	m.piece = func(r *http.Request, passed int64) error {
-		if isUpload(r) && passed > 512<<10 && breaks.Add(-1) >= 0 {
+		if isUpload(r) && passed > at.Load() && breaks.Add(-1) >= 0 {
 			return io.ErrUnexpectedEOF
 		}
 		return nil
 	}
 	breaks.Store(2)
+	at.Store(512 << 10)
 	r, _ := importBytes(t, bytes.NewReader(archive), "--to-repo", m.host+"/retried")
 	require.Zero(t, r.status, r.stderr)
 	assert.Less(t, breaks.Load(), int32(0))
@@ -182,6 +184,7 @@ func TestStreamRetry(t *testing.T) {
 	require.Zero(t, r.status, r.stderr)
 	assert.Equal(t, whole, dumpReal(t, registry, "once").as("once"))
 	breaks.Store(1)
+	at.Store(4 << 20)
 	r, _ = importBytes(t, bytes.NewReader(archive), "--to-repo", m.host+"/broken", "--tmpdir", full)
 	assertFailed(t, r, statusNoSpace, "no other try is possible", full, "no space left")
 	assert.False(t, has(t, registry.Addr, "/v2/broken/manifests/1.0.0"))
