@@ -166,6 +166,29 @@ func TestBrokenUpload(t *testing.T) {
 	}
 }
 
+// TestUploadBreaksOften: as long as there is progress between, an upload may break more often than a
+// request is tried.
+func TestUploadBreaksOften(t *testing.T) {
+	t.Parallel()
+	for bytes, through := range map[int64]bool{2 << 20: true, 1 << 16: false} {
+		s := hostileregistry.Start(t)
+		s.Behave(func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+			if r.ContentLength > bytes {
+				hostileregistry.Take(bytes)(w, r, n, next)
+			}
+			next(w, r)
+		})
+		c, waited := client(t, Options{})
+		err := c.Writer(parseRepo(t, s.Addr+"/repo")).PutBlob(t.Context(), descOf(largeRaw), bytesOf(largeRaw))
+		if through {
+			assert.NoError(t, err)
+			assert.Len(t, waited.all(), 8)
+			continue
+		}
+		assert.ErrorContains(t, err, "(5 tries)")
+	}
+}
+
 // tooLarge is a registry behind a proxy that limits the size of requests.
 func tooLarge(limit int64) hostileregistry.Manner {
 	return func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {

@@ -57,8 +57,12 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		if finally != nil {
 			return fmt.Errorf("upload blob %s: %w", d.Digest, finally)
 		}
+		before := u.sent
 		u.resume(err)
-		try++
+		if try++; u.sent-before >= progress {
+			c.rules.budget.giveBack()
+			try = 1
+		}
 	}
 }
 
@@ -259,7 +263,7 @@ func (u *upload) stored() bool {
 // lets the upload begin anew.
 func (u *upload) resume(err error) {
 	at := u.at
-	u.at = ""
+	u.at, u.sent = "", 0
 	var lost lostUpload
 	if at == "" || errors.As(err, &lost) {
 		return
