@@ -93,6 +93,17 @@ func TestBrokenUpload(t *testing.T) {
 				next(w, r)
 			}
 		}, "POST PUT HEAD GET POST PUT", 2},
+		{"more than there can be", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+			switch {
+			case r.Method == http.MethodPut && n == 1:
+				hostileregistry.Take(300_000)(w, r, n, next)
+			case isUpload(r):
+				w.Header().Set("Range", "0-9223372036854775807")
+				w.WriteHeader(204)
+			default:
+				next(w, r)
+			}
+		}, "POST PUT HEAD GET POST PUT", 2},
 		{"another place than it is at", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			switch {
 			case r.Method == http.MethodPut && n == 1:

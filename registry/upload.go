@@ -285,12 +285,12 @@ func (u *upload) resume(err error) {
 	}
 }
 
-// received returns how many bytes of an upload an answer says that the registry has. 0-0 says one byte
-// or none, and counts for nothing.
+// received returns how many bytes of an upload an answer says that the registry has: more than one. 0-0
+// says one byte or none, and counts for nothing.
 func received(res *http.Response) (int64, bool) {
 	var last int64
 	n, _ := fmt.Sscanf(strings.TrimPrefix(res.Header.Get("Range"), "bytes="), "0-%d", &last)
-	return last + 1, n == 1 && last > 0
+	return last + 1, n == 1 && last > 0 && last < math.MaxInt64
 }
 
 // location returns where an upload goes on: on the same host.
