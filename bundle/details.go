@@ -21,11 +21,11 @@ type Details struct {
 // MetadataDetails is what a PackageMetadata says.
 type MetadataDetails struct {
 	DisplayName        string   `json:"displayName"`
-	Categories         []string `json:"categories"`
+	Categories         []string `json:"categories,omitempty"`
 	ShortDescription   string   `json:"shortDescription"`
 	LongDescription    string   `json:"longDescription"`
 	ProviderName       string   `json:"providerName"`
-	Maintainers        []string `json:"maintainers"`
+	Maintainers        []string `json:"maintainers,omitempty"`
 	SupportDescription string   `json:"supportDescription"`
 }
 
@@ -35,7 +35,7 @@ type PackageDetails struct {
 	ReleasedAt           string          `json:"releasedAt"` // empty when absent
 	CapacityRequirements string          `json:"capacityRequirementsDescription"`
 	ReleaseNotes         string          `json:"releaseNotes"`
-	Licenses             []string        `json:"licenses"`
+	Licenses             []string        `json:"licenses,omitempty"`
 	ValuesSchema         json.RawMessage `json:"-"` // OpenAPI v3, as JSON; nil when absent
 }
 
