@@ -266,10 +266,6 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	}
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // TestPlainHTTPElsewhere runs a registry at an address of this machine that is not loopback.
 func TestPlainHTTPElsewhere(t *testing.T) {
 	t.Parallel()
