@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -185,3 +186,17 @@ func basic(user, password string) string {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func listenElsewhere(t *testing.T) net.Listener {
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, addr := range addrs {
+		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
+			require.NoError(t, err)
+			return l
+		}
+	}
+	t.Skip("this machine has no other address than loopback")
+	return nil
+}

@@ -291,20 +291,6 @@ func TestPlainHTTPElsewhere(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func listenElsewhere(t *testing.T) net.Listener {
-	addrs, err := net.InterfaceAddrs()
-	require.NoError(t, err)
-	for _, addr := range addrs {
-		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
-			l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
-			require.NoError(t, err)
-			return l
-		}
-	}
-	t.Skip("this machine has no other address than loopback")
-	return nil
-}
-
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
