@@ -18,7 +18,7 @@ type broken struct {
 	*meter
 	root   string
 	layers []v1.Descriptor // missing, damaged, whole
-	whole  dump // of a destination, from before it broke
+	whole  dump            // of a destination, from before it broke
 }
 
 func newBroken(t *testing.T) *broken {
