@@ -217,7 +217,7 @@ func assertComplete(t *testing.T, host, repo string, clean dump, needs map[strin
 }
 
 // TestKillAtSystemCall kills exports at each call that changes what is on the disk, by strace: with the
-// archive's end, which no request tells of.
+// archive's end, which no request tells of. Strace counts the calls of each thread by itself.
 func TestKillAtSystemCall(t *testing.T) {
 	t.Parallel()
 	strace, err := exec.LookPath("strace")
@@ -236,7 +236,7 @@ func TestKillAtSystemCall(t *testing.T) {
 				p := newProcess(t, "-b", root, "--to-tar", file)
 				wrap := []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, n)}
 				if call == "openat" {
-					wrap = append(wrap, "-P", file+".part", "-P", file+".part.journal", "-P", file+".part.lock")
+					wrap = append(wrap, "-P", file+".part") // its journal is there already
 				}
 				p.cmd.Args = slices.Concat(wrap, []string{p.cmd.Path}, p.cmd.Args[1:])
 				p.cmd.Path = strace
