@@ -34,6 +34,7 @@ var schemas = map[string]struct {
 	"not nullable":   {`{"properties":{"a":{"default":{"b":null},"properties":{"b":{"default":1}}}}}`, "a.b=1::", "# a: #   b: 1"},
 	"items":          {`{"properties":{"a":{"type":"array","items":{"properties":{"b":{"default":1}}},"default":[{}]}}}`, "a=- {}:array:", "# a: #   - {}"},
 	"unlike a row":   {`{"properties":{"a":{"type":"object","default":{"x":1},"properties":{"b":{"default":2}}},"c":{"type":"object","properties":{"d":{"type":"object","default":{"z":1}}}}}}`, "a.b=2::; c.d=z: 1:object:", "# a: #   b: 2 #   x: 1"},
+	"hidden":         {`{"properties":{"o":{"type":"object","properties":{"p":{"type":"object","default":{"x":1},"properties":{"q":{"default":2}}}}}}}`, "o.p.q=2::", "# {}"},
 	"braces in text": {`{"properties":{"a":{"default":"b: {} c: {}"}}}`, "a='b: {} c: {}'::", "# a: 'b: c: {}'"},
 }
 
