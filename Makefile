@@ -4,10 +4,10 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load ./testdata/hostileregistry
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-# How long "make fuzz" runs each target.
+# How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
 .PHONY: build demo test check cross vulncheck fuzz soak bench

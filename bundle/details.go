@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -77,6 +78,9 @@ func ReadDetails(ctx context.Context, src Source, ref name.Digest, pkg, version 
 	}
 	return d, nil
 }
+
+// ErrNotBundle says that an image or an index is where a bundle is wanted.
+var ErrNotBundle = errors.New("is not a bundle")
 
 // readBundleManifest reads the manifest of a bundle.
 //
@@ -172,6 +176,9 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, er
 	w.opt.Closed = true // what the bundle names is not looked for, so neither is where it may be
 	if err := w.open(ctx, x, ref.Context(), desc, raw); err != nil {
 		return nil, err
+	}
+	if x.found.Kind != Bundle {
+		return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, x.found.Kind, Label)
 	}
 	if _, err := w.register([]*want{x}, nil); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ import (
 const (
 	maxDepth       = 32
 	maxChildren    = 50_000
-	maxDescriptors = 1_000_000
+	maxDescriptors = 400_000
 )
 
 // WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
@@ -30,17 +30,17 @@ type WalkOptions struct {
 	Closed bool   // the source is one place that has everything: nowhere else is looked
 	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
 	Read   func() // called for each manifest that was read; must be safe for concurrent use
+
+	// Root, if not nil, is called for each root when it was read, before anything that it names. An error
+	// ends the walk.
+	Root func(reference string, kind Kind) error
 }
 
-// ErrNotBundle says that a root is an image or an index where a bundle is wanted.
-var ErrNotBundle = errors.New("is not a bundle")
-
-// Walk reads the graph of roots, which must be bundles, through src: level by level, each digest
-// once. The same content gives the same graph, whatever the number of jobs.
+// Walk reads the graph of roots through src: level by level, each digest once. The same content gives the same graph, whatever the number of jobs.
 //
 // What is in no place that may have it is collected over the whole graph: the error then joins a
 // MissingError for each of the first 1,000, in graph order (see Missing and MoreMissing). Any other error ends the walk: content that is not what
-// its digest says, or that wraps ErrMalformed, a root that wraps ErrNotBundle.
+// its digest says, or that wraps ErrMalformed, or one of opt.Root.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
 	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
 	for _, pin := range opt.Pins {
@@ -121,10 +121,10 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 func (w *walk) read(ctx context.Context, level []*want) error {
 	isFirst := func(x *want) bool { return x.group == nil || x.group.first == x }
 	for _, first := range []bool{true, false} {
-		g, ctx := errgroup.WithContext(ctx)
+		g, running := errgroup.WithContext(ctx)
 		g.SetLimit(max(w.opt.Jobs, 1))
 		for _, x := range level {
-			if ctx.Err() != nil {
+			if running.Err() != nil {
 				break
 			}
 			if isFirst(x) != first {
@@ -133,9 +133,12 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 			if !first && x.group.ownOne {
 				slices.Reverse(x.tries[:2])
 			}
-			g.Go(func() error { return w.find(ctx, x) })
+			g.Go(func() error { return w.find(running, x) })
 		}
 		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil { // perhaps before anything was looked for
 			return err
 		}
 		for _, x := range level {
@@ -218,12 +221,14 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 			g.Pins = append(g.Pins, Pin{tag.Name(), d})
 			w.pinned[tag.Name()] = d
 		}
+		if x.by == nil && w.opt.Root != nil {
+			if err := w.opt.Root(x.name, n.Kind); err != nil {
+				return nil, err
+			}
+		}
 		if g.byDigest[d] != nil { // reached by a tag and by a digest
 			w.seen[d.String()].names = append(w.seen[d.String()].names, x.names...)
 			continue
-		}
-		if x.by == nil && n.Kind != Bundle {
-			return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, n.Kind, Label)
 		}
 		g.byDigest[d], w.seen[d.String()] = n, x
 		g.Nodes = append(g.Nodes, n)
@@ -270,10 +275,11 @@ func (w *walk) finish(roots []name.Reference) error {
 		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
 		return d
 	}
+	named := map[string]bool{}
 	for _, ref := range roots {
-		root := Root{Reference: ref, Digest: resolve(ref)}
-		if !slices.ContainsFunc(g.Roots, func(r Root) bool { return r.Reference.Name() == ref.Name() }) {
-			g.Roots = append(g.Roots, root)
+		if !named[ref.Name()] {
+			named[ref.Name()] = true
+			g.Roots = append(g.Roots, Root{Reference: ref, Digest: resolve(ref)})
 		}
 	}
 	for _, p := range g.Packages {

@@ -49,7 +49,7 @@ func FuzzWalk(f *testing.F) {
 			require.True(t, !b.IsManifest || i < plan.Small)
 		}
 
-		closed, err := bundle.Walk(t.Context(), &src, []name.Reference{root}, bundle.WalkOptions{Closed: true, Pins: g.Pins})
+		closed, err := bundle.Walk(t.Context(), repo, []name.Reference{root}, bundle.WalkOptions{Closed: true, Pins: g.Pins})
 		require.NoError(t, err, "what was found once is found in one place that has it all")
 		require.Len(t, closed.Nodes, len(g.Nodes))
 		for i, n := range g.Nodes {

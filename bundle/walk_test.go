@@ -417,18 +417,33 @@ func TestWalkDepth(t *testing.T) {
 	require.ErrorContains(t, err, "nested more than 32 deep")
 }
 
-func TestRootThatIsNoBundle(t *testing.T) {
+// TestRoots: a root may be a bundle, an image or an index; who walks is told before what it names is read.
+func TestRoots(t *testing.T) {
 	t.Parallel()
 	var src interop.Registry
 	repo := src.Repo("reg.test/repo")
 	image := repo.PutPlain(`{}`)
+	index := repo.PutIndex(image)
+	refused := errors.New("refused")
 	for _, tt := range []struct {
-		root name.Digest
-		kind string
-	}{{image, "image"}, {repo.PutIndex(image), "index"}, {repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2}), "index"}} {
-		_, err := bundle.Walk(t.Context(), &src, refs(tt.root), bundle.WalkOptions{})
-		require.ErrorIs(t, err, bundle.ErrNotBundle)
-		assert.EqualError(t, err, tt.root.Name()+" is not a bundle: its "+tt.kind+" has no label dev.carvel.imgpkg.bundle")
+		root  name.Digest
+		kind  bundle.Kind
+		nodes int
+	}{{image, bundle.Plain, 1}, {index, bundle.Index, 2}, {bundleOf(repo, image), bundle.Bundle, 2}} {
+		told := map[string]bundle.Kind{}
+		g, err := bundle.Walk(t.Context(), &src, refs(tt.root), bundle.WalkOptions{Root: func(ref string, kind bundle.Kind) error {
+			told[ref] = kind
+			return nil
+		}})
+		require.NoError(t, err)
+		assert.Equal(t, map[string]bundle.Kind{tt.root.Name(): tt.kind}, told)
+		assert.Len(t, g.Nodes, tt.nodes)
+		read := 0
+		_, err = bundle.Walk(t.Context(), &src, refs(tt.root), bundle.WalkOptions{
+			Root: func(string, bundle.Kind) error { return refused }, Read: func() { read++ },
+		})
+		require.ErrorIs(t, err, refused)
+		assert.Equal(t, 1, read)
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *filling) locationsJob(s *state) job {
 	failed := c.failed(n, n.Descriptor.Digest)
 	if failed != nil {
 		note := failed
-		failed = func(err error) { s.complete = false; note(err) }
+		failed = func(err error) { c.unlocated = append(c.unlocated, s); note(err) }
 	}
 	return job{
 		do: func(ctx context.Context) (err error) {

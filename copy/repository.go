@@ -104,6 +104,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
+	for _, s := range c.unlocated {
+		s.withdraw()
+	}
 	for _, tag := range c.opt.Tags {
 		if !c.nodes[tag.Digest].complete {
 			continue // what it needs is among the failures
@@ -130,7 +133,8 @@ type filling struct {
 	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
 	lost map[v1.Hash]error // those that could not be put, and why
 
-	failures []*Failure
+	failures  []*Failure
+	unlocated []*state // bundles whose locations image failed
 }
 
 func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) *filling {
@@ -150,6 +154,17 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+}
+
+// withdraw takes back that s is complete, and with it all that is above it.
+func (s *state) withdraw() {
+	if !s.complete {
+		return // then nothing above it is
+	}
+	s.complete = false
+	for _, parent := range s.parents {
+		parent.withdraw()
+	}
 }
 
 // ask finds out which manifests are there.
@@ -414,17 +429,24 @@ func missingBlobs(err error) []v1.Hash {
 
 // missing returns the blobs of the plan for want of which a manifest was refused.
 func (c *filling) missing(err error) []bundle.Blob {
+	refused := map[v1.Hash]bool{}
+	for _, d := range missingBlobs(err) {
+		refused[d] = true
+	}
+	if len(refused) == 0 {
+		return nil
+	}
 	var blobs []bundle.Blob
-	digests := missingBlobs(err)
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && slices.Contains(digests, b.Descriptor.Digest) {
+		if !b.IsManifest && refused[b.Descriptor.Digest] {
 			blobs = append(blobs, b)
 		}
 	}
 	return blobs
 }
 
-// putTag gives a root its tag, unless it has it.
+// putTag gives a root its tag, unless it has it. The tag says that all is there, so it is read when it was
+// put: registries have been seen to say what is not so.
 func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	if c.opt.Trust != TrustNothing {
 		there, err := c.stands(ctx, tag.Name, tag.Digest)
@@ -439,6 +461,13 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	again, err := c.putManifest(ctx, c.nodes[tag.Digest], tag.Name)
 	if err != nil {
 		return fmt.Errorf("put tag %s: %w", tag.Name, err)
+	}
+	desc, _, err := c.dst.Manifest(ctx, c.at.Tag(tag.Name))
+	if err == nil && desc.Digest != tag.Digest {
+		err = fmt.Errorf("the registry took it, and shows %s", desc.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("put tag %s: read it back: %w", tag.Name, err)
 	}
 	c.countAgain(again)
 	c.result.Tags++

@@ -23,14 +23,14 @@ func FuzzChallenge(f *testing.F) {
 		f.Add(s, 200, []byte(`{"token":"t0ken"}`))
 		f.Add(s, 401, []byte(`{"errors":[{"code":"DENIED"}]}`))
 	}
-	for _, s := range []string{"", "{}", `{"access_token":"t0ken"}`, `{"token":5}`, `{"token":"t0ken`, "t0ken", `{"token":"a\nb"}`, `{"token":""}`} {
+	for _, s := range []string{"", "{}", `{"access_token":"t0ken"}`, `{"token":5}`, `{"token":"t0ken`, "t0ken", `{"token":"a\nb"}`, `{"token":""}`, `{"secret":"t0ken"}`} {
 		f.Add(`Bearer realm="https://registry.test/token"`, 200, []byte(s))
 	}
 	f.Fuzz(func(t *testing.T, header string, tokenStatus int, tokenBody []byte) {
 		if tokenStatus < 200 || tokenStatus > 599 {
 			return
 		}
-		a := &answers{}
+		a := &scripted{}
 		a.answer = func(req *http.Request, _ int) *http.Response {
 			switch {
 			case req.URL.Host != fuzzHost || !strings.HasPrefix(req.URL.Path, "/v2/"):

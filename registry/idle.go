@@ -65,9 +65,9 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		b.timer.Reset(b.idle)
 		defer b.timer.Stop()
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p) // a server that sees us go may end even a broken body well
 	var stall stalled
-	if err != nil && err != io.EOF && errors.As(context.Cause(b.ctx), &stall) {
+	if err != nil && errors.As(context.Cause(b.ctx), &stall) {
 		return n, stall
 	}
 	return n, err

@@ -20,7 +20,7 @@ import (
 // hostileNames are what an operator, a tag or a source repository may be called.
 var hostileNames = []string{
 	"", "main", "Main_Repo", "a.b-c", "-a-", "..", "a/b", "---\nkind: Secret", "a: b", "{}", "yes", "1.0", "0x1f", "null", "~", "\x1b[2J", "é", "\u2028", "\xff", "#", "&a", "*a", "!!str a",
-	strings.Repeat("a", 254), strings.Repeat("a-", 127) + ".b", "2001-01-01", "1e3", "'", `"`, "%", "@", "`", "|", ">",
+	strings.Repeat("a", 254), strings.Repeat("a-", 127) + ".b", strings.Repeat("a", 252) + "-b", "2001-01-01", "1e3", "'", `"`, "%", "@", "`", "|", ">",
 }
 
 // parse reads a repository, by its full name: go-containerregistry takes hosts that are no text, and
@@ -41,12 +41,14 @@ func FuzzMapping(f *testing.F) {
 		f.Add(s, "reg.test/a:1")
 	}
 	f.Add("private.test:5000/a/b", "private.test:5000/a/b@"+digestB.String())
+	elsewhere, err := name.NewRepository("reg.test/elsewhere")
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, repository, from string) {
 		repo, ok := parse(repository)
 		if !ok {
 			return
 		}
-		n := &bundle.Node{References: []string{from, "reg.test/other@" + digestB.String()}, Kind: bundle.Plain, From: repo}
+		n := &bundle.Node{References: []string{from, "reg.test/other@" + digestB.String()}, Kind: bundle.Plain, From: elsewhere}
 		n.Descriptor.Digest, n.Descriptor.MediaType = digestB, types.OCIManifestSchema1
 		moves := rewrite.Mapping(&bundle.Graph{Nodes: []*bundle.Node{n}}, repo)
 		require.Len(t, moves, len(n.References))
@@ -76,14 +78,14 @@ func FuzzLock(f *testing.F) {
 		}
 		roots := []bundle.Root{{Reference: repo.Tag("a"), Digest: digestA}, {Reference: repo.Tag("b"), Digest: digestB}}
 		if one {
-			text, err := rewrite.Lock(roots[:1], repo, tag)
+			text, err := rewrite.Lock(graphOf(roots[:1]), repo, tag, nil)
 			require.NoError(t, err)
 			lock, err := bundle.ParseBundleLock(text)
 			require.NoError(t, err, "%s", text)
 			require.Equal(t, &bundle.BundleLock{Image: repo.Digest(digestA.String()), Tag: tag}, lock)
 			return
 		}
-		text, err := rewrite.Lock(roots, repo, tag)
+		text, err := rewrite.Lock(graphOf(roots), repo, tag, nil)
 		require.NoError(t, err)
 		lock, err := bundle.ParseImagesLock(text)
 		require.NoError(t, err, "%s", text)

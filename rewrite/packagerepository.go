@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 )
@@ -39,8 +40,12 @@ type PackageRepository struct {
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
+	isRepository := map[v1.Hash]bool{}
+	for _, n := range g.Nodes {
+		isRepository[n.Descriptor.Digest] = n.HasPackages
+	}
 	for _, root := range g.Roots {
-		if !g.IsRepository(root.Digest) {
+		if !isRepository[root.Digest] {
 			continue
 		}
 		source := root.Reference.Context().Digest(root.Digest.String())

@@ -42,10 +42,21 @@ func TestLockIsImgpkgs(t *testing.T) {
 	for file, repo := range map[string]string{"copy-from-tar.yml": interop.Relocated, "copy-direct.yml": "127.0.0.1:5111/dst2/repository"} {
 		want, err := interop.Read("locks/" + file)
 		require.NoError(t, err)
-		got, err := rewrite.Lock(roots, repository(t, repo), "1.0.0")
+		got, err := rewrite.Lock(graphOf(roots), repository(t, repo), "1.0.0", nil)
 		require.NoError(t, err)
 		assert.Equal(t, string(want), string(got), file)
 	}
+}
+
+// graphOf is a graph of bundles that are roots.
+func graphOf(roots []bundle.Root) *bundle.Graph {
+	g := &bundle.Graph{Roots: roots}
+	for _, root := range roots {
+		n := &bundle.Node{Kind: bundle.Bundle}
+		n.Descriptor.Digest = root.Digest
+		g.Nodes = append(g.Nodes, n)
+	}
+	return g
 }
 
 func TestLock(t *testing.T) {
@@ -53,14 +64,22 @@ func TestLock(t *testing.T) {
 	a, b := root(t, "reg.test/a:1", digestA), root(t, "reg.test/b:1", digestB)
 	repo := repository(t, "private.test/repo")
 
-	one, err := rewrite.Lock([]bundle.Root{a}, repo, "")
+	one, err := rewrite.Lock(graphOf([]bundle.Root{a}), repo, "", nil)
 	require.NoError(t, err)
 	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nbundle:\n  image: private.test/repo@"+digestA.String()+"\nkind: BundleLock\n", string(one))
 
-	two, err := rewrite.Lock([]bundle.Root{b, a}, repo, "")
+	two, err := rewrite.Lock(graphOf([]bundle.Root{b, a}), repo, "", nil)
 	require.NoError(t, err)
-	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages:\n- image: private.test/repo@"+digestB.String()+
-		"\n- image: private.test/repo@"+digestA.String()+"\nkind: ImagesLock\n", string(two))
+	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages:\n- image: private.test/repo@"+digestA.String()+
+		"\n- image: private.test/repo@"+digestB.String()+"\nkind: ImagesLock\n", string(two), "by source reference, as imgpkg")
+
+	listed := &bundle.ImagesLock{Images: []bundle.LockEntry{
+		{Image: b.Reference.Context().Digest(digestB.String()), Annotations: map[string]string{"x": "y"}}, {Image: a.Reference.Context().Digest(digestA.String())},
+	}}
+	same, err := rewrite.Lock(graphOf([]bundle.Root{b, a}), repo, "", listed)
+	require.NoError(t, err)
+	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages:\n- annotations:\n    x: \"y\"\n  image: private.test/repo@"+digestB.String()+
+		"\n- image: private.test/repo@"+digestA.String()+"\nkind: ImagesLock\n", string(same), "the lock's order and annotations")
 }
 
 func TestMapping(t *testing.T) {

@@ -1,10 +1,14 @@
 package tarball_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
 	"relocate/tarball"
@@ -61,4 +65,59 @@ func BenchmarkOpen(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, a.Close())
 	}
+}
+
+// BenchmarkMany takes 100,000 blobs of 1 KiB, and twice as many, through every step of an archive but the
+// network, and reports how much longer each step takes for twice as many: 2 is linear.
+func BenchmarkMany(b *testing.B) {
+	for b.Loop() {
+		once, twice := manySteps(b, 100_000), manySteps(b, 200_000)
+		for step, took := range once {
+			b.ReportMetric(twice[step].Seconds()/took.Seconds(), step+"-2n/n")
+			b.ReportMetric(twice[step].Seconds(), step+"-2n-s")
+		}
+	}
+}
+
+// manySteps says how long each step takes for n blobs.
+func manySteps(b *testing.B, n int) map[string]time.Duration {
+	b.Helper()
+	m := newMemory()
+	var locked []string
+	for i := 0; i < n; i += 100 {
+		var layers []v1.Descriptor
+		for j := range 100 {
+			layers = append(layers, m.blob(types.OCILayer, append(noise(1000), fmt.Sprintf("%24d", i+j)...)))
+		}
+		locked = append(locked, fmt.Sprintf("registry.example/app%d@%s", i, m.image(b, layers...).Digest))
+	}
+	m.bundle(b, rootName, nil, locked...)
+	took := map[string]time.Duration{}
+	start := time.Now()
+	lap := func(step string) {
+		took[step] = time.Since(start)
+		start = time.Now()
+	}
+	plan := m.plan(b)
+	lap("walk")
+	path := filepath.Join(b.TempDir(), "many.tar")
+	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
+	require.NoError(b, err)
+	lap("create")
+	put(b, w, 2, plan.Blobs, m)
+	require.NoError(b, w.Commit())
+	lap("write")
+	a, err := tarball.Open(path)
+	require.NoError(b, err)
+	defer a.Close()
+	lap("open")
+	damage, err := a.Check(b.Context(), tarball.CheckOptions{Blobs: true, Jobs: 2})
+	require.NoError(b, err)
+	require.Empty(b, damage)
+	lap("check")
+	again, err := a.Plan(b.Context(), 2)
+	require.NoError(b, err)
+	require.Len(b, again.Blobs, len(plan.Blobs))
+	lap("plan")
+	return took
 }

@@ -53,6 +53,12 @@ func FuzzForged(f *testing.F) {
 		func(inv *inventory) { inv.Pins[0].Digest = inv.Manifests[1].Digest },
 		func(inv *inventory) { inv.Pins = append(inv.Pins, inv.Pins[0]) },
 		func(inv *inventory) { inv.Manifests[1].From = "\x1b[2J" },
+		func(inv *inventory) { inv.Manifests[1].References[0] = "registry.example/aaa:1" },
+		func(inv *inventory) {
+			inv.Manifests[2].References = append(inv.Manifests[2].References, "registry.example/zzz:1")
+		},
+		func(inv *inventory) { inv.Manifests[1].Kind = "image" },
+		func(inv *inventory) { inv.Omitted[0].MediaType = "" },
 		func(inv *inventory) { inv.Manifests[2].MediaType = inv.Manifests[0].MediaType },
 		func(inv *inventory) { inv.Omitted[0].Reason = "" },
 		func(inv *inventory) { inv.Omitted = nil },

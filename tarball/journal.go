@@ -3,6 +3,8 @@ package tarball
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +30,10 @@ const journalVersion = 1
 const readyLine = "ready\n"
 
 // How much may be written, for each worker, and how much time may pass, before what was written is
-// made durable.
+// made durable. With a buffer that is being written and one that is being filled, a kill costs each worker
+// 8 MiB at most.
 const (
-	journalWindow   = 8 << 20 // bytes
+	journalWindow   = 8<<20 - 2*bufferSize // bytes
 	journalInterval = 2 * time.Second
 )
 
@@ -65,11 +67,12 @@ type journal struct {
 	began  atomic.Bool // the file promises something
 
 	mu      sync.Mutex
-	synced  *sync.Cond
+	synced  chan struct{} // closed when a sync has ended, and replaced
+	limited bool          // who has written too much waits
 	running bool
 	dirty   int64         // bytes written since the last sync began
 	active  map[int]int64 // blobs that have bytes written → bytes that the file says are durable
-	err     error         // of a sync or of the file: it ends the export
+	err     error         // of the first sync or line that failed: nothing is promised any more
 
 	wake, stop chan struct{}
 	stopped    chan struct{} // closed when run has returned
@@ -78,11 +81,9 @@ type journal struct {
 // journalName returns the name of the journal of the archive at path.
 func journalName(path string) string { return path + ".part.journal" }
 
-func newJournal(data *os.File, jobs int, done, size func(int) int64) *journal {
-	j := &journal{data: data, done: done, size: size, window: int64(max(jobs, 1)) * journalWindow,
+func newJournal(jobs int, done, size func(int) int64) *journal {
+	return &journal{done: done, size: size, window: int64(max(jobs, 1)) * journalWindow, synced: make(chan struct{}),
 		active: map[int]int64{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
-	j.synced = sync.NewCond(&j.mu)
-	return j
 }
 
 // create begins the file, in which nothing is promised yet.
@@ -91,7 +92,7 @@ func (j *journal) create(path string, header journalHeader) error {
 	if err != nil {
 		return err
 	}
-	if j.file, err = os.OpenFile(journalName(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+	if j.file, err = os.OpenFile(journalName(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
 	_, err = j.file.Write(append(line, '\n'))
@@ -100,24 +101,36 @@ func (j *journal) create(path string, header journalHeader) error {
 
 // ready promises the plan and the small section, once they are durable, and begins to journal.
 func (j *journal) ready() error {
+	j.mu.Lock()
+	j.limited = true // this may take long
+	began := j.dirty
+	j.mu.Unlock()
+	err := j.promise()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer j.release()
+	if err != nil {
+		j.err = err
+		return err
+	}
+	j.dirty -= began
+	j.begin()
+	return nil
+}
+
+func (j *journal) promise() error {
 	if err := j.data.Sync(); err != nil {
 		return err
 	}
 	if _, err := j.file.WriteString(readyLine); err != nil {
 		return err
 	}
-	if err := errors.Join(j.file.Sync(), syncDir(filepath.Dir(j.file.Name()))); err != nil {
-		return err
-	}
-	j.begin()
-	return nil
+	return errors.Join(j.file.Sync(), syncDir(filepath.Dir(j.file.Name())))
 }
 
 // begin starts the goroutine that syncs.
 func (j *journal) begin() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.running = true
+	j.limited, j.running = true, true
 	j.began.Store(true)
 	go j.run()
 }
@@ -137,9 +150,9 @@ func (j *journal) run() {
 	}
 }
 
-// wrote tells that n more bytes of a blob are written. It waits while too much is not durable yet,
-// and returns why syncing failed, if it did.
-func (j *journal) wrote(blob int, n int64) error {
+// wrote tells that n more bytes of a blob are written. It waits while too much is not durable yet, unless
+// ctx ends, and returns why syncing failed, if it did.
+func (j *journal) wrote(ctx context.Context, blob int, n int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, known := j.active[blob]; !known {
@@ -152,15 +165,27 @@ func (j *journal) wrote(blob int, n int64) error {
 		default:
 		}
 	}
-	for j.running && j.err == nil && j.dirty >= j.window {
-		j.synced.Wait()
+	for j.limited && j.err == nil && ctx.Err() == nil && j.dirty >= j.window {
+		synced := j.synced
+		j.mu.Unlock()
+		select { // a disk may take its time, and who interrupts does not wait
+		case <-synced:
+		case <-ctx.Done():
+		}
+		j.mu.Lock()
 	}
-	return j.err
+	return cmp.Or(j.err, ctx.Err())
 }
 
-// sync makes durable what is written, and then says so in the file.
+// sync makes durable what is written, and then says so in the file. After a failure it does nothing: the
+// system may have dropped what it could not write, and tells so once; and half a line would make another
+// one of the next.
 func (j *journal) sync() {
 	j.mu.Lock()
+	if j.err != nil {
+		j.mu.Unlock()
+		return
+	}
 	began := j.dirty
 	written := map[int]int64{}
 	for blob, durable := range j.active {
@@ -183,10 +208,16 @@ func (j *journal) sync() {
 		}
 	}
 	j.dirty -= began
-	if err != nil && j.err == nil {
+	if err != nil {
 		j.err = fmt.Errorf("write journal %s: %w", j.file.Name(), noSpace(err))
 	}
-	j.synced.Broadcast()
+	j.release()
+}
+
+// release lets those go on who wait in wrote. It is called with mu locked.
+func (j *journal) release() {
+	close(j.synced)
+	j.synced = make(chan struct{})
 }
 
 func (j *journal) append(durable map[int]int64) error {
@@ -198,17 +229,21 @@ func (j *journal) append(durable map[int]int64) error {
 	return err
 }
 
-// end stops the goroutine. What is written since the last sync is not promised.
-func (j *journal) end() {
+// end stops the goroutine, and returns why syncing failed, if it did. What is written since the last sync
+// is not promised.
+func (j *journal) end() error {
 	j.mu.Lock()
 	running := j.running
-	j.running = false
-	j.synced.Broadcast()
+	j.limited, j.running = false, false
+	j.release()
 	j.mu.Unlock()
 	if running {
 		close(j.stop)
 		<-j.stopped
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
 }
 
 // promised is what a journal says.
@@ -228,9 +263,7 @@ func readJournal(r io.Reader) (*promised, error) {
 	if err != nil {
 		return p, ignoreEOF(err)
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	if d.Decode(&p.header) != nil {
+	if p.header = readHeader([]byte(text)); p.header.Journal != journalVersion {
 		return p, nil
 	}
 	p.end = int64(len(text))
@@ -244,6 +277,20 @@ func readJournal(r io.Reader) (*promised, error) {
 		}
 		p.end += int64(len(text))
 	}
+}
+
+// readHeader reads a header; of another version, whose request may have another form, the version only, and
+// nothing of what is no header.
+func readHeader(text []byte) journalHeader {
+	var version struct{ Journal int }
+	var header journalHeader
+	if json.Unmarshal(text, &version) != nil || version.Journal != journalVersion {
+		return journalHeader{Journal: version.Journal}
+	}
+	if json.Unmarshal(text, &header) != nil {
+		return journalHeader{}
+	}
+	return header
 }
 
 // take takes over a line after the header, and reports whether it made sense.
@@ -292,10 +339,10 @@ func ignoreEOF(err error) error {
 // differs says in what a request is not the one of the journal; "" when it is the same.
 func (h journalHeader) differs(request Request) string {
 	switch {
-	case reflect.DeepEqual(h.Request, request):
-		return ""
 	case !slices.Equal(h.Request.Roots, request.Roots):
 		return fmt.Sprintf("it was begun for %s, not for %s", strings.Join(h.Request.Roots, ", "), strings.Join(request.Roots, ", "))
+	case h.Request.NonDistributable == request.NonDistributable:
+		return ""
 	case h.Request.NonDistributable:
 		return "it was begun with --include-non-distributable-layers"
 	}

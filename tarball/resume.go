@@ -1,7 +1,6 @@
 package tarball
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +19,11 @@ var ErrOtherExport = errors.New("the unfinished archive cannot go on")
 // returns its plan, which was read from the file. Nothing that is kept is trusted: the plan is compared with the
 // seal, the small section is hashed here, and each other blob is hashed again by PutBlob.
 //
-// Errors: fs.ErrNotExist when there is nothing to go on with; ErrOtherExport.
+// Errors: fs.ErrNotExist alone when there is nothing to go on with; ErrOtherExport; as CheckTarget.
 func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
+	if err := CheckTarget(path); err != nil {
+		return nil, nil, err
+	}
 	p, err := openJournal(path)
 	if err != nil {
 		return nil, nil, err
@@ -42,6 +44,9 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
 	plan, err := a.Plan(ctx, jobs)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -52,8 +57,8 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err := checkSpace(path, a.l, allocated(f)); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, err)
 	}
-	w := newWriter(path, f, a.l, a.seal, plan.Small, jobs)
-	if err := w.goOn(p); err != nil {
+	w := newWriter(path, a.l, a.seal, plan.Small, jobs)
+	if err := w.goOn(f, p); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, noSpace(err))
 	}
 	return w, plan, nil
@@ -77,12 +82,14 @@ func openJournal(path string) (*promised, error) {
 func (p *promised) check(path string, request Request) error {
 	_, err := os.Lstat(path + ".part")
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || !p.ready:
+	case errors.Is(err, fs.ErrNotExist):
 		return fs.ErrNotExist
 	case err != nil:
 		return err
-	case p.header.Journal != journalVersion:
+	case p.header.Journal != journalVersion && p.header.Journal != 0:
 		return fmt.Errorf("resume %s: %w: its journal has version %d, this program writes %d", path, ErrOtherExport, p.header.Journal, journalVersion)
+	case !p.ready:
+		return fs.ErrNotExist
 	}
 	if reason := p.header.differs(request); reason != "" {
 		return fmt.Errorf("resume %s: %w: %s", path, ErrOtherExport, reason)
@@ -111,8 +118,8 @@ func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	return a, nil
 }
 
-// goOn takes over what the journal promises, and opens it again.
-func (w *Writer) goOn(p *promised) error {
+// goOn takes over what the journal promises of f, the .part, and opens it again.
+func (w *Writer) goOn(f *os.File, p *promised) (err error) {
 	for i := range w.small.Load() {
 		w.done[i].Store(w.l.inv.Blobs[i].Size)
 	}
@@ -122,24 +129,27 @@ func (w *Writer) goOn(p *promised) error {
 		}
 	}
 	w.small.Store(0) // it is durable: the journal says so
-	if err := allocate(w.f, w.l.size); err != nil {
+	if err := w.begin(f); err != nil {
 		return err
 	}
-	docs := bufio.NewWriterSize(io.NewOffsetWriter(w.f, 0), bufferSize)
-	if err := errors.Join(w.l.writeDocs(docs), docs.Flush()); err != nil {
-		return err
-	}
-	var err error
 	if w.journal.file, err = os.OpenFile(journalName(w.path), os.O_WRONLY, 0); err != nil {
 		return err
 	}
-	if err := w.journal.file.Truncate(p.end); err != nil {
+	if err := w.journal.goOn(p.end); err != nil {
+		return errors.Join(err, w.journal.file.Close())
+	}
+	return nil
+}
+
+// goOn begins to journal behind the lines that made sense, which end at byte end.
+func (j *journal) goOn(end int64) error {
+	if err := j.file.Truncate(end); err != nil {
 		return err
 	}
-	if _, err := w.journal.file.Seek(p.end, 0); err != nil {
+	if _, err := j.file.Seek(end, io.SeekStart); err != nil {
 		return err
 	}
-	w.journal.begin()
+	j.begin()
 	return nil
 }
 

@@ -72,39 +72,46 @@ func Create(path string, plan *bundle.Plan, request Request, jobs int) (_ *Write
 	if err != nil {
 		return fail(err)
 	}
-	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fail(err)
-	}
-	w := newWriter(path, f, l, seal, plan.Small, jobs)
+	w := newWriter(path, l, seal, plan.Small, jobs)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Suspend()) // which removes what promises nothing
 		}
 	}()
+	// The journal comes first: without it, a .part would be taken for another program's.
 	if err := w.journal.create(path, journalHeader{journalVersion, request, seal}); err != nil {
 		return fail(err)
 	}
-	if err := allocate(f, l.size); err != nil {
-		return fail(fmt.Errorf("allocate %d bytes: %w", l.size, err))
+	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fail(err)
 	}
-	docs := bufio.NewWriterSize(f, bufferSize)
-	if err := errors.Join(l.writeDocs(docs), docs.Flush()); err != nil {
+	if err := w.begin(f); err != nil {
 		return fail(err)
 	}
 	return w, nil
 }
 
-func newWriter(path string, f *os.File, l *layout, seal v1.Hash, small, jobs int) *Writer {
+// begin takes the space of the archive in f, the .part, and writes all that comes before the blobs.
+func (w *Writer) begin(f *os.File) error {
+	w.f, w.journal.data = f, f
+	if err := allocate(f, w.l.size); err != nil {
+		return fmt.Errorf("allocate %d bytes: %w", w.l.size, err)
+	}
+	docs := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), bufferSize)
+	return errors.Join(w.l.writeDocs(docs), docs.Flush())
+}
+
+func newWriter(path string, l *layout, seal v1.Hash, small, jobs int) *Writer {
 	n := len(l.inv.Blobs)
-	w := &Writer{path: path, f: f, l: l, seal: seal, index: make(map[v1.Hash]int, n), done: make([]atomic.Int64, n), whole: make([]atomic.Bool, n)}
+	w := &Writer{path: path, l: l, seal: seal, index: make(map[v1.Hash]int, n), done: make([]atomic.Int64, n), whole: make([]atomic.Bool, n)}
 	w.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	for i, b := range l.inv.Blobs {
 		w.index[b.Digest] = i
 	}
 	w.small.Store(int64(small))
 	w.smallBlobs = small
-	w.journal = newJournal(f, jobs, func(i int) int64 { return w.done[i].Load() }, func(i int) int64 { return l.inv.Blobs[i].Size })
+	w.journal = newJournal(jobs, func(i int) int64 { return w.done[i].Load() }, func(i int) int64 { return l.inv.Blobs[i].Size })
 	return w
 }
 
@@ -163,22 +170,19 @@ func checkSpace(path string, l *layout, taken int64) error {
 // PutBlob writes the blob d at its place, unless an earlier run did. Of one that was cut off it keeps
 // the beginning, and asks open for what follows. What open returns for the whole blob must give an error
 // in place of its last bytes when the content is not d's; what it returns from a later byte on is checked
-// here, together with what was kept. A blob that was wrong is fetched whole when it is put again.
-func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
+// here, together with what was kept. When the two are not the blob, it is fetched whole.
+func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error {
 	i, ok := w.index[d.Digest]
 	if !ok || w.l.inv.Blobs[i].Size != d.Size {
 		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
 	}
 	kept := w.done[i].Load()
-	r, err := w.openFrom(ctx, i, kept, open)
-	if err != nil {
-		return err
+	err := w.put(ctx, i, kept, open)
+	if kept > 0 && errors.Is(err, digest.ErrMismatch) { // what was kept may be what is wrong
+		kept = 0
+		err = w.put(ctx, i, 0, open)
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := w.write(i, r, kept); err != nil {
-		if errors.Is(err, digest.ErrMismatch) {
-			w.done[i].Store(0) // what was kept may be what is wrong
-		}
+	if err != nil {
 		return err
 	}
 	if w.whole[i].Swap(true) {
@@ -194,6 +198,20 @@ func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx con
 		}
 	}
 	return nil
+}
+
+// put writes what follows the kept bytes of blob i. Of content that is wrong nothing is kept.
+func (w *Writer) put(ctx context.Context, i int, kept int64, open func(context.Context, int64) (io.ReadCloser, error)) (err error) {
+	r, err := w.openFrom(ctx, i, kept, open)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	err = w.write(ctx, i, r, kept)
+	if errors.Is(err, digest.ErrMismatch) {
+		w.done[i].Store(0)
+	}
+	return err
 }
 
 // openFrom opens blob i, whose first bytes are in the file.
@@ -218,7 +236,7 @@ func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(cont
 
 // write puts header, content and padding of blob i in place, in as few writes as the buffer allows.
 // The first bytes of the content are there.
-func (w *Writer) write(i int, r io.Reader, kept int64) error {
+func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) error {
 	buf := w.buffers.Get().(*[]byte)
 	defer w.buffers.Put(buf)
 	blob := w.l.inv.Blobs[i]
@@ -254,7 +272,7 @@ func (w *Writer) write(i int, r io.Reader, kept int64) error {
 			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
 		}
 		w.done[i].Store(blob.Size - left)
-		if err := w.journal.wrote(i, int64(m)); err != nil || last {
+		if err := w.journal.wrote(ctx, i, int64(m)); err != nil || last {
 			return err
 		}
 		at, n = at+int64(n), 0
@@ -294,17 +312,22 @@ func (w *Writer) Written() int64 {
 }
 
 // Commit seals the archive, makes it durable and gives it its name. It is an error when a blob was
-// not written.
-func (w *Writer) Commit() (err error) {
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("commit %s: %w", w.path, noSpace(err)), w.Suspend())
-		}
-	}()
+// not written. After an error a later run can go on with what is durable.
+func (w *Writer) Commit() error {
+	if err := w.commit(); err != nil {
+		return errors.Join(fmt.Errorf("commit %s: %w", w.path, noSpace(err)), w.close())
+	}
+	return nil
+}
+
+func (w *Writer) commit() error {
 	for i := range w.whole {
 		if !w.whole[i].Load() {
 			return fmt.Errorf("blob %s was not written", w.l.inv.Blobs[i].Digest)
 		}
+	}
+	if err := w.journal.end(); err != nil { // the system tells once what it could not write
+		return err
 	}
 	if _, err := w.f.WriteAt(w.l.end(w.seal), w.l.seal); err != nil {
 		return err
@@ -338,9 +361,10 @@ func (w *Writer) Suspend() error {
 	}
 	durable := make(chan struct{})
 	go func() { // a slow disk takes its time, and who interrupts does not wait
-		w.journal.end()
-		w.journal.sync()
-		close(durable)
+		defer close(durable)
+		if w.journal.end() == nil {
+			w.journal.sync()
+		}
 	}()
 	select {
 	case <-durable:
@@ -353,19 +377,17 @@ func (w *Writer) Suspend() error {
 // Resumable reports whether a later run can go on with what was written.
 func (w *Writer) Resumable() bool { return w.journal.began.Load() }
 
-// close closes the files. It may be called again.
+// close closes the files that are open. It may be called again.
 func (w *Writer) close() error {
-	w.journal.end()
-	err := ignoreClosed(w.f.Close())
-	if w.journal.file != nil {
-		err = errors.Join(err, ignoreClosed(w.journal.file.Close()))
+	_ = w.journal.end() // its error was returned by who wrote, or Commit
+	var errs []error
+	for _, f := range []*os.File{w.f, w.journal.file} {
+		if f == nil {
+			continue
+		}
+		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
-	return err
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
+	return errors.Join(errs...)
 }

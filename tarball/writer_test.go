@@ -225,14 +225,16 @@ func TestPutBlobAgain(t *testing.T) {
 			return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, b.Descriptor.Size/2)), iotest.ErrReader(errNetwork))), nil
 		}))
 	}
-	wrong := 0
+	whole := 0
 	for _, b := range m.plan(t).Blobs {
-		if err := w.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)); err != nil {
-			require.ErrorIs(t, err, digest.ErrMismatch)
-			wrong++
-		}
+		require.NoError(t, w.PutBlob(t.Context(), b.Descriptor, func(ctx context.Context, from int64) (io.ReadCloser, error) {
+			if from == 0 && b.Descriptor.Size == 2<<20 {
+				whole++
+			}
+			return m.opener(b.Descriptor)(ctx, from)
+		}))
 	}
-	assert.Equal(t, 1, wrong, "of the layer, zeros were kept")
+	assert.Equal(t, 1, whole, "of the layer, zeros were kept")
 	put(t, w, 1, m.plan(t).Blobs, m)
 	put(t, w, 4, m.plan(t).Blobs, m)
 	require.NoError(t, w.Commit())

@@ -13,7 +13,7 @@ import (
 
 // copyFlags are the flags of the root command.
 type copyFlags struct {
-	bundles          []string
+	sourceFlags
 	fromTar, toTar   string
 	toRepo           string
 	lockOutput       string
@@ -22,7 +22,6 @@ type copyFlags struct {
 	trust            string
 	tag              string
 	noTag            bool
-	nonDistributable bool
 	noResume         bool
 	keepGoing        bool
 	tmpDir           string
@@ -44,7 +43,7 @@ func (f *objectFlags) add(flags *pflag.FlagSet) {
 func newCopy() *cobra.Command {
 	f := &copyFlags{}
 	cmd := &cobra.Command{
-		Use:   "relocate (-b REF... | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
+		Use:   "relocate (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
 		Short: "Carry Carvel package repositories across an air gap",
 		Long: `relocate copies a Carvel package repository with everything it needs: its packages, their bundles and
 images. Digests never change.
@@ -74,9 +73,8 @@ Results go to stdout, everything else to stderr.
 		},
 	}
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
-		flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF` to copy; may be given several times")
+		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar); - is standard input")
-		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write; - is standard output")
@@ -135,18 +133,18 @@ func (f *copyFlags) check() error {
 		"--name": f.objects.name != "", "--namespace": f.objects.namespace != "", "--secret-ref": f.objects.secretRef != "",
 	}
 	switch {
-	case len(f.bundles) == 0 && f.fromTar == "" && f.toTar == "" && f.toRepo == "":
-		return usagef("nothing to do: give a source (-b or --from-tar) and a destination (--to-tar or --to-repo)")
-	case len(f.bundles) == 0 && f.fromTar == "":
-		return usagef("no source: give -b REF or --from-tar FILE")
-	case len(f.bundles) > 0 && f.fromTar != "":
-		return usagef("two sources: give -b or --from-tar, not both")
+	case !f.given() && f.fromTar == "" && f.toTar == "" && f.toRepo == "":
+		return usagef("nothing to do: give a source (-b, -i, --lock or --from-tar) and a destination (--to-tar or --to-repo)")
+	case !f.given() && f.fromTar == "":
+		return usagef("no source: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source")
+	case f.given() && f.fromTar != "":
+		return usagef("two sources: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source; give one")
 	case f.toTar == "" && f.toRepo == "":
-		return usagef("no destination: give --to-tar FILE or --to-repo REPO")
+		return usagef("no destination: Expected either --to-tar or --to-repo")
 	case f.toTar != "" && f.toRepo != "":
-		return usagef("two destinations: give --to-tar or --to-repo, not both")
+		return usagef("two destinations: Expected either --to-tar or --to-repo, not both")
 	case f.toTar != "" && f.fromTar != "":
-		return usagef("--from-tar with --to-tar: an archive is imported with --to-repo")
+		return usagef("--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); an archive is imported with --to-repo")
 	case f.noResume && (f.toTar == "" || f.toTar == stream):
 		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
 	case f.keepGoing && f.toTar == stream:
@@ -158,12 +156,18 @@ func (f *copyFlags) check() error {
 	}
 	if f.toTar != "" {
 		for flag, given := range toRepoOnly {
+			if given && flag == "--lock-output" {
+				return usagef("--lock-output goes with --to-repo only: Cannot output lock file with tar destination")
+			}
 			if given {
 				return usagef("%s goes with --to-repo only", flag)
 			}
 		}
 	}
 	if err := f.checkPaths(); err != nil {
+		return err
+	}
+	if err := f.sourceFlags.check(); err != nil {
 		return err
 	}
 	switch copy.Trust(f.trust) {
@@ -179,7 +183,7 @@ func (f *copyFlags) check() error {
 
 // checkPaths refuses output files that cannot be: better now than after hours.
 func (f *copyFlags) checkPaths() error {
-	files := map[string]string{f.fromTar: "--from-tar"}
+	files := map[string]string{f.fromTar: "--from-tar", f.lock: "--lock"}
 	for _, out := range []struct{ flag, path string }{
 		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {

@@ -27,6 +27,7 @@ type copying struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	show           *progress
+	listed         *bundle.ImagesLock // that has the roots; nil when none does
 }
 
 // importArchive fills a repository from an archive. It has checked everything but the content of
@@ -112,10 +113,15 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	source, err := c.walk(ctx, c.bundles, c.tmpDir, c.nonDistributable, c.show)
+	roots, err := c.roots()
 	if err != nil {
 		return err
 	}
+	source, err := c.walk(ctx, roots, c.tmpDir, c.nonDistributable, c.show)
+	if err != nil {
+		return err
+	}
+	c.listed = roots.lock
 	defer source.close()
 	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
@@ -212,7 +218,7 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 	for name := range tags {
 		tag = name // the only one, if the lock names a tag at all
 	}
-	text, err := rewrite.Lock(g.Roots, repo, tag)
+	text, err := rewrite.Lock(g, repo, tag, c.listed)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
 	"relocate/bundle"
@@ -46,7 +47,7 @@ func (c *copying) export(ctx context.Context) error {
 		}
 	}
 	e, err := c.resume(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tarball.ErrOtherExport) {
 		e, err = c.begin(ctx)
 	}
 	if err != nil {
@@ -59,12 +60,11 @@ func (c *copying) export(ctx context.Context) error {
 
 // request is what the archive is to hold, by the command line.
 func (c *copying) request() (tarball.Request, error) {
-	roots, err := parseRoots(c.bundles)
-	request := tarball.Request{NonDistributable: c.nonDistributable}
-	for _, ref := range roots {
-		request.Roots = append(request.Roots, ref.Name())
+	roots, err := c.roots()
+	if err != nil {
+		return tarball.Request{}, err
 	}
-	return request, err
+	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable}, nil
 }
 
 // resume goes on with an archive that was cut off.
@@ -88,13 +88,30 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))
-	for _, pin := range plan.Graph.Pins {
-		if moved := askAgain(ctx, e.source, pin); moved != nil {
-			e.moved = append(e.moved, *moved)
-			fmt.Fprintln(c.stderr, "note:", line(moved.String()))
-		}
+	if e.moved, err = c.movedTags(ctx, e.source, plan.Graph.Pins); err != nil {
+		return nil, errors.Join(err, w.Suspend())
 	}
 	return e, nil
+}
+
+// movedTags asks for tags again, and tells which stand for something else. The error is ctx's.
+func (c *copying) movedTags(ctx context.Context, src bundle.Source, pins []bundle.Pin) (moved []movedTag, err error) {
+	found := make([]*movedTag, len(pins))
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(c.jobs)
+	for i, pin := range pins {
+		g.Go(func() error { found[i] = askAgain(running, src, pin); return running.Err() })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, m := range found {
+		if m != nil {
+			moved = append(moved, *m)
+			fmt.Fprintln(c.stderr, "note:", line(m.String()))
+		}
+	}
+	return moved, nil
 }
 
 // askAgain returns how a tag differs from what it stood for when the export began; nil when it does not.
@@ -146,7 +163,11 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 
 // walkNamed walks the repository, and refuses package repositories that one import could not name apart.
 func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
-	source, err := c.walk(ctx, c.bundles, dir, c.nonDistributable, c.show)
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	source, err := c.walk(ctx, roots, dir, c.nonDistributable, c.show)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +196,7 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 	r.Reread = ph.end().Again
 	if err != nil {
 		have := e.archive.Written()
+		r.without(e.plan, err, have)
 		err = errors.Join(fmt.Errorf("export to %s: %w", c.toTar, err), e.archive.Suspend())
 		if e.archive.Resumable() {
 			err = keptError{err, c.toTar + ".part", have, e.plan.Size()}
@@ -188,6 +210,22 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 		return r, keptError{err, c.toTar + ".part", e.plan.Size(), e.plan.Size()}
 	}
 	return r, nil
+}
+
+// without takes out of the report of an export what there is not: the archive, and what failed.
+func (r *report) without(plan *bundle.Plan, err error, have int64) {
+	var partial *copy.PartialError
+	if !errors.As(err, &partial) {
+		return // there will be no report
+	}
+	r.Archive, r.Result.Bytes = nil, have
+	for _, f := range partial.Failures {
+		if plan.Graph.Node(f.Digest) != nil {
+			r.Result.Manifests--
+		} else {
+			r.Result.Blobs--
+		}
+	}
 }
 
 func exportReport(plan *bundle.Plan, file string, size int64, seal v1.Hash) *report {

@@ -43,6 +43,7 @@ func lockFile(path, what string) (unlock func(), err error) {
 		case errors.As(err, &badPath):
 			return nil, fmt.Errorf("lock %s: %w", what, err)
 		case err != nil:
+			_, _ = os.Remove(path), l.Close()
 			return func() {}, nil
 		case !locked:
 			by, _ := os.ReadFile(path) // a message without it is a message, too
@@ -76,7 +77,8 @@ func lockArchive(path string) (unlock func(), err error) {
 }
 
 // lockRepository keeps other imports of this user on this machine away from repo. Those of others meet it
-// in the registry, where nothing worse comes of it than work that is done twice.
+// in the registry, where nothing worse comes of it than work that is done twice. So there is no lock where no
+// file for it can be made.
 func lockRepository(repo name.Repository) (unlock func(), err error) {
 	dir, err := os.UserCacheDir()
 	if err != nil { // no HOME
@@ -86,5 +88,9 @@ func lockRepository(repo name.Repository) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return func() {}, nil
 	}
-	return lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(repo.Name())))), repo.Name())
+	unlock, err = lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(repo.Name())))), repo.Name())
+	if err != nil && !isA[heldError](err) {
+		return func() {}, nil
+	}
+	return unlock, err
 }

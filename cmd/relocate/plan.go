@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,13 +24,12 @@ type planReport struct {
 
 func newPlan() *cobra.Command {
 	var (
-		bundles          []string
-		nonDistributable bool
-		f                format
-		c                common
+		source sourceFlags
+		f      format
+		c      common
 	)
 	cmd := &cobra.Command{
-		Use:   "plan -b REF...",
+		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
 		Short: "Tell what an export would move, and the exact size of the archive",
 		Long: `plan walks a repository as an export does and tells what would move. It fetches manifests, configs
 and bundles, and no layer of an image.
@@ -38,13 +38,17 @@ and bundles, and no layer of an image.
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(bundles) == 0 {
-				return usagef("no source: give -b REF")
+			if !source.given() {
+				return usagef("no source: give -b REF, -i REF or --lock FILE")
 			}
-			if err := checkJobs(c.jobs); err != nil {
+			if err := errors.Join(source.check(), checkJobs(c.jobs)); err != nil {
 				return err
 			}
-			w, err := c.walk(cmd.Context(), bundles, "", nonDistributable, newProgress(c.progress, cmd.ErrOrStderr()))
+			roots, err := source.roots()
+			if err != nil {
+				return err
+			}
+			w, err := c.walk(cmd.Context(), roots, "", source.nonDistributable, newProgress(c.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -62,8 +66,7 @@ and bundles, and no layer of an image.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringArrayVarP(&bundles, "bundle", "b", nil, "the bundle `REF` to walk; may be given several times")
-		flags.BoolVar(&nonDistributable, "include-non-distributable-layers", false, "count layers whose licence may forbid to carry them")
+		source.add(flags)
 		addFormat(flags, &f)
 	})
 	c.add(cmd)

@@ -212,7 +212,7 @@ func (r *report) summarizeFailures(w io.Writer) {
 	for _, f := range r.Failures {
 		lines = append(lines, fmt.Sprintf("  %s of %s\n    %s", f.Digest, line(f.Image), line(f.Reason)))
 	}
-	fmt.Fprintf(w, "failed: %s\n%s\n", count(len(r.Failures), "manifest or blob"), shortList(lines, mostProblems, "; see --report"))
+	fmt.Fprintf(w, "failed: %s\n%s\n", count(len(r.Failures), "manifest and blob"), shortList(lines, mostProblems, "; see --report"))
 }
 
 // mostLines is how many findings a summary lists.

@@ -24,8 +24,8 @@ func TestUsage(t *testing.T) {
 		parts []string
 	}{
 		"nothing":                {nil, []string{"nothing to do", "-b", "--to-tar"}},
-		"no-source":              {[]string{"--to-tar", archive}, []string{"no source", "-b REF"}},
-		"no-source-to-repo":      {[]string{"--to-repo", repo}, []string{"no source", "--from-tar"}},
+		"no-source":              {[]string{"--to-tar", archive}, []string{"no source", "--bundle (-b)"}},
+		"no-source-to-repo":      {[]string{"--to-repo", repo}, []string{"no source", "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"}},
 		"no-destination":         {[]string{"-b", ref}, []string{"no destination", "--to-tar"}},
 		"archive-no-destination": {[]string{"--from-tar", archive}, []string{"no destination", "--to-repo"}},
 		"two-sources":            {[]string{"-b", ref, "--from-tar", archive, "--to-repo", repo}, []string{"two sources"}},

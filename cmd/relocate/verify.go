@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
@@ -155,22 +158,57 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		return nil, fmt.Errorf("verify %s: %w", file, err)
 	}
 	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}}
+	more := max(0, len(damage)-mostDamage)
+	damage = slices.Clone(damage[:len(damage)-more])
 	plan, planErr := a.Plan(ctx, f.jobs)
+	if isBadFile(planErr) {
+		return nil, fmt.Errorf("verify %s: %w", file, planErr)
+	}
 	r.hint = "carry the file again; if the original is damaged, too, export again"
 	if plan != nil {
 		r.holds(plan)
 		r.Roots = rootsOf(plan.Graph)
-		r.Problems = append(r.Problems, damageProblems(damage, verify.Users(plan.Graph))...)
-	} else {
-		r.Problems = append(r.Problems, damageProblems(damage, nil)...)
 	}
-	if planErr != nil && len(damage) == 0 {
+	r.Problems = append(r.Problems, damageProblems(damage, usersOf(plan, damage))...)
+	if more > 0 {
+		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "more", Reason: fmt.Sprintf("there are %d more damaged places", more)})
+	}
+	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
 		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "content", Reason: planErr.Error()})
 	}
 	r.Proved = []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
 	f.compareSeal(r, a.Seal())
 	r.compareRoots(r.Roots, roots)
 	return r.judge(), ctx.Err()
+}
+
+// mostDamage is how many damaged places of an archive a report lists.
+const mostDamage = 1000
+
+// isBadFile reports whether the file could not be read, which is not damage of what was written to it.
+func isBadFile(err error) bool { return isA[*fs.PathError](err) }
+
+// usersOf names the images that need what is damaged; plan may be nil.
+func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
+	users := map[v1.Hash][]string{}
+	for _, d := range damage {
+		users[d.Digest] = nil
+	}
+	if plan == nil || len(users) == 0 {
+		return users
+	}
+	for _, n := range plan.Graph.Nodes {
+		for _, d := range append([]v1.Descriptor{n.Descriptor}, n.Blobs...) {
+			names, isDamaged := users[d.Digest]
+			if isDamaged && (len(names) == 0 || names[len(names)-1] != n.Name()) { // a layer may come twice
+				users[d.Digest] = append(names, n.Name())
+			}
+		}
+	}
+	for _, names := range users {
+		slices.Sort(names)
+	}
+	return users
 }
 
 func (f *verifyFlags) compareSeal(r *verifyReport, seal v1.Hash) {

@@ -42,14 +42,10 @@ func (s *scratch) remove() {
 	_ = os.Remove(s.Name()) // elsewhere it goes now
 }
 
-// walk reads the graph of refs at their registries. What it reads is kept in a scratch file in dir, or
+// walk reads the graph of the roots at their registries. What it reads is kept in a scratch file in dir, or
 // where temporary files go, so that nothing is fetched twice. The caller closes the result.
-func (f *common) walk(ctx context.Context, refs []string, dir string, nonDistributable bool, show *progress) (_ *walked, err error) {
-	roots, err := parseRoots(refs)
-	if err != nil {
-		return nil, err
-	}
-	client, err := f.client(roots)
+func (f *common) walk(ctx context.Context, roots *roots, dir string, nonDistributable bool, show *progress) (_ *walked, err error) {
+	client, err := f.client(roots.refs)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +60,9 @@ func (f *common) walk(ctx context.Context, refs []string, dir string, nonDistrib
 		}
 	}()
 	ph := show.begin("read", 0, 0)
-	g, err := bundle.Walk(ctx, w.source.Keeping(), roots, bundle.WalkOptions{Jobs: f.jobs, Read: func() { ph.add(1, 0) }})
+	g, err := bundle.Walk(ctx, w.source.Keeping(), roots.refs, bundle.WalkOptions{
+		Jobs: f.jobs, Pins: roots.pins, Root: roots.check, Read: func() { ph.add(1, 0) },
+	})
 	ph.end()
 	if err != nil {
 		return nil, err
