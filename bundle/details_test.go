@@ -95,7 +95,7 @@ func TestReadBundle(t *testing.T) {
 		assert.Equal(t, []bundle.Root{{Reference: named, Digest: hash(ref)}}, g.Roots)
 		require.Len(t, g.Nodes, 1)
 		assert.Empty(t, g.Nodes[0].Children)
-		assert.True(t, g.IsRepository(hash(ref)))
+		assert.True(t, g.Nodes[0].HasPackages)
 		assert.Equal(t, hash(gone), g.Packages[0].Fetches[0].Digest)
 		var versions []string
 		for _, p := range g.Versions("a.corp.com") {
