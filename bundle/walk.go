@@ -20,7 +20,7 @@ import (
 const (
 	maxDepth       = 32
 	maxChildren    = 50_000
-	maxDescriptors = 1_000_000
+	maxDescriptors = 400_000
 )
 
 // WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
@@ -121,10 +121,10 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 func (w *walk) read(ctx context.Context, level []*want) error {
 	isFirst := func(x *want) bool { return x.group == nil || x.group.first == x }
 	for _, first := range []bool{true, false} {
-		g, ctx := errgroup.WithContext(ctx)
+		g, running := errgroup.WithContext(ctx)
 		g.SetLimit(max(w.opt.Jobs, 1))
 		for _, x := range level {
-			if ctx.Err() != nil {
+			if running.Err() != nil {
 				break
 			}
 			if isFirst(x) != first {
@@ -133,9 +133,12 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 			if !first && x.group.ownOne {
 				slices.Reverse(x.tries[:2])
 			}
-			g.Go(func() error { return w.find(ctx, x) })
+			g.Go(func() error { return w.find(running, x) })
 		}
 		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil { // perhaps before anything was looked for
 			return err
 		}
 		for _, x := range level {
@@ -272,10 +275,11 @@ func (w *walk) finish(roots []name.Reference) error {
 		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
 		return d
 	}
+	named := map[string]bool{}
 	for _, ref := range roots {
-		root := Root{Reference: ref, Digest: resolve(ref)}
-		if !slices.ContainsFunc(g.Roots, func(r Root) bool { return r.Reference.Name() == ref.Name() }) {
-			g.Roots = append(g.Roots, root)
+		if !named[ref.Name()] {
+			named[ref.Name()] = true
+			g.Roots = append(g.Roots, Root{Reference: ref, Digest: resolve(ref)})
 		}
 	}
 	for _, p := range g.Packages {

@@ -429,17 +429,24 @@ func missingBlobs(err error) []v1.Hash {
 
 // missing returns the blobs of the plan for want of which a manifest was refused.
 func (c *filling) missing(err error) []bundle.Blob {
+	refused := map[v1.Hash]bool{}
+	for _, d := range missingBlobs(err) {
+		refused[d] = true
+	}
+	if len(refused) == 0 {
+		return nil
+	}
 	var blobs []bundle.Blob
-	digests := missingBlobs(err)
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && slices.Contains(digests, b.Descriptor.Digest) {
+		if !b.IsManifest && refused[b.Descriptor.Digest] {
 			blobs = append(blobs, b)
 		}
 	}
 	return blobs
 }
 
-// putTag gives a root its tag, unless it has it.
+// putTag gives a root its tag, unless it has it. The tag says that all is there, so it is read when it was
+// put: registries have been seen to say what is not so.
 func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	if c.opt.Trust != TrustNothing {
 		there, err := c.stands(ctx, tag.Name, tag.Digest)
@@ -454,6 +461,13 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	again, err := c.putManifest(ctx, c.nodes[tag.Digest], tag.Name)
 	if err != nil {
 		return fmt.Errorf("put tag %s: %w", tag.Name, err)
+	}
+	desc, _, err := c.dst.Manifest(ctx, c.at.Tag(tag.Name))
+	if err == nil && desc.Digest != tag.Digest {
+		err = fmt.Errorf("the registry took it, and shows %s", desc.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("put tag %s: read it back: %w", tag.Name, err)
 	}
 	c.countAgain(again)
 	c.result.Tags++

@@ -151,6 +151,7 @@ func TestEmptyBlobIsRead(t *testing.T) {
 	got, err := io.ReadAll(r)
 	assert.NoError(t, err)
 	assert.Empty(t, got)
+	assert.NoError(t, r.Close())
 }
 
 // ranged answers a request for a blob by ranges.
@@ -240,6 +241,31 @@ func TestBlobFromGoesOn(t *testing.T) {
 	require.NoError(t, r.Close())
 	assert.Equal(t, digest.Of(blobRaw[5000:]), digest.Of(got))
 	assert.Len(t, waited.all(), 3)
+}
+
+// TestDownloadBreaksOften: breaks with enough between them are no retries that must be accounted for.
+func TestDownloadBreaksOften(t *testing.T) {
+	t.Parallel()
+	for piece, through := range map[int]bool{progress: true, progress - 1: false} {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			var from int
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/*", from, len(largeRaw)-1))
+			rest := largeRaw[from:]
+			breakOff(w, map[bool]int{true: 206, false: 200}[from > 0], rest, min(piece, len(rest)))
+		})
+		c, _ := client(t, Options{})
+		c.base.budget.reserve = 0
+		r, err := c.Blob(t.Context(), s.repo(t), descOf(largeRaw))
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, r)
+		if through {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, "no more retries")
+		}
+		assert.NoError(t, r.Close())
+	}
 }
 
 // What BlobFrom reads has the promised size, or an error in place of its end.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
@@ -123,6 +125,11 @@ func client(t *testing.T, opt Options) (*Client, *waits) {
 	require.NoError(t, err)
 	w := &waits{}
 	c.base.sleep = w.sleep
+	t.Cleanup(func() {
+		for key, g := range c.base.limiter.gates {
+			assert.Zero(t, g.busy, "slots at %v that were not given back", key)
+		}
+	})
 	for _, rt := range []http.RoundTripper{c.base.inner, c.base.public} {
 		t.Cleanup(rt.(*http.Transport).CloseIdleConnections)
 	}
@@ -174,4 +181,22 @@ func bytesOf(b []byte) func(context.Context) (io.ReadCloser, error) {
 
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func listenElsewhere(t *testing.T) net.Listener {
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, addr := range addrs {
+		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
+			require.NoError(t, err)
+			return l
+		}
+	}
+	t.Skip("this machine has no other address than loopback")
+	return nil
 }

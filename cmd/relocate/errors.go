@@ -47,6 +47,9 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// absentError is something named on the command line that is not there.
+type absentError struct{ error }
+
 // keptError is the end of an export that a later run can go on with.
 type keptError struct {
 	error
@@ -71,6 +74,8 @@ type judgement struct {
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
+	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
+	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
 	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
