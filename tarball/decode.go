@@ -25,6 +25,8 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 		func() error { return decodeList(d, "roots", ",", &inv.Roots, one[bundle.Pin]) },
 		func() error { return decodeList(d, "pins", ",", &inv.Pins, one[bundle.Pin]) },
 		func() error { return decodeList(d, "manifests", ",", &inv.Manifests, (*Manifest).compact) },
+		func() error { return decodeList(d, "attachments", ",", &inv.Attachments, one[bundle.Attachment]) },
+		func() error { return decodeList(d, "unseen", ",", &inv.Unseen, one[bundle.Unseen]) },
 		func() error { return decodeList(d, "omitted", ",", &inv.Omitted, one[bundle.Omitted]) },
 		func() error { return decodeList(d, "blobs", "}", &inv.Blobs, one[Blob]) },
 		d.end,
