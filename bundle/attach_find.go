@@ -150,18 +150,11 @@ func (w *walk) tagSchema(ctx context.Context, ref name.Tag) (list []v1.Hash, rea
 	case err != nil && !errors.Is(err, digest.ErrMismatch):
 		return nil, "", err
 	}
-	m := &manifest{}
 	if err == nil {
-		m, err = parseManifest(desc, raw)
+		list, err = Referrers(desc, raw)
 	}
-	if err != nil || !m.isIndex {
+	if err != nil {
 		return nil, Unreadable, nil
 	}
-	if err := w.count(len(m.children)); err != nil {
-		return nil, "", err
-	}
-	for _, child := range m.children {
-		list = append(list, child.Digest)
-	}
-	return list, "", nil
+	return list, "", w.count(edgeWeight * len(list))
 }

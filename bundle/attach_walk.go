@@ -110,7 +110,7 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 		h.reason = OtherSubject
 		return nil
 	}
-	if err := w.count(1 + len(m.blobs) + len(m.children)); err != nil {
+	if err := w.count(len(m.blobs) + edgeWeight*(1+len(m.children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
 	}
 	h.Digest = desc.Digest

@@ -37,6 +37,12 @@ type file struct {
 // want accepts, in the order of the layer; one is in memory at a time. It holds bundles to imgpkg's
 // form: one layer, of Docker's type. Errors about the form, visit's too, wrap ErrMalformed.
 func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, want func(path string) bool, visit func(file) error) error {
+	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return readGzippedTar(r, want, visit) })
+}
+
+// openBundleLayer lets read read the one layer of a bundle image, and holds the bundle to its form as
+// readBundleLayer does.
+func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, read func(io.Reader) error) error {
 	if n := len(m.layers()); n != 1 {
 		return fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, n)
 	}
@@ -52,7 +58,7 @@ func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *m
 		return fmt.Errorf("layer %s: %w", layer.Digest, err)
 	}
 	defer r.Close()
-	malformed := readGzippedTar(r, want, visit)
+	malformed := read(r)
 	// To the end, where the source compares the digest: damage explains whatever else was wrong.
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("layer %s: %w", layer.Digest, err)
@@ -64,6 +70,27 @@ func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *m
 }
 
 func readGzippedTar(r io.Reader, want func(path string) bool, visit func(file) error) error {
+	return eachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+		if h.Typeflag != tar.TypeReg || !want(p) {
+			return nil
+		}
+		if len(p) > maxPath {
+			return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), maxPath)
+		}
+		if h.Size > maxDocument {
+			return fmt.Errorf("has %d bytes, more than the limit of %d", h.Size, maxDocument)
+		}
+		data, err := io.ReadAll(content) // at most maxDocument, and the budget counts what is really there
+		if err != nil {
+			return err
+		}
+		return visit(file{p, data})
+	})
+}
+
+// eachMember calls visit for each member of a gzipped tar, with its cleaned path, which leads nowhere
+// out of the bundle, and its content.
+func eachMember(r io.Reader, visit func(path string, h *tar.Header, content io.Reader) error) error {
 	zr, err := gzip.NewReader(r)
 	if err != nil {
 		return fmt.Errorf("layer is not gzip: %w", err)
@@ -81,20 +108,7 @@ func readGzippedTar(r io.Reader, want func(path string) bool, visit func(file) e
 			return fmt.Errorf("layer has more than %d members", maxMembers)
 		}
 		p := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-		if h.Typeflag != tar.TypeReg || !want(p) {
-			continue
-		}
-		if len(p) > maxPath {
-			return fmt.Errorf("%s: is a path of %d bytes, more than the limit of %d", quote(p), len(p), maxPath)
-		}
-		if h.Size > maxDocument {
-			return fmt.Errorf("%s: has %d bytes, more than the limit of %d", quote(p), h.Size, maxDocument)
-		}
-		data, err := io.ReadAll(tr) // at most maxDocument, and the budget counts what is really there
-		if err != nil {
-			return fmt.Errorf("%s: %w", quote(p), err)
-		}
-		if err := visit(file{p, data}); err != nil {
+		if err := visit(p, h, tr); err != nil {
 			return fmt.Errorf("%s: %w", quote(p), err)
 		}
 	}

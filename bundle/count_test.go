@@ -23,7 +23,7 @@ func TestDescriptorsAreCountedWhenRead(t *testing.T) {
 	require.NoError(t, err)
 
 	w := &walk{}
-	w.held.Store(maxDescriptors - 3)
+	w.held.Store(maxDescriptors - 1 - 2*edgeWeight)
 	x := &want{name: "first"}
 	require.NoError(t, w.open(t.Context(), x, repo, desc, raw))
 	assert.Len(t, x.next, 2)
@@ -31,6 +31,6 @@ func TestDescriptorsAreCountedWhenRead(t *testing.T) {
 	y := &want{name: "second"}
 	err = w.open(t.Context(), y, repo, desc, raw)
 	require.ErrorIs(t, err, ErrMalformed)
-	require.EqualError(t, err, "read second: malformed: the graph has more than 1000000 descriptors and documents")
+	require.EqualError(t, err, "read second: malformed: the graph has more than 400000 descriptors and documents")
 	assert.Empty(t, y.next)
 }

@@ -3,6 +3,7 @@ package bundle
 import (
 	"encoding/json"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,11 +65,11 @@ func manifestSeeds(f *testing.F) []recorded {
 	return list
 }
 
-// requireShort holds an error about foreign text to a length for people.
-func requireShort(t *testing.T, err error) {
+// requireLine holds an error about foreign text to one line of a length for people.
+func requireLine(t *testing.T, err error) {
 	t.Helper()
-	if s := err.Error(); len(s) > 4000 {
-		t.Fatalf("the error is too long for people: %q", s)
+	if s := err.Error(); len(s) > 4000 || strings.ContainsAny(s, "\n\r") {
+		t.Fatalf("the error is no line for people: %q", s)
 	}
 }
 
@@ -81,4 +82,5 @@ func requireLocked(t *testing.T, ref name.Digest) {
 	require.Equal(t, ref.Name(), again.Name())
 	require.True(t, strings.HasSuffix(ref.Name(), "@"+hashOf(ref).String()), ref.Name())
 	require.Equal(t, "sha256", hashOf(ref).Algorithm)
+	require.Equal(t, "/"+ref.RepositoryStr(), path.Clean("/"+ref.RepositoryStr()), "leads out of its registry")
 }

@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"slices"
-
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -84,11 +82,6 @@ func (n *Node) Name() string {
 		return n.From.Tag(n.Tags[0]).Name()
 	}
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
-}
-
-// IsRepository reports whether the bundle d has files for Packages: whether it is a package repository.
-func (g *Graph) IsRepository(d v1.Hash) bool {
-	return slices.ContainsFunc(g.Nodes, func(n *Node) bool { return n.Descriptor.Digest == d && n.HasPackages })
 }
 
 // Count returns how many nodes are of the kind k.

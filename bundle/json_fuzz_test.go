@@ -23,7 +23,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if err := checkJSON(raw); err != nil {
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		if !json.Valid(raw) || !utf8.Valid(raw) {

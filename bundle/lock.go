@@ -183,12 +183,26 @@ func parseDigestReference(s string) (name.Digest, error) {
 		if !strings.Contains(s, "@") {
 			return name.Digest{}, fmt.Errorf("%s has no digest", quote(s))
 		}
-		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
+		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), flatten(err))
 	}
 	if !strings.HasPrefix(ref.DigestStr(), "sha256:") {
 		return name.Digest{}, fmt.Errorf("%s has a digest that is not sha256", quote(s))
 	}
+	if err := CheckPath(ref.Context()); err != nil {
+		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
+	}
 	return ref.Context().Digest(ref.DigestStr()), nil
+}
+
+var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+
+// CheckPath holds a repository's path to the grammar of the distribution spec (1.1, pulling manifests),
+// of which go-containerregistry checks the characters only: "a/../../b" would lead out of the API.
+func CheckPath(repo name.Repository) error {
+	if path := repo.RepositoryStr(); !pathForm.MatchString(path) {
+		return fmt.Errorf("the path %s is not lower-case names between single slashes", quote(path))
+	}
+	return nil
 }
 
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)

@@ -29,13 +29,13 @@ func addLocks(f *testing.F) {
 }
 
 // FuzzImagesLock: what is accepted names every image by a digest, and is the same when it was written
-// and read again; what is refused is refused in few words.
+// and read again; what is refused is refused in a line.
 func FuzzImagesLock(f *testing.F) {
 	addLocks(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lock, err := ParseImagesLock(data)
 		if err != nil {
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		for _, e := range lock.Images {
@@ -61,7 +61,7 @@ func FuzzBundleLock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lock, err := ParseBundleLock(data)
 		if err != nil {
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		requireLocked(t, lock.Image)
@@ -81,7 +81,7 @@ func FuzzImageLocations(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		locations, err := ParseImageLocations(data)
 		if err != nil {
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		kinds := map[string]bool{}
@@ -114,7 +114,7 @@ func FuzzReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		ref, err := parseDigestReference(s)
 		if err != nil {
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		require.LessOrEqual(t, len(s), maxReference)

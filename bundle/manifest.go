@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -146,12 +147,36 @@ func isBundle(ctx context.Context, src Source, repo name.Repository, m *manifest
 	}
 	var config struct {
 		Config struct {
-			Labels map[string]json.RawMessage `json:"Labels"`
+			Labels labels `json:"Labels"`
 		} `json:"config"`
 	}
 	if json.Unmarshal(raw, &config) != nil {
 		return false, nil
 	}
-	_, ok := config.Config.Labels[Label]
-	return ok, nil
+	return config.Config.Labels.hasBundle, nil
+}
+
+// labels says of the labels of a config what the walk wants to know, without holding them.
+type labels struct{ hasBundle bool }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *labels) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); t == nil || err != nil { // null
+		return err
+	} else if t != json.Delim('{') {
+		return errors.New("labels are no object")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		l.hasBundle = l.hasBundle || key == Label
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func FuzzManifest(f *testing.F) {
 		m, err := parseManifest(v1.Descriptor{MediaType: types.MediaType(mediaType)}, raw)
 		if err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
-			requireShort(t, err)
+			requireLine(t, err)
 			return
 		}
 		for _, other := range mediaTypes {

@@ -12,7 +12,7 @@ import (
 func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
 	m, err := parseManifest(desc, raw)
 	if err == nil {
-		err = w.count(1 + len(m.blobs) + len(m.children))
+		err = w.count(1 + len(m.blobs) + edgeWeight*len(m.children))
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
@@ -83,7 +83,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 	if wanted > maxChildren {
 		return fmt.Errorf("%w: names %d images, more than the limit of %d", ErrMalformed, wanted, maxChildren)
 	}
-	if err := w.count(len(lock.Images)); err != nil {
+	if err := w.count(edgeWeight * len(lock.Images)); err != nil {
 		return err
 	}
 	var local map[string]bool
@@ -116,6 +116,10 @@ func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (
 	}
 	return local, nil
 }
+
+// edgeWeight is how many descriptors an entry of a lock, a fetch or a child of an index counts for: it
+// takes about a kilobyte of memory.
+const edgeWeight = 4
 
 // count adds n to what the walk holds in memory: descriptors, entries of locks, documents of packages.
 func (w *walk) count(n int) error {

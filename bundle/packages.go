@@ -41,7 +41,7 @@ type packageFiles struct {
 	packages []Package
 	metadata []PackageMetadata
 	findings []Finding
-	size     int // documents and fetches that were read
+	size     int // documents and fetches that were read, and their text, for walk.count
 }
 
 func (p *packageFiles) add(other packageFiles) {
@@ -126,6 +126,9 @@ func parsePackageFile(f file) packageFiles {
 	}
 	documentCount, unread, firstUnread := 0, 0, 0
 	for doc := range documents(f.data) {
+		if out.size > maxDescriptors { // the walk will not hold it
+			break
+		}
 		if documentCount++; documentCount > maxDocuments {
 			note(doc.line, NotRead, "has more than %d documents; the others were not read", maxDocuments)
 			break
@@ -158,9 +161,10 @@ func (p *packageFiles) addDocument(y *packageYAML, path string, doc document, no
 	case version != nil:
 		version.File = path
 		version.locate(doc)
-		p.size += len(version.Fetches)
+		p.size += version.size()
 		p.packages = append(p.packages, *version)
 	case metadata != nil:
+		p.size += len(metadata.Name+metadata.DisplayName+metadata.ShortDescription) / heldText
 		p.metadata = append(p.metadata, *metadata)
 	default:
 		return
@@ -169,6 +173,18 @@ func (p *packageFiles) addDocument(y *packageYAML, path string, doc document, no
 		note(doc.line, OldKind, "%s %s %s is of a time before kapp-controller v0.20: a controller of today drops it",
 			y.APIVersion, y.Kind, quote(y.Metadata.Name))
 	}
+}
+
+// heldText is how many bytes of text count as much as a descriptor.
+const heldText = 256
+
+// size returns what p counts for in walk.count: its fetches and all text.
+func (p *Package) size() int {
+	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt)
+	for _, f := range p.Fetches {
+		n += len(f.Reference)
+	}
+	return edgeWeight*len(p.Fetches) + n/heldText
 }
 
 // locate sets the lines of a Package that doc has.

@@ -237,8 +237,8 @@ func TestPackageFiles(t *testing.T) {
 		got = append(got, p.File)
 	}
 	assert.Equal(t, []string{"packages/.hidden/.e.yml", "packages/a.yml", "packages/b/c/d.yaml"}, got)
-	assert.True(t, g.IsRepository(g.Roots[0].Digest))
-	assert.False(t, walkPackages(t, map[string]string{"i.yml": files["i.yml"]}).IsRepository(g.Roots[0].Digest))
+	assert.True(t, g.Node(g.Roots[0].Digest).HasPackages)
+	assert.False(t, walkPackages(t, map[string]string{"i.yml": files["i.yml"]}).Nodes[0].HasPackages)
 }
 
 // Documents are counted by line, whatever the line endings; those of comments only are none.
@@ -284,8 +284,8 @@ func TestRepositoryOfFilesThatAreNotRead(t *testing.T) {
 		"packages/a.yml":     "#@ for x in y:\n--- #@ f(x)\n",
 	})
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
-	assert.True(t, g.IsRepository(hash(root)))
-	assert.False(t, g.IsRepository(hash(image)))
+	assert.True(t, g.Node(hash(root)).HasPackages)
+	assert.False(t, g.Node(hash(image)).HasPackages)
 	var codes []bundle.Code
 	for _, f := range g.Findings {
 		codes = append(codes, f.Code)

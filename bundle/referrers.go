@@ -31,17 +31,32 @@ func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 	}, nil
 }
 
-// MergeReferrers returns the index old with those of the descriptors added that it does not list, and
-// whether there were any. What it lists stays as it is. Without old, which desc describes, it makes an index.
-func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (v1.Descriptor, []byte, bool, error) {
+// Referrers returns the digests that the index raw, which desc describes, lists.
+//
+// Errors: ErrMalformed when it is no index.
+func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
+	m, err := parseManifest(desc, raw)
+	if err == nil && !m.isIndex {
+		err = fmt.Errorf("%w: is %s and no index", ErrMalformed, desc.MediaType)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []v1.Hash
+	for _, child := range m.children {
+		list = append(list, child.Digest)
+	}
+	return list, nil
+}
+
+// MergeReferrers returns the index old with those of the descriptors added that it does not list, and how
+// many these were. What it lists stays as it is. Without old, which desc describes, it makes an index.
+func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.Descriptor, _ []byte, added int, _ error) {
 	listed := map[v1.Hash]bool{}
-	fields := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": fmt.Appendf(nil, "%q", types.OCIImageIndex)}
+	fields := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2")}
 	var manifests []json.RawMessage
 	if old != nil {
-		m, err := parseManifest(desc, old)
-		if err == nil && !m.isIndex {
-			err = fmt.Errorf("%w: is %s and no index", ErrMalformed, desc.MediaType)
-		}
+		there, err := Referrers(desc, old)
 		if err == nil {
 			err = json.Unmarshal(old, &fields)
 		}
@@ -49,13 +64,13 @@ func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (v1.Des
 			err = json.Unmarshal(fields["manifests"], &manifests)
 		}
 		if err != nil {
-			return desc, nil, false, err
+			return desc, nil, 0, err
 		}
-		for _, child := range m.children {
-			listed[child.Digest] = true
+		for _, d := range there {
+			listed[d] = true
 		}
 	}
-	before := len(manifests)
+	fields["mediaType"] = fmt.Appendf(nil, "%q", types.OCIImageIndex)
 	for _, d := range add {
 		if listed[d.Digest] {
 			continue
@@ -63,18 +78,19 @@ func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (v1.Des
 		listed[d.Digest] = true
 		entry, err := json.Marshal(d)
 		if err != nil {
-			return desc, nil, false, err
+			return desc, nil, 0, err
 		}
 		manifests = append(manifests, entry)
+		added++
 	}
-	if len(manifests) == before && old != nil {
-		return desc, old, false, nil
+	if added == 0 && old != nil {
+		return desc, old, 0, nil
 	}
 	raw, err := encodeIndex(fields, manifests)
 	if err == nil && len(raw) > maxDocument {
 		err = fmt.Errorf("%w: would have %d bytes, more than the limit of %d", ErrMalformed, len(raw), maxDocument)
 	}
-	return v1.Descriptor{MediaType: types.OCIImageIndex, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, true, err
+	return v1.Descriptor{MediaType: types.OCIImageIndex, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, added, err
 }
 
 // encodeIndex writes an index with these fields, and these manifests in place of its own.

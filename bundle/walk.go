@@ -20,7 +20,7 @@ import (
 const (
 	maxDepth       = 32
 	maxChildren    = 50_000
-	maxDescriptors = 1_000_000
+	maxDescriptors = 400_000
 )
 
 // WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
@@ -287,10 +287,11 @@ func (w *walk) finish(roots []name.Reference) error {
 		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
 		return d
 	}
+	named := map[string]bool{}
 	for _, ref := range roots {
-		root := Root{Reference: ref, Digest: resolve(ref)}
-		if !slices.ContainsFunc(g.Roots, func(r Root) bool { return r.Reference.Name() == ref.Name() }) {
-			g.Roots = append(g.Roots, root)
+		if !named[ref.Name()] {
+			named[ref.Name()] = true
+			g.Roots = append(g.Roots, Root{Reference: ref, Digest: resolve(ref)})
 		}
 	}
 	for _, p := range g.Packages {

@@ -31,6 +31,9 @@ type group struct {
 	ownOne bool // the first entry was found in the bundle's own repository
 }
 
+// maxTries is in how many places a manifest is looked for that many locks name.
+const maxTries = 64
+
 // merge takes over what another want for the same manifest says. Places are only added while the
 // manifest was not yet looked for.
 func (x *want) merge(other *want) {
@@ -39,7 +42,7 @@ func (x *want) merge(other *want) {
 		return
 	}
 	for _, ref := range other.tries {
-		if !slices.ContainsFunc(x.tries, func(r name.Reference) bool { return r.Name() == ref.Name() }) {
+		if len(x.tries) < maxTries && !slices.ContainsFunc(x.tries, func(r name.Reference) bool { return r.Name() == ref.Name() }) {
 			x.tries = append(x.tries, ref)
 		}
 	}
@@ -72,13 +75,25 @@ func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
 	}
 }
 
+// maxNoted is how many entries of a lock noteWithoutID reports one by one.
+const maxNoted = 100
+
 // noteWithoutID reports the entries of a repository bundle's lock that fail its PackageRepository.
 func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
+	n := 0
+	note := func(line int, format string, args ...any) {
+		x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile, Line: line, Message: fmt.Sprintf(format, args...)})
+	}
 	for i, e := range lock.Images {
-		if e.Annotations[KbldID] == "" {
-			x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile, Line: lineOf(text, e.Image.DigestStr()),
-				Message: fmt.Sprintf("images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)})
+		if e.Annotations[KbldID] != "" {
+			continue
 		}
+		if n++; n <= maxNoted {
+			note(lineOf(text, e.Image.DigestStr()), "images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)
+		}
+	}
+	if n > maxNoted {
+		note(0, "and %d more images have no annotation %s", n-maxNoted, KbldID)
 	}
 }
 
@@ -119,6 +134,9 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash) {
 		f.Digest = id
 	default:
 		ref, err := name.ParseReference(f.Reference)
+		if err == nil {
+			err = CheckPath(ref.Context())
+		}
 		if err != nil || len(f.Reference) > maxReference {
 			note(Outside, "fetches %s, which is no image reference", quote(f.Reference))
 			return

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	yamlv2 "go.yaml.in/yaml/v2"
@@ -20,11 +21,28 @@ const (
 	maxDocument  = 4 << 20
 	maxNesting   = 64     // levels in a manifest or a YAML document
 	maxDocuments = 10_000 // YAML documents in a file
+
+	// maxNodes is how many keys, values and items a YAML document may have, as far as its line breaks and
+	// its flow style tell: the parser needs up to 500 bytes for each.
+	maxNodes   = 500_000
+	largeNodes = 20_000 // from here on, one document at a time is decoded
 )
+
+// decodingLarge is held while a large YAML document is decoded: together, one for each job would be more
+// than the program may have in memory.
+var decodingLarge sync.Mutex
 
 // decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
 // means that unknown and duplicate keys are errors.
 func decodeYAML(data []byte, out any, strict bool) error {
+	n := 3*bytes.Count(data, []byte("\n")) + 2*(bytes.Count(data, []byte(","))+bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")))
+	if n > maxNodes {
+		return fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)
+	}
+	if n > largeNodes {
+		decodingLarge.Lock()
+		defer decodingLarge.Unlock()
+	}
 	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
 	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
 	var tree any

@@ -78,13 +78,16 @@ type Result struct {
 	LocationsHad int   `json:"locationsThere"`
 	Tags         int   `json:"tags"` // of roots, put
 	TagsHad      int   `json:"tagsThere"`
+	Attached     int   `json:"attachments"` // tags of attachments put, and referrers listed
+	AttachedHad  int   `json:"attachmentsThere"`
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
 // It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
-// children are, a bundle when all that its lock names is there, then the bundle's locations image,
-// and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
+// children are, a bundle when all that its lock names is there, then the bundle's locations image and
+// attachments, and the tags of roots last. Every manifest but the children of an index and referrers, which
+// name their subjects themselves, gets imgpkg's default tag.
 // What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
 // read once more.
 //
@@ -106,6 +109,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	}
 	for _, s := range c.unlocated {
 		s.withdraw()
+	}
+	if err := c.attach(ctx); err != nil {
+		return nil, err
 	}
 	for _, tag := range c.opt.Tags {
 		if !c.nodes[tag.Digest].complete {
@@ -154,6 +160,7 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+	attached []*state // what hangs on it and on nothing that was met before
 }
 
 // withdraw takes back that s is complete, and with it all that is above it.
@@ -192,7 +199,7 @@ func (c *filling) ask(ctx context.Context) error {
 }
 
 // tagOf returns the name under which a manifest is kept: imgpkg's default tag; a child of an index
-// has none but its digest.
+// has none but its digest, nor has what refers to another manifest.
 func tagOf(n *bundle.Node) string {
 	if n.IsChild {
 		return n.Descriptor.Digest.String()
@@ -234,6 +241,10 @@ func (c *filling) schedule() {
 		for _, d := range n.Children {
 			child := c.nodes[d]
 			child.parents = append(child.parents, s)
+			s.waits++
+		}
+		if subject := c.nodes[n.Subject]; subject != nil {
+			subject.attached = append(subject.attached, s)
 			s.waits++
 		}
 	}
@@ -373,6 +384,9 @@ func (c *filling) complete(s *state) {
 	for _, parent := range s.parents {
 		c.less(parent)
 	}
+	for _, attached := range s.attached {
+		c.less(attached)
+	}
 }
 
 // putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
@@ -429,10 +443,16 @@ func missingBlobs(err error) []v1.Hash {
 
 // missing returns the blobs of the plan for want of which a manifest was refused.
 func (c *filling) missing(err error) []bundle.Blob {
+	refused := map[v1.Hash]bool{}
+	for _, d := range missingBlobs(err) {
+		refused[d] = true
+	}
+	if len(refused) == 0 {
+		return nil
+	}
 	var blobs []bundle.Blob
-	digests := missingBlobs(err)
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && slices.Contains(digests, b.Descriptor.Digest) {
+		if !b.IsManifest && refused[b.Descriptor.Digest] {
 			blobs = append(blobs, b)
 		}
 	}

@@ -197,7 +197,7 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	rt := c.reach(repo.Registry, sameHost)
 	s, err := c.authenticate(ctx, rt, registry, auth, challenge, repo.Scope(action))
 	if err != nil {
-		return nil, fmt.Errorf("log in to %s: %w", repo.RegistryStr(), explain(err))
+		return nil, fmt.Errorf("log in to %s: %w", repo.RegistryStr(), err)
 	}
 	r := &repository{
 		rules: c.base,

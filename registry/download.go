@@ -77,8 +77,8 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 	return dl, nil
 }
 
-// progress is so many bytes that going on after them is no retry that must be accounted for: a large blob
-// may need many connections.
+// progress is so many bytes, of a download or an upload, that going on after them is no retry that must be
+// accounted for: a large blob may need many connections.
 const progress = 1 << 20
 
 // download is the content of a blob from some byte on. It goes on where it broke off, and ends with

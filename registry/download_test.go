@@ -151,6 +151,7 @@ func TestEmptyBlobIsRead(t *testing.T) {
 	got, err := io.ReadAll(r)
 	assert.NoError(t, err)
 	assert.Empty(t, got)
+	assert.NoError(t, r.Close())
 }
 
 // ranged answers a request for a blob by ranges.

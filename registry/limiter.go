@@ -68,7 +68,7 @@ func (g *gate) enter(ctx context.Context) (*slot, error) {
 	defer g.mu.Unlock()
 	if i := slices.Index(g.waiting, turn); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 	return &slot{gate: g, halved: g.halved}, nil
 }

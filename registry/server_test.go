@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
@@ -123,6 +124,11 @@ func client(t *testing.T, opt Options) (*Client, *waits) {
 	require.NoError(t, err)
 	w := &waits{}
 	c.base.sleep = w.sleep
+	t.Cleanup(func() {
+		for key, g := range c.base.limiter.gates {
+			assert.Zero(t, g.busy, "slots at %v that were not given back", key)
+		}
+	})
 	for _, rt := range []http.RoundTripper{c.base.inner, c.base.public} {
 		t.Cleanup(rt.(*http.Transport).CloseIdleConnections)
 	}

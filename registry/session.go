@@ -198,7 +198,7 @@ func (c *Client) exchange(ctx context.Context, registry *url.URL, auth authn.Aut
 	case err == nil:
 		return cmp.Or(token.Token, token.AccessToken), nil
 	case errors.As(err, &request), errors.As(err, &status):
-		return "", err
+		return "", explain(err)
 	}
 	return "", errNoToken // go-containerregistry puts the whole answer, secrets included, into others
 }

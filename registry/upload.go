@@ -57,8 +57,12 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		if finally != nil {
 			return fmt.Errorf("upload blob %s: %w", d.Digest, finally)
 		}
+		before := u.sent
 		u.resume(err)
-		try++
+		if try++; u.sent-before >= progress {
+			c.rules.budget.giveBack()
+			try = 1
+		}
 	}
 }
 
@@ -259,7 +263,7 @@ func (u *upload) stored() bool {
 // lets the upload begin anew.
 func (u *upload) resume(err error) {
 	at := u.at
-	u.at = ""
+	u.at, u.sent = "", 0
 	var lost lostUpload
 	if at == "" || errors.As(err, &lost) {
 		return
@@ -281,12 +285,12 @@ func (u *upload) resume(err error) {
 	}
 }
 
-// received returns how many bytes of an upload an answer says that the registry has. 0-0 says one byte
-// or none, and counts for nothing.
+// received returns how many bytes of an upload an answer says that the registry has: more than one. 0-0
+// says one byte or none, and counts for nothing.
 func received(res *http.Response) (int64, bool) {
 	var last int64
 	n, _ := fmt.Sscanf(strings.TrimPrefix(res.Header.Get("Range"), "bytes="), "0-%d", &last)
-	return last + 1, n == 1 && last > 0
+	return last + 1, n == 1 && last > 0 && last < math.MaxInt64
 }
 
 // location returns where an upload goes on: on the same host.

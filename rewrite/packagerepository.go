@@ -1,14 +1,14 @@
 package rewrite
 
 import (
-	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"sigs.k8s.io/yaml"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 )
@@ -16,9 +16,16 @@ import (
 // GlobalNamespace is kapp-controller's default namespace of packages that are offered in every other.
 const GlobalNamespace = "kapp-controller-packaging-global"
 
-// PackageRepository is the object that makes kapp-controller serve a package repository
-// (packaging.carvel.dev/v1alpha1).
+// The APIs of PackageRepositories (kapp-controller spec §1): of kapp-controller since v0.19, and of the
+// alphas before, where they have no namespace.
+const (
+	PackagingAPI    = "packaging.carvel.dev/v1alpha1"
+	OldPackagingAPI = "install.package.carvel.dev/v1alpha1"
+)
+
+// PackageRepository is the object that makes kapp-controller serve a package repository.
 type PackageRepository struct {
+	API       string      // empty means PackagingAPI
 	Name      string      // a DNS-1123 subdomain
 	Namespace string      // empty means GlobalNamespace
 	Image     name.Digest // at the private registry
@@ -33,8 +40,12 @@ type PackageRepository struct {
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
+	isRepository := map[v1.Hash]bool{}
+	for _, n := range g.Nodes {
+		isRepository[n.Descriptor.Digest] = n.HasPackages
+	}
 	for _, root := range g.Roots {
-		if !g.IsRepository(root.Digest) {
+		if !isRepository[root.Digest] {
 			continue
 		}
 		source := root.Reference.Context().Digest(root.Digest.String())
@@ -61,15 +72,14 @@ func NewPackageRepository(source name.Digest, repo name.Repository, version, as,
 		Name: cmp.Or(as, DNSName(path.Base(source.Context().RepositoryStr()))), Namespace: namespace,
 		Image: repo.Digest(source.DigestStr()), Version: version, SecretRef: secretRef,
 	}
-	switch {
-	case !isDNSName(p.Name):
-		return p, fmt.Errorf("PackageRepository of %s: the name %q is no DNS-1123 subdomain", source, p.Name)
-	case namespace != "" && (!isDNSName(namespace) || strings.Contains(namespace, ".") || len(namespace) > 63):
-		return p, fmt.Errorf("PackageRepository of %s: the namespace %q is no DNS-1123 label", source, namespace)
-	case secretRef != "" && !isDNSName(secretRef):
-		return p, fmt.Errorf("PackageRepository of %s: the Secret %q is no DNS-1123 subdomain", source, secretRef)
+	err := checkName("PackageRepository of "+source.Name(), p.Name)
+	if namespace != "" {
+		err = errors.Join(err, checkNamespace(namespace))
 	}
-	return p, nil
+	if secretRef != "" && !isDNSName(secretRef) {
+		err = errors.Join(err, fmt.Errorf("the Secret %q is no DNS-1123 subdomain", secretRef))
+	}
+	return p, err
 }
 
 func isDNSName(s string) bool { return s != "" && s == DNSName(s) }
@@ -95,57 +105,43 @@ func DNSName(s string) string {
 	return strings.Trim(s[:min(len(s), 253)], "-.")
 }
 
-type packageRepositoryYAML struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   metadata `json:"metadata"`
-	Spec       struct {
-		Fetch struct {
-			ImgpkgBundle imgpkgBundle `json:"imgpkgBundle"`
-		} `json:"fetch"`
-	} `json:"spec"`
-}
-
-type metadata struct {
-	Name        string            `json:"name"`
-	Namespace   string            `json:"namespace"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-type imgpkgBundle struct {
-	Image     string     `json:"image"`
-	SecretRef *secretRef `json:"secretRef,omitempty"`
-}
-
-type secretRef struct {
-	Name string `json:"name"`
+// repositorySpec is the spec of a PackageRepository.
+type repositorySpec struct {
+	Fetch struct {
+		ImgpkgBundle struct {
+			Image     string   `json:"image"`
+			SecretRef *nameRef `json:"secretRef,omitempty"`
+		} `json:"imgpkgBundle"`
+	} `json:"fetch"`
 }
 
 // versionAnnotation is what "kctrl package repository list" shows as the version.
 const versionAnnotation = "kctrl.carvel.dev/repository-version"
 
+// Object returns the object for the cluster.
+func (p PackageRepository) Object() Object {
+	o := Object{APIVersion: cmp.Or(p.API, PackagingAPI), Kind: "PackageRepository"}
+	o.Metadata = Metadata{Name: p.Name, Namespace: cmp.Or(p.Namespace, GlobalNamespace)}
+	if o.APIVersion == OldPackagingAPI {
+		o.Metadata.Namespace = ""
+	}
+	if p.Version != "" {
+		o.Metadata.Annotations = map[string]string{versionAnnotation: p.Version}
+	}
+	var spec repositorySpec
+	spec.Fetch.ImgpkgBundle.Image = p.Image.Name()
+	if p.SecretRef != "" {
+		spec.Fetch.ImgpkgBundle.SecretRef = &nameRef{p.SecretRef}
+	}
+	o.Spec = spec
+	return o
+}
+
 // Encode returns the YAML of the list, one document each, for kubectl apply.
 func Encode(list []PackageRepository) ([]byte, error) {
-	var out bytes.Buffer
+	var objects []Object
 	for _, p := range list {
-		y := packageRepositoryYAML{APIVersion: "packaging.carvel.dev/v1alpha1", Kind: "PackageRepository"}
-		y.Metadata = metadata{Name: p.Name, Namespace: p.Namespace}
-		if p.Namespace == "" {
-			y.Metadata.Namespace = GlobalNamespace
-		}
-		if p.Version != "" {
-			y.Metadata.Annotations = map[string]string{versionAnnotation: p.Version}
-		}
-		y.Spec.Fetch.ImgpkgBundle.Image = p.Image.Name()
-		if p.SecretRef != "" {
-			y.Spec.Fetch.ImgpkgBundle.SecretRef = &secretRef{p.SecretRef}
-		}
-		b, err := yaml.Marshal(y)
-		if err != nil {
-			return nil, err
-		}
-		out.WriteString("---\n")
-		out.Write(b)
+		objects = append(objects, p.Object())
 	}
-	return out.Bytes(), nil
+	return EncodeObjects(objects...)
 }

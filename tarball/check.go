@@ -81,29 +81,22 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 	return damage, nil
 }
 
-// checkDocs compares the documents, which opened, with what the inventory implies.
+// checkDocs compares the documents, which opened, with what the inventory implies: of each, the first
+// wrong byte is reported.
 func (a *Archive) checkDocs() ([]Damage, error) {
-	end := a.l.seal // of the documents: no more is read, of a stream
-	if len(a.l.offsets) > 0 {
-		end = a.l.offsets[0]
-	}
-	c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(a.r, 0, end), 1<<16)}
-	err := a.l.writeDocs(c)
-	if err == nil {
-		return nil, nil
-	}
-	if !errors.Is(err, ErrDamaged) {
-		return nil, fmt.Errorf("read the documents: %w", err)
-	}
-	at := c.n
+	var damage []Damage
+	at := int64(0)
 	for _, doc := range a.l.docs {
-		if n := member(doc.size); at >= n {
-			at -= n
-			continue
+		n := member(doc.size)
+		c := &comparer{r: bufio.NewReaderSize(io.NewSectionReader(a.r, at, n), 1<<16)}
+		if err := doc.write(c); errors.Is(err, ErrDamaged) {
+			damage = append(damage, Damage{Member: doc.name, Offset: at + c.n, Reason: "is not what the inventory implies"})
+		} else if err != nil {
+			return nil, fmt.Errorf("read the documents: %w", err)
 		}
-		return []Damage{{Member: doc.name, Offset: c.n, Reason: "is not what the inventory implies"}}, nil
+		at += n
 	}
-	return nil, err
+	return damage, nil
 }
 
 // checkFrames compares headers, padding, seal and end; the result has an entry for each frame, the

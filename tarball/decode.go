@@ -22,13 +22,17 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 	d := &decoder{r: bufio.NewReaderSize(r, 1<<16)}
 	for _, part := range []func() error{
 		d.format,
-		func() error { return decodeList(d, "roots", ",", &inv.Roots, one[bundle.Pin]) },
-		func() error { return decodeList(d, "pins", ",", &inv.Pins, one[bundle.Pin]) },
-		func() error { return decodeList(d, "manifests", ",", &inv.Manifests, (*Manifest).compact) },
-		func() error { return decodeList(d, "attachments", ",", &inv.Attachments, one[bundle.Attachment]) },
-		func() error { return decodeList(d, "unseen", ",", &inv.Unseen, one[bundle.Unseen]) },
-		func() error { return decodeList(d, "omitted", ",", &inv.Omitted, one[bundle.Omitted]) },
-		func() error { return decodeList(d, "blobs", "}", &inv.Blobs, one[Blob]) },
+		func() error { return decodeList(d, "roots", maxRoots, ",", &inv.Roots, one[bundle.Pin]) },
+		func() error { return decodeList(d, "pins", maxPins, ",", &inv.Pins, one[bundle.Pin]) },
+		func() error {
+			return decodeList(d, "manifests", maxManifests, ",", &inv.Manifests, (*Manifest).compact)
+		},
+		func() error {
+			return decodeList(d, "attachments", maxPins, ",", &inv.Attachments, one[bundle.Attachment])
+		},
+		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
+		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[bundle.Omitted]) },
+		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[Blob]) },
 		d.end,
 	} {
 		if err := part(); err != nil {
@@ -38,11 +42,10 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 	return inv, nil
 }
 
-// decoder reads the lines of an inventory and counts the elements and references that they make.
+// decoder reads the lines of an inventory.
 type decoder struct {
-	r    *bufio.Reader
-	buf  []byte // of the line
-	held int
+	r   *bufio.Reader
+	buf []byte // of the line
 }
 
 // line returns the next line without its line feed. It is good until the next call.
@@ -92,9 +95,9 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// decodeList reads the list called key and what stands after it. weigh returns how many elements and
-// references e counts for.
-func decodeList[T any](d *decoder, key, after string, list *[]T, weigh func(e *T) int) error {
+// decodeList reads the list called key and what stands after it. weigh returns what e counts for: 1, and
+// its references.
+func decodeList[T any](d *decoder, key string, limit int, after string, list *[]T, weigh func(e *T) int) error {
 	b, err := d.line()
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -104,13 +107,14 @@ func decodeList[T any](d *decoder, key, after string, list *[]T, weigh func(e *T
 	if !found || (len(rest) > 0 && !isEmpty) {
 		return fmt.Errorf("has %.80q where the list %s belongs", b, key)
 	}
+	held := 0
 	for more := !isEmpty; more; {
 		var e T
 		if more, err = decodeElement(d, after, &e); err != nil {
 			return fmt.Errorf("%s[%d]: %w", key, len(*list), err)
 		}
-		if d.held += weigh(&e); d.held > maxHeld {
-			return fmt.Errorf("has more than %d elements and references", maxHeld)
+		if held += weigh(&e); held > limit {
+			return overLimit(key, limit)
 		}
 		*list = append(*list, e)
 	}
@@ -136,6 +140,13 @@ func decodeElement(d *decoder, after string, e any) (more bool, err error) {
 		return false, errors.New("is not written as relocate writes it")
 	}
 	return more, nil
+}
+
+func overLimit(key string, limit int) error {
+	if key == "manifests" {
+		key += " and references"
+	}
+	return fmt.Errorf("more %s than an archive can have (%d)", key, limit)
 }
 
 func one[T any](*T) int { return 1 }

@@ -74,7 +74,9 @@
 //
 // # Limits
 //
-// index.json 64 MiB, relocate.json 256 MiB, both read as streams; 1,000,000 blobs; a manifest 4 MiB.
+// index.json and relocate.json 64 MiB each, read as streams, a line of relocate.json 4 MiB; 1,000 roots;
+// 50,000 pins, attachments, unseen and omitted each; 250,000 manifests and references to them; 250,000 blobs; a manifest 4 MiB.
+// They follow from the memory that a reader takes: at most 256 MiB (docs/decisions/0005-limits.md).
 //
 // # Writing
 //

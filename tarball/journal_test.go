@@ -11,9 +11,10 @@ import (
 	"testing"
 	"testing/synctest"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/internal/digest"
 )
 
 // journaling is a journal of blobs of 100 MiB that begins in a folder of its own.
@@ -27,7 +28,7 @@ func newJournaling(t *testing.T) *journaling {
 	t.Helper()
 	f := &journaling{path: filepath.Join(t.TempDir(), "a.tar")}
 	f.journal = newJournal(1, func(i int) int64 { return f.written[i] }, func(int) int64 { return 100 << 20 })
-	require.NoError(t, f.create(f.path, journalHeader{journalVersion, Request{Roots: []string{"r"}}, v1.Hash{Algorithm: "sha256"}}))
+	require.NoError(t, f.create(f.path, journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil)}))
 	var err error
 	f.data, err = os.Create(f.path + ".part")
 	require.NoError(t, err)

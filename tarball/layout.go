@@ -16,11 +16,13 @@ const sealSize = len("sha256:") + sha256.Size*2 + 1
 
 // Limits of the format.
 const (
-	maxIndex     = 64 << 20  // bytes
-	maxInventory = 128 << 20 // bytes
-	maxElement   = 4 << 20   // bytes of a line of relocate.json
-	maxHeld      = 600_000   // elements of relocate.json, and references of its manifests, together
-	maxBlobs     = 400_000
+	maxIndex     = 64 << 20 // bytes
+	maxInventory = 64 << 20 // bytes
+	maxElement   = 4 << 20  // bytes of a line of relocate.json
+	maxRoots     = 1_000
+	maxPins      = 50_000  // as many may be attached, unseen, omitted
+	maxManifests = 250_000 // with their references
+	maxBlobs     = 250_000
 	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
 )
 
@@ -48,8 +50,8 @@ func newLayout(inv *Inventory) (*layout, error) {
 		{name: "index.json", limit: maxIndex, encode: inv.encodeIndex},
 		{name: "relocate.json", limit: maxInventory, encode: inv.encode},
 	}}
-	if len(inv.Blobs) > maxBlobs {
-		return nil, fmt.Errorf("%d blobs are more than an archive can have (%d)", len(inv.Blobs), maxBlobs)
+	if err := inv.checkLimits(); err != nil {
+		return nil, err
 	}
 	var at int64
 	for i := range l.docs {
@@ -79,6 +81,27 @@ func newLayout(inv *Inventory) (*layout, error) {
 	return l, nil
 }
 
+// checkLimits refuses what could not be read again.
+func (inv *Inventory) checkLimits() error {
+	manifests := len(inv.Manifests)
+	for _, m := range inv.Manifests {
+		manifests += len(m.References)
+	}
+	for _, list := range []struct {
+		key        string
+		has, limit int
+	}{
+		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"omitted", len(inv.Omitted), maxPins},
+		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins},
+		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs), maxBlobs},
+	} {
+		if list.has > list.limit {
+			return overLimit(list.key, list.limit)
+		}
+	}
+	return nil
+}
+
 // frame returns what stands before blob i and is not content: the padding of the blob before it,
 // and its header. For i = len(blobs) it is the padding of the last one.
 func (l *layout) frame(i int) (offset int64, b []byte) {
@@ -100,18 +123,24 @@ func (l *layout) frame(i int) (offset int64, b []byte) {
 // writeDocs writes the three documents with headers and padding: the file up to the first blob.
 func (l *layout) writeDocs(w io.Writer) error {
 	for _, doc := range l.docs {
-		h := header(doc.name, doc.size)
-		if _, err := w.Write(h[:]); err != nil {
-			return err
-		}
-		if err := doc.encode(w); err != nil {
-			return err
-		}
-		if _, err := w.Write(make([]byte, padding(doc.size))); err != nil {
+		if err := doc.write(w); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write writes the document with header and padding.
+func (d *document) write(w io.Writer) error {
+	h := header(d.name, d.size)
+	if _, err := w.Write(h[:]); err != nil {
+		return err
+	}
+	if err := d.encode(w); err != nil {
+		return err
+	}
+	_, err := w.Write(make([]byte, padding(d.size)))
+	return err
 }
 
 // sealDigest computes the seal of the archive that the layout describes.

@@ -44,6 +44,9 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
 	plan, err := a.Plan(ctx, jobs)
 	if err != nil {
 		if ctx.Err() == nil {

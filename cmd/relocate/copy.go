@@ -153,6 +153,8 @@ func (f *copyFlags) check() error {
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
 		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
+	case f.fromTar != "" && f.attachments != attachmentsAuto:
+		return usagef("--attachments is decided when the archive is written; an import carries what it holds")
 	}
 	if f.toTar != "" {
 		for flag, given := range toRepoOnly {

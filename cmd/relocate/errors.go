@@ -47,6 +47,9 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// absentError is something named on the command line that is not there.
+type absentError struct{ error }
+
 // keptError is the end of an export that a later run can go on with.
 type keptError struct {
 	error
@@ -71,6 +74,8 @@ type judgement struct {
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
+	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
+	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
 	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
@@ -85,6 +90,7 @@ var judgements = []judgement{
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
+	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
 	{isRegistry(fs.ErrPermission), statusPermission, "log in with docker login, or give the right --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},

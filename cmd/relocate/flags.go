@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate/bundle"
 	"relocate/registry"
 )
 
@@ -130,22 +129,11 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	if err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
-	if err := checkPath(repo); err != nil {
+	if err := bundle.CheckPath(repo); err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
 	if repo.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(s, "docker.io/") && !strings.HasPrefix(s, name.DefaultRegistry+"/") {
 		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil
-}
-
-var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
-
-// checkPath holds a repository's path to the grammar of the distribution spec (1.1, pulling
-// manifests), of which go-containerregistry checks the characters only.
-func checkPath(repo name.Repository) error {
-	if path := repo.RepositoryStr(); !pathForm.MatchString(path) {
-		return fmt.Errorf("the path %q is not lower-case names between single slashes", path)
-	}
-	return nil
 }

@@ -191,7 +191,7 @@ func startStranger(t *testing.T, h http.HandlerFunc) *stranger {
 // A refusal names no scope.
 func tokenManner(realm string, uses int) hostileregistry.Manner {
 	var mu sync.Mutex
-	left, given := 0, 0
+	left, given := uses, 0
 	return func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
 		mu.Lock()
 		defer mu.Unlock() // one request at a time, so that tokens end where they end

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"relocate/bundle"
 	"relocate/tarball"
@@ -17,10 +21,10 @@ import (
 type inspectReport struct {
 	Version  int              `json:"version"`
 	Roots    []rootReport     `json:"roots"`
-	Archive  archiveReport    `json:"archive"`
-	Contents contents         `json:"contents"`
+	Archive  *archiveReport   `json:"archive,omitempty"`  // not with --repo
+	Contents *contents        `json:"contents,omitempty"` // of an archive, or with --tree
 	Packages []packageReport  `json:"packages"`
-	Images   []imageReport    `json:"images"`
+	Images   []imageReport    `json:"images,omitempty"` // likewise
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Findings []bundle.Finding `json:"findings,omitempty"`
 }
@@ -40,44 +44,199 @@ type imageReport struct {
 	Children   []v1.Hash   `json:"children,omitempty"`
 }
 
+// inspectFlags are the flags of inspect.
+type inspectFlags struct {
+	repo       string
+	tree       bool
+	schema     bool
+	valuesFile string
+	extract    string
+	bundle     string
+	format     format
+	common
+}
+
 func newInspect() *cobra.Command {
-	var (
-		f    format
-		tree bool
-	)
+	f := &inspectFlags{}
 	cmd := &cobra.Command{
-		Use:   "inspect FILE",
-		Short: "Show what an archive holds",
-		Long: `inspect reads the manifests and packages of an archive, and no layer. It shows the packages as
-"tanzu package available list" does, or, with --tree, every bundle and image with its size.
+		Use:   "inspect (FILE | --repo REF) [packages | package NAME[/VERSION]]",
+		Short: "Show what an archive or a repository holds",
+		Long: `inspect shows the packages of an archive, or of the package repository REF in a registry, without a
+cluster, as kctrl and tanzu show them from one:
+
+  packages                what there is: tanzu package available list (this is what it shows by itself)
+  package NAME            what the package is, and its versions
+  package NAME/VERSION    besides, what that version is; --values-schema shows what it can be configured
+                          with, --values-file-output writes a file of the defaults, commented out
+
+--tree shows every bundle and image with its size instead. --extract DIR writes the files of a bundle to a new
+folder: of the root, of --bundle, or of what package NAME/VERSION fetches. They are the bundle's own, and
+so is .imgpkg/images.yml: imgpkg pull rewrites that for a relocated bundle.
+
+It reads manifests, configs and bundles, and no layer of an image. Of REF it reads that one bundle, and for --tree
+what REF's repository holds.
 
 ` + statusHelp,
-		Example: "  relocate inspect tce.tar\n  relocate inspect tce.tar --tree",
-		Args:    oneFile,
+		Example: `  relocate inspect tce.tar
+  relocate inspect tce.tar package contour.community.tanzu.vmware.com
+  relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --values-schema
+  relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 packages -o json
+  relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --extract contour`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := tarball.Open(args[0])
+			file := ""
+			if f.repo == "" && len(args) > 0 {
+				file, args = args[0], args[1:]
+			}
+			if err := f.check(file, args); err != nil {
+				return err
+			}
+			s, err := f.open(cmd.Context(), file, newProgress(f.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			defer a.Close()
-			plan, err := checkedPlan(cmd.Context(), a, args[0], defaultJobs)
-			if err != nil {
-				return err
-			}
-			r := newInspectReport(plan, archiveReport{args[0], a.Size(), a.Seal()})
-			return f.print(cmd.OutOrStdout(), r, func(w io.Writer) {
-				r.text(w)
-				if tree {
-					writeTree(w, plan.Graph)
-				} else {
-					r.table(w)
-				}
-			})
+			defer s.close()
+			return f.show(cmd, s, args)
 		},
 	}
-	addFormat(cmd.Flags(), &f)
-	cmd.Flags().BoolVar(&tree, "tree", false, "show bundles and images instead of packages")
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.repo, "repo", "", "the package repository `REF` in a registry, by tag or digest, instead of an archive")
+		flags.BoolVar(&f.tree, "tree", false, "show bundles and images instead of packages")
+		flags.BoolVar(&f.schema, "values-schema", false, "show what package NAME/VERSION can be configured with")
+		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, as comments")
+		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
+		flags.StringVar(&f.bundle, "bundle", "", "the bundle to extract, by its `REF` or digest (default: the root)")
+		addFormat(flags, &f.format)
+	})
+	f.common.add(cmd)
 	return cmd
+}
+
+// check refuses what cannot be meant.
+func (f *inspectFlags) check(file string, view []string) error {
+	one := len(view) == 2 && view[0] == "package"
+	_, version, _ := strings.Cut(strings.Join(view[min(1, len(view)):], ""), "/")
+	switch {
+	case f.repo == "" && file == "":
+		return usagef("name an archive, or a package repository with --repo")
+	case len(view) > 0 && !one && (len(view) > 1 || view[0] != "packages"):
+		return usagef("inspect one archive: after it comes \"packages\" or \"package NAME[/VERSION]\", not %q", strings.Join(view, " "))
+	case one && strings.Count(view[1], "/") > 1:
+		return usagef("package %s: write NAME or NAME/VERSION", view[1])
+	case f.schema && version == "":
+		return usagef("--values-schema: name a version: package NAME/VERSION")
+	case f.valuesFile != "" && version == "":
+		return usagef("--values-file-output: name a version: package NAME/VERSION")
+	case f.bundle != "" && f.extract == "":
+		return usagef("--bundle goes with --extract")
+	case f.bundle != "" && len(view) > 0:
+		return usagef("--bundle with %s: name one bundle to extract", view[0])
+	case f.extract != "" && one && version == "":
+		return usagef("--extract: name a version: package NAME/VERSION")
+	case f.extract != "" && (f.tree || f.schema || f.valuesFile != "" || len(view) == 1):
+		return usagef("--extract goes with --bundle, or with package NAME/VERSION")
+	case f.tree && len(view) > 0:
+		return usagef("--tree goes without %s", view[0])
+	}
+	if f.valuesFile != "" {
+		if info, err := os.Lstat(f.valuesFile); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
+			return usagef("--values-file-output %s: is not a regular file", f.valuesFile)
+		}
+	}
+	return checkJobs(f.jobs)
+}
+
+// show does what the words after the archive, and the flags, say.
+func (f *inspectFlags) show(cmd *cobra.Command, s *subject, view []string) error {
+	switch {
+	case f.extract != "":
+		return f.showExtracted(cmd, s, view)
+	case len(view) == 2:
+		return f.showPackage(cmd, s, view[1])
+	}
+	r := newInspectReport(s)
+	return f.format.print(cmd.OutOrStdout(), r, func(w io.Writer) {
+		r.text(w)
+		if f.tree {
+			writeTree(w, s.graph)
+		} else {
+			r.table(w)
+		}
+	})
+}
+
+// subject is what inspect looks at.
+type subject struct {
+	name    string // of the archive's file, or the reference
+	graph   *bundle.Graph
+	source  bundle.Source
+	plan    *bundle.Plan // nil when only the root was read
+	archive *archiveReport
+	close   func()
+}
+
+// open reads what is to be shown. The caller closes it.
+func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*subject, error) {
+	if f.repo != "" {
+		return f.openRepository(ctx, show)
+	}
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := checkedPlan(ctx, a, file, f.jobs)
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	return &subject{
+		name: file, graph: plan.Graph, source: a, plan: plan,
+		archive: &archiveReport{file, a.Size(), a.Seal()}, close: func() { a.Close() },
+	}, nil
+}
+
+// openRepository reads a bundle in a registry, and for --tree what it names, from its own repository only.
+func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*subject, error) {
+	ref, err := parseReference("--repo", f.repo)
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.client([]name.Reference{ref})
+	if err != nil {
+		return nil, err
+	}
+	source := client.Reader(ref.Context())
+	s := &subject{name: ref.Name(), source: source, close: func() {}}
+	ph := show.begin("read", 0, 0)
+	defer ph.end()
+	if s.graph, err = bundle.ReadBundle(ctx, source, ref); err != nil || !f.tree {
+		return s, err
+	}
+	pins := []bundle.Pin{{Reference: ref.Name(), Digest: s.graph.Roots[0].Digest}}
+	opt := bundle.WalkOptions{Jobs: f.jobs, Closed: true, Pins: pins, Read: func() { ph.add(1, 0) }}
+	if s.graph, err = bundle.Walk(ctx, source, []name.Reference{ref}, opt); err != nil {
+		return nil, err
+	}
+	s.plan, err = bundle.NewPlan(s.graph, false)
+	return s, err
+}
+
+// parseReference reads a reference with a tag or a digest.
+func parseReference(flag, s string) (name.Reference, error) {
+	if scheme, _, ok := strings.Cut(s, "://"); ok {
+		return nil, usagef("%s %s: write it without %s://", flag, s, scheme)
+	}
+	ref, err := name.ParseReference(s)
+	if err == nil {
+		err = bundle.CheckPath(ref.Context())
+	}
+	if err != nil {
+		return nil, usagef("%s %s: %w", flag, s, err)
+	}
+	if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
+		ref = d.Context().Digest(d.DigestStr())
+	}
+	return ref, nil
 }
 
 // oneFile wants one argument.
@@ -88,12 +247,16 @@ func oneFile(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func newInspectReport(plan *bundle.Plan, archive archiveReport) inspectReport {
+func newInspectReport(s *subject) inspectReport {
 	r := inspectReport{
-		Version: reportVersion, Roots: rootsOf(plan.Graph), Archive: archive, Contents: contentsOf(plan),
-		Packages: packagesOf(plan.Graph), Omitted: plan.Omitted, Findings: plan.Graph.Findings,
+		Version: reportVersion, Roots: rootsOf(s.graph), Archive: s.archive, Packages: packagesOf(s.graph), Findings: s.graph.Findings,
 	}
-	for _, n := range plan.Graph.Nodes {
+	if s.plan == nil {
+		return r
+	}
+	c := contentsOf(s.plan)
+	r.Contents, r.Omitted = &c, s.plan.Omitted
+	for _, n := range s.graph.Nodes {
 		r.Images = append(r.Images, imageReport{n.Descriptor.Digest, n.Kind, n.References, ownSize(n), n.Children})
 	}
 	return r
@@ -133,8 +296,12 @@ func ownSize(n *bundle.Node) int64 {
 
 func (r inspectReport) text(w io.Writer) {
 	writeRoots(w, r.Roots)
-	fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
-	fmt.Fprintf(w, "seal  %s\n", r.Archive.Seal)
+	if r.Contents != nil {
+		fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
+	}
+	if r.Archive != nil {
+		fmt.Fprintf(w, "seal  %s\n", r.Archive.Seal)
+	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
 	fmt.Fprintln(w)

@@ -74,7 +74,7 @@ func newMeter(t *testing.T, registry string) *meter {
 		if m.change != nil {
 			w = m.change(w, r)
 		}
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/blobs/uploads/") && r.ContentLength > 0 {
+		if isUpload(r) {
 			r.Body = &metered{ReadCloser: r.Body, m: m, r: r, bytes: &m.up}
 		}
 		proxy.ServeHTTP(w, r)
@@ -88,6 +88,11 @@ func newMeter(t *testing.T, registry string) *meter {
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	m.host = server.Listener.Addr().String()
 	return m
+}
+
+// isUpload reports whether a request brings some of a blob.
+func isUpload(r *http.Request) bool {
+	return (r.Method == http.MethodPut || r.Method == http.MethodPatch) && strings.Contains(r.URL.Path, "/blobs/uploads/") && r.ContentLength > 0
 }
 
 // arm forgets the steps so far, and calls do at one of those to come; 0 is none.

@@ -3,13 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
+	yaml11 "sigs.k8s.io/yaml"
 )
 
 // format is a value of --output.
@@ -43,15 +45,65 @@ func (f format) print(w io.Writer, v any, text func(io.Writer)) error {
 		text(w)
 		return nil
 	}
-	b, err := encodeJSON(v)
-	if err == nil && f == "yaml" {
-		b, err = yaml.JSONToYAML(b)
+	encode := encodeJSON
+	if f == "yaml" {
+		encode = encodeYAML
 	}
+	b, err := encode(v)
 	if err != nil {
 		return err
 	}
 	_, err = w.Write(b)
 	return err
+}
+
+// encodeYAML returns as YAML what encodeJSON returns. Text that a terminal would obey is in double
+// quotes, where all of it can be escaped; the encoder escapes only some.
+func encodeYAML(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(escapeYAML(text), &doc); err != nil { // JSON is YAML, but in style
+		return nil, err
+	}
+	restyle(&doc)
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := errors.Join(e.Encode(&doc), e.Close()); err != nil {
+		return nil, err
+	}
+	return escapeYAML(b.Bytes()), nil
+}
+
+// escapeYAML escapes what a terminal would obey in YAML that has it in double quotes only.
+func escapeYAML(b []byte) []byte {
+	var out bytes.Buffer
+	for _, r := range string(b) {
+		if r == '\n' || isShown(r) {
+			out.WriteRune(r)
+		} else {
+			fmt.Fprintf(&out, "\\U%08x", r)
+		}
+	}
+	return out.Bytes()
+}
+
+// restyle lets the encoder choose how to write a node and all below it, but for text that it would not
+// escape, or that readers of YAML 1.1 take for something else.
+func restyle(n *yaml.Node) {
+	n.Style = 0
+	if n.Tag == "!!str" {
+		plain, err := yaml11.Marshal(n.Value)
+		if err != nil || string(plain) != n.Value+"\n" || strings.ContainsFunc(n.Value, func(r rune) bool { return !isShown(r) }) {
+			n.Style = yaml.DoubleQuotedStyle
+		}
+	}
+	for _, child := range n.Content {
+		restyle(child)
+	}
 }
 
 // encodeJSON returns v as indented JSON that a terminal only shows.

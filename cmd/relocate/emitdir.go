@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// emittedFile is a file of emit -d.
+type emittedFile struct {
+	path     string // below the folder, with slashes
+	text     []byte
+	skeleton bool // to be filled in by hand: kept when it was
+}
+
+// state is what is at the place of an emittedFile.
+type state int
+
+const (
+	isAbsent  state = iota
+	isOurs          // as emit wrote it
+	isChanged       // emit wrote it, and someone changed it
+	isForeign       // emit never wrote it
+)
+
+// signature begins the first line of every emitted file; the digest of what follows that line ends it.
+const signature = "# Written by relocate emit, with the digest sha256:"
+
+// signed returns text after its first line.
+func signed(text []byte) []byte {
+	return append(fmt.Appendf(nil, "%s%x\n", signature, sha256.Sum256(text)), text...)
+}
+
+// maxEmitted is the size in bytes of a file that emit may have written.
+const maxEmitted = 64 << 20
+
+// stateOf looks at a file, and returns its content when it is ours.
+func stateOf(path string) (state, []byte, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return isAbsent, nil, nil
+	case err != nil:
+		return isForeign, nil, err
+	case !info.Mode().IsRegular() || info.Size() > maxEmitted:
+		return isForeign, nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return isForeign, nil, err
+	}
+	defer f.Close()
+	first := make([]byte, len(signature))
+	if _, err := io.ReadFull(f, first); err != nil || string(first) != signature { // an error is of a short file, or comes again
+		return isForeign, nil, nil
+	}
+	rest, err := io.ReadAll(io.LimitReader(f, maxEmitted))
+	if err != nil {
+		return isForeign, nil, err
+	}
+	content := append(first, rest...)
+	_, text, _ := bytes.Cut(content, []byte("\n"))
+	switch {
+	case !bytes.Equal(signed(text), content):
+		return isChanged, nil, nil
+	}
+	return isOurs, content, nil
+}
+
+// writeEmitted writes the files below dir, in their order, each whole or not at all; those that are as they
+// should be, and skeletons that were filled in, stay as they are. When any other file is in
+// the way, or one that emit wrote is none of these files, nothing is written.
+func writeEmitted(dir string, files []emittedFile, stderr io.Writer) error {
+	var write []emittedFile
+	var kept, refused []string
+	mine := map[string]bool{}
+	for _, f := range files {
+		mine[f.path] = true
+		s, there, err := stateOf(filepath.Join(dir, filepath.FromSlash(f.path)))
+		if err != nil {
+			return fmt.Errorf("write to %s: %w", dir, err)
+		}
+		switch {
+		case s == isChanged && f.skeleton:
+			kept = append(kept, f.path)
+		case s == isChanged:
+			refused = append(refused, f.path+" was changed since emit wrote it")
+		case s == isForeign:
+			refused = append(refused, f.path+" was not written by emit")
+		case s == isAbsent || !bytes.Equal(there, signed(f.text)):
+			write = append(write, f)
+		}
+	}
+	left, err := emittedBelow(dir, mine)
+	if err != nil {
+		return fmt.Errorf("write to %s: %w", dir, err)
+	}
+	for _, path := range left {
+		refused = append(refused, path+" is of another emit: remove it if it is no more wanted")
+	}
+	if len(refused) > 0 {
+		return usagef("write to %s: %s; nothing was written: name another folder, or move these files away", dir, strings.Join(refused, "; "))
+	}
+	for _, f := range write {
+		path := filepath.Join(dir, filepath.FromSlash(f.path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { // less the umask, as anyone makes folders
+			return fmt.Errorf("write to %s: %w", dir, err)
+		}
+		if err := writeFile(path, signed(f.text)); err != nil {
+			return err
+		}
+	}
+	for _, path := range kept {
+		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
+	}
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), len(write))
+	return nil
+}
+
+// emittedBelow returns the files that emit wrote to dir, but for those in mine.
+func emittedBelow(dir string, mine map[string]bool) ([]string, error) {
+	var list []string
+	for _, pattern := range []string{"*", "nodes/*", "nodes/*/*", "nodes/*/*/*", "nodes/*/*/*/*"} {
+		paths, err := fs.Glob(os.DirFS(dir), pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			s, _, err := stateOf(filepath.Join(dir, filepath.FromSlash(path)))
+			if err != nil {
+				return nil, err
+			}
+			if (s == isOurs || s == isChanged) && !mine[path] {
+				list = append(list, path)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}

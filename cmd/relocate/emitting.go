@@ -1,0 +1,236 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/bundle"
+	"relocate/rewrite"
+)
+
+// emission is what emit writes.
+type emission struct {
+	objects []rewrite.Object // in the order to apply
+	nodes   []emittedFile    // for nodes, not for kubectl
+	notes   []string         // for the operator
+}
+
+// emit makes the objects that go with the PackageRepositories of repo. s is the archive that they are from, nil
+// when there is none.
+func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *subject) (*emission, error) {
+	e := &emission{}
+	secret := cmp.Or(f.objects.secretRef, "pull-"+rewrite.DNSName(repo.RegistryStr()))
+	for i := range list {
+		list[i].API = f.api
+		if f.has(withSecret) && !f.has(withSecretExport) {
+			list[i].SecretRef = secret
+		}
+	}
+	if err := f.addSurroundings(e, repo, secret); err != nil {
+		return nil, usageError{err}
+	}
+	if s != nil {
+		f.addMirrors(e, rewrite.Sources(s.graph, repo), repo)
+	}
+	for _, p := range list {
+		e.objects = append(e.objects, p.Object())
+	}
+	seen := map[string]string{}
+	for _, which := range f.installs {
+		if err := f.addInstall(ctx, e, s, which, list[0].SecretRef, seen); err != nil {
+			return nil, err
+		}
+	}
+	e.notes = append(e.notes, repositoryNotes...)
+	return e, nil
+}
+
+// repositoryNotes say what comes of a PackageRepository that is applied.
+var repositoryNotes = []string{
+	"kapp-controller fetches a PackageRepository as soon as its digest changes; packages that it then lacks vanish from the cluster, what is installed of them stays",
+	"keep its name and its repository from one relocation to the next: two PackageRepositories that have a package from different places conflict, and the second fails",
+}
+
+// homes returns the namespaces of the PackageRepositories' Secrets and of what is installed; a Secret serves
+// both where they are one.
+func (f *emitFlags) homes() (repository, install string) {
+	repository = cmp.Or(f.objects.namespace, rewrite.GlobalNamespace)
+	if f.api == rewrite.OldPackagingAPI {
+		repository = f.controllerNamespace
+	}
+	return repository, cmp.Or(f.installNamespace, f.objects.namespace, "default")
+}
+
+// addSurroundings adds what has to be there before a PackageRepository.
+func (f *emitFlags) addSurroundings(e *emission, repo name.Repository, secret string) error {
+	home, installHome := f.homes()
+	homes := []string{home}
+	if len(f.installs) > 0 && installHome != home {
+		homes = append(homes, installHome)
+	}
+	var failed error
+	add := func(o rewrite.Object, err error) {
+		e.objects, failed = append(e.objects, o), errors.Join(failed, err)
+	}
+	for _, namespace := range homes {
+		if f.has(withNamespace) && namespace != "default" && namespace != f.controllerNamespace {
+			add(rewrite.Namespace(namespace))
+		}
+	}
+	if f.has(withSecretExport) { // offers the one Secret everywhere
+		homes = homes[:1]
+	}
+	for _, namespace := range homes {
+		if f.has(withSecret) {
+			add(rewrite.RegistrySecret(secret, namespace, repo.Registry, f.login))
+		}
+	}
+	if f.has(withSecret) && !f.fromLogin {
+		e.notes = append(e.notes, fmt.Sprintf("the Secret %s has placeholders: replace %s and %s", secret, rewrite.PlaceholderUsername, rewrite.PlaceholderPassword))
+	}
+	if f.has(withSecretExport) {
+		add(rewrite.SecretExport(secret, home))
+	}
+	if len(f.caCerts) > 0 && failed == nil {
+		failed = f.addCA(e, repo)
+	}
+	if f.has(withHostsTOML) {
+		folder := path.Join("nodes", "containerd", "certs.d", rewrite.HostFolder(repo.Registry))
+		e.nodes = append(e.nodes, emittedFile{path: path.Join(folder, "hosts.toml"), text: rewrite.HostsTOML(repo, len(f.caCerts) > 0)})
+	}
+	return failed
+}
+
+// addCA adds the certificates, for kapp-controller and for nodes.
+func (f *emitFlags) addCA(e *emission, repo name.Repository) error {
+	var all []byte
+	for _, file := range f.caCerts {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("--registry-ca-cert-path: %w", err)
+		}
+		all = append(append(all, text...), '\n')
+	}
+	o, err := rewrite.CAConfig(f.controllerNamespace, all)
+	if err != nil {
+		return fmt.Errorf("--registry-ca-cert-path %s: %w", strings.Join(f.caCerts, ","), err)
+	}
+	if f.has(withCA) {
+		e.objects = append(e.objects, o)
+		e.notes = append(e.notes, fmt.Sprintf("the Secret %s in %s sets caCerts anew: if there is one, add its certificates to these; if there is a ConfigMap of that name, it is no more read beside the Secret",
+			rewrite.ControllerConfig, f.controllerNamespace))
+	}
+	if f.has(withHostsTOML) {
+		folder := path.Join("nodes", "containerd", "certs.d", rewrite.HostFolder(repo.Registry))
+		e.nodes = append(e.nodes, emittedFile{path: path.Join(folder, "ca.crt"), text: []byte(o.StringData["caCerts"])})
+	}
+	return nil
+}
+
+// addMirrors adds what lets nodes find at repo what is named as at its source.
+func (f *emitFlags) addMirrors(e *emission, sources []string, repo name.Repository) {
+	switch {
+	case !f.has(withIDMS) && !f.has(withRegistriesConf):
+		return
+	case len(sources) == 0:
+		e.notes = append(e.notes, "no image has another repository as its source: there is nothing to mirror")
+		return
+	}
+	if f.has(withIDMS) {
+		e.objects = append(e.objects, rewrite.MirrorSet(sources, repo))
+	}
+	if f.has(withRegistriesConf) {
+		file := path.Join("nodes", "registries.conf.d", "relocate-"+rewrite.DNSName(repo.Name())+".conf")
+		e.nodes = append(e.nodes, emittedFile{path: file, text: rewrite.RegistriesConf(sources, repo)})
+	}
+	e.notes = append(e.notes, "mirrors are for what Pods name by digest; an image that is named by tag is not found at the destination, and kapp-controller's own fetches use no mirror")
+}
+
+// addInstall adds what installs a package: NAME[/VERSION][=AS]. seen has the names taken.
+func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, which, secret string, seen map[string]string) error {
+	pkg, as, _ := strings.Cut(which, "=")
+	p, err := s.find(pkg)
+	if err != nil {
+		return err
+	}
+	_, namespace := f.homes()
+	short, _, _ := strings.Cut(p.Name, ".")
+	i := rewrite.Install{Name: cmp.Or(as, short), Namespace: namespace, Package: p.Name, Version: p.Version, SecretRef: secret, Admin: f.has(withAdmin)}
+	if other, taken := seen[i.Name]; taken {
+		return usagef("--install %s: %s is named %s, too; name it as in %s=NAME", which, other, i.Name, which)
+	}
+	seen[i.Name] = pkg
+	for n, step := range p.Fetches {
+		if step.Kind == "imgpkgBundle" || step.Kind == "image" {
+			i.Fetches = append(i.Fetches, n)
+		}
+	}
+	if i.Values, err = s.defaultValues(ctx, p); err != nil {
+		e.notes = append(e.notes, fmt.Sprintf("%s: no values Secret: %v", which, err))
+	}
+	objects, err := i.Objects()
+	if err != nil {
+		return usageError{fmt.Errorf("--install %s: %w", which, err)}
+	}
+	e.objects = append(e.objects, objects...)
+	if !f.has(withAdmin) {
+		e.notes = append(e.notes, fmt.Sprintf("%s installs with the rights of the ServiceAccount %s/%s-sa, which has none yet: bind a role to it", i.Name, namespace, i.Name))
+	}
+	return nil
+}
+
+// defaultValues returns the text of a package's default values, empty when it has none.
+func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string, error) {
+	d, err := bundle.ReadDetails(ctx, s.source, s.graph.Node(p.Repository).From.Digest(p.Repository.String()), p.Name, p.Version)
+	if err != nil {
+		return "", err
+	}
+	if d.Package == nil || d.Package.ValuesSchema == nil {
+		return "", nil
+	}
+	text, err := bundle.DefaultValues(d.Package.ValuesSchema)
+	return string(text), err
+}
+
+// write writes the objects for kubectl apply.
+func (e *emission) write(w io.Writer) error {
+	text, err := rewrite.EncodeObjects(e.objects...)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// writeTo writes a file an object to dir, the kustomization.yaml last.
+func (e *emission) writeTo(dir string, stderr io.Writer) error {
+	files := slices.Clone(e.nodes)
+	for _, o := range e.objects {
+		text, err := rewrite.EncodeObjects(o)
+		if err != nil {
+			return err
+		}
+		files = append(files, emittedFile{o.File(), text, o.Skeleton})
+	}
+	text, err := rewrite.Kustomization(e.objects)
+	if err != nil {
+		return err
+	}
+	return writeEmitted(dir, append(files, emittedFile{path: "kustomization.yaml", text: text}), stderr)
+}
+
+// say writes the notes.
+func (e *emission) say(stderr io.Writer) {
+	for _, note := range e.notes {
+		fmt.Fprintf(stderr, "note: %s\n", line(note))
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"relocate/bundle"
+)
+
+// packageView is what inspect prints of one package.
+type packageView struct {
+	Version  int                     `json:"version"`
+	Name     string                  `json:"name"`
+	Metadata *bundle.MetadataDetails `json:"metadata,omitempty"` // when there is a PackageMetadata
+	Package  *packageVersion         `json:"package,omitempty"`  // the version that was asked for
+	Versions []versionReport         `json:"versions,omitempty"` // newest first, when none was asked for
+}
+
+type packageVersion struct {
+	*bundle.PackageDetails
+	Fetches []string `json:"fetches"` // references and URLs, as written
+}
+
+type versionReport struct {
+	Version    string `json:"version"`
+	ReleasedAt string `json:"releasedAt"` // as written
+}
+
+// valuesView is what inspect prints of a values schema.
+type valuesView struct {
+	Version int            `json:"version"`
+	Package string         `json:"package"` // NAME/VERSION
+	Values  []bundle.Value `json:"values"`
+}
+
+// showPackage prints what package NAME[/VERSION] asks for.
+func (f *inspectFlags) showPackage(cmd *cobra.Command, s *subject, which string) error {
+	p, err := s.find(which)
+	if err != nil {
+		return err
+	}
+	pkg, version, _ := strings.Cut(which, "/")
+	node := s.graph.Node(p.Repository)
+	d, err := bundle.ReadDetails(cmd.Context(), s.source, node.From.Digest(p.Repository.String()), pkg, version)
+	if err != nil {
+		return err
+	}
+	if version != "" && d.Package == nil { // what the graph was made of is read again
+		return fmt.Errorf("package %s: its bundle %s changed while it was read", which, node.Name())
+	}
+	if f.valuesFile != "" {
+		if err := f.writeValues(cmd.ErrOrStderr(), which, d.Package); err != nil {
+			return err
+		}
+	}
+	if f.schema {
+		return f.showValues(cmd.OutOrStdout(), which, d.Package)
+	}
+	v := packageView{Version: reportVersion, Name: pkg, Metadata: d.Metadata}
+	if version != "" {
+		v.Package = &packageVersion{d.Package, []string{}}
+		for _, fetch := range p.Fetches {
+			v.Package.Fetches = append(v.Package.Fetches, fetch.Reference)
+		}
+	} else {
+		for _, p := range s.graph.Versions(pkg) {
+			v.Versions = append(v.Versions, versionReport{p.Version, p.ReleasedAt})
+		}
+	}
+	return f.format.print(cmd.OutOrStdout(), v, v.text)
+}
+
+// find returns the version of a package, or, when which names none, the newest.
+func (s *subject) find(which string) (*bundle.Package, error) {
+	pkg, version, _ := strings.Cut(which, "/")
+	versions := s.graph.Versions(pkg)
+	if len(versions) == 0 {
+		return nil, absentError{fmt.Errorf("package %s: %s has none of that name", pkg, s.name)}
+	}
+	var have []string
+	for i, p := range versions {
+		if version == "" || p.Version == version {
+			return &versions[i], nil
+		}
+		have = append(have, p.Version)
+	}
+	return nil, absentError{fmt.Errorf("package %s: %s has no such version, only %s", which, s.name, strings.Join(have, ", "))}
+}
+
+// writeValues writes the file of default values.
+func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *bundle.PackageDetails) error {
+	if p.ValuesSchema == nil {
+		return absentError{fmt.Errorf("package %s: does not have any user configurable values", which)}
+	}
+	text, err := bundle.DefaultValues(p.ValuesSchema)
+	if err != nil {
+		return fmt.Errorf("package %s: %w", which, err)
+	}
+	if err := writeFile(f.valuesFile, text); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "Created default values file at %s\n", line(f.valuesFile))
+	return nil
+}
+
+// showValues prints the values schema.
+func (f *inspectFlags) showValues(w io.Writer, which string, p *bundle.PackageDetails) error {
+	v := valuesView{Version: reportVersion, Package: which, Values: []bundle.Value{}}
+	if p.ValuesSchema != nil {
+		var err error
+		if v.Values, err = bundle.Values(p.ValuesSchema); err != nil {
+			return fmt.Errorf("package %s: %w", which, err)
+		}
+	}
+	return f.format.print(w, v, func(w io.Writer) {
+		if p.ValuesSchema == nil {
+			fmt.Fprintf(w, "Package '%s' does not have any user configurable values\n", line(which)) // kctrl's words
+			return
+		}
+		rows := [][]string{{"KEY", "DEFAULT", "TYPE", "DESCRIPTION"}}
+		for _, value := range v.Values {
+			rows = append(rows, []string{value.Key, value.DefaultText(), value.Type, value.Description})
+		}
+		grid(w, rows)
+	})
+}
+
+// text prints the package in kctrl's order, with tanzu's headings.
+func (v packageView) text(w io.Writer) {
+	rows := [][]string{{"NAME:", v.Name}}
+	if m := v.Metadata; m != nil {
+		rows = append(rows, []string{"DISPLAY-NAME:", m.DisplayName}, []string{"CATEGORIES:", list(m.Categories)},
+			[]string{"SHORT-DESCRIPTION:", wrap(m.ShortDescription)}, []string{"LONG-DESCRIPTION:", wrap(m.LongDescription)},
+			[]string{"PROVIDER:", m.ProviderName}, []string{"MAINTAINERS:", list(m.Maintainers)},
+			[]string{"SUPPORT-DESCRIPTION:", wrap(m.SupportDescription)})
+	}
+	if p := v.Package; p != nil {
+		rows = append(rows, []string{"VERSION:", p.Version}, []string{"RELEASED-AT:", releasedAt(p.ReleasedAt)},
+			[]string{"MIN-CAPACITY-REQUIREMENTS:", wrap(p.CapacityRequirements)}, []string{"RELEASE-NOTES:", wrap(p.ReleaseNotes)},
+			[]string{"LICENSES:", list(p.Licenses)}, []string{"FETCHES:", list(p.Fetches)})
+	}
+	grid(w, rows)
+	if v.Package != nil {
+		return
+	}
+	fmt.Fprintln(w)
+	rows = [][]string{{"NAME", "VERSION", "RELEASED-AT"}}
+	for _, version := range v.Versions {
+		rows = append(rows, []string{v.Name, version.Version, releasedAt(version.ReleasedAt)})
+	}
+	table(w, rows)
+}
+
+// releasedAt writes a time as kctrl does; what is no time as it is.
+func releasedAt(s string) string {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return s
+	}
+	return t.UTC().String()
+}
+
+// list writes items on lines of their own.
+func list(items []string) string {
+	var lines []string
+	for _, item := range items {
+		lines = append(lines, "- "+line(item))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wrapWidth is where kctrl wraps descriptions.
+const wrapWidth = 80
+
+// wrap breaks the lines of s between words. A word that is too long stays whole.
+func wrap(s string) string {
+	var out []string
+	for l := range strings.Lines(s) {
+		now := ""
+		for _, word := range strings.Fields(l) {
+			if now != "" && utf8.RuneCountInString(now)+1+utf8.RuneCountInString(word) > wrapWidth {
+				out, now = append(out, now), ""
+			}
+			now = strings.TrimPrefix(now+" "+word, " ")
+		}
+		out = append(out, now)
+	}
+	return strings.TrimRight(strings.Join(out, "\n"), "\n")
+}
+
+// grid writes rows in columns, two blanks apart, as table does; a cell may have several lines.
+func grid(w io.Writer, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = cmp.Or(printable(strings.ReplaceAll(strings.TrimRight(row[i], "\n"), "\t", " ")), "-")
+			for l := range strings.Lines(row[i]) {
+				widths[i] = max(widths[i], utf8.RuneCountInString(strings.TrimSuffix(l, "\n")))
+			}
+		}
+	}
+	for _, row := range rows {
+		cells, height := make([][]string, len(row)), 0
+		for i, cell := range row {
+			cells[i] = strings.Split(cell, "\n")
+			height = max(height, len(cells[i]))
+		}
+		for y := range height {
+			var b strings.Builder
+			for i, lines := range cells {
+				cell := ""
+				if y < len(lines) {
+					cell = lines[y]
+				}
+				b.WriteString(cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+			fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		}
+	}
+}

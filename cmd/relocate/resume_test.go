@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// cutExport kills an export when so many bytes of blobs have passed, and returns how many bytes of the
+// largest layer, the one with the index given in file order, its journal promises.
+func cutExport(t *testing.T, m *meter, file string, bytes int64, args ...string) {
+	t.Helper()
+	p := newProcess(t, append([]string{"--to-tar", file}, args...)...)
+	start := m.down.Load()
+	m.piece = func(*http.Request, int64) error {
+		if m.down.Load()-start > bytes {
+			p.kill()
+		}
+		return nil
+	}
+	defer func() { m.settle(); m.piece = nil }()
+	p.run(t)
+	require.Equal(t, -1, p.cmd.ProcessState.ExitCode(), "it was to be killed: %s", p.stderr.String())
+}
+
+// promised returns the most bytes that a journal promises of one blob.
+func promised(t *testing.T, file string) (most int64) {
+	t.Helper()
+	text, err := os.ReadFile(file + ".part.journal")
+	require.NoError(t, err)
+	for _, line := range strings.Split(string(text), "\n") {
+		var blob, n int64
+		if _, err := fmt.Sscanf(line, "%d %d", &blob, &n); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+// TestResumeWithinLayer: a large layer goes on where it was cut off, by a Range. A registry that gives no
+// ranges gives all of it, and the archive is the same.
+func TestResumeWithinLayer(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startReal(t).Addr)
+	root, layers := pushLarge(site{t: t, host: m.host}, 40<<20)
+	layer := "/v2/load/app/blobs/" + layers[0].Digest.String()
+	want := digestOfFile(t, export(t, root))
+	for _, ranges := range []bool{true, false} {
+		file := filepath.Join(t.TempDir(), "r.tar")
+		m.fault = nil
+		cutExport(t, m, file, 30<<20, "-b", root, "--concurrency", "1")
+		had := promised(t, file)
+		require.Greater(t, had, int64(20<<20), "8 MiB may be lost")
+		m.asked("")
+		if !ranges {
+			m.fault = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Range"); return false }
+		}
+		before := m.down.Load()
+		r := mustRun(t, "-b", root, "--to-tar", file, "--report", filepath.Join(filepath.Dir(file), "report.json"))
+		m.settle()
+		assertAll(t, r.stderr, "note: goes on with "+file+".part, which has ", "kept ")
+		assert.Equal(t, want, digestOfFile(t, file))
+		assert.GreaterOrEqual(t, readReport(t, filepath.Join(filepath.Dir(file), "report.json")).Kept.Bytes, had)
+		got := m.down.Load() - before
+		if ranges {
+			assert.Equal(t, []string{fmt.Sprintf("GET %s bytes=%d-", layer, had)}, m.asked("GET "+layer))
+			assert.Less(t, got, 40<<20-had+1<<20, "bytes of blobs")
+		} else {
+			assert.Greater(t, got, int64(40<<20))
+		}
+	}
+}
+
+// TestResumeMovedTag: the export goes on with what the tag stood for, and says so. --no-resume takes what it
+// stands for now.
+func TestResumeMovedTag(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	m := newMeter(t, registry.Addr)
+	s := site{t: t, host: m.host}
+	root, _ := pushLarge(s, 12<<20)
+	old, was := export(t, root), rootDigest(t, registry.Addr, "load/repository", "1.0.0")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "r.tar")
+	cutExport(t, m, file, 10<<20, "-b", root, "--concurrency", "1")
+	other := s.bundle("load/repository", "1.0.0", map[string]string{"new.txt": "new"}).Digest.String()
+
+	report := filepath.Join(t.TempDir(), "report.json")
+	r := mustRun(t, "-b", root, "--to-tar", file, "--report", report)
+	assertAll(t, r.stderr, "note: "+root+" has moved to "+other+" since the export began; it goes on with "+was)
+	assert.Equal(t, digestOfFile(t, old), digestOfFile(t, file))
+	require.Len(t, readReport(t, report).Moved, 1)
+	assert.Equal(t, other, readReport(t, report).Moved[0].Is.String())
+
+	s.manifest("load/repository", "1.0.0", "application/vnd.docker.distribution.manifest.v2+json", []byte(manifestOf(t, registry.Addr, was)))
+	cutExport(t, m, file, 10<<20, "-b", root, "--concurrency", "1")
+	s.bundle("load/repository", "1.0.0", map[string]string{"new.txt": "new"})
+	r = mustRun(t, "-b", root, "--to-tar", file, "--no-resume")
+	assertAll(t, r.stderr, other)
+	assert.NotContains(t, r.stderr, "goes on")
+	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+	mustRun(t, "verify", file, "--root", other)
+}
+
+// manifestOf reads a manifest of load/repository.
+func manifestOf(t *testing.T, host, digest string) string {
+	t.Helper()
+	raw, _ := get(t, host, "/v2/load/repository/manifests/"+digest)
+	return string(raw)
+}
+
+// TestResumeRefused: other references and flags are not those of the cut export. It says so, touches nothing,
+// and --no-resume starts again; so it does with files that are garbled.
+func TestResumeRefused(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startReal(t).Addr)
+	s := site{t: t, host: m.host}
+	root, _ := pushLarge(s, 12<<20)
+	want := digestOfFile(t, export(t, root))
+	s.bundle("other/repository", "1", nil)
+	file := filepath.Join(t.TempDir(), "r.tar")
+	cutExport(t, m, file, 10<<20, "-b", root, "--concurrency", "1")
+	part, journal := digestOfFile(t, file+".part"), digestOfFile(t, file+".part.journal")
+	for says, args := range map[string][]string{
+		"it was begun for " + root + ", not for " + m.host + "/other/repository:1": {"-b", m.host + "/other/repository:1"},
+		"it was begun without --include-non-distributable-layers":                  {"-b", root, "--include-non-distributable-layers"},
+	} {
+		r := newProcess(t, append(args, "--to-tar", file)...).run(t)
+		assertFailed(t, r, statusUsage, says, "or --no-resume")
+		assert.Equal(t, []string{"r.tar.part", "r.tar.part.journal"}, namesIn(t, filepath.Dir(file)))
+		assert.Equal(t, part, digestOfFile(t, file+".part"))
+		assert.Equal(t, journal, digestOfFile(t, file+".part.journal"))
+	}
+	f, err := os.OpenFile(file+".part", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt(make([]byte, 64<<10), 0)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	r := newProcess(t, "-b", root, "--to-tar", file).run(t)
+	assertFailed(t, r, statusUsage, "resume "+file+".part: the unfinished archive cannot go on", "--no-resume")
+	mustRun(t, "-b", root, "--to-tar", file, "--no-resume")
+	assert.Equal(t, want, digestOfFile(t, file))
+}
