@@ -48,7 +48,10 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 	for i, b := range l.inv.Blobs {
 		s.index[b.Digest] = i
 	}
-	return s, l.writeDocs(s.w)
+	if err := l.writeDocs(s.w); err != nil {
+		return nil, fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	return s, nil
 }
 
 // PutBlob writes the blob d when those before it are written. What open returns must give an error in
@@ -67,9 +70,9 @@ func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	first := make([]byte, min(d.Size, prefetch))
-	if n, err := fill(r, first); n < len(first) || (err != nil && err != io.EOF) {
-		return fmt.Errorf("blob %s: %w", d.Digest, notEOF(err))
+	first, err := begin(r, d.Size)
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
 	if err := s.await(ctx, i); err != nil {
 		return err
@@ -89,11 +92,22 @@ func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(c
 	return nil
 }
 
-func notEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+// begin reads the first bytes of a blob; of a small one all, and its end.
+func begin(r io.Reader, size int64) ([]byte, error) {
+	first := make([]byte, min(size, prefetch))
+	n, err := fill(r, first)
+	if err == nil && int64(n) == size {
+		_, err = fill(r, make([]byte, 1))
 	}
-	return err
+	switch {
+	case err == io.EOF && n < len(first):
+		return nil, io.ErrUnexpectedEOF
+	case err == nil && int64(n) == size:
+		return nil, fmt.Errorf("more than %d bytes", size)
+	case err != nil && err != io.EOF:
+		return nil, err
+	}
+	return first, nil
 }
 
 func (s *StreamWriter) isBroken() error {
