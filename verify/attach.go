@@ -62,7 +62,7 @@ func attachmentProblem(kind string, a bundle.Attachment, n *bundle.Node, format 
 
 func (v *verification) isLost(a bundle.Attachment, n *bundle.Node) func(context.Context) (*Problem, error) {
 	return func(context.Context) (*Problem, error) {
-		return attachmentProblem(Missing, a, n, "the registry does not have its manifest"), nil
+		return attachmentProblem(Missing, a, n, "the registry does not have its manifest, or not its subject's"), nil
 	}
 }
 
