@@ -16,11 +16,12 @@ import (
 	"relocate/bundle"
 )
 
-// prefetch is how much of a blob is fetched before its turn in a stream has come, in bytes.
-const prefetch = 4 << 20
+// maxAhead is the largest blob that is fetched, into memory, before its turn in a stream has come, in bytes.
+const maxAhead = 4 << 20
 
-// StreamWriter writes an archive to a stream: the same bytes as Writer. Blobs are put in parallel; each
-// waits for its turn with its first bytes in memory. Its methods are safe for concurrent use, but for
+// StreamWriter writes an archive to a stream: the same bytes as Writer. Small blobs are fetched in
+// parallel and wait for their turn in memory; a large one is opened when its turn has come, for a source may not
+// give the one that is waited for while others stand open. Its methods are safe for concurrent use, but for
 // Commit.
 type StreamWriter struct {
 	w     *bufio.Writer
@@ -65,49 +66,50 @@ func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(c
 	if err := s.isBroken(); err != nil {
 		return err
 	}
-	r, err := open(ctx, 0)
-	if err != nil {
-		return err
+	if d.Size > maxAhead {
+		if err := s.await(ctx, i); err != nil {
+			return err
+		}
+		return s.copy(ctx, i, open)
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	first, err := begin(r, d.Size)
+	content, err := fetch(ctx, d.Size, open)
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", d.Digest, err)
 	}
 	if err := s.await(ctx, i); err != nil {
 		return err
 	}
-	err = s.write(i, first, r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.broken = err
-		return err
-	}
-	s.next++
-	if turn := s.waiting[s.next]; turn != nil {
-		close(turn)
-		delete(s.waiting, s.next)
-	}
-	return nil
+	return s.write(i, bytes.NewReader(content))
 }
 
-// begin reads the first bytes of a blob; of a small one all, and its end.
-func begin(r io.Reader, size int64) ([]byte, error) {
-	first := make([]byte, min(size, prefetch))
-	n, err := fill(r, first)
-	if err == nil && int64(n) == size {
-		_, err = fill(r, make([]byte, 1))
+// copy opens blob i, whose turn it is, and writes it.
+func (s *StreamWriter) copy(ctx context.Context, i int, open func(context.Context, int64) (io.ReadCloser, error)) (err error) {
+	r, err := open(ctx, 0)
+	if err != nil {
+		return err
 	}
-	switch {
-	case err == io.EOF && n < len(first):
-		return nil, io.ErrUnexpectedEOF
-	case err == nil && int64(n) == size:
-		return nil, fmt.Errorf("more than %d bytes", size)
-	case err != nil && err != io.EOF:
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return s.write(i, r)
+}
+
+// fetch reads all of a small blob.
+func fetch(ctx context.Context, size int64, open func(context.Context, int64) (io.ReadCloser, error)) (_ []byte, err error) {
+	r, err := open(ctx, 0)
+	if err != nil {
 		return nil, err
 	}
-	return first, nil
+	defer func() { err = errors.Join(err, r.Close()) }()
+	content := make([]byte, size+1)
+	n, err := fill(r, content)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("more than %d bytes", size)
+	case err != io.EOF:
+		return nil, err
+	case int64(n) < size:
+		return nil, io.ErrUnexpectedEOF
+	}
+	return content[:n], nil
 }
 
 func (s *StreamWriter) isBroken() error {
@@ -134,22 +136,36 @@ func (s *StreamWriter) await(ctx context.Context, i int) error {
 	}
 }
 
-// write writes what stands before blob i, its first bytes and the rest.
-func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
+// write writes blob i, with what stands before it, and gives the turn to the next. After an error the stream
+// cannot go on: some of the blob may be out.
+func (s *StreamWriter) write(i int, r io.Reader) error {
+	err := s.writeBlob(i, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.broken = err
+		return err
+	}
+	s.next++
+	if turn := s.waiting[s.next]; turn != nil {
+		close(turn)
+		delete(s.waiting, s.next)
+	}
+	return nil
+}
+
+func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 	_, frame := s.l.frame(i)
 	if _, err := s.w.Write(frame); err != nil {
 		return fmt.Errorf("write the stream: %w", noSpace(err))
 	}
-	if _, err := s.w.Write(first); err != nil {
-		return fmt.Errorf("write the stream: %w", noSpace(err))
-	}
-	want := s.l.inv.Blobs[i].Size - int64(len(first))
-	n, err := io.Copy(s.w, rest)
-	if err == nil && n != want {
-		err = fmt.Errorf("%d bytes where %d belong", n, want)
+	blob := s.l.inv.Blobs[i]
+	n, err := io.Copy(s.w, r)
+	if err == nil && n != blob.Size {
+		err = fmt.Errorf("%d bytes where %d belong", n, blob.Size)
 	}
 	if err != nil {
-		return fmt.Errorf("write blob %s to the stream: %w", s.l.inv.Blobs[i].Digest, noSpace(err))
+		return fmt.Errorf("write blob %s to the stream: %w", blob.Digest, noSpace(err))
 	}
 	return nil
 }
