@@ -97,8 +97,8 @@ func (u Unseen) Valid() bool {
 		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular}, u.Reason)
 }
 
-// compare sorts by place.
-func (u Unseen) compare(v Unseen) int {
+// Compare sorts by place.
+func (u Unseen) Compare(v Unseen) int {
 	return cmp.Or(strings.Compare(u.Reference, v.Reference), strings.Compare(u.What, v.What), strings.Compare(u.Reason, v.Reason))
 }
 

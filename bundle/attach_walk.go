@@ -43,7 +43,7 @@ func (w *walk) attach(ctx context.Context) error {
 			return err
 		}
 	}
-	slices.SortFunc(w.graph.Unseen, Unseen.compare)
+	slices.SortFunc(w.graph.Unseen, Unseen.Compare)
 	w.graph.Unseen = slices.Compact(w.graph.Unseen)
 	return nil
 }

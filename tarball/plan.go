@@ -58,7 +58,7 @@ func (inv *Inventory) origins(g *bundle.Graph) error {
 // unseen tells g what was not shown where it was found.
 func (inv *Inventory) unseen(g *bundle.Graph) error {
 	for i, u := range inv.Unseen {
-		if !u.Valid() {
+		if !u.Valid() || i > 0 && inv.Unseen[i-1].Compare(u) >= 0 {
 			return fmt.Errorf("%w: the inventory's unseen[%d] is %.200q", ErrDamaged, i, fmt.Sprint(u))
 		}
 	}
