@@ -79,7 +79,7 @@ func (c *copying) importStream(ctx context.Context) error {
 		_, err := io.Copy(out, c.stdin)
 		_ = out.CloseWithError(err)
 	}()
-	defer in.Close()
+	defer func() { _ = in.Close() }() // who copies to it ends
 	s, err := tarball.OpenStream(in, scratch)
 	if err != nil {
 		return fmt.Errorf("standard input %w", err)
