@@ -38,6 +38,8 @@ type withAPI struct {
 }
 
 func (m withAPI) Referrers(_ context.Context, subject v1.Hash) ([]v1.Hash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var list []v1.Hash
 	for d, doc := range m.manifests {
 		var m1 v1.Manifest

@@ -379,11 +379,8 @@ func (c *filling) complete(s *state) {
 	if s.node.Kind == bundle.Bundle {
 		c.next(c.locationsJob(s))
 	}
-	for _, parent := range s.parents {
-		c.less(parent)
-	}
-	for _, attached := range s.attached {
-		c.less(attached)
+	for _, waiting := range slices.Concat(s.parents, s.attached) {
+		c.less(waiting)
 	}
 }
 
