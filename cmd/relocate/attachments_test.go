@@ -125,7 +125,7 @@ func testAttachmentsCross(t *testing.T, src string, dst *meter) {
 	assert.Equal(t, s.attached, readReport(t, reportFile).Result.AttachedHad)
 
 	direct := dst.host + "/direct"
-	mustRelocate(t, "-b", s.root, "--to-repo", direct)
+	mustRelocate(t, "-b", s.root, "--to-repo", direct, "--cosign-signatures") // as imgpkg needs it
 	s.assertSigned(t, dst.host, "direct")
 	mustRelocate(t, "verify", "--repo", direct, file, "--level", "deep")
 
