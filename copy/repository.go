@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -76,13 +77,16 @@ type Result struct {
 	LocationsHad int   `json:"locationsThere"`
 	Tags         int   `json:"tags"` // of roots, put
 	TagsHad      int   `json:"tagsThere"`
+	Attached     int   `json:"attachments"` // tags of attachments put, and referrers listed
+	AttachedHad  int   `json:"attachmentsThere"`
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
 // It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
-// children are, a bundle when all that its lock names is there, then the bundle's locations image,
-// and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
+// children are, a bundle when all that its lock names is there, then the bundle's locations image and
+// attachments, and the tags of roots last. Every manifest but the children of an index and referrers, which
+// name their subjects themselves, gets imgpkg's default tag.
 // What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
 // read once more.
 //
@@ -104,6 +108,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	}
 	for _, s := range c.unlocated {
 		s.withdraw()
+	}
+	if err := c.attach(ctx); err != nil {
+		return nil, err
 	}
 	for _, tag := range c.opt.Tags {
 		if !c.nodes[tag.Digest].complete {
@@ -152,6 +159,7 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+	attached []*state // what hangs on it and on nothing that was met before
 }
 
 // withdraw takes back that s is complete, and with it all that is above it.
@@ -195,7 +203,7 @@ func (c *filling) ask(ctx context.Context) error {
 }
 
 // tagOf returns the name under which a manifest is kept: imgpkg's default tag; a child of an index
-// has none but its digest.
+// has none but its digest, nor has what refers to another manifest.
 func tagOf(n *bundle.Node) string {
 	if n.IsChild {
 		return n.Descriptor.Digest.String()
@@ -237,6 +245,10 @@ func (c *filling) schedule() {
 		for _, d := range n.Children {
 			child := c.nodes[d]
 			child.parents = append(child.parents, s)
+			s.waits++
+		}
+		if subject := c.nodes[n.Subject]; subject != nil {
+			subject.attached = append(subject.attached, s)
 			s.waits++
 		}
 	}
@@ -388,8 +400,8 @@ func (c *filling) complete(s *state) {
 	if s.node.Kind == bundle.Bundle {
 		c.next(c.locationsJob(s))
 	}
-	for _, parent := range s.parents {
-		c.less(parent)
+	for _, waiting := range slices.Concat(s.parents, s.attached) {
+		c.less(waiting)
 	}
 }
 

@@ -48,6 +48,7 @@ type Client struct {
 	mu         sync.Mutex
 	challenges map[access]*first[*transport.Challenge]
 	clients    map[access]*first[*repository]
+	apis       map[string]*referrersAPI // by registry
 }
 
 // access is a way to reach a registry or a repository.
@@ -89,6 +90,7 @@ func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
 // repository sends requests that are authenticated for one repository.
 type repository struct {
 	rules  *transportRules
+	api    *referrersAPI
 	http   *http.Client // follows redirects
 	base   string       // scheme://host/v2/path
 	noHead atomic.Bool  // HEAD is refused
@@ -112,6 +114,7 @@ func New(opt Options) (*Client, error) {
 		base:       base,
 		challenges: map[access]*first[*transport.Challenge]{},
 		clients:    map[access]*first[*repository]{},
+		apis:       map[string]*referrersAPI{},
 	}, nil
 }
 
@@ -198,6 +201,7 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	}
 	r := &repository{
 		rules: c.base,
+		api:   c.referrersAPI(repo.Registry),
 		http:  &http.Client{Transport: s, CheckRedirect: stopHead(rt)},
 		base:  registry.String() + "/v2/" + repo.RepositoryStr(),
 	}

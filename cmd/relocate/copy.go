@@ -95,6 +95,8 @@ Results go to stdout, everything else to stderr.
 		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
 		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
 	})
+	cmd.Flags().Bool("cosign-signatures", false, "imgpkg's flag, which asks for less than --attachments auto")
+	cmd.Flags().Lookup("cosign-signatures").Hidden = true
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "tar" { // imgpkg's name
 			name = "from-tar"
@@ -153,6 +155,8 @@ func (f *copyFlags) check() error {
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
 		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
+	case f.fromTar != "" && f.attachments != attachmentsAuto:
+		return usagef("--attachments is decided when the archive is written; an import carries what it holds")
 	}
 	if f.toTar != "" {
 		for flag, given := range toRepoOnly {

@@ -117,7 +117,7 @@ func (c *copying) direct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := c.walk(ctx, roots, c.tmpDir, c.nonDistributable, c.show)
+	source, err := c.walk(ctx, roots, c.tmpDir, &c.sourceFlags, c.show)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func asDamage(err error) error {
 // fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
 // the caller to write; when not everything was copied, there is none.
 func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
-	r = newReport(action, plan)
+	r = c.newReport(action, plan)
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
 		return r, nil, usageError{err}

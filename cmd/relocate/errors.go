@@ -90,6 +90,7 @@ var judgements = []judgement{
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
+	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
 	{isRegistry(fs.ErrPermission), statusPermission, "log in with docker login, or give the right --registry-username and --registry-password"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},

@@ -64,7 +64,7 @@ func (c *copying) request() (tarball.Request, error) {
 	if err != nil {
 		return tarball.Request{}, err
 	}
-	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable}, nil
+	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments}, nil
 }
 
 // resume goes on with an archive that was cut off.
@@ -167,7 +167,7 @@ func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := c.walk(ctx, roots, dir, c.nonDistributable, c.show)
+	source, err := c.walk(ctx, roots, dir, &c.sourceFlags, c.show)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func checkNames(g *bundle.Graph) error {
 
 // fetch writes the blobs, and gives the archive its name.
 func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
-	r := exportReport(e.plan, c.toTar, e.archive.Size(), e.archive.Seal())
+	r := c.exportReport(e.plan, e.archive.Size(), e.archive.Seal())
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
 	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
@@ -228,9 +228,9 @@ func (r *report) without(plan *bundle.Plan, err error, have int64) {
 	}
 }
 
-func exportReport(plan *bundle.Plan, file string, size int64, seal v1.Hash) *report {
-	r := newReport("export", plan)
-	r.Archive = &archiveReport{file, size, seal}
+func (c *copying) exportReport(plan *bundle.Plan, size int64, seal v1.Hash) *report {
+	r := c.newReport("export", plan)
+	r.Archive = &archiveReport{c.toTar, size, seal}
 	manifests := len(plan.Graph.Nodes)
 	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
 	return r
@@ -261,7 +261,7 @@ func (c *copying) exportStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("export to standard output: %w", err)
 	}
-	r := exportReport(plan, c.toTar, w.Size(), w.Seal())
+	r := c.exportReport(plan, w.Size(), w.Seal())
 	r.Reread = reread
 	return c.finish(r, start, func() error { return nil }, nil)
 }

@@ -30,6 +30,7 @@ type verifyReport struct {
 	Problems []verify.Problem `json:"problems"`
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Findings []bundle.Finding `json:"findings,omitempty"`
+	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
 	hint     string           // what to do about the problems
 	level    verify.Level     // at which a repository was looked at
 }
@@ -323,7 +324,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 // holds takes over what a plan says.
 func (r *verifyReport) holds(plan *bundle.Plan) {
 	c := contentsOf(plan)
-	r.Contents, r.Omitted, r.Findings = &c, plan.Omitted, plan.Graph.Findings
+	r.Contents, r.Omitted, r.Findings, r.Unseen = &c, plan.Omitted, plan.Graph.Findings, plan.Graph.Unseen
 }
 
 // judge sets the verdict.
