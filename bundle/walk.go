@@ -31,6 +31,10 @@ type WalkOptions struct {
 	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
 	Read   func() // called for each manifest that was read; must be safe for concurrent use
 
+	// Has, if not nil, says whether the source has what a Package fetches and no lock covers: what it does
+	// not have is left out, and reported.
+	Has func(name.Reference) bool
+
 	// Root, if not nil, is called for each root when it was read, before anything that it names. An error
 	// ends the walk.
 	Root func(reference string, kind Kind) error

@@ -41,11 +41,15 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &StreamWriter{w: bufio.NewWriterSize(w, bufferSize), l: l, index: make(map[v1.Hash]int, len(l.inv.Blobs)), waiting: map[int]chan struct{}{}}
+	return newStreamWriter(w, l)
+}
+
+func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {
+	s := &StreamWriter{w: bufio.NewWriterSize(w, bufferSize), l: l, index: make(map[v1.Hash]int, len(l.blobs)), waiting: map[int]chan struct{}{}}
 	if s.seal, err = l.sealDigest(); err != nil {
 		return nil, err
 	}
-	for i, b := range l.inv.Blobs {
+	for i, b := range l.blobs {
 		s.index[b.Digest] = i
 	}
 	return s, l.writeDocs(s.w)
@@ -56,7 +60,10 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 // it is out.
 func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
 	i, ok := s.index[d.Digest]
-	if !ok || s.l.inv.Blobs[i].Size != d.Size {
+	if !ok && s.l.has(d) {
+		return s.isBroken()
+	}
+	if !ok || s.l.blobs[i].Size != d.Size {
 		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
 	}
 	if err := s.isBroken(); err != nil {
@@ -129,13 +136,13 @@ func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
 	if _, err := s.w.Write(first); err != nil {
 		return fmt.Errorf("write the stream: %w", noSpace(err))
 	}
-	want := s.l.inv.Blobs[i].Size - int64(len(first))
+	want := s.l.blobs[i].Size - int64(len(first))
 	n, err := io.Copy(s.w, rest)
 	if err == nil && n != want {
 		err = fmt.Errorf("%d bytes where %d belong", n, want)
 	}
 	if err != nil {
-		return fmt.Errorf("write blob %s to the stream: %w", s.l.inv.Blobs[i].Digest, noSpace(err))
+		return fmt.Errorf("write blob %s to the stream: %w", s.l.blobs[i].Digest, noSpace(err))
 	}
 	return nil
 }
@@ -143,13 +150,13 @@ func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
 // Size returns the size in bytes of the whole archive.
 func (s *StreamWriter) Size() int64 { return s.l.size }
 
-// Seal returns the archive's seal, which is known from the start.
-func (s *StreamWriter) Seal() v1.Hash { return s.seal }
+// Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
+func (s *StreamWriter) Seal() v1.Hash { return s.l.shown(s.seal) }
 
 // Commit writes the seal and the end.
 func (s *StreamWriter) Commit() error {
-	if s.next != len(s.l.inv.Blobs) {
-		return fmt.Errorf("blob %s was not written", s.l.inv.Blobs[s.next].Digest)
+	if s.next != len(s.l.blobs) {
+		return fmt.Errorf("blob %s was not written", s.l.blobs[s.next].Digest)
 	}
 	_, frame := s.l.frame(s.next)
 	if _, err := s.w.Write(append(frame, s.l.end(s.seal)...)); err != nil {
@@ -223,7 +230,7 @@ func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 			return nil, err
 		}
 	}
-	if err := s.in.keep(s.l.offsets[plan.Small-1] + blockSize + s.l.inv.Blobs[plan.Small-1].Size); err != nil {
+	if err := s.in.keep(s.l.offsets[plan.Small-1] + blockSize + s.l.blobs[plan.Small-1].Size); err != nil {
 		return nil, err
 	}
 	s.next = plan.Small
@@ -254,10 +261,10 @@ func (s *Stream) Next() (v1.Hash, io.Reader, error) {
 	if err := s.checkFrame(s.in.behind(), s.next); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	if s.next == len(s.l.inv.Blobs) {
+	if s.next == len(s.l.blobs) {
 		return v1.Hash{}, nil, s.finish()
 	}
-	b := s.l.inv.Blobs[s.next]
+	b := s.l.blobs[s.next]
 	s.next++
 	s.left = b.Size
 	return b.Digest, &content{s}, nil

@@ -146,12 +146,11 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		return nil, err
 	}
 	defer a.Close()
-	inv := a.Inventory()
 	var bytes int64
-	for _, b := range inv.Blobs {
+	for _, b := range a.Blobs() {
 		bytes += b.Size
 	}
-	ph := show.begin("verify", len(inv.Blobs), bytes)
+	ph := show.begin("verify", len(a.Blobs()), bytes)
 	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: ph.add})
 	ph.end()
 	if err != nil {
