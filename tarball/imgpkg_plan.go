@@ -139,14 +139,17 @@ func (a *Archive) imgpkgLayers(g *bundle.Graph) (*bundle.Plan, error) {
 	return imgpkgOrder(plan), nil
 }
 
-// Unproved says what of an archive in imgpkg's form nothing vouches for; "" for others.
-func (a *Archive) Unproved() string {
+// Surplus returns how many members of a file in imgpkg's form are no part of it, and how many are layers that
+// plan does not need. imgpkg passes over both; our own form has neither.
+func (a *Archive) Surplus(plan *bundle.Plan) (others, layers int) {
 	if a.imgpkg == nil {
-		return ""
+		return 0, 0
 	}
-	s := "it is imgpkg's form, which has no seal: nothing vouches for the names in it, where things came from and the tags of roots"
-	if a.members.others > 0 {
-		s += fmt.Sprintf("; members that are no part of it were not looked at (%d)", a.members.others)
+	layers = len(a.l.blobs)
+	for _, b := range plan.Blobs {
+		if _, ok := a.index[b.Descriptor.Digest]; ok {
+			layers--
+		}
 	}
-	return s
+	return a.members.others, layers
 }

@@ -45,6 +45,7 @@ type Request struct {
 	Roots            []string `json:"roots"`            // full references, as given
 	NonDistributable bool     `json:"nonDistributable"` // layers that may not be distributed are carried
 	Format           Format   `json:"format,omitempty"`
+	NoOrigins        bool     `json:"noOrigins,omitempty"` // as NewImgpkgTar
 }
 
 // journalHeader is the first line of a journal. It binds the .part to its request and, by the seal, to
@@ -344,6 +345,8 @@ func (h journalHeader) differs(request Request) string {
 		return fmt.Sprintf("it was begun for %s, not for %s", strings.Join(h.Request.Roots, ", "), strings.Join(request.Roots, ", "))
 	case h.Request.Format != request.Format:
 		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
+	case h.Request.NoOrigins != request.NoOrigins:
+		return "one of the two is for a BundleLock"
 	case h.Request.NonDistributable == request.NonDistributable:
 		return ""
 	case h.Request.NonDistributable:

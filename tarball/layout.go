@@ -120,6 +120,14 @@ func (l *layout) has(d v1.Descriptor) bool {
 	return ok && size == d.Size
 }
 
+// format returns the form of the file.
+func (l *layout) format() Format {
+	if l.inv == nil {
+		return Imgpkg
+	}
+	return Relocate
+}
+
 // shown returns the seal that a file has: none in imgpkg's form, for which it only names the plan.
 func (l *layout) shown(seal v1.Hash) v1.Hash {
 	if !l.sealed {

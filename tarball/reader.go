@@ -251,12 +251,7 @@ func (a *Archive) Close() error {
 func (a *Archive) Blobs() []Blob { return a.l.blobs }
 
 // Format returns the form of the file.
-func (a *Archive) Format() Format {
-	if a.imgpkg != nil {
-		return Imgpkg
-	}
-	return Relocate
-}
+func (a *Archive) Format() Format { return a.l.format() }
 
 // Seal returns the seal that the file must have; Check compares it with the one it has. imgpkg's form has
 // none.

@@ -150,6 +150,9 @@ func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
 // Size returns the size in bytes of the whole archive.
 func (s *StreamWriter) Size() int64 { return s.l.size }
 
+// Format returns the form of the archive.
+func (s *StreamWriter) Format() Format { return s.l.format() }
+
 // Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
 func (s *StreamWriter) Seal() v1.Hash { return s.l.shown(s.seal) }
 

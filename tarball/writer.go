@@ -311,6 +311,9 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 // Size returns the size in bytes of the whole archive.
 func (w *Writer) Size() int64 { return w.l.size }
 
+// Format returns the form of the archive.
+func (w *Writer) Format() Format { return w.l.format() }
+
 // Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
 func (w *Writer) Seal() v1.Hash { return w.l.shown(w.seal) }
 
