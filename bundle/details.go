@@ -177,6 +177,9 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, er
 	if err := w.open(ctx, x, ref.Context(), desc, raw); err != nil {
 		return nil, err
 	}
+	if x.found.Kind != Bundle {
+		return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, x.found.Kind, Label)
+	}
 	if _, err := w.register([]*want{x}, nil); err != nil {
 		return nil, err
 	}

@@ -125,10 +125,10 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 func (w *walk) read(ctx context.Context, level []*want) error {
 	isFirst := func(x *want) bool { return x.group == nil || x.group.first == x }
 	for _, first := range []bool{true, false} {
-		g, ctx := errgroup.WithContext(ctx)
+		g, running := errgroup.WithContext(ctx)
 		g.SetLimit(max(w.opt.Jobs, 1))
 		for _, x := range level {
-			if ctx.Err() != nil {
+			if running.Err() != nil {
 				break
 			}
 			if isFirst(x) != first {
@@ -137,9 +137,12 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 			if !first && x.group.ownOne {
 				slices.Reverse(x.tries[:2])
 			}
-			g.Go(func() error { return w.find(ctx, x) })
+			g.Go(func() error { return w.find(running, x) })
 		}
 		if err := g.Wait(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil { // perhaps before anything was looked for
 			return err
 		}
 		for _, x := range level {

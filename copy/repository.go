@@ -445,7 +445,8 @@ func (c *filling) missing(err error) []bundle.Blob {
 	return blobs
 }
 
-// putTag gives a root its tag, unless it has it.
+// putTag gives a root its tag, unless it has it. The tag says that all is there, so it is read when it was
+// put: registries have been seen to say what is not so.
 func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	if c.opt.Trust != TrustNothing {
 		there, err := c.stands(ctx, tag.Name, tag.Digest)
@@ -460,6 +461,13 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	again, err := c.putManifest(ctx, c.nodes[tag.Digest], tag.Name)
 	if err != nil {
 		return fmt.Errorf("put tag %s: %w", tag.Name, err)
+	}
+	desc, _, err := c.dst.Manifest(ctx, c.at.Tag(tag.Name))
+	if err == nil && desc.Digest != tag.Digest {
+		err = fmt.Errorf("the registry took it, and shows %s", desc.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("put tag %s: read it back: %w", tag.Name, err)
 	}
 	c.countAgain(again)
 	c.result.Tags++

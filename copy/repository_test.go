@@ -116,7 +116,10 @@ func TestInterrupted(t *testing.T) {
 		}
 		require.ErrorIs(t, err, broken)
 		checkOrder(t, f.plan, dst.puts, func(v1.Hash) bool { return false })
-		assert.NotContains(t, dst.tags, "1.0")
+		if _, tagged := dst.tags["1.0"]; tagged { // what failed is reading it back
+			assert.Equal(t, whole.manifests, dst.manifests)
+			assert.Equal(t, whole.blobs, dst.blobs)
+		}
 
 		dst.before = nil
 		manifests, blobs := len(dst.manifests), maps.Clone(dst.blobs)

@@ -243,6 +243,31 @@ func TestBlobFromGoesOn(t *testing.T) {
 	assert.Len(t, waited.all(), 3)
 }
 
+// TestDownloadBreaksOften: breaks with enough between them are no retries that must be accounted for.
+func TestDownloadBreaksOften(t *testing.T) {
+	t.Parallel()
+	for piece, through := range map[int]bool{progress: true, progress - 1: false} {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			var from int
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/*", from, len(largeRaw)-1))
+			rest := largeRaw[from:]
+			breakOff(w, map[bool]int{true: 206, false: 200}[from > 0], rest, min(piece, len(rest)))
+		})
+		c, _ := client(t, Options{})
+		c.base.budget.reserve = 0
+		r, err := c.Blob(t.Context(), s.repo(t), descOf(largeRaw))
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, r)
+		if through {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, "no more retries")
+		}
+		assert.NoError(t, r.Close())
+	}
+}
+
 // What BlobFrom reads has the promised size, or an error in place of its end.
 func TestBlobFromOfAnotherSize(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
+	"relocate/testdata/hostileregistry"
 )
 
 func TestAnotherDigestIsStored(t *testing.T) {
@@ -147,4 +148,48 @@ func TestResolveWithoutHeader(t *testing.T) {
 	got, err := c.Reader(s.repo(t)).Resolve(t.Context(), "a")
 	require.NoError(t, err)
 	assert.Equal(t, manifestDesc.Digest, got)
+}
+
+// TestHeadIsRefused: a registry without HEAD is asked by GET, from the second question on at once.
+func TestHeadIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, status := range refusesHead {
+		s := hostileregistry.Start(t)
+		c, waited := client(t, Options{})
+		repo := c.Writer(parseRepo(t, s.Addr+"/repo"))
+		require.NoError(t, repo.PutBlob(t.Context(), descOf(largeRaw), bytesOf(largeRaw)))
+		require.NoError(t, repo.PutManifest(t.Context(), manifestDesc, manifestRaw, "a"))
+		s.Behave(func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(status)
+				return
+			}
+			next(w, r)
+		})
+		for range 2 {
+			has, err := repo.HasBlob(t.Context(), descOf(largeRaw))
+			assert.NoError(t, err)
+			assert.True(t, has)
+			has, err = repo.HasBlob(t.Context(), blobDesc)
+			assert.NoError(t, err)
+			assert.False(t, has)
+			got, err := repo.Resolve(t.Context(), "a")
+			assert.NoError(t, err)
+			assert.Equal(t, manifestDesc.Digest, got)
+		}
+		assert.Equal(t, "HEAD GET GET GET GET GET GET", methods(s.Requests()))
+		assert.Empty(t, waited.all())
+		c, _ = client(t, Options{})
+		s.Behave(func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(status)
+				return
+			}
+			next(w, r)
+		})
+		got, err := c.Reader(parseRepo(t, s.Addr+"/repo")).Resolve(t.Context(), "a")
+		assert.NoError(t, err)
+		assert.Equal(t, manifestDesc.Digest, got)
+		assert.Equal(t, "HEAD GET", methods(s.Requests()))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -180,4 +181,22 @@ func bytesOf(b []byte) func(context.Context) (io.ReadCloser, error) {
 
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func listenElsewhere(t *testing.T) net.Listener {
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, addr := range addrs {
+		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
+			require.NoError(t, err)
+			return l
+		}
+	}
+	t.Skip("this machine has no other address than loopback")
+	return nil
 }

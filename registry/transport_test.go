@@ -266,10 +266,6 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	}
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // TestPlainHTTPElsewhere runs a registry at an address of this machine that is not loopback.
 func TestPlainHTTPElsewhere(t *testing.T) {
 	t.Parallel()
@@ -293,20 +289,6 @@ func TestPlainHTTPElsewhere(t *testing.T) {
 	c, _ = client(t, Options{Insecure: true})
 	_, _, err = c.Manifest(t.Context(), s.repo(t).Tag("a"))
 	assert.NoError(t, err)
-}
-
-func listenElsewhere(t *testing.T) net.Listener {
-	addrs, err := net.InterfaceAddrs()
-	require.NoError(t, err)
-	for _, addr := range addrs {
-		if ip, ok := addr.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
-			l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
-			require.NoError(t, err)
-			return l
-		}
-	}
-	t.Skip("this machine has no other address than loopback")
-	return nil
 }
 
 func TestTLS(t *testing.T) {

@@ -342,3 +342,11 @@ func (s *imgpkgSpelling) find(part []byte) int64 {
 	s.last = i + len(part)
 	return s.at + int64(i)
 }
+
+// notEOF gives the end of the text, where it must not be, a name.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -105,6 +105,7 @@ func TestJournalFails(t *testing.T) {
 			mend := fail(t, f)
 			f.sync()
 			mend()
+			f.written[0]++
 			f.sync()
 			assert.Equal(t, "ready\n0 5\n", f.lines(t))
 			err := f.wrote(t.Context(), 0, 0)

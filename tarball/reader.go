@@ -1,7 +1,6 @@
 package tarball
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -50,6 +49,10 @@ var _ bundle.Source = (*Archive)(nil)
 //
 // Errors: ErrNotArchive, ErrTruncated, ErrDamaged.
 func Open(path string) (*Archive, error) {
+	// A FIFO would be waited for: what it is, is asked before it is opened, and again of what was opened.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s %w: it is not a regular file", path, ErrNotArchive)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -141,14 +144,12 @@ func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := func() io.Reader { return bufio.NewReaderSize(io.NewSectionReader(r, at+blockSize, n), 1<<16) }
-	inv, err := decodeInventory(text())
+	inv, err := decodeInventory(io.NewSectionReader(r, at+blockSize, n))
+	if errors.Is(err, errUnreadable) {
+		return nil, fmt.Errorf("relocate.json: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: relocate.json: %w", ErrDamaged, err)
-	}
-	same := &comparer{r: text()}
-	if err := inv.encode(same); err != nil || same.n != n {
-		return nil, fmt.Errorf("%w: relocate.json is not written as relocate writes it, from byte %d", ErrDamaged, at+blockSize+same.n)
 	}
 	return inv, nil
 }

@@ -16,11 +16,12 @@ import (
 	"relocate/bundle"
 )
 
-// prefetch is how much of a blob is fetched before its turn in a stream has come, in bytes.
-const prefetch = 4 << 20
+// maxAhead is the largest blob that is fetched, into memory, before its turn in a stream has come, in bytes.
+const maxAhead = 4 << 20
 
-// StreamWriter writes an archive to a stream: the same bytes as Writer. Blobs are put in parallel; each
-// waits for its turn with its first bytes in memory. Its methods are safe for concurrent use, but for
+// StreamWriter writes an archive to a stream: the same bytes as Writer. Small blobs are fetched in
+// parallel and wait for their turn in memory; a large one is opened when its turn has come, for a source may not
+// give the one that is waited for while others stand open. Its methods are safe for concurrent use, but for
 // Commit.
 type StreamWriter struct {
 	w     *bufio.Writer
@@ -52,7 +53,10 @@ func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {
 	for i, b := range l.blobs {
 		s.index[b.Digest] = i
 	}
-	return s, l.writeDocs(s.w)
+	if err := l.writeDocs(s.w); err != nil {
+		return nil, fmt.Errorf("write the stream: %w", noSpace(err))
+	}
+	return s, nil
 }
 
 // PutBlob writes the blob d when those before it are written. What open returns must give an error in
@@ -69,38 +73,50 @@ func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(c
 	if err := s.isBroken(); err != nil {
 		return err
 	}
+	if d.Size > maxAhead {
+		if err := s.await(ctx, i); err != nil {
+			return err
+		}
+		return s.copy(ctx, i, open)
+	}
+	content, err := fetch(ctx, d.Size, open)
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", d.Digest, err)
+	}
+	if err := s.await(ctx, i); err != nil {
+		return err
+	}
+	return s.write(i, bytes.NewReader(content))
+}
+
+// copy opens blob i, whose turn it is, and writes it.
+func (s *StreamWriter) copy(ctx context.Context, i int, open func(context.Context, int64) (io.ReadCloser, error)) (err error) {
 	r, err := open(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	first := make([]byte, min(d.Size, prefetch))
-	if n, err := fill(r, first); n < len(first) || (err != nil && err != io.EOF) {
-		return fmt.Errorf("blob %s: %w", d.Digest, notEOF(err))
-	}
-	if err := s.await(ctx, i); err != nil {
-		return err
-	}
-	err = s.write(i, first, r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.broken = err
-		return err
-	}
-	s.next++
-	if turn := s.waiting[s.next]; turn != nil {
-		close(turn)
-		delete(s.waiting, s.next)
-	}
-	return nil
+	return s.write(i, r)
 }
 
-func notEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+// fetch reads all of a small blob.
+func fetch(ctx context.Context, size int64, open func(context.Context, int64) (io.ReadCloser, error)) (_ []byte, err error) {
+	r, err := open(ctx, 0)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	defer func() { err = errors.Join(err, r.Close()) }()
+	content := make([]byte, size+1)
+	n, err := fill(r, content)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("more than %d bytes", size)
+	case err != io.EOF:
+		return nil, err
+	case int64(n) < size:
+		return nil, io.ErrUnexpectedEOF
+	}
+	return content[:n], nil
 }
 
 func (s *StreamWriter) isBroken() error {
@@ -127,22 +143,36 @@ func (s *StreamWriter) await(ctx context.Context, i int) error {
 	}
 }
 
-// write writes what stands before blob i, its first bytes and the rest.
-func (s *StreamWriter) write(i int, first []byte, rest io.Reader) error {
+// write writes blob i, with what stands before it, and gives the turn to the next. After an error the stream
+// cannot go on: some of the blob may be out.
+func (s *StreamWriter) write(i int, r io.Reader) error {
+	err := s.writeBlob(i, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.broken = err
+		return err
+	}
+	s.next++
+	if turn := s.waiting[s.next]; turn != nil {
+		close(turn)
+		delete(s.waiting, s.next)
+	}
+	return nil
+}
+
+func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 	_, frame := s.l.frame(i)
 	if _, err := s.w.Write(frame); err != nil {
 		return fmt.Errorf("write the stream: %w", noSpace(err))
 	}
-	if _, err := s.w.Write(first); err != nil {
-		return fmt.Errorf("write the stream: %w", noSpace(err))
-	}
-	want := s.l.blobs[i].Size - int64(len(first))
-	n, err := io.Copy(s.w, rest)
-	if err == nil && n != want {
-		err = fmt.Errorf("%d bytes where %d belong", n, want)
+	blob := s.l.blobs[i]
+	n, err := io.Copy(s.w, r)
+	if err == nil && n != blob.Size {
+		err = fmt.Errorf("%d bytes where %d belong", n, blob.Size)
 	}
 	if err != nil {
-		return fmt.Errorf("write blob %s to the stream: %w", s.l.blobs[i].Digest, noSpace(err))
+		return fmt.Errorf("write blob %s to the stream: %w", blob.Digest, noSpace(err))
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ var judgements = []judgement{
 	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
 	{is(registry.ErrNoSpace), statusNoSpace, "make room at the registry, or have its quota raised; run again, and what is there is not sent again"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
-	{is(syscall.ENOSPC), statusNoSpace, "make room, or set TMPDIR to another disk"},
+	{isFull, statusNoSpace, "make room, or let scratch files go to another disk (--tmpdir, TMPDIR)"},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
 	{isA[heldError], statusFailed, "wait until it has ended"},
@@ -144,6 +144,11 @@ func isRegistry(target error) func(error) bool {
 func isTooLarge(err error) bool {
 	var e *registry.Error
 	return errors.As(err, &e) && e.Status == 413
+}
+
+// isFull matches a file system that is full or allows no more.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // isServerError matches a registry's 5xx.

@@ -137,3 +137,21 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	}
 	return repo, nil
 }
+
+// parseReference reads a reference with a tag or a digest.
+func parseReference(flag, s string) (name.Reference, error) {
+	if scheme, _, ok := strings.Cut(s, "://"); ok {
+		return nil, usagef("%s %s: write it without %s://", flag, s, scheme)
+	}
+	ref, err := name.ParseReference(s)
+	if err == nil {
+		err = bundle.CheckPath(ref.Context())
+	}
+	if err != nil {
+		return nil, usagef("%s %s: %w", flag, s, err)
+	}
+	if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
+		ref = d.Context().Digest(d.DigestStr())
+	}
+	return ref, nil
+}

@@ -201,7 +201,7 @@ func (a *crafted) remove(i int) {
 	a.Blobs, a.blobs = slices.Delete(a.Blobs, i, i+1), slices.Delete(a.blobs, i, i+1)
 }
 
-// small is how many blobs are the manifests, configs and bundle layers before the layers of images.
+// first returns the first manifest of a kind.
 func (a *crafted) first(kind bundle.Kind) int {
 	return slices.IndexFunc(a.Manifests, func(m tarball.Manifest) bool { return m.Kind == kind })
 }

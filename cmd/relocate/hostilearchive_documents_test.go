@@ -191,5 +191,5 @@ var hostilePins = []hostile{
 	{name: "a root that is an image", why: "r5", make: said(func(a *crafted) {
 		m := a.Manifests[a.first(bundle.Plain)]
 		a.Roots = []bundle.Pin{{Reference: m.References[0], Digest: m.Digest}}
-	}), status: statusUsage, says: "is not a bundle"},
+	}), status: statusDamage, says: "the inventory"},
 }

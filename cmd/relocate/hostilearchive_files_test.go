@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -30,6 +31,7 @@ var hostileFiles = []hostileFile{
 	{"text", "i18", contentOf("kind: PackageRepository\n"), statusDamage, "it is text"},
 	{"zeros", "i18", contentOf(strings.Repeat("\x00", 10240)), statusDamage, "is not an archive"},
 	{"folder", "r28", func(_ *testing.T, path string, _ []byte) error { return os.Mkdir(path, 0o700) }, statusDamage, "it is not a regular file"},
+	{"FIFO", "r28: nobody writes into it", func(_ *testing.T, path string, _ []byte) error { return syscall.Mkfifo(path, 0o600) }, statusDamage, "it is not a regular file"},
 	{"endless device", "r11", linkTo("/dev/zero"), statusDamage, "it is not a regular file"},
 	{"empty device", "r11", linkTo("/dev/null"), statusDamage, "it is not a regular file"},
 	{"link to nothing", "r28", linkTo("/no/such/file"), statusUsage, "no such file"},

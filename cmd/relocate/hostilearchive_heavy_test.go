@@ -89,7 +89,7 @@ var heavyArchives = []hostile{
 		var all []v1.Descriptor
 		for i := range 1 {
 			var files []string
-			for j := range 60 {
+			for j := range 52 { // 104 MiB
 				files = append(files, fmt.Sprintf("packages/%d-%d.yml", i, j),
 					"apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: x}\nspec: {displayName: "+long+"}\n")
 			}
@@ -166,7 +166,7 @@ func TestHostileMemory(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "archive.tar")
 			require.NoError(t, os.WriteFile(path, h.make(&forge{t, good, host}).bytes(t), 0o600))
 			debug.FreeOSMemory()
-			commands := [][]string{{"verify", path}, {"inspect", path}}
+			commands := [][]string{{"verify", path}}
 			if h.status != 0 && !h.late {
 				commands = append(commands, []string{"--from-tar", path, "--to-repo", "127.0.0.1:1/nowhere"})
 			}
@@ -175,11 +175,8 @@ func TestHostileMemory(t *testing.T) {
 				t.Logf("%s: status %d, %d MiB", args[0], r.status, r.peak>>20)
 				assert.Less(t, r.peak, int64(hostileMemory), "%v", args)
 				want := h.status
-				switch {
-				case args[0] == "verify" && h.status != 0:
+				if args[0] == "verify" && h.status != 0 {
 					want = statusDamage
-				case args[0] == "inspect" && h.late:
-					want = 0
 				}
 				assert.Equal(t, want, r.status, "%v: %.3000s%.3000s", args, r.stdout, r.stderr)
 				if want != 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/pflag"
@@ -65,18 +64,9 @@ func (f *sourceFlags) roots() (*roots, error) {
 
 // add reads a reference of a flag.
 func (r *roots) add(flag, s string, plain bool) error {
-	if scheme, _, ok := strings.Cut(s, "://"); ok {
-		return usagef("%s %s: write it without %s://", flag, s, scheme)
-	}
-	ref, err := name.ParseReference(s)
-	if err == nil {
-		err = bundle.CheckPath(ref.Context())
-	}
+	ref, err := parseReference(flag, s)
 	if err != nil {
-		return usagef("%s %s: %w", flag, s, err)
-	}
-	if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
-		ref = d.Context().Digest(d.DigestStr())
+		return err
 	}
 	r.refs = append(r.refs, ref)
 	r.plain[ref.Name()] = plain
