@@ -39,6 +39,7 @@ const (
 	maxImgpkgDocument = 256 << 20 // bytes of manifest.json
 	maxImgpkgEntry    = 32 << 20  // bytes of one of its entries
 	maxImgpkgConfig   = 4 << 20   // bytes of a config, which stands in manifest.json
+	maxElsewhere      = 10_000    // manifests of which a journal says where they were found
 )
 
 // imgpkgDocument is the name of the member that lists what imgpkg's form holds.
@@ -145,6 +146,7 @@ func NewImgpkgTar(ctx context.Context, plan *bundle.Plan, src bundle.Source, noO
 	if err := l.place(); err != nil {
 		return nil, err
 	}
+	l.elsewhere = e.elsewhere()
 	return &ImgpkgTar{imgpkgOrder(plan), l}, nil
 }
 

@@ -104,7 +104,11 @@ func (c *imgpkgContent) decode(d *json.Decoder, in *allowance, at int64) error {
 		if err := d.Decode(&entry); err != nil {
 			return fmt.Errorf("[%d]: %w", len(c.top), notEOF(err))
 		}
-		if err := c.add(&imgpkgSpelling{entry: entry, at: at + d.InputOffset() - int64(len(entry))}); err != nil {
+		err := c.add(&imgpkgSpelling{entry: entry, at: at + d.InputOffset() - int64(len(entry))})
+		if errors.Is(err, ErrNotArchive) {
+			return err
+		}
+		if err != nil {
 			return fmt.Errorf("[%d]: %w", len(c.top), err)
 		}
 	}

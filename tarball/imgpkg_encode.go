@@ -140,6 +140,36 @@ func withLabel(labels map[string]string, key, value string) map[string]string {
 	return labels
 }
 
+// elsewhere returns the repositories of manifests that were found in another one than who reads the
+// document back must think: of several that it names the smallest.
+func (e *imgpkgEncoder) elsewhere() map[string]string {
+	read := map[v1.Hash]string{}
+	var visit func(n *bundle.Node, repo string)
+	visit = func(n *bundle.Node, repo string) {
+		if known, ok := read[n.Descriptor.Digest]; ok && known <= repo {
+			return
+		}
+		read[n.Descriptor.Digest] = repo
+		if n.Kind == bundle.Index {
+			for _, d := range n.Children {
+				visit(e.plan.Graph.Node(d), repo)
+			}
+		}
+	}
+	for _, n := range e.plan.Graph.Nodes {
+		for _, listed := range e.list(n) {
+			visit(n, listed.ref.Context().Name())
+		}
+	}
+	other := map[string]string{}
+	for _, n := range e.plan.Graph.Nodes {
+		if d := n.Descriptor.Digest; read[d] != n.From.Name() && len(other) < maxElsewhere {
+			other[d.String()] = n.From.Name()
+		}
+	}
+	return other
+}
+
 // entry reads a manifest, and of an index its children.
 func (e *imgpkgEncoder) entry(ctx context.Context, n *bundle.Node, l imgpkgListed) (*imgpkgEntry, error) {
 	if n.Kind == bundle.Index {

@@ -24,19 +24,15 @@ const (
 // again, in another order, may not be found so.
 func IsImgpkg(first []byte) bool { return bytes.HasPrefix(first, []byte(imgpkgDocument+"\x00")) }
 
-// mayBeImgpkg reports whether first is the header of a tar that is no OCI layout.
-func mayBeImgpkg(first []byte) bool {
-	if len(first) < blockSize || bytes.HasPrefix(first, []byte("oci-layout\x00")) {
+// mayBeImgpkg reports whether a file is a tar that is no OCI layout.
+func mayBeImgpkg(r io.ReaderAt, size int64) bool {
+	first := make([]byte, blockSize)
+	if n, _ := r.ReadAt(first, 0); n < blockSize || bytes.HasPrefix(first, []byte("oci-layout\x00")) {
 		return false
 	}
-	_, err := tar.NewReader(io.MultiReader(bytes.NewReader(first[:blockSize]), zeros{})).Next()
+	_, err := tar.NewReader(io.NewSectionReader(r, 0, size)).Next()
 	return err == nil || IsImgpkg(first)
 }
-
-// zeros is a reader of zero bytes.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // imgpkgMembers is what a scan of a tar's headers finds.
 type imgpkgMembers struct {
@@ -78,7 +74,7 @@ func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 
 // openImgpkgPart reads the plan in an unfinished tar that this package writes, whose layers may not be there
 // yet: where they belong follows from manifest.json.
-func openImgpkgPart(f *os.File, size int64, nonDistributable bool) (*Archive, error) {
+func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, error) {
 	n, err := documentSize(f, size, 0, imgpkgDocument, maxImgpkgDocument)
 	if err != nil {
 		return nil, err
@@ -92,13 +88,18 @@ func openImgpkgPart(f *os.File, size int64, nonDistributable bool) (*Archive, er
 		encode: func(w io.Writer) error { _, err := io.Copy(w, io.NewSectionReader(f, blockSize, n)); return err },
 	}}}
 	for d, carried := range c.layers {
-		if nonDistributable || !carried.foreign {
+		if header.Request.NonDistributable || !carried.foreign {
 			l.blobs = append(l.blobs, Blob{d, carried.size})
 		}
 	}
 	slices.SortFunc(l.blobs, func(a, b Blob) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
 	for d, text := range c.texts {
 		l.within[d] = text.size
+	}
+	for d := range c.from {
+		if repo, ok := header.Elsewhere[d.String()]; ok {
+			c.from[d] = repo
+		}
 	}
 	if err := l.place(); err != nil {
 		return nil, err

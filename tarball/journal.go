@@ -54,6 +54,8 @@ type journalHeader struct {
 	Journal int     `json:"journal"`
 	Request Request `json:"request"`
 	Seal    v1.Hash `json:"seal"`
+
+	Elsewhere map[string]string `json:"elsewhere,omitempty"` // of imgpkg's form: digests → repositories, where its plan does not say them
 }
 
 // journal is the file beside a .part that says what of it is durable: a header; "ready" when the plan

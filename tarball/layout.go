@@ -46,6 +46,8 @@ type layout struct {
 	sealed  bool
 	seal    int64 // of the seal's header; without a seal, of the end
 	size    int64 // of the file
+
+	elsewhere map[string]string // digests of manifests → repositories in which they were found, for the journal
 }
 
 // newLayout computes all offsets. An inventory that breaks a limit of the format is an error.

@@ -77,8 +77,7 @@ func Open(path string) (*Archive, error) {
 
 // NewArchive reads the inventory of an archive of size bytes, as Open does.
 func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
-	first := make([]byte, blockSize)
-	if n, _ := r.ReadAt(first, 0); mayBeImgpkg(first[:n]) {
+	if mayBeImgpkg(r, size) {
 		return newImgpkgArchive(r, size)
 	}
 	inv, err := readInventory(r, size)

@@ -106,7 +106,7 @@ func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	}
 	var a *Archive
 	if header.Request.Format == Imgpkg {
-		a, err = openImgpkgPart(f, info.Size(), header.Request.NonDistributable)
+		a, err = openImgpkgPart(f, info.Size(), header)
 	} else {
 		a, err = openOwnPart(f, info.Size())
 	}

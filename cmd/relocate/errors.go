@@ -85,7 +85,7 @@ var judgements = []judgement{
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
 	{isA[heldError], statusFailed, "wait until it has ended"},
-	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote"},
+	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote, or imgpkg copy --to-tar"},
 	{is(tarball.ErrTruncated), statusDamage, "what arrived is not complete: carry it, or send it, again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},

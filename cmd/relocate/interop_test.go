@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// interop has what imgpkg wrote. The tar, which only this package reads, is in its own testdata.
+// interop has what imgpkg wrote.
 const interop = "../../testdata/interop/"
 
 // recorded is a repository of a recorded registry.
@@ -96,7 +96,7 @@ func readRecorded(t *testing.T, path string) []recorded {
 // interopLayers returns every layer of the recorded repository, by digest, out of imgpkg's tar.
 func interopLayers(t *testing.T) map[string]string {
 	t.Helper()
-	f, err := os.Open("testdata/interop/repository.tar")
+	f, err := os.Open(interop + "tar/repository.tar")
 	require.NoError(t, err)
 	defer f.Close()
 	layers := map[string]string{}
