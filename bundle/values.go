@@ -37,30 +37,36 @@ func Values(schema json.RawMessage) ([]Value, error) {
 	if _, ok := top["properties"].(map[string]any); !ok {
 		return nil, errNoProperties
 	}
-	list := appendValues(nil, nil, top)
+	list, room := appendValues(nil, nil, top, maxKeys)
+	if room < 0 {
+		return nil, fmt.Errorf("read values schema: %w: its keys, joined, are larger than %d bytes", ErrMalformed, maxKeys)
+	}
 	slices.SortStableFunc(list, func(a, b Value) int { return strings.Compare(a.Key, b.Key) })
 	return list, nil
 }
 
-// appendValues adds the values of the node at path to list. The parser of the document has limited how
-// deep nodes are nested.
-func appendValues(list []Value, path []string, node map[string]any) []Value {
+// maxKeys is how many bytes the keys of a schema may have, joined: in each, those above it come again.
+const maxKeys = 4 * maxDocument
+
+// appendValues adds the values of the node at path to list, while there is room in bytes for their keys, and
+// returns what room is left. The parser of the document has limited how deep nodes are nested.
+func appendValues(list []Value, path []string, node map[string]any, room int) ([]Value, int) {
 	properties, isMap := node["properties"].(map[string]any)
 	if _, there := node["properties"]; there && !isMap {
-		return list // kctrl drops it
+		return list, room // kctrl drops it
 	}
 	if len(properties) == 0 {
 		v := Value{Key: strings.Join(path, "."), Default: node["default"]}
 		v.Type, _ = node["type"].(string)
 		v.Description, _ = node["description"].(string)
-		return append(list, v)
+		return append(list, v), room - len(v.Key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
-		if child, ok := properties[key].(map[string]any); ok {
-			list = appendValues(list, append(path, key), child)
+		if child, ok := properties[key].(map[string]any); ok && room >= 0 {
+			list, room = appendValues(list, append(path, key), child, room)
 		}
 	}
-	return list
+	return list, room
 }
 
 // DefaultText returns the default as YAML, without a line feed at the end: empty for null, [] and {}.

@@ -16,8 +16,8 @@ import (
 // GlobalNamespace is kapp-controller's default namespace of packages that are offered in every other.
 const GlobalNamespace = "kapp-controller-packaging-global"
 
-// The APIs of PackageRepositories (kapp-controller spec §1): of kapp-controller since v0.19, and of the
-// alphas before, where they have no namespace.
+// The APIs of PackageRepositories (kapp-controller spec §1): since kapp-controller v0.19.0-alpha.10, and
+// before it, where they have no namespace.
 const (
 	PackagingAPI    = "packaging.carvel.dev/v1alpha1"
 	OldPackagingAPI = "install.package.carvel.dev/v1alpha1"

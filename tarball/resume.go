@@ -70,7 +70,7 @@ func openJournal(path string) (*promised, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was read only
 	p, err := readJournal(file)
 	if err != nil {
 		return nil, fmt.Errorf("read journal %s: %w", file.Name(), err)

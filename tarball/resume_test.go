@@ -62,7 +62,7 @@ func (m *memory) goOn(t testing.TB, path string, request tarball.Request) (fetch
 // TestResume goes on from every blob, and from within.
 func TestResume(t *testing.T) {
 	t.Parallel()
-	m := repository(t, 1<<20, 3<<20, 2<<20-512, 2<<20-511)
+	m := repository(t, 1<<20, 2<<20-512, 2<<20-511)
 	plan, want := m.plan(t), m.bytes(t)
 	for n := range len(plan.Blobs) + 1 {
 		path := filepath.Join(memoryDir(t), "a.tar")
@@ -150,7 +150,7 @@ func (h halves) finish(t testing.TB, m *memory, want []byte, what string) (refus
 // TestResumeTampered changes what was kept, in all places.
 func TestResumeTampered(t *testing.T) {
 	t.Parallel()
-	m := repository(t, 3<<20)
+	m := repository(t, 1<<20+1<<19+1000)
 	plan, want := m.plan(t), m.bytes(t)
 	base := m.halves(t, len(plan.Blobs)-1)
 	require.NoError(t, base.finish(t, m, want, "nothing changed"))
@@ -161,14 +161,14 @@ func TestResumeTampered(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var places []int
-	for i := range 160 {
+	for i := range 120 {
 		switch {
 		case i < 40: // the documents and their headers
 			places = append(places, rnd.IntN(len(want)-layer)%8000)
-		case i < 110: // the small section and small layers
+		case i < 90: // the small section and small layers
 			places = append(places, 8000+rnd.IntN(layer-8000))
 		default:
-			places = append(places, layer+rnd.IntN(3<<20))
+			places = append(places, layer+rnd.IntN(1<<20+1<<19))
 		}
 	}
 	refused := 0
@@ -209,7 +209,7 @@ func TestResumeWithAnotherJournal(t *testing.T) {
 		h := halves{base.part, base.journal[:n]}
 		require.NoError(t, h.finish(t, m, want, fmt.Sprintf("journal cut at %d", n)))
 	}
-	for n := 0; n < len(base.journal); n += 3 {
+	for n := 0; n < len(base.journal); n += 7 {
 		h := halves{base.part, bytes.Clone(base.journal)}
 		h.journal[n] ^= 1 + byte(n%7)
 		h.finish(t, m, want, fmt.Sprintf("byte %d of the journal changed", n)) //nolint:errcheck // either is right

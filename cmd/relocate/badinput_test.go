@@ -58,8 +58,8 @@ func TestBadSource(t *testing.T) {
 		status int
 		parts  []string
 	}{
-		"image":         {s.host + "/img/app:1", statusUsage, []string{s.host + "/img/app:1 is not a bundle", "image", "hint: name a bundle"}},
-		"index":         {s.host + "/img/index:1", statusUsage, []string{s.host + "/img/index:1 is not a bundle", "index", "hint: name a bundle"}},
+		"image":         {s.host + "/img/app:1", statusUsage, []string{s.host + "/img/app:1: Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"}},
+		"index":         {s.host + "/img/index:1", statusUsage, []string{s.host + "/img/index:1: Expected bundle image"}},
 		"lock-with-tag": {s.host + "/bad/tag:1", statusFailed, []string{s.host + "/bad/tag:1", ".imgpkg/images.yml", "images[0].image", s.host + "/img/app:1", "has no digest"}},
 		"lock-of-other": {s.host + "/bad/kind:1", statusFailed, []string{s.host + "/bad/kind:1", ".imgpkg/images.yml", "kind", "BundleLock", "ImagesLock"}},
 		"no-lock":       {s.host + "/bad/nolock:1", statusFailed, []string{s.host + "/bad/nolock:1", "has no .imgpkg/images.yml"}},
@@ -87,6 +87,6 @@ func TestBadSourceDirect(t *testing.T) {
 	r := relocate(t, "-b", s.host+"/bad/missing:1", "--to-repo", dst.Addr+"/x")
 	assertFailed(t, r, statusMissing, missing...)
 	r = relocate(t, "-b", s.host+"/img/app:1", "--to-repo", dst.Addr+"/x")
-	assertFailed(t, r, statusUsage, "is not a bundle")
+	assertFailed(t, r, statusUsage, "Expected bundle image")
 	noWrites(t, dst.Requests())
 }

@@ -85,7 +85,7 @@ func (c *copying) importStream(ctx context.Context) error {
 		_, err := io.Copy(out, c.stdin)
 		_ = out.CloseWithError(err)
 	}()
-	defer in.Close()
+	defer func() { _ = in.Close() }() // who copies to it ends
 	all := bufio.NewReader(in)
 	if first, _ := all.Peek(len("manifest.json") + 1); tarball.IsImgpkg(first) {
 		return c.importSpooled(ctx, all, scratch, repo, start)

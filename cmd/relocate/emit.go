@@ -45,12 +45,7 @@ const (
 
 var withAll = []string{withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin}
 
-func newEmit() *cobra.Command {
-	f := &emitFlags{}
-	cmd := &cobra.Command{
-		Use:   "emit (FILE --to-repo REPO | --lock FILE --name NAME)",
-		Short: "Write the PackageRepository, and other objects, for the target cluster",
-		Long: `emit writes what an import writes to stdout, without a registry: the PackageRepository, pinned by digest,
+const emitHelp = `emit writes what an import writes to stdout, without a registry: the PackageRepository, pinned by digest,
 for kubectl apply. It takes the archive and the repository it was imported to, or the BundleLock that an
 import wrote with --lock-output.
 
@@ -74,7 +69,14 @@ out. What the ServiceAccount may do is yours to say, but for --with cluster-admi
 files are updated in place. Files that you wrote or changed are never replaced: Secrets and values that you
 filled in are kept, for any other emit refuses to write anything.
 
-` + statusHelp,
+`
+
+func newEmit() *cobra.Command {
+	f := &emitFlags{}
+	cmd := &cobra.Command{
+		Use:   "emit (FILE --to-repo REPO | --lock FILE --name NAME)",
+		Short: "Write the PackageRepository, and other objects, for the target cluster",
+		Long:  emitHelp + statusHelp,
 		Example: `  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
   relocate emit tce.tar --to-repo registry.airgap.internal/tce/main --with namespace,secret \
     --install contour.community.tanzu.vmware.com/1.20.1 -d clusters/prod/tce`,
@@ -121,7 +123,7 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
-		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "its `VERSION`; "+rewrite.OldPackagingAPI+" is for kapp-controller before v0.19")
+		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "its `VERSION`; "+rewrite.OldPackagingAPI+" is for kapp-controller until v0.19.0-alpha.9")
 	})
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "write the objects in `LIST`, too: "+strings.Join(withAll, ", "))

@@ -69,6 +69,7 @@ func TestEmitObjects(t *testing.T) {
 		r := mustRelocate(t, append(base, c.args...)...)
 		list := objects(t, r.stdout)
 		assert.Equal(t, c.want, kinds(list), name)
+		assert.False(t, obeyed.MatchString(strings.ReplaceAll(r.stdout, "\n", "")), "%s: text that a terminal obeys:\n%q", name, r.stdout)
 		for _, o := range list {
 			if o.Kind == "PackageInstall" {
 				assert.Equal(t, name == "all", o.Metadata.Annotations["ext.packaging.carvel.dev/fetch-0-secret-name"] == "mine", name)

@@ -56,7 +56,7 @@ func stateOf(path string) (state, []byte, error) {
 	if err != nil {
 		return isForeign, nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	first := make([]byte, len(signature))
 	if _, err := io.ReadFull(f, first); err != nil || string(first) != signature { // an error is of a short file, or comes again
 		return isForeign, nil, nil

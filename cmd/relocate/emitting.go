@@ -188,7 +188,8 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 	return nil
 }
 
-// defaultValues returns the text of a package's default values, empty when it has none.
+// defaultValues returns the text of a package's default values, empty when it has none. It may go to a
+// terminal, in an object.
 func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string, error) {
 	d, err := bundle.ReadDetails(ctx, s.source, s.graph.Node(p.Repository).From.Digest(p.Repository.String()), p.Name, p.Version)
 	if err != nil {
@@ -198,7 +199,7 @@ func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string,
 		return "", nil
 	}
 	text, err := bundle.DefaultValues(d.Package.ValuesSchema)
-	return string(text), err
+	return printable(string(text)), err
 }
 
 // write writes the objects for kubectl apply.

@@ -102,8 +102,8 @@ func (s *subject) digestToExtract(named, pkg string) (v1.Hash, error) {
 }
 
 // extract writes the files of the bundle ref to the folder dir, which is made, or was empty: all of
-// them or none. Permissions are imgpkg's: those of the owner are everyone's, unless some member of the bundle
-// has others. Links and devices are left out.
+// them or none. Permissions are imgpkg's, which gives everyone those of the owner, unless some member of the
+// bundle has others; but nobody gets one that the folder does not have. Links and devices are left out.
 func extract(ctx context.Context, src bundle.Source, ref name.Digest, dir string) (r *extractReport, err error) {
 	made, err := makeEmpty(dir)
 	if err != nil {
@@ -129,7 +129,7 @@ func extract(ctx context.Context, src bundle.Source, ref name.Digest, dir string
 	if r.Digest, err = v1.NewHash(ref.DigestStr()); err != nil {
 		return nil, err
 	}
-	if err := r.fill(ctx, src, ref, work); err != nil {
+	if err := r.fill(ctx, src, ref, work, info.Mode().Perm()); err != nil {
 		return nil, fmt.Errorf("extract to %s: %w", dir, err)
 	}
 	return r, errors.Join(os.Chmod(work, info.Mode().Perm()), os.Remove(dir), os.Rename(work, dir))
@@ -151,8 +151,8 @@ func makeEmpty(dir string) (made bool, err error) {
 	return false, err
 }
 
-// fill writes the files below work.
-func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Digest, work string) (err error) {
+// fill writes the files below work; most is what everyone may do at most.
+func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Digest, work string, most fs.FileMode) (err error) {
 	root, err := os.OpenRoot(work)
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Di
 	if err != nil {
 		return err
 	}
-	return setModes(root, written)
+	return setModes(root, written, most)
 }
 
 // writeMember writes a file that is not there yet.
@@ -196,7 +196,7 @@ func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 }
 
 // setModes gives files and then folders, the deepest first, their permissions and times.
-func setModes(root *os.Root, files []bundle.File) error {
+func setModes(root *os.Root, files []bundle.File, most fs.FileMode) error {
 	var all fs.FileMode
 	for _, f := range files {
 		all |= f.Mode.Perm()
@@ -205,7 +205,7 @@ func setModes(root *os.Root, files []bundle.File) error {
 	for _, f := range files {
 		mode := f.Mode.Perm()
 		if all&0o077 == 0 {
-			mode |= mode>>3 | mode>>6
+			mode |= (mode>>3 | mode>>6) & most
 		}
 		if f.Mode.IsDir() {
 			mode |= 0o700 // so that it can be removed

@@ -66,8 +66,8 @@ cluster, as kctrl and tanzu show them from one:
 
   packages                what there is: tanzu package available list (this is what it shows by itself)
   package NAME            what the package is, and its versions
-  package NAME/VERSION    besides, what that version is; --values-schema shows what it can be configured
-                          with, --values-file-output writes a file of the defaults, commented out
+  package NAME/VERSION    what the package and that version are; --values-schema shows what it can be
+                          configured with, --values-file-output writes a file of the defaults, as comments
 
 --tree shows every bundle and image with its size instead. --extract DIR writes the files of a bundle to a new
 folder: of the root, of --bundle, or of what package NAME/VERSION fetches. They are the bundle's own, and

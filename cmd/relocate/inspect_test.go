@@ -122,7 +122,9 @@ func TestInspectPackage(t *testing.T) {
 			"tricky.corp.com                     -             -                      1.0.0           -\n")
 		golden(t, "inspect-package.txt", at("package", contour))
 		golden(t, "inspect-package-version.txt", masked(host, at("package", contour+"/1.20.1")))
-		assert.Contains(t, at("package", "tricky.corp.com/1.0.0"), "2026-09-01 08:00:00 +0000 UTC\n")
+		tricky := at("package", "tricky.corp.com/1.0.0")
+		assertAll(t, tricky, "2026-09-01 08:00:00 +0000 UTC\n", "- Tricky\ufffd[31m\n")
+		assert.False(t, obeyed.MatchString(strings.ReplaceAll(tricky, "\n", "")), tricky)
 
 		var report inspectReport
 		require.NoError(t, json.Unmarshal([]byte(at("-o", "json")), &report))

@@ -27,7 +27,7 @@ const again = 8 << 20
 func TestKillExport(t *testing.T) {
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
-	root, _ := pushLarge(site{t: t, host: m.host}, sized(16, 6, 4, 3, 2, 1)...)
+	root, _ := pushLarge(site{t: t, host: m.host}, sized(9, 4, 3, 2, 1)...)
 	dir := t.TempDir()
 	m.arm(0, nil)
 	before := m.down.Load()
@@ -74,7 +74,7 @@ func TestKillExport(t *testing.T) {
 // sized returns the sizes of layers in bytes, of some MiB; more when there is time.
 func sized(mib ...int) []int {
 	for i := range mib {
-		mib[i] *= rounds(1, 2) << 20
+		mib[i] *= rounds(1, 3) << 20
 	}
 	return mib
 }
@@ -93,7 +93,7 @@ func TestKillImport(t *testing.T) {
 	t.Parallel()
 	registry := startReal(t)
 	m := newMeter(t, registry.Addr)
-	root, _ := pushLarge(site{t: t, host: registry.Addr}, 6<<20, 5<<20, 5<<20, 3<<20, 4<<20, 4<<20, 1<<20)
+	root, _ := pushLarge(site{t: t, host: registry.Addr}, 4<<20, 3<<20, 3<<20, 2<<20, 2<<20, 1<<20)
 	file := filepath.Join(t.TempDir(), "r.tar")
 	mustRun(t, "-b", root, "--to-tar", file)
 	before := m.up.Load()

@@ -194,6 +194,9 @@ func wrap(s string) string {
 	return strings.TrimRight(strings.Join(out, "\n"), "\n")
 }
 
+// maxColumn is how wide columns are made, in characters: one long cell does not widen a hundred thousand others.
+const maxColumn = 120
+
 // grid writes rows in columns, two blanks apart, as table does; a cell may have several lines.
 func grid(w io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
@@ -201,7 +204,7 @@ func grid(w io.Writer, rows [][]string) {
 		for i := range row {
 			row[i] = cmp.Or(printable(strings.ReplaceAll(strings.TrimRight(row[i], "\n"), "\t", " ")), "-")
 			for l := range strings.Lines(row[i]) {
-				widths[i] = max(widths[i], utf8.RuneCountInString(strings.TrimSuffix(l, "\n")))
+				widths[i] = max(widths[i], min(utf8.RuneCountInString(strings.TrimSuffix(l, "\n")), maxColumn))
 			}
 		}
 	}
@@ -218,7 +221,7 @@ func grid(w io.Writer, rows [][]string) {
 				if y < len(lines) {
 					cell = lines[y]
 				}
-				b.WriteString(cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+				b.WriteString(cell + strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0)+2))
 			}
 			fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 		}

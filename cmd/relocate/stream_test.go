@@ -34,7 +34,7 @@ import (
 func TestStreamSameBytes(t *testing.T) {
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
-	root, layers := pushLarge(site{t: t, host: m.host}, 3<<20, 5<<20, 1<<20, 6<<20)
+	root, layers := pushLarge(site{t: t, host: m.host}, 3<<20, 5<<20, 1<<20)
 	want := digestOfFile(t, export(t, root))
 	var damaged atomic.Int32
 	m.change = func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
@@ -75,7 +75,7 @@ func (f *flipping) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 func TestStreamPipe(t *testing.T) {
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
-	root, _ := pushLarge(site{t: t, host: src.Addr}, 3<<20, 5<<20, 1<<20, 6<<20)
+	root, _ := pushLarge(site{t: t, host: src.Addr}, 3<<20, 5<<20, 1<<20)
 	file := export(t, root)
 	byFile := mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/file")
 	for round := range 2 {
@@ -126,7 +126,7 @@ func TestStreamDamaged(t *testing.T) {
 	}
 	rnd := chance(t)
 	cuts := []int{0, 1, 511, 512, 5000, n / 2, end, end + 600, n - 1024, n - 1}
-	for range rounds(8, 200) {
+	for range rounds(5, 200) {
 		cuts = append(cuts, rnd.IntN(n))
 	}
 	for _, at := range cuts {
@@ -136,7 +136,7 @@ func TestStreamDamaged(t *testing.T) {
 		}
 		refuse(fmt.Sprint("cut at ", at), r)
 	}
-	for range rounds(12, 200) {
+	for range rounds(8, 200) {
 		at := rnd.IntN(n)
 		damaged := bytes.Clone(archive)
 		damaged[at] ^= 1 << rnd.IntN(8)
@@ -245,7 +245,7 @@ func TestStreamMemory(t *testing.T) {
 	src, dst := layers.serve(t, false), layers.serve(t, true)
 	s := site{t: t, host: src}
 	var list []v1.Descriptor
-	for _, mib := range []int64{int64(rounds(256, 1024)), 40, 3, 30, 4, 4, 3, 20} {
+	for _, mib := range []int64{int64(rounds(160, 1024)), 40, 3, 30, 4, 4, 3, 20} {
 		list = append(list, layers.add(t, mib<<20+int64(len(list))))
 	}
 	image := s.imageOf("load/app", "", s.blob("load/app", types.OCIConfigJSON, []byte("{}")), list...)

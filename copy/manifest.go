@@ -1,0 +1,113 @@
+package copy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
+// turns out to miss are sent again, once; they are returned.
+func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {
+	raw, err := manifest(ctx, c.src, s.blob)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
+	}
+	err = c.put(ctx, s.node.Descriptor, raw, tag)
+	if again = c.missing(err); len(again) > 0 {
+		for _, b := range again {
+			if err := c.dst.PutBlob(ctx, b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
+				return nil, fmt.Errorf("copy blob %s of %s again: %w", b.Descriptor.Digest, s.node.Name(), err)
+			}
+		}
+		err = c.put(ctx, s.node.Descriptor, raw, tag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("put manifest of %s: %w", s.node.Name(), err)
+	}
+	return again, nil
+}
+
+// put puts a manifest under tag, or by its digest when tag is empty. A tag that may not be moved is as
+// it should be when it stands for the manifest.
+func (c *filling) put(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
+	err := c.dst.PutManifest(ctx, d, raw, tag)
+	if errors.Is(err, fs.ErrExist) {
+		if there, askErr := c.stands(ctx, cmp.Or(tag, d.Digest.String()), d.Digest); askErr == nil && there {
+			return nil
+		}
+	}
+	return err
+}
+
+func (c *filling) inFileOrder(list []*Failure) []*Failure {
+	at := make(map[v1.Hash]int, len(c.plan.Blobs))
+	for i, b := range c.plan.Blobs {
+		at[b.Descriptor.Digest] = i
+	}
+	slices.SortStableFunc(list, func(a, b *Failure) int { return at[a.Digest] - at[b.Digest] })
+	return list
+}
+
+// missingBlobs returns the digests for want of which a manifest was refused.
+func missingBlobs(err error) []v1.Hash {
+	var refused interface{ MissingBlobs() []v1.Hash }
+	if !errors.As(err, &refused) {
+		return nil
+	}
+	return refused.MissingBlobs()
+}
+
+// missing returns the blobs of the plan for want of which a manifest was refused.
+func (c *filling) missing(err error) []bundle.Blob {
+	refused := map[v1.Hash]bool{}
+	for _, d := range missingBlobs(err) {
+		refused[d] = true
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	var blobs []bundle.Blob
+	for _, b := range c.plan.Blobs {
+		if !b.IsManifest && refused[b.Descriptor.Digest] {
+			blobs = append(blobs, b)
+		}
+	}
+	return blobs
+}
+
+// putTag gives a root its tag, unless it has it. The tag says that all is there, so it is read when it was
+// put: registries have been seen to say what is not so.
+func (c *filling) putTag(ctx context.Context, tag Tag) error {
+	if c.opt.Trust != TrustNothing {
+		there, err := c.stands(ctx, tag.Name, tag.Digest)
+		if err != nil {
+			return err
+		}
+		if there {
+			c.result.TagsHad++
+			return nil
+		}
+	}
+	again, err := c.putManifest(ctx, c.nodes[tag.Digest], tag.Name)
+	if err != nil {
+		return fmt.Errorf("put tag %s: %w", tag.Name, err)
+	}
+	desc, _, err := c.dst.Manifest(ctx, c.at.Tag(tag.Name))
+	if err == nil && desc.Digest != tag.Digest {
+		err = fmt.Errorf("the registry took it, and shows %s", desc.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("put tag %s: read it back: %w", tag.Name, err)
+	}
+	c.countAgain(again)
+	c.result.Tags++
+	return nil
+}
