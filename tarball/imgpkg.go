@@ -3,6 +3,7 @@ package tarball
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -41,6 +42,9 @@ const (
 	maxImgpkgConfig   = 4 << 20   // bytes of a config, which stands in manifest.json
 	maxElsewhere      = 10_000    // manifests of which a journal says where they were found
 )
+
+// ErrOneRoot says that several bundles were asked for: with more than one in a tar imgpkg's import panics.
+var ErrOneRoot = errors.New("imgpkg's form holds one root bundle")
 
 // imgpkgDocument is the name of the member that lists what imgpkg's form holds.
 const imgpkgDocument = "manifest.json"
@@ -125,8 +129,13 @@ type ImgpkgTar struct {
 // NewImgpkgTar plans a tar of plan, whose manifests and configs src has. With noOrigins nothing says under
 // which references locks name its entries, as imgpkg does for a BundleLock. What cannot stand in
 // manifest.json, as it is too large or no text, is an error.
+//
+// Errors: ErrOneRoot.
 func NewImgpkgTar(ctx context.Context, plan *bundle.Plan, src bundle.Source, noOrigins bool) (*ImgpkgTar, error) {
 	e := newImgpkgEncoder(plan, src, noOrigins)
+	if err := e.oneRoot(); err != nil {
+		return nil, err
+	}
 	layers, err := e.layers()
 	if err != nil {
 		return nil, err

@@ -36,7 +36,10 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 		isRoot[root.Reference.Name()] = true
 		l := imgpkgListed{ref: root.Reference.Context().Digest(root.Digest.String()), tag: root.Tag()}
 		if plan.Graph.Node(root.Digest).Kind == bundle.Bundle { // no other has an origin
-			l.orig, l.labels = l.ref, withLabel(nil, rootLabel, "")
+			l.orig = l.ref
+			if e.listed[root.Digest] == nil { // named twice, it has one label
+				l.labels = withLabel(nil, rootLabel, "")
+			}
 		}
 		e.listed[root.Digest] = append(e.listed[root.Digest], l)
 	}
@@ -58,6 +61,21 @@ type imgpkgListed struct {
 	ref, orig name.Digest // orig is the zero value where there is none
 	tag       string
 	labels    map[string]string
+}
+
+// oneRoot refuses several root bundles.
+func (e *imgpkgEncoder) oneRoot() error {
+	var first *bundle.Root
+	for _, root := range e.plan.Graph.Roots {
+		switch {
+		case e.plan.Graph.Node(root.Digest).Kind != bundle.Bundle:
+		case first == nil:
+			first = &root
+		case first.Digest != root.Digest:
+			return fmt.Errorf("%w: both %s and %s were asked for", ErrOneRoot, first.Reference.Name(), root.Reference.Name())
+		}
+	}
+	return nil
 }
 
 // encode writes the array in imgpkg's order: by the digests of manifest and config, then by reference.

@@ -199,6 +199,45 @@ func TestImgpkgRefusesToWrite(t *testing.T) {
 	}
 }
 
+// TestImgpkgOneRoot: imgpkg's import panics when a tar has two root bundles. A second tag of one, or an image
+// beside it, is another entry.
+func TestImgpkgOneRoot(t *testing.T) {
+	t.Parallel()
+	m := repository(t)
+	image := m.image(t, m.layer(10))
+	plan := func(refs ...string) *bundle.Plan {
+		var roots []name.Reference
+		for _, s := range refs {
+			ref, err := name.ParseReference(s)
+			require.NoError(t, err)
+			roots = append(roots, ref)
+		}
+		g, err := bundle.Walk(t.Context(), m, roots, bundle.WalkOptions{})
+		require.NoError(t, err)
+		plan, err := bundle.NewPlan(g, false)
+		require.NoError(t, err)
+		return plan
+	}
+	root := plan(rootName)
+	nested := root.Graph.Nodes[slices.IndexFunc(root.Graph.Nodes, func(n *bundle.Node) bool {
+		return n.Kind == bundle.Bundle && n.Descriptor.Digest != root.Graph.Roots[0].Digest
+	})]
+	_, err := tarball.NewImgpkgTar(t.Context(), plan(rootName, nested.Name()), m, false)
+	require.ErrorIs(t, err, tarball.ErrOneRoot)
+
+	again := "registry.example/repo@" + root.Graph.Roots[0].Digest.String()
+	several := plan(rootName, again, "registry.example/app@"+image.Digest.String())
+	b := rewritten(t, several, m, false)
+	assert.Equal(t, 1, bytes.Count(b, []byte("dev.carvel.imgpkg.copy.root-bundle")))
+	a, err := open(b)
+	require.NoError(t, err)
+	got, err := a.Plan(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Len(t, got.Graph.Nodes, len(several.Graph.Nodes))
+	assert.Contains(t, got.Graph.Roots, several.Graph.Roots[0])
+	assert.Contains(t, got.Graph.Roots, several.Graph.Roots[2])
+}
+
 // TestImgpkgPins: what a Package names by a tag is in a tar of ours with its tag; one that imgpkg wrote does not have
 // it, which is told.
 func TestImgpkgPins(t *testing.T) {

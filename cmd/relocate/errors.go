@@ -83,6 +83,7 @@ var judgements = []judgement{
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
 	{isFull, statusNoSpace, "make room, or let scratch files go to another disk (--tmpdir, TMPDIR)"},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
+	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to a tar of its own, or all to one without --tar-format imgpkg"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
 	{isA[heldError], statusFailed, "wait until it has ended"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote, or imgpkg copy --to-tar"},
