@@ -148,7 +148,9 @@ func (c *imgpkgContent) add(s *imgpkgSpelling) error {
 	default:
 		return c.strange(s.entry)
 	}
-	c.top = append(c.top, top)
+	if err == nil {
+		c.top = append(c.top, top)
+	}
 	return err
 }
 
