@@ -9,12 +9,14 @@ import (
 
 	"relocate/copy"
 	"relocate/rewrite"
+	"relocate/tarball"
 )
 
 // copyFlags are the flags of the root command.
 type copyFlags struct {
 	sourceFlags
 	fromTar, toTar   string
+	tarFormat        tarFormat
 	toRepo           string
 	lockOutput       string
 	repositoryOutput string
@@ -78,6 +80,7 @@ Results go to stdout, everything else to stderr.
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write; - is standard output")
+		f.tarFormat.add(flags)
 		flags.BoolVar(&f.noResume, "no-resume", false, "give up what an earlier export kept, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
@@ -149,6 +152,8 @@ func (f *copyFlags) check() error {
 		return usagef("--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); an archive is imported with --to-repo")
 	case f.noResume && (f.toTar == "" || f.toTar == stream):
 		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
+	case f.tarFormat.Format != tarball.Relocate && f.toTar == "":
+		return usagef("--tar-format goes with --to-tar only: what an archive is that is read is seen in it")
 	case f.keepGoing && f.toTar == stream:
 		return usagef("--keep-going with --to-tar -: a stream cannot leave out what fails and come back to it")
 	case f.tag != "" && f.noTag:
