@@ -173,7 +173,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	if err != nil {
 		return r, nil, usageError{err}
 	}
-	client, err := c.client(nil, repo)
+	client, err := c.common.destination(repo)
 	if err != nil {
 		return r, nil, err
 	}
