@@ -205,6 +205,9 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request) (*http
 	}
 	if err != nil {
 		release()
+		if isTLSRefused(err) {
+			err = refusal{fmt.Errorf("%w: %w", ErrTLSRefused, err)}
+		}
 		return nil, err
 	}
 	slot.answered(res.StatusCode)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -178,11 +179,18 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	r.Result, err = move(client.Writer(repo), copy.Options{
+	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
+	r.Result, err = move(dst, copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
+	if refused := dst.Refused(); refused != nil {
+		err = refused
+	}
+	for _, note := range dst.Notes() {
+		fmt.Fprintln(c.stderr, "note:", line(note))
+	}
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
@@ -193,6 +201,17 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		}
 		return nil
 	}, nil
+}
+
+// indexTypes returns the media types of the indexes in a graph.
+func indexTypes(g *bundle.Graph) []types.MediaType {
+	var list []types.MediaType
+	for _, n := range g.Nodes {
+		if kind := n.Descriptor.MediaType; kind.IsIndex() && !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	return list
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {
