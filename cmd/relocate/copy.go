@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -59,6 +60,9 @@ A run that was cut off goes on where it was when the same command runs again: an
 FILE.part, an import sends what is not there yet. FILE may be "-": --to-tar - writes the archive to standard
 output, --from-tar - reads it from standard input.
 
+Each flag under Registries is also one of a side: --src-registry-username for the source, --dst-registry-username
+for the destination, and so on; see relocate help registries.
+
 Results go to stdout, everything else to stderr.
 
 ` + statusHelp,
@@ -94,6 +98,7 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
 	})
 	f.common.add(cmd)
+	addSides(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
 		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
@@ -173,7 +178,7 @@ func (f *copyFlags) check() error {
 			}
 		}
 	}
-	if err := f.checkPaths(); err != nil {
+	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
 	if err := f.sourceFlags.check(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -198,16 +199,23 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	if err != nil {
 		return r, nil, usageError{err}
 	}
-	client, err := c.client(nil, repo)
+	client, err := c.common.destination(repo)
 	if err != nil {
 		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	r.Result, err = move(client.Writer(repo), copy.Options{
+	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
+	r.Result, err = move(dst, copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: append(attachedTags(plan.Graph), tagList(tags)...), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
+	if refused := dst.Refused(); refused != nil {
+		err = refused
+	}
+	for _, note := range dst.Notes() {
+		fmt.Fprintln(c.stderr, "note:", line(note))
+	}
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
@@ -218,6 +226,17 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		}
 		return nil
 	}, nil
+}
+
+// indexTypes returns the media types of the indexes in a graph.
+func indexTypes(g *bundle.Graph) []types.MediaType {
+	var list []types.MediaType
+	for _, n := range g.Nodes {
+		if kind := n.Descriptor.MediaType; kind.IsIndex() && !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	return list
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {

@@ -88,7 +88,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	for _, root := range plan.Graph.Roots {
 		roots = append(roots, root.Reference)
 	}
-	if e.source, err = c.client(roots); err != nil {
+	if e.source, err = c.source(roots); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))

@@ -203,7 +203,7 @@ func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*sub
 	if err != nil {
 		return nil, err
 	}
-	client, err := f.client([]name.Reference{ref})
+	client, err := f.source([]name.Reference{ref})
 	if err != nil {
 		return nil, err
 	}

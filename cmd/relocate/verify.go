@@ -273,7 +273,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 			return nil, err
 		}
 	}
-	client, err := f.client(nil, repo)
+	client, err := f.destination(repo)
 	if err != nil {
 		return nil, err
 	}
