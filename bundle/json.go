@@ -10,13 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// checkJSON refuses what two readers of a manifest may read in two ways, or what none should try to:
-// a key twice (in another case, too, as Go's decoder and others take the one for the other), bytes
-// that are no text, more than one value, deep nesting, very long lists.
+// checkJSON is CheckJSON for a document of limited size.
 func checkJSON(raw []byte) error {
 	if len(raw) > maxDocument {
 		return fmt.Errorf("has %d bytes, more than the limit of %d", len(raw), maxDocument)
 	}
+	return CheckJSON(raw)
+}
+
+// CheckJSON refuses what two readers of a document may read in two ways, or what none should try to:
+// a key twice (in another case, too, as Go's decoder and others take the one for the other), bytes
+// that are no text, more than one value, deep nesting, very long lists.
+func CheckJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("is not UTF-8")
 	}

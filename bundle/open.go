@@ -95,7 +95,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 	x.wantLocked(lock, local)
 	if x.found.HasPackages {
 		x.noteWithoutID(lock, lockText)
-		x.wantFetched(lock)
+		x.wantFetched(lock, w.opt.Has)
 	}
 	return nil
 }

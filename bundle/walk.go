@@ -33,6 +33,9 @@ type WalkOptions struct {
 
 	Discovery   Discovery    // where attachments are looked for; nil: nowhere. A Closed walk does not look
 	Attachments []Attachment // what is attached, for a Closed walk. One that src does not have is left out
+	// Has, if not nil, says whether the source has what a Package fetches and no lock covers: what it does
+	// not have is left out, and reported.
+	Has func(name.Reference) bool
 
 	// Root, if not nil, is called for each root when it was read, before anything that it names. An error
 	// ends the walk.

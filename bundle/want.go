@@ -99,7 +99,7 @@ func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
 
 // wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
 // cover, and reports what kapp-controller will not rewrite.
-func (x *want) wantFetched(lock *ImagesLock) {
+func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
 		if id := e.Annotations[KbldID]; ids[id] == (v1.Hash{}) { // the first counts
@@ -108,13 +108,13 @@ func (x *want) wantFetched(lock *ImagesLock) {
 	}
 	for _, p := range x.packages.packages {
 		for i := range p.Fetches {
-			x.wantFetch(&p, &p.Fetches[i], ids)
+			x.wantFetch(&p, &p.Fetches[i], ids, has)
 		}
 	}
 }
 
-// wantFetch does so for one step of p; ids are what the lock covers.
-func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash) {
+// wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
+func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
 	note := func(code Code, format string, args ...any) {
 		x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: shorten(p.Name+" "+p.Version, 200),
 			File: p.File, Line: f.Line, Message: fmt.Sprintf(format, args...)})
@@ -144,6 +144,10 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash) {
 		reason := "which no lock entry's " + KbldID + " covers"
 		if f.Kind == "image" {
 			reason = "by image.url"
+		}
+		if has != nil && !has(ref) {
+			note(Uncovered, "fetches %s, %s: it was not carried", f.Reference, reason)
+			return
 		}
 		note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
 		if d, ok := ref.(name.Digest); ok {

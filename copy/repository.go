@@ -183,16 +183,21 @@ func (c *filling) ask(ctx context.Context) error {
 	if c.opt.Trust == TrustNothing {
 		return nil
 	}
-	for _, n := range c.plan.Graph.Nodes {
-		s := c.nodes[n.Descriptor.Digest]
+	at := 0
+	c.rest = func() (job, bool) {
+		if at == len(c.plan.Graph.Nodes) {
+			return job{}, false
+		}
+		n := c.plan.Graph.Nodes[at]
+		at++
 		var there bool
-		c.add(job{
+		return job{
 			do: func(ctx context.Context) (err error) {
 				there, err = c.stands(ctx, tagOf(n), n.Descriptor.Digest)
 				return err
 			},
-			done: func() { s.there = there },
-		})
+			done: func() { c.nodes[n.Descriptor.Digest].there = there },
+		}, true
 	}
 	return c.run(ctx)
 }
@@ -249,18 +254,13 @@ func (c *filling) schedule() {
 	}
 	users := c.users()
 	for _, b := range c.plan.Blobs {
-		switch waiting := users[b.Descriptor.Digest]; {
-		case b.IsManifest:
-		case c.sent[b.Descriptor.Digest]: // and counted
-		case waiting == nil:
-			c.countBlob(b, true)
-		default:
-			for _, s := range waiting {
+		if !b.IsManifest && !c.sent[b.Descriptor.Digest] { // what was sent is counted, too
+			for _, s := range users[b.Descriptor.Digest] {
 				s.waits++
 			}
-			c.add(c.blobJob(b, waiting))
 		}
 	}
+	c.rest = c.blobJobs(users)
 	var leaves []*state // all, before the first is ready: that may free others, which are ready then
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 {
@@ -273,6 +273,26 @@ func (c *filling) schedule() {
 }
 
 func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Trust == TrustManifests }
+
+// blobJobs returns what gives a job for each blob that must be looked at, in file order; the others it counts.
+// There may be hundreds of thousands, so they are made when their turn has come.
+func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
+	at := 0
+	return func() (job, bool) {
+		for ; at < len(c.plan.Blobs); at++ {
+			b := c.plan.Blobs[at]
+			if b.IsManifest || c.sent[b.Descriptor.Digest] {
+				continue
+			}
+			if waiting := users[b.Descriptor.Digest]; waiting != nil {
+				at++
+				return c.blobJob(b, waiting), true
+			}
+			c.countBlob(b, true)
+		}
+		return job{}, false
+	}
+}
 
 // blobJob sends a blob, unless it is there.
 func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {

@@ -84,6 +84,9 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 // checkDocs compares the documents, which opened, with what the inventory implies: of each, the first
 // wrong byte is reported.
 func (a *Archive) checkDocs() ([]Damage, error) {
+	if a.imgpkg != nil { // it was checked when it was opened
+		return nil, nil
+	}
 	var damage []Damage
 	at := int64(0)
 	for _, doc := range a.l.docs {
@@ -102,13 +105,16 @@ func (a *Archive) checkDocs() ([]Damage, error) {
 // checkFrames compares headers, padding, seal and end; the result has an entry for each frame, the
 // last being the seal's, nil where all is well.
 func (a *Archive) checkFrames() ([]*Damage, error) {
+	if a.imgpkg != nil {
+		return a.checkPadding()
+	}
 	n := len(a.l.offsets)
 	frames := make([]*Damage, n+1)
 	for i := range n + 1 {
 		offset, want := a.l.frame(i)
 		member := "seal"
 		if i < n {
-			member = blobName(a.l.inv.Blobs[i].Digest)
+			member = a.l.name(a.l.blobs[i].Digest)
 		} else {
 			want = append(want, a.l.end(a.seal)...)
 		}
@@ -150,13 +156,13 @@ func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64
 	case again == nil || again.Error() != err.Error():
 		reason += "; read again it was not the same: the medium or this machine is unstable"
 	}
-	b := a.l.inv.Blobs[i]
-	return &Damage{Member: blobName(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
+	b := a.l.blobs[i]
+	return &Damage{Member: a.l.name(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
 }
 
 // hashBlob reads blob i. An error wraps digest.ErrMismatch when the content is not what it must be.
 func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)) error {
-	b := a.l.inv.Blobs[i]
+	b := a.l.blobs[i]
 	r := digest.Reader(a.content(i), b.Digest, b.Size)
 	buf := make([]byte, min(bufferSize, b.Size+1))
 	for left := b.Size; ; {
@@ -175,6 +181,6 @@ func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)
 			progress(1, left)
 			return err
 		}
-		return fmt.Errorf("read %s: %w", blobName(b.Digest), err)
+		return fmt.Errorf("read %s: %w", a.l.name(b.Digest), err)
 	}
 }

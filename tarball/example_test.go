@@ -54,7 +54,7 @@ func Example() {
 	}
 	defer a.Close()
 	damage, err := a.Check(context.Background(), tarball.CheckOptions{Blobs: true})
-	fmt.Println(len(a.Inventory().Blobs), "blob,", a.Size(), "bytes, damage:", damage, err)
+	fmt.Println(len(a.Blobs()), "blob,", a.Size(), "bytes, damage:", damage, err)
 	fmt.Println("the seal is the one that was written:", a.Seal() == w.Seal())
 	// Output:
 	// 1 blob, 6144 bytes, damage: [] <nil>

@@ -136,7 +136,7 @@ func FuzzIndex(f *testing.F) {
 func requireLayout(t *testing.T, l *layout) {
 	t.Helper()
 	at := member(l.docs[0].size) + member(l.docs[1].size) + member(l.docs[2].size)
-	for i, b := range l.inv.Blobs {
+	for i, b := range l.blobs {
 		require.Equal(t, at, l.offsets[i])
 		at += 512 + (b.Size+511)/512*512
 		require.Greater(t, at, l.offsets[i], "the offset overflows")

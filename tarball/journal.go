@@ -45,6 +45,8 @@ type Request struct {
 	Roots            []string `json:"roots"`                 // full references, as given
 	NonDistributable bool     `json:"nonDistributable"`      // layers that may not be distributed are carried
 	Attachments      string   `json:"attachments,omitempty"` // whether they are looked for
+	Format           Format   `json:"format,omitempty"`
+	NoOrigins        bool     `json:"noOrigins,omitempty"` // as NewImgpkgTar
 }
 
 // journalHeader is the first line of a journal. It binds the .part to its request and, by the seal, to
@@ -53,6 +55,8 @@ type journalHeader struct {
 	Journal int     `json:"journal"`
 	Request Request `json:"request"`
 	Seal    v1.Hash `json:"seal"`
+
+	Elsewhere map[string]string `json:"elsewhere,omitempty"` // of imgpkg's form: digests → repositories, where its plan does not say them
 }
 
 // journal is the file beside a .part that says what of it is durable: a header; "ready" when the plan
@@ -344,6 +348,10 @@ func (h journalHeader) differs(request Request) string {
 		return fmt.Sprintf("it was begun for %s, not for %s", strings.Join(h.Request.Roots, ", "), strings.Join(request.Roots, ", "))
 	case h.Request.Attachments != request.Attachments:
 		return fmt.Sprintf("it was begun with --attachments %s", h.Request.Attachments)
+	case h.Request.Format != request.Format:
+		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
+	case h.Request.NoOrigins != request.NoOrigins:
+		return "one of the two is for a BundleLock"
 	case h.Request.NonDistributable == request.NonDistributable:
 		return ""
 	case h.Request.NonDistributable:

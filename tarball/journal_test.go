@@ -28,7 +28,7 @@ func newJournaling(t *testing.T) *journaling {
 	t.Helper()
 	f := &journaling{path: filepath.Join(t.TempDir(), "a.tar")}
 	f.journal = newJournal(1, func(i int) int64 { return f.written[i] }, func(int) int64 { return 100 << 20 })
-	require.NoError(t, f.create(f.path, journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil)}))
+	require.NoError(t, f.create(f.path, journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil), nil}))
 	var err error
 	f.data, err = os.Create(f.path + ".part")
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ const (
 	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
 )
 
-// document is one of the three members before the blobs.
+// document is one of the members before the blobs.
 type document struct {
 	name   string
 	limit  int64
@@ -34,18 +34,25 @@ type document struct {
 	encode func(io.Writer) error
 }
 
-// layout says where everything of an archive is. It follows from the inventory.
+// layout says where everything of an archive is. It follows from the inventory; in imgpkg's form, which
+// has neither inventory nor seal, from manifest.json.
 type layout struct {
 	inv     *Inventory
-	docs    [3]document
-	offsets []int64 // of each blob's header
-	seal    int64   // of the seal's header
-	size    int64   // of the file
+	docs    []document
+	blobs   []Blob               // in file order
+	name    func(v1.Hash) string // of a blob's member
+	within  map[v1.Hash]int64    // blobs that stand in a document instead → their sizes in bytes
+	offsets []int64              // of each blob's header
+	sealed  bool
+	seal    int64 // of the seal's header; without a seal, of the end
+	size    int64 // of the file
+
+	elsewhere map[string]string // digests of manifests → repositories in which they were found, for the journal
 }
 
 // newLayout computes all offsets. An inventory that breaks a limit of the format is an error.
 func newLayout(inv *Inventory) (*layout, error) {
-	l := &layout{inv: inv, docs: [3]document{
+	l := &layout{inv: inv, blobs: inv.Blobs, name: blobName, sealed: true, docs: []document{
 		{name: "oci-layout", limit: int64(len(layoutDoc)), encode: func(w io.Writer) error { _, err := io.WriteString(w, layoutDoc); return err }},
 		{name: "index.json", limit: maxIndex, encode: inv.encodeIndex},
 		{name: "relocate.json", limit: maxInventory, encode: inv.encode},
@@ -53,32 +60,40 @@ func newLayout(inv *Inventory) (*layout, error) {
 	if err := inv.checkLimits(); err != nil {
 		return nil, err
 	}
+	return l, l.place()
+}
+
+// place computes all offsets.
+func (l *layout) place() error {
 	var at int64
 	for i := range l.docs {
 		var n counter
 		if err := l.docs[i].encode(&n); err != nil {
-			return nil, fmt.Errorf("encode %s: %w", l.docs[i].name, err)
+			return fmt.Errorf("encode %s: %w", l.docs[i].name, err)
 		}
 		l.docs[i].size = int64(n)
 		if l.docs[i].size > l.docs[i].limit {
-			return nil, fmt.Errorf("%s would have %d bytes, more than the limit of %d", l.docs[i].name, n, l.docs[i].limit)
+			return fmt.Errorf("%s would have %d bytes, more than the limit of %d", l.docs[i].name, n, l.docs[i].limit)
 		}
 		at += member(int64(n))
 	}
-	l.offsets = make([]int64, len(inv.Blobs))
-	for i, b := range inv.Blobs {
+	l.offsets = make([]int64, len(l.blobs))
+	for i, b := range l.blobs {
 		l.offsets[i] = at
 		if b.Digest.Algorithm != "sha256" {
-			return nil, fmt.Errorf("blob %s: only sha256 is supported", b.Digest)
+			return fmt.Errorf("blob %s: only sha256 is supported", b.Digest)
 		}
 		if b.Size < 0 || b.Size > maxSize-at {
-			return nil, fmt.Errorf("blob %s: %d bytes are more than a file can have", b.Digest, b.Size)
+			return fmt.Errorf("blob %s: %d bytes are more than a file can have", b.Digest, b.Size)
 		}
 		at += member(b.Size)
 	}
 	l.seal = at
-	l.size = at + member(int64(sealSize)) + 2*blockSize
-	return l, nil
+	if l.sealed {
+		at += member(int64(sealSize))
+	}
+	l.size = at + 2*blockSize
+	return nil
 }
 
 // checkLimits refuses what could not be read again.
@@ -102,6 +117,28 @@ func (inv *Inventory) checkLimits() error {
 	return nil
 }
 
+// has reports whether the blob d stands in a document.
+func (l *layout) has(d v1.Descriptor) bool {
+	size, ok := l.within[d.Digest]
+	return ok && size == d.Size
+}
+
+// format returns the form of the file.
+func (l *layout) format() Format {
+	if l.inv == nil {
+		return Imgpkg
+	}
+	return Relocate
+}
+
+// shown returns the seal that a file has: none in imgpkg's form, for which it only names the plan.
+func (l *layout) shown(seal v1.Hash) v1.Hash {
+	if !l.sealed {
+		return v1.Hash{}
+	}
+	return seal
+}
+
 // frame returns what stands before blob i and is not content: the padding of the blob before it,
 // and its header. For i = len(blobs) it is the padding of the last one.
 func (l *layout) frame(i int) (offset int64, b []byte) {
@@ -110,17 +147,17 @@ func (l *layout) frame(i int) (offset int64, b []byte) {
 		offset = l.offsets[i]
 	}
 	if i > 0 {
-		b = make([]byte, padding(l.inv.Blobs[i-1].Size), padding(l.inv.Blobs[i-1].Size)+blockSize)
+		b = make([]byte, padding(l.blobs[i-1].Size), padding(l.blobs[i-1].Size)+blockSize)
 		offset -= int64(len(b))
 	}
 	if i < len(l.offsets) {
-		h := header(blobName(l.inv.Blobs[i].Digest), l.inv.Blobs[i].Size)
+		h := header(l.name(l.blobs[i].Digest), l.blobs[i].Size)
 		b = append(b, h[:]...)
 	}
 	return offset, b
 }
 
-// writeDocs writes the three documents with headers and padding: the file up to the first blob.
+// writeDocs writes the documents with headers and padding: the file up to the first blob.
 func (l *layout) writeDocs(w io.Writer) error {
 	for _, doc := range l.docs {
 		if err := doc.write(w); err != nil {
@@ -156,10 +193,13 @@ func (l *layout) sealDigest() (v1.Hash, error) {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// end returns the last bytes of the file: the seal's member and the two zero blocks.
+// end returns the last bytes of the file: the seal's member, if there is one, and the two zero blocks.
 func (l *layout) end(seal v1.Hash) []byte {
-	h := header("seal", int64(sealSize))
-	b := append(h[:], seal.String()+"\n"...)
+	var b []byte
+	if l.sealed {
+		h := header("seal", int64(sealSize))
+		b = append(h[:], seal.String()+"\n"...)
+	}
 	return append(b, make([]byte, l.size-l.seal-int64(len(b)))...)
 }
 

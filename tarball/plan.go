@@ -16,6 +16,9 @@ import (
 // archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
 // Where things were found, and what was not shown there, only the inventory knows.
 func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	if a.imgpkg != nil {
+		return a.imgpkgPlan(ctx, jobs)
+	}
 	roots, err := a.Roots()
 	if err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ func (a *Archive) share(g *bundle.Graph) {
 	for _, n := range g.Nodes {
 		for i, d := range n.Blobs {
 			if at, ok := a.index[d.Digest]; ok {
-				n.Blobs[i].Digest = a.l.inv.Blobs[at].Digest
+				n.Blobs[i].Digest = a.l.blobs[at].Digest
 			}
 		}
 	}

@@ -39,6 +39,8 @@ type Archive struct {
 	index     map[v1.Hash]int
 	mediaType map[v1.Hash]types.MediaType // of manifests
 	pins      map[string]v1.Hash
+	imgpkg    *imgpkgContent // nil when it is not of imgpkg's form
+	members   *imgpkgMembers
 }
 
 var _ bundle.Source = (*Archive)(nil)
@@ -75,6 +77,9 @@ func Open(path string) (*Archive, error) {
 
 // NewArchive reads the inventory of an archive of size bytes, as Open does.
 func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
+	if mayBeImgpkg(r, size) {
+		return newImgpkgArchive(r, size)
+	}
 	inv, err := readInventory(r, size)
 	if err != nil {
 		return nil, err
@@ -195,8 +200,6 @@ func notArchive(first []byte, err error) error {
 		is = "it is compressed with gzip"
 	case bytes.HasPrefix(first, []byte("\x28\xb5\x2f\xfd")):
 		is = "it is compressed with zstd"
-	case bytes.HasPrefix(first, []byte("manifest.json\x00")):
-		is = "it is a tar of imgpkg or docker"
 	case bytes.HasPrefix(first, []byte("oci-layout\x00")):
 		is = "it is an OCI layout of another program, or damaged"
 	case len(first) >= 262 && string(first[257:262]) == "ustar":
@@ -244,17 +247,25 @@ func (a *Archive) Close() error {
 	return a.f.Close()
 }
 
-// Inventory returns what relocate.json says. It is no authority: walk the roots.
-func (a *Archive) Inventory() *Inventory { return a.l.inv }
+// Blobs returns the blobs that are members of the file. What lists them is no authority: walk the roots.
+func (a *Archive) Blobs() []Blob { return a.l.blobs }
 
-// Seal returns the seal that the file must have; Check compares it with the one it has.
-func (a *Archive) Seal() v1.Hash { return a.seal }
+// Format returns the form of the file.
+func (a *Archive) Format() Format { return a.l.format() }
+
+// Seal returns the seal that the file must have; Check compares it with the one it has. imgpkg's form has
+// none.
+func (a *Archive) Seal() v1.Hash { return a.l.shown(a.seal) }
 
 // Size returns the size of the file in bytes.
 func (a *Archive) Size() int64 { return a.l.size }
 
 // Roots returns the references that were exported, in their order.
 func (a *Archive) Roots() ([]name.Reference, error) {
+	if a.imgpkg != nil {
+		roots, _ := a.imgpkgRoots()
+		return roots, nil
+	}
 	if len(a.l.inv.Roots) == 0 {
 		return nil, fmt.Errorf("%w: it has no root", ErrDamaged)
 	}
@@ -278,12 +289,16 @@ func (a *Archive) Manifest(ctx context.Context, ref name.Reference) (v1.Descript
 			return v1.Descriptor{}, nil, fmt.Errorf("%s is not in the archive: %w", ref, fs.ErrNotExist)
 		}
 	}
-	i, ok := a.index[d]
 	mediaType := a.mediaType[d]
+	if a.imgpkg != nil && mediaType != "" {
+		raw, err := a.imgpkgText(d)
+		return v1.Descriptor{MediaType: mediaType, Size: int64(len(raw)), Digest: d}, raw, errors.Join(err, ctx.Err())
+	}
+	i, ok := a.index[d]
 	if !ok || mediaType == "" {
 		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s is not in the archive: %w", d, fs.ErrNotExist)
 	}
-	desc := v1.Descriptor{MediaType: mediaType, Size: a.l.inv.Blobs[i].Size, Digest: d}
+	desc := v1.Descriptor{MediaType: mediaType, Size: a.l.blobs[i].Size, Digest: d}
 	if desc.Size > maxManifest {
 		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s has %d bytes, more than the limit of %d", d, desc.Size, maxManifest)
 	}
@@ -297,10 +312,14 @@ func (a *Archive) Manifest(ctx context.Context, ref name.Reference) (v1.Descript
 // Blob implements bundle.Source.
 func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	i, ok := a.index[d.Digest]
+	if !ok && a.imgpkg != nil && a.imgpkg.texts[d.Digest].at > 0 {
+		text, err := a.imgpkgText(d.Digest)
+		return io.NopCloser(digest.Reader(bytes.NewReader(text), d.Digest, d.Size)), errors.Join(err, ctx.Err())
+	}
 	if !ok {
 		return nil, fmt.Errorf("blob %s is not in the archive: %w", d.Digest, fs.ErrNotExist)
 	}
-	if size := a.l.inv.Blobs[i].Size; size != d.Size {
+	if size := a.l.blobs[i].Size; size != d.Size {
 		return nil, fmt.Errorf("blob %s has %d bytes in the archive, its manifest says %d: %w", d.Digest, size, d.Size, digest.ErrMismatch)
 	}
 	return io.NopCloser(digest.Reader(a.content(i), d.Digest, d.Size)), ctx.Err()
@@ -308,7 +327,7 @@ func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) 
 
 // content returns the bytes of blob i, unchecked.
 func (a *Archive) content(i int) io.Reader {
-	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.inv.Blobs[i].Size)
+	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.blobs[i].Size)
 }
 
 // comparer is a writer that fails where what is written differs from what r has.

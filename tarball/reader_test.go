@@ -29,15 +29,14 @@ func TestNotAnArchive(t *testing.T) {
 	_, err := zw.Write(tiny(t).bytes(t))
 	require.NoError(t, err)
 	require.NoError(t, zw.Close())
-	imgpkg, err := os.ReadFile(filepath.Join("testdata", "imgpkg.tar"))
-	require.NoError(t, err)
 	damagedLayout := tiny(t).bytes(t)
 	copy(damagedLayout[100:], "nine bytes")
 	for says, content := range map[string][]byte{
 		"it is empty":                              {},
 		"it is compressed with gzip":               zipped.Bytes(),
 		"it is compressed with zstd":               []byte("\x28\xb5\x2f\xfd\x00\x00"),
-		"it is a tar of imgpkg or docker":          imgpkg,
+		"it is a tar of docker save":               pack(t, []member{file("manifest.json", []byte(`[{"Config":"c.json","RepoTags":["a:1"],"Layers":["l.tar"]}]`))}),
+		"its manifest.json lists no image":         pack(t, []member{file("manifest.json", []byte("[]"))}),
 		`it is a tar that begins with "etc/hosts"`: pack(t, []member{file("etc/hosts", noise(9))}),
 		"it is an OCI layout of another program":   pack(t, []member{file("oci-layout", []byte("{}"))}),
 		"another program, or damaged":              damagedLayout,

@@ -57,7 +57,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err := checkSpace(path, a.l, allocated(f)); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, err)
 	}
-	w := newWriter(path, a.l, a.seal, plan.Small, jobs)
+	w := newWriter(path, a.l, a.seal, plan, jobs)
 	if err := w.goOn(f, p); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, noSpace(err))
 	}
@@ -104,10 +104,11 @@ func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	inv, err := readInventory(f, info.Size())
 	var a *Archive
-	if err == nil {
-		a, err = newArchive(f, inv)
+	if header.Request.Format == Imgpkg {
+		a, err = openImgpkgPart(f, info.Size(), header)
+	} else {
+		a, err = openOwnPart(f, info.Size())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("resume %s: %w: %w", f.Name(), ErrOtherExport, err)
@@ -118,13 +119,23 @@ func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	return a, nil
 }
 
+func openOwnPart(f *os.File, size int64) (*Archive, error) {
+	inv, err := readInventory(f, size)
+	if err != nil {
+		return nil, err
+	}
+	return newArchive(f, inv)
+}
+
 // goOn takes over what the journal promises of f, the .part, and opens it again.
 func (w *Writer) goOn(f *os.File, p *promised) (err error) {
-	for i := range w.small.Load() {
-		w.done[i].Store(w.l.inv.Blobs[i].Size)
+	for i, small := range w.isSmall {
+		if small {
+			w.done[i].Store(w.l.blobs[i].Size)
+		}
 	}
 	for i, n := range p.durable {
-		if i < len(w.done) && n <= w.l.inv.Blobs[i].Size {
+		if i < len(w.done) && n <= w.l.blobs[i].Size {
 			w.done[i].Store(n)
 		}
 	}

@@ -78,7 +78,7 @@ func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 			return nil, err
 		}
 	}
-	if err := s.in.keep(s.l.offsets[plan.Small-1] + blockSize + s.l.inv.Blobs[plan.Small-1].Size); err != nil {
+	if err := s.in.keep(s.l.offsets[plan.Small-1] + blockSize + s.l.blobs[plan.Small-1].Size); err != nil {
 		return nil, err
 	}
 	s.next = plan.Small
@@ -109,10 +109,10 @@ func (s *Stream) Next() (v1.Hash, io.Reader, error) {
 	if err := s.checkFrame(s.in.behind(), s.next); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	if s.next == len(s.l.inv.Blobs) {
+	if s.next == len(s.l.blobs) {
 		return v1.Hash{}, nil, s.finish()
 	}
-	b := s.l.inv.Blobs[s.next]
+	b := s.l.blobs[s.next]
 	s.next++
 	s.left = b.Size
 	return b.Digest, &content{s}, nil

@@ -40,11 +40,15 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &StreamWriter{w: bufio.NewWriterSize(w, bufferSize), l: l, index: make(map[v1.Hash]int, len(l.inv.Blobs)), waiting: map[int]chan struct{}{}}
+	return newStreamWriter(w, l)
+}
+
+func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {
+	s := &StreamWriter{w: bufio.NewWriterSize(w, bufferSize), l: l, index: make(map[v1.Hash]int, len(l.blobs)), waiting: map[int]chan struct{}{}}
 	if s.seal, err = l.sealDigest(); err != nil {
 		return nil, err
 	}
-	for i, b := range l.inv.Blobs {
+	for i, b := range l.blobs {
 		s.index[b.Digest] = i
 	}
 	if err := l.writeDocs(s.w); err != nil {
@@ -58,7 +62,10 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 // it is out.
 func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
 	i, ok := s.index[d.Digest]
-	if !ok || s.l.inv.Blobs[i].Size != d.Size {
+	if !ok && s.l.has(d) {
+		return s.isBroken()
+	}
+	if !ok || s.l.blobs[i].Size != d.Size {
 		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
 	}
 	if err := s.isBroken(); err != nil {
@@ -157,7 +164,7 @@ func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 	if _, err := s.w.Write(frame); err != nil {
 		return fmt.Errorf("write the stream: %w", noSpace(err))
 	}
-	blob := s.l.inv.Blobs[i]
+	blob := s.l.blobs[i]
 	n, err := io.Copy(s.w, r)
 	if err == nil && n != blob.Size {
 		err = fmt.Errorf("%d bytes where %d belong", n, blob.Size)
@@ -171,13 +178,16 @@ func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 // Size returns the size in bytes of the whole archive.
 func (s *StreamWriter) Size() int64 { return s.l.size }
 
-// Seal returns the archive's seal, which is known from the start.
-func (s *StreamWriter) Seal() v1.Hash { return s.seal }
+// Format returns the form of the archive.
+func (s *StreamWriter) Format() Format { return s.l.format() }
+
+// Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
+func (s *StreamWriter) Seal() v1.Hash { return s.l.shown(s.seal) }
 
 // Commit writes the seal and the end.
 func (s *StreamWriter) Commit() error {
-	if s.next != len(s.l.inv.Blobs) {
-		return fmt.Errorf("blob %s was not written", s.l.inv.Blobs[s.next].Digest)
+	if s.next != len(s.l.blobs) {
+		return fmt.Errorf("blob %s was not written", s.l.blobs[s.next].Digest)
 	}
 	_, frame := s.l.frame(s.next)
 	if _, err := s.w.Write(append(frame, s.l.end(s.seal)...)); err != nil {

@@ -33,18 +33,18 @@ const bufferSize = 1 << 20
 // Writer writes an archive in place. Its methods are safe for concurrent use, but for Commit and
 // Suspend, of which exactly one ends it.
 type Writer struct {
-	path       string
-	f          *os.File // path + ".part"
-	l          *layout
-	seal       v1.Hash
-	index      map[v1.Hash]int
-	done       []atomic.Int64 // bytes of each blob that are written, from its beginning; all of them only when the digest is right
-	whole      []atomic.Bool  // written, or kept and hashed, by this run
-	small      atomic.Int64   // blobs of the small section that are not whole yet
-	smallBlobs int
-	kept       struct{ blobs, bytes atomic.Int64 }
-	journal    *journal
-	buffers    sync.Pool
+	path    string
+	f       *os.File // path + ".part"
+	l       *layout
+	seal    v1.Hash
+	index   map[v1.Hash]int
+	done    []atomic.Int64 // bytes of each blob that are written, from its beginning; all of them only when the digest is right
+	whole   []atomic.Bool  // written, or kept and hashed, by this run
+	isSmall []bool         // of the small section
+	small   atomic.Int64   // blobs of the small section that are not whole yet
+	kept    struct{ blobs, bytes atomic.Int64 }
+	journal *journal
+	buffers sync.Pool
 }
 
 // Create begins the archive of plan at path. It looks for enough space and writes all that comes
@@ -53,12 +53,17 @@ type Writer struct {
 // how many blobs will be put at once: it decides how much may be lost when the run is cut off.
 //
 // Errors: ErrNoSpace.
-func Create(path string, plan *bundle.Plan, request Request, jobs int) (_ *Writer, err error) {
-	fail := func(err error) (*Writer, error) { return nil, fmt.Errorf("create %s: %w", path, noSpace(err)) }
+func Create(path string, plan *bundle.Plan, request Request, jobs int) (*Writer, error) {
 	l, err := newLayout(newInventory(plan))
 	if err != nil {
-		return fail(err)
+		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
+	return create(path, l, plan, request, jobs)
+}
+
+// create begins the archive that l describes.
+func create(path string, l *layout, plan *bundle.Plan, request Request, jobs int) (_ *Writer, err error) {
+	fail := func(err error) (*Writer, error) { return nil, fmt.Errorf("create %s: %w", path, noSpace(err)) }
 	if err := CheckTarget(path); err != nil {
 		return nil, err
 	}
@@ -72,14 +77,14 @@ func Create(path string, plan *bundle.Plan, request Request, jobs int) (_ *Write
 	if err != nil {
 		return fail(err)
 	}
-	w := newWriter(path, l, seal, plan.Small, jobs)
+	w := newWriter(path, l, seal, plan, jobs)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Suspend()) // which removes what promises nothing
 		}
 	}()
 	// The journal comes first: without it, a .part would be taken for another program's.
-	if err := w.journal.create(path, journalHeader{journalVersion, request, seal}); err != nil {
+	if err := w.journal.create(path, journalHeader{journalVersion, request, seal, l.elsewhere}); err != nil {
 		return fail(err)
 	}
 	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -88,6 +93,11 @@ func Create(path string, plan *bundle.Plan, request Request, jobs int) (_ *Write
 	}
 	if err := w.begin(f); err != nil {
 		return fail(err)
+	}
+	if w.small.Load() == 0 { // the documents are all that Resume needs
+		if err := w.journal.ready(); err != nil {
+			return fail(err)
+		}
 	}
 	return w, nil
 }
@@ -102,16 +112,21 @@ func (w *Writer) begin(f *os.File) error {
 	return errors.Join(w.l.writeDocs(docs), docs.Flush())
 }
 
-func newWriter(path string, l *layout, seal v1.Hash, small, jobs int) *Writer {
-	n := len(l.inv.Blobs)
-	w := &Writer{path: path, l: l, seal: seal, index: make(map[v1.Hash]int, n), done: make([]atomic.Int64, n), whole: make([]atomic.Bool, n)}
+func newWriter(path string, l *layout, seal v1.Hash, plan *bundle.Plan, jobs int) *Writer {
+	n := len(l.blobs)
+	w := &Writer{path: path, l: l, seal: seal, index: make(map[v1.Hash]int, n),
+		done: make([]atomic.Int64, n), whole: make([]atomic.Bool, n), isSmall: make([]bool, n)}
 	w.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
-	for i, b := range l.inv.Blobs {
+	for i, b := range l.blobs {
 		w.index[b.Digest] = i
 	}
-	w.small.Store(int64(small))
-	w.smallBlobs = small
-	w.journal = newJournal(jobs, func(i int) int64 { return w.done[i].Load() }, func(i int) int64 { return l.inv.Blobs[i].Size })
+	for _, b := range plan.Blobs[:plan.Small] {
+		if i, ok := w.index[b.Descriptor.Digest]; ok {
+			w.isSmall[i] = true
+			w.small.Add(1)
+		}
+	}
+	w.journal = newJournal(jobs, func(i int) int64 { return w.done[i].Load() }, func(i int) int64 { return l.blobs[i].Size })
 	return w
 }
 
@@ -167,13 +182,16 @@ func checkSpace(path string, l *layout, taken int64) error {
 	return nil
 }
 
-// PutBlob writes the blob d at its place, unless an earlier run did. Of one that was cut off it keeps
+// PutBlob writes the blob d at its place, unless an earlier run did, or it stands in a document. Of one that was cut off it keeps
 // the beginning, and asks open for what follows. What open returns for the whole blob must give an error
 // in place of its last bytes when the content is not d's; what it returns from a later byte on is checked
 // here, together with what was kept. When the two are not the blob, it is fetched whole.
 func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error {
 	i, ok := w.index[d.Digest]
-	if !ok || w.l.inv.Blobs[i].Size != d.Size {
+	if !ok && w.l.has(d) {
+		return nil
+	}
+	if !ok || w.l.blobs[i].Size != d.Size {
 		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
 	}
 	kept := w.done[i].Load()
@@ -192,7 +210,7 @@ func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx con
 		w.kept.blobs.Add(1)
 		w.kept.bytes.Add(kept)
 	}
-	if i < w.smallBlobs && w.small.Add(-1) == 0 {
+	if w.isSmall[i] && w.small.Add(-1) == 0 {
 		if err := w.journal.ready(); err != nil {
 			return fmt.Errorf("write journal of %s: %w", w.path, noSpace(err))
 		}
@@ -219,7 +237,7 @@ func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(cont
 	if kept == 0 {
 		return open(ctx, 0)
 	}
-	blob := w.l.inv.Blobs[i]
+	blob := w.l.blobs[i]
 	var begin io.Reader = io.NewSectionReader(w.f, w.l.offsets[i]+blockSize, kept)
 	var rest io.ReadCloser = io.NopCloser(strings.NewReader(""))
 	if kept < blob.Size {
@@ -239,8 +257,8 @@ func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(cont
 func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) error {
 	buf := w.buffers.Get().(*[]byte)
 	defer w.buffers.Put(buf)
-	blob := w.l.inv.Blobs[i]
-	h := header(blobName(blob.Digest), blob.Size)
+	blob := w.l.blobs[i]
+	h := header(w.l.name(blob.Digest), blob.Size)
 	n, at := copy(*buf, h[:]), w.l.offsets[i]
 	left := blob.Size - kept
 	if kept > 0 {
@@ -293,8 +311,11 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 // Size returns the size in bytes of the whole archive.
 func (w *Writer) Size() int64 { return w.l.size }
 
-// Seal returns the archive's seal, which is known from the start.
-func (w *Writer) Seal() v1.Hash { return w.seal }
+// Format returns the form of the archive.
+func (w *Writer) Format() Format { return w.l.format() }
+
+// Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
+func (w *Writer) Seal() v1.Hash { return w.l.shown(w.seal) }
 
 // Kept returns how many of the blobs that were put an earlier run had begun or finished, and how many
 // of their bytes were kept.
@@ -307,6 +328,11 @@ func (w *Writer) Written() int64 {
 	var sum int64
 	for i := range w.done {
 		sum += w.done[i].Load()
+	}
+	for d, size := range w.l.within {
+		if _, also := w.index[d]; !also {
+			sum += size
+		}
 	}
 	return sum
 }
@@ -323,7 +349,7 @@ func (w *Writer) Commit() error {
 func (w *Writer) commit() error {
 	for i := range w.whole {
 		if !w.whole[i].Load() {
-			return fmt.Errorf("blob %s was not written", w.l.inv.Blobs[i].Digest)
+			return fmt.Errorf("blob %s was not written", w.l.blobs[i].Digest)
 		}
 	}
 	if err := w.journal.end(); err != nil { // the system tells once what it could not write

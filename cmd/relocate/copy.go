@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -9,12 +10,14 @@ import (
 
 	"relocate/copy"
 	"relocate/rewrite"
+	"relocate/tarball"
 )
 
 // copyFlags are the flags of the root command.
 type copyFlags struct {
 	sourceFlags
 	fromTar, toTar   string
+	tarFormat        tarFormat
 	toRepo           string
 	lockOutput       string
 	repositoryOutput string
@@ -57,6 +60,9 @@ A run that was cut off goes on where it was when the same command runs again: an
 FILE.part, an import sends what is not there yet. FILE may be "-": --to-tar - writes the archive to standard
 output, --from-tar - reads it from standard input.
 
+Each flag under Registries is also one of a side: --src-registry-username for the source, --dst-registry-username
+for the destination, and so on; see relocate help registries.
+
 Results go to stdout, everything else to stderr.
 
 ` + statusHelp,
@@ -78,6 +84,7 @@ Results go to stdout, everything else to stderr.
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write; - is standard output")
+		f.tarFormat.add(flags)
 		flags.BoolVar(&f.noResume, "no-resume", false, "give up what an earlier export kept, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
@@ -91,6 +98,7 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
 	})
 	f.common.add(cmd)
+	addSides(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
 		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
@@ -149,6 +157,8 @@ func (f *copyFlags) check() error {
 		return usagef("--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); an archive is imported with --to-repo")
 	case f.noResume && (f.toTar == "" || f.toTar == stream):
 		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
+	case f.tarFormat.Format != tarball.Relocate && f.toTar == "":
+		return usagef("--tar-format goes with --to-tar only: what an archive is that is read is seen in it")
 	case f.keepGoing && f.toTar == stream:
 		return usagef("--keep-going with --to-tar -: a stream cannot leave out what fails and come back to it")
 	case f.tag != "" && f.noTag:
@@ -168,7 +178,7 @@ func (f *copyFlags) check() error {
 			}
 		}
 	}
-	if err := f.checkPaths(); err != nil {
+	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
 	if err := f.sourceFlags.check(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -44,6 +46,11 @@ func (c *copying) importArchive(ctx context.Context) error {
 		return err
 	}
 	defer a.Close()
+	return c.importFrom(ctx, a, repo, start)
+}
+
+// importFrom fills repo from an archive that is open.
+func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.Repository, start time.Time) error {
 	plan, err := checkedPlan(ctx, a, c.fromTar, c.jobs)
 	if err != nil {
 		return err
@@ -55,7 +62,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		}
 		return result, err
 	})
-	r.Archive = &archiveReport{c.fromTar, a.Size(), a.Seal()}
+	r.Archive = archiveOf(c.fromTar, a)
 	return c.finish(r, start, write, err)
 }
 
@@ -80,7 +87,11 @@ func (c *copying) importStream(ctx context.Context) error {
 		_ = out.CloseWithError(err)
 	}()
 	defer func() { _ = in.Close() }() // who copies to it ends
-	s, err := tarball.OpenStream(in, scratch)
+	all := bufio.NewReader(in)
+	if first, _ := all.Peek(len("manifest.json") + 1); tarball.IsImgpkg(first) {
+		return c.importSpooled(ctx, all, scratch, repo, start)
+	}
+	s, err := tarball.OpenStream(all, scratch)
 	if err != nil {
 		return fmt.Errorf("standard input %w", err)
 	}
@@ -92,8 +103,23 @@ func (c *copying) importStream(ctx context.Context) error {
 	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
 	})
-	r.Archive = &archiveReport{c.fromTar, s.Size(), s.Seal()}
+	r.Archive = archiveOf(c.fromTar, s)
 	return c.finish(r, start, write, err)
+}
+
+// importSpooled fills repo from a stream in imgpkg's form, in which what tells of the others stands anywhere: all
+// of it is kept first.
+func (c *copying) importSpooled(ctx context.Context, in io.Reader, scratch *scratch, repo name.Repository, start time.Time) error {
+	fmt.Fprintf(c.stderr, "note: this is imgpkg's form, of which all is kept in %s before it is imported\n", scratch.dir)
+	n, err := io.Copy(scratch, in)
+	if err != nil {
+		return fmt.Errorf("keep standard input in %s: %w", scratch.dir, err)
+	}
+	a, err := tarball.NewArchive(scratch, n)
+	if err != nil {
+		return fmt.Errorf("standard input %w", err)
+	}
+	return c.importFrom(ctx, a, repo, start)
 }
 
 // largest returns the size of the largest layer.
@@ -173,16 +199,23 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	if err != nil {
 		return r, nil, usageError{err}
 	}
-	client, err := c.client(nil, repo)
+	client, err := c.common.destination(repo)
 	if err != nil {
 		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	r.Result, err = move(client.Writer(repo), copy.Options{
-		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
+	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
+	r.Result, err = move(dst, copy.Options{
+		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: append(attachedTags(plan.Graph), tagList(tags)...), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
+	if refused := dst.Refused(); refused != nil {
+		err = refused
+	}
+	for _, note := range dst.Notes() {
+		fmt.Fprintln(c.stderr, "note:", line(note))
+	}
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
@@ -193,6 +226,17 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		}
 		return nil
 	}, nil
+}
+
+// indexTypes returns the media types of the indexes in a graph.
+func indexTypes(g *bundle.Graph) []types.MediaType {
+	var list []types.MediaType
+	for _, n := range g.Nodes {
+		if kind := n.Descriptor.MediaType; kind.IsIndex() && !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	return list
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {

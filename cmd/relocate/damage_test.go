@@ -38,8 +38,7 @@ func TestNoArchive(t *testing.T) {
 	seal := bytes.Clone(archive)
 	seal[bytes.LastIndex(seal, []byte("sha256:"))+10] ^= 1
 	inventory := bytes.Replace(archive, []byte(`"kind":"index"`), []byte(`"kind":"image"`), 1)
-	imgpkg, err := os.ReadFile("testdata/interop/repository.tar")
-	require.NoError(t, err)
+	docker := tarOf(t, "manifest.json", `[{"Config":"c.json","RepoTags":["a:1"],"Layers":["l.tar"]}]`)
 	for name, c := range map[string]struct {
 		content []byte
 		parts   []string
@@ -47,7 +46,7 @@ func TestNoArchive(t *testing.T) {
 		"text":      {[]byte("apiVersion: v1\n"), []string{"is not an archive", "text", "hint: name a file"}},
 		"empty":     {nil, []string{"is not an archive", "empty"}},
 		"gzip":      {zipped.Bytes(), []string{"is not an archive", "gzip", "hint: name a file"}},
-		"imgpkg":    {imgpkg, []string{"is not an archive", "imgpkg"}},
+		"docker":    {docker, []string{"is not an archive", "docker save"}},
 		"cut":       {archive[:len(archive)/2], []string{"is cut off", "hint: what arrived is not complete"}},
 		"cut-early": {archive[:3000], []string{"is cut off", "hint: what arrived is not complete"}},
 		"cut-late":  {archive[:len(archive)-1], []string{"is cut off"}},

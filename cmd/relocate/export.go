@@ -64,7 +64,11 @@ func (c *copying) request() (tarball.Request, error) {
 	if err != nil {
 		return tarball.Request{}, err
 	}
-	return tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments}, nil
+	request := tarball.Request{
+		Roots: roots.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
+	}
+	request.NoOrigins = request.Format == tarball.Imgpkg && roots.bundleLock
+	return request, nil
 }
 
 // resume goes on with an archive that was cut off.
@@ -84,7 +88,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	for _, root := range plan.Graph.Roots {
 		roots = append(roots, root.Reference)
 	}
-	if e.source, err = c.client(roots); err != nil {
+	if e.source, err = c.source(roots); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))
@@ -153,12 +157,21 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := tarball.Create(c.toTar, source.plan, request, c.jobs)
+	e := &exporting{plan: source.plan, source: source.source, close: source.close}
+	if request.Format == tarball.Imgpkg {
+		var t *tarball.ImgpkgTar
+		if t, err = tarball.NewImgpkgTar(ctx, source.plan, source.source, request.NoOrigins); err == nil {
+			e.plan = t.Plan()
+			e.archive, err = t.Create(c.toTar, request, c.jobs)
+		}
+	} else {
+		e.archive, err = tarball.Create(c.toTar, source.plan, request, c.jobs)
+	}
 	if err != nil {
 		source.close()
 		return nil, err
 	}
-	return &exporting{archive: w, plan: source.plan, source: source.source, close: source.close}, nil
+	return e, nil
 }
 
 // walkNamed walks the repository, and refuses package repositories that one import could not name apart.
@@ -189,7 +202,7 @@ func checkNames(g *bundle.Graph) error {
 
 // fetch writes the blobs, and gives the archive its name.
 func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
-	r := c.exportReport(e.plan, e.archive.Size(), e.archive.Seal())
+	r := c.exportReport(e.plan, archiveOf(c.toTar, e.archive))
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
 	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
@@ -228,9 +241,9 @@ func (r *report) without(plan *bundle.Plan, err error, have int64) {
 	}
 }
 
-func (c *copying) exportReport(plan *bundle.Plan, size int64, seal v1.Hash) *report {
+func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *report {
 	r := c.newReport("export", plan)
-	r.Archive = &archiveReport{c.toTar, size, seal}
+	r.Archive = archive
 	manifests := len(plan.Graph.Nodes)
 	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
 	return r
@@ -247,8 +260,7 @@ func (c *copying) exportStream(ctx context.Context) error {
 		return err
 	}
 	defer source.close()
-	plan := source.plan
-	w, err := tarball.NewStreamWriter(c.stdout, plan)
+	w, plan, err := c.stream(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -261,9 +273,27 @@ func (c *copying) exportStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("export to standard output: %w", err)
 	}
-	r := c.exportReport(plan, w.Size(), w.Seal())
+	r := c.exportReport(plan, archiveOf(c.toTar, w))
 	r.Reread = reread
 	return c.finish(r, start, func() error { return nil }, nil)
+}
+
+// stream begins an archive on standard output, and returns the plan in its order.
+func (c *copying) stream(ctx context.Context, source *walked) (*tarball.StreamWriter, *bundle.Plan, error) {
+	if c.tarFormat.Format != tarball.Imgpkg {
+		w, err := tarball.NewStreamWriter(c.stdout, source.plan)
+		return w, source.plan, err
+	}
+	request, err := c.request()
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := tarball.NewImgpkgTar(ctx, source.plan, source.source, request.NoOrigins)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := t.Stream(c.stdout)
+	return w, t.StreamPlan(), err
 }
 
 // isTerminal reports whether w is a terminal.

@@ -54,16 +54,17 @@ var hostileFiles = []hostileFile{
 		}
 		return os.Truncate(path, 1<<40)
 	}, statusDamage, "follow its end"},
-	{"docker save", "i18", tarred("manifest.json", "[]", "repositories", "{}"), statusDamage, "it is a tar of imgpkg or docker"},
+	{"docker save", "i18", tarred("manifest.json", `[{"Config":"c.json","RepoTags":null,"Layers":[]}]`, "repositories", "{}"), statusDamage, "it is a tar of docker save"},
+	{"tar that lists nothing", "i18", tarred("manifest.json", "[]", "repositories", "{}"), statusDamage, "lists no image"},
 	{"OCI layout of skopeo", "i18", tarred("oci-layout", `{"imageLayoutVersion":"1.0.0"}`, "index.json", "{}"), statusDamage, "another program"},
 	{"any tar", "i18", tarred("etc/passwd", "root"), statusDamage, `it is a tar that begins with "etc/passwd"`},
 	{"imgpkg's tar", "i18", func(_ *testing.T, path string, _ []byte) error {
-		b, err := os.ReadFile("testdata/interop/repository.tar")
+		b, err := os.ReadFile(interop + "tar/repository.tar")
 		if err != nil {
 			return err
 		}
 		return os.WriteFile(path, b, 0o600)
-	}, statusDamage, "it is a tar of imgpkg or docker"},
+	}, 0, "3 versions"},
 	{"unfinished export", "r12", func(_ *testing.T, path string, good []byte) error {
 		return os.WriteFile(path, append(bytes.Clone(good[:len(good)-2048]), make([]byte, 2048)...), 0o600)
 	}, statusDamage, "the end of the file is not as it must be"},

@@ -193,7 +193,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*
 	}
 	return &subject{
 		name: file, graph: plan.Graph, source: a, plan: plan,
-		archive: &archiveReport{file, a.Size(), a.Seal()}, close: func() { a.Close() },
+		archive: archiveOf(file, a), close: func() { a.Close() },
 	}, nil
 }
 
@@ -203,7 +203,7 @@ func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*sub
 	if err != nil {
 		return nil, err
 	}
-	client, err := f.client([]name.Reference{ref})
+	client, err := f.source([]name.Reference{ref})
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func (r inspectReport) text(w io.Writer) {
 		fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
 	}
 	if r.Archive != nil {
-		fmt.Fprintf(w, "seal  %s\n", r.Archive.Seal)
+		fmt.Fprintf(w, "seal  %s\n", r.Archive.textSeal())
 	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)

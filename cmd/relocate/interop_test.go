@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// interop has what imgpkg wrote. The tar, which only this package reads, is in its own testdata.
+// interop has what imgpkg wrote.
 const interop = "../../testdata/interop/"
 
 // recorded is a repository of a recorded registry.
@@ -39,8 +39,8 @@ type recorded struct {
 func TestInterop(t *testing.T) {
 	source := listenAt(t, "127.0.0.1:5110")
 	listenAt(t, "127.0.0.1:5111")
-	layers := interopLayers(t)
-	fillRecorded(t, readRecorded(t, "registry/source.json"), layers)
+	layers := tarLayers(t, "repository")
+	fillRecorded(t, readRecorded(t, "registry/source.json"), tarLayers(t, "repository", "foreign-included"))
 	want := readRecorded(t, "registry/destination.json")[0]
 	root := "127.0.0.1:5110/src/repository:1.0.0"
 	file := export(t, root)
@@ -104,17 +104,25 @@ func readRecorded(t *testing.T, path string) []recorded {
 	return list
 }
 
-// interopLayers returns every layer of the recorded repository, by digest, out of imgpkg's tar.
-func interopLayers(t *testing.T) map[string]string {
+// tarLayers returns every layer of imgpkg's tars, by digest.
+func tarLayers(t *testing.T, names ...string) map[string]string {
 	t.Helper()
-	f, err := os.Open("testdata/interop/repository.tar")
+	layers := map[string]string{}
+	for _, name := range names {
+		addLayers(t, layers, interop+"tar/"+name+".tar")
+	}
+	return layers
+}
+
+func addLayers(t *testing.T, layers map[string]string, path string) {
+	t.Helper()
+	f, err := os.Open(path)
 	require.NoError(t, err)
 	defer f.Close()
-	layers := map[string]string{}
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
-			return layers
+			return
 		}
 		require.NoError(t, err)
 		hex, found := strings.CutPrefix(strings.TrimSuffix(h.Name, ".tar.gz"), "sha256-")
@@ -133,9 +141,6 @@ func fillRecorded(t *testing.T, repos []recorded, layers map[string]string) {
 	t.Helper()
 	s := site{t: t, host: "127.0.0.1:5110"}
 	for _, r := range repos {
-		if r.Repository == "src/images/foreign" { // no part of the package repository
-			continue
-		}
 		for _, config := range r.Configs {
 			s.blob(r.Repository, types.DockerConfigJSON, []byte(config))
 		}
@@ -186,7 +191,12 @@ func imagesFirst(r recorded) []string {
 // assertRecorded compares a repository at the destination with the recorded one.
 func assertRecorded(t *testing.T, want recorded, layers map[string]string, repo string) {
 	t.Helper()
-	got := dumpRepositories(t, "127.0.0.1:5111", repo)
+	assertRecordedAt(t, "127.0.0.1:5111", want, layers, repo)
+}
+
+func assertRecordedAt(t *testing.T, host string, want recorded, layers map[string]string, repo string) {
+	t.Helper()
+	got := dumpRepositories(t, host, repo)
 	wantTags := map[string]string{}
 	for tag, digest := range want.Tags {
 		wantTags[repo+":"+tag] = digest

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type planReport struct {
 func newPlan() *cobra.Command {
 	var (
 		source sourceFlags
+		form   tarFormat
 		f      format
 		c      common
 	)
@@ -59,7 +61,7 @@ and bundles, and no layer of an image.
 			if err := checkNames(plan.Graph); err != nil {
 				return err
 			}
-			size, err := tarball.Size(plan)
+			size, err := archiveSize(cmd.Context(), w, roots, form.Format)
 			if err != nil {
 				return err
 			}
@@ -72,10 +74,23 @@ and bundles, and no layer of an image.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		source.add(flags)
+		form.add(flags)
 		addFormat(flags, &f)
 	})
 	c.add(cmd)
 	return cmd
+}
+
+// archiveSize returns the exact size of the archive of what was walked.
+func archiveSize(ctx context.Context, w *walked, roots *roots, form tarball.Format) (int64, error) {
+	if form != tarball.Imgpkg {
+		return tarball.Size(w.plan)
+	}
+	t, err := tarball.NewImgpkgTar(ctx, w.plan, w.source, roots.bundleLock)
+	if err != nil {
+		return 0, err
+	}
+	return t.Size(), nil
 }
 
 func (r planReport) text(w io.Writer) {

@@ -12,6 +12,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/rewrite"
+	"relocate/tarball"
 )
 
 // reportVersion is the version of the JSON of --report, plan, inspect and verify.
@@ -88,7 +89,25 @@ func rootsOf(g *bundle.Graph) []rootReport {
 type archiveReport struct {
 	File string  `json:"file"`
 	Size int64   `json:"size"`
-	Seal v1.Hash `json:"seal"`
+	Form string  `json:"form"`          // relocate or imgpkg
+	Seal v1.Hash `json:"seal,omitzero"` // imgpkg's form has none
+}
+
+// archiveOf returns the report of an archive that is written or read.
+func archiveOf(file string, a interface {
+	Size() int64
+	Seal() v1.Hash
+	Format() tarball.Format
+}) *archiveReport {
+	return &archiveReport{file, a.Size(), a.Format().String(), a.Seal()}
+}
+
+// textSeal is what people see of the seal.
+func (r *archiveReport) textSeal() string {
+	if r.Seal == (v1.Hash{}) {
+		return "none (imgpkg's form)"
+	}
+	return r.Seal.String()
 }
 
 // report is what --report writes.
@@ -194,7 +213,7 @@ func (r *report) summarize(w io.Writer) {
 		if r.Kept != nil {
 			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
-		fmt.Fprintf(w, "  seal   %s\n", r.Archive.Seal)
+		fmt.Fprintf(w, "  seal   %s\n", r.Archive.textSeal())
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
 		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),

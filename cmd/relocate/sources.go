@@ -46,6 +46,8 @@ type roots struct {
 	pins  []bundle.Pin       // of refs, where a lock has both a tag and a digest
 	plain map[string]bool    // references that must be no bundle
 	lock  *bundle.ImagesLock // whose images the roots are; nil otherwise
+
+	bundleLock bool // the root is that of a BundleLock
 }
 
 // roots reads the flags, and the lock where there is one.
@@ -98,7 +100,7 @@ func (r *roots) readLock(path string) error {
 			ref = lock.Image.Context().Tag(lock.Tag)
 			r.pins = []bundle.Pin{{Reference: ref.Name(), Digest: lock.Digest()}}
 		}
-		r.refs = append(r.refs, ref)
+		r.refs, r.bundleLock = append(r.refs, ref), true
 		return nil
 	}
 	if r.lock, err = bundle.ParseImagesLock(text); err != nil {

@@ -147,12 +147,11 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		return nil, err
 	}
 	defer a.Close()
-	inv := a.Inventory()
 	var bytes int64
-	for _, b := range inv.Blobs {
+	for _, b := range a.Blobs() {
 		bytes += b.Size
 	}
-	ph := show.begin("verify", len(inv.Blobs), bytes)
+	ph := show.begin("verify", len(a.Blobs()), bytes)
 	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: ph.add})
 	ph.end()
 	if err != nil {
@@ -177,8 +176,10 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
 		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "content", Reason: planErr.Error()})
 	}
-	r.Proved = []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
-	f.compareSeal(r, a.Seal())
+	r.Proved = provedOf(a, plan)
+	if err := f.compareSeal(r, a); err != nil {
+		return nil, err
+	}
 	r.compareRoots(r.Roots, roots)
 	return r.judge(), ctx.Err()
 }
@@ -212,14 +213,33 @@ func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
 	return users
 }
 
-func (f *verifyFlags) compareSeal(r *verifyReport, seal v1.Hash) {
-	switch f.seal {
+// provedOf says what it means that an archive was found right.
+func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {
+	if a.Format() != tarball.Imgpkg || plan == nil {
+		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
+	}
+	proved := []string{"every manifest, config and layer was hashed, and what the roots need is there",
+		"it has imgpkg's form, without a seal: nothing proves references and tags, nor the headers of members"}
+	if others, layers := a.Surplus(plan); others+layers > 0 {
+		proved = append(proved, fmt.Sprintf("besides, it has %s that nothing needs, and %s that %s no part of the form", count(layers, "layer"), count(others, "member"),
+			map[bool]string{true: "is", false: "are"}[others == 1]))
+	}
+	return proved
+}
+
+// compareSeal holds the archive's seal to the one that was given, if any.
+func (f *verifyFlags) compareSeal(r *verifyReport, a *tarball.Archive) error {
+	if f.seal != "" && a.Format() == tarball.Imgpkg {
+		return usagef("--seal: %s has imgpkg's form, which has no seal; --root proves what it holds", r.Subject)
+	}
+	switch seal := a.Seal(); f.seal {
 	case "":
 	case seal.String():
 		r.Proved = append(r.Proved, "the seal is the one given: it is the file that was exported")
 	default:
 		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "seal", Reason: fmt.Sprintf("it is %s, want %s", seal, f.seal)})
 	}
+	return nil
 }
 
 // compareRoots holds the roots of an archive to the digests that were given, if any.
@@ -253,7 +273,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 			return nil, err
 		}
 	}
-	client, err := f.client(nil, repo)
+	client, err := f.destination(repo)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +288,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if blobs == 0 {
 		opt.Read = func() { ph.add(1, 0) }
 	}
-	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
+	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, withAttached(roots, opt.Want), opt)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
@@ -304,12 +324,18 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		return nil, err
 	}
 	opt.Pins = opt.Want.Graph.Pins
+	opt.Tags = map[string]v1.Hash{}
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
 		}
 	}
-	f.compareSeal(r, a.Seal())
+	for _, tag := range attachedTags(opt.Want.Graph) {
+		opt.Tags[tag.Name] = tag.Digest
+	}
+	if err := f.compareSeal(r, a); err != nil {
+		return nil, err
+	}
 	r.compareRoots(rootsOf(opt.Want.Graph), given)
 	r.Proved = append(r.Proved, "it holds what "+file+" names")
 	var roots []v1.Hash

@@ -46,7 +46,7 @@ func (s *scratch) remove() {
 // where temporary files go, so that nothing is fetched twice. from says what is carried beside. The caller
 // closes the result.
 func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourceFlags, show *progress) (_ *walked, err error) {
-	client, err := f.client(roots.refs)
+	client, err := f.source(roots.refs)
 	if err != nil {
 		return nil, err
 	}
@@ -80,11 +80,17 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 // close gives up the scratch file.
 func (w *walked) close() { w.scratch.remove() }
 
-// client returns a client that uses the credentials in the flags for the registries of roots and
-// repos: those that the operator named.
-func (f *common) client(roots []name.Reference, repos ...name.Repository) (*registry.Client, error) {
+// source returns a client that uses the credentials in the flags for the registries of roots: those that the
+// operator named.
+func (f *common) source(roots []name.Reference) (*registry.Client, error) {
+	var repos []name.Repository
 	for _, ref := range roots {
 		repos = append(repos, ref.Context())
 	}
-	return f.registry.client(f.jobs, repos)
+	return f.client(sourceSide, repos)
+}
+
+// destination returns a client that uses the credentials in the flags for the registry of repo.
+func (f *common) destination(repo name.Repository) (*registry.Client, error) {
+	return f.client(destinationSide, []name.Repository{repo})
 }

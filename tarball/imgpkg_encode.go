@@ -1,0 +1,315 @@
+package tarball
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// imgpkgEncoder writes the manifest.json of a plan, an entry at a time.
+type imgpkgEncoder struct {
+	plan      *bundle.Plan
+	src       bundle.Source
+	noOrigins bool
+	listed    map[v1.Hash][]imgpkgListed // the entries of roots, and of what is attached
+	pins      map[v1.Hash][]string       // other tags that stood for a manifest
+	left      int                        // bytes that the entry may still take
+}
+
+func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *imgpkgEncoder {
+	e := &imgpkgEncoder{plan: plan, src: src, noOrigins: noOrigins, listed: map[v1.Hash][]imgpkgListed{}, pins: map[v1.Hash][]string{}}
+	isRoot := map[string]bool{}
+	for _, root := range plan.Graph.Roots {
+		isRoot[root.Reference.Name()] = true
+		l := imgpkgListed{ref: root.Reference.Context().Digest(root.Digest.String()), tag: root.Tag()}
+		if plan.Graph.Node(root.Digest).Kind == bundle.Bundle { // no other has an origin
+			l.orig = l.ref
+			if e.listed[root.Digest] == nil { // named twice, it has one label
+				l.labels = withLabel(nil, rootLabel, "")
+			}
+		}
+		e.listed[root.Digest] = append(e.listed[root.Digest], l)
+	}
+	for _, pin := range plan.Graph.Pins {
+		tag, err := name.NewTag(pin.Reference)
+		switch {
+		case isRoot[pin.Reference]:
+		case err == nil && attachedForm.MatchString(tag.TagStr()):
+			e.listed[pin.Digest] = append(e.listed[pin.Digest], imgpkgListed{ref: tag.Context().Digest(pin.Digest.String()), tag: tag.TagStr()})
+		default:
+			e.pins[pin.Digest] = append(e.pins[pin.Digest], pin.Reference)
+		}
+	}
+	return e
+}
+
+// imgpkgListed is what an entry says beside its content.
+type imgpkgListed struct {
+	ref, orig name.Digest // orig is the zero value where there is none
+	tag       string
+	labels    map[string]string
+}
+
+// oneRoot refuses several root bundles.
+func (e *imgpkgEncoder) oneRoot() error {
+	var first *bundle.Root
+	for _, root := range e.plan.Graph.Roots {
+		switch {
+		case e.plan.Graph.Node(root.Digest).Kind != bundle.Bundle:
+		case first == nil:
+			first = &root
+		case first.Digest != root.Digest:
+			return fmt.Errorf("%w: both %s and %s were asked for", ErrOneRoot, first.Reference.Name(), root.Reference.Name())
+		}
+	}
+	return nil
+}
+
+// encode writes the array in imgpkg's order: by the digests of manifest and config, then by reference.
+func (e *imgpkgEncoder) encode(ctx context.Context, w io.Writer) error {
+	nodes := slices.Clone(e.plan.Graph.Nodes)
+	slices.SortFunc(nodes, func(a, b *bundle.Node) int { return strings.Compare(a.Descriptor.Digest.Hex, b.Descriptor.Digest.Hex) })
+	bw := bufio.NewWriter(w)
+	sep := "["
+	for _, n := range nodes {
+		for _, listed := range e.list(n) {
+			e.left = maxImgpkgEntry
+			entry, err := e.entry(ctx, n, listed)
+			if err != nil {
+				return err
+			}
+			text, err := json.Marshal(entry)
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.Name(), err)
+			}
+			if len(text) > maxImgpkgEntry {
+				return tooLargeEntry(n)
+			}
+			bw.WriteString(sep)
+			bw.Write(text)
+			sep = ","
+		}
+	}
+	bw.WriteString("]")
+	return bw.Flush()
+}
+
+// list returns the entries that a manifest has at the top level: one for each reference in a lock, if it
+// was found where one of them says, and one where it was found otherwise; one for each root. A child of
+// an index has none.
+func (e *imgpkgEncoder) list(n *bundle.Node) []imgpkgListed {
+	list := slices.Clone(e.listed[n.Descriptor.Digest])
+	var refs []name.Digest
+	found := false
+	for _, s := range n.References {
+		if ref, err := name.NewDigest(s); err == nil {
+			refs = append(refs, ref)
+			found = found || ref.Context().Name() == n.From.Name()
+		}
+	}
+	at := n.From.Digest(n.Descriptor.Digest.String())
+	add := func(ref, orig name.Digest) {
+		if !slices.ContainsFunc(list, func(l imgpkgListed) bool { return l.ref.Name() == ref.Name() }) {
+			list = append(list, imgpkgListed{ref: ref, orig: orig})
+		}
+	}
+	switch {
+	case found:
+		for _, ref := range refs {
+			add(ref, ref)
+		}
+	case len(refs) > 0:
+		add(at, refs[0])
+	case !n.IsChild:
+		add(at, at)
+	}
+	slices.SortStableFunc(list, func(a, b imgpkgListed) int {
+		return cmp.Or(strings.Compare(a.ref.Name(), b.ref.Name()), strings.Compare(a.tag, b.tag))
+	})
+	if pins := e.pins[n.Descriptor.Digest]; pins != nil && list != nil {
+		list[0].labels = withLabel(maps.Clone(list[0].labels), pinsLabel, strings.Join(pins, " "))
+	}
+	if e.noOrigins {
+		for i := range list {
+			list[i].orig = name.Digest{}
+		}
+	}
+	return list
+}
+
+func withLabel(labels map[string]string, key, value string) map[string]string {
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[key] = value
+	return labels
+}
+
+// elsewhere returns the repositories of manifests that were found in another one than who reads the
+// document back must think: of several that it names the smallest.
+func (e *imgpkgEncoder) elsewhere() map[string]string {
+	read := map[v1.Hash]string{}
+	var visit func(n *bundle.Node, repo string)
+	visit = func(n *bundle.Node, repo string) {
+		if known, ok := read[n.Descriptor.Digest]; ok && known <= repo {
+			return
+		}
+		read[n.Descriptor.Digest] = repo
+		if n.Kind == bundle.Index {
+			for _, d := range n.Children {
+				visit(e.plan.Graph.Node(d), repo)
+			}
+		}
+	}
+	for _, n := range e.plan.Graph.Nodes {
+		for _, listed := range e.list(n) {
+			visit(n, listed.ref.Context().Name())
+		}
+	}
+	other := map[string]string{}
+	for _, n := range e.plan.Graph.Nodes {
+		if d := n.Descriptor.Digest; read[d] != n.From.Name() && len(other) < maxElsewhere {
+			other[d.String()] = n.From.Name()
+		}
+	}
+	return other
+}
+
+// entry reads a manifest, and of an index its children.
+func (e *imgpkgEncoder) entry(ctx context.Context, n *bundle.Node, l imgpkgListed) (*imgpkgEntry, error) {
+	if n.Kind == bundle.Index {
+		index, err := e.index(ctx, n, l)
+		return &imgpkgEntry{ImageIndex: index}, err
+	}
+	image, err := e.image(ctx, n, l)
+	return &imgpkgEntry{Image: image}, err
+}
+
+func (e *imgpkgEncoder) index(ctx context.Context, n *bundle.Node, l imgpkgListed) (*imgpkgIndex, error) {
+	index := &imgpkgIndex{
+		Refs: []string{l.ref.Name()}, MediaType: n.Descriptor.MediaType, Digest: n.Descriptor.Digest.String(),
+		Tag: l.tag, OrigRef: l.origin(), Labels: l.labels,
+	}
+	var err error
+	if index.Raw, err = e.manifest(ctx, n); err != nil {
+		return nil, err
+	}
+	for _, d := range n.Children {
+		child, within := e.plan.Graph.Node(d), l
+		within.ref = l.ref.Context().Digest(d.String())
+		entry, err := e.entry(ctx, child, within)
+		if err != nil {
+			return nil, err
+		}
+		if entry.ImageIndex != nil {
+			index.Indexes = append(index.Indexes, entry.ImageIndex)
+		} else {
+			index.Images = append(index.Images, entry.Image)
+		}
+	}
+	return index, nil
+}
+
+func (e *imgpkgEncoder) image(ctx context.Context, n *bundle.Node, l imgpkgListed) (*imgpkgImage, error) {
+	image := &imgpkgImage{Refs: []string{l.ref.Name()}, Tag: l.tag, OrigRef: l.origin(), Labels: l.labels}
+	image.Manifest.MediaType, image.Manifest.Digest = n.Descriptor.MediaType, n.Descriptor.Digest.String()
+	var err error
+	if image.Manifest.Raw, err = e.manifest(ctx, n); err != nil {
+		return nil, err
+	}
+	config, err := e.config(ctx, n)
+	if err != nil {
+		return nil, fmt.Errorf("config %s of %s: %w", n.Blobs[0].Digest, n.Name(), err)
+	}
+	image.Config.Digest = n.Blobs[0].Digest.String()
+	if image.Config.Raw, err = e.text(n, config); err != nil {
+		return nil, fmt.Errorf("config %s of %s: %w", n.Blobs[0].Digest, n.Name(), err)
+	}
+	diffIDs := diffIDsOf(n, config)
+	for _, d := range n.Blobs[1:] {
+		layer := imgpkgLayer{MediaType: d.MediaType, Digest: d.Digest.String(), Size: d.Size}
+		if d.MediaType.IsLayer() {
+			layer.DiffID = diffIDs[d.Digest]
+		}
+		image.Layers = append(image.Layers, layer)
+	}
+	return image, nil
+}
+
+func (l imgpkgListed) origin() string {
+	if l.orig == (name.Digest{}) {
+		return ""
+	}
+	return l.orig.Name()
+}
+
+func (e *imgpkgEncoder) manifest(ctx context.Context, n *bundle.Node) (json.RawMessage, error) {
+	_, raw, err := e.src.Manifest(ctx, n.From.Digest(n.Descriptor.Digest.String()))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest of %s: %w", n.Name(), err)
+	}
+	text, err := e.text(n, raw)
+	if err != nil {
+		return nil, fmt.Errorf("manifest of %s: %w", n.Name(), err)
+	}
+	return text, nil
+}
+
+func (e *imgpkgEncoder) config(ctx context.Context, n *bundle.Node) ([]byte, error) {
+	r, err := e.src.Blob(ctx, n.From, n.Blobs[0])
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r) // at most maxImgpkgConfig: layers has looked
+}
+
+// text spells a document of n, or below it, as a JSON string.
+func (e *imgpkgEncoder) text(n *bundle.Node, raw []byte) (json.RawMessage, error) {
+	if !utf8.Valid(raw) {
+		return nil, errors.New("it is not UTF-8 text, and imgpkg's form holds nothing else: export without --tar-format imgpkg")
+	}
+	text, err := json.Marshal(string(raw))
+	if e.left -= len(text); e.left < 0 {
+		return nil, tooLargeEntry(n)
+	}
+	return text, err
+}
+
+func tooLargeEntry(n *bundle.Node) error {
+	return fmt.Errorf("%s: with all that it nests it takes more than the %d bytes that an entry of manifest.json may have", n.Name(), maxImgpkgEntry)
+}
+
+// diffIDsOf returns the DiffIDs of layers by a config that has one for each, as imgpkg finds them: of a layer that
+// comes twice the first.
+func diffIDsOf(n *bundle.Node, config []byte) map[v1.Hash]string {
+	var doc struct {
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	layers := n.Blobs[1:]
+	if json.Unmarshal(config, &doc) != nil || len(doc.RootFS.DiffIDs) != len(layers) {
+		return nil
+	}
+	ids := map[v1.Hash]string{}
+	for i, d := range layers {
+		if _, twice := ids[d.Digest]; !twice {
+			ids[d.Digest] = doc.RootFS.DiffIDs[i]
+		}
+	}
+	return ids
+}

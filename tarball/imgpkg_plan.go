@@ -1,0 +1,155 @@
+package tarball
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// imgpkgText reads a manifest or config out of manifest.json.
+func (a *Archive) imgpkgText(d v1.Hash) ([]byte, error) {
+	at := a.imgpkg.texts[d]
+	spelled := make([]byte, at.spelled) // at most maxImgpkgEntry
+	if _, err := a.r.ReadAt(spelled, at.at); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read %s: %w", imgpkgDocument, err)
+	}
+	var text string
+	if err := json.Unmarshal(spelled, &text); err != nil { // it was none when the file was opened
+		return nil, fmt.Errorf("%w: %s: %s cannot be read any more", digest.ErrMismatch, imgpkgDocument, d)
+	}
+	return []byte(text), digest.Check([]byte(text), d)
+}
+
+// has reports whether the archive has what ref names.
+func (a *Archive) has(ref name.Reference) bool {
+	d, ok := a.pins[ref.Name()]
+	if !ok {
+		d, _ = v1.NewHash(ref.Identifier())
+	}
+	return a.mediaType[d] != ""
+}
+
+// imgpkgRoots returns what was asked for: the entries with imgpkg's label or a tag; where none has the label,
+// all. Attached are those by cosign's tags, which were asked for by nobody.
+func (a *Archive) imgpkgRoots() (roots, attached []name.Reference) {
+	c := a.imgpkg
+	labelled := slices.ContainsFunc(c.top, func(t imgpkgTop) bool { return t.isRoot })
+	for _, t := range c.top {
+		switch ref := t.reference(); {
+		case attachedForm.MatchString(t.tag):
+			attached = append(attached, ref)
+		case t.isRoot || t.tag != "" || (!labelled && len(t.pins) == 0):
+			roots = append(roots, ref)
+		}
+	}
+	if roots == nil { // somebody has asked for a signature
+		roots, attached = attached, nil
+	}
+	return roots, attached
+}
+
+// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it. What is
+// attached is in the graph, with its tag as a pin, and is no root.
+func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	roots, attached := a.imgpkgRoots()
+	g, err := a.imgpkgWalk(ctx, slices.Concat(roots, attached), jobs)
+	if err != nil {
+		return nil, err
+	}
+	var left []name.Reference
+	for _, t := range a.imgpkg.top {
+		if g.Node(t.digest) == nil {
+			left = append(left, t.reference())
+		}
+	}
+	if left != nil {
+		if g, err = a.imgpkgWalk(ctx, slices.Concat(roots, left, attached), jobs); err != nil {
+			return nil, err
+		}
+	}
+	for d := range a.mediaType {
+		if g.Node(d) == nil {
+			return nil, fmt.Errorf("%w: %s has manifest %s in an index that does not name it", ErrDamaged, imgpkgDocument, d)
+		}
+	}
+	g.Roots = slices.DeleteFunc(g.Roots, func(r bundle.Root) bool {
+		return slices.ContainsFunc(attached, func(ref name.Reference) bool { return ref.Name() == r.Reference.Name() })
+	})
+	for _, n := range g.Nodes {
+		if n.From, err = name.NewRepository(a.imgpkg.from[n.Descriptor.Digest]); err != nil {
+			return nil, err
+		}
+	}
+	a.share(g)
+	return a.imgpkgLayers(g)
+}
+
+func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int) (*bundle.Graph, error) {
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has}
+	for ref, d := range a.pins {
+		opt.Pins = append(opt.Pins, bundle.Pin{Reference: ref, Digest: d})
+	}
+	g, err := bundle.Walk(ctx, a, roots, opt)
+	if errors.Is(err, fs.ErrNotExist) && bundle.Missing(err) == nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return g, err
+}
+
+// imgpkgLayers plans the graph. Of layers that may not be distributed those are omitted that the tar does not
+// have; any other that it does not have is damage.
+func (a *Archive) imgpkgLayers(g *bundle.Graph) (*bundle.Plan, error) {
+	without, err := bundle.NewPlan(g, false)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := bundle.NewPlan(g, true)
+	if err != nil {
+		return nil, err
+	}
+	left := map[v1.Hash]bool{}
+	for _, o := range without.Omitted {
+		if _, ok := a.index[o.Digest]; !ok {
+			left[o.Digest] = true
+			plan.Omitted = append(plan.Omitted, o)
+		}
+	}
+	plan.Blobs = slices.DeleteFunc(plan.Blobs, func(b bundle.Blob) bool { return left[b.Descriptor.Digest] })
+	for _, b := range plan.Blobs {
+		d := b.Descriptor
+		i, ok := a.index[d.Digest]
+		_, isText := a.imgpkg.texts[d.Digest]
+		switch {
+		case ok && a.l.blobs[i].Size != d.Size:
+			return nil, fmt.Errorf("%w: %s has %d bytes, %s says %d", ErrDamaged, imgpkgName(d.Digest), a.l.blobs[i].Size, b.Node.Name(), d.Size)
+		case !ok && !isText:
+			return nil, fmt.Errorf("%w: it does not hold %s, a layer of %s", ErrDamaged, imgpkgName(d.Digest), b.Node.Name())
+		}
+	}
+	return imgpkgOrder(plan), nil
+}
+
+// Surplus returns how many members of a file in imgpkg's form are no part of it, and how many are layers that
+// plan does not need. imgpkg passes over both; our own form has neither.
+func (a *Archive) Surplus(plan *bundle.Plan) (others, layers int) {
+	if a.imgpkg == nil {
+		return 0, 0
+	}
+	layers = len(a.l.blobs)
+	for _, b := range plan.Blobs {
+		if _, ok := a.index[b.Descriptor.Digest]; ok {
+			layers--
+		}
+	}
+	return a.members.others, layers
+}

@@ -1,0 +1,319 @@
+package tarball
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+const (
+	maxImgpkgMembers  = 1_000_000
+	maxImgpkgTrailing = 1 << 20 // zero bytes behind the end: GNU tar pads to a record
+)
+
+// IsImgpkg reports whether a file that begins with first is a tar as imgpkg writes it. One that was packed
+// again, in another order, may not be found so.
+func IsImgpkg(first []byte) bool { return bytes.HasPrefix(first, []byte(imgpkgDocument+"\x00")) }
+
+// mayBeImgpkg reports whether a file is a tar that is no OCI layout.
+func mayBeImgpkg(r io.ReaderAt, size int64) bool {
+	first := make([]byte, blockSize)
+	if n, _ := r.ReadAt(first, 0); n < blockSize || bytes.HasPrefix(first, []byte("oci-layout\x00")) {
+		return false
+	}
+	_, err := tar.NewReader(io.NewSectionReader(r, 0, size)).Next()
+	return err == nil || IsImgpkg(first)
+}
+
+// imgpkgMembers is what a scan of a tar's headers finds.
+type imgpkgMembers struct {
+	document imgpkgMember
+	layers   []imgpkgMember // by digest
+	others   int            // members that are neither: nobody reads them
+}
+
+type imgpkgMember struct {
+	digest   v1.Hash // of a layer
+	at, size int64   // of its content, in bytes
+}
+
+// newImgpkgArchive reads a tar in imgpkg's form, whatever the order of its members. That each text in its
+// manifest.json is what its digest says is checked here, layers are when they are read.
+//
+// Errors: ErrNotArchive when there is no manifest.json, or another program's.
+func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
+	members, err := scanImgpkg(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if members.document.at == 0 {
+		first := make([]byte, blockSize)
+		n, err := r.ReadAt(first, 0)
+		return nil, notArchive(first[:n], err)
+	}
+	c, err := decodeImgpkg(r, members.document.at, members.document.size)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{name: imgpkgName, size: size}
+	for _, m := range members.layers {
+		l.blobs = append(l.blobs, Blob{m.digest, m.size})
+		l.offsets = append(l.offsets, m.at-blockSize)
+	}
+	return c.archive(r, l, members)
+}
+
+// openImgpkgPart reads the plan in an unfinished tar that this package writes, whose layers may not be there
+// yet: where they belong follows from manifest.json.
+func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, error) {
+	n, err := documentSize(f, size, 0, imgpkgDocument, maxImgpkgDocument)
+	if err != nil {
+		return nil, err
+	}
+	c, err := decodeImgpkg(f, blockSize, n)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{name: imgpkgName, within: map[v1.Hash]int64{}, docs: []document{{
+		name: imgpkgDocument, limit: maxImgpkgDocument,
+		encode: func(w io.Writer) error { _, err := io.Copy(w, io.NewSectionReader(f, blockSize, n)); return err },
+	}}}
+	for d, carried := range c.layers {
+		if header.Request.NonDistributable || !carried.foreign {
+			l.blobs = append(l.blobs, Blob{d, carried.size})
+		}
+	}
+	slices.SortFunc(l.blobs, func(a, b Blob) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	for d, text := range c.texts {
+		l.within[d] = text.size
+	}
+	for d := range c.from {
+		if repo, ok := header.Elsewhere[d.String()]; ok {
+			c.from[d] = repo
+		}
+	}
+	if err := l.place(); err != nil {
+		return nil, err
+	}
+	a, err := c.archive(f, l, nil)
+	if err == nil {
+		a.seal, err = l.sealDigest()
+	}
+	return a, err
+}
+
+// archive returns the archive of the content, whose layers are where l says.
+func (c *imgpkgContent) archive(r io.ReaderAt, l *layout, members *imgpkgMembers) (*Archive, error) {
+	a := &Archive{r: r, l: l, index: make(map[v1.Hash]int, len(l.blobs)), mediaType: c.mediaType, pins: map[string]v1.Hash{}, imgpkg: c, members: members}
+	for i, b := range l.blobs {
+		a.index[b.Digest] = i
+	}
+	pin := func(ref name.Tag, d v1.Hash) error {
+		if other, known := a.pins[ref.Name()]; known && other != d {
+			return fmt.Errorf("%w: %s: %s stands for both %s and %s", ErrDamaged, imgpkgDocument, ref, other, d)
+		}
+		a.pins[ref.Name()] = d
+		return nil
+	}
+	for _, top := range c.top {
+		tags := top.pins
+		if top.tag != "" {
+			tags = append(slices.Clone(tags), top.reference().Name())
+		}
+		for _, tag := range tags {
+			ref, err := name.NewTag(tag)
+			if err == nil {
+				err = pin(ref, top.digest)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		if len(a.pins) > maxPins {
+			return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, imgpkgDocument, overLimit("pins", maxPins))
+		}
+	}
+	return a, nil
+}
+
+// reference returns the reference by which the entry was asked for, if it was.
+func (t imgpkgTop) reference() name.Reference {
+	if t.tag != "" {
+		return t.ref.Context().Tag(t.tag)
+	}
+	return t.ref.Context().Digest(t.digest.String())
+}
+
+// scanImgpkg reads the headers of a tar. Members that imgpkg does not look for are passed over, whatever
+// they are; of those that it does, each is there once, a regular file, and the same file to every reader.
+func scanImgpkg(r io.ReaderAt, size int64) (*imgpkgMembers, error) {
+	s := &imgpkgScan{r: io.NewSectionReader(r, 0, size), all: r, size: size, layers: map[v1.Hash]imgpkgMember{}}
+	tr := tar.NewReader(s.r)
+	for n := 0; ; n++ {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, s.explain(err)
+		}
+		if n == maxImgpkgMembers {
+			return nil, fmt.Errorf("%w: it has more than %d members", ErrDamaged, maxImgpkgMembers)
+		}
+		if err := s.member(h); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.ended(); err != nil {
+		return nil, err
+	}
+	s.found.layers = slices.SortedFunc(maps.Values(s.layers), func(a, b imgpkgMember) int { return strings.Compare(a.digest.Hex, b.digest.Hex) })
+	return &s.found, nil
+}
+
+// imgpkgScan is the state of one scanImgpkg.
+type imgpkgScan struct {
+	r      *io.SectionReader // what archive/tar reads: after Next it stands at the content
+	all    io.ReaderAt
+	size   int64
+	end    int64 // of the last member's content and padding
+	found  imgpkgMembers
+	layers map[v1.Hash]imgpkgMember
+}
+
+// member takes over a member whose header was read.
+func (s *imgpkgScan) member(h *tar.Header) error {
+	at, err := s.r.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	var raw [blockSize]byte
+	if _, err := s.all.ReadAt(raw[:], at-blockSize); err != nil {
+		return err
+	}
+	rawName, _, _ := bytes.Cut(raw[:100], []byte{0})
+	isOurs := isImgpkgName(h.Name) || isImgpkgName(string(rawName))
+	err = checkMember(h, raw[:])
+	switch {
+	case err != nil:
+	case isOurs && h.Typeflag != tar.TypeReg:
+		err = fmt.Errorf("is no regular file (type %q)", h.Typeflag)
+	case isOurs && h.Name != string(rawName):
+		err = fmt.Errorf("has another name in its header, %.100q", rawName)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: member %.100q at byte %d %w", ErrDamaged, h.Name, at-blockSize, err)
+	}
+	if h.Size > s.size-at {
+		return fmt.Errorf("%w in %.100q", ErrTruncated, h.Name)
+	}
+	if s.end = at + h.Size + padding(h.Size); isOurs {
+		return s.take(h.Name, imgpkgMember{at: at, size: h.Size})
+	}
+	s.found.others++
+	return nil
+}
+
+// checkMember refuses a member after which two readers could see different ones; raw is its header.
+func checkMember(h *tar.Header, raw []byte) error {
+	size, ok := sizeOf(raw)
+	isSparse := h.Typeflag == tar.TypeGNUSparse
+	for key := range h.PAXRecords {
+		isSparse = isSparse || strings.HasPrefix(key, "GNU.sparse.")
+	}
+	switch {
+	case h.Typeflag == tar.TypeXGlobalHeader:
+		return errors.New("has PAX records for all others, which some readers obey")
+	case isSparse:
+		return errors.New("is sparse")
+	case h.Typeflag != tar.TypeReg && h.Size != 0:
+		return fmt.Errorf("is no regular file (type %q) and has %d bytes", h.Typeflag, h.Size)
+	case !ok || (size != h.Size && (size != 0 || h.Size < maxOctal)): // archive/tar writes 0 where PAX has what is too large
+		return fmt.Errorf("has another size in its header than in PAX records, %d", h.Size)
+	}
+	return nil
+}
+
+func isImgpkgName(s string) bool { return s == imgpkgDocument || imgpkgNameForm.MatchString(s) }
+
+func (s *imgpkgScan) take(memberName string, m imgpkgMember) error {
+	if memberName == imgpkgDocument {
+		if s.found.document.at != 0 {
+			return fmt.Errorf("%w: it has two members %s", ErrDamaged, memberName)
+		}
+		s.found.document = m
+		return nil
+	}
+	m.digest = v1.Hash{Algorithm: "sha256", Hex: imgpkgNameForm.FindStringSubmatch(memberName)[1]}
+	if _, twice := s.layers[m.digest]; twice {
+		return fmt.Errorf("%w: it has two members %s", ErrDamaged, memberName)
+	}
+	if s.layers[m.digest] = m; len(s.layers) > maxBlobs {
+		return fmt.Errorf("%w: %w", ErrDamaged, overLimit("layers", maxBlobs))
+	}
+	return nil
+}
+
+// explain says where and how the tar ends to make sense.
+func (s *imgpkgScan) explain(err error) error {
+	at, _ := s.r.Seek(0, io.SeekCurrent)
+	switch {
+	case s.end > s.size || errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: it has %d bytes, and its members need more", ErrTruncated, s.size)
+	case errors.Is(err, tar.ErrHeader):
+		return fmt.Errorf("%w: at byte %d there is no header of a member", ErrDamaged, max(at-blockSize, s.end))
+	}
+	return fmt.Errorf("read the headers: %w", err)
+}
+
+// ended holds the file to its end: two zero blocks, and no more than zeros behind them.
+func (s *imgpkgScan) ended() error {
+	if s.size < s.end+2*blockSize {
+		return fmt.Errorf("%w: it has no end", ErrTruncated)
+	}
+	if s.size > s.end+2*blockSize+maxImgpkgTrailing {
+		return fmt.Errorf("%w: %d bytes follow its end at %d", ErrDamaged, s.size-s.end-2*blockSize, s.end+2*blockSize)
+	}
+	rest := make([]byte, s.size-s.end) // at most maxImgpkgTrailing and two blocks
+	if _, err := s.all.ReadAt(rest, s.end); err != nil && err != io.EOF {
+		return fmt.Errorf("read the end: %w", err)
+	}
+	if i := bytes.IndexFunc(rest, func(r rune) bool { return r != 0 }); i >= 0 {
+		return fmt.Errorf("%w: something follows its end, at byte %d", ErrDamaged, s.end+int64(i))
+	}
+	return nil
+}
+
+// checkPadding reads what fills the blocks behind contents, which archive/tar does not look at, and returns
+// damage, of each layer at its place, of manifest.json at the last.
+func (a *Archive) checkPadding() ([]*Damage, error) {
+	frames := make([]*Damage, len(a.l.blobs)+1)
+	check := func(i int, member string, at, n int64) error {
+		buf := make([]byte, padding(n))
+		if _, err := a.r.ReadAt(buf, at+n); err != nil {
+			return fmt.Errorf("read what follows %s: %w", member, err)
+		}
+		for j, b := range buf {
+			if b != 0 {
+				frames[i] = &Damage{Member: member, Offset: at + n + int64(j), Reason: "the padding behind it is not zero"}
+				return nil
+			}
+		}
+		return nil
+	}
+	for i, b := range a.l.blobs {
+		if err := check(i, imgpkgName(b.Digest), a.l.offsets[i]+blockSize, b.Size); err != nil {
+			return nil, err
+		}
+	}
+	return frames, check(len(a.l.blobs), imgpkgDocument, a.members.document.at, a.members.document.size)
+}
