@@ -173,16 +173,16 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 	}
 	if origRef != "" {
 		if _, err := parseFound([]string{origRef}, d); err != nil {
-			return top, fmt.Errorf("OrigRef: %w", err)
+			return top, fmt.Errorf("its OrigRef: %w", err)
 		}
 	}
 	if top.tag = tag; tag != "" && !bundle.IsTag(tag) {
-		return top, fmt.Errorf("Tag: %.200q is no tag", tag)
+		return top, fmt.Errorf("its Tag %.200q is no tag", tag)
 	}
 	_, top.isRoot = labels[rootLabel]
 	for _, pin := range strings.Fields(labels[pinsLabel]) {
 		if ref, err := name.NewTag(pin); err != nil || ref.Name() != pin {
-			return top, fmt.Errorf("Labels: %s: %.200q is no tag", pinsLabel, pin)
+			return top, fmt.Errorf("its label %s has %.200q, which is no tag", pinsLabel, pin)
 		}
 		top.pins = append(top.pins, pin)
 	}
@@ -192,7 +192,7 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 func parseDigest(s string) (v1.Hash, error) {
 	d, err := v1.NewHash(s)
 	if err != nil || d.Algorithm != "sha256" {
-		return d, fmt.Errorf("Digest: %.200q is no sha256 digest", s)
+		return d, fmt.Errorf("its Digest %.200q is no sha256 digest", s)
 	}
 	return d, nil
 }

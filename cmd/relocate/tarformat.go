@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -53,4 +54,17 @@ func withAttached(roots []v1.Hash, want *bundle.Plan) []v1.Hash {
 		all = append(all, tag.Digest)
 	}
 	return all
+}
+
+// provedOf says what it means that an archive was found right.
+func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {
+	if a.Format() != tarball.Imgpkg || plan == nil {
+		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
+	}
+	proved := []string{"every manifest, config and layer was hashed, and what the roots need is there",
+		"it has imgpkg's form, without a seal: nothing proves references and tags, nor the headers of members"}
+	if others, layers := a.Surplus(plan); others+layers > 0 {
+		proved = append(proved, fmt.Sprintf("passed over: %s without a use, %s of another kind", count(layers, "layer"), count(others, "member")))
+	}
+	return proved
 }
