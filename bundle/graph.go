@@ -13,18 +13,24 @@ const (
 	Index  Kind = "index"
 	Bundle Kind = "bundle"
 	Plain  Kind = "image" // an image or artifact that is no bundle
+
+	Attached Kind = "attachment" // an image or artifact that is there only because it, or its index, hangs on another manifest
 )
 
 // Graph is everything that its roots need. It holds digests, sizes and edges, no documents.
 type Graph struct {
 	Roots    []Root
-	Nodes    []*Node // level by level, the roots first; each digest once
+	Nodes    []*Node // level by level, the roots first, then attachments; each digest once
 	Packages []Package
 	Metadata []PackageMetadata
 	Pins     []Pin     // tags that were followed, roots' included, sorted
 	Findings []Finding // in the order met
 
+	Attachments []Attachment // by subject in graph order, of one subject cosign's tags first
+	Unseen      []Unseen     // sorted
+
 	byDigest map[v1.Hash]*Node
+	attached map[v1.Hash][]Attachment // by subject
 }
 
 // Root is a reference that the operator named.
@@ -56,7 +62,9 @@ type Node struct {
 	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers: media type, size, digest
 	Children   []v1.Hash       // manifests that it needs: of an index or a lock, in that order, each once
 	Locked     []name.Digest   // of a bundle: its ImagesLock's references, in that order, each digest once
-	IsChild    bool            // reached as the child of an index only: untagged at a destination
+	IsChild    bool            // reached only as the child of an index, or as what refers to a manifest: untagged at a destination
+	Subject    v1.Hash         // of an attachment that nothing else names: what it was found to hang on first
+	Tags       []string        // by which it is attached, sorted
 
 	HasPackages bool // a bundle with a YAML file below packages/, whatever could be read of it
 }
@@ -64,11 +72,14 @@ type Node struct {
 // Node returns the manifest d, or nil when the graph has none.
 func (g *Graph) Node(d v1.Hash) *Node { return g.byDigest[d] }
 
-// Name returns the smallest of the references that name the node; a child of an index, which has
-// none, is named by where it was found.
+// Name returns the smallest of the references that name the node; an attachment, or a child of an index,
+// which has none, is named by where it was found.
 func (n *Node) Name() string {
-	if len(n.References) > 0 {
+	switch {
+	case len(n.References) > 0:
 		return n.References[0]
+	case len(n.Tags) > 0:
+		return n.From.Tag(n.Tags[0]).Name()
 	}
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
 }

@@ -20,6 +20,7 @@ type manifest struct {
 	isIndex  bool
 	blobs    []v1.Descriptor // of an image: the config, then the layers
 	children []v1.Descriptor // of an index
+	subject  string          // digest of what it refers to, unchecked
 }
 
 func (m *manifest) config() v1.Descriptor   { return m.blobs[0] }
@@ -43,6 +44,7 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		Config        *descriptor     `json:"config"`
 		Layers        []descriptor    `json:"layers"`
 		Manifests     []descriptor    `json:"manifests"`
+		Subject       json.RawMessage `json:"subject"`
 	}
 	if desc.MediaType.IsSchema1() {
 		return nil, fmt.Errorf("has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format", quote(desc.MediaType))
@@ -59,7 +61,7 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	if doc.SchemaVersion != 2 {
 		return nil, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
 	}
-	m := &manifest{isIndex: desc.MediaType.IsIndex()}
+	m := &manifest{isIndex: desc.MediaType.IsIndex(), subject: subjectIn(doc.Subject)}
 	switch {
 	case m.isIndex:
 		if doc.Config != nil || doc.Layers != nil {
@@ -78,6 +80,18 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", quote(desc.MediaType))
 	}
 	return m, cmp.Or(checkDescriptors(m.blobs), checkDescriptors(m.children))
+}
+
+// subjectIn returns the digest of a subject, or "" when there is none that can be read: nothing else depends
+// on it.
+func subjectIn(raw json.RawMessage) string {
+	var subject struct {
+		Digest string `json:"digest"`
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &subject) != nil {
+		return ""
+	}
+	return subject.Digest
 }
 
 func checkDescriptors(list []v1.Descriptor) error {

@@ -17,15 +17,12 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
 	}
-	n := &Node{Descriptor: desc, Kind: Plain, From: repo, Blobs: m.blobs}
-	x.found = n
+	if w.attaching {
+		x.openPlain(repo, desc, m, Attached)
+		return nil
+	}
+	x.openPlain(repo, desc, m, Plain)
 	if m.isIndex {
-		n.Kind = Index
-		for i := range m.children {
-			child := &m.children[i]
-			ref := repo.Digest(child.Digest.String())
-			x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
-		}
 		return nil
 	}
 	bundle, err := isBundle(ctx, w.src, repo, m)
@@ -33,12 +30,26 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 		return fmt.Errorf("read %s: %w", x.name, err)
 	}
 	if bundle {
-		n.Kind = Bundle
+		x.found.Kind = Bundle
 		if err := w.openBundle(ctx, x, m); err != nil {
 			return fmt.Errorf("read bundle %s: %w", x.name, err)
 		}
 	}
 	return nil
+}
+
+// openPlain makes x's node of an index, or of what is of the kind k.
+func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *manifest, k Kind) {
+	x.found = &Node{Descriptor: desc, Kind: k, From: repo, Blobs: m.blobs}
+	if !m.isIndex {
+		return
+	}
+	x.found.Kind = Index
+	for i := range m.children {
+		child := &m.children[i]
+		ref := repo.Digest(child.Digest.String())
+		x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
+	}
 }
 
 // openBundle reads the lock and the Packages of a bundle.

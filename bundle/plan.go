@@ -58,7 +58,7 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 			for _, d := range n.Blobs {
 				add(n, d)
 			}
-		case Plain:
+		case Plain, Attached:
 			if n.Blobs[0].Size <= maxDocument {
 				add(n, n.Blobs[0])
 			}

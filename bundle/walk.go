@@ -31,6 +31,8 @@ type WalkOptions struct {
 	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
 	Read   func() // called for each manifest that was read; must be safe for concurrent use
 
+	Discovery   Discovery    // where attachments are looked for; nil: nowhere. A Closed walk does not look
+	Attachments []Attachment // what is attached, for a Closed walk. One that src does not have is left out
 	// Has, if not nil, says whether the source has what a Package fetches and no lock covers: what it does
 	// not have is left out, and reported.
 	Has func(name.Reference) bool
@@ -46,7 +48,7 @@ type WalkOptions struct {
 // MissingError for each of the first 1,000, in graph order (see Missing and MoreMissing). Any other error ends the walk: content that is not what
 // its digest says, or that wraps ErrMalformed, or one of opt.Root.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
-	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
+	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}, places: map[string]*place{}}
 	for _, pin := range opt.Pins {
 		w.pinned[pin.Reference] = pin.Digest
 	}
@@ -56,26 +58,34 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 			level = append(level, next)
 		}
 	}
-	var missing missingErrors
-	for depth := 0; len(level) > 0; depth++ {
-		if depth > maxDepth {
-			return nil, fmt.Errorf("walk %s: bundles and indexes are nested more than %d deep", roots[0].Name(), maxDepth)
-		}
-		if err := w.read(ctx, level); err != nil {
-			return nil, err
-		}
-		var err error
-		if level, err = w.register(level, &missing); err != nil {
-			return nil, err
-		}
+	if err := w.levels(ctx, level); err != nil {
+		return nil, err
 	}
-	if err := missing.join(); err != nil {
+	if err := w.attach(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.finish(roots); err != nil {
 		return nil, err
 	}
 	return w.graph, nil
+}
+
+// levels reads a level, and those below it.
+func (w *walk) levels(ctx context.Context, level []*want) error {
+	var missing missingErrors
+	for depth := 0; len(level) > 0; depth++ {
+		if depth > maxDepth {
+			return fmt.Errorf("walk %s: bundles and indexes are nested more than %d deep", level[0].name, maxDepth)
+		}
+		if err := w.read(ctx, level); err != nil {
+			return err
+		}
+		var err error
+		if level, err = w.register(level, &missing); err != nil {
+			return err
+		}
+	}
+	return missing.join()
 }
 
 // walk is the state of one Walk. Only read runs concurrently, and each job writes to its own want.
@@ -86,6 +96,10 @@ type walk struct {
 	pinned map[string]v1.Hash
 	seen   map[string]*want // by digest, and by tag reference
 	held   atomic.Int64     // what count counted
+
+	places      map[string]*place        // by repository
+	attachments map[v1.Hash][]Attachment // opt's, by subject
+	attaching   bool                     // nothing more is a bundle
 }
 
 // add returns w when its digest is new. Otherwise it leaves w's name with the one that is known and
@@ -295,7 +309,8 @@ func (w *walk) finish(roots []name.Reference) error {
 		x := w.seen[n.Descriptor.Digest.String()]
 		slices.Sort(x.names)
 		n.References = slices.Compact(x.names)
-		n.IsChild = len(n.References) == 0
+		slices.Sort(n.Tags)
+		n.IsChild = len(n.References) == 0 && len(n.Tags) == 0
 		distinct := map[v1.Hash]bool{}
 		for _, child := range x.next {
 			d := resolve(child.ref)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -76,13 +77,16 @@ type Result struct {
 	LocationsHad int   `json:"locationsThere"`
 	Tags         int   `json:"tags"` // of roots, put
 	TagsHad      int   `json:"tagsThere"`
+	Attached     int   `json:"attachments"` // tags of attachments put, and referrers listed
+	AttachedHad  int   `json:"attachmentsThere"`
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
 // It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
-// children are, a bundle when all that its lock names is there, then the bundle's locations image,
-// and the tags of roots last. Every manifest but the children of an index gets imgpkg's default tag.
+// children are, a bundle when all that its lock names is there, then the bundle's locations image and
+// attachments, and the tags of roots last. Every manifest but the children of an index and referrers, which
+// name their subjects themselves, gets imgpkg's default tag.
 // What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
 // read once more.
 //
@@ -104,6 +108,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	}
 	for _, s := range c.unlocated {
 		s.withdraw()
+	}
+	if err := c.attach(ctx); err != nil {
+		return nil, err
 	}
 	for _, tag := range c.opt.Tags {
 		if !c.nodes[tag.Digest].complete {
@@ -152,6 +159,7 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+	attached []*state // what hangs on it and on nothing that was met before
 }
 
 // withdraw takes back that s is complete, and with it all that is above it.
@@ -175,22 +183,27 @@ func (c *filling) ask(ctx context.Context) error {
 	if c.opt.Trust == TrustNothing {
 		return nil
 	}
-	for _, n := range c.plan.Graph.Nodes {
-		s := c.nodes[n.Descriptor.Digest]
+	at := 0
+	c.rest = func() (job, bool) {
+		if at == len(c.plan.Graph.Nodes) {
+			return job{}, false
+		}
+		n := c.plan.Graph.Nodes[at]
+		at++
 		var there bool
-		c.add(job{
+		return job{
 			do: func(ctx context.Context) (err error) {
 				there, err = c.stands(ctx, tagOf(n), n.Descriptor.Digest)
 				return err
 			},
-			done: func() { s.there = there },
-		})
+			done: func() { c.nodes[n.Descriptor.Digest].there = there },
+		}, true
 	}
 	return c.run(ctx)
 }
 
 // tagOf returns the name under which a manifest is kept: imgpkg's default tag; a child of an index
-// has none but its digest.
+// has none but its digest, nor has what refers to another manifest.
 func tagOf(n *bundle.Node) string {
 	if n.IsChild {
 		return n.Descriptor.Digest.String()
@@ -234,21 +247,20 @@ func (c *filling) schedule() {
 			child.parents = append(child.parents, s)
 			s.waits++
 		}
+		if subject := c.nodes[n.Subject]; subject != nil {
+			subject.attached = append(subject.attached, s)
+			s.waits++
+		}
 	}
 	users := c.users()
 	for _, b := range c.plan.Blobs {
-		switch waiting := users[b.Descriptor.Digest]; {
-		case b.IsManifest:
-		case c.sent[b.Descriptor.Digest]: // and counted
-		case waiting == nil:
-			c.countBlob(b, true)
-		default:
-			for _, s := range waiting {
+		if !b.IsManifest && !c.sent[b.Descriptor.Digest] { // what was sent is counted, too
+			for _, s := range users[b.Descriptor.Digest] {
 				s.waits++
 			}
-			c.add(c.blobJob(b, waiting))
 		}
 	}
+	c.rest = c.blobJobs(users)
 	var leaves []*state // all, before the first is ready: that may free others, which are ready then
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 {
@@ -261,6 +273,26 @@ func (c *filling) schedule() {
 }
 
 func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Trust == TrustManifests }
+
+// blobJobs returns what gives a job for each blob that must be looked at, in file order; the others it counts.
+// There may be hundreds of thousands, so they are made when their turn has come.
+func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
+	at := 0
+	return func() (job, bool) {
+		for ; at < len(c.plan.Blobs); at++ {
+			b := c.plan.Blobs[at]
+			if b.IsManifest || c.sent[b.Descriptor.Digest] {
+				continue
+			}
+			if waiting := users[b.Descriptor.Digest]; waiting != nil {
+				at++
+				return c.blobJob(b, waiting), true
+			}
+			c.countBlob(b, true)
+		}
+		return job{}, false
+	}
+}
 
 // blobJob sends a blob, unless it is there.
 func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
@@ -368,8 +400,8 @@ func (c *filling) complete(s *state) {
 	if s.node.Kind == bundle.Bundle {
 		c.next(c.locationsJob(s))
 	}
-	for _, parent := range s.parents {
-		c.less(parent)
+	for _, waiting := range slices.Concat(s.parents, s.attached) {
+		c.less(waiting)
 	}
 }
 

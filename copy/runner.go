@@ -27,6 +27,7 @@ type runner struct {
 	jobs   int
 	urgent []job // first
 	queue  []job
+	rest   func() (job, bool) // gives what follows the queue, when that is empty, while there is more; may be nil
 }
 
 // add queues a job behind all others.
@@ -57,7 +58,11 @@ func (r *runner) run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		defer close(todo)
-		for busy := 0; busy > 0 || len(r.urgent)+len(r.queue) > 0; {
+		for busy := 0; ; {
+			r.refill()
+			if busy == 0 && len(r.urgent)+len(r.queue) == 0 {
+				return nil
+			}
 			from := &r.queue
 			if len(r.urgent) > 0 {
 				from = &r.urgent
@@ -82,7 +87,18 @@ func (r *runner) run(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		return nil
 	})
 	return g.Wait()
+}
+
+// refill takes the next job of the rest when nothing else is queued.
+func (r *runner) refill() {
+	for r.rest != nil && len(r.urgent)+len(r.queue) == 0 {
+		j, more := r.rest()
+		if !more {
+			r.rest = nil
+			return
+		}
+		r.add(j)
+	}
 }

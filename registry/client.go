@@ -24,8 +24,12 @@ type Options struct {
 	Username, Password string   // for the registries in Named
 	Token              string   // a bearer token for the registries in Named, where there is no user name
 	Anonymous          bool     // use no credentials at all
+	Logins             []Login  // of the environment; they come before all others
+	Keychains          []string // of clouds, by name (KeychainNames); they come next
 	Named              []string // registries (host or host:port) that the operator named; no other gets the credentials above
 	CACerts            []string // PEM files to trust beside the system's pool
+	ClientCert         string   // PEM file with the certificate that Named and TokenHosts are shown; empty: none
+	ClientKey          string   // PEM file with its key; required with ClientCert
 	SkipVerify         bool     // accept any certificate
 	Insecure           bool     // allow plain HTTP, and credentials over it for Named; loopback may always be plain
 	TokenHosts         []string // hosts (host or host:port) that may give the tokens of any registry
@@ -48,6 +52,8 @@ type Client struct {
 	mu         sync.Mutex
 	challenges map[access]*first[*transport.Challenge]
 	clients    map[access]*first[*repository]
+	apis       map[string]*referrersAPI // by registry
+	clouds     map[access]*first[authn.Authenticator]
 }
 
 // access is a way to reach a registry or a repository.
@@ -89,13 +95,15 @@ func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
 // repository sends requests that are authenticated for one repository.
 type repository struct {
 	rules  *transportRules
+	api    *referrersAPI
 	http   *http.Client // follows redirects
 	base   string       // scheme://host/v2/path
 	noHead atomic.Bool  // HEAD is refused
 	most   atomic.Int64 // bytes that one request of an upload may have: onePut, onePatch or fewer
 }
 
-// New returns a client. It is an error when a CA file cannot be read or holds no certificate.
+// New returns a client. It is an error when a file of certificates cannot be read or holds none, or when a
+// keychain has no such name.
 func New(opt Options) (*Client, error) {
 	opt.Jobs = max(opt.Jobs, 1)
 	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, DefaultConnectTimeout)
@@ -103,6 +111,9 @@ func New(opt Options) (*Client, error) {
 	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, DefaultIdleTimeout)
 	opt.Tries = cmp.Or(opt.Tries, DefaultTries)
 	opt.RetryWait = cmp.Or(opt.RetryWait, DefaultRetryWait)
+	if err := checkKeychains(opt.Keychains); err != nil {
+		return nil, err
+	}
 	base, err := newTransport(opt)
 	if err != nil {
 		return nil, err
@@ -112,27 +123,9 @@ func New(opt Options) (*Client, error) {
 		base:       base,
 		challenges: map[access]*first[*transport.Challenge]{},
 		clients:    map[access]*first[*repository]{},
+		apis:       map[string]*referrersAPI{},
+		clouds:     map[access]*first[authn.Authenticator]{},
 	}, nil
-}
-
-// credentials returns what the operator gave for the repository's registry. Over plain HTTP, what docker's
-// configuration has is for registries that the operator named: references in locks name others, and
-// who is between makes TLS fail.
-func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bool) (authn.Authenticator, error) {
-	named := slices.Contains(c.opt.Named, repo.RegistryStr())
-	switch {
-	case c.opt.Anonymous, plain && !named && !isLoopback(hostname(repo.Registry)):
-		return authn.Anonymous, nil
-	case named && c.opt.Username != "":
-		return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}, nil
-	case named && c.opt.Token != "":
-		return &authn.Bearer{Token: c.opt.Token}, nil
-	}
-	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
-	if err != nil {
-		return nil, fmt.Errorf("look up credentials for %s: %w", repo.RegistryStr(), err)
-	}
-	return auth, nil
 }
 
 // challenge asks a registry once how it is to be spoken to.
@@ -198,6 +191,7 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	}
 	r := &repository{
 		rules: c.base,
+		api:   c.referrersAPI(repo.Registry),
 		http:  &http.Client{Transport: s, CheckRedirect: stopHead(rt)},
 		base:  registry.String() + "/v2/" + repo.RepositoryStr(),
 	}

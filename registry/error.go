@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -22,6 +23,15 @@ const maxErrorBody = 64 << 10
 
 // ErrNoSpace says that a registry has no room, or allows no more: asking again makes none.
 var ErrNoSpace = errors.New("the registry is full")
+
+// ErrTLSRefused says that a registry ended TLS because of what we showed it, such as no certificate.
+var ErrTLSRefused = errors.New("the registry refuses us in TLS")
+
+// isTLSRefused matches an alert of the other side.
+func isTLSRefused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
 
 // Error is a response that says no. It is ErrNoSpace, fs.ErrNotExist (404), fs.ErrPermission (401, 403)
 // or fs.ErrExist (409, 412: a tag that may not be moved) where the status means that.

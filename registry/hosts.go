@@ -63,7 +63,7 @@ func (t *transportRules) route(req *http.Request) (http.RoundTripper, error) {
 		first = first.Response.Request
 	}
 	if redirects == 0 {
-		return t.inner, nil
+		return t.to(req.URL), nil
 	}
 	from, to := req.Response.Request.URL, req.URL
 	switch {
@@ -72,7 +72,7 @@ func (t *transportRules) route(req *http.Request) (http.RoundTripper, error) {
 	case to.Scheme != "https" && to.Scheme != from.Scheme:
 		return nil, refusal{fmt.Errorf("redirected from %s to %s", from.Scheme, to.Scheme)}
 	case sameAuthority(first.URL, to) || t.redirects.has(to):
-		return t.inner, nil
+		return t.to(to), nil
 	}
 	if _, inside := t.inside.Load(authority(first.URL)); inside {
 		return t.inner, nil

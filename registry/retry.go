@@ -100,7 +100,7 @@ func isTemporary(err error) bool {
 		return true
 	case errors.As(err, &answer):
 		return isTemporaryStatus(answer.Status) && !errors.Is(answer, ErrNoSpace)
-	case errors.As(err, &dns) && dns.IsNotFound:
+	case errors.As(err, &dns) && dns.IsNotFound, isTLSRefused(err):
 		return false
 	}
 	return !errors.As(err, &refused) && !errors.As(err, &notTLS) && !errors.As(err, &certificate) &&

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ const (
 type transportRules struct {
 	retries
 	inner     http.RoundTripper
+	shown     http.RoundTripper // like inner, and shows the client certificate to who asks; nil without one
+	showTo    hostList          // beside the registries in named
+	named     []string
 	public    http.RoundTripper // like inner, but it reaches public addresses only
 	proxy     func(*http.Request) (*url.URL, error)
 	insecure  bool
@@ -44,12 +48,17 @@ func newTransport(opt Options) (*transportRules, error) {
 	if err != nil {
 		return nil, err
 	}
+	certificate, err := clientCertificate(opt)
+	if err != nil {
+		return nil, err
+	}
 	t := &transportRules{
 		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep},
 		insecure: opt.Insecure, userAgent: opt.UserAgent, idle: opt.IdleTimeout,
 		redirects: opt.RedirectHosts,
-		proxy:     http.ProxyFromEnvironment,
-		limiter:   limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
+		named:     opt.Named, showTo: opt.TokenHosts,
+		proxy:   http.ProxyFromEnvironment,
+		limiter: limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
 	}
 	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // an outage while nothing was answered yet is no reason
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
@@ -70,7 +79,37 @@ func newTransport(opt Options) (*transportRules, error) {
 	public := inner.Clone()
 	public.DialContext = t.dial(&outside)
 	t.inner, t.public = inner, public
+	if certificate != nil {
+		shown := inner.Clone()
+		shown.TLSClientConfig.Certificates = certificate
+		t.shown = shown
+	}
 	return t, nil
+}
+
+// clientCertificate reads the certificate that hosts are shown; nil when there is none.
+func clientCertificate(opt Options) ([]tls.Certificate, error) {
+	if opt.ClientCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(opt.ClientCert, opt.ClientKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the client certificate %s and its key %s: %w", opt.ClientCert, opt.ClientKey, err)
+	}
+	return []tls.Certificate{pair}, nil
+}
+
+// to returns what reaches a host that may be private. The client certificate is for the hosts that the
+// operator named: others would learn who we are.
+func (t *transportRules) to(u *url.URL) http.RoundTripper {
+	if t.shown == nil {
+		return t.inner
+	}
+	isNamed := func(host string) bool { return sameAuthority(u, &url.URL{Scheme: u.Scheme, Host: host}) }
+	if slices.ContainsFunc(t.named, isNamed) || t.showTo.has(u) {
+		return t.shown
+	}
+	return t.inner
 }
 
 func certPool(paths []string) (*x509.CertPool, error) {
@@ -166,6 +205,9 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request) (*http
 	}
 	if err != nil {
 		release()
+		if isTLSRefused(err) {
+			err = refusal{fmt.Errorf("%w: %w", ErrTLSRefused, err)}
+		}
 		return nil, err
 	}
 	slot.answered(res.StatusCode)

@@ -27,6 +27,10 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 		func() error {
 			return decodeList(d, "manifests", maxManifests, ",", &inv.Manifests, (*Manifest).compact)
 		},
+		func() error {
+			return decodeList(d, "attachments", maxPins, ",", &inv.Attachments, one[bundle.Attachment])
+		},
+		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
 		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[bundle.Omitted]) },
 		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[Blob]) },
 		d.end,

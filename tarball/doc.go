@@ -10,18 +10,21 @@
 //
 //	oci-layout              {"imageLayoutVersion":"1.0.0"}
 //	index.json              an OCI image index: the roots, then every bundle and image that a lock or a
-//	                        Package names, in graph order; children of an index are not listed
+//	                        Package names, in graph order, and what is attached; children of an index
+//	                        are not listed
 //	relocate.json           the inventory, below
 //	blobs/sha256/<hex>      the small section: manifests, configs and bundle layers, in graph order;
 //	blobs/sha256/<hex>      then all other blobs, in graph order
 //	seal                    "sha256:<hex>\n", below
 //
 // Each member must be there, in this order, each blob once. Graph order is bundle.Walk's: level by
-// level from the roots, locks and indexes in their own order, each digest where it is met first.
+// level from the roots, locks and indexes in their own order, each digest where it is met first; then, level
+// by level, what is attached to all of that.
 //
 // Each entry of index.json has the annotation org.opencontainers.image.ref.name: for a root the
 // reference as the operator named it (the smallest, if several), for others the smallest reference
-// that names the digest. index.json must be byte for byte what the inventory implies.
+// that names the digest; for what is only attached the place where it was found, with the tag of its first
+// attachment or, without one, its digest. index.json must be byte for byte what the inventory implies.
 //
 // # Headers
 //
@@ -42,13 +45,20 @@
 //	roots       references as named, with the digests that they stood for
 //	pins        tags that were followed, with the digests that they stood for; sorted. Each must be a
 //	            tag: a pin of a digest would put other content in its place
-//	manifests   in graph order: digest, media type, size, kind (index, bundle, image), where it was
-//	            found, and every reference that names it, sorted
+//	manifests   in graph order: digest, media type, size, kind (index, bundle, image; attachment for
+//	            what is there only because it is attached), where it was found, and every reference that
+//	            names it, sorted
+//	attachments pins of what is attached to a manifest: the subject's digest, the digest that was found, and
+//	            the tag, sha256-<hex of the subject> and .sig, .att or .sbom; without a tag the manifest
+//	            itself must name the subject. By subject in graph order, of one by tag as above, then by
+//	            digest, each once
+//	unseen      what is or may be attached and was not carried, sorted: a reference, what of it (tags or
+//	            referrers that a repository does not show, or a manifest), and the reason
 //	omitted     blobs that a manifest names and the archive leaves out, with the reason
 //	blobs       every blob in file order: digest and size
 //
 // The inventory is no authority. An importer walks the roots through the archive's own manifests and
-// must come to the same manifests, pins, omissions and blobs.
+// must come to the same manifests, pins, attachments, omissions and blobs.
 //
 // # Seal
 //
@@ -65,7 +75,7 @@
 // # Limits
 //
 // index.json and relocate.json 64 MiB each, read as streams, a line of relocate.json 4 MiB; 1,000 roots;
-// 50,000 pins; 250,000 manifests and references to them; 50,000 omitted; 250,000 blobs; a manifest 4 MiB.
+// 50,000 pins, attachments, unseen and omitted each; 250,000 manifests and references to them; 250,000 blobs; a manifest 4 MiB.
 // They follow from the memory that a reader takes: at most 256 MiB (docs/decisions/0005-limits.md).
 //
 // # Writing

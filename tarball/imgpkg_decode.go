@@ -35,6 +35,8 @@ type imgpkgTop struct {
 	tag    string
 	isRoot bool // it has the label
 	pins   []string
+
+	subjects []v1.Hash // what it is attached to, without a tag
 }
 
 // imgpkgText is where a manifest or config stands: a JSON string.
@@ -186,7 +188,26 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 		}
 		top.pins = append(top.pins, pin)
 	}
+	for _, s := range strings.Fields(labels[subjectsLabel]) {
+		d, err := parseDigest(s)
+		if err != nil {
+			return top, fmt.Errorf("its label %s: %w", subjectsLabel, err)
+		}
+		top.subjects = append(top.subjects, d)
+	}
 	return top, nil
+}
+
+// attachments returns what the entry is attached to.
+func (t imgpkgTop) attachments() []bundle.Attachment {
+	var list []bundle.Attachment
+	if m := attachedForm.FindStringSubmatch(t.tag); m != nil {
+		list = append(list, bundle.Attachment{Subject: v1.Hash{Algorithm: "sha256", Hex: m[1]}, Digest: t.digest, Tag: t.tag})
+	}
+	for _, d := range t.subjects {
+		list = append(list, bundle.Attachment{Subject: d, Digest: t.digest})
+	}
+	return list
 }
 
 func parseDigest(s string) (v1.Hash, error) {

@@ -102,6 +102,8 @@ type inventory struct {
 	Roots     []pin        `json:"roots"`
 	Pins      []pin        `json:"pins"`
 	Manifests []manifested `json:"manifests"`
+	Attached  []attached   `json:"attachments"`
+	Unseen    []unseen     `json:"unseen"`
 	Omitted   []omitted    `json:"omitted"`
 	Blobs     []blob       `json:"blobs"`
 }
@@ -120,6 +122,18 @@ type manifested struct {
 	References []string `json:"references,omitempty"`
 }
 
+type attached struct {
+	Subject string `json:"subject"`
+	Digest  string `json:"digest"`
+	Tag     string `json:"tag,omitempty"`
+}
+
+type unseen struct {
+	Reference string `json:"reference"`
+	What      string `json:"what"`
+	Reason    string `json:"reason"`
+}
+
 type omitted struct {
 	Digest    string `json:"digest"`
 	Size      int64  `json:"size"`
@@ -136,6 +150,7 @@ type blob struct {
 func (inv *inventory) encode(t testing.TB) []byte {
 	return []byte(fmt.Sprintf(`{"format":%d,`, inv.Format) + "\n" +
 		list(t, "roots", inv.Roots) + ",\n" + list(t, "pins", inv.Pins) + ",\n" + list(t, "manifests", inv.Manifests) + ",\n" +
+		list(t, "attachments", inv.Attached) + ",\n" + list(t, "unseen", inv.Unseen) + ",\n" +
 		list(t, "omitted", inv.Omitted) + ",\n" + list(t, "blobs", inv.Blobs) + "}\n")
 }
 
@@ -172,12 +187,29 @@ func (inv *inventory) index(t testing.TB) []byte {
 			if !isRoot {
 				names = m.References
 			}
+			if len(names) == 0 {
+				names = inv.attachedAs(m)
+			}
 			if isRoot == wantRoots && len(names) > 0 {
 				entries = append(entries, entry{m.MediaType, m.Digest, m.Size, map[string]string{"org.opencontainers.image.ref.name": slices.Min(names)}})
 			}
 		}
 	}
 	return []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",` + "\n" + list(t, "manifests", entries) + "}\n")
+}
+
+// attachedAs returns the place of a manifest by its first attachment.
+func (inv *inventory) attachedAs(m manifested) []string {
+	for _, a := range inv.Attached {
+		switch {
+		case a.Digest != m.Digest:
+		case a.Tag != "":
+			return []string{m.From + ":" + a.Tag}
+		default:
+			return []string{m.From + "@" + m.Digest}
+		}
+	}
+	return nil
 }
 
 // tamper changes what an archive says or has, and makes all the rest agree with it: headers,

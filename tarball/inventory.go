@@ -20,11 +20,13 @@ const formatVersion = 1
 
 // Inventory is what relocate.json says. See the package comment.
 type Inventory struct {
-	Roots     []bundle.Pin
-	Pins      []bundle.Pin
-	Manifests []Manifest
-	Omitted   []bundle.Omitted
-	Blobs     []Blob
+	Roots       []bundle.Pin
+	Pins        []bundle.Pin
+	Manifests   []Manifest
+	Attachments []bundle.Attachment
+	Unseen      []bundle.Unseen
+	Omitted     []bundle.Omitted
+	Blobs       []Blob
 }
 
 // Manifest is a manifest of the graph.
@@ -34,7 +36,7 @@ type Manifest struct {
 	Size       int64           `json:"size"` // bytes
 	Kind       bundle.Kind     `json:"kind"`
 	From       string          `json:"from"`                 // repository in which it was found
-	References []string        `json:"references,omitempty"` // sorted; empty for a child of an index
+	References []string        `json:"references,omitempty"` // sorted; empty for a child of an index, and for an attachment
 }
 
 // Blob is a member below blobs/.
@@ -46,7 +48,7 @@ type Blob struct {
 // newInventory returns the inventory of a plan.
 func newInventory(plan *bundle.Plan) *Inventory {
 	inv := &Inventory{
-		Pins: plan.Graph.Pins, Omitted: plan.Omitted,
+		Pins: plan.Graph.Pins, Omitted: plan.Omitted, Attachments: plan.Graph.Attachments, Unseen: plan.Graph.Unseen,
 		Manifests: make([]Manifest, 0, len(plan.Graph.Nodes)), Blobs: make([]Blob, 0, len(plan.Blobs)),
 	}
 	for _, root := range plan.Graph.Roots {
@@ -72,6 +74,8 @@ func (inv *Inventory) encode(w io.Writer) error {
 		encodeList(bw, "roots", inv.Roots),
 		encodeList(bw, "pins", inv.Pins),
 		encodeList(bw, "manifests", inv.Manifests),
+		encodeList(bw, "attachments", inv.Attachments),
+		encodeList(bw, "unseen", inv.Unseen),
 		encodeList(bw, "omitted", inv.Omitted),
 		encodeList(bw, "blobs", inv.Blobs))
 	bw.WriteString("}\n")
@@ -122,13 +126,25 @@ func (inv *Inventory) indexEntries() []indexEntry {
 			rootName[root.Digest] = root.Reference
 		}
 	}
+	attached := map[v1.Hash]bundle.Attachment{} // the first of its subject's in their order
+	for _, a := range inv.Attachments {
+		if _, ok := attached[a.Digest]; !ok {
+			attached[a.Digest] = a
+		}
+	}
 	var roots, others []indexEntry
 	for _, m := range inv.Manifests {
 		name, isRoot := rootName[m.Digest]
-		if !isRoot && len(m.References) > 0 {
+		a, isAttached := attached[m.Digest]
+		switch {
+		case isRoot:
+		case len(m.References) > 0:
 			name = m.References[0]
-		}
-		if name == "" {
+		case isAttached && a.Tag != "":
+			name = m.From + ":" + a.Tag
+		case isAttached:
+			name = m.From + "@" + m.Digest.String()
+		default:
 			continue
 		}
 		e := indexEntry{m.MediaType, m.Digest, m.Size, map[string]string{refName: name}}

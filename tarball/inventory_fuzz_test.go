@@ -35,8 +35,10 @@ func addInventories(f *testing.F) {
 			{b, types.OCIImageIndex, 1, bundle.Index, "reg.test/repo", nil},
 			{b, "<&>\u2028", -1, "", "", []string{"\x1b", "\xff"}},
 		},
-		Omitted: []bundle.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
-		Blobs:   []Blob{{a, 12}, {b, 1}},
+		Attachments: []bundle.Attachment{{Subject: a, Digest: b, Tag: "sha256-a.sig"}, {Subject: b, Digest: b}},
+		Unseen:      []bundle.Unseen{{Reference: "reg.test/repo", What: "tags", Reason: "refused"}, {}},
+		Omitted:     []bundle.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
+		Blobs:       []Blob{{a, 12}, {b, 1}},
 	}
 	for _, inv := range []*Inventory{inv, {}} {
 		var text bytes.Buffer

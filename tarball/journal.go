@@ -42,8 +42,9 @@ const maxJournalHeader = 4 << 20
 
 // Request is what an export was asked for. A cut one goes on for the same request only.
 type Request struct {
-	Roots            []string `json:"roots"`            // full references, as given
-	NonDistributable bool     `json:"nonDistributable"` // layers that may not be distributed are carried
+	Roots            []string `json:"roots"`                 // full references, as given
+	NonDistributable bool     `json:"nonDistributable"`      // layers that may not be distributed are carried
+	Attachments      string   `json:"attachments,omitempty"` // whether they are looked for
 	Format           Format   `json:"format,omitempty"`
 	NoOrigins        bool     `json:"noOrigins,omitempty"` // as NewImgpkgTar
 }
@@ -345,6 +346,8 @@ func (h journalHeader) differs(request Request) string {
 	switch {
 	case !slices.Equal(h.Request.Roots, request.Roots):
 		return fmt.Sprintf("it was begun for %s, not for %s", strings.Join(h.Request.Roots, ", "), strings.Join(request.Roots, ", "))
+	case h.Request.Attachments != request.Attachments:
+		return fmt.Sprintf("it was begun with --attachments %s", h.Request.Attachments)
 	case h.Request.Format != request.Format:
 		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
 	case h.Request.NoOrigins != request.NoOrigins:

@@ -20,7 +20,7 @@ const (
 	maxInventory = 64 << 20 // bytes
 	maxElement   = 4 << 20  // bytes of a line of relocate.json
 	maxRoots     = 1_000
-	maxPins      = 50_000  // as many may be omitted
+	maxPins      = 50_000  // as many may be attached, unseen, omitted
 	maxManifests = 250_000 // with their references
 	maxBlobs     = 250_000
 	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
@@ -107,6 +107,7 @@ func (inv *Inventory) checkLimits() error {
 		has, limit int
 	}{
 		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"omitted", len(inv.Omitted), maxPins},
+		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins},
 		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs), maxBlobs},
 	} {
 		if list.has > list.limit {

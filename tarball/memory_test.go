@@ -184,7 +184,7 @@ func (m *memory) plan(t testing.TB) *bundle.Plan {
 	t.Helper()
 	root, err := name.ParseReference(rootName)
 	require.NoError(t, err)
-	g, err := bundle.Walk(context.Background(), m, []name.Reference{root}, bundle.WalkOptions{})
+	g, err := bundle.Walk(context.Background(), m, []name.Reference{root}, bundle.WalkOptions{Discovery: m})
 	require.NoError(t, err)
 	plan, err := bundle.NewPlan(g, false)
 	require.NoError(t, err)

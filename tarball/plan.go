@@ -14,7 +14,7 @@ import (
 
 // Plan walks the roots through the archive's own manifests and returns the plan that they make. The
 // archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
-// Where things were found only the inventory knows.
+// Where things were found, and what was not shown there, only the inventory knows.
 func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if a.imgpkg != nil {
 		return a.imgpkgPlan(ctx, jobs)
@@ -24,14 +24,14 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 		return nil, err
 	}
 	inv := a.l.inv
-	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins})
+	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments})
 	if errors.Is(err, fs.ErrNotExist) && bundle.Missing(err) == nil { // a manifest is there, and a blob that it needs is not
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := inv.origins(g); err != nil {
+	if err := errors.Join(inv.origins(g), inv.unseen(g)); err != nil {
 		return nil, err
 	}
 	a.share(g)
@@ -58,6 +58,17 @@ func (inv *Inventory) origins(g *bundle.Graph) error {
 	return nil
 }
 
+// unseen tells g what was not shown where it was found.
+func (inv *Inventory) unseen(g *bundle.Graph) error {
+	for i, u := range inv.Unseen {
+		if !u.Valid() || i > 0 && inv.Unseen[i-1].Compare(u) >= 0 {
+			return fmt.Errorf("%w: the inventory's unseen[%d] is %.200q", ErrDamaged, i, fmt.Sprint(u))
+		}
+	}
+	g.Unseen = inv.Unseen
+	return nil
+}
+
 // share gives the graph the digests of the inventory in the place of its own copies.
 func (a *Archive) share(g *bundle.Graph) {
 	for _, n := range g.Nodes {
@@ -77,6 +88,7 @@ func (inv *Inventory) compare(implied *Inventory) error {
 		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
 			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && a.From == b.From && slices.Equal(a.References, b.References)
 		}),
+		compareLists("attachments", inv.Attachments, implied.Attachments, equal),
 		compareLists("omitted", inv.Omitted, implied.Omitted, equal),
 		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
 }

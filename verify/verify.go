@@ -72,7 +72,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	for _, d := range roots {
 		refs = append(refs, repo.Digest(d.String()))
 	}
-	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Read: opt.Read})
+	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read})
 	var plan *bundle.Plan
 	if err == nil {
 		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
@@ -117,12 +117,18 @@ type verification struct {
 	repo   name.Repository
 	opt    Options
 	plan   *bundle.Plan
-	checks []func(context.Context) (*Problem, error)
-	found  []*Problem
+	checks []func(context.Context) ([]Problem, error)
+	found  [][]Problem
 }
 
 func (v *verification) add(check func(context.Context) (*Problem, error)) {
-	v.checks = append(v.checks, check)
+	v.checks = append(v.checks, func(ctx context.Context) ([]Problem, error) {
+		p, err := check(ctx)
+		if p == nil {
+			return nil, err
+		}
+		return []Problem{*p}, err
+	})
 }
 
 // checkAll queues all checks in graph order and runs them.
@@ -135,6 +141,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 			v.add(v.checkLocations(n))
 		}
 	}
+	v.checkAttachments()
 	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
 		v.add(v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
@@ -145,7 +152,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 			v.add(v.checkBlob(b, users[b.Descriptor.Digest]))
 		}
 	}
-	v.found = make([]*Problem, len(v.checks))
+	v.found = make([][]Problem, len(v.checks))
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.opt.Jobs, 1))
 	for i, check := range v.checks {
@@ -161,12 +168,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 }
 
 func (v *verification) problems() []Problem {
-	var list []Problem
-	for _, p := range v.found {
-		if p != nil {
-			list = append(list, *p)
-		}
-	}
+	list := slices.Concat(v.found...)
 	if v.opt.Want != nil {
 		list = append(list, Compare(v.opt.Want, v.plan)...)
 	}
@@ -271,13 +273,15 @@ func (v *verification) progress(bytes int64) {
 }
 
 // Compare returns what got, a graph that was walked, has otherwise than want. Where things were found
-// and by what name is not compared.
+// and by what name is not compared, nor what is attached.
 func Compare(want, got *bundle.Plan) []Problem {
 	var list []Problem
 	for _, w := range want.Graph.Nodes {
 		n := got.Graph.Node(w.Descriptor.Digest)
 		p := Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
 		switch {
+		case n == nil && w.Subject != (v1.Hash{}):
+			continue // a missing attachment is a problem of its own
 		case n == nil:
 			p.Kind, p.Reason = Missing, "nothing there leads to it"
 		case n.Kind != w.Kind || n.Descriptor.MediaType != w.Descriptor.MediaType || n.Descriptor.Size != w.Descriptor.Size:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -59,6 +60,9 @@ A run that was cut off goes on where it was when the same command runs again: an
 FILE.part, an import sends what is not there yet. FILE may be "-": --to-tar - writes the archive to standard
 output, --from-tar - reads it from standard input.
 
+Each flag under Registries is also one of a side: --src-registry-username for the source, --dst-registry-username
+for the destination, and so on; see relocate help registries.
+
 Results go to stdout, everything else to stderr.
 
 ` + statusHelp,
@@ -94,10 +98,13 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
 	})
 	f.common.add(cmd)
+	addSides(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
 		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
 	})
+	cmd.Flags().Bool("cosign-signatures", false, "imgpkg's flag, which asks for less than --attachments auto")
+	cmd.Flags().Lookup("cosign-signatures").Hidden = true
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "tar" { // imgpkg's name
 			name = "from-tar"
@@ -158,6 +165,8 @@ func (f *copyFlags) check() error {
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
 		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
+	case f.fromTar != "" && f.attachments != attachmentsAuto:
+		return usagef("--attachments is decided when the archive is written; an import carries what it holds")
 	}
 	if f.toTar != "" {
 		for flag, given := range toRepoOnly {
@@ -169,7 +178,7 @@ func (f *copyFlags) check() error {
 			}
 		}
 	}
-	if err := f.checkPaths(); err != nil {
+	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
 	if err := f.sourceFlags.check(); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -142,7 +143,7 @@ func (c *copying) direct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := c.walk(ctx, roots, c.tmpDir, c.nonDistributable, c.show)
+	source, err := c.walk(ctx, roots, c.tmpDir, &c.sourceFlags, c.show)
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func asDamage(err error) error {
 // fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
 // the caller to write; when not everything was copied, there is none.
 func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
-	r = newReport(action, plan)
+	r = c.newReport(action, plan)
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
 		return r, nil, usageError{err}
@@ -198,16 +199,23 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	if err != nil {
 		return r, nil, usageError{err}
 	}
-	client, err := c.client(nil, repo)
+	client, err := c.common.destination(repo)
 	if err != nil {
 		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	r.Result, err = move(client.Writer(repo), copy.Options{
-		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: append(attachedTags(plan.Graph), tagList(tags)...), KeepGoing: c.keepGoing, Progress: ph.step,
+	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
+	r.Result, err = move(dst, copy.Options{
+		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
+	if refused := dst.Refused(); refused != nil {
+		err = refused
+	}
+	for _, note := range dst.Notes() {
+		fmt.Fprintln(c.stderr, "note:", line(note))
+	}
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
@@ -218,6 +226,17 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		}
 		return nil
 	}, nil
+}
+
+// indexTypes returns the media types of the indexes in a graph.
+func indexTypes(g *bundle.Graph) []types.MediaType {
+	var list []types.MediaType
+	for _, n := range g.Nodes {
+		if kind := n.Descriptor.MediaType; kind.IsIndex() && !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	return list
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {

@@ -64,7 +64,9 @@ func (c *copying) request() (tarball.Request, error) {
 	if err != nil {
 		return tarball.Request{}, err
 	}
-	request := tarball.Request{Roots: roots.names(), NonDistributable: c.nonDistributable, Format: c.tarFormat.Format}
+	request := tarball.Request{
+		Roots: roots.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
+	}
 	request.NoOrigins = request.Format == tarball.Imgpkg && roots.bundleLock
 	return request, nil
 }
@@ -86,7 +88,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	for _, root := range plan.Graph.Roots {
 		roots = append(roots, root.Reference)
 	}
-	if e.source, err = c.client(roots); err != nil {
+	if e.source, err = c.source(roots); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))
@@ -178,7 +180,7 @@ func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := c.walk(ctx, roots, dir, c.nonDistributable, c.show)
+	source, err := c.walk(ctx, roots, dir, &c.sourceFlags, c.show)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +202,7 @@ func checkNames(g *bundle.Graph) error {
 
 // fetch writes the blobs, and gives the archive its name.
 func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
-	r := exportReport(e.plan, archiveOf(c.toTar, e.archive))
+	r := c.exportReport(e.plan, archiveOf(c.toTar, e.archive))
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
 	err := copy.ToArchive(ctx, e.plan, e.source, e.archive, copy.ArchiveOptions{Jobs: c.jobs, KeepGoing: c.keepGoing, Progress: ph.step})
@@ -239,8 +241,8 @@ func (r *report) without(plan *bundle.Plan, err error, have int64) {
 	}
 }
 
-func exportReport(plan *bundle.Plan, archive *archiveReport) *report {
-	r := newReport("export", plan)
+func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *report {
+	r := c.newReport("export", plan)
 	r.Archive = archive
 	manifests := len(plan.Graph.Nodes)
 	r.Result = &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}
@@ -271,7 +273,7 @@ func (c *copying) exportStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("export to standard output: %w", err)
 	}
-	r := exportReport(plan, archiveOf(c.toTar, w))
+	r := c.exportReport(plan, archiveOf(c.toTar, w))
 	r.Reread = reread
 	return c.finish(r, start, func() error { return nil }, nil)
 }

@@ -18,8 +18,9 @@ const defaultJobs = 8
 
 // registryFlags are the flags that say how registries are reached.
 type registryFlags struct {
-	options registry.Options
-	verify  bool
+	options       registry.Options
+	verify        bool
+	passwordStdin bool
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
@@ -28,8 +29,12 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); credentials go over it only where the command line points")
 	flags.StringVar(&f.options.Username, "registry-username", "", "`NAME` to log in with where the command line points")
 	flags.StringVar(&f.options.Password, "registry-password", "", "the `PASSWORD` that goes with it")
+	flags.BoolVar(&f.passwordStdin, "registry-password-stdin", false, "read that password from standard input")
 	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer `TOKEN` for them, instead")
-	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever docker's configuration has")
+	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever the environment and docker's configuration have")
+	flags.StringSliceVar(&f.options.Keychains, "registry-keychain", nil, "log in to a cloud's registries by `NAME`: aks, ecr, gke or github (repeatable)")
+	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "show the certificate in `FILE` (PEM) where the command line points")
+	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "the `FILE` (PEM) with its key")
 	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "let `HOST` give tokens, though a registry is not at its domain (repeatable)")
 	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, whatever its address is and whichever side it is on (repeatable)")
 	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "give up connecting after `TIME`")
@@ -49,8 +54,10 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 		return nil, usagef("--registry-username and --registry-password go together")
 	case opt.Username != "" && opt.Token != "":
 		return nil, usagef("--registry-username and --registry-token exclude each other")
-	case opt.Anonymous && (opt.Username != "" || opt.Token != ""):
+	case opt.Anonymous && (opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0):
 		return nil, usagef("--registry-anon excludes a login")
+	case (opt.ClientCert != "") != (opt.ClientKey != ""):
+		return nil, usagef("--registry-client-cert and --registry-client-key go together")
 	}
 	if err := f.checkLimits(); err != nil {
 		return nil, err
@@ -94,7 +101,8 @@ func (f *registryFlags) checkLimits() error {
 type common struct {
 	jobs     int
 	progress progressMode
-	registry registryFlags
+	flags    *pflag.FlagSet // the command's; it has the registry flags
+	password passwordInput
 }
 
 func (f *common) add(cmd *cobra.Command) {
@@ -102,7 +110,8 @@ func (f *common) add(cmd *cobra.Command) {
 		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "`N` requests at once")
 		addProgress(flags, &f.progress)
 	})
-	group(cmd, "Registries", f.registry.add)
+	group(cmd, "Registries", new(registryFlags).add)
+	f.flags, f.password.from = cmd.Flags(), cmd.InOrStdin
 }
 
 func checkJobs(jobs int) error {

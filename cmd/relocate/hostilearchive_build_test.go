@@ -142,7 +142,8 @@ func setChecksum(h []byte) {
 // inventoryText is relocate.json: an element a line.
 func (a *crafted) inventoryText(t *testing.T) string {
 	return "{\"format\":1,\n" + elements(t, "roots", a.Roots) + ",\n" + elements(t, "pins", a.Pins) + ",\n" +
-		elements(t, "manifests", a.Manifests) + ",\n" + elements(t, "omitted", a.Omitted) + ",\n" + elements(t, "blobs", a.Blobs) + "}\n"
+		elements(t, "manifests", a.Manifests) + ",\n" + elements(t, "attachments", a.Attachments) + ",\n" +
+		elements(t, "unseen", a.Unseen) + ",\n" + elements(t, "omitted", a.Omitted) + ",\n" + elements(t, "blobs", a.Blobs) + "}\n"
 }
 
 func elements[T any](t *testing.T, key string, list []T) string {
@@ -178,9 +179,26 @@ func (a *crafted) indexText(t *testing.T) string {
 		case len(m.References) > 0:
 			e.Annotations = map[string]string{"org.opencontainers.image.ref.name": m.References[0]}
 			others = append(others, e)
+		case a.attachedAs(m) != "":
+			e.Annotations = map[string]string{"org.opencontainers.image.ref.name": a.attachedAs(m)}
+			others = append(others, e)
 		}
 	}
 	return "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\n" + elements(t, "manifests", slices.Concat(roots, others)) + "}\n"
+}
+
+// attachedAs is the place of a manifest by its first attachment.
+func (a *crafted) attachedAs(m tarball.Manifest) string {
+	for _, attached := range a.Attachments {
+		switch {
+		case attached.Digest != m.Digest:
+		case attached.Tag != "":
+			return m.From + ":" + attached.Tag
+		default:
+			return m.From + "@" + m.Digest.String()
+		}
+	}
+	return ""
 }
 
 // set puts another content in the place of blob i, with its digest.

@@ -27,6 +27,8 @@ type inspectReport struct {
 	Images   []imageReport    `json:"images,omitempty"` // likewise
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Findings []bundle.Finding `json:"findings,omitempty"`
+
+	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
 }
 
 type packageReport struct {
@@ -201,7 +203,7 @@ func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*sub
 	if err != nil {
 		return nil, err
 	}
-	client, err := f.client([]name.Reference{ref})
+	client, err := f.source([]name.Reference{ref})
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +240,9 @@ func newInspectReport(s *subject) inspectReport {
 	}
 	c := contentsOf(s.plan)
 	r.Contents, r.Omitted = &c, s.plan.Omitted
+	if s.archive != nil {
+		r.Attachments = attachmentsOf(s.graph, false)
+	}
 	for _, n := range s.graph.Nodes {
 		r.Images = append(r.Images, imageReport{n.Descriptor.Digest, n.Kind, n.References, ownSize(n), n.Children})
 	}
@@ -284,6 +289,7 @@ func (r inspectReport) text(w io.Writer) {
 	if r.Archive != nil {
 		fmt.Fprintf(w, "seal  %s\n", r.Archive.textSeal())
 	}
+	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
 	fmt.Fprintln(w)
@@ -322,7 +328,11 @@ func writeTree(w io.Writer, g *bundle.Graph) {
 		if p := packages[n.Descriptor.Digest]; p != "" {
 			s = p + ": " + s
 		}
-		if drawn[n.Descriptor.Digest] && len(n.Children) > 0 {
+		below := slices.Clone(n.Children)
+		for _, a := range g.Attached(n.Descriptor.Digest) {
+			below = append(below, a.Digest)
+		}
+		if drawn[n.Descriptor.Digest] && len(below) > 0 {
 			s += " (as above)"
 		}
 		fmt.Fprintln(w, first+line(s))
@@ -330,8 +340,8 @@ func writeTree(w io.Writer, g *bundle.Graph) {
 			return
 		}
 		drawn[n.Descriptor.Digest] = true
-		for i, d := range n.Children {
-			if i < len(n.Children)-1 {
+		for i, d := range below {
+			if i < len(below)-1 {
 				draw(g.Node(d), indent+"├── ", indent+"│   ")
 			} else {
 				draw(g.Node(d), indent+"└── ", indent+"    ")

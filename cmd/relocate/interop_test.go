@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -54,6 +55,16 @@ func TestInterop(t *testing.T) {
 		golden(t, "inspect-interop.txt", withoutSeal(mustRelocate(t, "inspect", file).stdout))
 		golden(t, "inspect-interop-tree.txt", withoutSeal(mustRelocate(t, "inspect", file, "--tree").stdout))
 		golden(t, "plan-interop.txt", mustRelocate(t, "plan", "-b", root).stdout)
+	})
+	t.Run("signed", func(t *testing.T) {
+		want := readRecorded(t, "registry/destination-signed.json")[0]
+		layers := maps.Clone(layers)
+		signRecorded(t, want, layers, map[string]string{
+			"sha256:4db59cf40bd2e3a247241f7af2df1cd8daf9af6e3858e5fcff8c777205a2cd54": "src/repository",
+			"sha256:6dad8d3ae3a20211ecc6e8f34e221bc0bcfef40c66aaf379260efcab9f185371": "src/images/tool",
+		})
+		mustRelocate(t, "--from-tar", export(t, root), "--to-repo", "127.0.0.1:5111/sig/dst")
+		assertRecorded(t, want, layers, "sig/dst")
 	})
 	source.Close()
 	t.Run("from tar", func(t *testing.T) {
@@ -145,6 +156,22 @@ func fillRecorded(t *testing.T, repos []recorded, layers map[string]string) {
 			manifest := r.Manifests[digest]
 			s.manifest(r.Repository, tag, types.MediaType(manifest.MediaType), []byte(manifest.Raw))
 		}
+	}
+}
+
+// signRecorded pushes the recorded signatures to where the images are, and adds their layers.
+func signRecorded(t *testing.T, r recorded, layers, repos map[string]string) {
+	t.Helper()
+	s := site{t: t, host: "127.0.0.1:5110"}
+	for digest, repo := range repos {
+		tag := strings.Replace(digest, ":", "-", 1) + ".sig"
+		manifest := r.Manifests[r.Tags[tag]]
+		doc := (stored{raw: manifest.Raw}).document(t)
+		payload := `{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"` + digest + `"},"type":"cosign container image signature"},"optional":null}`
+		layers[doc.Layers[0].Digest] = payload
+		s.blob(repo, types.DockerConfigJSON, []byte(r.Configs[doc.Config.Digest]))
+		s.blob(repo, simpleSigning, []byte(payload))
+		s.manifest(repo, tag, types.MediaType(manifest.MediaType), []byte(manifest.Raw))
 	}
 }
 

@@ -21,6 +21,8 @@ type planReport struct {
 	ArchiveSize int64            `json:"archiveSize"` // exact
 	Omitted     []bundle.Omitted `json:"omitted,omitempty"`
 	Findings    []bundle.Finding `json:"findings,omitempty"`
+
+	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 }
 
 func newPlan() *cobra.Command {
@@ -50,7 +52,7 @@ and bundles, and no layer of an image.
 			if err != nil {
 				return err
 			}
-			w, err := c.walk(cmd.Context(), roots, "", source.nonDistributable, newProgress(c.progress, cmd.ErrOrStderr()))
+			w, err := c.walk(cmd.Context(), roots, "", &source, newProgress(c.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -63,7 +65,10 @@ and bundles, and no layer of an image.
 			if err != nil {
 				return err
 			}
-			r := planReport{reportVersion, rootsOf(plan.Graph), contentsOf(plan), size, plan.Omitted, plan.Graph.Findings}
+			r := planReport{reportVersion, rootsOf(plan.Graph), contentsOf(plan), size, plan.Omitted, plan.Graph.Findings, nil}
+			if source.attachments != attachmentsNone {
+				r.Attachments = attachmentsOf(plan.Graph, true)
+			}
 			return f.print(cmd.OutOrStdout(), r, r.text)
 		},
 	}
@@ -94,8 +99,12 @@ func (r planReport) text(w io.Writer) {
 	fmt.Fprintf(w, "packages   %s of %s\n", count(c.PackageVersions, "version"), count(c.Packages, "package"))
 	fmt.Fprintf(w, "bundles    %d\n", c.Bundles)
 	fmt.Fprintf(w, "images     %d, and %s\n", c.Images, count(c.Indexes, "index"))
+	if c.Attachments > 0 {
+		fmt.Fprintf(w, "attached   %d\n", c.Attachments)
+	}
 	fmt.Fprintf(w, "blobs      %d distinct, %s\n", c.Blobs, size(c.Bytes))
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
+	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
 }

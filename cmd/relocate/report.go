@@ -25,6 +25,7 @@ type contents struct {
 	Bundles         int   `json:"bundles"`
 	Images          int   `json:"images"` // children of indexes included
 	Indexes         int   `json:"indexes"`
+	Attachments     int   `json:"attachments"` // images and artifacts that are there only because they are attached
 	Manifests       int   `json:"manifests"`
 	Blobs           int   `json:"blobs"` // distinct, manifests included
 	Bytes           int64 `json:"bytes"`
@@ -38,7 +39,7 @@ func contentsOf(plan *bundle.Plan) contents {
 	}
 	return contents{
 		Packages: len(names), PackageVersions: len(g.Packages), Bundles: g.Count(bundle.Bundle), Images: g.Count(bundle.Plain),
-		Indexes: g.Count(bundle.Index), Manifests: len(g.Nodes), Blobs: len(plan.Blobs), Bytes: plan.Size(),
+		Indexes: g.Count(bundle.Index), Attachments: g.Count(bundle.Attached), Manifests: len(g.Nodes), Blobs: len(plan.Blobs), Bytes: plan.Size(),
 	}
 }
 
@@ -47,6 +48,9 @@ func (c contents) String() string {
 	s := fmt.Sprintf("%s of %s, %s, %s", count(c.PackageVersions, "version"), count(c.Packages, "package"), count(c.Bundles, "bundle"), count(c.Images, "image"))
 	if c.Indexes > 0 {
 		s += ", " + count(c.Indexes, "index")
+	}
+	if c.Attachments > 0 {
+		s += ", " + count(c.Attachments, "attachment")
 	}
 	return s
 }
@@ -108,22 +112,25 @@ func (r *archiveReport) textSeal() string {
 
 // report is what --report writes.
 type report struct {
-	Version    int              `json:"version"`
-	Action     string           `json:"action"` // export, import, copy
-	Roots      []rootReport     `json:"roots"`
-	Archive    *archiveReport   `json:"archive,omitempty"`
-	Repository string           `json:"repository,omitempty"`
-	Tags       []string         `json:"tags,omitempty"` // of the roots, there
-	Contents   contents         `json:"contents"`
-	Result     *copy.Result     `json:"result"`
-	Kept       *keptReport      `json:"kept,omitempty"`   // by an earlier run
-	Reread     int              `json:"reread,omitempty"` // blobs that were wrong when first read
-	Moved      []movedTag       `json:"moved,omitempty"`
-	Failures   []failureReport  `json:"failures,omitempty"`
-	Seconds    float64          `json:"seconds"`
-	Omitted    []bundle.Omitted `json:"omitted,omitempty"`
-	Findings   []bundle.Finding `json:"findings,omitempty"`
-	Moves      []rewrite.Move   `json:"moves,omitempty"`
+	Version    int             `json:"version"`
+	Action     string          `json:"action"` // export, import, copy
+	Roots      []rootReport    `json:"roots"`
+	Archive    *archiveReport  `json:"archive,omitempty"`
+	Repository string          `json:"repository,omitempty"`
+	Tags       []string        `json:"tags,omitempty"` // of the roots, there
+	Contents   contents        `json:"contents"`
+	Result     *copy.Result    `json:"result"`
+	Kept       *keptReport     `json:"kept,omitempty"`   // by an earlier run
+	Reread     int             `json:"reread,omitempty"` // blobs that were wrong when first read
+	Moved      []movedTag      `json:"moved,omitempty"`
+	Failures   []failureReport `json:"failures,omitempty"`
+	Seconds    float64         `json:"seconds"`
+
+	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
+
+	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
+	Findings []bundle.Finding `json:"findings,omitempty"`
+	Moves    []rewrite.Move   `json:"moves,omitempty"`
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -155,11 +162,15 @@ func failuresOf(e *copy.PartialError) []failureReport {
 	return list
 }
 
-func newReport(action string, plan *bundle.Plan) *report {
-	return &report{
+func (c *copying) newReport(action string, plan *bundle.Plan) *report {
+	r := &report{
 		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan),
 		Omitted: plan.Omitted, Findings: plan.Graph.Findings,
 	}
+	if c.attachments != attachmentsNone {
+		r.Attachments = attachmentsOf(plan.Graph, c.fromTar == "")
+	}
+	return r
 }
 
 func (r *report) write(path string) error {
@@ -222,6 +233,7 @@ func (r *report) summarize(w io.Writer) {
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s came damaged, and right when read again: look at the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
+	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings)
 }

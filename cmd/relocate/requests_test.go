@@ -12,7 +12,8 @@ import (
 )
 
 // TestExportRequests counts what an export asks of the source: each manifest and each distinct blob
-// once, a locations image for each bundle, and one ping.
+// once, a locations image for each bundle, and one ping. For attachments, of which there are none, it asks each
+// repository for its tags, and the registry once whether it has the referrers API.
 func TestExportRequests(t *testing.T) {
 	t.Parallel()
 	src := startReal(t)
@@ -32,6 +33,15 @@ func TestExportRequests(t *testing.T) {
 		want = append(want, "404 GET manifests/"+locationsTag(digest))
 	}
 	assert.Len(t, want, 1+11+21+5)
+	repositories := map[string]bool{}
+	for tag := range source.tags {
+		repositories[tag[:strings.LastIndex(tag, ":")]] = true
+	}
+	for repo := range repositories {
+		want = append(want, "200 GET /v2/"+repo+"/tags/list?n=1000")
+	}
+	want = append(want, "404 GET referrers")
+	assert.Len(t, want, 1+11+21+5+7+1)
 
 	for _, jobs := range []string{"1", "16"} {
 		src.ResetRequests()
@@ -62,11 +72,15 @@ func TestPlanRequests(t *testing.T) {
 	for _, r := range requests {
 		assert.False(t, layers[r], "fetched a layer: %s", r)
 	}
-	assert.Len(t, requests, 1+11+21+5-len(layers))
+	assert.Len(t, requests, 1+11+21+5-len(layers)+7+1)
+
+	src.ResetRequests()
+	mustRelocate(t, "plan", "-b", root, "--attachments", "none")
+	assert.Len(t, src.Requests(), 1+11+21+5-len(layers))
 }
 
 // withoutRepositories shortens "200 GET /v2/a/b/blobs/sha256:…" to "200 GET blobs/sha256:…": where a
-// blob of two images is asked for is the walk's affair.
+// blob of two images is asked for is the walk's affair, and by what the referrers API is found.
 func withoutRepositories(requests []string) []string {
 	var list []string
 	for _, r := range requests {
@@ -75,6 +89,9 @@ func withoutRepositories(requests []string) []string {
 			if i := strings.Index(r, "/"+kind); i > 0 {
 				r = r[:at] + r[i+1:]
 			}
+		}
+		if i := strings.Index(r, "/referrers/"); i > 0 {
+			r = r[:at] + "referrers"
 		}
 		list = append(list, r)
 	}

@@ -15,6 +15,7 @@ type sourceFlags struct {
 	bundles, images  []string
 	lock             string
 	nonDistributable bool
+	attachments      string
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
@@ -22,6 +23,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "the image or index `REF`, which is no bundle; may be given several times")
 	flags.StringVar(&f.lock, "lock", "", "the BundleLock or ImagesLock `FILE` with what is copied")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
+	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "`WHAT` of signatures, attestations and SBOMs: auto carries what is there, require fails where a listed image has none, none looks for nothing")
 }
 
 func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }
@@ -29,6 +31,11 @@ func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || 
 func (f *sourceFlags) check() error {
 	if f.lock != "" && len(f.bundles)+len(f.images) > 0 {
 		return usagef("two sources: give --lock, or -b and -i")
+	}
+	switch f.attachments {
+	case attachmentsAuto, attachmentsRequire, attachmentsNone:
+	default:
+		return usagef("--attachments %s: must be auto, require or none", f.attachments)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func TestStreamDamaged(t *testing.T) {
 		got, _ := importBytes(t, r, "--to-repo", dst.Addr+"/x")
 		assertFailed(t, got, statusDamage, parts...)
 		for _, request := range dst.Requests() {
-			assert.NotRegexp(t, `PUT /v2/x/manifests/`, request, what)
+			assert.NotRegexp(t, `PUT /v2/x/manifests/.`, strings.ReplaceAll(request, "sha256:"+strings.Repeat("0", 64), ""), what) // but the preflight's, which is refused
 		}
 	}
 	rnd := chance(t)

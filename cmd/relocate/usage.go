@@ -34,6 +34,9 @@ func usage(cmd *cobra.Command) error {
 	var titles []string
 	byTitle := map[string]*pflag.FlagSet{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
 		title := "Flags"
 		if g := f.Annotations[groupKey]; g != nil {
 			title = g[0]

@@ -30,6 +30,7 @@ type verifyReport struct {
 	Problems []verify.Problem `json:"problems"`
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Findings []bundle.Finding `json:"findings,omitempty"`
+	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
 	hint     string           // what to do about the problems
 	level    verify.Level     // at which a repository was looked at
 }
@@ -258,7 +259,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 			return nil, err
 		}
 	}
-	client, err := f.client(nil, repo)
+	client, err := f.destination(repo)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +274,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if blobs == 0 {
 		opt.Read = func() { ph.add(1, 0) }
 	}
-	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, withAttached(roots, opt.Want), opt)
+	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
@@ -309,14 +310,10 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		return nil, err
 	}
 	opt.Pins = opt.Want.Graph.Pins
-	opt.Tags = map[string]v1.Hash{}
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
 		}
-	}
-	for _, tag := range attachedTags(opt.Want.Graph) {
-		opt.Tags[tag.Name] = tag.Digest
 	}
 	if err := f.compareSeal(r, a); err != nil {
 		return nil, err
@@ -335,7 +332,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 // holds takes over what a plan says.
 func (r *verifyReport) holds(plan *bundle.Plan) {
 	c := contentsOf(plan)
-	r.Contents, r.Omitted, r.Findings = &c, plan.Omitted, plan.Graph.Findings
+	r.Contents, r.Omitted, r.Findings, r.Unseen = &c, plan.Omitted, plan.Graph.Findings, plan.Graph.Unseen
 }
 
 // judge sets the verdict.

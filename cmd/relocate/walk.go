@@ -43,9 +43,10 @@ func (s *scratch) remove() {
 }
 
 // walk reads the graph of the roots at their registries. What it reads is kept in a scratch file in dir, or
-// where temporary files go, so that nothing is fetched twice. The caller closes the result.
-func (f *common) walk(ctx context.Context, roots *roots, dir string, nonDistributable bool, show *progress) (_ *walked, err error) {
-	client, err := f.client(roots.refs)
+// where temporary files go, so that nothing is fetched twice. from says what is carried beside. The caller
+// closes the result.
+func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourceFlags, show *progress) (_ *walked, err error) {
+	client, err := f.source(roots.refs)
 	if err != nil {
 		return nil, err
 	}
@@ -60,25 +61,36 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, nonDistribu
 		}
 	}()
 	ph := show.begin("read", 0, 0)
-	g, err := bundle.Walk(ctx, w.source.Keeping(), roots.refs, bundle.WalkOptions{
-		Jobs: f.jobs, Pins: roots.pins, Root: roots.check, Read: func() { ph.add(1, 0) },
-	})
+	opt := bundle.WalkOptions{Jobs: f.jobs, Pins: roots.pins, Root: roots.check, Read: func() { ph.add(1, 0) }}
+	if from.attachments != attachmentsNone {
+		opt.Discovery = client
+	}
+	g, err := bundle.Walk(ctx, w.source.Keeping(), roots.refs, opt)
 	ph.end()
+	if err == nil {
+		err = from.checkAttached(g)
+	}
 	if err != nil {
 		return nil, err
 	}
-	w.plan, err = bundle.NewPlan(g, nonDistributable)
+	w.plan, err = bundle.NewPlan(g, from.nonDistributable)
 	return w, err
 }
 
 // close gives up the scratch file.
 func (w *walked) close() { w.scratch.remove() }
 
-// client returns a client that uses the credentials in the flags for the registries of roots and
-// repos: those that the operator named.
-func (f *common) client(roots []name.Reference, repos ...name.Repository) (*registry.Client, error) {
+// source returns a client that uses the credentials in the flags for the registries of roots: those that the
+// operator named.
+func (f *common) source(roots []name.Reference) (*registry.Client, error) {
+	var repos []name.Repository
 	for _, ref := range roots {
 		repos = append(repos, ref.Context())
 	}
-	return f.registry.client(f.jobs, repos)
+	return f.client(sourceSide, repos)
+}
+
+// destination returns a client that uses the credentials in the flags for the registry of repo.
+func (f *common) destination(repo name.Repository) (*registry.Client, error) {
+	return f.client(destinationSide, []name.Repository{repo})
 }

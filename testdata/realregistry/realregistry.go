@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -42,6 +43,7 @@ type Options struct {
 	Htpasswd string // file of names and bcrypt hashes; empty: no authentication
 	CertFile string // certificate in PEM; empty: plain HTTP
 	KeyFile  string // its key in PEM; required with CertFile
+	ClientCA string // certificates in PEM, by one of which a client's must be; empty: clients need none
 }
 
 // Registry is a running registry. Its methods may be called concurrently.
@@ -145,6 +147,10 @@ func start(t testing.TB, cmd *exec.Cmd, opts Options) *Registry {
 			t.Fatal(err)
 		}
 		server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		if opts.ClientCA != "" {
+			server.TLS.ClientAuth, server.TLS.ClientCAs = tls.RequireAndVerifyClientCert, clientCAs(t, opts.ClientCA)
+		}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.EnableHTTP2 = true
 		server.StartTLS()
 	} else {

@@ -1,0 +1,146 @@
+package bundle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Limits on what is attached; what has more was made to exhaust its reader.
+const (
+	maxAttached      = 2_000 // to one manifest
+	maxAttachedDepth = 8     // a signature of an SBOM of an image is two deep
+)
+
+// Attachment says that a manifest hangs on another one, its subject: by a tag that is made of the
+// subject's digest, as cosign does, or, without one, because it names the subject itself (OCI 1.1, referrers).
+type Attachment struct {
+	Subject v1.Hash `json:"subject"`
+	Digest  v1.Hash `json:"digest"`
+	Tag     string  `json:"tag,omitempty"`
+}
+
+// attachmentSuffixes are cosign's: a signature, attestations, an SBOM.
+var attachmentSuffixes = []string{".sig", ".att", ".sbom"}
+
+// attachmentTags are the tags by which something hangs on the manifest d.
+func attachmentTags(d v1.Hash) []string {
+	var tags []string
+	for _, suffix := range attachmentSuffixes {
+		tags = append(tags, ReferrersTag(d)+suffix)
+	}
+	return tags
+}
+
+// ReferrersTag is the tag of the index that lists what refers to the manifest d, at a registry that has no
+// referrers API (OCI distribution 1.1, referrers tag schema).
+func ReferrersTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex }
+
+// IsAttachmentTag reports whether something may hang on a manifest by tag.
+func IsAttachmentTag(tag string) bool {
+	for _, suffix := range attachmentSuffixes {
+		if hex, ok := strings.CutSuffix(tag, suffix); ok {
+			tag = hex
+			break
+		}
+	}
+	_, err := v1.NewHash(strings.Replace(tag, "-", ":", 1))
+	return err == nil && strings.HasPrefix(tag, "sha256-")
+}
+
+// fits reports whether the tag, if there is one, is of the subject.
+func (a Attachment) fits() bool {
+	return a.Tag == "" || slices.Contains(attachmentTags(a.Subject), a.Tag)
+}
+
+// compare puts the attachments of one subject in their order: cosign's tags, then referrers by digest.
+func (a Attachment) compare(b Attachment) int {
+	rank := func(a Attachment) int {
+		if a.Tag == "" {
+			return len(attachmentSuffixes)
+		}
+		return slices.Index(attachmentTags(a.Subject), a.Tag)
+	}
+	return cmp.Or(rank(a)-rank(b), strings.Compare(a.Digest.String(), b.Digest.String()))
+}
+
+// Unseen is something that is or may be attached to an image of a graph, and is not carried.
+type Unseen struct {
+	Reference string `json:"reference"` // of a repository, or of one manifest
+	What      string `json:"what"`      // of a repository what it does not show: UnseenTags, UnseenReferrers; else UnseenManifest
+	Reason    string `json:"reason"`
+}
+
+// What an Unseen is, and why.
+const (
+	UnseenTags      = "tags"
+	UnseenReferrers = "referrers"
+	UnseenManifest  = "manifest"
+
+	Refused      = "refused"       // the registry does not show it (401, 403)
+	Gone         = "gone"          // it is listed, and not there
+	Unreadable   = "unreadable"    // it is no manifest that can be carried
+	OtherSubject = "other-subject" // it is listed, and names another subject, or none
+	Circular     = "circular"      // it hangs on itself
+)
+
+// Valid reports whether u is what a walk may have written.
+func (u Unseen) Valid() bool {
+	_, err := name.ParseReference(u.Reference)
+	return err == nil && len(u.Reference) <= maxReference+len("@sha256:")+64 &&
+		slices.Contains([]string{UnseenTags, UnseenReferrers, UnseenManifest}, u.What) &&
+		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular}, u.Reason)
+}
+
+// Compare sorts by place.
+func (u Unseen) Compare(v Unseen) int {
+	return cmp.Or(strings.Compare(u.Reference, v.Reference), strings.Compare(u.What, v.What), strings.Compare(u.Reason, v.Reason))
+}
+
+// Discovery is a registry that can be asked what is attached to a manifest. It is safe for concurrent use.
+type Discovery interface {
+	// Tags returns tags of repo, and whether they are all. It sends at most so many requests. A registry that
+	// lists no tags gives none, which are not all.
+	//
+	// Errors: fs.ErrPermission when the registry does not show them.
+	Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error)
+
+	// Referrers returns the digests of what refers to subject, by the registry's referrers API.
+	//
+	// Errors: errors.ErrUnsupported where there is none; fs.ErrPermission.
+	Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash, error)
+}
+
+// Attached returns what hangs on the manifest d itself, in order.
+func (g *Graph) Attached(d v1.Hash) []Attachment { return g.attached[d] }
+
+// BareError says that images have nothing attached that must have.
+type BareError struct {
+	Images []string // references, in graph order; at least one
+}
+
+func (e *BareError) Error() string {
+	const most = 10
+	list := strings.Join(e.Images[:min(most, len(e.Images))], ", ")
+	if more := len(e.Images) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return "nothing is attached to " + list
+}
+
+// Bare returns the names of the roots, bundles and images that a lock or a Package names to which nothing
+// is attached. Children of an index need nothing of their own.
+func (g *Graph) Bare() []string {
+	var bare []string
+	for _, n := range g.Nodes {
+		if len(n.References) > 0 && len(g.Attached(n.Descriptor.Digest)) == 0 {
+			bare = append(bare, n.Name())
+		}
+	}
+	return bare
+}

@@ -1,0 +1,384 @@
+package bundle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+	"relocate/testdata/interop"
+)
+
+// discovery is what a registry in memory tells of attachments, and what it was asked.
+type discovery struct {
+	repo      *interop.Repo
+	pages     int                   // of tags; more are not asked for than the walk allows
+	noTags    error                 // in place of a list
+	referrers map[v1.Hash][]v1.Hash // nil: no API
+	refuse    error                 // in place of referrers
+	mu        sync.Mutex
+	asked     []string
+}
+
+func (d *discovery) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, fmt.Sprintf(format, args...))
+}
+
+func (d *discovery) Tags(_ context.Context, repo name.Repository, requests int) ([]string, bool, error) {
+	d.note("tags %s", repo.Name())
+	if d.noTags != nil || d.pages > requests {
+		return nil, false, d.noTags
+	}
+	var tags []string
+	for tag := range d.repo.Tags {
+		tags = append(tags, tag)
+	}
+	return tags, true, nil
+}
+
+func (d *discovery) Referrers(_ context.Context, subject name.Digest) ([]v1.Hash, error) {
+	d.note("referrers %s", subject.DigestStr())
+	if d.refuse != nil {
+		return nil, d.refuse
+	}
+	if d.referrers == nil {
+		return nil, errors.ErrUnsupported
+	}
+	return d.referrers[interop.Hash(subject)], nil
+}
+
+// attachable is a repository with an image to which things are attached.
+type attachable struct {
+	*discovery
+	reg   *interop.Registry
+	image name.Digest
+}
+
+func newAttachable() *attachable {
+	a := &attachable{reg: &interop.Registry{}, discovery: &discovery{referrers: map[v1.Hash][]v1.Hash{}}}
+	a.repo = a.reg.Repo("reg.test/app")
+	a.image = a.repo.PutPlain(`{"architecture":"amd64"}`)
+	return a
+}
+
+// byTag attaches an artifact by a tag.
+func (a *attachable) byTag(subject name.Digest, suffix string) name.Digest {
+	return a.tag(subject, suffix, putArtifact(a.repo, `{"of":"`+subject.DigestStr()+suffix+`"}`))
+}
+
+func (a *attachable) tag(subject name.Digest, suffix string, d name.Digest) name.Digest {
+	a.repo.Tags["sha256-"+hash(subject).Hex+suffix] = hash(d)
+	return d
+}
+
+// refer attaches an artifact that names its subject; content tells those of one subject apart.
+func (a *attachable) refer(subject name.Digest, content string) name.Digest {
+	d := a.artifact(subject.DigestStr(), content)
+	a.referrers[hash(subject)] = append(a.referrers[hash(subject)], hash(d))
+	return d
+}
+
+func (a *attachable) artifact(subject, content string) name.Digest {
+	c := a.repo.PutBlob([]byte(content))
+	c.MediaType = "application/vnd.example"
+	return a.repo.PutJSON(types.OCIManifestSchema1, map[string]any{"schemaVersion": 2, "config": c, "layers": []any{}, "subject": map[string]any{"digest": subject}})
+}
+
+func (a *attachable) walk(t *testing.T, opt bundle.WalkOptions) (*bundle.Graph, error) {
+	t.Helper()
+	opt.Discovery = a.discovery
+	return bundle.Walk(t.Context(), a.reg, refs(a.image), opt)
+}
+
+func (a *attachable) mustWalk(t *testing.T) *bundle.Graph {
+	t.Helper()
+	g, err := a.walk(t, bundle.WalkOptions{Jobs: 4})
+	require.NoError(t, err)
+	return g
+}
+
+// attachment is what a graph says of an attachment.
+func attachment(subject, d name.Digest, suffix string) bundle.Attachment {
+	a := bundle.Attachment{Subject: hash(subject), Digest: hash(d)}
+	if suffix != "" {
+		a.Tag = "sha256-" + a.Subject.Hex + suffix
+	}
+	return a
+}
+
+// TestAttach: cosign's tags come before what refers to a subject, and attachments have their own, in one
+// order whatever was asked, and a closed walk comes to the same graph.
+func TestAttach(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	sig, sbom := a.byTag(a.image, ".sig"), a.byTag(a.image, ".sbom")
+	sbomSig := a.byTag(sbom, ".sig")
+	first, second := a.refer(a.image, "1"), a.refer(a.image, "2")
+	if first.DigestStr() > second.DigestStr() {
+		first, second = second, first
+	}
+	deep := a.refer(first, "deep")
+	a.repo.Tags["sha256-"+strings.Repeat("0", 64)+".sig"] = hash(sig) // of nothing that is carried
+	a.repo.Tags["latest"] = hash(a.image)
+
+	want := []bundle.Attachment{
+		attachment(a.image, sig, ".sig"), attachment(a.image, sbom, ".sbom"), attachment(a.image, first, ""), attachment(a.image, second, ""),
+		attachment(sbom, sbomSig, ".sig"), attachment(first, deep, ""),
+	}
+	g := a.mustWalk(t)
+	assert.Equal(t, want, g.Attachments)
+	assert.Empty(t, g.Unseen)
+	assert.Empty(t, g.Bare())
+	require.Len(t, g.Nodes, 7)
+	for _, n := range g.Nodes[1:] {
+		assert.Equal(t, bundle.Attached, n.Kind)
+		assert.Equal(t, len(n.Tags) == 0, n.IsChild, "what has no tag is put by its digest")
+	}
+	assert.Equal(t, "reg.test/app:"+want[0].Tag, g.Nodes[1].Name())
+	assert.Equal(t, "reg.test/app@"+deep.DigestStr(), g.Nodes[6].Name())
+
+	once := slices.DeleteFunc(slices.Clone(a.asked), func(s string) bool { return !strings.HasPrefix(s, "tags") })
+	assert.Equal(t, []string{"tags reg.test/app"}, once, "one listing, whatever the depth")
+
+	a.pages = 10_000 // so that tags are asked for one by one
+	oneByOne := a.mustWalk(t)
+	a.referrers, a.pages = nil, 0
+	for subject, list := range map[name.Digest][]name.Digest{a.image: {second, first}, first: {deep}} {
+		var manifests []v1.Descriptor
+		for _, d := range list {
+			manifests = append(manifests, a.repo.Describe(d))
+		}
+		a.repo.Tags["sha256-"+hash(subject).Hex] = hash(a.repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, Manifests: manifests}))
+	}
+	byTagSchema := a.mustWalk(t)
+	closed := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: want}, a.image)
+	for name, other := range map[string]*bundle.Graph{"one by one": oneByOne, "tag schema": byTagSchema, "closed": closed} {
+		assert.Equal(t, g.Attachments, other.Attachments, name)
+		assert.Equal(t, g.Nodes, other.Nodes, name)
+		assert.Empty(t, other.Unseen, name)
+	}
+	none, err := bundle.Walk(t.Context(), a.reg, refs(a.image), bundle.WalkOptions{})
+	require.NoError(t, err)
+	assert.Len(t, none.Nodes, 1)
+	assert.Equal(t, []string{a.image.Name()}, none.Bare())
+}
+
+// TestAttachChildren: children of an index have attachments, and an attached index has children.
+func TestAttachChildren(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	child := a.image
+	a.image = a.repo.PutIndex(child)
+	sig := a.byTag(child, ".sig")
+	part := putArtifact(a.repo, `{"part":1}`)
+	attached := a.tag(a.image, ".att", a.repo.PutIndex(part))
+	partSig := a.byTag(part, ".sig")
+	g := a.mustWalk(t)
+	assert.Equal(t, []bundle.Attachment{attachment(a.image, attached, ".att"), attachment(child, sig, ".sig"), attachment(part, partSig, ".sig")}, g.Attachments)
+	var kinds []bundle.Kind
+	for _, n := range g.Nodes {
+		kinds = append(kinds, n.Kind)
+	}
+	assert.Equal(t, []bundle.Kind{bundle.Index, bundle.Plain, bundle.Index, bundle.Attached, bundle.Attached, bundle.Attached}, kinds)
+	assert.Equal(t, hashes(part), g.Node(hash(attached)).Children)
+	assert.Empty(t, g.Bare())
+
+	closed := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: g.Attachments}, a.image)
+	assert.Equal(t, g.Nodes, closed.Nodes)
+}
+
+// TestAttachedBundle: what looks like a bundle and is only attached is carried as it is.
+func TestAttachedBundle(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	a.tag(a.image, ".sbom", bundleOf(a.repo, digestRef(t, "elsewhere.test/x@sha256:"+strings.Repeat("1", 64))))
+	g := a.mustWalk(t)
+	assert.Equal(t, bundle.Attached, g.Nodes[1].Kind)
+}
+
+// TestAttachUnseen: found, absent and refused are three things, and what is listed is not always there.
+func TestAttachUnseen(t *testing.T) {
+	t.Parallel()
+	unseen := func(list ...string) []bundle.Unseen {
+		var all []bundle.Unseen
+		for _, s := range list {
+			f := strings.Fields(s)
+			all = append(all, bundle.Unseen{Reference: f[0], What: f[1], Reason: f[2]})
+		}
+		return all
+	}
+	gone := digest.Of([]byte("gone"))
+	tests := map[string]func(a *attachable) []bundle.Unseen{
+		"absent": func(*attachable) []bundle.Unseen { return nil },
+		"tags refused": func(a *attachable) []bundle.Unseen {
+			a.noTags = fs.ErrPermission
+			return unseen("reg.test/app tags refused")
+		},
+		"referrers refused": func(a *attachable) []bundle.Unseen {
+			a.refuse = fs.ErrPermission
+			return unseen("reg.test/app referrers refused")
+		},
+		"a signature refused": func(a *attachable) []bundle.Unseen {
+			a.byTag(a.image, ".sig")
+			tag := "sha256-" + hash(a.image).Hex + ".sig"
+			a.repo.Fail = func(id string) error {
+				if id == tag {
+					return fs.ErrPermission
+				}
+				return nil
+			}
+			return unseen("reg.test/app:" + tag + " manifest refused")
+		},
+		"all tags refused": func(a *attachable) []bundle.Unseen {
+			a.pages = 1000
+			a.repo.Fail = func(id string) error {
+				if strings.HasPrefix(id, "sha256-") {
+					return fs.ErrPermission
+				}
+				return nil
+			}
+			return unseen("reg.test/app tags refused")
+		},
+		"listed and gone": func(a *attachable) []bundle.Unseen {
+			a.referrers[hash(a.image)] = []v1.Hash{gone}
+			return unseen("reg.test/app@" + gone.String() + " manifest gone")
+		},
+		"of another subject": func(a *attachable) []bundle.Unseen {
+			other := a.artifact(gone.String(), "x")
+			a.referrers[hash(a.image)] = hashes(other)
+			return unseen(other.Name() + " manifest other-subject")
+		},
+		"of no subject": func(a *attachable) []bundle.Unseen {
+			other := putArtifact(a.repo, "{}")
+			a.referrers[hash(a.image)] = hashes(other)
+			return unseen(other.Name() + " manifest other-subject")
+		},
+		"no manifest": func(a *attachable) []bundle.Unseen {
+			a.repo.PutManifest("text/plain", []byte("{}"), "sha256-"+hash(a.image).Hex+".sig")
+			return unseen("reg.test/app:sha256-" + hash(a.image).Hex + ".sig manifest unreadable")
+		},
+		"a list that is none": func(a *attachable) []bundle.Unseen {
+			a.referrers = nil
+			a.tag(a.image, "", putArtifact(a.repo, "{}"))
+			return unseen("reg.test/app:sha256-" + hash(a.image).Hex + " manifest unreadable")
+		},
+		"its own signature": func(a *attachable) []bundle.Unseen {
+			a.tag(a.image, ".sig", a.image)
+			return unseen("reg.test/app:sha256-" + hash(a.image).Hex + ".sig manifest circular")
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAttachable()
+			want := change(a)
+			g := a.mustWalk(t)
+			assert.Equal(t, want, g.Unseen)
+			assert.Empty(t, g.Attachments)
+			assert.Equal(t, []string{a.image.Name()}, g.Bare())
+			for _, u := range g.Unseen {
+				assert.True(t, u.Valid(), "%v", u)
+			}
+		})
+	}
+}
+
+// TestAttachCycle: signatures that sign each other end.
+func TestAttachCycle(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	sig := a.byTag(a.image, ".sig")
+	next := a.byTag(sig, ".sig")
+	a.tag(next, ".sig", sig)
+	g := a.mustWalk(t)
+	assert.Len(t, g.Attachments, 2)
+	assert.Equal(t, bundle.Circular, g.Unseen[0].Reason)
+}
+
+// TestAttachFails: an error that is neither absence nor refusal ends the walk, and so does a registry that
+// attaches without end.
+func TestAttachFails(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	tests := map[string]struct {
+		change func(a *attachable)
+		says   string
+	}{
+		"tags":      {func(a *attachable) { a.noTags = boom }, "list the tags of reg.test/app: boom"},
+		"referrers": {func(a *attachable) { a.refuse = boom }, "ask for the referrers of reg.test/app@"},
+		"a signature": {func(a *attachable) {
+			a.byTag(a.image, ".sig")
+			a.repo.Fail = func(id string) error {
+				if strings.HasSuffix(id, ".sig") {
+					return boom
+				}
+				return nil
+			}
+		}, "boom"},
+		"too many": {func(a *attachable) {
+			for i := range 2001 {
+				a.referrers[hash(a.image)] = append(a.referrers[hash(a.image)], digest.Of([]byte{byte(i), byte(i >> 8)}))
+			}
+		}, "has more than 2000 attachments"},
+		"too deep": {func(a *attachable) {
+			for d := a.image; len(a.repo.Tags) < 20; {
+				d = a.byTag(d, ".sig")
+			}
+		}, "more than 8 deep"},
+		"a part of an index": {func(a *attachable) {
+			a.tag(a.image, ".sig", a.repo.PutIndex(a.image, digestRef(t, "reg.test/app@"+digest.Of(nil).String())))
+		}, "find reg.test/app@"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAttachable()
+			test.change(a)
+			_, err := a.walk(t, bundle.WalkOptions{Jobs: 2})
+			require.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+// TestClosedAttachments: what an inventory says and the content does not bear out is left out, so that the
+// graph is another one than the inventory's.
+func TestClosedAttachments(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	sig := a.byTag(a.image, ".sig")
+	other := a.artifact(digest.Of([]byte("another")).String(), "x")
+	good := attachment(a.image, sig, ".sig")
+	tests := map[string][]bundle.Attachment{
+		"the tag of another":   {{Subject: good.Subject, Digest: good.Digest, Tag: "sha256-" + good.Digest.Hex + ".sig"}},
+		"an unknown tag":       {{Subject: good.Subject, Digest: good.Digest, Tag: "sha256-" + good.Subject.Hex + ".exe"}},
+		"a tag of imgpkg's":    {{Subject: good.Subject, Digest: good.Digest, Tag: bundle.DefaultTag(good.Subject)}},
+		"no tag":               {{Subject: good.Subject, Digest: good.Digest}},
+		"a subject elsewhere":  {{Subject: hash(other), Digest: good.Digest, Tag: "sha256-" + hash(other).Hex + ".sig"}},
+		"another's":            {attachment(a.image, other, "")},
+		"not there":            {{Subject: good.Subject, Digest: digest.Of(nil), Tag: good.Tag}},
+		"itself":               {attachment(a.image, a.image, ".sig")},
+		"a subject of no form": {{Digest: good.Digest, Tag: "sha256-.sig"}},
+	}
+	for name, list := range tests {
+		g := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: list}, a.image)
+		assert.Empty(t, g.Attachments, name)
+		assert.Empty(t, g.Unseen, name)
+		assert.Len(t, g.Nodes, 1, name)
+	}
+	g := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: []bundle.Attachment{good, good}}, a.image)
+	assert.Equal(t, []bundle.Attachment{good}, g.Attachments, "twice is once")
+}

@@ -1,0 +1,191 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// hanging is an attachment that is looked for.
+type hanging struct {
+	Attachment
+	ref    name.Reference
+	listed bool   // a registry says that it is there
+	found  *want  // nil when it is not carried
+	reason string // why not
+}
+
+// attach takes into the graph what is attached to its nodes, and what is attached to that, level by level.
+// Attachments are read as images and indexes; none makes a bundle.
+func (w *walk) attach(ctx context.Context) error {
+	w.attaching = true
+	w.graph.attached = map[v1.Hash][]Attachment{}
+	for depth, from := 0, 0; from < len(w.graph.Nodes); depth++ {
+		subjects := w.graph.Nodes[from:]
+		from = len(w.graph.Nodes)
+		list, err := w.hanging(ctx, subjects)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 && depth == maxAttachedDepth {
+			return fmt.Errorf("%w: %s is attached to something that is attached, and so on, more than %d deep", ErrMalformed, list[0].ref, maxAttachedDepth)
+		}
+		if err := w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.hang(ctx, list[i]) }); err != nil {
+			return err
+		}
+		if err := w.registerAttached(ctx, list); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(w.graph.Unseen, Unseen.Compare)
+	w.graph.Unseen = slices.Compact(w.graph.Unseen)
+	return nil
+}
+
+// hanging returns what may be attached to the subjects, in graph order.
+func (w *walk) hanging(ctx context.Context, subjects []*Node) ([]*hanging, error) {
+	if w.opt.Closed {
+		return w.recorded(subjects)
+	}
+	if w.opt.Discovery == nil {
+		return nil, nil
+	}
+	return w.discover(ctx, subjects)
+}
+
+// recorded returns the attachments that opt knows. What cannot be attached is left out.
+func (w *walk) recorded(subjects []*Node) ([]*hanging, error) {
+	if w.attachments == nil {
+		w.attachments = map[v1.Hash][]Attachment{}
+		for _, a := range w.opt.Attachments {
+			if a.fits() {
+				w.attachments[a.Subject] = append(w.attachments[a.Subject], a)
+			}
+		}
+	}
+	var list []*hanging
+	for _, n := range subjects {
+		attached := w.attachments[n.Descriptor.Digest]
+		if len(attached) > maxAttached {
+			return nil, tooMany(n)
+		}
+		slices.SortFunc(attached, Attachment.compare)
+		for _, a := range slices.Compact(attached) {
+			list = append(list, &hanging{Attachment: a, ref: n.From.Digest(a.Digest.String())})
+		}
+	}
+	return list, nil
+}
+
+func tooMany(n *Node) error {
+	return fmt.Errorf("%w: %s has more than %d attachments", ErrMalformed, n.Name(), maxAttached)
+}
+
+// hang reads the manifest of an attachment. That it cannot be carried is left in h.
+func (w *walk) hang(ctx context.Context, h *hanging) error {
+	desc, raw, err := w.manifest(ctx, h.ref)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		h.reason = Gone
+		return nil
+	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
+		h.reason = Refused
+		return nil
+	case err != nil:
+		return fmt.Errorf("find %s, attached to %s: %w", h.ref.Name(), h.Subject, err)
+	}
+	h.listed = true
+	m, err := parseManifest(desc, raw)
+	switch {
+	case err != nil:
+		h.reason = Unreadable
+		return nil
+	case h.Tag == "" && m.subject != h.Subject.String():
+		h.reason = OtherSubject
+		return nil
+	}
+	if err := w.count(len(m.blobs) + edgeWeight*(1+len(m.children))); err != nil {
+		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
+	}
+	h.Digest = desc.Digest
+	h.found = &want{ref: h.ref, name: h.ref.Name()}
+	h.found.openPlain(h.ref.Context(), desc, m, Attached)
+	h.found.found.Subject = h.Subject
+	return nil
+}
+
+// registerAttached takes a level of attachments into the graph, and the children of indexes among them.
+func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
+	g := w.graph
+	var next []*want
+	for _, h := range list {
+		if h.found != nil && w.hangsOn(h.Subject, h.Digest) {
+			h.found, h.reason = nil, Circular
+		}
+		if h.found == nil {
+			w.noteUnseen(h)
+			continue
+		}
+		g.Attachments = append(g.Attachments, h.Attachment)
+		g.attached[h.Subject] = append(g.attached[h.Subject], h.Attachment)
+		n := g.byDigest[h.Digest]
+		if n == nil {
+			n = h.found.found
+			g.byDigest[h.Digest], w.seen[h.Digest.String()] = n, h.found
+			g.Nodes = append(g.Nodes, n)
+			for _, child := range h.found.next {
+				if added := w.add(child); added != nil {
+					next = append(next, added)
+				}
+			}
+		}
+		if h.Tag != "" {
+			n.Tags = append(n.Tags, h.Tag)
+		}
+	}
+	return w.levels(ctx, next)
+}
+
+// hangsOn reports whether subject is d, or hangs on it.
+func (w *walk) hangsOn(subject, d v1.Hash) bool {
+	for subject != d {
+		if subject = w.graph.byDigest[subject].Subject; subject == (v1.Hash{}) {
+			return false
+		}
+	}
+	return true
+}
+
+// noteUnseen reports what is listed, or there, and not carried. A Closed walk reports nothing: what is
+// recorded and not carried is missing from its graph.
+func (w *walk) noteUnseen(h *hanging) {
+	switch {
+	case w.opt.Closed:
+	case h.reason == Refused && !h.listed: // the tags that were asked for one by one
+		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Context().Name(), UnseenTags, Refused})
+	case h.listed:
+		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Name(), UnseenManifest, h.reason})
+	}
+}
+
+// each calls do for 0 to n-1, opt.Jobs at once.
+func (w *walk) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(w.opt.Jobs, 1))
+	for i := range n {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() error { return do(running, i) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

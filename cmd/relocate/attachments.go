@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// What --attachments may be.
+const (
+	attachmentsAuto    = "auto"
+	attachmentsRequire = "require"
+	attachmentsNone    = "none"
+)
+
+// attachmentsReport says what is attached to the images of a plan, and what is not.
+type attachmentsReport struct {
+	Found  []attachmentReport `json:"found"`
+	Absent []string           `json:"absent"` // images that a lock, a Package or the command line names, without any; of what was walked here
+	Unseen []bundle.Unseen    `json:"unseen"` // what may be attached, and was refused or could not be carried
+}
+
+// attachmentReport is something that is attached.
+type attachmentReport struct {
+	Image   string  `json:"image"` // reference of the subject
+	Subject v1.Hash `json:"subject"`
+	Digest  v1.Hash `json:"digest"`
+	Tag     string  `json:"tag,omitempty"` // none: it names its subject itself
+}
+
+// attachmentsOf reports the attachments of a graph. Whether an image has none is known where it was walked,
+// and attachments were looked for: elsewhere nobody may have looked.
+func attachmentsOf(g *bundle.Graph, looked bool) *attachmentsReport {
+	r := &attachmentsReport{Found: []attachmentReport{}, Absent: []string{}, Unseen: append([]bundle.Unseen{}, g.Unseen...)}
+	for _, a := range g.Attachments {
+		r.Found = append(r.Found, attachmentReport{g.Node(a.Subject).Name(), a.Subject, a.Digest, a.Tag})
+	}
+	if looked {
+		r.Absent = append(r.Absent, g.Bare()...)
+	}
+	return r
+}
+
+// checkAttached fails when something must be attached to every image that is listed, and is not.
+func (f *sourceFlags) checkAttached(g *bundle.Graph) error {
+	if f.attachments != attachmentsRequire {
+		return nil
+	}
+	if bare := g.Bare(); len(bare) > 0 {
+		return &bundle.BareError{Images: bare}
+	}
+	return nil
+}
+
+// summarize writes the report for people.
+func (r *attachmentsReport) summarize(w io.Writer) {
+	if r == nil {
+		return
+	}
+	if len(r.Found) > 0 && len(r.Absent) > 0 {
+		fmt.Fprintf(w, "  bare   %s without any attachment\n", count(len(r.Absent), "listed image"))
+	}
+	if len(r.Unseen) == 0 {
+		return
+	}
+	var lines []string
+	for _, u := range r.Unseen {
+		lines = append(lines, "  "+line(unseenText(u)))
+	}
+	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(r.Unseen), shortList(lines, mostLines, "; see --report"))
+}
+
+// unseenText says what was not seen.
+func unseenText(u bundle.Unseen) string {
+	switch {
+	case u.What == bundle.UnseenTags:
+		return u.Reference + " refused to show its tags: signatures may be there"
+	case u.What == bundle.UnseenReferrers:
+		return u.Reference + " refused to show what refers to its images: signatures may be there"
+	case u.Reason == bundle.Refused:
+		return u.Reference + " was refused"
+	}
+	return u.Reference + map[string]string{
+		bundle.Gone:         " is listed and not there",
+		bundle.Unreadable:   " is no manifest that can be carried",
+		bundle.OtherSubject: " is listed and names another subject",
+		bundle.Circular:     " is attached to itself",
+	}[u.Reason]
+}

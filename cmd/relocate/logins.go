@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate/registry"
+)
+
+// Sides of a copy: a registry flag counts for both, and with a side before its name for that one.
+const (
+	sourceSide      = "src"
+	destinationSide = "dst"
+)
+
+// together are flags of which a side has all or none of its own: half a login would be completed by the
+// other side's.
+var together = [][]string{
+	{"registry-username", "registry-password", "registry-password-stdin", "registry-token", "registry-anon"},
+	{"registry-client-cert", "registry-client-key"},
+}
+
+// addSides adds the registry flags of each side.
+func addSides(cmd *cobra.Command) {
+	for _, side := range []string{sourceSide, destinationSide} {
+		flags := pflag.NewFlagSet(side, pflag.ContinueOnError)
+		new(registryFlags).add(flags)
+		flags.VisitAll(func(f *pflag.Flag) {
+			f.Name, f.Hidden = side+"-"+f.Name, true
+			cmd.Flags().AddFlag(f)
+		})
+	}
+}
+
+// client returns a client for one side, whose flags go before those for both.
+func (f *common) client(side string, named []name.Repository) (*registry.Client, error) {
+	flags, loginGiven := f.of(side)
+	if flags.passwordStdin {
+		if flags.options.Password != "" {
+			return nil, usagef("--registry-password and --registry-password-stdin exclude each other")
+		}
+		var err error
+		if flags.options.Password, err = f.password.read(); err != nil {
+			return nil, err
+		}
+	}
+	if !loginGiven {
+		flags.loginFrom(os.Getenv)
+	}
+	if len(flags.options.Keychains) == 0 && !flags.options.Anonymous {
+		flags.options.Keychains = keychainsFrom(os.Getenv)
+	}
+	var err error
+	if flags.options.Logins, err = registry.Logins(os.Environ()); err != nil {
+		return nil, usageError{err}
+	}
+	return flags.client(f.jobs, named)
+}
+
+// of returns the registry flags as they count for a side, and whether one of them is a login.
+func (f *common) of(side string) (flags *registryFlags, loginGiven bool) {
+	flags = &registryFlags{}
+	set := pflag.NewFlagSet(side, pflag.ContinueOnError)
+	flags.add(set)
+	set.VisitAll(func(to *pflag.Flag) {
+		from := f.flags.Lookup(to.Name)
+		if f.hasOwn(side, to.Name) {
+			from = f.flags.Lookup(side + "-" + to.Name)
+		}
+		if from.Changed {
+			copyValue(to.Value, from.Value)
+			loginGiven = loginGiven || slices.Contains(together[0], to.Name)
+		}
+	})
+	return flags, loginGiven
+}
+
+// hasOwn reports whether a flag of a side is given, or one that goes together with it.
+func (f *common) hasOwn(side, flag string) bool {
+	group := []string{flag}
+	for _, names := range together {
+		if slices.Contains(names, flag) {
+			group = names
+		}
+	}
+	return slices.ContainsFunc(group, func(name string) bool { return f.flags.Changed(side + "-" + name) })
+}
+
+// copyValue copies the value of a flag to one that the same function defined.
+func copyValue(to, from pflag.Value) {
+	var err error
+	if list, ok := from.(pflag.SliceValue); ok {
+		err = to.(pflag.SliceValue).Replace(list.GetSlice())
+	} else {
+		err = to.Set(from.String())
+	}
+	if err != nil {
+		panic(err) // what it printed it reads
+	}
+}
+
+// checkSides refuses flags for a side that is no registry, and a standard input for two.
+func (f *common) checkSides(source, destination, archive bool) error {
+	var errs []error
+	f.flags.Visit(func(flag *pflag.Flag) {
+		switch {
+		case !source && strings.HasPrefix(flag.Name, sourceSide+"-"):
+			errs = append(errs, usagef("--%s: the source is no registry", flag.Name))
+		case !destination && strings.HasPrefix(flag.Name, destinationSide+"-"):
+			errs = append(errs, usagef("--%s: the destination is no registry", flag.Name))
+		case archive && strings.HasSuffix(flag.Name, "registry-password-stdin"):
+			errs = append(errs, usagef("--%s: standard input is the archive", flag.Name))
+		}
+	})
+	own := func(side string) bool { return f.flags.Changed(side + "-registry-password-stdin") }
+	common := f.flags.Changed("registry-password-stdin")
+	if own(sourceSide) && own(destinationSide) ||
+		common && source && destination && (own(sourceSide) && !f.hasOwn(destinationSide, "registry-password") || own(destinationSide) && !f.hasOwn(sourceSide, "registry-password")) {
+		errs = append(errs, usagef("--src-registry-password-stdin, --dst-registry-password-stdin: standard input has one password; give it once"))
+	}
+	return errors.Join(errs...)
+}
+
+// passwordInput is the password on standard input, which is read once.
+type passwordInput struct {
+	from func() io.Reader
+	once sync.Once
+	text string
+	err  error
+}
+
+// maxPassword is how long a password may be, in bytes.
+const maxPassword = 64 << 10
+
+func (p *passwordInput) read() (string, error) {
+	p.once.Do(func() {
+		text, err := io.ReadAll(io.LimitReader(p.from(), maxPassword))
+		text = bytes.TrimRight(text, "\r\n")
+		switch {
+		case err != nil:
+			p.err = fmt.Errorf("read the password from standard input: %w", err)
+		case len(text) == 0:
+			p.err = usagef("--registry-password-stdin: standard input is empty")
+		}
+		p.text = string(text)
+	})
+	return p.text, p.err
+}
+
+// loginFrom takes the login of the environment, as imgpkg does where there is no flag.
+func (f *registryFlags) loginFrom(getenv func(string) string) {
+	get := func(key string) string { return firstOf(getenv, "RELOCATE_"+key, "IMGPKG_"+key) }
+	switch {
+	case get("USERNAME") != "" || get("PASSWORD") != "":
+		f.options.Username, f.options.Password = get("USERNAME"), get("PASSWORD")
+	case get("TOKEN") != "":
+		f.options.Token = get("TOKEN")
+	case len(f.options.Keychains) == 0:
+		f.options.Anonymous = get("ANON") == "true"
+	}
+}
+
+// keychainsFrom returns the keychains that the environment asks for.
+func keychainsFrom(getenv func(string) string) []string {
+	names := firstOf(getenv, "RELOCATE_ACTIVE_KEYCHAINS", "IMGPKG_ACTIVE_KEYCHAINS")
+	if names == "" && getenv("IMGPKG_ENABLE_IAAS_AUTH") == "true" {
+		names = "gke,ecr,aks,github"
+	}
+	return strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// firstOf returns the first variable of the environment that is set.
+func firstOf(getenv func(string) string, keys ...string) string {
+	for _, key := range keys {
+		if value := getenv(key); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// newRegistriesHelp returns the help about registries: a topic, not a command.
+func newRegistriesHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "registries",
+		Short: "About logins, certificates and the flags of one side",
+		Long: `Who logs in to a registry, the first that there is for it:
+
+  1. the environment: RELOCATE_REGISTRY_HOSTNAME_x with _USERNAME_x and _PASSWORD_x, or _IDENTITY_TOKEN_x, or
+     _REGISTRY_TOKEN_x. x is anything, or missing. The host may have a port, a path that the repository's
+     begins with, and globs between dots: *.example.com/team. IMGPKG_REGISTRY_… is the same
+  2. a cloud's keychain that was asked for: --registry-keychain NAME, RELOCATE_ACTIVE_KEYCHAINS=NAME,… (or
+     IMGPKG_…). aks runs docker-credential-acr-env, ecr docker-credential-ecr-login, gke docker-credential-gcr
+     or -gcloud, each for its own hosts; github takes GITHUB_TOKEN for ghcr.io
+  3. --registry-username and --registry-password, or --registry-token, for registries that the command line
+     names; RELOCATE_USERNAME, RELOCATE_PASSWORD, RELOCATE_TOKEN (or IMGPKG_…) where there is no such flag
+  4. docker's configuration with its credential helpers, else $REGISTRY_AUTH_FILE, else podman's auth.json
+
+--registry-anon, or RELOCATE_ANON=true, uses none at all. A client certificate (--registry-client-cert,
+--registry-client-key) is shown to the registries and token servers that the command line names.
+
+Flags of a copy count for both sides, or with src- or dst- for one, where they go before the others:
+
+  --registry-…      both sides    --src-registry-…      the source    --dst-registry-…      the destination
+  --token-host      both sides    --src-token-host      the source    --dst-token-host      the destination
+  --redirect-host   both sides    --src-redirect-host   the source    --dst-redirect-host   the destination
+
+A login is one thing: with --dst-registry-token, nothing of --registry-username counts for the destination.`,
+	}
+}

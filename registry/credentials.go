@@ -1,0 +1,190 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// ErrCredentials says that credentials could not be looked up, which is no word of a registry.
+var ErrCredentials = errors.New("look up credentials")
+
+// Prefixes of the environment's variables, ours first.
+var loginPrefixes = []string{"RELOCATE_REGISTRY_", "IMGPKG_REGISTRY_"}
+
+// notLogins are variables of others with such a prefix.
+var notLogins = []string{"IMGPKG_REGISTRY_AZURE_CR_CONFIG"}
+
+// Login is a credential of the environment, and what it is for: a host, of which each part between dots
+// may be a glob, its port, and a path that the repository's begins with.
+type Login struct {
+	variable string // that has the host
+	hostname string // as it sorts
+	parts    []string
+	port     string
+	path     []string
+	config   authn.AuthConfig
+}
+
+// Logins reads the logins of an environment ("NAME=value" each), in the order in which they are asked: those
+// of RELOCATE_REGISTRY_HOSTNAME[_SUFFIX] before those of IMGPKG_REGISTRY_HOSTNAME[_SUFFIX], and of each the
+// more specific ones first, by imgpkg's order. One suffix is one login; its other variables are …USERNAME,
+// …PASSWORD, …IDENTITY_TOKEN and …REGISTRY_TOKEN. It is an error when a variable has another name, or when
+// there is a login without a host. No error has a value.
+func Logins(environ []string) ([]Login, error) {
+	var all []Login
+	for _, prefix := range loginPrefixes {
+		bySuffix := map[string]*Login{}
+		for _, variable := range environ {
+			key, value, _ := strings.Cut(variable, "=")
+			rest, ours := strings.CutPrefix(key, prefix)
+			if !ours || slices.Contains(notLogins, key) {
+				continue
+			}
+			if err := readLogin(bySuffix, prefix, rest, value); err != nil {
+				return nil, err
+			}
+		}
+		var list []Login
+		for suffix, l := range bySuffix {
+			if l.config == (authn.AuthConfig{}) {
+				continue // a host alone says nothing
+			}
+			if l.hostname == "" {
+				return nil, fmt.Errorf("the environment has a login without %sHOSTNAME%s", prefix, suffix)
+			}
+			list = append(list, *l)
+		}
+		slices.SortFunc(list, func(a, b Login) int {
+			return cmp.Or(strings.Compare(b.hostname, a.hostname), strings.Compare(a.variable, b.variable))
+		})
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// readLogin notes one variable: rest is its name behind the prefix.
+func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
+	for _, key := range []string{"HOSTNAME", "USERNAME", "PASSWORD", "IDENTITY_TOKEN", "REGISTRY_TOKEN"} {
+		suffix, found := strings.CutPrefix(rest, key)
+		if !found || suffix != "" && suffix[0] != '_' {
+			continue
+		}
+		l := bySuffix[suffix]
+		if l == nil {
+			l = &Login{variable: prefix + "HOSTNAME" + suffix}
+			bySuffix[suffix] = l
+		}
+		switch key {
+		case "HOSTNAME":
+			return l.setHost(value)
+		case "USERNAME":
+			l.config.Username = value
+		case "PASSWORD":
+			l.config.Password = value
+		case "IDENTITY_TOKEN":
+			l.config.IdentityToken = value
+		case "REGISTRY_TOKEN":
+			l.config.RegistryToken = value
+		}
+		return nil
+	}
+	return fmt.Errorf("Unknown env variable '%s%s': after %s comes HOSTNAME, USERNAME, PASSWORD, IDENTITY_TOKEN or REGISTRY_TOKEN, then _ and a suffix if any", //nolint:staticcheck // imgpkg's words
+		prefix, rest, prefix)
+}
+
+// setHost reads a host with port and path. A scheme, and the path that docker's logins end with, are
+// dropped.
+func (l *Login) setHost(value string) error {
+	if value == "" {
+		return nil
+	}
+	if _, rest, found := strings.Cut(value, "://"); found {
+		value = rest
+	}
+	u, err := url.Parse("//" + value)
+	if err == nil {
+		_, err = path.Match(u.Hostname(), "")
+	}
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%s: write a host, host:port or host/path", l.variable)
+	}
+	p := u.Path
+	for _, version := range []string{"/v1", "/v2"} {
+		if rest, found := strings.CutPrefix(p, version); found && (rest == "" || rest[0] == '/') {
+			p = rest
+			break
+		}
+	}
+	host := strings.ToLower(u.Hostname())
+	if host == "docker.io" {
+		host = name.DefaultRegistry
+	}
+	p = strings.Trim(p, "/")
+	l.parts, l.port = strings.Split(host, "."), u.Port()
+	l.hostname = (&url.URL{Host: host + strings.TrimPrefix(u.Host, u.Hostname()), Path: p}).String()
+	if p != "" {
+		l.path = strings.Split(p, "/")
+	}
+	return nil
+}
+
+// isFor reports whether the login is for a repository.
+func (l *Login) isFor(repo name.Repository) bool {
+	u := &url.URL{Host: strings.ToLower(repo.RegistryStr())}
+	parts, under := strings.Split(u.Hostname(), "."), strings.Split(repo.RepositoryStr(), "/")
+	if u.Port() != l.port || len(parts) != len(l.parts) || len(under) < len(l.path) || !slices.Equal(under[:len(l.path)], l.path) {
+		return false
+	}
+	for i, glob := range l.parts {
+		if matched, _ := path.Match(glob, parts[i]); !matched {
+			return false
+		}
+	}
+	return true
+}
+
+// credentials returns what there is for a repository: the first of the environment, the clouds' keychains
+// that were asked for, what the operator gave for the registry, and docker's configuration. Over plain HTTP
+// there is something for registries that the operator named only: references in locks name others, and
+// who is between makes TLS fail.
+func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bool) (authn.Authenticator, error) {
+	named := slices.Contains(c.opt.Named, repo.RegistryStr())
+	if c.opt.Anonymous || plain && !named && !isLoopback(hostname(repo.Registry)) {
+		return authn.Anonymous, nil
+	}
+	if i := slices.IndexFunc(c.opt.Logins, func(l Login) bool { return l.isFor(repo) }); i >= 0 {
+		return authn.FromConfig(c.opt.Logins[i].config), nil
+	}
+	if auth, err := c.cloud(ctx, repo); auth != authn.Anonymous || err != nil {
+		return auth, err
+	}
+	switch {
+	case named && c.opt.Username != "":
+		return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}, nil
+	case named && c.opt.Token != "":
+		return &authn.Bearer{Token: c.opt.Token}, nil
+	}
+	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
+	if err != nil {
+		return nil, fmt.Errorf("%w for %s: %s", ErrCredentials, repo.RegistryStr(), withoutSecret(err.Error()))
+	}
+	return auth, nil
+}
+
+// withoutSecret makes a line of what a credential helper said, or nothing where that has a secret: a helper
+// may fail after it has printed one.
+func withoutSecret(said string) string {
+	if strings.Contains(strings.ToLower(said), `"secret"`) {
+		return "the credential helper failed"
+	}
+	return shorten(said)
+}

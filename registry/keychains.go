@@ -1,0 +1,150 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/authn/github"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// keychains are those of the clouds, by the names that imgpkg gives them.
+var keychains = map[string]authn.Keychain{
+	"aks": helper{
+		keychain: "aks", programs: []string{"docker-credential-acr-env"},
+		hosts:   regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)*\.azurecr\.(io|cn|de|us)$`),
+		install: "https://github.com/chrismellard/docker-credential-acr-env",
+	},
+	"ecr": helper{
+		keychain: "ecr", programs: []string{"docker-credential-ecr-login"},
+		hosts:   regexp.MustCompile(`^(\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)|public\.ecr\.aws)$`),
+		install: "https://github.com/awslabs/amazon-ecr-credential-helper",
+	},
+	"gke": helper{
+		keychain: "gke", programs: []string{"docker-credential-gcr", "docker-credential-gcloud"},
+		hosts:   regexp.MustCompile(`^(gcr\.io|[a-z0-9-]+(\.[a-z0-9-]+)*\.(gcr\.io|pkg\.dev))$`),
+		install: "https://github.com/GoogleCloudPlatform/docker-credential-gcr",
+	},
+	"github": github.Keychain, // ghcr.io, by $GITHUB_TOKEN
+}
+
+// KeychainNames returns the names for Options.Keychains.
+func KeychainNames() []string { return []string{"aks", "ecr", "gke", "github"} }
+
+func checkKeychains(names []string) error {
+	for _, n := range names {
+		if keychains[n] == nil {
+			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", ")) //nolint:staticcheck // imgpkg's words
+		}
+	}
+	return nil
+}
+
+// cloud returns what the clouds' keychains have for a repository: authn.Anonymous when that is nothing. A
+// host's helper is asked once.
+func (c *Client) cloud(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
+	for _, n := range c.opt.Keychains {
+		known := entry(c, c.clouds, access{name: n + " " + repo.RegistryStr()})
+		auth, err := known.get(ctx, func() (authn.Authenticator, error) { return authn.Resolve(ctx, keychains[n], repo.Registry) })
+		if err != nil || auth != authn.Anonymous {
+			return auth, err
+		}
+	}
+	return authn.Anonymous, nil
+}
+
+// How long a credential helper may take, and how long what it gave counts: the clouds' tokens live for an
+// hour and more.
+const (
+	helperTimeout = time.Minute
+	helperRenewal = 15 * time.Minute
+)
+
+// maxHelped is how much a credential helper may print, in bytes.
+const maxHelped = 1 << 20
+
+// helper is a keychain that runs a program which speaks docker's credential helper protocol, for the
+// hosts that are the program's own.
+type helper struct {
+	keychain string
+	programs []string // the first that is there is run
+	hosts    *regexp.Regexp
+	install  string // where there is one
+}
+
+// Resolve implements authn.Keychain.
+func (h helper) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	return h.ResolveContext(context.Background(), target)
+}
+
+// ResolveContext implements authn.ContextKeychain.
+func (h helper) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
+	host := target.RegistryStr()
+	if !h.hosts.MatchString(host) {
+		return authn.Anonymous, nil
+	}
+	i := slices.IndexFunc(h.programs, func(p string) bool { _, err := exec.LookPath(p); return err == nil })
+	if i < 0 {
+		return nil, fmt.Errorf("%w for %s: the keychain %s needs the program %s: install it (%s), or log in another way",
+			ErrCredentials, host, h.keychain, strings.Join(h.programs, " or "), h.install)
+	}
+	return authn.Resolve(ctx, authn.RefreshingKeychain(running{h.programs[i]}, helperRenewal), target)
+}
+
+// running is a keychain that runs one program.
+type running struct{ program string }
+
+// Resolve implements authn.Keychain.
+func (r running) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	return r.ResolveContext(context.Background(), target)
+}
+
+// ResolveContext implements authn.ContextKeychain.
+func (r running) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
+	ctx, cancel := context.WithTimeout(ctx, helperTimeout)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, r.program, "get")
+	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = strings.NewReader(target.RegistryStr()), &limited{&out, maxHelped}, time.Second
+	fail := func(why string) error {
+		return fmt.Errorf("%w for %s: %s get: %s", ErrCredentials, target.RegistryStr(), r.program, why)
+	}
+	if err := cmd.Run(); err != nil {
+		said := strings.TrimSpace(out.String())
+		if strings.Contains(said, "credentials not found") { // the protocol's word for it
+			return authn.Anonymous, nil
+		}
+		return nil, fail(withoutSecret(err.Error() + " " + said))
+	}
+	var got struct{ Username, Secret string }
+	if json.Unmarshal(out.Bytes(), &got) != nil || got.Secret == "" {
+		return nil, fail("its answer is no credential")
+	}
+	if got.Username == "<token>" { // an identity token, by the protocol
+		return authn.FromConfig(authn.AuthConfig{IdentityToken: got.Secret}), nil
+	}
+	return &authn.Basic{Username: got.Username, Password: got.Secret}, nil
+}
+
+// limited is a writer that takes a number of bytes.
+type limited struct {
+	io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.left -= len(p); l.left < 0 {
+		return 0, errors.New("it prints too much")
+	}
+	return l.Writer.Write(p)
+}

@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Limits on what is read of lists.
+const (
+	tagsPerPage = 1000
+	maxPages    = 100
+	maxTags     = 100_000
+	maxTag      = 128 // characters of a tag
+)
+
+// errNoList says that a registry has no list where the specification has one.
+var errNoList = errors.New("the registry has no such list")
+
+// Tags returns tags of repo, and whether they are all. It sends at most so many requests, and no more than
+// 100. A registry that lists no tags, or in a way that cannot be followed, gives those so far, which are not
+// all.
+//
+// Errors: fs.ErrPermission when the registry does not show them.
+func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error) {
+	r, err := c.repository(ctx, repo, transport.PullScope, false)
+	if err != nil {
+		return nil, false, err
+	}
+	at := fmt.Sprintf("%s/tags/list?n=%d", r.base, tagsPerPage)
+	for range min(requests, maxPages) {
+		res, raw, err := r.list(ctx, at, "application/json")
+		if errors.Is(err, errNoList) {
+			return tags, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		var page struct {
+			Tags []string `json:"tags"`
+		}
+		if json.Unmarshal(raw, &page) != nil || len(tags)+len(page.Tags) > maxTags {
+			return tags, false, nil
+		}
+		for _, tag := range page.Tags {
+			if len(tag) <= maxTag {
+				tags = append(tags, strings.Clone(tag))
+			}
+		}
+		if at, err = nextPage(res); err != nil {
+			return tags, false, nil
+		}
+		if at == "" {
+			return tags, true, nil
+		}
+	}
+	return tags, false, nil
+}
+
+// list reads a page of a list, of at most 4 MiB. An answer that breaks off is asked for again.
+//
+// Errors: errNoList when the answer says that there is no list; fs.ErrPermission.
+func (r *repository) list(ctx context.Context, at, accept string) (*http.Response, []byte, error) {
+	for try := 1; ; try++ {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		req.Header.Set("Accept", accept)
+		res, err := r.stay(req, http.StatusOK)
+		if err != nil {
+			return nil, nil, noList(err)
+		}
+		raw, err := io.ReadAll(io.LimitReader(res.Body, maxManifest+1))
+		_ = res.Body.Close()
+		switch {
+		case err == nil && len(raw) > maxManifest:
+			return nil, nil, fmt.Errorf("GET %s: a page of more than %d bytes", plainURL(req.URL), maxManifest)
+		case err == nil:
+			return res, raw, nil
+		}
+		if err := r.rules.again(ctx, try, err); err != nil {
+			return nil, nil, fmt.Errorf("GET %s: %w", plainURL(req.URL), err)
+		}
+	}
+}
+
+// noList turns an answer that means that there is no list into errNoList: registries, and proxies before
+// them, answer to what they do not know in many ways, redirects among them.
+func noList(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || errors.Is(err, fs.ErrPermission) || isTemporaryStatus(e.Status) {
+		return err
+	}
+	if e.Status < 500 || e.Status == http.StatusNotImplemented {
+		return fmt.Errorf("%w: %w", errNoList, err)
+	}
+	return err
+}
+
+// nextPage returns where a list goes on, by its Link; "" at its end. It is an error when that is not at the
+// same host.
+func nextPage(res *http.Response) (string, error) {
+	for _, header := range res.Header.Values("Link") {
+		for _, link := range strings.Split(header, ",") {
+			target, params, _ := strings.Cut(strings.TrimSpace(link), ">")
+			rel := strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(params, `"`, "")), " ", "")
+			if !strings.HasPrefix(target, "<") || !strings.Contains(rel+";", ";rel=next;") {
+				continue
+			}
+			next, err := url.Parse(target[1:])
+			if err != nil {
+				return "", fmt.Errorf("GET %s: its Link is no address", plainURL(res.Request.URL))
+			}
+			next = res.Request.URL.ResolveReference(next)
+			if next.Scheme != res.Request.URL.Scheme || !sameAuthority(next, res.Request.URL) || next.User != nil {
+				return "", fmt.Errorf("GET %s: its Link leads to another host, %s", plainURL(res.Request.URL), shorten(next.Host))
+			}
+			return next.String(), nil
+		}
+	}
+	return "", nil
+}
