@@ -44,13 +44,26 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 		e.listed[root.Digest] = append(e.listed[root.Digest], l)
 	}
 	for _, pin := range plan.Graph.Pins {
-		tag, err := name.NewTag(pin.Reference)
-		switch {
-		case isRoot[pin.Reference]:
-		case err == nil && attachedForm.MatchString(tag.TagStr()):
-			e.listed[pin.Digest] = append(e.listed[pin.Digest], imgpkgListed{ref: tag.Context().Digest(pin.Digest.String()), tag: tag.TagStr()})
-		default:
+		if !isRoot[pin.Reference] {
 			e.pins[pin.Digest] = append(e.pins[pin.Digest], pin.Reference)
+		}
+	}
+	subjects := map[v1.Hash][]string{}
+	for _, a := range plan.Graph.Attachments {
+		l := imgpkgListed{ref: plan.Graph.Node(a.Digest).From.Digest(a.Digest.String()), tag: a.Tag}
+		if a.Tag == "" {
+			if subjects[a.Digest] = append(subjects[a.Digest], a.Subject.String()); len(subjects[a.Digest]) > 1 {
+				continue // it has its entry
+			}
+		}
+		e.listed[a.Digest] = append(e.listed[a.Digest], l)
+	}
+	for d, list := range subjects {
+		for i := range e.listed[d] {
+			if e.listed[d][i].tag == "" {
+				e.listed[d][i].labels = withLabel(maps.Clone(e.listed[d][i].labels), subjectsLabel, strings.Join(list, " "))
+				break
+			}
 		}
 	}
 	return e

@@ -40,40 +40,33 @@ func (a *Archive) has(ref name.Reference) bool {
 }
 
 // imgpkgRoots returns what was asked for: the entries with imgpkg's label or a tag; where none has the label,
-// all. Attached are those by cosign's tags, which were asked for by nobody.
-func (a *Archive) imgpkgRoots() (roots, attached []name.Reference) {
-	c := a.imgpkg
-	labelled := slices.ContainsFunc(c.top, func(t imgpkgTop) bool { return t.isRoot })
-	for _, t := range c.top {
-		switch ref := t.reference(); {
-		case attachedForm.MatchString(t.tag):
-			attached = append(attached, ref)
-		case t.isRoot || t.tag != "" || (!labelled && len(t.pins) == 0):
-			roots = append(roots, ref)
+// all. What is attached to others was asked for by nobody.
+func (a *Archive) imgpkgRoots() []name.Reference {
+	var roots []name.Reference
+	labelled := slices.ContainsFunc(a.imgpkg.top, func(t imgpkgTop) bool { return t.isRoot })
+	for _, t := range a.imgpkg.top {
+		if t.attachments() == nil && (t.isRoot || t.tag != "" || (!labelled && t.pins == nil)) {
+			roots = append(roots, t.reference())
 		}
 	}
-	if roots == nil { // somebody has asked for a signature
-		roots, attached = attached, nil
-	}
-	return roots, attached
+	return roots
 }
 
-// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it. What is
-// attached is in the graph, with its tag as a pin, and is no root.
+// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it.
 func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	roots, attached := a.imgpkgRoots()
-	g, err := a.imgpkgWalk(ctx, slices.Concat(roots, attached), jobs)
+	roots := a.imgpkgRoots()
+	g, err := a.imgpkgWalk(ctx, roots, jobs)
 	if err != nil {
 		return nil, err
 	}
-	var left []name.Reference
+	n := len(roots)
 	for _, t := range a.imgpkg.top {
 		if g.Node(t.digest) == nil {
-			left = append(left, t.reference())
+			roots = append(roots, t.ref)
 		}
 	}
-	if left != nil {
-		if g, err = a.imgpkgWalk(ctx, slices.Concat(roots, left, attached), jobs); err != nil {
+	if len(roots) > n {
+		if g, err = a.imgpkgWalk(ctx, roots, jobs); err != nil {
 			return nil, err
 		}
 	}
@@ -82,9 +75,6 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 			return nil, fmt.Errorf("%w: %s has manifest %s in an index that does not name it", ErrDamaged, imgpkgDocument, d)
 		}
 	}
-	g.Roots = slices.DeleteFunc(g.Roots, func(r bundle.Root) bool {
-		return slices.ContainsFunc(attached, func(ref name.Reference) bool { return ref.Name() == r.Reference.Name() })
-	})
 	for _, n := range g.Nodes {
 		if n.From, err = name.NewRepository(a.imgpkg.from[n.Descriptor.Digest]); err != nil {
 			return nil, err
@@ -96,6 +86,9 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 
 func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int) (*bundle.Graph, error) {
 	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has}
+	for _, t := range a.imgpkg.top {
+		opt.Attachments = append(opt.Attachments, t.attachments()...)
+	}
 	for ref, d := range a.pins {
 		opt.Pins = append(opt.Pins, bundle.Pin{Reference: ref, Digest: d})
 	}

@@ -263,8 +263,7 @@ func (a *Archive) Size() int64 { return a.l.size }
 // Roots returns the references that were exported, in their order.
 func (a *Archive) Roots() ([]name.Reference, error) {
 	if a.imgpkg != nil {
-		roots, _ := a.imgpkgRoots()
-		return roots, nil
+		return a.imgpkgRoots(), nil
 	}
 	if len(a.l.inv.Roots) == 0 {
 		return nil, fmt.Errorf("%w: it has no root", ErrDamaged)

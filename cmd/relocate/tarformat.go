@@ -2,14 +2,11 @@ package main
 
 import (
 	"errors"
-	"slices"
-	"strings"
+	"fmt"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
-	"relocate/copy"
 	"relocate/tarball"
 )
 
@@ -34,23 +31,15 @@ func (f *tarFormat) Set(s string) error {
 // Type implements pflag.Value.
 func (f *tarFormat) Type() string { return "FORM" }
 
-// attachedTags are the tags by which an archive of imgpkg has signatures.
-func attachedTags(g *bundle.Graph) []copy.Tag {
-	var list []copy.Tag
-	for _, pin := range tarball.Attached(g) {
-		list = append(list, copy.Tag{Name: pin.Reference[strings.LastIndex(pin.Reference, ":")+1:], Digest: pin.Digest})
+// provedOf says what it means that an archive was found right.
+func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {
+	if a.Format() != tarball.Imgpkg || plan == nil {
+		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
 	}
-	return list
-}
-
-// withAttached adds to the roots of a verification what is attached to an image by such a tag; want may be nil.
-func withAttached(roots []v1.Hash, want *bundle.Plan) []v1.Hash {
-	if want == nil {
-		return roots
+	proved := []string{"every manifest, config and layer was hashed, and what the roots need is there",
+		"it has imgpkg's form, without a seal: nothing proves references and tags, nor the headers of members"}
+	if others, layers := a.Surplus(plan); others+layers > 0 {
+		proved = append(proved, fmt.Sprintf("passed over: %s without a use, %s of another kind", count(layers, "layer"), count(others, "member")))
 	}
-	all := slices.Clone(roots)
-	for _, tag := range attachedTags(want.Graph) {
-		all = append(all, tag.Digest)
-	}
-	return all
+	return proved
 }
