@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path"
 	"slices"
@@ -130,7 +131,7 @@ func (l *Login) setHost(value string) error {
 	}
 	p = strings.Trim(p, "/")
 	l.parts, l.port = strings.Split(host, "."), u.Port()
-	l.hostname = (&url.URL{Host: host + strings.TrimPrefix(u.Host, u.Hostname()), Path: p}).String()
+	l.hostname = strings.TrimSuffix(net.JoinHostPort(host, u.Port())+"/"+p, "/")
 	if p != "" {
 		l.path = strings.Split(p, "/")
 	}
