@@ -98,7 +98,8 @@ func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("Unknown env variable '%s%s': after %s comes HOSTNAME, USERNAME, PASSWORD, IDENTITY_TOKEN or REGISTRY_TOKEN, then _ and a suffix if any", //nolint:staticcheck // imgpkg's words
+	//lint:ignore ST1005 imgpkg's words, which scripts look for
+	return fmt.Errorf("Unknown env variable '%s%s': after %s comes HOSTNAME, USERNAME, PASSWORD, IDENTITY_TOKEN or REGISTRY_TOKEN, then _ and a suffix if any",
 		prefix, rest, prefix)
 }
 

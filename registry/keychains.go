@@ -44,7 +44,8 @@ func KeychainNames() []string { return []string{"aks", "ecr", "gke", "github"} }
 func checkKeychains(names []string) error {
 	for _, n := range names {
 		if keychains[n] == nil {
-			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", ")) //nolint:staticcheck // imgpkg's words
+			//lint:ignore ST1005 imgpkg's words, which scripts look for
+			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", "))
 		}
 	}
 	return nil
