@@ -165,8 +165,10 @@ func TestAttach(t *testing.T) {
 		a.repo.Tags["sha256-"+hash(subject).Hex] = hash(a.repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, Manifests: manifests}))
 	}
 	byTagSchema := a.mustWalk(t)
+	a.pages = 10_000
+	unlisted := a.mustWalk(t)
 	closed := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: want}, a.image)
-	for name, other := range map[string]*bundle.Graph{"one by one": oneByOne, "tag schema": byTagSchema, "closed": closed} {
+	for name, other := range map[string]*bundle.Graph{"one by one": oneByOne, "tag schema": byTagSchema, "tag schema, tags not listed": unlisted, "closed": closed} {
 		assert.Equal(t, g.Attachments, other.Attachments, name)
 		assert.Equal(t, g.Nodes, other.Nodes, name)
 		assert.Empty(t, other.Unseen, name)

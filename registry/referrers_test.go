@@ -43,7 +43,7 @@ func TestReferrersProbe(t *testing.T) {
 		"not allowed":  {func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(405) }, false},
 		"another page": {html, false},
 		"moved elsewhere": {func(w http.ResponseWriter, r *http.Request, _ int) {
-			http.Redirect(w, r, "https://elsewhere.test/", 303)
+			http.Redirect(w, r, "https://elsewhere.test/", http.StatusSeeOther)
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -92,7 +92,7 @@ func TestTagsOtherwise(t *testing.T) {
 		"broken":            {status(500), nil, false, nil, "500", 1},
 		"too many requests": {status(429), nil, false, nil, "429", 1},
 		"moved away": {func(w http.ResponseWriter, r *http.Request, _ int) {
-			http.Redirect(w, r, "http://elsewhere.test/", 302)
+			http.Redirect(w, r, "http://elsewhere.test/", http.StatusFound)
 		}, nil, false, nil, "", 1},
 		"no JSON":            {body("<html>"), nil, false, nil, "", 1},
 		"null":               {body(`{"tags":null}`), nil, true, nil, "", 1},
