@@ -29,6 +29,7 @@ var importedTars = []imported{
 	{name: "bundlelock", repo: "127.0.0.1:5111/bundlelock", recorded: "destination"},
 	{name: "relocated", repo: "127.0.0.1:5111/relocated", recorded: "destination"},
 	{name: "signed", repo: "127.0.0.1:5111/sig/dst", recorded: "destination-signed"},
+	{name: "signed", repo: "127.0.0.1:5112/sig/src", recorded: "destination-signed"}, // from where it is exported again
 	{name: "imageslock", repo: "127.0.0.1:5112/lock/tar", lock: "copy-imageslock-tar", tags: withDefaults(
 		"sha256:1af6c5a0983cd9b31e3c341e8ee5400cf4644a02bc9beda3c6901c5b31c39b25", "sha256:6dad8d3ae3a20211ecc6e8f34e221bc0bcfef40c66aaf379260efcab9f185371")},
 	{name: "image-web", repo: "127.0.0.1:5112/img/web", lock: "copy-image", tags: withDefaults(
@@ -54,7 +55,7 @@ func withDefaults(list ...string) map[string]string {
 	return tags
 }
 
-// exportedTars are the command lines of the same exports, but for that with signatures.
+// exportedTars are the command lines of the same exports.
 var exportedTars = []struct {
 	name  string
 	other string // what imgpkg wrote on another day
@@ -67,6 +68,7 @@ var exportedTars = []struct {
 	{"image-web", "", []string{"-i", "127.0.0.1:5110/src/images/web:1.0.0"}},
 	{"image-tool-index", "", []string{"-i", "127.0.0.1:5110/src/images/tool:build"}},
 	{"relocated", "", []string{"-b", "127.0.0.1:5111/dst/repository:1.0.0"}},
+	{"signed", "", []string{"-b", "127.0.0.1:5112/sig/src:1.0.0"}},
 	{"foreign", "", []string{"-i", "127.0.0.1:5110/src/images/foreign:1"}},
 	{"foreign-included", "", []string{"-i", "127.0.0.1:5110/src/images/foreign:1", "--include-non-distributable-layers"}},
 	{"artifact", "", []string{"-i", "127.0.0.1:5112/weird/helmish:x"}},
