@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -104,20 +103,7 @@ func imgpkgName(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".tar.gz"
 var imgpkgNameForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.tar\.gz$`)
 
 // attachedForm is the tag by which cosign attaches something to the image whose digest is in it.
-var attachedForm = regexp.MustCompile(`^sha256-[0-9a-f]{64}\.(sig|att|sbom)$`)
-
-// Attached returns the pins of g by whose tags cosign has attached something to an image.
-func Attached(g *bundle.Graph) []bundle.Pin {
-	var list []bundle.Pin
-	for _, pin := range g.Pins {
-		tag, err := name.NewTag(pin.Reference)
-		isRoot := slices.ContainsFunc(g.Roots, func(r bundle.Root) bool { return r.Reference.Name() == pin.Reference })
-		if err == nil && !isRoot && attachedForm.MatchString(tag.TagStr()) {
-			list = append(list, pin)
-		}
-	}
-	return list
-}
+var attachedForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(?:sig|att|sbom)$`)
 
 // ImgpkgTar is a tar of imgpkg's form that is to be written: the same bytes that imgpkg writes for the same
 // content, found in the same places; where imgpkg has several, entries of one digest are ordered by reference.

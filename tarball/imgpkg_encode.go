@@ -44,13 +44,14 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 		e.listed[root.Digest] = append(e.listed[root.Digest], l)
 	}
 	for _, pin := range plan.Graph.Pins {
-		tag, err := name.NewTag(pin.Reference)
-		switch {
-		case isRoot[pin.Reference]:
-		case err == nil && attachedForm.MatchString(tag.TagStr()):
-			e.listed[pin.Digest] = append(e.listed[pin.Digest], imgpkgListed{ref: tag.Context().Digest(pin.Digest.String()), tag: tag.TagStr()})
-		default:
+		if !isRoot[pin.Reference] {
 			e.pins[pin.Digest] = append(e.pins[pin.Digest], pin.Reference)
+		}
+	}
+	for _, a := range plan.Graph.Attachments {
+		l := imgpkgListed{ref: plan.Graph.Node(a.Digest).From.Digest(a.Digest.String()), tag: a.Tag}
+		if len(plan.Graph.Node(a.Digest).References) == 0 || a.Tag != "" { // what a lock lists has its entry
+			e.listed[a.Digest] = append(e.listed[a.Digest], l)
 		}
 	}
 	return e

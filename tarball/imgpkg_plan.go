@@ -40,29 +40,59 @@ func (a *Archive) has(ref name.Reference) bool {
 }
 
 // imgpkgRoots returns what was asked for: the entries with imgpkg's label or a tag; where none has the label,
-// all. Attached are those by cosign's tags, which were asked for by nobody.
-func (a *Archive) imgpkgRoots() (roots, attached []name.Reference) {
+// all. What is attached to another entry was asked for by nobody, unless nothing else is there.
+func (a *Archive) imgpkgRoots(attached map[v1.Hash]bool) []name.Reference {
 	c := a.imgpkg
 	labelled := slices.ContainsFunc(c.top, func(t imgpkgTop) bool { return t.isRoot })
+	var roots, others []name.Reference
 	for _, t := range c.top {
 		switch ref := t.reference(); {
-		case attachedForm.MatchString(t.tag):
-			attached = append(attached, ref)
+		case attachedForm.MatchString(t.tag), attached[t.digest] && t.tag == "":
+			others = append(others, ref)
 		case t.isRoot || t.tag != "" || (!labelled && len(t.pins) == 0):
 			roots = append(roots, ref)
 		}
 	}
 	if roots == nil { // somebody has asked for a signature
-		roots, attached = attached, nil
+		return others
 	}
-	return roots, attached
+	return roots
 }
 
-// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it. What is
-// attached is in the graph, with its tag as a pin, and is no root.
+// imgpkgAttachments returns what entries may be attached to: by cosign's tag, or, without any, by what the
+// manifest names as its subject.
+func (a *Archive) imgpkgAttachments(ctx context.Context) (list []bundle.Attachment, attached map[v1.Hash]bool, err error) {
+	attached = map[v1.Hash]bool{}
+	for _, t := range a.imgpkg.top {
+		subject := ""
+		if form := attachedForm.FindStringSubmatch(t.tag); form != nil {
+			subject = "sha256:" + form[1]
+		} else if t.tag == "" && !t.isRoot {
+			_, raw, err := a.Manifest(ctx, t.reference())
+			if err != nil {
+				return nil, nil, err
+			}
+			subject = bundle.Subject(raw)
+		}
+		if d, err := v1.NewHash(subject); err == nil && a.mediaType[d] != "" {
+			list = append(list, bundle.Attachment{Subject: d, Digest: t.digest, Tag: t.tag})
+			attached[t.digest] = true
+		}
+	}
+	return list, attached, nil
+}
+
+// imgpkgPlan walks the roots as Plan does. What no root leads to, and what is attached to nothing, is a root,
+// too: imgpkg imports it.
 func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	roots, attached := a.imgpkgRoots()
-	g, err := a.imgpkgWalk(ctx, slices.Concat(roots, attached), jobs)
+	opt := bundle.WalkOptions{Jobs: jobs}
+	attachments, attached, err := a.imgpkgAttachments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opt.Attachments = attachments
+	roots := a.imgpkgRoots(attached)
+	g, err := a.imgpkgWalk(ctx, roots, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +103,7 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 		}
 	}
 	if left != nil {
-		if g, err = a.imgpkgWalk(ctx, slices.Concat(roots, left, attached), jobs); err != nil {
+		if g, err = a.imgpkgWalk(ctx, slices.Concat(roots, left), opt); err != nil {
 			return nil, err
 		}
 	}
@@ -82,9 +112,6 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 			return nil, fmt.Errorf("%w: %s has manifest %s in an index that does not name it", ErrDamaged, imgpkgDocument, d)
 		}
 	}
-	g.Roots = slices.DeleteFunc(g.Roots, func(r bundle.Root) bool {
-		return slices.ContainsFunc(attached, func(ref name.Reference) bool { return ref.Name() == r.Reference.Name() })
-	})
 	for _, n := range g.Nodes {
 		if n.From, err = name.NewRepository(a.imgpkg.from[n.Descriptor.Digest]); err != nil {
 			return nil, err
@@ -94,8 +121,8 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 	return a.imgpkgLayers(g)
 }
 
-func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int) (*bundle.Graph, error) {
-	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has}
+func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, opt bundle.WalkOptions) (*bundle.Graph, error) {
+	opt.Closed, opt.Has = true, a.has
 	for ref, d := range a.pins {
 		opt.Pins = append(opt.Pins, bundle.Pin{Reference: ref, Digest: d})
 	}

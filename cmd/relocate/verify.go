@@ -288,7 +288,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if blobs == 0 {
 		opt.Read = func() { ph.add(1, 0) }
 	}
-	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, withAttached(roots, opt.Want), opt)
+	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
@@ -329,9 +329,6 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
 		}
-	}
-	for _, tag := range attachedTags(opt.Want.Graph) {
-		opt.Tags[tag.Name] = tag.Digest
 	}
 	if err := f.compareSeal(r, a); err != nil {
 		return nil, err
