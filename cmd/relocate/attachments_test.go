@@ -310,3 +310,18 @@ func TestAttachmentsRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestAttachmentsInImgpkgTar: imgpkg's form carries attachments, too.
+func TestAttachmentsInImgpkgTar(t *testing.T) {
+	t.Parallel()
+	s := newSignedSite(t, startReferrers(t))
+	reportFile := filepath.Join(t.TempDir(), "report.json")
+	file := export(t, s.root, "--tar-format", "imgpkg")
+	for _, kind := range []string{"api", "distribution"} {
+		host := attachmentRegistries[kind](t)
+		mustRelocate(t, "--from-tar", file, "--to-repo", host+"/signed", "--report", reportFile)
+		assert.Len(t, readReport(t, reportFile).Attachments.Found, s.attached)
+		s.assertSigned(t, host, "signed")
+		mustRelocate(t, "verify", "--repo", host+"/signed", file, "--level", "deep")
+	}
+}

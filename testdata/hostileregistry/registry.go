@@ -126,7 +126,7 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	r.behave(w, req)
 }
 
-var paths = regexp.MustCompile(`^/v2/(.+)/(blobs/uploads|blobs|manifests)/(.*)$`)
+var paths = regexp.MustCompile(`^/v2/(.+)/(blobs/uploads|blobs|manifests|tags)/(.*)$`)
 
 func (r *Registry) behave(w http.ResponseWriter, req *http.Request) {
 	if req.URL.Path == "/v2/" {
@@ -143,6 +143,8 @@ func (r *Registry) behave(w http.ResponseWriter, req *http.Request) {
 		r.blob(w, req, repo, id)
 	case "manifests":
 		r.manifest(w, req, repo, id)
+	case "tags":
+		r.tags(w, repo)
 	default:
 		r.upload(w, req, repo)
 	}
@@ -188,6 +190,20 @@ func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, id s
 	w.Header().Set("Docker-Content-Digest", digestOf(m.raw))
 	w.Header().Set("Content-Length", strconv.Itoa(len(m.raw)))
 	_, _ = w.Write(m.raw)
+}
+
+// tags lists the tags of a repository, on one page.
+func (r *Registry) tags(w http.ResponseWriter, repo string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	tags := []string{}
+	for name := range r.files {
+		if tag, ok := strings.CutPrefix(name, repo+":"); ok {
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	_ = json.NewEncoder(w).Encode(map[string]any{"name": repo, "tags": tags})
 }
 
 func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, repo, id string) {
