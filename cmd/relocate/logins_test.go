@@ -205,7 +205,7 @@ func TestLoginMatrix(t *testing.T) {
 		{name: "a credential helper that is not there", env: []string{path, "DOCKER_CONFIG=" + dirWith(t, "config.json", `{"credsStore":"none"}`)}, status: 2, says: []string{"docker-credential-none", "hint: "}},
 		{name: "anonymous", env: append(one("IMGPKG", m.src.Addr, "password"), "RELOCATE_ANON=true"), status: 4, says: refused},
 	}
-	m.runLogins(t, rows, func(int) []string { return []string{"plan", "-b", m.ref} })
+	m.runLogins(t, rows, func(int) []string { return []string{"inspect", "--repo", m.ref} })
 }
 
 // TestCloudLogins: the clouds' keychains, for their own hosts only, through a proxy.
@@ -234,7 +234,7 @@ func TestCloudLogins(t *testing.T) {
 	add(cloudHosts[4], login{name: "flags, through the proxy", args: []string{"--registry-username", "user", "--registry-password", "password"}})
 	add(cloudHosts[4], login{name: "no proxy", env: []string{"NO_PROXY=.test"}, args: []string{"--registry-retry-count", "1"}, status: 1})
 	t.Cleanup(func() { assert.Positive(t, m.proxied.Load()) })
-	m.runLogins(t, rows, func(i int) []string { return []string{"plan", "-b", hosts[i] + "/corp/repository:1"} })
+	m.runLogins(t, rows, func(i int) []string { return []string{"inspect", "--repo", hosts[i] + "/corp/repository:1"} })
 }
 
 // TestLoginSides: source and destination with logins, CAs and certificates of their own.
