@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path"
 	"slices"
@@ -97,7 +98,8 @@ func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("Unknown env variable '%s%s': after %s comes HOSTNAME, USERNAME, PASSWORD, IDENTITY_TOKEN or REGISTRY_TOKEN, then _ and a suffix if any", //nolint:staticcheck // imgpkg's words
+	//lint:ignore ST1005 imgpkg's words, which scripts look for
+	return fmt.Errorf("Unknown env variable '%s%s': after %s comes HOSTNAME, USERNAME, PASSWORD, IDENTITY_TOKEN or REGISTRY_TOKEN, then _ and a suffix if any",
 		prefix, rest, prefix)
 }
 
@@ -130,7 +132,7 @@ func (l *Login) setHost(value string) error {
 	}
 	p = strings.Trim(p, "/")
 	l.parts, l.port = strings.Split(host, "."), u.Port()
-	l.hostname = (&url.URL{Host: host + strings.TrimPrefix(u.Host, u.Hostname()), Path: p}).String()
+	l.hostname = strings.TrimSuffix(net.JoinHostPort(host, u.Port())+"/"+p, "/")
 	if p != "" {
 		l.path = strings.Split(p, "/")
 	}

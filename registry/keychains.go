@@ -44,7 +44,8 @@ func KeychainNames() []string { return []string{"aks", "ecr", "gke", "github"} }
 func checkKeychains(names []string) error {
 	for _, n := range names {
 		if keychains[n] == nil {
-			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", ")) //nolint:staticcheck // imgpkg's words
+			//lint:ignore ST1005 imgpkg's words, which scripts look for
+			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", "))
 		}
 	}
 	return nil
@@ -115,7 +116,8 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 	defer cancel()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, r.program, "get")
-	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = strings.NewReader(target.RegistryStr()), &limited{&out, maxHelped}, time.Second
+	stdout := &limited{&out, maxHelped}
+	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = strings.NewReader(target.RegistryStr()), stdout, time.Second
 	fail := func(why string) error {
 		return fmt.Errorf("%w for %s: %s get: %s", ErrCredentials, target.RegistryStr(), r.program, why)
 	}
@@ -123,6 +125,9 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 		said := strings.TrimSpace(out.String())
 		if strings.Contains(said, "credentials not found") { // the protocol's word for it
 			return authn.Anonymous, nil
+		}
+		if stdout.left < 0 {
+			return nil, fail(errFlood.Error())
 		}
 		return nil, fail(withoutSecret(err.Error() + " " + said))
 	}
@@ -136,6 +141,8 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 	return &authn.Basic{Username: got.Username, Password: got.Secret}, nil
 }
 
+var errFlood = errors.New("it prints too much")
+
 // limited is a writer that takes a number of bytes.
 type limited struct {
 	io.Writer
@@ -144,7 +151,7 @@ type limited struct {
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.left -= len(p); l.left < 0 {
-		return 0, errors.New("it prints too much")
+		return 0, errFlood
 	}
 	return l.Writer.Write(p)
 }

@@ -87,6 +87,12 @@
 //
 // StreamWriter writes the same bytes from front to back, OpenStream reads them so.
 //
+// # imgpkg's form
+//
+// ImgpkgTar writes, and Open reads, the tar of imgpkg copy --to-tar: manifest.json, a JSON array with all manifests and
+// configs as text, then each distinct layer, ascending by digest, as sha256-<hex>.tar.gz whatever its type, in headers
+// as above; two zero blocks. There is no seal. See docs/decisions/0008-imgpkg-tar.md.
+//
 // # Journal
 //
 // NAME.part.journal is text. Its first line is {"journal":1,"request":…,"seal":"sha256:…"}: what the

@@ -48,11 +48,12 @@ var ErrOneRoot = errors.New("imgpkg's form holds one root bundle")
 // imgpkgDocument is the name of the member that lists what imgpkg's form holds.
 const imgpkgDocument = "manifest.json"
 
-// rootLabel marks the bundle that was asked for; pinsLabel, which imgpkg ignores, has tags that a
-// Package names, which stood for the entry.
+// rootLabel marks the bundle that was asked for. imgpkg ignores the others: pinsLabel has tags that a
+// Package names, which stood for the entry; subjectsLabel has what the entry refers to, as OCI 1.1 referrers do.
 const (
-	rootLabel = "dev.carvel.imgpkg.copy.root-bundle"
-	pinsLabel = "relocate.pins"
+	rootLabel     = "dev.carvel.imgpkg.copy.root-bundle"
+	pinsLabel     = "relocate.pins"
+	subjectsLabel = "relocate.subjects"
 )
 
 // imgpkgEntry is an element of manifest.json: one of the two is there.
@@ -103,7 +104,7 @@ func imgpkgName(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".tar.gz"
 var imgpkgNameForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.tar\.gz$`)
 
 // attachedForm is the tag by which cosign attaches something to the image whose digest is in it.
-var attachedForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(?:sig|att|sbom)$`)
+var attachedForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att|sbom)$`)
 
 // ImgpkgTar is a tar of imgpkg's form that is to be written: the same bytes that imgpkg writes for the same
 // content, found in the same places; where imgpkg has several, entries of one digest are ordered by reference.

@@ -35,6 +35,8 @@ type imgpkgTop struct {
 	tag    string
 	isRoot bool // it has the label
 	pins   []string
+
+	subjects []v1.Hash // what it is attached to, without a tag
 }
 
 // imgpkgText is where a manifest or config stands: a JSON string.
@@ -173,26 +175,45 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 	}
 	if origRef != "" {
 		if _, err := parseFound([]string{origRef}, d); err != nil {
-			return top, fmt.Errorf("OrigRef: %w", err)
+			return top, fmt.Errorf("its OrigRef: %w", err)
 		}
 	}
 	if top.tag = tag; tag != "" && !bundle.IsTag(tag) {
-		return top, fmt.Errorf("Tag: %.200q is no tag", tag)
+		return top, fmt.Errorf("its Tag %.200q is no tag", tag)
 	}
 	_, top.isRoot = labels[rootLabel]
 	for _, pin := range strings.Fields(labels[pinsLabel]) {
 		if ref, err := name.NewTag(pin); err != nil || ref.Name() != pin {
-			return top, fmt.Errorf("Labels: %s: %.200q is no tag", pinsLabel, pin)
+			return top, fmt.Errorf("its label %s has %.200q, which is no tag", pinsLabel, pin)
 		}
 		top.pins = append(top.pins, pin)
 	}
+	for _, s := range strings.Fields(labels[subjectsLabel]) {
+		d, err := parseDigest(s)
+		if err != nil {
+			return top, fmt.Errorf("its label %s: %w", subjectsLabel, err)
+		}
+		top.subjects = append(top.subjects, d)
+	}
 	return top, nil
+}
+
+// attachments returns what the entry is attached to.
+func (t imgpkgTop) attachments() []bundle.Attachment {
+	var list []bundle.Attachment
+	if m := attachedForm.FindStringSubmatch(t.tag); m != nil {
+		list = append(list, bundle.Attachment{Subject: v1.Hash{Algorithm: "sha256", Hex: m[1]}, Digest: t.digest, Tag: t.tag})
+	}
+	for _, d := range t.subjects {
+		list = append(list, bundle.Attachment{Subject: d, Digest: t.digest})
+	}
+	return list
 }
 
 func parseDigest(s string) (v1.Hash, error) {
 	d, err := v1.NewHash(s)
 	if err != nil || d.Algorithm != "sha256" {
-		return d, fmt.Errorf("Digest: %.200q is no sha256 digest", s)
+		return d, fmt.Errorf("its Digest %.200q is no sha256 digest", s)
 	}
 	return d, nil
 }

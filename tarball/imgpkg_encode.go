@@ -48,10 +48,22 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 			e.pins[pin.Digest] = append(e.pins[pin.Digest], pin.Reference)
 		}
 	}
+	subjects := map[v1.Hash][]string{}
 	for _, a := range plan.Graph.Attachments {
 		l := imgpkgListed{ref: plan.Graph.Node(a.Digest).From.Digest(a.Digest.String()), tag: a.Tag}
-		if len(plan.Graph.Node(a.Digest).References) == 0 || a.Tag != "" { // what a lock lists has its entry
-			e.listed[a.Digest] = append(e.listed[a.Digest], l)
+		if a.Tag == "" {
+			if subjects[a.Digest] = append(subjects[a.Digest], a.Subject.String()); len(subjects[a.Digest]) > 1 {
+				continue // it has its entry
+			}
+		}
+		e.listed[a.Digest] = append(e.listed[a.Digest], l)
+	}
+	for d, list := range subjects {
+		for i := range e.listed[d] {
+			if e.listed[d][i].tag == "" {
+				e.listed[d][i].labels = withLabel(maps.Clone(e.listed[d][i].labels), subjectsLabel, strings.Join(list, " "))
+				break
+			}
 		}
 	}
 	return e

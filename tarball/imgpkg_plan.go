@@ -40,70 +40,33 @@ func (a *Archive) has(ref name.Reference) bool {
 }
 
 // imgpkgRoots returns what was asked for: the entries with imgpkg's label or a tag; where none has the label,
-// all. What is attached to another entry was asked for by nobody, unless nothing else is there.
-func (a *Archive) imgpkgRoots(attached map[v1.Hash]bool) []name.Reference {
-	c := a.imgpkg
-	labelled := slices.ContainsFunc(c.top, func(t imgpkgTop) bool { return t.isRoot })
-	var roots, others []name.Reference
-	for _, t := range c.top {
-		switch ref := t.reference(); {
-		case attachedForm.MatchString(t.tag), attached[t.digest] && t.tag == "":
-			others = append(others, ref)
-		case t.isRoot || t.tag != "" || (!labelled && len(t.pins) == 0):
-			roots = append(roots, ref)
+// all. What is attached to others was asked for by nobody.
+func (a *Archive) imgpkgRoots() []name.Reference {
+	var roots []name.Reference
+	labelled := slices.ContainsFunc(a.imgpkg.top, func(t imgpkgTop) bool { return t.isRoot })
+	for _, t := range a.imgpkg.top {
+		if t.attachments() == nil && (t.isRoot || t.tag != "" || (!labelled && t.pins == nil)) {
+			roots = append(roots, t.reference())
 		}
-	}
-	if roots == nil { // somebody has asked for a signature
-		return others
 	}
 	return roots
 }
 
-// imgpkgAttachments returns what entries may be attached to: by cosign's tag, or, without any, by what the
-// manifest names as its subject.
-func (a *Archive) imgpkgAttachments(ctx context.Context) (list []bundle.Attachment, attached map[v1.Hash]bool, err error) {
-	attached = map[v1.Hash]bool{}
-	for _, t := range a.imgpkg.top {
-		subject := ""
-		if form := attachedForm.FindStringSubmatch(t.tag); form != nil {
-			subject = "sha256:" + form[1]
-		} else if t.tag == "" && !t.isRoot {
-			_, raw, err := a.Manifest(ctx, t.reference())
-			if err != nil {
-				return nil, nil, err
-			}
-			subject = bundle.Subject(raw)
-		}
-		if d, err := v1.NewHash(subject); err == nil && a.mediaType[d] != "" {
-			list = append(list, bundle.Attachment{Subject: d, Digest: t.digest, Tag: t.tag})
-			attached[t.digest] = true
-		}
-	}
-	return list, attached, nil
-}
-
-// imgpkgPlan walks the roots as Plan does. What no root leads to, and what is attached to nothing, is a root,
-// too: imgpkg imports it.
+// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it.
 func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	opt := bundle.WalkOptions{Jobs: jobs}
-	attachments, attached, err := a.imgpkgAttachments(ctx)
+	roots := a.imgpkgRoots()
+	g, err := a.imgpkgWalk(ctx, roots, jobs)
 	if err != nil {
 		return nil, err
 	}
-	opt.Attachments = attachments
-	roots := a.imgpkgRoots(attached)
-	g, err := a.imgpkgWalk(ctx, roots, opt)
-	if err != nil {
-		return nil, err
-	}
-	var left []name.Reference
+	n := len(roots)
 	for _, t := range a.imgpkg.top {
 		if g.Node(t.digest) == nil {
-			left = append(left, t.reference())
+			roots = append(roots, t.ref)
 		}
 	}
-	if left != nil {
-		if g, err = a.imgpkgWalk(ctx, slices.Concat(roots, left), opt); err != nil {
+	if len(roots) > n {
+		if g, err = a.imgpkgWalk(ctx, roots, jobs); err != nil {
 			return nil, err
 		}
 	}
@@ -121,8 +84,11 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 	return a.imgpkgLayers(g)
 }
 
-func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, opt bundle.WalkOptions) (*bundle.Graph, error) {
-	opt.Closed, opt.Has = true, a.has
+func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int) (*bundle.Graph, error) {
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has}
+	for _, t := range a.imgpkg.top {
+		opt.Attachments = append(opt.Attachments, t.attachments()...)
+	}
 	for ref, d := range a.pins {
 		opt.Pins = append(opt.Pins, bundle.Pin{Reference: ref, Digest: d})
 	}

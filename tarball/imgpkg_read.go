@@ -126,7 +126,7 @@ func (c *imgpkgContent) archive(r io.ReaderAt, l *layout, members *imgpkgMembers
 	}
 	for _, top := range c.top {
 		tags := top.pins
-		if top.tag != "" {
+		if top.tag != "" && !attachedForm.MatchString(top.tag) {
 			tags = append(slices.Clone(tags), top.reference().Name())
 		}
 		for _, tag := range tags {

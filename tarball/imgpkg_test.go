@@ -130,6 +130,7 @@ func TestImgpkgSameGraph(t *testing.T) {
 		assert.Equal(t, plan.Graph.Pins, got.Graph.Pins, what)
 		assert.Equal(t, plan.Graph.Packages, got.Graph.Packages, what)
 		assert.Equal(t, plan.Graph.Findings, got.Graph.Findings, what)
+		assert.Equal(t, plan.Graph.Attachments, got.Graph.Attachments, what)
 		require.Len(t, got.Graph.Nodes, len(plan.Graph.Nodes), what)
 		for i, n := range got.Graph.Nodes {
 			if want := plan.Graph.Nodes[i]; want.From != n.From { // of several places the tar names all

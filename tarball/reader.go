@@ -260,11 +260,10 @@ func (a *Archive) Seal() v1.Hash { return a.l.shown(a.seal) }
 // Size returns the size of the file in bytes.
 func (a *Archive) Size() int64 { return a.l.size }
 
-// Roots returns the references that were exported, in their order. Of a tar of imgpkg's they may be more than
-// its Plan's: what names a subject is attached to it.
+// Roots returns the references that were exported, in their order.
 func (a *Archive) Roots() ([]name.Reference, error) {
 	if a.imgpkg != nil {
-		return a.imgpkgRoots(nil), nil
+		return a.imgpkgRoots(), nil
 	}
 	if len(a.l.inv.Roots) == 0 {
 		return nil, fmt.Errorf("%w: it has no root", ErrDamaged)

@@ -99,7 +99,7 @@ func (c *copying) importStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("standard input: %w", asDamage(err))
 	}
-	fmt.Fprintf(c.stderr, "note: keeps %s in %s, and at most %s of a layer while it is sent\n", size(s.Kept()), scratch.dir, size(largest(plan)))
+	c.show.note("keeps %s in %s, and at most %s of a layer while it is sent", size(s.Kept()), scratch.dir, size(largest(plan)))
 	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
 	})
@@ -110,7 +110,7 @@ func (c *copying) importStream(ctx context.Context) error {
 // importSpooled fills repo from a stream in imgpkg's form, in which what tells of the others stands anywhere: all
 // of it is kept first.
 func (c *copying) importSpooled(ctx context.Context, in io.Reader, scratch *scratch, repo name.Repository, start time.Time) error {
-	fmt.Fprintf(c.stderr, "note: this is imgpkg's form, of which all is kept in %s before it is imported\n", scratch.dir)
+	c.show.note("this is imgpkg's form, of which all is kept in %s before it is imported", scratch.dir)
 	n, err := io.Copy(scratch, in)
 	if err != nil {
 		return fmt.Errorf("keep standard input in %s: %w", scratch.dir, err)
@@ -214,7 +214,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 		err = refused
 	}
 	for _, note := range dst.Notes() {
-		fmt.Fprintln(c.stderr, "note:", line(note))
+		c.show.note("%s", note)
 	}
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
@@ -271,7 +271,7 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 
 func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 	if len(objects) == 0 {
-		fmt.Fprintln(c.stderr, "note: no root has packages/; there is no PackageRepository to apply")
+		c.show.note("no root has packages/; there is no PackageRepository to apply")
 		return nil
 	}
 	text, err := rewrite.Encode(objects)

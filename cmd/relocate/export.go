@@ -91,7 +91,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	if e.source, err = c.source(roots); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
-	fmt.Fprintf(c.stderr, "note: goes on with %s.part, which has %s of %s\n", c.toTar, size(w.Written()), size(plan.Size()))
+	c.show.note("goes on with %s.part, which has %s of %s", c.toTar, size(w.Written()), size(plan.Size()))
 	if e.moved, err = c.movedTags(ctx, e.source, plan.Graph.Pins); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
@@ -112,7 +112,7 @@ func (c *copying) movedTags(ctx context.Context, src bundle.Source, pins []bundl
 	for _, m := range found {
 		if m != nil {
 			moved = append(moved, *m)
-			fmt.Fprintln(c.stderr, "note:", line(m.String()))
+			c.show.note("%s", m)
 		}
 	}
 	return moved, nil

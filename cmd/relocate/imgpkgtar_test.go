@@ -20,7 +20,6 @@ type imported struct {
 	tags       map[string]string // else the tags; the manifests are the tar's
 	noTag      bool              // what was recorded had a tag for the root, and the tar has none
 	lock       string            // what --lock-output must say, if that was recorded
-	flags      []string
 }
 
 var importedTars = []imported{

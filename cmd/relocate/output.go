@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,27 +117,47 @@ func encodeJSON(v any) ([]byte, error) {
 	return printableJSON(b.Bytes()), err
 }
 
-// table writes rows in columns, two blanks apart; the first row is the header. An empty cell is "-".
+// table writes rows in columns; the first row is the header. A cell is one line.
 func table(w io.Writer, rows [][]string) {
-	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i := range row {
 			row[i] = line(row[i])
-			if row[i] == "" {
-				row[i] = "-"
+		}
+	}
+	grid(w, rows)
+}
+
+// maxColumn is how wide columns are made, in characters: one long cell does not widen a hundred thousand others.
+const maxColumn = 120
+
+// grid writes rows in columns, two blanks apart. A cell may have several lines; an empty one is "-".
+func grid(w io.Writer, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i := range row {
+			row[i] = cmp.Or(printable(strings.ReplaceAll(strings.TrimRight(row[i], "\n"), "\t", " ")), "-")
+			for l := range strings.Lines(row[i]) {
+				widths[i] = max(widths[i], min(utf8.RuneCountInString(strings.TrimSuffix(l, "\n")), maxColumn))
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
 	for _, row := range rows {
-		var b strings.Builder
+		cells, height := make([][]string, len(row)), 0
 		for i, cell := range row {
-			b.WriteString(cell)
-			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
-			}
+			cells[i] = strings.Split(cell, "\n")
+			height = max(height, len(cells[i]))
 		}
-		fmt.Fprintln(w, b.String())
+		for y := range height {
+			var b strings.Builder
+			for i, lines := range cells {
+				cell := ""
+				if y < len(lines) {
+					cell = lines[y]
+				}
+				b.WriteString(cell + strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0)+2))
+			}
+			fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		}
 	}
 }
 

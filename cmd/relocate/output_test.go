@@ -194,6 +194,7 @@ func assertEvents(t *testing.T, stderr, action string) {
 			assert.Equal(t, "summary", event.Event)
 			assert.Equal(t, action, event.Report.Action)
 			assert.Equal(t, 1, event.Report.Version)
+		case event.Event == "note":
 		case event.Done:
 			done++
 			if event.BlobsTotal > 0 {

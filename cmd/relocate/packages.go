@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -192,38 +191,4 @@ func wrap(s string) string {
 		out = append(out, now)
 	}
 	return strings.TrimRight(strings.Join(out, "\n"), "\n")
-}
-
-// maxColumn is how wide columns are made, in characters: one long cell does not widen a hundred thousand others.
-const maxColumn = 120
-
-// grid writes rows in columns, two blanks apart, as table does; a cell may have several lines.
-func grid(w io.Writer, rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i := range row {
-			row[i] = cmp.Or(printable(strings.ReplaceAll(strings.TrimRight(row[i], "\n"), "\t", " ")), "-")
-			for l := range strings.Lines(row[i]) {
-				widths[i] = max(widths[i], min(utf8.RuneCountInString(strings.TrimSuffix(l, "\n")), maxColumn))
-			}
-		}
-	}
-	for _, row := range rows {
-		cells, height := make([][]string, len(row)), 0
-		for i, cell := range row {
-			cells[i] = strings.Split(cell, "\n")
-			height = max(height, len(cells[i]))
-		}
-		for y := range height {
-			var b strings.Builder
-			for i, lines := range cells {
-				cell := ""
-				if y < len(lines) {
-					cell = lines[y]
-				}
-				b.WriteString(cell + strings.Repeat(" ", max(widths[i]-utf8.RuneCountInString(cell), 0)+2))
-			}
-			fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
-		}
-	}
 }

@@ -62,6 +62,22 @@ func newProgress(mode progressMode, out io.Writer) *progress {
 	return &progress{mode, out}
 }
 
+// note tells, beside the progress, what the operator should know.
+func (p *progress) note(format string, args ...any) {
+	text := line(fmt.Sprintf(format, args...))
+	if p.mode != "json" {
+		fmt.Fprintln(p.out, "note:", text)
+		return
+	}
+	b, err := json.Marshal(struct {
+		Event string `json:"event"`
+		Text  string `json:"text"`
+	}{"note", text})
+	if err == nil {
+		fmt.Fprintln(p.out, string(printableJSON(b)))
+	}
+}
+
 // phase is one thing that takes time. Its add may be called concurrently.
 type phase struct {
 	p      *progress

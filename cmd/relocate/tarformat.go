@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/pflag"
 
+	"relocate/bundle"
 	"relocate/tarball"
 )
 
@@ -28,3 +30,16 @@ func (f *tarFormat) Set(s string) error {
 
 // Type implements pflag.Value.
 func (f *tarFormat) Type() string { return "FORM" }
+
+// provedOf says what it means that an archive was found right.
+func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {
+	if a.Format() != tarball.Imgpkg || plan == nil {
+		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
+	}
+	proved := []string{"every manifest, config and layer was hashed, and what the roots need is there",
+		"it has imgpkg's form, without a seal: nothing proves references and tags, nor the headers of members"}
+	if others, layers := a.Surplus(plan); others+layers > 0 {
+		proved = append(proved, fmt.Sprintf("passed over: %s without a use, %s of another kind", count(layers, "layer"), count(others, "member")))
+	}
+	return proved
+}

@@ -213,20 +213,6 @@ func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
 	return users
 }
 
-// provedOf says what it means that an archive was found right.
-func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {
-	if a.Format() != tarball.Imgpkg || plan == nil {
-		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}
-	}
-	proved := []string{"every manifest, config and layer was hashed, and what the roots need is there",
-		"it has imgpkg's form, without a seal: nothing proves references and tags, nor the headers of members"}
-	if others, layers := a.Surplus(plan); others+layers > 0 {
-		proved = append(proved, fmt.Sprintf("besides, it has %s that nothing needs, and %s that %s no part of the form", count(layers, "layer"), count(others, "member"),
-			map[bool]string{true: "is", false: "are"}[others == 1]))
-	}
-	return proved
-}
-
 // compareSeal holds the archive's seal to the one that was given, if any.
 func (f *verifyFlags) compareSeal(r *verifyReport, a *tarball.Archive) error {
 	if f.seal != "" && a.Format() == tarball.Imgpkg {
@@ -324,7 +310,6 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		return nil, err
 	}
 	opt.Pins = opt.Want.Graph.Pins
-	opt.Tags = map[string]v1.Hash{}
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}

@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"io/fs"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// refuseWith answers with an error of the distribution spec.
+func refuseWith(w http.ResponseWriter, status int, code string) {
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(`{"errors":[{"code":"` + code + `"}]}`))
+}
+
+// TestPreflight: what is asked, what it means, and that nothing is written when it is refused.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	zero := "/manifests/" + nothing.String()
+	for name, c := range map[string]struct {
+		request string // that is refused; empty: none
+		status  int
+		code    string
+		want    error  // of the write
+		note    string // for who reads
+	}{
+		"all is allowed":        {},
+		"no right":              {"POST /blobs/uploads/", 403, "DENIED", fs.ErrPermission, ""},
+		"no login":              {"POST /blobs/uploads/", 401, "UNAUTHORIZED", fs.ErrPermission, ""},
+		"no project":            {"POST /blobs/uploads/", 404, "NAME_UNKNOWN", ErrPath, ""},
+		"no name":               {"POST /blobs/uploads/", 400, "NAME_INVALID", ErrPath, ""},
+		"read-only":             {"POST /blobs/uploads/", 405, "UNSUPPORTED", ErrReadOnly, ""},
+		"it fails for a while":  {"POST /blobs/uploads/", 503, "", nil, ""},
+		"no cancelling":         {"DELETE /uploads/1", 405, "UNSUPPORTED", nil, ""},
+		"no index":              {"PUT " + zero, 415, "", ErrNoIndex, ""},
+		"no index, in words":    {"PUT " + zero, 400, "UNSUPPORTED", ErrNoIndex, ""},
+		"an index of no child":  {"PUT " + zero, 400, "MANIFEST_INVALID", nil, ""},
+		"no referrers":          {"GET /referrers/" + nothing.String(), 404, "", nil, "has no referrers API"},
+		"no right to referrers": {"GET /referrers/" + nothing.String(), 403, "", nil, "has no referrers API"},
+		"no deletes":            {"DELETE " + zero, 405, "UNSUPPORTED", nil, "lets us delete nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
+				request := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/v2/repo")
+				switch {
+				case request == c.request && n == 1:
+					refuseWith(w, c.status, c.code)
+				case r.Method == http.MethodPost:
+					w.Header().Set("Location", "/v2/repo/uploads/1")
+					w.WriteHeader(http.StatusAccepted)
+				case r.Method == http.MethodPut && strings.HasSuffix(request, zero):
+					refuseWith(w, 400, "DIGEST_INVALID")
+				case r.Method == http.MethodPut:
+					created(w, r)
+				case r.Method == http.MethodDelete && strings.HasSuffix(request, zero):
+					refuseWith(w, 404, "MANIFEST_UNKNOWN")
+				}
+			})
+			cl, waits := client(t, Options{})
+			dst := cl.Writer(s.repo(t)).Checked([]types.MediaType{types.OCIImageIndex})
+			_, _ = dst.HasBlob(t.Context(), blobDesc)
+			require.Len(t, s.log(), 1, "reading asks nothing")
+			require.NoError(t, dst.Refused())
+			for range 2 {
+				err := dst.PutManifest(t.Context(), manifestDesc, manifestRaw, "1")
+				if c.want == nil {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, c.want)
+					require.ErrorIs(t, dst.Refused(), c.want)
+				}
+			}
+			assert.Empty(t, waits.all())
+			if c.note == "" {
+				assert.Empty(t, dst.Notes())
+			} else {
+				require.Len(t, dst.Notes(), 1)
+				assert.Contains(t, dst.Notes()[0], c.note)
+			}
+			all := []string{
+				"HEAD /blobs/" + blobDesc.Digest.String(), "POST /blobs/uploads/", "DELETE /uploads/1", "PUT " + zero,
+				"GET /referrers/" + nothing.String(), "DELETE " + zero, "PUT /manifests/1", "PUT /manifests/1",
+			}
+			if c.want == nil && c.status != 503 {
+				assert.Equal(t, all, s.log())
+			} else if c.want != nil {
+				assert.NotContains(t, s.log(), "PUT /manifests/1")
+			}
+		})
+	}
+}
