@@ -31,18 +31,6 @@ func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 	}, nil
 }
 
-// Subject returns the digest of what the manifest raw says that it refers to, unchecked; "" when it says
-// nothing of the kind.
-func Subject(raw []byte) string {
-	var doc struct {
-		Subject json.RawMessage `json:"subject"`
-	}
-	if json.Unmarshal(raw, &doc) != nil {
-		return ""
-	}
-	return subjectIn(doc.Subject)
-}
-
 // Referrers returns the digests that the index raw, which desc describes, lists.
 //
 // Errors: ErrMalformed when it is no index.

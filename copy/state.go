@@ -1,0 +1,25 @@
+package copy
+
+import "relocate/bundle"
+
+// state is what is known of one manifest.
+type state struct {
+	node     *bundle.Node
+	blob     bundle.Blob // the manifest itself
+	there    bool        // the destination has it under its name
+	waits    int         // blobs and children that are not there yet
+	complete bool        // it and everything below it is there
+	parents  []*state
+	attached []*state // what hangs on it and on nothing that was met before
+}
+
+// withdraw takes back that s is complete, and with it all that is above it.
+func (s *state) withdraw() {
+	if !s.complete {
+		return // then nothing above it is
+	}
+	s.complete = false
+	for _, parent := range s.parents {
+		parent.withdraw()
+	}
+}
