@@ -160,7 +160,7 @@ func assertLeavesFirst(t *testing.T, before, after dump, repo string, requests [
 	}
 	last, puts := "", map[string]int{}
 	for _, r := range requests {
-		if !strings.Contains(r, " PUT ") {
+		if !isPut(r) {
 			continue
 		}
 		if _, digest, found := strings.Cut(r, "digest=sha256%3A"); found {

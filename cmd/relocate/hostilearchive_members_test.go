@@ -92,7 +92,7 @@ var hostileMembers = []hostile{
 	{name: "PAX global header", why: "r4", make: between(member{name: "pax_global_header", content: []byte("12 size=512\n"),
 		header: func(h []byte) { h[156] = 'g' }}), status: statusDamage, says: notHeader},
 	{name: "PAX header in front", why: "i13", make: arranged(func(list []member) []member { return slices.Insert(list, 0, pax("12 size=512\n")) }),
-		status: statusDamage, says: "is not an archive"},
+		status: statusDamage, says: "another size in its header than in PAX records"},
 	{name: "PAX header before the inventory", why: "i13", make: arranged(func(list []member) []member { return slices.Insert(list, 2, pax("12 size=512\n")) }),
 		status: statusDamage, says: noHeader + " relocate.json"},
 	{name: "name leads out", why: "r3, i1", make: named(-1, "../../etc/cron.d/relocate"), status: statusDamage, says: notHeader},

@@ -216,14 +216,19 @@ func refuseToken(realm string, w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// fifth lets every fifth request of the whole run fail.
+// fifth lets about every fifth request of the whole run fail; not just every fifth, which may be the same
+// one of each try.
 func fifth(m hostileregistry.Manner) hostileregistry.Manner {
 	var mu sync.Mutex
-	count := 0
+	count, failing, gaps := 0, 3, []int{5, 3, 7, 4, 6}
 	return func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 		mu.Lock()
 		count++
-		fails := count%5 == 3
+		fails := count == failing
+		if fails {
+			failing += gaps[0]
+			gaps = append(gaps[1:], gaps[0])
+		}
 		mu.Unlock()
 		if fails {
 			m(w, r, n, next)
