@@ -103,6 +103,45 @@ func (l *ImageLocations) sorted() []Location {
 // collect what has none.
 func DefaultTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".imgpkg" }
 
+// KeptTags returns the tags under which imgpkg keeps the manifest at a destination; a child of an index has none.
+// repoBased means its --repo-based-tags: one for each repository that the references to it name, the path before
+// the digest.
+func (n *Node) KeptTags(repoBased bool) []string {
+	if n.IsChild {
+		return nil
+	}
+	own := DefaultTag(n.Descriptor.Digest)
+	if !repoBased {
+		return []string{own}
+	}
+	paths := []string{n.From.RepositoryStr()}
+	if len(n.References) > 0 {
+		paths = nil
+	}
+	for _, s := range n.References {
+		if ref, err := name.ParseReference(s); err == nil { // it was parsed when it was read
+			paths = append(paths, ref.Context().RepositoryStr())
+		}
+	}
+	var tags []string
+	for _, path := range paths {
+		if tag := tagPath(path) + "-" + own; !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}
+
+// maxTagPath is how much of a repository's path imgpkg keeps in a tag: with the rest it makes 128 characters.
+const maxTagPath = 49
+
+// tagPath makes the beginning of a tag of a repository's path, as imgpkg does.
+func tagPath(path string) string {
+	clean := func(s string) string { return strings.TrimLeft(s, ".-") }
+	path = clean(strings.ReplaceAll(path, "/", "-"))
+	return clean(path[max(0, len(path)-maxTagPath):])
+}
+
 // LocationsTag is the tag of the locations image of the bundle d.
 func LocationsTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".image-locations.imgpkg" }
 

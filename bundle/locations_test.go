@@ -122,3 +122,16 @@ func TestReadLocations(t *testing.T) {
 		})
 	}
 }
+
+// TestRepositoryTags: of a long path the end is kept, and a tag begins as a tag may.
+func TestRepositoryTags(t *testing.T) {
+	t.Parallel()
+	d := "sha256-" + strings.Repeat("a", 64) + ".imgpkg"
+	n := &bundle.Node{}
+	n.Descriptor.Digest = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
+	n.References = []string{"reg.test/a/b:1", "other.test/a/b@sha256:" + strings.Repeat("a", 64), "reg.test/" + strings.Repeat("x", 10) + "/" + strings.Repeat("y", 48) + ":1"}
+	assert.Equal(t, []string{"a-b-" + d, strings.Repeat("y", 48) + "-" + d}, n.KeptTags(true))
+	assert.Equal(t, []string{d}, n.KeptTags(false))
+	n.IsChild = true
+	assert.Empty(t, n.KeptTags(true))
+}

@@ -61,6 +61,7 @@ type Options struct {
 	Jobs      int   // requests at once; 0 means 1
 	Trust     Trust // empty means TrustManifests
 	Tags      []Tag // of roots, put after everything else
+	RepoTags  bool  // imgpkg's --repo-based-tags
 	KeepGoing bool  // try everything, whatever becomes of one blob
 	Progress  Progress
 }
@@ -171,7 +172,7 @@ func (c *filling) ask(ctx context.Context) error {
 		var there bool
 		return job{
 			do: func(ctx context.Context) (err error) {
-				there, err = c.stands(ctx, tagOf(n), n.Descriptor.Digest)
+				there, err = c.isNamed(ctx, n)
 				return err
 			},
 			done: func() { c.nodes[n.Descriptor.Digest].there = there },
@@ -180,13 +181,18 @@ func (c *filling) ask(ctx context.Context) error {
 	return c.run(ctx)
 }
 
-// tagOf returns the name under which a manifest is kept: imgpkg's default tag; a child of an index
-// has none but its digest, nor has what refers to another manifest.
-func tagOf(n *bundle.Node) string {
+// isNamed reports whether a manifest is there under every tag that it is to have; a child of an index has
+// none but its digest.
+func (c *filling) isNamed(ctx context.Context, n *bundle.Node) (bool, error) {
 	if n.IsChild {
-		return n.Descriptor.Digest.String()
+		return c.stands(ctx, n.Descriptor.Digest.String(), n.Descriptor.Digest)
 	}
-	return bundle.DefaultTag(n.Descriptor.Digest)
+	for _, tag := range n.KeptTags(c.opt.RepoTags) {
+		if there, err := c.stands(ctx, tag, n.Descriptor.Digest); !there || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // stands reports whether id stands for d at the destination.
@@ -352,15 +358,21 @@ func (c *filling) ready(s *state) {
 		c.complete(s)
 		return
 	}
-	tag := tagOf(s.node)
+	tags := s.node.KeptTags(c.opt.RepoTags)
 	if s.node.IsChild {
-		tag = ""
+		tags = []string{""}
 	}
 	var again []bundle.Blob
 	c.next(job{
-		do: func(ctx context.Context) (err error) {
-			again, err = c.putManifest(ctx, s, tag)
-			return err
+		do: func(ctx context.Context) error {
+			for _, tag := range tags {
+				blobs, err := c.putManifest(ctx, s, tag)
+				if err != nil {
+					return err
+				}
+				again = append(again, blobs...)
+			}
+			return nil
 		},
 		done: func() {
 			c.countAgain(again)

@@ -58,6 +58,7 @@ type Options struct {
 	Jobs     int
 	Pins     []bundle.Pin // what tags in Packages stand for
 	Tags     map[string]v1.Hash
+	RepoTags bool         // it was filled with imgpkg's --repo-based-tags; needs Want
 	Want     *bundle.Plan // what must be there; nil when only the roots are known
 	Read     func()       // called for each manifest that was read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
@@ -131,11 +132,23 @@ func (v *verification) add(check func(context.Context) (*Problem, error)) {
 	})
 }
 
+// wanted returns what is wanted of n, which knows the references that named it; n itself where nothing is.
+func (v *verification) wanted(n *bundle.Node) *bundle.Node {
+	if v.opt.Want != nil {
+		if w := v.opt.Want.Graph.Node(n.Descriptor.Digest); w != nil {
+			return w
+		}
+	}
+	return n
+}
+
 // checkAll queues all checks in graph order and runs them.
 func (v *verification) checkAll(ctx context.Context) error {
 	for _, n := range v.plan.Graph.Nodes {
 		if !n.IsChild {
-			v.add(v.checkTag(bundle.DefaultTag(n.Descriptor.Digest), n.Descriptor.Digest, n))
+			for _, tag := range v.wanted(n).KeptTags(v.opt.RepoTags) {
+				v.add(v.checkTag(tag, n.Descriptor.Digest, n))
+			}
 		}
 		if n.Kind == bundle.Bundle {
 			v.add(v.checkLocations(n))

@@ -25,6 +25,7 @@ type copyFlags struct {
 	trust            string
 	tag              string
 	noTag            bool
+	repoTags         bool
 	noResume         bool
 	keepGoing        bool
 	tmpDir           string
@@ -89,6 +90,7 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
 		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "keep images under tags with their repositories' names")
 		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "`WHAT` counts as there already: manifests, blobs or nothing")
 	})
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
@@ -139,7 +141,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 // check refuses what cannot be meant.
 func (f *copyFlags) check() error {
 	toRepoOnly := map[string]bool{
-		"--lock-output": f.lockOutput != "", "--repository-output": f.repositoryOutput != "", "--tag": f.tag != "", "--no-tag": f.noTag,
+		"--lock-output": f.lockOutput != "", "--repository-output": f.repositoryOutput != "", "--tag": f.tag != "", "--no-tag": f.noTag, "--repo-based-tags": f.repoTags,
 		"--name": f.objects.name != "", "--namespace": f.objects.namespace != "", "--secret-ref": f.objects.secretRef != "",
 	}
 	switch {

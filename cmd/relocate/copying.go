@@ -206,7 +206,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
 	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
 	r.Result, err = move(dst, copy.Options{
-		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), KeepGoing: c.keepGoing, Progress: ph.step,
+		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), RepoTags: c.repoTags, KeepGoing: c.keepGoing, Progress: ph.step,
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()

@@ -73,6 +73,16 @@ func TestInterop(t *testing.T) {
 		assertRecorded(t, want, layers, "dst/repository")
 		assertSameFile(t, "locks/copy-from-tar.yml", lock)
 	})
+	t.Run("repo-based tags", func(t *testing.T) {
+		want := readRecorded(t, "registry/destination-repo-based-tags.json")[0]
+		repo := "127.0.0.1:5111/rbt/repository"
+		mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--repo-based-tags")
+		assertRecorded(t, want, layers, "rbt/repository")
+		mustRelocate(t, "verify", "--repo", repo, file, "--repo-based-tags")
+		again := mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--repo-based-tags")
+		assertAll(t, again.stderr, "sent   0 layers and configs (0 B), 0 manifests")
+		assert.Equal(t, statusMissing, relocate(t, "verify", "--repo", repo, file).status, "other tags are expected")
+	})
 	t.Run("relocated source", func(t *testing.T) {
 		file := export(t, "127.0.0.1:5111/dst/repository:1.0.0")
 		mustRelocate(t, "--from-tar", file, "--to-repo", "127.0.0.1:5111/third")

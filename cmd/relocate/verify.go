@@ -37,13 +37,15 @@ type verifyReport struct {
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	repo   string
-	roots  []string
-	seal   string
-	level  string
-	tag    string
-	noTag  bool
-	format format
+	repo  string
+	roots []string
+	seal  string
+	level string
+	tag   string
+	noTag bool
+
+	repoTags bool
+	format   format
 	common
 }
 
@@ -90,6 +92,7 @@ must be there. It contacts no other registry.
 		flags.StringVar(&f.level, "level", string(verify.Manifests), "`LEVEL` at which a repository is looked at: manifests, blobs (asks for each), deep (hashes each)")
 		flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
 		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
+		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "it was imported with this flag")
 		addFormat(flags, &f.format)
 	})
 	f.common.add(cmd)
@@ -112,12 +115,12 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	switch {
 	case f.repo != "" && file == "" && len(f.roots) == 0:
 		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
-	case f.repo == "" && (f.tag != "" || f.noTag || f.level != string(verify.Manifests)):
+	case f.repo == "" && (f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)):
 		return nil, usagef("--tag, --no-tag and --level go with --repo")
 	case f.seal != "" && file == "":
 		return nil, usagef("--seal goes with an archive")
-	case file == "" && (f.tag != "" || f.noTag):
-		return nil, usagef("--tag and --no-tag go with an archive, which has the roots' tags")
+	case file == "" && (f.tag != "" || f.noTag || f.repoTags):
+		return nil, usagef("--tag, --no-tag and --repo-based-tags go with an archive, which has the roots' tags and the references")
 	}
 	switch verify.Level(f.level) {
 	case verify.Manifests, verify.Blobs, verify.Deep:
@@ -252,7 +255,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if err != nil {
 		return nil, err
 	}
-	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs}
+	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs, RepoTags: f.repoTags}
 	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}}
 	if file != "" {
 		if roots, err = f.expect(ctx, file, roots, &opt, r); err != nil {
