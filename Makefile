@@ -27,7 +27,7 @@ check: cross vulncheck
 	cd testdata/registry && $(GO) vet ./...
 	$(GO) tool -modfile=.ci/tools.mod staticcheck $(PACKAGES)
 	$(GO) tool -modfile=.ci/tools.mod errcheck -ignoretests -exclude .ci/errcheck.txt ./...
-	$(GO) test -race $(PACKAGES)
+	$(GO) test -race -short $(PACKAGES)
 
 # cross builds the program for every platform it is for.
 cross:

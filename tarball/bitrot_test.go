@@ -39,6 +39,9 @@ func positions() int {
 // TestBitRot damages archives as media do: a bit flipped, a sector zeroed, a sector lost, the end cut off.
 // Every damage is found, whatever it hits, and reported at its place: none more, none less.
 func TestBitRot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	for kind, archive := range rotting(t) {
 		t.Run(kind, func(t *testing.T) {
@@ -70,6 +73,9 @@ func TestBitRot(t *testing.T) {
 
 // TestAllRotIsCounted: with damage in so many members so much is reported.
 func TestAllRotIsCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	for kind, archive := range rotting(t) {
 		f := newRotten(t, archive)

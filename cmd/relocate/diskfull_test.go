@@ -14,6 +14,7 @@ import (
 // TestDiskFull exports to file systems of many sizes. Where the archive does not fit, the run says so, names
 // the path and leaves nothing under the final name; with more room the same command goes through.
 func TestDiskFull(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	root, _ := pushLarge(site{t: t, host: startReal(t).Addr}, 2<<20, 700<<10)
 	whole := export(t, root)
@@ -44,6 +45,7 @@ func TestDiskFull(t *testing.T) {
 // TestDiskFullMeanwhile: another program takes the room while the archive is written, where no room can be
 // taken beforehand. What is durable is kept.
 func TestDiskFullMeanwhile(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
 	root, _ := pushLarge(site{t: t, host: m.host}, 12<<20, 3<<20)
@@ -103,6 +105,7 @@ func mountExt2(t *testing.T, mib int) (dir string) {
 
 // TestScratchFull: the folder for scratch files is full, by --tmpdir or by TMPDIR.
 func TestScratchFull(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	host := startReal(t).Addr
 	root, _ := pushLarge(site{t: t, host: host}, 100<<10)
@@ -130,6 +133,7 @@ func TestScratchFull(t *testing.T) {
 
 // TestFileSizeLimit: no file may be larger than a limit (RLIMIT_FSIZE).
 func TestFileSizeLimit(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	prlimit, err := exec.LookPath("prlimit")
 	if err != nil {
@@ -158,6 +162,7 @@ func TestFileSizeLimit(t *testing.T) {
 
 // TestReadOnlyAgain: a folder that became read-only names the cause, and keeps what it has.
 func TestReadOnlyAgain(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
 	root, _ := pushLarge(site{t: t, host: m.host}, 6<<20)

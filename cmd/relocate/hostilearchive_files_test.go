@@ -84,6 +84,7 @@ func tarred(files ...string) func(*testing.T, string, []byte) error {
 
 // TestHostileFiles: a file that is no archive is told what it is, at once, and nothing is sent.
 func TestHostileFiles(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	good, _ := hostileSample(t)
 	for _, h := range hostileFiles {

@@ -72,6 +72,7 @@ const hostileBound = 20 * time.Second
 // that it refuses is refused before anything is written, or, when a layer's content is bad, before anything
 // refers to the layer. Nobody asks for what an archive names.
 func TestHostileArchives(t *testing.T) {
+	skipShort(t)
 	good, host := hostileSample(t)
 	trap := startCanary(t, host)
 	t.Cleanup(func() { trap.assertSilent(t) })

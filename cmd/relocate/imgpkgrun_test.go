@@ -14,6 +14,7 @@ import (
 
 // TestKillImgpkgExport kills exports in imgpkg's form as TestKillExport does those in our own.
 func TestKillImgpkgExport(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
 	root, _ := pushLarge(site{t: t, host: m.host}, sized(16, 6, 4, 1)...)
@@ -75,6 +76,7 @@ func TestImgpkgStream(t *testing.T) {
 // TestImgpkgDamaged: what is wrong with a tar of imgpkg is found before the first write, a layer's content before
 // anything refers to the layer.
 func TestImgpkgDamaged(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	good := readFile(t, interop+"tar/repository.tar")
 	for name, c := range map[string]struct {

@@ -25,6 +25,7 @@ const again = 8 << 20
 // in a row, and lets the next one end. What has the final name is whole; the end is the same; little is
 // fetched twice.
 func TestKillExport(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMeter(t, startReal(t).Addr)
 	root, _ := pushLarge(site{t: t, host: m.host}, sized(9, 4, 3, 2, 1)...)
@@ -90,6 +91,7 @@ func late(p *process, ms int) func() {
 // TestKillImport kills imports, as TestKillExport does. Whatever the repository shows after each is complete.
 // An upload that was cut off begins again: no layer here is larger than what a kill may cost.
 func TestKillImport(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	registry := startReal(t)
 	m := newMeter(t, registry.Addr)
@@ -219,6 +221,7 @@ func assertComplete(t *testing.T, host, repo string, clean dump, needs map[strin
 // TestKillAtSystemCall kills exports at each call that changes what is on the disk, by strace: with the
 // archive's end, which no request tells of. Strace counts the calls of each thread by itself.
 func TestKillAtSystemCall(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	strace, err := exec.LookPath("strace")
 	if err != nil {

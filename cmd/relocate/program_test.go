@@ -43,6 +43,15 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// skipShort leaves a test out of make check's run with the race detector, which sees nothing of processes of
+// their own, and is slow. make test runs all.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short is given")
+	}
+}
+
 // result is what one run of the program left.
 type result struct {
 	status         int

@@ -15,6 +15,7 @@ import (
 // TestSignals: SIGINT and SIGTERM, at many points of an export and an import, end the program soon, and the
 // same command again goes through.
 func TestSignals(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	registry := startReal(t)
 	source := newMeter(t, registry.Addr)

@@ -197,6 +197,7 @@ func TestStreamRetry(t *testing.T) {
 
 // TestStreamSilent: an interrupt ends an import that waits for its input.
 func TestStreamSilent(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	archive, err := os.ReadFile(export(t, pushSample(t, src.Addr)))
@@ -239,6 +240,7 @@ func TestStreamToTerminal(t *testing.T) {
 
 // TestStreamMemory sends more through a pipe than the two programs may hold.
 func TestStreamMemory(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	const most = 128 << 10 // KiB
 	layers := &generated{small: map[v1.Hash][]byte{}, size: map[v1.Hash]int64{}, got: map[v1.Hash]bool{}}
