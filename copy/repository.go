@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -138,6 +139,8 @@ type filling struct {
 
 	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
 	lost map[v1.Hash]error // those that could not be put, and why
+
+	declined sync.Map // names of repositories from which nothing is mounted
 
 	failures  []*Failure
 	unlocated []*state // bundles whose locations image failed
@@ -294,6 +297,9 @@ func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
 				if had {
 					return nil
 				}
+			}
+			if had = c.mount(ctx, b); had {
+				return nil
 			}
 			return c.send(ctx, b)
 		},

@@ -89,6 +89,29 @@ func TestDirectCopy(t *testing.T) {
 	mustRelocate(t, "verify", "--repo", dst.Addr+"/direct", file, "--level", "deep")
 }
 
+// TestMount copies within one registry: blobs are taken over there, and none is sent but those of locations
+// images.
+func TestMount(t *testing.T) {
+	t.Parallel()
+	reg := startReal(t)
+	root := pushSample(t, reg.Addr)
+	file := export(t, root)
+	for how, args := range map[string][]string{"direct": {"-b", root}, "tar": {"--from-tar", file}} {
+		reg.ResetRequests()
+		mustRelocate(t, append(args, "--to-repo", reg.Addr+"/mounted/"+how)...)
+		mounted := 0
+		for _, r := range reg.Requests() {
+			if strings.HasPrefix(r, "201 POST ") {
+				mounted++
+			}
+		}
+		uploads, _ := written(reg.Requests())
+		assert.LessOrEqual(t, len(uploads), 10, "%s: config and layer of each locations image", how)
+		assert.Greater(t, mounted, 10, how)
+		mustRelocate(t, "verify", "--repo", reg.Addr+"/mounted/"+how, file, "--level", "deep")
+	}
+}
+
 // TestSecondHop carries the sample on from a repository to which it was relocated, the first source
 // being gone; and once more from there.
 func TestSecondHop(t *testing.T) {
