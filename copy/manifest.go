@@ -13,6 +13,50 @@ import (
 	"relocate/bundle"
 )
 
+// ready puts a manifest whose blobs and children are there, unless it is there itself.
+func (c *filling) ready(s *state) {
+	if s.there && c.opt.Trust != TrustNothing {
+		c.result.ManifestsHad++
+		c.complete(s)
+		return
+	}
+	tags := s.node.KeptTags(c.opt.RepoTags)
+	if s.node.IsChild {
+		tags = []string{""}
+	}
+	var again []bundle.Blob
+	c.next(job{
+		do: func(ctx context.Context) error {
+			for _, tag := range tags {
+				blobs, err := c.putManifest(ctx, s, tag)
+				if err != nil {
+					return err
+				}
+				again = append(again, blobs...)
+			}
+			return nil
+		},
+		done: func() {
+			c.countAgain(again)
+			c.result.Manifests++
+			c.complete(s)
+		},
+		failed: c.failed(s.node, s.node.Descriptor.Digest),
+	})
+}
+
+// complete is called when a manifest and everything below it is there.
+func (c *filling) complete(s *state) {
+	s.complete = true
+	newTransfer(c.src, s.blob, c.opt.Progress).finish()
+	if s.node.Kind == bundle.Bundle {
+		c.next(c.locationsJob(s))
+	}
+	for _, waiting := range slices.Concat(s.parents, s.attached) {
+		c.less(waiting)
+	}
+}
+
 // putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
 // turns out to miss are sent again, once; they are returned.
 func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {

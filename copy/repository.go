@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -354,50 +353,6 @@ func (c *filling) countAgain(blobs []bundle.Blob) {
 func (c *filling) less(s *state) {
 	if s.waits--; s.waits == 0 {
 		c.ready(s)
-	}
-}
-
-// ready puts a manifest whose blobs and children are there, unless it is there itself.
-func (c *filling) ready(s *state) {
-	if s.there && c.opt.Trust != TrustNothing {
-		c.result.ManifestsHad++
-		c.complete(s)
-		return
-	}
-	tags := s.node.KeptTags(c.opt.RepoTags)
-	if s.node.IsChild {
-		tags = []string{""}
-	}
-	var again []bundle.Blob
-	c.next(job{
-		do: func(ctx context.Context) error {
-			for _, tag := range tags {
-				blobs, err := c.putManifest(ctx, s, tag)
-				if err != nil {
-					return err
-				}
-				again = append(again, blobs...)
-			}
-			return nil
-		},
-		done: func() {
-			c.countAgain(again)
-			c.result.Manifests++
-			c.complete(s)
-		},
-		failed: c.failed(s.node, s.node.Descriptor.Digest),
-	})
-}
-
-// complete is called when a manifest and everything below it is there.
-func (c *filling) complete(s *state) {
-	s.complete = true
-	newTransfer(c.src, s.blob, c.opt.Progress).finish()
-	if s.node.Kind == bundle.Bundle {
-		c.next(c.locationsJob(s))
-	}
-	for _, waiting := range slices.Concat(s.parents, s.attached) {
-		c.less(waiting)
 	}
 }
 

@@ -44,12 +44,14 @@ func addSides(cmd *cobra.Command) {
 
 // client returns a client for one side, whose flags go before those for both.
 func (f *common) client(side string, named []name.Repository) (*registry.Client, error) {
-	flags, loginGiven := f.of(side)
+	flags, loginGiven, err := f.of(side)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	if flags.passwordStdin {
 		if flags.options.Password != "" {
 			return nil, usagef("--registry-password and --registry-password-stdin exclude each other")
 		}
-		var err error
 		if flags.options.Password, err = f.password.read(); err != nil {
 			return nil, err
 		}
@@ -60,7 +62,6 @@ func (f *common) client(side string, named []name.Repository) (*registry.Client,
 	if len(flags.options.Keychains) == 0 && !flags.options.Anonymous {
 		flags.options.Keychains = keychainsFrom(os.Getenv)
 	}
-	var err error
 	if flags.options.Logins, err = registry.Logins(os.Environ()); err != nil {
 		return nil, usageError{err}
 	}
@@ -68,7 +69,7 @@ func (f *common) client(side string, named []name.Repository) (*registry.Client,
 }
 
 // of returns the registry flags as they count for a side, and whether one of them is a login.
-func (f *common) of(side string) (flags *registryFlags, loginGiven bool) {
+func (f *common) of(side string) (flags *registryFlags, loginGiven bool, err error) {
 	flags = &registryFlags{}
 	set := pflag.NewFlagSet(side, pflag.ContinueOnError)
 	flags.add(set)
@@ -78,11 +79,11 @@ func (f *common) of(side string) (flags *registryFlags, loginGiven bool) {
 			from = f.flags.Lookup(side + "-" + to.Name)
 		}
 		if from.Changed {
-			copyValue(to.Value, from.Value)
+			err = errors.Join(err, copyValue(to.Value, from.Value))
 			loginGiven = loginGiven || slices.Contains(together[0], to.Name)
 		}
 	})
-	return flags, loginGiven
+	return flags, loginGiven, err
 }
 
 // hasOwn reports whether a flag of a side is given, or one that goes together with it.
@@ -97,16 +98,11 @@ func (f *common) hasOwn(side, flag string) bool {
 }
 
 // copyValue copies the value of a flag to one that the same function defined.
-func copyValue(to, from pflag.Value) {
-	var err error
+func copyValue(to, from pflag.Value) error {
 	if list, ok := from.(pflag.SliceValue); ok {
-		err = to.(pflag.SliceValue).Replace(list.GetSlice())
-	} else {
-		err = to.Set(from.String())
+		return to.(pflag.SliceValue).Replace(list.GetSlice())
 	}
-	if err != nil {
-		panic(err) // what it printed it reads
-	}
+	return to.Set(from.String())
 }
 
 // checkSides refuses flags for a side that is no registry, and a standard input for two.
