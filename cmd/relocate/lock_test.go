@@ -57,11 +57,11 @@ func TestTwoAtOnce(t *testing.T) {
 			t.Parallel()
 			m := newMeter(t, registry.Addr)
 			g := newGate(c.holds)
-			m.fault = func(w http.ResponseWriter, r *http.Request) (answered bool) {
+			behave(m, &m.fault, func(w http.ResponseWriter, r *http.Request) (answered bool) {
 				answered = true
 				g.wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answered = false })).ServeHTTP(w, r)
 				return answered
-			}
+			})
 			dir := t.TempDir()
 			args := c.args(m.host, dir)
 			require.NoError(t, os.MkdirAll(filepath.Dir(c.lock(m.host, dir)), 0o700))

@@ -67,12 +67,13 @@ func newMeter(t *testing.T, registry string) *meter {
 		defer m.active.Done()
 		m.mu.Lock()
 		m.requests = append(m.requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Range")))
+		fault, change := m.fault, m.change
 		m.mu.Unlock()
-		if m.step(); m.fault != nil && m.fault(w, r) {
+		if m.step(); fault != nil && fault(w, r) {
 			return
 		}
-		if m.change != nil {
-			w = m.change(w, r)
+		if change != nil {
+			w = change(w, r)
 		}
 		if isUpload(r) {
 			r.Body = &metered{ReadCloser: r.Body, m: m, r: r, bytes: &m.up}
@@ -88,6 +89,13 @@ func newMeter(t *testing.T, registry string) *meter {
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	m.host = server.Listener.Addr().String()
 	return m
+}
+
+// behave changes what a meter does while requests may be under way.
+func behave[T any](m *meter, field *T, value T) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	*field = value
 }
 
 // isUpload reports whether a request brings some of a blob.
@@ -148,8 +156,11 @@ func (b *metered) Read(p []byte) (int, error) {
 	b.bytes.Add(int64(n))
 	b.passed += int64(n)
 	b.m.step()
-	if b.m.piece != nil && err == nil {
-		err = b.m.piece(b.r, b.passed)
+	b.m.mu.Lock()
+	piece := b.m.piece
+	b.m.mu.Unlock()
+	if piece != nil && err == nil {
+		err = piece(b.r, b.passed)
 	}
 	return n, err
 }

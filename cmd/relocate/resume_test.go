@@ -18,13 +18,13 @@ func cutExport(t *testing.T, m *meter, file string, bytes int64, args ...string)
 	t.Helper()
 	p := newProcess(t, append([]string{"--to-tar", file}, args...)...)
 	start := m.down.Load()
-	m.piece = func(*http.Request, int64) error {
+	behave(m, &m.piece, func(*http.Request, int64) error {
 		if m.down.Load()-start > bytes {
 			p.kill()
 		}
 		return nil
-	}
-	defer func() { m.settle(); m.piece = nil }()
+	})
+	defer func() { m.settle(); behave(m, &m.piece, nil) }()
 	p.run(t)
 	require.Equal(t, -1, p.cmd.ProcessState.ExitCode(), "it was to be killed: %s", p.stderr.String())
 }
@@ -53,13 +53,13 @@ func TestResumeWithinLayer(t *testing.T) {
 	want := digestOfFile(t, export(t, root))
 	for _, ranges := range []bool{true, false} {
 		file := filepath.Join(t.TempDir(), "r.tar")
-		m.fault = nil
+		behave(m, &m.fault, nil)
 		cutExport(t, m, file, 18<<20, "-b", root, "--concurrency", "1")
 		had := promised(t, file)
 		require.Greater(t, had, int64(8<<20), "8 MiB may be lost")
 		m.asked("")
 		if !ranges {
-			m.fault = func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Range"); return false }
+			behave(m, &m.fault, func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Range"); return false })
 		}
 		before := m.down.Load()
 		r := mustRun(t, "-b", root, "--to-tar", file, "--report", filepath.Join(filepath.Dir(file), "report.json"))

@@ -37,12 +37,12 @@ func TestStreamSameBytes(t *testing.T) {
 	root, layers := pushLarge(site{t: t, host: m.host}, 3<<20, 5<<20, 1<<20)
 	want := digestOfFile(t, export(t, root))
 	var damaged atomic.Int32
-	m.change = func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	behave(m, &m.change, func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 		if strings.HasSuffix(r.URL.Path, layers[0].Digest.String()) && damaged.Add(1) == 1 {
 			return &flipping{ResponseWriter: w, at: 2 << 20}
 		}
 		return w
-	}
+	})
 	for _, jobs := range []string{"1", "3", "16"} {
 		damaged.Store(0)
 		r := mustRun(t, "-b", root, "--to-tar", "-", "--concurrency", jobs)
@@ -165,12 +165,12 @@ func TestStreamRetry(t *testing.T) {
 	m := newMeter(t, registry.Addr)
 	var breaks atomic.Int32
 	var at atomic.Int64
-	m.piece = func(r *http.Request, passed int64) error {
+	behave(m, &m.piece, func(r *http.Request, passed int64) error {
 		if isUpload(r) && passed > at.Load() && breaks.Add(-1) >= 0 {
 			return io.ErrUnexpectedEOF
 		}
 		return nil
-	}
+	})
 	breaks.Store(2)
 	at.Store(512 << 10)
 	r, _ := importBytes(t, bytes.NewReader(archive), "--to-repo", m.host+"/retried")
