@@ -37,8 +37,9 @@ type meter struct {
 	steps    int
 	at       int
 	do       func()
-	requests []string // "METHOD PATH RANGE"
-	active   sync.WaitGroup
+	requests []string   // "METHOD PATH RANGE"
+	active   int        // requests under way
+	idle     *sync.Cond // of mu: active has become less
 }
 
 // pieceSize is how much of a blob is a step, in bytes.
@@ -47,6 +48,7 @@ const pieceSize = 64 << 10
 func newMeter(t *testing.T, registry string) *meter {
 	t.Helper()
 	m := &meter{}
+	m.idle = sync.NewCond(&m.mu)
 	quiet := log.New(io.Discard, "", 0)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -63,9 +65,9 @@ func newMeter(t *testing.T, registry string) *meter {
 		},
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m.active.Add(1)
-		defer m.active.Done()
+		defer m.leave()
 		m.mu.Lock()
+		m.active++
 		m.requests = append(m.requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Range")))
 		fault, change := m.fault, m.change
 		m.mu.Unlock()
@@ -120,11 +122,21 @@ func (m *meter) step() {
 	}
 }
 
-// settle waits for requests whose client is gone, and returns the steps since arm.
-func (m *meter) settle() int {
-	m.active.Wait()
+// leave ends a request.
+func (m *meter) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.active--
+	m.idle.Broadcast()
+}
+
+// settle waits for requests whose client is gone, and returns the steps since arm.
+func (m *meter) settle() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.active > 0 {
+		m.idle.Wait()
+	}
 	return m.steps
 }
 
