@@ -107,12 +107,26 @@ const (
 	WithoutID Code = "without-id" // a repository bundle's lock entry without kbld.carvel.dev/id: its PackageRepository fails
 )
 
+// Level says how much a finding hurts at a cluster that reaches nothing but its private registry
+// (kapp-controller spec §3).
+type Level string
+
+// The levels, the worst first.
+const (
+	Install Level = "install" // a package repository or a package cannot be installed, or only from outside
+	Pull    Level = "pull"    // pods cannot pull an image
+	Warning Level = "warning" // something may reach outside at run time, or could not be looked at
+)
+
 // Finding is something in a bundle that was carried as it is, and that the operator should know.
 type Finding struct {
-	Code    Code   `json:"code"`
-	Bundle  string `json:"bundle"` // reference
-	Package string `json:"package,omitempty"`
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Message string `json:"message"`
+	Code      Code   `json:"code"`
+	Level     Level  `json:"level"`
+	Bundle    string `json:"bundle"`              // reference
+	Package   string `json:"package,omitempty"`   // name and version, with a space between
+	File      string `json:"file,omitempty"`      // in the bundle
+	Line      int    `json:"line,omitempty"`      // from 1; 0 when it is of the whole file
+	Reference string `json:"reference,omitempty"` // as written
+	Message   string `json:"message"`             // what is wrong
+	Action    string `json:"action,omitempty"`    // what to do about it
 }

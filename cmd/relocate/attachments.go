@@ -63,14 +63,19 @@ func (r *attachmentsReport) summarize(w io.Writer) {
 	if len(r.Found) > 0 && len(r.Absent) > 0 {
 		fmt.Fprintf(w, "  bare   %s without any attachment\n", count(len(r.Absent), "listed image"))
 	}
-	if len(r.Unseen) == 0 {
+	summarizeUnseen(w, r.Unseen, "; see --report")
+}
+
+// summarizeUnseen tells what may be attached and is not carried; more says where all of it is.
+func summarizeUnseen(w io.Writer, unseen []bundle.Unseen, more string) {
+	if len(unseen) == 0 {
 		return
 	}
 	var lines []string
-	for _, u := range r.Unseen {
+	for _, u := range unseen {
 		lines = append(lines, "  "+line(unseenText(u)))
 	}
-	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(r.Unseen), shortList(lines, mostLines, "; see --report"))
+	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), shortList(lines, mostLines, more))
 }
 
 // unseenText says what was not seen.

@@ -125,6 +125,12 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: newProgress(f.progress, cmd.ErrOrStderr())}
+	if f.fromTar == "" {
+		var err error
+		if c.named, err = f.roots(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.fromTar == stream:
 		return c.importStream(cmd.Context())

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -29,7 +30,7 @@ type copying struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	show           *progress
-	listed         *bundle.ImagesLock // that has the roots; nil when none does
+	named          *roots // by the command line; nil when an archive has them
 }
 
 // importArchive fills a repository from an archive. It has checked everything but the content of
@@ -139,15 +140,10 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	roots, err := c.roots()
+	source, err := c.walk(ctx, c.named, c.tmpDir, &c.sourceFlags, c.show)
 	if err != nil {
 		return err
 	}
-	source, err := c.walk(ctx, roots, c.tmpDir, &c.sourceFlags, c.show)
-	if err != nil {
-		return err
-	}
-	c.listed = roots.lock
 	defer source.close()
 	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
@@ -179,12 +175,30 @@ func checkedPlan(ctx context.Context, a *tarball.Archive, path string, jobs int)
 	return plan, nil
 }
 
-// asDamage explains an error of an archive's plan: what the archive does not hold is damage.
+// mostMissing is how many images an archive's error names.
+const mostMissing = 10
+
+// asDamage explains an error of an archive's plan: what the archive does not hold is damage. All of it is
+// counted.
 func asDamage(err error) error {
-	if missing := bundle.Missing(err); missing != nil {
-		return fmt.Errorf("%w: it does not hold %s, which %s names", tarball.ErrDamaged, missing[0].Reference, missing[0].WantedBy)
+	missing := bundle.Missing(err)
+	if missing == nil {
+		return err
 	}
-	return err
+	var lines []string
+	for _, m := range missing {
+		s := "it does not hold " + m.Reference
+		if m.WantedBy != "" {
+			s += ", which " + m.WantedBy + " names"
+		}
+		lines = append(lines, s)
+	}
+	n := len(lines) + bundle.MoreMissing(err)
+	text := strings.Join(lines[:min(len(lines), mostMissing)], "\n  ")
+	if n > mostMissing {
+		text += fmt.Sprintf("\n  and %d more", n-mostMissing)
+	}
+	return fmt.Errorf("%w: %s", tarball.ErrDamaged, text)
 }
 
 // fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
@@ -262,7 +276,11 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 	for name := range tags {
 		tag = name // the only one, if the lock names a tag at all
 	}
-	text, err := rewrite.Lock(g, repo, tag, c.listed)
+	var listed *bundle.ImagesLock
+	if c.named != nil {
+		listed = c.named.lock
+	}
+	text, err := rewrite.Lock(g, repo, tag, listed)
 	if err != nil {
 		return err
 	}

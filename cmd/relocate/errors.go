@@ -108,7 +108,7 @@ var judgements = []judgement{
 	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
 	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
-	{isRegistry(fs.ErrNotExist), statusMissing, ""},
+	{isRegistry(fs.ErrNotExist), statusMissing, "--keep-going tries everything and tells all that is missing"},
 	{isServerError, statusFailed, "the registry fails: see its log and its disk, then run again"},
 }
 

@@ -59,27 +59,19 @@ func (c *copying) export(ctx context.Context) error {
 }
 
 // request is what the archive is to hold, by the command line.
-func (c *copying) request() (tarball.Request, error) {
-	roots, err := c.roots()
-	if err != nil {
-		return tarball.Request{}, err
-	}
+func (c *copying) request() tarball.Request {
 	request := tarball.Request{
-		Roots: roots.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
+		Roots: c.named.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
 	}
-	request.NoOrigins = request.Format == tarball.Imgpkg && roots.bundleLock
-	return request, nil
+	request.NoOrigins = request.Format == tarball.Imgpkg && c.named.bundleLock
+	return request
 }
 
 // resume goes on with an archive that was cut off.
 //
 // Errors: fs.ErrNotExist when there is none.
 func (c *copying) resume(ctx context.Context) (*exporting, error) {
-	request, err := c.request()
-	if err != nil {
-		return nil, err
-	}
-	w, plan, err := tarball.Resume(ctx, c.toTar, request, c.jobs)
+	w, plan, err := tarball.Resume(ctx, c.toTar, c.request(), c.jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +145,7 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 	if err != nil {
 		return nil, err
 	}
-	request, err := c.request()
-	if err != nil {
-		return nil, err
-	}
+	request := c.request()
 	e := &exporting{plan: source.plan, source: source.source, close: source.close}
 	if request.Format == tarball.Imgpkg {
 		var t *tarball.ImgpkgTar
@@ -176,11 +165,7 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 
 // walkNamed walks the repository, and refuses package repositories that one import could not name apart.
 func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
-	roots, err := c.roots()
-	if err != nil {
-		return nil, err
-	}
-	source, err := c.walk(ctx, roots, dir, &c.sourceFlags, c.show)
+	source, err := c.walk(ctx, c.named, dir, &c.sourceFlags, c.show)
 	if err != nil {
 		return nil, err
 	}
@@ -284,11 +269,7 @@ func (c *copying) stream(ctx context.Context, source *walked) (*tarball.StreamWr
 		w, err := tarball.NewStreamWriter(c.stdout, source.plan)
 		return w, source.plan, err
 	}
-	request, err := c.request()
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := tarball.NewImgpkgTar(ctx, source.plan, source.source, request.NoOrigins)
+	t, err := tarball.NewImgpkgTar(ctx, source.plan, source.source, c.request().NoOrigins)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -299,6 +299,9 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
 		verify.Deep:      "every byte was read there and hashed",
 	}[opt.Level])
+	if file == "" {
+		r.Proved = append(r.Proved, "signatures and what else is attached were not looked for: only the archive tells what there must be")
+	}
 	return r.judge(), nil
 }
 
@@ -312,7 +315,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
 		return nil, err
 	}
-	opt.Pins = opt.Want.Graph.Pins
+	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
@@ -335,7 +338,8 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 // holds takes over what a plan says.
 func (r *verifyReport) holds(plan *bundle.Plan) {
 	c := contentsOf(plan)
-	r.Contents, r.Omitted, r.Findings, r.Unseen = &c, plan.Omitted, plan.Graph.Findings, plan.Graph.Unseen
+	r.Contents, r.Omitted, r.Findings = &c, plan.Omitted, plan.Graph.Findings
+	r.Unseen = append(r.Unseen, plan.Graph.Unseen...) // a repository's plan has none: those of its archive count
 }
 
 // judge sets the verdict.
@@ -392,5 +396,6 @@ func (r *verifyReport) text(w io.Writer) {
 		fmt.Fprintf(w, "  %s\n", s)
 	}
 	summarizeOmitted(w, r.Omitted)
+	summarizeUnseen(w, r.Unseen, "; -o json has them all")
 	summarizeFindings(w, r.Findings)
 }
