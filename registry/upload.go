@@ -39,7 +39,8 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 	}
 	u := &upload{ctx: ctx, repo: c, desc: d, content: &content{ctx: ctx, open: open}}
 	defer u.content.close()
-	for try := 1; ; {
+	tries := [2]int{1, 1} // of beginning it, and of sending the content: each has its own
+	for {
 		err := u.send()
 		if readErr := u.content.stop(); readErr != nil {
 			return readErr
@@ -50,7 +51,11 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		if u.otherWay(err) {
 			continue
 		}
-		finally := c.rules.again(ctx, try, err)
+		try := &tries[0]
+		if u.at != "" {
+			try = &tries[1]
+		}
+		finally := c.rules.again(ctx, *try, err)
 		if isTemporary(err) && u.stored() {
 			return nil
 		}
@@ -59,9 +64,9 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		}
 		before := u.sent
 		u.resume(err)
-		if try++; u.sent-before >= progress {
+		if *try++; u.sent-before >= progress {
 			c.rules.budget.giveBack()
-			try = 1
+			*try = 1
 		}
 	}
 }

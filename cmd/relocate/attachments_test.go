@@ -279,12 +279,12 @@ func TestAttachmentsRefused(t *testing.T) {
 			t.Parallel()
 			s := newSignedSite(t, startReferrers(t))
 			door := newMeter(t, s.host)
-			door.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			door.behave(func(w http.ResponseWriter, r *http.Request) bool {
 				if strings.Contains(r.URL.Path, c.part) {
 					w.WriteHeader(c.status)
 				}
 				return strings.Contains(r.URL.Path, c.part)
-			}
+			}, nil)
 			image := door.host + "/" + s.app + "@" + s.subjects[0].Digest.String()
 			file, reportFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "report.json")
 			r := relocate(t, "-i", image, "--to-tar", file, "--report", reportFile, "--registry-retry-count", "1")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/registry"
 	"relocate/testdata/hostileregistry"
 )
 
@@ -217,16 +218,19 @@ func refuseToken(realm string, w http.ResponseWriter, r *http.Request) {
 }
 
 // fifth lets about every fifth request of the whole run fail; not just every fifth, which may be the same
-// one of each try.
+// one of each try, and none as often as the program tries it.
 func fifth(m hostileregistry.Manner) hostileregistry.Manner {
 	var mu sync.Mutex
-	count, failing, gaps := 0, 3, []int{5, 3, 7, 4, 6}
+	count, failing, gaps, failed := 0, 3, []int{5, 3, 7, 4, 6}, map[string]int{}
 	return func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+		path, _, _ := strings.Cut(r.URL.Path, "/uploads/") // without the number of the upload
+		what := r.Method + " " + path + " " + r.URL.Query().Get("digest")
 		mu.Lock()
 		count++
-		fails := count == failing
+		fails := count >= failing && failed[what] < registry.DefaultTries-1
 		if fails {
-			failing += gaps[0]
+			failed[what]++
+			failing = count + gaps[0]
 			gaps = append(gaps[1:], gaps[0])
 		}
 		mu.Unlock()

@@ -28,23 +28,22 @@ func newBroken(t *testing.T) *broken {
 	b.root, b.layers = pushLarge(site{t: t, host: b.host}, 1<<20, 5<<20, 300<<10)
 	mustRun(t, "-b", b.root, "--to-repo", registry.Addr+"/whole")
 	b.whole = dumpReal(t, registry, "whole").as("whole")
-	b.fault = func(w http.ResponseWriter, r *http.Request) bool {
+	b.behave(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, b.layers[0].Digest.String()) && r.Method == http.MethodGet {
 			w.WriteHeader(http.StatusNotFound)
 			return true
 		}
 		return false
-	}
-	b.change = func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	}, func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 		if strings.HasSuffix(r.URL.Path, b.layers[1].Digest.String()) {
 			return &flipping{ResponseWriter: w, at: 700_000}
 		}
 		return w
-	}
+	})
 	return b
 }
 
-func (b *broken) mend() { b.fault, b.change = nil, nil }
+func (b *broken) mend() { b.behave(nil, nil) }
 
 // needing returns the manifests that need, by themselves or through others, one of the two.
 func (b *broken) needing(t *testing.T) map[string]bool {

@@ -45,6 +45,13 @@ type meter struct {
 // pieceSize is how much of a blob is a step, in bytes.
 const pieceSize = 64 << 10
 
+// behave lets the registry answer otherwise from now on.
+func (m *meter) behave(fault func(http.ResponseWriter, *http.Request) bool, change func(http.ResponseWriter, *http.Request) http.ResponseWriter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault, m.change = fault, change
+}
+
 func newMeter(t *testing.T, registry string) *meter {
 	t.Helper()
 	m := &meter{}
