@@ -26,6 +26,7 @@ type Spool struct {
 	mu   sync.Mutex
 	end  int64
 	kept map[document]kept
+	tags map[string]v1.Hash // what a tag stood for when it was first read through Keeping
 }
 
 // document is what a digest stands for: a manifest, or a blob. They are apart, because a blob has no
@@ -49,10 +50,11 @@ type kept struct {
 
 // NewSpool returns a spool over src that writes to an empty file.
 func NewSpool(src bundle.Source, file File) *Spool {
-	return &Spool{src: src, file: file, kept: map[document]kept{}}
+	return &Spool{src: src, file: file, kept: map[document]kept{}, tags: map[string]v1.Hash{}}
 }
 
-// Keeping returns the spool as a Source for the walk: all that is read through it is kept.
+// Keeping returns the spool as a Source for a walk: all that is read through it is kept, and a tag stands for the
+// same as long as the spool is there.
 func (s *Spool) Keeping() bundle.Source { return keeper{s} }
 
 // Manifest implements bundle.Source.
@@ -113,21 +115,35 @@ type keeper struct{ *Spool }
 
 func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	k, err := s.first("manifest "+ref.Name(), func() (kept, error) {
-		if d, err := v1.NewHash(ref.Identifier()); err == nil {
-			if k, ok := s.find(document{d, true}); ok {
-				return k, nil
-			}
+		if k, ok := s.find(document{s.standsFor(ref), true}); ok {
+			return k, nil
 		}
 		desc, raw, err := s.src.Manifest(ctx, ref)
 		if err != nil {
 			return kept{}, err
 		}
-		return s.keep(desc, true, bytes.NewReader(raw))
+		k, err := s.keep(desc, true, bytes.NewReader(raw))
+		if _, isTag := ref.(name.Tag); isTag && err == nil {
+			s.mu.Lock()
+			s.tags[ref.Name()] = desc.Digest
+			s.mu.Unlock()
+		}
+		return k, err
 	})
 	if err != nil {
 		return v1.Descriptor{}, nil, err
 	}
 	return s.manifest(k)
+}
+
+// standsFor returns the digest in ref, or what its tag stood for; zero when it was not read yet.
+func (s keeper) standsFor(ref name.Reference) v1.Hash {
+	if d, err := v1.NewHash(ref.Identifier()); err == nil {
+		return d
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tags[ref.Name()]
 }
 
 func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {

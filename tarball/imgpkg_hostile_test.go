@@ -348,7 +348,7 @@ func TestImgpkgBitrot(t *testing.T) {
 		headers[next] = true
 		next += 512 + (len(m.data)+511)/512*512
 	}
-	for at := 0; at < len(good); at += 1 + rand.IntN(150) {
+	for at := 0; at < len(good); at += 1 + rand.IntN(150*stride) {
 		bad := slices.Clone(good)
 		bad[at] ^= 1 << rand.IntN(8)
 		if judged(t, bad) != nil {

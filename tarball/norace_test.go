@@ -2,4 +2,4 @@
 
 package tarball_test
 
-const stride = 1 // TestEveryByte takes every byte
+const stride = 1 // tests of every byte take every byte

@@ -58,9 +58,10 @@ type Options struct {
 	Jobs     int
 	Pins     []bundle.Pin // what tags in Packages stand for
 	Tags     map[string]v1.Hash
-	RepoTags bool         // it was filled with imgpkg's --repo-based-tags; needs Want
-	Want     *bundle.Plan // what must be there; nil when only the roots are known
-	Read     func()       // called for each manifest that was read; safe for concurrent use
+	RepoTags bool          // it was filled with imgpkg's --repo-based-tags; needs Want
+	Want     *bundle.Plan  // what must be there; nil when only the roots are known
+	Layers   bundle.Source // where level deep reads layers; nil: the target
+	Read     func()        // called for each manifest that was read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
 }
 
@@ -267,7 +268,11 @@ func (v *verification) checkBlob(b bundle.Blob, users []string) func(context.Con
 }
 
 func (v *verification) readBlob(ctx context.Context, b bundle.Blob) error {
-	r, err := v.target.Blob(ctx, v.repo, b.Descriptor)
+	layers := v.opt.Layers
+	if layers == nil {
+		layers = v.target
+	}
+	r, err := layers.Blob(ctx, v.repo, b.Descriptor)
 	if err != nil {
 		return err
 	}

@@ -291,7 +291,7 @@ func (r inspectReport) text(w io.Writer) {
 	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings)
+	summarizeFindings(w, r.Findings, "; -o json has them all")
 	fmt.Fprintln(w)
 }
 

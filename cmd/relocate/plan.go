@@ -106,5 +106,5 @@ func (r planReport) text(w io.Writer) {
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings)
+	summarizeFindings(w, r.Findings, "; -o json has them all")
 }

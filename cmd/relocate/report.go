@@ -235,7 +235,7 @@ func (r *report) summarize(w io.Writer) {
 	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings)
+	summarizeFindings(w, r.Findings, "; see --report")
 }
 
 func (r *report) summarizeFailures(w io.Writer) {
@@ -259,22 +259,4 @@ func summarizeOmitted(w io.Writer, omitted []bundle.Omitted) {
 	}
 	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers carries them\n%s\n",
 		count(len(omitted), "layer"), shortList(lines, mostLines, "; see --report"))
-}
-
-func summarizeFindings(w io.Writer, findings []bundle.Finding) {
-	if len(findings) == 0 {
-		return
-	}
-	var lines []string
-	for _, f := range findings {
-		where := f.File
-		if f.Line > 0 {
-			where = fmt.Sprintf("%s:%d", f.File, f.Line)
-		}
-		if f.Package != "" {
-			where += " " + f.Package
-		}
-		lines = append(lines, fmt.Sprintf("  %s: %s: %s", f.Code, line(where), line(f.Message)))
-	}
-	fmt.Fprintf(w, "to look at: %s\n%s\n", count(len(findings), "finding"), shortList(lines, mostLines, "; see --report"))
 }

@@ -397,5 +397,5 @@ func (r *verifyReport) text(w io.Writer) {
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeUnseen(w, r.Unseen, "; -o json has them all")
-	summarizeFindings(w, r.Findings)
+	summarizeFindings(w, r.Findings, "; -o json has them all")
 }
