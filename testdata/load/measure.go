@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -39,6 +41,19 @@ func measure(relocate string, args []string) (cost, error) {
 	}
 	c.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	return c, nil
+}
+
+// hashAlone reads a file once with one goroutine, and hashes it.
+func hashAlone(path string) (cost, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return cost{}, err
+	}
+	defer f.Close()
+	start := time.Now()
+	_, err = io.CopyBuffer(struct{ io.Writer }{sha256.New()}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	wall := time.Since(start).Seconds()
+	return cost{step: "SHA-256 alone, one core", wall: wall, cpu: wall}, err
 }
 
 // watch returns the most memory, in KiB, that a process had until shortly before it ended; 0 where the
