@@ -45,6 +45,7 @@ type verifyFlags struct {
 	noTag bool
 
 	repoTags bool
+	cluster  clusterFlags
 	format   format
 	common
 }
@@ -52,7 +53,7 @@ type verifyFlags struct {
 func newVerify() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
-		Use:   "verify FILE | verify --repo REPO [FILE]",
+		Use:   "verify FILE | verify --repo REPO [FILE] | verify --repo REPO -f OBJECTS",
 		Short: "Prove that an archive, or a private registry, is complete",
 		Long: `verify FILE accounts for every byte of an archive: each blob is hashed, headers and documents are
 compared with the seal, and the content must be just what the roots need.
@@ -61,11 +62,18 @@ verify --repo REPO FILE walks the private registry and compares it with the arch
 tags and locations images. verify --repo REPO --root sha256:… needs no archive: everything below the root
 must be there. It contacts no other registry.
 
+` + clusterHelp + `
+
 ` + statusHelp,
 		Example: `  relocate verify tce.tar --root sha256:1c2f…
   relocate verify --repo registry.airgap.internal/tce/main tce.tar
-  relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep`,
+  relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep
+  kubectl get packagerepositories,packages,packageinstalls,apps,deployments,pods -A -o yaml |
+    relocate verify --repo registry.airgap.internal/tce/main --allow registry.k8s.io -f -`,
 		Args: func(cmd *cobra.Command, args []string) error {
+			if f.cluster.file != "" {
+				return f.checkCluster(args)
+			}
 			if f.repo == "" && len(args) == 0 {
 				return usagef("name an archive, or a repository with --repo")
 			}
@@ -75,6 +83,9 @@ must be there. It contacts no other registry.
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.cluster.file != "" {
+				return f.runCluster(cmd)
+			}
 			r, err := f.run(cmd.Context(), append(args, "")[0], newProgress(f.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
@@ -93,6 +104,7 @@ must be there. It contacts no other registry.
 		flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
 		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "it was imported with this flag")
+		f.cluster.add(flags)
 		addFormat(flags, &f.format)
 	})
 	f.common.add(cmd)
@@ -113,6 +125,8 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*ve
 // check returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	switch {
+	case len(f.cluster.allow) > 0:
+		return nil, usagef("--allow goes with -f")
 	case f.repo != "" && file == "" && len(f.roots) == 0:
 		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
 	case f.repo == "" && (f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)):

@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Place is a host, or a path at one, where images may be beside the repository.
+type Place struct {
+	host string // with its port, as go-containerregistry writes it
+	path string // empty for all
+}
+
+// ParsePlace reads HOST[:PORT][/PATH]. docker.io is Docker Hub by whatever name.
+func ParsePlace(s string) (Place, error) {
+	host, path, _ := strings.Cut(s, "/")
+	registry, err := name.NewRegistry(host)
+	if host == "" || err != nil {
+		return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", quote(s))
+	}
+	path = strings.TrimSuffix(path, "/")
+	if path != "" {
+		if _, err := name.NewRepository(registry.RegistryStr() + "/" + path); err != nil {
+			return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", quote(s))
+		}
+	}
+	return Place{registry.RegistryStr(), path}, nil
+}
+
+// has reports whether the place is host, and has path.
+func (p Place) has(host, path string) bool {
+	return strings.EqualFold(p.host, host) && (p.path == "" || p.path == path || strings.HasPrefix(path, p.path+"/"))
+}
+
+// parse reads a reference as a node does; nil when it is none. One with a tag and a digest is by digest.
+func parse(s string) name.Reference {
+	if len(s) > maxReference {
+		return nil
+	}
+	ref, err := name.ParseReference(s)
+	if err != nil {
+		return nil
+	}
+	return ref
+}
+
+// splitURL returns the host and the path of what a fetch by URL reads, in the forms of http, git and helm:
+// https://host/path, oci://host/path, ssh://git@host/path, git@host:path.
+func splitURL(s string) (host, path string, err error) {
+	if !strings.Contains(s, "://") {
+		user, rest, _ := strings.Cut(s, "@")
+		if host, path, ok := strings.Cut(rest, ":"); ok && !strings.ContainsAny(user+host, "/ ") && host != "" {
+			return host, strings.TrimPrefix(path, "/"), nil
+		}
+		return "", "", errors.New("is no URL")
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return "", "", errors.New("is no URL")
+	}
+	return u.Host, strings.Trim(u.Path, "/"), nil
+}

@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/bundle"
+)
+
+// fetchKind says what a claim is a claim of.
+type fetchKind string
+
+// The kinds of fetch that name something (kapp-controller spec §1). The zero value is no fetch: a node pulls
+// the image.
+const (
+	bundleFetch fetchKind = "imgpkgBundle"
+	imageFetch  fetchKind = "image"
+	httpFetch   fetchKind = "http"
+	gitFetch    fetchKind = "git"
+	chartFetch  fetchKind = "helmChart"
+)
+
+// pkg is a Package.
+type pkg struct {
+	object        *Object
+	name, version string
+	fetches       string // all that it fetches
+	repository    string // namespace and name of the PackageRepository that it comes from
+	line          int
+}
+
+// install is a PackageInstall.
+type install struct {
+	object        *Object
+	name, version string // version is the one that was chosen, or the only one that may be; may be empty
+	line          int
+}
+
+// repositoryAnnotation is kapp-controller's on what a PackageRepository made.
+const repositoryAnnotation = "packaging.carvel.dev/package-repository-ref"
+
+// isFetch reports whether a key "fetch" at the present path was taken by carvel.
+func (x *extraction) isFetch() bool {
+	at := x.at()
+	switch x.object.Kind {
+	case "PackageRepository", "App":
+		return at == "spec"
+	case "Package", "PackageVersion", "InternalPackage", "InternalPackageVersion":
+		return at == "spec.template.spec"
+	}
+	return false
+}
+
+// carvel takes what kapp-controller does with the object.
+func (x *extraction) carvel(n *yaml.Node) {
+	switch x.object.Kind {
+	case "PackageRepository":
+		fetch := get(n, "spec", "fetch")
+		if fetch == nil {
+			x.note(Finding{Code: NotChecked, Level: bundle.Warning, Message: "it has no fetch"}, n.Line, "spec")
+			break
+		}
+		x.path = []string{"spec", "fetch"}
+		x.fetch(fetch)
+	case "App":
+		x.path = []string{"spec", "fetch"}
+		x.fetches(get(n, "spec", "fetch"))
+	case "Package", "PackageVersion", "InternalPackage", "InternalPackageVersion":
+		x.path = []string{"spec", "template", "spec", "fetch"}
+		before := len(x.objects.claims)
+		x.fetches(get(n, "spec", "template", "spec", "fetch"))
+		x.pkg(n, x.objects.claims[before:])
+	case "PackageInstall", "InstalledPackage":
+		x.install(n)
+	}
+	x.path = nil
+	x.status(n)
+}
+
+func (x *extraction) fetches(steps *yaml.Node) {
+	for i, step := range list(steps) {
+		x.below(fmt.Sprintf("[%d]", i), func() { x.fetch(step) })
+	}
+}
+
+// fetch takes one step; of several kinds, kapp-controller's choice.
+func (x *extraction) fetch(step *yaml.Node) {
+	isRepository := x.object.Kind == "PackageRepository"
+	if inline := get(step, "inline"); inline != nil {
+		if isRepository {
+			x.note(Finding{Code: NotRewritten, Level: bundle.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
+				Action: "fetch the repository's bundle with imgpkgBundle"}, inline.Line, "inline")
+		}
+		return
+	}
+	for _, kind := range []fetchKind{imageFetch, httpFetch, gitFetch, chartFetch, bundleFetch} {
+		how := get(step, string(kind))
+		if how == nil || how.Kind != yaml.MappingNode {
+			continue
+		}
+		keys := []string{"url"}
+		switch kind {
+		case bundleFetch:
+			keys = []string{"image"}
+		case chartFetch:
+			keys = []string{"repository", "url"}
+		}
+		ref := get(how, keys...)
+		if !isText(ref) {
+			ref = &yaml.Node{Line: how.Line}
+		}
+		x.take(claim{kind: kind, level: bundle.Install, selects: get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
+		if isRepository && kind != bundleFetch {
+			x.note(Finding{Code: NotRewritten, Level: bundle.Warning, Reference: cut(ref.Value),
+				Message: fmt.Sprintf("it fetches with %s: kapp-controller rewrites no reference of its Packages, which stay at their origin", kind),
+				Action:  "fetch the repository's bundle with imgpkgBundle"}, how.Line, string(kind))
+		}
+		return
+	}
+	x.note(Finding{Code: NotChecked, Level: bundle.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
+}
+
+// pkg takes a Package, of which the claims are.
+func (x *extraction) pkg(n *yaml.Node, claims []claim) {
+	spec := get(n, "spec")
+	p := pkg{
+		object: x.object, line: n.Line, version: shorten(textAt(spec, "version"), 253),
+		name:       shorten(cmp.Or(textAt(spec, "refName"), textAt(spec, "publicName"), textAt(spec, "packageName")), 253),
+		repository: shorten(textAt(n, "metadata", "annotations", repositoryAnnotation), 253),
+	}
+	for _, c := range claims {
+		p.fetches += c.ref + "\n"
+	}
+	x.objects.held += 2*heldClaim + len(p.fetches) + len(p.repository) + len(p.name)
+	x.objects.packages = append(x.objects.packages, p)
+}
+
+// install takes a PackageInstall.
+func (x *extraction) install(n *yaml.Node) {
+	ref := get(n, "spec", "packageRef")
+	i := install{object: x.object, line: n.Line, name: shorten(cmp.Or(textAt(ref, "refName"), textAt(ref, "publicName")), 253)}
+	if ref != nil {
+		i.line = ref.Line
+	}
+	constraints := cmp.Or(textAt(ref, "versionSelection", "constraints"), textAt(ref, "version"))
+	if i.version = textAt(n, "status", "version"); isVersion(constraints) {
+		i.version = constraints
+	}
+	i.version = shorten(i.version, 253)
+	x.objects.held += 2*heldClaim + len(i.name)
+	x.objects.installs = append(x.objects.installs, i)
+}
+
+// isVersion reports whether a constraint is one exact version.
+func isVersion(s string) bool {
+	return s != "" && s[0] >= '0' && s[0] <= '9' && !strings.ContainsAny(s, " <>=!|*") && strings.Count(s, ".") >= 2 && !strings.Contains(s, ".x")
+}
+
+// status takes what kapp-controller says of the object.
+func (x *extraction) status(n *yaml.Node) {
+	failed := slices.ContainsFunc(list(get(n, "status", "conditions")), func(c *yaml.Node) bool {
+		return textAt(c, "type") == "ReconcileFailed" && textAt(c, "status") == "True"
+	})
+	if !failed {
+		return
+	}
+	says := cmp.Or(textAt(n, "status", "usefulErrorMessage"), textAt(n, "status", "friendlyDescription"))
+	line := get(n, "status").Line
+	if strings.Contains(says, "Conflicting resources: Package") {
+		x.note(Finding{Code: Conflict, Level: bundle.Install, Message: "another PackageRepository has the same Package with another content: " + quote(says),
+			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
+		return
+	}
+	x.note(Finding{Code: Failed, Level: bundle.Warning, Message: "kapp-controller cannot reconcile it: " + quote(says)}, line, "status")
+}

@@ -1,0 +1,261 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/bundle"
+)
+
+// Objects is what Read kept of the objects: where they name images, and what nodes say of them.
+type Objects struct {
+	count    int
+	held     int // bytes
+	claims   []claim
+	running  []container
+	packages []pkg
+	installs []install
+	findings []Finding // that need no registry
+}
+
+// claim is a place where an object names an image, or where kapp-controller fetches from.
+type claim struct {
+	object *Object
+	path   string
+	line   int
+	ref    string // as written
+
+	kind    fetchKind
+	selects bool         // with a tag selection
+	level   bundle.Level // of what is outside, or missing
+	idle    string       // why nothing pulls it now, though the object is there; empty when something does
+}
+
+// add takes over an object, or a list of them. One without a kind is of the given kind.
+func (o *Objects) add(n *yaml.Node, kind string, doc document, depth int) error {
+	if n.Kind == yaml.SequenceNode {
+		return o.addList(n, kind, doc)
+	}
+	if n.Kind != yaml.MappingNode {
+		return doc.fail(n.Line, errors.New("it is no object"))
+	}
+	if own := textAt(n, "kind"); own != "" {
+		kind = own
+	}
+	if kind == "" {
+		return doc.fail(n.Line, errors.New("it has no kind"))
+	}
+	if items := get(n, "items"); strings.HasSuffix(kind, "List") && items != nil && depth < maxNesting {
+		for _, item := range items.Content {
+			if err := o.add(item, strings.TrimSuffix(kind, "List"), doc, depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if o.count++; o.count > maxObjects {
+		return doc.fail(n.Line, fmt.Errorf("there are more than %d objects", maxObjects))
+	}
+	object := &Object{
+		Kind: shorten(kind, 253), Namespace: shorten(textAt(n, "metadata", "namespace"), 253),
+		Name: shorten(textAt(n, "metadata", "name"), 253), apiVersion: shorten(textAt(n, "apiVersion"), 253), line: n.Line,
+	}
+	(&extraction{objects: o, object: object}).all(n)
+	if o.held > maxHeld {
+		return doc.fail(n.Line, fmt.Errorf("the objects name more than %d bytes of images", maxHeld))
+	}
+	return nil
+}
+
+// addList takes over the objects of a sequence.
+func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
+	if n.Kind != yaml.SequenceNode {
+		return doc.fail(n.Line, errors.New("its items are no list"))
+	}
+	for _, item := range n.Content {
+		if item.Kind != yaml.MappingNode {
+			return doc.fail(item.Line, errors.New("an item is no object"))
+		}
+		if err := o.add(item, kind, doc, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extraction takes from one object what is kept of it.
+type extraction struct {
+	objects *Objects
+	object  *Object
+	idle    string
+	path    []string
+}
+
+// heldClaim is about what a claim takes in memory beside its text.
+const heldClaim = 160
+
+// take keeps a claim, whose reference is the value of a key below the present path.
+func (x *extraction) take(c claim, value *yaml.Node, keys ...string) {
+	c.object, c.idle, c.line = x.object, x.idle, value.Line
+	c.ref = strings.Clone(cut(value.Value))
+	c.path = x.at(keys...)
+	x.objects.held += heldClaim + len(c.ref) + len(c.path)
+	x.objects.claims = append(x.objects.claims, c)
+}
+
+// note keeps a finding that needs no registry.
+func (x *extraction) note(f Finding, line int, keys ...string) {
+	f.Object, f.Line, f.Path = x.object, line, x.at(keys...)
+	x.objects.held += heldClaim + len(f.Message) + len(f.Path)
+	x.objects.findings = append(x.objects.findings, f)
+}
+
+// maxReference is the longest reference that is kept whole, in bytes: no name of an image is longer.
+const maxReference = 1024
+
+func cut(s string) string {
+	if len(s) > maxReference {
+		return strings.ToValidUTF8(s[:maxReference], "") + "…" // which makes it no reference
+	}
+	return s
+}
+
+// at writes the present path and the keys below it: spec.containers[0].image.
+func (x *extraction) at(keys ...string) string {
+	var b strings.Builder
+	for _, key := range slices.Concat(x.path, keys) {
+		switch {
+		case strings.HasPrefix(key, "["):
+		case strings.ContainsFunc(key, func(r rune) bool { return !isPlain(r) }):
+			key = "[" + quote(key) + "]"
+		case b.Len() > 0:
+			b.WriteByte('.')
+		}
+		b.WriteString(key)
+	}
+	return shorten(b.String(), 500)
+}
+
+func isPlain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+}
+
+// below calls visit with the path one step longer.
+func (x *extraction) below(key string, visit func()) {
+	x.path = append(x.path, key)
+	visit()
+	x.path = x.path[:len(x.path)-1]
+}
+
+// all takes all that the object has.
+func (x *extraction) all(n *yaml.Node) {
+	x.idle = idle(x.object.Kind, n)
+	x.objects.held += heldClaim
+	switch x.object.group() {
+	case "apiextensions.k8s.io": // schemas and their examples
+		return
+	case "packaging.carvel.dev", "install.package.carvel.dev", "package.carvel.dev", "data.packaging.carvel.dev",
+		"internal.packaging.carvel.dev", "kappctrl.k14s.io":
+		x.carvel(n)
+	}
+	x.containers(n)
+	for key, value := range pairs(n) {
+		switch {
+		case key == "metadata", key == "status", x.object.Kind == "Secret":
+		default:
+			x.below(key, func() { x.walk(value) })
+		}
+	}
+}
+
+func (o *Object) group() string {
+	group, _, found := strings.Cut(o.apiVersion, "/")
+	if !found {
+		return ""
+	}
+	return group
+}
+
+// idle says why nothing pulls the images of an object now; empty when something may.
+func idle(kind string, n *yaml.Node) string {
+	phase := textAt(n, "status", "phase")
+	switch {
+	case kind == "Pod" && (phase == "Succeeded" || phase == "Failed"):
+		return "a Pod that has ended"
+	case kind == "Job" && textAt(n, "status", "completionTime") != "":
+		return "a Job that has ended"
+	case kind == "ReplicaSet" && get(n, "metadata", "ownerReferences") != nil && value(get(n, "spec", "replicas")) == "0":
+		return "a ReplicaSet of an old revision, scaled to 0"
+	}
+	return ""
+}
+
+// walk takes the images of a value: those of containers and image volumes, and what else has the key "image".
+func (x *extraction) walk(n *yaml.Node) {
+	if n.Kind == yaml.SequenceNode {
+		for i, item := range n.Content {
+			x.below(fmt.Sprintf("[%d]", i), func() { x.walk(item) })
+		}
+		return
+	}
+	for key, child := range pairs(n) {
+		switch {
+		case key == "image" && isText(child):
+			if guess := x.guess(child.Value); guess != "" {
+				x.take(claim{level: guess}, child, key)
+			}
+		case (key == "containers" || key == "initContainers" || key == "ephemeralContainers") && isMaps(child):
+			x.below(key, func() { x.containerList(child) })
+		case key == "volumes" && isMaps(child):
+			x.below(key, func() { x.volumes(child) })
+		case key == "fetch" && x.isFetch():
+		default:
+			x.below(key, func() { x.walk(child) })
+		}
+	}
+}
+
+// containerList takes the images of a list of containers.
+func (x *extraction) containerList(list *yaml.Node) {
+	for i, c := range list.Content {
+		x.below(fmt.Sprintf("[%d]", i), func() {
+			for key, child := range pairs(c) {
+				if key == "image" && isText(child) {
+					x.take(claim{level: bundle.Pull}, child, key)
+				} else {
+					x.below(key, func() { x.walk(child) })
+				}
+			}
+		})
+	}
+}
+
+// volumes takes the images of a list of volumes.
+func (x *extraction) volumes(list *yaml.Node) {
+	for i, v := range list.Content {
+		x.below(fmt.Sprintf("[%d]", i), func() {
+			if ref := get(v, "image", "reference"); isText(ref) && ref.Value != "" {
+				x.take(claim{level: bundle.Pull}, ref, "image", "reference")
+				return
+			}
+			x.walk(v)
+		})
+	}
+}
+
+// guess says how much it hurts when what stands at the key "image" of some object cannot be had, as far as
+// it looks like an image; empty when it does not.
+func (x *extraction) guess(s string) bundle.Level {
+	host, rest, hasPath := strings.Cut(s, "/")
+	switch {
+	case s == "", len(s) > maxReference, parse(s) == nil:
+		return ""
+	case hasPath && rest != "" && strings.ContainsAny(host, ".:") && !strings.HasPrefix(x.object.group(), "data.packaging"):
+		return bundle.Pull
+	}
+	return bundle.Warning
+}

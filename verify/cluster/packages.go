@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"fmt"
+
+	"relocate/bundle"
+)
+
+// installs looks for the Package of each PackageInstall. In which namespaces a Package is offered is
+// kapp-controller's configuration, and not looked at.
+func (v *verification) installs() {
+	versions := map[string]map[string]bool{} // by the Package's name
+	for _, p := range v.objects.packages {
+		if versions[p.name] == nil {
+			versions[p.name] = map[string]bool{}
+		}
+		versions[p.name][p.version] = true
+	}
+	for _, i := range v.objects.installs {
+		f := Finding{Code: NoPackage, Level: bundle.Install, Object: i.object, Path: "spec.packageRef", Line: i.line}
+		switch have := versions[i.name]; {
+		case len(versions) == 0:
+			f.Code, f.Level = NotChecked, bundle.Warning
+			f.Message, f.Action = "what it installs was not looked at: no Packages were given", "give those of the cluster, too: kubectl get packages -A -o yaml"
+		case have == nil:
+			f.Message = fmt.Sprintf("there is no Package %s", quote(i.name))
+			f.Action = "relocate a repository that has it, or see why its PackageRepository does not offer it"
+		case i.version != "" && !have[i.version]:
+			f.Message = fmt.Sprintf("there is no version %s of Package %s", quote(i.version), quote(i.name))
+			f.Action = "relocate a repository that has it, or choose another version"
+		default:
+			continue
+		}
+		v.result.Findings = append(v.result.Findings, f)
+	}
+}
+
+// conflicts looks for Packages that two PackageRepositories have, and that fetch from two places: in one
+// namespace, the second of the two cannot be reconciled (kapp-controller spec §0.7).
+func (v *verification) conflicts() {
+	first := map[[2]string]*pkg{}
+	for i := range v.objects.packages {
+		p := &v.objects.packages[i]
+		key := [2]string{p.name, p.version}
+		other := first[key]
+		if other == nil {
+			first[key] = p
+		} else if other.repository != p.repository && other.fetches != p.fetches {
+			v.result.Findings = append(v.result.Findings, Finding{Code: Conflict, Level: bundle.Warning, Object: p.object, Line: p.line,
+				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", quote(other.repository)),
+				Action:  "relocate both to one repository"})
+		}
+	}
+}

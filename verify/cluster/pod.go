@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.yaml.in/yaml/v3"
+
+	"relocate/bundle"
+)
+
+// container is what a node says of a container of a Pod.
+type container struct {
+	object *Object
+	path   string // of its status
+	line   int
+	ref    string  // the image by the Pod's spec, as written
+	id     v1.Hash // of what runs: a manifest, or an image's config
+}
+
+// containers takes what a Pod's status says of its containers.
+func (x *extraction) containers(n *yaml.Node) {
+	if x.object.Kind != "Pod" || x.object.apiVersion != "v1" {
+		return
+	}
+	images := map[string]string{}
+	for _, key := range []string{"initContainers", "containers", "ephemeralContainers"} {
+		for _, c := range list(get(n, "spec", key)) {
+			images[textAt(c, "name")] = cut(textAt(c, "image"))
+		}
+	}
+	for _, key := range []string{"initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"} {
+		for i, status := range list(get(n, "status", key)) {
+			x.path = []string{"status", key, fmt.Sprintf("[%d]", i)}
+			ref, known := images[textAt(status, "name")]
+			x.containerStatus(status, ref, known)
+		}
+	}
+	x.path = nil
+}
+
+// notPulled are the reasons for which a container waits when its node has no image for it.
+var notPulled = map[string]bool{
+	"ImagePullBackOff": true, "ErrImagePull": true, "ErrImageNeverPull": true, "InvalidImageName": true,
+	"ImageInspectError": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
+}
+
+func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) {
+	waiting := get(status, "state", "waiting")
+	if reason := textAt(waiting, "reason"); notPulled[reason] {
+		message := "its node has no image for it: " + reason
+		if says := textAt(waiting, "message"); says != "" {
+			message += ": " + quote(says)
+		}
+		x.note(Finding{Code: NotPulled, Level: bundle.Pull, Reference: ref, Message: message,
+			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
+	}
+	at := get(status, "imageID")
+	if !isText(at) || at.Value == "" { // it has not been pulled
+		return
+	}
+	id, ok := imageID(at.Value)
+	if !ok || !known {
+		x.note(Finding{Code: NotChecked, Level: bundle.Warning, Reference: ref,
+			Message: "what runs was not compared: its image ID is " + quote(at.Value)}, at.Line, "imageID")
+		return
+	}
+	c := container{object: x.object, path: x.at("imageID"), line: at.Line, ref: ref, id: id}
+	x.objects.held += heldClaim + len(c.path)
+	x.objects.running = append(x.objects.running, c)
+}
+
+// imageID reads what container runtimes write: REPOSITORY@sha256:…, with docker-pullable:// before it, or a
+// config's digest, with docker:// before it, without sha256: by CRI-O.
+func imageID(s string) (v1.Hash, bool) {
+	s = s[strings.LastIndex(s, "@")+1:]
+	s = strings.TrimPrefix(s, "docker://")
+	if !strings.Contains(s, ":") {
+		s = "sha256:" + s
+	}
+	d, err := v1.NewHash(s)
+	return d, err == nil && d.Algorithm == "sha256"
+}

@@ -1,0 +1,235 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// Options change what Verify does.
+type Options struct {
+	Allow []Place // where images may be beside the repository; nobody is asked there
+	Jobs  int     // requests at once; 0 means 1
+}
+
+// Verify compares what the objects name with the repository repo, of which source reads. It asks once for
+// each digest and tag, and nobody else for anything.
+//
+// An error says that the repository could not be asked.
+func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repository, opt Options) (*Result, error) {
+	v := &verification{
+		objects: o, repo: repo, opt: opt, result: &Result{Objects: o.count, References: len(o.claims)},
+		asker: asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, open: map[string]bool{}},
+	}
+	for i := range o.claims {
+		v.wantClaim(&o.claims[i])
+	}
+	for i := range o.running {
+		if ref, inside := v.inside(o.running[i].ref); inside {
+			v.asker.want(ref.Identifier(), true)
+		}
+	}
+	if err := v.asker.ask(ctx); err != nil {
+		return nil, err
+	}
+	v.result.Findings = slices.Clone(o.findings)
+	for i := range o.claims {
+		v.claim(&o.claims[i])
+	}
+	if err := v.running(ctx); err != nil {
+		return nil, err
+	}
+	v.installs()
+	v.conflicts()
+	slices.SortStableFunc(v.result.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Object.line, b.Object.line), cmp.Compare(a.Line, b.Line))
+	})
+	if v.result.Findings == nil {
+		v.result.Findings = []Finding{}
+	}
+	return v.result, nil
+}
+
+// verification is one run of Verify.
+type verification struct {
+	objects *Objects
+	repo    name.Repository
+	opt     Options
+	asker   asker
+	result  *Result
+}
+
+// inside returns the reference s, and whether it is of the repository.
+func (v *verification) inside(s string) (name.Reference, bool) {
+	ref := parse(s)
+	return ref, ref != nil && ref.Context().Name() == v.repo.Name()
+}
+
+func (v *verification) allowed(host, path string) bool {
+	return slices.ContainsFunc(v.opt.Allow, func(p Place) bool { return p.has(host, path) })
+}
+
+// wantClaim has the repository asked for what a claim names, and, of what is elsewhere, whether the
+// repository has it, too.
+func (v *verification) wantClaim(c *claim) {
+	ref, inside := v.inside(c.ref)
+	_, pinned := ref.(name.Digest)
+	if c.isURL() || inside && c.selects {
+		return
+	}
+	if ref != nil && (inside || pinned && !v.allowed(ref.Context().RegistryStr(), ref.Context().RepositoryStr())) {
+		v.asker.want(ref.Identifier(), false)
+	}
+}
+
+// isURL reports whether a claim names no image.
+func (c *claim) isURL() bool {
+	return c.kind == httpFetch || c.kind == gitFetch || c.kind == chartFetch
+}
+
+// report adds a finding about a claim.
+func (v *verification) report(c *claim, f Finding) {
+	f.Object, f.Path, f.Line, f.Reference = c.object, c.path, c.line, c.ref
+	f.Level = cmp.Or(f.Level, c.level)
+	if c.idle != "" && f.Level == bundle.Pull {
+		f.Level = bundle.Warning
+		f.Message += "; it is " + c.idle
+	}
+	v.result.Findings = append(v.result.Findings, f)
+}
+
+// claim checks one claim.
+func (v *verification) claim(c *claim) {
+	if c.isURL() {
+		v.url(c)
+		return
+	}
+	ref, inside := v.inside(c.ref)
+	switch {
+	case ref == nil:
+		v.report(c, Finding{Code: NotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
+	case inside && c.selects:
+		v.selection(c, ref)
+	case inside:
+		v.local(c, ref)
+	case v.allowed(ref.Context().RegistryStr(), ref.Context().RepositoryStr()):
+		v.result.Allowed++
+	default:
+		v.outside(c, ref)
+	}
+}
+
+// url checks a claim that names no image.
+func (v *verification) url(c *claim) {
+	host, path, err := splitURL(c.ref)
+	switch {
+	case err == nil && v.allowed(host, path):
+		v.result.Allowed++
+	case err != nil:
+		v.report(c, Finding{Code: NotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
+	default:
+		v.report(c, Finding{Code: Outside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, quote(host)),
+			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or allow that host if it is inside", v.repo.Name())})
+	}
+}
+
+// outside reports an image that is elsewhere.
+func (v *verification) outside(c *claim, ref name.Reference) {
+	f := Finding{Code: Outside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
+	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].there() {
+		f.Message += ", which has the same digest"
+		f.Action = "refer to " + v.repo.Digest(ref.Identifier()).Name()
+		if c.kind == "" {
+			f.Action += ": the package's lock, or its kbld step, does not cover it"
+		}
+	} else {
+		f.Action = fmt.Sprintf("bring it to %s and refer to it there by digest, or allow its registry", v.repo.Name())
+	}
+	v.report(c, f)
+}
+
+// selection reports a fetch from the repository that leaves the choice to a range of tags. kapp-controller
+// refuses one beside a digest, which is what it makes of a Package's reference (spec §2).
+func (v *verification) selection(c *claim, ref name.Reference) {
+	f := Finding{Code: NotPinned, Action: "name one digest, without a tag selection"}
+	switch _, pinned := ref.(name.Digest); {
+	case pinned:
+		f.Message = "a tag selection beside a digest fails when it is fetched"
+	case c.object.Kind == "PackageRepository", c.object.Kind == "App":
+		f.Level, f.Message = bundle.Warning, "a range of tags chooses what is fetched; what that is was not looked at"
+	default:
+		f.Message = "a range of tags chooses what is fetched, and the repository has no tags of packages"
+	}
+	v.report(c, f)
+}
+
+// local checks an image that should be in the repository.
+func (v *verification) local(c *claim, ref name.Reference) {
+	got := v.asker.answers[ref.Identifier()]
+	_, isTag := ref.(name.Tag)
+	switch {
+	case got.damage != nil:
+		v.report(c, Finding{Code: Damaged, Message: "the registry has it damaged: " + shorten(got.damage.Error(), 300), Action: "import it again with --trust nothing"})
+		return
+	case !got.there():
+		v.report(c, Finding{Code: Missing, Message: "the registry does not have it", Action: "import the archive that has it again"})
+		return
+	case isTag:
+		v.report(c, Finding{Code: NotPinned, Level: bundle.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
+			Action: "refer to " + v.repo.Digest(got.digest.String()).Name()})
+	}
+	v.result.Inside++
+}
+
+// running compares what nodes say that they run with what the Pods name.
+func (v *verification) running(ctx context.Context) error {
+	var open []*container // those that may run by a child's config
+	for i := range v.objects.running {
+		c := &v.objects.running[i]
+		ref, inside := v.inside(c.ref)
+		var got *answer
+		if inside {
+			got = v.asker.answers[ref.Identifier()]
+		}
+		switch {
+		case inside && !got.there(): // which is a finding of its image
+		case !inside: // nobody is asked what is in an index elsewhere
+			if ref != nil && ref.Identifier() == c.id.String() {
+				v.result.Running++
+			}
+		case c.id == got.digest, c.id == got.config, slices.Contains(got.children, c.id):
+			v.result.Running++
+		default:
+			open = append(open, c)
+			for _, child := range got.children {
+				v.asker.want(child.String(), true)
+			}
+		}
+	}
+	if err := v.asker.ask(ctx); err != nil {
+		return err
+	}
+	for _, c := range open {
+		ref, _ := v.inside(c.ref)
+		got := v.asker.answers[ref.Identifier()]
+		if slices.ContainsFunc(got.children, func(child v1.Hash) bool { return v.asker.answers[child.String()].has(c.id) }) {
+			v.result.Running++
+			continue
+		}
+		v.result.Findings = append(v.result.Findings, Finding{Code: Different, Level: bundle.Pull, Object: c.object, Path: c.path, Line: c.line, Reference: c.ref,
+			Message: fmt.Sprintf("its node runs %s, which is not of %s", c.id, got.digest),
+			Action:  "have the Pod made again; if that does not help, see what the node takes for this registry: a mirror, an image that was loaded by hand"})
+	}
+	return nil
+}
+
+// has reports whether d is the image's config, or a child of the index.
+func (a *answer) has(d v1.Hash) bool {
+	return a.there() && (a.config == d || slices.Contains(a.children, d))
+}
