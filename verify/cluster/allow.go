@@ -36,6 +36,15 @@ func (p Place) has(host, path string) bool {
 	return strings.EqualFold(p.host, host) && (p.path == "" || p.path == path || strings.HasPrefix(path, p.path+"/"))
 }
 
+// Holds reports whether what an image reference, or a URL, names is at the place.
+func (p Place) Holds(reference string) bool {
+	if ref := parse(reference); ref != nil {
+		return p.has(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
+	}
+	host, path, err := splitURL(reference)
+	return err == nil && p.has(host, path)
+}
+
 // parse reads a reference as a node does; nil when it is none. One with a tag and a digest is by digest.
 func parse(s string) name.Reference {
 	if len(s) > maxReference {
