@@ -38,15 +38,15 @@ func (v *verification) checkAttachments() {
 		for _, a := range v.opt.Want.Graph.Attached(d) {
 			switch {
 			case !slices.Contains(v.plan.Graph.Attached(d), a):
-				v.add(v.isLost(a, n))
+				v.add(attachments, v.isLost(a, n))
 			case a.Tag != "":
-				v.add(v.checkAttached(a, n))
+				v.add(attachments, v.checkAttached(a, n))
 			default:
 				listed = append(listed, a)
 			}
 		}
 		if len(listed) > 0 {
-			v.checks = append(v.checks, v.checkReferrers(n, listed))
+			v.checks = append(v.checks, check{attachments, len(listed), v.checkReferrers(n, listed)})
 		}
 	}
 }

@@ -33,19 +33,19 @@ func TestForeignLayers(t *testing.T) {
 			require.NoError(t, err)
 			target := fill(t, want, repo)
 			opt := verify.Options{Level: level, Want: want}
-			_, problems, err := verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
+			_, problems, err := repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 			require.NoError(t, err)
 			assert.Empty(t, problems)
 
 			if level != verify.Deep { // it is asked for, not read
 				target.Blobs[layer.Digest] = []byte("damaged")
-				_, problems, err = verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
+				_, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 				require.NoError(t, err)
 				assert.Empty(t, problems)
 			}
 
 			delete(target.Blobs, layer.Digest)
-			_, problems, err = verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
+			_, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 			require.NoError(t, err)
 			if carried {
 				assert.Equal(t, []verify.Problem{{verify.Missing, "blob " + layer.Digest.String(), []string{image.Name()}, "the registry does not have it"}}, problems, level)
@@ -54,7 +54,7 @@ func TestForeignLayers(t *testing.T) {
 			}
 
 			opt.Want = nil // whether they were carried is not known
-			plan, problems, err := verify.Repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
+			plan, problems, err := repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 			require.NoError(t, err)
 			assert.Empty(t, problems, level)
 			if assert.Len(t, plan.Omitted, 1, level) {

@@ -45,6 +45,20 @@ const (
 	Deep      Level = "deep"      // each layer is read and hashed
 )
 
+// Row counts what was looked at of one kind of thing.
+type Row struct {
+	Of      string `json:"of"` // manifests, tags, locations images, attachments, layers
+	Checked int    `json:"checked"`
+	Wrong   int    `json:"wrong"` // of them
+}
+
+// Result is what Repository found.
+type Result struct {
+	Plan     *bundle.Plan // what is there; nil when manifests are missing or not what they should be
+	Problems []Problem    // in graph order
+	Rows     []Row        // in the order above; none of what there is nothing
+}
+
 // Target is a repository to verify.
 type Target interface {
 	bundle.Source
@@ -65,11 +79,10 @@ type Options struct {
 	Progress func(blobs int, bytes int64)
 }
 
-// Repository walks the roots, which are digests in repo, through target and returns the plan of what
-// is there and all that is wrong with it, in graph order. Without opt.Want, foreign layers are not asked
-// for: they are the plan's Omitted. When manifests are missing the plan is nil.
+// Repository walks the roots, which are digests in repo, through target and returns what is there and
+// all that is wrong with it. Without opt.Want, foreign layers are not asked for: they are the plan's Omitted.
 // An error says that the repository could not be verified.
-func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*bundle.Plan, []Problem, error) {
+func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Result, error) {
 	var refs []name.Reference
 	for _, d := range roots {
 		refs = append(refs, repo.Digest(d.String()))
@@ -80,22 +93,22 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
 	}
 	if missing := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, missingProblems(missing, bundle.MoreMissing(err)), nil
+		return &Result{Problems: missingProblems(missing, bundle.MoreMissing(err))}, nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, bundle.ErrMalformed) {
-		return nil, []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
+		return &Result{Problems: []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
-		return nil, []Problem{{Kind: Missing, What: "content of " + repo.Name(), Reason: err.Error()}}, nil
+		return &Result{Problems: []Problem{{Kind: Missing, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	v := &verification{target: target, repo: repo, opt: opt, plan: plan}
 	if err := v.checkAll(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return plan, v.problems(), nil
+	return v.result(), nil
 }
 
 func missingProblems(missing []*bundle.MissingError, more int) []Problem {
@@ -119,18 +132,26 @@ type verification struct {
 	repo   name.Repository
 	opt    Options
 	plan   *bundle.Plan
-	checks []func(context.Context) ([]Problem, error)
+	checks []check
 	found  [][]Problem
 }
 
-func (v *verification) add(check func(context.Context) (*Problem, error)) {
-	v.checks = append(v.checks, func(ctx context.Context) ([]Problem, error) {
-		p, err := check(ctx)
+// check looks at so many things of one kind.
+type check struct {
+	of  string // as in Row
+	n   int
+	run func(context.Context) ([]Problem, error)
+}
+
+// add queues a check of one thing.
+func (v *verification) add(of string, run func(context.Context) (*Problem, error)) {
+	v.checks = append(v.checks, check{of, 1, func(ctx context.Context) ([]Problem, error) {
+		p, err := run(ctx)
 		if p == nil {
 			return nil, err
 		}
 		return []Problem{*p}, err
-	})
+	}})
 }
 
 // wanted returns what is wanted of n, which knows the references that named it; n itself where nothing is.
@@ -148,22 +169,22 @@ func (v *verification) checkAll(ctx context.Context) error {
 	for _, n := range v.plan.Graph.Nodes {
 		if !n.IsChild {
 			for _, tag := range v.wanted(n).KeptTags(v.opt.RepoTags) {
-				v.add(v.checkTag(tag, n.Descriptor.Digest, n))
+				v.add(tags, v.checkTag(tag, n.Descriptor.Digest, n))
 			}
 		}
 		if n.Kind == bundle.Bundle {
-			v.add(v.checkLocations(n))
+			v.add(locations, v.checkLocations(n))
 		}
 	}
 	v.checkAttachments()
 	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
-		v.add(v.checkTag(tag, v.opt.Tags[tag], nil))
+		v.add(tags, v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
 	users := Users(v.plan.Graph)
 	for _, b := range v.plan.Blobs[v.plan.Small:] {
 		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
 		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(b.Descriptor) {
-			v.add(v.checkBlob(b, users[b.Descriptor.Digest]))
+			v.add(layers, v.checkBlob(b, users[b.Descriptor.Digest]))
 		}
 	}
 	v.found = make([][]Problem, len(v.checks))
@@ -173,7 +194,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 		if running.Err() != nil {
 			break
 		}
-		g.Go(func() (err error) { v.found[i], err = check(running); return err })
+		g.Go(func() (err error) { v.found[i], err = check.run(running); return err })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -181,12 +202,41 @@ func (v *verification) checkAll(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (v *verification) problems() []Problem {
-	list := slices.Concat(v.found...)
-	if v.opt.Want != nil {
-		list = append(list, Compare(v.opt.Want, v.plan)...)
+// Kinds of things, as in Row.
+const (
+	manifests   = "manifests"
+	tags        = "tags"
+	locations   = "locations images"
+	attachments = "attachments"
+	layers      = "layers"
+)
+
+// result sums up what the checks found, and compares the manifests.
+func (v *verification) result() *Result {
+	r := &Result{Plan: v.plan, Problems: slices.Concat(v.found...)}
+	rows := map[string]*Row{}
+	count := func(of string, checked, wrong int) {
+		if rows[of] == nil {
+			rows[of] = &Row{Of: of}
+		}
+		rows[of].Checked += checked
+		rows[of].Wrong += wrong
 	}
-	return list
+	for i, c := range v.checks {
+		count(c.of, c.n, len(v.found[i]))
+	}
+	differences := 0
+	if v.opt.Want != nil {
+		list := Compare(v.opt.Want, v.plan)
+		r.Problems, differences = append(r.Problems, list...), len(list)
+	}
+	count(manifests, len(v.plan.Graph.Nodes), differences)
+	for _, of := range []string{manifests, tags, locations, attachments, layers} {
+		if rows[of] != nil {
+			r.Rows = append(r.Rows, *rows[of])
+		}
+	}
+	return r
 }
 
 func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(context.Context) (*Problem, error) {

@@ -96,7 +96,7 @@ func (r *relocated) verify(t *testing.T, level verify.Level) ([]verify.Problem, 
 	t.Helper()
 	repo, err := name.NewRepository(r.target.Name)
 	require.NoError(t, err)
-	plan, problems, err := verify.Repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)},
+	plan, problems, err := repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)},
 		verify.Options{Level: level, Jobs: 4, Tags: map[string]v1.Hash{tag: hash(r.root)}, Want: r.plan})
 	if err == nil && len(problems) == 0 {
 		assert.Len(t, plan.Graph.Nodes, len(r.plan.Graph.Nodes))
@@ -124,7 +124,7 @@ func TestRepositoryFilledByImgpkg(t *testing.T) {
 	require.NoError(t, err)
 	d, err := v1.NewHash(interop.Root)
 	require.NoError(t, err)
-	plan, problems, err := verify.Repository(t.Context(), dst.Repo(interop.Relocated), repo, []v1.Hash{d}, verify.Options{Tags: map[string]v1.Hash{"1.0.0": d}})
+	plan, problems, err := repository(t.Context(), dst.Repo(interop.Relocated), repo, []v1.Hash{d}, verify.Options{Tags: map[string]v1.Hash{"1.0.0": d}})
 	require.NoError(t, err)
 	assert.Empty(t, problems)
 	assert.Len(t, plan.Graph.Nodes, 11)
@@ -383,7 +383,7 @@ func TestProgressCountsLayers(t *testing.T) {
 		var mu sync.Mutex
 		var blobs int
 		var bytes int64
-		_, problems, err := verify.Repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)}, verify.Options{Level: level, Jobs: 4,
+		_, problems, err := repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)}, verify.Options{Level: level, Jobs: 4,
 			Progress: func(n int, size int64) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -408,7 +408,7 @@ func TestRepositoryEndsWithItsContext(t *testing.T) {
 	}
 	repo, err := name.NewRepository(r.target.Name)
 	require.NoError(t, err)
-	_, _, err = verify.Repository(ctx, r.target, repo, []v1.Hash{hash(r.root)}, verify.Options{Level: verify.Deep, Tags: map[string]v1.Hash{tag: hash(r.root)}})
+	_, err = verify.Repository(ctx, r.target, repo, []v1.Hash{hash(r.root)}, verify.Options{Level: verify.Deep, Tags: map[string]v1.Hash{tag: hash(r.root)}})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -432,7 +432,7 @@ func TestRepositoryWithPins(t *testing.T) {
 		{nil, []verify.Problem{{verify.Missing, "manifest " + origin + ":v1", []string{r.target.Ref(hash(r.root)).Name()},
 			"the registry does not have it: what the tag stood for is not recorded: file does not exist"}}},
 	} {
-		_, problems, err := verify.Repository(t.Context(), r.target, private, []v1.Hash{hash(r.root)}, verify.Options{Pins: tt.pins, Want: r.plan})
+		_, problems, err := repository(t.Context(), r.target, private, []v1.Hash{hash(r.root)}, verify.Options{Pins: tt.pins, Want: r.plan})
 		require.NoError(t, err)
 		assert.Equal(t, tt.want, problems)
 	}
@@ -471,4 +471,13 @@ func TestUsers(t *testing.T) {
 	assert.Equal(t, both, users[r.layer.Digest])
 	assert.Equal(t, []string{r.index.Name()}, users[hash(r.index)])
 	assert.Len(t, users, len(r.plan.Blobs))
+}
+
+// repository takes a Result apart.
+func repository(ctx context.Context, target verify.Target, repo name.Repository, roots []v1.Hash, opt verify.Options) (*bundle.Plan, []verify.Problem, error) {
+	r, err := verify.Repository(ctx, target, repo, roots, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Plan, r.Problems, nil
 }

@@ -28,6 +28,7 @@ type verifyReport struct {
 	Contents *contents        `json:"contents,omitempty"`
 	Proved   []string         `json:"proved,omitempty"` // what an OK says
 	Problems []verify.Problem `json:"problems"`
+	Rows     []verify.Row     `json:"rows,omitempty"` // of a repository: what was looked at
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Findings []bundle.Finding `json:"findings,omitempty"`
 	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
@@ -291,14 +292,14 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if blobs == 0 {
 		opt.Read = func() { ph.add(1, 0) }
 	}
-	plan, problems, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
+	result, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
 	}
-	r.Problems = append(r.Problems, problems...)
-	if plan != nil {
-		r.holds(plan)
+	r.Problems, r.Rows = append(r.Problems, result.Problems...), result.Rows
+	if result.Plan != nil {
+		r.holds(result.Plan)
 	}
 	r.hint = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
 	for _, d := range roots {
