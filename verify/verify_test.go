@@ -396,6 +396,27 @@ func TestProgressCountsLayers(t *testing.T) {
 	}
 }
 
+// TestRows: root, package, image, index and child; four of them have tags, and the root has two; two bundles.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	r := relocate(t)
+	repo, err := name.NewRepository(r.target.Name)
+	require.NoError(t, err)
+	rows := func(level verify.Level) []verify.Row {
+		opt := verify.Options{Level: level, Tags: map[string]v1.Hash{tag: hash(r.root)}, Want: r.plan}
+		result, err := verify.Repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)}, opt)
+		require.NoError(t, err)
+		return result.Rows
+	}
+	want := []verify.Row{{Of: "manifests", Checked: 5}, {Of: "tags", Checked: 5}, {Of: "locations images", Checked: 2}}
+	assert.Equal(t, want, rows(verify.Manifests))
+	delete(r.target.Tags, bundle.LocationsTag(hash(r.pkg)))
+	delete(r.target.Tags, tag)
+	delete(r.target.Blobs, r.layer.Digest)
+	want[1].Wrong, want[2].Wrong = 1, 1
+	assert.Equal(t, append(want, verify.Row{Of: "layers", Checked: 2, Wrong: 1}), rows(verify.Blobs))
+}
+
 func TestRepositoryEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	r := relocate(t)

@@ -287,12 +287,17 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 			blobs, bytes = blobs+1, bytes+b.Descriptor.Size
 		}
 	}
+	target, err := newReading(client.Reader(repo))
+	if err != nil {
+		return nil, err
+	}
+	defer target.close()
 	ph := show.begin("verify", blobs, bytes)
-	opt.Progress = ph.add
+	opt.Progress, opt.Layers = ph.add, target.Repository
 	if blobs == 0 {
 		opt.Read = func() { ph.add(1, 0) }
 	}
-	result, err := verify.Repository(ctx, client.Reader(repo), repo, roots, opt)
+	result, err := verify.Repository(ctx, target, repo, roots, opt)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
