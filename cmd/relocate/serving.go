@@ -22,7 +22,7 @@ type servingReport struct {
 
 // servedArchive is an archive that is served.
 type servedArchive struct {
-	*archiveReport
+	archiveReport
 	Roots []servedRoot `json:"roots"`
 }
 
@@ -35,7 +35,7 @@ type servedRoot struct {
 
 // holds takes over an archive; the registry in its references is not known yet.
 func (r *servingReport) holds(file string, a *tarball.Archive, plan *bundle.Plan, as string) {
-	served := servedArchive{archiveReport: archiveOf(file, a)}
+	served := servedArchive{archiveReport: *archiveOf(file, a)}
 	for _, root := range plan.Graph.Roots {
 		served.Roots = append(served.Roots, servedRoot{servedPath(root, as) + "@" + root.Digest.String(), root.Tag(), root.Reference.Name()})
 	}
