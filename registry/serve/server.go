@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -54,6 +56,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() {
 		waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
+		idle.drop(maxConnections) // Shutdown waits for those that have asked for nothing yet
 		err := server.Shutdown(waiting)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = server.Close() // who is not done by now is cut off
@@ -107,7 +110,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	select {
 	case l.taken <- struct{}{}:
 	default:
-		l.idle.drop()
+		l.idle.drop(1)
 		l.taken <- struct{}{}
 	}
 	return &limited{Conn: conn, done: func() { <-l.taken }}, nil
@@ -143,21 +146,16 @@ func (i *idleConns) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// drop closes the connection that has been idle the longest, if there is one.
-func (i *idleConns) drop() {
+// drop closes up to n connections, those that have been idle the longest.
+func (i *idleConns) drop(n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	var oldest net.Conn
-	for conn, since := range i.since {
-		if oldest == nil || since.Before(i.since[oldest]) {
-			oldest = conn
+	oldest := slices.SortedFunc(maps.Keys(i.since), func(a, b net.Conn) int { return i.since[a].Compare(i.since[b]) })
+	for _, conn := range oldest[:min(n, len(oldest))] {
+		delete(i.since, conn)
+		if wrapped, ok := conn.(*tls.Conn); ok {
+			conn = wrapped.NetConn() // no farewell, which would be waited for
 		}
-	}
-	if oldest != nil {
-		delete(i.since, oldest)
-		if wrapped, ok := oldest.(*tls.Conn); ok {
-			oldest = wrapped.NetConn() // no farewell, which would be waited for
-		}
-		_ = oldest.Close() // who serves it ends
+		_ = conn.Close() // who serves it ends
 	}
 }
