@@ -199,11 +199,14 @@ var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]
 // CheckPath holds a repository's path to the grammar of the distribution spec (1.1, pulling manifests),
 // of which go-containerregistry checks the characters only: "a/../../b" would lead out of the API.
 func CheckPath(repo name.Repository) error {
-	if path := repo.RepositoryStr(); !pathForm.MatchString(path) {
+	if path := repo.RepositoryStr(); !IsPath(path) {
 		return fmt.Errorf("the path %s is not lower-case names between single slashes", quote(path))
 	}
 	return nil
 }
+
+// IsPath reports whether s has the form of a repository's path.
+func IsPath(s string) bool { return pathForm.MatchString(s) }
 
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 

@@ -324,6 +324,33 @@ func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) 
 	return io.NopCloser(digest.Reader(a.content(i), d.Digest, d.Size)), ctx.Err()
 }
 
+// Content opens a manifest or a blob, for those who read parts of it. What is read has not been hashed; it gives
+// ErrDamaged when the file was changed since it was opened, as far as Unchanged can tell.
+//
+// Errors: fs.ErrNotExist.
+func (a *Archive) Content(d v1.Hash) (*io.SectionReader, error) {
+	i, ok := a.index[d]
+	if ok {
+		return io.NewSectionReader(watched{a}, a.l.offsets[i]+blockSize, a.l.blobs[i].Size), nil
+	}
+	if a.imgpkg != nil && a.imgpkg.texts[d].at > 0 {
+		text, err := a.imgpkgText(d)
+		return io.NewSectionReader(bytes.NewReader(text), 0, int64(len(text))), errors.Join(err, a.Unchanged())
+	}
+	return nil, fmt.Errorf("blob %s is not in the archive: %w", d, fs.ErrNotExist)
+}
+
+// watched reads an archive's file, as long as it is the one that was opened.
+type watched struct{ a *Archive }
+
+func (w watched) ReadAt(p []byte, at int64) (int, error) {
+	n, err := w.a.r.ReadAt(p, at)
+	if changed := w.a.Unchanged(); changed != nil {
+		return 0, changed
+	}
+	return n, err
+}
+
 // content returns the bytes of blob i, unchecked.
 func (a *Archive) content(i int) io.Reader {
 	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.blobs[i].Size)

@@ -15,6 +15,7 @@ import (
 	"relocate/copy"
 	"relocate/internal/digest"
 	"relocate/registry"
+	"relocate/registry/serve"
 	"relocate/tarball"
 )
 
@@ -105,6 +106,8 @@ var judgements = []judgement{
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isBadPath, statusUsage, "check the path"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
+	{is(serve.ErrConflict), statusUsage, "serve these apart, or each under a path of its own with --as; --no-origins leaves out where images came from"},
+	{isListen, statusFailed, "listen at another address or port: --listen"},
 	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
 	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
@@ -179,4 +182,10 @@ func isMissingRoot(err error) bool {
 func isUnknownHost(err error) bool {
 	var e *net.DNSError
 	return errors.As(err, &e)
+}
+
+// isListen matches an address that cannot be listened at.
+func isListen(err error) bool {
+	var e *net.OpError
+	return errors.As(err, &e) && e.Op == "listen"
 }

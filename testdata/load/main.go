@@ -4,6 +4,7 @@
 //	go run ./testdata/load -relocate bin/relocate -layers 32 -size 512 -dir /mnt/big
 //	go run ./testdata/load -relocate bin/relocate -blobs 100000 -twice
 //	go run ./testdata/load -relocate bin/relocate -table
+//	go run ./testdata/load -relocate bin/relocate -clients 64 -layers 16 -dir /mnt/big
 //
 // With -twice it does everything a second time with twice as much, and prints how much longer that
 // took: 2 is linear. CPU is what the program itself used; the registries run in this process, on the
@@ -31,10 +32,19 @@ func main() {
 	flag.IntVar(&s.nesting, "nesting", 1, "bundles in one another")
 	flag.IntVar(&s.packages, "packages", 0, "packages, each with a bundle for every version")
 	flag.IntVar(&s.versions, "versions", 3, "versions of a package")
+	clients := flag.Int("clients", 0, "measure serve, with so many clients at once")
+	total := flag.Int64("total", 10<<10, "MiB that these take in all")
 	flag.Parse()
 	s.size = *size << 20
 	if s.layers+s.blobs+s.locks+s.packages == 0 {
 		s.layers = 8
+	}
+	if *clients > 0 {
+		if err := serving(*relocate, *dir, s, *clients, *total<<20); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	cases := []shape{s}
 	if *table {

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"math"
+	"net"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate/bundle"
+	"relocate/registry/serve"
+	"relocate/rewrite"
+	"relocate/tarball"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	listen, as       string
+	noOrigins        bool
+	cert, key        string
+	selfSigned       bool
+	writeCA          string
+	htpasswd         string
+	insecure         bool
+	log              string
+	format           format
+	stdout, errorOut io.Writer
+}
+
+// What --log takes.
+const (
+	logRequests = "requests"
+	logErrors   = "errors"
+	logNone     = "none"
+)
+
+func newServe() *cobra.Command {
+	f := &serveFlags{}
+	cmd := &cobra.Command{
+		Use:   "serve FILE...",
+		Short: "Answer as a read-only registry, straight from archives",
+		Long: `serve is a registry that holds what archives hold, relocate's or imgpkg's, without unpacking them. It
+answers in two ways: one repository is what an import of the archive would make of it, so that kapp-controller and
+imgpkg find everything there; and every image is where it came from, without the host: what was
+docker.io/library/nginx is library/nginx, as containerd and CRI-O ask a mirror.
+
+Nobody can write to it. Before it listens it has checked everything but layers; these are hashed while
+they are sent, and the connection breaks off before the end of a bad one. It stops at Ctrl-C or SIGTERM, when what is under
+way has been sent, at the latest after 30 s.
+
+It listens for this machine alone (loopback) unless --listen says otherwise; then it wants TLS. --tls-self-signed makes a
+certificate at each start: for more than a day, give your own. /healthz answers 200 while the archives are the files that
+were opened.
+
+` + statusHelp,
+		Example: `  relocate serve tce.tar
+  relocate serve tce.tar extra.tar --as tce/main --listen 0.0.0.0:5000 --tls-self-signed --tls-write-ca ca.pem
+  imgpkg pull -b localhost:5000/tce/main@sha256:1c2f… -o out`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("name an archive")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.stdout, f.errorOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return f.run(cmd.Context(), args)
+		},
+	}
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "the `HOST:PORT` to listen at; port 0 takes a free one")
+		flags.StringVar(&f.as, "as", "", "answer as if everything had been imported into the repository `PATH` (default: the path that the root has at its origin)")
+		flags.BoolVar(&f.noOrigins, "no-origins", false, "answer in that repository only, not where images came from")
+		flags.StringVar(&f.log, "log", logRequests, "`WHAT` is logged to standard error: requests, errors (what could not be read, or is damaged) or none")
+		addFormat(flags, &f.format)
+	})
+	group(cmd, "Who may read", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.cert, "tls-cert", "", "speak TLS with the certificates in `FILE` (PEM)")
+		flags.StringVar(&f.key, "tls-key", "", "the `FILE` (PEM) with their key")
+		flags.BoolVar(&f.selfSigned, "tls-self-signed", false, "speak TLS with a certificate that is made for this run")
+		flags.StringVar(&f.writeCA, "tls-write-ca", "", "write the CA of that certificate to `FILE` (PEM), for clients to trust")
+		flags.StringVar(&f.htpasswd, "htpasswd", "", "let those read whom `FILE` names, with bcrypt hashes (htpasswd -B)")
+		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: whoever is on the way reads and changes what is sent, passwords too")
+	})
+	return cmd
+}
+
+func (f *serveFlags) check() error {
+	host, _, err := net.SplitHostPort(f.listen)
+	switch {
+	case err != nil:
+		return usagef("--listen %s: write HOST:PORT, as in 127.0.0.1:5000", f.listen)
+	case (f.cert != "") != (f.key != ""):
+		return usagef("--tls-cert and --tls-key go together")
+	case f.cert != "" && f.selfSigned:
+		return usagef("--tls-cert and --tls-self-signed exclude each other")
+	case f.writeCA != "" && !f.selfSigned:
+		return usagef("--tls-write-ca goes with --tls-self-signed")
+	case f.as != "" && !bundle.IsPath(f.as):
+		return usagef("--as %s: must be a path without a registry: lower-case names between single slashes, as in tce/main", f.as)
+	case f.log != logRequests && f.log != logErrors && f.log != logNone:
+		return usagef("--log %s: must be requests, errors or none", f.log)
+	case f.cert == "" && !f.selfSigned && !f.insecure && !isLoopback(host):
+		return usagef("--listen %s: other machines could reach it without TLS: give --tls-cert and --tls-key, or --tls-self-signed; --insecure does without", f.listen)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+func (f *serveFlags) run(ctx context.Context, files []string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	r := &servingReport{Version: reportVersion}
+	passwords, err := f.passwords()
+	if err != nil {
+		return err
+	}
+	certificates, err := f.certificates(r)
+	if err != nil {
+		return err
+	}
+	store, archives, err := f.open(ctx, files, r)
+	for _, a := range archives {
+		defer a.Close()
+	}
+	if err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // the plans are gone
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen at %s: %w", f.listen, err)
+	}
+	defer listener.Close()
+	r.locate(listener.Addr(), f.listen, len(certificates) > 0)
+	if err := f.format.print(f.stdout, r, r.text); err != nil {
+		return err
+	}
+	server := f.server(store, archives)
+	server.Passwords, server.Certificates = passwords, certificates
+	if err := server.Serve(ctx, listener); err != nil {
+		return fmt.Errorf("serve at %s: %w", f.listen, err)
+	}
+	return nil
+}
+
+// open opens and checks the archives.
+func (f *serveFlags) open(ctx context.Context, files []string, r *servingReport) (store *serve.Archives, archives []*tarball.Archive, err error) {
+	store = serve.NewArchives()
+	for _, file := range files {
+		a, err := tarball.Open(file)
+		if err != nil {
+			return nil, archives, err
+		}
+		archives = append(archives, a)
+		plan, err := checkedPlan(ctx, a, file, defaultJobs)
+		if err != nil {
+			return nil, archives, err
+		}
+		imports, err := f.imports(plan.Graph.Roots)
+		if err == nil {
+			err = store.Add(a, plan, imports, !f.noOrigins)
+		}
+		if err != nil {
+			return nil, archives, fmt.Errorf("serve %s: %w", file, err)
+		}
+		r.holds(file, a, plan, f.as)
+	}
+	repos, _, err := store.Repositories(ctx, "", math.MaxInt)
+	r.Repositories = len(repos)
+	return store, archives, err
+}
+
+// imports says where an archive answers as if it had been imported, with which tags: at --as, or where its roots came from.
+func (f *serveFlags) imports(roots []bundle.Root) ([]serve.Import, error) {
+	byPath := map[string][]bundle.Root{}
+	for _, root := range roots {
+		path := servedPath(root, f.as)
+		if byPath[path] == nil {
+			byPath[path] = []bundle.Root{}
+		}
+		if !strings.HasPrefix(root.Tag(), "sha256-") { // which it has by its digest
+			byPath[path] = append(byPath[path], root)
+		}
+	}
+	var list []serve.Import
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		tags, err := rewrite.Tags(byPath[path], "")
+		if err != nil {
+			return nil, fmt.Errorf("repository %s: %w: %w", path, serve.ErrConflict, err)
+		}
+		list = append(list, serve.Import{Repository: path, Tags: tags})
+	}
+	return list, nil
+}
+
+func servedPath(root bundle.Root, as string) string {
+	return cmp.Or(as, root.Reference.Context().RepositoryStr())
+}
+
+func (f *serveFlags) passwords() (*serve.Passwords, error) {
+	if f.htpasswd == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.htpasswd)
+	if err != nil {
+		return nil, err
+	}
+	passwords, err := serve.ReadPasswords(text)
+	if err != nil {
+		return nil, usagef("--htpasswd %s: %w", f.htpasswd, err)
+	}
+	return passwords, nil
+}
+
+// certificates reads or makes what TLS needs; without TLS there are none.
+func (f *serveFlags) certificates(r *servingReport) ([]tls.Certificate, error) {
+	var cert tls.Certificate
+	var err error
+	switch {
+	case f.cert != "":
+		if cert, err = tls.LoadX509KeyPair(f.cert, f.key); err != nil {
+			return nil, usagef("--tls-cert %s, --tls-key %s: %w", f.cert, f.key, err)
+		}
+	case f.selfSigned:
+		var ca []byte
+		if cert, ca, err = serve.NewCertificate(f.names()); err != nil {
+			return nil, err
+		}
+		if f.writeCA != "" {
+			if err := writeFile(f.writeCA, ca); err != nil {
+				return nil, err
+			}
+			r.CA = f.writeCA
+		}
+	default:
+		return nil, nil
+	}
+	r.Fingerprint = fmt.Sprintf("%x", sha256.Sum256(cert.Certificate[0]))
+	return []tls.Certificate{cert}, nil
+}
+
+// names are what clients may call this registry: loopback, and where it listens.
+func (f *serveFlags) names() []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	host, _, _ := net.SplitHostPort(f.listen) // it was checked
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		if name, err := os.Hostname(); err == nil {
+			names = append(names, name)
+		}
+		addrs, _ := net.InterfaceAddrs() // without them it has fewer names
+		for _, addr := range addrs {
+			if in, ok := addr.(*net.IPNet); ok {
+				names = append(names, in.IP.String())
+			}
+		}
+	} else {
+		names = append(names, host)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// server puts together what answers.
+func (f *serveFlags) server(store serve.Store, archives []*tarball.Archive) *serve.Server {
+	out := log.New(f.errorOut, "", 0)
+	s := &serve.Server{Store: store}
+	s.Health = func() error {
+		var all []error
+		for _, a := range archives {
+			all = append(all, a.Unchanged())
+		}
+		return errors.Join(all...)
+	}
+	if f.log == logRequests {
+		s.Log = func(text string) { out.Println(line(text)) }
+	}
+	if f.log != logNone {
+		s.Fault = func(request string, err error) { out.Println(line("relocate: " + request + ": " + err.Error())) }
+	}
+	return s
+}

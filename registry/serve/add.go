@@ -1,0 +1,207 @@
+package serve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unique"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// maxExtra is how many bytes of locations images are kept in memory.
+const maxExtra = 64 << 20
+
+// adding is one Add.
+type adding struct {
+	*Archives
+	plan *bundle.Plan
+	n    uint8 // of the archive
+}
+
+func (t *adding) bit() uint { return 1 << t.n }
+
+// content takes over manifests and blobs, and who names what.
+func (t *adding) content() error {
+	isNew := map[*manifest]bool{}
+	fresh := map[*blob]bool{}
+	for _, b := range t.plan.Blobs {
+		key, ok := sumOf(b.Descriptor.Digest)
+		if !ok {
+			return fmt.Errorf("%s is no sha256 digest", b.Descriptor.Digest)
+		}
+		var own *blob
+		if b.IsManifest {
+			m := t.manifests[key]
+			if m == nil {
+				m = &manifest{sum: key, mediaType: unique.Make(string(b.Descriptor.MediaType)), blob: blob{size: b.Descriptor.Size, archive: t.n}}
+				t.manifests[key], isNew[m] = m, true
+			}
+			own = &m.blob
+		} else if own = t.blobs[key]; own == nil {
+			own = &blob{size: b.Descriptor.Size, archive: t.n}
+			t.blobs[key], fresh[own] = own, true
+		}
+		if own.size != b.Descriptor.Size {
+			return fmt.Errorf("%s has %d bytes in one archive and %d in another", b.Descriptor.Digest, own.size, b.Descriptor.Size)
+		}
+		own.in |= t.bit()
+	}
+	for _, n := range t.plan.Graph.Nodes {
+		m := t.manifest(n.Descriptor.Digest)
+		for _, d := range n.Blobs {
+			key, _ := sumOf(d.Digest)
+			if b := t.blobs[key]; b != nil && (isNew[m] || fresh[b]) {
+				b.own(m)
+			}
+		}
+		for _, d := range n.Children {
+			if isNew[m] && n.Kind != bundle.Bundle { // what a lock names is not in the bundle's repository
+				t.manifest(d).own(m)
+			}
+		}
+	}
+	return nil
+}
+
+// own notes that m names b. Who names it twice does so in one go.
+func (b *blob) own(m *manifest) {
+	if n := len(b.owners); n == 0 || b.owners[n-1] != m {
+		b.owners = append(b.owners, m)
+	}
+}
+
+// manifest returns the manifest d of the plan.
+func (t *adding) manifest(d v1.Hash) *manifest {
+	key, _ := sumOf(d)
+	return t.manifests[key]
+}
+
+// attachments takes over what is attached to what.
+func (t *adding) attachments() {
+	for _, a := range t.plan.Graph.Attachments {
+		subject, m := t.manifest(a.Subject), t.manifest(a.Digest)
+		switch {
+		case a.Tag != "":
+			t.attached = append(t.attached, attachedTag{strings.Clone(a.Tag), subject, m})
+		case !slices.Contains(subject.referrers, m):
+			subject.referrers = append(subject.referrers, m)
+		}
+		if !slices.Contains(m.owners, subject) {
+			m.owners = append(m.owners, subject)
+		}
+	}
+}
+
+// imported lets a repository answer as if the archive had been imported into it (imgpkg's layout).
+func (t *adding) imported(place Import) error {
+	if !bundle.IsPath(place.Repository) || len(place.Repository) > maxName {
+		return fmt.Errorf("%q is no path of a repository", place.Repository)
+	}
+	repo := t.repository(place.Repository)
+	repo.all |= t.bit()
+	for tag, d := range place.Tags {
+		if err := repo.tag(tag, t.manifest(d)); err != nil {
+			return err
+		}
+	}
+	for _, n := range t.plan.Graph.Nodes {
+		for _, tag := range n.KeptTags(false) {
+			if err := repo.tag(tag, t.manifest(n.Descriptor.Digest)); err != nil {
+				return err
+			}
+		}
+		if n.Kind == bundle.Bundle {
+			if err := t.locations(repo, n); err != nil {
+				return fmt.Errorf("locations image of %s: %w", n.Name(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// locations adds the locations image of a bundle, which no archive holds.
+func (t *adding) locations(repo *repository, n *bundle.Node) error {
+	image, err := bundle.NewLocations(t.plan.Graph, n).Image()
+	if err != nil {
+		return err
+	}
+	key, _ := sumOf(image.Descriptor.Digest)
+	m := t.manifests[key]
+	if m == nil {
+		m = &manifest{sum: key, mediaType: unique.Make(string(image.Descriptor.MediaType)), blob: blob{size: image.Descriptor.Size}}
+		t.manifests[key] = m
+	}
+	t.keep(key, image.Manifest)
+	for _, raw := range [][]byte{image.Config, image.Layer} {
+		key, _ := sumOf(digest.Of(raw))
+		if t.blobs[key] == nil {
+			t.blobs[key] = &blob{size: int64(len(raw))}
+		}
+		t.blobs[key].own(m)
+		t.keep(key, raw)
+	}
+	if t.extraSize > maxExtra {
+		return fmt.Errorf("locations images have more than %d bytes in all", maxExtra)
+	}
+	repo.named[m] = struct{}{}
+	for _, tag := range []string{bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(image.Descriptor.Digest)} {
+		if err := repo.tag(tag, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *adding) keep(key sum, raw []byte) {
+	if _, kept := t.extra[key]; !kept {
+		t.extra[key] = raw
+		t.extraSize += len(raw)
+	}
+}
+
+// origins lets each path of a reference have what references name there.
+func (t *adding) origins() error {
+	for _, n := range t.plan.Graph.Nodes {
+		for _, s := range n.References {
+			ref, err := name.ParseReference(s)
+			if err != nil || bundle.CheckPath(ref.Context()) != nil {
+				continue // nobody can ask for it
+			}
+			t.repository(strings.Clone(ref.Context().RepositoryStr())).named[t.manifest(n.Descriptor.Digest)] = struct{}{}
+		}
+	}
+	for _, pin := range t.plan.Graph.Pins {
+		ref, err := name.NewTag(pin.Reference)
+		if m := t.manifest(pin.Digest); err == nil && m != nil && bundle.CheckPath(ref.Context()) == nil && bundle.IsTag(ref.TagStr()) {
+			repo := t.repository(strings.Clone(ref.Context().RepositoryStr()))
+			repo.named[m] = struct{}{}
+			if err := repo.tag(strings.Clone(ref.TagStr()), m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *adding) repository(path string) *repository {
+	repo := t.repos[path]
+	if repo == nil {
+		repo = &repository{path: path, named: map[*manifest]struct{}{}, tags: map[string]*manifest{}}
+		t.repos[path] = repo
+	}
+	return repo
+}
+
+// tag gives a manifest a tag.
+func (r *repository) tag(tag string, m *manifest) error {
+	if other := r.tags[tag]; other != nil && other != m {
+		return fmt.Errorf("%s:%s: %s and %s: %w", r.path, tag, other.sum.hash(), m.sum.hash(), ErrConflict)
+	}
+	r.tags[tag] = m
+	return nil
+}

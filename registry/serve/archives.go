@@ -1,0 +1,294 @@
+package serve
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"unique"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/bundle"
+)
+
+// Archive is where content is read from.
+type Archive interface {
+	// Content opens a manifest or a blob. What is read has not been hashed, and gives an error when the file is no
+	// longer the one that was opened.
+	//
+	// Errors: fs.ErrNotExist.
+	Content(d v1.Hash) (*io.SectionReader, error)
+}
+
+// maxArchives is how many archives one store holds: as many as a word has bits.
+const maxArchives = bits.UintSize
+
+// ErrConflict says that two archives, or two registries in one, give one tag of one repository different digests.
+var ErrConflict = errors.New("one tag cannot stand for both")
+
+// Archives is the Store of what archives hold. It keeps digests, sizes and who names what, about 150 bytes a blob, and
+// nothing of the plans that it is made of.
+//
+// Add all archives first; then it is safe for concurrent use.
+type Archives struct {
+	archives  []Archive
+	manifests map[sum]*manifest
+	blobs     map[sum]*blob
+	extra     map[sum][]byte // locations images: manifests, configs and layers
+	extraSize int
+	repos     map[string]*repository
+	names     []string // of repos, sorted
+
+	attached []attachedTag // sorted by tag
+}
+
+// sum is a SHA-256.
+type sum [32]byte
+
+func (s sum) hash() v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(s[:])} }
+
+// sumOf returns ok false for another algorithm's digest, which no archive has.
+func sumOf(d v1.Hash) (s sum, ok bool) {
+	n, err := hex.Decode(s[:], []byte(d.Hex[:min(len(d.Hex), 64)]))
+	return s, err == nil && n == len(s) && d.Algorithm == "sha256" && len(d.Hex) == 64
+}
+
+// blob is content that is in an archive.
+type blob struct {
+	in      uint        // a bit for each archive that has it, and all that names it there
+	size    int64       // in bytes
+	owners  []*manifest // which name it as config, layer, child of an index, or as their subject's attachment
+	archive uint8       // which it is read from
+}
+
+// manifest is a blob with a media type.
+type manifest struct {
+	blob
+	sum       sum
+	mediaType unique.Handle[string]
+	referrers []*manifest // whose subject it is, in the archives' order
+}
+
+// repository is what a path answers with.
+type repository struct {
+	path  string
+	all   uint                   // a bit for each archive all of which it has
+	named map[*manifest]struct{} // what references name there
+	tags  map[string]*manifest
+	list  []string // of tags, sorted
+}
+
+// attachedTag is a tag that is there wherever the subject is.
+type attachedTag struct {
+	tag             string
+	subject, stands *manifest
+}
+
+// NewArchives returns a store without content.
+func NewArchives() *Archives {
+	return &Archives{manifests: map[sum]*manifest{}, blobs: map[sum]*blob{}, extra: map[sum][]byte{}, repos: map[string]*repository{}}
+}
+
+// Import says where an archive answers as if it had been imported: the repository's path, and the tags of the roots.
+type Import struct {
+	Repository string
+	Tags       map[string]v1.Hash
+}
+
+// Add takes over what plan says of the archive a. With origins, each path of a reference has what references name there,
+// whatever the registry, and the tags that were followed.
+//
+// Errors: ErrConflict.
+func (s *Archives) Add(a Archive, plan *bundle.Plan, imports []Import, origins bool) error {
+	if len(s.archives) == maxArchives {
+		return fmt.Errorf("more than %d archives", maxArchives)
+	}
+	s.archives = append(s.archives, a)
+	t := &adding{Archives: s, plan: plan, n: uint8(len(s.archives) - 1)}
+	if err := t.content(); err != nil {
+		return err
+	}
+	t.attachments()
+	for _, place := range imports {
+		if err := t.imported(place); err != nil {
+			return err
+		}
+	}
+	if origins {
+		if err := t.origins(); err != nil {
+			return err
+		}
+	}
+	return s.sort()
+}
+
+// sort makes the lists that requests go through.
+func (s *Archives) sort() error {
+	for _, repo := range s.repos {
+		repo.list = slices.Sorted(maps.Keys(repo.tags))
+	}
+	s.names = slices.Sorted(maps.Keys(s.repos))
+	slices.SortFunc(s.attached, func(a, b attachedTag) int { return strings.Compare(a.tag, b.tag) })
+	for i := 1; i < len(s.attached); i++ {
+		if a, b := s.attached[i-1], s.attached[i]; a.tag == b.tag && a.stands != b.stands {
+			return fmt.Errorf("tag %s: %s and %s: %w", a.tag, a.stands.sum.hash(), b.stands.sum.hash(), ErrConflict)
+		}
+	}
+	s.attached = slices.CompactFunc(s.attached, func(a, b attachedTag) bool { return a.tag == b.tag })
+	return nil
+}
+
+// Manifest implements Store.
+func (s *Archives) Manifest(_ context.Context, repo, id string) (v1.Descriptor, Content, error) {
+	m := s.find(repo, id)
+	if m == nil {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s of %s: %w", id, repo, fs.ErrNotExist)
+	}
+	desc := v1.Descriptor{MediaType: types.MediaType(m.mediaType.Value()), Size: m.size, Digest: m.sum.hash()}
+	c, err := s.open(m.sum, &m.blob)
+	return desc, c, err
+}
+
+// find returns the manifest that id stands for in repo, or nil.
+func (s *Archives) find(path, id string) *manifest {
+	repo := s.repos[path]
+	if repo == nil {
+		return nil
+	}
+	if d, err := v1.NewHash(id); err == nil {
+		key, _ := sumOf(d)
+		if m := s.manifests[key]; m != nil && repo.has(m) {
+			return m
+		}
+		return nil
+	}
+	if m := repo.tags[id]; m != nil {
+		return m
+	}
+	i, ok := slices.BinarySearchFunc(s.attached, id, func(a attachedTag, id string) int { return strings.Compare(a.tag, id) })
+	if ok && repo.has(s.attached[i].subject) {
+		return s.attached[i].stands
+	}
+	return nil
+}
+
+// Blob implements Store.
+func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, error) {
+	repo := s.repos[path]
+	key, ok := sumOf(d)
+	b := s.blobs[key]
+	if repo == nil || !ok || b == nil || (b.in&repo.all == 0 && !repo.hasAny(b.owners)) {
+		return nil, fmt.Errorf("blob %s of %s: %w", d, path, fs.ErrNotExist)
+	}
+	return s.open(key, b)
+}
+
+// open opens content. One that a plan has and the archive has not was left out: it is not there.
+func (s *Archives) open(key sum, b *blob) (Content, error) {
+	if raw, ok := s.extra[key]; ok {
+		return closing{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
+	}
+	c, err := s.archives[b.archive].Content(key.hash())
+	if err != nil {
+		return nil, err
+	}
+	if c.Size() != b.size {
+		return nil, fmt.Errorf("%s has %d bytes in the archive, its manifest says %d", key.hash(), c.Size(), b.size)
+	}
+	return closing{c}, nil
+}
+
+// closing is content that holds nothing.
+type closing struct{ *io.SectionReader }
+
+func (closing) Close() error { return nil }
+
+// has reports whether the repository has a manifest.
+func (r *repository) has(m *manifest) bool { return r.hasAny([]*manifest{m}) }
+
+// hasAny reports whether the repository has one of the manifests: because all of an archive is there, a reference names
+// it there, or one that is there needs it or is its subject.
+func (r *repository) hasAny(list []*manifest) bool {
+	var seen map[*manifest]bool // who is owned is seldom, and seldom by many
+	for len(list) > 0 {
+		m := list[len(list)-1]
+		list = list[:len(list)-1]
+		if _, named := r.named[m]; named || m.in&r.all != 0 {
+			return true
+		}
+		if len(m.owners) == 0 || seen[m] {
+			continue
+		}
+		if seen == nil {
+			seen = map[*manifest]bool{}
+		}
+		seen[m] = true
+		list = append(slices.Clip(list), m.owners...)
+	}
+	return false
+}
+
+// Tags implements Store.
+func (s *Archives) Tags(_ context.Context, path, after string, n int) (tags []string, more bool, err error) {
+	repo := s.repos[path]
+	if repo == nil {
+		return nil, false, fmt.Errorf("repository %s: %w", path, fs.ErrNotExist)
+	}
+	own := repo.list[from(repo.list, after, func(tag string) string { return tag }):]
+	attached := s.attached[from(s.attached, after, func(a attachedTag) string { return a.tag }):]
+	for len(tags) <= n && len(own)+len(attached) > 0 {
+		switch {
+		case len(attached) == 0 || (len(own) > 0 && own[0] <= attached[0].tag):
+			if len(attached) > 0 && own[0] == attached[0].tag {
+				attached = attached[1:]
+			}
+			tags, own = append(tags, own[0]), own[1:]
+			continue
+		case repo.has(attached[0].subject):
+			tags = append(tags, attached[0].tag)
+		}
+		attached = attached[1:]
+	}
+	if len(tags) > n {
+		return tags[:n], true, nil
+	}
+	return tags, false, nil
+}
+
+// from returns where a sorted list goes on after a name.
+func from[T any](list []T, after string, nameOf func(T) string) int {
+	i, found := slices.BinarySearchFunc(list, after, func(v T, s string) int { return strings.Compare(nameOf(v), s) })
+	if found {
+		i++
+	}
+	return i
+}
+
+// Repositories implements Store.
+func (s *Archives) Repositories(_ context.Context, after string, n int) (repos []string, more bool, err error) {
+	rest := s.names[from(s.names, after, func(name string) string { return name }):]
+	return rest[:min(n, len(rest))], len(rest) > n, nil
+}
+
+// Referrers implements Store.
+func (s *Archives) Referrers(_ context.Context, path string, d v1.Hash) ([]v1.Hash, error) {
+	repo := s.repos[path]
+	key, _ := sumOf(d)
+	m := s.manifests[key]
+	if repo == nil || m == nil || !repo.has(m) {
+		return nil, nil
+	}
+	var list []v1.Hash
+	for _, r := range m.referrers {
+		list = append(list, r.sum.hash())
+	}
+	return list, nil
+}

@@ -1,0 +1,210 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// Options change what a Handler does. The zero value works.
+type Options struct {
+	// Health says why not all can be served, for /healthz; nil means that nothing can go wrong.
+	Health func() error
+
+	// Fault is told of what kept an answer from being given whole: damage, or a store that fails. request is the client and
+	// what it asked for, in printable text. Nil means nobody.
+	Fault func(request string, err error)
+}
+
+// Handler returns the API over the store: /v2/ and /healthz.
+func Handler(store Store, opt Options) http.Handler {
+	if opt.Health == nil {
+		opt.Health = func() error { return nil }
+	}
+	if opt.Fault == nil {
+		opt.Fault = func(string, error) {}
+	}
+	return &handler{store: store, opt: opt, heavy: make(chan struct{}, maxHeavy)}
+}
+
+type handler struct {
+	store Store
+	opt   Options
+	heavy chan struct{} // who makes lists of referrers
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // content is foreign: no browser takes it for a page
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this registry is read-only")
+		return
+	}
+	if err := h.route(w, r); err != nil {
+		h.refuse(w, r, err)
+	}
+}
+
+// route answers a reading request, or says why not before anything was sent.
+func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
+	path := r.URL.Path
+	switch {
+	case strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f"):
+		return refusal{http.StatusNotFound, "NAME_INVALID", "a slash is written as such"}
+	case path == "/healthz":
+		return h.health(w, r)
+	case path == "/v2" || path == "/v2/":
+		write(w, r, "application/json", []byte("{}"))
+		return nil
+	case path == "/v2/_catalog":
+		return h.catalog(w, r)
+	}
+	rest, ok := strings.CutPrefix(path, "/v2/")
+	if !ok {
+		return refusal{http.StatusNotFound, "UNSUPPORTED", "there is no such path; the API is at /v2/"}
+	}
+	if repo, ok := strings.CutSuffix(rest, "/tags/list"); ok {
+		return named(repo, func() error { return h.tags(w, r, repo) })
+	}
+	rest, last := cutLast(rest)
+	repo, kind := cutLast(rest)
+	switch kind {
+	case "manifests":
+		return named(repo, func() error { return h.manifest(w, r, repo, last) })
+	case "blobs":
+		return named(repo, func() error { return h.blob(w, r, repo, last) })
+	case "referrers":
+		return named(repo, func() error { return h.referrers(w, r, repo, last) })
+	}
+	return refusal{http.StatusNotFound, "UNSUPPORTED", "there is no such path"}
+}
+
+// cutLast divides a path at its last slash.
+func cutLast(path string) (before, last string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
+}
+
+// maxName is the length of a repository's path.
+const maxName = 255
+
+// named answers when repo is the path of a repository.
+func named(repo string, answer func() error) error {
+	if len(repo) > maxName || !bundle.IsPath(repo) {
+		return refusal{http.StatusBadRequest, "NAME_INVALID", "a repository is lower-case names between single slashes"}
+	}
+	return answer()
+}
+
+var (
+	sha256Form = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	digestForm = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`) // OCI image-spec 1.1, descriptor.md
+	knownForms = map[string]*regexp.Regexp{"sha256": sha256Form, "sha512": regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)}
+)
+
+// digestOf reads a digest of a path. One of another algorithm than sha256 is well formed, and nothing has it.
+func digestOf(s string) (v1.Hash, error) {
+	algorithm, hex, _ := strings.Cut(s, ":")
+	if form := knownForms[algorithm]; !digestForm.MatchString(s) || (form != nil && !form.MatchString(s)) {
+		return v1.Hash{}, refusal{http.StatusBadRequest, "DIGEST_INVALID", "that is no digest"}
+	}
+	if algorithm != "sha256" {
+		return v1.Hash{}, fs.ErrNotExist
+	}
+	return v1.Hash{Algorithm: algorithm, Hex: hex}, nil
+}
+
+func (h *handler) health(w http.ResponseWriter, r *http.Request) error {
+	if err := h.opt.Health(); err != nil {
+		return err
+	}
+	write(w, r, "text/plain; charset=utf-8", []byte("ok\n"))
+	return nil
+}
+
+// refusal is an answer that is an error.
+type refusal struct {
+	status        int
+	code, message string // distribution-spec 1.1, error codes
+}
+
+func (e refusal) Error() string { return e.message }
+
+// unknown gives a thing that is not there the code of its kind.
+func unknown(err error, code, message string) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return refusal{http.StatusNotFound, code, message}
+	}
+	return err
+}
+
+// refuse answers with an error. One that is the server's own goes to Fault, and its text to nobody else.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var is refusal
+	if !errors.As(err, &is) {
+		is = refusal{http.StatusServiceUnavailable, "UNAVAILABLE", "what was asked for cannot be read, or is damaged; the server's log has more"}
+		if r.Context().Err() == nil {
+			h.fault(r, err)
+		}
+	}
+	fail(w, is.status, is.code, is.message)
+}
+
+func (h *handler) fault(r *http.Request, err error) {
+	h.opt.Fault(r.RemoteAddr+" "+quote(r.Method+" "+r.URL.EscapedPath()), err)
+}
+
+// fail answers with one OCI error (distribution-spec 1.1, error codes).
+func fail(w http.ResponseWriter, status int, code, message string) {
+	type one struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	body, _ := json.Marshal(map[string][]one{"errors": {{code, message}}}) // strings always can be
+	for _, key := range []string{"Docker-Content-Digest", "Etag", "Accept-Ranges", "Link", "Oci-Filters-Applied"} {
+		w.Header().Del(key)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
+}
+
+// write answers with a small body.
+func write(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method != http.MethodHead {
+		_, _ = pacing(w).Write(body) // the client may have gone
+	}
+}
+
+// maxHeavy is how many lists of referrers are made at once, and heavyWait how long a request waits for its turn.
+const (
+	maxHeavy  = 4
+	heavyWait = 10 * time.Second
+)
+
+// turn waits until a heavy answer may be made; done lets the next one.
+func (h *handler) turn(ctx context.Context) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, heavyWait)
+	defer cancel()
+	select {
+	case h.heavy <- struct{}{}:
+		return func() { <-h.heavy }, nil
+	case <-ctx.Done():
+		return nil, refusal{http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many of these at once; try again"}
+	}
+}
