@@ -1,0 +1,126 @@
+package leak
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"relocate/bundle"
+)
+
+// class is what a text is for: what its references come to depends on it.
+type class int
+
+const (
+	object   class = iota // what the cluster gets, or a part of it
+	values                // what templates are given: no cluster gets it as it is
+	schema                // a CustomResourceDefinition
+	code                  // functions of templates
+	embedded              // a document in a string, which kbld does not see
+)
+
+// file looks at a file of the bundle.
+func (s *scan) file(in *input) {
+	if s.isMeta(in.path) {
+		return
+	}
+	if len(in.data) > maxFile {
+		s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "",
+			fmt.Sprintf("has %d bytes, more than the limit of %d; it was not looked at", len(in.data), maxFile), "")
+		return
+	}
+	if !utf8.Valid(in.data) || bytes.IndexByte(in.data, 0) >= 0 {
+		if isYAML(in.path) {
+			s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "", "is not UTF-8 text; it was not looked at", "")
+		}
+		return
+	}
+	lines := 1 + bytes.Count(in.data, []byte("\n"))
+	switch {
+	case isYAML(in.path):
+		s.yamlFile(in, lines)
+	case in.cue && strings.HasSuffix(in.path, "cue.mod/module.cue"):
+		s.cueModule(in)
+	default:
+		w := &walker{scan: s, in: in, lines: lines, class: embedded, values: isLibrary(in.path)}
+		if w.values {
+			w.class = code
+		}
+		w.text(string(in.data), 0)
+	}
+}
+
+// isMeta reports whether a file is about the bundle or for people, and no template reads it.
+func (s *scan) isMeta(file string) bool {
+	base := path.Base(file)
+	switch {
+	case strings.HasPrefix(file, ".imgpkg/"), strings.HasSuffix(base, ".md"):
+		return true
+	}
+	switch base {
+	case "vendir.yml", "vendir.yaml", "vendir.lock.yml", "vendir.lock.yaml", "NOTES.txt", "LICENSE", "NOTICE", "LICENSE.txt", "Chart.lock", "requirements.lock":
+		return true
+	}
+	return false
+}
+
+// isLibrary reports whether a file has functions for templates, and no output of its own.
+func isLibrary(file string) bool {
+	base := path.Base(file)
+	return strings.HasSuffix(base, ".star") || strings.Contains(base, ".lib.") || strings.HasSuffix(base, ".tpl")
+}
+
+// yamlFile looks at the documents of a file, those that are no YAML without their templates by line.
+func (s *scan) yamlFile(in *input, lines int) {
+	overlay := bytes.Contains(in.data, []byte("@overlay/"))
+	given := bytes.Contains(in.data, []byte("@data/values"))
+	for doc := range yamlDocuments(in.data) {
+		w := &walker{scan: s, in: in, lines: lines, doc: doc, offset: doc.offset}
+		h, isObject := doc.object()
+		switch {
+		case doc.root == nil && strings.Contains(doc.err.Error(), "limit"):
+			s.note(w.place(1), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
+			fallthrough
+		case doc.root == nil:
+			w.class, w.values = code, true
+			w.text(string(doc.text), 0)
+			continue
+		case isKbldConfig(h.apiVersion, h.kind), strings.HasPrefix(h.apiVersion, "vendir.k14s.io/"), strings.HasPrefix(h.apiVersion, "imgpkg.carvel.dev/"):
+			continue
+		case h.kind == "CustomResourceDefinition":
+			w.class = schema
+		case !isObject && (given || !overlay), in.chart != nil && in.chart.isValues(in.path):
+			w.class, w.values = values, true
+		}
+		w.values = w.values || isLibrary(in.path)
+		w.kind = h.kind
+		w.document(doc.root)
+		if isObject && w.class == object {
+			s.fetchers(w, h)
+		}
+	}
+	s.templateCode(in, lines)
+}
+
+var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+
+// templateCode looks at the strings in ytt's code, which is in comments.
+func (s *scan) templateCode(in *input, lines int) {
+	n := 0
+	for l := range bytes.Lines(in.data) {
+		n++
+		_, rest, found := bytes.Cut(l, []byte("#@"))
+		if !found || bytes.HasPrefix(rest, []byte("data/")) || bytes.HasPrefix(rest, []byte("schema/")) || bytes.HasPrefix(rest, []byte("overlay/")) {
+			continue
+		}
+		w := &walker{scan: s, in: in, lines: lines, class: code, values: true, offset: n - 1}
+		for _, quoted := range codeString.FindAll(rest, -1) {
+			for _, ref := range tokens(string(quoted)) {
+				w.outside(1, ref)
+			}
+		}
+	}
+}
