@@ -66,7 +66,7 @@ const (
 // file and line. Bundle and Package of the findings are left to the caller. A finding without File is about
 // a template step: its line is in the Package's file.
 func (c *content) references() ([]reference, []bundle.Finding) {
-	s := &scan{content: c, ids: map[string]int{}, repos: map[string]string{}, reported: map[finding]bool{}}
+	s := &scan{content: c, ids: map[string]int{}, repos: map[string]string{}, reported: map[finding]bool{}, composedOf: map[string]bool{}}
 	if c.lock != nil {
 		c.seen = make([]bool, len(c.lock.Images))
 		for i, e := range c.lock.Images {
@@ -81,6 +81,7 @@ func (c *content) references() ([]reference, []bundle.Finding) {
 	for _, in := range s.inputs() {
 		s.file(in)
 	}
+	s.libraryDefaults()
 	if s.left > 0 {
 		s.findings = append(s.findings, bundle.Finding{Code: bundle.NotRead, Level: bundle.Warning,
 			Message: fmt.Sprintf("has %d more findings and references than are listed", s.left)})
@@ -105,6 +106,9 @@ type scan struct {
 
 	byDir map[string]*chart // the Helm charts of the bundle
 	paths map[string]bool   // its files and folders
+
+	composedOf map[string]bool  // the keys of values that make an image of the lock, outside of ytt libraries
+	defaults   []libraryDefault // of those libraries
 }
 
 // finding is what two findings have in common that say the same.

@@ -38,14 +38,13 @@ func (s *scan) file(in *input) {
 		}
 		return
 	}
-	lines := 1 + bytes.Count(in.data, []byte("\n"))
 	switch {
 	case isYAML(in.path):
-		s.yamlFile(in, lines)
+		s.yamlFile(in)
 	case in.cue && strings.HasSuffix(in.path, "cue.mod/module.cue"):
 		s.cueModule(in)
 	default:
-		w := &walker{scan: s, in: in, lines: lines, class: embedded, values: isLibrary(in.path)}
+		w := &walker{scan: s, in: in, class: embedded, values: isLibrary(in.path)}
 		if w.values {
 			w.class = code
 		}
@@ -74,15 +73,15 @@ func isLibrary(file string) bool {
 }
 
 // yamlFile looks at the documents of a file, those that are no YAML without their templates by line.
-func (s *scan) yamlFile(in *input, lines int) {
+func (s *scan) yamlFile(in *input) {
 	overlay := bytes.Contains(in.data, []byte("@overlay/"))
 	given := bytes.Contains(in.data, []byte("@data/values"))
 	for doc := range yamlDocuments(in.data) {
-		w := &walker{scan: s, in: in, lines: lines, doc: doc, offset: doc.offset}
+		w := &walker{scan: s, in: in, doc: doc, offset: doc.offset}
 		h, isObject := doc.object()
 		switch {
 		case doc.root == nil && strings.Contains(doc.err.Error(), "limit"):
-			s.note(w.place(1), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
+			s.note(w.place(1, ""), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
 			fallthrough
 		case doc.root == nil:
 			w.class, w.values = code, true
@@ -102,13 +101,13 @@ func (s *scan) yamlFile(in *input, lines int) {
 			s.fetchers(w, h)
 		}
 	}
-	s.templateCode(in, lines)
+	s.templateCode(in)
 }
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
 // templateCode looks at the strings in ytt's code, which is in comments.
-func (s *scan) templateCode(in *input, lines int) {
+func (s *scan) templateCode(in *input) {
 	n := 0
 	for l := range bytes.Lines(in.data) {
 		n++
@@ -116,7 +115,7 @@ func (s *scan) templateCode(in *input, lines int) {
 		if !found || bytes.HasPrefix(rest, []byte("data/")) || bytes.HasPrefix(rest, []byte("schema/")) || bytes.HasPrefix(rest, []byte("overlay/")) {
 			continue
 		}
-		w := &walker{scan: s, in: in, lines: lines, class: code, values: true, offset: n - 1}
+		w := &walker{scan: s, in: in, class: code, values: true, offset: n - 1}
 		for _, quoted := range codeString.FindAll(rest, -1) {
 			for _, ref := range tokens(string(quoted)) {
 				w.outside(1, ref)

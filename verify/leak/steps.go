@@ -19,6 +19,8 @@ type input struct {
 	kbld  *kbld  // the first kbld step that its documents go through; nil for none
 	chart *chart // the Helm chart it is of; nil for none
 	cue   bool   // a cue step reads it
+
+	starts []int32 // offsets of its lines
 }
 
 // Limits on the steps of a package. Real ones have up to four, with three paths.

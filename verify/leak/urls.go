@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/publicsuffix"
 
 	"relocate/bundle"
 )
@@ -24,7 +25,7 @@ func (w *walker) address(n *yaml.Node) bool {
 		return false
 	}
 	if leadsOutside(m[2]) {
-		w.note(w.place(n.Line), URL, bundle.Warning, m[2], "a program is given an address outside: it may connect there at run time",
+		w.note(w.place(n.Line, m[2]), URL, bundle.Warning, m[2], "a program is given an address outside: it may connect there at run time",
 			"set it to an address that the cluster reaches, if the program needs it")
 	}
 	return true
@@ -61,10 +62,11 @@ func leadsOutside(address string) bool {
 	if !strings.Contains(host, ".") { // a name that the cluster's DNS completes
 		return false
 	}
-	for _, suffix := range []string{".svc", ".local", ".localhost", ".internal", ".example", ".test", ".invalid", ".example.com", ".example.org", ".example.net"} {
+	for _, suffix := range []string{".example.com", ".example.org", ".example.net"} {
 		if strings.HasSuffix("."+host, suffix) {
 			return false
 		}
 	}
-	return !strings.Contains(host, ".svc.")
+	public, managed := publicsuffix.PublicSuffix(host)
+	return managed || strings.Contains(public, ".") // cluster.local, svc, internal, test and the like are in no public DNS
 }

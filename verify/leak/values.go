@@ -2,6 +2,7 @@ package leak
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -105,11 +106,14 @@ func (w *walker) composed(p *parts) bool {
 	if len(candidates) == 0 || !isReference(candidates[0]) && !isReference("library/"+candidates[0]) {
 		return false
 	}
-	at := w.place(p.line)
+	at := w.place(p.line, p.repository)
 	applied := w.in.kbld != nil && w.in.kbld.hasLock
 	for _, ref := range candidates {
 		if i, ok := w.ids[ref]; ok && applied {
 			w.add(at, ref, i)
+			if !inLibrary(at.file) {
+				w.composedOf[p.signature()] = true
+			}
 			return true
 		}
 	}
@@ -121,9 +125,41 @@ func (w *walker) composed(p *parts) bool {
 	} else if other != "" {
 		level, known = bundle.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
-	w.note(at, Composed, level, ref, "values that stand together name an image: "+known,
-		"set the values at the cluster, or let them name an image of the lock")
+	say := func() {
+		w.note(at, Composed, level, ref, "values that stand together name an image: "+known,
+			"set the values at the cluster, or let them name an image of the lock")
+	}
+	if !inLibrary(at.file) {
+		say()
+	} else {
+		w.defaults = append(w.defaults, libraryDefault{p.signature(), say})
+	}
 	return true
+}
+
+// libraryDefault is a finding about the values of a ytt library, which are set by who uses the library.
+type libraryDefault struct {
+	signature string // of the keys
+	say       func()
+}
+
+// inLibrary reports whether a file is of a private ytt library.
+func inLibrary(file string) bool { return strings.Contains("/"+file, "/_ytt_lib/") }
+
+// signature names the keys of the parts.
+func (p *parts) signature() string {
+	keys := slices.Clone(p.keys)
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
+}
+
+// libraryDefaults reports the values of libraries that no file outside sets to an image of the lock.
+func (s *scan) libraryDefaults() {
+	for _, d := range s.defaults {
+		if !s.composedOf[d.signature] {
+			d.say()
+		}
+	}
 }
 
 // candidates returns the references that a template may make of the parts, the likeliest first.
@@ -167,6 +203,6 @@ func (w *walker) templated(line int, value string) {
 	if _, ok := w.repos[repo]; ok && w.in.kbld != nil && w.in.kbld.hasLock {
 		return
 	}
-	w.note(w.place(line), Composed, bundle.Warning, value, "a template names an image of a repository that the lock does not have",
+	w.note(w.place(line, value), Composed, bundle.Warning, value, "a template names an image of a repository that the lock does not have",
 		"look at what the template makes of it, and add that to the lock")
 }

@@ -15,26 +15,25 @@ import (
 type walker struct {
 	*scan
 	in     *input
-	lines  int // of the file
 	class  class
 	values bool // what has the form of a reference reaches an image key by a template, where kbld sees it
 	kind   string
 
 	doc     document
-	offset  int  // of the text's lines in the file
-	oneLine bool // the text stands in one line of the file
-	strings int  // how many strings it is in
+	offset  int     // of the text's lines in the file
+	loose   *finder // for a text whose lines are not those of the file
+	strings int     // how many strings it is in
 	rules   []searchRule
 	path    []pathPart
 	parent  *yaml.Node
 }
 
-// place returns the place of a line of the text, counted from 1.
-func (w *walker) place(line int) place {
-	if w.oneLine {
-		line = 1
+// place returns the place of what stands in a line of the text, counted from 1.
+func (w *walker) place(line int, what string) place {
+	if line += w.offset; w.loose != nil {
+		line = w.loose.find(what)
 	}
-	return place{w.in.path, max(1, min(w.offset+line, w.lines))}
+	return place{w.in.path, max(1, min(line, w.in.lineCount()))}
 }
 
 // document looks at a document as kbld would, and at what kbld does not see.
@@ -123,7 +122,7 @@ func (w *walker) string(n *yaml.Node) {
 			return
 		}
 	}
-	w.eachToken(n, w.outside)
+	w.tokens(n)
 }
 
 // imageInString finds strings that can hold a document with an image key.
@@ -136,7 +135,7 @@ func (w *walker) image(n *yaml.Node) {
 		w.templated(n.Line, n.Value)
 	case w.values && n.Value == "":
 	default:
-		w.scan.image(w.place(n.Line), w.in.kbld, n.Value)
+		w.scan.image(w.place(n.Line, n.Value), w.in.kbld, n.Value)
 	}
 }
 
@@ -162,36 +161,34 @@ func (w *walker) inString(n *yaml.Node, rules []searchRule) bool {
 		}
 		docs = append(docs, doc)
 	}
+	loose := w.in.from(w.offset+n.Line, len(n.Value))
 	for _, doc := range docs {
 		in := *w
 		in.doc, in.rules, in.path, in.parent = doc, rules, nil, nil
 		in.strings++
 		in.class, in.values, in.kind = embedded, false, ""
-		if in.oneLine = w.oneLine || n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0; in.oneLine {
-			in.offset = w.place(n.Line).line - 1
-		} else {
-			in.offset = w.offset + n.Line + doc.offset
+		if in.offset = w.offset + n.Line + doc.offset; in.loose == nil && n.Style&yaml.LiteralStyle == 0 {
+			in.loose = loose
 		}
 		in.document(doc.root)
 	}
 	return len(docs) > 0
 }
 
-// eachToken calls visit for each reference in a string, with its line.
-func (w *walker) eachToken(n *yaml.Node, visit func(line int, ref string)) {
-	line := n.Line
-	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		line++
+// tokens looks at each reference in a string.
+func (w *walker) tokens(n *yaml.Node) {
+	in, line := *w, n.Line
+	if n.Style&yaml.LiteralStyle == 0 && in.loose == nil {
+		in.loose = w.in.from(w.offset+n.Line, len(n.Value))
 	}
 	multi := strings.Contains(n.Value, "\n")
 	for l := range strings.Lines(n.Value) {
-		if !multi || !isComment(l) {
-			for _, ref := range tokens(l) {
-				visit(line, ref)
-			}
+		line++
+		if multi && isComment(l) {
+			continue
 		}
-		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-			line++
+		for _, ref := range tokens(l) {
+			in.outside(line, ref)
 		}
 	}
 }
@@ -204,7 +201,7 @@ func isComment(line string) bool {
 
 // outside is a reference that stands where kbld does not look (points 14 and 15).
 func (w *walker) outside(line int, ref string) {
-	at := w.place(line)
+	at := w.place(line, ref)
 	i, isLocked := w.ids[ref]
 	if isLocked && w.values && w.in.kbld != nil && w.in.kbld.hasLock {
 		w.add(at, ref, i)
@@ -268,6 +265,6 @@ func (w *walker) imageText(line int, value string) {
 			w.outside(line, ref)
 		}
 	default:
-		w.scan.image(w.place(line), w.in.kbld, value)
+		w.scan.image(w.place(line, value), w.in.kbld, value)
 	}
 }
