@@ -69,7 +69,11 @@ func (s *scan) isMeta(file string) bool {
 // isLibrary reports whether a file has functions for templates, and no output of its own.
 func isLibrary(file string) bool {
 	base := path.Base(file)
-	return strings.HasSuffix(base, ".star") || strings.Contains(base, ".lib.") || strings.HasSuffix(base, ".tpl")
+	switch path.Ext(base) {
+	case ".star", ".tpl", ".cue":
+		return true
+	}
+	return strings.Contains(base, ".lib.")
 }
 
 // yamlFile looks at the documents of a file, those that are no YAML without their templates by line.
@@ -96,10 +100,10 @@ func (s *scan) yamlFile(in *input) {
 		}
 		w.values = w.values || isLibrary(in.path)
 		w.kind = h.kind
-		w.document(doc.root)
 		if isObject && w.class == object {
 			s.fetchers(w, h)
 		}
+		w.document(doc.root)
 	}
 	s.templateCode(in)
 }

@@ -9,56 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/yaml"
 
 	"relocate/bundle"
 )
-
-// packageSteps is what a Package says of its template steps.
-type packageSteps struct {
-	Spec struct {
-		Template struct {
-			Spec struct {
-				Template []struct {
-					Ytt *struct {
-						Paths  []string
-						Inline struct{ Paths map[string]string }
-					}
-					Kbld         *struct{ Paths []string }
-					HelmTemplate *struct{ Path string }
-					Sops, Cue    *struct{ Paths []string }
-				}
-			}
-		}
-	}
-}
-
-// readSteps returns the template steps of a Package.
-func readSteps(t *testing.T, data []byte) []step {
-	t.Helper()
-	var p packageSteps
-	require.NoError(t, yaml.Unmarshal(data, &p))
-	var steps []step
-	for i, s := range p.Spec.Template.Spec.Template {
-		st := step{line: i + 1}
-		switch {
-		case s.Ytt != nil:
-			st.kind, st.paths, st.inline = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths
-		case s.Kbld != nil:
-			st.kind, st.paths = "kbld", s.Kbld.Paths
-		case s.HelmTemplate != nil:
-			if st.kind = "helmTemplate"; s.HelmTemplate.Path != "" {
-				st.paths = []string{s.HelmTemplate.Path}
-			}
-		case s.Sops != nil:
-			st.kind, st.paths = "sops", s.Sops.Paths
-		case s.Cue != nil:
-			st.kind, st.paths = "cue", s.Cue.Paths
-		}
-		steps = append(steps, st)
-	}
-	return steps
-}
 
 // TestTCE looks at the 154 real bundles of Tanzu Community Edition, which are beside the lab that
 // RELOCATE_TEST_LAB names.

@@ -129,9 +129,12 @@ func (w *walker) composed(p *parts) bool {
 		w.note(at, Composed, level, ref, "values that stand together name an image: "+known,
 			"set the values at the cluster, or let them name an image of the lock")
 	}
-	if !inLibrary(at.file) {
+	switch {
+	case !inLibrary(at.file):
 		say()
-	} else {
+	case len(w.defaults) == maxFindings:
+		w.left++
+	default:
 		w.defaults = append(w.defaults, libraryDefault{p.signature(), say})
 	}
 	return true

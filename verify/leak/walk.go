@@ -210,6 +210,9 @@ func (w *walker) outside(line int, ref string) {
 	if w.add(at, ref, -1); isLocked {
 		w.seen[i] = true
 	}
+	if w.reported[finding{Fetcher, at.file, at.line, ref}] {
+		return // said already what pulls it
+	}
 	known := "the lock does not have it"
 	if other := w.repos[repository(ref)]; isLocked {
 		known = "the lock has it, but is not applied here"
