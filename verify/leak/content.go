@@ -66,18 +66,7 @@ const (
 // file and line. Bundle and Package of the findings are left to the caller. A finding without File is about
 // a template step: its line is in the Package's file.
 func (c *content) references() ([]reference, []bundle.Finding) {
-	s := &scan{content: c, ids: map[string]int{}, repos: map[string]string{}, reported: map[finding]bool{}, composedOf: map[string]bool{}}
-	if c.lock != nil {
-		c.seen = make([]bool, len(c.lock.Images))
-		for i, e := range c.lock.Images {
-			id := e.Annotations[bundle.KbldID]
-			if _, known := s.ids[id]; id == "" || known {
-				continue
-			}
-			s.ids[id] = i
-			s.repos[repository(id)] = id
-		}
-	}
+	s := newScan(c)
 	for _, in := range s.inputs() {
 		s.file(in)
 	}
@@ -109,6 +98,26 @@ type scan struct {
 
 	composedOf map[string]bool  // the keys of values that make an image of the lock, outside of ytt libraries
 	defaults   []libraryDefault // of those libraries
+}
+
+// newScan returns a scan that knows the lock.
+func newScan(c *content) *scan {
+	s := &scan{content: c, ids: map[string]int{}, repos: map[string]string{}, reported: map[finding]bool{}, composedOf: map[string]bool{}}
+	if c.lock == nil {
+		return s
+	}
+	if c.seen == nil {
+		c.seen = make([]bool, len(c.lock.Images))
+	}
+	for i, e := range c.lock.Images {
+		id := e.Annotations[bundle.KbldID]
+		if _, known := s.ids[id]; id == "" || known {
+			continue
+		}
+		s.ids[id] = i
+		s.repos[repository(id)] = id
+	}
+	return s
 }
 
 // finding is what two findings have in common that say the same.

@@ -99,11 +99,11 @@ func sorted(lines []string) []string {
 	return lines
 }
 
-// sortedLines returns the lines of text that are not empty, sorted.
+// sortedLines returns the lines of text that are neither empty nor comments, sorted.
 func sortedLines(text string) []string {
 	var lines []string
 	for l := range strings.Lines(text) {
-		if l = strings.TrimSpace(l); l != "" {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
 			lines = append(lines, l)
 		}
 	}

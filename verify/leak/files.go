@@ -110,20 +110,26 @@ func (s *scan) yamlFile(in *input) {
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-// templateCode looks at the strings in ytt's code, which is in comments.
+// templateCode looks at the strings in ytt's code, which is in comments. Of annotations, only defaults of a
+// schema reach anything.
 func (s *scan) templateCode(in *input) {
-	n := 0
+	line := 0
 	for l := range bytes.Lines(in.data) {
-		n++
+		line++
 		_, rest, found := bytes.Cut(l, []byte("#@"))
-		if !found || bytes.HasPrefix(rest, []byte("data/")) || bytes.HasPrefix(rest, []byte("schema/")) || bytes.HasPrefix(rest, []byte("overlay/")) {
+		if !found || isAnnotation.Match(rest) {
 			continue
 		}
-		w := &walker{scan: s, in: in, class: code, values: true, offset: n - 1}
+		w := &walker{scan: s, in: in, class: code, values: true}
+		if bytes.HasPrefix(rest, []byte("schema/")) {
+			w.class = values
+		}
 		for _, quoted := range codeString.FindAll(rest, -1) {
 			for _, ref := range tokens(string(quoted)) {
-				w.outside(1, ref)
+				w.outside(line, ref)
 			}
 		}
 	}
 }
+
+var isAnnotation = regexp.MustCompile(`^(data/|overlay/|library/|yaml/|assert/|schema/[^d]|schema/de[^f])`)

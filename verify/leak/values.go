@@ -107,10 +107,8 @@ func (w *walker) composed(p *parts) bool {
 		return false
 	}
 	at := w.place(p.line, p.repository)
-	applied := w.in.kbld != nil && w.in.kbld.hasLock
 	for _, ref := range candidates {
-		if i, ok := w.ids[ref]; ok && applied {
-			w.add(at, ref, i)
+		if w.rewritten(at, ref) {
 			if !inLibrary(at.file) {
 				w.composedOf[p.signature()] = true
 			}
@@ -120,7 +118,7 @@ func (w *walker) composed(p *parts) bool {
 	ref := candidates[0]
 	w.add(at, ref, -1)
 	level, known := bundle.Warning, "the lock does not have it"
-	if other := w.repos[repo]; !applied {
+	if other := w.repos[repo]; w.in.kbld == nil || !w.in.kbld.hasLock {
 		known = "no kbld step with the lock rewrites it"
 	} else if other != "" {
 		level, known = bundle.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))

@@ -196,17 +196,16 @@ func (w *walker) tokens(n *yaml.Node) {
 // isComment reports whether a line of text is a comment in most languages.
 func isComment(line string) bool {
 	line = strings.TrimSpace(line)
-	return strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "#@") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, ";")
+	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, ";")
 }
 
 // outside is a reference that stands where kbld does not look (points 14 and 15).
 func (w *walker) outside(line int, ref string) {
 	at := w.place(line, ref)
-	i, isLocked := w.ids[ref]
-	if isLocked && w.values && w.in.kbld != nil && w.in.kbld.hasLock {
-		w.add(at, ref, i)
+	if w.values && w.rewritten(at, ref) {
 		return
 	}
+	i, isLocked := w.ids[ref]
 	if w.add(at, ref, -1); isLocked {
 		w.seen[i] = true
 	}
@@ -226,6 +225,22 @@ func (w *walker) outside(line int, ref string) {
 	}
 	w.note(at, OutsideKey, bundle.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
 		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+}
+
+// rewritten takes over a reference that a template may put below an image key, when kbld rewrites it there.
+func (w *walker) rewritten(at place, ref string) bool {
+	if w.in.kbld == nil {
+		return false
+	}
+	switch what, o := w.in.kbld.resolve(ref); what {
+	case locked:
+		w.add(at, ref, o.entry)
+		return true
+	case overridden: // reported where the override stands
+		w.add(at, o.newImage, -1)
+		return true
+	}
+	return false
 }
 
 var imageLine = regexp.MustCompile(`^[\s-]*["']?image["']?\s*:\s+(\S.*?)\s*$`)
