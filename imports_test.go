@@ -24,7 +24,8 @@ var allowed = map[string][]string{
 	"copy":            {"bundle", "internal/digest"},
 	"rewrite":         {"bundle"},
 	"verify":          {"bundle", "internal/digest"},
-	"cmd/relocate":    {"bundle", "copy", "internal/digest", "registry", "rewrite", "tarball", "verify"},
+	"verify/leak":     {"bundle", "internal/digest"},
+	"cmd/relocate":    {"bundle", "copy", "internal/digest", "registry", "rewrite", "tarball", "verify", "verify/leak"},
 }
 
 // network are the imports that open connections: registry's alone.
