@@ -52,7 +52,7 @@ func ReadText(ctx context.Context, src Source, n *Node, want func(path string) b
 // ReadNode reads the manifest ref and, of an image, its config, which says whether it is a bundle. Nothing
 // that it names is read: the children are those of an index, and what is known of a bundle is that it is one.
 //
-// Errors: as Source.Manifest; ErrMalformed.
+// Errors: as Source.Manifest; ErrMalformed. When it is the config that cannot be read, there is a node.
 func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	desc, raw, err := (&walk{src: src}).manifest(ctx, ref)
 	if err != nil {
@@ -73,7 +73,7 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	}
 	is, err := isBundle(ctx, src, ref.Context(), m)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
+		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
 	}
 	if is {
 		x.found.Kind = Bundle

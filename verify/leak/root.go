@@ -46,7 +46,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 		if errors.Is(found.cause, fs.ErrPermission) {
 			return found.cause
 		}
-		s.add(newFinding(found.code, bundle.Install, position{}, root.String(), "the root cannot be had: %s", found.why))
+		s.add(newFinding(found.code, bundle.Install, position{bundle: s.site.name(root)}, s.site.name(root), "the root cannot be had: %s", found.why))
 		return nil
 	}
 	for _, lack := range found.lacks {
@@ -58,6 +58,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 	r := &rootBundle{traversal: s, node: found.node}
 	err = bundle.ReadText(ctx, s.src, r.node, inRepository, r.visit)
 	s.wasRead()
+	s.report.Bundles++
 	if err != nil {
 		code, why, err := explain(err)
 		if err == nil {

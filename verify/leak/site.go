@@ -29,6 +29,9 @@ type site interface {
 
 	// manifests is how many digests were looked for.
 	manifests() int
+
+	// name returns a reference of d.
+	name(d v1.Hash) string
 }
 
 // looked is what was found of a manifest.
@@ -114,6 +117,8 @@ func (c *carried) end(_ context.Context, ref name.Reference) (v1.Hash, bool, err
 
 func (c *carried) manifests() int { return int(c.count.Load()) }
 
+func (c *carried) name(d v1.Hash) string { return d.String() }
+
 // private is a repository that can be asked.
 type private struct {
 	target Target
@@ -150,6 +155,9 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 	n, err := bundle.ReadNode(ctx, p.target, p.repo.Digest(d.String()))
 	if err != nil {
 		code, why, broken := explain(err)
+		if n == nil && errors.Is(err, fs.ErrNotExist) {
+			why = "the registry does not have it"
+		}
 		return &looked{code: code, why: why, cause: err}, broken
 	}
 	l := &looked{node: n}
@@ -231,6 +239,8 @@ func (p *private) end(ctx context.Context, ref name.Reference) (v1.Hash, bool, e
 
 func (p *private) manifests() int { return int(p.count.Load()) }
 
+func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name() }
+
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
 func explain(err error) (bundle.Code, string, error) {
 	switch {
@@ -239,7 +249,7 @@ func explain(err error) (bundle.Code, string, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return Missing, "the registry does not show it: " + err.Error(), nil
 	case errors.Is(err, fs.ErrNotExist):
-		return Missing, "the registry does not have it: " + err.Error(), nil
+		return Missing, "it is not there: " + err.Error(), nil
 	}
 	return "", "", err
 }

@@ -16,9 +16,9 @@ import (
 // traversal is one Scan or Resolve. Root bundles are looked at one after the other, then what they lead to, level
 // by level; only that runs concurrently, and each bundle has a result of its own.
 type traversal struct {
-	src   bundle.Source
+	src  bundle.Source
 	site site
-	opt   Options
+	opt  Options
 
 	report   Report
 	versions map[string][]string // of the Packages of all roots, by refName
