@@ -26,7 +26,7 @@ type inside struct {
 	files []textFile
 	lock  *lock // nil when there is none that can be read
 	out   result
-	found map[int]bool // entries of the lock that a file names
+	found map[int]bool // entries of the lock that a file names, or values that make them
 }
 
 // lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
@@ -125,12 +125,6 @@ func (b *inside) readLock(ctx context.Context, data []byte) error {
 		return err
 	}
 	b.note(missing...)
-	for _, u := range b.work.uses {
-		if slices.ContainsFunc(u.steps, func(s step) bool { return s.kind == "kbld" && slices.ContainsFunc(s.paths, leadsToLock) }) {
-			b.note(l.withoutID(at)...)
-			break
-		}
-	}
 	for _, found := range l.there {
 		if found.node != nil && found.node.Kind == bundle.Bundle {
 			b.out.nested = append(b.out.nested, found.node)
@@ -138,8 +132,6 @@ func (b *inside) readLock(ctx context.Context, data []byte) error {
 	}
 	return nil
 }
-
-func leadsToLock(p string) bool { return p != "-" && leadsTo(p, bundle.LockFile) }
 
 // leadsTo reports whether the path p of a step, a file or a folder, has file.
 func leadsTo(p, file string) bool {
@@ -215,7 +207,23 @@ func (b *inside) references(group []use) {
 		c.steps = group[0].steps
 	}
 	refs, findings := c.references()
+	for _, u := range group {
+		for _, f := range c.schemaDefaults(textFile{u.of.file, u.of.schema}, 1) {
+			at := u.at.in(f.Line + u.of.Line - 1)
+			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
+			b.note(f)
+		}
+	}
+	for i, seen := range c.seen {
+		b.found[i] = b.found[i] || seen
+	}
 	for _, f := range findings {
+		if f.Code == WithoutID {
+			if len(group) == 0 { // nothing says that kbld reads the lock
+				continue
+			}
+			f.Line = b.lock.lineOf(f.Reference)
+		}
 		f.Action = orElse(f.Action, actions[f.Code])
 		for _, at := range b.positions(group, f.File, f.Line) {
 			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
@@ -227,7 +235,6 @@ func (b *inside) references(group []use) {
 		if ref.entry < 0 || b.lock == nil || ref.entry >= len(b.lock.there) {
 			continue
 		}
-		b.found[ref.entry] = true
 		code, why := b.lock.end(ref.entry)
 		if code == "" {
 			b.out.Inside++

@@ -74,7 +74,7 @@ func (k *kbld) addLock(s *scan) {
 	for i, e := range s.lock.Images {
 		id := e.Annotations[bundle.KbldID]
 		if id == "" {
-			s.note(place{file: lockFile}, bundle.WithoutID, bundle.Install, e.Image.Name(),
+			s.note(place{file: lockFile}, WithoutID, bundle.Install, e.Image.Name(),
 				"the entry has no annotation "+bundle.KbldID+": kbld refuses the whole lock",
 				"write the lock with kbld --imgpkg-lock-output, and push the bundle again")
 			continue

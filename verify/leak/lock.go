@@ -68,6 +68,16 @@ func (l *lock) line(i int) int {
 	return 0
 }
 
+// lineOf returns the line of the first entry without id that names the image; 0 when it is not known.
+func (l *lock) lineOf(image string) int {
+	for i, e := range l.Images {
+		if e.Image.Name() == image && e.Annotations[bundle.KbldID] == "" {
+			return l.line(i)
+		}
+	}
+	return 0
+}
+
 // withoutID returns a finding for each entry that makes kbld refuse the lock.
 func (l *lock) withoutID(at position) []bundle.Finding {
 	var list []bundle.Finding
@@ -106,7 +116,7 @@ func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 			if how == trusted && code == Missing {
 				code, note = Locations, "; there is a locations image, so that imgpkg does not notice"
 			}
-			if how == asked && code == Missing && l.left == "" {
+			if how == probed && code == Missing && l.left == "" {
 				l.left = fmt.Sprintf("%s is not there", e.Image.DigestStr())
 			}
 			list = append(list, newFinding(code, bundle.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))

@@ -64,7 +64,11 @@ func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
 	}
 	note := func(code bundle.Code, n *yaml.Node, format string) {
 		for _, at := range b.positionsOf(file, line(n, step.Line)) {
-			b.note(newFinding(code, bundle.Install, at, text(n), format, kind, quote(text(n))))
+			f := newFinding(code, bundle.Install, at, text(n), format, kind, quote(text(n)))
+			b.out.findings = slices.DeleteFunc(b.out.findings, func(other bundle.Finding) bool { // which says less of the same
+				return other.Code == OutsideKey && other.File == f.File && other.Line == f.Line && other.Reference == f.Reference
+			})
+			b.note(f)
 		}
 	}
 	switch {

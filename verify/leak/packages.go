@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ type packageDocument struct {
 	fetches []fetch           // of a Package
 	steps   []step            // of a Package's template
 	inline  []inlineText      // of its ytt steps, with the paths that steps give them
+	schema  []byte            // the document's text, when its values schema has defaults
 }
 
 // imageKey is a value of a key "image".
@@ -54,6 +56,9 @@ func newPackageDocument(file string, d bundle.PackageDocument) (*packageDocument
 	}
 	doc.named = line(below(n, "metadata", "name"), d.Line)
 	doc.readImages(n)
+	if schema := below(n, "spec", "valuesSchema"); schema != nil && bytes.Contains(d.Text, []byte("default")) {
+		doc.schema = bytes.Clone(d.Text)
+	}
 	if d.Package != nil {
 		app := below(n, "spec", "template", "spec")
 		doc.readFetches(items(below(app, "fetch")))

@@ -34,6 +34,7 @@ type rootBundle struct {
 	bytes     int
 	things    int
 	full      bool // the limits are reached
+	schemas   bool // there is room for values schemas
 }
 
 // root looks at a root.
@@ -55,7 +56,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 	if found.node.Kind != bundle.Bundle {
 		return nil
 	}
-	r := &rootBundle{traversal: s, node: found.node}
+	r := &rootBundle{traversal: s, node: found.node, schemas: true}
 	err = bundle.ReadText(ctx, s.src, r.node, inRepository, r.visit)
 	s.wasRead()
 	s.report.Bundles++
@@ -135,6 +136,13 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 			r.notRead(t.Path, d.Line, err.Error())
 			return true
 		}
+		if r.bytes+len(doc.schema) > maxText {
+			if r.schemas {
+				r.note(newFinding(bundle.NotRead, bundle.Warning, r.in(t.Path).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
+			}
+			doc.schema, r.schemas = nil, false
+		}
+		r.bytes += len(doc.schema)
 		n, things := doc.size()
 		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
 			if !r.full {

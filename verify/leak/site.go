@@ -55,7 +55,7 @@ type localised int
 const (
 	always  localised = iota // after an import: whatever is carried is there
 	trusted                  // there is a locations image: to its own repository, unseen
-	asked                    // there is none: when all of its images are there
+	probed                   // there is none: when all of its images are there
 	broken                   // there is one that imgpkg cannot read: the pull fails
 )
 
@@ -218,7 +218,7 @@ func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localis
 	case err == nil:
 		return broken, nil
 	case isAbsent(err):
-		return asked, nil
+		return probed, nil
 	}
 	return 0, err
 }

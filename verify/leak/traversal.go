@@ -40,6 +40,7 @@ type use struct {
 	at     position // of the fetch, in the repository bundle
 	steps  []step   // their paths are relative to the fetched bundle
 	inline []inlineText
+	of     *packageDocument
 }
 
 // maxReported is how many findings a report has.
@@ -148,7 +149,7 @@ func (r *rootBundle) wantInline(d *packageDocument, f fetch) {
 }
 
 func (r *rootBundle) use(d *packageDocument, f fetch) *use {
-	return &use{at: r.of(d, f.Line), steps: stepsWithin(d.steps, f.folder), inline: d.inline}
+	return &use{at: r.of(d, f.Line), steps: stepsWithin(d.steps, f.folder), inline: d.inline, of: d}
 }
 
 // stepsWithin returns the steps as a fetch sees them that lands in folder: with paths relative to it, and
