@@ -2,9 +2,8 @@ package leak
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"maps"
-	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,19 +21,27 @@ type result struct {
 // inside is one bundle, or inline fetch, while it is looked into.
 type inside struct {
 	*traversal
-	work  *work
-	files []textFile
-	lock  *lock // nil when there is none that can be read
-	out   result
-	found map[int]bool // entries of the lock that a file names, or values that make them
+	work   *work
+	groups []group
+	pkg    string // names of the Packages that fetch it
+	files  []textFile
+	lock   *lock // nil when there is none that can be read
+	out    result
+	found  map[int]bool // entries of the lock that a file names, or values that make them
+
+	fetched map[place]string // references of nested fetches
 }
 
 // lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
 func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
-	b := &inside{traversal: s, work: w, found: map[int]bool{}}
+	b := &inside{traversal: s, work: w, pkg: names(w.uses), found: map[int]bool{}, fetched: map[place]string{}}
+	var more bool
+	if b.groups, more = groups(w.uses); more {
+		b.note(newFinding(bundle.NotRead, bundle.Warning, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+	}
 	if w.node == nil {
 		for _, t := range w.inline {
-			b.files = append(b.files, textFile{path: path.Clean(t.path), data: []byte(t.data)})
+			b.files = append(b.files, textFile{path: cleanPath(t.path), data: []byte(t.data)})
 		}
 	} else if unread, err := b.read(ctx); unread || err != nil {
 		return b.out, err
@@ -44,30 +51,45 @@ func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 			b.out.Files++
 		}
 	}
-	for _, group := range groups(w.uses) {
-		b.references(group)
+	if len(b.groups) == 0 {
+		b.references(group{})
+	}
+	for _, g := range b.groups {
+		b.references(g)
 	}
 	b.nested()
-	if b.lock != nil {
-		for i, e := range b.lock.Images {
-			if e.Annotations[bundle.KbldID] == "" {
-				continue
-			}
-			b.out.IDs++
-			if b.found[i] {
-				b.out.IDsFound++
-			}
-		}
-	}
+	b.once()
+	b.countIDs()
+	b.out.findings = merge(b.out.findings)
 	slices.SortStableFunc(b.out.findings, byLine)
 	return b.out, nil
 }
 
-func (b *inside) note(list ...bundle.Finding) { b.out.findings = append(b.out.findings, list...) }
+func (b *inside) countIDs() {
+	if b.lock == nil {
+		return
+	}
+	for i, e := range b.lock.Images {
+		if e.Annotations[bundle.KbldID] == "" {
+			continue
+		}
+		b.out.IDs++
+		if b.found[i] {
+			b.out.IDsFound++
+		}
+	}
+}
+
+// note takes over findings, as many as a report may have.
+func (b *inside) note(list ...bundle.Finding) {
+	room := min(maxReported-len(b.out.findings), len(list))
+	b.out.findings = append(b.out.findings, list[:room]...)
+	b.out.More += len(list) - room
+}
 
 // in returns the position of a file of the bundle.
 func (b *inside) in(file string) position {
-	return position{bundle: b.work.node.Name(), pkg: names(b.work.uses), file: file}
+	return position{bundle: b.work.node.Name(), pkg: b.pkg, file: file}
 }
 
 // read reads the bundle and its lock.
@@ -135,19 +157,19 @@ func (b *inside) readLock(ctx context.Context, data []byte) error {
 
 // leadsTo reports whether the path p of a step, a file or a folder, has file.
 func leadsTo(p, file string) bool {
-	p = strings.Trim(path.Clean("/"+p), "/")
+	p = cleanPath(p)
 	return p == "" || p == file || strings.HasPrefix(file, p+"/")
 }
 
-// wants accepts the files that some Package's steps read, or all that may be YAML or text when there is none.
+// wants accepts the files that some Package's steps read, or all when there is none.
 func (b *inside) wants(p string) bool {
 	if p == bundle.LockFile {
 		return true
 	}
-	if len(b.work.uses) == 0 {
+	if len(b.groups) == 0 {
 		return !strings.HasPrefix(p, ".imgpkg/")
 	}
-	return slices.ContainsFunc(b.work.uses, func(u use) bool { return stepsRead(u.steps, p) })
+	return slices.ContainsFunc(b.groups, func(g group) bool { return stepsRead(g.steps(), p) })
 }
 
 // stepsRead reports whether one of the steps reads the file p. A step without paths reads all when it is the first.
@@ -156,7 +178,7 @@ func stepsRead(steps []step, p string) bool {
 		return true
 	}
 	for i, s := range steps {
-		if len(s.paths) == 0 && i == 0 && len(s.inline) == 0 {
+		if len(s.paths) == 0 && (i == 0 || s.kind != "ytt" && s.kind != "kbld") {
 			return true
 		}
 		if slices.ContainsFunc(s.paths, func(path string) bool { return path != "-" && leadsTo(path, p) }) {
@@ -169,124 +191,63 @@ func stepsRead(steps []step, p string) bool {
 // isBinary reports whether data is no text.
 func isBinary(data []byte) bool { return bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data) }
 
-// groups returns the uses whose steps read the same in the same way together; one group of none for no uses.
-func groups(uses []use) [][]use {
-	if len(uses) == 0 {
-		return [][]use{nil}
-	}
-	var list [][]use
-	for _, u := range uses {
-		i := slices.IndexFunc(list, func(group []use) bool { return sameSteps(group[0].steps, u.steps) })
-		if i < 0 {
-			list = append(list, nil)
-			i = len(list) - 1
-		}
-		list[i] = append(list[i], u)
-	}
-	return list
-}
-
-func sameSteps(a, b []step) bool {
-	return slices.EqualFunc(a, b, func(a, b step) bool {
-		return a.kind == b.kind && slices.Equal(a.paths, b.paths) && maps.Equal(a.inline, b.inline)
-	})
-}
-
-// references looks at the references of the files that a group of uses reads.
-func (b *inside) references(group []use) {
-	c := &content{}
+// references looks at the references of the files that the uses of g read.
+func (b *inside) references(g group) {
+	c := &content{steps: g.steps()}
 	if b.lock != nil {
 		c.lock = b.lock.ImagesLock
 	}
 	for _, f := range b.files {
-		if len(group) == 0 || b.work.node == nil || stepsRead(group[0].steps, f.path) {
+		if len(g.uses) == 0 || b.work.node == nil || f.path == bundle.LockFile || stepsRead(c.steps, f.path) {
 			c.files = append(c.files, f)
 		}
 	}
-	if len(group) > 0 {
-		c.steps = group[0].steps
-	}
 	refs, findings := c.references()
-	for _, u := range group {
+	b.schemaDefaults(c, g)
+	for i, seen := range c.seen {
+		b.found[i] = b.found[i] || seen
+	}
+	for _, f := range findings {
+		if f.Code == WithoutID {
+			if len(g.uses) == 0 { // nothing says that kbld reads the lock
+				continue
+			}
+			f.Line = b.lock.lineOf(f.Reference)
+		}
+		f.Action = cmp.Or(f.Action, actions[f.Code])
+		for _, at := range b.positions(g, f.File, f.Line) {
+			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
+			b.note(f)
+		}
+	}
+	for _, ref := range refs {
+		b.reference(g, ref)
+	}
+}
+
+// reference looks where a reference ends that the lock rewrites. Of any other, content has said what is wrong.
+func (b *inside) reference(g group, ref reference) {
+	b.out.References++
+	if b.lock == nil || ref.entry < 0 || ref.entry >= len(b.lock.there) {
+		return
+	}
+	code, why := b.lock.end(ref.entry)
+	if code == "" {
+		b.out.Inside++
+		return
+	}
+	for _, at := range b.positions(g, ref.file, ref.line) {
+		b.note(newFinding(code, bundle.Pull, at, ref.value, "names %s, which %s", quote(ref.value), why))
+	}
+}
+
+// schemaDefaults looks at the defaults in the values schemas of g's Packages.
+func (b *inside) schemaDefaults(c *content, g group) {
+	for _, u := range g.uses {
 		for _, f := range c.schemaDefaults(textFile{u.of.file, u.of.schema}, 1) {
 			at := u.at.in(f.Line + u.of.Line - 1)
 			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
 			b.note(f)
 		}
 	}
-	for i, seen := range c.seen {
-		b.found[i] = b.found[i] || seen
-	}
-	for _, f := range findings {
-		if f.Code == WithoutID {
-			if len(group) == 0 { // nothing says that kbld reads the lock
-				continue
-			}
-			f.Line = b.lock.lineOf(f.Reference)
-		}
-		f.Action = orElse(f.Action, actions[f.Code])
-		for _, at := range b.positions(group, f.File, f.Line) {
-			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
-			b.note(f)
-		}
-	}
-	for _, ref := range refs {
-		b.out.References++
-		if ref.entry < 0 || b.lock == nil || ref.entry >= len(b.lock.there) {
-			continue
-		}
-		code, why := b.lock.end(ref.entry)
-		if code == "" {
-			b.out.Inside++
-			continue
-		}
-		for _, at := range b.positions(group, ref.file, ref.line) {
-			b.note(newFinding(code, bundle.Pull, at, ref.value, "names %s, which %s", quote(ref.value), why))
-		}
-	}
-}
-
-// positions returns where line of file is for people: in a file of the bundle, in the Package that has the
-// file inline, or, of no file, in the steps of each Package of the group.
-func (b *inside) positions(group []use, file string, line int) []position {
-	if file == "" {
-		var list []position
-		for _, u := range group {
-			at := u.at
-			for i, s := range group[0].steps {
-				if s.line == line && i < len(u.steps) {
-					at.line = u.steps[i].line
-				}
-			}
-			list = append(list, at)
-		}
-		return list
-	}
-	var list []position
-	for _, u := range group {
-		texts := u.inline
-		if b.work.node == nil {
-			texts = slices.Concat(texts, b.work.inline)
-		}
-		for _, t := range texts {
-			if path.Clean(t.path) == path.Clean(strings.TrimPrefix(file, "(inline) ")) {
-				list = append(list, u.at.in(t.at(line)))
-				break
-			}
-		}
-	}
-	switch {
-	case len(list) > 0:
-		return list
-	case b.work.node == nil:
-		return []position{group[0].at}
-	}
-	return []position{{bundle: b.work.node.Name(), pkg: names(group), file: file, line: line}}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

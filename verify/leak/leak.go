@@ -77,6 +77,12 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 		roots = append(roots, root.Digest)
 	}
 	s := &traversal{src: src, site: newCarried(g, opt.Omitted), opt: opt}
+	for _, f := range g.Findings {
+		if f.Code != bundle.NotRead { // which the files are read for
+			f.Action = actions[f.Code]
+			s.walked = append(s.walked, f)
+		}
+	}
 	return s.run(ctx, roots)
 }
 

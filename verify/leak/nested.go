@@ -38,6 +38,14 @@ func (b *inside) nested() {
 	}
 }
 
+// once takes away what content says of the fetches: less of the same.
+func (b *inside) once() {
+	b.out.findings = slices.DeleteFunc(b.out.findings, func(f bundle.Finding) bool {
+		ref, fetched := b.fetched[place{f.File, f.Line}]
+		return fetched && f.Code == OutsideKey && f.Reference == ref
+	})
+}
+
 // nestedObject looks at a document of a file.
 func (b *inside) nestedObject(file string, n *yaml.Node) {
 	kind, apiVersion := text(below(n, "kind")), text(below(n, "apiVersion"))
@@ -65,9 +73,7 @@ func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
 	note := func(code bundle.Code, n *yaml.Node, format string) {
 		for _, at := range b.positionsOf(file, line(n, step.Line)) {
 			f := newFinding(code, bundle.Install, at, text(n), format, kind, quote(text(n)))
-			b.out.findings = slices.DeleteFunc(b.out.findings, func(other bundle.Finding) bool { // which says less of the same
-				return other.Code == OutsideKey && other.File == f.File && other.Line == f.Line && other.Reference == f.Reference
-			})
+			b.fetched[place{f.File, f.Line}] = f.Reference
 			b.note(f)
 		}
 	}
@@ -116,11 +122,14 @@ func isVersion(s string) bool {
 
 // positionsOf returns where a line of a file is that some Package reads.
 func (b *inside) positionsOf(file string, line int) []position {
-	var group []use
-	for _, u := range b.work.uses {
-		if b.work.node == nil || stepsRead(u.steps, file) {
-			group = append(group, u)
+	if len(b.groups) == 0 {
+		return b.positions(group{}, file, line)
+	}
+	var list []position
+	for _, g := range b.groups {
+		if b.work.node == nil || stepsRead(g.steps(), file) {
+			list = append(list, b.positions(g, file, line)...)
 		}
 	}
-	return b.positions(group, file, line)
+	return list
 }

@@ -23,6 +23,9 @@ type input struct {
 	starts []int32 // offsets of its lines
 }
 
+// inlineMark is before the path of a file that a step has inline.
+const inlineMark = "(inline) "
+
 // Limits on the steps of a package. Real ones have up to four, with three paths.
 const (
 	maxSteps = 20
@@ -134,7 +137,7 @@ func (f *flow) stepInputs(st *step) []int {
 	}
 	for _, name := range slices.Sorted(maps.Keys(st.inline)) {
 		add([]int{len(f.all)})
-		f.all = append(f.all, &input{textFile: textFile{"(inline) " + name, []byte(st.inline[name])}})
+		f.all = append(f.all, &input{textFile: textFile{inlineMark + name, []byte(st.inline[name])}})
 	}
 	return in
 }

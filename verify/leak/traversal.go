@@ -2,8 +2,6 @@ package leak
 
 import (
 	"context"
-	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -20,9 +18,11 @@ type traversal struct {
 	site site
 	opt  Options
 
+	walked   []bundle.Finding // of the walk
 	report   Report
 	versions map[string][]string // of the Packages of all roots, by refName
 	unsure   bool                // not all Packages were read
+	added    map[bundle.Finding]bool
 	wanted   map[v1.Hash]*work
 	queue    []*work
 }
@@ -47,7 +47,7 @@ type use struct {
 const maxReported = 10_000
 
 func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
-	s.wanted, s.versions = map[v1.Hash]*work{}, map[string][]string{}
+	s.added, s.wanted, s.versions = map[bundle.Finding]bool{}, map[v1.Hash]*work{}, map[string][]string{}
 	for i, root := range roots {
 		if slices.Contains(roots[:i], root) {
 			continue
@@ -56,6 +56,7 @@ func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
 			return nil, err
 		}
 	}
+	s.add(s.walked...)
 	for len(s.queue) > 0 {
 		level := s.queue
 		s.queue = nil
@@ -64,7 +65,6 @@ func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
 		}
 	}
 	s.report.Manifests = s.site.manifests()
-	s.report.cut()
 	return &s.report, nil
 }
 
@@ -87,6 +87,7 @@ func (s *traversal) level(ctx context.Context, level []*work) error {
 	}
 	for i, r := range results {
 		s.add(r.findings...)
+		s.report.More += r.More
 		s.report.Bundles += r.Bundles
 		s.report.Files += r.Files
 		s.report.PackageInstalls += r.PackageInstalls
@@ -155,7 +156,7 @@ func (r *rootBundle) use(d *packageDocument, f fetch) *use {
 // stepsWithin returns the steps as a fetch sees them that lands in folder: with paths relative to it, and
 // without those that lead to what others fetch.
 func stepsWithin(steps []step, folder string) []step {
-	folder = strings.Trim(path.Clean("/"+folder), "/")
+	folder = cleanPath(folder)
 	if folder == "" {
 		return steps
 	}
@@ -163,7 +164,7 @@ func stepsWithin(steps []step, folder string) []step {
 	for _, s := range steps {
 		var paths []string
 		for _, p := range s.paths {
-			clean := strings.Trim(path.Clean("/"+p), "/")
+			clean := cleanPath(p)
 			switch rest, below := strings.CutPrefix(clean, folder+"/"); {
 			case p == "-":
 				paths = append(paths, p)
@@ -181,20 +182,17 @@ func stepsWithin(steps []step, folder string) []step {
 	return out
 }
 
+// add puts findings into the report, each once.
 func (s *traversal) add(findings ...bundle.Finding) {
-	s.report.Findings = append(s.report.Findings, findings...)
-}
-
-// cut leaves each finding once, and the first of very many.
-func (r *Report) cut() {
-	seen := map[bundle.Finding]bool{}
-	r.Findings = slices.DeleteFunc(r.Findings, func(f bundle.Finding) bool {
-		again := seen[f]
-		seen[f] = true
-		return again
-	})
-	if r.More = max(len(r.Findings)-maxReported, 0); r.More > 0 {
-		r.Findings = r.Findings[:maxReported]
+	for _, f := range findings {
+		switch {
+		case s.added[f]:
+		case len(s.report.Findings) == maxReported:
+			s.report.More++
+		default:
+			s.added[f] = true
+			s.report.Findings = append(s.report.Findings, f)
+		}
 	}
 }
 
@@ -202,18 +200,4 @@ func (s *traversal) wasRead() {
 	if s.opt.Read != nil {
 		s.opt.Read()
 	}
-}
-
-// names joins the Packages of uses for people.
-func names(uses []use) string {
-	var list []string
-	for _, u := range uses {
-		if !slices.Contains(list, u.at.pkg) {
-			list = append(list, u.at.pkg)
-		}
-	}
-	if more := len(list) - 3; more > 0 {
-		list = append(list[:3], fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(list, ", ")
 }
