@@ -21,8 +21,8 @@ const (
 	maxPath     = 4096 // bytes
 )
 
-// lockFile is where a bundle has its ImagesLock.
-const lockFile = ".imgpkg/images.yml"
+// LockFile is where a bundle has its ImagesLock.
+const LockFile = ".imgpkg/images.yml"
 
 // ErrMalformed says that content is what its digest says, but not in the form that Carvel gives it.
 var ErrMalformed = errors.New("malformed")
@@ -133,9 +133,9 @@ func (b *budget) Read(p []byte) (int, error) {
 }
 
 // inBundle accepts the files of a bundle that the walk reads.
-func inBundle(p string) bool { return p == lockFile || isPackageFile(p) }
+func inBundle(p string) bool { return p == LockFile || IsPackageFile(p) }
 
-// isPackageFile accepts what kapp-controller's ytt reads of packages/: .yml and .yaml at any depth.
-func isPackageFile(p string) bool {
+// IsPackageFile accepts what kapp-controller's ytt reads of packages/: .yml and .yaml at any depth.
+func IsPackageFile(p string) bool {
 	return strings.HasPrefix(p, "packages/") && (strings.HasSuffix(p, ".yml") || strings.HasSuffix(p, ".yaml"))
 }

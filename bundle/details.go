@@ -67,7 +67,7 @@ func ReadDetails(ctx context.Context, src Source, ref name.Digest, pkg, version 
 	}
 	d := &Details{}
 	var unread error // which does not make the bundle malformed
-	err = readBundleLayer(ctx, src, ref.Context(), m, isPackageFile, func(f file) error {
+	err = readBundleLayer(ctx, src, ref.Context(), m, IsPackageFile, func(f file) error {
 		if err := d.addFile(f, pkg, version); err != nil && unread == nil {
 			unread = fmt.Errorf("%s: %w", quote(f.path), err)
 		}
@@ -109,12 +109,12 @@ func (d *Details) addFile(f file, pkg, version string) error {
 		return nil
 	}
 	n := 0
-	for doc := range documents(f.data) {
+	for doc := range Documents(f.data) {
 		if n++; n > maxDocuments {
 			break
 		}
 		var y packageYAML
-		if decodeYAML(doc.text, &y, false) != nil || (y.APIVersion != dataPackaging && y.APIVersion != oldPackaging) {
+		if decodeYAML(doc.Text, &y, false) != nil || (y.APIVersion != dataPackaging && y.APIVersion != oldPackaging) {
 			continue
 		}
 		p, metadata := y.split()
@@ -125,8 +125,8 @@ func (d *Details) addFile(f file, pkg, version string) error {
 			continue
 		}
 		var more detailsYAML
-		if err := decodeYAML(doc.text, &more, false); err != nil {
-			return fmt.Errorf("line %d: %s %s: %w", doc.line, y.Kind, quote(y.Metadata.Name), err)
+		if err := decodeYAML(doc.Text, &more, false); err != nil {
+			return fmt.Errorf("line %d: %s %s: %w", doc.Line, y.Kind, quote(y.Metadata.Name), err)
 		}
 		if p != nil {
 			d.Package = more.version(p)

@@ -98,13 +98,10 @@ func (g *Graph) Count(k Kind) int {
 // Code names a kind of Finding.
 type Code string
 
-// What a walk reports beside the graph.
+// What a walk reports beside the graph. What reaches outside is package leak's to say.
 const (
-	Uncovered Code = "uncovered"  // a Package's reference that no lock entry's id covers: kapp-controller will not rewrite it
-	Outside   Code = "outside"    // a fetch that leaves the image graph: http, git, helmChart, a tag selection
-	NotRead   Code = "not-read"   // a file below packages/ that could not be read in full
-	OldKind   Code = "old-kind"   // a document that today's kapp-controller drops
-	WithoutID Code = "without-id" // a repository bundle's lock entry without kbld.carvel.dev/id: its PackageRepository fails
+	NotRead    Code = "not-read"    // a file below packages/ that could not be read in full
+	NotCarried Code = "not-carried" // what a Package fetches, which no lock covers and the source does not have
 )
 
 // Level says how much a finding hurts at a cluster that reaches nothing but its private registry

@@ -19,11 +19,11 @@ func FuzzLayer(f *testing.F) {
 	for _, layer := range seeds(f, []string{".tar.gz"}, interopFiles) {
 		f.Add(layer)
 	}
-	built, err := Build(map[string][]byte{lockFile: []byte(hostileLocks[0]), "packages/a/b.yml": []byte("a: 1"), "other": nil}, nil)
+	built, err := Build(map[string][]byte{LockFile: []byte(hostileLocks[0]), "packages/a/b.yml": []byte("a: 1"), "other": nil}, nil)
 	require.NoError(f, err)
 	f.Add(built.Layer)
 	f.Add(append(bytes.Clone(built.Layer), built.Layer...))
-	f.Add(zip(f, tar.Header{Name: "../../" + lockFile, Typeflag: tar.TypeReg, Size: 1}, tar.Header{Name: "/packages//x.yml", Typeflag: tar.TypeReg}))
+	f.Add(zip(f, tar.Header{Name: "../../" + LockFile, Typeflag: tar.TypeReg, Size: 1}, tar.Header{Name: "/packages//x.yml", Typeflag: tar.TypeReg}))
 	f.Add(zip(f, tar.Header{Name: "packages/link.yml", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, tar.Header{Name: "packages/hole.yaml", Typeflag: tar.TypeReg, Size: maxDocument + 1}))
 	f.Add(zip(f, tar.Header{Name: "packages/\x1b[2J\n.yml", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": "x"}}))
 	f.Fuzz(func(t *testing.T, layer []byte) {

@@ -56,16 +56,14 @@ func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *manifest, 
 func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 	repo := x.found.From
 	var lock *ImagesLock
-	var lockText []byte
 	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(f file) (err error) {
 		switch {
-		case f.path != lockFile:
+		case f.path != LockFile:
 			x.found.HasPackages = true
 			found := parsePackageFile(f)
 			x.packages.add(found)
 			err = w.count(found.size)
 		case lock == nil: // the first one counts
-			lockText = f.data
 			lock, err = ParseImagesLock(f.data)
 		}
 		return err
@@ -74,7 +72,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 		return err
 	}
 	if lock == nil {
-		return fmt.Errorf("%w: has no %s", ErrMalformed, lockFile)
+		return fmt.Errorf("%w: has no %s", ErrMalformed, LockFile)
 	}
 	wanted := len(lock.Images)
 	for _, p := range x.packages.packages {
@@ -93,10 +91,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 		}
 	}
 	x.wantLocked(lock, local)
-	if x.found.HasPackages {
-		x.noteWithoutID(lock, lockText)
-		x.wantFetched(lock, w.opt.Has)
-	}
+	x.wantFetched(lock, w.opt.Has)
 	return nil
 }
 

@@ -106,73 +106,87 @@ const (
 	oldPackaging  = "package.carvel.dev/v1alpha1"
 )
 
-// parsePackageFile reads the documents of a file below packages/. What it cannot read becomes a
-// finding: kapp-controller runs ytt over these files, so one that is no plain YAML may still be
-// right.
-func parsePackageFile(f file) packageFiles {
-	var out packageFiles
-	note := func(line int, code Code, format string, args ...any) {
-		out.findings = append(out.findings, Finding{Code: code, File: f.path, Line: line, Message: fmt.Sprintf(format, args...)})
+// PackageDocument is a YAML document of a file below packages/.
+type PackageDocument struct {
+	Document
+	APIVersion string
+	Kind       string
+	Name       string           // metadata.name
+	Package    *Package         // of any generation (kapp-controller spec §1); nil of anything else
+	Metadata   *PackageMetadata // as Package
+	Served     bool             // by a kapp-controller of today, which drops every other document
+}
+
+// ReadPackageFile calls visit for the documents of a file below packages/, until it returns false. What
+// cannot be read becomes a finding: kapp-controller runs ytt over these files, so one that is no plain YAML
+// may still be right.
+func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Finding {
+	var findings []Finding
+	note := func(line int, format string, args ...any) {
+		findings = append(findings, Finding{Code: NotRead, Level: Warning, File: path, Line: line, Message: fmt.Sprintf(format, args...)})
 	}
-	if err := checkYAML(f.data); err != nil {
-		note(1, NotRead, "%v", err)
-		return out
+	if err := checkYAML(data); err != nil {
+		note(1, "%v", err)
+		return findings
 	}
-	if line := lineOf(f.data, "#@"); line > 0 {
-		note(line, NotRead, "has ytt directives; what they compute was not seen")
+	if line := lineOf(data, "#@"); line > 0 {
+		note(line, "has ytt directives; what they compute was not seen")
 	}
-	if line := oddBreak(string(f.data)); line > 0 {
-		note(line, NotRead, "has a line break that is none to other readers; what may be hidden behind it was not seen")
+	if line := oddBreak(string(data)); line > 0 {
+		note(line, "has a line break that is none to other readers; what may be hidden behind it was not seen")
 	}
 	documentCount, unread, firstUnread := 0, 0, 0
-	for doc := range documents(f.data) {
-		if out.size > maxDescriptors { // the walk will not hold it
-			break
-		}
+	for doc := range Documents(data) {
 		if documentCount++; documentCount > maxDocuments {
-			note(doc.line, NotRead, "has more than %d documents; the others were not read", maxDocuments)
+			note(doc.Line, "has more than %d documents; the others were not read", maxDocuments)
 			break
 		}
 		var y packageYAML
-		if err := decodeYAML(doc.text, &y, false); err != nil {
+		if err := decodeYAML(doc.Text, &y, false); err != nil {
 			if unread++; unread == 1 {
-				firstUnread = len(out.findings)
-				note(doc.line, NotRead, "is not YAML without ytt: %v", err)
+				firstUnread = len(findings)
+				note(doc.Line, "is not YAML without ytt: %v", err)
 			}
-			continue
+		} else if !visit(y.document(path, doc)) {
+			break
 		}
-		out.addDocument(&y, f.path, doc, note)
 	}
 	if unread > 1 {
-		out.findings[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
+		findings[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
 	}
-	out.size += documentCount
-	return out
+	return findings
 }
 
-// addDocument takes over a document that is of a package.
-func (p *packageFiles) addDocument(y *packageYAML, path string, doc document, note func(int, Code, string, ...any)) {
-	current := y.APIVersion == dataPackaging
-	if !current && y.APIVersion != oldPackaging {
-		return // kapp-controller drops it, too
+// document returns what y, which doc holds, is.
+func (y *packageYAML) document(path string, doc Document) PackageDocument {
+	d := PackageDocument{Document: doc, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
+	if y.APIVersion != dataPackaging && y.APIVersion != oldPackaging {
+		return d
 	}
-	version, metadata := y.split()
-	switch {
-	case version != nil:
-		version.File = path
-		version.locate(doc)
-		p.size += version.size()
-		p.packages = append(p.packages, *version)
-	case metadata != nil:
-		p.size += len(metadata.Name+metadata.DisplayName+metadata.ShortDescription) / heldText
-		p.metadata = append(p.metadata, *metadata)
-	default:
-		return
+	if d.Package, d.Metadata = y.split(); d.Package != nil {
+		d.Package.File = path
+		d.Package.locate(doc)
 	}
-	if !current || (y.Kind != "Package" && y.Kind != "PackageMetadata") || (y.Kind == "Package" && version == nil) {
-		note(doc.line, OldKind, "%s %s %s is of a time before kapp-controller v0.20: a controller of today drops it",
-			y.APIVersion, y.Kind, quote(y.Metadata.Name))
-	}
+	d.Served = y.APIVersion == dataPackaging && (y.Kind == "PackageMetadata" || y.Kind == "Package" && d.Package != nil)
+	return d
+}
+
+// parsePackageFile reads the packages of a file below packages/.
+func parsePackageFile(f file) packageFiles {
+	var out packageFiles
+	out.findings = ReadPackageFile(f.path, f.data, func(d PackageDocument) bool {
+		out.size++
+		switch {
+		case d.Package != nil:
+			out.size += d.Package.size()
+			out.packages = append(out.packages, *d.Package)
+		case d.Metadata != nil:
+			out.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
+			out.metadata = append(out.metadata, *d.Metadata)
+		}
+		return out.size <= maxDescriptors // the walk will not hold more
+	})
+	return out
 }
 
 // heldText is how many bytes of text count as much as a descriptor.
@@ -188,7 +202,7 @@ func (p *Package) size() int {
 }
 
 // locate sets the lines of a Package that doc has.
-func (p *Package) locate(doc document) {
+func (p *Package) locate(doc Document) {
 	word := func(f Fetch) string {
 		if f.Kind == "helmChart" {
 			url, _, _ := strings.Cut(f.Reference, " ")
@@ -196,14 +210,14 @@ func (p *Package) locate(doc document) {
 		}
 		return f.Reference
 	}
-	p.Line = doc.line
+	p.Line = doc.Line
 	lines := map[string]int{}
 	for _, f := range p.Fetches {
 		lines[word(f)] = 0
 	}
 	linesOf(doc, lines)
 	for i, f := range p.Fetches {
-		p.Fetches[i].Line = cmp.Or(lines[word(f)], doc.line)
+		p.Fetches[i].Line = cmp.Or(lines[word(f)], doc.Line)
 	}
 }
 

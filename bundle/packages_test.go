@@ -70,17 +70,13 @@ func TestPackageGenerations(t *testing.T) {
 			}
 			assert.Equal(t, tt.packages, packages)
 			assert.Equal(t, tt.metas, metas)
-			var old []bundle.Finding
-			for _, f := range g.Findings {
-				assert.Contains(t, f.Message, "before kapp-controller v0.20")
-				f.Message = ""
-				old = append(old, f)
-			}
-			var want []bundle.Finding
-			if tt.old {
-				want = []bundle.Finding{{Code: bundle.OldKind, Bundle: g.Roots[0].Reference.Name(), File: "packages/a/1.yml", Line: 2}}
-			}
-			assert.Equal(t, want, old)
+			assert.Empty(t, g.Findings)
+			var served []bool
+			bundle.ReadPackageFile("a.yml", []byte(tt.text), func(d bundle.PackageDocument) bool {
+				served = append(served, d.Served)
+				return true
+			})
+			assert.Equal(t, []bool{len(tt.packages)+len(tt.metas) > 0 && !tt.old}, served)
 		})
 	}
 }
@@ -146,58 +142,34 @@ func TestFindings(t *testing.T) {
 	pkg := func(fetches ...string) string { return packageYAML("a.b.c", "1.0.0", fetches...) }
 	imgpkg := func(ref string) string { return "{imgpkgBundle: {image: '" + ref + "'}}" }
 	type findings []bundle.Finding
-	emptyReference := bundle.Finding{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
-		Message: "fetches an empty reference: kapp-controller refuses the whole repository"}
 	tests := []struct {
 		name, text string // of packages/a.yml; no text, no file
 		lock       string // nothing means one that covers covered
 		want       findings
 	}{
 		{name: "covered", text: pkg(imgpkg(covered.Name()))},
-		{name: "uncovered", text: "---\n# a comment\n---\n" + pkg(imgpkg(loose.Name())), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 13,
-				Message: "fetches " + loose.Name() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
-		{name: "covered by another spelling is uncovered", text: pkg(imgpkg("reg.test/covered:1@" + covered.DigestStr())), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
-				Message: "fetches reg.test/covered:1@" + covered.DigestStr() + ", which no lock entry's kbld.carvel.dev/id covers: it is carried, but kapp-controller will not rewrite it"}}},
-		{name: "image.url, though the lock has it", text: pkg("{image: {url: '" + covered.Name() + "'}}"), want: findings{
-			{Code: bundle.Uncovered, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
-				Message: "fetches " + covered.Name() + ", by image.url: it is carried, but kapp-controller will not rewrite it"}}},
-		{name: "outside", text: pkg("{http: {url: https://a.test/x}}", "{inline: {}}", imgpkg("not a reference")), want: findings{
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
-				Message: "fetches by http (\"https://a.test/x\"), which is not an image: it stays outside"},
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1,
-				Message: `fetches "not a reference", which is no image reference`}}},
-		{name: "tagSelection", text: pkg("{imgpkgBundle: {image: reg.test/covered, tagSelection: {semver: {}}}}"), want: findings{
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
-				Message: "fetches \"reg.test/covered\" with a tagSelection, which cannot be relocated"}}},
-		{name: "empty reference", text: pkg("{imgpkgBundle: {image: ''}}", "{image: {url: ''}}"), want: findings{emptyReference, emptyReference}},
-		{name: "empty reference, entry without id", text: pkg("{imgpkgBundle: {image: ''}}"), lock: lockHead + "images:\n- image: " + covered.Name() + "\n", want: findings{
-			{Code: bundle.WithoutID, File: ".imgpkg/images.yml", Line: 4,
-				Message: "images[0] (" + covered.Name() + ") has no annotation kbld.carvel.dev/id: kapp-controller refuses the whole repository"}, emptyReference}},
-		{name: "long reference", text: pkg(imgpkg(strings.Repeat("a.", 1000) + "test/b")), want: findings{
-			{Code: bundle.Outside, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 10,
-				Message: `fetches "` + strings.Repeat("a.", 100) + `…", which is no image reference`}}},
+		{name: "uncovered", text: pkg(imgpkg(loose.Name()))},
+		{name: "image.url", text: pkg("{image: {url: '" + covered.Name() + "'}}")},
+		{name: "what is no image", text: pkg("{http: {url: https://a.test/x}}", "{inline: {}}", imgpkg("not a reference"), imgpkg(""), "{image: {url: ''}}")},
+		{name: "tagSelection", text: pkg("{imgpkgBundle: {image: reg.test/covered, tagSelection: {semver: {}}}}")},
+		{name: "long reference", text: pkg(imgpkg(strings.Repeat("a.", 1000) + "test/b"))},
+		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n"},
 		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
-			{Code: bundle.NotRead, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
+			{Code: bundle.NotRead, Level: bundle.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
 		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
 		{name: "ytt, not read", text: pkg() + "---\na: b: c #@ x\n", want: findings{
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
-		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
+		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
 		{name: "not YAML, several times", text: "a: [\n---\n" + pkg() + "---\nb: [\n---\nc: [\n", want: findings{
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
 		{name: "aliases", text: "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [*a, *a, *a, *a]\n---\n" + pkg(), want: findings{
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
 		{name: "lone carriage return", text: "a: 1\n\r---\r" + pkg(), want: findings{
-			{Code: bundle.NotRead, File: "packages/a.yml", Line: 2,
+			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 2,
 				Message: "has a line break that is none to other readers; what may be hidden behind it was not seen"}}},
-		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
-		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n  annotations: {kbld.carvel.dev/id: x}\n- image: " + loose.Name() + "\n",
-			want: findings{{Code: bundle.WithoutID, File: ".imgpkg/images.yml", Line: 6,
-				Message: "images[1] (" + loose.Name() + ") has no annotation kbld.carvel.dev/id: kapp-controller refuses the whole repository"}}},
-		{name: "lock entry without id, no Packages", lock: lockHead + "images:\n- image: " + covered.Name() + "\n"},
+		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
 	}
 	for _, tt := range tests {
 		text := tt.lock
@@ -290,7 +262,7 @@ func TestRepositoryOfFilesThatAreNotRead(t *testing.T) {
 	for _, f := range g.Findings {
 		codes = append(codes, f.Code)
 	}
-	assert.Equal(t, []bundle.Code{bundle.NotRead, bundle.WithoutID}, codes)
+	assert.Equal(t, []bundle.Code{bundle.NotRead}, codes)
 }
 
 // Of a file of very many documents, the first are read, and one finding says so.
@@ -302,7 +274,7 @@ func TestManyDocuments(t *testing.T) {
 	if assert.Len(t, g.Findings, 3) {
 		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type bundle.packageYAML; and 9998 more documents")
 		assert.Contains(t, g.Findings[1].Message, "; and 9998 more documents")
-		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
+		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Level: bundle.Warning, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
 			Message: "has more than 10000 documents; the others were not read"}, g.Findings[2])
 	}
 }
@@ -346,9 +318,4 @@ spec:
 		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:v1", Digest: hash(first), Line: start + 11},
 		{Kind: "inline", Line: start},
 	}, g.Packages[1].Fetches)
-	var lines []int
-	for _, f := range g.Findings {
-		lines = append(lines, f.Line)
-	}
-	assert.Equal(t, []int{4, start + 13, start + 14, start + 15}[1:], lines)
 }

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -75,30 +74,8 @@ func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
 	}
 }
 
-// maxNoted is how many entries of a lock noteWithoutID reports one by one.
-const maxNoted = 100
-
-// noteWithoutID reports the entries of a repository bundle's lock that fail its PackageRepository.
-func (x *want) noteWithoutID(lock *ImagesLock, text []byte) {
-	n := 0
-	note := func(line int, format string, args ...any) {
-		x.packages.findings = append(x.packages.findings, Finding{Code: WithoutID, File: lockFile, Line: line, Message: fmt.Sprintf(format, args...)})
-	}
-	for i, e := range lock.Images {
-		if e.Annotations[KbldID] != "" {
-			continue
-		}
-		if n++; n <= maxNoted {
-			note(lineOf(text, e.Image.DigestStr()), "images[%d] (%s) has no annotation %s: kapp-controller refuses the whole repository", i, e.Image, KbldID)
-		}
-	}
-	if n > maxNoted {
-		note(0, "and %d more images have no annotation %s", n-maxNoted, KbldID)
-	}
-}
-
-// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not
-// cover, and reports what kapp-controller will not rewrite.
+// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not cover:
+// whether kapp-controller can reach it there is package leak's to say.
 func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
@@ -115,41 +92,26 @@ func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 
 // wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
 func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
-	note := func(code Code, format string, args ...any) {
-		x.packages.findings = append(x.packages.findings, Finding{Code: code, Package: shorten(p.Name+" "+p.Version, 200),
-			File: p.File, Line: f.Line, Message: fmt.Sprintf(format, args...)})
+	note := func(code Code, level Level, message string) {
+		x.packages.findings = append(x.packages.findings, Finding{Code: code, Level: level, Package: shorten(p.Name+" "+p.Version, 200),
+			File: p.File, Line: f.Line, Message: message})
 	}
 	id, covered := ids[f.Reference]
 	switch {
-	case f.Kind == "inline":
 	case f.Kind == "":
-		note(NotRead, "has a fetch step of no known kind")
-	case f.Kind != "imgpkgBundle" && f.Kind != "image":
-		note(Outside, "fetches by %s (%s), which is not an image: it stays outside", f.Kind, quote(f.Reference))
-	case f.Reference == "":
-		note(Outside, "fetches an empty reference: kapp-controller refuses the whole repository")
-	case f.TagSelection:
-		note(Outside, "fetches %s with a tagSelection, which cannot be relocated", quote(f.Reference))
+		note(NotRead, Warning, "has a fetch step of no known kind")
+	case f.Kind != "imgpkgBundle" && f.Kind != "image", f.TagSelection, f.Reference == "", len(f.Reference) > maxReference:
 	case f.Kind == "imgpkgBundle" && covered:
 		f.Digest = id
 	default:
 		ref, err := name.ParseReference(f.Reference)
-		if err == nil {
-			err = CheckPath(ref.Context())
-		}
-		if err != nil || len(f.Reference) > maxReference {
-			note(Outside, "fetches %s, which is no image reference", quote(f.Reference))
+		if err != nil || CheckPath(ref.Context()) != nil {
 			return
-		}
-		reason := "which no lock entry's " + KbldID + " covers"
-		if f.Kind == "image" {
-			reason = "by image.url"
 		}
 		if has != nil && !has(ref) {
-			note(Uncovered, "fetches %s, %s: it was not carried", f.Reference, reason)
+			note(NotCarried, Install, "fetches "+f.Reference+", which no lock entry covers: it was not carried")
 			return
 		}
-		note(Uncovered, "fetches %s, %s: it is carried, but kapp-controller will not rewrite it", f.Reference, reason)
 		if d, ok := ref.(name.Digest); ok {
 			f.Digest = hashOf(d)
 		}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	yamlv2 "go.yaml.in/yaml/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 )
 
@@ -35,13 +36,10 @@ var decodingLarge sync.Mutex
 // decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
 // means that unknown and duplicate keys are errors.
 func decodeYAML(data []byte, out any, strict bool) error {
-	n := 3*bytes.Count(data, []byte("\n")) + 2*(bytes.Count(data, []byte(","))+bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")))
+	n, unlock := nodes(data)
+	defer unlock()
 	if n > maxNodes {
 		return fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)
-	}
-	if n > largeNodes {
-		decodingLarge.Lock()
-		defer decodingLarge.Unlock()
 	}
 	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
 	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
@@ -60,6 +58,17 @@ func decodeYAML(data []byte, out any, strict bool) error {
 		return flatten(err)
 	}
 	return nil
+}
+
+// nodes returns about how many keys, values and items a document has. When they are many, no other such
+// document is decoded until unlock is called, which is always to be called.
+func nodes(data []byte) (n int, unlock func()) {
+	n = 3*bytes.Count(data, []byte("\n")) + 2*(bytes.Count(data, []byte(","))+bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")))
+	if n <= largeNodes || n > maxNodes {
+		return n, func() {}
+	}
+	decodingLarge.Lock()
+	return n, decodingLarge.Unlock
 }
 
 // expanded returns how large a decoded YAML value is with all aliases written out: its nodes and the
@@ -96,31 +105,63 @@ func expanded(v any, depth int) (int, error) {
 	return sum, nil
 }
 
-// document is one YAML document of a file.
-type document struct {
-	line int // of its first line in the file, from 1
-	text []byte
+// Document is one YAML document of a file.
+type Document struct {
+	Line int // of its first line in the file, from 1
+	Text []byte
 }
 
-// documents cuts a YAML stream at its "---" lines and leaves out documents of comments, directives
+// Documents cuts a YAML stream at its "---" lines and leaves out documents of comments, directives
 // and blanks.
-func documents(data []byte) iter.Seq[document] {
-	return func(yield func(document) bool) {
-		doc, line, start, end := document{line: 1}, 1, 0, 0
+func Documents(data []byte) iter.Seq[Document] {
+	return func(yield func(Document) bool) {
+		doc, line, start, end := Document{Line: 1}, 1, 0, 0
 		for l := range bytes.Lines(data) {
 			if isMarker(l) {
-				if doc.text = data[start:end]; hasContent(doc.text) && !yield(doc) {
+				if doc.Text = data[start:end]; hasContent(doc.Text) && !yield(doc) {
 					return
 				}
-				doc.line, start = line, end // what follows "---" on its line belongs to the document
+				doc.Line, start = line, end // what follows "---" on its line belongs to the document
 			}
 			end += len(l)
 			line++
 		}
-		if doc.text = data[start:]; hasContent(doc.text) {
+		if doc.Text = data[start:]; hasContent(doc.Text) {
 			yield(doc)
 		}
 	}
+}
+
+// Node returns what the document holds, nil when that is nothing. Lines are the file's, aliases are not
+// followed. What is larger, or nested deeper, than the limits allow is an error.
+func (d Document) Node() (*yamlv3.Node, error) {
+	n, unlock := nodes(d.Text)
+	defer unlock()
+	if n > maxNodes {
+		return nil, fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)
+	}
+	var root yamlv3.Node
+	if err := yamlv3.Unmarshal(d.Text, &root); err != nil {
+		return nil, flatten(err)
+	}
+	if len(root.Content) == 0 {
+		return nil, nil
+	}
+	return root.Content[0], d.place(root.Content[0], 0)
+}
+
+// place gives n and all below it the lines of the file.
+func (d Document) place(n *yamlv3.Node, depth int) error {
+	if depth == maxNesting {
+		return fmt.Errorf("is nested more than %d deep", maxNesting)
+	}
+	n.Line += d.Line - 1
+	for _, child := range n.Content {
+		if err := d.place(child, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
@@ -133,9 +174,9 @@ func lineOf(text []byte, s string) int {
 }
 
 // linesOf sets the line in the file, in doc, of each of words that stands there as a word.
-func linesOf(doc document, words map[string]int) {
-	line := doc.line
-	for l := range bytes.Lines(doc.text) {
+func linesOf(doc Document, words map[string]int) {
+	line := doc.Line
+	for l := range bytes.Lines(doc.Text) {
 		if !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
 			for word := range bytes.FieldsFuncSeq(l, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"{}[],", r) }) {
 				if known, wanted := words[string(word)]; wanted && known == 0 {

@@ -35,15 +35,15 @@ func FuzzDocuments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		end := 0 // of the document before
 		var apart []string
-		for doc := range documents(data) {
-			at := end + bytes.Index(data[end:], doc.text)
+		for doc := range Documents(data) {
+			at := end + bytes.Index(data[end:], doc.Text)
 			require.GreaterOrEqual(t, at, end)
-			require.True(t, bytes.HasPrefix(data[at:], doc.text))
+			require.True(t, bytes.HasPrefix(data[at:], doc.Text))
 			require.False(t, hasContent(data[end:at]), "%q was left out", data[end:at])
-			end = at + len(doc.text)
-			require.LessOrEqual(t, doc.line, 1+bytes.Count(data[:at], []byte("\n")))
+			end = at + len(doc.Text)
+			require.LessOrEqual(t, doc.Line, 1+bytes.Count(data[:at], []byte("\n")))
 			var v any
-			if yamlv2.Unmarshal(doc.text, &v) == nil {
+			if yamlv2.Unmarshal(doc.Text, &v) == nil {
 				apart = append(apart, mappings(v)...)
 			}
 		}

@@ -1,0 +1,82 @@
+package bundle
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// MaxText is the largest file that ReadText reads, in bytes.
+const MaxText = maxDocument
+
+// Text is a regular file of a bundle, or a link, a device or the like, which imgpkg does not unpack.
+type Text struct {
+	Path    string // cleaned, with slashes, relative to the bundle
+	Size    int64  // in bytes
+	Data    []byte // nil of what is no regular file, or larger than MaxText
+	Regular bool
+}
+
+// ReadText reads the one layer of the bundle n and calls visit for each file that want accepts, in the order of
+// the layer; one is in memory at a time.
+//
+// Errors: as Source.Blob; ErrMalformed, of visit's too.
+func ReadText(ctx context.Context, src Source, n *Node, want func(path string) bool, visit func(Text) error) error {
+	err := openBundleLayer(ctx, src, n.From, &manifest{blobs: n.Blobs}, func(r io.Reader) error {
+		return eachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+			if h.Typeflag == tar.TypeDir || p == "" || !want(p) {
+				return nil
+			}
+			if len(p) > maxPath {
+				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), maxPath)
+			}
+			t := Text{Path: p, Size: h.Size, Regular: h.Typeflag == tar.TypeReg}
+			if t.Regular && h.Size <= MaxText {
+				var err error
+				if t.Data, err = io.ReadAll(content); err != nil { // at most MaxText
+					return err
+				}
+			}
+			return visit(t)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read bundle %s: %w", n.Name(), err)
+	}
+	return nil
+}
+
+// ReadNode reads the manifest ref and, of an image, its config, which says whether it is a bundle. Nothing
+// that it names is read: the children are those of an index, and what is known of a bundle is that it is one.
+//
+// Errors: as Source.Manifest; ErrMalformed. When it is the config that cannot be read, there is a node.
+func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
+	desc, raw, err := (&walk{src: src}).manifest(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	m, err := parseManifest(desc, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	x := &want{ref: ref, name: ref.Name()}
+	x.openPlain(ref.Context(), desc, m, Plain)
+	x.found.References = []string{x.name}
+	for _, child := range x.next {
+		x.found.Children = append(x.found.Children, child.desc.Digest)
+	}
+	if m.isIndex {
+		return x.found, nil
+	}
+	is, err := isBundle(ctx, src, ref.Context(), m)
+	if err != nil {
+		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	if is {
+		x.found.Kind = Bundle
+	}
+	return x.found, nil
+}

@@ -1,0 +1,154 @@
+package leak
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"relocate/bundle"
+)
+
+// TestContent looks at the bundles of testdata/content, each a txtar: the bundle's files; package.yml, the
+// Package whose steps read them, if there is one; want, the findings, a line each: level, code, file:line,
+// reference; references, if they matter: file:line, reference, the id in the lock or "-". DIGEST stands for a
+// digest, PKG in a place for the Package's file.
+func TestContent(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/content/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, cases)
+	for _, name := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(name)
+			require.NoError(t, err)
+			c, want := readCase(t, data)
+			refs, findings := c.references()
+			var got []string
+			for _, f := range findings {
+				require.NotEmpty(t, f.Message)
+				file := f.File
+				if file == "" {
+					file = "PKG"
+				}
+				got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s:%d %s", f.Level, f.Code, file, f.Line, f.Reference)))
+			}
+			require.Contains(t, want, "want")
+			require.Equal(t, sortedLines(want["want"]), sorted(got))
+			if wanted, ok := want["references"]; ok {
+				var got []string
+				for _, r := range refs {
+					id := "-"
+					if r.entry >= 0 {
+						id = c.lock.Images[r.entry].Annotations[bundle.KbldID]
+					}
+					got = append(got, fmt.Sprintf("%s:%d %s %s", r.file, r.line, r.value, id))
+				}
+				require.Equal(t, sortedLines(wanted), sorted(got))
+			}
+		})
+	}
+}
+
+var testDigest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
+
+// readCase returns the content of a case, and what is expected.
+func readCase(t testing.TB, data []byte) (*content, map[string]string) {
+	t.Helper()
+	c, want := &content{}, map[string]string{}
+	for _, f := range cutFiles(bytes.ReplaceAll(data, []byte("DIGEST"), []byte(testDigest))) {
+		switch f.path {
+		case "want", "references":
+			want[f.path] = string(f.data)
+		case "package.yml":
+			c.steps = readSteps(t, f.data)
+		case lockFile:
+			lock, err := bundle.ParseImagesLock(f.data)
+			require.NoError(t, err)
+			c.lock = lock
+			fallthrough
+		default:
+			c.files = append(c.files, f)
+		}
+	}
+	return c, want
+}
+
+// cutFiles returns the files of a txtar.
+func cutFiles(data []byte) []textFile {
+	var files []textFile
+	for l := range bytes.Lines(data) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(string(l)), "-- "); ok && strings.HasSuffix(name, " --") {
+			files = append(files, textFile{path: strings.TrimSuffix(name, " --")})
+		} else if n := len(files); n > 0 {
+			files[n-1].data = append(files[n-1].data, l...)
+		}
+	}
+	return files
+}
+
+func sorted(lines []string) []string {
+	slices.Sort(lines)
+	return lines
+}
+
+// sortedLines returns the lines of text that are neither empty nor comments, sorted.
+func sortedLines(text string) []string {
+	var lines []string
+	for l := range strings.Lines(text) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			lines = append(lines, l)
+		}
+	}
+	return sorted(lines)
+}
+
+// readSteps returns the template steps of a Package.
+func readSteps(t testing.TB, data []byte) []step {
+	t.Helper()
+	type paths struct{ Paths []string }
+	var p struct {
+		Spec struct {
+			Template struct {
+				Spec struct{ Template []yaml.Node }
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(data, &p))
+	var steps []step
+	for _, n := range p.Spec.Template.Spec.Template {
+		var s struct {
+			Ytt *struct {
+				Paths  []string
+				Inline struct{ Paths map[string]string }
+			}
+			HelmTemplate    *struct{ Path string } `yaml:"helmTemplate"`
+			Kbld, Sops, Cue *paths
+		}
+		require.NoError(t, n.Decode(&s))
+		st := step{line: n.Line}
+		switch {
+		case s.Ytt != nil:
+			st.kind, st.paths, st.inline = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths
+		case s.Kbld != nil:
+			st.kind, st.paths = "kbld", s.Kbld.Paths
+		case s.HelmTemplate != nil:
+			if st.kind = "helmTemplate"; s.HelmTemplate.Path != "" {
+				st.paths = []string{s.HelmTemplate.Path}
+			}
+		case s.Sops != nil:
+			st.kind, st.paths = "sops", s.Sops.Paths
+		case s.Cue != nil:
+			st.kind, st.paths = "cue", s.Cue.Paths
+		}
+		steps = append(steps, st)
+	}
+	return steps
+}

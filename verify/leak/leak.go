@@ -1,0 +1,109 @@
+package leak
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// Target is a private repository.
+type Target interface {
+	bundle.Source
+	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
+	//
+	// Errors: fs.ErrNotExist when there is none.
+	Resolve(ctx context.Context, id string) (v1.Hash, error)
+}
+
+// blobTarget is a Target that can be asked for a foreign layer.
+type blobTarget interface {
+	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
+}
+
+// Options change what Scan and Resolve do. The zero value does one thing at a time.
+type Options struct {
+	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
+	Plain   bool             // a root bundle without packages/ is a bundle of another kind, which is no finding
+	Omitted []bundle.Omitted // for Scan: what is left out; a foreign layer that no destination will have
+	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
+}
+
+// Report is what a scan looked at and what it found.
+type Report struct {
+	Packages        int `json:"packages"`        // versions
+	PackageInstalls int `json:"packageInstalls"` // in bundles
+	Bundles         int `json:"bundles"`         // that were read, repositories among them
+	Files           int `json:"files"`           // of package bundles, and inline, that were looked at
+	References      int `json:"references"`      // fetches of Packages, and references in files
+	Inside          int `json:"inside"`          // of these, those that end at what is there
+	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
+
+	IDs      int `json:"ids"`      // of the locks of package bundles
+	IDsFound int `json:"idsFound"` // of these, those that stand in a file of the bundle
+
+	// Findings are those of the repository bundles, then those of each other bundle, in the order in which
+	// Packages, as files have them, and then locks lead to it; of a bundle by file and line. None comes twice.
+	Findings []bundle.Finding `json:"findings,omitempty"`
+	More     int              `json:"more,omitempty"` // findings beyond the first 10,000
+}
+
+// Worst returns the worst level of the findings, "" when there are none.
+func (r *Report) Worst() bundle.Level {
+	var worst bundle.Level
+	for _, f := range r.Findings {
+		switch {
+		case f.Level == bundle.Install:
+			return f.Level
+		case f.Level == bundle.Pull || worst == "":
+			worst = f.Level
+		}
+	}
+	return worst
+}
+
+// Scan looks at what g, a graph that was walked through src, carries: what would reach outside of the one
+// repository that everything is copied to. What a lock names and g holds counts as inside. Each bundle is read
+// once. The walk's own findings are in the report, too.
+//
+// An error is one of src; damage is a finding.
+func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) (*Report, error) {
+	var roots []v1.Hash
+	for _, root := range g.Roots {
+		roots = append(roots, root.Digest)
+	}
+	s := &traversal{src: src, site: newCarried(g, opt.Omitted), opt: opt}
+	for _, f := range g.Findings {
+		if f.Code != bundle.NotRead { // which the files are read for
+			f.Action = actions[f.Code]
+			s.walked = append(s.walked, f)
+		}
+	}
+	return s.run(ctx, roots)
+}
+
+// Resolve goes from roots, which are digests in repo, the way that kapp-controller goes, and asks target for
+// each digest at its end, each once. Nothing else is contacted: a reference that ends elsewhere is a finding.
+// So is what is missing or damaged, and a foreign layer that target, if it has the method HasBlob, says it does
+// not have.
+//
+// An error says that target could not be asked. fs.ErrPermission: it does not show a root.
+func Resolve(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Report, error) {
+	s := &traversal{src: target, site: &private{target: target, repo: repo, read: opt.Read}, opt: opt}
+	return s.run(ctx, roots)
+}
+
+// quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
+func quote[T ~string](s T) string { return strconv.Quote(clip(string(s), 200)) }
+
+// clip cuts s to about n bytes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,135 @@
+package leak
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"relocate/bundle"
+)
+
+// Groups of kapp-controller's own kinds, which fetch by themselves once they are applied.
+const (
+	kappctrl  = "kappctrl.k14s.io/"
+	packaging = "packaging.carvel.dev/"
+)
+
+// nested looks at the Apps, PackageRepositories and PackageInstalls among the files. Their values of image
+// keys are references like any other.
+func (b *inside) nested() {
+	for _, f := range b.files {
+		if !bytes.Contains(f.data, []byte(kappctrl)) && !bytes.Contains(f.data, []byte(packaging)) {
+			continue
+		}
+		n := 0
+		for doc := range bundle.Documents(f.data) {
+			if n++; n > maxThings {
+				break
+			}
+			if !bytes.Contains(doc.Text, []byte(kappctrl)) && !bytes.Contains(doc.Text, []byte(packaging)) {
+				continue
+			}
+			if n, err := doc.Node(); err == nil { // a template may be anything
+				b.nestedObject(f.path, n)
+			}
+		}
+	}
+}
+
+// once takes away what content says of the fetches: less of the same.
+func (b *inside) once() {
+	b.out.findings = slices.DeleteFunc(b.out.findings, func(f bundle.Finding) bool {
+		ref, fetched := b.fetched[place{f.File, f.Line}]
+		return fetched && f.Code == OutsideKey && f.Reference == ref
+	})
+}
+
+// nestedObject looks at a document of a file.
+func (b *inside) nestedObject(file string, n *yaml.Node) {
+	kind, apiVersion := text(below(n, "kind")), text(below(n, "apiVersion"))
+	switch {
+	case kind == "App" && strings.HasPrefix(apiVersion, kappctrl):
+		for _, step := range items(below(n, "spec", "fetch")) {
+			b.nestedFetch(file, kind, target(step))
+		}
+	case kind == "PackageRepository" && (strings.HasPrefix(apiVersion, packaging) || strings.HasPrefix(apiVersion, "install.package.carvel.dev/")):
+		b.nestedFetch(file, kind, below(n, "spec", "fetch"))
+	case kind == "PackageInstall" && strings.HasPrefix(apiVersion, packaging):
+		b.out.PackageInstalls++
+		b.nestedInstall(file, below(n, "spec", "packageRef"))
+	}
+}
+
+// fetchURLs are the fetches that leave the images, and where each says to what.
+var fetchURLs = map[string][]string{"http": {"url"}, "git": {"url"}, "helmChart": {"repository", "url"}}
+
+// nestedFetch looks at a fetch that nothing rewrites.
+func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
+	if step == nil {
+		return
+	}
+	note := func(code bundle.Code, n *yaml.Node, format string) {
+		for _, at := range b.positionsOf(file, line(n, step.Line)) {
+			f := newFinding(code, bundle.Install, at, text(n), format, kind, quote(text(n)))
+			b.fetched[place{f.File, f.Line}] = f.Reference
+			b.note(f)
+		}
+	}
+	switch {
+	case below(step, "inline") != nil:
+	case below(step, "image") != nil:
+		note(Uncovered, below(step, "image", "url"), "%s fetches %s by image.url, which nothing rewrites")
+	case below(step, "imgpkgBundle", "tagSelection") != nil:
+		note(Outside, below(step, "imgpkgBundle", "image"), "%s fetches %s with a tagSelection, which cannot be relocated")
+	default:
+		for _, fetch := range []string{"http", "git", "helmChart"} { // the first that is set counts
+			if n := below(step, fetch); n != nil {
+				note(Outside, below(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is no image: it stays outside")
+				return
+			}
+		}
+	}
+}
+
+// nestedInstall looks for the Package that a PackageInstall asks for.
+func (b *inside) nestedInstall(file string, ref *yaml.Node) {
+	name, version := text(below(ref, "refName")), text(below(ref, "versionSelection", "constraints"))
+	if name == "" { // a template computes it
+		return
+	}
+	versions, known := b.versions[name]
+	version = strings.TrimLeft(version, "= ")
+	if known && (!isVersion(version) || slices.Contains(versions, version)) {
+		return
+	}
+	level := bundle.Install
+	if b.unsure {
+		level = bundle.Warning
+	}
+	n := below(ref, "refName")
+	for _, at := range b.positionsOf(file, n.Line) {
+		b.note(newFinding(NotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
+			quote(strings.TrimSpace(name+" "+version))))
+	}
+}
+
+// isVersion reports whether a constraint is one version, and no range.
+func isVersion(s string) bool {
+	return s != "" && !strings.ContainsAny(s, "<>!|*xX ") && strings.Count(s, ".") >= 2
+}
+
+// positionsOf returns where a line of a file is that some Package reads.
+func (b *inside) positionsOf(file string, line int) []position {
+	if len(b.groups) == 0 {
+		return b.positions(group{}, file, line)
+	}
+	var list []position
+	for _, g := range b.groups {
+		if b.work.node == nil || stepsRead(g.steps(), file) {
+			list = append(list, b.positions(g, file, line)...)
+		}
+	}
+	return list
+}

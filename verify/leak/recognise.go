@@ -1,0 +1,111 @@
+package leak
+
+import (
+	"iter"
+	"regexp"
+	"strings"
+)
+
+// tokens returns the parts of text that have the form of a reference and can hardly be anything else, with
+// their offsets (kapp-controller spec §3, "Recognising a reference"): a repository of two names or more, with
+// a tag or a sha256 digest, that no letter, digit or one of ./:@-% touches. It is linear in the text.
+func tokens(text string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for start := 0; start < len(text); {
+			if !inToken[text[start]] {
+				start++
+				continue
+			}
+			end, slash, colon := start, false, false
+			for ; end < len(text) && inToken[text[end]]; end++ {
+				slash = slash || text[end] == '/'
+				colon = colon || text[end] == ':'
+			}
+			if slash && colon && end-start <= maxReference {
+				token := strings.TrimRight(text[start:end], ".:-") // the end of a sentence
+				if ref := withoutScheme(token); isReference(ref) && !yield(start+len(token)-len(ref), ref) {
+					return
+				}
+			}
+			start = end
+		}
+	}
+}
+
+// inToken holds the characters that a reference has, and those that may not touch one.
+var inToken = func() (in [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@-%" {
+		in[c] = true
+	}
+	return in
+}()
+
+// withoutScheme takes a prefix away by which some programs tell references from paths.
+func withoutScheme(token string) string {
+	for _, scheme := range []string{"docker://", "oci://", "docker-pullable://", "docker-image://"} {
+		if ref, ok := strings.CutPrefix(token, scheme); ok {
+			return ref
+		}
+	}
+	return token
+}
+
+var (
+	hostForm       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+	topLevelForm   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9.]+)(:[0-9]+)?$`) // a domain, or the end of an IPv4 address
+	pathForm       = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagForm        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	digestForm     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	apiVersionForm = regexp.MustCompile(`/v[0-9]+((alpha|beta)[0-9]+)?$`)
+	letter         = regexp.MustCompile(`[a-z]`)
+)
+
+// isReference reports whether a token is a reference with a tag or a digest and at least one slash.
+func isReference(token string) bool {
+	rest, digest, hasDigest := strings.Cut(token, "@")
+	if hasDigest && !digestForm.MatchString(digest) {
+		return false
+	}
+	repo := rest
+	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
+		if repo = rest[:i]; !tagForm.MatchString(rest[i+1:]) {
+			return false
+		}
+	} else if !hasDigest {
+		return false
+	}
+	if !hasDigest && apiVersionForm.MatchString(repo) { // group/v1:Kind
+		return false
+	}
+	return isRepository(repo)
+}
+
+// isRepository reports whether text is a repository with at least one slash, which is in lower case but for
+// the host.
+func isRepository(text string) bool {
+	first, rest, ok := strings.Cut(text, "/")
+	if !ok {
+		return false
+	}
+	if !isHost(first) {
+		return pathForm.MatchString(text) && letter.MatchString(text)
+	}
+	return pathForm.MatchString(rest) && letter.MatchString(rest)
+}
+
+// isHost reports whether the first name of a reference is a registry's host.
+func isHost(name string) bool {
+	if name == "localhost" {
+		return true
+	}
+	if !strings.ContainsAny(name, ".:") || !hostForm.MatchString(name) {
+		return false
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return topLevelForm.MatchString(last)
+}
+
+// isTemplated reports whether a value has parts that ytt or Helm fills in.
+func isTemplated(value string) bool {
+	return strings.Contains(value, "{{") || strings.Contains(value, "(@")
+}

@@ -1,0 +1,260 @@
+package leak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+)
+
+// site is where everything has to be: what is carried, or the private repository. Safe for concurrent use.
+type site interface {
+	// look returns what is there of the manifest d and of all that an index names. Each is asked for once.
+	look(ctx context.Context, d v1.Hash) (*looked, error)
+
+	// localise says how imgpkg rewrites the lock of the bundle n when it pulls it from there.
+	localise(ctx context.Context, n *bundle.Node) (localised, error)
+
+	// end returns the digest that ref, which nothing rewrites, stands for; inside is false when it ends
+	// elsewhere, and the digest is zero when there is none.
+	end(ctx context.Context, ref name.Reference) (d v1.Hash, inside bool, err error)
+
+	// manifests is how many digests were looked for.
+	manifests() int
+
+	// name returns a reference of d.
+	name(d v1.Hash) string
+}
+
+// looked is what was found of a manifest.
+type looked struct {
+	node  *bundle.Node // nil when it is not there
+	code  bundle.Code  // when it is not there: Missing or Damaged
+	why   string       // as code
+	cause error        // as code
+	lacks []lack       // of an image that is there
+}
+
+// lack is a part of an image that is not there.
+type lack struct {
+	code bundle.Code
+	why  string
+}
+
+// localised says how imgpkg rewrites a lock (imgpkg spec §6).
+type localised int
+
+const (
+	always  localised = iota // after an import: whatever is carried is there
+	trusted                  // there is a locations image: to its own repository, unseen
+	probed                   // there is none: when all of its images are there
+	broken                   // there is one that imgpkg cannot read: the pull fails
+)
+
+// carried is what a graph has.
+type carried struct {
+	graph   *bundle.Graph
+	omitted map[v1.Hash]bool
+	pins    map[string]v1.Hash // what tags stand for
+	seen    sync.Map           // digest → nothing
+	count   atomic.Int64
+}
+
+func newCarried(g *bundle.Graph, omitted []bundle.Omitted) *carried {
+	c := &carried{graph: g, omitted: map[v1.Hash]bool{}, pins: map[string]v1.Hash{}}
+	for _, pin := range g.Pins {
+		c.pins[pin.Reference] = pin.Digest
+	}
+	for _, o := range omitted {
+		c.omitted[o.Digest] = true
+	}
+	return c
+}
+
+func (c *carried) look(_ context.Context, d v1.Hash) (*looked, error) {
+	if _, known := c.seen.LoadOrStore(d, nil); !known {
+		c.count.Add(1)
+	}
+	n := c.graph.Node(d)
+	if n == nil {
+		return &looked{code: Missing, why: "it is not carried"}, nil
+	}
+	l := &looked{node: n}
+	nodes := []*bundle.Node{n}
+	if n.Kind == bundle.Index {
+		for _, child := range n.Children {
+			if m := c.graph.Node(child); m != nil {
+				nodes = append(nodes, m)
+			}
+		}
+	}
+	for _, n := range nodes {
+		for _, b := range n.Blobs {
+			if c.omitted[b.Digest] {
+				l.lacks = append(l.lacks, lack{Foreign, fmt.Sprintf("its layer %s, which may not be distributed, is left out", b.Digest)})
+			}
+		}
+	}
+	return l, nil
+}
+
+func (c *carried) localise(context.Context, *bundle.Node) (localised, error) { return always, nil }
+
+func (c *carried) end(_ context.Context, ref name.Reference) (v1.Hash, bool, error) {
+	if d, err := v1.NewHash(ref.Identifier()); err == nil {
+		return d, false, nil
+	}
+	return c.pins[ref.Name()], false, nil
+}
+
+func (c *carried) manifests() int { return int(c.count.Load()) }
+
+func (c *carried) name(d v1.Hash) string { return d.String() }
+
+// private is a repository that can be asked.
+type private struct {
+	target Target
+	repo   name.Repository
+	read   func()
+	known  sync.Map // digest → func() (*looked, error)
+	count  atomic.Int64
+}
+
+// Limits on what Resolve follows; what is larger was made to exhaust its reader.
+const (
+	maxManifests = 400_000
+	maxDepth     = 32 // of bundles in bundles, and of indexes in indexes
+)
+
+func (p *private) look(ctx context.Context, d v1.Hash) (*looked, error) { return p.lookAt(ctx, d, 0) }
+
+func (p *private) lookAt(ctx context.Context, d v1.Hash, depth int) (*looked, error) {
+	once, known := p.known.Load(d)
+	if !known {
+		once, _ = p.known.LoadOrStore(d, sync.OnceValues(func() (*looked, error) { return p.ask(ctx, d, depth) }))
+	}
+	return once.(func() (*looked, error))()
+}
+
+// ask reads the manifest d, and looks for what it lacks.
+func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error) {
+	if p.count.Add(1) > maxManifests {
+		return nil, fmt.Errorf("look into %s: %w: it leads to more than %d manifests", p.repo, bundle.ErrMalformed, maxManifests)
+	}
+	if p.read != nil {
+		p.read()
+	}
+	n, err := bundle.ReadNode(ctx, p.target, p.repo.Digest(d.String()))
+	if err != nil {
+		code, why, broken := explain(err)
+		if n == nil && errors.Is(err, fs.ErrNotExist) {
+			why = "the registry does not have it"
+		}
+		return &looked{code: code, why: why, cause: err}, broken
+	}
+	l := &looked{node: n}
+	if depth == maxDepth {
+		return &looked{code: Damaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
+	}
+	for _, child := range n.Children {
+		below, err := p.lookAt(ctx, child, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if below.node == nil {
+			l.lacks = append(l.lacks, lack{below.code, fmt.Sprintf("its child %s: %s", child, below.why)})
+		}
+		l.lacks = append(l.lacks, below.lacks...)
+	}
+	return l, p.foreign(ctx, l)
+}
+
+// foreign asks for the layers of l that a registry takes a manifest without.
+func (p *private) foreign(ctx context.Context, l *looked) error {
+	target, can := p.target.(blobTarget)
+	if !can || l.node.Kind == bundle.Index {
+		return nil
+	}
+	for _, b := range l.node.Blobs[min(1, len(l.node.Blobs)):] {
+		if !bundle.IsForeign(b) {
+			continue
+		}
+		there, err := target.HasBlob(ctx, b)
+		if err != nil {
+			return fmt.Errorf("ask for layer %s: %w", b.Digest, err)
+		}
+		if !there {
+			l.lacks = append(l.lacks, lack{Foreign, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
+		}
+	}
+	return nil
+}
+
+func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, error) {
+	_, err := bundle.ReadLocations(ctx, p.target, p.repo, n.Descriptor.Digest)
+	switch {
+	case err == nil:
+		return trusted, nil
+	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
+		return broken, nil
+	case isAbsent(err):
+		return p.withoutLocations(ctx, n)
+	}
+	return 0, err
+}
+
+// withoutLocations tells a locations image that is not there from one that lacks a blob.
+func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
+	_, err := p.target.Resolve(ctx, bundle.LocationsTag(n.Descriptor.Digest))
+	switch {
+	case err == nil:
+		return broken, nil
+	case isAbsent(err):
+		return probed, nil
+	}
+	return 0, err
+}
+
+func (p *private) end(ctx context.Context, ref name.Reference) (v1.Hash, bool, error) {
+	if ref.Context().Name() != p.repo.Name() {
+		return v1.Hash{}, false, nil
+	}
+	if d, err := v1.NewHash(ref.Identifier()); err == nil {
+		return d, true, nil
+	}
+	d, err := p.target.Resolve(ctx, ref.Identifier())
+	if isAbsent(err) {
+		return v1.Hash{}, true, nil
+	}
+	return d, true, err
+}
+
+func (p *private) manifests() int { return int(p.count.Load()) }
+
+func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name() }
+
+// explain tells what is wrong with content from what went wrong while it was read, which it returns.
+func explain(err error) (bundle.Code, string, error) {
+	switch {
+	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
+		return Damaged, err.Error(), nil
+	case errors.Is(err, fs.ErrPermission):
+		return Missing, "the registry does not show it: " + err.Error(), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return Missing, "it is not there: " + err.Error(), nil
+	}
+	return "", "", err
+}
+
+// isAbsent reports whether err means that a place does not have, or does not show, what was asked for.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}

@@ -1,0 +1,113 @@
+package leak_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	"relocate/testdata/interop"
+	"relocate/verify/leak"
+)
+
+// TestTCERepository scans the repository of Tanzu Community Edition: its real Packages, bundles and ids, with
+// images that stand in for those that the locks name. RELOCATE_TEST_LAB is the lab's folder, beside which the
+// definitions are.
+func TestTCERepository(t *testing.T) {
+	t.Parallel()
+	lab := os.Getenv("RELOCATE_TEST_LAB")
+	if lab == "" {
+		t.Skip("RELOCATE_TEST_LAB does not name the lab, beside which the definitions of Tanzu Community Edition are")
+	}
+	var src interop.Registry
+	root := putTCE(t, &src, filepath.Join(lab, "..", "tce", "addons", "packages"))
+	g, err := bundle.Walk(t.Context(), &src, []name.Reference{root}, bundle.WalkOptions{})
+	require.NoError(t, err)
+	report, err := leak.Scan(t.Context(), &src, g, leak.Options{Jobs: 2})
+	require.NoError(t, err)
+	t.Logf("%+v", leak.Report{Packages: report.Packages, PackageInstalls: report.PackageInstalls, Bundles: report.Bundles, Files: report.Files,
+		References: report.References, Inside: report.Inside, Manifests: report.Manifests, IDs: report.IDs, IDsFound: report.IDsFound})
+	found := map[bundle.Code][]string{}
+	for _, f := range report.Findings {
+		found[f.Code] = append(found[f.Code], fmt.Sprintf("%s: %s:%d: %s", f.Package, f.File, f.Line, f.Reference))
+		t.Logf("%s %s: %s: %s:%d: %s: %s", f.Level, f.Code, f.Package, f.File, f.Line, f.Reference, f.Message)
+	}
+	assert.Equal(t, 188, report.Packages)
+	assert.Equal(t, 188+1, report.Bundles)
+	assert.Equal(t, 448, report.IDs)
+	assert.GreaterOrEqual(t, report.IDsFound, 440)
+	assert.Len(t, found[leak.Tag], 4)
+	assert.Len(t, found[leak.Misnamed], 3)
+	assert.Equal(t, 14, report.PackageInstalls)
+	assert.Equal(t, []string{"app-toolkit.community.tanzu.vmware.com 0.1.0: config/cartographer.yaml:17: cartographer.carto.run 0.2.1"}, found[leak.NotInstalled])
+	for _, code := range []bundle.Code{leak.NoPackages, leak.BadLock, leak.WithoutID, leak.BadImage, leak.Outside, leak.Uncovered, leak.Elsewhere,
+		leak.Missing, leak.Damaged, leak.OldKind, leak.Dropped, leak.Duplicate} {
+		assert.Empty(t, found[code], code)
+	}
+}
+
+var (
+	lockImage   = regexp.MustCompile(`(?m)^([ -]*image: )\S+@(sha256:[0-9a-f]{64})`)
+	bundleImage = regexp.MustCompile(`imgpkgBundle:\s+image: (\S+)`)
+)
+
+// putTCE makes the package repository of the folder.
+func putTCE(t *testing.T, src *interop.Registry, folder string) name.Digest {
+	t.Helper()
+	images := map[string]string{} // digest → reference of what stands in for it
+	files := map[string]string{}
+	var lock strings.Builder
+	lock.WriteString("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n")
+	packages, err := filepath.Glob(filepath.Join(folder, "*", "*", "package.yaml"))
+	require.NoError(t, err)
+	for _, file := range packages {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		version, _ := filepath.Rel(folder, filepath.Dir(file))
+		files["packages/"+version+".yaml"] = string(text)
+		content := readFolder(t, filepath.Join(filepath.Dir(file), "bundle"))
+		content[bundle.LockFile] = lockImage.ReplaceAllStringFunc(content[bundle.LockFile], func(s string) string {
+			m := lockImage.FindStringSubmatch(s)
+			if images[m[2]] == "" {
+				repo := src.Repo("images.test/image")
+				images[m[2]] = repo.PutPlain(fmt.Sprintf(`{"for":%q}`, m[2])).Name()
+			}
+			return m[1] + images[m[2]]
+		})
+		if content[bundle.LockFile] == "" { // of 34 the bundle is not known
+			content = map[string]string{bundle.LockFile: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n", "of": version}
+		}
+		ref := src.Repo("images.test/bundle").PutBundle(content)
+		m := bundleImage.FindSubmatch(text)
+		require.NotNil(t, m, file)
+		fmt.Fprintf(&lock, "- image: %s\n  annotations: {kbld.carvel.dev/id: '%s'}\n", ref.Name(), m[1])
+	}
+	files[bundle.LockFile] = lock.String()
+	return src.Repo("images.test/repository").PutBundle(files)
+}
+
+func readFolder(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	if _, err := os.Stat(folder); err != nil {
+		return files
+	}
+	require.NoError(t, filepath.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(p)
+		rel, _ := filepath.Rel(folder, p)
+		files[filepath.ToSlash(rel)] = string(text)
+		return err
+	}))
+	return files
+}

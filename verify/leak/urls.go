@@ -1,0 +1,72 @@
+package leak
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/publicsuffix"
+
+	"relocate/bundle"
+)
+
+var addressForm = regexp.MustCompile(`^(-{1,2}[A-Za-z0-9._-]+=)?((?:https?|ftp|git|ssh)://\S+)$`)
+
+// address reports a string that is an address outside, where programs take one from: an argument, the
+// value of a variable, a line of a ConfigMap (point 19). It is true for any address, outside or not.
+func (w *walker) address(n *yaml.Node) bool {
+	if w.class != object || !w.takesAddress() {
+		return false
+	}
+	m := addressForm.FindStringSubmatch(strings.TrimSpace(n.Value))
+	if m == nil {
+		return false
+	}
+	if leadsOutside(m[2]) {
+		w.note(w.place(n.Line, m[2]), URL, bundle.Warning, m[2], "a program is given an address outside: it may connect there at run time",
+			"set it to an address that the cluster reaches, if the program needs it")
+	}
+	return true
+}
+
+// takesAddress reports whether the value at w.path is an item of args or command, the value of a variable,
+// or one of a ConfigMap or a Secret.
+func (w *walker) takesAddress() bool {
+	switch {
+	case w.key(1) == "args", w.key(1) == "command":
+		return w.path[len(w.path)-1].isIdx
+	case w.key(0) == "value":
+		return w.key(2) == "env"
+	case len(w.path) == 2 && (w.key(1) == "data" || w.key(1) == "stringData"):
+		return w.kind == "ConfigMap" || w.kind == "Secret"
+	}
+	return false
+}
+
+// leadsOutside reports whether an address is of a host that is neither in the cluster nor in a private
+// network, nor an example's.
+func leadsOutside(address string) bool {
+	if isTemplated(address) || strings.ContainsAny(address, "$<>") {
+		return false
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsGlobalUnicast() && !ip.IsPrivate()
+	}
+	if !strings.Contains(host, ".") { // a name that the cluster's DNS completes
+		return false
+	}
+	for _, suffix := range []string{".example.com", ".example.org", ".example.net"} {
+		if strings.HasSuffix("."+host, suffix) {
+			return false
+		}
+	}
+	public, managed := publicsuffix.PublicSuffix(host)
+	return managed || strings.Contains(public, ".") // cluster.local, svc, internal, test and the like are in no public DNS
+}
