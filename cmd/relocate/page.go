@@ -16,9 +16,9 @@ import (
 	"relocate/bundle"
 )
 
-// page is what a board reads before it lets a disk, or a cluster, pass: one HTML file without anything from
+// htmlPage is what a board reads before it lets a disk, or a cluster, pass: one HTML file without anything from
 // elsewhere. The same page gives the same bytes. All of its text may be foreign.
-type page struct {
+type htmlPage struct {
 	Act     string // Verification, Export, Import, Copy
 	Subject string // the archive or the repository
 	OK      bool
@@ -45,7 +45,7 @@ type page struct {
 }
 
 // State is the colour of the verdict. What is complete may still be no good to a cluster.
-func (p *page) State() string {
+func (p *htmlPage) State() string {
 	switch {
 	case !p.OK:
 		return "bad"
@@ -186,7 +186,7 @@ func contentPolicy(style, script string) string {
 
 // encode returns the page's HTML. What a terminal would obey, a reader of the page does not see, either: all
 // of it goes through printable.
-func (p *page) encode() ([]byte, error) {
+func (p *htmlPage) encode() ([]byte, error) {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, p); err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (p *page) encode() ([]byte, error) {
 }
 
 // writePage writes the page to a file, which is replaced as a whole.
-func writePage(path string, p *page) error {
+func writePage(path string, p *htmlPage) error {
 	text, err := p.encode()
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -24,8 +24,8 @@ const (
 
 // pageOfVerify returns the page of what verify found. The plan is nil when there is none; platforms are
 // platformsOf's, or nil.
-func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *page {
-	p := &page{
+func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
+	p := &htmlPage{
 		Act: "Verification", Subject: r.Subject, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved,
 		Verdict: strings.TrimPrefix(r.verdict(), "OK: "), Hint: r.hint,
 	}
@@ -45,8 +45,8 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 }
 
 // pageOfCopy returns the page of an export, an import or a copy between registries.
-func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *page {
-	p := &page{
+func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
+	p := &htmlPage{
 		Act: map[string]string{"export": "Export", "import": "Import", "copy": "Copy"}[r.Action], OK: len(r.Failures) == 0,
 		Archive: r.Archive, Repository: r.Repository, Tags: r.Tags, Roots: r.Roots, Contents: &r.Contents,
 	}
@@ -91,7 +91,7 @@ func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *p
 }
 
 // notes tells what went on beside the verdict.
-func (p *page) notes(r *report) {
+func (p *htmlPage) notes(r *report) {
 	if r.Reread > 0 {
 		p.Notes = append(p.Notes, count(r.Reread, "blob")+" came damaged, and right when read again: look at the medium, the memory and the network.")
 	}
@@ -105,7 +105,7 @@ func (p *page) notes(r *report) {
 }
 
 // limits says what nobody may take for proved.
-func (p *page) limits(findings []bundle.Finding, omitted, unseen int) {
+func (p *htmlPage) limits(findings []bundle.Finding, omitted, unseen int) {
 	unread := 0
 	for _, f := range findings {
 		if f.Code == bundle.NotRead {
@@ -126,7 +126,7 @@ func (p *page) limits(findings []bundle.Finding, omitted, unseen int) {
 	p.NotProved = slices.DeleteFunc(p.NotProved, func(s string) bool { return s == "" })
 }
 
-func (p *page) problems(list []verify.Problem) {
+func (p *htmlPage) problems(list []verify.Problem) {
 	var rows []pageProblem
 	for _, problem := range list {
 		users := shorten(problem.Images, mostPageUsers, func(s string) []string { return []string{s} })
@@ -136,7 +136,7 @@ func (p *page) problems(list []verify.Problem) {
 }
 
 // common takes over what all pages have.
-func (p *page) common(plan *bundle.Plan, platforms map[v1.Hash][]string, findings []bundle.Finding, omitted []bundle.Omitted) {
+func (p *htmlPage) common(plan *bundle.Plan, platforms map[v1.Hash][]string, findings []bundle.Finding, omitted []bundle.Omitted) {
 	p.Findings = groupFindings(findings)
 	p.Omitted = shorten(omitted, mostPageProblems, func(o bundle.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason} })
 	if plan == nil {
@@ -156,7 +156,7 @@ func (p *page) common(plan *bundle.Plan, platforms map[v1.Hash][]string, finding
 const notLooked = "They were looked for at the export only: what the source had, and was not asked for, is not known here."
 
 // attached tells what is attached; note says where it was looked for.
-func (p *page) attached(r *attachmentsReport, note string) {
+func (p *htmlPage) attached(r *attachmentsReport, note string) {
 	a := &p.Attached
 	a.Note = "Signatures, attestations and SBOMs that hang on images. " + note
 	if len(r.Found) == 0 {
