@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -169,7 +170,7 @@ var pageScript string
 // pageTemplate is parsed once. CSP lets the page's own style and script run, by their hashes, and nothing else.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"clip": clip, "size": size, "count": count, "number": number, "levelWord": levelWord, "levelClass": levelClass,
-	"unseen": unseenText, "attachment": attachmentWord, "sizeOrNot": sizeOrNot, "released": dayOf, "seal": (*archiveReport).textSeal,
+	"unseen": unseenText, "attachment": attachmentWord, "sizeOrNot": sizeOrNot, "released": dayOf, "seal": (*archiveReport).textSeal, "place": placeOf,
 	"style":  func() template.CSS { return template.CSS(pageCSS) },  //nolint:gosec // it is our own file
 	"script": func() template.JS { return template.JS(pageScript) }, //nolint:gosec // it is our own file
 	"csp":    func() string { return contentPolicy(pageCSS, pageScript) },
@@ -227,4 +228,10 @@ func sizeOrNot(n int64) string {
 		return "–"
 	}
 	return size(n)
+}
+
+// placeOf is a reference without its digest, which is told beside it.
+func placeOf(ref string) string {
+	place, _, _ := strings.Cut(ref, "@")
+	return place
 }

@@ -40,7 +40,7 @@
 			const group = row.parentNode.querySelector("tr.group");
 			return ((group ? group.textContent + " " : "") + row.textContent).toLowerCase();
 		});
-		const input = make("input", { type: "search", placeholder: "Filter " + noun, ariaLabel: "Filter " + noun });
+		const input = make("input", { type: "search", name: "filter-" + noun, placeholder: "Filter " + noun, ariaLabel: "Filter " + noun });
 		const status = make("span", { className: "quiet", role: "status" });
 		input.addEventListener("input", () => {
 			const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -54,10 +54,10 @@ func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *h
 	if r.Archive != nil && p.Subject == "" {
 		p.Subject = r.Archive.File
 	}
-	done := map[string]string{"export": "exported", "import": "imported", "copy": "copied"}[r.Action]
+	done := map[string]string{"export": "Exported", "import": "Imported", "copy": "Copied"}[r.Action]
 	p.Verdict = fmt.Sprintf("%s to %s: %s", done, p.Subject, r.Contents)
 	if !p.OK {
-		p.Verdict = fmt.Sprintf("%s could not be %s", count(len(r.Failures), "manifest and blob"), done)
+		p.Verdict = fmt.Sprintf("%s could not be %s", count(len(r.Failures), "manifest and blob"), strings.ToLower(done))
 		p.Hint = "Run the same command again: what is there is not copied again."
 	}
 	var problems []verify.Problem
@@ -236,7 +236,6 @@ func packagesByTitle(g *bundle.Graph) []pagePackage {
 		slices.SortStableFunc(p.versions, func(a, b bundle.Package) int {
 			return cmp.Or(bundle.CompareVersions(b.Version, a.Version), strings.Compare(a.Version, b.Version))
 		})
-		p.versions = slices.CompactFunc(p.versions, func(a, b bundle.Package) bool { return a.Version == b.Version })
 		list = append(list, *p)
 	}
 	slices.SortFunc(list, func(a, b pagePackage) int {
@@ -309,7 +308,7 @@ func (s *sizes) imageRows(platforms map[v1.Hash][]string) excerpt[imageRow] {
 func withoutDigests(refs []string) excerpt[string] {
 	var list []string
 	for _, ref := range refs {
-		name, _, _ := strings.Cut(ref, "@")
+		name := placeOf(ref)
 		if len(list) == 0 || list[len(list)-1] != name {
 			list = append(list, name)
 		}
@@ -318,10 +317,7 @@ func withoutDigests(refs []string) excerpt[string] {
 }
 
 // titleOf is the name of a manifest, and its digest.
-func titleOf(n *bundle.Node) string {
-	name, _, _ := strings.Cut(n.Name(), "@")
-	return name + "\n" + n.Descriptor.Digest.String()
-}
+func titleOf(n *bundle.Node) string { return placeOf(n.Name()) + "\n" + n.Descriptor.Digest.String() }
 
 // attachmentWord says what kind of attachment has a tag.
 func attachmentWord(tag string) string {

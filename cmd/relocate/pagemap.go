@@ -156,7 +156,7 @@ func (s *sizes) tops() []int32 {
 
 // shortName is what fits into a box: the last element of the repository, and the tag.
 func shortName(n *bundle.Node) string {
-	s, _, _ := strings.Cut(n.Name(), "@")
+	s := placeOf(n.Name())
 	s = s[strings.LastIndex(s, "/")+1:]
 	if n.Kind == bundle.Bundle {
 		s += " (bundle)"
