@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -148,15 +147,15 @@ func (b *browser) open(path string) {
 }
 
 // eval runs an expression in the page and decodes its value into v.
-func (b *browser) eval(v any, format string, args ...any) {
+func (b *browser) eval(v any, expression string) {
 	b.t.Helper()
 	var answer struct {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails json.RawMessage
 	}
-	b.into(&answer, "Runtime.evaluate", map[string]any{"expression": fmt.Sprintf(format, args...), "returnByValue": true})
-	require.Empty(b.t, string(answer.ExceptionDetails), format)
-	require.NoError(b.t, json.Unmarshal(answer.Result.Value, v), format)
+	b.into(&answer, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true})
+	require.Empty(b.t, string(answer.ExceptionDetails), expression)
+	require.NoError(b.t, json.Unmarshal(answer.Result.Value, v), expression)
 }
 
 // complaints are the events that say that something is wrong with the page, and the requests that it made

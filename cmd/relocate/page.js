@@ -7,6 +7,7 @@
 		e.append(...children);
 		return e;
 	};
+	const number = (e, attribute) => Number(e.getAttribute(attribute));
 	const few = 8;
 
 	const bySize = (a, b) => a - b;
@@ -68,10 +69,13 @@
 	const attributes = ["x", "y", "width", "height"];
 	const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
 	const groups = [...svg.querySelectorAll("g.group")];
-	const home = new Map([...svg.querySelectorAll("rect, text")].map((e) => [e, attributes.map((a) => Number(e.getAttribute(a)))]));
+	const home = new Map([...svg.querySelectorAll("rect, text")].map((e) => [e, attributes.map((a) => number(e, a))]));
 	const back = make("button", { type: "button", className: "back", hidden: true, textContent: "← All packages" });
 	svg.parentNode.prepend(back);
 	let inside = null;
+	const label = (text, box, most) => { // as the page was written
+		text.classList.toggle("small", 7.2 * [...text.textContent].length + 14 > number(box, "width") || number(box, "height") < most);
+	};
 	const show = (group) => {
 		const [left, top, w, h] = group ? home.get(group.querySelector(".frame")) : [0, 0, width, height];
 		for (const other of groups) {
@@ -83,6 +87,14 @@
 			if (e.tagName !== "rect") continue;
 			e.setAttribute("width", ew * width / w);
 			e.setAttribute("height", eh * height / h);
+		}
+		for (const other of groups) {
+			const frame = other.querySelector(".frame");
+			label(other.querySelector(".title"), frame, 40);
+			other.querySelectorAll(".box").forEach((box) => {
+				const rect = box.querySelector("rect");
+				label(box.querySelector("text"), rect, number(rect, "y") === number(frame, "y") ? 40 : 20);
+			});
 		}
 		back.hidden = !group;
 		back.textContent = group ? "← All packages (this is " + group.dataset.name + ")" : "";
