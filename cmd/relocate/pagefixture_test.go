@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
+	memory "relocate/testdata/interop"
+	"relocate/verify"
+)
+
+// shopSource is a package repository in memory: Shop in two versions and Blog in one, whose images share a
+// base. A layer is so many bytes that sums tell which were counted.
+type shopSource struct {
+	repo *memory.Repo
+	plan *bundle.Plan
+	web  name.Digest // an index, of Shop 1.1.0
+	db   name.Digest // an image of Shop and Blog
+}
+
+// Sizes of layers.
+const (
+	baseBytes  = 400_000 // in web and db
+	webBytes   = 300_000 // for amd64; of arm64 a third
+	oldBytes   = 90_000  // of the web of Shop 1.0.0
+	dbBytes    = 200_000
+	blogBytes  = 70_000
+	leftBehind = 5_000_000
+)
+
+func newShop(t testing.TB) *shopSource {
+	var registry memory.Registry
+	repo := registry.Repo("registry.example/acme")
+	layer := func(n int) v1.Descriptor { return repo.PutBlob(bytes.Repeat([]byte{byte(n >> 12)}, n)) }
+	config := func(arch, variant string) string {
+		return fmt.Sprintf(`{"os":"linux","architecture":%q,"variant":%q,"config":{}}`, arch, variant)
+	}
+	s := &shopSource{repo: repo}
+	base := layer(baseBytes)
+	foreign := v1.Descriptor{MediaType: types.DockerForeignLayer, Size: leftBehind, Digest: v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%064x", 7)}}
+	amd64, arm64 := repo.PutPlain(config("amd64", ""), base, layer(webBytes)), repo.PutPlain(config("arm64", "v8"), layer(webBytes/3))
+	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	for i, child := range []name.Digest{amd64, arm64} {
+		d := repo.Describe(child)
+		d.Platform = &v1.Platform{OS: "linux", Architecture: []string{"amd64", "arm64"}[i], Variant: []string{"", "v8"}[i]}
+		index.Manifests = append(index.Manifests, d)
+	}
+	s.web = repo.PutJSON(types.OCIImageIndex, index)
+	s.db = repo.PutPlain(config("amd64", ""), base, layer(dbBytes), foreign)
+	old := repo.PutPlain(config("amd64", ""), base, layer(oldBytes))
+	blog := repo.PutPlain(`{"os":"unknown","architecture":"unknown"}`, layer(blogBytes))
+	shop11, shop10, blog2 := shopBundle(repo, "a", s.web, s.db), shopBundle(repo, "b", old, s.db), shopBundle(repo, "c", blog, s.db)
+	root := repo.PutBundle(map[string]string{
+		".imgpkg/images.yml": lockText(refTexts(shop10, shop11, blog2)...),
+		"packages/shop.yml": packageText("shop.acme.example", "1.0.0", shop10.Name()) + "---\n" + packageText("shop.acme.example", "1.1.0", shop11.Name()) +
+			"---\napiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: shop.acme.example}\nspec: {displayName: Shop, shortDescription: Sells things}\n",
+		"packages/blog.yml": packageText("blog.acme.example", "2.0.0", blog2.Name()),
+	}, "1.0")
+	signature := repo.PutPlain(`{}`)
+	tag := bundle.ReferrersTag(memory.Hash(s.db)) + ".sig"
+	repo.Tags[tag] = memory.Hash(signature)
+	ref, err := name.NewTag(repo.Name + ":1.0")
+	require.NoError(t, err)
+	g, err := bundle.Walk(context.Background(), repo, []name.Reference{ref}, bundle.WalkOptions{
+		Closed: true, Pins: []bundle.Pin{{Reference: ref.Name(), Digest: memory.Hash(root)}},
+		Attachments: []bundle.Attachment{{Subject: memory.Hash(s.db), Digest: memory.Hash(signature), Tag: tag}},
+	})
+	require.NoError(t, err)
+	s.plan, err = bundle.NewPlan(g, false)
+	require.NoError(t, err)
+	return s
+}
+
+// shopBundle keeps a bundle that names images.
+func shopBundle(repo *memory.Repo, file string, refs ...name.Digest) name.Digest {
+	return repo.PutBundle(map[string]string{".imgpkg/images.yml": lockText(refTexts(refs...)...), file: file})
+}
+
+func refTexts(refs ...name.Digest) []string {
+	var list []string
+	for _, ref := range refs {
+		list = append(list, ref.Name())
+	}
+	return list
+}
+
+// report is what verify might say of the shop.
+func (s *shopSource) report() *verifyReport {
+	c := contentsOf(s.plan)
+	return &verifyReport{
+		Version: 1, Subject: "shop.tar", OK: true, Contents: &c, Roots: rootsOf(s.plan.Graph), Omitted: s.plan.Omitted, Problems: []verify.Problem{},
+		Proved: []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"},
+		Unseen: []bundle.Unseen{{Reference: "registry.example/acme", What: bundle.UnseenTags, Reason: bundle.Refused}},
+		hint:   "carry the file again; if the original is damaged, too, export again",
+	}
+}
+
+// findings are of every level, for two packages and a bundle.
+func (s *shopSource) findings() []bundle.Finding {
+	root := s.plan.Graph.Roots[0].Reference.Name()
+	return []bundle.Finding{
+		{Code: bundle.NotRead, Level: bundle.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
+		{Code: "tag", Level: bundle.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
+		{Code: "tag", Level: bundle.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
+		{Code: bundle.Outside, Level: bundle.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
+	}
+}
+
+// problems are what a damaged archive might have.
+func (s *shopSource) problems() []verify.Problem {
+	return []verify.Problem{
+		{Kind: verify.Damaged, What: "blob sha256:" + fmt.Sprintf("%064x", 9), Images: []string{s.web.Name(), s.db.Name()}, Reason: "at byte 1,234: its content has another digest"},
+		{Kind: verify.Missing, What: "root sha256:" + fmt.Sprintf("%064x", 10), Reason: "the archive does not have it as a root"},
+	}
+}
+
+// page is the page of a report.
+func (s *shopSource) page(t testing.TB, r *verifyReport) *htmlPage {
+	platforms, err := platformsOf(context.Background(), s.repo, s.plan, 4)
+	require.NoError(t, err)
+	return pageOfVerify(r, s.plan, platforms)
+}
