@@ -61,23 +61,19 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	opt := cluster.Options{Jobs: f.jobs}
-	for _, s := range f.cluster.allow {
-		place, err := cluster.ParsePlace(s)
-		if err != nil {
-			return usagef("--allow %w", err)
-		}
-		opt.Allow = append(opt.Allow, place)
+	places, err := parsePlaces(f.cluster.allow)
+	if err != nil {
+		return err
 	}
 	objects, err := readObjects(f.cluster.file, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	r, err := f.objects(cmd.Context(), objects, repo, opt)
+	r, err := f.objects(cmd.Context(), objects, repo, cluster.Options{Jobs: f.jobs, Allow: places})
 	if err != nil {
 		return err
 	}
-	if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
+	if err := f.output.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
 		return err
 	}
 	return problemsError{statusMissing, r.verdict(), "each finding says what to do; -o json has them all"}

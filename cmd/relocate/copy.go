@@ -212,18 +212,9 @@ func (f *copyFlags) checkPaths() error {
 		if out.path == "" || (out.flag == "--to-tar" && out.path == stream) {
 			continue
 		}
-		path, err := filepath.Abs(out.path)
+		path, err := checkOutput(out.flag, out.path)
 		if err != nil {
-			return usagef("%s %s: %w", out.flag, out.path, err)
-		}
-		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return usagef("%s %s: there is no folder %s", out.flag, out.path, filepath.Dir(out.path))
-		}
-		if out.path == stream {
-			return usagef("%s -: name a file", out.flag)
-		}
-		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
-			return usagef("%s %s: is not a regular file", out.flag, out.path)
+			return err
 		}
 		for other, flag := range files {
 			if sameFile(path, other) {
@@ -233,6 +224,24 @@ func (f *copyFlags) checkPaths() error {
 		files[path] = out.flag
 	}
 	return nil
+}
+
+// checkOutput refuses a file that cannot be written, and returns its absolute path.
+func checkOutput(flag, file string) (string, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return "", usagef("%s %s: %w", flag, file, err)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return "", usagef("%s %s: there is no folder %s", flag, file, filepath.Dir(file))
+	}
+	if file == stream {
+		return "", usagef("%s -: name a file", flag)
+	}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
+		return "", usagef("%s %s: is not a regular file", flag, file)
+	}
+	return path, nil
 }
 
 // sameFile reports whether two paths lead to one file, which may not be there yet.

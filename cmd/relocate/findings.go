@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -9,7 +10,15 @@ import (
 
 	"relocate/bundle"
 	"relocate/verify/cluster"
+	"relocate/verify/leak"
 )
+
+// scan looks for what a plan carries that would lead outside; what is in the plan is read from src.
+func scan(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int, show *progress) (*leak.Report, error) {
+	ph := show.begin("scan", 0, 0)
+	defer ph.end()
+	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: jobs, Plain: true, Omitted: plan.Omitted, Read: func() { ph.add(1, 0) }})
+}
 
 // leads reports whether what a finding says keeps a cluster from running without the world outside. Others
 // may reach out, or could not be looked at.
@@ -38,40 +47,16 @@ func splitAllowed(findings []bundle.Finding, places []cluster.Place) (rest, allo
 	return rest, allowed
 }
 
-// levelRank orders findings in text: the worst first.
-func levelRank(f bundle.Finding) int {
-	return slices.Index([]bundle.Level{bundle.Install, bundle.Pull, bundle.Warning}, f.Level)
-}
-
-// byPackage groups findings by the package that they are of, the worst of each first. What is of no package
-// comes first. The order is otherwise kept.
-func byPackage(findings []bundle.Finding) (names []string, groups map[string][]bundle.Finding) {
-	groups = map[string][]bundle.Finding{}
-	for _, f := range findings {
-		if groups[f.Package] == nil && f.Package != "" {
-			names = append(names, f.Package)
-		}
-		groups[f.Package] = append(groups[f.Package], f)
-	}
-	if groups[""] != nil {
-		names = slices.Insert(names, 0, "")
-	}
-	for _, group := range groups {
-		slices.SortStableFunc(group, func(a, b bundle.Finding) int { return cmp.Compare(levelRank(a), levelRank(b)) })
-	}
-	return names, groups
-}
-
-// writeFindings lists findings by package, up to most of them; more says where all of them are.
+// writeFindings lists findings by package, or by bundle, the worst first, up to most of them; more says where all
+// of them are.
 func writeFindings(w io.Writer, findings []bundle.Finding, most int, more string) {
-	names, groups := byPackage(findings)
 	left := most
-	for _, name := range names {
+	for _, group := range groupFindings(findings).Groups {
 		if left == 0 {
 			break
 		}
-		fmt.Fprintf(w, "\n%s\n", cmp.Or(line(name), "the package repository"))
-		for _, f := range groups[name][:min(left, len(groups[name]))] {
+		fmt.Fprintf(w, "\n%s\n", line(group.Name))
+		for _, f := range group.List[:min(left, len(group.List))] {
 			writeFinding(w, f)
 			left--
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -141,8 +140,8 @@ func (f *inspectFlags) check(file string, view []string) error {
 		return usagef("--tree goes without %s", view[0])
 	}
 	if f.valuesFile != "" {
-		if info, err := os.Lstat(f.valuesFile); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
-			return usagef("--values-file-output %s: is not a regular file", f.valuesFile)
+		if _, err := checkOutput("--values-file-output", f.valuesFile); err != nil {
+			return err
 		}
 	}
 	return checkJobs(f.jobs)

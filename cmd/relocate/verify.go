@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 
@@ -17,24 +16,8 @@ import (
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
+	"relocate/verify/leak"
 )
-
-// verifyReport is what verify prints.
-type verifyReport struct {
-	Version  int              `json:"version"`
-	Subject  string           `json:"subject"` // the archive or the repository
-	OK       bool             `json:"ok"`
-	Roots    []rootReport     `json:"roots,omitempty"`
-	Contents *contents        `json:"contents,omitempty"`
-	Proved   []string         `json:"proved,omitempty"` // what an OK says
-	Problems []verify.Problem `json:"problems"`
-	Rows     []verify.Row     `json:"rows,omitempty"` // of a repository: what was looked at
-	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
-	Findings []bundle.Finding `json:"findings,omitempty"`
-	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
-	hint     string           // what to do about the problems
-	level    verify.Level     // at which a repository was looked at
-}
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
@@ -46,8 +29,9 @@ type verifyFlags struct {
 	noTag bool
 
 	repoTags bool
+	strict   bool
 	cluster  clusterFlags
-	format   format
+	output   reportFlags
 	common
 }
 
@@ -61,7 +45,11 @@ compared with the seal, and the content must be just what the roots need.
 
 verify --repo REPO FILE walks the private registry and compares it with the archive: the same manifests,
 tags and locations images. verify --repo REPO --root sha256:… needs no archive: everything below the root
-must be there. It contacts no other registry.
+must be there. It contacts no other registry. Then it goes the way of kapp-controller, imgpkg and kbld: each
+reference of a Package, and of the files of its bundle, must end in REPO at an image that is there.
+
+Of an archive, it tells which references would lead outside; --strict makes that a failure. docs/leaks.md
+says what each finding means. --allow HOST[/PATH] says what may be outside: nobody is asked there.
 
 ` + clusterHelp + `
 
@@ -91,10 +79,7 @@ must be there. It contacts no other registry.
 			if err != nil {
 				return err
 			}
-			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
-				return err
-			}
-			return problemsError{r.status(), r.verdict(), r.hint}
+			return f.output.print(cmd.OutOrStdout(), r, r)
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -106,7 +91,8 @@ must be there. It contacts no other registry.
 		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "it was imported with this flag")
 		f.cluster.add(flags)
-		addFormat(flags, &f.format)
+		flags.BoolVar(&f.strict, "strict", false, "fail when something in an archive leads outside; in a repository that fails always")
+		f.output.add(flags)
 	})
 	f.common.add(cmd)
 	return cmd
@@ -126,8 +112,6 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*ve
 // check returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	switch {
-	case len(f.cluster.allow) > 0:
-		return nil, usagef("--allow goes with -f")
 	case f.repo != "" && file == "" && len(f.roots) == 0:
 		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
 	case f.repo == "" && (f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)):
@@ -155,7 +139,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, checkJobs(f.jobs)
+	return roots, errors.Join(f.output.check(), checkJobs(f.jobs))
 }
 
 // archive verifies an archive.
@@ -175,7 +159,7 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", file, err)
 	}
-	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}}
+	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}, strict: f.strict}
 	more := max(0, len(damage)-mostDamage)
 	damage = slices.Clone(damage[:len(damage)-more])
 	plan, planErr := a.Plan(ctx, f.jobs)
@@ -199,7 +183,24 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		return nil, err
 	}
 	r.compareRoots(r.Roots, roots)
+	if plan != nil && len(damage) == 0 {
+		if err := f.scan(ctx, r, a, plan, show); err != nil {
+			return nil, fmt.Errorf("verify %s: %w", file, err)
+		}
+	}
 	return r.judge(), ctx.Err()
+}
+
+// scan looks for what in an archive that is whole would lead outside.
+func (f *verifyFlags) scan(ctx context.Context, r *verifyReport, a *tarball.Archive, plan *bundle.Plan, show *progress) error {
+	found, err := scan(ctx, a, plan, f.jobs, show)
+	if err != nil {
+		return err
+	}
+	if err := r.found(found, f.cluster.allow); err != nil {
+		return err
+	}
+	return f.output.platforms(ctx, r, a, f.jobs)
 }
 
 // mostDamage is how many damaged places of an archive a report lists.
@@ -271,7 +272,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		return nil, err
 	}
 	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs, RepoTags: f.repoTags}
-	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}}
+	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}, strict: true}
 	if file != "" {
 		if roots, err = f.expect(ctx, file, roots, &opt, r); err != nil {
 			return nil, err
@@ -319,6 +320,15 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
 		verify.Deep:      "every byte was read there and hashed",
 	}[opt.Level])
+	ph = show.begin("resolve", 0, 0)
+	found, err := leak.Resolve(ctx, target, repo, roots, leak.Options{Jobs: f.jobs, Plain: true, Read: func() { ph.add(1, 0) }})
+	ph.end()
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
+	}
+	if err := errors.Join(r.found(found, f.cluster.allow), f.output.platforms(ctx, r, target, f.jobs)); err != nil {
+		return nil, err
+	}
 	if file == "" {
 		r.Proved = append(r.Proved, "signatures and what else is attached were not looked for: only the archive tells what there must be")
 	}
@@ -353,69 +363,4 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 	}
 	return roots, nil
-}
-
-// holds takes over what a plan says.
-func (r *verifyReport) holds(plan *bundle.Plan) {
-	c := contentsOf(plan)
-	r.Contents, r.Omitted, r.Findings = &c, plan.Omitted, plan.Graph.Findings
-	r.Unseen = append(r.Unseen, plan.Graph.Unseen...) // a repository's plan has none: those of its archive count
-}
-
-// judge sets the verdict.
-func (r *verifyReport) judge() *verifyReport {
-	if r.OK = len(r.Problems) == 0; !r.OK {
-		r.Proved = nil
-	}
-	return r
-}
-
-func (r *verifyReport) status() int {
-	if slices.ContainsFunc(r.Problems, func(p verify.Problem) bool { return p.Kind == verify.Damaged }) {
-		return statusDamage
-	}
-	return statusMissing
-}
-
-func (r *verifyReport) verdict() string {
-	if r.OK && r.level == verify.Manifests {
-		return fmt.Sprintf("OK: %s is complete at level manifests", r.Subject)
-	}
-	if r.OK {
-		return fmt.Sprintf("OK: %s is complete", r.Subject)
-	}
-	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
-}
-
-// mostProblems is how many problems the text lists.
-const mostProblems = 50
-
-func (r *verifyReport) text(w io.Writer) {
-	if !r.OK {
-		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
-		for i, p := range r.Problems {
-			if i == mostProblems {
-				fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Problems)-i)
-				break
-			}
-			fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
-			for _, image := range p.Images {
-				fmt.Fprintf(w, "    needed by %s\n", line(image))
-			}
-		}
-		return
-	}
-	fmt.Fprintln(w, r.verdict())
-	if r.Contents != nil {
-		fmt.Fprintf(w, "  %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
-	}
-	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  root %s\n", root)
-	}
-	for _, s := range r.Proved {
-		fmt.Fprintf(w, "  %s\n", s)
-	}
-	summarizeOmitted(w, r.Omitted)
-	summarizeUnseen(w, r.Unseen, "; -o json has them all")
-	summarizeFindings(w, r.Findings, "; -o json has them all")
 }

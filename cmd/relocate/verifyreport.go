@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/pflag"
+
+	"relocate/bundle"
+	"relocate/verify"
+	"relocate/verify/cluster"
+	"relocate/verify/leak"
+)
+
+// verifyReport is what verify prints.
+type verifyReport struct {
+	Version  int              `json:"version"`
+	Subject  string           `json:"subject"` // the archive or the repository
+	OK       bool             `json:"ok"`
+	Roots    []rootReport     `json:"roots,omitempty"`
+	Contents *contents        `json:"contents,omitempty"`
+	Proved   []string         `json:"proved,omitempty"` // what an OK says
+	Problems []verify.Problem `json:"problems"`
+	Rows     []verify.Row     `json:"rows,omitempty"` // of a repository: what was looked at
+	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
+	Findings []bundle.Finding `json:"findings,omitempty"`
+	Allowed  []bundle.Finding `json:"allowed,omitempty"` // findings of what --allow lets be elsewhere
+	Scan     *leak.Report     `json:"scan,omitempty"`    // how much was looked at for the findings
+	Unseen   []bundle.Unseen  `json:"unseen,omitempty"`  // what may be attached and was not carried, by the archive
+
+	hint      string       // what to do about the problems
+	level     verify.Level // at which a repository was looked at; empty for an archive
+	strict    bool         // findings that lead outside are no OK
+	plan      *bundle.Plan // nil when there is none
+	platforms map[v1.Hash][]string
+}
+
+// reportFlags are the flags of what verify and rehearse print and write.
+type reportFlags struct {
+	format verifyFormat
+	file   string
+}
+
+func (f *reportFlags) add(flags *pflag.FlagSet) {
+	f.format.format = "text"
+	flags.VarP(&f.format, "output", "o", "text, json, yaml or junit")
+	flags.StringVar(&f.file, "report", "", "write the report to `FILE` as well: a page when its name ends in .html, otherwise JSON")
+}
+
+// verifyFormat is a format, or junit.
+type verifyFormat struct{ format }
+
+// Set implements pflag.Value.
+func (f *verifyFormat) Set(s string) error {
+	if s == "junit" {
+		f.format = "junit"
+		return nil
+	}
+	if err := f.format.Set(s); err != nil {
+		return fmt.Errorf("must be text, json, yaml or junit")
+	}
+	return nil
+}
+
+func (f *reportFlags) check() error {
+	if f.file == "" {
+		return nil
+	}
+	_, err := checkOutput("--report", f.file)
+	return err
+}
+
+// isPage reports whether a report's file is to be a page.
+func isPage(file string) bool { return strings.EqualFold(filepath.Ext(file), ".html") }
+
+// platforms reads what a page tells of the images, while their source is open.
+func (f *reportFlags) platforms(ctx context.Context, r *verifyReport, src bundle.Source, jobs int) (err error) {
+	if isPage(f.file) && r.plan != nil {
+		r.platforms, err = platformsOf(ctx, src, r.plan, jobs)
+	}
+	return err
+}
+
+// print prints v, which r is the verdict of, and writes the report's file. The error says what was found.
+func (f *reportFlags) print(w io.Writer, v interface{ text(io.Writer) }, r *verifyReport) error {
+	if f.file != "" {
+		if err := f.write(v, r); err != nil {
+			return err
+		}
+	}
+	if f.format.format == "junit" {
+		b, err := encodeJUnit(r, r.packages())
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := f.format.print(w, v, v.text); err != nil {
+		return err
+	}
+	if r.OK {
+		return nil
+	}
+	return problemsError{r.status(), r.verdict(), r.hint}
+}
+
+func (f *reportFlags) write(v any, r *verifyReport) error {
+	if isPage(f.file) {
+		return writePage(f.file, pageOfVerify(r, r.plan, r.platforms))
+	}
+	b, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	return writeFile(f.file, b)
+}
+
+func (r *verifyReport) packages() []bundle.Package {
+	if r.plan == nil {
+		return nil
+	}
+	return r.plan.Graph.Packages
+}
+
+// found takes over what was found to lead outside.
+func (r *verifyReport) found(found *leak.Report, allow []string) error {
+	places, err := parsePlaces(allow)
+	if err != nil {
+		return err
+	}
+	r.Findings, r.Allowed = splitAllowed(found.Findings, places)
+	counts := *found
+	counts.Findings = nil
+	r.Scan = &counts
+	switch {
+	case leading(r.Findings) > 0 || found.Packages == 0 && found.References == 0:
+	case r.level == "":
+		r.Proved = append(r.Proved, fmt.Sprintf("none of the %s in %s and their files leads outside", count(found.References, "reference"), count(found.Packages, "package version")))
+	default:
+		r.Proved = append(r.Proved, fmt.Sprintf("the %s in %s and their files end inside, by the rules of kapp-controller, imgpkg and kbld", count(found.References, "reference"), count(found.Packages, "package version")))
+	}
+	return nil
+}
+
+// parsePlaces reads the values of --allow.
+func parsePlaces(allow []string) (places []cluster.Place, err error) {
+	for _, s := range allow {
+		place, err := cluster.ParsePlace(s)
+		if err != nil {
+			return nil, usagef("--allow %w", err)
+		}
+		places = append(places, place)
+	}
+	return places, nil
+}
+
+// holds takes over what a plan says.
+func (r *verifyReport) holds(plan *bundle.Plan) {
+	c := contentsOf(plan)
+	r.plan, r.Contents, r.Omitted, r.Findings = plan, &c, plan.Omitted, plan.Graph.Findings
+	r.Unseen = append(r.Unseen, plan.Graph.Unseen...) // a repository's plan has none: those of its archive count
+}
+
+// judge sets the verdict.
+func (r *verifyReport) judge() *verifyReport {
+	if r.OK = len(r.Problems) == 0 && (!r.strict || leading(r.Findings) == 0); !r.OK {
+		r.Proved = nil
+	}
+	return r
+}
+
+func (r *verifyReport) status() int {
+	if slices.ContainsFunc(r.Problems, func(p verify.Problem) bool { return p.Kind == verify.Damaged }) {
+		return statusDamage
+	}
+	return statusMissing
+}
+
+func (r *verifyReport) verdict() string {
+	n := leading(r.Findings)
+	reaching := count(n, "reference") + map[bool]string{true: " leads outside", false: " lead outside"}[n == 1]
+	switch {
+	case r.OK && n > 0:
+		return fmt.Sprintf("OK: %s is complete, but %s", r.Subject, reaching)
+	case r.OK && r.level == verify.Manifests:
+		return fmt.Sprintf("OK: %s is complete at level manifests", r.Subject)
+	case r.OK:
+		return fmt.Sprintf("OK: %s is complete", r.Subject)
+	case len(r.Problems) == 0:
+		return fmt.Sprintf("%s is complete, but %s", r.Subject, reaching)
+	case n > 0:
+		return fmt.Sprintf("%s is not as it should be: %s, and %s", r.Subject, count(len(r.Problems), "problem"), reaching)
+	}
+	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
+}
+
+// mostProblems is how many problems, and how many findings, the text lists.
+const mostProblems = 50
+
+func (r *verifyReport) text(w io.Writer) {
+	if r.OK {
+		r.textOK(w)
+	} else {
+		fmt.Fprintf(w, "NOT OK: %s\n", line(r.verdict()))
+		for i, p := range r.Problems {
+			if i == mostProblems {
+				fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Problems)-i)
+				break
+			}
+			fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
+			for _, image := range p.Images {
+				fmt.Fprintf(w, "    needed by %s\n", line(image))
+			}
+		}
+	}
+	r.textRows(w)
+	if len(r.Findings) > 0 {
+		fmt.Fprintf(w, "to look at: %s\n", findingsCount(r.Findings))
+		writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
+	}
+	if len(r.Allowed) > 0 {
+		fmt.Fprintf(w, "allowed to be elsewhere: %s\n", count(len(r.Allowed), "reference"))
+	}
+}
+
+// textOK writes what an OK says.
+func (r *verifyReport) textOK(w io.Writer) {
+	fmt.Fprintln(w, line(r.verdict()))
+	if r.Contents != nil {
+		fmt.Fprintf(w, "  %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
+	}
+	for _, root := range r.Roots {
+		fmt.Fprintf(w, "  root %s\n", root)
+	}
+	for _, s := range r.Proved {
+		fmt.Fprintf(w, "  %s\n", s)
+	}
+	summarizeOmitted(w, r.Omitted)
+	summarizeUnseen(w, r.Unseen, "; -o json has them all")
+}
+
+// textRows writes what was looked at in a repository, and how much of it is right.
+func (r *verifyReport) textRows(w io.Writer) {
+	for _, row := range r.Rows {
+		fmt.Fprintf(w, "  %-16s  %d of %d right\n", row.Of, row.Checked-row.Wrong, row.Checked)
+	}
+}
