@@ -24,13 +24,11 @@ there, and Pods must run what they name. --allow HOST[/PATH] says what may be el
 
 // clusterFlags are the flags of verify about objects of the cluster.
 type clusterFlags struct {
-	file  string
-	allow []string
+	file string
 }
 
 func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.file, "filename", "f", "", "`FILE` with objects as the cluster has them (kubectl get … -o yaml); - for standard input")
-	flags.StringSliceVar(&f.allow, "allow", nil, "objects may name images at `HOST[/PATH]`, too (repeatable)")
 }
 
 // clusterReport is what verify -f prints.
@@ -61,7 +59,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	places, err := parsePlaces(f.cluster.allow)
+	places, err := f.known.places()
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type copyFlags struct {
 	noResume         bool
 	keepGoing        bool
 	tmpDir           string
+	strict           bool
+	known            tolerance
 	objects          objectFlags
 	common
 }
@@ -97,7 +99,11 @@ Results go to stdout, everything else to stderr.
 		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of stdout")
 		f.objects.add(flags)
 		flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
-		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE` (JSON)")
+		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE`: a page when its name ends in .html, otherwise JSON")
+	})
+	group(cmd, "Findings", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything moves, when something would lead outside")
+		f.known.add(flags)
 	})
 	f.common.add(cmd)
 	addSides(cmd)
@@ -173,6 +179,8 @@ func (f *copyFlags) check() error {
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
 		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
+	case f.fromTar != "" && (f.strict || len(f.known.allow) > 0 || f.known.accept != ""):
+		return usagef("--strict, --allow and --accept are of what walks a source; relocate verify has them for archives and repositories")
 	case f.fromTar != "" && f.attachments != attachmentsAuto:
 		return usagef("--attachments is decided when the archive is written; an import carries what it holds")
 	}
@@ -189,7 +197,7 @@ func (f *copyFlags) check() error {
 	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
-	if err := f.sourceFlags.check(); err != nil {
+	if err := errors.Join(f.sourceFlags.check(), f.known.check()); err != nil {
 		return err
 	}
 	switch copy.Trust(f.trust) {

@@ -64,7 +64,7 @@ func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.
 		return result, err
 	})
 	r.Archive = archiveOf(c.fromTar, a)
-	return c.finish(r, start, write, err)
+	return c.finish(r, start, write, errors.Join(err, c.platforms(ctx, r, a)))
 }
 
 // importStream fills a repository from an archive on standard input. Layers are sent as they come,
@@ -145,10 +145,22 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	defer source.close()
+	if err := c.checkClosed(source.scan); err != nil {
+		return err
+	}
 	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
 	})
+	err = errors.Join(err, r.take(source.scan, &c.known), c.platforms(ctx, r, source.source))
 	return c.finish(r, start, write, err)
+}
+
+// platforms reads what a page tells of the images.
+func (c *copying) platforms(ctx context.Context, r *report, src bundle.Source) (err error) {
+	if isPage(c.report) {
+		r.platforms, err = platformsOf(ctx, src, r.plan, c.jobs)
+	}
+	return err
 }
 
 // destination returns the repository to fill, locked.

@@ -33,7 +33,7 @@ const (
 
 // statusHelp is the table of exit statuses in the commands' help.
 const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly done (--keep-going), 4 credentials
-or permission, 5 damage, 6 something missing or unequal, 8 no space, 130 interrupted.`
+or permission, 5 damage, 6 something missing, unequal or reaching outside, 8 no space, 130 interrupted.`
 
 // usageError is what the operator got wrong on the command line.
 type usageError struct{ error }
@@ -50,6 +50,9 @@ func (e problemsError) Error() string { return e.text }
 
 // absentError is something named on the command line that is not there.
 type absentError struct{ error }
+
+// notClosedError is the end of a strict copy of what leads outside.
+type notClosedError struct{ error }
 
 // keptError is the end of an export that a later run can go on with.
 type keptError struct {
@@ -75,6 +78,7 @@ type judgement struct {
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
+	{isA[notClosedError], statusMissing, "mend what is named; or say with --allow or --accept what is known, and may stay"},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},

@@ -19,6 +19,7 @@ import (
 	"relocate/copy"
 	"relocate/rewrite"
 	"relocate/tarball"
+	"relocate/verify/leak"
 )
 
 // exporting is an archive that is being written, and where its blobs come from.
@@ -26,6 +27,7 @@ type exporting struct {
 	archive *tarball.Writer
 	plan    *bundle.Plan
 	source  bundle.Source
+	scan    *leak.Report // nil when it was not walked here
 	moved   []movedTag
 	close   func()
 }
@@ -146,7 +148,7 @@ func (c *copying) begin(ctx context.Context) (_ *exporting, err error) {
 		return nil, err
 	}
 	request := c.request()
-	e := &exporting{plan: source.plan, source: source.source, close: source.close}
+	e := &exporting{plan: source.plan, source: source.source, scan: source.scan, close: source.close}
 	if request.Format == tarball.Imgpkg {
 		var t *tarball.ImgpkgTar
 		if t, err = tarball.NewImgpkgTar(ctx, source.plan, source.source, request.NoOrigins); err == nil {
@@ -169,11 +171,24 @@ func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNames(source.plan.Graph); err != nil {
+	if err := errors.Join(checkNames(source.plan.Graph), c.checkClosed(source.scan)); err != nil {
 		source.close()
 		return nil, err
 	}
 	return source, nil
+}
+
+// checkClosed fails under --strict when something leads outside that is not accepted. It tells what.
+func (c *copying) checkClosed(found *leak.Report) error {
+	if !c.strict {
+		return nil
+	}
+	var l leaks
+	if err := l.take(found, &c.known); err != nil || leading(l.Findings) == 0 {
+		return err
+	}
+	writeFindings(c.stderr, l.Findings, mostProblems, "; relocate plan -o json has them all")
+	return notClosedError{fmt.Errorf("--strict: not closed: %s", findingsCount(l.Findings))}
 }
 
 // checkNames refuses package repositories that one import could not name apart.
@@ -207,7 +222,28 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 	if err := e.archive.Commit(); err != nil {
 		return r, keptError{err, c.toTar + ".part", e.plan.Size(), e.plan.Size()}
 	}
-	return r, nil
+	return r, c.look(ctx, e, r)
+}
+
+// look completes the report of an archive that is written, by what is in it. What leads outside is looked for
+// there when an earlier run walked: under --strict it is told late then, and the archive is there.
+func (c *copying) look(ctx context.Context, e *exporting, r *report) error {
+	if e.scan != nil && !isPage(c.report) {
+		return r.take(e.scan, &c.known)
+	}
+	a, err := tarball.Open(c.toTar)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	var late error
+	if e.scan == nil {
+		if e.scan, err = scan(ctx, a, e.plan, c.jobs, c.show); err != nil {
+			return err
+		}
+		late = c.checkClosed(e.scan)
+	}
+	return errors.Join(late, r.take(e.scan, &c.known), c.platforms(ctx, r, a))
 }
 
 // without takes out of the report of an export what there is not: the archive, and what failed.
@@ -260,6 +296,9 @@ func (c *copying) exportStream(ctx context.Context) error {
 	}
 	r := c.exportReport(plan, archiveOf(c.toTar, w))
 	r.Reread = reread
+	if err := errors.Join(r.take(source.scan, &c.known), c.platforms(ctx, r, source.source)); err != nil {
+		return err
+	}
 	return c.finish(r, start, func() error { return nil }, nil)
 }
 

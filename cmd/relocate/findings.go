@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"relocate/bundle"
-	"relocate/verify/cluster"
 	"relocate/verify/leak"
 )
 
@@ -18,6 +17,21 @@ func scan(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int, s
 	ph := show.begin("scan", 0, 0)
 	defer ph.end()
 	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: jobs, Plain: true, Omitted: plan.Omitted, Read: func() { ph.add(1, 0) }})
+}
+
+// leaks is the part of a report about what leads outside.
+type leaks struct {
+	Findings []bundle.Finding `json:"findings,omitempty"`
+	Accepted []bundle.Finding `json:"accepted,omitempty"` // that --allow or --accept make no reason to fail
+	Scan     *leak.Report     `json:"scan,omitempty"`     // how much was looked at
+}
+
+// take takes over what was found.
+func (l *leaks) take(found *leak.Report, known *tolerance) (err error) {
+	counts := *found
+	counts.Findings, l.Scan = nil, &counts
+	l.Findings, l.Accepted, err = known.split(found.Findings)
+	return err
 }
 
 // leads reports whether what a finding says keeps a cluster from running without the world outside. Others
@@ -33,18 +47,6 @@ func leading(findings []bundle.Finding) int {
 		}
 	}
 	return n
-}
-
-// splitAllowed takes out of findings what the operator allows to be elsewhere.
-func splitAllowed(findings []bundle.Finding, places []cluster.Place) (rest, allowed []bundle.Finding) {
-	for _, f := range findings {
-		if slices.ContainsFunc(places, func(p cluster.Place) bool { return p.Holds(f.Reference) }) {
-			allowed = append(allowed, f)
-		} else {
-			rest = append(rest, f)
-		}
-	}
-	return rest, allowed
 }
 
 // writeFindings lists findings by package, or by bundle, the worst first, up to most of them; more says where all
@@ -66,12 +68,16 @@ func writeFindings(w io.Writer, findings []bundle.Finding, most int, more string
 	}
 }
 
-func writeFinding(w io.Writer, f bundle.Finding) {
-	where := f.File
-	if f.Line > 0 {
-		where = fmt.Sprintf("%s:%d", f.File, f.Line)
+// whereOf returns the file of a finding, and its line; or the bundle.
+func whereOf(f bundle.Finding) string {
+	if f.File != "" && f.Line > 0 {
+		return fmt.Sprintf("%s:%d", f.File, f.Line)
 	}
-	fmt.Fprintf(w, "  %-8s %s (%s)\n", f.Level, line(cmp.Or(where, f.Bundle)), f.Code)
+	return cmp.Or(f.File, f.Bundle)
+}
+
+func writeFinding(w io.Writer, f bundle.Finding) {
+	fmt.Fprintf(w, "  %-8s %s (%s)\n", f.Level, line(whereOf(f)), f.Code)
 	if f.Reference != "" {
 		fmt.Fprintf(w, "           %s\n", line(f.Reference))
 	}
@@ -81,12 +87,12 @@ func writeFinding(w io.Writer, f bundle.Finding) {
 	}
 }
 
-// findingsCount says how many findings there are: "3 references lead outside, 5 warnings".
+// findingsCount says how many findings there are: "2 break an install or a pull, 5 warnings".
 func findingsCount(findings []bundle.Finding) string {
 	n := leading(findings)
 	var parts []string
 	if n > 0 {
-		parts = append(parts, count(n, "thing")+map[bool]string{true: " reaches", false: " reach"}[n == 1]+" outside")
+		parts = append(parts, fmt.Sprintf("%d %s an install or a pull", n, map[bool]string{true: "breaks", false: "break"}[n == 1]))
 	}
 	if rest := len(findings) - n; rest > 0 {
 		parts = append(parts, count(rest, "warning"))
@@ -94,11 +100,18 @@ func findingsCount(findings []bundle.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
-// summarizeFindings writes the findings for people; more says where all of them are.
+// summarizeFindings writes the findings for people, each on a line; more says where all of them are.
 func summarizeFindings(w io.Writer, findings []bundle.Finding, more string) {
 	if len(findings) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "to look at: %s\n", findingsCount(findings))
-	writeFindings(w, findings, mostLines, more)
+	fmt.Fprintf(w, "findings: %s\n", findingsCount(findings))
+	worst := slices.SortedStableFunc(slices.Values(findings), func(a, b bundle.Finding) int { return levelRank(a.Level) - levelRank(b.Level) })
+	var lines []string
+	for _, f := range worst {
+		words := []string{string(f.Code), f.Package, whereOf(f), cmp.Or(f.Reference, f.Message)}
+		words = slices.DeleteFunc(words, func(s string) bool { return s == "" })
+		lines = append(lines, fmt.Sprintf("  %-8s %s", f.Level, line(strings.Join(words, " "))))
+	}
+	fmt.Fprintln(w, shortList(lines, mostLines, more))
 }

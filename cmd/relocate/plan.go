@@ -20,7 +20,7 @@ type planReport struct {
 	Contents    contents         `json:"contents"`
 	ArchiveSize int64            `json:"archiveSize"` // exact
 	Omitted     []bundle.Omitted `json:"omitted,omitempty"`
-	Findings    []bundle.Finding `json:"findings,omitempty"`
+	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 }
@@ -65,7 +65,10 @@ and bundles, and no layer of an image.
 			if err != nil {
 				return err
 			}
-			r := planReport{reportVersion, rootsOf(plan.Graph), contentsOf(plan), size, plan.Omitted, plan.Graph.Findings, nil}
+			r := planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: size, Omitted: plan.Omitted}
+			if err := r.take(w.scan, &tolerance{}); err != nil {
+				return err
+			}
 			if source.attachments != attachmentsNone {
 				r.Attachments = attachmentsOf(plan.Graph, true)
 			}

@@ -128,9 +128,12 @@ type report struct {
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 
-	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
-	Findings []bundle.Finding `json:"findings,omitempty"`
-	Moves    []rewrite.Move   `json:"moves,omitempty"`
+	Omitted []bundle.Omitted `json:"omitted,omitempty"`
+	Moves   []rewrite.Move   `json:"moves,omitempty"`
+	leaks
+
+	plan      *bundle.Plan
+	platforms map[v1.Hash][]string
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -165,7 +168,7 @@ func failuresOf(e *copy.PartialError) []failureReport {
 func (c *copying) newReport(action string, plan *bundle.Plan) *report {
 	r := &report{
 		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan),
-		Omitted: plan.Omitted, Findings: plan.Graph.Findings,
+		Omitted: plan.Omitted, leaks: leaks{Findings: plan.Graph.Findings}, plan: plan,
 	}
 	if c.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, c.fromTar == "")
@@ -173,7 +176,11 @@ func (c *copying) newReport(action string, plan *bundle.Plan) *report {
 	return r
 }
 
+// write writes the report to a file: a page when its name ends in .html, otherwise JSON.
 func (r *report) write(path string) error {
+	if isPage(path) {
+		return writePage(path, pageOfCopy(r, r.plan, r.platforms))
+	}
 	b, err := encodeJSON(r)
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type verifyFlags struct {
 
 	repoTags bool
 	strict   bool
+	known    tolerance
 	cluster  clusterFlags
 	output   reportFlags
 	common
@@ -49,7 +50,8 @@ must be there. It contacts no other registry. Then it goes the way of kapp-contr
 reference of a Package, and of the files of its bundle, must end in REPO at an image that is there.
 
 Of an archive, it tells which references would lead outside; --strict makes that a failure. docs/leaks.md
-says what each finding means. --allow HOST[/PATH] says what may be outside: nobody is asked there.
+says what each finding means. What cannot be mended upstream can be accepted: --allow HOST[/PATH] says what may
+be outside, --accept takes an earlier report, so that only what is new fails.
 
 ` + clusterHelp + `
 
@@ -91,6 +93,7 @@ says what each finding means. --allow HOST[/PATH] says what may be outside: nobo
 		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "it was imported with this flag")
 		f.cluster.add(flags)
+		f.known.add(flags)
 		flags.BoolVar(&f.strict, "strict", false, "fail when something in an archive leads outside; in a repository that fails always")
 		f.output.add(flags)
 	})
@@ -139,7 +142,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.output.check(), checkJobs(f.jobs))
+	return roots, errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs))
 }
 
 // archive verifies an archive.
@@ -197,7 +200,7 @@ func (f *verifyFlags) scan(ctx context.Context, r *verifyReport, a *tarball.Arch
 	if err != nil {
 		return err
 	}
-	if err := r.found(found, f.cluster.allow); err != nil {
+	if err := r.found(found, &f.known); err != nil {
 		return err
 	}
 	return f.output.platforms(ctx, r, a, f.jobs)
@@ -326,7 +329,7 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
 	}
-	if err := errors.Join(r.found(found, f.cluster.allow), f.output.platforms(ctx, r, target, f.jobs)); err != nil {
+	if err := errors.Join(r.found(found, &f.known), f.output.platforms(ctx, r, target, f.jobs)); err != nil {
 		return nil, err
 	}
 	if file == "" {

@@ -13,7 +13,6 @@ import (
 
 	"relocate/bundle"
 	"relocate/verify"
-	"relocate/verify/cluster"
 	"relocate/verify/leak"
 )
 
@@ -28,10 +27,9 @@ type verifyReport struct {
 	Problems []verify.Problem `json:"problems"`
 	Rows     []verify.Row     `json:"rows,omitempty"` // of a repository: what was looked at
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
-	Findings []bundle.Finding `json:"findings,omitempty"`
-	Allowed  []bundle.Finding `json:"allowed,omitempty"` // findings of what --allow lets be elsewhere
-	Scan     *leak.Report     `json:"scan,omitempty"`    // how much was looked at for the findings
-	Unseen   []bundle.Unseen  `json:"unseen,omitempty"`  // what may be attached and was not carried, by the archive
+	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
+
+	leaks
 
 	hint      string       // what to do about the problems
 	level     verify.Level // at which a repository was looked at; empty for an archive
@@ -129,35 +127,18 @@ func (r *verifyReport) packages() []bundle.Package {
 }
 
 // found takes over what was found to lead outside.
-func (r *verifyReport) found(found *leak.Report, allow []string) error {
-	places, err := parsePlaces(allow)
-	if err != nil {
+func (r *verifyReport) found(found *leak.Report, known *tolerance) error {
+	if err := r.take(found, known); err != nil {
 		return err
 	}
-	r.Findings, r.Allowed = splitAllowed(found.Findings, places)
-	counts := *found
-	counts.Findings = nil
-	r.Scan = &counts
 	switch {
-	case leading(r.Findings) > 0 || found.Packages == 0 && found.References == 0:
+	case leading(found.Findings) > 0 || found.Packages == 0 && found.References == 0:
 	case r.level == "":
 		r.Proved = append(r.Proved, fmt.Sprintf("none of the %s in %s and their files leads outside", count(found.References, "reference"), count(found.Packages, "package version")))
 	default:
 		r.Proved = append(r.Proved, fmt.Sprintf("the %s in %s and their files end inside, by the rules of kapp-controller, imgpkg and kbld", count(found.References, "reference"), count(found.Packages, "package version")))
 	}
 	return nil
-}
-
-// parsePlaces reads the values of --allow.
-func parsePlaces(allow []string) (places []cluster.Place, err error) {
-	for _, s := range allow {
-		place, err := cluster.ParsePlace(s)
-		if err != nil {
-			return nil, usagef("--allow %w", err)
-		}
-		places = append(places, place)
-	}
-	return places, nil
 }
 
 // holds takes over what a plan says.
@@ -182,20 +163,29 @@ func (r *verifyReport) status() int {
 	return statusMissing
 }
 
+// verdict is one line: complete says that nothing is missing, closed that nothing needs the world outside.
 func (r *verifyReport) verdict() string {
-	n := leading(r.Findings)
-	reaching := count(n, "reference") + map[bool]string{true: " leads outside", false: " lead outside"}[n == 1]
+	leads := leading(r.Findings)
+	open := fmt.Sprintf("not closed: %s an install or a pull", count(leads, "finding")+map[bool]string{true: " breaks", false: " break"}[leads == 1])
 	switch {
-	case r.OK && n > 0:
-		return fmt.Sprintf("OK: %s is complete, but %s", r.Subject, reaching)
-	case r.OK && r.level == verify.Manifests:
-		return fmt.Sprintf("OK: %s is complete at level manifests", r.Subject)
+	case r.OK && leads > 0:
+		return fmt.Sprintf("OK: %s is complete, but %s", r.Subject, open)
 	case r.OK:
-		return fmt.Sprintf("OK: %s is complete", r.Subject)
+		s := fmt.Sprintf("OK: %s is complete", r.Subject)
+		if r.level == verify.Manifests {
+			s += " at level manifests"
+		}
+		if r.Scan != nil && r.Scan.Packages > 0 {
+			s += " and closed"
+		}
+		if len(r.Accepted) > 0 {
+			s += fmt.Sprintf(", but for %s that %s accepted", count(len(r.Accepted), "finding"), map[bool]string{true: "is", false: "are"}[len(r.Accepted) == 1])
+		}
+		return s
 	case len(r.Problems) == 0:
-		return fmt.Sprintf("%s is complete, but %s", r.Subject, reaching)
-	case n > 0:
-		return fmt.Sprintf("%s is not as it should be: %s, and %s", r.Subject, count(len(r.Problems), "problem"), reaching)
+		return fmt.Sprintf("%s is complete, but %s", r.Subject, open)
+	case leads > 0:
+		return fmt.Sprintf("%s is not as it should be: %s; and %s", r.Subject, count(len(r.Problems), "problem"), open)
 	}
 	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
 }
@@ -221,11 +211,11 @@ func (r *verifyReport) text(w io.Writer) {
 	}
 	r.textRows(w)
 	if len(r.Findings) > 0 {
-		fmt.Fprintf(w, "to look at: %s\n", findingsCount(r.Findings))
+		fmt.Fprintf(w, "findings: %s\n", findingsCount(r.Findings))
 		writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
 	}
-	if len(r.Allowed) > 0 {
-		fmt.Fprintf(w, "allowed to be elsewhere: %s\n", count(len(r.Allowed), "reference"))
+	if len(r.Accepted) > 0 {
+		fmt.Fprintf(w, "accepted: %s; -o json has them\n", count(len(r.Accepted), "finding"))
 	}
 }
 

@@ -11,11 +11,13 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/registry"
+	"relocate/verify/leak"
 )
 
 // walked is what a walk of registries found: the plan, and a source of its content.
 type walked struct {
 	plan    *bundle.Plan
+	scan    *leak.Report // what would lead outside
 	source  *copy.Spool
 	scratch *scratch
 }
@@ -73,7 +75,10 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	if err != nil {
 		return nil, err
 	}
-	w.plan, err = bundle.NewPlan(g, from.nonDistributable)
+	if w.plan, err = bundle.NewPlan(g, from.nonDistributable); err != nil {
+		return nil, err
+	}
+	w.scan, err = scan(ctx, w.source, w.plan, f.jobs, show)
 	return w, err
 }
 

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"relocate/bundle"
+	"relocate/verify/cluster"
+)
+
+// tolerance says which findings are known, and no reason to fail.
+type tolerance struct {
+	allow  []string
+	accept string
+}
+
+func (t *tolerance) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&t.allow, "allow", nil, "images and what is fetched may be at `HOST[/PATH]` (repeatable)")
+	flags.StringVar(&t.accept, "accept", "", "take the findings of an earlier report in `FILE` (JSON) as known: only others count")
+}
+
+// places reads the values of --allow.
+func (t *tolerance) places() (places []cluster.Place, err error) {
+	for _, s := range t.allow {
+		place, err := cluster.ParsePlace(s)
+		if err != nil {
+			return nil, usagef("--allow %w", err)
+		}
+		places = append(places, place)
+	}
+	return places, nil
+}
+
+// check refuses values that cannot be, before anything is looked at.
+func (t *tolerance) check() error {
+	if _, err := t.places(); err != nil {
+		return err
+	}
+	_, err := t.known()
+	return err
+}
+
+// split takes the findings that are tolerated out of a list.
+func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Finding, err error) {
+	places, err := t.places()
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := t.known()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range findings {
+		if known[identityOf(f)] || slices.ContainsFunc(places, func(p cluster.Place) bool { return p.Holds(f.Reference) }) {
+			accepted = append(accepted, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	return rest, accepted, nil
+}
+
+// identity is by what a finding is the same in two reports: where it is, in which package, and what of. The
+// repository that a bundle is in is no part of it.
+type identity struct {
+	code                 bundle.Code
+	pkg, file, reference string
+	line                 int
+}
+
+func identityOf(f bundle.Finding) identity {
+	return identity{f.Code, f.Package, f.File, f.Reference, f.Line}
+}
+
+// maxAccepted is the largest report that is read, in bytes.
+const maxAccepted = 64 << 20
+
+// known reads the report of --accept.
+func (t *tolerance) known() (map[identity]bool, error) {
+	if t.accept == "" {
+		return nil, nil
+	}
+	f, err := os.Open(t.accept)
+	if err != nil {
+		return nil, fmt.Errorf("--accept: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxAccepted+1))
+	if err != nil {
+		return nil, fmt.Errorf("--accept: %w", err)
+	}
+	var r struct {
+		Version            int `json:"version"`
+		Findings, Accepted []bundle.Finding
+	}
+	switch err := json.Unmarshal(text, &r); {
+	case len(text) > maxAccepted:
+		return nil, usagef("--accept %s: has more than %s", t.accept, size(maxAccepted))
+	case err != nil:
+		return nil, usagef("--accept %s: is no report: %w", t.accept, err)
+	case r.Version != reportVersion:
+		return nil, usagef("--accept %s: is a report of version %d; this program reads %d", t.accept, r.Version, reportVersion)
+	}
+	known := map[identity]bool{}
+	for _, f := range append(r.Findings, r.Accepted...) {
+		known[identityOf(f)] = true
+	}
+	return known, nil
+}
