@@ -37,8 +37,9 @@ func TestContent(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, b.Descriptor.Digest, digest.Of(text))
 				part := make([]byte, c.Size()/2)
-				_, err = c.ReadAt(part, c.Size()/4)
-				require.NoError(t, err)
+				if _, err = c.ReadAt(part, c.Size()/4); len(part) > 0 {
+					require.NoError(t, err)
+				}
 				assert.Equal(t, text[c.Size()/4:][:len(part)], part)
 			}
 			_, err = a.Content(v1.Hash{Algorithm: "sha256", Hex: "00"})
