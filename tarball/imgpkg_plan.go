@@ -1,6 +1,7 @@
 package tarball
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,26 @@ func (a *Archive) imgpkgText(d v1.Hash) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s: %s cannot be read any more", digest.ErrMismatch, imgpkgDocument, d)
 	}
 	return []byte(text), digest.Check([]byte(text), d)
+}
+
+// maxReading is how many texts are in memory at once, however many are open.
+const maxReading = 4
+
+// spelled reads a text, which is spelled as JSON in the file: all of it for each part, so that nothing of it stays in
+// memory.
+type spelled struct {
+	a *Archive
+	d v1.Hash
+}
+
+func (s spelled) ReadAt(p []byte, at int64) (int, error) {
+	s.a.reading <- struct{}{}
+	defer func() { <-s.a.reading }()
+	text, err := s.a.imgpkgText(s.d)
+	if err = errors.Join(err, s.a.Unchanged()); err != nil {
+		return 0, err
+	}
+	return bytes.NewReader(text).ReadAt(p, at)
 }
 
 // has reports whether the archive has what ref names.

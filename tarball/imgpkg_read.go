@@ -113,7 +113,7 @@ func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, err
 
 // archive returns the archive of the content, whose layers are where l says.
 func (c *imgpkgContent) archive(r io.ReaderAt, l *layout, members *imgpkgMembers) (*Archive, error) {
-	a := &Archive{r: r, l: l, index: make(map[v1.Hash]int, len(l.blobs)), mediaType: c.mediaType, pins: map[string]v1.Hash{}, imgpkg: c, members: members}
+	a := &Archive{r: r, l: l, index: make(map[v1.Hash]int, len(l.blobs)), mediaType: c.mediaType, pins: map[string]v1.Hash{}, imgpkg: c, members: members, reading: make(chan struct{}, maxReading)}
 	for i, b := range l.blobs {
 		a.index[b.Digest] = i
 	}

@@ -41,6 +41,7 @@ type Archive struct {
 	pins      map[string]v1.Hash
 	imgpkg    *imgpkgContent // nil when it is not of imgpkg's form
 	members   *imgpkgMembers
+	reading   chan struct{} // who has a text of imgpkg's form in memory
 }
 
 var _ bundle.Source = (*Archive)(nil)
@@ -334,8 +335,7 @@ func (a *Archive) Content(d v1.Hash) (*io.SectionReader, error) {
 		return io.NewSectionReader(watched{a}, a.l.offsets[i]+blockSize, a.l.blobs[i].Size), nil
 	}
 	if a.imgpkg != nil && a.imgpkg.texts[d].at > 0 {
-		text, err := a.imgpkgText(d)
-		return io.NewSectionReader(bytes.NewReader(text), 0, int64(len(text))), errors.Join(err, a.Unchanged())
+		return io.NewSectionReader(spelled{a, d}, 0, a.imgpkg.texts[d].size), nil
 	}
 	return nil, fmt.Errorf("blob %s is not in the archive: %w", d, fs.ErrNotExist)
 }

@@ -149,7 +149,7 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 	if err != nil {
 		return fmt.Errorf("listen at %s: %w", f.listen, err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // which Serve does, too
 	r.locate(listener.Addr(), f.listen, len(certificates) > 0)
 	if err := f.format.print(f.stdout, r, r.text); err != nil {
 		return err

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -167,7 +168,7 @@ func (h *handler) referrer(r *http.Request, repo string, d v1.Hash) (v1.Descript
 		return desc, refusal{http.StatusServiceUnavailable, "UNAVAILABLE", "a manifest is too large"}
 	}
 	raw := make([]byte, c.Size()) // at most maxManifest
-	if _, err := c.ReadAt(raw, 0); err != nil && c.Size() > 0 {
+	if _, err := io.ReadFull(io.NewSectionReader(c, 0, c.Size()), raw); err != nil {
 		return desc, err
 	}
 	if err := digest.Check(raw, d); err != nil {

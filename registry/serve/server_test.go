@@ -51,10 +51,14 @@ func TestIdleConnections(t *testing.T) {
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(t, err)
 		conns = append(conns, conn)
+		require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second))) // half of what an idle one may stay
+		fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, res.StatusCode)
 	}
 	a := send(t, http.MethodGet, base, "/v2/a/b/manifests/v1")
 	assert.Equal(t, http.StatusOK, a.status)
-	require.NoError(t, conns[0].SetReadDeadline(time.Now().Add(20*time.Second)))
 	_, err := conns[0].Read(make([]byte, 1))
 	assert.ErrorIs(t, err, io.EOF, "the oldest had to go")
 }
