@@ -214,6 +214,9 @@ func (b *inside) references(g group) {
 			}
 			f.Line = b.lock.lineOf(f.Reference)
 		}
+		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
+			f.Level = bundle.Warning
+		}
 		f.Action = cmp.Or(f.Action, actions[f.Code])
 		for _, at := range b.positions(g, f.File, f.Line) {
 			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
