@@ -2,6 +2,7 @@ package leak
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -32,6 +33,7 @@ func (s *scan) file(in *input) {
 			fmt.Sprintf("has %d bytes, more than the limit of %d; it was not looked at", len(in.data), maxFile), "")
 		return
 	}
+	defer alone(in.data)()
 	if !utf8.Valid(in.data) || bytes.IndexByte(in.data, 0) >= 0 {
 		if isYAML(in.path) {
 			s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "", "is not UTF-8 text; it was not looked at", "")
@@ -56,7 +58,7 @@ func (s *scan) file(in *input) {
 func (s *scan) isMeta(file string) bool {
 	base := path.Base(file)
 	switch {
-	case strings.HasPrefix(file, ".imgpkg/"), strings.HasSuffix(base, ".md"):
+	case strings.Contains("/"+file, "/.imgpkg/"), strings.HasSuffix(base, ".md"):
 		return true
 	}
 	switch base {
@@ -80,14 +82,16 @@ func isLibrary(file string) bool {
 func (s *scan) yamlFile(in *input) {
 	overlay := bytes.Contains(in.data, []byte("@overlay/"))
 	given := bytes.Contains(in.data, []byte("@data/values"))
+	limited := false
 	for doc := range yamlDocuments(in.data) {
 		w := &walker{scan: s, in: in, doc: doc, offset: doc.offset}
 		h, isObject := doc.object()
 		switch {
-		case doc.root == nil && strings.Contains(doc.err.Error(), "limit"):
-			s.note(w.place(1, ""), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
-			fallthrough
 		case doc.root == nil:
+			if !limited && errors.Is(doc.err, errLimit) {
+				limited = true
+				s.note(w.place(1, ""), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
+			}
 			w.class, w.values = code, true
 			w.text(string(doc.text), 0)
 			continue

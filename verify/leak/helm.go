@@ -68,6 +68,7 @@ func readChart(dir string, f textFile) *chart {
 
 // read takes over what Chart.yaml or requirements.yaml says.
 func (c *chart) read(f textFile) {
+	defer alone(f.data)()
 	for doc := range yamlDocuments(f.data) {
 		if doc.root == nil {
 			return

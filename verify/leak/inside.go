@@ -193,14 +193,9 @@ func isBinary(data []byte) bool { return bytes.IndexByte(data, 0) >= 0 || !utf8.
 
 // references looks at the references of the files that the uses of g read.
 func (b *inside) references(g group) {
-	c := &content{steps: g.steps()}
+	c := &content{files: b.files, steps: g.steps()} // of the files, content takes those that the steps read
 	if b.lock != nil {
 		c.lock = b.lock.ImagesLock
-	}
-	for _, f := range b.files {
-		if len(g.uses) == 0 || b.work.node == nil || f.path == bundle.LockFile || stepsRead(c.steps, f.path) {
-			c.files = append(c.files, f)
-		}
 	}
 	refs, findings := c.references()
 	b.schemaDefaults(c, g)
@@ -213,6 +208,9 @@ func (b *inside) references(g group) {
 				continue
 			}
 			f.Line = b.lock.lineOf(f.Reference)
+		}
+		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
+			f.Level = bundle.Warning
 		}
 		f.Action = cmp.Or(f.Action, actions[f.Code])
 		for _, at := range b.positions(g, f.File, f.Line) {

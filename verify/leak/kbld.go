@@ -65,21 +65,20 @@ func isKbldConfig(apiVersion, kind string) bool {
 	return false
 }
 
-// addLock takes the lock's entries over.
-func (k *kbld) addLock(s *scan) {
+// addLock takes the lock's entries over, and reports those that kbld refuses, if it is there to refuse them.
+func (k *kbld) addLock(s *scan, report bool) {
 	if s.lock == nil || k.hasLock {
 		return
 	}
 	k.hasLock = true
 	for i, e := range s.lock.Images {
 		id := e.Annotations[bundle.KbldID]
-		if id == "" {
+		k.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i})
+		if id == "" && report {
 			s.note(place{file: lockFile}, WithoutID, bundle.Install, e.Image.Name(),
 				"the entry has no annotation "+bundle.KbldID+": kbld refuses the whole lock",
 				"write the lock with kbld --imgpkg-lock-output, and push the bundle again")
-			continue
 		}
-		k.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i})
 	}
 }
 
@@ -106,15 +105,20 @@ func (k *kbld) addFile(s *scan, f textFile) {
 		k.known = map[string]bool{}
 	}
 	k.known[f.path] = true
-	if f.path == lockFile {
-		k.addLock(s)
+	if isLock(f.path) {
+		k.addLock(s, true)
 		return
 	}
-	if !isYAML(f.path) || !bytes.Contains(f.data, []byte(kbldAPIVersion)) {
+	if len(f.data) > maxFile || !isYAML(f.path) || !bytes.Contains(f.data, []byte(kbldAPIVersion)) {
 		return
 	}
+	defer alone(f.data)()
 	for doc := range yamlDocuments(f.data) {
-		if m, ok := doc.object(); ok && isKbldConfig(m.apiVersion, m.kind) {
+		switch h, _ := doc.object(); {
+		case doc.root == nil && bytes.Contains(doc.text, []byte(kbldAPIVersion)):
+			s.note(place{f.path, doc.offset + 1}, bundle.NotRead, bundle.Warning, "",
+				"the kbld configuration could not be read: "+firstLine(doc.err), "")
+		case isKbldConfig(h.apiVersion, h.kind):
 			k.addConfig(s, f.path, doc)
 		}
 	}

@@ -50,6 +50,10 @@ func TestCorpus(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, c.wanted("resolve"), c.found(report.Findings), "resolve: %s", messages(report))
 			target.requireFrugal(t)
+			opt.Jobs = 1
+			again, err := leak.Resolve(t.Context(), target, target.repo, c.hashes(roots), opt)
+			require.NoError(t, err)
+			assert.Equal(t, report, again, "one thing at a time")
 		})
 	}
 }
@@ -99,6 +103,7 @@ type target struct {
 	mu     sync.Mutex
 	asked  []string        // "METHOD PATH"
 	denied map[string]bool // digests that it does not show
+	refuse func() int      // if not nil: the status of each answer, 0 for the right one
 }
 
 func startTarget(t testing.TB) *target {
@@ -108,7 +113,15 @@ func startTarget(t testing.TB) *target {
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		r.asked = append(r.asked, req.Method+" "+req.URL.Path)
+		status := 0
+		if r.refuse != nil {
+			status = r.refuse()
+		}
 		r.mu.Unlock()
+		if status != 0 {
+			w.WriteHeader(status)
+			return
+		}
 		if req.Method != http.MethodPut && r.denied[filepath.Base(req.URL.Path)] {
 			w.WriteHeader(http.StatusForbidden)
 			return

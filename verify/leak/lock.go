@@ -116,7 +116,7 @@ func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 			if how == trusted && code == Missing {
 				code, note = Locations, "; there is a locations image, so that imgpkg does not notice"
 			}
-			if how == probed && code == Missing && l.left == "" {
+			if how == probed && !found.head && l.left == "" {
 				l.left = fmt.Sprintf("%s is not there", e.Image.DigestStr())
 			}
 			list = append(list, newFinding(code, bundle.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))

@@ -12,12 +12,12 @@ import (
 func (c *content) schemaDefaults(file textFile, line int) []bundle.Finding {
 	s := newScan(c)
 	k := &kbld{}
-	k.addLock(s)
-	s.findings = nil
+	k.addLock(s, false)
 	in := &input{textFile: file, kbld: k}
 	if len(file.data) > maxFile {
 		return nil // reported by who reads the packages
 	}
+	defer alone(file.data)()
 	for doc := range yamlDocuments(file.data) {
 		if doc.root == nil || doc.offset != line-1 {
 			continue

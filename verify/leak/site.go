@@ -40,6 +40,7 @@ type looked struct {
 	code  bundle.Code  // when it is not there: Missing or Damaged
 	why   string       // as code
 	cause error        // as code
+	head  bool         // the manifest itself is there, which is all that imgpkg asks for
 	lacks []lack       // of an image that is there
 }
 
@@ -158,7 +159,7 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 		if n == nil && errors.Is(err, fs.ErrNotExist) {
 			why = "the registry does not have it"
 		}
-		return &looked{code: code, why: why, cause: err}, broken
+		return &looked{code: code, why: why, cause: err, head: n != nil || code == Damaged}, broken
 	}
 	l := &looked{node: n}
 	if depth == maxDepth {

@@ -13,6 +13,9 @@ import (
 // lockFile is where a bundle has its ImagesLock.
 const lockFile = ".imgpkg/images.yml"
 
+// isLock reports whether a file is a bundle's ImagesLock, below the folder that its fetch has among several.
+func isLock(file string) bool { return file == lockFile || strings.HasSuffix(file, "/"+lockFile) }
+
 // input is a file that a template step reads.
 type input struct {
 	textFile
@@ -44,7 +47,7 @@ func (s *scan) inputs() []*input {
 	s.charts(f.all)
 	if len(s.steps) == 0 {
 		k := &kbld{}
-		k.addLock(s)
+		k.addLock(s, false)
 		for _, in := range f.all {
 			in.kbld, in.cue = k, true
 		}
@@ -82,6 +85,9 @@ type flow struct {
 // step runs a step.
 func (f *flow) step(st *step) {
 	in := f.stepInputs(st)
+	if st.kind == "sops" { // which writes files, and gives nothing on
+		return
+	}
 	var k *kbld
 	if st.kind == "kbld" {
 		k = &kbld{}
@@ -97,9 +103,7 @@ func (f *flow) step(st *step) {
 			}
 		}
 	}
-	if st.kind != "sops" { // which writes files, and nothing into the stream
-		f.stream, f.piped = in, true
-	}
+	f.stream, f.piped = in, true
 }
 
 // stepInputs returns what a step reads, in its order, each file once.

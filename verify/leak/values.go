@@ -190,8 +190,13 @@ func hasImageKey(keys []string) bool {
 }
 
 // templated looks at an image that a template completes: what stands before its first part that is filled in
-// must begin some id of the lock (point 13).
+// must begin some id of the lock (point 13). What the template has in quotes may be an image as well.
 func (w *walker) templated(line int, value string) {
+	in := *w
+	in.class, in.values = code, true
+	for _, ref := range tokens(value) {
+		in.outside(line, ref)
+	}
 	end := strings.Index(value, "{{")
 	if i := strings.Index(value, "(@"); i >= 0 && (end < 0 || i < end) {
 		end = i

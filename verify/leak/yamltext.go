@@ -17,16 +17,29 @@ import (
 
 // Limits on the files that are read.
 const (
-	maxFile    = 4 << 20 // bytes, of a text file
-	maxNesting = 64      // levels of a YAML document, those in its strings counted anew
-	maxStrings = 4       // documents in strings of documents
-	maxNodes   = 200_000 // keys, values and items of a document, as far as line breaks and flow style tell
-	largeNodes = 20_000  // from here on, one document at a time is parsed
+	maxFile      = 4 << 20   // bytes, of a text file
+	largeFile    = 512 << 10 // from here on, one file at a time is looked at
+	maxDocuments = 10_000    // YAML documents in a file that are parsed
+	maxNesting   = 64        // levels of a YAML document, those in its strings counted anew
+	maxStrings   = 4         // documents in strings of documents
+	maxNodes     = 200_000   // keys, values and items of a document, as far as line breaks and flow style tell
 )
 
-// parsingLarge is held while a large document is parsed: together, one for each job would be more than
+// errLimit says why a document was not parsed that may be none the worse.
+var errLimit = errors.New("more than the limit")
+
+// lookingAtLarge is held while a large file is looked at: together, one for each job would be more than
 // the program may have in memory.
-var parsingLarge sync.Mutex
+var lookingAtLarge sync.Mutex
+
+// alone waits until no other large file is looked at, when data is one. The function it returns ends that.
+func alone(data []byte) (done func()) {
+	if len(data) < largeFile {
+		return func() {}
+	}
+	lookingAtLarge.Lock()
+	return lookingAtLarge.Unlock
+}
 
 // document is a YAML document of a file.
 type document struct {
@@ -105,8 +118,13 @@ func isYAML(file string) bool {
 // yamlDocuments returns the documents of a file, those that could not be parsed with their text.
 func yamlDocuments(data []byte) iter.Seq[document] {
 	return func(yield func(document) bool) {
+		n := 0
 		for part := range bundle.Documents(data) {
-			for doc := range parse(part.Text, part.Line-1) {
+			docs := []document{{text: part.Text, offset: part.Line - 1, err: fmt.Errorf("has %w of %d documents", errLimit, maxDocuments)}}
+			if n++; n <= maxDocuments {
+				docs = parse(part.Text, part.Line-1)
+			}
+			for _, doc := range docs {
 				if !yield(doc) {
 					return
 				}
@@ -116,39 +134,25 @@ func yamlDocuments(data []byte) iter.Seq[document] {
 }
 
 // parse parses text as YAML. It can hold more than one document: "..." ends one, too.
-func parse(text []byte, offset int) iter.Seq[document] {
-	return func(yield func(document) bool) {
-		n := 3*bytes.Count(text, []byte("\n")) + 2*(bytes.Count(text, []byte(","))+bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")))
-		if n > maxNodes {
-			yield(document{text: text, offset: offset, err: fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)})
-			return
-		}
-		if n > largeNodes {
-			parsingLarge.Lock()
-			defer parsingLarge.Unlock()
-		}
-		var docs []document
-		for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
-			var root yaml.Node
-			err := decoder.Decode(&root)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err == nil && tooDeep(&root, maxNesting) {
-				err = fmt.Errorf("is nested more than %d deep", maxNesting)
-			}
-			if err != nil {
-				docs = []document{{text: text, offset: offset, err: err}}
-				break
-			}
-			if len(root.Content) == 1 {
-				docs = append(docs, document{root: root.Content[0], offset: offset})
-			}
-		}
-		for _, doc := range docs {
-			if !yield(doc) {
-				return
-			}
+func parse(text []byte, offset int) (docs []document) {
+	unparsed := func(err error) []document { return []document{{text: text, offset: offset, err: err}} }
+	n := 3*bytes.Count(text, []byte("\n")) + 2*(bytes.Count(text, []byte(","))+bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")))
+	if n > maxNodes {
+		return unparsed(fmt.Errorf("has about %d keys, values and items, %w of %d", n, errLimit, maxNodes))
+	}
+	for decoder := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var root yaml.Node
+		switch err := decoder.Decode(&root); {
+		case errors.Is(err, io.EOF):
+			return docs
+		case err != nil:
+			return unparsed(err)
+		case tooDeep(&root, maxNesting):
+			return unparsed(fmt.Errorf("is nested %w of %d levels", errLimit, maxNesting))
+		case len(docs) == maxDocuments:
+			return unparsed(fmt.Errorf("has %w of %d documents", errLimit, maxDocuments))
+		case len(root.Content) == 1:
+			docs = append(docs, document{root: root.Content[0], offset: offset})
 		}
 	}
 }
