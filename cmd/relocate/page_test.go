@@ -149,10 +149,11 @@ func TestPage(t *testing.T) {
 	assert.Less(t, strings.Index(p.text, "What is wrong"), strings.Index(p.text, "What was proved"))
 
 	r.OK, r.Problems, r.Proved = false, s.problems(), nil
+	r.Rows = []verify.Row{{Of: "manifests", Checked: 1234}, {Of: "layers", Checked: 30, Wrong: 2}}
 	page, err = s.page(t, r).encode()
 	require.NoError(t, err)
 	p = assertContained(t, page)
-	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.")
+	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
 
 	page, err = pageOfVerify(r, nil, nil).encode() // of an archive whose content cannot be read
 	require.NoError(t, err)
