@@ -50,11 +50,14 @@ func startBrowser(t *testing.T) *browser {
 		http.Error(w, "no way out", http.StatusBadGateway)
 	}))
 	t.Cleanup(proxy.Close)
+	profile, err := os.MkdirTemp("", "relocate-chromium-") // no t.TempDir: processes of the browser may outlive it for a moment
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(profile) })
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // of one that hangs
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-dev-shm-usage",
-		"--user-data-dir="+t.TempDir(), "--proxy-server="+proxy.Listener.Addr().String(), "--proxy-bypass-list=<-loopback>", "--remote-debugging-pipe", "about:blank")
+		"--user-data-dir="+profile, "--proxy-server="+proxy.Listener.Addr().String(), "--proxy-bypass-list=<-loopback>", "--remote-debugging-pipe", "about:blank")
 	theirs, in, err := os.Pipe()
 	require.NoError(t, err)
 	out, ours, err := os.Pipe()

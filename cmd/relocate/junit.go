@@ -132,6 +132,11 @@ func (r *verifyReport) integrity() junitSuite {
 	for _, proved := range r.Proved {
 		s.Cases = append(s.Cases, junitCase{Class: class, Name: line(strings.TrimSuffix(proved, ":"))})
 	}
+	for _, row := range r.Rows {
+		if row.Wrong == 0 { // what is wrong is below
+			s.Cases = append(s.Cases, junitCase{Class: class, Name: line(row.Of), Out: fmt.Sprintf("%d checked", row.Checked)})
+		}
+	}
 	for _, p := range r.Problems {
 		text := []string{p.Reason}
 		for _, image := range p.Images {

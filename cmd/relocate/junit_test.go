@@ -101,10 +101,11 @@ func TestJUnitOK(t *testing.T) {
 	s := newShop(t)
 	r := s.report()
 	r.level = verify.Blobs
+	r.Rows = []verify.Row{{Of: "manifests", Checked: 12}, {Of: "layers", Checked: 30, Wrong: 2}}
 	text, err := encodeJUnit(r, s.plan.Graph.Packages)
 	require.NoError(t, err)
 	all := parseJUnit(t, text)
-	assert.Equal(t, []int{2 + 3, 0, 0}, []int{all.Tests, all.Failures, all.Skipped})
+	assert.Equal(t, []int{2 + 1 + 3, 0, 0}, []int{all.Tests, all.Failures, all.Skipped})
 	assert.Equal(t, "registry", all.Suites[0].Name)
 	assert.Equal(t, r.Proved[0], all.Suites[0].Cases[0].Name)
 	text, err = encodeJUnit(&verifyReport{OK: true}, nil)

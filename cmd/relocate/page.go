@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/verify"
 )
 
 // htmlPage is what a board reads before it lets a disk, or a cluster, pass: one HTML file without anything from
@@ -34,6 +35,7 @@ type htmlPage struct {
 	Notes      []string // beside the verdict
 
 	Proved, NotProved []string
+	Rows              []verify.Row // of a registry: what was looked at
 
 	Problems excerpt[pageProblem]
 	Findings pageFindings

@@ -149,10 +149,11 @@ func TestPage(t *testing.T) {
 	assert.Less(t, strings.Index(p.text, "What is wrong"), strings.Index(p.text, "What was proved"))
 
 	r.OK, r.Problems, r.Proved = false, s.problems(), nil
+	r.Rows = []verify.Row{{Of: "manifests", Checked: 1234}, {Of: "layers", Checked: 30, Wrong: 2}}
 	page, err = s.page(t, r).encode()
 	require.NoError(t, err)
 	p = assertContained(t, page)
-	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.")
+	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
 
 	page, err = pageOfVerify(r, nil, nil).encode() // of an archive whose content cannot be read
 	require.NoError(t, err)
@@ -261,14 +262,14 @@ func largeNode(repo name.Repository, kind bundle.Kind, i int, size int64) *bundl
 	return n
 }
 
-// largePage is of 5,000 packages with 20,000 images, and of more findings and problems than are shown.
+// largePage is of some 5,000 packages with 20,000 images, and of more findings and problems than are shown.
 func largePage(t *testing.T) *htmlPage {
 	t.Helper()
 	g := &bundle.Graph{}
 	repo, err := name.NewRepository("large.test/" + strings.Repeat("long-name/", 12) + "all")
 	require.NoError(t, err)
 	r := &verifyReport{Subject: "large.tar"}
-	for i := range 5_000 {
+	for i := range 5_010 {
 		b := largeNode(repo, bundle.Bundle, i, 20_000)
 		g.Nodes = append(g.Nodes, b)
 		for j := range 4 {
@@ -295,8 +296,8 @@ func TestPageLarge(t *testing.T) {
 	require.NoError(t, err)
 	assert.Less(t, len(page), 10_000_000)
 	got := parsePage(t, page)
-	assertAll(t, got.text, "and 20,000 more that are not shown here; -o json has all", "and 4,000 more that are not shown here",
-		fmt.Sprintf("and %s more that are not shown", number(p.Findings.More)), "Images 25,000", "Packages 5,000 versions", "Problems 5,000")
+	assertAll(t, got.text, "and 20,050 more that are not shown here; -o json has all", "and 4,010 more that are not shown here", "and 10 more that are not shown here",
+		fmt.Sprintf("and %s more that are not shown", number(p.Findings.More)), "Images 25,050", "Packages 5,010 versions", "Problems 5,010")
 	assert.Less(t, got.count["rect"], 450)
 	assert.Greater(t, got.count["rect"], 100)
 	sum := int64(0)

@@ -26,7 +26,7 @@ const (
 // platformsOf's, or nil.
 func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
 	p := &htmlPage{
-		Act: "Verification", Subject: r.Subject, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved,
+		Act: "Verification", Subject: r.Subject, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved, Rows: r.Rows,
 		Verdict: strings.TrimPrefix(r.verdict(), "OK: "), Hint: r.hint,
 	}
 	isRegistry := r.level != "" // which is asked for attachments of an archive only

@@ -260,10 +260,10 @@ const mapLine = 20
 // fits reports whether a line of text is at most as wide as a box.
 func fits(s string, w coordinate) bool { return 7.2*float64(len([]rune(s)))+14 <= float64(w) }
 
-// percent writes a share: "12.3 %".
+// percent writes a share that is not nothing: "12.3 %".
 func percent(part, all int64) string {
-	if all == 0 {
-		return "0 %"
+	if all == 0 || 1000*float64(part) < float64(all) {
+		return "< 0.1 %"
 	}
 	return strconv.FormatFloat(math.Round(1000*float64(part)/float64(all))/10, 'f', 1, 64) + " %"
 }
