@@ -17,6 +17,7 @@ import (
 	"relocate/registry"
 	"relocate/registry/serve"
 	"relocate/tarball"
+	"relocate/verify/cluster"
 )
 
 // Exit statuses.
@@ -76,6 +77,7 @@ var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{isA[usageError], statusUsage, "see relocate --help"},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
+	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
