@@ -29,6 +29,7 @@ type rehearseFlags struct {
 	as       string
 	tag      string
 	noTag    bool
+	allow    []string
 	jobs     int
 	progress progressMode
 	format   format
@@ -79,6 +80,7 @@ gone afterwards.
 		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path that the root has at its origin)")
 		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
 		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+		flags.StringSliceVar(&f.allow, "allow", nil, "what is at `HOST[/PATH]` may stay there (repeatable)")
 		addFormat(flags, &f.format)
 	})
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
@@ -133,9 +135,8 @@ func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalRepo
 		return nil, err
 	}
 	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Blobs), tag: s.tag, noTag: s.noTag}
-	v.jobs, v.connect = s.jobs, s.connect
-	// leak.Resolve belongs into verifyFlags.repository, which every verification of a repository goes through;
-	// what it finds then counts here, too.
+	v.jobs, v.connect, v.cluster.allow = s.jobs, s.connect, s.allow
+	// leak.Resolve: verifyFlags.repository is where it belongs; what it finds then counts here, too.
 	if r.Verify, err = v.repository(ctx, s.file, nil, s.show); err != nil {
 		return nil, err
 	}
