@@ -145,7 +145,6 @@ func TestClusterUsage(t *testing.T) {
 		"archive":     {append(repo, "-f", good, "a.tar"), []string{"-f goes with --repo"}},
 		"root":        {append(repo, "-f", good, "--root", digestOf("x")), []string{"-f goes with --repo"}},
 		"level":       {append(repo, "-f", good, "--level", "deep"), []string{"-f goes with --repo"}},
-		"allow-alone": {append(repo, "--root", digestOf("x"), "--allow", "quay.io"), []string{"--allow goes with -f"}},
 		"allow":       {append(repo, "-f", good, "--allow", "https://quay.io"), []string{"--allow", "no host"}},
 		"password":    {append(repo, "-f", "-", "--registry-password-stdin"), []string{"standard input is the objects"}},
 		"jobs":        {append(repo, "-f", good, "--concurrency", "0"), []string{"--concurrency 0"}},

@@ -136,7 +136,6 @@ func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalRepo
 	}
 	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Blobs), tag: s.tag, noTag: s.noTag}
 	v.jobs, v.connect, v.cluster.allow = s.jobs, s.connect, s.allow
-	// leak.Resolve: verifyFlags.repository is where it belongs; what it finds then counts here, too.
 	if r.Verify, err = v.repository(ctx, s.file, nil, s.show); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,86 @@ func TestRehearsedRegistry(t *testing.T) {
 	}
 }
 
+// TestRehearseOutside: what kapp-controller would show green, and what reaches outside for all that, does not
+// pass.
+func TestRehearseOutside(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := site{t: t, host: src.Addr}
+	image := s.ref("img/app", s.image("img/app", "1", "app"))
+	deployment := func(image string) map[string]string {
+		return map[string]string{"config/app.yml": "kind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - image: " + image + "\n"}
+	}
+	resolved := strings.Replace(packageText("a.corp.com", "1.0.0", "FETCH"), "- ytt: {}", "- ytt: {paths: [config/]}\n      - kbld: {paths: ['-', .imgpkg/images.yml]}", 1)
+	for name, c := range map[string]struct {
+		config  map[string]string
+		pkg     func(bundle string) string
+		covered bool
+		says    string // a finding names it; empty: there is none
+	}{
+		"clean":     {deployment(image), nil, true, ""},
+		"uncovered": {deployment(image), nil, false, "pkg/uncovered@sha256:"},
+		"unlisted":  {deployment("quay.io/corp/other@" + digestOf("other")), nil, true, "quay.io/corp/other@"},
+		"tag":       {deployment("quay.io/corp/other:1"), nil, true, "quay.io/corp/other:1"},
+		"image-fetch": {deployment(image), func(b string) string {
+			return strings.NewReplacer("imgpkgBundle:", "image:", "image: FETCH", "url: "+b).Replace(resolved)
+		}, true, "pkg/image-fetch@"},
+		"http-fetch": {deployment(image), func(string) string {
+			return strings.NewReplacer("imgpkgBundle:", "http:", "image: FETCH", "url: https://example.com/x.tgz").Replace(resolved)
+		}, true, "https://example.com/x.tgz"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := site{t: t, host: src.Addr}
+			ref := s.ref("pkg/"+name, s.bundle("pkg/"+name, "1", c.config, image))
+			text := strings.ReplaceAll(resolved, "FETCH", ref)
+			if c.pkg != nil {
+				text = c.pkg(ref)
+			}
+			var locked []string
+			if c.covered {
+				locked = append(locked, ref)
+			}
+			s.bundle("repository/"+name, "1", map[string]string{"packages/a.yml": text}, locked...)
+			report, r := rehearse(t, export(t, src.Addr+"/repository/"+name+":1"), "--as", "registry.airgap.internal/x")
+			assert.Empty(t, report.Verify.Problems)
+			if c.says == "" {
+				assert.Zero(t, r.status, r.stdout)
+				return
+			}
+			assert.Equal(t, statusMissing, r.status, r.stdout)
+			assert.False(t, report.OK)
+			assert.Contains(t, r.stdout, c.says)
+		})
+	}
+}
+
+// TestRehearseTCE rehearses the repository of Tanzu Community Edition, as TestTCE has it, without a network.
+func TestRehearseTCE(t *testing.T) {
+	lab := os.Getenv("RELOCATE_TEST_LAB")
+	if lab == "" {
+		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")
+	}
+	cut := cutOff(t)
+	path, err := program()
+	require.NoError(t, err)
+	source := startReal(t)
+	file := export(t, generate(t, lab, source.Addr))
+	source.Stop()
+	r := runProgram(t, cut[0], append(cut[1:], path, "rehearse", file, "-o", "json")...)
+	var report rehearsalReport
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &report), r.stderr)
+	assert.Empty(t, report.Verify.Problems)
+	assert.Equal(t, 155, report.Import.Locations)
+	assert.Zero(t, report.Registry.Refused)
+	for _, host := range report.Connections {
+		assert.Contains(t, host, "127.0.0.1:")
+	}
+	for _, f := range report.Verify.Findings {
+		t.Logf("%s %s %s:%d %s", f.Level, f.Package, f.File, f.Line, f.Reference)
+	}
+}
+
 // TestRehearseDamage: an archive that would not arrive whole does not pass, whatever is damaged.
 func TestRehearseDamage(t *testing.T) {
 	t.Parallel()
