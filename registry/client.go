@@ -35,7 +35,13 @@ type Options struct {
 	TokenHosts         []string // hosts (host or host:port) that may give the tokens of any registry
 	RedirectHosts      []string // hosts that a redirect may lead to, whatever their address
 	Jobs               int      // requests to a host at once, reading and writing apart; 0 means 1
-	UserAgent          string
+
+	// Only, if not nil, are the hosts (host, or host:port) that are connected to, and the address at which each is
+	// found. All others are refused (ErrNotAllowed), and no proxy is used. Dialed is told of each that is asked for.
+	Only   map[string]string
+	Dialed func(host string)
+
+	UserAgent string
 
 	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means DefaultConnectTimeout
 	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means DefaultHeaderTimeout

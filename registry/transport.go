@@ -39,6 +39,8 @@ type transportRules struct {
 	idle      time.Duration
 	redirects hostList // hosts that redirects may lead to
 	limiter   limiter
+	only      map[string]string // host:port → address; nil: any
+	dialed    func(host string)
 	inside    sync.Map // authority → true, where the address was not public when it was reached
 }
 
@@ -58,7 +60,12 @@ func newTransport(opt Options) (*transportRules, error) {
 		redirects: opt.RedirectHosts,
 		named:     opt.Named, showTo: opt.TokenHosts,
 		proxy:   http.ProxyFromEnvironment,
+		dialed:  opt.Dialed,
 		limiter: limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
+	}
+	if opt.Only != nil {
+		t.only = withPorts(opt.Only)
+		t.proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // an outage while nothing was answered yet is no reason
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
@@ -135,7 +142,11 @@ func certPool(paths []string) (*x509.CertPool, error) {
 // dial connects with d, and notes which hosts have addresses that are not public.
 func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, host string) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, network, host)
+		address, err := t.address(host)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := d.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
@@ -144,6 +155,39 @@ func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, strin
 		}
 		return watchedConn{conn, t.idle}, nil
 	}
+}
+
+// ErrNotAllowed says that a host is not among those that may be connected to.
+var ErrNotAllowed = errors.New("not among the hosts that may be connected to")
+
+// address returns where the host of a URL, with its port, is connected to.
+func (t *transportRules) address(host string) (string, error) {
+	if t.dialed != nil {
+		t.dialed(host)
+	}
+	if t.only == nil {
+		return host, nil
+	}
+	address, ok := t.only[strings.ToLower(host)]
+	if !ok {
+		return "", refusal{fmt.Errorf("%s is %w", host, ErrNotAllowed)}
+	}
+	return address, nil
+}
+
+// withPorts gives hosts without a port those of HTTP and HTTPS.
+func withPorts(hosts map[string]string) map[string]string {
+	all := map[string]string{}
+	for host, address := range hosts {
+		u := &url.URL{Host: host}
+		all[authority(u)] = address
+		if u.Port() == "" {
+			for _, scheme := range []string{"http", "https"} {
+				all[authority(&url.URL{Scheme: scheme, Host: host})] = address
+			}
+		}
+	}
+	return all
 }
 
 // onceKey marks the context of a request whose repetition is its sender's affair.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -47,10 +48,12 @@ func (f *verifyFlags) checkCluster(args []string) error {
 		return usagef("-f: name the private repository that the objects are compared with, with --repo")
 	case len(args) > 0 || len(f.roots) > 0 || f.seal != "" || f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests):
 		return usagef("-f goes with --repo and --allow; verify the archive, and the repository, in a run of their own")
+	case f.known.accept != "":
+		return usagef("--accept takes findings of packages, not of objects: give --allow HOST[/PATH]")
 	case f.cluster.file == "-" && f.flags.Changed("registry-password-stdin"):
 		return usagef("--registry-password-stdin: standard input is the objects")
 	}
-	return checkJobs(f.jobs)
+	return errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs))
 }
 
 // runCluster verifies the objects of -f.
@@ -63,7 +66,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	objects, err := readObjects(f.cluster.file, cmd.InOrStdin())
+	objects, err := f.cluster.read(cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
@@ -71,33 +74,40 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := f.output.format.print(cmd.OutOrStdout(), r, r.text); err != nil || r.OK {
-		return err
+	whole := &verifyReport{
+		Subject: r.Subject, OK: r.OK, Problems: []verify.Problem{}, leaks: leaks{Findings: r.asFindings()},
+		level: verify.Manifests, strict: true, hint: "each finding says what to do; -o json has them all",
 	}
-	return problemsError{statusMissing, r.verdict(), "each finding says what to do; -o json has them all"}
+	return f.output.print(cmd.OutOrStdout(), r, whole)
 }
 
-// readObjects reads a file with objects, or standard input.
-func readObjects(file string, stdin io.Reader) (_ *cluster.Objects, err error) {
-	what, in := "standard input", stdin
-	if file != "-" {
-		opened, err := os.Open(file)
+// name is the file, for people.
+func (f *clusterFlags) name() string {
+	if f.file == "-" {
+		return "standard input"
+	}
+	return f.file
+}
+
+// read reads the file, or standard input.
+func (f *clusterFlags) read(stdin io.Reader) (*cluster.Objects, error) {
+	in := stdin
+	if f.file != "-" {
+		file, err := os.Open(f.file)
 		if err != nil {
 			return nil, err
 		}
-		defer opened.Close()
-		what, in = file, opened
+		defer func() { _ = file.Close() }() // nothing was written
+		in = file
 	}
 	objects, err := cluster.Read(in)
-	switch {
-	case errors.Is(err, cluster.ErrNotObjects):
-		return nil, usagef("read %s: %w", what, err)
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", what, err)
+	if err != nil {
+		return nil, fmt.Errorf("read objects of %s: %w", f.name(), err)
 	}
 	return objects, nil
 }
 
+// objects compares objects with the repository.
 func (f *verifyFlags) objects(ctx context.Context, objects *cluster.Objects, repo name.Repository, opt cluster.Options) (*clusterReport, error) {
 	client, err := f.destination(repo)
 	if err != nil {
@@ -105,9 +115,21 @@ func (f *verifyFlags) objects(ctx context.Context, objects *cluster.Objects, rep
 	}
 	result, err := objects.Verify(ctx, client.Reader(repo), repo, opt)
 	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", f.cluster.file, err)
+		return nil, fmt.Errorf("verify objects of %s: %w", f.cluster.name(), err)
 	}
-	return &clusterReport{Version: reportVersion, Subject: f.cluster.file, Repo: repo.Name(), OK: result.OK(), Result: *result}, nil
+	return &clusterReport{Version: reportVersion, Subject: f.cluster.name(), Repo: repo.Name(), OK: result.OK(), Result: *result}, nil
+}
+
+// asFindings returns the findings as those of packages are; in the place of a package is the object.
+func (r *clusterReport) asFindings() []bundle.Finding {
+	var list []bundle.Finding
+	for _, f := range r.Findings {
+		list = append(list, bundle.Finding{
+			Code: bundle.Code(f.Code), Level: f.Level, Package: f.Object.String(), File: r.Subject, Line: f.Line, Reference: f.Reference,
+			Message: f.Path + ": " + f.Message, Action: f.Action,
+		})
+	}
+	return list
 }
 
 func (r *clusterReport) verdict() string {
@@ -116,6 +138,8 @@ func (r *clusterReport) verdict() string {
 	switch {
 	case !r.OK:
 		return fmt.Sprintf("not all that %s need comes from %s: %s", of, r.Repo, count(bad, "problem"))
+	case r.References == 0:
+		return fmt.Sprintf("OK: %s name no image", of)
 	case r.Allowed > 0:
 		return fmt.Sprintf("OK: all that %s name is in %s, or allowed to be elsewhere", of, r.Repo)
 	}
@@ -132,24 +156,31 @@ func (r *clusterReport) text(w io.Writer) {
 		count(r.References, "reference"), r.Inside, r.Allowed, count(r.Running, "container"))
 	var last *cluster.Object
 	shown := 0
-	for _, level := range []bool{false, true} { // what hurts first
-		for _, f := range r.Findings {
-			if (f.Level == bundle.Warning) != level {
-				continue
-			}
-			if shown++; shown > mostProblems {
-				fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Findings)-mostProblems)
-				return
-			}
-			if f.Object != last {
-				fmt.Fprintf(w, "  %s\n", line(f.Object.String()))
-				last = f.Object
-			}
-			fmt.Fprintf(w, "    %s, line %d: %s: %s\n", f.Level, f.Line, line(f.Path), line(f.Reference))
-			fmt.Fprintf(w, "      %s\n", line(f.Message))
-			if f.Action != "" {
-				fmt.Fprintf(w, "      → %s\n", line(f.Action))
+	for _, f := range r.worstFirst() {
+		if shown++; shown > mostProblems {
+			fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Findings)-mostProblems)
+			return
+		}
+		if f.Object != last {
+			fmt.Fprintf(w, "  %s\n", line(f.Object.String()))
+			last = f.Object
+		}
+		at := []string{string(f.Level), fmt.Sprintf("line %d", f.Line)}
+		for _, s := range []string{f.Path, f.Reference} {
+			if s != "" {
+				at = append(at, line(s))
 			}
 		}
+		fmt.Fprintf(w, "    %s\n      %s\n", strings.Join(at, ", "), line(f.Message))
+		if f.Action != "" {
+			fmt.Fprintf(w, "      → %s\n", line(f.Action))
+		}
 	}
+}
+
+// worstFirst returns the findings with the warnings last.
+func (r *clusterReport) worstFirst() []cluster.Finding {
+	isWarning := func(f cluster.Finding) bool { return f.Level == bundle.Warning }
+	hurt := slices.DeleteFunc(slices.Clone(r.Findings), isWarning)
+	return append(hurt, slices.DeleteFunc(slices.Clone(r.Findings), func(f cluster.Finding) bool { return !isWarning(f) })...)
 }

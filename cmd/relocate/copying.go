@@ -56,15 +56,20 @@ func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.
 	if err != nil {
 		return err
 	}
-	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+	r, write, err := c.fillFrom(ctx, a, plan, repo)
+	r.Archive = archiveOf(c.fromTar, a)
+	return c.finish(r, start, write, errors.Join(err, c.platforms(ctx, r, a)))
+}
+
+// fillFrom fills repo with what plan says of an archive that is open.
+func (c *copying) fillFrom(ctx context.Context, a *tarball.Archive, plan *bundle.Plan, repo name.Repository) (r *report, write func() error, err error) {
+	return c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		result, err := copy.ToRepository(ctx, plan, a, dst, repo, opt)
 		if unchanged := a.Unchanged(); unchanged != nil {
 			err = unchanged
 		}
 		return result, err
 	})
-	r.Archive = archiveOf(c.fromTar, a)
-	return c.finish(r, start, write, errors.Join(err, c.platforms(ctx, r, a)))
 }
 
 // importStream fills a repository from an archive on standard input. Layers are sent as they come,

@@ -17,6 +17,7 @@ import (
 	"relocate/registry"
 	"relocate/registry/serve"
 	"relocate/tarball"
+	"relocate/verify/cluster"
 )
 
 // Exit statuses.
@@ -80,6 +81,7 @@ var judgements = []judgement{
 	{isA[usageError], statusUsage, "see relocate --help"},
 	{isA[notClosedError], statusMissing, "mend what is named; or say with --allow or --accept what is known, and may stay"},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
+	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},

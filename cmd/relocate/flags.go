@@ -103,6 +103,7 @@ type common struct {
 	progress progressMode
 	flags    *pflag.FlagSet // the command's; it has the registry flags
 	password passwordInput
+	connect  func() (*registry.Client, error) // makes clients of the destination in place of the flags; nil: it does not
 }
 
 func (f *common) add(cmd *cobra.Command) {

@@ -78,6 +78,6 @@ func newRoot() *cobra.Command {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.SetUsageFunc(usage)
-	cmd.AddCommand(newPlan(), newInspect(), newVerify(), newServe(), newEmit(), newVersion(), newRegistriesHelp())
+	cmd.AddCommand(newPlan(), newInspect(), newVerify(), newRehearse(), newServe(), newEmit(), newVersion(), newRegistriesHelp())
 	return cmd
 }

@@ -97,5 +97,8 @@ func (f *common) source(roots []name.Reference) (*registry.Client, error) {
 
 // destination returns a client that uses the credentials in the flags for the registry of repo.
 func (f *common) destination(repo name.Repository) (*registry.Client, error) {
+	if f.connect != nil {
+		return f.connect()
+	}
 	return f.client(destinationSide, []name.Repository{repo})
 }

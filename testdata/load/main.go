@@ -128,6 +128,7 @@ func run(relocate, dir string, s shape) ([]cost, error) {
 		{"import again", []string{"--from-tar", file, "--to-repo", repo}},
 		{"verify --repo", []string{"verify", "--repo", repo, file}},
 		{"verify --repo, deep", []string{"verify", "--repo", repo, file, "--level", "deep"}},
+		{"rehearse", []string{"rehearse", file}},
 	} {
 		c, err := measure(relocate, step.args)
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // readJSON reads a stream of JSON values: objects, lists of them, or arrays. The items of a list are read
 // one after the other.
-func readJSON(in io.Reader, line int, objects *Objects) error {
-	lines := &lineReader{r: in, line: line, until: maxObject}
+func readJSON(in io.Reader, objects *Objects) error {
+	lines := &lineReader{r: in, line: 1, until: maxObject}
 	r := &jsonReader{d: json.NewDecoder(lines), lines: lines, objects: objects}
 	for {
 		lines.until = r.d.InputOffset() + maxObject
@@ -48,13 +48,10 @@ type jsonReader struct {
 	doc     document
 }
 
+// fail returns an error at the value that was to be read: where in it the decoder stopped, it does not say.
 func (r *jsonReader) fail(err error) error {
 	line := r.lines.at(r.d.InputOffset())
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		line = r.lines.at(max(syntax.Offset, r.d.InputOffset()))
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
 		err = errors.New("it ends before its end")
 	}
 	if !errors.Is(err, errTooLarge) && r.lines.err != nil && r.lines.err != io.EOF {
@@ -74,7 +71,10 @@ func (r *jsonReader) object() error {
 		}
 		key, _ := t.(string) // Token gives no other keys
 		var raw json.RawMessage
-		if key == "items" && !listed {
+		if key == "items" {
+			if listed {
+				return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New(`the key "items" comes twice`))
+			}
 			listed = true
 			if t, err = r.d.Token(); err != nil {
 				return r.fail(err)

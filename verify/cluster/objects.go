@@ -251,11 +251,14 @@ func (x *extraction) volumes(list *yaml.Node) {
 // it looks like an image; empty when it does not.
 func (x *extraction) guess(s string) bundle.Level {
 	host, rest, hasPath := strings.Cut(s, "/")
+	hasHost := hasPath && rest != "" && strings.ContainsAny(host, ".:")
 	switch {
-	case s == "", len(s) > maxReference, parse(s) == nil:
+	case s == "", parse(s) == nil:
 		return ""
-	case hasPath && rest != "" && strings.ContainsAny(host, ".:") && !strings.HasPrefix(x.object.group(), "data.packaging"):
-		return bundle.Pull
+	case !hasHost && x.object.Kind == "ConfigMap": // of which the key may be anything
+		return ""
+	case !hasHost, x.object.group() == "data.packaging.carvel.dev": // a default in a schema
+		return bundle.Warning
 	}
-	return bundle.Warning
+	return bundle.Pull
 }

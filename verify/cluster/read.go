@@ -14,7 +14,7 @@ const (
 	maxNodes   = 500_000   // keys, values and items of one object
 	maxNesting = 200       // levels of one object: the schemas of CustomResourceDefinitions are deep
 	maxHeld    = 64 << 20  // bytes of names, paths and references that are kept of all objects
-	maxInput   = 16 << 30  // bytes
+	maxInput   = 16 << 30  // bytes; what follows is an error, as it cuts an object
 	maxObjects = 2_000_000 // a list of empty ones would fill the memory, too
 )
 
@@ -28,50 +28,31 @@ var ErrNotObjects = errors.New("is no list of Kubernetes objects")
 func Read(r io.Reader) (*Objects, error) {
 	in := bufio.NewReaderSize(&io.LimitedReader{R: r, N: maxInput}, 64<<10)
 	objects := &Objects{}
-	first, err := skipBlank(in)
-	if err == nil {
-		switch first.next {
-		case '{', '[':
-			err = readJSON(in, first.line, objects)
-		default:
-			err = readYAML(in, first.line, objects)
-		}
+	start, err := in.Peek(in.Size())
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if bytes.HasPrefix(start, []byte("\ufeff")) {
+		_, _ = in.Discard(3) // which are there
+		start = start[3:]
+	}
+	blank := err == io.EOF
+	start = bytes.TrimLeft(start, " \t\r\n")
+	switch {
+	case len(start) == 0 && blank:
+		err = nil
+	case len(start) > 0 && (start[0] == '{' || start[0] == '['):
+		err = readJSON(in, objects)
+	default:
+		err = readYAML(in, objects)
 	}
 	switch {
-	case err == io.EOF:
-		return nil, fmt.Errorf("the input %w: it is empty", ErrNotObjects)
 	case err != nil:
 		return nil, err
 	case objects.count == 0:
-		return nil, fmt.Errorf("the input %w: it has none", ErrNotObjects)
+		return nil, fmt.Errorf("the input %w: there is none in it", ErrNotObjects)
 	}
 	return objects, nil
-}
-
-// place is the next byte of the input and its line.
-type place struct {
-	next byte
-	line int
-}
-
-// skipBlank passes over a byte order mark and blank lines. At the end the error is io.EOF.
-func skipBlank(in *bufio.Reader) (place, error) {
-	if mark, _ := in.Peek(3); bytes.Equal(mark, []byte("\ufeff")) {
-		_, _ = in.Discard(3) // which were there
-	}
-	p := place{line: 1}
-	for {
-		b, err := in.ReadByte()
-		switch {
-		case err != nil:
-			return p, err
-		case b == '\n':
-			p.line++
-		case b != ' ' && b != '\t' && b != '\r':
-			p.next = b
-			return p, in.UnreadByte()
-		}
-	}
 }
 
 // document counts documents, and says where an error is.

@@ -177,6 +177,9 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	case got.damage != nil:
 		v.report(c, Finding{Code: Damaged, Message: "the registry has it damaged: " + shorten(got.damage.Error(), 300), Action: "import it again with --trust nothing"})
 		return
+	case !got.there() && isTag:
+		v.report(c, Finding{Code: Missing, Message: fmt.Sprintf("the registry has no tag %s there", quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
+		return
 	case !got.there():
 		v.report(c, Finding{Code: Missing, Message: "the registry does not have it", Action: "import the archive that has it again"})
 		return

@@ -37,11 +37,11 @@ const (
 	tail // what a list has after its items
 )
 
-func readYAML(in io.Reader, line int, objects *Objects) error {
+func readYAML(in io.Reader, objects *Objects) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), maxObject+1)
 	lines.Split(wholeLines)
-	s := &splitter{objects: objects, doc: document{1, line}, line: line}
+	s := &splitter{objects: objects, doc: document{1, 1}, line: 1}
 	for lines.Scan() {
 		if err := s.add(lines.Bytes()); err != nil {
 			return err
@@ -136,6 +136,9 @@ func (s *splitter) endPiece(next part) error {
 	case was == item:
 		return s.objects.addList(n, strings.TrimSuffix(s.kind, "List"), s.doc)
 	case was == tail || next == item:
+		if n.Kind != yaml.MappingNode || get(n, "items") != nil {
+			return s.doc.fail(n.Line, errors.New("a list is not written as kubectl writes it"))
+		}
 		if kind := textAt(n, "kind"); kind != "" {
 			s.kind = kind
 		}
@@ -175,7 +178,7 @@ func (e *lineError) Error() string { return e.err.Error() }
 var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // parseYAML reads one document that begins at a line of the input. It has no aliases left, no key twice,
-// and lines as in the input. It is nil when there are comments only.
+// and lines as in the input. It is nil when there is nothing in it.
 func parseYAML(text []byte, line int) (*yaml.Node, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("it is not UTF-8")
@@ -194,14 +197,20 @@ func parseYAML(text []byte, line int) (*yaml.Node, error) {
 		if d.Decode(&more) != io.EOF {
 			return nil, errors.New("something follows the end of a document on a line that is none to other readers")
 		}
+		if top := root.Content[0]; top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
+			return nil, nil
+		}
 		c := &cleaner{first: line, left: maxNodes}
-		return root.Content[0], c.clean(&root.Content[0], 0)
+		return root.Content[0], c.clean(&root.Content[0], 0, false)
 	}
 	if m := parserLine.FindStringSubmatch(err.Error()); m != nil {
 		if at, convErr := strconv.Atoi(m[1]); convErr == nil {
 			line += at - 1
 		}
 		err = errors.New(strings.TrimPrefix(err.Error(), m[0]))
+		if m[1] != "" && strings.HasPrefix(err.Error(), "did not find expected") { // these count from 0
+			line++
+		}
 	}
 	return nil, &lineError{line, errors.New(shorten(err.Error(), 300))}
 }
@@ -210,14 +219,14 @@ func parseYAML(text []byte, line int) (*yaml.Node, error) {
 type cleaner struct {
 	first int // line of the input
 	left  int // nodes
-	seen  map[*yaml.Node]bool
 }
 
-// clean puts what an alias stands for in its place, and refuses what two readers may read in two ways.
-func (c *cleaner) clean(at **yaml.Node, depth int) error {
+// clean puts what an alias stands for in its place, and refuses what two readers may read in two ways. again
+// says that the node was cleaned already, where an alias found it.
+func (c *cleaner) clean(at **yaml.Node, depth int, again bool) error {
 	n := *at
 	if n.Kind == yaml.AliasNode {
-		n = n.Alias
+		n, again = n.Alias, true
 		*at = n
 	}
 	if depth > maxNesting {
@@ -226,22 +235,16 @@ func (c *cleaner) clean(at **yaml.Node, depth int) error {
 	if c.left--; c.left < 0 {
 		return fmt.Errorf("an object has, with its aliases, more than %d keys, values and items", maxNodes)
 	}
-	if !c.seen[n] {
-		if n.Anchor != "" {
-			if c.seen == nil {
-				c.seen = map[*yaml.Node]bool{}
-			}
-			c.seen[n] = true
-		}
+	if !again {
 		n.Line += c.first - 1
 	}
-	if n.Kind == yaml.MappingNode {
+	if n.Kind == yaml.MappingNode && !again {
 		if err := checkKeys(n); err != nil {
 			return &lineError{n.Line, err}
 		}
 	}
 	for i := range n.Content {
-		if err := c.clean(&n.Content[i], depth+1); err != nil {
+		if err := c.clean(&n.Content[i], depth+1, again); err != nil {
 			return err
 		}
 	}

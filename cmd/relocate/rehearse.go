@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/registry"
+	"relocate/registry/rehearsal"
+	"relocate/rewrite"
+	"relocate/tarball"
+	"relocate/verify"
+	"relocate/verify/cluster"
+)
+
+// rehearseFlags are the flags of rehearse.
+type rehearseFlags struct {
+	as       string
+	tag      string
+	noTag    bool
+	jobs     int
+	progress progressMode
+	known    tolerance
+	output   reportFlags
+}
+
+// rehearsalReport is what rehearse prints.
+type rehearsalReport struct {
+	Version     int              `json:"version"`
+	Subject     string           `json:"subject"` // the archive
+	Repository  string           `json:"repository"`
+	OK          bool             `json:"ok"`
+	Import      *copy.Result     `json:"import"`
+	Registry    rehearsal.Counts `json:"registry"`    // what it holds after the import
+	Verify      *verifyReport    `json:"verify"`      // of the repository
+	Objects     *clusterReport   `json:"objects"`     // of the PackageRepository; nil when the archive has none
+	Connections []string         `json:"connections"` // hosts that were asked for, by name
+}
+
+func newRehearse() *cobra.Command {
+	f := &rehearseFlags{}
+	cmd := &cobra.Command{
+		Use:   "rehearse FILE",
+		Short: "Try the import of an archive, and prove that nothing reaches outside",
+		Long: `rehearse imports an archive into a registry of its own, before the file crosses, and verifies there what
+the disconnected side would: everything is there, the PackageRepository and what it leads to resolves inside, and
+no other host is asked for anything. The registry takes a manifest only when it has all that it names, and
+compares the digest of every byte. It listens for this machine alone, keeps no second copy of anything, and is
+gone afterwards.
+
+--as REPO is the repository that the archive is for; its name is used, and nobody is asked there.
+
+` + statusHelp,
+		Example: `  relocate rehearse tce.tar
+  relocate rehearse tce.tar --as registry.airgap.internal/tce/main`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.run(cmd.Context(), args[0], newProgress(f.progress, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			return f.output.print(cmd.OutOrStdout(), r, r.whole())
+		},
+	}
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path that the root has at its origin)")
+		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
+		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+		f.known.add(flags)
+		f.output.add(flags)
+	})
+	group(cmd, "Running", func(flags *pflag.FlagSet) {
+		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "`N` requests at once")
+		addProgress(flags, &f.progress)
+	})
+	return cmd
+}
+
+// stage is where an archive is rehearsed: the embedded registry, and a client that reaches nothing else.
+type stage struct {
+	*rehearseFlags
+	file string
+	show *progress
+	reg  *rehearsal.Registry
+	addr string
+	repo name.Repository
+
+	mu    sync.Mutex
+	hosts []string
+}
+
+func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*rehearsalReport, error) {
+	if err := errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
+		return nil, err
+	}
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", file, err)
+	}
+	s := &stage{rehearseFlags: f, file: file, show: show, reg: rehearsal.New(a), addr: listener.Addr().String()}
+	serving, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.reg.Serve(serving, listener)
+	}()
+	defer func() { stop(); <-ended }()
+	return s.perform(ctx, a)
+}
+
+// perform imports the archive, and verifies what is there then.
+func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalReport, error) {
+	r := &rehearsalReport{Version: reportVersion, Subject: s.file}
+	objects, err := s.imports(ctx, a, r)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Blobs), tag: s.tag, noTag: s.noTag, known: s.known, output: s.output}
+	v.jobs, v.connect = s.jobs, s.connect
+	if r.Verify, err = v.repository(ctx, s.file, nil, s.show); err != nil {
+		return nil, err
+	}
+	if len(objects) > 0 {
+		v.cluster.file = "the PackageRepository"
+		read, err := cluster.Read(bytes.NewReader(objects))
+		if err != nil {
+			return nil, fmt.Errorf("verify the PackageRepository: %w", err)
+		}
+		if r.Objects, err = v.objects(ctx, read, s.repo, cluster.Options{Jobs: s.jobs}); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(s.hosts)
+	r.Registry, r.Connections = s.reg.Counts(), slices.Compact(s.hosts)
+	r.OK = r.Verify.OK && (r.Objects == nil || r.Objects.OK)
+	return r, nil
+}
+
+// imports imports the archive as the root command does, and returns the PackageRepositories that it would print.
+func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *rehearsalReport) ([]byte, error) {
+	plan, err := checkedPlan(ctx, a, s.file, s.jobs)
+	if err != nil {
+		return nil, err
+	}
+	if s.repo, err = s.repository(plan.Graph.Roots); err != nil {
+		return nil, err
+	}
+	c := &copying{copyFlags: &copyFlags{trust: string(copy.TrustManifests), tag: s.tag, noTag: s.noTag}, stdout: io.Discard, stderr: io.Discard, show: s.show}
+	c.jobs, c.connect = s.jobs, s.connect
+	report, _, err := c.fillFrom(ctx, a, plan, s.repo)
+	if err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", s.file, err)
+	}
+	r.Import, r.Repository = report.Result, s.repo.Name()
+	list, err := rewrite.PackageRepositories(plan.Graph, s.repo, "", "", "")
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return rewrite.Encode(list)
+}
+
+// repository returns the one to import into: --as, or the path that the first root has at its origin.
+func (s *stage) repository(roots []bundle.Root) (name.Repository, error) {
+	if s.as != "" {
+		return parseRepo("--as", s.as)
+	}
+	if len(roots) == 0 {
+		return name.Repository{}, errors.New("the archive has no roots")
+	}
+	return name.NewRepository(s.addr + "/" + roots[0].Reference.Context().RepositoryStr())
+}
+
+// connect returns a client that reaches the embedded registry, under the name that the repository has, and
+// nothing else: it has no credentials, and asks no helper for any.
+func (s *stage) connect() (*registry.Client, error) {
+	return registry.New(registry.Options{
+		Jobs: s.jobs, UserAgent: "relocate/" + version, Anonymous: true, Insecure: true,
+		Only: map[string]string{s.repo.RegistryStr(): s.addr},
+		Dialed: func(host string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !slices.Contains(s.hosts, host) {
+				s.hosts = append(s.hosts, host)
+			}
+		},
+	})
+}
+
+// whole is the report as one verification, for pages and pipelines.
+func (r *rehearsalReport) whole() *verifyReport {
+	whole := *r.Verify
+	whole.OK, whole.hint = r.OK, "mend what is named, or carry what is missing, and export again"
+	if r.Objects != nil {
+		whole.Findings = append(slices.Clone(whole.Findings), r.Objects.asFindings()...)
+	}
+	return &whole
+}
+
+func (r *rehearsalReport) verdict() string {
+	if r.OK {
+		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere", r.Subject, r.Repository)
+	}
+	return fmt.Sprintf("%s would not be as it should be at %s", r.Subject, r.Repository)
+}
+
+func (r *rehearsalReport) text(w io.Writer) {
+	if !r.OK {
+		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
+	} else {
+		fmt.Fprintln(w, r.verdict())
+	}
+	fmt.Fprintf(w, "  imported: %s, %s, %s\n", count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob"), size(r.Import.Bytes))
+	fmt.Fprintf(w, "  no host but the registry was asked for anything: %s\n\n", line(fmt.Sprint(r.Connections)))
+	r.Verify.text(w)
+	if r.Objects != nil {
+		fmt.Fprintln(w)
+		r.Objects.text(w)
+	}
+}

@@ -1,0 +1,216 @@
+package rehearsal
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"unique"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/registry/serve"
+)
+
+// Limits on what a client sends.
+const (
+	maxManifest = 4 << 20  // bytes of a manifest
+	maxKept     = 64 << 20 // bytes that are kept in memory of what the archive does not have
+	maxUploads  = 1000     // begun, and not ended
+)
+
+// Registry is a registry of which the content is in an archive. It is a serve.Store, and safe for concurrent use.
+type Registry struct {
+	archive serve.Archive
+	read    http.Handler
+
+	mu       sync.Mutex
+	repos    map[string]*repository
+	kept     map[sum][]byte
+	keptSize int
+	uploads  map[string]*upload
+	begun    int // uploads, in all
+	refused  int
+}
+
+// repository is what was sent to one path.
+type repository struct {
+	blobs     map[sum]int64 // sizes
+	manifests map[sum]manifest
+	tags      map[string]sum
+	referrers map[sum][]sum // by subject, in the order in which they came
+}
+
+type manifest struct {
+	size      int64
+	mediaType unique.Handle[types.MediaType]
+}
+
+// sum is a SHA-256.
+type sum [32]byte
+
+func (s sum) hash() v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(s[:])} }
+
+// sumOf returns ok false for another algorithm's digest, which nothing has.
+func sumOf(d v1.Hash) (s sum, ok bool) {
+	n, err := hex.Decode(s[:], []byte(d.Hex[:min(len(d.Hex), 64)]))
+	return s, err == nil && n == len(s) && d.Algorithm == "sha256" && len(d.Hex) == 64
+}
+
+// New returns an empty registry. Content that the archive has is read from there.
+func New(archive serve.Archive) *Registry {
+	r := &Registry{archive: archive, repos: map[string]*repository{}, kept: map[sum][]byte{}, uploads: map[string]*upload{}}
+	r.read = serve.Handler(r, serve.Options{})
+	return r
+}
+
+// Counts is what a registry holds.
+type Counts struct {
+	Manifests int `json:"manifests"`
+	Blobs     int `json:"blobs"`
+	Kept      int `json:"kept"`    // bytes that only it has
+	Refused   int `json:"refused"` // manifests that came before what they name
+}
+
+// Counts counts over all repositories.
+func (r *Registry) Counts() Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := Counts{Kept: r.keptSize, Refused: r.refused}
+	for _, repo := range r.repos {
+		c.Manifests += len(repo.manifests)
+		c.Blobs += len(repo.blobs)
+	}
+	return c
+}
+
+// repository returns the repository at path, which the caller has locked; it is made where make is set.
+func (r *Registry) repository(path string, make bool) *repository {
+	repo := r.repos[path]
+	if repo == nil && make {
+		repo = &repository{blobs: map[sum]int64{}, manifests: map[sum]manifest{}, tags: map[string]sum{}, referrers: map[sum][]sum{}}
+		r.repos[strings.Clone(path)] = repo
+	}
+	return repo
+}
+
+// Manifest implements serve.Store.
+func (r *Registry) Manifest(_ context.Context, path, id string) (v1.Descriptor, serve.Content, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	absent := func() (v1.Descriptor, serve.Content, error) {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s of %s: %w", id, path, fs.ErrNotExist)
+	}
+	repo := r.repository(path, false)
+	if repo == nil {
+		return absent()
+	}
+	key, found := repo.tags[id]
+	if d, err := v1.NewHash(id); err == nil {
+		key, found = sumOf(d)
+	}
+	m, there := repo.manifests[key]
+	if !found || !there {
+		return absent()
+	}
+	c, err := r.content(key)
+	return v1.Descriptor{MediaType: m.mediaType.Value(), Size: m.size, Digest: key.hash()}, c, err
+}
+
+// Blob implements serve.Store.
+func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Content, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, ok := sumOf(d)
+	if repo := r.repository(path, false); ok && repo != nil {
+		if _, there := repo.blobs[key]; there {
+			return r.content(key)
+		}
+	}
+	return nil, fmt.Errorf("blob %s of %s: %w", d, path, fs.ErrNotExist)
+}
+
+// content opens what was sent, which the caller has locked.
+func (r *Registry) content(key sum) (serve.Content, error) {
+	if raw, ok := r.kept[key]; ok {
+		return closing{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
+	}
+	c, err := r.archive.Content(key.hash())
+	if err != nil {
+		return nil, err
+	}
+	return closing{c}, nil
+}
+
+// closing is content that holds nothing.
+type closing struct{ *io.SectionReader }
+
+func (closing) Close() error { return nil }
+
+// Tags implements serve.Store.
+func (r *Registry) Tags(_ context.Context, path, after string, n int) (tags []string, more bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	repo := r.repository(path, false)
+	if repo == nil {
+		return nil, false, fmt.Errorf("repository %s: %w", path, fs.ErrNotExist)
+	}
+	tags, more = page(slices.Sorted(maps.Keys(repo.tags)), after, n)
+	return tags, more, nil
+}
+
+// Repositories implements serve.Store.
+func (r *Registry) Repositories(_ context.Context, after string, n int) (repos []string, more bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	repos, more = page(slices.Sorted(maps.Keys(r.repos)), after, n)
+	return repos, more, nil
+}
+
+// page returns at most n of a sorted list, after a name.
+func page(list []string, after string, n int) ([]string, bool) {
+	i, found := slices.BinarySearch(list, after)
+	if found {
+		i++
+	}
+	list = list[i:]
+	return list[:min(n, len(list))], len(list) > n
+}
+
+// Referrers implements serve.Store.
+func (r *Registry) Referrers(_ context.Context, path string, d v1.Hash) ([]v1.Hash, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []v1.Hash
+	if repo := r.repository(path, false); repo != nil {
+		key, _ := sumOf(d)
+		for _, s := range repo.referrers[key] {
+			list = append(list, s.hash())
+		}
+	}
+	return list, nil
+}
+
+// keep makes sure that content can be read again. The caller has locked; raw is nil when it was not kept.
+func (r *Registry) keep(key sum, size int64, raw []byte) error {
+	if _, kept := r.kept[key]; kept {
+		return nil
+	}
+	if c, err := r.archive.Content(key.hash()); err == nil && c.Size() == size {
+		return nil
+	}
+	if raw == nil && size > 0 || r.keptSize+len(raw) > maxKept {
+		return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the archive does not have %s, and there is no room to keep it", key.hash()))
+	}
+	r.kept[key] = bytes.Clone(raw)
+	r.keptSize += len(raw)
+	return nil
+}

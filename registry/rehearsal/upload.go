@@ -1,0 +1,162 @@
+package rehearsal
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+// maxBlob is how large a blob may be that is kept because the archive does not have it, in bytes: configs and
+// layers of locations images. Each upload under way may have as much in memory.
+const maxBlob = 4 << 20
+
+// upload is a blob on its way. Its state is locked while a request sends to it.
+type upload struct {
+	id   string
+	repo string
+
+	mu   sync.Mutex
+	hash hash.Hash
+	size int64
+	raw  []byte // what came, until it is too large to be kept
+	skip bool   // it need not be kept
+	done bool
+}
+
+// Write hashes content, and keeps it while it is small.
+func (u *upload) Write(b []byte) (int, error) {
+	u.size += int64(len(b))
+	if u.size <= maxBlob && !u.skip {
+		u.raw = append(u.raw, b...)
+	} else {
+		u.raw = nil
+	}
+	return u.hash.Write(b)
+}
+
+// upload answers what is asked of the uploads of a repository (distribution-spec 1.1, pushing blobs).
+func (r *Registry) upload(w http.ResponseWriter, req *http.Request, repo, id string) error {
+	if id == "" {
+		if req.Method != http.MethodPost {
+			return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "an upload begins with POST")
+		}
+		return r.begin(w, req, repo)
+	}
+	r.mu.Lock()
+	u := r.uploads[id]
+	r.mu.Unlock()
+	if u == nil || u.repo != repo {
+		return refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.done:
+		return refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "the upload has ended")
+	case req.Method == http.MethodGet:
+		u.answer(w, http.StatusNoContent)
+		return nil
+	case req.Method == http.MethodDelete:
+		r.forget(u)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case req.Method == http.MethodPatch:
+		if err := u.receive(req); err != nil {
+			return err
+		}
+		u.answer(w, http.StatusAccepted)
+		return nil
+	case req.Method == http.MethodPut:
+		return r.end(w, req, u)
+	}
+	return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "an upload knows GET, PATCH, PUT and DELETE")
+}
+
+// begin begins an upload. A mount is declined by that; content that comes with the POST ends it.
+func (r *Registry) begin(w http.ResponseWriter, req *http.Request, repo string) error {
+	r.mu.Lock()
+	if len(r.uploads) >= maxUploads {
+		r.mu.Unlock()
+		return refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many uploads were begun and not ended")
+	}
+	r.begun++
+	u := &upload{id: strconv.Itoa(r.begun), repo: repo, hash: sha256.New()}
+	r.uploads[u.id] = u
+	r.mu.Unlock()
+	if req.URL.Query().Get("digest") != "" {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return r.end(w, req, u)
+	}
+	u.answer(w, http.StatusAccepted)
+	return nil
+}
+
+// answer says how much of an upload is there.
+func (u *upload) answer(w http.ResponseWriter, status int) {
+	w.Header().Set("Location", "/v2/"+u.repo+"/blobs/uploads/"+u.id)
+	w.Header().Set("Docker-Upload-UUID", u.id)
+	w.Header().Set("Range", fmt.Sprintf("0-%d", max(u.size-1, 0)))
+	w.Header().Set("Content-Length", "0")
+	if status == http.StatusNoContent {
+		w.Header().Del("Content-Length")
+	}
+	w.WriteHeader(status)
+}
+
+// receive reads the body of a request, which goes on where the upload is.
+func (u *upload) receive(req *http.Request) error {
+	if s := req.Header.Get("Content-Range"); s != "" {
+		var from, to int64
+		if n, err := fmt.Sscanf(s, "%d-%d", &from, &to); n != 2 || err != nil || from != u.size || to < from ||
+			req.ContentLength >= 0 && to-from+1 != req.ContentLength {
+			return refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the upload goes on at byte %d", u.size))
+		}
+	}
+	if _, err := io.Copy(u, req.Body); err != nil {
+		return fmt.Errorf("the content broke off after %d bytes: %w", u.size, err)
+	}
+	return nil
+}
+
+// end takes the rest of an upload, and the blob if it has the digest that is said.
+func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) error {
+	key, err := parseDigest(req.URL.Query().Get("digest"))
+	if err == nil {
+		_, missing := r.archive.Content(key.hash())
+		u.skip = missing == nil
+		err = u.receive(req)
+	}
+	var is *refusal
+	if err != nil && !errors.As(err, &is) {
+		return err // it may go on
+	}
+	r.forget(u)
+	if err != nil {
+		return err
+	}
+	if got := sum(u.hash.Sum(nil)); got != key {
+		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("what was sent, %d bytes, has the digest %s", u.size, got.hash()))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.keep(key, u.size, u.raw); err != nil {
+		return err
+	}
+	r.repository(u.repo, true).blobs[key] = u.size
+	created(w, "/v2/"+u.repo+"/blobs/"+key.hash().String(), key)
+	return nil
+}
+
+// forget ends an upload, which the caller has locked.
+func (r *Registry) forget(u *upload) {
+	u.done = true
+	r.mu.Lock()
+	delete(r.uploads, u.id)
+	r.mu.Unlock()
+}
