@@ -92,18 +92,25 @@ func (f *flow) step(st *step) {
 	if st.kind == "kbld" {
 		k = &kbld{}
 	}
+	f.stream, f.piped = nil, true
 	for _, i := range in {
 		file := f.all[i]
 		f.read[i] = true
 		file.cue = file.cue || st.kind == "cue"
-		if k != nil {
+		if k == nil {
+			f.stream = append(f.stream, i)
+			continue
+		}
+		if isLock(file.path) || file.kbld == nil { // an earlier kbld step gave the objects on, not its configuration
 			k.addFile(f.scan, file.textFile)
-			if file.kbld == nil {
-				file.kbld = k
-			}
+		}
+		if file.kbld == nil {
+			file.kbld = k
+		}
+		if !isLock(file.path) {
+			f.stream = append(f.stream, i)
 		}
 	}
-	f.stream, f.piped = in, true
 }
 
 // stepInputs returns what a step reads, in its order, each file once.
