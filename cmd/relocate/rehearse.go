@@ -213,6 +213,9 @@ func (r *rehearsalReport) whole() *verifyReport {
 }
 
 func (r *rehearsalReport) verdict() string {
+	if n := len(r.Verify.Accepted); r.OK && n > 0 {
+		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere, but for %s accepted", r.Subject, r.Repository, count(n, "finding"))
+	}
 	if r.OK {
 		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere", r.Subject, r.Repository)
 	}
