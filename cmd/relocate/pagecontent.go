@@ -34,6 +34,9 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 		verify.Manifests: "That layers are there: at level manifests they are not asked for. --level blobs asks for each, --level deep reads and hashes each.",
 		verify.Blobs:     "That layers are whole: the registry says that it has them, and was not made to show them. --level deep reads and hashes each.",
 	}[r.level])
+	if n := len(r.Allowed); n > 0 {
+		p.Notes = append(p.Notes, count(n, "finding")+" about places that the operator allows (--allow) "+map[bool]string{true: "is", false: "are"}[n == 1]+" not listed here.")
+	}
 	p.problems(r.Problems)
 	p.common(plan, platforms, r.Findings, r.Omitted)
 	p.Attached = pageAttached{Unseen: unseenRows(r.Unseen), Note: notLooked}
