@@ -141,7 +141,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(page, again), "the same bytes")
 	p := assertContained(t, page)
-	assertAll(t, p.text, "OK", "shop.tar is complete, but 2 references lead outside.", "Packages2", "Versions3", "not all of it will work",
+	assertAll(t, p.text, "OK", "shop.tar is complete", "Packages2", "Versions3", "not all of it will work",
 		"1 cannot be installed, 1 cannot be pulled, 2 to look at", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
 		"every byte is accounted for", "refused to show its tags", "5.0 MB", bundle.NonDistributable, "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String())
@@ -155,10 +155,10 @@ func TestPage(t *testing.T) {
 	p = assertContained(t, page)
 	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
 
-	r.Problems, r.Allowed = nil, r.Findings[:1] // under --strict
+	r.Problems, r.Accepted = nil, r.Findings[:1] // under --strict
 	page, err = s.page(t, r).encode()
 	require.NoError(t, err)
-	assertAll(t, assertContained(t, page).text, "NOT OK", "Nothing: see Findings.", "1 finding about places that the operator allows (--allow) is not listed here.")
+	assertAll(t, assertContained(t, page).text, "NOT OK", "Nothing: see Findings.", "The operator accepts 1 finding (--allow, --accept), not listed here")
 
 	r.Problems = s.problems()
 	page, err = pageOfVerify(r, nil, nil).encode() // of an archive whose content cannot be read
