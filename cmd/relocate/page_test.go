@@ -141,7 +141,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(page, again), "the same bytes")
 	p := assertContained(t, page)
-	assertAll(t, p.text, "OK", "shop.tar is complete.", "Packages2", "Versions3", "not all of it will work",
+	assertAll(t, p.text, "OK", "shop.tar is complete", "Packages2", "Versions3", "not all of it will work",
 		"1 cannot be installed, 1 cannot be pulled, 2 to look at", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
 		"every byte is accounted for", "refused to show its tags", "5.0 MB", bundle.NonDistributable, "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String())
@@ -155,6 +155,12 @@ func TestPage(t *testing.T) {
 	p = assertContained(t, page)
 	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
 
+	r.Problems, r.Accepted = nil, r.Findings[:1] // under --strict
+	page, err = s.page(t, r).encode()
+	require.NoError(t, err)
+	assertAll(t, assertContained(t, page).text, "NOT OK", "Nothing: see Findings.", "The operator accepts 1 finding (--allow, --accept), not listed here")
+
+	r.Problems = s.problems()
 	page, err = pageOfVerify(r, nil, nil).encode() // of an archive whose content cannot be read
 	require.NoError(t, err)
 	assertAll(t, parsePage(t, page).text, "NOT OK", "2 problems")
@@ -296,7 +302,7 @@ func TestPageLarge(t *testing.T) {
 	require.NoError(t, err)
 	assert.Less(t, len(page), 10_000_000)
 	got := parsePage(t, page)
-	assertAll(t, got.text, "and 20,050 more that are not shown here; -o json has all", "and 4,010 more that are not shown here", "and 10 more that are not shown here",
+	assertAll(t, got.text, "and 20,050 more that are not shown here; the JSON report has all", "and 4,010 more that are not shown here", "and 10 more that are not shown here",
 		fmt.Sprintf("and %s more that are not shown", number(p.Findings.More)), "Images 25,050", "Packages 5,010 versions", "Problems 5,010")
 	assert.Less(t, got.count["rect"], 450)
 	assert.Greater(t, got.count["rect"], 100)

@@ -35,7 +35,7 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 		verify.Blobs:     "That layers are whole: the registry says that it has them, and was not made to show them. --level deep reads and hashes each.",
 	}[r.level])
 	p.problems(r.Problems)
-	p.common(plan, platforms, r.Findings, r.Omitted)
+	p.common(plan, platforms, r.leaks, r.Omitted)
 	p.Attached = pageAttached{Unseen: unseenRows(r.Unseen), Note: notLooked}
 	if plan != nil {
 		p.attached(attachmentsOf(plan.Graph, !isRegistry || len(plan.Graph.Attachments) > 0), notLooked)
@@ -66,7 +66,7 @@ func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *h
 	}
 	p.problems(problems)
 	p.notes(r)
-	p.common(plan, platforms, r.Findings, r.Omitted)
+	p.common(plan, platforms, r.leaks, r.Omitted)
 	unseen := 0
 	p.Attached.Note = "Signatures, attestations and SBOMs were not looked for (--attachments none)."
 	if r.Attachments != nil {
@@ -136,8 +136,11 @@ func (p *htmlPage) problems(list []verify.Problem) {
 }
 
 // common takes over what all pages have.
-func (p *htmlPage) common(plan *bundle.Plan, platforms map[v1.Hash][]string, findings []bundle.Finding, omitted []bundle.Omitted) {
-	p.Findings = groupFindings(findings)
+func (p *htmlPage) common(plan *bundle.Plan, platforms map[v1.Hash][]string, found leaks, omitted []bundle.Omitted) {
+	p.Findings = groupFindings(found.Findings)
+	if n := len(found.Accepted); n > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("The operator accepts %s (--allow, --accept), not listed here; the JSON report has all.", count(n, "finding")))
+	}
 	p.Omitted = shorten(omitted, mostPageProblems, func(o bundle.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason} })
 	if plan == nil {
 		return
