@@ -29,6 +29,9 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 		Act: "Verification", Subject: r.Subject, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved, Rows: r.Rows,
 		Verdict: strings.TrimPrefix(r.verdict(), "OK: "), Hint: r.hint,
 	}
+	if p.Archive = r.Archive; r.Archive != nil && !r.pinned {
+		p.NotProved = append(p.NotProved, "That it is the file that was exported: neither --seal nor --root was given.")
+	}
 	isRegistry := r.level != "" // which is asked for attachments of an archive only
 	p.NotProved = append(p.NotProved, map[verify.Level]string{
 		verify.Manifests: "That layers are there: at level manifests they are not asked for. --level blobs asks for each, --level deep reads and hashes each.",

@@ -162,7 +162,8 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", file, err)
 	}
-	r := &verifyReport{Version: reportVersion, Subject: file, Problems: []verify.Problem{}, strict: f.strict}
+	r := &verifyReport{Version: reportVersion, Subject: file, Archive: archiveOf(file, a), Problems: []verify.Problem{},
+		strict: f.strict, pinned: f.seal != "" || len(roots) > 0}
 	more := max(0, len(damage)-mostDamage)
 	damage = slices.Clone(damage[:len(damage)-more])
 	plan, planErr := a.Plan(ctx, f.jobs)

@@ -21,6 +21,7 @@ type verifyReport struct {
 	Version  int              `json:"version"`
 	Subject  string           `json:"subject"` // the archive or the repository
 	OK       bool             `json:"ok"`
+	Archive  *archiveReport   `json:"archive,omitempty"` // not of a repository
 	Roots    []rootReport     `json:"roots,omitempty"`
 	Contents *contents        `json:"contents,omitempty"`
 	Proved   []string         `json:"proved,omitempty"` // what an OK says
@@ -33,6 +34,7 @@ type verifyReport struct {
 
 	hint      string       // what to do about the problems
 	level     verify.Level // at which a repository was looked at; empty for an archive
+	pinned    bool         // a seal or a root was given
 	strict    bool         // findings that lead outside are no OK
 	plan      *bundle.Plan // nil when there is none
 	platforms map[v1.Hash][]string
