@@ -31,6 +31,11 @@ func TestTCE(t *testing.T) {
 	mustRelocate(t, "verify", "--repo", repo, archive, "--level", "deep")
 	require.Contains(t, mustRelocate(t, "inspect", archive).stdout, "154 versions of 30 packages, 155 bundles")
 
+	served := mustServe(t, archive, "--as", "tce/main")
+	imported, got := dumpRepositories(t, destination.Addr, "tce/main"), dumpRepositories(t, served.host, "tce/main")
+	require.Equal(t, imported.tags, got.tags)
+	require.Equal(t, imported.manifests, got.manifests)
+
 	destination.ResetRequests()
 	mustRelocate(t, "--from-tar", archive, "--to-repo", repo)
 	for _, request := range destination.Requests() {
