@@ -16,7 +16,7 @@ import (
 func scan(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int, show *progress) (*leak.Report, error) {
 	ph := show.begin("scan", 0, 0)
 	defer ph.end()
-	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: jobs, Plain: true, Omitted: plan.Omitted, Read: func() { ph.add(1, 0) }})
+	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: jobs, Omitted: plan.Omitted, Read: func() { ph.add(1, 0) }})
 }
 
 // leaks is the part of a report about what leads outside.

@@ -57,10 +57,8 @@ func (r *rootBundle) checkServed() {
 	case r.linked:
 		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "is a link, which imgpkg does not unpack: kapp-controller refuses the repository"))
 	case served || r.unread:
-	case r.packages:
-		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "has no Package that kapp-controller serves: it refuses to apply an empty repository"))
 	default:
-		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "is missing: kapp-controller refuses the repository"))
+		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "has no Package that kapp-controller serves: it refuses to apply an empty repository"))
 	}
 }
 

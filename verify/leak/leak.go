@@ -28,7 +28,6 @@ type blobTarget interface {
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
 	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
-	Plain   bool             // a root bundle without packages/ is a bundle of another kind, which is no finding
 	Omitted []bundle.Omitted // for Scan: what is left out; a foreign layer that no destination will have
 	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
 }

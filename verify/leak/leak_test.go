@@ -38,7 +38,6 @@ func TestCorpus(t *testing.T) {
 			c := readSeeded(t, file, target.repo.Name())
 			target.fill(c)
 			opt := leak.Options{Jobs: 3}
-			_, opt.Plain = c.setup["plain"]
 			roots := c.setup["root"]
 			if roots == nil {
 				roots = []string{root}

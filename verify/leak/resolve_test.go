@@ -215,7 +215,7 @@ func TestPackagesLink(t *testing.T) {
 	blob := repo.PutBlob(layer.Bytes())
 	blob.MediaType = types.DockerLayer
 	ref := repo.PutJSON(types.DockerManifestSchema2, v1.Manifest{SchemaVersion: 2, MediaType: types.DockerManifestSchema2, Config: config, Layers: []v1.Descriptor{blob}})
-	report, err := resolve(t, repo, repo.Name, leak.Options{Plain: true}, interop.Hash(ref))
+	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(ref))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"install no-packages packages:0"}, codes(report))
 	assert.Contains(t, report.Findings[0].Message, "is a link")
@@ -248,7 +248,7 @@ func TestLimits(t *testing.T) {
 			root = repo.PutBundle(map[string]string{bundle.LockFile: lock, "a.yml": fmt.Sprint("a: ", i)})
 			lock = emptyLock + "images:\n- image: " + root.Name() + "\n"
 		}
-		report, err := resolve(t, repo, repo.Name, leak.Options{Plain: true}, interop.Hash(root))
+		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"install damaged .imgpkg/images.yml:0"}, codes(report))
 		assert.Contains(t, report.Findings[0].Message, "nested more than 32 deep")
@@ -270,7 +270,7 @@ func TestLimits(t *testing.T) {
 		t.Parallel()
 		repo := memory()
 		root := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
-		report, err := resolve(t, repo, repo.Name, leak.Options{Plain: true}, interop.Hash(root))
+		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"warning not-read a.yml:0"}, codes(report))
 		assert.Zero(t, report.Files)

@@ -67,7 +67,8 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 		}
 		return err
 	}
-	if s.opt.Plain && !r.packages && !r.linked {
+	if !r.packages && !r.linked {
+		s.add(newFinding(NoPackages, bundle.Warning, r.in("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
 		s.want(r.node, nil, 0)
 		return nil
 	}
