@@ -325,7 +325,11 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		verify.Deep:      "every byte was read there and hashed",
 	}[opt.Level])
 	ph = show.begin("resolve", 0, 0)
-	found, err := leak.Resolve(ctx, target, repo, roots, leak.Options{Jobs: f.jobs, Read: func() { ph.add(1, 0) }})
+	leaks := leak.Options{Jobs: f.jobs, Read: func() { ph.add(1, 0) }}
+	if opt.Want != nil {
+		leaks.Omitted = opt.Want.Omitted
+	}
+	found, err := leak.Resolve(ctx, target, repo, roots, leaks)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)

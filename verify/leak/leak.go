@@ -28,7 +28,7 @@ type blobTarget interface {
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
 	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
-	Omitted []bundle.Omitted // for Scan: what is left out; a foreign layer that no destination will have
+	Omitted []bundle.Omitted // what stayed behind by choice: foreign layers, of which to warn is enough
 	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
 }
 
@@ -92,7 +92,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 //
 // An error says that target could not be asked. fs.ErrPermission: it does not show a root.
 func Resolve(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Report, error) {
-	s := &traversal{src: target, site: &private{target: target, repo: repo, read: opt.Read}, opt: opt}
+	s := &traversal{src: target, site: &private{target: target, repo: repo, omitted: digests(opt.Omitted), read: opt.Read}, opt: opt}
 	return s.run(ctx, roots)
 }
 

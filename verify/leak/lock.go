@@ -122,7 +122,7 @@ func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 			list = append(list, newFinding(code, bundle.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))
 		}
 		for _, lack := range found.lacks {
-			list = append(list, newFinding(lack.code, bundle.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that is not whole: %s", lack.why))
+			list = append(list, newFinding(lack.code, lack.level, at.in(l.line(i)), e.Image.Name(), "the lock names an image that is not whole: %s", lack.why))
 		}
 	}
 	return list, nil

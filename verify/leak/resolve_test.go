@@ -250,8 +250,8 @@ func TestLimits(t *testing.T) {
 		}
 		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"install damaged .imgpkg/images.yml:0"}, codes(report))
-		assert.Contains(t, report.Findings[0].Message, "nested more than 32 deep")
+		assert.Equal(t, []string{"warning no-packages packages:0", "install damaged .imgpkg/images.yml:0"}, codes(report))
+		assert.Contains(t, report.Findings[1].Message, "nested more than 32 deep")
 	})
 	t.Run("steps", func(t *testing.T) {
 		t.Parallel()
@@ -272,7 +272,7 @@ func TestLimits(t *testing.T) {
 		root := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
 		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"warning not-read a.yml:0"}, codes(report))
+		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(report))
 		assert.Zero(t, report.Files)
 	})
 }

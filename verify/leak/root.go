@@ -51,7 +51,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 		return nil
 	}
 	for _, lack := range found.lacks {
-		s.add(newFinding(lack.code, bundle.Install, position{bundle: found.node.Name()}, found.node.Name(), "the root is not whole: %s", lack.why))
+		s.add(newFinding(lack.code, lack.level, position{bundle: found.node.Name()}, found.node.Name(), "the root is not whole: %s", lack.why))
 	}
 	if found.node.Kind != bundle.Bundle {
 		return nil

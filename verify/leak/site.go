@@ -46,8 +46,23 @@ type looked struct {
 
 // lack is a part of an image that is not there.
 type lack struct {
-	code bundle.Code
-	why  string
+	code  bundle.Code
+	level bundle.Level
+	why   string
+}
+
+// leftOut is the lack of a layer that stayed behind by the operator's choice.
+func leftOut(d v1.Hash) lack {
+	return lack{Foreign, bundle.Warning, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
+}
+
+// digests returns what is left out.
+func digests(omitted []bundle.Omitted) map[v1.Hash]bool {
+	set := map[v1.Hash]bool{}
+	for _, o := range omitted {
+		set[o.Digest] = true
+	}
+	return set
 }
 
 // localised says how imgpkg rewrites a lock (imgpkg spec §6).
@@ -70,12 +85,9 @@ type carried struct {
 }
 
 func newCarried(g *bundle.Graph, omitted []bundle.Omitted) *carried {
-	c := &carried{graph: g, omitted: map[v1.Hash]bool{}, pins: map[string]v1.Hash{}}
+	c := &carried{graph: g, omitted: digests(omitted), pins: map[string]v1.Hash{}}
 	for _, pin := range g.Pins {
 		c.pins[pin.Reference] = pin.Digest
-	}
-	for _, o := range omitted {
-		c.omitted[o.Digest] = true
 	}
 	return c
 }
@@ -100,7 +112,7 @@ func (c *carried) look(_ context.Context, d v1.Hash) (*looked, error) {
 	for _, n := range nodes {
 		for _, b := range n.Blobs {
 			if c.omitted[b.Digest] {
-				l.lacks = append(l.lacks, lack{Foreign, fmt.Sprintf("its layer %s, which may not be distributed, is left out", b.Digest)})
+				l.lacks = append(l.lacks, leftOut(b.Digest))
 			}
 		}
 	}
@@ -122,11 +134,12 @@ func (c *carried) name(d v1.Hash) string { return d.String() }
 
 // private is a repository that can be asked.
 type private struct {
-	target Target
-	repo   name.Repository
-	read   func()
-	known  sync.Map // digest → func() (*looked, error)
-	count  atomic.Int64
+	target  Target
+	repo    name.Repository
+	omitted map[v1.Hash]bool
+	read    func()
+	known   sync.Map // digest → func() (*looked, error)
+	count   atomic.Int64
 }
 
 // Limits on what Resolve follows; what is larger was made to exhaust its reader.
@@ -171,7 +184,7 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 			return nil, err
 		}
 		if below.node == nil {
-			l.lacks = append(l.lacks, lack{below.code, fmt.Sprintf("its child %s: %s", child, below.why)})
+			l.lacks = append(l.lacks, lack{below.code, bundle.Install, fmt.Sprintf("its child %s: %s", child, below.why)})
 		}
 		l.lacks = append(l.lacks, below.lacks...)
 	}
@@ -192,8 +205,12 @@ func (p *private) foreign(ctx context.Context, l *looked) error {
 		if err != nil {
 			return fmt.Errorf("ask for layer %s: %w", b.Digest, err)
 		}
-		if !there {
-			l.lacks = append(l.lacks, lack{Foreign, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
+		switch {
+		case there:
+		case p.omitted[b.Digest]:
+			l.lacks = append(l.lacks, leftOut(b.Digest))
+		default:
+			l.lacks = append(l.lacks, lack{Foreign, bundle.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
 		}
 	}
 	return nil
