@@ -141,10 +141,11 @@ func withMember(h tar.Header, content string) func(*forge) *crafted {
 // instead puts a member in the place of the lock.
 func instead(h tar.Header, content string) func(*forge) *crafted {
 	return layer(func(f *forge, lock string) []byte {
-		if content == "LOCK" {
-			content = lock
+		text := content
+		if text == "LOCK" {
+			text = lock
 		}
-		return zip(f.t, append(tarMember(f, h, content), make([]byte, 1024)...))
+		return zip(f.t, append(tarMember(f, h, text), make([]byte, 1024)...))
 	})
 }
 

@@ -328,6 +328,8 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 	leaks := leak.Options{Jobs: f.jobs, Read: func() { ph.add(1, 0) }}
 	if opt.Want != nil {
 		leaks.Omitted = opt.Want.Omitted
+	} else if result.Plan != nil { // nobody knows better
+		leaks.Omitted = result.Plan.Omitted
 	}
 	found, err := leak.Resolve(ctx, target, repo, roots, leaks)
 	ph.end()
