@@ -355,6 +355,9 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
 		return nil, err
 	}
+	if opt.Level == verify.Manifests {
+		withoutLayers(opt.Want)
+	}
 	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
@@ -373,4 +376,12 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 	}
 	return roots, nil
+}
+
+// withoutLayers takes from a plan what level manifests does not look at: most of its memory.
+func withoutLayers(plan *bundle.Plan) {
+	plan.Blobs, plan.Small = nil, 0
+	for _, n := range plan.Graph.Nodes {
+		n.Blobs = nil
+	}
 }
