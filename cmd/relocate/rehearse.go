@@ -134,7 +134,7 @@ func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalRepo
 	}
 	debug.FreeOSMemory() // the plan is gone
 	// Level blobs would ask for what the registry has refused every manifest without, and hold all of it.
-	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Manifests), tag: s.tag, noTag: s.noTag, known: s.known, output: s.output}
+	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Manifests), tag: s.tag, noTag: s.noTag, known: s.known, output: s.output, opened: a}
 	v.jobs, v.connect = s.jobs, s.connect
 	if r.Verify, err = v.repository(ctx, s.file, nil, s.show); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type verifyFlags struct {
 	noTag bool
 
 	repoTags bool
+	opened   *tarball.Archive // the archive, where it is open already
 	strict   bool
 	known    tolerance
 	cluster  clusterFlags
@@ -346,12 +347,14 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 }
 
 // expect reads from the archive what the repository must hold, and returns the roots.
-func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verifyReport) ([]v1.Hash, error) {
-	a, err := tarball.Open(file)
-	if err != nil {
-		return nil, err
+func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verifyReport) (roots []v1.Hash, err error) {
+	a := f.opened
+	if a == nil {
+		if a, err = tarball.Open(file); err != nil {
+			return nil, err
+		}
+		defer a.Close()
 	}
-	defer a.Close()
 	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
 		return nil, err
 	}
@@ -369,7 +372,6 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	}
 	r.compareRoots(rootsOf(opt.Want.Graph), given)
 	r.Proved = append(r.Proved, "it holds what "+file+" names")
-	var roots []v1.Hash
 	for _, root := range opt.Want.Graph.Roots {
 		if !slices.Contains(roots, root.Digest) {
 			roots = append(roots, root.Digest)
