@@ -27,8 +27,15 @@ func TestTCE(t *testing.T) {
 
 	repo := destination.Addr + "/tce/main"
 	mustRelocate(t, "--from-tar", archive, "--to-repo", repo)
-	mustRelocate(t, "verify", archive)
-	mustRelocate(t, "verify", "--repo", repo, archive, "--level", "deep")
+	known := filepath.Join(t.TempDir(), "known.json")
+	mustRelocate(t, "verify", archive, "--report", known)
+	require.Equal(t, statusMissing, relocate(t, "rehearse", archive).status, "its packages are not closed")
+	destination.ResetRequests()
+	mustRelocate(t, "verify", "--repo", repo, archive, "--accept", known)
+	requireOnce(t, destination.Requests())
+	rehearsed := rehearseCut(t, archive, "--accept", known)
+	require.True(t, rehearsed.OK)
+	require.Equal(t, 155, rehearsed.Import.Locations)
 	require.Contains(t, mustRelocate(t, "inspect", archive).stdout, "154 versions of 30 packages, 155 bundles")
 
 	served := mustServe(t, archive, "--as", "tce/main")
@@ -59,6 +66,28 @@ func generate(t *testing.T, lab, host string) string {
 	return strings.Fields(string(out))[0]
 }
 
+// requireOnce checks that a verification got each of 675 manifests and 155 locations images once, and of their
+// blobs the config of each image, which tells whether it is a bundle, and the layer of each bundle and locations image.
+func requireOnce(t *testing.T, requests []string) {
+	t.Helper()
+	seen, manifests, blobs := map[string]bool{}, 0, 0
+	for _, request := range requests {
+		fields := strings.Fields(request)
+		if fields[1] != "GET" || fields[2] == "/v2/" {
+			continue
+		}
+		require.False(t, seen[fields[2]], "%s was asked for more than once", fields[2])
+		seen[fields[2]] = true
+		if strings.Contains(fields[2], "/manifests/") {
+			manifests++
+		} else {
+			blobs++
+		}
+	}
+	require.Equal(t, 675+155, manifests)
+	require.LessOrEqual(t, blobs, 452+2*155+2*155)
+}
+
 // requireFrugal checks that an export asked for each manifest and blob once, and besides for one
 // locations image a bundle and for the registry itself.
 func requireFrugal(t *testing.T, requests []string) {
@@ -68,6 +97,9 @@ func requireFrugal(t *testing.T, requests []string) {
 	for _, request := range requests {
 		fields := strings.Fields(request)
 		id := fields[2][strings.LastIndex(fields[2], "/")+1:]
+		if strings.Contains(fields[2], "/tags/list") || strings.Contains(fields[2], "/referrers/") { // what is attached
+			id = fields[2]
+		}
 		switch {
 		case fields[2] == "/v2/":
 		case strings.HasSuffix(id, ".image-locations.imgpkg"):
