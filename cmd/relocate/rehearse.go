@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -222,7 +223,17 @@ func (r *rehearsalReport) verdict() string {
 	if r.OK {
 		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere", r.Subject, r.Repository)
 	}
-	return fmt.Sprintf("%s would not be as it should be at %s", r.Subject, r.Repository)
+	var why []string
+	if n := len(r.Verify.Problems); n > 0 {
+		why = append(why, count(n, "problem"))
+	}
+	if leading(r.Verify.Findings) > 0 {
+		why = append(why, "findings: "+findingsCount(r.Verify.Findings))
+	}
+	if r.Objects != nil && !r.Objects.OK {
+		why = append(why, "the PackageRepository")
+	}
+	return fmt.Sprintf("%s would not do at %s: %s", r.Subject, r.Repository, strings.Join(why, "; "))
 }
 
 func (r *rehearsalReport) text(w io.Writer) {
@@ -231,11 +242,21 @@ func (r *rehearsalReport) text(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, r.verdict())
 	}
-	fmt.Fprintf(w, "  imported: %s, %s, %s\n", count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob"), size(r.Import.Bytes))
-	fmt.Fprintln(w, "  every byte was hashed on arrival, and no manifest was taken without its layers and children")
-	fmt.Fprintf(w, "  no host but the registry was asked for anything: %s\n\n", line(fmt.Sprint(r.Connections)))
-	r.Verify.text(w)
-	if r.Objects != nil {
+	if c := r.Verify.Contents; c != nil {
+		fmt.Fprintf(w, "  %s: %s, %s\n", c, count(c.Blobs, "blob"), size(c.Bytes))
+	}
+	fmt.Fprintf(w, "  imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names\n",
+		count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob"))
+	fmt.Fprintf(w, "  no host but the registry was asked for anything: %s\n", line(strings.Join(r.Connections, ", ")))
+	if s := r.Verify.Scan; s != nil {
+		fmt.Fprintf(w, "  %d of %s in %s and their files end in it, by the rules of kapp-controller, imgpkg and kbld\n",
+			s.Inside, count(s.References, "reference"), count(s.Packages, "package version"))
+	}
+	if r.Objects != nil && r.Objects.OK {
+		fmt.Fprintln(w, "  the PackageRepository fetches from it, by digest")
+	}
+	r.Verify.textWrong(w)
+	if r.Objects != nil && !r.Objects.OK {
 		fmt.Fprintln(w)
 		r.Objects.text(w)
 	}

@@ -200,18 +200,25 @@ func (r *verifyReport) text(w io.Writer) {
 		r.textOK(w)
 	} else {
 		fmt.Fprintf(w, "NOT OK: %s\n", line(r.verdict()))
-		for i, p := range r.Problems {
-			if i == mostProblems {
-				fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Problems)-i)
-				break
-			}
-			fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
-			for _, image := range p.Images {
-				fmt.Fprintf(w, "    needed by %s\n", line(image))
-			}
+	}
+	r.textWrong(w)
+}
+
+// textWrong writes problems, what was looked at, and findings.
+func (r *verifyReport) textWrong(w io.Writer) {
+	for i, p := range r.Problems {
+		if i == mostProblems {
+			fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(r.Problems)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
+		for _, image := range p.Images {
+			fmt.Fprintf(w, "    needed by %s\n", line(image))
 		}
 	}
-	r.textRows(w)
+	for _, row := range r.Rows {
+		fmt.Fprintf(w, "  %-16s  %d of %d right\n", row.Of, row.Checked-row.Wrong, row.Checked)
+	}
 	if len(r.Findings) > 0 {
 		fmt.Fprintf(w, "findings: %s\n", findingsCount(r.Findings))
 		writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
@@ -235,11 +242,4 @@ func (r *verifyReport) textOK(w io.Writer) {
 	}
 	summarizeOmitted(w, r.Omitted)
 	summarizeUnseen(w, r.Unseen, "; -o json has them all")
-}
-
-// textRows writes what was looked at in a repository, and how much of it is right.
-func (r *verifyReport) textRows(w io.Writer) {
-	for _, row := range r.Rows {
-		fmt.Fprintf(w, "  %-16s  %d of %d right\n", row.Of, row.Checked-row.Wrong, row.Checked)
-	}
 }

@@ -94,6 +94,9 @@ func connectedSide(ctx context.Context, relocate runner) (pushed v1.Hash, err er
 	if _, err := relocate.run(ctx, "inspect", tarball); err != nil {
 		return pushed, err
 	}
+	if _, err := relocate.run(ctx, "rehearse", tarball); err != nil {
+		return pushed, err
+	}
 	say("the air gap: the public registry stops")
 	stop()
 	conn, err := net.DialTimeout("tcp", host, time.Second)
