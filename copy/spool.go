@@ -116,7 +116,7 @@ type keeper struct{ *Spool }
 func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	k, err := s.first("manifest "+ref.Name(), func() (kept, error) {
 		if k, ok := s.find(document{s.standsFor(ref), true}); ok {
-			return k, nil
+			return k, ctx.Err()
 		}
 		desc, raw, err := s.src.Manifest(ctx, ref)
 		if err != nil {
