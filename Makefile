@@ -7,6 +7,9 @@ GO      ?= go
 PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load ./testdata/hostileregistry
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
+# Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
+PARALLEL = -parallel 8
+
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
@@ -19,7 +22,7 @@ demo: build
 	$(GO) run ./testdata/demo -relocate bin/relocate
 
 test:
-	$(GO) test $(PACKAGES)
+	$(GO) test $(PARALLEL) $(PACKAGES)
 
 check: cross vulncheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt wants changes in:"; echo "$$out"; exit 1; }
@@ -27,7 +30,7 @@ check: cross vulncheck
 	cd testdata/registry && $(GO) vet ./...
 	$(GO) tool -modfile=.ci/tools.mod staticcheck $(PACKAGES)
 	$(GO) tool -modfile=.ci/tools.mod errcheck -ignoretests -exclude .ci/errcheck.txt ./...
-	$(GO) test -race -short $(PACKAGES)
+	$(GO) test -race -short $(PARALLEL) $(PACKAGES)
 
 # cross builds the program for every platform it is for.
 cross:
