@@ -13,10 +13,8 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
-	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
-	"relocate/verify/leak"
 )
 
 // verifyFlags are the flags of verify.
@@ -268,122 +266,4 @@ func (r *verifyReport) compareRoots(have []rootReport, want []v1.Hash) {
 		}
 	}
 	r.Proved = append(r.Proved, "the roots are those given")
-}
-
-// repository verifies a private registry, against an archive where there is one.
-func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
-	repo, err := parseRepo("--repo", f.repo)
-	if err != nil {
-		return nil, err
-	}
-	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs, RepoTags: f.repoTags}
-	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}, strict: true}
-	if file != "" {
-		if roots, err = f.expect(ctx, file, roots, &opt, r); err != nil {
-			return nil, err
-		}
-	}
-	client, err := f.destination(repo)
-	if err != nil {
-		return nil, err
-	}
-	blobs, bytes := 0, int64(0)
-	if opt.Want != nil && opt.Level != verify.Manifests {
-		for _, b := range opt.Want.Blobs[opt.Want.Small:] {
-			blobs, bytes = blobs+1, bytes+b.Descriptor.Size
-		}
-	}
-	target, err := newReading(client.Reader(repo))
-	if err != nil {
-		return nil, err
-	}
-	defer target.close()
-	ph := show.begin("verify", blobs, bytes)
-	opt.Progress, opt.Layers = ph.add, target.Repository
-	if blobs == 0 {
-		opt.Read = func() { ph.add(1, 0) }
-	}
-	result, err := verify.Repository(ctx, target, repo, roots, opt)
-	ph.end()
-	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
-	}
-	r.Problems, r.Rows = append(r.Problems, result.Problems...), result.Rows
-	if result.Plan != nil {
-		r.holds(result.Plan)
-	}
-	r.hint = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
-	for _, d := range roots {
-		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
-	}
-	r.level = opt.Level
-	if len(r.Omitted) > 0 {
-		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were not looked at:")
-	}
-	r.Proved = append(r.Proved, map[verify.Level]string{
-		verify.Manifests: "every manifest and bundle was read there; layers were not asked for: --level blobs or deep does",
-		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
-		verify.Deep:      "every byte was read there and hashed",
-	}[opt.Level])
-	ph = show.begin("resolve", 0, 0)
-	leaks := leak.Options{Jobs: f.jobs, Read: func() { ph.add(1, 0) }}
-	if opt.Want != nil {
-		leaks.Omitted = opt.Want.Omitted
-	} else if result.Plan != nil { // nobody knows better
-		leaks.Omitted = result.Plan.Omitted
-	}
-	found, err := leak.Resolve(ctx, target, repo, roots, leaks)
-	ph.end()
-	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
-	}
-	if err := errors.Join(r.found(found, &f.known), f.output.platforms(ctx, r, target, f.jobs)); err != nil {
-		return nil, err
-	}
-	if file == "" {
-		r.Proved = append(r.Proved, "signatures and what else is attached were not looked for: only the archive tells what there must be")
-	}
-	return r.judge(), nil
-}
-
-// expect reads from the archive what the repository must hold, and returns the roots.
-func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verifyReport) (roots []v1.Hash, err error) {
-	a := f.opened
-	if a == nil {
-		if a, err = tarball.Open(file); err != nil {
-			return nil, err
-		}
-		defer a.Close()
-	}
-	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
-		return nil, err
-	}
-	if opt.Level == verify.Manifests {
-		withoutLayers(opt.Want)
-	}
-	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
-	if !f.noTag {
-		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
-			return nil, usageError{err}
-		}
-	}
-	if err := f.compareSeal(r, a); err != nil {
-		return nil, err
-	}
-	r.compareRoots(rootsOf(opt.Want.Graph), given)
-	r.Proved = append(r.Proved, "it holds what "+file+" names")
-	for _, root := range opt.Want.Graph.Roots {
-		if !slices.Contains(roots, root.Digest) {
-			roots = append(roots, root.Digest)
-		}
-	}
-	return roots, nil
-}
-
-// withoutLayers takes from a plan what level manifests does not look at: most of its memory.
-func withoutLayers(plan *bundle.Plan) {
-	plan.Blobs, plan.Small = nil, 0
-	for _, n := range plan.Graph.Nodes {
-		n.Blobs = nil
-	}
 }

@@ -78,6 +78,9 @@ func (f *reportFlags) check() error {
 // isPage reports whether a report's file is to be a page.
 func isPage(file string) bool { return strings.EqualFold(filepath.Ext(file), ".html") }
 
+// wantsPlan reports whether the packages, or images, of a plan are to be told.
+func (f *reportFlags) wantsPlan() bool { return isPage(f.file) || f.format.format == "junit" }
+
 // platforms reads what a page tells of the images, while their source is open.
 func (f *reportFlags) platforms(ctx context.Context, r *verifyReport, src bundle.Source, jobs int) (err error) {
 	if isPage(f.file) && r.plan != nil {
