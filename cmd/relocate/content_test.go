@@ -133,6 +133,11 @@ func lockText(locked ...string) string {
 	return text
 }
 
+// kbldText is packageText of a package whose template steps are the usual ones: ytt, then kbld with the lock.
+func kbldText(name, version, fetch string) string {
+	return strings.Replace(packageText(name, version, fetch), "- ytt: {}", "- ytt: {paths: [config/]}\n      - kbld: {paths: ['-', .imgpkg/images.yml]}", 1)
+}
+
 // packageText is a Package that fetches a bundle.
 func packageText(name, version, fetch string) string {
 	return fmt.Sprintf(`apiVersion: data.packaging.carvel.dev/v1alpha1

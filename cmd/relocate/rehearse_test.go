@@ -87,7 +87,7 @@ func TestRehearseOutside(t *testing.T) {
 	deployment := func(image string) map[string]string {
 		return map[string]string{"config/app.yml": "kind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - image: " + image + "\n"}
 	}
-	resolved := strings.Replace(packageText("a.corp.com", "1.0.0", "FETCH"), "- ytt: {}", "- ytt: {paths: [config/]}\n      - kbld: {paths: ['-', .imgpkg/images.yml]}", 1)
+	resolved := kbldText("a.corp.com", "1.0.0", "FETCH")
 	for name, c := range map[string]struct {
 		config  map[string]string
 		pkg     func(bundle string) string

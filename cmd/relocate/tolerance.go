@@ -89,7 +89,7 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--accept: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was read only
 	text, err := io.ReadAll(io.LimitReader(f, maxAccepted+1))
 	if err != nil {
 		return nil, fmt.Errorf("--accept: %w", err)
