@@ -163,7 +163,11 @@ func findingSuite(name string, findings []bundle.Finding) junitSuite {
 			where = fmt.Sprintf("%s:%d", f.File, f.Line)
 		}
 		c := junitCase{Class: class, Name: line(strings.Join([]string{string(f.Code), where, f.Reference}, " ")), File: line(f.File), Line: f.Line}
-		text := []string{f.Message, where, f.Reference, "in " + f.Bundle, remedy(f.Action)}
+		text := []string{f.Message, where, f.Reference}
+		if f.Bundle != "" {
+			text = append(text, "in "+f.Bundle)
+		}
+		text = append(text, remedy(f.Action))
 		if levelRank(f.Level) < levelRank(bundle.Warning) {
 			c.Failure = failure(f.Message, string(f.Level), text)
 		} else {
