@@ -76,7 +76,10 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	}
 	whole := &verifyReport{
 		Subject: r.Subject, OK: r.OK, Problems: []verify.Problem{}, leaks: leaks{Findings: r.asFindings()},
-		level: verify.Manifests, strict: true, hint: "each finding says what to do; -o json has them all",
+		told: r.verdict(), repo: r.Repo, level: verify.Manifests, strict: true, hint: "each finding says what to do",
+	}
+	if r.OK {
+		whole.Proved = []string{r.looked()}
 	}
 	return f.output.print(cmd.OutOrStdout(), r, whole)
 }
@@ -133,17 +136,26 @@ func (r *clusterReport) asFindings() []bundle.Finding {
 }
 
 func (r *clusterReport) verdict() string {
-	of := fmt.Sprintf("%s in %s", count(r.Objects, "object"), r.Subject)
+	of, need, names := fmt.Sprintf("%s in %s", count(r.Objects, "object"), r.Subject), "need", "name"
+	if r.Objects == 1 {
+		need, names = "needs", "names"
+	}
 	bad := len(slices.DeleteFunc(slices.Clone(r.Findings), func(f cluster.Finding) bool { return f.Level == bundle.Warning }))
 	switch {
 	case !r.OK:
-		return fmt.Sprintf("not all that %s need comes from %s: %s", of, r.Repo, count(bad, "problem"))
+		return fmt.Sprintf("not all that %s %s comes from %s: %s", of, need, r.Repo, count(bad, "problem"))
 	case r.References == 0:
-		return fmt.Sprintf("OK: %s name no image", of)
+		return fmt.Sprintf("OK: %s %s no image", of, names)
 	case r.Allowed > 0:
-		return fmt.Sprintf("OK: all that %s name is in %s, or allowed to be elsewhere", of, r.Repo)
+		return fmt.Sprintf("OK: all that %s %s is in %s, or allowed to be elsewhere", of, names, r.Repo)
 	}
-	return fmt.Sprintf("OK: all that %s name is in %s", of, r.Repo)
+	return fmt.Sprintf("OK: all that %s %s is in %s", of, names, r.Repo)
+}
+
+// looked says what was looked at.
+func (r *clusterReport) looked() string {
+	return fmt.Sprintf("%s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run",
+		count(r.References, "reference"), r.Inside, r.Allowed, count(r.Running, "container"))
 }
 
 func (r *clusterReport) text(w io.Writer) {
@@ -152,8 +164,7 @@ func (r *clusterReport) text(w io.Writer) {
 		verdict = "NOT OK: " + verdict
 	}
 	fmt.Fprintln(w, line(verdict))
-	fmt.Fprintf(w, "  %s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run\n",
-		count(r.References, "reference"), r.Inside, r.Allowed, count(r.Running, "container"))
+	fmt.Fprintf(w, "  %s\n", r.looked())
 	var last *cluster.Object
 	shown := 0
 	for _, f := range r.worstFirst() {

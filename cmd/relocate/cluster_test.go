@@ -176,7 +176,7 @@ func TestClusterEmitted(t *testing.T) {
 		return relocateInput(t, objects, append([]string{"verify", "--repo", repo, "-f", "-"}, args...)...)
 	}
 	r := verify(emitted)
-	assert.Equal(t, "OK: all that 1 object in standard input name is in "+repo+
+	assert.Equal(t, "OK: all that 1 object in standard input names is in "+repo+
 		"\n  1 reference: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run\n", r.stdout)
 	assert.Zero(t, r.status, r.stderr)
 
@@ -189,7 +189,7 @@ func TestClusterEmitted(t *testing.T) {
   Pod default/web
     pull, line 16, spec.containers[0].image, nginx
       it is at index.docker.io/library/nginx, outside of REPO
-      → bring it to REPO and refer to it there by digest, or allow its registry
+      → bring it to REPO and refer to it there by digest, or let its registry be with --allow
   PackageRepository kapp-controller-packaging-global/repository
     warning, line 12, spec.fetch.imgpkgBundle.image, REPO:1.0.0
 `, "REPO", repo)

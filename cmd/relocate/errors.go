@@ -36,6 +36,12 @@ const (
 const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly done (--keep-going), 4 credentials
 or permission, 5 damage, 6 something missing, unequal or reaching outside, 8 no space, 130 interrupted.`
 
+// Hints that are not the same for each command; hintFor knows more.
+const (
+	hintHelp   = "see relocate --help"
+	hintGoesOn = "run the same command again: it goes on where it was"
+)
+
 // usageError is what the operator got wrong on the command line.
 type usageError struct{ error }
 
@@ -78,8 +84,8 @@ type judgement struct {
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
-	{isA[usageError], statusUsage, "see relocate --help"},
-	{isA[notClosedError], statusMissing, "mend what is named; or say with --allow or --accept what is known, and may stay"},
+	{isA[usageError], statusUsage, hintHelp},
+	{isA[notClosedError], statusMissing, hintFindings},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
 	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
@@ -111,6 +117,7 @@ var judgements = []judgement{
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isBadPath, statusUsage, "check the path"},
+	{is(syscall.EISDIR), statusUsage, "name a file"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
 	{is(serve.ErrConflict), statusUsage, "serve these apart, or each under a path of its own with --as; --no-origins leaves out where images came from"},
 	{isListen, statusFailed, "listen at another address or port: --listen"},
@@ -128,10 +135,10 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
 	case ctx.Err() != nil:
-		return statusInterrupted, "interrupted", "run the same command again: it goes on where it was"
+		return statusInterrupted, "interrupted", hintGoesOn
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
-		return statusUsage, err.Error(), "see relocate --help"
+		return statusUsage, err.Error(), hintHelp
 	}
 	for _, j := range judgements {
 		if j.matches(err) {

@@ -100,6 +100,13 @@ func findingsCount(findings []bundle.Finding) string {
 	return strings.Join(parts, ", ")
 }
 
+// summarizeAccepted tells how many findings are accepted.
+func summarizeAccepted(w io.Writer, accepted []bundle.Finding) {
+	if len(accepted) > 0 {
+		fmt.Fprintf(w, "accepted: %s; the JSON report has them\n", count(len(accepted), "finding"))
+	}
+}
+
 // summarizeFindings writes the findings for people, each on a line; more says where all of them are.
 func summarizeFindings(w io.Writer, findings []bundle.Finding, more string) {
 	if len(findings) == 0 {

@@ -144,7 +144,7 @@ func (r *verifyReport) integrity() junitSuite {
 		}
 		s.Cases = append(s.Cases, junitCase{Class: class, Name: line(p.Kind + ": " + p.What), Failure: failure(p.Reason, p.Kind, append(text, remedy(r.hint)))})
 	}
-	if len(s.Cases) == 0 {
+	if len(s.Cases) == 0 && r.told == "" {
 		s.Cases = []junitCase{{Class: class, Name: "complete"}}
 	}
 	return s

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetArgs(args)
 	cmd.SetOut(out)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		err = out.err
 	}
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if text != "" {
 		fmt.Fprintln(stderr, "relocate:", printable(text))
 	}
-	if hint != "" {
+	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
 	var kept keptError
@@ -56,6 +56,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "kept:", printable(kept.String()))
 	}
 	return status
+}
+
+// hintFor makes a hint one of the command that ran: its own help, and whether it can go on where it was.
+func hintFor(cmd *cobra.Command, hint string) string {
+	switch {
+	case hint == hintHelp:
+		return fmt.Sprintf("see %s --help", cmd.CommandPath())
+	case hint == hintGoesOn && cmd.HasParent(): // only a copy keeps anything
+		return ""
+	}
+	return hint
 }
 
 // resultWriter remembers that results could not be written, for those who print and do not ask.

@@ -26,13 +26,16 @@ const (
 // platformsOf's, or nil.
 func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
 	p := &htmlPage{
-		Act: "Verification", Subject: r.Subject, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved, Rows: r.Rows,
+		Act: cmp.Or(r.act, "Verification"), Subject: r.Subject, Repository: r.repo, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved, Rows: r.Rows,
 		Verdict: strings.TrimPrefix(r.verdict(), "OK: "), Hint: r.hint,
 	}
 	if p.Archive = r.Archive; r.Archive != nil && !r.pinned {
 		p.NotProved = append(p.NotProved, "That it is the file that was exported: neither --seal nor --root was given.")
 	}
 	isRegistry := r.level != "" // which is asked for attachments of an archive only
+	if r.act == rehearsalAct {
+		p.NotProved = append(p.NotProved, "That the private registry takes it, and keeps it: this was a registry of its own. relocate verify --repo proves that, after the import.")
+	}
 	p.NotProved = append(p.NotProved, map[verify.Level]string{
 		verify.Manifests: "That layers are there: at level manifests they are not asked for. --level blobs asks for each, --level deep reads and hashes each.",
 		verify.Blobs:     "That layers are whole: the registry says that it has them, and was not made to show them. --level deep reads and hashes each.",
@@ -42,6 +45,9 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 	p.Attached = pageAttached{Unseen: unseenRows(r.Unseen), Note: notLooked}
 	if plan != nil {
 		p.attached(attachmentsOf(plan.Graph, !isRegistry || len(plan.Graph.Attachments) > 0), notLooked)
+	}
+	if r.act == "" && r.told != "" { // objects of a cluster
+		p.Attached.Note, p.NotProved = "", []string{"That what the objects name is whole: relocate verify --repo, with the archive, proves that."}
 	}
 	p.limits(r.Findings, len(r.Omitted), len(r.Unseen))
 	return p

@@ -28,6 +28,8 @@ type planReport struct {
 func newPlan() *cobra.Command {
 	var (
 		source sourceFlags
+		known  tolerance
+		strict bool
 		form   tarFormat
 		f      format
 		c      common
@@ -36,7 +38,8 @@ func newPlan() *cobra.Command {
 		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
 		Short: "Tell what an export would move, and the exact size of the archive",
 		Long: `plan walks a repository as an export does and tells what would move. It fetches manifests, configs
-and bundles, and no layer of an image.
+and bundles, and no layer of an image. What would lead outside is told as an export tells it, with the same
+--strict, --allow and --accept.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
@@ -45,7 +48,7 @@ and bundles, and no layer of an image.
 			if !source.given() {
 				return usagef("no source: give -b REF, -i REF or --lock FILE")
 			}
-			if err := errors.Join(source.check(), checkJobs(c.jobs)); err != nil {
+			if err := errors.Join(source.check(), known.check(), checkJobs(c.jobs)); err != nil {
 				return err
 			}
 			roots, err := source.roots()
@@ -66,19 +69,29 @@ and bundles, and no layer of an image.
 				return err
 			}
 			r := planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: size, Omitted: plan.Omitted}
-			if err := r.take(w.scan, &tolerance{}); err != nil {
+			if err := r.take(w.scan, &known); err != nil {
 				return err
 			}
 			if source.attachments != attachmentsNone {
 				r.Attachments = attachmentsOf(plan.Graph, true)
 			}
-			return f.print(cmd.OutOrStdout(), r, r.text)
+			if err := f.print(cmd.OutOrStdout(), r, r.text); err != nil {
+				return err
+			}
+			if strict && leading(r.Findings) > 0 {
+				return notClosedError{fmt.Errorf("--strict: not closed: %s", findingsCount(r.Findings))}
+			}
+			return nil
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		source.add(flags)
 		form.add(flags)
 		addFormat(flags, &f)
+	})
+	group(cmd, "Findings", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&strict, "strict", false, "fail with status 6 when something would lead outside")
+		known.add(flags)
 	})
 	c.add(cmd)
 	return cmd
@@ -110,4 +123,5 @@ func (r planReport) text(w io.Writer) {
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings, "; -o json has them all")
+	summarizeAccepted(w, r.Accepted)
 }

@@ -48,6 +48,8 @@ type rehearsalReport struct {
 	Verify      *verifyReport    `json:"verify"`      // of the repository
 	Objects     *clusterReport   `json:"objects"`     // of the PackageRepository; nil when the archive has none
 	Connections []string         `json:"connections"` // hosts that were asked for, by name
+
+	archive *archiveReport
 }
 
 func newRehearse() *cobra.Command {
@@ -103,6 +105,9 @@ type stage struct {
 }
 
 func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*rehearsalReport, error) {
+	if f.tag != "" && f.noTag {
+		return nil, usagef("--tag and --no-tag exclude each other")
+	}
 	if err := errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
@@ -128,7 +133,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*
 
 // perform imports the archive, and verifies what is there then.
 func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalReport, error) {
-	r := &rehearsalReport{Version: reportVersion, Subject: s.file}
+	r := &rehearsalReport{Version: reportVersion, Subject: s.file, archive: archiveOf(s.file, a)}
 	objects, err := s.imports(ctx, a, r)
 	if err != nil {
 		return nil, err
@@ -206,10 +211,18 @@ func (s *stage) connect() (*registry.Client, error) {
 	})
 }
 
+// rehearsalAct is the kind of a page.
+const rehearsalAct = "Rehearsal"
+
 // whole is the report as one verification, for pages and pipelines.
 func (r *rehearsalReport) whole() *verifyReport {
 	whole := *r.Verify
-	whole.OK, whole.hint = r.OK, "mend what is named, or carry what is missing, and export again"
+	whole.act, whole.Subject, whole.Archive, whole.repo, whole.told = rehearsalAct, r.Subject, r.archive, r.Repository, r.verdict()
+	whole.OK, whole.hint, whole.pinned = r.OK, "mend what is named, or carry what is missing, and export again", true
+	if len(whole.Problems) == 0 && leading(whole.Findings) > 0 {
+		whole.hint = hintFindings
+	}
+	whole.Proved, whole.level = r.proved(), verify.Deep // by the import
 	if r.Objects != nil {
 		whole.Findings = append(slices.Clone(whole.Findings), r.Objects.asFindings()...)
 	}
@@ -236,6 +249,23 @@ func (r *rehearsalReport) verdict() string {
 	return fmt.Sprintf("%s would not do at %s: %s", r.Subject, r.Repository, strings.Join(why, "; "))
 }
 
+// proved says what was proved, whatever the verdict is.
+func (r *rehearsalReport) proved() []string {
+	list := []string{
+		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names",
+			count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob")),
+		"no host but the registry, which is in this program, was asked for anything: " + strings.Join(r.Connections, ", "),
+	}
+	if s := r.Verify.Scan; s != nil {
+		list = append(list, fmt.Sprintf("%d of %s in %s and their files end in it, by the rules of kapp-controller, imgpkg and kbld",
+			s.Inside, count(s.References, "reference"), count(s.Packages, "package version")))
+	}
+	if r.Objects != nil && r.Objects.OK {
+		list = append(list, "the PackageRepository fetches from it, by digest")
+	}
+	return list
+}
+
 func (r *rehearsalReport) text(w io.Writer) {
 	if !r.OK {
 		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
@@ -245,15 +275,8 @@ func (r *rehearsalReport) text(w io.Writer) {
 	if c := r.Verify.Contents; c != nil {
 		fmt.Fprintf(w, "  %s: %s, %s\n", c, count(c.Blobs, "blob"), size(c.Bytes))
 	}
-	fmt.Fprintf(w, "  imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names\n",
-		count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob"))
-	fmt.Fprintf(w, "  no host but the registry was asked for anything: %s\n", line(strings.Join(r.Connections, ", ")))
-	if s := r.Verify.Scan; s != nil {
-		fmt.Fprintf(w, "  %d of %s in %s and their files end in it, by the rules of kapp-controller, imgpkg and kbld\n",
-			s.Inside, count(s.References, "reference"), count(s.Packages, "package version"))
-	}
-	if r.Objects != nil && r.Objects.OK {
-		fmt.Fprintln(w, "  the PackageRepository fetches from it, by digest")
+	for _, proved := range r.proved() {
+		fmt.Fprintf(w, "  %s\n", line(proved))
 	}
 	r.Verify.textWrong(w)
 	if r.Objects != nil && !r.Objects.OK {

@@ -48,7 +48,9 @@ func TestRehearse(t *testing.T) {
 
 	r = mustRelocate(t, "rehearse", file)
 	assertAll(t, r.stdout, "OK: "+file+" can be imported into 127.0.0.1:", "/corp/repository, and needs nothing from elsewhere\n",
-		"  imported 16 manifests and 31 blobs: every byte was hashed on arrival", "8 of 8 references", "fetches from it, by digest", "manifests         11 of 11 right")
+		"  imported 16 manifests and 31 blobs: every byte was hashed on arrival, no manifest taken without what it names\n",
+		"  no host but the registry, which is in this program, was asked for anything: 127.0.0.1:",
+		"8 of 8 references", "fetches from it, by digest", "manifests         11 of 11 right")
 	assert.Equal(t, []string{"repository.tar"}, namesIn(t, filepath.Dir(file)))
 }
 

@@ -243,6 +243,7 @@ func (r *report) summarize(w io.Writer) {
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings, "; see --report")
+	summarizeAccepted(w, r.Accepted)
 }
 
 func (r *report) summarizeFailures(w io.Writer) {

@@ -107,6 +107,8 @@ func (f *serveFlags) check() error {
 		return usagef("--tls-cert and --tls-key go together")
 	case f.cert != "" && f.selfSigned:
 		return usagef("--tls-cert and --tls-self-signed exclude each other")
+	case f.insecure && (f.cert != "" || f.selfSigned):
+		return usagef("--insecure is for listening without TLS: leave it out, or leave out the certificate")
 	case f.writeCA != "" && !f.selfSigned:
 		return usagef("--tls-write-ca goes with --tls-self-signed")
 	case f.as != "" && !bundle.IsPath(f.as):

@@ -351,6 +351,7 @@ func TestServeUsage(t *testing.T) {
 		"none.tar --tls-key a.pem":                            "go together",
 		"none.tar --tls-cert a --tls-key b":                   "no such file",
 		"none.tar --tls-cert a --tls-key b --tls-self-signed": "exclude",
+		"none.tar --tls-self-signed --insecure":               "--insecure is for listening without TLS",
 		"none.tar --tls-write-ca a":                           "--tls-self-signed",
 		"none.tar --as Not/Lower":                             "--as",
 		"none.tar --as registry.example.com:5000/a":           "--as",

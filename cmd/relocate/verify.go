@@ -114,10 +114,12 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*ve
 // check returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	switch {
+	case f.tag != "" && f.noTag:
+		return nil, usagef("--tag and --no-tag exclude each other")
 	case f.repo != "" && file == "" && len(f.roots) == 0:
 		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
 	case f.repo == "" && (f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)):
-		return nil, usagef("--tag, --no-tag and --level go with --repo")
+		return nil, usagef("--tag, --no-tag, --repo-based-tags and --level go with --repo")
 	case f.seal != "" && file == "":
 		return nil, usagef("--seal goes with an archive")
 	case file == "" && (f.tag != "" || f.noTag || f.repoTags):
@@ -169,7 +171,7 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	if isBadFile(planErr) {
 		return nil, fmt.Errorf("verify %s: %w", file, planErr)
 	}
-	r.hint = "carry the file again; if the original is damaged, too, export again"
+	r.mend = "carry the file again; if the original is damaged, too, export again"
 	if plan != nil {
 		r.holds(plan)
 		r.Roots = rootsOf(plan.Graph)

@@ -24,7 +24,7 @@ type verifyReport struct {
 	Archive  *archiveReport   `json:"archive,omitempty"` // not of a repository
 	Roots    []rootReport     `json:"roots,omitempty"`
 	Contents *contents        `json:"contents,omitempty"`
-	Proved   []string         `json:"proved,omitempty"` // what an OK says
+	Proved   []string         `json:"proved,omitempty"` // nothing when there are problems
 	Problems []verify.Problem `json:"problems"`
 	Rows     []verify.Row     `json:"rows,omitempty"` // of a repository: what was looked at
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
@@ -32,7 +32,11 @@ type verifyReport struct {
 
 	leaks
 
-	hint      string       // what to do about the problems
+	act       string       // of a page, when it is no Verification
+	told      string       // the verdict, when it is not that of complete and closed
+	repo      string       // that objects, or an archive, were compared with; for a page
+	mend      string       // what to do about damage, and about what is missing
+	hint      string       // what to do
 	level     verify.Level // at which a repository was looked at; empty for an archive
 	pinned    bool         // a seal or a root was given
 	strict    bool         // findings that lead outside are no OK
@@ -155,11 +159,34 @@ func (r *verifyReport) holds(plan *bundle.Plan) {
 
 // judge sets the verdict.
 func (r *verifyReport) judge() *verifyReport {
-	if r.OK = len(r.Problems) == 0 && (!r.strict || leading(r.Findings) == 0); !r.OK {
+	if r.OK = len(r.Problems) == 0 && (!r.strict || leading(r.Findings) == 0); len(r.Problems) > 0 {
 		r.Proved = nil
 	}
+	r.hint = r.remedy()
 	return r
 }
+
+// hintFindings is what to do about findings.
+const hintFindings = "mend what is named; or say with --allow or --accept what is known, and may stay"
+
+// remedy is what helps against what was found: nothing that is sent again mends content, nor another file.
+func (r *verifyReport) remedy() string {
+	isDamage := func(p verify.Problem) bool { return p.Kind == verify.Damaged }
+	isOther := func(p verify.Problem) bool {
+		return p.Kind == verify.Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
+	}
+	isThere := func(f bundle.Finding) bool { return leads(f) && !slices.Contains(mendable, f.Code) }
+	switch {
+	case len(r.Problems) == 0 && slices.ContainsFunc(r.Findings, isThere):
+		return hintFindings
+	case slices.ContainsFunc(r.Problems, isOther) && !slices.ContainsFunc(r.Problems, isDamage):
+		return "it is another file, or was made anew: compare with what the export printed, and find the right one"
+	}
+	return r.mend
+}
+
+// mendable are the findings that another import mends.
+var mendable = []bundle.Code{leak.Missing, leak.Locations, leak.Elsewhere, leak.Foreign, leak.Damaged}
 
 func (r *verifyReport) status() int {
 	if slices.ContainsFunc(r.Problems, func(p verify.Problem) bool { return p.Kind == verify.Damaged }) {
@@ -170,6 +197,9 @@ func (r *verifyReport) status() int {
 
 // verdict is one line: complete says that nothing is missing, closed that nothing needs the world outside.
 func (r *verifyReport) verdict() string {
+	if r.told != "" {
+		return r.told
+	}
 	leads := leading(r.Findings)
 	open := fmt.Sprintf("not closed: %s an install or a pull", count(leads, "finding")+map[bool]string{true: " breaks", false: " break"}[leads == 1])
 	switch {
@@ -226,9 +256,7 @@ func (r *verifyReport) textWrong(w io.Writer) {
 		fmt.Fprintf(w, "findings: %s\n", findingsCount(r.Findings))
 		writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
 	}
-	if len(r.Accepted) > 0 {
-		fmt.Fprintf(w, "accepted: %s; -o json has them\n", count(len(r.Accepted), "finding"))
-	}
+	summarizeAccepted(w, r.Accepted)
 }
 
 // textOK writes what an OK says.

@@ -85,7 +85,7 @@ func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Re
 	if !f.output.wantsPlan() { // which is most of what is in memory
 		r.plan = nil
 	}
-	r.hint = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
+	r.mend = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
 	r.level = opt.Level
 	if len(r.Omitted) > 0 {
 		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were not looked at:")

@@ -19,7 +19,7 @@ type Place struct {
 func ParsePlace(s string) (Place, error) {
 	host, path, _ := strings.Cut(s, "/")
 	registry, err := name.NewRegistry(host)
-	if host == "" || strings.HasSuffix(host, ":") || err != nil {
+	if host == "" || strings.HasSuffix(host, ":") || strings.ContainsAny(host, "*?") || err != nil {
 		return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", quote(s))
 	}
 	path = strings.TrimSuffix(path, "/")

@@ -135,7 +135,7 @@ func (v *verification) url(c *claim) {
 		v.report(c, Finding{Code: NotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
 	default:
 		v.report(c, Finding{Code: Outside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, quote(host)),
-			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or allow that host if it is inside", v.repo.Name())})
+			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or let that host be with --allow if it is inside", v.repo.Name())})
 	}
 }
 
@@ -149,7 +149,7 @@ func (v *verification) outside(c *claim, ref name.Reference) {
 			f.Action += ": the package's lock, or its kbld step, does not cover it"
 		}
 	} else {
-		f.Action = fmt.Sprintf("bring it to %s and refer to it there by digest, or allow its registry", v.repo.Name())
+		f.Action = fmt.Sprintf("bring it to %s and refer to it there by digest, or let its registry be with --allow", v.repo.Name())
 	}
 	v.report(c, f)
 }

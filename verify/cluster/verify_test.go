@@ -121,7 +121,7 @@ status: {containerStatuses: [{name: a, imageID: %q}]}
 
 func TestParsePlace(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "/", "/x", "https://quay.io", "quay.io/UPPER", "a b", "quay.io:port/x"} {
+	for _, bad := range []string{"", "/", "/x", "https://quay.io", "quay.io/UPPER", "a b", "quay.io:port/x", "*", "*.quay.io"} {
 		_, err := ParsePlace(bad)
 		assert.Error(t, err, bad)
 	}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/tarball"
+)
+
+// pushUncovered pushes a repository whose only package stays at its origin, and returns its reference.
+func pushUncovered(t *testing.T, host string) string {
+	s := site{t: t, host: host}
+	ref := s.ref("pkg/open", s.bundle("pkg/open", "1", map[string]string{"config/app.yml": "kind: ConfigMap\n"}))
+	s.bundle("repository/open", "1", map[string]string{"packages/a.yml": packageText("a.corp.com", "1.0.0", ref)})
+	return host + "/repository/open:1"
+}
+
+// TestFindingsHelp: what is said to do about content helps: nothing that is sent again mends it, and plan, verify
+// and an export judge it alike.
+func TestFindingsHelp(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	root, repo := pushUncovered(t, registry.Addr), registry.Addr+"/airgap/open"
+	file := export(t, root)
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	known := filepath.Join(t.TempDir(), "known.json")
+	mustRelocate(t, "verify", file, "--report", known)
+
+	for _, args := range [][]string{
+		{"plan", "-b", root, "--strict"}, {"verify", file, "--strict"}, {"verify", "--repo", repo, file}, {"rehearse", file},
+	} {
+		r := relocate(t, args...)
+		assert.Equal(t, statusMissing, r.status, args)
+		assert.Contains(t, r.stderr, "hint: "+hintFindings, args)
+		assert.NotContains(t, r.stderr, "import again", args)
+		r = mustRelocate(t, append(args, "--accept", known)...)
+		assert.Contains(t, r.stdout, "accepted: 1 finding; ", args)
+	}
+	again := mustRelocate(t, "-b", root, "--to-tar", file, "--strict", "--accept", known)
+	assert.Contains(t, again.stderr, "accepted: 1 finding; ")
+	assert.Contains(t, mustRelocate(t, "plan", "-b", root).stdout, "findings: 1 breaks")
+
+	r := relocate(t, "verify", file, "--seal", digestOf("other"))
+	assert.Equal(t, statusMissing, r.status)
+	assert.Contains(t, r.stderr, "hint: it is another file")
+	r = relocate(t, "verify", "--repo", registry.Addr+"/none", file)
+	assert.Equal(t, statusMissing, r.status)
+	assert.Contains(t, r.stderr, "hint: import again")
+}
+
+// TestPageSaysWhat: the page of a rehearsal is of the archive, and one of objects says nothing of archives.
+func TestPageSaysWhat(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	file := export(t, pushUncovered(t, registry.Addr))
+	dir := t.TempDir()
+	page := func(args ...string) string {
+		html := filepath.Join(dir, "page.html")
+		relocate(t, append(args, "--report", html)...)
+		text, err := os.ReadFile(html)
+		require.NoError(t, err)
+		return parsePage(t, text).text
+	}
+	a, err := tarball.Open(file)
+	require.NoError(t, err)
+	seal := a.Seal().String()
+	require.NoError(t, a.Close())
+	rehearsed := page("rehearse", file, "--as", "registry.test/x")
+	assertAll(t, rehearsed, "Rehearsal report", file+" would not do at registry.test/x", seal, "every byte was hashed on arrival", "this was a registry of its own")
+	assert.NotContains(t, rehearsed, "--level")
+
+	objects := filepath.Join(dir, "objects.yml")
+	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
+	looked := page("verify", "--repo", registry.Addr+"/x", "-f", objects)
+	assertAll(t, looked, "not all that 1 object in "+objects+" needs comes from "+registry.Addr+"/x: 1 problem", "Repository")
+	for _, no := range []string{"complete", "-o json", "--level", "Signatures"} {
+		assert.NotContains(t, looked, no)
+	}
+	cases := relocate(t, "verify", "--repo", registry.Addr+"/x", "-f", objects, "-o", "junit").stdout
+	assert.Equal(t, 1, strings.Count(cases, "<testcase "), cases)
+}
+
+// TestHelpOfCommand: the hint about a command's usage is of that command, and only a copy goes on where it was.
+func TestHelpOfCommand(t *testing.T) {
+	t.Parallel()
+	for path, args := range map[string][]string{
+		"relocate": {"--none"}, "relocate verify": {"verify", "a", "b"}, "relocate plan": {"plan", "--none"}, "relocate serve": {"serve", "x", "--log", "y"},
+	} {
+		assertFailed(t, relocate(t, args...), statusUsage, "hint: see "+path+" --help\n")
+	}
+	verify, _, err := newRoot().Find([]string{"verify"})
+	require.NoError(t, err)
+	assert.Empty(t, hintFor(verify, hintGoesOn))
+	assert.Equal(t, hintGoesOn, hintFor(newRoot(), hintGoesOn))
+}
