@@ -102,12 +102,12 @@ func startConnectProxy(t *testing.T, addr string, count *atomic.Int32) string {
 		}
 		defer to.Close()
 		w.WriteHeader(http.StatusOK)
-		from, _, err := http.NewResponseController(w).Hijack()
+		from, read, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
 		}
 		defer from.Close()
-		go func() { _, _ = io.Copy(to, from); to.Close() }()
+		go func() { _, _ = io.Copy(to, read); to.Close() }() // some of it may have been read already
 		_, _ = io.Copy(from, to)
 	}))
 	t.Cleanup(server.Close)
