@@ -285,6 +285,7 @@ var program = sync.OnceValues(func() (string, error) {
 // runProgram runs the program that was built.
 func runProgram(t *testing.T, program string, args ...string) result {
 	t.Helper()
+	skipShort(t)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

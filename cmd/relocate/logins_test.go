@@ -150,6 +150,7 @@ func (m *matrix) runLogins(t *testing.T, rows []login, command func(row int) []s
 
 // TestLoginMatrix: every way to log in, right and wrong, at a registry with a CA of its own.
 func TestLoginMatrix(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMatrix(t)
 	refused := []string{m.src.Addr, "401", "hint: log in"}
@@ -210,6 +211,7 @@ func TestLoginMatrix(t *testing.T) {
 
 // TestCloudLogins: the clouds' keychains, for their own hosts only, through a proxy.
 func TestCloudLogins(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMatrix(t)
 	path := "PATH=" + m.helpers + string(os.PathListSeparator) + os.Getenv("PATH")
@@ -239,6 +241,7 @@ func TestCloudLogins(t *testing.T) {
 
 // TestLoginSides: source and destination with logins, CAs and certificates of their own.
 func TestLoginSides(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	m := newMatrix(t)
 	src := []string{"--src-registry-username", "user", "--src-registry-password", "password"}

@@ -194,6 +194,7 @@ type process struct {
 // newProcess prepares a run. Its locks are apart from the user's.
 func newProcess(t *testing.T, args ...string) *process {
 	t.Helper()
+	skipShort(t)
 	path, err := program()
 	require.NoError(t, err)
 	p := &process{cmd: exec.CommandContext(t.Context(), path, args...), started: make(chan struct{}), ended: make(chan struct{})}
