@@ -44,6 +44,7 @@ func TestFindingsHelp(t *testing.T) {
 	again := mustRelocate(t, "-b", root, "--to-tar", file, "--strict", "--accept", known)
 	assert.Contains(t, again.stderr, "accepted: 1 finding; ")
 	assert.Contains(t, mustRelocate(t, "plan", "-b", root).stdout, "findings: 1 breaks")
+	assert.Contains(t, mustRelocate(t, "plan", "-b", pushSample(t, registry.Addr)).stdout, "outside    none of the 8 references in 3 package versions")
 
 	r := relocate(t, "verify", file, "--seal", digestOf("other"))
 	assert.Equal(t, statusMissing, r.status)
@@ -83,6 +84,24 @@ func TestPageSaysWhat(t *testing.T) {
 	}
 	cases := relocate(t, "verify", "--repo", registry.Addr+"/x", "-f", objects, "-o", "junit").stdout
 	assert.Equal(t, 1, strings.Count(cases, "<testcase "), cases)
+}
+
+// TestReportFolder: a report that cannot be written is refused before the work, not after it.
+func TestReportFolder(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	file, dir := export(t, pushSample(t, registry.Addr)), filepath.Join(t.TempDir(), "full")
+	require.NoError(t, os.Mkdir(dir, 0o500))
+	if f, err := os.CreateTemp(dir, "x"); err == nil {
+		require.NoError(t, f.Close())
+		t.Skip("this user may write anywhere")
+	}
+	registry.ResetRequests()
+	for _, args := range [][]string{{"verify", file}, {"rehearse", file}, {"--from-tar", file, "--to-repo", registry.Addr + "/x"}} {
+		r := relocate(t, append(args, "--report", filepath.Join(dir, "r.html"))...)
+		assertFailed(t, r, statusPermission, "--report", "permission denied")
+	}
+	assert.Empty(t, registry.Requests())
 }
 
 // TestHelpOfCommand: the hint about a command's usage is of that command, and only a copy goes on where it was.
