@@ -54,6 +54,29 @@ func TestFindingsHelp(t *testing.T) {
 	assert.Contains(t, r.stderr, "hint: import again")
 }
 
+// TestAcceptReports: the report of every command that has findings of packages is taken, and no other file.
+func TestAcceptReports(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	root, repo, dir := pushOpen(t, registry.Addr), registry.Addr+"/airgap/open", t.TempDir()
+	file, known := export(t, root), filepath.Join(dir, "known.json")
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	for _, args := range [][]string{
+		{"rehearse", file}, {"verify", file}, {"verify", "--repo", repo, file}, {"-b", root, "--to-tar", filepath.Join(dir, "r.tar")},
+	} {
+		relocate(t, append(args, "--report", known)...)
+		mustRelocate(t, "rehearse", file, "--accept", known)
+		relocate(t, "rehearse", file, "--accept", known, "--report", known)
+		mustRelocate(t, "verify", file, "--accept", known, "--strict")
+	}
+	objects := filepath.Join(dir, "objects.yml")
+	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
+	relocate(t, "verify", "--repo", repo, "-f", objects, "--report", known)
+	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is a report of objects")
+	require.NoError(t, os.WriteFile(known, []byte("{}"), 0o600))
+	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is no report")
+}
+
 // TestPageSaysWhat: the page of a rehearsal is of the archive, and one of objects says nothing of archives.
 func TestPageSaysWhat(t *testing.T) {
 	t.Parallel()
