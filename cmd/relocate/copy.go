@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -249,7 +250,14 @@ func checkOutput(flag, file string) (string, error) {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
 		return "", usagef("%s %s: is not a regular file", flag, file)
 	}
-	return path, nil
+	if flag == "--to-tar" { // which is written from the start
+		return path, nil
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".relocate-*")
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", flag, file, err)
+	}
+	return path, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // sameFile reports whether two paths lead to one file, which may not be there yet.

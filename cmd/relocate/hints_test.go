@@ -44,6 +44,7 @@ func TestFindingsHelp(t *testing.T) {
 	again := mustRelocate(t, "-b", root, "--to-tar", file, "--strict", "--accept", known)
 	assert.Contains(t, again.stderr, "accepted: 1 finding; ")
 	assert.Contains(t, mustRelocate(t, "plan", "-b", root).stdout, "findings: 1 breaks")
+	assert.Contains(t, mustRelocate(t, "plan", "-b", pushSample(t, registry.Addr)).stdout, "outside    none of the 8 references in 3 package versions")
 
 	r := relocate(t, "verify", file, "--seal", digestOf("other"))
 	assert.Equal(t, statusMissing, r.status)
@@ -51,6 +52,29 @@ func TestFindingsHelp(t *testing.T) {
 	r = relocate(t, "verify", "--repo", registry.Addr+"/none", file)
 	assert.Equal(t, statusMissing, r.status)
 	assert.Contains(t, r.stderr, "hint: import again")
+}
+
+// TestAcceptReports: the report of every command that has findings of packages is taken, and no other file.
+func TestAcceptReports(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	root, repo, dir := pushOpen(t, registry.Addr), registry.Addr+"/airgap/open", t.TempDir()
+	file, known := export(t, root), filepath.Join(dir, "known.json")
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	for _, args := range [][]string{
+		{"rehearse", file}, {"verify", file}, {"verify", "--repo", repo, file}, {"-b", root, "--to-tar", filepath.Join(dir, "r.tar")},
+	} {
+		relocate(t, append(args, "--report", known)...)
+		mustRelocate(t, "rehearse", file, "--accept", known)
+		relocate(t, "rehearse", file, "--accept", known, "--report", known)
+		mustRelocate(t, "verify", file, "--accept", known, "--strict")
+	}
+	objects := filepath.Join(dir, "objects.yml")
+	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
+	relocate(t, "verify", "--repo", repo, "-f", objects, "--report", known)
+	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is a report of objects")
+	require.NoError(t, os.WriteFile(known, []byte("{}"), 0o600))
+	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is no report")
 }
 
 // TestPageSaysWhat: the page of a rehearsal is of the archive, and one of objects says nothing of archives.
@@ -83,6 +107,24 @@ func TestPageSaysWhat(t *testing.T) {
 	}
 	cases := relocate(t, "verify", "--repo", registry.Addr+"/x", "-f", objects, "-o", "junit").stdout
 	assert.Equal(t, 1, strings.Count(cases, "<testcase "), cases)
+}
+
+// TestReportFolder: a report that cannot be written is refused before the work, not after it.
+func TestReportFolder(t *testing.T) {
+	t.Parallel()
+	registry := startReal(t)
+	file, dir := export(t, pushSample(t, registry.Addr)), filepath.Join(t.TempDir(), "full")
+	require.NoError(t, os.Mkdir(dir, 0o500))
+	if f, err := os.CreateTemp(dir, "x"); err == nil {
+		require.NoError(t, f.Close())
+		t.Skip("this user may write anywhere")
+	}
+	registry.ResetRequests()
+	for _, args := range [][]string{{"verify", file}, {"rehearse", file}, {"--from-tar", file, "--to-repo", registry.Addr + "/x"}} {
+		r := relocate(t, append(args, "--report", filepath.Join(dir, "r.html"))...)
+		assertFailed(t, r, statusPermission, "--report", "permission denied")
+	}
+	assert.Empty(t, registry.Requests())
 }
 
 // TestHelpOfCommand: the hint about a command's usage is of that command, and only a copy goes on where it was.

@@ -124,4 +124,7 @@ func (r planReport) text(w io.Writer) {
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings, "; -o json has them all")
 	summarizeAccepted(w, r.Accepted)
+	if s := r.Scan; s != nil && s.Packages > 0 && leading(r.Findings)+leading(r.Accepted) == 0 {
+		fmt.Fprintf(w, "outside    none of the %s in %s and their files leads there\n", count(s.References, "reference"), count(s.Packages, "package version"))
+	}
 }

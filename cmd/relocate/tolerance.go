@@ -94,20 +94,27 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--accept: %w", err)
 	}
+	type list struct{ Findings, Accepted []bundle.Finding }
 	var r struct {
-		Version            int `json:"version"`
-		Findings, Accepted []bundle.Finding
+		Version int `json:"version"`
+		list
+		Verify  list // of a rehearsal
+		Running *int // of objects
 	}
 	switch err := json.Unmarshal(text, &r); {
 	case len(text) > maxAccepted:
 		return nil, usagef("--accept %s: has more than %s", t.accept, size(maxAccepted))
 	case err != nil:
 		return nil, usagef("--accept %s: is no report: %w", t.accept, err)
+	case r.Version == 0:
+		return nil, usagef("--accept %s: is no report: it has no version", t.accept)
+	case r.Running != nil:
+		return nil, usagef("--accept %s: is a report of objects, which names no findings of packages: give one of plan, verify, rehearse or an export", t.accept)
 	case r.Version != reportVersion:
 		return nil, usagef("--accept %s: is a report of version %d; this program reads %d", t.accept, r.Version, reportVersion)
 	}
 	known := map[identity]bool{}
-	for _, f := range append(r.Findings, r.Accepted...) {
+	for _, f := range slices.Concat(r.Findings, r.Accepted, r.Verify.Findings, r.Verify.Accepted) {
 		known[identityOf(f)] = true
 	}
 	return known, nil

@@ -93,13 +93,9 @@ func (f *reportFlags) platforms(ctx context.Context, r *verifyReport, src bundle
 	return err
 }
 
-// print prints v, which r is the verdict of, and writes the report's file. The error says what was found.
+// print prints v, which r is the verdict of, and writes the report's file: after the verdict, which is not lost
+// when that fails. The error says what was found.
 func (f *reportFlags) print(w io.Writer, v interface{ text(io.Writer) }, r *verifyReport) error {
-	if f.file != "" {
-		if err := f.write(v, r); err != nil {
-			return err
-		}
-	}
 	if f.format.format == "junit" {
 		b, err := encodeJUnit(r, r.packages())
 		if err == nil {
@@ -110,6 +106,11 @@ func (f *reportFlags) print(w io.Writer, v interface{ text(io.Writer) }, r *veri
 		}
 	} else if err := f.format.print(w, v, v.text); err != nil {
 		return err
+	}
+	if f.file != "" {
+		if err := f.write(v, r); err != nil {
+			return err
+		}
 	}
 	if r.OK {
 		return nil
