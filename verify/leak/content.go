@@ -18,7 +18,8 @@ type textFile struct {
 // step is one of a Package's spec.template.spec.template: which files it reads.
 type step struct {
 	kind   string            // ytt, kbld, helmTemplate, sops, cue
-	paths  []string          // as written, relative to the fetched folder; "-" is what the step before gave
+	paths  []string          // as written, relative to the fetched folder; "-" is what the step before gave; nil for none
+	values []string          // paths of valuesFrom, as paths
 	inline map[string]string // ytt.inline.paths
 	line   int               // in the Package's file
 }

@@ -178,10 +178,11 @@ func stepsRead(steps []step, p string) bool {
 		return true
 	}
 	for i, s := range steps {
-		if len(s.paths) == 0 && (i == 0 || s.kind != "ytt" && s.kind != "kbld") {
+		if s.paths == nil && (i == 0 || s.kind != "ytt" && s.kind != "kbld") {
 			return true
 		}
-		if slices.ContainsFunc(s.paths, func(path string) bool { return path != "-" && leadsTo(path, p) }) {
+		reads := func(path string) bool { return path != "-" && leadsTo(path, p) }
+		if slices.ContainsFunc(s.paths, reads) || slices.ContainsFunc(s.values, reads) {
 			return true
 		}
 	}

@@ -115,15 +115,15 @@ func (f *flow) step(st *step) {
 
 // stepInputs returns what a step reads, in its order, each file once.
 func (f *flow) stepInputs(st *step) []int {
-	paths := st.paths
+	paths, values := st.paths, st.values // of which templates take what they need: no output has it as it is
 	switch {
-	case len(paths) > maxPaths:
+	case len(paths)+len(values) > maxPaths:
 		f.note(place{line: st.line}, bundle.NotRead, bundle.Warning, "",
 			fmt.Sprintf("the template step %s has more than %d paths; the others were not looked at", st.kind, maxPaths), "")
-		paths = paths[:maxPaths]
-	case len(paths) == 0 && f.piped && (st.kind == "ytt" || st.kind == "kbld"):
+		paths, values = paths[:min(len(paths), maxPaths)], values[:min(len(values), maxPaths)]
+	case paths == nil && f.piped && (st.kind == "ytt" || st.kind == "kbld"):
 		paths = []string{"-"}
-	case len(paths) == 0:
+	case paths == nil:
 		paths = []string{"."}
 	}
 	var in []int
@@ -136,7 +136,7 @@ func (f *flow) stepInputs(st *step) []int {
 			}
 		}
 	}
-	for _, p := range paths {
+	for _, p := range slices.Concat(paths, values) {
 		if p == "-" {
 			add(f.stream)
 			continue

@@ -162,24 +162,33 @@ func stepsWithin(steps []step, folder string) []step {
 	}
 	out := []step{}
 	for _, s := range steps {
-		var paths []string
-		for _, p := range s.paths {
-			clean := cleanPath(p)
-			switch rest, below := strings.CutPrefix(clean, folder+"/"); {
-			case p == "-":
-				paths = append(paths, p)
-			case below:
-				paths = append(paths, rest)
-			case clean == "" || clean == folder || strings.HasPrefix(folder, clean+"/"):
-				paths = append(paths, ".")
-			}
-		}
-		if len(paths) > 0 || len(s.paths) == 0 || len(s.inline) > 0 {
-			s.paths = paths
+		hasPaths := s.paths != nil
+		s.paths, s.values = within(s.paths, folder), within(s.values, folder)
+		if !hasPaths || len(s.paths)+len(s.values)+len(s.inline) > 0 {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// within returns the paths that lead into folder, relative to it; nil for nil.
+func within(list []string, folder string) []string {
+	if list == nil {
+		return nil
+	}
+	paths := []string{}
+	for _, p := range list {
+		clean := cleanPath(p)
+		switch rest, below := strings.CutPrefix(clean, folder+"/"); {
+		case p == "-":
+			paths = append(paths, p)
+		case below:
+			paths = append(paths, rest)
+		case clean == "" || clean == folder || strings.HasPrefix(folder, clean+"/"):
+			paths = append(paths, ".")
+		}
+	}
+	return paths
 }
 
 // add puts findings into the report, each once.
