@@ -31,8 +31,15 @@ func (b *inside) nested() {
 			if !bytes.Contains(doc.Text, []byte(kappctrl)) && !bytes.Contains(doc.Text, []byte(packaging)) {
 				continue
 			}
-			if n, err := doc.Node(); err == nil { // a template may be anything
-				b.nestedObject(f.path, n)
+			n, err := doc.Node()
+			if err != nil { // a template may be anything
+				continue
+			}
+			b.nestedObject(f.path, n)
+			if text(below(n, "kind")) == "List" {
+				for _, item := range items(below(n, "items")) {
+					b.nestedObject(f.path, item)
+				}
 			}
 		}
 	}
@@ -48,6 +55,9 @@ func (b *inside) once() {
 
 // nestedObject looks at a document of a file.
 func (b *inside) nestedObject(file string, n *yaml.Node) {
+	if n == nil || n.Kind != yaml.MappingNode { // an alias says again what was looked at where it stands
+		return
+	}
 	kind, apiVersion := text(below(n, "kind")), text(below(n, "apiVersion"))
 	switch {
 	case kind == "App" && strings.HasPrefix(apiVersion, kappctrl):
