@@ -111,8 +111,8 @@ type Document struct {
 	Text []byte
 }
 
-// Documents cuts a YAML stream at its "---" lines and leaves out documents of comments, directives
-// and blanks.
+// Documents cuts a YAML stream at its "---" lines, and after those of "...", and leaves out documents of comments,
+// directives and blanks.
 func Documents(data []byte) iter.Seq[Document] {
 	return func(yield func(Document) bool) {
 		doc, line, start, end := Document{Line: 1}, 1, 0, 0
@@ -125,6 +125,13 @@ func Documents(data []byte) iter.Seq[Document] {
 			}
 			end += len(l)
 			line++
+			if !isEnd(l) {
+				continue
+			}
+			if doc.Text = data[start:end]; hasContent(doc.Text) && !yield(doc) {
+				return
+			}
+			doc.Line, start = line, end
 		}
 		if doc.Text = data[start:]; hasContent(doc.Text) {
 			yield(doc)
@@ -189,8 +196,13 @@ func linesOf(doc Document, words map[string]int) {
 }
 
 // isMarker reports whether line starts a YAML document.
-func isMarker(line []byte) bool {
-	rest, ok := bytes.CutPrefix(line, []byte("---"))
+func isMarker(line []byte) bool { return isMark(line, "---") }
+
+// isEnd reports whether line ends a YAML document: another may follow without a marker.
+func isEnd(line []byte) bool { return isMark(line, "...") }
+
+func isMark(line []byte, mark string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(mark))
 	return ok && (len(rest) == 0 || bytes.ContainsRune([]byte(" \t\r\n"), rune(rest[0])))
 }
 
