@@ -21,13 +21,15 @@ type result struct {
 // inside is one bundle, or inline fetch, while it is looked into.
 type inside struct {
 	*traversal
-	work   *work
-	groups []group
-	pkg    string // names of the Packages that fetch it
-	files  []textFile
-	lock   *lock // nil when there is none that can be read
-	out    result
-	found  map[int]bool // entries of the lock that a file names, or values that make them
+	work     *work
+	groups   []group
+	pkg      string // names of the Packages that fetch it
+	files    []textFile
+	size     int   // of what was kept of them, in bytes
+	unpacked int64 // bytes of packed charts
+	lock     *lock // nil when there is none that can be read
+	out      result
+	found    map[int]bool // entries of the lock that a file names, or values that make them
 
 	fetched map[place]string // references of nested fetches
 }
@@ -96,23 +98,26 @@ func (b *inside) in(file string) position {
 func (b *inside) read(ctx context.Context) (unread bool, err error) {
 	n := b.work.node
 	var lockText []byte
-	size := 0
 	err = bundle.ReadText(ctx, b.src, n, b.wants, func(t bundle.Text) error {
-		switch size += len(t.Data); {
+		var packed []byte
+		switch b.size += len(t.Data); {
 		case !t.Regular:
 		case t.Data == nil && t.Size > 0:
 			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
-		case size > maxText:
+		case b.size > maxText:
 			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
 		case isBinary(t.Data):
-			size -= len(t.Data)
-			t.Data = nil
+			b.size -= len(t.Data)
+			packed, t.Data = t.Data, nil
 		case t.Path == bundle.LockFile && lockText == nil: // the first counts
 			lockText = t.Data
 		}
 		if t.Regular { // what is not looked at is there all the same
 			b.files = append(b.files, textFile{path: t.Path, data: t.Data})
+		}
+		if packed != nil && b.isPackedChart(t.Path) {
+			b.unpack(t.Path, packed, 0)
 		}
 		return nil
 	})
