@@ -13,8 +13,8 @@ import (
 // lockFile is where a bundle has its ImagesLock.
 const lockFile = ".imgpkg/images.yml"
 
-// isLock reports whether a file is a bundle's ImagesLock, below the folder that its fetch has among several.
-func isLock(file string) bool { return file == lockFile || strings.HasSuffix(file, "/"+lockFile) }
+// isLock reports whether a file is the bundle's ImagesLock. imgpkg rewrites no other.
+func isLock(file string) bool { return file == lockFile }
 
 // input is a file that a template step reads.
 type input struct {

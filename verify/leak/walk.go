@@ -236,8 +236,8 @@ func (w *walker) rewritten(at place, ref string) bool {
 	case locked:
 		w.add(at, ref, o.entry)
 		return true
-	case overridden: // reported where the override stands
-		w.add(at, o.newImage, -1)
+	case overridden:
+		w.overridden(at, ref, o)
 		return true
 	}
 	return false
