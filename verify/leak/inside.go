@@ -31,7 +31,8 @@ type inside struct {
 	out      result
 	found    map[int]bool // entries of the lock that a file names, or values that make them
 
-	fetched map[place]string // references of nested fetches
+	fetched  map[place]string // references of nested fetches
+	compared int              // versions with PackageInstalls
 }
 
 // lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
