@@ -6,6 +6,23 @@ import (
 	"strings"
 )
 
+// References returns what in text has the form of a reference to an image and can hardly be anything else. Lines
+// that are comments in most languages have none.
+func References(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for l := range strings.Lines(text) {
+			if isComment(l) {
+				continue
+			}
+			for _, ref := range tokens(l) {
+				if !yield(ref) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // tokens returns the parts of text that have the form of a reference and can hardly be anything else, with
 // their offsets (kapp-controller spec §3, "Recognising a reference"): a repository of two names or more, with
 // a tag or a sha256 digest, or of one name with a digest, that no letter, digit or one of ./:@-% touches. It is
