@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -33,13 +34,18 @@ const (
 // than the program may have in memory.
 var decodingLarge sync.Mutex
 
+// limitError says of a document that may be right why it was not read.
+type limitError string
+
+func (e limitError) Error() string { return string(e) }
+
 // decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
 // means that unknown and duplicate keys are errors.
 func decodeYAML(data []byte, out any, strict bool) error {
 	n, unlock := nodes(data)
 	defer unlock()
 	if n > maxNodes {
-		return fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)
+		return limitError(fmt.Sprintf("has about %d keys, values and items, more than the limit of %d", n, maxNodes))
 	}
 	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
 	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
@@ -77,7 +83,7 @@ func expanded(v any, depth int) (int, error) {
 	sum := 1
 	add := func(items ...any) error {
 		if depth == maxNesting {
-			return fmt.Errorf("is nested more than %d deep", maxNesting)
+			return limitError(fmt.Sprintf("is nested more than %d deep", maxNesting))
 		}
 		for _, item := range items {
 			n, err := expanded(item, depth+1)
@@ -85,7 +91,7 @@ func expanded(v any, depth int) (int, error) {
 				return err
 			}
 			if sum += n; sum > maxDocument {
-				return fmt.Errorf("has aliases that make it larger than %d bytes", maxDocument)
+				return limitError(fmt.Sprintf("has aliases that make it larger than %d bytes", maxDocument))
 			}
 		}
 		return nil
@@ -155,6 +161,12 @@ func (d Document) Node() (*yamlv3.Node, error) {
 		return nil, nil
 	}
 	return root.Content[0], d.place(root.Content[0], 0)
+}
+
+// hidesMore reports whether YAML finds a second document in the text, or nothing that it can read.
+func (d Document) hidesMore() bool {
+	decoder, node := yamlv3.NewDecoder(bytes.NewReader(d.Text)), yamlv3.Node{}
+	return decoder.Decode(&node) != nil || decoder.Decode(&node) != io.EOF
 }
 
 // place gives n and all below it the lines of the file.

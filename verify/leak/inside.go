@@ -14,6 +14,7 @@ import (
 // result is what was found in one bundle: the counts of it in a Report, and the bundles that its lock names.
 type result struct {
 	Report
+	tally
 	findings []bundle.Finding
 	nested   []*bundle.Node
 }
@@ -40,7 +41,7 @@ func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &inside{traversal: s, work: w, pkg: names(w.uses), found: map[int]bool{}, fetched: map[place]string{}}
 	var more bool
 	if b.groups, more = groups(w.uses); more {
-		b.note(newFinding(bundle.NotRead, bundle.Warning, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+		b.note(newFinding(bundle.NotRead, bundle.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
 	}
 	if w.node == nil {
 		for _, t := range w.inline {
@@ -85,9 +86,11 @@ func (b *inside) countIDs() {
 
 // note takes over findings, as many as a report may have.
 func (b *inside) note(list ...bundle.Finding) {
-	room := min(maxReported-len(b.out.findings), len(list))
-	b.out.findings = append(b.out.findings, list[:room]...)
-	b.out.More += len(list) - room
+	for _, f := range list {
+		if b.out.takes(f.Level, maxReported) {
+			b.out.findings = append(b.out.findings, f)
+		}
+	}
 }
 
 // in returns the position of a file of the bundle.
@@ -106,7 +109,7 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 		case t.Data == nil && t.Size > 0:
 			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
 		case b.size > maxText:
-			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+			b.note(newFinding(bundle.NotRead, bundle.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
 		case isBinary(t.Data):
 			b.size -= len(t.Data)
