@@ -128,6 +128,9 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 	}
 	if err := checkYAML(data); err != nil {
 		note(1, "%v", err)
+		if IsUTF16(data) {
+			findings[0].Level = Install
+		}
 		return findings
 	}
 	if line := lineOf(data, "#@"); line > 0 {

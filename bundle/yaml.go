@@ -230,6 +230,11 @@ func hasContent(text []byte) bool {
 	return false
 }
 
+// IsUTF16 reports whether YAML reads a text as UTF-16, which we do not.
+func IsUTF16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
+}
+
 // checkYAML refuses what no honest document is: one over the limit, or not UTF-8.
 func checkYAML(data []byte) error {
 	if len(data) > maxDocument {

@@ -35,7 +35,11 @@ func (s *scan) file(in *input) {
 	}
 	defer alone(in.data)()
 	if !utf8.Valid(in.data) || bytes.IndexByte(in.data, 0) >= 0 {
-		if isYAML(in.path) {
+		switch {
+		case !isYAML(in.path):
+		case bundle.IsUTF16(in.data):
+			s.note(place{file: in.path}, bundle.NotRead, bundle.Install, "", "is UTF-16 text; it was not looked at", "write it as UTF-8")
+		default:
 			s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "", "is not UTF-8 text; it was not looked at", "")
 		}
 		return

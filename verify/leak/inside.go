@@ -111,7 +111,7 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 		case b.size > maxText:
 			b.note(newFinding(bundle.NotRead, bundle.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
-		case isBinary(t.Data):
+		case isBinary(t.Data) && !bundle.IsUTF16(t.Data):
 			b.size -= len(t.Data)
 			packed, t.Data = t.Data, nil
 		case t.Path == bundle.LockFile && lockText == nil: // the first counts

@@ -313,6 +313,22 @@ func TestHiddenDocument(t *testing.T) {
 	assert.Equal(t, []string{"install not-read packages/a.yml:1", "warning not-read packages/a.yml:4"}, codes(report))
 }
 
+// TestUTF16: kapp-controller's tools read it.
+func TestUTF16(t *testing.T) {
+	t.Parallel()
+	repo := memory()
+	pkg := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": "\xff\xfea\x00:\x00 \x001\x00", "b.bin": "\xff\xfe\x00"})
+	files := map[string]string{
+		bundle.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n",
+		"packages/a.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  refName: a.b.c\n  version: 1.0.0\n" +
+			"  template: {spec: {fetch: [{imgpkgBundle: {image: '" + pkg.Name() + "'}}], template: [{ytt: {}}, {kbld: {}}]}}\n",
+		"packages/b.yml": "\xfe\xff\x00a\x00:\x00 \x001",
+	}
+	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"install not-read packages/b.yml:1", "install not-read a.yml:0"}, codes(report))
+}
+
 // TestDocs keeps the table for users whole.
 func TestDocs(t *testing.T) {
 	t.Parallel()
