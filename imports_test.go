@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"copy":            {"bundle", "internal/digest"},
 	"rewrite":         {"bundle"},
 	"verify":          {"bundle", "internal/digest"},
-	"verify/cluster":  {"bundle", "internal/digest"},
+	"verify/cluster":  {"bundle", "internal/digest", "verify/leak"},
 	"verify/leak":     {"bundle", "internal/digest"},
 	"registry/serve":  {"bundle", "internal/digest"},
 

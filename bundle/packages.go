@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -127,18 +128,23 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 	}
 	if err := checkYAML(data); err != nil {
 		note(1, "%v", err)
+		if IsUTF16(data) {
+			findings[0].Level = Install
+		}
 		return findings
 	}
 	if line := lineOf(data, "#@"); line > 0 {
 		note(line, "has ytt directives; what they compute was not seen")
 	}
-	if line := oddBreak(string(data)); line > 0 {
-		note(line, "has a line break that is none to other readers; what may be hidden behind it was not seen")
+	odd := oddBreak(string(data))
+	if odd > 0 {
+		note(odd, "has a line break that is none to other readers; what may be hidden behind it was not seen")
 	}
 	documentCount, unread, firstUnread := 0, 0, 0
 	for doc := range Documents(data) {
 		if documentCount++; documentCount > maxDocuments {
 			note(doc.Line, "has more than %d documents; the others were not read", maxDocuments)
+			findings[len(findings)-1].Level = Install // any of them may be a Package
 			break
 		}
 		var y packageYAML
@@ -147,8 +153,14 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 				firstUnread = len(findings)
 				note(doc.Line, "is not YAML without ytt: %v", err)
 			}
+			if errors.As(err, new(limitError)) { // kapp-controller may take it
+				findings[firstUnread].Level = Install
+			}
 		} else if !visit(y.document(path, doc)) {
 			break
+		} else if odd > 0 && doc.hidesMore() {
+			note(doc.Line, "has a document behind a line break that is none to other readers; it was not read")
+			findings[len(findings)-1].Level = Install
 		}
 	}
 	if unread > 1 {

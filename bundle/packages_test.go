@@ -165,10 +165,11 @@ func TestFindings(t *testing.T) {
 		{name: "not YAML, several times", text: "a: [\n---\n" + pkg() + "---\nb: [\n---\nc: [\n", want: findings{
 			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
 		{name: "aliases", text: "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [*a, *a, *a, *a]\n---\n" + pkg(), want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
+			{Code: bundle.NotRead, Level: bundle.Install, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
 		{name: "lone carriage return", text: "a: 1\n\r---\r" + pkg(), want: findings{
 			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 2,
-				Message: "has a line break that is none to other readers; what may be hidden behind it was not seen"}}},
+				Message: "has a line break that is none to other readers; what may be hidden behind it was not seen"},
+			{Code: bundle.NotRead, Level: bundle.Install, File: "packages/a.yml", Line: 1, Message: "has a document behind a line break that is none to other readers; it was not read"}}},
 		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
 	}
 	for _, tt := range tests {
@@ -274,7 +275,7 @@ func TestManyDocuments(t *testing.T) {
 	if assert.Len(t, g.Findings, 3) {
 		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type bundle.packageYAML; and 9998 more documents")
 		assert.Contains(t, g.Findings[1].Message, "; and 9998 more documents")
-		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Level: bundle.Warning, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
+		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Level: bundle.Install, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
 			Message: "has more than 10000 documents; the others were not read"}, g.Findings[2])
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -33,13 +34,18 @@ const (
 // than the program may have in memory.
 var decodingLarge sync.Mutex
 
+// limitError says of a document that may be right why it was not read.
+type limitError string
+
+func (e limitError) Error() string { return string(e) }
+
 // decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
 // means that unknown and duplicate keys are errors.
 func decodeYAML(data []byte, out any, strict bool) error {
 	n, unlock := nodes(data)
 	defer unlock()
 	if n > maxNodes {
-		return fmt.Errorf("has about %d keys, values and items, more than the limit of %d", n, maxNodes)
+		return limitError(fmt.Sprintf("has about %d keys, values and items, more than the limit of %d", n, maxNodes))
 	}
 	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
 	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
@@ -77,7 +83,7 @@ func expanded(v any, depth int) (int, error) {
 	sum := 1
 	add := func(items ...any) error {
 		if depth == maxNesting {
-			return fmt.Errorf("is nested more than %d deep", maxNesting)
+			return limitError(fmt.Sprintf("is nested more than %d deep", maxNesting))
 		}
 		for _, item := range items {
 			n, err := expanded(item, depth+1)
@@ -85,7 +91,7 @@ func expanded(v any, depth int) (int, error) {
 				return err
 			}
 			if sum += n; sum > maxDocument {
-				return fmt.Errorf("has aliases that make it larger than %d bytes", maxDocument)
+				return limitError(fmt.Sprintf("has aliases that make it larger than %d bytes", maxDocument))
 			}
 		}
 		return nil
@@ -111,8 +117,8 @@ type Document struct {
 	Text []byte
 }
 
-// Documents cuts a YAML stream at its "---" lines and leaves out documents of comments, directives
-// and blanks.
+// Documents cuts a YAML stream at its "---" lines, and after those of "...", and leaves out documents of comments,
+// directives and blanks.
 func Documents(data []byte) iter.Seq[Document] {
 	return func(yield func(Document) bool) {
 		doc, line, start, end := Document{Line: 1}, 1, 0, 0
@@ -125,6 +131,13 @@ func Documents(data []byte) iter.Seq[Document] {
 			}
 			end += len(l)
 			line++
+			if !isEnd(l) {
+				continue
+			}
+			if doc.Text = data[start:end]; hasContent(doc.Text) && !yield(doc) {
+				return
+			}
+			doc.Line, start = line, end
 		}
 		if doc.Text = data[start:]; hasContent(doc.Text) {
 			yield(doc)
@@ -148,6 +161,12 @@ func (d Document) Node() (*yamlv3.Node, error) {
 		return nil, nil
 	}
 	return root.Content[0], d.place(root.Content[0], 0)
+}
+
+// hidesMore reports whether YAML finds a second document in the text, or nothing that it can read.
+func (d Document) hidesMore() bool {
+	decoder, node := yamlv3.NewDecoder(bytes.NewReader(d.Text)), yamlv3.Node{}
+	return decoder.Decode(&node) != nil || decoder.Decode(&node) != io.EOF
 }
 
 // place gives n and all below it the lines of the file.
@@ -189,8 +208,13 @@ func linesOf(doc Document, words map[string]int) {
 }
 
 // isMarker reports whether line starts a YAML document.
-func isMarker(line []byte) bool {
-	rest, ok := bytes.CutPrefix(line, []byte("---"))
+func isMarker(line []byte) bool { return isMark(line, "---") }
+
+// isEnd reports whether line ends a YAML document: another may follow without a marker.
+func isEnd(line []byte) bool { return isMark(line, "...") }
+
+func isMark(line []byte, mark string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(mark))
 	return ok && (len(rest) == 0 || bytes.ContainsRune([]byte(" \t\r\n"), rune(rest[0])))
 }
 
@@ -204,6 +228,11 @@ func hasContent(text []byte) bool {
 		}
 	}
 	return false
+}
+
+// IsUTF16 reports whether YAML reads a text as UTF-16, which we do not.
+func IsUTF16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
 }
 
 // checkYAML refuses what no honest document is: one over the limit, or not UTF-8.

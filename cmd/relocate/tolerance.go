@@ -11,6 +11,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/verify/cluster"
+	"relocate/verify/leak"
 )
 
 // tolerance says which findings are known, and no reason to fail.
@@ -45,6 +46,19 @@ func (t *tolerance) check() error {
 	return err
 }
 
+// ofPlaces are the findings that --allow is about: of references that end elsewhere. It mends no lock that kbld
+// refuses, no file that is not there, and no image that is missing where a cluster looks for it.
+var ofPlaces = []bundle.Code{leak.Uncovered, leak.Outside, leak.Elsewhere, bundle.NotCarried, leak.NotRewritten, leak.NotLocked,
+	leak.Composed, leak.OutsideKey, leak.Default, leak.KbldConfig, leak.URL, leak.Fetcher}
+
+// allows reports whether one of the places makes a finding none.
+func allows(places []cluster.Place, f bundle.Finding) bool {
+	if f.Code == leak.KbldConfig && f.Level == bundle.Install { // such as what has to be built
+		return false
+	}
+	return slices.Contains(ofPlaces, f.Code) && slices.ContainsFunc(places, func(p cluster.Place) bool { return p.Holds(f.Reference) })
+}
+
 // split takes the findings that are tolerated out of a list.
 func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Finding, err error) {
 	places, err := t.places()
@@ -56,7 +70,7 @@ func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Fi
 		return nil, nil, err
 	}
 	for _, f := range findings {
-		if known[identityOf(f)] || slices.ContainsFunc(places, func(p cluster.Place) bool { return p.Holds(f.Reference) }) {
+		if known[identityOf(f)] || allows(places, f) {
 			accepted = append(accepted, f)
 		} else {
 			rest = append(rest, f)
@@ -65,16 +79,17 @@ func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Fi
 	return rest, accepted, nil
 }
 
-// identity is by what a finding is the same in two reports: where it is, in which package, and what of. The
-// repository that a bundle is in is no part of it.
+// identity is by what a finding is the same in two reports: where it is, in which package, what of, and how
+// much it hurts. The repository that a bundle is in is no part of it.
 type identity struct {
 	code                 bundle.Code
+	level                bundle.Level
 	pkg, file, reference string
 	line                 int
 }
 
 func identityOf(f bundle.Finding) identity {
-	return identity{f.Code, f.Package, f.File, f.Reference, f.Line}
+	return identity{f.Code, f.Level, f.Package, f.File, f.Reference, f.Line}
 }
 
 // maxAccepted is the largest report that is read, in bytes.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -59,17 +60,21 @@ func parse(s string) name.Reference {
 
 // splitURL returns the host and the path of what a fetch by URL reads, in the forms of http, git and helm:
 // https://host/path, oci://host/path, ssh://git@host/path, git@host:path.
-func splitURL(s string) (host, path string, err error) {
+func splitURL(s string) (host, file string, err error) {
 	if !strings.Contains(s, "://") {
-		user, rest, _ := strings.Cut(s, "@")
-		if host, path, ok := strings.Cut(rest, ":"); ok && !strings.ContainsAny(user+host, "/ ") && host != "" {
-			return host, strings.TrimPrefix(path, "/"), nil
+		at, file, ok := strings.Cut(s, ":") // the first one: git sees a host before it, whatever follows
+		host = at[strings.LastIndex(at, "@")+1:]
+		if !ok || host == "" || strings.ContainsAny(at, "/ []") {
+			return "", "", errors.New("is no URL")
 		}
-		return "", "", errors.New("is no URL")
+		return host, cleanPath(file), nil
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" {
 		return "", "", errors.New("is no URL")
 	}
-	return u.Host, strings.Trim(u.Path, "/"), nil
+	return u.Host, cleanPath(u.Path), nil
 }
+
+// cleanPath returns a path as a server may read it, so that none climbs out of a place.
+func cleanPath(p string) string { return path.Clean("/" + p)[1:] }

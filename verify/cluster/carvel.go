@@ -46,6 +46,9 @@ const repositoryAnnotation = "packaging.carvel.dev/package-repository-ref"
 // isFetch reports whether a key "fetch" at the present path was taken by carvel.
 func (x *extraction) isFetch() bool {
 	at := x.at()
+	if !x.object.isCarvel() {
+		return false
+	}
 	switch x.object.Kind {
 	case "PackageRepository", "App":
 		return at == "spec"

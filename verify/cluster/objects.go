@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/bundle"
+	"relocate/verify/leak"
 )
 
 // Objects is what Read kept of the objects: where they name images, and what nodes say of them.
@@ -93,6 +94,7 @@ type extraction struct {
 	object  *Object
 	idle    string
 	path    []string
+	strings bool // what is walked is of programs: any string may name an image
 }
 
 // heldClaim is about what a claim takes in memory beside its text.
@@ -155,14 +157,14 @@ func (x *extraction) below(key string, visit func()) {
 func (x *extraction) all(n *yaml.Node) {
 	x.idle = idle(x.object.Kind, n)
 	x.objects.held += heldClaim
-	switch x.object.group() {
-	case "apiextensions.k8s.io": // schemas and their examples
+	if x.object.group() == "apiextensions.k8s.io" { // schemas and their examples
 		return
-	case "packaging.carvel.dev", "install.package.carvel.dev", "package.carvel.dev", "data.packaging.carvel.dev",
-		"internal.packaging.carvel.dev", "kappctrl.k14s.io":
+	}
+	if x.object.isCarvel() {
 		x.carvel(n)
 	}
 	x.containers(n)
+	x.strings = x.object.Kind == "ConfigMap"
 	for key, value := range pairs(n) {
 		switch {
 		case key == "metadata", key == "status", x.object.Kind == "Secret":
@@ -170,6 +172,16 @@ func (x *extraction) all(n *yaml.Node) {
 			x.below(key, func() { x.walk(value) })
 		}
 	}
+}
+
+// isCarvel reports whether the object is one of kapp-controller's.
+func (o *Object) isCarvel() bool {
+	switch o.group() {
+	case "packaging.carvel.dev", "install.package.carvel.dev", "package.carvel.dev", "data.packaging.carvel.dev",
+		"internal.packaging.carvel.dev", "kappctrl.k14s.io":
+		return true
+	}
+	return false
 }
 
 func (o *Object) group() string {
@@ -194,8 +206,13 @@ func idle(kind string, n *yaml.Node) string {
 	return ""
 }
 
-// walk takes the images of a value: those of containers and image volumes, and what else has the key "image".
+// walk takes the images of a value: those of containers and image volumes, what else has the key "image", and what
+// containers and ConfigMaps tell programs.
 func (x *extraction) walk(n *yaml.Node) {
+	if isText(n) && x.strings {
+		x.text(n)
+		return
+	}
 	if n.Kind == yaml.SequenceNode {
 		for i, item := range n.Content {
 			x.below(fmt.Sprintf("[%d]", i), func() { x.walk(item) })
@@ -219,8 +236,20 @@ func (x *extraction) walk(n *yaml.Node) {
 	}
 }
 
+// text takes the images that a string names, in an argument, a variable or a file.
+func (x *extraction) text(n *yaml.Node) {
+	for ref := range leak.References(n.Value) {
+		if guess := x.guess(ref); guess != "" {
+			x.take(claim{level: guess}, &yaml.Node{Value: ref, Line: n.Line})
+		}
+	}
+}
+
 // containerList takes the images of a list of containers.
 func (x *extraction) containerList(list *yaml.Node) {
+	was := x.strings
+	x.strings = true
+	defer func() { x.strings = was }()
 	for i, c := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
 			for key, child := range pairs(c) {

@@ -141,3 +141,55 @@ func TestParsePlace(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyStrings: what a container or a ConfigMap tells a program to pull is an image like any other; a kind of
+// another group that is called like one of kapp-controller's is none of its.
+func TestVerifyStrings(t *testing.T) {
+	t.Parallel()
+	there := digest.Of([]byte("{}")).String()
+	s := &source{manifests: map[string]string{there: "{}"}}
+	const base = "registry.airgap.test/corp/all@"
+	r, err := verifyText(t, s, fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: operator}
+spec:
+  template:
+    spec:
+      containers:
+      - image: %[1]q
+        args: ["--sidecar=quay.io/corp/sidecar:v1", --inside=%[1]s, "--pause=registry.k8s.io/pause:3.9", --verbose, "https://quay.io/corp/x:v1"]
+        env:
+        - {name: RELATED_IMAGE, value: "quay.io/corp/related:v1"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: config}
+data:
+  sidecar: quay.io/corp/config:v1
+  pod.yaml: |
+    # quay.io/corp/comment:v1
+    image: "quay.io/corp/file:v1"
+---
+apiVersion: app.k8s.io/v1
+kind: App
+spec: {fetch: {image: "quay.io/corp/app:v1"}}
+---
+apiVersion: example.com/v1
+kind: Other
+spec: {text: "quay.io/corp/any:v1"}
+`, base+there), "registry.k8s.io")
+	require.NoError(t, err)
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, fmt.Sprintf("%s %s %s %d %s", f.Level, f.Code, f.Path, f.Line, f.Reference))
+	}
+	assert.Equal(t, []string{
+		"pull outside spec.template.spec.containers[0].args[0] 10 quay.io/corp/sidecar:v1",
+		"pull outside spec.template.spec.containers[0].env[0].value 12 quay.io/corp/related:v1",
+		"pull outside data.sidecar 18 quay.io/corp/config:v1",
+		`pull outside data["pod.yaml"] 19 quay.io/corp/file:v1`,
+		"pull outside spec.fetch.image 25 quay.io/corp/app:v1",
+	}, got)
+	assert.Equal(t, []int{8, 2, 1}, []int{r.References, r.Inside, r.Allowed})
+}

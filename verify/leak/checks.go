@@ -66,6 +66,8 @@ func (r *rootBundle) checkServed() {
 func (r *rootBundle) checkDocument(d *packageDocument, known map[string]*packageDocument) {
 	if d.Package != nil {
 		r.report.Packages++
+	}
+	if d.Package != nil && d.Served {
 		r.versions[d.Package.Name] = append(r.versions[d.Package.Name], d.Package.Version)
 	}
 	switch {

@@ -18,7 +18,8 @@ type textFile struct {
 // step is one of a Package's spec.template.spec.template: which files it reads.
 type step struct {
 	kind   string            // ytt, kbld, helmTemplate, sops, cue
-	paths  []string          // as written, relative to the fetched folder; "-" is what the step before gave
+	paths  []string          // as written, relative to the fetched folder; "-" is what the step before gave; nil for none
+	values []string          // paths of valuesFrom, as paths
 	inline map[string]string // ytt.inline.paths
 	line   int               // in the Package's file
 }
@@ -57,7 +58,7 @@ const (
 
 // Limits on what is said of one package.
 const (
-	maxFindings   = 10_000
+	maxFindings   = 10_000 // of warnings, and of others
 	maxReferences = 100_000
 )
 
@@ -72,7 +73,7 @@ func (c *content) references() ([]reference, []bundle.Finding) {
 	}
 	s.libraryDefaults()
 	if s.left > 0 {
-		s.findings = append(s.findings, bundle.Finding{Code: bundle.NotRead, Level: bundle.Warning,
+		s.findings = append(s.findings, bundle.Finding{Code: bundle.NotRead, Level: s.level(),
 			Message: fmt.Sprintf("has %d more findings and references than are listed", s.left)})
 	}
 	byPlace := func(a, b bundle.Finding) int {
@@ -91,7 +92,7 @@ type scan struct {
 	refs     []reference
 	findings []bundle.Finding
 	reported map[finding]bool
-	left     int // findings and references beyond the limits
+	tally    // of findings; left counts references, too
 
 	byDir map[string]*chart // the Helm charts of the bundle
 	paths map[string]bool   // its files and folders
@@ -152,8 +153,7 @@ func (s *scan) note(at place, code bundle.Code, level bundle.Level, ref, message
 	if s.reported[key] {
 		return
 	}
-	if len(s.findings) == maxFindings {
-		s.left++
+	if !s.takes(level, maxFindings) {
 		return
 	}
 	s.reported[key] = true

@@ -69,7 +69,7 @@ func readCase(t testing.TB, data []byte) (*content, map[string]string) {
 			want[f.path] = string(f.data)
 		case "package.yml":
 			c.steps = readSteps(t, f.data)
-		case lockFile, "app/" + lockFile:
+		case lockFile:
 			lock, err := bundle.ParseImagesLock(f.data)
 			require.NoError(t, err)
 			c.lock = lock

@@ -1,10 +1,15 @@
 package leak_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,7 +114,7 @@ func (c *seeded) build(called string) name.Digest {
 			}
 			content[path] = c.expand(text)
 		}
-		ref = repo.PutBundle(content)
+		ref = repo.PutBundle(packCharts(c.t, content))
 	} else {
 		words, known := c.images[called]
 		require.True(c.t, known, "%s is neither an image nor a bundle", called)
@@ -118,6 +123,37 @@ func (c *seeded) build(called string) name.Digest {
 	c.refs[called] = ref
 	repo.Tags["1"] = interop.Hash(ref)
 	return ref
+}
+
+// packCharts puts the files below a folder NAME.tgz into a file of that name, packed.
+func packCharts(t *testing.T, files map[string]string) map[string]string {
+	out, packed := map[string]string{}, map[string]map[string]string{}
+	for path, text := range files {
+		chart, inner, isPacked := strings.Cut(path, ".tgz/")
+		if !isPacked {
+			out[path] = text
+			continue
+		}
+		if chart += ".tgz"; packed[chart] == nil {
+			packed[chart] = map[string]string{}
+		}
+		packed[chart][inner] = text
+	}
+	for chart, files := range packed {
+		var b bytes.Buffer
+		zw := gzip.NewWriter(&b)
+		tw := tar.NewWriter(zw)
+		files = packCharts(t, files)
+		for _, path := range slices.Sorted(maps.Keys(files)) {
+			require.NoError(t, tw.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(files[path]))}))
+			_, err := tw.Write([]byte(files[path]))
+			require.NoError(t, err)
+		}
+		require.NoError(t, tw.Close())
+		require.NoError(t, zw.Close())
+		out[chart] = b.String()
+	}
+	return out
 }
 
 // image makes an image of the kind that words say: plain, foreign, or an index of children.

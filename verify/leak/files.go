@@ -25,7 +25,7 @@ const (
 
 // file looks at a file of the bundle.
 func (s *scan) file(in *input) {
-	if s.isMeta(in.path) {
+	if isMeta(in.path) {
 		return
 	}
 	if len(in.data) > maxFile {
@@ -35,7 +35,11 @@ func (s *scan) file(in *input) {
 	}
 	defer alone(in.data)()
 	if !utf8.Valid(in.data) || bytes.IndexByte(in.data, 0) >= 0 {
-		if isYAML(in.path) {
+		switch {
+		case !isYAML(in.path):
+		case bundle.IsUTF16(in.data):
+			s.note(place{file: in.path}, bundle.NotRead, bundle.Install, "", "is UTF-16 text; it was not looked at", "write it as UTF-8")
+		default:
 			s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "", "is not UTF-8 text; it was not looked at", "")
 		}
 		return
@@ -54,15 +58,15 @@ func (s *scan) file(in *input) {
 	}
 }
 
-// isMeta reports whether a file is about the bundle or for people, and no template reads it.
-func (s *scan) isMeta(file string) bool {
+// isMeta reports whether a file is for people or tools by its name, and no cluster gets it. That of a YAML file
+// says nothing: its documents do.
+func isMeta(file string) bool {
 	base := path.Base(file)
-	switch {
-	case strings.Contains("/"+file, "/.imgpkg/"), strings.HasSuffix(base, ".md"):
+	if strings.HasSuffix(base, ".md") {
 		return true
 	}
 	switch base {
-	case "vendir.yml", "vendir.yaml", "vendir.lock.yml", "vendir.lock.yaml", "NOTES.txt", "LICENSE", "NOTICE", "LICENSE.txt", "Chart.lock", "requirements.lock":
+	case "NOTES.txt", "LICENSE", "NOTICE", "LICENSE.txt", "Chart.lock", "requirements.lock":
 		return true
 	}
 	return false

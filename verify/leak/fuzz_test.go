@@ -26,7 +26,7 @@ func FuzzTokens(f *testing.F) {
 			end = at + len(ref)
 			require.Equal(t, ref, text[at:end])
 			require.LessOrEqual(t, len(ref), maxReference)
-			require.Contains(t, ref, "/")
+			require.True(t, strings.ContainsAny(ref, "/@"), ref)
 			if before := text[:at]; !strings.HasSuffix(before, "://") {
 				require.False(t, before != "" && inToken[before[len(before)-1]], "%q in %q", ref, text)
 			}

@@ -48,7 +48,7 @@ func (g group) steps() []step {
 
 func sameSteps(a, b []step) bool {
 	return slices.EqualFunc(a, b, func(a, b step) bool {
-		return a.kind == b.kind && slices.Equal(a.paths, b.paths) && maps.Equal(a.inline, b.inline)
+		return a.kind == b.kind && slices.Equal(a.paths, b.paths) && slices.Equal(a.values, b.values) && maps.Equal(a.inline, b.inline)
 	})
 }
 

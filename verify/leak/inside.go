@@ -14,6 +14,7 @@ import (
 // result is what was found in one bundle: the counts of it in a Report, and the bundles that its lock names.
 type result struct {
 	Report
+	tally
 	findings []bundle.Finding
 	nested   []*bundle.Node
 }
@@ -21,15 +22,18 @@ type result struct {
 // inside is one bundle, or inline fetch, while it is looked into.
 type inside struct {
 	*traversal
-	work   *work
-	groups []group
-	pkg    string // names of the Packages that fetch it
-	files  []textFile
-	lock   *lock // nil when there is none that can be read
-	out    result
-	found  map[int]bool // entries of the lock that a file names, or values that make them
+	work     *work
+	groups   []group
+	pkg      string // names of the Packages that fetch it
+	files    []textFile
+	size     int   // of what was kept of them, in bytes
+	unpacked int64 // bytes of packed charts
+	lock     *lock // nil when there is none that can be read
+	out      result
+	found    map[int]bool // entries of the lock that a file names, or values that make them
 
-	fetched map[place]string // references of nested fetches
+	fetched  map[place]string // references of nested fetches
+	compared int              // versions with PackageInstalls
 }
 
 // lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
@@ -37,7 +41,7 @@ func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &inside{traversal: s, work: w, pkg: names(w.uses), found: map[int]bool{}, fetched: map[place]string{}}
 	var more bool
 	if b.groups, more = groups(w.uses); more {
-		b.note(newFinding(bundle.NotRead, bundle.Warning, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+		b.note(newFinding(bundle.NotRead, bundle.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
 	}
 	if w.node == nil {
 		for _, t := range w.inline {
@@ -82,9 +86,11 @@ func (b *inside) countIDs() {
 
 // note takes over findings, as many as a report may have.
 func (b *inside) note(list ...bundle.Finding) {
-	room := min(maxReported-len(b.out.findings), len(list))
-	b.out.findings = append(b.out.findings, list[:room]...)
-	b.out.More += len(list) - room
+	for _, f := range list {
+		if b.out.takes(f.Level, maxReported) {
+			b.out.findings = append(b.out.findings, f)
+		}
+	}
 }
 
 // in returns the position of a file of the bundle.
@@ -96,23 +102,26 @@ func (b *inside) in(file string) position {
 func (b *inside) read(ctx context.Context) (unread bool, err error) {
 	n := b.work.node
 	var lockText []byte
-	size := 0
 	err = bundle.ReadText(ctx, b.src, n, b.wants, func(t bundle.Text) error {
-		switch size += len(t.Data); {
+		var packed []byte
+		switch b.size += len(t.Data); {
 		case !t.Regular:
 		case t.Data == nil && t.Size > 0:
 			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
-		case size > maxText:
-			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+		case b.size > maxText:
+			b.note(newFinding(bundle.NotRead, bundle.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
-		case isBinary(t.Data):
-			size -= len(t.Data)
-			t.Data = nil
+		case isBinary(t.Data) && !bundle.IsUTF16(t.Data):
+			b.size -= len(t.Data)
+			packed, t.Data = t.Data, nil
 		case t.Path == bundle.LockFile && lockText == nil: // the first counts
 			lockText = t.Data
 		}
 		if t.Regular { // what is not looked at is there all the same
 			b.files = append(b.files, textFile{path: t.Path, data: t.Data})
+		}
+		if packed != nil && b.isPackedChart(t.Path) {
+			b.unpack(t.Path, packed, 0)
 		}
 		return nil
 	})
@@ -178,10 +187,11 @@ func stepsRead(steps []step, p string) bool {
 		return true
 	}
 	for i, s := range steps {
-		if len(s.paths) == 0 && (i == 0 || s.kind != "ytt" && s.kind != "kbld") {
+		if s.paths == nil && (i == 0 || s.kind != "ytt" && s.kind != "kbld") {
 			return true
 		}
-		if slices.ContainsFunc(s.paths, func(path string) bool { return path != "-" && leadsTo(path, p) }) {
+		reads := func(path string) bool { return path != "-" && leadsTo(path, p) }
+		if slices.ContainsFunc(s.paths, reads) || slices.ContainsFunc(s.values, reads) {
 			return true
 		}
 	}

@@ -29,7 +29,16 @@ type kbld struct {
 // override is what stands for an image: an entry of the lock, or an override of a Config document.
 type override struct {
 	newImage string
-	entry    int // of the lock; -1 for none
+	entry    int    // of the lock; -1 for none
+	lock     string // the file of a lock that is not the bundle's; empty for none
+}
+
+// otherLock is an ImagesLock that is not the bundle's. kbld applies it, and imgpkg leaves it as it is.
+type otherLock struct {
+	Images []struct {
+		Image       string            `yaml:"image"`
+		Annotations map[string]string `yaml:"annotations"`
+	} `yaml:"images"`
 }
 
 // imageRef says which images an override or a source is for. Image counts if there are both.
@@ -54,7 +63,10 @@ type kbldConfig struct {
 	SearchRules []searchRule `yaml:"searchRules"`
 }
 
-const kbldAPIVersion = "kbld.k14s.io/v1alpha1"
+const (
+	kbldAPIVersion = "kbld.k14s.io/v1alpha1"
+	lockAPIVersion = "imgpkg.carvel.dev/v1alpha1"
+)
 
 // isKbldConfig reports whether kbld takes a document for its configuration.
 func isKbldConfig(apiVersion, kind string) bool {
@@ -109,7 +121,7 @@ func (k *kbld) addFile(s *scan, f textFile) {
 		k.addLock(s, true)
 		return
 	}
-	if len(f.data) > maxFile || !isYAML(f.path) || !bytes.Contains(f.data, []byte(kbldAPIVersion)) {
+	if len(f.data) > maxFile || !isYAML(f.path) || !bytes.Contains(f.data, []byte(kbldAPIVersion)) && !bytes.Contains(f.data, []byte(lockAPIVersion)) {
 		return
 	}
 	defer alone(f.data)()
@@ -120,7 +132,21 @@ func (k *kbld) addFile(s *scan, f textFile) {
 				"the kbld configuration could not be read: "+firstLine(doc.err), "")
 		case isKbldConfig(h.apiVersion, h.kind):
 			k.addConfig(s, f.path, doc)
+		case h == header{lockAPIVersion, "ImagesLock"}:
+			k.addOtherLock(s, f.path, doc)
 		}
+	}
+}
+
+// addOtherLock takes over a lock that is not the bundle's. What it stands for is reported where it is used.
+func (k *kbld) addOtherLock(s *scan, file string, doc document) {
+	var l otherLock
+	if err := doc.root.Decode(&l); err != nil {
+		s.note(place{file, doc.lineOf(doc.root)}, bundle.NotRead, bundle.Warning, "", "the lock could not be read: "+firstLine(err), "")
+		return
+	}
+	for _, e := range l.Images {
+		k.override(imageRef{Image: e.Annotations[bundle.KbldID]}, override{newImage: e.Image, entry: -1, lock: file})
 	}
 }
 
@@ -217,6 +243,16 @@ func (k *kbld) resolve(value string) (outcome, override) {
 	return asked, override{}
 }
 
+// overridden takes over a reference that an override rewrites, which was reported where that stands, if it is not
+// of a lock.
+func (s *scan) overridden(at place, value string, o override) {
+	s.add(at, o.newImage, -1)
+	if o.lock != "" {
+		s.note(at, NotLocked, bundle.Pull, value, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there", o.lock, shorten(o.newImage)),
+			"take that lock out of the kbld step, and add the image to "+lockFile)
+	}
+}
+
 // image is a reference that kbld sees (point 12), or would see if the file went through it (point 11).
 func (s *scan) image(at place, k *kbld, value string) {
 	if k == nil {
@@ -231,7 +267,7 @@ func (s *scan) image(at place, k *kbld, value string) {
 		s.add(at, value, o.entry)
 		return
 	case overridden:
-		s.add(at, o.newImage, -1) // reported where the override stands
+		s.overridden(at, value, o)
 		return
 	case built:
 		s.add(at, value, -1) // reported where the sources stand

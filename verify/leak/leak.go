@@ -48,7 +48,7 @@ type Report struct {
 	// Findings are those of the repository bundles, then those of each other bundle, in the order in which
 	// Packages, as files have them, and then locks lead to it; of a bundle by file and line. None comes twice.
 	Findings []bundle.Finding `json:"findings,omitempty"`
-	More     int              `json:"more,omitempty"` // findings beyond the first 10,000
+	More     int              `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
 }
 
 // Worst returns the worst level of the findings, "" when there are none.

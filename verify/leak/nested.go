@@ -31,8 +31,15 @@ func (b *inside) nested() {
 			if !bytes.Contains(doc.Text, []byte(kappctrl)) && !bytes.Contains(doc.Text, []byte(packaging)) {
 				continue
 			}
-			if n, err := doc.Node(); err == nil { // a template may be anything
-				b.nestedObject(f.path, n)
+			n, err := doc.Node()
+			if err != nil { // a template may be anything
+				continue
+			}
+			b.nestedObject(f.path, n)
+			if text(below(n, "kind")) == "List" {
+				for _, item := range items(below(n, "items")) {
+					b.nestedObject(f.path, item)
+				}
 			}
 		}
 	}
@@ -48,6 +55,9 @@ func (b *inside) once() {
 
 // nestedObject looks at a document of a file.
 func (b *inside) nestedObject(file string, n *yaml.Node) {
+	if n == nil || n.Kind != yaml.MappingNode { // an alias says again what was looked at where it stands
+		return
+	}
 	kind, apiVersion := text(below(n, "kind")), text(below(n, "apiVersion"))
 	switch {
 	case kind == "App" && strings.HasPrefix(apiVersion, kappctrl):
@@ -93,15 +103,23 @@ func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
 	}
 }
 
+// maxCompared is how many versions are compared with the PackageInstalls of one bundle.
+const maxCompared = 500_000
+
 // nestedInstall looks for the Package that a PackageInstall asks for.
 func (b *inside) nestedInstall(file string, ref *yaml.Node) {
 	name, version := text(below(ref, "refName")), text(below(ref, "versionSelection", "constraints"))
 	if name == "" { // a template computes it
 		return
 	}
-	versions, known := b.versions[name]
-	version = strings.TrimLeft(version, "= ")
-	if known && (!isVersion(version) || slices.Contains(versions, version)) {
+	if b.compared += len(b.versions[name]); b.compared > maxCompared {
+		for _, at := range b.positionsOf(file, 0) {
+			b.note(newFinding(bundle.NotRead, bundle.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
+		}
+		return
+	}
+	prereleases := below(ref, "versionSelection", "prereleases") != nil
+	if slices.ContainsFunc(b.versions[name], func(v string) bool { return version == "" || meets(v, version, prereleases) }) {
 		return
 	}
 	level := bundle.Install
@@ -113,11 +131,6 @@ func (b *inside) nestedInstall(file string, ref *yaml.Node) {
 		b.note(newFinding(NotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
 			quote(strings.TrimSpace(name+" "+version))))
 	}
-}
-
-// isVersion reports whether a constraint is one version, and no range.
-func isVersion(s string) bool {
-	return s != "" && !strings.ContainsAny(s, "<>!|*xX ") && strings.Count(s, ".") >= 2
 }
 
 // positionsOf returns where a line of a file is that some Package reads.

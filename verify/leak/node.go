@@ -73,9 +73,10 @@ func line(n *yaml.Node, or int) int {
 }
 
 // eachImage calls visit for each value of a key "image" below n that is a string, at any depth, as kbld finds
-// them. What an alias stands for is met where it is defined.
+// them. Aliases are followed: what they stand for may be defined where nothing looks. The document is one that
+// bundle's reader took, so that they lead to no more than it allows.
 func eachImage(n *yaml.Node, visit func(image *yaml.Node, line int)) {
-	if n == nil {
+	if n = target(n); n == nil {
 		return
 	}
 	if n.Kind != yaml.MappingNode {

@@ -119,6 +119,11 @@ func (d *packageDocument) readSteps(list []*yaml.Node) {
 			if path := text(below(n, kind, "path")); path != "" { // helmTemplate
 				s.paths = append(s.paths, path)
 			}
+			for _, from := range items(below(n, kind, "valuesFrom")) {
+				if path := text(below(from, "path")); path != "" {
+					s.values = append(s.values, path)
+				}
+			}
 			for _, t := range inlineTexts(below(n, kind, "inline", "paths")) {
 				t.path = "(inline " + strconv.Itoa(i) + ")/" + t.path
 				if s.inline == nil {

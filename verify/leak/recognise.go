@@ -6,9 +6,27 @@ import (
 	"strings"
 )
 
+// References returns what in text has the form of a reference to an image and can hardly be anything else. Lines
+// that are comments in most languages have none.
+func References(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for l := range strings.Lines(text) {
+			if isComment(l) {
+				continue
+			}
+			for _, ref := range tokens(l) {
+				if !yield(ref) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // tokens returns the parts of text that have the form of a reference and can hardly be anything else, with
 // their offsets (kapp-controller spec §3, "Recognising a reference"): a repository of two names or more, with
-// a tag or a sha256 digest, that no letter, digit or one of ./:@-% touches. It is linear in the text.
+// a tag or a sha256 digest, or of one name with a digest, that no letter, digit or one of ./:@-% touches. It is
+// linear in the text.
 func tokens(text string) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		for start := 0; start < len(text); {
@@ -16,9 +34,9 @@ func tokens(text string) iter.Seq2[int, string] {
 				start++
 				continue
 			}
-			end, slash, colon := start, false, false
+			end, slash, colon := start, false, false // slash: or an @
 			for ; end < len(text) && inToken[text[end]]; end++ {
-				slash = slash || text[end] == '/'
+				slash = slash || text[end] == '/' || text[end] == '@'
 				colon = colon || text[end] == ':'
 			}
 			if slash && colon && end-start <= maxReference {
@@ -60,7 +78,7 @@ var (
 	letter         = regexp.MustCompile(`[a-z]`)
 )
 
-// isReference reports whether a token is a reference with a tag or a digest and at least one slash.
+// isReference reports whether a token is a reference with a digest, or with a tag and at least one slash.
 func isReference(token string) bool {
 	rest, digest, hasDigest := strings.Cut(token, "@")
 	if hasDigest && !digestForm.MatchString(digest) {
@@ -77,7 +95,7 @@ func isReference(token string) bool {
 	if !hasDigest && apiVersionForm.MatchString(repo) { // group/v1:Kind
 		return false
 	}
-	return isRepository(repo)
+	return isRepository(repo) || hasDigest && isRepository("library/"+repo)
 }
 
 // isRepository reports whether text is a repository with at least one slash, which is in lower case but for

@@ -236,8 +236,28 @@ func TestLimits(t *testing.T) {
 		root := repo.PutBundle(map[string]string{bundle.LockFile: lock.String(), "packages/a.yml": pkgs.String()})
 		report, err := resolve(t, repo, repo.Name, leak.Options{Jobs: 4}, interop.Hash(root))
 		require.NoError(t, err)
-		assert.Len(t, report.Findings, 10_000)
-		assert.Equal(t, 2*6000+6000+1-10_000, report.More)
+		require.Equal(t, 10_000+6000+1, len(report.Findings))
+		assert.Equal(t, 2*6000+1-10_000, report.More)
+		assert.Equal(t, bundle.NotRead, report.Findings[16_000].Code)
+		assert.Equal(t, "there are 2001 more findings that break an install or a pull than are listed", report.Findings[16_000].Message)
+	})
+	t.Run("flood", func(t *testing.T) { // of warnings, before what they would hide
+		t.Parallel()
+		repo := memory()
+		files := map[string]string{bundle.LockFile: emptyLock, "packages/z.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\n" +
+			"spec: {refName: a.b.c, version: 1.0.0, template: {spec: {fetch: [{http: {url: 'https://files.test/a.tgz'}}]}}}\n"}
+		for i := range 12_000 {
+			files[fmt.Sprintf("packages/%d.yml", i%2)] += fmt.Sprintf("---\napiVersion: v1\nkind: K%d\n", i)
+		}
+		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		require.NoError(t, err)
+		assert.Equal(t, 2000, report.More)
+		assert.Equal(t, "install outside packages/z.yml:4", codes(report)[10_000])
+		files["packages/0.yml"] += strings.Repeat("---\na: b\n", 4000) + "---\n" + files["packages/z.yml"]
+		delete(files, "packages/z.yml")
+		report, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		require.NoError(t, err)
+		assert.Equal(t, bundle.Install, report.Worst(), "there are more documents than are read")
 	})
 	t.Run("nesting", func(t *testing.T) {
 		t.Parallel()
@@ -264,7 +284,7 @@ func TestLimits(t *testing.T) {
 		}
 		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"install not-locked a.yml:1", "warning not-read packages/00.yml:7"}, codes(report)[:2])
+		assert.Equal(t, []string{"install not-locked a.yml:1", "install not-read packages/00.yml:7"}, codes(report)[:2])
 	})
 	t.Run("large file", func(t *testing.T) {
 		t.Parallel()
@@ -275,6 +295,38 @@ func TestLimits(t *testing.T) {
 		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(report))
 		assert.Zero(t, report.Files)
 	})
+}
+
+// TestHiddenDocument: a Package stands behind a line break that is none to most readers.
+func TestHiddenDocument(t *testing.T) {
+	t.Parallel()
+	repo := memory()
+	const pkg = "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.%[1]d.0}\n" +
+		"spec: {refName: a.b.c, version: 1.%[1]d.0, releaseNotes: \"a\u2028b\", template: {spec: {fetch: [{inline: {}}]}}}\n"
+	files := map[string]string{bundle.LockFile: emptyLock, "packages/a.yml": fmt.Sprintf(pkg, 0)}
+	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"warning not-read packages/a.yml:4"}, codes(report), "there is nothing behind it")
+	files["packages/a.yml"] += "#\r---\r" + fmt.Sprintf(pkg, 1)
+	report, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"install not-read packages/a.yml:1", "warning not-read packages/a.yml:4"}, codes(report))
+}
+
+// TestUTF16: kapp-controller's tools read it.
+func TestUTF16(t *testing.T) {
+	t.Parallel()
+	repo := memory()
+	pkg := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": "\xff\xfea\x00:\x00 \x001\x00", "b.bin": "\xff\xfe\x00"})
+	files := map[string]string{
+		bundle.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n",
+		"packages/a.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  refName: a.b.c\n  version: 1.0.0\n" +
+			"  template: {spec: {fetch: [{imgpkgBundle: {image: '" + pkg.Name() + "'}}], template: [{ytt: {}}, {kbld: {}}]}}\n",
+		"packages/b.yml": "\xfe\xff\x00a\x00:\x00 \x001",
+	}
+	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"install not-read packages/b.yml:1", "install not-read a.yml:0"}, codes(report))
 }
 
 // TestDocs keeps the table for users whole.

@@ -106,7 +106,7 @@ func (r *rootBundle) visit(t bundle.Text) error {
 	case !t.Regular:
 		r.linked = r.linked || t.Path == "packages"
 	case t.Data == nil && t.Size > 0:
-		r.notRead(t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+		r.notRead(bundle.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
 	case t.Path == bundle.LockFile:
 		if r.lockText == nil { // the first counts
 			r.lockText = append([]byte{}, t.Data...)
@@ -123,9 +123,9 @@ func (r *rootBundle) visit(t bundle.Text) error {
 
 func (r *rootBundle) note(f bundle.Finding) { r.findings = append(r.findings, f) }
 
-func (r *rootBundle) notRead(file string, line int, why string) {
+func (r *rootBundle) notRead(level bundle.Level, file string, line int, why string) {
 	r.unread = true
-	r.note(newFinding(bundle.NotRead, bundle.Warning, r.in(file).in(line), "", "%s", why))
+	r.note(newFinding(bundle.NotRead, level, r.in(file).in(line), "", "%s", why))
 }
 
 // readDocuments reads a file of Packages.
@@ -134,7 +134,7 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 	noted := bundle.ReadPackageFile(t.Path, t.Data, func(d bundle.PackageDocument) bool {
 		doc, err := newPackageDocument(t.Path, d)
 		if err != nil {
-			r.notRead(t.Path, d.Line, err.Error())
+			r.notRead(bundle.Warning, t.Path, d.Line, err.Error())
 			return true
 		}
 		if r.bytes+len(doc.schema) > maxText {
@@ -147,7 +147,7 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 		n, things := doc.size()
 		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
 			if !r.full {
-				r.notRead(t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
+				r.notRead(bundle.Install, t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
 			}
 			r.full = true
 			return false
@@ -157,6 +157,6 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 		return true
 	})
 	for _, f := range noted {
-		r.notRead(f.File, f.Line, f.Message)
+		r.notRead(f.Level, f.File, f.Line, f.Message)
 	}
 }

@@ -13,8 +13,8 @@ import (
 // lockFile is where a bundle has its ImagesLock.
 const lockFile = ".imgpkg/images.yml"
 
-// isLock reports whether a file is a bundle's ImagesLock, below the folder that its fetch has among several.
-func isLock(file string) bool { return file == lockFile || strings.HasSuffix(file, "/"+lockFile) }
+// isLock reports whether a file is the bundle's ImagesLock. imgpkg rewrites no other.
+func isLock(file string) bool { return file == lockFile }
 
 // input is a file that a template step reads.
 type input struct {
@@ -56,7 +56,7 @@ func (s *scan) inputs() []*input {
 	}
 	for i := range s.steps {
 		if i == maxSteps {
-			s.note(place{line: s.steps[i].line}, bundle.NotRead, bundle.Warning, "",
+			s.note(place{line: s.steps[i].line}, bundle.NotRead, bundle.Install, "",
 				fmt.Sprintf("has more than %d template steps; the others were not looked at", maxSteps), "")
 			break
 		}
@@ -115,15 +115,15 @@ func (f *flow) step(st *step) {
 
 // stepInputs returns what a step reads, in its order, each file once.
 func (f *flow) stepInputs(st *step) []int {
-	paths := st.paths
+	paths, values := st.paths, st.values // of which templates take what they need: no output has it as it is
 	switch {
-	case len(paths) > maxPaths:
-		f.note(place{line: st.line}, bundle.NotRead, bundle.Warning, "",
+	case len(paths)+len(values) > maxPaths:
+		f.note(place{line: st.line}, bundle.NotRead, bundle.Install, "",
 			fmt.Sprintf("the template step %s has more than %d paths; the others were not looked at", st.kind, maxPaths), "")
-		paths = paths[:maxPaths]
-	case len(paths) == 0 && f.piped && (st.kind == "ytt" || st.kind == "kbld"):
+		paths, values = paths[:min(len(paths), maxPaths)], values[:min(len(values), maxPaths)]
+	case paths == nil && f.piped && (st.kind == "ytt" || st.kind == "kbld"):
 		paths = []string{"-"}
-	case len(paths) == 0:
+	case paths == nil:
 		paths = []string{"."}
 	}
 	var in []int
@@ -136,7 +136,7 @@ func (f *flow) stepInputs(st *step) []int {
 			}
 		}
 	}
-	for _, p := range paths {
+	for _, p := range slices.Concat(paths, values) {
 		if p == "-" {
 			add(f.stream)
 			continue

@@ -23,8 +23,9 @@ type traversal struct {
 	versions map[string][]string // of the Packages of all roots, by refName
 	unsure   bool                // not all Packages were read
 	added    map[bundle.Finding]bool
-	wanted   map[v1.Hash]*work
-	queue    []*work
+	tally
+	wanted map[v1.Hash]*work
+	queue  []*work
 }
 
 // work is a bundle to look into, or an inline fetch.
@@ -43,7 +44,7 @@ type use struct {
 	of     *packageDocument
 }
 
-// maxReported is how many findings a report has.
+// maxReported is how many warnings a report has, and how many other findings.
 const maxReported = 10_000
 
 func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
@@ -64,7 +65,11 @@ func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
 			return nil, err
 		}
 	}
-	s.report.Manifests = s.site.manifests()
+	if s.hidden > 0 {
+		s.report.Findings = append(s.report.Findings, newFinding(bundle.NotRead, bundle.Install, position{}, "",
+			"there are %d more findings that break an install or a pull than are listed", s.hidden))
+	}
+	s.report.More, s.report.Manifests = s.left, s.site.manifests()
 	return &s.report, nil
 }
 
@@ -87,7 +92,7 @@ func (s *traversal) level(ctx context.Context, level []*work) error {
 	}
 	for i, r := range results {
 		s.add(r.findings...)
-		s.report.More += r.More
+		s.left, s.hidden = s.left+r.left, s.hidden+r.hidden
 		s.report.Bundles += r.Bundles
 		s.report.Files += r.Files
 		s.report.PackageInstalls += r.PackageInstalls
@@ -162,24 +167,33 @@ func stepsWithin(steps []step, folder string) []step {
 	}
 	out := []step{}
 	for _, s := range steps {
-		var paths []string
-		for _, p := range s.paths {
-			clean := cleanPath(p)
-			switch rest, below := strings.CutPrefix(clean, folder+"/"); {
-			case p == "-":
-				paths = append(paths, p)
-			case below:
-				paths = append(paths, rest)
-			case clean == "" || clean == folder || strings.HasPrefix(folder, clean+"/"):
-				paths = append(paths, ".")
-			}
-		}
-		if len(paths) > 0 || len(s.paths) == 0 || len(s.inline) > 0 {
-			s.paths = paths
+		hasPaths := s.paths != nil
+		s.paths, s.values = within(s.paths, folder), within(s.values, folder)
+		if !hasPaths || len(s.paths)+len(s.values)+len(s.inline) > 0 {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// within returns the paths that lead into folder, relative to it; nil for nil.
+func within(list []string, folder string) []string {
+	if list == nil {
+		return nil
+	}
+	paths := []string{}
+	for _, p := range list {
+		clean := cleanPath(p)
+		switch rest, below := strings.CutPrefix(clean, folder+"/"); {
+		case p == "-":
+			paths = append(paths, p)
+		case below:
+			paths = append(paths, rest)
+		case clean == "" || clean == folder || strings.HasPrefix(folder, clean+"/"):
+			paths = append(paths, ".")
+		}
+	}
+	return paths
 }
 
 // add puts findings into the report, each once.
@@ -187,9 +201,7 @@ func (s *traversal) add(findings ...bundle.Finding) {
 	for _, f := range findings {
 		switch {
 		case s.added[f]:
-		case len(s.report.Findings) == maxReported:
-			s.report.More++
-		default:
+		case s.takes(f.Level, maxReported):
 			s.added[f] = true
 			s.report.Findings = append(s.report.Findings, f)
 		}

@@ -131,7 +131,7 @@ func (w *walker) composed(p *parts) bool {
 	case !inLibrary(at.file):
 		say()
 	case len(w.defaults) == maxFindings:
-		w.left++
+		w.left, w.hidden = w.left+1, w.hidden+1
 	default:
 		w.defaults = append(w.defaults, libraryDefault{p.signature(), say})
 	}

@@ -236,8 +236,8 @@ func (w *walker) rewritten(at place, ref string) bool {
 	case locked:
 		w.add(at, ref, o.entry)
 		return true
-	case overridden: // reported where the override stands
-		w.add(at, o.newImage, -1)
+	case overridden:
+		w.overridden(at, ref, o)
 		return true
 	}
 	return false
@@ -268,17 +268,18 @@ func (w *walker) imageText(line int, value string) {
 	if i := strings.Index(value, " #"); i >= 0 {
 		value = strings.TrimSpace(value[:i])
 	}
+	if strings.HasPrefix(value, "&") { // an anchor
+		_, value, _ = strings.Cut(value, " ")
+		value = strings.TrimSpace(value)
+	}
 	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 		value = value[1 : n-1]
 	}
 	switch {
-	case value == "" || strings.ContainsAny(value[:1], "#{[&*|>"):
-		if isTemplated(value) {
-			w.templated(line, value)
-		}
 	case isTemplated(value):
 		w.templated(line, value)
-	case strings.ContainsAny(value, " \t\"'"):
+	case value == "" || strings.ContainsAny(value[:1], "#*|>"):
+	case strings.ContainsAny(value, " \t\"'{["):
 		for _, ref := range tokens(value) {
 			w.outside(line, ref)
 		}

@@ -1,0 +1,93 @@
+package leak
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"relocate/bundle"
+)
+
+// Limits on packed charts.
+const (
+	maxPacked      = 4      // charts in charts
+	maxPackedFiles = 10_000 // of one; all of a bundle unpack to maxText at most
+)
+
+// isPackedChart reports whether helm unpacks a file: below charts/, or as the path of a step.
+func (b *inside) isPackedChart(p string) bool {
+	if path.Ext(p) != ".tgz" {
+		return false
+	}
+	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(b.groups, func(g group) bool {
+		return slices.ContainsFunc(g.steps(), func(s step) bool {
+			return s.kind == "helmTemplate" && slices.ContainsFunc(s.paths, func(path string) bool { return cleanPath(path) == p })
+		})
+	})
+}
+
+// unpack adds the text files of a packed chart as if the file were a folder of them. What cannot be read is a
+// finding.
+func (b *inside) unpack(p string, data []byte, depth int) {
+	note := func(format string, args ...any) {
+		b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(p), "", format, args...))
+	}
+	if depth == maxPacked {
+		note("is a chart in more than %d others; it was not looked at", maxPacked)
+		return
+	}
+	zr, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		note("is no packed chart: %v", err)
+		return
+	}
+	limit := maxText - b.unpacked
+	unpacked := &io.LimitedReader{R: zr, N: limit}
+	defer func() { b.unpacked += limit - unpacked.N }()
+	members := tar.NewReader(unpacked)
+	for n := 0; ; n++ {
+		h, err := members.Next()
+		switch {
+		case errors.Is(err, io.EOF) && unpacked.N > 0:
+			return
+		case unpacked.N <= 0, n == maxPackedFiles, b.size > maxText:
+			note("is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
+			return
+		case err != nil:
+			note("is no packed chart: %v", err)
+			return
+		case h.Typeflag != tar.TypeReg:
+			continue
+		}
+		if err := b.member(path.Join(p, cleanPath(h.Name)), members, depth); err != nil {
+			note("is no packed chart: %v", err)
+			return
+		}
+	}
+}
+
+// member adds a file of a packed chart.
+func (b *inside) member(p string, content io.Reader, depth int) error {
+	data, err := io.ReadAll(io.LimitReader(content, bundle.MaxText+1))
+	switch {
+	case err != nil:
+		return err
+	case len(data) > bundle.MaxText:
+		b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(p), "", "has more bytes than the limit of %d", bundle.MaxText))
+	case strings.HasSuffix(p, ".tgz"):
+		b.files = append(b.files, textFile{path: p})
+		if path.Base(path.Dir(p)) == "charts" {
+			b.unpack(p, data, depth+1)
+		}
+	case !isBinary(data):
+		b.size += len(data)
+		b.files = append(b.files, textFile{path: p, data: data})
+	}
+	return nil
+}
