@@ -59,7 +59,7 @@ func TestStrict(t *testing.T) {
 	} {
 		mustRelocate(t, args...)
 	}
-	assert.Contains(t, mustRelocate(t, "verify", file).stdout, "OK: "+file+" is complete, but not closed: 2 findings")
+	assert.Contains(t, mustRelocate(t, "verify", file).stdout, "NOT CLOSED: "+file+" is complete, but not closed: 2 findings")
 	for _, args := range [][]string{
 		{"verify", file, "--strict", "--allow", "quay.io"},
 		{"verify", file, "--strict", "--allow", "quay.io/cor", "--allow", "example.com"},

@@ -27,7 +27,7 @@ const (
 func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
 	p := &htmlPage{
 		Act: cmp.Or(r.act, "Verification"), Subject: r.Subject, Repository: r.repo, OK: r.OK, Roots: r.Roots, Contents: r.Contents, Proved: r.Proved, Rows: r.Rows,
-		Verdict: strings.TrimPrefix(r.verdict(), "OK: "), Hint: r.hint,
+		Verdict: strings.TrimPrefix(strings.TrimPrefix(r.verdict(), "OK: "), "NOT CLOSED: "), Hint: r.hint,
 	}
 	if p.Archive = r.Archive; r.Archive != nil && !r.pinned {
 		p.NotProved = append(p.NotProved, "That it is the file that was exported: neither --seal nor --root was given.")

@@ -237,6 +237,9 @@ func (r *report) summarize(w io.Writer) {
 	if len(r.Tags) > 0 {
 		fmt.Fprintf(w, "  tagged %s\n", strings.Join(r.Tags, ", "))
 	}
+	if r.Action == "import" && r.Contents.Packages > 0 && r.Archive.File != stream {
+		fmt.Fprintf(w, "  prove  relocate verify --repo %s %s: that it is complete, and what would lead outside\n", r.Repository, r.Archive.File)
+	}
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s came damaged, and right when read again: look at the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}

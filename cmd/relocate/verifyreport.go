@@ -205,7 +205,7 @@ func (r *verifyReport) verdict() string {
 	open := fmt.Sprintf("not closed: %s an install or a pull", count(leads, "finding")+map[bool]string{true: " breaks", false: " break"}[leads == 1])
 	switch {
 	case r.OK && leads > 0:
-		return fmt.Sprintf("OK: %s is complete, but %s", r.Subject, open)
+		return fmt.Sprintf("NOT CLOSED: %s is complete, but %s (--strict fails on that)", r.Subject, open)
 	case r.OK:
 		s := fmt.Sprintf("OK: %s is complete", r.Subject)
 		if r.level == verify.Manifests {
@@ -236,6 +236,9 @@ func (r *verifyReport) text(w io.Writer) {
 		fmt.Fprintf(w, "NOT OK: %s\n", line(r.verdict()))
 	}
 	r.textWrong(w)
+	if len(r.Findings) > mostLines { // the verdict has gone off the screen
+		fmt.Fprintf(w, "\n%s\n", line(r.verdict()))
+	}
 }
 
 // textWrong writes problems, what was looked at, and findings.
