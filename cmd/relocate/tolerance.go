@@ -18,6 +18,7 @@ import (
 type tolerance struct {
 	allow  []string
 	accept string
+	read   map[identity]bool // of accept; nil before it was read, once: it may be a pipe
 }
 
 func (t *tolerance) add(flags *pflag.FlagSet) {
@@ -97,8 +98,8 @@ const maxAccepted = 64 << 20
 
 // known reads the report of --accept.
 func (t *tolerance) known() (map[identity]bool, error) {
-	if t.accept == "" {
-		return nil, nil
+	if t.accept == "" || t.read != nil {
+		return t.read, nil
 	}
 	f, err := os.Open(t.accept)
 	if err != nil {
@@ -132,5 +133,6 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	for _, f := range slices.Concat(r.Findings, r.Accepted, r.Verify.Findings, r.Verify.Accepted) {
 		known[identityOf(f)] = true
 	}
+	t.read = known
 	return known, nil
 }
