@@ -105,6 +105,7 @@ func (s *scan) yamlFile(in *input) {
 			w.class = schema
 		case !isObject && (given || !overlay), in.chart != nil && in.chart.isValues(in.path):
 			w.class, w.values = values, true
+			w.function = !given && isFunction.Match(doc.text)
 		}
 		w.values = w.values || isLibrary(in.path)
 		w.kind = h.kind
@@ -115,6 +116,9 @@ func (s *scan) yamlFile(in *input) {
 	}
 	s.templateCode(in)
 }
+
+// isFunction finds what ytt's functions begin with: what follows can be any part of an object.
+var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 

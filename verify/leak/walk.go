@@ -19,6 +19,8 @@ type walker struct {
 	values bool // what has the form of a reference reaches an image key by a template, where kbld sees it
 	kind   string
 
+	function bool // of ytt, of values or any other part of an object
+
 	doc     document
 	offset  int     // of the text's lines in the file
 	loose   *finder // for a text whose lines are not those of the file
@@ -218,7 +220,7 @@ func (w *walker) outside(line int, ref string) {
 	} else if other != "" {
 		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
-	if w.class == values {
+	if w.class == values && !w.function {
 		w.note(at, Default, bundle.Warning, ref, "the default of a value names an image: "+known,
 			"set the value at the cluster, or let the default name an image of the lock")
 		return

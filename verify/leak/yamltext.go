@@ -44,7 +44,7 @@ func alone(data []byte) (done func()) {
 // document is a YAML document of a file.
 type document struct {
 	root   *yaml.Node // nil when the text could not be parsed
-	text   []byte     // for an unparsed one
+	text   []byte     // of an unparsed one; of a parsed one with others that "..." ends
 	offset int        // of its lines in the file: the parser's are counted from 1
 	err    error      // why it was not parsed
 }
@@ -152,7 +152,7 @@ func parse(text []byte, offset int) (docs []document) {
 		case len(docs) == maxDocuments:
 			return unparsed(fmt.Errorf("has %w of %d documents", errLimit, maxDocuments))
 		case len(root.Content) == 1:
-			docs = append(docs, document{root: root.Content[0], offset: offset})
+			docs = append(docs, document{root: root.Content[0], text: text, offset: offset})
 		}
 	}
 }
