@@ -35,16 +35,16 @@ func (b *inside) isPackedChart(p string) bool {
 // unpack adds the text files of a packed chart as if the file were a folder of them. What cannot be read is a
 // finding.
 func (b *inside) unpack(p string, data []byte, depth int) {
-	note := func(format string, args ...any) {
-		b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(p), "", format, args...))
+	note := func(level bundle.Level, format string, args ...any) {
+		b.note(newFinding(bundle.NotRead, level, b.in(p), "", format, args...))
 	}
 	if depth == maxPacked {
-		note("is a chart in more than %d others; it was not looked at", maxPacked)
+		note(bundle.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
 		return
 	}
 	zr, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		note("is no packed chart: %v", err)
+		note(bundle.Warning, "is no packed chart: %v", err)
 		return
 	}
 	limit := maxText - b.unpacked
@@ -53,20 +53,17 @@ func (b *inside) unpack(p string, data []byte, depth int) {
 	members := tar.NewReader(unpacked)
 	for n := 0; ; n++ {
 		h, err := members.Next()
+		if err == nil && h.Typeflag == tar.TypeReg {
+			err = b.member(path.Join(p, cleanPath(h.Name)), members, depth)
+		}
 		switch {
 		case errors.Is(err, io.EOF) && unpacked.N > 0:
 			return
 		case unpacked.N <= 0, n == maxPackedFiles, b.size > maxText:
-			note("is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
+			note(bundle.Install, "is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
 			return
 		case err != nil:
-			note("is no packed chart: %v", err)
-			return
-		case h.Typeflag != tar.TypeReg:
-			continue
-		}
-		if err := b.member(path.Join(p, cleanPath(h.Name)), members, depth); err != nil {
-			note("is no packed chart: %v", err)
+			note(bundle.Warning, "is no packed chart: %v", err)
 			return
 		}
 	}

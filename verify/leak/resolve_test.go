@@ -286,6 +286,24 @@ func TestLimits(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"install not-locked a.yml:1", "install not-read packages/00.yml:7"}, codes(report)[:2])
 	})
+	t.Run("packed charts", func(t *testing.T) {
+		t.Parallel()
+		files := map[string]string{"charts/a.tgz/a/a/charts/b.tgz/charts/c.tgz/charts/d.tgz/charts/e.tgz/a.yml": "a: b", "charts/b.tgz/x": strings.Repeat("\x00", 1<<20)}
+		for i := range 10_000 {
+			files[fmt.Sprintf("charts/b.tgz/%d", i)] = ""
+		}
+		for i := range 40 {
+			files[fmt.Sprintf("charts/c.tgz/%d", i)] = files["charts/b.tgz/x"]
+		}
+		files = packCharts(t, files)
+		files["charts/d.tgz"] = "\x00"
+		files[bundle.LockFile] = emptyLock
+		repo := memory()
+		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"warning no-packages packages:0", "install not-read charts/a.tgz/a/a/charts/b.tgz/charts/c.tgz/charts/d.tgz/charts/e.tgz:0",
+			"install not-read charts/b.tgz:0", "install not-read charts/c.tgz:0", "warning not-read charts/d.tgz:0"}, codes(report))
+	})
 	t.Run("large file", func(t *testing.T) {
 		t.Parallel()
 		repo := memory()
