@@ -24,7 +24,8 @@ demo: build
 test:
 	$(GO) test $(PARALLEL) $(PACKAGES)
 
-check: cross vulncheck
+check: vulncheck
+	$(MAKE) cross PLATFORMS='linux/arm64 darwin/arm64 windows/amd64' # each system and each architecture once
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt wants changes in:"; echo "$$out"; exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd testdata/registry && $(GO) vet ./...
