@@ -25,7 +25,7 @@ test:
 	$(GO) test $(PARALLEL) $(PACKAGES)
 
 check: vulncheck
-	$(MAKE) cross PLATFORMS='linux/arm64 darwin/arm64 windows/amd64' # each system and each architecture once
+	$(MAKE) cross PLATFORMS='darwin/arm64 windows/amd64' # with the tests' own, each system and each architecture once
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt wants changes in:"; echo "$$out"; exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd testdata/registry && $(GO) vet ./...

@@ -71,6 +71,7 @@ Results go to stdout, everything else to stderr.
 
 ` + statusHelp,
 		Example: `  relocate -b registry.example.com/tce/main:v0.12.0 --to-tar tce.tar
+  relocate rehearse tce.tar
   relocate verify tce.tar
   relocate --from-tar tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
   relocate verify --repo registry.airgap.internal/tce/main tce.tar`,

@@ -39,7 +39,7 @@ func newVerify() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "verify FILE | verify --repo REPO [FILE] | verify --repo REPO -f OBJECTS",
-		Short: "Prove that an archive, or a private registry, is complete",
+		Short: "Prove that an archive, or a private registry, is complete and closed",
 		Long: `verify FILE accounts for every byte of an archive: each blob is hashed, headers and documents are
 compared with the seal, and the content must be just what the roots need.
 
