@@ -25,15 +25,18 @@ type planReport struct {
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 }
 
+// planFlags are the flags of plan.
+type planFlags struct {
+	source sourceFlags
+	form   tarFormat
+	format format
+	strict bool
+	known  tolerance
+	common
+}
+
 func newPlan() *cobra.Command {
-	var (
-		source sourceFlags
-		known  tolerance
-		strict bool
-		form   tarFormat
-		f      format
-		c      common
-	)
+	f := &planFlags{}
 	cmd := &cobra.Command{
 		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
 		Short: "Tell what an export would move, and the exact size of the archive",
@@ -45,56 +48,62 @@ and bundles, and no layer of an image. What would lead outside is told as an exp
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !source.given() {
-				return usagef("no source: give -b REF, -i REF or --lock FILE")
-			}
-			if err := errors.Join(source.check(), known.check(), checkJobs(c.jobs)); err != nil {
-				return err
-			}
-			roots, err := source.roots()
+			r, err := f.run(cmd.Context(), newProgress(f.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			w, err := c.walk(cmd.Context(), roots, "", &source, newProgress(c.progress, cmd.ErrOrStderr()))
-			if err != nil {
+			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil {
 				return err
 			}
-			defer w.close()
-			plan := w.plan
-			if err := checkNames(plan.Graph); err != nil {
-				return err
-			}
-			size, err := archiveSize(cmd.Context(), w, roots, form.Format)
-			if err != nil {
-				return err
-			}
-			r := planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: size, Omitted: plan.Omitted}
-			if err := r.take(w.scan, &known); err != nil {
-				return err
-			}
-			if source.attachments != attachmentsNone {
-				r.Attachments = attachmentsOf(plan.Graph, true)
-			}
-			if err := f.print(cmd.OutOrStdout(), r, r.text); err != nil {
-				return err
-			}
-			if strict && leading(r.Findings) > 0 {
+			if f.strict && leading(r.Findings) > 0 {
 				return notClosedError{fmt.Errorf("--strict: not closed: %s", findingsCount(r.Findings))}
 			}
 			return nil
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		source.add(flags)
-		form.add(flags)
-		addFormat(flags, &f)
+		f.source.add(flags)
+		f.form.add(flags)
+		addFormat(flags, &f.format)
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&strict, "strict", false, "fail with status 6 when something would lead outside")
-		known.add(flags)
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 when something would lead outside")
+		f.known.add(flags)
 	})
-	c.add(cmd)
+	f.common.add(cmd)
 	return cmd
+}
+
+// run walks the repository.
+func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error) {
+	if !f.source.given() {
+		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
+	}
+	if err := errors.Join(f.source.check(), f.known.check(), checkJobs(f.jobs)); err != nil {
+		return nil, err
+	}
+	roots, err := f.source.roots()
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.walk(ctx, roots, "", &f.source, show)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	plan := w.plan
+	if err := checkNames(plan.Graph); err != nil {
+		return nil, err
+	}
+	size, err := archiveSize(ctx, w, roots, f.form.Format)
+	if err != nil {
+		return nil, err
+	}
+	r := &planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: size, Omitted: plan.Omitted}
+	if f.source.attachments != attachmentsNone {
+		r.Attachments = attachmentsOf(plan.Graph, true)
+	}
+	return r, r.take(w.scan, &f.known)
 }
 
 // archiveSize returns the exact size of the archive of what was walked.
