@@ -57,7 +57,11 @@ func (c *copying) export(ctx context.Context) error {
 	}
 	defer e.close()
 	r, err := c.fetch(ctx, e)
-	return c.finish(r, start, func() error { return nil }, err)
+	nothing := func() error { return nil }
+	if isA[notClosedError](err) { // told late: the archive is there, and its seal is to be known
+		return errors.Join(err, c.finish(r, start, nothing, nil))
+	}
+	return c.finish(r, start, nothing, err)
 }
 
 // request is what the archive is to hold, by the command line.

@@ -51,20 +51,6 @@ type Report struct {
 	More     int              `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
 }
 
-// Worst returns the worst level of the findings, "" when there are none.
-func (r *Report) Worst() bundle.Level {
-	var worst bundle.Level
-	for _, f := range r.Findings {
-		switch {
-		case f.Level == bundle.Install:
-			return f.Level
-		case f.Level == bundle.Pull || worst == "":
-			worst = f.Level
-		}
-	}
-	return worst
-}
-
 // Scan looks at what g, a graph that was walked through src, carries: what would reach outside of the one
 // repository that everything is copied to. What a lock names and g holds counts as inside. Each bundle is read
 // once. The walk's own findings are in the report, too.
