@@ -60,7 +60,8 @@ type Node struct {
 	References []string        // every reference that named it in a lock, a Package or as root; sorted
 	From       name.Repository // where it was found
 	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers: media type, size, digest
-	Children   []v1.Hash       // manifests that it needs: of an index or a lock, in that order, each once
+	Children   []v1.Hash       // manifests that it needs: of an index or a lock, then of Packages, in that order, each once
+	Circular   []v1.Hash       // those of Children that only Packages name and that may lead back to the bundle; in their order
 	Locked     []name.Digest   // of a bundle: its ImagesLock's references, in that order, each digest once
 	IsChild    bool            // reached only as the child of an index, or as what refers to a manifest: untagged at a destination
 	Subject    v1.Hash         // of an attachment that nothing else names: what it was found to hang on first

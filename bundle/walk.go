@@ -311,19 +311,26 @@ func (w *walk) finish(roots []name.Reference) error {
 		n.References = slices.Compact(x.names)
 		slices.Sort(n.Tags)
 		n.IsChild = len(n.References) == 0 && len(n.Tags) == 0
-		distinct := map[v1.Hash]bool{}
+		fetched := map[v1.Hash]bool{} // each child, and whether only Packages name it
 		for _, child := range x.next {
 			d := resolve(child.ref)
 			if is, says := g.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
 				return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
 					child.name, ErrMalformed, is.MediaType, is.Size, x.name, quote(says.MediaType), says.Size)
 			}
-			if !distinct[d] {
-				distinct[d] = true
+			only, known := fetched[d]
+			if !known {
 				n.Children = append(n.Children, d)
+			}
+			fetched[d] = child.fetch && (only || !known)
+		}
+		for _, d := range n.Children {
+			if fetched[d] {
+				n.Circular = append(n.Circular, d)
 			}
 		}
 	}
+	g.keepCircular()
 	return nil
 }
 

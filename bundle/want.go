@@ -16,6 +16,7 @@ type want struct {
 	tries []name.Reference // where to look, in order
 	desc  *v1.Descriptor   // what an index says of it
 	group *group           // lock entries of one bundle, which are looked for in one order
+	fetch bool             // a Package names it, no lock or index
 
 	found    *Node
 	next     []*want
@@ -122,7 +123,7 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(
 // fetched wants a reference of a Package: where it says, or, for a digest, in the bundle's own
 // repository.
 func (x *want) fetched(ref name.Reference) *want {
-	next := &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}}
+	next := &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, fetch: true}
 	if d, ok := ref.(name.Digest); ok {
 		if own := x.found.From.Digest(d.DigestStr()); own.Name() != ref.Name() {
 			next.tries = append(next.tries, own)

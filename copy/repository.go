@@ -85,7 +85,8 @@ type Result struct {
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
 // It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
-// children are, a bundle when all that its lock names is there, then the bundle's locations image and
+// children are, a bundle when all that its lock names and its Packages fetch is there (but what may fetch the
+// bundle in turn, for which only the tags of roots wait), then the bundle's locations image and
 // attachments, and the tags of roots last. Every manifest but the children of an index and referrers, which
 // name their subjects themselves, gets imgpkg's default tag.
 // What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
@@ -110,6 +111,7 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	for _, s := range c.unlocated {
 		s.withdraw()
 	}
+	c.withdrawCircular()
 	if err := c.attach(ctx); err != nil {
 		return nil, err
 	}
@@ -122,6 +124,18 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 		}
 	}
 	return &c.result, partial(c.inFileOrder(c.failures))
+}
+
+// withdrawCircular takes back that bundles are complete which did not wait for what they fetch, where that
+// is not complete: no root that needs it gets its tag.
+func (c *filling) withdrawCircular() {
+	for _, n := range c.plan.Graph.Nodes {
+		if s := c.nodes[n.Descriptor.Digest]; !s.complete {
+			for _, parent := range s.circular {
+				parent.withdraw()
+			}
+		}
+	}
 }
 
 // filling is the state of one ToRepository. It is changed between the runs of jobs and in their
@@ -228,8 +242,14 @@ func (c *filling) users() map[v1.Hash][]*state {
 func (c *filling) schedule() {
 	for _, n := range c.plan.Graph.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
+		circular := n.Circular
 		for _, d := range n.Children {
 			child := c.nodes[d]
+			if len(circular) > 0 && circular[0] == d {
+				circular = circular[1:]
+				child.circular = append(child.circular, s)
+				continue
+			}
 			child.parents = append(child.parents, s)
 			s.waits++
 		}

@@ -1,6 +1,10 @@
 package copy
 
-import "relocate/bundle"
+import (
+	"slices"
+
+	"relocate/bundle"
+)
 
 // state is what is known of one manifest.
 type state struct {
@@ -10,16 +14,17 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	parents  []*state
+	circular []*state // bundles whose Packages fetch it and that do not wait for it: it may need them
 	attached []*state // what hangs on it and on nothing that was met before
 }
 
 // withdraw takes back that s is complete, and with it all that is above it.
 func (s *state) withdraw() {
 	if !s.complete {
-		return // then nothing above it is
+		return // then nothing above it is, or it was withdrawn
 	}
 	s.complete = false
-	for _, parent := range s.parents {
+	for _, parent := range slices.Concat(s.parents, s.circular) {
 		parent.withdraw()
 	}
 }
