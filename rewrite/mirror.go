@@ -61,19 +61,40 @@ func MirrorSet(sources []string, repo name.Repository) Object {
 	}
 }
 
+// Access is how clients reach the registry of the destination. The zero value is HTTPS with a certificate of a CA
+// that they trust already.
+type Access struct {
+	CA        bool // its certificates are in ca.crt
+	PlainHTTP bool // there is no TLS
+}
+
 // RegistriesConf returns a file for /etc/containers/registries.conf.d, by which CRI-O and podman pull from
-// repo what is named by digest in one of sources.
-func RegistriesConf(sources []string, repo name.Repository) []byte {
+// repo what is named by digest in one of sources; and, with plain HTTP, what is named in repo itself.
+func RegistriesConf(sources []string, repo name.Repository, access Access) []byte {
 	var out bytes.Buffer
 	out.WriteString(`# For /etc/containers/registries.conf.d on each node that runs CRI-O (or podman).
 # An image that is still named as at its source is pulled from the mirror, if it is named by digest. By
 # tag it is not: tags of images do not exist at the mirror, where all lie in one repository.
 `)
+	insecure := ""
+	if access.CA {
+		fmt.Fprintf(&out, "# The registry's CA goes to %s on the same nodes.\n", CertsPath(repo.Registry))
+	}
+	if access.PlainHTTP {
+		insecure = "insecure = true\n"
+		fmt.Fprintf(&out, "\n[[registry]]\nprefix = %[1]s\nlocation = %[1]s\n%[2]s", quoteTOML(runtimeName(repo)), insecure)
+	}
 	for _, source := range sources {
-		fmt.Fprintf(&out, "\n[[registry]]\nprefix = %[1]s\nlocation = %[1]s\nmirror-by-digest-only = true\n\n[[registry.mirror]]\nlocation = %[2]s\n",
-			quoteTOML(source), quoteTOML(runtimeName(repo)))
+		fmt.Fprintf(&out, "\n[[registry]]\nprefix = %[1]s\nlocation = %[1]s\nmirror-by-digest-only = true\n\n[[registry.mirror]]\nlocation = %[2]s\n%[3]s",
+			quoteTOML(source), quoteTOML(runtimeName(repo)), insecure)
 	}
 	return out.Bytes()
+}
+
+// CertsPath returns where CRI-O and podman read the CA of a registry (containers-certs.d(5)). A file of such a name
+// cannot be in a folder that is also checked out on Windows.
+func CertsPath(registry name.Registry) string {
+	return "/etc/containers/certs.d/" + registry.RegistryStr() + "/ca.crt"
 }
 
 // HostFolder returns the folder below /etc/containerd/certs.d that containerd reads for a registry.
@@ -85,19 +106,27 @@ func HostFolder(registry name.Registry) string {
 	return host
 }
 
-// HostsTOML returns the hosts.toml of the registry of repo for containerd; ca says that its certificates
-// are in ca.crt beside it.
-func HostsTOML(repo name.Repository, ca bool) []byte {
+// HostsTOML returns the hosts.toml of the registry of repo for containerd; its CA, if any, is in ca.crt beside it.
+//
+// containerd asks each [host] first, and then the server itself with the settings before the first table. Without
+// those, any answer but the content would be followed by an attempt without the CA, whose error would be shown.
+// containerd 1 refuses a file without any table.
+func HostsTOML(repo name.Repository, access Access) []byte {
 	var out bytes.Buffer
-	folder, server := HostFolder(repo.Registry), "https://"+repo.RegistryStr()
-	fmt.Fprintf(&out, "# For /etc/containerd/certs.d/%s on each node that runs containerd: how it reaches this registry.\n", folder)
+	scheme := "https"
+	if access.PlainHTTP {
+		scheme = "http"
+	}
+	server := quoteTOML(scheme + "://" + repo.RegistryStr())
+	settings := "capabilities = [\"pull\", \"resolve\"]\n"
+	if access.CA {
+		settings += "ca = \"ca.crt\"\n" // relative to the folder of this file
+	}
+	fmt.Fprintf(&out, "# For /etc/containerd/certs.d/%s on each node that runs containerd: how it reaches this registry.\n", HostFolder(repo.Registry))
 	out.WriteString(`# There is no such file for the sources: containerd asks a mirror for an image at the path that it had at its
 # source, and here all images lie in one repository.
 `)
-	fmt.Fprintf(&out, "\nserver = %[1]s\n\n[host.%[1]s]\ncapabilities = [\"pull\", \"resolve\"]\n", quoteTOML(server))
-	if ca {
-		fmt.Fprintf(&out, "ca = %s\n", quoteTOML("/etc/containerd/certs.d/"+folder+"/ca.crt"))
-	}
+	fmt.Fprintf(&out, "\nserver = %[1]s\n%[2]s\n[host.%[1]s]\n%[2]s", server, settings)
 	return out.Bytes()
 }
 

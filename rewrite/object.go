@@ -72,13 +72,17 @@ func EncodeObjects(list ...Object) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Kustomization returns the kustomization.yaml of the objects, in their order.
+// Kustomization returns the kustomization.yaml of the objects, in their order, which kustomize keeps only if it is asked
+// to (sortOptions, since kustomize 5.0).
 func Kustomization(list []Object) ([]byte, error) {
 	resources := []string{}
 	for _, o := range list {
 		resources = append(resources, o.File())
 	}
-	return yaml.Marshal(map[string]any{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources})
+	return yaml.Marshal(map[string]any{
+		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources,
+		"sortOptions": map[string]string{"order": "fifo"},
+	})
 }
 
 // Namespace returns a Namespace.

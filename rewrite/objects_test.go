@@ -139,7 +139,7 @@ func TestMirrors(t *testing.T) {
 	}}
 	sources := rewrite.Sources(g, repo)
 	assert.Equal(t, []string{"docker.io/library/nginx", "reg.test/a", "reg.test/b"}, sources)
-	conf := string(rewrite.RegistriesConf(sources, repo))
+	conf := string(rewrite.RegistriesConf(sources, repo, rewrite.Access{}))
 	assert.Equal(t, 3, strings.Count(conf, "mirror-by-digest-only = true\n"))
 	assert.Equal(t, 3, strings.Count(conf, "\n[[registry.mirror]]\nlocation = \"private.test:5000/all\"\n"))
 	text, err := rewrite.EncodeObjects(rewrite.MirrorSet(sources, repo))
@@ -151,8 +151,34 @@ func TestMirrors(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, folder, rewrite.HostFolder(registry))
 	}
-	assert.NotContains(t, string(rewrite.HostsTOML(repo, false)), "\nca = ")
-	assert.Contains(t, string(rewrite.HostsTOML(repo, true)), "\nca = \"/etc/containerd/certs.d/private.test_5000_/ca.crt\"\n")
+}
+
+// TestNodeAccess: the CA is beside the file that names it, wherever the folder is copied to, for each attempt that containerd
+// makes; plain HTTP is in each place where a client chooses its scheme.
+func TestNodeAccess(t *testing.T) {
+	t.Parallel()
+	repo := repository(t, "private.test:5000/all")
+	toml := func(access rewrite.Access) string { return string(rewrite.HostsTOML(repo, access)) }
+	ca, plain := rewrite.Access{CA: true}, rewrite.Access{PlainHTTP: true}
+	assert.NotContains(t, toml(rewrite.Access{}), "\nca = ")
+	before, table, found := strings.Cut(toml(ca), "\n[host.\"https://private.test:5000\"]\n")
+	require.True(t, found, toml(ca))
+	for _, part := range []string{before, table} {
+		assert.Contains(t, part, "ca = \"ca.crt\"\n")
+		assert.Contains(t, part, "capabilities = [\"pull\", \"resolve\"]\n")
+	}
+	assert.Contains(t, toml(plain), "\nserver = \"http://private.test:5000\"\n")
+	assert.Contains(t, toml(plain), "\n[host.\"http://private.test:5000\"]\n")
+	assert.NotContains(t, toml(plain), "https://")
+
+	conf := func(access rewrite.Access) string {
+		return string(rewrite.RegistriesConf([]string{"reg.test/a"}, repo, access))
+	}
+	assert.NotContains(t, conf(ca), "insecure")
+	assert.Contains(t, conf(ca), "\n# The registry's CA goes to /etc/containers/certs.d/private.test:5000/ca.crt on the same nodes.\n")
+	assert.Contains(t, conf(plain), "\n[[registry]]\nprefix = \"private.test:5000/all\"\nlocation = \"private.test:5000/all\"\ninsecure = true\n")
+	assert.Contains(t, conf(plain), "\n[[registry.mirror]]\nlocation = \"private.test:5000/all\"\ninsecure = true\n")
+	assert.Equal(t, 2, strings.Count(conf(plain), "insecure = true"), "the source is not weakened:\n%s", conf(plain))
 }
 
 // TestOldPackageRepository: the kind of the first alphas has no namespace.

@@ -26,6 +26,7 @@ type emitFlags struct {
 
 	installNamespace, controllerNamespace string
 	caCerts                               []string
+	plainHTTP                             bool
 	fromLogin                             bool
 	login                                 rewrite.Login
 	objects                               objectFlags
@@ -58,7 +59,7 @@ import wrote with --lock-output.
   ca               the Secret kapp-controller-config with the certificates of --registry-ca-cert-path
   idms             an ImageDigestMirrorSet (OpenShift), by which nodes pull from REPO what Pods still name, by
                    digest, as at its source
-  registries-conf  the same for CRI-O and podman (needs -d)
+  registries-conf  the same for CRI-O and podman, and the registry's CA (needs -d)
   hosts-toml       how containerd reaches REPO's registry, with its CA (needs -d)
   cluster-admin    a ClusterRoleBinding that lets each --install do everything, as kctrl has it
 
@@ -130,7 +131,8 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 		flags.StringArrayVar(&f.installs, "install", nil, "install the package `NAME[/VERSION][=AS]`, the newest version if none is named, as AS (repeatable)")
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "the `NAMESPACE` to install to (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "the `NAMESPACE` that kapp-controller runs in")
-		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "a `FILE` of CA certificates (PEM) for --with ca and hosts-toml")
+		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "a `FILE` of CA certificates (PEM) for --with ca, hosts-toml and registries-conf")
+		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "the registry speaks plain HTTP: tell nodes to use it")
 		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "put the login below into the registry Secret")
 		flags.StringVar(&f.login.Username, "registry-username", "", "the `NAME` of the login")
 		flags.StringVar(&f.login.Password, "registry-password", "", "its `PASSWORD`")
@@ -162,8 +164,10 @@ func (f *emitFlags) check() error {
 		return usagef("--with secretexport: of which Secret? add secret to the list, or name one with --secret-ref")
 	case f.has(withCA) && len(f.caCerts) == 0:
 		return usagef("--with ca: give the certificates with --registry-ca-cert-path FILE")
-	case len(f.caCerts) > 0 && !f.has(withCA) && !f.has(withHostsTOML):
-		return usagef("--registry-ca-cert-path goes with --with ca or hosts-toml")
+	case len(f.caCerts) > 0 && !f.has(withCA) && !f.has(withHostsTOML) && !f.has(withRegistriesConf):
+		return usagef("--registry-ca-cert-path goes with --with ca, hosts-toml or registries-conf")
+	case len(f.caCerts) > 0 && f.plainHTTP:
+		return usagef("--registry-insecure and --registry-ca-cert-path: plain HTTP has no certificates")
 	case f.has(withAdmin) && len(f.installs) == 0:
 		return usagef("--with cluster-admin goes with --install")
 	case f.installNamespace != "" && len(f.installs) == 0:

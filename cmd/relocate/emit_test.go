@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -164,7 +165,7 @@ func TestEmitFolder(t *testing.T) {
 			assert.Len(t, objects(t, strings.SplitN(text, "\n", 2)[1]), 1)
 		}
 	}
-	assert.Len(t, kustomization.Resources, len(written)-4, "and no others: %v", slices.Sorted(maps.Keys(written)))
+	assert.Len(t, kustomization.Resources, len(written)-5, "and no others: %v", slices.Sorted(maps.Keys(written)))
 	assert.Equal(t, []string{"namespace.kapp-controller-packaging-global.yml", "secret.kapp-controller-packaging-global.pull-reg.airgap.test-5000.yml"}, kustomization.Resources[:2])
 	golden(t, "emit-registries.conf", masked(host, strings.SplitN(written["nodes/registries.conf.d/relocate-reg.airgap.test-5000-tce-main.conf"], "\n", 2)[1]))
 	golden(t, "emit-hosts.toml", strings.SplitN(written["nodes/containerd/certs.d/reg.airgap.test_5000_/hosts.toml"], "\n", 2)[1])
@@ -172,6 +173,10 @@ func TestEmitFolder(t *testing.T) {
 	_, err := x509.ParseCertificate(block.Bytes)
 	require.NoError(t, err)
 	assert.Contains(t, written["nodes/containerd/certs.d/reg.airgap.test_5000_/ca.crt"], certificate)
+
+	assert.Equal(t, written["nodes/containerd/certs.d/reg.airgap.test_5000_/ca.crt"], written["nodes/containers/certs.d/reg.airgap.test_5000_/ca.crt"])
+	assertAll(t, r.stderr, "copy nodes/containers/certs.d/reg.airgap.test_5000_/ca.crt", "/etc/containers/certs.d/reg.airgap.test:5000/ca.crt",
+		"under the key reg.airgap.test..5000")
 
 	r = mustRelocate(t, args...)
 	assert.Contains(t, r.stderr, ", 0 of them written")
@@ -199,6 +204,63 @@ func TestEmitFolder(t *testing.T) {
 	assert.NotEqual(t, written[repository], now[repository])
 	assert.Contains(t, now[repository], "repository-version: 2.0.0")
 	assert.Contains(t, now["kustomization.yaml"], secret)
+}
+
+// TestEmitKustomize: kubectl has the objects in the order that emit gives them, and not in kustomize's own.
+func TestEmitKustomize(t *testing.T) {
+	t.Parallel()
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("no kubectl")
+	}
+	file := export(t, pushPackages(t, startMemory(t, nil)))
+	ca, _ := caFile(t)
+	dir := t.TempDir()
+	args := []string{"emit", file, "--to-repo", "reg.airgap.test/tce", "--with", "namespace,secret,secretexport,ca,idms,cluster-admin", "--registry-ca-cert-path", ca,
+		"--install", contour, "--install", "tricky.corp.com"}
+	want := kinds(objects(t, mustRelocate(t, args...).stdout))
+	mustRelocate(t, append(args, "-d", dir)...)
+	cmd := exec.CommandContext(t.Context(), kubectl, "kustomize", dir)
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	assert.Equal(t, want, kinds(objects(t, string(out))))
+}
+
+// TestEmitPlainHTTP: without TLS nodes are told so, for the destination and no source; what no file can set is a note.
+func TestEmitPlainHTTP(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	file := export(t, pushPackages(t, src.Addr))
+	repo := dst.Addr + "/airgap"
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	dir := t.TempDir()
+	emit := func(repo string, args ...string) result {
+		return mustRelocate(t, append([]string{"emit", file, "--to-repo", repo, "--registry-insecure", "-d", filepath.Join(dir, "at", repo)}, args...)...)
+	}
+	r := emit(repo, "--with", "registries-conf,hosts-toml")
+	assert.NotContains(t, r.stderr, "cannot fetch", "loopback")
+	written := files(t, filepath.Join(dir, "at", repo))
+	conf := written["nodes/registries.conf.d/relocate-"+strings.ReplaceAll(dst.Addr, ":", "-")+"-airgap.conf"]
+	assert.NotEmpty(t, conf)
+	d := dumpReal(t, src, "")
+	src.Stop()
+	image := d.tags["corp/images/app:1"]
+	require.NotEmpty(t, image, "%v", d.tags)
+	if skopeo, err := exec.LookPath("skopeo"); err == nil && !testing.Short() { // which reads the file as CRI-O does
+		path := filepath.Join(dir, "registries.conf")
+		require.NoError(t, os.WriteFile(path, []byte(conf), 0o600))
+		for _, ref := range []string{src.Addr + "/corp/images/app@" + image, repo + "@" + image} {
+			out, err := exec.CommandContext(t.Context(), skopeo, "--registries-conf", path, "inspect", "--raw", "docker://"+ref).CombinedOutput()
+			require.NoError(t, err, "%s: %s", ref, out)
+			assert.Equal(t, image, digestOf(string(out)), ref)
+		}
+	}
+
+	r = emit("reg.airgap.test:5000/tce", "--with", "idms")
+	assertAll(t, r.stderr, "kapp-controller cannot fetch from reg.airgap.test:5000", "spec.registrySources.insecureRegistries")
+	ca, _ := caFile(t)
+	assertFailed(t, relocate(t, "emit", file, "--to-repo", repo, "--registry-insecure", "--with", "ca", "--registry-ca-cert-path", ca), statusUsage, "plain HTTP has no certificates")
 }
 
 // TestEmitForeignFiles: when a file is in the way, nothing at all is written.

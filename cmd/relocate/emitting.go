@@ -104,9 +104,9 @@ func (f *emitFlags) addSurroundings(e *emission, repo name.Repository, secret st
 		failed = f.addCA(e, repo)
 	}
 	if f.has(withHostsTOML) {
-		folder := path.Join("nodes", "containerd", "certs.d", rewrite.HostFolder(repo.Registry))
-		e.nodes = append(e.nodes, emittedFile{path: path.Join(folder, "hosts.toml"), text: rewrite.HostsTOML(repo, len(f.caCerts) > 0)})
+		e.node(containerdFolder(repo)+"/hosts.toml", rewrite.HostsTOML(repo, f.access()))
 	}
+	f.noteNodes(e, repo)
 	return failed
 }
 
@@ -129,11 +129,47 @@ func (f *emitFlags) addCA(e *emission, repo name.Repository) error {
 		e.notes = append(e.notes, fmt.Sprintf("the Secret %s in %s sets caCerts anew: if there is one, add its certificates to these; if there is a ConfigMap of that name, it is no more read beside the Secret",
 			rewrite.ControllerConfig, f.controllerNamespace))
 	}
+	text := []byte(o.StringData["caCerts"])
 	if f.has(withHostsTOML) {
-		folder := path.Join("nodes", "containerd", "certs.d", rewrite.HostFolder(repo.Registry))
-		e.nodes = append(e.nodes, emittedFile{path: path.Join(folder, "ca.crt"), text: []byte(o.StringData["caCerts"])})
+		e.node(containerdFolder(repo)+"/ca.crt", text)
+	}
+	if f.has(withRegistriesConf) {
+		folder := path.Join("containers", "certs.d", rewrite.HostFolder(repo.Registry))
+		e.node(folder+"/ca.crt", text)
+		e.notes = append(e.notes, fmt.Sprintf("CRI-O and podman read the CA of %s from %s: copy nodes/%s/ca.crt there on each node",
+			repo.RegistryStr(), rewrite.CertsPath(repo.Registry), folder))
 	}
 	return nil
+}
+
+// access is how nodes reach the registry.
+func (f *emitFlags) access() rewrite.Access {
+	return rewrite.Access{CA: len(f.caCerts) > 0, PlainHTTP: f.plainHTTP}
+}
+
+// node adds a file for nodes.
+func (e *emission) node(file string, text []byte) {
+	e.nodes = append(e.nodes, emittedFile{path: path.Join("nodes", file), text: text})
+}
+
+// containerdFolder is where the files of a registry are for containerd, below nodes.
+func containerdFolder(repo name.Repository) string {
+	return path.Join("containerd", "certs.d", rewrite.HostFolder(repo.Registry))
+}
+
+// noteNodes says what no emitted file can set: OpenShift's own settings of registries, and plain HTTP in kapp-controller.
+func (f *emitFlags) noteNodes(e *emission, repo name.Repository) {
+	host := repo.RegistryStr()
+	if f.has(withIDMS) && len(f.caCerts) > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes need the CA of %s, too: put it into a ConfigMap in openshift-config under the key %s, "+
+			"and name that ConfigMap in spec.additionalTrustedCA of the object images.config.openshift.io/cluster", host, strings.Replace(host, ":", "..", 1)))
+	}
+	if f.has(withIDMS) && f.plainHTTP {
+		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes use plain HTTP with %s only if it is in spec.registrySources.insecureRegistries of the object images.config.openshift.io/cluster", host))
+	}
+	if plain, err := name.NewRegistry(host); f.plainHTTP && err == nil && plain.Scheme() != "http" {
+		e.notes = append(e.notes, fmt.Sprintf("kapp-controller cannot fetch from %s: it uses plain HTTP only with localhost, names in .local and private IP addresses, and no setting changes that", host))
+	}
 }
 
 // addMirrors adds what lets nodes find at repo what is named as at its source.
@@ -141,16 +177,15 @@ func (f *emitFlags) addMirrors(e *emission, sources []string, repo name.Reposito
 	switch {
 	case !f.has(withIDMS) && !f.has(withRegistriesConf):
 		return
-	case len(sources) == 0:
+	case len(sources) == 0 && !(f.plainHTTP && f.has(withRegistriesConf)):
 		e.notes = append(e.notes, "no image has another repository as its source: there is nothing to mirror")
 		return
 	}
-	if f.has(withIDMS) {
+	if f.has(withIDMS) && len(sources) > 0 {
 		e.objects = append(e.objects, rewrite.MirrorSet(sources, repo))
 	}
 	if f.has(withRegistriesConf) {
-		file := path.Join("nodes", "registries.conf.d", "relocate-"+rewrite.DNSName(repo.Name())+".conf")
-		e.nodes = append(e.nodes, emittedFile{path: file, text: rewrite.RegistriesConf(sources, repo)})
+		e.node("registries.conf.d/relocate-"+rewrite.DNSName(repo.Name())+".conf", rewrite.RegistriesConf(sources, repo, f.access()))
 	}
 	e.notes = append(e.notes, "mirrors are for what Pods name by digest; an image that is named by tag is not found at the destination, and kapp-controller's own fetches use no mirror")
 }
