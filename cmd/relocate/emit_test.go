@@ -186,6 +186,13 @@ func TestEmitFolder(t *testing.T) {
 	secret := "secret.kapp-controller-packaging-global.pull-reg.airgap.test-5000.yml"
 	filled := strings.ReplaceAll(written[secret], "REPLACE-WITH-PASSWORD", "geheim")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, secret), []byte(filled), 0o600))
+	r = mustRelocate(t, args...)
+	assertAll(t, r.stderr, "Secret kapp-controller-packaging-global/pull-reg.airgap.test-5000 has placeholders", "Secret default/pull-reg.airgap.test-5000 has placeholders")
+	filled = strings.ReplaceAll(filled, "REPLACE-WITH-USERNAME", "robot")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, secret), []byte(filled), 0o600))
+	r = mustRelocate(t, args...)
+	assert.NotContains(t, r.stderr, "Secret kapp-controller-packaging-global/pull-reg.airgap.test-5000 has placeholders", "it was filled in")
+	assert.Contains(t, r.stderr, "Secret default/pull-reg.airgap.test-5000 has placeholders")
 	s := site{t: t, host: host}
 	s.bundle("corp/repository", "2.0.0", map[string]string{"packages/contour.yml": fixture(t, "contour-1.20.1.yml")})
 	pkg := s.ref("p", s.bundle("p", "1", nil))
@@ -261,6 +268,44 @@ func TestEmitPlainHTTP(t *testing.T) {
 	assertAll(t, r.stderr, "kapp-controller cannot fetch from reg.airgap.test:5000", "spec.registrySources.insecureRegistries")
 	ca, _ := caFile(t)
 	assertFailed(t, relocate(t, "emit", file, "--to-repo", repo, "--registry-insecure", "--with", "ca", "--registry-ca-cert-path", ca), statusUsage, "plain HTTP has no certificates")
+}
+
+// TestEmitCRLF: files with the line ends of a checkout on Windows are emit's own, and a change is a change; other files that
+// people keep in git are read the same.
+func TestEmitCRLF(t *testing.T) {
+	t.Parallel()
+	file := export(t, pushPackages(t, startMemory(t, nil)))
+	ca, _ := caFile(t)
+	dir := t.TempDir()
+	args := []string{"emit", file, "--to-repo", "reg.airgap.test/tce", "-d", dir, "--with", "secret,ca,idms,registries-conf,hosts-toml", "--registry-ca-cert-path", ca}
+	mustRelocate(t, args...)
+	crlf := func(text string) string { return strings.ReplaceAll(strings.ReplaceAll(text, "\r", ""), "\n", "\r\n") }
+	for path, text := range files(t, dir) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(crlf(text)), 0o600))
+	}
+	checkout := files(t, dir)
+	r := mustRelocate(t, args...)
+	assertAll(t, r.stderr, ", 0 of them written")
+	assert.NotContains(t, r.stderr, "changed by hand")
+	assert.Equal(t, checkout, files(t, dir))
+
+	lock := filepath.Join(t.TempDir(), "lock.yml")
+	text := "apiVersion: imgpkg.carvel.dev/v1alpha1\nbundle:\n  image: private.test/x@" + digestOf("x") + "\n  tag: v1\nkind: BundleLock\n"
+	dir = t.TempDir()
+	emitted := filepath.Join(dir, "packagerepository.kapp-controller-packaging-global.a.yml")
+	for i, text := range []string{text, crlf(text), crlf(strings.ReplaceAll(text, "v1\n", "v2\n"))} {
+		require.NoError(t, os.WriteFile(lock, []byte(text), 0o600))
+		r := mustRelocate(t, "emit", "--lock", lock, "--name", "a", "-d", dir)
+		assert.Contains(t, r.stderr, []string{", 2 of them written", ", 0 of them written", ", 1 of them written"}[i])
+		got, err := os.ReadFile(emitted)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(emitted, []byte(crlf(string(got))), 0o600))
+	}
+	got, err := os.ReadFile(emitted)
+	require.NoError(t, err)
+	assert.Contains(t, string(got), "repository-version: v2\r\n")
+	require.NoError(t, os.WriteFile(emitted, append(got, "# mine\r\n"...), 0o600))
+	assertFailed(t, relocate(t, "emit", "--lock", lock, "--name", "a", "-d", dir), statusUsage, "was changed since emit wrote it")
 }
 
 // TestEmitForeignFiles: when a file is in the way, nothing at all is written.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,8 @@ func signed(text []byte) []byte {
 // maxEmitted is the size in bytes of a file that emit may have written.
 const maxEmitted = 64 << 20
 
-// stateOf looks at a file, and returns its content when it is ours.
+// stateOf looks at a file, and returns its content when emit wrote it, with the line ends that emit writes: git on Windows
+// checks text files out with others, which is nobody's change.
 func stateOf(path string) (state, []byte, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -65,31 +67,32 @@ func stateOf(path string) (state, []byte, error) {
 	if err != nil {
 		return isForeign, nil, err
 	}
-	content := append(first, rest...)
+	content := bytes.ReplaceAll(append(first, rest...), []byte("\r\n"), []byte("\n"))
 	_, text, _ := bytes.Cut(content, []byte("\n"))
-	switch {
-	case !bytes.Equal(signed(text), content):
-		return isChanged, nil, nil
+	if !bytes.Equal(signed(text), content) {
+		return isChanged, content, nil
 	}
 	return isOurs, content, nil
 }
 
 // writeEmitted writes the files below dir, in their order, each whole or not at all; those that are as they
 // should be, and skeletons that were filled in, stay as they are. When any other file is in
-// the way, or one that emit wrote is none of these files, nothing is written.
-func writeEmitted(dir string, files []emittedFile, stderr io.Writer) error {
+// the way, or one that emit wrote is none of these files, nothing is written. kept has the skeletons that were
+// filled in.
+func writeEmitted(dir string, files []emittedFile, stderr io.Writer) (kept map[string][]byte, err error) {
 	var write []emittedFile
-	var kept, refused []string
+	var refused []string
+	kept = map[string][]byte{}
 	mine := map[string]bool{}
 	for _, f := range files {
 		mine[f.path] = true
 		s, there, err := stateOf(filepath.Join(dir, filepath.FromSlash(f.path)))
 		if err != nil {
-			return fmt.Errorf("write to %s: %w", dir, err)
+			return nil, fmt.Errorf("write to %s: %w", dir, err)
 		}
 		switch {
 		case s == isChanged && f.skeleton:
-			kept = append(kept, f.path)
+			kept[f.path] = there
 		case s == isChanged:
 			refused = append(refused, f.path+" was changed since emit wrote it")
 		case s == isForeign:
@@ -100,28 +103,28 @@ func writeEmitted(dir string, files []emittedFile, stderr io.Writer) error {
 	}
 	left, err := emittedBelow(dir, mine)
 	if err != nil {
-		return fmt.Errorf("write to %s: %w", dir, err)
+		return nil, fmt.Errorf("write to %s: %w", dir, err)
 	}
 	for _, path := range left {
 		refused = append(refused, path+" is of another emit: remove it if it is no more wanted")
 	}
 	if len(refused) > 0 {
-		return usagef("write to %s: %s; nothing was written: name another folder, or move these files away", dir, strings.Join(refused, "; "))
+		return nil, usagef("write to %s: %s; nothing was written: name another folder, or move these files away", dir, strings.Join(refused, "; "))
 	}
 	for _, f := range write {
 		path := filepath.Join(dir, filepath.FromSlash(f.path))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { // less the umask, as anyone makes folders
-			return fmt.Errorf("write to %s: %w", dir, err)
+			return nil, fmt.Errorf("write to %s: %w", dir, err)
 		}
 		if err := writeFile(path, signed(f.text)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	for _, path := range kept {
+	for _, path := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
 	}
 	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), len(write))
-	return nil
+	return kept, nil
 }
 
 // emittedBelow returns the files that emit wrote to dir, but for those in mine.

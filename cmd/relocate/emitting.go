@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -93,9 +94,6 @@ func (f *emitFlags) addSurroundings(e *emission, repo name.Repository, secret st
 		if f.has(withSecret) {
 			add(rewrite.RegistrySecret(secret, namespace, repo.Registry, f.login))
 		}
-	}
-	if f.has(withSecret) && !f.fromLogin {
-		e.notes = append(e.notes, fmt.Sprintf("the Secret %s has placeholders: replace %s and %s", secret, rewrite.PlaceholderUsername, rewrite.PlaceholderPassword))
 	}
 	if f.has(withSecretExport) {
 		add(rewrite.SecretExport(secret, home))
@@ -239,11 +237,16 @@ func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string,
 
 // write writes the objects for kubectl apply.
 func (e *emission) write(w io.Writer) error {
-	text, err := rewrite.EncodeObjects(e.objects...)
-	if err != nil {
-		return err
+	var all bytes.Buffer
+	for _, o := range e.objects {
+		text, err := rewrite.EncodeObjects(o)
+		if err != nil {
+			return err
+		}
+		all.Write(text)
+		e.notePlaceholders(o, text)
 	}
-	_, err = w.Write(text)
+	_, err := w.Write(all.Bytes())
 	return err
 }
 
@@ -261,7 +264,29 @@ func (e *emission) writeTo(dir string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return writeEmitted(dir, append(files, emittedFile{path: "kustomization.yaml", text: text}), stderr)
+	kept, err := writeEmitted(dir, append(files, emittedFile{path: "kustomization.yaml", text: text}), stderr)
+	if err != nil {
+		return err
+	}
+	for i, o := range e.objects {
+		text := files[len(e.nodes)+i].text
+		if filled, found := kept[o.File()]; found {
+			text = filled
+		}
+		e.notePlaceholders(o, text)
+	}
+	return nil
+}
+
+// notePlaceholders asks for a login where the text of an object still has a placeholder.
+func (e *emission) notePlaceholders(o rewrite.Object, text []byte) {
+	for _, placeholder := range []string{rewrite.PlaceholderUsername, rewrite.PlaceholderPassword} {
+		if bytes.Contains(text, []byte(placeholder)) {
+			e.notes = append(e.notes, fmt.Sprintf("the Secret %s/%s has placeholders: replace %s and %s",
+				o.Metadata.Namespace, o.Metadata.Name, rewrite.PlaceholderUsername, rewrite.PlaceholderPassword))
+			return
+		}
+	}
 }
 
 // say writes the notes.
