@@ -298,6 +298,12 @@ func rounds(normal, soak int) int {
 // chance returns random numbers. RELOCATE_TEST_SEED gives those of an earlier run again.
 func chance(t *testing.T) *rand.Rand {
 	t.Helper()
+	return rand.New(rand.NewPCG(anySeed(t), 0))
+}
+
+// anySeed returns a number for each run, or RELOCATE_TEST_SEED.
+func anySeed(t *testing.T) uint64 {
+	t.Helper()
 	seed := rand.Uint64()
 	if s := os.Getenv("RELOCATE_TEST_SEED"); s != "" {
 		var err error
@@ -305,7 +311,7 @@ func chance(t *testing.T) *rand.Rand {
 		require.NoError(t, err)
 	}
 	t.Logf("RELOCATE_TEST_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
+	return seed
 }
 
 // readFile returns the digest of a file; "" when there is none.

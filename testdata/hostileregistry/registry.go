@@ -32,6 +32,9 @@ type Manner func(w http.ResponseWriter, r *http.Request, n int, next http.Handle
 type Registry struct {
 	Addr string // "127.0.0.1:PORT"
 
+	behind http.HandlerFunc // what answers when no manner does: this registry, or the one that it stands before
+	door   *door            // nil for one that Start started
+
 	mu       sync.Mutex
 	manner   Manner
 	count    map[string]int
@@ -49,7 +52,7 @@ type manifest struct {
 
 // Start runs a registry over plain HTTP until the test ends. It is well behaved until Behave is called.
 func Start(t testing.TB) *Registry {
-	r := &Registry{blobs: map[string][]byte{}, files: map[string]manifest{}, uploads: map[string][]byte{}}
+	r := newRegistry()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Start()
@@ -58,6 +61,12 @@ func Start(t testing.TB) *Registry {
 		server.Close()
 	})
 	r.Addr = server.Listener.Addr().String()
+	return r
+}
+
+func newRegistry() *Registry {
+	r := &Registry{blobs: map[string][]byte{}, files: map[string]manifest{}, uploads: map[string][]byte{}}
+	r.behind = r.behave
 	return r
 }
 
@@ -120,10 +129,10 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	r.mu.Unlock()
 	if manner != nil {
-		manner(w, req, n, r.behave)
+		manner(w, req, n, r.behind)
 		return
 	}
-	r.behave(w, req)
+	r.behind(w, req)
 }
 
 var paths = regexp.MustCompile(`^/v2/(.+)/(blobs/uploads|blobs|manifests|tags)/(.*)$`)
