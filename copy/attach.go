@@ -22,7 +22,7 @@ type referrers interface {
 // the list of the subject's referrers, which one job at a time changes. A subject to which not everything
 // could be attached is not complete.
 func (c *filling) attach(ctx context.Context) error {
-	done := map[bundle.Attachment]bool{}
+	done := c.attached
 	for _, n := range c.plan.Graph.Nodes {
 		var refer []*state
 		for _, a := range c.plan.Graph.Attached(n.Descriptor.Digest) {

@@ -30,6 +30,7 @@ func (c *filling) locationsJob(s *state) job {
 			return nil
 		},
 		done: func() {
+			s.located = true
 			if had {
 				c.result.LocationsHad++
 			} else {

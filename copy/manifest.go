@@ -49,7 +49,7 @@ func (c *filling) ready(s *state) {
 func (c *filling) complete(s *state) {
 	s.complete = true
 	newTransfer(c.src, s.blob, c.opt.Progress).finish()
-	if s.node.Kind == bundle.Bundle {
+	if s.wantsLocations() {
 		c.next(c.locationsJob(s))
 	}
 	for _, waiting := range slices.Concat(s.parents, s.attached) {

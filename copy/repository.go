@@ -123,6 +123,9 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 	}
+	if err := c.settle(); err != nil {
+		return nil, err
+	}
 	return &c.result, partial(c.inFileOrder(c.failures))
 }
 
@@ -150,6 +153,11 @@ type filling struct {
 	nodes  map[v1.Hash]*state
 	result Result
 
+	counted []bool // by index in the plan's Blobs: layers and configs that are there, and counted
+	again   int    // how many of result.Blobs had been counted
+
+	attached map[bundle.Attachment]bool // that are there
+
 	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
 	lost map[v1.Hash]error // those that could not be put, and why
 
@@ -161,7 +169,7 @@ type filling struct {
 
 func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) *filling {
 	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{},
-		sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
+		counted: make([]bool, len(plan.Blobs)), attached: map[bundle.Attachment]bool{}, sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
 	for _, n := range plan.Graph.Nodes {
 		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
 	}
@@ -292,17 +300,18 @@ func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
 			}
 			if waiting := users[b.Descriptor.Digest]; waiting != nil {
 				at++
-				return c.blobJob(b, waiting), true
+				return c.blobJob(at-1, waiting), true
 			}
 			c.countBlob(b, true)
+			c.counted[at] = true
 		}
 		return job{}, false
 	}
 }
 
-// blobJob sends a blob, unless it is there.
-func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
-	had := false
+// blobJob sends the blob at that index of the plan, unless it is there.
+func (c *filling) blobJob(at int, waiting []*state) job {
+	b, had := c.plan.Blobs[at], false
 	return job{
 		do: func(ctx context.Context) (err error) {
 			if err := c.lost[b.Descriptor.Digest]; err != nil {
@@ -324,6 +333,7 @@ func (c *filling) blobJob(b bundle.Blob, waiting []*state) job {
 		},
 		done: func() {
 			c.countBlob(b, had)
+			c.counted[at] = true
 			for _, s := range waiting {
 				c.less(s)
 			}
@@ -363,6 +373,7 @@ func (c *filling) countBlob(b bundle.Blob, had bool) {
 
 // countAgain counts blobs that were sent although they had been counted. They are no progress.
 func (c *filling) countAgain(blobs []bundle.Blob) {
+	c.again += len(blobs)
 	for _, b := range blobs {
 		c.result.Blobs++
 		c.result.Bytes += b.Descriptor.Size

@@ -13,10 +13,14 @@ type state struct {
 	there    bool        // the destination has it under its name
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
+	located  bool        // its locations image is there
 	parents  []*state
 	circular []*state // bundles whose Packages fetch it and that do not wait for it: it may need them
 	attached []*state // what hangs on it and on nothing that was met before
 }
+
+// wantsLocations reports whether it has a locations image at a destination.
+func (s *state) wantsLocations() bool { return s.node.Kind == bundle.Bundle }
 
 // withdraw takes back that s is complete, and with it all that is above it.
 func (s *state) withdraw() {

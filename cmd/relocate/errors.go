@@ -84,6 +84,7 @@ type judgement struct {
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
+	{is(copy.ErrUnaccounted), statusFailed, "this is a fault of relocate: please report it, with the command and this message"},
 	{isA[usageError], statusUsage, hintHelp},
 	{isA[notClosedError], statusMissing, hintFindings},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
