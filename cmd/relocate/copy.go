@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -144,7 +142,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 		return c.importStream(cmd.Context())
 	case f.fromTar != "":
 		return c.importArchive(cmd.Context())
-	case f.toTar == stream:
+	case toStream(f.toTar):
 		return c.exportStream(cmd.Context())
 	case f.toTar != "":
 		return c.export(cmd.Context())
@@ -171,12 +169,12 @@ func (f *copyFlags) check() error {
 		return usagef("two destinations: Expected either --to-tar or --to-repo, not both")
 	case f.toTar != "" && f.fromTar != "":
 		return usagef("--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); an archive is imported with --to-repo")
-	case f.noResume && (f.toTar == "" || f.toTar == stream):
+	case f.noResume && (f.toTar == "" || toStream(f.toTar)):
 		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
 	case f.tarFormat.Format != tarball.Relocate && f.toTar == "":
 		return usagef("--tar-format goes with --to-tar only: what an archive is that is read is seen in it")
-	case f.keepGoing && f.toTar == stream:
-		return usagef("--keep-going with --to-tar -: a stream cannot leave out what fails and come back to it")
+	case f.keepGoing && toStream(f.toTar):
+		return usagef("--keep-going with --to-tar %s: a stream cannot leave out what fails and come back to it", f.toTar)
 	case f.tag != "" && f.noTag:
 		return usagef("--tag and --no-tag exclude each other")
 	case f.fromTar != "" && f.nonDistributable:
@@ -219,7 +217,7 @@ func (f *copyFlags) checkPaths() error {
 	for _, out := range []struct{ flag, path string }{
 		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {
-		if out.path == "" || (out.flag == "--to-tar" && out.path == stream) {
+		if out.path == "" || (out.flag == "--to-tar" && toStream(out.path)) {
 			continue
 		}
 		path, err := checkOutput(out.flag, out.path)
@@ -227,46 +225,11 @@ func (f *copyFlags) checkPaths() error {
 			return err
 		}
 		for other, flag := range files {
-			if sameFile(path, other) {
+			if !takesAll(path) && sameFile(path, other) {
 				return usagef("%s and %s are the same file, %s", flag, out.flag, out.path)
 			}
 		}
 		files[path] = out.flag
 	}
 	return nil
-}
-
-// checkOutput refuses a file that cannot be written, and returns its absolute path.
-func checkOutput(flag, file string) (string, error) {
-	path, err := filepath.Abs(file)
-	if err != nil {
-		return "", usagef("%s %s: %w", flag, file, err)
-	}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return "", usagef("%s %s: there is no folder %s", flag, file, filepath.Dir(file))
-	}
-	if file == stream {
-		return "", usagef("%s -: name a file", flag)
-	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a device or a link
-		return "", usagef("%s %s: is not a regular file", flag, file)
-	}
-	if flag == "--to-tar" { // which is written from the start
-		return path, nil
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".relocate-*")
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", flag, file, err)
-	}
-	return path, errors.Join(probe.Close(), os.Remove(probe.Name()))
-}
-
-// sameFile reports whether two paths lead to one file, which may not be there yet.
-func sameFile(a, b string) bool {
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	if errX == nil && errY == nil {
-		return os.SameFile(x, y)
-	}
-	return filepath.Clean(a) == filepath.Clean(b)
 }

@@ -274,9 +274,27 @@ func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *repor
 	return r
 }
 
-// exportStream writes an archive to standard output.
-func (c *copying) exportStream(ctx context.Context) error {
+// openStream opens what the archive goes to, if that is not standard output.
+func (c *copying) openStream() (stop func() error, err error) {
+	if c.toTar == stream || standard(c.toTar) == os.Stdout {
+		return func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(c.toTar, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("export to %s: %w", c.toTar, err)
+	}
+	c.stdout = &resultWriter{w: f}
+	return f.Close, nil
+}
+
+// exportStream writes an archive to standard output, a pipe or a device.
+func (c *copying) exportStream(ctx context.Context) (err error) {
 	start := time.Now()
+	stop, err := c.openStream()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	if out, ok := c.stdout.(*resultWriter); ok && isTerminal(out.w) {
 		return usagef("--to-tar -: standard output is a terminal; send it to a pipe or a file")
 	}

@@ -17,7 +17,7 @@ func TestUsage(t *testing.T) {
 	lock := filepath.Join(t.TempDir(), "lock.yml")
 	require.NoError(t, os.WriteFile(lock, []byte("---\napiVersion: imgpkg.carvel.dev/v1alpha1\nbundle:\n  image: private.test/x@"+digestOf("x")+"\nkind: BundleLock\n"), 0o600))
 	link := filepath.Join(t.TempDir(), "link")
-	require.NoError(t, os.Symlink(lock, link))
+	require.NoError(t, os.Symlink("none", link))
 	ref, repo, digest := reg.Addr+"/a/b:1", reg.Addr+"/x", digestOf("x")
 	for name, c := range map[string]struct {
 		args  []string
@@ -56,7 +56,8 @@ func TestUsage(t *testing.T) {
 		"no-tmpdir":              {[]string{"-b", ref, "--to-repo", repo, "--tmpdir", "/none/such"}, []string{"--tmpdir /none/such"}},
 		"report-stream":          {[]string{"-b", ref, "--to-tar", archive, "--report", "-"}, []string{"--report -"}},
 		"report-is-archive":      {[]string{"-b", ref, "--to-tar", archive, "--report", filepath.Dir(archive) + "/./no.tar"}, []string{"--to-tar and --report are the same file"}},
-		"report-link":            {[]string{"-b", ref, "--to-tar", archive, "--report", link}, []string{"--report " + link, "not a regular file"}},
+		"report-link":            {[]string{"-b", ref, "--to-tar", archive, "--report", link}, []string{"--report " + link, "leads nowhere"}},
+		"report-folder":          {[]string{"-b", ref, "--to-tar", archive, "--report", filepath.Dir(archive)}, []string{"--report " + filepath.Dir(archive), "not a regular file"}},
 		"user-alone":             {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob"}, []string{"go together"}},
 		"user-and-token":         {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob", "--registry-password", "x", "--registry-token", "y"}, []string{"exclude each other"}},
 		"anon-and-token":         {[]string{"-b", ref, "--to-tar", archive, "--registry-anon", "--registry-token", "y"}, []string{"--registry-anon"}},
