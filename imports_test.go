@@ -17,19 +17,20 @@ import (
 // (tarball, registry) do not know each other, nor what copies or verifies them; they meet in
 // bundle.Source and copy's sinks. See docs/decisions/0001-packages.md.
 var allowed = map[string][]string{
-	"internal/digest": {},
-	"bundle":          {"internal/digest"},
-	"tarball":         {"bundle", "internal/digest"},
-	"registry":        {"internal/digest"},
-	"copy":            {"bundle", "internal/digest"},
-	"rewrite":         {"bundle"},
-	"verify":          {"bundle", "internal/digest"},
-	"verify/cluster":  {"bundle", "internal/digest", "verify/leak"},
-	"verify/leak":     {"bundle", "internal/digest"},
-	"registry/serve":  {"bundle", "internal/digest"},
+	"internal/digest":  {},
+	"internal/ownfile": {},
+	"bundle":           {"internal/digest"},
+	"tarball":          {"bundle", "internal/digest", "internal/ownfile"},
+	"registry":         {"internal/digest"},
+	"copy":             {"bundle", "internal/digest"},
+	"rewrite":          {"bundle"},
+	"verify":           {"bundle", "internal/digest"},
+	"verify/cluster":   {"bundle", "internal/digest", "verify/leak"},
+	"verify/leak":      {"bundle", "internal/digest"},
+	"registry/serve":   {"bundle", "internal/digest"},
 
 	"registry/rehearsal": {"bundle", "internal/digest", "registry/serve"},
-	"cmd/relocate": {"bundle", "copy", "internal/digest", "registry", "registry/rehearsal", "registry/serve", "rewrite", "tarball", "verify",
+	"cmd/relocate": {"bundle", "copy", "internal/digest", "internal/ownfile", "registry", "registry/rehearsal", "registry/serve", "rewrite", "tarball", "verify",
 		"verify/cluster", "verify/leak"},
 }
 

@@ -40,6 +40,13 @@ const (
 // maxJournalHeader is the longest first line that is read, in bytes: room for all roots of a command line.
 const maxJournalHeader = 4 << 20
 
+// How much of a journal is read: in bytes, room for lines of a week, and the blobs that it may count,
+// more than any plan has.
+const (
+	maxJournal      = 64 << 20
+	maxJournalBlobs = 1 << 20
+)
+
 // Request is what an export was asked for. A cut one goes on for the same request only.
 type Request struct {
 	Roots            []string `json:"roots"`                 // full references, as given
@@ -260,10 +267,10 @@ type promised struct {
 }
 
 // readJournal reads a journal. A file without a whole header promises nothing; lines after one that
-// makes no sense are left out: what they promised is fetched again.
+// makes no sense, or beyond maxJournal, are left out: what they promised is fetched again.
 func readJournal(r io.Reader) (*promised, error) {
 	p := &promised{durable: map[int]int64{}}
-	br := bufio.NewReaderSize(r, 1<<16)
+	br := bufio.NewReaderSize(io.LimitReader(r, maxJournal), 1<<16)
 	text, err := readLine(br, maxJournalHeader)
 	if err != nil {
 		return p, ignoreEOF(err)
@@ -307,7 +314,7 @@ func (p *promised) take(text string) bool {
 	first, second, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
 	blob, err := strconv.ParseUint(first, 10, 31)
 	n, err2 := strconv.ParseUint(second, 10, 62)
-	if err != nil || err2 != nil || text != fmt.Sprintf("%d %d\n", blob, n) {
+	if err != nil || err2 != nil || blob >= maxJournalBlobs || text != fmt.Sprintf("%d %d\n", blob, n) {
 		return false
 	}
 	p.durable[int(blob)] = int64(n)

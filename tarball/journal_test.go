@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -214,4 +215,42 @@ func checkPromised(t *testing.T, text string, p *promised) {
 	again, err := readJournal(strings.NewReader(text[:p.end]))
 	require.NoError(t, err)
 	assert.Equal(t, p, again)
+}
+
+// endless is a journal without an end, whose lines each name another blob.
+type endless struct {
+	read, blob int64
+	left       string
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left == "" {
+		e.left = fmt.Sprintf("%d 1\n", e.blob)
+		e.blob++
+	}
+	n := copy(p, e.left)
+	e.left = e.left[n:]
+	e.read += int64(n)
+	return n, nil
+}
+
+// TestJournalLimits: neither a journal that does not end nor one of too many blobs takes more memory than a
+// plan's.
+func TestJournalLimits(t *testing.T) {
+	t.Parallel()
+	header, err := json.Marshal(journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil), nil})
+	require.NoError(t, err)
+	begin := string(header) + "\n" + readyLine
+	r := &endless{left: begin}
+	p, err := readJournal(r)
+	require.NoError(t, err)
+	assert.True(t, p.ready)
+	assert.Len(t, p.durable, maxJournalBlobs)
+
+	r = &endless{left: begin + strings.Repeat("0 4611686018427387903\n", maxJournal/20)}
+	p, err = readJournal(r)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, r.read, int64(maxJournal))
+	assert.LessOrEqual(t, p.end, int64(maxJournal))
+	assert.Equal(t, map[int]int64{0: 1<<62 - 1}, p.durable)
 }

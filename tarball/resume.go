@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"relocate/bundle"
+	"relocate/internal/ownfile"
 )
 
 // ErrOtherExport says that the unfinished archive at hand is of another export, or no longer what its
@@ -31,7 +32,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err := p.check(path, request); err != nil {
 		return nil, nil, err
 	}
-	f, err := os.OpenFile(path+".part", os.O_RDWR, 0)
+	f, err := ownfile.Open(path+".part", os.O_RDWR)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +67,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 
 // openJournal reads the journal of the archive at path.
 func openJournal(path string) (*promised, error) {
-	file, err := os.Open(journalName(path))
+	file, err := ownfile.Open(journalName(path), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (w *Writer) goOn(f *os.File, p *promised) (err error) {
 	if err := w.begin(f); err != nil {
 		return err
 	}
-	if w.journal.file, err = os.OpenFile(journalName(w.path), os.O_WRONLY, 0); err != nil {
+	if w.journal.file, err = ownfile.Open(journalName(w.path), os.O_WRONLY); err != nil {
 		return err
 	}
 	if err := w.journal.goOn(p.end); err != nil {

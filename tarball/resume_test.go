@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/internal/ownfile"
 	"relocate/tarball"
 )
 
@@ -274,7 +275,7 @@ func TestResumeLinks(t *testing.T) {
 		before := readAll(t, filepath.Join(dir, "target"))
 		require.NoError(t, os.Symlink("target", path+name))
 		_, err := m.goOn(t, path, request)
-		require.ErrorIs(t, err, tarball.ErrPartThere)
+		require.ErrorIs(t, err, ownfile.ErrUnsafe)
 		require.ErrorContains(t, err, path+name)
 		assert.Equal(t, before, readAll(t, filepath.Join(dir, "target")))
 	}

@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"relocate/internal/ownfile"
 )
 
 // CheckTarget refuses a path that cannot become an archive: a folder, a device, a symbolic link (which
-// would be replaced, and what it points to stay), a file in a folder that is not there, or, with
-// ErrPartThere, one whose ".part" is another program's. Create does so, too; a caller may want to know
-// before it has planned anything.
+// would be replaced, and what it points to stay), a file in a folder that is not there, or one whose
+// ".part" or journal is another program's (ErrPartThere) or may be another user's (ownfile.ErrUnsafe).
+// Create does so, too; a caller may want to know before it has planned anything.
 func CheckTarget(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -28,8 +30,8 @@ func CheckTarget(path string) error {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
 	for _, name := range []string{path + ".part", journalName(path)} {
-		if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("create %s: %s %w", path, name, ErrPartThere)
+		if err := ownfile.Check(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("create %s: %w", path, err)
 		}
 	}
 	if _, err := os.Lstat(path + ".part"); err == nil {

@@ -51,7 +51,7 @@ type Writer struct {
 // unfinished archive of an earlier run, which Resume would go on with, is removed. jobs is
 // how many blobs will be put at once: it decides how much may be lost when the run is cut off.
 //
-// Errors: ErrNoSpace.
+// Errors: ErrNoSpace; as CheckTarget.
 func Create(path string, plan *bundle.Plan, request Request, jobs int) (*Writer, error) {
 	l, err := newLayout(newInventory(plan))
 	if err != nil {
@@ -328,7 +328,11 @@ func (w *Writer) commit() error {
 	if err := w.f.Truncate(w.l.size); err != nil {
 		return err
 	}
+	_ = w.f.Chmod(0o600) // what was there may have had another; some file systems know no modes
 	if err := w.f.Sync(); err != nil {
+		return err
+	}
+	if err := w.stillThere(); err != nil {
 		return err
 	}
 	if err := w.close(); err != nil {
@@ -341,6 +345,20 @@ func (w *Writer) commit() error {
 		return err
 	}
 	return os.Remove(journalName(w.path))
+}
+
+// stillThere reports whether the .part is the file that was written: who may write to the folder may
+// have put another one there.
+func (w *Writer) stillThere() error {
+	written, err := w.f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(w.f.Name())
+	if err == nil && !os.SameFile(written, there) {
+		err = fmt.Errorf("%s was replaced by another file while it was written", w.f.Name())
+	}
+	return err
 }
 
 // suspendTime is how long Suspend waits for what is written to become durable.

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
+	"relocate/internal/ownfile"
 	"relocate/tarball"
 )
 
@@ -95,7 +96,7 @@ func TestPartThere(t *testing.T) {
 
 	require.NoError(t, os.Symlink("elsewhere", path+".part.journal"))
 	_, err = tarball.Create(path, m.plan(t), tarball.Request{}, 1)
-	require.ErrorIs(t, err, tarball.ErrPartThere)
+	require.ErrorIs(t, err, ownfile.ErrUnsafe)
 }
 
 // TestOldFileStays until the new one is whole, and when there will be none.

@@ -14,6 +14,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/internal/digest"
+	"relocate/internal/ownfile"
 	"relocate/registry"
 	"relocate/registry/serve"
 	"relocate/tarball"
@@ -101,6 +102,7 @@ var judgements = []judgement{
 	{is(registry.ErrNoSpace), statusNoSpace, "make room at the registry, or have its quota raised; run again, and what is there is not sent again"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
 	{isFull, statusNoSpace, "make room, or let scratch files go to another disk (--tmpdir, TMPDIR)"},
+	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to a tar of its own, or all to one without --tar-format imgpkg"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},

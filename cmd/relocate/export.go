@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -90,10 +91,46 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	c.show.note("goes on with %s.part, which has %s of %s", c.toTar, size(w.Written()), size(plan.Size()))
-	if e.moved, err = c.movedTags(ctx, e.source, plan.Graph.Pins); err != nil {
+	if e.moved, err = c.movedTags(ctx, e.source, plan.Graph.Pins); err == nil {
+		err = c.checkRoots(ctx, e)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
 	return e, nil
+}
+
+// checkRoots asks the source again for the roots of an archive that was cut off. A file of an earlier run
+// does not decide what a reference stands for.
+//
+// Errors: tarball.ErrOtherExport when the source does not have them, or they are not what is asked for.
+func (c *copying) checkRoots(ctx context.Context, e *exporting) error {
+	roots := e.plan.Graph.Roots
+	other := func(format string, args ...any) error {
+		return fmt.Errorf("resume %s: %w: %s", c.toTar, tarball.ErrOtherExport, fmt.Sprintf(format, args...))
+	}
+	for _, ref := range c.named.refs {
+		is := func(root bundle.Root) bool { return root.Digest.String() == ref.Identifier() }
+		if _, ok := ref.(name.Digest); ok && !slices.ContainsFunc(roots, is) {
+			return other("%s is not one of its roots", ref)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.jobs)
+	for _, root := range roots {
+		ref := root.Reference.Context().Digest(root.Digest.String())
+		g.Go(func() error {
+			_, _, err := e.source.Manifest(ctx, ref)
+			if errors.Is(err, fs.ErrNotExist) {
+				return other("the registry does not have its root %s", ref)
+			}
+			if err != nil {
+				return fmt.Errorf("ask for root %s again: %w", ref, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // movedTags asks for tags again, and tells which stand for something else. The error is ctx's.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/internal/ownfile"
 )
 
 // heldError says that another run works on the same thing.
@@ -36,7 +40,10 @@ const maxHolder = 200
 // Errors: heldError.
 func lockFile(path, what string) (unlock func(), err error) {
 	for {
-		l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR))
+		if err := ownfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("lock %s: %w", what, err)
+		}
+		l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|ownfile.Flags))
 		locked, err := l.TryLock()
 		var badPath *os.PathError
 		switch {
@@ -46,20 +53,51 @@ func lockFile(path, what string) (unlock func(), err error) {
 			_, _ = os.Remove(path), l.Close()
 			return func() {}, nil
 		case !locked:
-			by, _ := os.ReadFile(path) // a message without it is a message, too
-			return nil, heldError{what, line(strings.ToValidUTF8(string(by[:min(len(by), maxHolder)]), ""))}
+			return nil, heldError{what, readHolder(path)}
 		}
-		mine, err := l.Stat()
-		there, thereErr := os.Lstat(path)
+		is, err := writeHolder(path, l)
 		switch {
-		case err != nil || (thereErr == nil && !there.Mode().IsRegular()):
-			return nil, errors.Join(fmt.Errorf("lock %s: %s is not a regular file", what, path), err, l.Close())
-		case thereErr == nil && os.SameFile(mine, there):
-			_ = os.WriteFile(path, []byte(holder()), 0o600)
+		case err != nil:
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", what, err), l.Close())
+		case is:
 			return func() { _ = os.Remove(path); _ = l.Close() }, nil
 		}
 		_ = l.Close() // who held it before has removed the file since it was opened here
 	}
+}
+
+// readHolder returns what another run wrote into its lock file; a message without it is a message, too.
+func readHolder(path string) string {
+	f, err := ownfile.Open(path, os.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // it was read only
+	by, _ := io.ReadAll(io.LimitReader(f, maxHolder))
+	return line(strings.ToValidUTF8(string(by), ""))
+}
+
+// writeHolder describes this run in the file at path, and reports whether that is the one that l locks.
+func writeHolder(path string, l *flock.Flock) (is bool, err error) {
+	mine, err := l.Stat()
+	if err != nil {
+		return false, err
+	}
+	f, err := ownfile.Open(path, os.O_WRONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }() // what is in it is for people
+	there, err := f.Stat()
+	if err != nil || !os.SameFile(mine, there) {
+		return false, err
+	}
+	_ = f.Truncate(0)
+	_, _ = f.WriteString(holder())
+	return true, nil
 }
 
 // holder describes this run to another one.
@@ -80,17 +118,31 @@ func lockArchive(path string) (unlock func(), err error) {
 // in the registry, where nothing worse comes of it than work that is done twice. So there is no lock where no
 // file for it can be made.
 func lockRepository(repo name.Repository) (unlock func(), err error) {
-	dir, err := os.UserCacheDir()
-	if err != nil { // no HOME
-		dir = filepath.Join(os.TempDir(), fmt.Sprint("relocate-", os.Getuid()))
+	dir, err := lockFolder()
+	if err == nil {
+		unlock, err = lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(repo.Name())))), repo.Name())
 	}
-	dir = filepath.Join(dir, "relocate", "locks")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return func() {}, nil
-	}
-	unlock, err = lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(repo.Name())))), repo.Name())
-	if err != nil && !isA[heldError](err) {
+	switch {
+	case errors.Is(err, ownfile.ErrUnsafe):
+		return nil, fmt.Errorf("lock %s: %w", repo.Name(), err)
+	case err != nil && !isA[heldError](err):
 		return func() {}, nil
 	}
 	return unlock, err
+}
+
+// lockFolder returns the folder for the locks of repositories: in the user's cache folder, or in the one
+// for temporary files where there is no such folder (no HOME), or it is not the user's (sudo with the
+// HOME of another).
+//
+// Errors: ownfile.ErrUnsafe.
+func lockFolder() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err == nil {
+		dir, err = ownfile.Folder(dir, "relocate", "locks")
+		if !errors.Is(err, ownfile.ErrUnsafe) {
+			return dir, err
+		}
+	}
+	return ownfile.Folder(os.TempDir(), fmt.Sprint("relocate-", os.Getuid()), "relocate", "locks")
 }
