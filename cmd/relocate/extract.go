@@ -103,7 +103,8 @@ func (s *subject) digestToExtract(named, pkg string) (v1.Hash, error) {
 
 // extract writes the files of the bundle ref to the folder dir, which is made, or was empty: all of
 // them or none. Permissions are imgpkg's, which gives everyone those of the owner, unless some member of the
-// bundle has others; but nobody gets one that the folder does not have. Links and devices are left out.
+// bundle has others; but nobody gets one that the umask takes away, or that the folder does not have. Links
+// and devices are left out.
 func extract(ctx context.Context, src bundle.Source, ref name.Digest, dir string) (r *extractReport, err error) {
 	made, err := makeEmpty(dir)
 	if err != nil {
@@ -129,7 +130,7 @@ func extract(ctx context.Context, src bundle.Source, ref name.Digest, dir string
 	if r.Digest, err = v1.NewHash(ref.DigestStr()); err != nil {
 		return nil, err
 	}
-	if err := r.fill(ctx, src, ref, work, info.Mode().Perm()); err != nil {
+	if err := r.fill(ctx, src, ref, work, info.Mode().Perm()|0o700); err != nil {
 		return nil, fmt.Errorf("extract to %s: %w", dir, err)
 	}
 	return r, errors.Join(os.Chmod(work, info.Mode().Perm()), os.Remove(dir), os.Rename(work, dir))
@@ -151,13 +152,17 @@ func makeEmpty(dir string) (made bool, err error) {
 	return false, err
 }
 
-// fill writes the files below work; most is what everyone may do at most.
+// fill writes the files below work; most are the permissions that they have at most, beside the umask's.
 func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Digest, work string, most fs.FileMode) (err error) {
 	root, err := os.OpenRoot(work)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
+	unmasked, err := allowed(root)
+	if err != nil {
+		return err
+	}
 	var written []bundle.File
 	r.Skipped, err = bundle.ReadFiles(ctx, src, ref, func(f bundle.File, content io.Reader) error {
 		written = append(written, f)
@@ -171,7 +176,21 @@ func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Di
 	if err != nil {
 		return err
 	}
-	return setModes(root, written, most)
+	return setModes(root, written, most&unmasked)
+}
+
+// allowed returns the permissions that the umask leaves. It makes a folder to see them: to ask for the umask is
+// to change it for the whole program.
+func allowed(root *os.Root) (fs.FileMode, error) {
+	const probe = ".relocate"
+	if err := root.Mkdir(probe, 0o777); err != nil {
+		return 0, err
+	}
+	info, err := root.Lstat(probe)
+	if err := errors.Join(err, root.Remove(probe)); err != nil {
+		return 0, err
+	}
+	return info.Mode().Perm(), nil
 }
 
 // writeMember writes a file that is not there yet.
@@ -195,7 +214,7 @@ func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 	return err
 }
 
-// setModes gives files and then folders, the deepest first, their permissions and times.
+// setModes gives files and then folders, the deepest first, their times and, of their permissions, those in most.
 func setModes(root *os.Root, files []bundle.File, most fs.FileMode) error {
 	var all fs.FileMode
 	for _, f := range files {
@@ -205,8 +224,9 @@ func setModes(root *os.Root, files []bundle.File, most fs.FileMode) error {
 	for _, f := range files {
 		mode := f.Mode.Perm()
 		if all&0o077 == 0 {
-			mode |= (mode>>3 | mode>>6) & most
+			mode |= mode>>3 | mode>>6
 		}
+		mode &= most
 		if f.Mode.IsDir() {
 			mode |= 0o700 // so that it can be removed
 		}

@@ -4,8 +4,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -111,7 +113,7 @@ func TestExtractHostile(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		"in/out/up": "a", "in/out/abs/x": "b", "in/out/b": "c", "in/out/link/x": "d", "in/out/.imgpkg/images.yml": lockText(),
 	}, files(t, parent))
-	for path, want := range map[string]fs.FileMode{"": fs.ModeDir | 0o750, "abs/x": 0o711, "b": 0o640, "up": 0o600, "deep/empty": fs.ModeDir | 0o700} {
+	for path, want := range map[string]fs.FileMode{"": fs.ModeDir | 0o750, "abs/x": 0o710, "b": 0o640, "up": 0o600, "deep/empty": fs.ModeDir | 0o700} {
 		info, err := os.Stat(filepath.Join(out, path))
 		require.NoError(t, err)
 		assert.Equal(t, want, info.Mode(), path)
@@ -136,4 +138,40 @@ func TestExtractHostile(t *testing.T) {
 		assertFailed(t, relocate(t, "inspect", "--repo", host+"/odd:1", "--extract", there), statusUsage, "--extract "+there)
 	}
 	assert.Equal(t, map[string]string{"mine": ""}, files(t, full))
+}
+
+// TestExtractUmask: no file or folder gets a permission that the umask takes away, whatever its member and
+// the folder to extract to have.
+func TestExtractUmask(t *testing.T) {
+	t.Parallel()
+	skipShort(t)
+	s := site{t: t, host: startReal(t).Addr}
+	rawBundle(s, "x/owner", tar.Header{Name: "run.sh", Typeflag: tar.TypeReg, Mode: 0o700}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir, Mode: 0o700},
+		tar.Header{Name: "dir/file", Typeflag: tar.TypeReg, Mode: 0o600})
+	rawBundle(s, "x/all", tar.Header{Name: "run.sh", Typeflag: tar.TypeReg, Mode: 0o6777}, tar.Header{Name: "dir/", Typeflag: tar.TypeDir, Mode: 0o7777},
+		tar.Header{Name: "dir/file", Typeflag: tar.TypeReg, Mode: 0o666})
+	path, err := program()
+	require.NoError(t, err)
+	for _, umask := range []fs.FileMode{0, 0o002, 0o022, 0o027, 0o077} {
+		for _, repo := range []string{"owner", "all"} {
+			for _, made := range []fs.FileMode{0, 0o777, 0o750} { // of the folder, 0: the program makes it
+				out := filepath.Join(t.TempDir(), "out")
+				most := 0o777 &^ umask
+				if made != 0 {
+					require.NoError(t, os.Mkdir(out, 0o700))
+					require.NoError(t, os.Chmod(out, made))
+					most &= made
+				}
+				cmd := exec.CommandContext(t.Context(), "sh", "-c", fmt.Sprintf(`umask %o; exec "$0" "$@"`, umask),
+					path, "inspect", "--repo", s.host+"/x/"+repo+":1", "--extract", out)
+				text, err := cmd.CombinedOutput()
+				require.NoError(t, err, "%s", text)
+				for name, mode := range map[string]fs.FileMode{"run.sh": 0o777, "dir": 0o777 | fs.ModeDir, "dir/file": 0o666} {
+					info, err := os.Stat(filepath.Join(out, name))
+					require.NoError(t, err)
+					assert.Equal(t, mode&(most|fs.ModeDir), info.Mode(), "%s of %s, umask %o, folder %o", name, repo, umask, made)
+				}
+			}
+		}
+	}
 }
