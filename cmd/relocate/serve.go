@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"math"
 	"net"
 	"os"
@@ -191,26 +190,34 @@ func (f *serveFlags) open(ctx context.Context, files []string, r *servingReport)
 	return store, archives, err
 }
 
-// imports says where an archive answers as if it had been imported, with which tags: at --as, or where its roots came from.
+// imports says where an archive answers as if it had been imported, with which tags: at --as, or where its roots came from,
+// for each registry that they came from.
 func (f *serveFlags) imports(roots []bundle.Root) ([]serve.Import, error) {
-	byPath := map[string][]bundle.Root{}
+	type place struct{ host, path string }
+	byPlace := map[place][]bundle.Root{}
 	for _, root := range roots {
-		path := servedPath(root, f.as)
-		if byPath[path] == nil {
-			byPath[path] = []bundle.Root{}
+		at := place{path: servedPath(root, f.as)}
+		if f.as == "" {
+			at.host = root.Reference.Context().RegistryStr()
+		}
+		if byPlace[at] == nil {
+			byPlace[at] = []bundle.Root{}
 		}
 		if !strings.HasPrefix(root.Tag(), "sha256-") { // which it has by its digest
-			byPath[path] = append(byPath[path], root)
+			byPlace[at] = append(byPlace[at], root)
 		}
 	}
 	var list []serve.Import
-	for _, path := range slices.Sorted(maps.Keys(byPath)) {
-		tags, err := rewrite.Tags(byPath[path], "")
+	for at, roots := range byPlace {
+		tags, err := rewrite.Tags(roots, "")
 		if err != nil {
-			return nil, fmt.Errorf("repository %s: %w: %w", path, serve.ErrConflict, err)
+			return nil, fmt.Errorf("repository %s: %w: %w", at.path, serve.ErrConflict, err)
 		}
-		list = append(list, serve.Import{Repository: path, Tags: tags})
+		list = append(list, serve.Import{Repository: at.path, Host: at.host, Tags: tags})
 	}
+	slices.SortFunc(list, func(a, b serve.Import) int {
+		return cmp.Or(strings.Compare(a.Repository, b.Repository), strings.Compare(a.Host, b.Host))
+	})
 	return list, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -278,6 +279,51 @@ func TestServeInterop(t *testing.T) {
 			assert.Contains(t, dump.manifests, root.Reference[strings.Index(root.Reference, "@")+1:], file)
 		}
 	}
+}
+
+// TestServeHosts: one path at two registries, in two archives or in one. A client that names the registry, as containerd does
+// to a mirror, gets what the tag is of there; any other gets it by digest, and by a tag only if there is one answer.
+func TestServeHosts(t *testing.T) {
+	t.Parallel()
+	a, b := site{t: t, host: startMemory(t, nil)}, site{t: t, host: startMemory(t, nil)}
+	digest := map[string]string{}
+	for _, at := range []site{a, b} {
+		image := at.ref("img/app", at.image("img/app", "v1", "the app of "+at.host))
+		_, digest[at.host], _ = strings.Cut(at.ref("corp/all", at.bundle("corp/all", "1", nil, image)), "@")
+	}
+	_, digest["other"], _ = strings.Cut(b.ref("corp/all", b.bundle("corp/all", "2", map[string]string{"a": "b"})), "@")
+	one, two := export(t, a.host+"/corp/all:1"), export(t, b.host+"/corp/all:1", b.host+"/corp/all:2")
+	both := export(t, a.host+"/corp/all:1", b.host+"/corp/all:1", b.host+"/corp/all:2")
+	for _, files := range [][]string{{one, two}, {two, one}, {both}, {both, "--no-origins"}} {
+		s := mustServe(t, files...)
+		at := func(path string) (string, int) {
+			status, body, _ := ask(t, http.MethodGet, s.host, "/v2/corp/all/"+path)
+			return digestOf(string(body)), status
+		}
+		for _, host := range []string{a.host, b.host} {
+			got, _ := at("manifests/1?ns=" + host)
+			assert.Equal(t, digest[host], got, host)
+			got, _ = at("manifests/" + digest[host])
+			assert.Equal(t, digest[host], got, "by digest: %s", host)
+		}
+		got, _ := at("manifests/2")
+		assert.Equal(t, digest["other"], got, "there is one such tag")
+		got, _ = at("manifests/2?ns=docker.io")
+		assert.Equal(t, digest["other"], got, "nothing here is of that registry")
+		_, status := at("manifests/2?ns=" + a.host)
+		assert.Equal(t, http.StatusNotFound, status, "the tag is of the other registry")
+		for _, path := range []string{"manifests/1", "manifests/1?ns=docker.io"} {
+			status, body, _ := ask(t, http.MethodGet, s.host, "/v2/corp/all/"+path)
+			assert.Equal(t, http.StatusNotFound, status)
+			assertAll(t, string(body), "MANIFEST_UNKNOWN", a.host, b.host, "?ns=")
+		}
+		for query, want := range map[string]string{"": `["1","2"`, "?ns=" + a.host: `["1",`, "?ns=" + b.host: `["1","2"`} {
+			body, _ := get(t, s.host, "/v2/corp/all/tags/list"+query)
+			assert.Contains(t, string(body), `"tags":`+want, query)
+		}
+	}
+	refused := startServe(t, one, two, "--as", "all")
+	assertFailed(t, refused.stop(), statusUsage, "all:1: sha256:", "one tag cannot stand for both")
 }
 
 // TestServeTwo: two archives are one registry, unless they disagree.

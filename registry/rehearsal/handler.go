@@ -87,7 +87,7 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 		return func(w http.ResponseWriter, req *http.Request) error { return r.putManifest(w, req, repo, id) }
 	case http.MethodDelete:
 		return func(_ http.ResponseWriter, req *http.Request) error {
-			if _, _, err := r.Manifest(req.Context(), repo, id); err != nil {
+			if _, _, err := r.Manifest(req.Context(), "", repo, id); err != nil {
 				return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest")
 			}
 			return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "nothing is deleted here")

@@ -103,7 +103,7 @@ func (r *Registry) repository(path string, make bool) *repository {
 }
 
 // Manifest implements serve.Store.
-func (r *Registry) Manifest(_ context.Context, path, id string) (v1.Descriptor, serve.Content, error) {
+func (r *Registry) Manifest(_ context.Context, _, path, id string) (v1.Descriptor, serve.Content, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	absent := func() (v1.Descriptor, serve.Content, error) {
@@ -156,7 +156,7 @@ type closing struct{ *io.SectionReader }
 func (closing) Close() error { return nil }
 
 // Tags implements serve.Store.
-func (r *Registry) Tags(_ context.Context, path, after string, n int) (tags []string, more bool, err error) {
+func (r *Registry) Tags(_ context.Context, _, path, after string, n int) (tags []string, more bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	repo := r.repository(path, false)

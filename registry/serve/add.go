@@ -104,14 +104,17 @@ func (t *adding) imported(place Import) error {
 	}
 	repo := t.repository(place.Repository)
 	repo.all |= t.bit()
+	if place.Host != "" {
+		repo.hosts[place.Host] = struct{}{}
+	}
 	for tag, d := range place.Tags {
-		if err := repo.tag(tag, t.manifest(d)); err != nil {
+		if err := repo.tag(place.Host, tag, t.manifest(d)); err != nil {
 			return err
 		}
 	}
 	for _, n := range t.plan.Graph.Nodes {
 		for _, tag := range n.KeptTags(false) {
-			if err := repo.tag(tag, t.manifest(n.Descriptor.Digest)); err != nil {
+			if err := repo.tag("", tag, t.manifest(n.Descriptor.Digest)); err != nil {
 				return err
 			}
 		}
@@ -150,7 +153,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 	}
 	repo.named[m] = struct{}{}
 	for _, tag := range []string{bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(image.Descriptor.Digest)} {
-		if err := repo.tag(tag, m); err != nil {
+		if err := repo.tag("", tag, m); err != nil {
 			return err
 		}
 	}
@@ -172,15 +175,17 @@ func (t *adding) origins() error {
 			if err != nil || bundle.CheckPath(ref.Context()) != nil {
 				continue // nobody can ask for it
 			}
-			t.repository(strings.Clone(ref.Context().RepositoryStr())).named[t.manifest(n.Descriptor.Digest)] = struct{}{}
+			repo := t.repository(strings.Clone(ref.Context().RepositoryStr()))
+			repo.named[t.manifest(n.Descriptor.Digest)] = struct{}{}
+			repo.hosts[unique.Make(ref.Context().RegistryStr()).Value()] = struct{}{}
 		}
 	}
 	for _, pin := range t.plan.Graph.Pins {
 		ref, err := name.NewTag(pin.Reference)
 		if m := t.manifest(pin.Digest); err == nil && m != nil && bundle.CheckPath(ref.Context()) == nil && bundle.IsTag(ref.TagStr()) {
-			repo := t.repository(strings.Clone(ref.Context().RepositoryStr()))
-			repo.named[m] = struct{}{}
-			if err := repo.tag(strings.Clone(ref.TagStr()), m); err != nil {
+			repo, host := t.repository(strings.Clone(ref.Context().RepositoryStr())), unique.Make(ref.Context().RegistryStr()).Value()
+			repo.named[m], repo.hosts[host] = struct{}{}, struct{}{}
+			if err := repo.tag(host, strings.Clone(ref.TagStr()), m); err != nil {
 				return err
 			}
 		}
@@ -191,17 +196,23 @@ func (t *adding) origins() error {
 func (t *adding) repository(path string) *repository {
 	repo := t.repos[path]
 	if repo == nil {
-		repo = &repository{path: path, named: map[*manifest]struct{}{}, tags: map[string]*manifest{}}
+		repo = &repository{path: path, named: map[*manifest]struct{}{}, tags: map[string][]tagged{}, hosts: map[string]struct{}{}}
 		t.repos[path] = repo
 	}
 	return repo
 }
 
-// tag gives a manifest a tag.
-func (r *repository) tag(tag string, m *manifest) error {
-	if other := r.tags[tag]; other != nil && other != m {
-		return fmt.Errorf("%s:%s: %s and %s: %w", r.path, tag, other.sum.hash(), m.sum.hash(), ErrConflict)
+// tag gives a manifest a tag at a registry, or at any.
+func (r *repository) tag(host, tag string, m *manifest) error {
+	for _, other := range r.tags[tag] {
+		switch {
+		case host != other.host && host != "" && other.host != "":
+		case other.manifest != m:
+			return fmt.Errorf("%s:%s: %s and %s: %w", r.path, tag, other.sum.hash(), m.sum.hash(), ErrConflict)
+		case other.host == host || other.host == "":
+			return nil
+		}
 	}
-	r.tags[tag] = m
+	r.tags[tag] = append(r.tags[tag], tagged{host, m})
 	return nil
 }

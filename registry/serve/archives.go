@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -31,7 +32,7 @@ type Archive interface {
 // maxArchives is how many archives one store holds: as many as a word has bits.
 const maxArchives = bits.UintSize
 
-// ErrConflict says that two archives, or two registries in one, give one tag of one repository different digests.
+// ErrConflict says that two archives give one tag of one repository different digests, and no registry tells them apart.
 var ErrConflict = errors.New("one tag cannot stand for both")
 
 // Archives is the Store of what archives hold. It keeps digests, sizes and who names what, about 150 bytes a blob, and
@@ -82,8 +83,15 @@ type repository struct {
 	path  string
 	all   uint                   // a bit for each archive all of which it has
 	named map[*manifest]struct{} // what references name there
-	tags  map[string]*manifest
-	list  []string // of tags, sorted
+	tags  map[string][]tagged
+	hosts map[string]struct{} // the registries that have this path
+	list  []string            // of tags, sorted
+}
+
+// tagged is what a tag is of, at a registry or, if host is empty, at any.
+type tagged struct {
+	host string
+	*manifest
 }
 
 // attachedTag is a tag that is there wherever the subject is.
@@ -100,11 +108,12 @@ func NewArchives() *Archives {
 // Import says where an archive answers as if it had been imported: the repository's path, and the tags of the roots.
 type Import struct {
 	Repository string
+	Host       string // the registry that has the tags there; empty means any
 	Tags       map[string]v1.Hash
 }
 
 // Add takes over what plan says of the archive a. With origins, each path of a reference has what references name there,
-// whatever the registry, and the tags that were followed.
+// whatever the registry, and the tags that were followed, at theirs.
 //
 // Errors: ErrConflict.
 func (s *Archives) Add(a Archive, plan *bundle.Plan, imports []Import, origins bool) error {
@@ -147,10 +156,10 @@ func (s *Archives) sort() error {
 }
 
 // Manifest implements Store.
-func (s *Archives) Manifest(_ context.Context, repo, id string) (v1.Descriptor, Content, error) {
-	m := s.find(repo, id)
+func (s *Archives) Manifest(_ context.Context, at, repo, id string) (v1.Descriptor, Content, error) {
+	m, err := s.find(at, repo, id)
 	if m == nil {
-		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s of %s: %w", id, repo, fs.ErrNotExist)
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s of %s: %w", id, repo, cmp.Or(err, fs.ErrNotExist))
 	}
 	desc := v1.Descriptor{MediaType: types.MediaType(m.mediaType.Value()), Size: m.size, Digest: m.sum.hash()}
 	c, err := s.open(m.sum, &m.blob)
@@ -158,26 +167,51 @@ func (s *Archives) Manifest(_ context.Context, repo, id string) (v1.Descriptor, 
 }
 
 // find returns the manifest that id stands for in repo, or nil.
-func (s *Archives) find(path, id string) *manifest {
+//
+// Errors: AmbiguousError.
+func (s *Archives) find(at, path, id string) (*manifest, error) {
 	repo := s.repos[path]
 	if repo == nil {
-		return nil
+		return nil, nil
 	}
 	if d, err := v1.NewHash(id); err == nil {
 		key, _ := sumOf(d)
 		if m := s.manifests[key]; m != nil && repo.has(m) {
-			return m
+			return m, nil
 		}
-		return nil
+		return nil, nil
 	}
-	if m := repo.tags[id]; m != nil {
-		return m
+	if m, err := repo.tagged(at, id); m != nil || err != nil {
+		return m, err
 	}
 	i, ok := slices.BinarySearchFunc(s.attached, id, func(a attachedTag, id string) int { return strings.Compare(a.tag, id) })
 	if ok && repo.has(s.attached[i].subject) {
-		return s.attached[i].stands
+		return s.attached[i].stands, nil
 	}
-	return nil
+	return nil, nil
+}
+
+// tagged returns what a tag is of at a registry; with none, or one that is not known at this path, at the only one that
+// has the tag.
+//
+// Errors: AmbiguousError.
+func (r *repository) tagged(at, tag string) (*manifest, error) {
+	_, known := r.hosts[at]
+	var found *manifest
+	var hosts []string
+	ambiguous := false
+	for _, t := range r.tags[tag] {
+		if known && t.host != "" && t.host != at {
+			continue
+		}
+		ambiguous = ambiguous || (found != nil && found != t.manifest)
+		found, hosts = t.manifest, append(hosts, t.host)
+	}
+	if ambiguous {
+		slices.Sort(hosts)
+		return nil, AmbiguousError{tag, hosts}
+	}
+	return found, nil
 }
 
 // Blob implements Store.
@@ -237,12 +271,17 @@ func (r *repository) hasAny(list []*manifest) bool {
 }
 
 // Tags implements Store.
-func (s *Archives) Tags(_ context.Context, path, after string, n int) (tags []string, more bool, err error) {
+func (s *Archives) Tags(_ context.Context, at, path, after string, n int) (tags []string, more bool, err error) {
 	repo := s.repos[path]
 	if repo == nil {
 		return nil, false, fmt.Errorf("repository %s: %w", path, fs.ErrNotExist)
 	}
 	own := repo.list[from(repo.list, after, func(tag string) string { return tag }):]
+	if _, known := repo.hosts[at]; known {
+		own = slices.DeleteFunc(slices.Clone(own), func(tag string) bool {
+			return !slices.ContainsFunc(repo.tags[tag], func(t tagged) bool { return t.host == "" || t.host == at })
+		})
+	}
 	attached := s.attached[from(s.attached, after, func(a attachedTag) string { return a.tag }):]
 	for len(tags) <= n && len(own)+len(attached) > 0 {
 		switch {

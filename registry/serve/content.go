@@ -35,7 +35,7 @@ func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repo, id stri
 	} else if !bundle.IsTag(id) {
 		return refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "that is neither a tag nor a digest"}
 	}
-	desc, c, err := h.store.Manifest(r.Context(), repo, id)
+	desc, c, err := h.store.Manifest(r.Context(), namespace(r), repo, id)
 	if err != nil {
 		return unknown(err, "MANIFEST_UNKNOWN", "the repository has no such manifest")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
@@ -142,6 +144,25 @@ type refusal struct {
 
 func (e refusal) Error() string { return e.message }
 
+// AmbiguousError is the answer to a tag that several registries have at one path.
+type AmbiguousError struct {
+	Tag   string
+	Hosts []string // sorted
+}
+
+func (e AmbiguousError) Error() string {
+	return fmt.Sprintf("the tag %s is of different manifests at %s: pull by digest, or name one of them with ?ns=, as containerd does for a mirror", e.Tag, strings.Join(e.Hosts, " and "))
+}
+
+// namespace returns the registry that a client asks a mirror for (containerd's ns), as this program names it.
+func namespace(r *http.Request) string {
+	registry, err := name.NewRegistry(r.URL.Query().Get("ns"))
+	if err != nil || r.URL.Query().Get("ns") == "" {
+		return ""
+	}
+	return registry.RegistryStr()
+}
+
 // unknown gives a thing that is not there the code of its kind.
 func unknown(err error, code, message string) error {
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,7 +174,12 @@ func unknown(err error, code, message string) error {
 // refuse answers with an error. One that is the server's own goes to Fault, and its text to nobody else.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var is refusal
-	if !errors.As(err, &is) {
+	var ambiguous AmbiguousError
+	switch {
+	case errors.As(err, &is):
+	case errors.As(err, &ambiguous):
+		is = refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", ambiguous.Error()}
+	default:
 		is = refusal{http.StatusServiceUnavailable, "UNAVAILABLE", "what was asked for cannot be read, or is damaged; the server's log has more"}
 		if r.Context().Err() == nil {
 			h.fault(r, err)

@@ -38,7 +38,7 @@ func page(r *http.Request) (n int, last string, err error) {
 // next says where a list goes on.
 func next(w http.ResponseWriter, r *http.Request, last string) {
 	query := url.Values{"last": {last}}
-	for _, key := range []string{"artifactType", "n"} {
+	for _, key := range []string{"artifactType", "n", "ns"} {
 		if s := r.URL.Query().Get(key); s != "" {
 			query.Set(key, s)
 		}
@@ -73,7 +73,9 @@ func (h *handler) tags(w http.ResponseWriter, r *http.Request, repo string) erro
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
 	}
-	err := list(w, r, func(after string, n int) ([]string, bool, error) { return h.store.Tags(r.Context(), repo, after, n) },
+	err := list(w, r, func(after string, n int) ([]string, bool, error) {
+		return h.store.Tags(r.Context(), namespace(r), repo, after, n)
+	},
 		func(tags []string) any { return tagList{repo, tags} })
 	return unknown(err, "NAME_UNKNOWN", "there is no such repository")
 }
@@ -159,7 +161,7 @@ func (h *handler) describe(r *http.Request, repo string, all []v1.Hash, artifact
 
 // referrer describes a manifest that refers to another. One whose annotations fill a page alone loses them.
 func (h *handler) referrer(r *http.Request, repo string, d v1.Hash) (v1.Descriptor, error) {
-	desc, c, err := h.store.Manifest(r.Context(), repo, d.String())
+	desc, c, err := h.store.Manifest(r.Context(), "", repo, d.String())
 	if err != nil {
 		return desc, err
 	}

@@ -7,12 +7,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Store is what a Handler answers from. Repositories are paths without a host. It is safe for concurrent use.
+// Store is what a Handler answers from. Repositories are paths without a host; at is the registry that the client wants
+// the tag of, as containerd names it to a mirror, or empty. It is safe for concurrent use.
 type Store interface {
 	// Manifest opens the manifest that id, a tag or a digest, stands for in repo.
 	//
-	// Errors: fs.ErrNotExist, also when there is no such repository.
-	Manifest(ctx context.Context, repo, id string) (v1.Descriptor, Content, error)
+	// Errors: fs.ErrNotExist, also when there is no such repository; AmbiguousError.
+	Manifest(ctx context.Context, at, repo, id string) (v1.Descriptor, Content, error)
 
 	// Blob opens a config or a layer that a manifest of repo names.
 	//
@@ -23,7 +24,7 @@ type Store interface {
 	// there are more.
 	//
 	// Errors: as Manifest.
-	Tags(ctx context.Context, repo, after string, n int) (tags []string, more bool, err error)
+	Tags(ctx context.Context, at, repo, after string, n int) (tags []string, more bool, err error)
 
 	// Referrers returns the digests of the manifests in repo whose subject is d, in a lasting order. There may be none,
 	// and no such repository.
