@@ -31,6 +31,7 @@ type serveFlags struct {
 	noOrigins        bool
 	cert, key        string
 	selfSigned       bool
+	tlsNames         []string
 	writeCA          string
 	htpasswd         string
 	insecure         bool
@@ -61,7 +62,7 @@ they are sent, and the connection breaks off before the end of a bad one. It sto
 way has been sent, at the latest after 30 s.
 
 It listens for this machine alone (loopback) unless --listen says otherwise; then it wants TLS. --tls-self-signed makes a
-certificate at each start: for more than a day, give your own. /healthz answers 200 while the archives are the files that
+certificate at each start, for the names of this machine and those of --tls-name: for more than a day, give your own. /healthz answers 200 while the archives are the files that
 were opened.
 
 ` + statusHelp,
@@ -90,6 +91,7 @@ were opened.
 		flags.StringVar(&f.cert, "tls-cert", "", "speak TLS with the certificates in `FILE` (PEM)")
 		flags.StringVar(&f.key, "tls-key", "", "the `FILE` (PEM) with their key")
 		flags.BoolVar(&f.selfSigned, "tls-self-signed", false, "speak TLS with a certificate that is made for this run")
+		flags.StringSliceVar(&f.tlsNames, "tls-name", nil, "also put the host `NAME`, or IP address, into that certificate (repeatable)")
 		flags.StringVar(&f.writeCA, "tls-write-ca", "", "write the CA of that certificate to `FILE` (PEM), for clients to trust")
 		flags.StringVar(&f.htpasswd, "htpasswd", "", "let those read whom `FILE` names, with bcrypt hashes (htpasswd -B)")
 		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: whoever is on the way reads and changes what is sent, passwords too")
@@ -110,6 +112,10 @@ func (f *serveFlags) check() error {
 		return usagef("--insecure is for listening without TLS: leave it out, or leave out the certificate")
 	case f.writeCA != "" && !f.selfSigned:
 		return usagef("--tls-write-ca goes with --tls-self-signed")
+	case len(f.tlsNames) > 0 && !f.selfSigned:
+		return usagef("--tls-name goes with --tls-self-signed")
+	case slices.ContainsFunc(f.tlsNames, isNoHost):
+		return usagef("--tls-name %s: must be a host name or an IP address, without scheme and port", f.tlsNames[slices.IndexFunc(f.tlsNames, isNoHost)])
 	case f.as != "" && !bundle.IsPath(f.as):
 		return usagef("--as %s: must be a path without a registry: lower-case names between single slashes, as in tce/main", f.as)
 	case f.log != logRequests && f.log != logErrors && f.log != logNone:
@@ -118,6 +124,12 @@ func (f *serveFlags) check() error {
 		return usagef("--listen %s: other machines could reach it without TLS: give --tls-cert and --tls-key, or --tls-self-signed; --insecure does without", f.listen)
 	}
 	return nil
+}
+
+// isNoHost reports whether a certificate cannot be for name.
+func isNoHost(name string) bool {
+	host := strings.TrimPrefix(name, "*.")
+	return net.ParseIP(name) == nil && (host == "" || host != rewrite.DNSName(host))
 }
 
 func isLoopback(host string) bool {
@@ -267,9 +279,9 @@ func (f *serveFlags) certificates(r *servingReport) ([]tls.Certificate, error) {
 	return []tls.Certificate{cert}, nil
 }
 
-// names are what clients may call this registry: loopback, and where it listens.
+// names are what clients may call this registry: loopback, where it listens, and what --tls-name says.
 func (f *serveFlags) names() []string {
-	names := []string{"localhost", "127.0.0.1", "::1"}
+	names := append([]string{"localhost", "127.0.0.1", "::1"}, f.tlsNames...)
 	host, _, _ := net.SplitHostPort(f.listen) // it was checked
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 		if name, err := os.Hostname(); err == nil {

@@ -224,7 +224,7 @@ func TestServeTLS(t *testing.T) {
 	t.Parallel()
 	file := export(t, pushSample(t, startMemory(t, nil)))
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	s := mustServe(t, file, "--tls-self-signed", "--tls-write-ca", ca)
+	s := mustServe(t, file, "--tls-self-signed", "--tls-write-ca", ca, "--tls-name", "mirror.corp.test,10.1.2.3", "--tls-name", "*.apps.test", "--tls-name", "fd00::1")
 	require.True(t, strings.HasPrefix(s.url, "https://"))
 	assert.Equal(t, ca, s.report.CA)
 	mustRelocate(t, "verify", "--repo", s.host+"/corp/repository", file, "--level", "deep", "--registry-ca-cert-path", ca)
@@ -237,7 +237,7 @@ func TestServeTLS(t *testing.T) {
 	require.True(t, pool.AppendCertsFromPEM(text))
 	_, port, err := net.SplitHostPort(s.host)
 	require.NoError(t, err)
-	for _, name := range []string{"localhost", "127.0.0.1"} {
+	for _, name := range []string{"localhost", "127.0.0.1", "mirror.corp.test", "a.apps.test", "10.1.2.3", "fd00::1"} {
 		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", port), &tls.Config{RootCAs: pool, ServerName: name, NextProtos: []string{"h2", "http/1.1"}})
 		require.NoError(t, err, name)
 		state := conn.ConnectionState()
@@ -346,22 +346,25 @@ func TestServeUsage(t *testing.T) {
 		"none.tar --listen 5000":         "HOST:PORT",
 		"none.tar --listen :5000":        "--tls-self-signed",
 		"none.tar --listen 0.0.0.0:5000": "--insecure",
-		"none.tar --listen registry.example.com:5000":         "--tls-cert",
-		"none.tar --tls-cert a.pem":                           "go together",
-		"none.tar --tls-key a.pem":                            "go together",
-		"none.tar --tls-cert a --tls-key b":                   "no such file",
-		"none.tar --tls-cert a --tls-key b --tls-self-signed": "exclude",
-		"none.tar --tls-self-signed --insecure":               "--insecure is for listening without TLS",
-		"none.tar --tls-write-ca a":                           "--tls-self-signed",
-		"none.tar --as Not/Lower":                             "--as",
-		"none.tar --as registry.example.com:5000/a":           "--as",
-		"none.tar --as a/../b":                                "--as",
-		"none.tar --log some":                                 "requests, errors or none",
-		"none.tar --htpasswd none":                            "none",
-		"none.tar --insecure":                                 "none.tar",
-		"none.tar --listen localhost:5000":                    "none.tar",
-		"none.tar --listen [::1]:5000":                        "none.tar",
-		"none.tar --listen 127.0.0.2:5000":                    "none.tar",
+		"none.tar --listen registry.example.com:5000":               "--tls-cert",
+		"none.tar --tls-cert a.pem":                                 "go together",
+		"none.tar --tls-key a.pem":                                  "go together",
+		"none.tar --tls-cert a --tls-key b":                         "no such file",
+		"none.tar --tls-cert a --tls-key b --tls-self-signed":       "exclude",
+		"none.tar --tls-self-signed --insecure":                     "--insecure is for listening without TLS",
+		"none.tar --tls-name a":                                     "--tls-self-signed",
+		"none.tar --tls-self-signed --tls-name https://a":           "--tls-name https://a: must be a host name or an IP address",
+		"none.tar --tls-self-signed --tls-name b --tls-name a:5000": "--tls-name a:5000",
+		"none.tar --tls-write-ca a":                                 "--tls-self-signed",
+		"none.tar --as Not/Lower":                                   "--as",
+		"none.tar --as registry.example.com:5000/a":                 "--as",
+		"none.tar --as a/../b":                                      "--as",
+		"none.tar --log some":                                       "requests, errors or none",
+		"none.tar --htpasswd none":                                  "none",
+		"none.tar --insecure":                                       "none.tar",
+		"none.tar --listen localhost:5000":                          "none.tar",
+		"none.tar --listen [::1]:5000":                              "none.tar",
+		"none.tar --listen 127.0.0.2:5000":                          "none.tar",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		r := relocateContext(ctx, append([]string{"serve"}, strings.Fields(args)...)...)
