@@ -94,6 +94,9 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	case errors.Is(err, fs.ErrNotExist):
 		h.reason = Gone
 		return nil
+	case errors.Is(err, ErrUnreadable):
+		h.reason = Unreadable
+		return nil
 	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
 		h.reason = Refused
 		return nil

@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// ErrUnreadable says that a place has a manifest and cannot read it. A Walk takes it as missing; only a Source
+// that is verified gives such an error.
+var ErrUnreadable = errors.New("the registry has it and cannot read it")
+
 // MissingError says that an image which the graph needs was found nowhere. It wraps fs.ErrNotExist,
 // or fs.ErrPermission when some place did not show what it has.
 type MissingError struct {

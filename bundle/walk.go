@@ -184,7 +184,7 @@ func (w *walk) find(ctx context.Context, x *want) error {
 			return w.open(ctx, x, ref.Context(), desc, raw)
 		}
 		missing.Tried = append(missing.Tried, ref.Name())
-		if isAbsent(err) {
+		if isAbsent(err) || errors.Is(err, ErrUnreadable) {
 			if !errors.Is(missing.err, fs.ErrPermission) { // a closed door says more than an empty room
 				missing.err = err
 			}

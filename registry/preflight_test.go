@@ -57,6 +57,8 @@ func TestPreflight(t *testing.T) {
 					refuseWith(w, 400, "DIGEST_INVALID")
 				case r.Method == http.MethodPut:
 					created(w, r)
+				case r.Method == http.MethodHead && strings.HasSuffix(request, "/manifests/1"):
+					writeManifest(w)
 				case r.Method == http.MethodDelete && strings.HasSuffix(request, zero):
 					refuseWith(w, 404, "MANIFEST_UNKNOWN")
 				}
@@ -84,7 +86,7 @@ func TestPreflight(t *testing.T) {
 			}
 			all := []string{
 				"HEAD /blobs/" + blobDesc.Digest.String(), "POST /blobs/uploads/", "DELETE /uploads/1", "PUT " + zero,
-				"GET /referrers/" + nothing.String(), "DELETE " + zero, "PUT /manifests/1", "PUT /manifests/1",
+				"GET /referrers/" + nothing.String(), "DELETE " + zero, "PUT /manifests/1", "HEAD /manifests/1", "PUT /manifests/1", "HEAD /manifests/1",
 			}
 			if c.want == nil && c.status != 503 {
 				assert.Equal(t, all, s.log())

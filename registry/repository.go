@@ -124,8 +124,10 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 }
 
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-// empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs. One
-// that does not say what it stored, here or in PutBlob, is asked for it.
+// empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs. What was
+// put is asked for once: registries have been seen to take what they did not store.
+//
+// Errors: ErrUnreadable.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -144,31 +146,46 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 		return err
 	}
 	drain(res)
-	return checkStored(res, d.Digest, func() (bool, error) {
-		got, err := c.resolve(ctx, tag)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
-		return got == d.Digest, err
-	})
+	return checkStored(res, d.Digest, true, func() (bool, error) { return c.hasManifest(ctx, tag, d.Digest) })
 }
 
-// checkStored compares the digest that the registry says it stored. When it says none, there tells
-// whether it has what was sent.
-func checkStored(res *http.Response, want v1.Hash, there func() (bool, error)) error {
+// hasManifest reports whether id stands for the manifest want, which was just put.
+func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (bool, error) {
+	got, err := r.resolve(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) { // some answer every HEAD so
+		var desc v1.Descriptor
+		desc, _, err = r.manifest(ctx, id)
+		got = desc.Digest
+	}
+	var e *Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
+		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
+	}
+	return got == want, err
+}
+
+// ErrUnreadable says that a registry cannot read a manifest that it has taken: its file is empty or damaged.
+var ErrUnreadable = errors.New("the registry cannot read the manifest")
+
+// checkStored compares the digest that the registry says it stored. When it says none, or in any case if
+// always is set, there tells whether it has what was sent.
+func checkStored(res *http.Response, want v1.Hash, always bool, there func() (bool, error)) error {
 	fail := func(err error) error {
 		return refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), err)}
 	}
 	said := res.Header.Get("Docker-Content-Digest")
-	switch said {
-	case want.String():
-		return nil
-	case "":
-		has, err := there()
-		if err == nil && !has {
-			err = fail(errors.New("the registry took it, and does not have it"))
-		}
-		return err
+	if said != "" && said != want.String() {
+		return fail(fmt.Errorf("%w: the registry stored %s", digest.ErrMismatch, shorten(said)))
 	}
-	return fail(fmt.Errorf("%w: the registry stored %s", digest.ErrMismatch, shorten(said)))
+	if said != "" && !always {
+		return nil
+	}
+	has, err := there()
+	if err == nil && !has {
+		err = fail(errors.New("the registry took it, and does not have it"))
+	}
+	return err
 }

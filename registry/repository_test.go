@@ -81,13 +81,35 @@ func TestStoredInSilence(t *testing.T) {
 					assert.NoError(t, err)
 				}
 			}
-			assert.Equal(t, []string{
-				"PUT /manifests/a", "HEAD /manifests/a",
-				"POST /blobs/uploads/", "PUT /blobs/uploads/1?digest=sha256%3A" + blobDesc.Digest.Hex, "HEAD /blobs/" + blobDesc.Digest.String(),
-			}, s.log())
+			asked := []string{"PUT /manifests/a", "HEAD /manifests/a"}
+			if c.manifest == "" {
+				asked = append(asked, "GET /manifests/a") // some answer every HEAD with 404
+			}
+			assert.Equal(t, append(asked,
+				"POST /blobs/uploads/", "PUT /blobs/uploads/1?digest=sha256%3A"+blobDesc.Digest.Hex, "HEAD /blobs/"+blobDesc.Digest.String(),
+			), s.log())
 			assert.Empty(t, waited.all())
 		})
 	}
+}
+
+// TestUnreadable: a registry whose disk was full may answer 201 to a manifest, and 500 to whoever asks for
+// it, for ever.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodPut {
+			created(w, r)
+			return
+		}
+		w.WriteHeader(500)
+	})
+	cl, _ := client(t, Options{})
+	err := cl.Writer(s.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "a")
+	require.ErrorIs(t, err, ErrUnreadable)
+	require.ErrorContains(t, err, manifestDesc.Digest.String())
+	require.ErrorContains(t, err, "500 Internal Server Error")
 }
 
 func TestMissingBlobs(t *testing.T) {

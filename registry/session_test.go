@@ -107,7 +107,7 @@ func TestExpiredTokenWithoutScope(t *testing.T) {
 		require.NoError(t, c.Writer(s.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "a"))
 	}
 	assert.Equal(t, [][]byte{manifestRaw, manifestRaw, manifestRaw}, bodies)
-	assert.Equal(t, []string{login + push, login + push}, s.scopes[3:])
+	assert.Equal(t, []string{login + push, login + push, login + push}, s.scopes[3:], "each manifest is asked for once")
 	assert.Empty(t, waited.all())
 
 	s.uses = 0 // from now on no token is good: one more login tells
@@ -229,6 +229,10 @@ func TestPutIsSentAgainWithNewToken(t *testing.T) {
 		if r.Method == http.MethodPost {
 			w.Header().Set("Location", r.URL.Path+"1?a=b")
 			w.WriteHeader(202)
+			return
+		}
+		if r.Method == http.MethodHead {
+			writeManifest(w)
 			return
 		}
 		got, _ = io.ReadAll(r.Body)

@@ -163,7 +163,7 @@ func (u *upload) end(size int64) error {
 	if err != nil {
 		return err
 	}
-	return checkStored(res, u.desc.Digest, func() (bool, error) { return u.repo.hasBlob(u.ctx, u.desc) })
+	return checkStored(res, u.desc.Digest, false, func() (bool, error) { return u.repo.hasBlob(u.ctx, u.desc) })
 }
 
 // piece sends size bytes of the content, from u.sent on.

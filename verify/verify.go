@@ -115,6 +115,9 @@ func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 	var problems []Problem
 	for _, m := range missing {
 		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it: " + m.Unwrap().Error()}
+		if errors.Is(m, bundle.ErrUnreadable) {
+			p.Kind, p.Reason = Damaged, unreadable(m.Unwrap())
+		}
 		if m.WantedBy != "" {
 			p.Images = []string{m.WantedBy}
 		}
@@ -124,6 +127,12 @@ func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 		problems = append(problems, Problem{Kind: Missing, What: fmt.Sprintf("%d more manifests", more), Reason: "the registry does not have them"})
 	}
 	return problems
+}
+
+// unreadable says of a manifest that the registry cannot read what to do. Another import does not help: the
+// registry believes that it has it.
+func unreadable(err error) string {
+	return err.Error() + ": remove its file from the registry's storage, and import again"
 }
 
 // verification is one run of Repository. Each check writes to its own place in found.
@@ -194,7 +203,12 @@ func (v *verification) checkAll(ctx context.Context) error {
 		if running.Err() != nil {
 			break
 		}
-		g.Go(func() (err error) { v.found[i], err = check.run(running); return err })
+		g.Go(func() (err error) {
+			if v.found[i], err = check.run(running); errors.Is(err, bundle.ErrUnreadable) {
+				v.found[i], err = []Problem{{Kind: Damaged, What: check.of, Reason: unreadable(err)}}, nil
+			}
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -96,6 +96,7 @@ var judgements = []judgement{
 	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
 	{is(registry.ErrCredentials), statusUsage, "see relocate help registries for all ways to log in"},
 	{is(registry.ErrPath), statusUsage, "have the project or repository made at the registry, or give another path with --to-repo"},
+	{is(registry.ErrUnreadable), statusFailed, "its disk was probably full: remove that manifest's file from the registry's storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
 	{is(registry.ErrReadOnly), statusPermission, "push to the registry that this one is a mirror of, or have it take pushes again"},
 	{is(registry.ErrNoIndex), statusFailed, "images for several platforms need a registry that takes them: update it, or use another"},
 	{is(registry.ErrTLSRefused), statusPermission, "if the registry wants a client certificate: --registry-client-cert FILE and --registry-client-key FILE"},

@@ -118,7 +118,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: another manifest is kept", manner: On("PUT manifests", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}},
 		{name: "put: manifests are kept in silence", manner: On("PUT manifests", Header(remove("Docker-Content-Digest")))},
 		{name: "put: manifests are taken in silence and not kept", manner: On("PUT manifests", swallow(Answer(201, ""))), status: []int{1}, says: []string{"does not have it"}},
-		{name: "put: the root is taken and not kept", manner: only("/manifests/1.0.0", On("PUT tags", taken)), status: []int{6}, says: []string{"read it back"}},
+		{name: "put: the root is taken and not kept", manner: only("/manifests/1.0.0", On("PUT tags", taken)), status: []int{1}, says: []string{"the registry took it, and does not have it"}},
 		{name: "put: an error that obeys no terminal", manner: On("PUT manifests", Refuse(400, "\x1b[2J", "\x1b]0;owned\a\u202e")), status: []int{1}},
 
 		{name: "put: immutable tags, 409, of the same digest", manner: immutable(409, "CONFLICT")},

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -16,8 +20,9 @@ import (
 // however many look at it.
 type reading struct {
 	*registry.Repository
-	kept bundle.Source
-	file *scratch
+	kept   bundle.Source
+	file   *scratch
+	broken atomic.Int32 // answers that the registry cannot read a manifest
 }
 
 // newReading reads a repository through a scratch file. The caller closes it.
@@ -26,12 +31,31 @@ func newReading(r *registry.Repository) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reading{r, copy.NewSpool(r, file).Keeping(), file}, nil
+	return &reading{Repository: r, kept: copy.NewSpool(r, file).Keeping(), file: file}, nil
 }
 
 // Manifest implements bundle.Source.
 func (r *reading) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
-	return r.kept.Manifest(ctx, ref)
+	desc, raw, err := r.kept.Manifest(ctx, ref)
+	return desc, raw, r.explain(err)
+}
+
+// Resolve asks the registry what a tag or digest stands for.
+func (r *reading) Resolve(ctx context.Context, id string) (v1.Hash, error) {
+	d, err := r.Repository.Resolve(ctx, id)
+	return d, r.explain(err)
+}
+
+// mostBroken is how many answers speak of single manifests; after more the registry itself is at fault.
+const mostBroken = 100
+
+// explain makes of a registry's 500 for a manifest an error about that manifest.
+func (r *reading) explain(err error) error {
+	var e *registry.Error
+	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError || r.broken.Add(1) > mostBroken {
+		return err
+	}
+	return fmt.Errorf("%w: %w", bundle.ErrUnreadable, err)
 }
 
 // Blob implements bundle.Source.

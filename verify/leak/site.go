@@ -221,7 +221,7 @@ func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, erro
 	switch {
 	case err == nil:
 		return trusted, nil
-	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
+	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
 		return broken, nil
 	case isAbsent(err):
 		return p.withoutLocations(ctx, n)
@@ -233,7 +233,7 @@ func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, erro
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
 	_, err := p.target.Resolve(ctx, bundle.LocationsTag(n.Descriptor.Digest))
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, bundle.ErrUnreadable):
 		return broken, nil
 	case isAbsent(err):
 		return probed, nil
@@ -249,7 +249,7 @@ func (p *private) end(ctx context.Context, ref name.Reference) (v1.Hash, bool, e
 		return d, true, nil
 	}
 	d, err := p.target.Resolve(ctx, ref.Identifier())
-	if isAbsent(err) {
+	if isAbsent(err) || errors.Is(err, bundle.ErrUnreadable) {
 		return v1.Hash{}, true, nil
 	}
 	return d, true, err
@@ -262,7 +262,7 @@ func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
 func explain(err error) (bundle.Code, string, error) {
 	switch {
-	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
+	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
 		return Damaged, err.Error(), nil
 	case errors.Is(err, fs.ErrPermission):
 		return Missing, "the registry does not show it: " + err.Error(), nil
