@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -52,7 +51,7 @@ const mostBroken = 100
 // explain makes of a registry's 500 for a manifest an error about that manifest.
 func (r *reading) explain(err error) error {
 	var e *registry.Error
-	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError || r.broken.Add(1) > mostBroken {
+	if !errors.As(err, &e) || e.Status != 500 || r.broken.Add(1) > mostBroken {
 		return err
 	}
 	return fmt.Errorf("%w: %w", bundle.ErrUnreadable, err)
