@@ -59,7 +59,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		insecure: opt.Insecure, userAgent: opt.UserAgent, idle: opt.IdleTimeout,
 		redirects: opt.RedirectHosts,
 		named:     opt.Named, showTo: opt.TokenHosts,
-		proxy:   http.ProxyFromEnvironment,
+		proxy:   proxyFromEnvironment,
 		dialed:  opt.Dialed,
 		limiter: limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
 	}
@@ -70,16 +70,17 @@ func newTransport(opt Options) (*transportRules, error) {
 	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // an outage while nothing was answered yet is no reason
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
 	inner := &http.Transport{
-		Proxy:                 t.proxy,
-		DialContext:           t.dial(dialer),
-		TLSClientConfig:       &tls.Config{RootCAs: pool, InsecureSkipVerify: opt.SkipVerify, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   opt.ConnectTimeout,
-		ResponseHeaderTimeout: opt.HeaderTimeout,
-		MaxIdleConns:          0,
-		MaxIdleConnsPerHost:   opt.Jobs,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true,
-		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
+		Proxy:                  t.proxy,
+		OnProxyConnectResponse: checkConnected,
+		DialContext:            t.dial(dialer),
+		TLSClientConfig:        &tls.Config{RootCAs: pool, InsecureSkipVerify: opt.SkipVerify, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    opt.ConnectTimeout,
+		ResponseHeaderTimeout:  opt.HeaderTimeout,
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    opt.Jobs,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true,
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
 	}
 	outside := *dialer
 	outside.ControlContext = onlyPublic
@@ -252,7 +253,7 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request) (*http
 		if isTLSRefused(err) {
 			err = refusal{fmt.Errorf("%w: %w", ErrTLSRefused, err)}
 		}
-		return nil, err
+		return nil, explainProxy(err)
 	}
 	slot.answered(res.StatusCode)
 	if !isTemporaryStatus(res.StatusCode) {
