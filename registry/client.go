@@ -100,12 +100,14 @@ func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
 
 // repository sends requests that are authenticated for one repository.
 type repository struct {
-	rules  *transportRules
-	api    *referrersAPI
-	http   *http.Client // follows redirects
-	base   string       // scheme://host/v2/path
-	noHead atomic.Bool  // HEAD is refused
-	most   atomic.Int64 // bytes that one request of an upload may have: onePut, onePatch or fewer
+	rules   *transportRules
+	session *session
+	api     *referrersAPI
+	http    *http.Client // follows redirects
+	base    string       // scheme://host/v2/path
+	noHead  atomic.Bool  // HEAD is refused
+	most    atomic.Int64 // bytes that one request of an upload may have: onePut, onePatch or fewer
+	begun   begun
 }
 
 // New returns a client. It is an error when a file of certificates cannot be read or holds none, or when a
@@ -143,7 +145,7 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 				return nil, err
 			}
 		}
-		challenge, err := transport.Ping(ctx, reg, brief{c.reach(reg, sameHost)})
+		challenge, err := transport.Ping(ctx, reg, pinging{brief{c.reach(reg, sameHost)}})
 		var certificate *tls.CertificateVerificationError
 		var refused refusal
 		switch {
@@ -182,24 +184,24 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	if err != nil {
 		return nil, err
 	}
-	auth, err := c.credentials(ctx, repo, challenge.Insecure)
-	if err != nil {
-		return nil, err
-	}
 	registry := &url.URL{Scheme: "https", Host: repo.RegistryStr()}
 	if challenge.Insecure {
 		registry.Scheme = "http"
 	}
 	rt := c.reach(repo.Registry, sameHost)
-	s, err := c.authenticate(ctx, rt, registry, auth, challenge, repo.Scope(action))
-	if err != nil {
+	s, err := c.newSession(ctx, rt, registry, repo, challenge, action)
+	switch {
+	case errors.Is(err, ErrLogin), errors.Is(err, ErrNoLogin):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("log in to %s: %w", repo.RegistryStr(), err)
 	}
 	r := &repository{
-		rules: c.base,
-		api:   c.referrersAPI(repo.Registry),
-		http:  &http.Client{Transport: s, CheckRedirect: stopHead(rt)},
-		base:  registry.String() + "/v2/" + repo.RepositoryStr(),
+		rules:   c.base,
+		session: s,
+		api:     c.referrersAPI(repo.Registry),
+		http:    &http.Client{Transport: s, CheckRedirect: stopHead(rt)},
+		base:    registry.String() + "/v2/" + repo.RepositoryStr(),
 	}
 	r.most.Store(onePut)
 	return r, nil
@@ -224,24 +226,34 @@ func (r *repository) do(req *http.Request, want ...int) (*http.Response, error) 
 		return r.stay(req, want...)
 	}
 	res, err := r.http.Do(req)
-	return answered(res, err, want)
+	return r.answered(req.Context(), res, err, want)
 }
 
 // stay is do without redirects.
 func (r *repository) stay(req *http.Request, want ...int) (*http.Response, error) {
-	res, err := r.http.Transport.RoundTrip(req)
+	res, err := r.session.RoundTrip(req)
 	if err != nil {
 		err = &url.Error{Op: req.Method, URL: req.URL.String(), Err: err}
 	}
-	return answered(res, err, want)
+	return r.answered(req.Context(), res, err, want)
 }
 
-func answered(res *http.Response, err error, want []int) (*http.Response, error) {
+func (r *repository) answered(ctx context.Context, res *http.Response, err error, want []int) (*http.Response, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	if !slices.Contains(want, res.StatusCode) {
-		return nil, newError(res)
+	if slices.Contains(want, res.StatusCode) {
+		return res, nil
 	}
-	return res, nil
+	answer := newError(res)
+	switch {
+	case res.StatusCode == http.StatusProxyAuthRequired:
+		return nil, errorAs{fmt.Errorf("%w wants a login", ErrProxy), answer}
+	case res.StatusCode < http.StatusBadRequest && sendsHTML(res):
+		return nil, errorAs{ErrNotRegistry, answer}
+	}
+	if !sameAuthority(res.Request.URL, r.session.registry) {
+		return nil, answer
+	}
+	return nil, r.session.explain(ctx, answer)
 }

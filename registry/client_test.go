@@ -293,7 +293,7 @@ func TestSameAuthority(t *testing.T) {
 		if a.Scheme == b.Scheme {
 			assert.Equal(t, c.want, err == nil, "%s %s", c.a, c.b)
 		}
-		got, err := location(&http.Response{Request: &http.Request{URL: a}, Header: http.Header{"Location": {c.b}}})
+		got, err := location(&http.Response{Request: &http.Request{URL: a}, Header: http.Header{"Location": {c.b}}}, nil)
 		if a.Scheme == b.Scheme {
 			assert.Equal(t, c.want, err == nil, "%s %s: %v", c.a, c.b, err)
 			assert.Equal(t, c.want, got == c.b)

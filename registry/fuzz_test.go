@@ -157,7 +157,7 @@ func FuzzLocation(f *testing.F) {
 		res := reply(202, nil)
 		res.Header["Location"] = []string{header}
 		res.Request = req
-		at, err := location(res)
+		at, err := location(res, nil)
 		if err != nil {
 			require.False(t, isTemporary(err), "asking again changes nothing")
 			requireText(t, err.Error(), 4000)

@@ -4,21 +4,25 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Mount lets the registry take the blob d over from another of its repositories (distribution-spec 1.1, mounting a
 // blob from another repository), and reports whether it did. A registry may always decline: then the blob
-// is to be uploaded.
+// is to be uploaded. The token for it allows reading the other repository, too.
 func (r *Repository) Mount(ctx context.Context, d v1.Descriptor, from name.Repository) (bool, error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return false, err
 	}
 	query := url.Values{"mount": {d.Digest.String()}, "from": {from.RepositoryStr()}}
-	req, err := c.request(once(ctx), http.MethodPost, "/blobs/uploads/?"+query.Encode())
+	ask := probing(alsoScope(once(ctx), from.Scope(transport.PullScope)))
+	req, err := c.request(ask, http.MethodPost, "/blobs/uploads/?"+query.Encode())
 	if err != nil {
 		return false, err
 	}
@@ -30,12 +34,8 @@ func (r *Repository) Mount(ctx context.Context, d v1.Descriptor, from name.Repos
 	if res.StatusCode == http.StatusCreated {
 		return c.hasBlob(ctx, d) // whatever it says that it did
 	}
-	if at, err := location(res); err == nil { // an upload was begun, which nobody goes on with
-		if req, err := http.NewRequestWithContext(once(ctx), http.MethodDelete, at, nil); err == nil {
-			if res, err := c.do(req, http.StatusNoContent); err == nil {
-				drain(res)
-			}
-		}
+	if at, err := location(res, c.rules.redirects); err == nil {
+		c.begun.add(d.Digest, begunUpload{at, leastChunk(res)}) // PutBlob continues it
 	}
 	return false, nil
 }
@@ -46,4 +46,46 @@ func (c *Checked) Mount(ctx context.Context, d v1.Descriptor, from name.Reposito
 		return false, err
 	}
 	return c.Repository.Mount(ctx, d, from)
+}
+
+// begunUpload is an upload that a registry began, and that has no content yet.
+type begunUpload struct {
+	at    string
+	least int64 // bytes of a piece but the last
+}
+
+// leastChunk returns the smallest piece that a registry takes in an upload that it began.
+func leastChunk(res *http.Response) int64 {
+	least, _ := strconv.ParseInt(res.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
+	return least
+}
+
+// begun are uploads that would be left behind if no blob used them: by declined mounts, and by a probe that may not
+// be cancelled.
+type begun struct {
+	mu     sync.Mutex
+	byBlob map[v1.Hash]begunUpload
+}
+
+// add keeps an upload for a blob, or with the digest nothing, for any.
+func (b *begun) add(d v1.Hash, u begunUpload) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byBlob == nil {
+		b.byBlob = map[v1.Hash]begunUpload{}
+	}
+	b.byBlob[d] = u
+}
+
+// take returns an upload that a blob can use, which is no longer kept.
+func (b *begun) take(d v1.Hash) (begunUpload, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, key := range []v1.Hash{d, nothing} {
+		if u, ok := b.byBlob[key]; ok {
+			delete(b.byBlob, key)
+			return u, true
+		}
+	}
+	return begunUpload{}, false
 }

@@ -97,6 +97,7 @@ func (r *Repository) preflight(ctx context.Context, indexes []types.MediaType) (
 	if err := c.mayPush(ctx, r.name); err != nil {
 		return nil, err
 	}
+	ctx = probing(ctx)
 	for _, kind := range indexes {
 		if err := c.takesIndex(ctx, kind); err != nil {
 			return nil, err
@@ -120,7 +121,7 @@ func refuses(status int) bool {
 	return false
 }
 
-// mayPush begins an upload and gives it up. Some registries know no giving up; they forget it themselves.
+// mayPush begins an upload and cancels it. Where that is refused, the first blob uses it.
 func (r *repository) mayPush(ctx context.Context, repo name.Repository) error {
 	req, err := r.request(ctx, http.MethodPost, "/blobs/uploads/")
 	if err != nil {
@@ -131,15 +132,18 @@ func (r *repository) mayPush(ctx context.Context, repo name.Repository) error {
 		return explainPush(repo, err)
 	}
 	drain(res)
-	at, err := location(res)
+	at, err := location(res, r.rules.redirects)
 	if err != nil {
-		return nil
+		return err
 	}
-	if req, err = http.NewRequestWithContext(ctx, http.MethodDelete, at, nil); err != nil {
-		return nil
+	probe := begunUpload{at, leastChunk(res)}
+	if req, err = http.NewRequestWithContext(probing(ctx), http.MethodDelete, at, nil); err != nil {
+		return err
 	}
 	if res, err := r.do(req, http.StatusNoContent, http.StatusOK, http.StatusAccepted); err == nil {
 		drain(res)
+	} else {
+		r.begun.add(nothing, probe)
 	}
 	return nil
 }
@@ -148,10 +152,12 @@ func (r *repository) mayPush(ctx context.Context, repo name.Repository) error {
 func explainPush(repo name.Repository, err error) error {
 	var answer *Error
 	switch {
+	case errors.Is(err, ErrNotRegistry), errors.Is(err, ErrProxy):
+		return err
 	case !errors.As(err, &answer), errors.Is(answer, ErrNoSpace):
 		return nil
 	case errors.Is(answer, fs.ErrPermission):
-		return fmt.Errorf("no right to push to %s: %w", repo.Name(), answer)
+		return fmt.Errorf("no right to push to %s: %w", repo.Name(), err)
 	case answer.Status == http.StatusNotFound, answer.Code == "NAME_INVALID", answer.Code == "NAME_UNKNOWN":
 		return errorAs{ErrPath, answer}
 	case answer.Status == http.StatusMethodNotAllowed:

@@ -2,91 +2,181 @@ package registry
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// session is a RoundTripper that carries what a registry asks for: to that registry's host and port, and
-// nowhere else. A token that expires is replaced.
+// maxRounds is how often one request is sent at most, each time with another authorization; from soleRound
+// on with a token of its own: nobody else can have used that up.
+const (
+	soleRound = 3
+	maxRounds = 5
+)
+
+// session is a RoundTripper that logs in when a registry asks for it, in its answer to /v2/ or to any other
+// request. Credentials and tokens go to that registry's host and port, and to a host that the operator
+// named where the registry lets an upload continue there and that host asks for a login.
 type session struct {
+	client   *Client
 	inner    http.RoundTripper
 	registry *url.URL
-	exchange func(ctx context.Context, registry *url.URL, auth authn.Authenticator, challenge *transport.Challenge, scopes ...string) (string, error)
+	repo     name.Repository
+	scope    string // of the repository
+	pinged   *transport.Challenge
 
-	auth      authn.Authenticator
-	challenge *transport.Challenge
-	scope     string // of the repository
-	renews    bool   // the token comes from a token server
+	renewing sync.Mutex          // held while a token is asked for, and by who waits for one; guards what follows
+	auth     authn.Authenticator // nil: not looked up yet
+	lookUp   error               // why nothing was found
+	asked    []string            // scopes that refusals named, the last one first
 
-	mu     sync.Mutex
-	header string // Authorization
-	asked  string // scope that a refusal named, in the last login
-	good   bool   // since the last login a request was not refused
+	mu      sync.Mutex // held for a moment, never for a request
+	current map[string]*authorization
+	aliases map[string]bool // other names of the registry that ask for a login
+	worked  bool            // a token was good
+
+	accepted first[bool]
 }
 
-// authenticate returns a session with a registry that was reached by inner, for one scope.
-func (c *Client) authenticate(ctx context.Context, inner http.RoundTripper, registry *url.URL, auth authn.Authenticator, challenge *transport.Challenge, scope string) (*session, error) {
-	s := &session{inner: inner, registry: registry, exchange: c.exchange, auth: auth, challenge: challenge, scope: scope}
-	config, err := authn.Authorization(ctx, auth)
-	switch {
-	case err != nil:
-		return nil, err
-	case challenge.Scheme == "":
-	case config.RegistryToken != "":
-		s.header = "Bearer " + config.RegistryToken
-	case strings.EqualFold(challenge.Scheme, "bearer"):
-		s.renews = true
-		s.header, err = s.login(ctx)
-	case config.Username != "" && config.Password != "":
-		s.header = "Basic " + base64.StdEncoding.EncodeToString([]byte(config.Username+":"+config.Password))
-	case config.Auth != "":
-		s.header = "Basic " + config.Auth
+// authorization is what requests are sent with, and how they were answered.
+type authorization struct {
+	header    string
+	challenge *transport.Challenge // that it answers
+	renews    bool                 // the header is a token from a token server
+	scopes    []string             // of the token
+	expires   time.Time
+
+	sent atomic.Int32 // requests
+	good atomic.Bool  // one of them was not refused
+	bad  atomic.Bool  // its only request was refused
+	sole atomic.Bool  // not yet for others
+}
+
+// newSession returns a session for one scope with a registry that is reached by inner. It logs in where the
+// answer to /v2/ asked for it.
+func (c *Client) newSession(ctx context.Context, inner http.RoundTripper, registry *url.URL, repo name.Repository, challenge *transport.Challenge, action string) (*session, error) {
+	s := &session{
+		client: c, inner: inner, registry: registry, repo: repo, scope: repo.Scope(action), pinged: challenge,
+		current: map[string]*authorization{"": {challenge: challenge}}, aliases: map[string]bool{},
 	}
+	if challenge.Scheme == "" {
+		return s, nil
+	}
+	auth, err := s.login(ctx, challenge, "")
+	s.current[""] = auth
 	return s, err
 }
 
+type (
+	scopeKey struct{}
+	probeKey struct{}
+)
+
+// alsoScope marks the context of requests that need a scope beside the session's.
+func alsoScope(ctx context.Context, scope string) context.Context {
+	return context.WithValue(ctx, scopeKey{}, scope)
+}
+
+// probing marks the context of requests that a registry may refuse without harm. They are sent again only
+// where another token can change the answer.
+func probing(ctx context.Context) context.Context { return context.WithValue(ctx, probeKey{}, true) }
+
+func isProbe(ctx context.Context) bool { return ctx.Value(probeKey{}) != nil }
+
 // RoundTrip implements http.RoundTripper.
 func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !sameAuthority(req.URL, s.registry) {
+	own := sameAuthority(req.URL, s.registry)
+	if !own && req.Response != nil {
 		return s.elsewhere(req)
 	}
+	auth := s.authorization(req, own)
+	for round := 1; ; round++ {
+		res, err := s.send(req, auth)
+		if err != nil || res.StatusCode != http.StatusUnauthorized || round == maxRounds {
+			return res, err
+		}
+		keep(res)
+		auth, err = s.next(req, auth, res, round)
+		switch {
+		case err != nil:
+			return nil, err
+		case auth == nil:
+			return res, nil
+		}
+	}
+}
+
+// authorization returns what a request is sent with first. A host where an upload continues gets nothing
+// before it asks.
+func (s *session) authorization(req *http.Request, own bool) *authorization {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	if !own && !s.isAlias(req.URL) {
+		return &authorization{challenge: s.pinged}
+	}
+	scope := otherScope(req)
+	auth := s.get(scope)
+	if scope != "" && auth.renews && auth == s.get("") {
+		if wider, err := s.login(req.Context(), auth.challenge, scope); err == nil {
+			auth = wider
+		}
+		s.set(scope, auth) // or what there is: the registry says whether that is enough
+	}
+	return auth
+}
+
+// get returns what requests with a scope beside the session's are sent with.
+func (s *session) get(scope string) *authorization {
 	s.mu.Lock()
-	header := s.header
-	s.mu.Unlock()
-	res, err := s.send(req, header)
-	if err != nil || res.StatusCode != http.StatusUnauthorized || !s.renews {
-		return res, err
+	defer s.mu.Unlock()
+	if auth := s.current[scope]; auth != nil {
+		return auth
 	}
-	keep(res)
-	fresh, err := s.renew(req.Context(), header, scopeOf(req.Context(), res))
-	switch {
-	case err != nil:
-		return nil, err
-	case fresh == header:
-		return res, nil
-	}
-	return s.send(req, fresh)
+	return s.current[""]
+}
+
+func (s *session) set(scope string, auth *authorization) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current[scope] = auth
+}
+
+func (s *session) isAlias(u *url.URL) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.aliases[authority(u)]
+}
+
+func otherScope(req *http.Request) string {
+	scope, _ := req.Context().Value(scopeKey{}).(string)
+	return scope
 }
 
 // send sends a request to the registry.
-func (s *session) send(req *http.Request, header string) (*http.Response, error) {
-	res, err := s.forward(req, header)
+func (s *session) send(req *http.Request, auth *authorization) (*http.Response, error) {
+	auth.sent.Add(1)
+	res, err := s.forward(req, auth.header)
 	if err == nil && res.StatusCode != http.StatusUnauthorized {
-		s.mu.Lock()
-		s.good = s.good || s.header == header
-		s.mu.Unlock()
+		auth.good.Store(true)
+		if auth.sole.Swap(false) {
+			s.set(otherScope(req), auth)
+		}
+		if auth.renews {
+			s.mu.Lock()
+			s.worked = true
+			s.mu.Unlock()
+		}
 	}
 	return res, err
 }
@@ -99,27 +189,137 @@ func (s *session) forward(req *http.Request, header string) (*http.Response, err
 	return s.inner.RoundTrip(r)
 }
 
-// renew logs in again when old, which was refused, was good, or was not for the scope that the refusal
-// names. It returns what is to be used now.
-func (s *session) renew(ctx context.Context, old, scope string) (string, error) {
+// next returns what a request that was refused with old is to be sent with now; nil when nothing would
+// change the answer. Those who wait meanwhile share what it finds.
+func (s *session) next(req *http.Request, old *authorization, res *http.Response, round int) (*authorization, error) {
+	challenge, err := challengeIn(req.Context(), res)
+	if err != nil {
+		return nil, nil
+	}
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	scope := otherScope(req)
+	now := s.get(scope)
+	if !sameAuthority(req.URL, s.registry) {
+		s.mu.Lock()
+		s.aliases[authority(req.URL)] = true
+		s.mu.Unlock()
+	}
+	asks, served := old.asks(challenge), old.good.Load() || old.expired()
+	switch {
+	case asks && now != old && !now.asks(challenge):
+		return now, nil
+	case asks:
+		return s.replace(req, old, challenge)
+	case !old.renews, old.sole.Load():
+		return nil, nil
+	case isProbe(req.Context()) && !old.expired() && (scope == "" || !served):
+		return nil, nil
+	case round < soleRound && now != old:
+		return now, nil
+	case round < soleRound && served:
+		return s.replace(req, old, old.challenge)
+	case served, old.sent.Load() > 1 && !old.bad.Load(): // others may have used it up
+		auth, err := s.login(req.Context(), old.challenge, scope)
+		auth.sole.Store(true)
+		return auth, err
+	}
+	old.bad.Store(true)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.header != old || !s.good && (scope == "" || scope == s.scope || scope == s.asked) {
-		return s.header, nil
+	worked := s.worked
+	s.mu.Unlock()
+	if strings.EqualFold(challenge.Scheme, "basic") && !worked { // it takes no tokens for this
+		return s.replace(req, old, challenge)
 	}
-	s.asked = scope
-	header, err := s.login(ctx)
-	if err == nil {
-		s.header, s.good = header, false
-	}
-	return s.header, err
+	return nil, nil
 }
 
-// login asks for a token. What a refusal named comes first: some token servers look at one scope only.
-func (s *session) login(ctx context.Context) (string, error) {
-	scopes := slices.DeleteFunc([]string{s.asked, s.scope}, func(scope string) bool { return scope == "" })
-	token, err := s.exchange(ctx, s.registry, s.auth, s.challenge, slices.Compact(scopes)...)
-	return "Bearer " + token, err
+// maxAsked is how many scopes that refusals named are asked for with each token.
+const maxAsked = 4
+
+// replace logs in anew, for all. It returns nil when that gives nothing else.
+func (s *session) replace(req *http.Request, old *authorization, challenge *transport.Challenge) (*authorization, error) {
+	if named := challenge.Parameters["scope"]; !covers([]string{s.scope, otherScope(req)}, named) {
+		s.asked = slices.DeleteFunc(s.asked, func(scope string) bool { return scope == named })
+		s.asked = slices.Insert(s.asked, 0, named)
+		s.asked = s.asked[:min(len(s.asked), maxAsked)]
+	}
+	auth, err := s.login(req.Context(), challenge, otherScope(req))
+	if err != nil || !auth.renews && (auth.header == "" || auth.header == old.header) {
+		return nil, err
+	}
+	s.set(otherScope(req), auth)
+	return auth, nil
+}
+
+// covers reports whether scopes allow all that another one asks for.
+func covers(scopes []string, wanted string) bool {
+	given := map[string]bool{}
+	for _, scope := range scopes {
+		for _, right := range rights(scope) {
+			given[right] = true
+		}
+	}
+	return !slices.ContainsFunc(rights(wanted), func(right string) bool { return !given[right] })
+}
+
+// rights splits scopes, "repository:a/b:pull,push repository:c:pull", into those of one action each.
+func rights(scopes string) []string {
+	var list []string
+	for _, scope := range strings.Fields(scopes) {
+		at := strings.LastIndexByte(scope, ':')
+		for _, action := range strings.Split(scope[at+1:], ",") {
+			list = append(list, scope[:at+1]+action)
+		}
+	}
+	return list
+}
+
+// asks reports whether a challenge asks for something that a is no answer to.
+func (a *authorization) asks(challenge *transport.Challenge) bool {
+	bearer := strings.EqualFold(challenge.Scheme, "bearer")
+	switch {
+	case a.header == "":
+		return true
+	case !a.renews:
+		return bearer && !strings.EqualFold(a.challenge.Scheme, "bearer")
+	case !bearer:
+		return false // some say "basic" to a token that expired
+	}
+	return !covers(a.scopes, challenge.Parameters["scope"]) ||
+		challenge.Parameters["realm"] != a.challenge.Parameters["realm"] ||
+		challenge.Parameters["service"] != a.challenge.Parameters["service"]
+}
+
+func (a *authorization) expired() bool { return a.renews && time.Now().After(a.expires) }
+
+// login returns the authorization that answers a challenge. What a refusal named comes first in a token's
+// scopes: some token servers look at one scope only.
+func (s *session) login(ctx context.Context, challenge *transport.Challenge, scope string) (*authorization, error) {
+	auth := &authorization{challenge: challenge}
+	config, err := s.find(ctx)
+	if err != nil {
+		return auth, err
+	}
+	switch {
+	case config.RegistryToken != "":
+		auth.header = "Bearer " + config.RegistryToken
+	case strings.EqualFold(challenge.Scheme, "bearer"):
+		auth.scopes = append(slices.Clone(s.asked), s.scope)
+		if scope != "" {
+			auth.scopes = append(auth.scopes, scope)
+		}
+		token, lifetime, err := s.client.exchange(ctx, s.registry, s.auth, challenge, auth.scopes...)
+		if err != nil {
+			return auth, s.explainExchange(err)
+		}
+		auth.header, auth.renews, auth.expires = "Bearer "+token, true, time.Now().Add(lifetime)
+	case config.Username != "" && config.Password != "":
+		auth.header = "Basic " + base64.StdEncoding.EncodeToString([]byte(config.Username+":"+config.Password))
+	case config.Auth != "":
+		auth.header = "Basic " + config.Auth
+	}
+	return auth, nil
 }
 
 // elsewhere sends a request that was redirected to another host: without credentials, and with a token
@@ -134,7 +334,7 @@ func (s *session) elsewhere(req *http.Request) (*http.Response, error) {
 	if err != nil || !strings.EqualFold(challenge.Scheme, "bearer") {
 		return res, nil
 	}
-	token, err := s.exchange(req.Context(), req.URL, authn.Anonymous, challenge, challenge.Parameters["scope"])
+	token, _, err := s.client.exchange(req.Context(), req.URL, authn.Anonymous, challenge, challenge.Parameters["scope"])
 	if err != nil {
 		return nil, err
 	}
@@ -165,40 +365,3 @@ type answer struct{ *http.Response }
 
 // RoundTrip implements http.RoundTripper.
 func (a answer) RoundTrip(*http.Request) (*http.Response, error) { return a.Response, nil }
-
-// scopeOf returns the scope that a 401 names, if any.
-func scopeOf(ctx context.Context, res *http.Response) string {
-	challenge, err := challengeIn(ctx, res)
-	if err != nil {
-		return ""
-	}
-	return challenge.Parameters["scope"]
-}
-
-var errNoToken = refusal{errors.New("the token server's answer has no token")}
-
-// exchange gets a token from the server that a registry's challenge names.
-func (c *Client) exchange(ctx context.Context, registry *url.URL, auth authn.Authenticator, challenge *transport.Challenge, scopes ...string) (string, error) {
-	server := tokenServer{brief{c.base}, registry, c.opt.TokenHosts}
-	realm, err := url.Parse(challenge.Parameters["realm"])
-	if err != nil || realm.Host == "" {
-		return "", refusal{errors.New("the registry wants a token, and does not say from where")}
-	}
-	if err := server.check(realm); err != nil {
-		return "", err
-	}
-	host, err := name.NewRegistry(realm.Host) // for go-containerregistry's own check of the realm
-	if err != nil {
-		return "", refusal{err}
-	}
-	token, err := transport.Exchange(ctx, host, auth, server, scopes, challenge)
-	var request *url.Error
-	var status *transport.Error
-	switch {
-	case err == nil:
-		return cmp.Or(token.Token, token.AccessToken), nil
-	case errors.As(err, &request), errors.As(err, &status):
-		return "", explain(err)
-	}
-	return "", errNoToken // go-containerregistry puts the whole answer, secrets included, into others
-}

@@ -73,6 +73,9 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 	if len(raw) > maxManifest {
 		return fail("a manifest of more than %d bytes", maxManifest)
 	}
+	if looksLikeHTML(raw) {
+		return fail("%w: it sent a page of HTML in place of a manifest", ErrNotRegistry)
+	}
 	header := res.Header.Get("Content-Type")
 	mediaType, _, err := mime.ParseMediaType(header)
 	if err != nil {

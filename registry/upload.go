@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -109,6 +108,10 @@ func (u *upload) send() error {
 
 // begin asks for an upload.
 func (u *upload) begin() error {
+	if b, ok := u.repo.begun.take(u.desc.Digest); ok {
+		u.at, u.least, u.sent, u.resumed = b.at, b.least, 0, true
+		return nil
+	}
 	req, err := u.repo.request(once(u.ctx), http.MethodPost, "/blobs/uploads/")
 	if err != nil {
 		return err
@@ -119,8 +122,8 @@ func (u *upload) begin() error {
 	}
 	drain(res)
 	u.sent, u.resumed = 0, false
-	u.least, _ = strconv.ParseInt(res.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
-	u.at, err = location(res)
+	u.least = leastChunk(res)
+	u.at, err = location(res, u.repo.rules.redirects)
 	return err
 }
 
@@ -135,7 +138,7 @@ func (u *upload) patch() error {
 	if err != nil {
 		return err
 	}
-	if u.at, err = location(res); err != nil {
+	if u.at, err = location(res, u.repo.rules.redirects); err != nil {
 		return err
 	}
 	before := u.sent
@@ -282,7 +285,7 @@ func (u *upload) resume(err error) {
 		return
 	}
 	drain(res)
-	if next, err := location(res); err == nil {
+	if next, err := location(res, u.repo.rules.redirects); err == nil {
 		at = next
 	}
 	if end, ok := received(res); ok && end <= u.desc.Size {
@@ -298,8 +301,8 @@ func received(res *http.Response) (int64, bool) {
 	return last + 1, n == 1 && last > 0 && last < math.MaxInt64
 }
 
-// location returns where an upload goes on: on the same host.
-func location(res *http.Response) (string, error) {
+// location returns where an upload continues: on the same host, or one that the operator named.
+func location(res *http.Response, named hostList) (string, error) {
 	fail := func(format string, args ...any) (string, error) {
 		return "", refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), fmt.Errorf(format, args...))}
 	}
@@ -313,8 +316,8 @@ func location(res *http.Response) (string, error) {
 		return fail("the answer's Location %q is no URL", shorten(header))
 	}
 	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own
-	if !sameAuthority(u, res.Request.URL) {
-		return fail("the upload is to go on at another host, %s", u.Host)
+	if !sameAuthority(u, res.Request.URL) && !named.has(u) {
+		return fail("the upload was %w to another host, %s", ErrRedirected, u.Host)
 	}
 	return u.String(), nil
 }

@@ -237,8 +237,8 @@ func TestLocation(t *testing.T) {
 func TestLocationIsRefused(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]string{
-		"http://example.com/x": "the upload is to go on at another host, example.com",
-		"//127.0.0.1:1/x":      "the upload is to go on at another host, 127.0.0.1:1",
+		"http://example.com/x": "the upload was redirected to another host, example.com",
+		"//127.0.0.1:1/x":      "the upload was redirected to another host, 127.0.0.1:1",
 		"none":                 "the answer has no Location to go on with",
 		"http://a b/?_state=s": `the answer's Location "http://a b/" is no URL`,
 	} {

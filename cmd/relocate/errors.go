@@ -91,9 +91,11 @@ var judgements = []judgement{
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
 	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
+	{is(registry.ErrNotRegistry), statusUsage, "check the registry's name and port; a web server or a login page may answer in its place"},
+	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy wants a login, or name the registry in NO_PROXY"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
-	{is(registry.ErrRedirected), statusUsage, "if the registry keeps its content there, name that host: --redirect-host HOST"},
+	{is(registry.ErrRedirected), statusUsage, "if that host belongs to the registry, or keeps its content, name it: --redirect-host HOST"},
 	{is(registry.ErrCredentials), statusUsage, "see relocate help registries for all ways to log in"},
 	{is(registry.ErrPath), statusUsage, "have the project or repository made at the registry, or give another path with --to-repo"},
 	{is(registry.ErrUnreadable), statusFailed, "its disk was probably full: remove that manifest's file from the registry's storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
@@ -114,7 +116,9 @@ var judgements = []judgement{
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
 	{is(bundle.ErrMalformed), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
 	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
-	{isRegistry(fs.ErrPermission), statusPermission, "log in with docker login, or give the right --registry-username and --registry-password"},
+	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
+	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
+	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
 	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
@@ -126,7 +130,9 @@ var judgements = []judgement{
 	{is(serve.ErrConflict), statusUsage, "serve these apart, or each under a path of its own with --as; --no-origins leaves out where images came from"},
 	{isListen, statusFailed, "listen at another address or port: --listen"},
 	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
+	{isNameless, statusUsage, "have the registry's certificate issued again with its host name as a subject alternative name"},
 	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
+	{isOutOfDate, statusUsage, "renew the registry's certificate, or correct this machine's clock"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
 	{isRegistry(fs.ErrNotExist), statusMissing, "--keep-going tries everything and tells all that is missing"},
 	{isServerError, statusFailed, "the registry fails: see its log and its disk, then run again"},
@@ -171,6 +177,18 @@ func isRegistry(target error) func(error) bool {
 func isTooLarge(err error) bool {
 	var e *registry.Error
 	return errors.As(err, &e) && e.Status == 413
+}
+
+// isNameless matches a certificate that has no names, or one in its subject only, which no longer counts.
+func isNameless(err error) bool {
+	var e x509.HostnameError
+	return errors.As(err, &e) && len(e.Certificate.DNSNames) == 0 && len(e.Certificate.IPAddresses) == 0
+}
+
+// isOutOfDate matches a certificate that has expired, or is not valid yet.
+func isOutOfDate(err error) bool {
+	var e x509.CertificateInvalidError
+	return errors.As(err, &e) && e.Reason == x509.Expired
 }
 
 // isFull matches a file system that is full or allows no more.

@@ -36,7 +36,7 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "show the certificate in `FILE` (PEM) where the command line points")
 	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "the `FILE` (PEM) with its key")
 	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "let `HOST` give tokens, though a registry is not at its domain (repeatable)")
-	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, whatever its address is and whichever side it is on (repeatable)")
+	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST` and continue uploads there, whatever its address is and whichever side it is on (repeatable)")
 	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "give up connecting after `TIME`")
 	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "give up waiting for an answer to begin after `TIME`")
 	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "give up a transfer after `TIME` without a byte; there is no limit for the whole")

@@ -202,6 +202,8 @@ func newRegistriesHelp() *cobra.Command {
      names; RELOCATE_USERNAME, RELOCATE_PASSWORD, RELOCATE_TOKEN (or IMGPKG_…) where there is no such flag
   4. docker's configuration with its credential helpers, else $REGISTRY_AUTH_FILE, else podman's auth.json
 
+A login is sent when the registry asks for one. A credential helper that is missing or fails is an error only then.
+
 --registry-anon, or RELOCATE_ANON=true, uses none at all. A client certificate (--registry-client-cert,
 --registry-client-key) is shown to the registries and token servers that the command line names.
 

@@ -153,7 +153,8 @@ func TestLoginMatrix(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	m := newMatrix(t)
-	refused := []string{m.src.Addr, "401", "hint: log in"}
+	refused := []string{m.src.Addr, "401", "no login found for " + m.src.Addr, "hint: log in"}
+	wrong := []string{m.src.Addr + " refused this login", "401", "hint: check the user name"}
 	one := func(prefix, host, password string, more ...string) []string {
 		return append(more, prefix+"_REGISTRY_HOSTNAME_1="+host, prefix+"_REGISTRY_USERNAME_1=user", prefix+"_REGISTRY_PASSWORD_1="+password)
 	}
@@ -163,22 +164,22 @@ func TestLoginMatrix(t *testing.T) {
 	rows := []login{
 		{name: "none", status: 4, says: refused},
 		{name: "flags", args: []string{"--registry-username", "user", "--registry-password", "password"}},
-		{name: "flags, wrong", args: []string{"--registry-username", "user", "--registry-password", "hunter2"}, status: 4, says: refused},
-		{name: "a token where there are none", args: []string{"--registry-token", "hunter2"}, status: 4, says: refused},
+		{name: "flags, wrong", args: []string{"--registry-username", "user", "--registry-password", "hunter2"}, status: 4, says: wrong},
+		{name: "a token where there are none", args: []string{"--registry-token", "hunter2"}, status: 4, says: wrong},
 		{name: "password on stdin", args: []string{"--registry-username", "user", "--registry-password-stdin"}, stdin: "password\r\n"},
-		{name: "password on stdin, wrong", args: []string{"--registry-username", "user", "--registry-password-stdin"}, stdin: "hunter2\n", status: 4, says: refused},
+		{name: "password on stdin, wrong", args: []string{"--registry-username", "user", "--registry-password-stdin"}, stdin: "hunter2\n", status: 4, says: wrong},
 		{name: "password on stdin, none", args: []string{"--registry-username", "user", "--registry-password-stdin"}, status: 2, says: []string{"standard input is empty"}},
 		{name: "a CA by flag", env: []string{"SSL_CERT_FILE="}, args: []string{"--registry-username", "user", "--registry-password", "password", "--registry-ca-cert-path", m.srcCA.File}},
 		{name: "no CA", env: []string{"SSL_CERT_FILE="}, args: []string{"--registry-username", "user", "--registry-password", "hunter2"}, status: 2, says: []string{"certificate", "hint: give the registry's CA"}},
 
 		{name: "our defaults of flags", env: []string{"RELOCATE_USERNAME=user", "RELOCATE_PASSWORD=password", "IMGPKG_USERNAME=x", "IMGPKG_PASSWORD=x"}},
 		{name: "imgpkg's defaults of flags", env: []string{"IMGPKG_USERNAME=user", "IMGPKG_PASSWORD=password"}},
-		{name: "imgpkg's defaults of flags, wrong", env: []string{"IMGPKG_USERNAME=user", "IMGPKG_PASSWORD=hunter2"}, status: 4, says: refused},
+		{name: "imgpkg's defaults of flags, wrong", env: []string{"IMGPKG_USERNAME=user", "IMGPKG_PASSWORD=hunter2"}, status: 4, says: wrong},
 		{name: "flags before their defaults", env: []string{"IMGPKG_USERNAME=user", "IMGPKG_PASSWORD=hunter2"}, args: []string{"--registry-username", "user", "--registry-password", "password"}},
 
 		{name: "env, ours", env: one("RELOCATE", m.src.Addr, "password")},
 		{name: "env, imgpkg's", env: one("IMGPKG", m.src.Addr, "password")},
-		{name: "env, wrong", env: one("IMGPKG", m.src.Addr, "hunter2"), status: 4, says: refused},
+		{name: "env, wrong", env: one("IMGPKG", m.src.Addr, "hunter2"), status: 4, says: wrong},
 		{name: "env, ours first", env: one("RELOCATE", m.src.Addr, "password", one("IMGPKG", m.src.Addr, "hunter2")...)},
 		{name: "env before flags", env: one("IMGPKG", m.src.Addr, "password"), args: []string{"--registry-username", "user", "--registry-password", "hunter2"}},
 		{name: "env, no suffix", env: []string{"IMGPKG_REGISTRY_HOSTNAME=" + m.src.Addr, "IMGPKG_REGISTRY_USERNAME=user", "IMGPKG_REGISTRY_PASSWORD=password"}},
@@ -195,12 +196,12 @@ func TestLoginMatrix(t *testing.T) {
 		{name: "env, no host", env: []string{"IMGPKG_REGISTRY_PASSWORD_1=hunter2"}, status: 2, says: []string{"IMGPKG_REGISTRY_HOSTNAME_1"}},
 
 		{name: "docker", env: []string{"DOCKER_CONFIG=" + dirWith(t, "config.json", dockerConfig(m.src.Addr, "user", "password"))}},
-		{name: "docker, wrong", env: []string{"DOCKER_CONFIG=" + dirWith(t, "config.json", dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: refused},
+		{name: "docker, wrong", env: []string{"DOCKER_CONFIG=" + dirWith(t, "config.json", dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: wrong},
 		{name: "docker, at home", env: []string{"DOCKER_CONFIG=", "HOME=" + dirWith(t, ".docker/config.json", dockerConfig(m.src.Addr, "user", "password"))}},
 		{name: "REGISTRY_AUTH_FILE", env: []string{"REGISTRY_AUTH_FILE=" + fileWith(t, dockerConfig(m.src.Addr, "user", "password"))}},
-		{name: "REGISTRY_AUTH_FILE, wrong", env: []string{"REGISTRY_AUTH_FILE=" + fileWith(t, dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: refused},
+		{name: "REGISTRY_AUTH_FILE, wrong", env: []string{"REGISTRY_AUTH_FILE=" + fileWith(t, dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: wrong},
 		{name: "podman", env: []string{"XDG_RUNTIME_DIR=" + dirWith(t, "containers/auth.json", dockerConfig(m.src.Addr, "user", "password"))}},
-		{name: "podman, wrong", env: []string{"XDG_RUNTIME_DIR=" + dirWith(t, "containers/auth.json", dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: refused},
+		{name: "podman, wrong", env: []string{"XDG_RUNTIME_DIR=" + dirWith(t, "containers/auth.json", dockerConfig(m.src.Addr, "user", "hunter2"))}, status: 4, says: wrong},
 		{name: "a credential helper", env: []string{path, "DOCKER_CONFIG=" + dirWith(t, "config.json", `{"credsStore":"right"}`)}},
 		{name: "a credential helper that fails", env: []string{path, "DOCKER_CONFIG=" + dirWith(t, "config.json", `{"credsStore":"fails"}`)}, status: 2, says: []string{"look up credentials for " + m.src.Addr}},
 		{name: "a credential helper that is not there", env: []string{path, "DOCKER_CONFIG=" + dirWith(t, "config.json", `{"credsStore":"none"}`)}, status: 2, says: []string{"docker-credential-none", "hint: "}},
@@ -257,12 +258,12 @@ func TestLoginSides(t *testing.T) {
 	certHint := []string{m.dst.Addr, "hint: if the registry wants a client certificate"}
 	rows := []login{
 		{name: "each its own", args: args(src, dst, cert)},
-		{name: "one for both", args: args([]string{"--registry-username", "user", "--registry-password", "password"}, cert), status: 4, says: []string{m.dst.Addr, "hint: log in"}},
+		{name: "one for both", args: args([]string{"--registry-username", "user", "--registry-password", "password"}, cert), status: 4, says: []string{m.dst.Addr, "refused this login", "hint: check the user name"}},
 		{name: "common, and the destination's own", args: args([]string{"--registry-username", "user", "--registry-password", "password"}, dst, cert)},
 		{name: "common, and the source's own", args: args([]string{"--registry-username", "other", "--registry-password", "word-of-the-other"}, src, cert)},
 		{name: "a token of the destination", args: args([]string{"--registry-username", "other", "--registry-password", "word-of-the-other", "--dst-registry-token", "hunter2"}, src, cert), status: 4, says: []string{m.dst.Addr}},
-		{name: "exchanged", args: args([]string{"--src-registry-username", "other", "--src-registry-password", "word-of-the-other"}, dst, cert), status: 4, says: []string{m.src.Addr, "hint: log in"}},
-		{name: "the destination's wrong", args: args(src, []string{"--dst-registry-username", "other", "--dst-registry-password", "hunter2"}, cert), status: 4, says: []string{m.dst.Addr, "hint: log in"}},
+		{name: "exchanged", args: args([]string{"--src-registry-username", "other", "--src-registry-password", "word-of-the-other"}, dst, cert), status: 4, says: []string{m.src.Addr, "refused this login", "hint: check the user name"}},
+		{name: "the destination's wrong", args: args(src, []string{"--dst-registry-username", "other", "--dst-registry-password", "hunter2"}, cert), status: 4, says: []string{m.dst.Addr, "refused this login", "hint: check the user name"}},
 		{name: "one on stdin", args: args(src, []string{"--dst-registry-username", "other", "--dst-registry-password-stdin"}, cert), stdin: "word-of-the-other\n"},
 		{name: "two on stdin", args: args([]string{"--src-registry-username", "user", "--src-registry-password-stdin", "--dst-registry-username", "other", "--dst-registry-password-stdin"}, cert), status: 2, says: []string{"one password"}},
 		{name: "by the environment", args: cert, env: []string{

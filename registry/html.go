@@ -1,0 +1,48 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+)
+
+// ErrNotRegistry says that what answers at a registry's address is something else: a web server, or the login
+// page of a proxy.
+var ErrNotRegistry = errors.New("this is not a registry")
+
+// sendsHTML reports whether an answer says that it is a page.
+func sendsHTML(res *http.Response) bool {
+	mediaType, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return mediaType == "text/html"
+}
+
+// looksLikeHTML reports whether a body is markup, whatever its header says. No JSON begins like that.
+func looksLikeHTML(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n"), []byte("<"))
+}
+
+// pinging is a RoundTripper for /v2/. Whatever has no such path is not a registry (distribution-spec 1.1,
+// determining support).
+type pinging struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (p pinging) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := p.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case res.StatusCode == http.StatusProxyAuthRequired:
+		return nil, refusal{fmt.Errorf("%w wants a login: %w", ErrProxy, newError(res))}
+	case res.StatusCode == http.StatusNotFound,
+		sendsHTML(res) && res.StatusCode > http.StatusBadRequest && !isPermission(res.StatusCode):
+		return nil, refusal{fmt.Errorf("%w: %v", ErrNotRegistry, newError(res))}
+	}
+	return res, nil
+}
+
+func isPermission(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
+}

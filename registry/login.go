@@ -1,0 +1,103 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+var (
+	// ErrNoLogin says that a registry wants a login, and none was found for it.
+	ErrNoLogin = errors.New("no login found")
+
+	// ErrLogin says that a registry does not accept the login that was found for it.
+	ErrLogin = errors.New("refused this login")
+)
+
+// find looks up the credentials for the repository, when they are needed for the first time. What cannot be
+// looked up is remembered, and the registry asked without: it may want none.
+func (s *session) find(ctx context.Context) (config *authn.AuthConfig, err error) {
+	if s.auth == nil {
+		s.auth, err = s.client.credentials(ctx, s.repo, s.registry.Scheme == "http")
+	}
+	if err == nil {
+		config, err = authn.Authorization(ctx, s.auth)
+	}
+	switch {
+	case err == nil:
+		return config, nil
+	case ctx.Err() != nil:
+		s.auth = nil
+		return nil, ctx.Err()
+	}
+	s.auth, s.lookUp = authn.Anonymous, err
+	return &authn.AuthConfig{}, nil
+}
+
+// explain adds to a refusal what it means for the login: there is none, it could not be looked up, or it is
+// wrong.
+func (s *session) explain(ctx context.Context, answer *Error) error {
+	if !isPermission(answer.Status) || isProbe(ctx) {
+		return answer
+	}
+	s.renewing.Lock()
+	auth, lookUp := s.auth, s.lookUp
+	s.renewing.Unlock()
+	host := s.registry.Host
+	switch {
+	case lookUp != nil:
+		return errorAs{lookUp, answer}
+	case auth == nil || auth == authn.Anonymous:
+		return errorAs{fmt.Errorf("%w for %s", ErrNoLogin, host), answer}
+	case answer.Status == http.StatusUnauthorized && !s.isAccepted(ctx):
+		return errorAs{fmt.Errorf("%s %w", host, ErrLogin), answer}
+	}
+	return answer
+}
+
+// explainExchange is explain for what a token server answered.
+func (s *session) explainExchange(err error) error {
+	var answer *Error
+	switch {
+	case !errors.As(err, &answer) || !errors.Is(answer, fs.ErrPermission):
+	case s.lookUp != nil:
+		return errorAs{s.lookUp, answer}
+	case s.auth == authn.Anonymous:
+		return errorAs{fmt.Errorf("%w for %s", ErrNoLogin, s.registry.Host), answer}
+	case answer.Status == http.StatusUnauthorized:
+		return errorAs{fmt.Errorf("%s %w", s.registry.Host, ErrLogin), answer}
+	}
+	return err
+}
+
+// isAccepted asks, once, whether the registry knows the login: a token without a scope wants no right, and
+// neither does /v2/. Where nothing says that it does, it does not.
+func (s *session) isAccepted(ctx context.Context) bool {
+	accepted, _ := s.accepted.get(ctx, func() (bool, error) {
+		auth := s.get("")
+		if strings.EqualFold(auth.challenge.Scheme, "bearer") && auth.renews {
+			_, _, err := s.client.exchange(ctx, s.registry, s.auth, auth.challenge)
+			return err == nil, nil
+		}
+		if s.pinged.Scheme == "" {
+			return false, nil
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.registry.String()+"/v2/", nil)
+		if err != nil {
+			return false, nil
+		}
+		req.Header.Set("Authorization", auth.header)
+		res, err := brief{s.inner}.RoundTrip(req)
+		if err != nil {
+			return false, nil
+		}
+		drain(res)
+		return res.StatusCode == http.StatusOK, nil
+	})
+	return accepted
+}
