@@ -41,10 +41,29 @@ func proxy(to string) http.HandlerFunc {
 }
 
 // Restart breaks off all connections and refuses others for a while. It returns at once.
-func (r *Registry) Restart(pause time.Duration) { r.door.shut(pause) }
+func (r *Registry) Restart(pause time.Duration) {
+	if !r.door.shut() {
+		return
+	}
+	r.door.restarts.Go(func() {
+		time.Sleep(pause)
+		r.door.reopen()
+	})
+}
 
 // Await returns when the registry takes connections.
 func (r *Registry) Await() { r.door.restarts.Wait() }
+
+// Shut breaks off all connections, and refuses others until Reopen.
+func (r *Registry) Shut() { r.door.shut() }
+
+// Reopen takes connections again, and passes requests to the registry at another address from now on.
+func (r *Registry) Reopen(behind string) {
+	r.mu.Lock()
+	r.behind = proxy(behind)
+	r.mu.Unlock()
+	r.door.reopen()
+}
 
 // door is a listener that closes for a while.
 type door struct {
@@ -72,20 +91,23 @@ func (d *door) open() error {
 	return nil
 }
 
-func (d *door) shut(pause time.Duration) {
+// shut reports whether it was open.
+func (d *door) shut() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.server == nil {
-		return
+		return false
 	}
 	_ = d.server.Close()
 	d.server = nil
-	d.restarts.Go(func() {
-		time.Sleep(pause)
-		for d.open() != nil { // no one else takes this address: it is soon free
-			time.Sleep(time.Millisecond)
-		}
-	})
+	return true
+}
+
+// reopen opens the door again. No one else takes its address: it is soon free.
+func (d *door) reopen() {
+	for d.open() != nil {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (d *door) end() {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -86,6 +87,28 @@ func Answer(status int, body string, headers ...string) Manner {
 func Refuse(status int, code, message string) Manner {
 	return func(w http.ResponseWriter, _ *http.Request, _ int, _ http.HandlerFunc) {
 		Fail(w, status, code, message)
+	}
+}
+
+// AtMost refuses what is more than so many requests in a second, as zot and olareg do it: with 429, and
+// without a Retry-After.
+func AtMost(perSecond int) Manner {
+	var mu sync.Mutex
+	var second time.Time
+	count := 0
+	return func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
+		mu.Lock()
+		if now := time.Now(); now.Sub(second) >= time.Second {
+			second, count = now, 0
+		}
+		count++
+		refused := count > perSecond
+		mu.Unlock()
+		if refused {
+			Fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many requests")
+			return
+		}
+		next(w, r)
 	}
 }
 

@@ -32,10 +32,10 @@ type Manner func(w http.ResponseWriter, r *http.Request, n int, next http.Handle
 type Registry struct {
 	Addr string // "127.0.0.1:PORT"
 
-	behind http.HandlerFunc // what answers when no manner does: this registry, or the one that it stands before
-	door   *door            // nil for one that Start started
+	door *door // nil for one that Start started
 
 	mu       sync.Mutex
+	behind   http.HandlerFunc // what answers when no manner does: this registry, or the one that it stands before
 	manner   Manner
 	count    map[string]int
 	requests []*http.Request
@@ -122,17 +122,17 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	note := *req // as it came: a manner may change it
 	r.requests = append(r.requests, &note)
-	manner, n := r.manner, 0
+	manner, behind, n := r.manner, r.behind, 0
 	if manner != nil {
 		r.count[key]++
 		n = r.count[key]
 	}
 	r.mu.Unlock()
 	if manner != nil {
-		manner(w, req, n, r.behind)
+		manner(w, req, n, behind)
 		return
 	}
-	r.behind(w, req)
+	behind(w, req)
 }
 
 var paths = regexp.MustCompile(`^/v2/(.+)/(blobs/uploads|blobs|manifests|tags)/(.*)$`)

@@ -10,6 +10,7 @@ package realregistry
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ const (
 // Options says how [Start] runs a registry. The zero value is an empty
 // registry over plain HTTP which lets anyone read and write.
 type Options struct {
+	Kind     string // Distribution or another; empty: Distribution
 	Dir      string // folder with the registry's content; empty: a new one, gone after the test
 	Htpasswd string // file of names and bcrypt hashes; empty: no authentication
 	CertFile string // certificate in PEM; empty: plain HTTP
@@ -46,22 +48,36 @@ type Options struct {
 	ClientCA string // certificates in PEM, by one of which a client's must be; empty: clients need none
 }
 
+// Kinds of registries. What testdata/registry runs is there on any machine;
+// Debian's docker-registry only where it is installed.
+const (
+	Distribution = "distribution" // github.com/distribution/distribution/v3
+	Olareg       = "olareg"       // github.com/olareg/olareg
+	Crane        = "crane"        // github.com/google/go-containerregistry/pkg/registry
+	Ocimem       = "ocimem"       // cuelabs.dev/go/oci/ociregistry/ocimem
+	Debian       = "debian"       // distribution 2.8
+)
+
 // Registry is a running registry. Its methods may be called concurrently.
 type Registry struct {
 	Addr string // "127.0.0.1:PORT"
 	Dir  string // root of the storage: Dir/docker/registry/v2/{blobs,repositories}
 
 	stop func()
+	kill func() // of the process alone
 
 	mu       sync.Mutex
 	requests []string
 }
 
-// Start runs the program in testdata/registry until the test ends. The first
-// use on a machine builds it, which takes up to a minute; go keeps the result
-// in its build cache.
+// Start runs a registry until the test ends. The first use of the program in
+// testdata/registry on a machine builds it, which takes up to a minute; go
+// keeps the result in its build cache.
 func Start(t testing.TB, opts Options) *Registry {
 	t.Helper()
+	if opts.Kind == Debian {
+		return startDebian(t, opts)
+	}
 	program, err := program()
 	if err != nil {
 		t.Fatalf("build testdata/registry: %v", err)
@@ -69,7 +85,7 @@ func Start(t testing.TB, opts Options) *Registry {
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
-	cmd := exec.Command(program, "-dir", opts.Dir, "-htpasswd", opts.Htpasswd)
+	cmd := exec.Command(program, "-kind", cmp.Or(opts.Kind, Distribution), "-dir", opts.Dir, "-htpasswd", opts.Htpasswd)
 	return start(t, cmd, opts)
 }
 
@@ -77,16 +93,23 @@ func Start(t testing.TB, opts Options) *Registry {
 // test where that is not installed.
 func StartDebian(t testing.TB) *Registry {
 	t.Helper()
+	return startDebian(t, Options{})
+}
+
+func startDebian(t testing.TB, opts Options) *Registry {
+	t.Helper()
 	program, err := exec.LookPath("docker-registry")
 	if err != nil {
 		t.Skip("docker-registry is not installed (Debian package docker-registry)")
 	}
-	dir := t.TempDir()
+	if opts.Dir == "" {
+		opts.Dir = t.TempDir()
+	}
 	config := filepath.Join(t.TempDir(), "config.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, debianConfig, dir), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, debianConfig, opts.Dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, exec.Command(program, "serve", config), Options{Dir: dir})
+	return start(t, exec.Command(program, "serve", config), opts)
 }
 
 // debianConfig says what testdata/registry/main.go says in Go. The address it
@@ -124,6 +147,13 @@ func (r *Registry) ResetRequests() {
 	r.requests = nil
 }
 
+// Kill ends the registry as a power cut would. The content of Dir stays, in
+// whatever state it is, for another registry of the same kind.
+func (r *Registry) Kill() {
+	r.kill()
+	r.stop()
+}
+
 // Stop ends the registry and breaks its connections: from then on, Addr
 // refuses. The content of Dir stays. A second call does nothing.
 func (r *Registry) Stop() { r.stop() }
@@ -138,7 +168,7 @@ func (r *Registry) note(status int, req *http.Request) {
 func start(t testing.TB, cmd *exec.Cmd, opts Options) *Registry {
 	t.Helper()
 	addr, stop := startProcess(t, cmd)
-	r := &Registry{Dir: opts.Dir}
+	r := &Registry{Dir: opts.Dir, kill: func() { _ = cmd.Process.Kill() }}
 	server := httptest.NewUnstartedServer(r.proxy(addr))
 	if opts.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(opts.CertFile, opts.KeyFile)

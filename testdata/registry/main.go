@@ -1,6 +1,7 @@
-// Command registry runs an OCI registry for the tests: the distribution
-// project's own code over a folder on disk, so that the tests meet what a
-// private registry does, and not only what an imitation of one does.
+// Command registry runs an OCI registry for the tests, the code of a project
+// of its own over a folder on disk, so that the tests meet what a private
+// registry does, and not only what an imitation of one does. Which, -kind
+// says; the usual one is the distribution project's.
 //
 // It is a module of its own, because the registry's dependencies are not
 // those of relocate. Package realregistry builds it and starts it.
@@ -14,17 +15,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/sirupsen/logrus"
 )
 
@@ -33,6 +33,7 @@ import (
 const stopTimeout = 5 * time.Second
 
 type options struct {
+	kind     string
 	addr     string
 	dir      string
 	htpasswd string
@@ -42,6 +43,7 @@ type options struct {
 
 func main() {
 	var opts options
+	flag.StringVar(&opts.kind, "kind", "distribution", "`name` of the registry: "+strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	flag.StringVar(&opts.addr, "addr", "127.0.0.1:0", "`host:port` to listen on; port 0 takes a free one")
 	flag.StringVar(&opts.dir, "dir", "", "`folder` which holds what is pushed (required)")
 	flag.StringVar(&opts.htpasswd, "htpasswd", "", "`file` of names and bcrypt hashes; without it anyone may read and write")
@@ -65,6 +67,10 @@ func run(ctx context.Context, opts options) error {
 	if (opts.tlsCert == "") != (opts.tlsKey == "") {
 		return errors.New("-tls-cert and -tls-key go together")
 	}
+	start, ok := kinds[opts.kind]
+	if !ok {
+		return fmt.Errorf("there is no registry %q", opts.kind)
+	}
 	// Standard output carries the address and nothing else.
 	logrus.SetOutput(os.Stderr)
 	logrus.SetLevel(logrus.ErrorLevel)
@@ -73,8 +79,7 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return err
 	}
-	// Not ctx: a request under way when the signal comes may still end.
-	app := handlers.NewApp(context.Background(), config(opts))
+	app, stop := start(opts)
 	server := &http.Server{Handler: app}
 	served := make(chan error, 1)
 	go func() {
@@ -92,26 +97,6 @@ func run(ctx context.Context, opts options) error {
 	case <-ctx.Done():
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		return errors.Join(server.Shutdown(ctx), app.Shutdown())
+		return errors.Join(server.Shutdown(ctx), stop())
 	}
-}
-
-// config keeps the registry's own rules, so that it refuses a manifest or an
-// index which names what it does not have. There is no cache of descriptors:
-// a test may damage the folder and see the damage at once.
-func config(opts options) *configuration.Configuration {
-	c := &configuration.Configuration{
-		Storage: configuration.Storage{
-			"filesystem": {"rootdirectory": opts.dir},
-			"delete":     {"enabled": true},
-		},
-	}
-	// By default a foreign layer's urls are refused, whatever they are.
-	c.Validation.Manifests.URLs.Allow = []string{"^https?://"}
-	if opts.htpasswd != "" {
-		c.Auth = configuration.Auth{
-			"htpasswd": {"realm": "registry", "path": opts.htpasswd},
-		}
-	}
-	return c
 }
