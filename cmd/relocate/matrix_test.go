@@ -121,11 +121,12 @@ func (m matrixRegistry) crossing(t *testing.T, file string) {
 // restart kills the registry in the middle of an import, at a write, and starts it again: the import goes
 // through, unless the registry has lost what it said it had. Then the same command does it.
 func (m matrixRegistry) restart(t *testing.T, file string) {
+	rnd := chance(t)
 	for range rounds(1, 20) {
 		dir := t.TempDir()
 		reg, door := m.start(t, dir)
 		repo := door.Addr + "/inside/repository"
-		at, writes, restarted := int32(1+rand.IntN(60)), atomic.Int32{}, sync.WaitGroup{}
+		at, writes, restarted := int32(1+rnd.IntN(60)), atomic.Int32{}, sync.WaitGroup{}
 		door.Behave(hostileregistry.On("PUT uploads, PUT manifests", func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
 			if writes.Add(1) != at {
 				next(w, r)
