@@ -33,7 +33,10 @@ func TestCredentials(t *testing.T) {
 		"wrong":     {"--registry-username", "user", "--registry-password", "hunter2"},
 		"anonymous": {"--registry-anon"},
 	} {
-		parts := []string{private.Addr, "hint: log in"}
+		parts := []string{"no login found for " + private.Addr, "hint: log in"}
+		if name == "wrong" {
+			parts = []string{private.Addr + " refused this login", "hint: check the user name"}
+		}
 		failExport(t, statusPermission, parts, append([]string{"-b", ref}, wrong...)...)
 		assertFailed(t, relocate(t, append([]string{"plan", "-b", ref}, wrong...)...), statusPermission, parts...)
 		archive := filepath.Join(t.TempDir(), name+".tar")

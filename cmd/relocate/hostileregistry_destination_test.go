@@ -67,9 +67,9 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, page, "Retry-After: 0")))},
 		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: the registry fails"}, most: 8},
 
-		{name: "put: Location at another host", manner: location(func(at string) string { return "http://" + everywhere.addr + at }), status: []int{1}, says: []string{"another host, " + everywhere.addr}},
-		{name: "put: Location at another port", manner: location(func(at string) string { return "http://127.0.0.1:1" + at }), status: []int{1}, says: []string{"another host"}},
-		{name: "put: Location at another host, without a scheme", manner: location(func(at string) string { return "//" + everywhere.addr + at }), status: []int{1}, says: []string{"another host"}},
+		{name: "put: Location at another host", manner: location(func(at string) string { return "http://" + everywhere.addr + at }), status: []int{2}, says: []string{"another host, " + everywhere.addr, "--redirect-host"}},
+		{name: "put: Location at another port", manner: location(func(at string) string { return "http://127.0.0.1:1" + at }), status: []int{2}, says: []string{"another host", "hint: ", "--redirect-host"}},
+		{name: "put: Location at another host, without a scheme", manner: location(func(at string) string { return "//" + everywhere.addr + at }), status: []int{2}, says: []string{"another host", "hint: ", "--redirect-host"}},
 		{name: "put: no Location", manner: On("POST uploads", Header(remove("Location"))), status: []int{1}, says: []string{"no Location"}},
 		{name: "put: a Location of garbage", manner: location(func(string) string { return "http://[%zz" }), status: []int{1}, says: []string{"is no URL"}},
 		{name: "put: a relative Location", manner: location(func(at string) string { return at[strings.LastIndex(at, "/")+1:] })},
@@ -147,7 +147,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 			_, _ = io.ReadFull(r.Body, make([]byte, 100_000))
 			refuseToken("", w, r)
 		})), tokenManner("", 1000))},
-		{name: "put: tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"hint: log in"}},
+		{name: "put: tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"hint: this login lacks the right"}},
 		{name: "put: a token server at another host", manner: tokenManner("http://"+everywhere.addr+"/token", 1), status: []int{2}, says: []string{"--token-host"}},
 		{name: "put: uploads are redirected to another host", manner: On("POST uploads", Redirect(307, away)), status: []int{1}, says: []string{"307 Temporary Redirect"}},
 		{name: "put: manifests are redirected to another host", manner: On("PUT manifests", Redirect(308, away)), status: []int{1}, says: []string{"308 Permanent Redirect"}},

@@ -111,7 +111,7 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "a page in place of manifests", manner: On("GET manifests", Answer(200, page, "Content-Type: text/html")), status: []int{1, 2, 5}},
 		{name: "a page in place of blobs", manner: On("GET blobs", Answer(200, page, "Content-Type: text/html")), status: []int{5}, says: []string{"does not match its descriptor"}},
 		{name: "an endless manifest", manner: only("1.0.0", Endless(200, "Content-Type: application/vnd.oci.image.manifest.v1+json")), status: []int{1}, says: []string{"a manifest of more than 4194304 bytes"}},
-		{name: "no /v2/", manner: On("* ping", Answer(404, "")), status: []int{6}, says: []string{"reach registry"}},
+		{name: "no /v2/", manner: On("* ping", Answer(404, "")), status: []int{2}, says: []string{"reach registry", "this is not a registry"}},
 		{name: "an endless /v2/", manner: On("* ping", Endless(200))},
 		{name: "/v2/ fails, twice", manner: First(2, On("* ping", Answer(503, "")))},
 
@@ -158,12 +158,12 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "a token server that redirects to another host", manner: All(only("/token", Redirect(307, away)), tokenManner("", 1)), status: []int{2}, says: []string{everywhere.addr}},
 		{name: "a token server that redirects in a circle", manner: All(only("/token", Redirect(307, around)), tokenManner("", 1)), status: []int{1}, says: []string{"more than 5 redirects"}},
 		{name: "tokens that expire", manner: tokenManner("", 15)},
-		{name: "tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"401 Unauthorized", "hint: log in"}},
+		{name: "tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"401 Unauthorized", "hint: this login lacks the right"}},
 		{name: "a token server that fails, twice", manner: All(First(2, only("/token", Answer(503, ""))), tokenManner("", 100))},
 		{name: "an endless token", manner: All(only("/token", Endless(200)), tokenManner("", 1)), status: []int{1}, says: []string{"has no token"}},
 		{name: "a token with a line feed", manner: All(only("/token", Answer(200, `{"token":"secret\r\nX: y"}`)), tokenManner("", 1)), status: []int{1, 4}},
-		{name: "a token server that sends a page", manner: All(only("/token", Answer(200, page)), tokenManner("", 1)), status: []int{1}, says: []string{"has no token"}},
-		{name: "a login that is never enough", manner: On("* *", Answer(401, "", `WWW-Authenticate: Basic realm="r"`)), status: []int{4}, says: []string{"hint: log in"}},
+		{name: "a token server that sends a page", manner: All(only("/token", Answer(200, page)), tokenManner("", 1)), status: []int{1}, says: []string{"sent a page of HTML in place of a token"}},
+		{name: "a login that is never enough", manner: On("* *", Answer(401, "", `WWW-Authenticate: Basic realm="r"`)), status: []int{4}, says: []string{"refused this login", "hint: check the user name"}},
 		{name: "a login of an unknown kind", manner: On("* *", Answer(401, "", "WWW-Authenticate: Negotiate")), status: []int{4}},
 	}
 	for _, status := range []int{408, 425, 500, 502, 503, 504} {
