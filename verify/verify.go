@@ -264,7 +264,7 @@ func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(c
 		case errors.Is(err, fs.ErrNotExist):
 			p.Kind, p.Reason = Missing, "the registry does not have it"
 			if n != nil {
-				p.Reason += "; it may collect the manifest"
+				p.Reason += "; it may collect the manifest if nothing else leads to it"
 			}
 			return p, nil
 		case err != nil:
@@ -287,6 +287,9 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 			return p, nil
 		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
 			p.Kind, p.Reason = Missing, err.Error()
+			if _, err := v.target.Resolve(ctx, bundle.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
+				p.Reason = "the registry does not have it; imgpkg asks for each image instead"
+			}
 			return p, nil
 		case err != nil:
 			return nil, fmt.Errorf("ask for %s: %w", p.What, err)

@@ -182,7 +182,9 @@ func TestProblems(t *testing.T) {
 			}},
 		{"locations gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Tags, bundle.LocationsTag(hash(r.pkg))) },
-			func(r *relocated) []verify.Problem { return r.locations(verify.Missing, "does not exist") }},
+			func(r *relocated) []verify.Problem {
+				return r.locations(verify.Missing, "the registry does not have it")
+			}},
 		{"locations list less", verify.Manifests,
 			func(t *testing.T, r *relocated) {
 				putLocations(t, r.target, hash(r.pkg), &bundle.ImageLocations{Images: []bundle.Location{{Image: r.image}}})

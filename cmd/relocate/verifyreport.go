@@ -180,10 +180,35 @@ func (r *verifyReport) remedy() string {
 	switch {
 	case len(r.Problems) == 0 && slices.ContainsFunc(r.Findings, isThere):
 		return hintFindings
+	case r.unadorned() != "":
+		return "import the archive: that adds them, and uploads no layer that is already there"
 	case slices.ContainsFunc(r.Problems, isOther) && !slices.ContainsFunc(r.Problems, isDamage):
 		return "it is another file, or was made anew: compare with what the export printed, and find the right one"
 	}
 	return r.mend
+}
+
+// unadorned counts the tags and locations images that are missing, where nothing else is wrong: what another tool pushes has
+// all content, and neither. It is empty otherwise.
+func (r *verifyReport) unadorned() string {
+	n := map[string]int{}
+	for _, p := range r.Problems {
+		for _, noun := range []string{"tag", "locations image"} {
+			if p.Kind == verify.Missing && strings.HasPrefix(p.What, noun+" ") {
+				n[noun]++
+			}
+		}
+	}
+	switch tags, images := n["tag"], n["locations image"]; {
+	case tags+images != len(r.Problems) || len(r.Problems) == 0:
+		return ""
+	case images == 0:
+		return count(tags, "tag")
+	case tags == 0:
+		return count(images, "locations image")
+	default:
+		return count(tags, "tag") + " and " + count(images, "locations image")
+	}
 }
 
 // mendable are the findings that another import mends.
@@ -220,6 +245,12 @@ func (r *verifyReport) verdict() string {
 		return s
 	case len(r.Problems) == 0:
 		return fmt.Sprintf("%s is complete, but %s", r.Subject, open)
+	case r.unadorned() != "" && leads == 0:
+		content := "every manifest"
+		if r.level != verify.Manifests {
+			content += " and layer"
+		}
+		return fmt.Sprintf("%s has %s, but lacks what an import adds: %s", r.Subject, content, r.unadorned())
 	case leads > 0:
 		return fmt.Sprintf("%s is not as it should be: %s; and %s", r.Subject, count(len(r.Problems), "problem"), open)
 	}
