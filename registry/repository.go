@@ -87,13 +87,19 @@ var refusesHead = []int{http.StatusMethodNotAllowed, http.StatusNotImplemented}
 var redirects = []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
 
 // HasBlob reports whether the repository says that it has the blob d, with d's size where it gives
-// one. A redirect to another host, which is not followed, says yes.
+// one. A redirect to another host, which is not followed, says yes. A 500 to every try says no: when its
+// disk is full, docker-registry 2.8 leaves an empty link to a blob, which only another upload repairs.
 func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return false, err
 	}
-	return c.hasBlob(ctx, d)
+	has, err := c.hasBlob(ctx, d)
+	var answer *Error
+	if errors.As(err, &answer) && answer.Status == http.StatusInternalServerError {
+		return false, nil
+	}
+	return has, err
 }
 
 func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {

@@ -143,6 +143,8 @@ func TestHasBlob(t *testing.T) {
 		{200, "1048575", false, false},
 		{404, "", false, false},
 		{403, "", false, true},
+		{500, "", false, false},
+		{503, "", false, true},
 		{307, "", true, false},
 	} {
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
