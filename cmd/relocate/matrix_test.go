@@ -39,17 +39,24 @@ var registryMatrix = []matrixRegistry{
 type matrixRegistry struct {
 	kind    string
 	version string
+	program string // that runs it; "": testdata/registry
 	memory  string // what it keeps in memory, which is lost when it restarts; "": nothing
 	full    []int  // statuses of an import that fills its disk; nil: it has none
 	litter  bool   // a full disk may leave files of no bytes: what they stand for is taken, and answered with 500
 }
 
-// TestRegistries does with each real registry what happens to it in the course of time.
+// TestRegistries does with each real registry what happens to it in the course of time. One more can be
+// tried by hand: RELOCATE_TEST_REGISTRY names a program with the flags of testdata/registry, which prints
+// the address that it listens at.
 func TestRegistries(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	file := matrixArchive(t)
-	for _, m := range registryMatrix {
+	list := registryMatrix
+	if program := os.Getenv("RELOCATE_TEST_REGISTRY"); program != "" {
+		list = []matrixRegistry{{kind: "other", version: program, program: program, full: []int{statusFailed, statusNoSpace}}}
+	}
+	for _, m := range list {
 		t.Run(m.kind, func(t *testing.T) {
 			t.Parallel()
 			t.Run("crossing", func(t *testing.T) { t.Parallel(); m.crossing(t, file) })
@@ -79,8 +86,14 @@ const matrixTag = "2.0" // of the root
 // start runs the registry, behind a door that stays at its address.
 func (m matrixRegistry) start(t *testing.T, dir string) (*realregistry.Registry, *hostileregistry.Registry) {
 	t.Helper()
-	reg := realregistry.Start(t, realregistry.Options{Kind: m.kind, Dir: dir})
+	reg := m.startAgain(t, dir)
 	return reg, hostileregistry.StartAt(t, freeAddress(t), reg.Addr)
+}
+
+// startAgain runs the registry over a folder that may have content.
+func (m matrixRegistry) startAgain(t *testing.T, dir string) *realregistry.Registry {
+	t.Helper()
+	return realregistry.Start(t, realregistry.Options{Kind: m.kind, Program: m.program, Dir: dir})
 }
 
 // freeAddress is an address below those that systems give to whoever asks for any, so that it stays
@@ -134,7 +147,7 @@ func (m matrixRegistry) restart(t *testing.T, file string) {
 			}
 			door.Shut()
 			reg.Kill()
-			restarted.Go(func() { door.Reopen(realregistry.Start(t, realregistry.Options{Kind: m.kind, Dir: dir}).Addr) })
+			restarted.Go(func() { door.Reopen(m.startAgain(t, dir).Addr) })
 			panic(http.ErrAbortHandler)
 		}))
 		r := newProcess(t, "--from-tar", file, "--to-repo", repo).run(t)

@@ -41,6 +41,7 @@ const (
 // registry over plain HTTP which lets anyone read and write.
 type Options struct {
 	Kind     string // Distribution or another; empty: Distribution
+	Program  string // to run in place of testdata/registry, with its flags; empty: none
 	Dir      string // folder with the registry's content; empty: a new one, gone after the test
 	Htpasswd string // file of names and bcrypt hashes; empty: no authentication
 	CertFile string // certificate in PEM; empty: plain HTTP
@@ -78,14 +79,17 @@ func Start(t testing.TB, opts Options) *Registry {
 	if opts.Kind == Debian {
 		return startDebian(t, opts)
 	}
-	program, err := program()
-	if err != nil {
-		t.Fatalf("build testdata/registry: %v", err)
+	path := opts.Program
+	if path == "" {
+		var err error
+		if path, err = program(); err != nil {
+			t.Fatalf("build testdata/registry: %v", err)
+		}
 	}
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
-	cmd := exec.Command(program, "-kind", cmp.Or(opts.Kind, Distribution), "-dir", opts.Dir, "-htpasswd", opts.Htpasswd)
+	cmd := exec.Command(path, "-kind", cmp.Or(opts.Kind, Distribution), "-dir", opts.Dir, "-htpasswd", opts.Htpasswd)
 	return start(t, cmd, opts)
 }
 
