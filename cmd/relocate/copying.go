@@ -304,7 +304,7 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 
 func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 	if len(objects) == 0 {
-		c.show.note("no root has packages/; there is no PackageRepository to apply")
+		c.show.note("no root is a bundle with packages/; there is no PackageRepository to apply")
 		return nil
 	}
 	text, err := rewrite.Encode(objects)

@@ -224,7 +224,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (*emission, erro
 		return nil, usageError{err}
 	}
 	if len(list) == 0 {
-		return nil, usagef("%s holds no package repository: no root has packages/", args[0])
+		return nil, usagef("%s holds no package repository: no root is a bundle with packages/", args[0])
 	}
 	return f.emit(ctx, list, repo, &subject{name: args[0], graph: plan.Graph, source: a})
 }

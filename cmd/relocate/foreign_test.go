@@ -46,9 +46,22 @@ func TestForeignLayer(t *testing.T) {
 			assertAll(t, mustRelocate(t, "inspect", file).stdout, foreign.Digest.String())
 			assertAll(t, mustRelocate(t, "plan", "-b", ref).stdout, foreign.Digest.String())
 			mustRelocate(t, "verify", file)
-			mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
-			verified := mustRelocate(t, "verify", "--repo", repo, "--root", root.Digest.String(), "--level", "deep")
-			assertAll(t, verified.stdout, "which may not be distributed and were not looked at", "left out: 1 layer")
+			accept := filepath.Join(t.TempDir(), "rehearsal.json")
+			for _, args := range [][]string{
+				{"rehearse", file, "--report", accept}, {"verify", file, "--strict"}, {"verify", "--repo", repo, file, "--level", "deep"},
+				{"verify", "--repo", repo, "--root", root.Digest.String(), "--level", "deep"},
+			} {
+				r := relocate(t, args...)
+				assert.Equal(t, statusMissing, r.status, "%s: %s", args, r.stderr)
+				assertAll(t, r.stdout, "NOT OK", "(foreign)", foreign.Digest.String(), s.ref("win/app", image))
+				assert.NotContains(t, r.stdout, "needs nothing")
+			}
+			for _, args := range [][]string{
+				{"rehearse", file}, {"verify", file, "--strict"}, {"verify", "--repo", repo, file, "--level", "deep"},
+			} {
+				r := mustRelocate(t, append(args, "--accept", accept)...)
+				assertAll(t, r.stdout, "OK: ", "but for 1 layer left out", "2 findings")
+			}
 
 			file, repo = export(t, ref, "--include-non-distributable-layers"), dst.Addr+"/with"
 			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--report", report)
@@ -81,4 +94,26 @@ func TestForeignLayerNowhere(t *testing.T) {
 	failExport(t, statusMissing, []string{foreign.Digest.String(), s.ref("win/app", image)},
 		"-b", src.Addr+"/win/root:1", "--include-non-distributable-layers")
 	trap.assertSilent(t)
+}
+
+// TestImageRoot: an image may hold packages/ and be no bundle. Nothing in it is read, so nothing is claimed
+// about it, also beside a root that is closed.
+func TestImageRoot(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := site{t: t, host: src.Addr}
+	layer := tarOf(t, "packages/p.yml", packageText("p.corp.com", "1.0.0", "elsewhere.example.com/a:1"))
+	s.image("img/repository", "1", string(layer))
+	ref := pushSample(t, src.Addr)
+	alone, both := filepath.Join(t.TempDir(), "i.tar"), filepath.Join(t.TempDir(), "both.tar")
+	mustRelocate(t, "-i", src.Addr+"/img/repository:1", "--to-tar", alone)
+	mustRelocate(t, "-b", ref, "-i", src.Addr+"/img/repository:1", "--to-tar", both)
+	const unread = "1 root that is no bundle and was not read"
+	for _, file := range []string{alone, both} {
+		assertAll(t, mustRelocate(t, "verify", file, "--strict").stdout, "OK: "+file+" is complete", ", but for "+unread)
+	}
+	assertAll(t, mustRelocate(t, "rehearse", both).stdout, "needs nothing from elsewhere, but for "+unread)
+	r := mustRelocate(t, "rehearse", alone)
+	assertAll(t, r.stdout, "it has no bundle, so what it needs from elsewhere is not known")
+	assert.NotContains(t, r.stdout, "needs nothing")
 }

@@ -230,11 +230,17 @@ func (r *rehearsalReport) whole() *verifyReport {
 }
 
 func (r *rehearsalReport) verdict() string {
-	if n := len(r.Verify.Accepted); r.OK && n > 0 {
-		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere, but for %s accepted", r.Subject, r.Repository, count(n, "finding"))
-	}
 	if r.OK {
-		return fmt.Sprintf("OK: %s can be imported into %s, and needs nothing from elsewhere", r.Subject, r.Repository)
+		s := fmt.Sprintf("OK: %s can be imported into %s", r.Subject, r.Repository)
+		if r.Verify.Scan == nil || r.Verify.Scan.Bundles == 0 {
+			return s + "; it has no bundle, so what it needs from elsewhere is not known"
+		}
+		s += ", and needs nothing from elsewhere"
+		accepted := map[bool]string{true: "finding accepted", false: "findings accepted"}[len(r.Verify.Accepted) == 1]
+		if but := r.Verify.excepted(accepted); but != "" {
+			s += ", but for " + but
+		}
+		return s
 	}
 	var why []string
 	if n := len(r.Verify.Problems); n > 0 {

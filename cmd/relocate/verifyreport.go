@@ -40,6 +40,7 @@ type verifyReport struct {
 	level     verify.Level // at which a repository was looked at; empty for an archive
 	pinned    bool         // a seal or a root was given
 	strict    bool         // findings that lead outside are no OK
+	unread    int          // roots that are no bundle: what is in them was not read
 	plan      *bundle.Plan // nil when there is none
 	platforms map[v1.Hash][]string
 }
@@ -155,6 +156,12 @@ func (r *verifyReport) found(found *leak.Report, known *tolerance) error {
 func (r *verifyReport) holds(plan *bundle.Plan) {
 	c := contentsOf(plan)
 	r.plan, r.Contents, r.Omitted, r.Findings = plan, &c, plan.Omitted, plan.Graph.Findings
+	r.unread = 0
+	for _, root := range plan.Graph.Roots {
+		if n := plan.Graph.Node(root.Digest); n != nil && n.Kind != bundle.Bundle {
+			r.unread++
+		}
+	}
 	r.Unseen = append(r.Unseen, plan.Graph.Unseen...) // a repository's plan has none: those of its archive count
 }
 
@@ -176,7 +183,10 @@ func (r *verifyReport) remedy() string {
 	isOther := func(p verify.Problem) bool {
 		return p.Kind == verify.Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
 	}
-	isThere := func(f bundle.Finding) bool { return leads(f) && !slices.Contains(mendable, f.Code) }
+	isThere := func(f bundle.Finding) bool {
+		leftOut := f.Code == leak.Foreign && len(r.Omitted) > 0
+		return leads(f) && (r.level == "" || leftOut || !slices.Contains(mendable, f.Code))
+	}
 	switch {
 	case len(r.Problems) == 0 && slices.ContainsFunc(r.Findings, isThere):
 		return hintFindings
@@ -230,7 +240,7 @@ func (r *verifyReport) verdict() string {
 	open := fmt.Sprintf("not closed: %s an install or a pull", count(leads, "finding")+map[bool]string{true: " breaks", false: " break"}[leads == 1])
 	switch {
 	case r.OK && leads > 0:
-		return fmt.Sprintf("NOT CLOSED: %s is complete, but %s (--strict fails on that)", r.Subject, open)
+		return fmt.Sprintf("NOT CLOSED: %s %s %s (--strict fails on that)", r.Subject, r.complete(), open)
 	case r.OK:
 		s := fmt.Sprintf("OK: %s is complete", r.Subject)
 		if r.level == verify.Manifests {
@@ -239,12 +249,12 @@ func (r *verifyReport) verdict() string {
 		if r.Scan != nil && r.Scan.Packages > 0 {
 			s += " and closed"
 		}
-		if len(r.Accepted) > 0 {
-			s += fmt.Sprintf(", but for %s that %s accepted", count(len(r.Accepted), "finding"), map[bool]string{true: "is", false: "are"}[len(r.Accepted) == 1])
+		if but := r.excepted(map[bool]string{true: "finding that is accepted", false: "findings that are accepted"}[len(r.Accepted) == 1]); but != "" {
+			s += ", but for " + but
 		}
 		return s
 	case len(r.Problems) == 0:
-		return fmt.Sprintf("%s is complete, but %s", r.Subject, open)
+		return fmt.Sprintf("%s %s %s", r.Subject, r.complete(), open)
 	case r.unadorned() != "" && leads == 0:
 		content := "every manifest"
 		if r.level != verify.Manifests {
@@ -255,6 +265,38 @@ func (r *verifyReport) verdict() string {
 		return fmt.Sprintf("%s is not as it should be: %s; and %s", r.Subject, count(len(r.Problems), "problem"), open)
 	}
 	return fmt.Sprintf("%s is not as it should be: %s", r.Subject, count(len(r.Problems), "problem"))
+}
+
+// complete says, before what is not closed, that nothing is missing, or what is by choice.
+func (r *verifyReport) complete() string {
+	if n := len(r.Omitted); n > 0 {
+		return fmt.Sprintf("is complete but for %s left out, and", count(n, "layer"))
+	}
+	return "is complete, but"
+}
+
+// excepted says what a good verdict does not cover; accepted is the word for accepted findings.
+func (r *verifyReport) excepted(accepted string) string {
+	var list []string
+	if n := len(r.Omitted); n > 0 {
+		list = append(list, count(n, "layer")+" left out")
+	}
+	if len(r.Unseen) > 0 {
+		list = append(list, "attachments that were not seen")
+	}
+	if r.unread > 0 {
+		list = append(list, count(r.unread, "root")+map[bool]string{true: " that is no bundle and was not read", false: " that are no bundles and were not read"}[r.unread == 1])
+	}
+	if n := len(r.Findings); n > 0 {
+		list = append(list, count(n, "warning"))
+	}
+	if n := len(r.Accepted); n > 0 {
+		list = append(list, fmt.Sprintf("%d %s", n, accepted))
+	}
+	if n := len(list); n > 1 {
+		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
+	}
+	return strings.Join(list, "")
 }
 
 // mostProblems is how many problems, and how many findings, the text lists.

@@ -191,6 +191,9 @@ func (r *rootBundle) uncovered(ctx context.Context, d *packageDocument, f fetch,
 	default:
 		r.note(newFinding(Uncovered, bundle.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, bundle.KbldID))
 	}
+	for _, lack := range found.lacks {
+		r.note(newFinding(lack.code, lack.level, at, f.Reference, "fetches an image that is not whole: %s", lack.why))
+	}
 	r.follow(d, f, found)
 	return nil
 }

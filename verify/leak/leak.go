@@ -2,6 +2,7 @@ package leak
 
 import (
 	"context"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ type blobTarget interface {
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
 	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
-	Omitted []bundle.Omitted // what stayed behind by choice: foreign layers, of which to warn is enough
+	Omitted []bundle.Omitted // what stayed behind by choice: foreign layers. No pod can pull an image without one
 	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
 }
 
@@ -68,8 +69,36 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 			s.walked = append(s.walked, f)
 		}
 	}
-	return s.run(ctx, roots)
+	r, err := s.run(ctx, roots)
+	if err == nil {
+		r.addLeftOut(opt.Omitted)
+	}
+	return r, err
 }
+
+// addLeftOut adds a finding for each layer that was left out and that no finding names yet: the image may be
+// named by a fetch or by another image's attachment.
+func (r *Report) addLeftOut(omitted []bundle.Omitted) {
+	named := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Code == Foreign {
+			named[digestInText.FindString(f.Message)] = true
+		}
+	}
+	for i, o := range omitted {
+		switch d := o.Digest.String(); {
+		case named[d]:
+		case len(r.Findings) >= 2*maxReported:
+			r.More += len(omitted) - i
+			return
+		default:
+			r.Findings = append(r.Findings, newFinding(Foreign, bundle.Pull, position{bundle: o.Image}, o.Image, "the image is not whole: %s", leftOut(o.Digest).why))
+		}
+	}
+}
+
+// digestInText finds the digest in a finding about a layer.
+var digestInText = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
 // Resolve goes from roots, which are digests in repo, the way that kapp-controller goes, and asks target for
 // each digest at its end, each once. Nothing else is contacted: a reference that ends elsewhere is a finding.

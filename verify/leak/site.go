@@ -53,7 +53,7 @@ type lack struct {
 
 // leftOut is the lack of a layer that stayed behind by the operator's choice.
 func leftOut(d v1.Hash) lack {
-	return lack{Foreign, bundle.Warning, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
+	return lack{Foreign, bundle.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
 }
 
 // digests returns what is left out.
