@@ -24,8 +24,27 @@ const (
 // LockFile is where a bundle has its ImagesLock.
 const LockFile = ".imgpkg/images.yml"
 
-// ErrMalformed says that content is what its digest says, but not in the form that Carvel gives it.
-var ErrMalformed = errors.New("malformed")
+var (
+	// ErrMalformed says that content is what its digest says, but not in the form that Carvel gives it.
+	ErrMalformed = errors.New("malformed")
+
+	// ErrImgpkg says of an ErrMalformed that imgpkg (0.46) refuses the content, too.
+	ErrImgpkg = errors.New("imgpkg refuses it, too")
+
+	// ErrUnsupported is the ErrMalformed of what others may carry: the form is a legal one.
+	ErrUnsupported error = unsupported{}
+)
+
+type unsupported struct{}
+
+func (unsupported) Error() string        { return "not supported" }
+func (unsupported) Is(target error) bool { return target == ErrMalformed }
+
+// imgpkgRefuses is an error that is ErrImgpkg besides.
+type imgpkgRefuses struct{ error }
+
+func (e imgpkgRefuses) Unwrap() error        { return e.error }
+func (e imgpkgRefuses) Is(target error) bool { return target == ErrImgpkg }
 
 // file is a regular file of a bundle.
 type file struct {
@@ -44,11 +63,11 @@ func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *m
 // readBundleLayer does.
 func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *manifest, read func(io.Reader) error) error {
 	if n := len(m.layers()); n != 1 {
-		return fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, n)
+		return imgpkgRefuses{fmt.Errorf("%w: has %d layers; a bundle has one", ErrMalformed, n)}
 	}
 	layer := m.layers()[0]
 	if layer.MediaType != types.DockerLayer {
-		return fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", ErrMalformed, quote(layer.MediaType), types.DockerLayer)
+		return imgpkgRefuses{fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", ErrMalformed, quote(layer.MediaType), types.DockerLayer)}
 	}
 	if layer.Size > maxUnpacked {
 		return fmt.Errorf("%w: has a layer of %d bytes, more than the limit of %d", ErrMalformed, layer.Size, maxUnpacked)

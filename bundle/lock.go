@@ -142,17 +142,17 @@ func parseLock(data []byte, kind string, out any) error {
 		return fmt.Errorf("%s: line %d: has a line break that is none to other readers", kind, line)
 	}
 	if err := decodeYAML(data, out, true); err != nil {
-		return fmt.Errorf("%s: %w", kind, err)
+		return imgpkgRefuses{fmt.Errorf("%s: %w", kind, err)}
 	}
 	return nil
 }
 
 func checkKind(apiVersion, kind, want string) error {
 	if apiVersion != lockAPIVersion {
-		return fmt.Errorf("apiVersion: is %s, want %q", quote(apiVersion), lockAPIVersion)
+		return imgpkgRefuses{fmt.Errorf("apiVersion: is %s, want %q", quote(apiVersion), lockAPIVersion)}
 	}
 	if kind != want {
-		return fmt.Errorf("kind: is %s, want %q", quote(kind), want)
+		return imgpkgRefuses{fmt.Errorf("kind: is %s, want %q", quote(kind), want)}
 	}
 	return nil
 }
@@ -172,21 +172,22 @@ const maxReference = 1024
 // parseDigestReference reads a reference that must have a sha256 digest. "repo:tag@sha256:…" loses
 // its tag, as in imgpkg.
 func parseDigestReference(s string) (name.Digest, error) {
-	if s == "" {
-		return name.Digest{}, errors.New("is empty")
-	}
 	if len(s) > maxReference {
 		return name.Digest{}, fmt.Errorf("%s has %d bytes, more than the limit of %d", quote(s), len(s), maxReference)
 	}
 	ref, err := name.NewDigest(s)
-	if err != nil {
-		if !strings.Contains(s, "@") {
-			return name.Digest{}, fmt.Errorf("%s has no digest", quote(s))
-		}
-		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), flatten(err))
+	switch {
+	case s == "":
+		err = errors.New("is empty")
+	case err != nil && !strings.Contains(s, "@"):
+		err = fmt.Errorf("%s has no digest", quote(s))
+	case err != nil:
+		err = fmt.Errorf("%s is no digest reference: %w", quote(s), flatten(err))
+	case !strings.HasPrefix(ref.DigestStr(), "sha256:"):
+		err = fmt.Errorf("%s has a digest that is not sha256; no other is supported", quote(s))
 	}
-	if !strings.HasPrefix(ref.DigestStr(), "sha256:") {
-		return name.Digest{}, fmt.Errorf("%s has a digest that is not sha256", quote(s))
+	if err != nil {
+		return name.Digest{}, imgpkgRefuses{err}
 	}
 	if err := CheckPath(ref.Context()); err != nil {
 		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
@@ -194,10 +195,15 @@ func parseDigestReference(s string) (name.Digest, error) {
 	return ref.Context().Digest(ref.DigestStr()), nil
 }
 
-var pathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+var (
+	pathForm        = regexp.MustCompile(`^[a-z0-9._-]+(/[a-z0-9._-]+)*$`)
+	dotsForm        = regexp.MustCompile(`(^|/)\.\.?(/|$)`)
+	runtimePathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
+)
 
-// CheckPath holds a repository's path to the grammar of the distribution spec (1.1, pulling manifests),
-// of which go-containerregistry checks the characters only: "a/../../b" would lead out of the API.
+// CheckPath refuses a repository's path that cannot be part of a URL as it is: "a/../../b" would lead out of
+// the API. Everything else that go-containerregistry, and so imgpkg, takes is fine: some registries have
+// repositories like "a/_b", which the grammar of the distribution spec (1.1, pulling manifests) excludes.
 func CheckPath(repo name.Repository) error {
 	if path := repo.RepositoryStr(); !IsPath(path) {
 		return fmt.Errorf("the path %s is not lower-case names between single slashes", quote(path))
@@ -205,8 +211,12 @@ func CheckPath(repo name.Repository) error {
 	return nil
 }
 
-// IsPath reports whether s has the form of a repository's path.
-func IsPath(s string) bool { return pathForm.MatchString(s) }
+// IsPath reports whether s is a path that CheckPath allows.
+func IsPath(s string) bool { return pathForm.MatchString(s) && !dotsForm.MatchString(s) }
+
+// IsRuntimePath reports whether container runtimes can pull from the path s: each of its elements begins and
+// ends with a letter or digit.
+func IsRuntimePath(s string) bool { return runtimePathForm.MatchString(s) }
 
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 

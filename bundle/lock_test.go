@@ -96,6 +96,27 @@ func TestParseImagesLock(t *testing.T) {
 	}
 }
 
+// TestLockPaths: what imgpkg copies is read; what leads elsewhere in a URL is not, and is not imgpkg's to refuse.
+func TestLockPaths(t *testing.T) {
+	t.Parallel()
+	for path, ok := range map[string]bool{
+		"x/_under": true, "x/trail-": true, "x/.dot": true, "-": true, "a..b": true, "a.-b/c__d": true, "blobs/uploads": true, ".../x": true,
+		"a/../b": false, "..": false, "a/.": false, "./a": false, "a//b": false, "a/": false, "/a": false,
+	} {
+		_, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: reg.test/" + path + "@sha256:" + hexA + "\n"))
+		if ok {
+			require.NoError(t, err, path)
+			continue
+		}
+		require.ErrorContains(t, err, "is not lower-case names between single slashes", path)
+		require.NotErrorIs(t, err, bundle.ErrImgpkg, path)
+	}
+	for _, entry := range []string{"reg.test/A@sha256:" + hexA, "reg.test/a:1", "reg.test/a@sha512:" + hexA + hexB} {
+		_, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: " + entry + "\n"))
+		require.ErrorIs(t, err, bundle.ErrImgpkg, entry)
+	}
+}
+
 // bomb returns a YAML list that holds 10 to the power of n items.
 func bomb(n int) string {
 	text := "- &a0 [x]\n"

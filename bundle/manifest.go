@@ -31,6 +31,9 @@ func (m *manifest) layers() []v1.Descriptor { return m.blobs[min(1, len(m.blobs)
 // readers can see two things in one digest (CVE-2021-41190). Errors wrap ErrMalformed.
 func parseManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	m, err := decodeManifest(desc, raw)
+	if errors.Is(err, ErrUnsupported) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -47,7 +50,8 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		Subject       json.RawMessage `json:"subject"`
 	}
 	if desc.MediaType.IsSchema1() {
-		return nil, fmt.Errorf("has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format", quote(desc.MediaType))
+		return nil, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
+			ErrUnsupported, quote(desc.MediaType))
 	}
 	if err := checkJSON(raw); err != nil {
 		return nil, fmt.Errorf("is no manifest: %w", err)
@@ -96,6 +100,9 @@ func subjectIn(raw json.RawMessage) string {
 
 func checkDescriptors(list []v1.Descriptor) error {
 	for _, d := range list {
+		if d.Digest.Algorithm == "sha512" {
+			return fmt.Errorf("%w: names %s, and only sha256 digests are supported", ErrUnsupported, d.Digest)
+		}
 		if d.Digest.Algorithm != "sha256" || d.Size < 0 || len(d.MediaType) > maxMediaType {
 			return fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, quote(d.MediaType))
 		}

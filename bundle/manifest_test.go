@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -53,7 +54,8 @@ func TestMalformedManifests(t *testing.T) {
 		{"long digest", types.OCIManifestSchema1, `{"schemaVersion":2,"layers":[{"digest":"` + strings.Repeat("a", 200_000) + `"}],` + config + `}`, "is no manifest"},
 		{"layer without digest", types.OCIManifestSchema1, `{"schemaVersion":2,"layers":[{"size":1}],` + config + `}`, "has a descriptor with the digest"},
 		{"negative size", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":-1,"digest":"sha256:` + hexA + `"}]}`, "the size -1"},
-		{"sha512", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":1,"digest":"sha512:` + hexA + hexB + `"}]}`, `the digest "sha512:`},
+		{"sha512", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":1,"digest":"sha512:` + hexA + hexB + `"}]}`, "not supported: names sha512:"},
+		{"sha512 layer", types.OCIManifestSchema1, `{"schemaVersion":2,"layers":[{"size":1,"digest":"sha512:` + hexA + hexB + `"}],` + config + `}`, "only sha256 digests are supported"},
 		{"bad digest", types.OCIImageIndex, `{"schemaVersion":2,"manifests":[{"size":1,"digest":"sha256:../../etc"}]}`, "is no manifest"},
 	}
 	for _, tt := range tests {
@@ -67,6 +69,10 @@ func TestMalformedManifests(t *testing.T) {
 			require.ErrorIs(t, err, bundle.ErrMalformed)
 			assert.ErrorContains(t, err, "read "+image.Name())
 			assert.Less(t, len(err.Error()), 1200)
+			assert.NotErrorIs(t, err, bundle.ErrImgpkg)
+			unsupported := strings.Contains(tt.name, "sha512") || strings.Contains(tt.name, "schema 1")
+			assert.Equal(t, unsupported, errors.Is(err, bundle.ErrUnsupported))
+			assert.Equal(t, !unsupported, strings.Contains(err.Error(), "malformed"))
 		})
 	}
 }

@@ -72,7 +72,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 		return err
 	}
 	if lock == nil {
-		return fmt.Errorf("%w: has no %s", ErrMalformed, LockFile)
+		return imgpkgRefuses{fmt.Errorf("%w: has no %s", ErrMalformed, LockFile)}
 	}
 	wanted := len(lock.Images)
 	for _, p := range x.packages.packages {

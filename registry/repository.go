@@ -72,11 +72,12 @@ func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
 		}
 		drain(res)
 		r.noHead.Store(res.StatusCode != http.StatusOK)
-		if d, err := v1.NewHash(res.Header.Get("Docker-Content-Digest")); err == nil && res.StatusCode == http.StatusOK {
+		d, err := v1.NewHash(res.Header.Get("Docker-Content-Digest"))
+		if err == nil && d.Algorithm == "sha256" && res.StatusCode == http.StatusOK {
 			return d, nil
 		}
 	}
-	desc, _, err := r.manifest(ctx, id) // a registry that does not say
+	desc, _, err := r.manifest(ctx, id) // a registry that does not say it, or another digest of the same content
 	return desc.Digest, err
 }
 

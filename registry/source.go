@@ -2,11 +2,13 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -76,23 +78,60 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 	if looksLikeHTML(raw) {
 		return fail("%w: it sent a page of HTML in place of a manifest", ErrNotRegistry)
 	}
-	header := res.Header.Get("Content-Type")
-	mediaType, _, err := mime.ParseMediaType(header)
+	mediaType, err := mediaTypeOf(res.Header.Get("Content-Type"), raw)
 	if err != nil {
-		return fail("the media type %q: %w", shorten(header), err)
+		return fail("%w", err)
 	}
-	if types.MediaType(mediaType).IsSchema1() { // its digest is not of its bytes
+	if mediaType.IsSchema1() { // its digest is not of its bytes
 		return fail("the media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)
 	}
-	desc := v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest.Of(raw)}
+	desc := v1.Descriptor{MediaType: mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}
 	if want, err := v1.NewHash(id); err == nil {
 		if err := digest.Check(raw, want); err != nil {
 			return fail("%w", err)
 		}
-	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && said != desc.Digest.String() {
+	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && !strings.HasPrefix(said, "sha512:") && said != desc.Digest.String() {
 		return fail("%w: the registry says %s, the content is %s", digest.ErrMismatch, shorten(said), desc.Digest)
 	}
 	return desc, raw, nil
+}
+
+// generalTypes are the media types of servers that know nothing of manifests.
+var generalTypes = []string{"", "application/json", "text/json", "text/plain", "application/octet-stream", "binary/octet-stream"}
+
+// mediaTypeOf returns the media type of a manifest: that of the Content-Type, or where that is a general one, what
+// the document says of itself, or the only type whose document may say nothing (OCI's) and has such fields.
+// Whether type and document agree is not checked here.
+func mediaTypeOf(header string, raw []byte) (types.MediaType, error) {
+	general := ""
+	if header != "" {
+		var err error
+		if general, _, err = mime.ParseMediaType(header); err != nil {
+			return "", fmt.Errorf("the media type %q: %w", shorten(header), err)
+		}
+	}
+	if !slices.Contains(generalTypes, general) {
+		return types.MediaType(general), nil
+	}
+	var doc struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     types.MediaType `json:"mediaType"`
+		Config        json.RawMessage `json:"config"`
+		Manifests     json.RawMessage `json:"manifests"`
+	}
+	switch err := json.Unmarshal(raw, &doc); {
+	case err != nil:
+		return "", fmt.Errorf("the media type %q, and the content is no manifest", general)
+	case doc.MediaType != "":
+		return doc.MediaType, nil
+	case doc.SchemaVersion == 1:
+		return types.DockerManifestSchema1, nil
+	case doc.Config != nil && doc.Manifests == nil:
+		return types.OCIManifestSchema1, nil
+	case doc.Manifests != nil && doc.Config == nil:
+		return types.OCIImageIndex, nil
+	}
+	return "", fmt.Errorf("the media type %q, and the content does not say what it is", general)
 }
 
 func (r *repository) request(ctx context.Context, method, path string) (*http.Request, error) {

@@ -47,7 +47,10 @@ func TestManifestIsRefused(t *testing.T) {
 		{"lie about a tag", "a", http.Header{"Docker-Content-Digest": {other}}, `{}`, "the registry says " + other, true},
 		{"nonsense about a tag", "a", http.Header{"Docker-Content-Digest": {"x"}}, `{}`, "the registry says x", true},
 		{"too large", "a", nil, strings.Repeat(" ", maxManifest+1), "a manifest of more than 4194304 bytes", false},
-		{"no media type", "a", http.Header{"Content-Type": nil}, `{}`, `the media type "": mime: no media type`, false},
+		{"no media type", "a", http.Header{"Content-Type": nil}, `{}`, `the media type "", and the content does not say what it is`, false},
+		{"a general media type", "a", http.Header{"Content-Type": {"application/json"}}, `no JSON`, `the media type "application/json", and the content is no manifest`, false},
+		{"both fields", "a", http.Header{"Content-Type": nil}, `{"schemaVersion":2,"config":{},"manifests":[]}`, "the content does not say what it is", false},
+		{"schema 1 without a type", "a", http.Header{"Content-Type": nil}, `{"schemaVersion":1}`, "Docker schema 1 cannot be copied", false},
 		{"broken media type", "a", http.Header{"Content-Type": {"a/b; =\u00a0"}}, `{}`, `the media type`, false},
 		{"schema 1", "a", http.Header{"Content-Type": {string(types.DockerManifestSchema1Signed)}}, `{}`, "Docker schema 1 cannot be copied", false},
 		{"schema 1 by digest", other, http.Header{"Content-Type": {string(types.DockerManifestSchema1)}}, `{}`, "Docker schema 1 cannot be copied", false},
@@ -81,6 +84,62 @@ func TestManifestIsRefused(t *testing.T) {
 			assert.Empty(t, waited.all())
 		})
 	}
+}
+
+// TestMediaType: where the header says nothing, the manifest does; where it names a type, that type counts.
+func TestMediaType(t *testing.T) {
+	t.Parallel()
+	const image, index = `{"schemaVersion":2,"config":{},"layers":[]}`, `{"schemaVersion":2,"manifests":[]}`
+	docker := strings.Replace(image, "2,", `2,"mediaType":"`+string(types.DockerManifestSchema2)+`",`, 1)
+	for _, c := range []struct {
+		header, body string
+		want         types.MediaType
+	}{
+		{"", docker, types.DockerManifestSchema2},
+		{"application/json", docker, types.DockerManifestSchema2},
+		{"text/plain; charset=utf-8", docker, types.DockerManifestSchema2},
+		{"Application/Octet-Stream", docker, types.DockerManifestSchema2},
+		{"binary/octet-stream", image, types.OCIManifestSchema1},
+		{"", image, types.OCIManifestSchema1},
+		{"application/json", index, types.OCIImageIndex},
+		{string(types.OCIManifestSchema1) + "; charset=utf-8", docker, types.OCIManifestSchema1}, // bundle compares them
+		{string(types.OCIImageIndex), image, types.OCIImageIndex},
+		{"text/html", docker, "text/html"},
+	} {
+		t.Run(c.header+" "+c.body, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+				w.Header()["Content-Type"] = []string{c.header}
+				if c.header == "" {
+					w.Header()["Content-Type"] = nil
+				}
+				_, _ = io.WriteString(w, c.body)
+			})
+			cl, _ := client(t, Options{})
+			desc, raw, err := cl.Manifest(t.Context(), s.repo(t).Tag("a"))
+			require.NoError(t, err)
+			assert.Equal(t, c.want, desc.MediaType)
+			assert.Equal(t, digest.Of([]byte(c.body)), desc.Digest)
+			assert.Equal(t, c.body, string(raw))
+		})
+	}
+}
+
+// A registry may know a manifest by a digest of another algorithm, too.
+func TestTagOfSHA512(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		w.Header().Set("Content-Type", string(manifestDesc.MediaType))
+		w.Header().Set("Docker-Content-Digest", "sha512:"+strings.Repeat("0", 128))
+		_, _ = w.Write(manifestRaw)
+	})
+	c, _ := client(t, Options{})
+	desc, _, err := c.Manifest(t.Context(), s.repo(t).Tag("a"))
+	require.NoError(t, err)
+	assert.Equal(t, manifestDesc, desc)
+	d, err := c.Reader(s.repo(t)).Resolve(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, manifestDesc.Digest, d)
 }
 
 func TestLargestManifest(t *testing.T) {

@@ -142,6 +142,9 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	if err := bundle.CheckPath(repo); err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
+	if path := repo.RepositoryStr(); !bundle.IsRuntimePath(path) {
+		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
+	}
 	if repo.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(s, "docker.io/") && !strings.HasPrefix(s, name.DefaultRegistry+"/") {
 		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
 	}

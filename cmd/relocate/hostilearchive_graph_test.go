@@ -88,7 +88,7 @@ var hostileManifests = []hostile{
 	{name: "a digest of sha512", why: "r2", make: imageText(func(_ *content, s string) string {
 		i := strings.LastIndex(s, "sha256:")
 		return s[:i] + "sha512:" + strings.Repeat("0", 128) + s[i+71:]
-	}), status: statusFailed, says: "has a descriptor with the digest"},
+	}), status: statusFailed, says: "only sha256 digests are supported"},
 	{name: "a digest that is a path", why: "r2, i20", make: imageText(func(_ *content, s string) string {
 		i := strings.LastIndex(s, "sha256:")
 		return s[:i] + "sha256:/../../../v2/" + s[i+71:]

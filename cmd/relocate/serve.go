@@ -116,7 +116,7 @@ func (f *serveFlags) check() error {
 		return usagef("--tls-name goes with --tls-self-signed")
 	case slices.ContainsFunc(f.tlsNames, isNoHost):
 		return usagef("--tls-name %s: must be a host name or an IP address, without scheme and port", f.tlsNames[slices.IndexFunc(f.tlsNames, isNoHost)])
-	case f.as != "" && !bundle.IsPath(f.as):
+	case f.as != "" && !bundle.IsRuntimePath(f.as):
 		return usagef("--as %s: must be a path without a registry: lower-case names between single slashes, as in tce/main", f.as)
 	case f.log != logRequests && f.log != logErrors && f.log != logNone:
 		return usagef("--log %s: must be requests, errors or none", f.log)

@@ -46,6 +46,7 @@ func TestUsage(t *testing.T) {
 		"direct-repo-with-tag":   {[]string{"-b", ref, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag"}},
 		"repo-slash":             {[]string{"--from-tar", archive, "--to-repo", repo + "/"}, []string{"--to-repo " + repo + "/", "single slashes"}},
 		"repo-slashes":           {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "//x"}, []string{"single slashes"}},
+		"repo-separator":         {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "/x/trail-"}, []string{"--to-repo " + reg.Addr + "/x/trail-", "container runtimes cannot pull"}},
 		"repo-scheme":            {[]string{"--from-tar", archive, "--to-repo", "https://" + repo}, []string{"without https://"}},
 		"bundle-scheme":          {[]string{"-b", "https://" + ref, "--to-tar", archive}, []string{"--bundle https://", "without https://"}},
 		"bundle-slash":           {[]string{"-b", repo + "/", "--to-tar", archive}, []string{"--bundle " + repo + "/"}},

@@ -53,7 +53,7 @@ func TestPaths(t *testing.T) {
 		{"/v2/../b/tags/list", 400, "NAME_INVALID"}, {"/v2/a/../b/tags/list", 400, "NAME_INVALID"}, {"/v2/./tags/list", 400, "NAME_INVALID"},
 		{"/v2/a%2Fb/tags/list", 404, "NAME_INVALID"}, {"/v2/a%2fb/manifests/v1", 404, "NAME_INVALID"}, {"/v2/a%2f..%2fb/tags/list", 404, "NAME_INVALID"},
 		{"/v2/%2e%2e/b/manifests/v1", 400, "NAME_INVALID"}, {"/v2/a%00b/manifests/v1", 400, "NAME_INVALID"}, {"/v2/a%0Ab/tags/list", 400, "NAME_INVALID"},
-		{"/v2/" + long + "/tags/list", 400, "NAME_INVALID"}, {"/v2/_catalog/tags/list", 400, "NAME_INVALID"}, {"/v2/a b/tags/list", 400, "NAME_INVALID"},
+		{"/v2/" + long + "/tags/list", 400, "NAME_INVALID"}, {"/v2/_catalog/tags/list", 404, "NAME_UNKNOWN"}, {"/v2/a/./tags/list", 400, "NAME_INVALID"}, {"/v2/a b/tags/list", 400, "NAME_INVALID"},
 		{"/v2/%F0%9F%98%80/tags/list", 400, "NAME_INVALID"},
 		{"/v2/a/b/manifests/v2", 404, "MANIFEST_UNKNOWN"}, {"/v2/a/b/manifests/", 404, "MANIFEST_UNKNOWN"}, {"/v2/a/b/manifests/.hidden", 404, "MANIFEST_UNKNOWN"},
 		{"/v2/a/b/manifests/" + long, 404, "MANIFEST_UNKNOWN"}, {"/v2/a/b/manifests/..", 404, "MANIFEST_UNKNOWN"}, {"/v2/a/b/manifests/v1%00", 404, "MANIFEST_UNKNOWN"},
