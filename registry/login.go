@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 var (
@@ -100,4 +102,26 @@ func (s *session) isAccepted(ctx context.Context) bool {
 		return res.StatusCode == http.StatusOK, nil
 	})
 	return accepted
+}
+
+// WantsLogin reports whether a login was used, and the registry refuses to show the manifest d without one.
+func (r *Repository) WantsLogin(ctx context.Context, d v1.Hash) bool {
+	c, err := r.open(ctx)
+	if err != nil {
+		return false
+	}
+	s := c.session
+	s.renewing.Lock()
+	isUsed := s.auth != nil && s.auth != authn.Anonymous
+	s.renewing.Unlock()
+	if !isUsed {
+		return false
+	}
+	anyone := &session{
+		client: s.client, inner: s.inner, registry: s.registry, repo: s.repo, scope: s.repo.Scope(transport.PullScope), pinged: s.pinged,
+		auth: authn.Anonymous, current: map[string]*authorization{"": {challenge: s.pinged}}, aliases: map[string]bool{},
+	}
+	reader := &repository{rules: c.rules, session: anyone, base: c.base, http: &http.Client{Transport: anyone, CheckRedirect: c.http.CheckRedirect}}
+	_, err = reader.resolve(once(ctx), d.String())
+	return errors.Is(err, fs.ErrPermission)
 }

@@ -61,7 +61,7 @@ func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.
 
 // fillFrom fills repo with what plan says of an archive that is open.
 func (c *copying) fillFrom(ctx context.Context, a *tarball.Archive, plan *bundle.Plan, repo name.Repository) (r *report, write func() error, err error) {
-	return c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+	return c.fill(ctx, "import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		result, err := copy.ToRepository(ctx, plan, a, dst, repo, opt)
 		if unchanged := a.Unchanged(); unchanged != nil {
 			err = unchanged
@@ -104,7 +104,7 @@ func (c *copying) importStream(ctx context.Context) error {
 		return fmt.Errorf("standard input: %w", asDamage(err))
 	}
 	c.show.note("keeps %s in %s, and at most %s of a layer while it is sent", size(s.Kept()), scratch.dir, size(largest(plan)))
-	r, write, err := c.fill("import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+	r, write, err := c.fill(ctx, "import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.FromStream(ctx, plan, s, dst, repo, scratch, s.Kept(), opt)
 	})
 	r.Archive = archiveOf(c.fromTar, s)
@@ -151,7 +151,7 @@ func (c *copying) direct(ctx context.Context) error {
 	if err := c.checkClosed(source.scan); err != nil {
 		return err
 	}
-	r, write, err := c.fill("copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
+	r, write, err := c.fill(ctx, "copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
 	})
 	err = errors.Join(err, r.take(source.scan, &c.known), c.platforms(ctx, r, source.source))
@@ -218,7 +218,7 @@ func asDamage(err error) error {
 
 // fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
 // the caller to write; when not everything was copied, there is none.
-func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
+func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
 	r = c.newReport(action, plan)
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
@@ -248,6 +248,7 @@ func (c *copying) fill(action string, plan *bundle.Plan, repo name.Repository, m
 	if err != nil {
 		return r, nil, fmt.Errorf("%s to %s: %w", action, repo.Name(), err)
 	}
+	r.needsSecret = len(objects) > 0 && c.objects.secretRef == "" && dst.WantsLogin(ctx, r.Roots[0].Digest)
 	r.Moves, r.Tags = rewrite.Mapping(plan.Graph, repo), slices.Sorted(maps.Keys(tags))
 	return r, func() error {
 		if err := errors.Join(c.writeLock(plan.Graph, repo, tags), c.writeObjects(objects)); err != nil {
@@ -336,6 +337,9 @@ func (c *copying) finish(r *report, start time.Time, write func() error, err err
 		failed = r.event(c.stderr)
 	} else {
 		r.summarize(c.stderr)
+	}
+	if r.needsSecret {
+		c.show.note("reading %s needs a login, for the cluster too: put one into a Secret, and name it with --secret-ref", r.Repository)
 	}
 	if c.report != "" {
 		failed = errors.Join(failed, r.write(c.report))

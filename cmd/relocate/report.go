@@ -132,8 +132,9 @@ type report struct {
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
 	leaks
 
-	plan      *bundle.Plan
-	platforms map[v1.Hash][]string
+	plan        *bundle.Plan
+	platforms   map[v1.Hash][]string
+	needsSecret bool // the cluster needs a login, and no Secret is named
 }
 
 // keptReport is what a resumed export did not fetch again.

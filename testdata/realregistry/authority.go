@@ -38,11 +38,19 @@ func NewAuthority(t testing.TB) *Authority {
 // and clients.
 func (a *Authority) Issue(t testing.TB, names ...string) (certFile, keyFile string) {
 	t.Helper()
-	certFile, keyFile, _ = a.sign(t, &x509.Certificate{
+	return a.IssueWith(t, func(c *x509.Certificate) { c.DNSNames = names })
+}
+
+// IssueWith is Issue for a certificate that change makes another.
+func (a *Authority) IssueWith(t testing.TB, change func(*x509.Certificate)) (certFile, keyFile string) {
+	t.Helper()
+	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
-		DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	})
+	}
+	change(template)
+	certFile, keyFile, _ = a.sign(t, template)
 	return certFile, keyFile
 }
 
