@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -126,6 +127,7 @@ var judgements = []judgement{
 	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
+	{isURL, statusUsage, "download it first, and name the file"},
 	{isBadPath, statusUsage, "check the path"},
 	{is(syscall.EISDIR), statusUsage, "name a file"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
@@ -159,6 +161,11 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	}
 	return statusFailed, err.Error(), ""
 }
+
+// passwords are those in URLs, which some write where a reference or a file is expected.
+var passwords = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]*@`)
+
+func withoutPassword(text string) string { return passwords.ReplaceAllString(text, "://") }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
 
@@ -208,6 +215,12 @@ func isServerError(err error) bool {
 func isBadPath(err error) bool {
 	var e *fs.PathError
 	return errors.As(err, &e) && (e.Op == "open" || e.Op == "stat" || e.Op == "statfs")
+}
+
+// isURL matches a URL in place of a path.
+func isURL(err error) bool {
+	var e *fs.PathError
+	return errors.As(err, &e) && strings.Contains(e.Path, "://")
 }
 
 // isMissingRoot matches a reference on the command line that leads nowhere.

@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	status, text, hint := judge(ctx, err)
 	if text != "" {
-		fmt.Fprintln(stderr, "relocate:", printable(text))
+		fmt.Fprintln(stderr, "relocate:", printable(withoutPassword(text)))
 	}
 	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // standard returns standard output or standard error when path leads to the same, as /dev/stdout does, else nil. To open
@@ -44,6 +45,9 @@ func linked(path string) (string, error) {
 
 // checkOutput refuses a file that cannot be written, and returns its absolute path.
 func checkOutput(flag, file string) (string, error) {
+	if strings.Contains(file, "://") {
+		return "", usagef("%s %s: is a URL; name a file", flag, file)
+	}
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return "", usagef("%s %s: %w", flag, file, err)
