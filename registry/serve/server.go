@@ -50,6 +50,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		WriteTimeout:      stall, // of each request; whoever sends much moves it on
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         idle.state,
+		ConnContext:       countFailures,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
 	}
 	stopped := make(chan error, 1)
