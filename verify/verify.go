@@ -135,7 +135,8 @@ func unreadable(err error) string {
 	return err.Error() + ": remove its file from the registry's storage, and import again"
 }
 
-// verification is one run of Repository. Each check writes to its own place in found.
+// verification is one run of Repository. Each check writes to its own place in found, and each look at a
+// layer to its own in wrong: there may be hundreds of thousands of layers, so they have no check of their own.
 type verification struct {
 	target Target
 	repo   name.Repository
@@ -143,6 +144,8 @@ type verification struct {
 	plan   *bundle.Plan
 	checks []check
 	found  [][]Problem
+	layers int        // that are looked at
+	wrong  []*Problem // by the index of the layer among the plan's blobs
 }
 
 // check looks at so many things of one kind.
@@ -189,14 +192,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
 		v.add(tags, v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
-	users := Users(v.plan.Graph)
-	for _, b := range v.plan.Blobs[v.plan.Small:] {
-		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
-		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(b.Descriptor) {
-			v.add(layers, v.checkBlob(b, users[b.Descriptor.Digest]))
-		}
-	}
-	v.found = make([][]Problem, len(v.checks))
+	v.found, v.wrong = make([][]Problem, len(v.checks)), make([]*Problem, len(v.plan.Blobs))
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.opt.Jobs, 1))
 	for i, check := range v.checks {
@@ -210,10 +206,34 @@ func (v *verification) checkAll(ctx context.Context) error {
 			return err
 		})
 	}
+	for i := v.plan.Small; i < len(v.plan.Blobs) && running.Err() == nil; i++ {
+		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
+		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(v.plan.Blobs[i].Descriptor) {
+			v.layers++
+			g.Go(func() (err error) { v.wrong[i], err = v.checkBlob(running, &v.plan.Blobs[i]); return err })
+		}
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// wrongLayers returns what is wrong with layers, in graph order, and names the images that need them.
+func (v *verification) wrongLayers() []Problem {
+	var list []Problem
+	var users map[v1.Hash][]string // of all blobs: made only when something is wrong
+	for i, p := range v.wrong {
+		if p == nil {
+			continue
+		}
+		if users == nil {
+			users = Users(v.plan.Graph)
+		}
+		p.Images = users[v.plan.Blobs[i].Descriptor.Digest]
+		list = append(list, *p)
+	}
+	return list
 }
 
 // Kinds of things, as in Row.
@@ -227,7 +247,8 @@ const (
 
 // result sums up what the checks found, and compares the manifests.
 func (v *verification) result() *Result {
-	r := &Result{Plan: v.plan, Problems: slices.Concat(v.found...)}
+	wrong := v.wrongLayers()
+	r := &Result{Plan: v.plan, Problems: append(slices.Concat(v.found...), wrong...)}
 	rows := map[string]*Row{}
 	count := func(of string, checked, wrong int) {
 		if rows[of] == nil {
@@ -238,6 +259,9 @@ func (v *verification) result() *Result {
 	}
 	for i, c := range v.checks {
 		count(c.of, c.n, len(v.found[i]))
+	}
+	if v.layers > 0 {
+		count(layers, v.layers, len(wrong))
 	}
 	differences := 0
 	if v.opt.Want != nil {
@@ -302,39 +326,34 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 }
 
 // checkBlob asks for a layer, or, at level deep, reads it.
-func (v *verification) checkBlob(b bundle.Blob, users []string) func(context.Context) (*Problem, error) {
-	return func(ctx context.Context) (*Problem, error) {
-		p := &Problem{What: "blob " + b.Descriptor.Digest.String(), Images: users}
-		if v.opt.Level != Deep {
-			there, err := v.target.HasBlob(ctx, b.Descriptor)
-			if err != nil {
-				return nil, fmt.Errorf("ask for blob %s: %w", b.Descriptor.Digest, err)
-			}
-			if !there {
-				p.Kind, p.Reason = Missing, "the registry does not have it"
-				return p, nil
-			}
-			v.progress(b.Descriptor.Size)
-			return nil, nil
+func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*Problem, error) {
+	what := "blob " + b.Descriptor.Digest.String()
+	if v.opt.Level != Deep {
+		there, err := v.target.HasBlob(ctx, b.Descriptor)
+		if err != nil {
+			return nil, fmt.Errorf("ask for %s: %w", what, err)
 		}
-		err := v.readBlob(ctx, b)
-		switch {
-		case err == nil:
-			return nil, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.Is(err, fs.ErrNotExist):
-			p.Kind, p.Reason = Missing, "the registry does not have it"
-		case errors.Is(err, digest.ErrMismatch):
-			p.Kind, p.Reason = Damaged, err.Error()
-		default:
-			return nil, fmt.Errorf("read blob %s: %w", b.Descriptor.Digest, err)
+		if !there {
+			return &Problem{Kind: Missing, What: what, Reason: "the registry does not have it"}, nil
 		}
-		return p, nil
+		v.progress(b.Descriptor.Size)
+		return nil, nil
 	}
+	err := v.readBlob(ctx, b)
+	switch {
+	case err == nil:
+		return nil, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		return &Problem{Kind: Missing, What: what, Reason: "the registry does not have it"}, nil
+	case errors.Is(err, digest.ErrMismatch):
+		return &Problem{Kind: Damaged, What: what, Reason: err.Error()}, nil
+	}
+	return nil, fmt.Errorf("read %s: %w", what, err)
 }
 
-func (v *verification) readBlob(ctx context.Context, b bundle.Blob) error {
+func (v *verification) readBlob(ctx context.Context, b *bundle.Blob) error {
 	layers := v.opt.Layers
 	if layers == nil {
 		layers = v.target

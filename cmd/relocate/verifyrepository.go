@@ -58,10 +58,13 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 // as somebody knows.
 func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Repository, roots []v1.Hash, opt verify.Options, r *verifyReport, show *progress) ([]bundle.Omitted, error) {
 	blobs, bytes := 0, int64(0)
-	if opt.Want != nil && opt.Level != verify.Manifests {
-		for _, b := range opt.Want.Blobs[opt.Want.Small:] {
-			blobs, bytes = blobs+1, bytes+b.Descriptor.Size
+	if opt.Want != nil {
+		if opt.Level != verify.Manifests {
+			for _, b := range opt.Want.Blobs[opt.Want.Small:] {
+				blobs, bytes = blobs+1, bytes+b.Descriptor.Size
+			}
 		}
+		withoutLayers(opt.Want)
 	}
 	ph := show.begin("verify", blobs, bytes)
 	defer ph.end()
@@ -121,9 +124,6 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
 		return nil, err
 	}
-	if opt.Level == verify.Manifests {
-		withoutLayers(opt.Want)
-	}
 	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
@@ -143,7 +143,8 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	return roots, nil
 }
 
-// withoutLayers takes from a plan what level manifests does not look at: most of its memory.
+// withoutLayers takes from a plan what a comparison does not look at, most of its memory: that a manifest is
+// the same says that its layers are.
 func withoutLayers(plan *bundle.Plan) {
 	plan.Blobs, plan.Small = nil, 0
 	for _, n := range plan.Graph.Nodes {
