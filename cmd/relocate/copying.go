@@ -20,6 +20,7 @@ import (
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
+	"relocate/verify/leak"
 )
 
 // copying is one run of the root command.
@@ -53,6 +54,13 @@ func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.
 	plan, err := checkedPlan(ctx, a, c.fromTar, c.jobs)
 	if err != nil {
 		return err
+	}
+	if c.objects.secretRef != "" {
+		found, err := scan(ctx, a, plan, c.jobs, c.show)
+		if err != nil {
+			return err
+		}
+		c.noteNested(found, repo)
 	}
 	r, write, err := c.fillFrom(ctx, a, plan, repo)
 	r.Archive = archiveOf(c.fromTar, a)
@@ -151,11 +159,21 @@ func (c *copying) direct(ctx context.Context) error {
 	if err := c.checkClosed(source.scan); err != nil {
 		return err
 	}
+	if c.objects.secretRef != "" {
+		c.noteNested(source.scan, repo)
+	}
 	r, write, err := c.fill(ctx, "copy", source.plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, source.plan, source.source, dst, repo, opt)
 	})
 	err = errors.Join(err, r.take(source.scan, &c.known), c.platforms(ctx, r, source.source))
 	return c.finish(r, start, write, err)
+}
+
+// noteNested says what --secret-ref does not reach.
+func (c *copying) noteNested(found *leak.Report, repo name.Repository) {
+	if note := nestedNote(found, repo); note != "" {
+		c.show.note("%s", note)
+	}
 }
 
 // platforms reads what a page tells of the images.

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -306,6 +307,45 @@ func TestEmitCRLF(t *testing.T) {
 	assert.Contains(t, string(got), "repository-version: v2\r\n")
 	require.NoError(t, os.WriteFile(emitted, append(got, "# mine\r\n"...), 0o600))
 	assertFailed(t, relocate(t, "emit", "--lock", lock, "--name", "a", "-d", dir), statusUsage, "was changed since emit wrote it")
+}
+
+// TestNestedSecrets: objects inside packages that fetch images get a login from secretgen-controller only; whoever names a Secret
+// for the repository is told, unless there is a SecretExport, or each object names a Secret.
+func TestNestedSecrets(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	s := site{t: t, host: host}
+	const (
+		install = "---\napiVersion: packaging.carvel.dev/v1alpha1\nkind: PackageInstall\nmetadata:\n  name: a\n%sspec:\n  packageRef: {refName: nested.corp.com}\n"
+		fetches = "---\napiVersion: packaging.carvel.dev/v1alpha1\nkind: PackageRepository\nspec: {fetch: {imgpkgBundle: {image: %s%s}}}\n"
+		app     = "---\napiVersion: kappctrl.k14s.io/v1alpha1\nkind: App\nspec: {fetch: [{inline: {}}, {imgpkgBundle: {image: %s%s}}]}\n"
+		named   = ", secretRef: {name: pull}"
+	)
+	image := s.ref("img/a", s.image("img/a", "1", "a"))
+	repository := func(tag, objects string) string {
+		pkg := s.ref("pkg/nested", s.bundle("pkg/nested", tag, map[string]string{"config/objects.yml": objects}, image))
+		s.bundle("corp/repository", tag, map[string]string{"packages/nested.yml": packageText("nested.corp.com", "1.0.0", pkg)}, pkg)
+		return host + "/corp/repository:" + tag
+	}
+	needy := repository("1", fmt.Sprintf(install, "")+fmt.Sprintf(fetches, image, "")+fmt.Sprintf(app, image, ""))
+	served := repository("2", fmt.Sprintf(install, "  annotations: {ext.packaging.carvel.dev/fetch-0-secret-name: pull}\n")+
+		fmt.Sprintf(fetches, image, named)+fmt.Sprintf(app, image, named))
+	const says = "fetch images and name no Secret (3): if reg.airgap.test wants a login"
+	for root, note := range map[string]bool{needy: true, served: false} {
+		file := export(t, root)
+		emit := []string{"emit", file, "--to-repo", "reg.airgap.test/tce"}
+		for _, args := range [][]string{{"--with", "secret"}, {"--secret-ref", "pull"}} {
+			r := mustRelocate(t, append(emit, args...)...)
+			assert.Equal(t, note, strings.Contains(r.stderr, says), "%s %s: %s", root, args, r.stderr)
+		}
+		for _, args := range [][]string{nil, {"--with", "secret,secretexport"}, {"--secret-ref", "pull", "--with", "secretexport"}} {
+			assert.NotContains(t, mustRelocate(t, append(emit, args...)...).stderr, "name no Secret", "%s %s", root, args)
+		}
+		for _, source := range [][]string{{"--from-tar", file}, {"-b", root}} {
+			r := mustRelocate(t, append(source, "--to-repo", host+"/private", "--secret-ref", "pull")...)
+			assert.Equal(t, note, strings.Contains(r.stderr, "name no Secret (3)"), "%s: %s", source, r.stderr)
+		}
+	}
 }
 
 // TestEmitForeignFiles: when a file is in the way, nothing at all is written.

@@ -16,6 +16,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/rewrite"
+	"relocate/verify/leak"
 )
 
 // emission is what emit writes.
@@ -51,8 +52,26 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 			return nil, err
 		}
 	}
+	if s != nil && list[0].SecretRef != "" && !f.has(withSecretExport) {
+		found, err := leak.Scan(ctx, s.source, s.graph, leak.Options{Jobs: defaultJobs})
+		if err != nil {
+			return nil, err
+		}
+		if note := nestedNote(found, repo); note != "" {
+			e.notes = append(e.notes, note)
+		}
+	}
 	e.notes = append(e.notes, repositoryNotes...)
 	return e, nil
+}
+
+// nestedNote says what objects inside packages need where the registry wants a login; nothing where there are none.
+func nestedNote(found *leak.Report, repo name.Repository) string {
+	if found.WithoutSecret == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the packages have PackageInstalls, PackageRepositories or Apps of their own that fetch images and name no Secret (%d): if %s wants a login, "+
+		"they get it only from secretgen-controller and a SecretExport: emit --with secret,secretexport writes one", found.WithoutSecret, repo.RegistryStr())
 }
 
 // repositoryNotes say what comes of a PackageRepository that is applied.

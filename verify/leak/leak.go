@@ -37,6 +37,7 @@ type Options struct {
 type Report struct {
 	Packages        int `json:"packages"`        // versions
 	PackageInstalls int `json:"packageInstalls"` // in bundles
+	WithoutSecret   int `json:"withoutSecret"`   // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
 	Bundles         int `json:"bundles"`         // that were read, repositories among them
 	Files           int `json:"files"`           // of package bundles, and inline, that were looked at
 	References      int `json:"references"`      // fetches of Packages, and references in files

@@ -61,15 +61,42 @@ func (b *inside) nestedObject(file string, n *yaml.Node) {
 	kind, apiVersion := text(below(n, "kind")), text(below(n, "apiVersion"))
 	switch {
 	case kind == "App" && strings.HasPrefix(apiVersion, kappctrl):
-		for _, step := range items(below(n, "spec", "fetch")) {
+		steps := items(below(n, "spec", "fetch"))
+		for _, step := range steps {
 			b.nestedFetch(file, kind, target(step))
 		}
+		b.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(target(step)) }))
 	case kind == "PackageRepository" && (strings.HasPrefix(apiVersion, packaging) || strings.HasPrefix(apiVersion, "install.package.carvel.dev/")):
 		b.nestedFetch(file, kind, below(n, "spec", "fetch"))
+		b.needsSecret(namesNoSecret(below(n, "spec", "fetch")))
 	case kind == "PackageInstall" && strings.HasPrefix(apiVersion, packaging):
 		b.out.PackageInstalls++
+		annotations := below(n, "metadata", "annotations")
+		b.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
+			return strings.HasPrefix(key.Value, fetchAnnotation)
+		}))
 		b.nestedInstall(file, below(n, "spec", "packageRef"))
 	}
+}
+
+// fetchAnnotation begins the annotations of a PackageInstall that name the Secrets of its Package's fetches.
+const fetchAnnotation = "ext.packaging.carvel.dev/fetch-"
+
+// needsSecret counts an object whose placeholder Secret somebody has to fill in, where the registry wants a login.
+func (b *inside) needsSecret(does bool) {
+	if does {
+		b.out.WithoutSecret++
+	}
+}
+
+// namesNoSecret reports whether a fetch is of an image or bundle, and without a Secret.
+func namesNoSecret(step *yaml.Node) bool {
+	for _, fetch := range []string{"imgpkgBundle", "image"} {
+		if n := below(step, fetch); n != nil {
+			return below(n, "secretRef") == nil
+		}
+	}
+	return false
 }
 
 // fetchURLs are the fetches that leave the images, and where each says to what.

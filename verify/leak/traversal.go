@@ -96,6 +96,7 @@ func (s *traversal) level(ctx context.Context, level []*work) error {
 		s.report.Bundles += r.Bundles
 		s.report.Files += r.Files
 		s.report.PackageInstalls += r.PackageInstalls
+		s.report.WithoutSecret += r.WithoutSecret
 		s.report.References += r.References
 		s.report.Inside += r.Inside
 		s.report.IDs += r.IDs
