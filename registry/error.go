@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -21,9 +21,6 @@ import (
 // maxErrorBody is how much of an error's body is read: enough for a list of blobs.
 const maxErrorBody = 64 << 10
 
-// ErrNoSpace says that a registry has no room, or allows no more: asking again makes none.
-var ErrNoSpace = errors.New("the registry is full")
-
 // ErrTLSRefused says that a registry ended TLS because of what we showed it, such as no certificate.
 var ErrTLSRefused = errors.New("the registry refuses us in TLS")
 
@@ -33,18 +30,20 @@ func isTLSRefused(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// Error is a response that says no. It is ErrNoSpace, fs.ErrNotExist (404), fs.ErrPermission (401, 403)
-// or fs.ErrExist (409, 412: a tag that may not be moved) where the status means that.
+// Error is a response that says no. Where its document or its status has one of these meanings, it is ErrNoSpace,
+// ErrReadOnly, ErrPolicy, ErrPath, fs.ErrNotExist (404), fs.ErrPermission (401, 403), or fs.ErrExist (a tag that may
+// not be moved).
 type Error struct {
 	Method  string
 	URL     string // without its query, which may hold a signature
 	Status  int
 	Code    string // of the distribution spec, such as MANIFEST_UNKNOWN; empty when the body has none
-	Message string
+	Message string // of the whole document
 
 	retryAfter time.Duration
 	blobs      []v1.Hash
-	full       bool
+	says       error // what the document says, whatever the status; nil: nothing that is known
+	final      bool  // a status of the registry's own fault, for a manifest that it refuses
 }
 
 func (e *Error) Error() string {
@@ -58,19 +57,18 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Is makes errors.Is see the meaning of the status.
+// Is makes errors.Is see the meaning.
 func (e *Error) Is(target error) bool {
+	if e.says != nil && target == e.says {
+		return true
+	}
 	switch {
-	case e.full:
-		return target == ErrNoSpace
+	case e.says != nil && e.says != ErrPath: // which a search in several places passes by, as it does a status
+		return false
 	case e.Status == http.StatusNotFound:
 		return target == fs.ErrNotExist
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return target == fs.ErrPermission
-	case e.Status == http.StatusConflict, e.Status == http.StatusPreconditionFailed:
-		return target == fs.ErrExist
-	case e.Status == http.StatusBadRequest && e.Code == "TAG_INVALID": // Amazon ECR's word for it
-		return target == fs.ErrExist
 	}
 	return false
 }
@@ -87,45 +85,59 @@ func newError(res *http.Response) *Error {
 		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
-	e.full = saysFull(res.StatusCode, body)
-	if err != nil {
-		return e // what is known is said
-	}
-	var doc struct {
-		Errors []struct {
-			Code    string          `json:"code"`
-			Message string          `json:"message"`
-			Detail  json.RawMessage `json:"detail"`
-		} `json:"errors"`
-	}
-	if json.Unmarshal(body, &doc) != nil || len(doc.Errors) == 0 {
-		e.Message = shorten(string(body))
-		return e
-	}
-	e.Code, e.Message = shorten(doc.Errors[0].Code), shorten(doc.Errors[0].Message)
-	for _, one := range doc.Errors {
-		if d, ok := digestIn(one.Detail); ok && one.Code == "MANIFEST_BLOB_UNKNOWN" {
-			e.blobs = append(e.blobs, d)
+	text := string(body)
+	if err == nil {
+		var doc errorDocument
+		if json.Unmarshal(body, &doc) == nil && len(doc.Errors) > 0 {
+			text = e.read(doc)
+		} else {
+			e.Message = shorten(text)
 		}
 	}
+	e.says = e.meaning(text)
 	return e
 }
 
-// fullWords are what registries say for want of room: Harbor and others of a quota, the distribution
-// project's in the detail of an UNKNOWN (28 is ENOSPC), others in words of their own.
-var fullWords = regexp.MustCompile(`(?i)quota|no space|"Err":28\b|disk full|insufficient storage`)
+// errorDocument is the body of a refusal (distribution-spec 1.1, error codes).
+type errorDocument struct {
+	Errors []struct {
+		Code    string          `json:"code"`
+		Message string          `json:"message"`
+		Detail  json.RawMessage `json:"detail"`
+	} `json:"errors"`
+}
 
-// saysFull reports whether an answer says that a registry has no room. A 429 may speak of a quota, too: of
-// requests.
-func saysFull(status int, body []byte) bool {
-	switch status {
-	case http.StatusInsufficientStorage:
-		return true
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge,
-		http.StatusInternalServerError, http.StatusServiceUnavailable:
-		return fullWords.Match(body)
+// mostErrors is how many errors of one answer are shown.
+const mostErrors = 3
+
+// read takes over what a document says, and returns all of its text.
+func (e *Error) read(doc errorDocument) string {
+	var shown, all []string
+	for i, one := range doc.Errors {
+		detail := strings.Trim(string(one.Detail), `"`)
+		all = append(all, one.Code, one.Message, string(one.Detail))
+		if d, ok := digestIn(one.Detail); ok && one.Code == "MANIFEST_BLOB_UNKNOWN" {
+			e.blobs = append(e.blobs, d)
+		}
+		e.final = e.final || e.Method == http.MethodPut && strings.HasPrefix(one.Code, "MANIFEST_")
+		text := one.Message
+		if slices.Contains([]string{"", "null", "{}", "[]"}, detail) || strings.Contains(text, detail) {
+			detail = ""
+		}
+		text = strings.Trim(text+": "+detail, ": ")
+		if i > 0 {
+			text = strings.TrimSpace(one.Code + " " + text)
+		}
+		if text = shorten(text); text != "" && !slices.Contains(shown, text) {
+			shown = append(shown, text)
+		}
 	}
-	return false
+	e.Code = shorten(doc.Errors[0].Code)
+	if more := len(shown) - mostErrors; more > 0 {
+		shown = append(shown[:mostErrors], fmt.Sprintf("and %d more", more))
+	}
+	e.Message = strings.Join(shown, "; ")
+	return strings.Join(all, "\n")
 }
 
 // digestIn returns the digest in an error's detail: the distribution project's registry has it there

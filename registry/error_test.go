@@ -44,7 +44,7 @@ func TestMeaning(t *testing.T) {
 			t.Parallel()
 			err := newError(&http.Response{
 				StatusCode: c.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(c.body)),
-				Request: &http.Request{Method: http.MethodPut, URL: &url.URL{}},
+				Request: &http.Request{Method: http.MethodPut, URL: &url.URL{Path: "/v2/repo/manifests/tag"}},
 			})
 			for _, meaning := range meanings {
 				assert.Equal(t, meaning == c.want, errors.Is(err, meaning), meaning)

@@ -44,7 +44,7 @@ func (s *session) find(ctx context.Context) (config *authn.AuthConfig, err error
 // explain adds to a refusal what it means for the login: there is none, it could not be looked up, or it is
 // wrong.
 func (s *session) explain(ctx context.Context, answer *Error) error {
-	if !isPermission(answer.Status) || isProbe(ctx) {
+	if !isPermission(answer.Status) || answer.says != nil || isProbe(ctx) {
 		return answer
 	}
 	s.renewing.Lock()

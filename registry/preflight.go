@@ -18,29 +18,18 @@ import (
 	"relocate/internal/digest"
 )
 
-var (
-	// ErrPath says that a registry has no place for what is pushed to a path.
-	ErrPath = errors.New("the registry takes nothing at this path")
-
-	// ErrReadOnly says that a registry lets nobody push.
-	ErrReadOnly = errors.New("the registry is read-only")
-
-	// ErrNoIndex says that a registry refuses a kind of index.
-	ErrNoIndex = errors.New("the registry takes no index of this kind")
-)
-
 // Checked is a repository for writing that asks what the registry allows before it writes for the first
 // time, and not at all when nothing is written. When that is refused, all writing fails with what Refused
 // returns. Every method that writes has to be here.
 type Checked struct {
 	*Repository
-	indexes []types.MediaType
-	ready   first[[]string]
+	types []types.MediaType
+	ready first[[]string]
 }
 
-// Checked returns the repository for writing, indexes of these types among others.
-func (r *Repository) Checked(indexes []types.MediaType) *Checked {
-	return &Checked{Repository: r, indexes: indexes}
+// Checked returns the repository for writing, manifests of these types among others.
+func (r *Repository) Checked(manifests []types.MediaType) *Checked {
+	return &Checked{Repository: r, types: manifests}
 }
 
 // PutBlob is Repository.PutBlob.
@@ -60,7 +49,7 @@ func (c *Checked) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, 
 }
 
 func (c *Checked) check(ctx context.Context) error {
-	_, err := c.ready.get(ctx, func() ([]string, error) { return c.preflight(ctx, c.indexes) })
+	_, err := c.ready.get(ctx, func() ([]string, error) { return c.preflight(ctx, c.types) })
 	return err
 }
 
@@ -84,11 +73,11 @@ func (c *Checked) Notes() []string {
 // nothing is a digest that no content has.
 var nothing = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
 
-// preflight asks what the registry allows, and leaves nothing there: an upload is begun and given up; an
-// index is put that cannot be stored, since it names what does not exist under a digest that is not its
+// preflight asks what the registry allows, and leaves nothing there: an upload is begun and given up;
+// manifests are put that cannot be stored, since they name what does not exist under a digest that is not their
 // own; what does not exist is deleted. Only an answer that can mean nothing else is a refusal: whatever else
 // is wrong shows when it matters.
-func (r *Repository) preflight(ctx context.Context, indexes []types.MediaType) (notes []string, err error) {
+func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType) (notes []string, err error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return nil, err
@@ -98,8 +87,8 @@ func (r *Repository) preflight(ctx context.Context, indexes []types.MediaType) (
 		return nil, err
 	}
 	ctx = probing(ctx)
-	for _, kind := range indexes {
-		if err := c.takesIndex(ctx, kind); err != nil {
+	for _, kind := range manifests {
+		if err := c.takesType(ctx, kind); err != nil {
 			return nil, err
 		}
 	}
@@ -154,11 +143,13 @@ func explainPush(repo name.Repository, err error) error {
 	switch {
 	case errors.Is(err, ErrNotRegistry), errors.Is(err, ErrProxy):
 		return err
-	case !errors.As(err, &answer), errors.Is(answer, ErrNoSpace):
+	case !errors.As(err, &answer):
 		return nil
+	case answer.says != nil:
+		return errorAs{answer.says, answer}
 	case errors.Is(answer, fs.ErrPermission):
 		return fmt.Errorf("no right to push to %s: %w", repo.Name(), err)
-	case answer.Status == http.StatusNotFound, answer.Code == "NAME_INVALID", answer.Code == "NAME_UNKNOWN":
+	case answer.Status == http.StatusNotFound, answer.Code == "NAME_UNKNOWN":
 		return errorAs{ErrPath, answer}
 	case answer.Status == http.StatusMethodNotAllowed:
 		return errorAs{ErrReadOnly, answer}
@@ -175,13 +166,9 @@ type errorAs struct {
 func (e errorAs) Error() string   { return fmt.Sprintf("%v: %v", e.meaning, e.answer) }
 func (e errorAs) Unwrap() []error { return []error{e.meaning, e.answer} }
 
-// takesIndex puts an index that cannot be stored. A registry that stores it all the same has it deleted.
-func (r *repository) takesIndex(ctx context.Context, kind types.MediaType) error {
-	child := v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 2, Digest: nothing}
-	if kind == types.DockerManifestList {
-		child.MediaType = types.DockerManifestSchema2
-	}
-	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: kind, Manifests: []v1.Descriptor{child}})
+// takesType puts a manifest that cannot be stored. A registry that stores it all the same has it deleted.
+func (r *repository) takesType(ctx context.Context, kind types.MediaType) error {
+	raw, err := impossible(kind)
 	if err != nil {
 		return err
 	}
@@ -197,10 +184,26 @@ func (r *repository) takesIndex(ctx context.Context, kind types.MediaType) error
 		drain(res)
 		r.probe(ctx, http.MethodDelete, "/manifests/"+nothing.String())
 		r.probe(ctx, http.MethodDelete, "/manifests/"+digest.Of(raw).String())
-	case errors.As(err, &answer) && (answer.Status == http.StatusUnsupportedMediaType || answer.Code == "UNSUPPORTED"):
-		return errorAs{fmt.Errorf("%w (%s)", ErrNoIndex, kind), answer}
+	case errors.As(err, &answer) && answer.refusesType():
+		return typeRefused(kind, answer)
 	}
 	return nil
+}
+
+// impossible returns a manifest of a type that names what no registry has.
+func impossible(kind types.MediaType) ([]byte, error) {
+	of := func(mediaType types.MediaType) v1.Descriptor {
+		return v1.Descriptor{MediaType: mediaType, Size: 2, Digest: nothing}
+	}
+	switch kind {
+	case types.DockerManifestList:
+		return json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: kind, Manifests: []v1.Descriptor{of(types.DockerManifestSchema2)}})
+	case types.OCIImageIndex:
+		return json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: kind, Manifests: []v1.Descriptor{of(types.OCIManifestSchema1)}})
+	case types.DockerManifestSchema2:
+		return json.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: kind, Config: of(types.DockerConfigJSON), Layers: []v1.Descriptor{of(types.DockerLayer)}})
+	}
+	return json.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: kind, Config: of(types.OCIConfigJSON), Layers: []v1.Descriptor{of(types.OCILayer)}})
 }
 
 // probe sends a request and returns the status of its answer; 0 when there is none.

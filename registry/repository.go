@@ -67,6 +67,10 @@ func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
 		}
 		req.Header.Set("Accept", acceptManifests)
 		res, err := r.do(req, slices.Concat(refusesHead, []int{http.StatusOK})...)
+		if isMute(err) {
+			desc, _, reason := r.manifest(once(ctx), id)
+			return desc.Digest, reasonOf(err, reason)
+		}
 		if err != nil {
 			return v1.Hash{}, err
 		}
@@ -83,6 +87,23 @@ func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
 
 // refusesHead are the answers of registries that know no HEAD.
 var refusesHead = []int{http.StatusMethodNotAllowed, http.StatusNotImplemented}
+
+// isMute reports whether err is a refused HEAD whose reason only a GET tells: a HEAD has no body, and some registries
+// answer 401, 400 or 412 to everything from a project that does not exist to a missing signature.
+func isMute(err error) bool {
+	var answer *Error
+	return errors.As(err, &answer) && answer.Method == http.MethodHead && answer.Status >= 400 && answer.Status < 500 &&
+		answer.Status != http.StatusNotFound && answer.Status != http.StatusTooManyRequests && !errors.Is(err, ErrNoLogin)
+}
+
+// reasonOf returns what a GET answered to what a HEAD refused; refused where the GET was not answered.
+func reasonOf(refused, reason error) error {
+	var answer *Error
+	if reason == nil || errors.As(reason, &answer) && !isTemporaryStatus(answer.Status) {
+		return reason
+	}
+	return refused
+}
 
 // redirects are the answers that say that a blob is elsewhere.
 var redirects = []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
@@ -105,11 +126,27 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
 func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	want := slices.Concat(redirects, []int{http.StatusOK, http.StatusNotFound})
-	method, send := http.MethodHead, r.do
 	if r.noHead.Load() {
-		method, send = http.MethodGet, r.stay // nothing is read, so nobody need be followed
-	} else {
-		want = append(want, refusesHead...)
+		return r.asksBlob(ctx, http.MethodGet, d, want)
+	}
+	has, err := r.asksBlob(ctx, http.MethodHead, d, want)
+	var answer *Error
+	switch {
+	case errors.As(err, &answer) && slices.Contains(refusesHead, answer.Status):
+		r.noHead.Store(true)
+		return r.asksBlob(ctx, http.MethodGet, d, want)
+	case isMute(err):
+		has, reason := r.asksBlob(once(ctx), http.MethodGet, d, want)
+		return has, reasonOf(err, reason)
+	}
+	return has, err
+}
+
+// asksBlob is hasBlob by a method. Nothing is read of a GET, so nobody need be followed.
+func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descriptor, want []int) (bool, error) {
+	send := r.do
+	if method == http.MethodGet {
+		send = r.stay
 	}
 	req, err := r.request(ctx, method, "/blobs/"+d.Digest.String())
 	if err != nil {
@@ -120,11 +157,7 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 		return false, err
 	}
 	_ = res.Body.Close()
-	switch {
-	case slices.Contains(refusesHead, res.StatusCode):
-		r.noHead.Store(true)
-		return r.hasBlob(ctx, d)
-	case res.StatusCode == http.StatusOK:
+	if res.StatusCode == http.StatusOK {
 		return res.ContentLength < 0 || res.ContentLength == d.Size, nil
 	}
 	return res.StatusCode != http.StatusNotFound, nil
@@ -134,7 +167,7 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 // empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs. What was
 // put is asked for once: registries have been seen to take what they did not store.
 //
-// Errors: ErrUnreadable.
+// Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -150,7 +183,7 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 	req.Header.Set("Content-Type", string(d.MediaType))
 	res, err := c.do(req, http.StatusCreated, http.StatusOK, http.StatusAccepted)
 	if err != nil {
-		return err
+		return explainManifest(d.MediaType, raw, err)
 	}
 	drain(res)
 	return checkStored(res, d.Digest, true, func() (bool, error) { return c.hasManifest(ctx, tag, d.Digest) })

@@ -127,7 +127,7 @@ func TestMissingBlobs(t *testing.T) {
 	var answer interface{ MissingBlobs() []v1.Hash }
 	require.ErrorAs(t, err, &answer)
 	assert.Equal(t, []v1.Hash{blobDesc.Digest, manifestDesc.Digest}, answer.MissingBlobs())
-	assert.ErrorContains(t, err, "400 Bad Request MANIFEST_BLOB_UNKNOWN (blob unknown to registry)")
+	assert.ErrorContains(t, err, "400 Bad Request MANIFEST_BLOB_UNKNOWN (blob unknown to registry: ")
 	assert.Equal(t, []string{"PUT /manifests/" + manifestDesc.Digest.String()}, u.log())
 }
 

@@ -99,7 +99,7 @@ func isTemporary(err error) bool {
 	case errors.As(err, &lost):
 		return true
 	case errors.As(err, &answer):
-		return isTemporaryStatus(answer.Status) && !errors.Is(answer, ErrNoSpace)
+		return isTemporaryStatus(answer.Status) && answer.says == nil && !answer.final
 	case errors.As(err, &dns) && dns.IsNotFound, isTLSRefused(err):
 		return false
 	}

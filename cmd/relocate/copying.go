@@ -251,7 +251,7 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, re
 		return r, nil, err
 	}
 	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
-	dst := client.Writer(repo).Checked(indexTypes(plan.Graph))
+	dst := client.Writer(repo).Checked(manifestTypes(plan.Graph))
 	r.Result, err = move(dst, copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), RepoTags: c.repoTags, KeepGoing: c.keepGoing, Progress: ph.step,
 	})
@@ -276,15 +276,27 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, re
 	}, nil
 }
 
-// indexTypes returns the media types of the indexes in a graph.
-func indexTypes(g *bundle.Graph) []types.MediaType {
-	var list []types.MediaType
+// manifestTypes returns the media types of the manifests that a copy of a graph cannot do without: attachments can be
+// left out, and the locations images of bundles are Docker's.
+func manifestTypes(g *bundle.Graph) []types.MediaType {
+	attached := map[v1.Hash]bool{}
 	for _, n := range g.Nodes {
-		if kind := n.Descriptor.MediaType; kind.IsIndex() && !slices.Contains(list, kind) {
-			list = append(list, kind)
+		for _, a := range g.Attached(n.Descriptor.Digest) {
+			attached[a.Digest] = true
 		}
 	}
-	return list
+	var list []types.MediaType
+	for _, n := range g.Nodes {
+		if attached[n.Descriptor.Digest] {
+			continue
+		}
+		list = append(list, n.Descriptor.MediaType)
+		if n.Kind == bundle.Bundle {
+			list = append(list, types.DockerManifestSchema2)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {

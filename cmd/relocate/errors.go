@@ -98,9 +98,13 @@ var judgements = []judgement{
 	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
 	{is(registry.ErrRedirected), statusUsage, "if that host belongs to the registry, or keeps its content, name it: --redirect-host HOST"},
 	{is(registry.ErrCredentials), statusUsage, "see relocate help registries for all ways to log in"},
-	{is(registry.ErrPath), statusUsage, "have the project or repository made at the registry, or give another path with --to-repo"},
+	{is(registry.ErrPath), statusUsage, "check the path; a project or repository may have to be created at the registry first"},
 	{is(registry.ErrUnreadable), statusFailed, "its disk was probably full: remove that manifest's file from the registry's storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
-	{is(registry.ErrReadOnly), statusPermission, "push to the registry that this one is a mirror of, or have it take pushes again"},
+	{is(registry.ErrReadOnly), statusFailed, "push to the registry that this one is a mirror of, or have it take pushes again"},
+	{is(registry.ErrPolicy), statusPermission, "have the image meet the policy (signature, vulnerabilities), or ask the registry's administrator for an exception"},
+	{is(registry.ErrDockerTypes), statusFailed, `have the registry take Docker's types (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always have them`},
+	{is(registry.ErrType), statusFailed, "update the registry, or use one that takes this type"},
+	{is(registry.ErrURLs), statusFailed, "have the registry allow them (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
 	{is(registry.ErrNoIndex), statusFailed, "images for several platforms need a registry that takes them: update it, or use another"},
 	{is(registry.ErrTLSRefused), statusPermission, "if the registry wants a client certificate: --registry-client-cert FILE and --registry-client-key FILE"},
 	{is(registry.ErrNoSpace), statusNoSpace, "make room at the registry, or have its quota raised; run again, and what is there is not sent again"},
@@ -121,6 +125,7 @@ var judgements = []judgement{
 	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
+	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or this login may lack the right; see the registry's log"},
 	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
@@ -180,6 +185,12 @@ func isRegistry(target error) func(error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
 	}
+}
+
+// isSilent matches a refusal of a write without a word: so do quotas of Gitea answer.
+func isSilent(err error) bool {
+	var e *registry.Error
+	return errors.As(err, &e) && e.Status == 403 && e.Method != "GET" && e.Method != "HEAD" && e.Code == "" && e.Message == ""
 }
 
 // isTooLarge matches a registry's refusal of a request for its size.

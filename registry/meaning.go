@@ -1,0 +1,165 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// What an answer can mean, beside fs.ErrNotExist, fs.ErrPermission and fs.ErrExist.
+var (
+	// ErrNoSpace says that a registry has no room, or allows no more: asking again makes none.
+	ErrNoSpace = errors.New("the registry is full")
+
+	// ErrPath says that a registry has no place for what is pushed to a path.
+	ErrPath = errors.New("the registry takes nothing at this path")
+
+	// ErrReadOnly says that a registry, or a project of it, lets nobody push.
+	ErrReadOnly = errors.New("the registry is read-only")
+
+	// ErrPolicy says that a registry has the content, and that its policy forbids to pull or push it.
+	ErrPolicy = errors.New("a policy of the registry forbids it")
+)
+
+// Why a registry refuses a manifest.
+var (
+	// ErrDockerTypes says that a registry takes OCI's types only.
+	ErrDockerTypes = errors.New("the registry refuses Docker's media types")
+
+	// ErrNoIndex says that a registry refuses a kind of index.
+	ErrNoIndex = errors.New("the registry takes no index of this kind")
+
+	// ErrType says that a registry refuses manifests of another type.
+	ErrType = errors.New("the registry refuses manifests of this type")
+
+	// ErrURLs says that a registry refuses manifests with layers that are to be fetched from elsewhere.
+	ErrURLs = errors.New("the registry refuses layers with URLs, as of Windows images")
+)
+
+// refusesType reports whether a refusal of a manifest is about its type: others are about the content or the digest.
+func (e *Error) refusesType() bool {
+	return e.Status == http.StatusUnsupportedMediaType || e.Code == "UNSUPPORTED"
+}
+
+// typeRefused is what a refusal of a type means.
+func typeRefused(kind types.MediaType, answer *Error) error {
+	meaning := ErrType
+	switch {
+	case kind == types.DockerManifestSchema2, kind == types.DockerManifestList:
+		meaning = ErrDockerTypes
+	case kind.IsIndex():
+		meaning = ErrNoIndex
+	}
+	return errorAs{fmt.Errorf("%w (%s)", meaning, kind), answer}
+}
+
+// explainManifest explains why a manifest was refused.
+func explainManifest(kind types.MediaType, raw []byte, err error) error {
+	var answer *Error
+	switch {
+	case !errors.As(err, &answer), answer.says != nil, isPermission(answer.Status):
+		return err
+	case answer.Status == http.StatusUnsupportedMediaType:
+		return typeRefused(kind, answer)
+	case answer.refusesURLs(raw):
+		answer.blobs = nil // they are not to be sent again
+		return errorAs{ErrURLs, answer}
+	}
+	return err
+}
+
+// refusesURLs reports whether a refusal of a manifest is about layers with URLs. The distribution project's registry
+// answers to one that it does not allow: 500, with two errors without a text and MANIFEST_BLOB_UNKNOWN for a layer that
+// it may have.
+func (e *Error) refusesURLs(raw []byte) bool {
+	var doc struct {
+		Layers []struct {
+			Digest v1.Hash  `json:"digest"`
+			URLs   []string `json:"urls"`
+		} `json:"layers"`
+	}
+	if e.Status != http.StatusInternalServerError && e.Code != "UNKNOWN" || json.Unmarshal(raw, &doc) != nil {
+		return false
+	}
+	for _, layer := range doc.Layers {
+		if len(layer.URLs) > 0 && slices.Contains(e.blobs, layer.Digest) {
+			return true
+		}
+	}
+	return false
+}
+
+// The words of registries, in the whole text of a refusal.
+var (
+	// fullWords: Harbor and others speak of a quota, the distribution project's registry has the system's error in
+	// the detail of an UNKNOWN (28 is ENOSPC), others have words of their own.
+	fullWords = regexp.MustCompile(`(?i)quota|no space|"Err":28\b|disk full|insufficient (disk |storage )?(storage|space)|not enough (disk |storage )?(storage|space)`)
+
+	// limitWords mean the same in refusals only: Harbor 2.15 says "adding 2.6 MiB of storage resource, which when
+	// updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0 MiB". The storage behind a
+	// registry may limit requests, which is a failure of some time.
+	limitWords = regexp.MustCompile(`(?is)storage.{0,200}(exceed|limit)|(exceed|reach|over ).{0,60}(storage|upper limit)`)
+
+	readOnlyWords = regexp.MustCompile(`(?i)read[- ]?only|maintenance mode|proxy[- ]?(cache )?project|(proxy|pull[- ]through)[- ]cache`)
+	noPathWords   = regexp.MustCompile(`(?i)\bNAME_INVALID\b|invalid repository name|project \S+ (was )?not found|project \S+ does not exist`)
+	policyWords   = regexp.MustCompile(`(?i)PROJECTPOLICYVIOLATION|is not signed|cannot be pulled due to|vulnerabilit`)
+	tagWords      = regexp.MustCompile(`(?i)immutab|overwrit|already exists`)
+)
+
+// meaning returns what an answer says, by its method, its reference and its text; nil where the status says it all.
+func (e *Error) meaning(text string) error {
+	writes := e.Method == http.MethodPost || e.Method == http.MethodPut || e.Method == http.MethodPatch
+	switch {
+	case e.Status == http.StatusInsufficientStorage, writes && e.saysFull(text):
+		return ErrNoSpace
+	case e.Status < 400 || e.Status >= 500 || e.Status == http.StatusTooManyRequests:
+		return nil
+	case policyWords.MatchString(text):
+		return ErrPolicy
+	case writes && readOnlyWords.MatchString(text):
+		return ErrReadOnly
+	case e.Status != http.StatusNotFound && noPathWords.MatchString(text):
+		return ErrPath
+	case e.putsTag() && e.keepsTag(text):
+		return fs.ErrExist
+	}
+	return nil
+}
+
+// saysFull reports whether a refusal of a write says that a registry has no room. A 429 may speak of a quota, too:
+// of requests.
+func (e *Error) saysFull(text string) bool {
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge:
+		return fullWords.MatchString(text) || limitWords.MatchString(text)
+	case http.StatusInternalServerError, http.StatusServiceUnavailable:
+		return fullWords.MatchString(text)
+	}
+	return false
+}
+
+// putsTag reports whether the answer is to a PUT of a manifest under a tag.
+func (e *Error) putsTag() bool {
+	_, id, ok := strings.Cut(e.URL, "/manifests/")
+	return ok && e.Method == http.MethodPut && !strings.Contains(id, ":")
+}
+
+// keepsTag reports whether a refusal of a tag means that the tag may not be moved. TAG_INVALID is Amazon ECR's word for
+// it, and others' for a tag that cannot be.
+func (e *Error) keepsTag(text string) bool {
+	switch e.Status {
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		return true
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed:
+		return tagWords.MatchString(text)
+	}
+	return false
+}
