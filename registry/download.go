@@ -108,6 +108,10 @@ func (d *download) open() error {
 	if err != nil {
 		return err
 	}
+	if sendsHTML(res) && res.StatusCode == http.StatusOK && res.ContentLength >= 0 && res.ContentLength != d.desc.Size {
+		_ = res.Body.Close()
+		return fmt.Errorf("GET %s/blobs/%s: %w: it sent a page of HTML in place of a blob", d.repo.base, d.desc.Digest, ErrNotRegistry)
+	}
 	d.body, d.skip = res.Body, d.at
 	if res.StatusCode == http.StatusPartialContent {
 		d.skip = 0

@@ -1,12 +1,16 @@
 package registry
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/internal/digest"
 )
 
 // TestNotRegistry: a page in place of a registry's answer is recognized, with or without its media type.
@@ -43,4 +47,28 @@ func TestNotRegistry(t *testing.T) {
 			assert.Empty(t, waited.all())
 		})
 	}
+}
+
+// TestPageForBlob: a page in place of a blob is no damage of the blob.
+func TestPageForBlob(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		w.Header().Set("Content-Type", "text/html")
+		if n == 1 {
+			_, _ = io.WriteString(w, "<html>log in again</html>")
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(blobDesc.Size))
+		_, _ = w.Write(blobRaw)
+	})
+	c, _ := client(t, Options{Anonymous: true})
+	_, err := c.Blob(t.Context(), s.repo(t), blobDesc)
+	assert.ErrorIs(t, err, ErrNotRegistry)
+	assert.NotErrorIs(t, err, digest.ErrMismatch)
+	blob, err := c.Blob(t.Context(), s.repo(t), blobDesc)
+	require.NoError(t, err, "a server that gives everything the type of a page")
+	raw, err := io.ReadAll(blob)
+	require.NoError(t, err)
+	require.NoError(t, blob.Close())
+	assert.Equal(t, blobRaw, raw)
 }
