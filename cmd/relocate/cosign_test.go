@@ -6,6 +6,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,7 +40,43 @@ func TestCosign(t *testing.T) {
 			assert.Len(t, ours, 2)
 			assert.Equal(t, digestsOf(theirs), digestsOf(ours))
 			mustRelocate(t, "verify", "--repo", host+"/airgap/app", file, "--level", "deep")
+			for _, d := range subjects {
+				verifyWithCosign(t, host+"/airgap/app@"+d.String())
+			}
 		})
+	}
+}
+
+// verifyWithCosign runs the command that the documentation has, where cosign is installed, without internet access.
+func verifyWithCosign(t *testing.T, image string) {
+	t.Helper()
+	cosign, err := exec.LookPath("cosign")
+	if err != nil || testing.Short() {
+		return
+	}
+	line := strings.Fields(strings.ReplaceAll(cosignVerify, "cosign.pub", "testdata/cosign/cosign.pub"))
+	run := func(args []string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), cosign, append(args, image)...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "HTTPS_PROXY=http://127.0.0.1:1")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	args := line[1 : len(line)-1]
+	out, err := run(args)
+	require.NoError(t, err, "%s: %s", image, out)
+	_, err = run(slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "--insecure-ignore-tlog" }))
+	require.Error(t, err, "there is internet access")
+}
+
+// TestCosignLine: no text shows a command that needs the internet.
+func TestCosignLine(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	shown := regexp.MustCompile(`cosign verify [^\n`+"`"+`]*`).FindAllString(string(readme)+"\n"+cosignVerify, -1)
+	require.Greater(t, len(shown), 3)
+	for _, line := range shown {
+		assert.Regexp(t, `^cosign verify --key cosign.pub (--insecure-ignore-tlog|--offline --trusted-root )`, line)
 	}
 }
 
