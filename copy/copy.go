@@ -96,13 +96,18 @@ func newTransfer(src bundle.Source, b bundle.Blob, progress Progress) *transfer 
 // twice calls do again, once, when content was not what its digest says: it may have been damaged on
 // its way.
 func (t *transfer) twice(do func() error) error {
+	return twice(do, func() { t.progress(Step{Again: 1}) })
+}
+
+// twice calls do again, once, when its error wraps digest.ErrMismatch, and helped when that has no error.
+func twice(do func() error, helped func()) error {
 	err := do()
 	if !errors.Is(err, digest.ErrMismatch) {
 		return err
 	}
 	switch err = do(); {
 	case err == nil:
-		t.progress(Step{Again: 1})
+		helped()
 	case errors.Is(err, digest.ErrMismatch):
 		err = fmt.Errorf("%w (read twice)", err)
 	}

@@ -1,12 +1,14 @@
 package copy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -201,4 +203,42 @@ func TestSpoolIsFull(t *testing.T) {
 	_, _, err := NewSpool(f, file).Keeping().Manifest(t.Context(), target.Digest(f.lone.Digest.String()))
 	assert.ErrorIs(t, err, os.ErrClosed)
 	assert.ErrorContains(t, err, "keep "+f.lone.Digest.String())
+}
+
+// TestSpoolReadsAgain: one damaged transfer does not end a walk; content that stays damaged does.
+func TestSpoolReadsAgain(t *testing.T) {
+	t.Parallel()
+	for damaged, want := range map[int]int{0: 0, 1: 1, 2: 0} {
+		f := newFixture(t)
+		src := &flipping{fixture: f, of: f.layer.Digest, left: damaged}
+		spool := NewSpool(src, scratch(t))
+		r, err := spool.Keeping().Blob(t.Context(), target, f.layer)
+		if damaged == 2 {
+			require.ErrorIs(t, err, digest.ErrMismatch)
+			assert.ErrorContains(t, err, "read twice")
+		} else {
+			require.NoError(t, err)
+			got, err := io.ReadAll(r)
+			require.NoError(t, err)
+			assert.Equal(t, f.blobs[f.layer.Digest], got)
+		}
+		assert.Equal(t, want, spool.ReadAgain(), "%d damaged", damaged)
+	}
+}
+
+// flipping is a source that damages a blob in the next left transfers.
+type flipping struct {
+	*fixture
+	of   v1.Hash
+	left int
+}
+
+func (f *flipping) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	if d.Digest != f.of || f.left == 0 {
+		return f.fixture.Blob(ctx, repo, d)
+	}
+	f.left--
+	raw := slices.Clone(f.blobs[d.Digest])
+	raw[len(raw)/2] ^= 1
+	return io.NopCloser(digest.Reader(bytes.NewReader(raw), d.Digest, d.Size)), nil
 }

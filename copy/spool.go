@@ -3,9 +3,11 @@ package copy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,6 +24,8 @@ type Spool struct {
 	src  bundle.Source
 	file File
 	once singleflight.Group
+
+	again atomic.Int64 // blobs that were read again
 
 	mu   sync.Mutex
 	end  int64
@@ -56,6 +60,9 @@ func NewSpool(src bundle.Source, file File) *Spool {
 // Keeping returns the spool as a Source for a walk: all that is read through it is kept, and a tag stands for the
 // same as long as the spool is there.
 func (s *Spool) Keeping() bundle.Source { return keeper{s} }
+
+// ReadAgain returns how many blobs that were kept came damaged, and were right when they were read again.
+func (s *Spool) ReadAgain() int { return int(s.again.Load()) }
 
 // Manifest implements bundle.Source.
 func (s *Spool) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
@@ -151,17 +158,26 @@ func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor)
 		if k, ok := s.find(document{d.Digest, false}); ok {
 			return k, nil
 		}
-		r, err := s.src.Blob(ctx, repo, d)
-		if err != nil {
-			return kept{}, err
-		}
-		defer r.Close()
-		return s.keep(d, false, r)
+		return s.read(ctx, repo, d)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s.blob(k, d), nil
+}
+
+// read keeps a blob. One that is not what its digest says is read once more: it may have been damaged on
+// its way.
+func (s keeper) read(ctx context.Context, repo name.Repository, d v1.Descriptor) (k kept, err error) {
+	err = twice(func() error {
+		r, err := s.src.Blob(ctx, repo, d)
+		if err != nil {
+			return err
+		}
+		k, err = s.keep(d, false, r)
+		return errors.Join(err, r.Close())
+	}, func() { s.again.Add(1) })
+	return k, err
 }
 
 // first calls read, unless a call for the same key is under way, whose result it shares.

@@ -75,6 +75,9 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	if err != nil {
 		return nil, err
 	}
+	if n := w.source.ReadAgain(); n > 0 {
+		show.note("read %s again that came damaged the first time: check the network and the memory", count(n, "blob"))
+	}
 	if w.plan, err = bundle.NewPlan(g, from.nonDistributable); err != nil {
 		return nil, err
 	}
