@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"unique"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -17,10 +18,11 @@ import (
 
 // manifest is what the walk needs of an image manifest or an index.
 type manifest struct {
-	isIndex  bool
-	blobs    []v1.Descriptor // of an image: the config, then the layers
-	children []v1.Descriptor // of an index
-	subject  string          // digest of what it refers to, unchecked
+	isIndex   bool
+	blobs     []v1.Descriptor // of an image: the config, then the layers
+	children  []v1.Descriptor // of an index
+	platforms []string        // of the children, as the index has them; empty where it does not say
+	subject   string          // digest of what it refers to, unchecked
 }
 
 func (m *manifest) config() v1.Descriptor   { return m.blobs[0] }
@@ -46,7 +48,7 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		MediaType     types.MediaType `json:"mediaType"`
 		Config        *descriptor     `json:"config"`
 		Layers        []descriptor    `json:"layers"`
-		Manifests     []descriptor    `json:"manifests"`
+		Manifests     []indexEntry    `json:"manifests"`
 		Subject       json.RawMessage `json:"subject"`
 	}
 	if desc.MediaType.IsSchema1() {
@@ -71,7 +73,10 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		if doc.Config != nil || doc.Layers != nil {
 			return nil, errors.New("is an index with config or layers")
 		}
-		m.children = of(doc.Manifests...)
+		for _, e := range doc.Manifests {
+			m.children = append(m.children, of(e.descriptor)...)
+			m.platforms = append(m.platforms, platformIn(e.Platform))
+		}
 	case desc.MediaType.IsImage():
 		if doc.Manifests != nil {
 			return nil, errors.New("is an image manifest with manifests")
@@ -84,6 +89,29 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", quote(desc.MediaType))
 	}
 	return m, cmp.Or(checkDescriptors(m.blobs), checkDescriptors(m.children))
+}
+
+// indexEntry is a child of an index, and what the index says that it is for.
+type indexEntry struct {
+	descriptor
+	Platform json.RawMessage `json:"platform"`
+}
+
+var platformPart = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// platformIn returns os/architecture or os/architecture/variant, or "" where that cannot be read: nothing
+// depends on it but messages.
+func platformIn(raw json.RawMessage) string {
+	var p struct{ OS, Architecture, Variant string }
+	if len(raw) == 0 || json.Unmarshal(raw, &p) != nil || p.OS == "unknown" ||
+		!platformPart.MatchString(p.OS) || !platformPart.MatchString(p.Architecture) {
+		return ""
+	}
+	s := p.OS + "/" + p.Architecture
+	if platformPart.MatchString(p.Variant) {
+		s += "/" + p.Variant
+	}
+	return s
 }
 
 // subjectIn returns the digest of a subject, or "" when there is none that can be read: nothing else depends

@@ -15,6 +15,8 @@ var ErrUnreadable = errors.New("the registry has it and cannot read it")
 type MissingError struct {
 	Reference string   // as the one who wants it names it
 	WantedBy  string   // reference of the bundle or index; empty for a root
+	Platform  string   // of the child of an index, such as linux/arm64, where the index says one
+	Package   string   // name and version of the Package that needs it; empty when there is none
 	Tried     []string // references asked, in order
 	err       error
 }
@@ -24,7 +26,19 @@ func (e *MissingError) Error() string {
 	if e.WantedBy != "" {
 		s += ", wanted by " + e.WantedBy
 	}
-	return fmt.Sprintf("%s: %v (asked: %s)", s, e.err, strings.Join(e.Tried, ", "))
+	return fmt.Sprintf("%s%s: %v (asked: %s)", s, e.Purpose(), e.err, strings.Join(e.Tried, ", "))
+}
+
+// Purpose says what the image is for, as far as that is known: ", for linux/arm64, needed by the package a 1.0.0".
+func (e *MissingError) Purpose() string {
+	s := ""
+	if e.Platform != "" {
+		s += ", for " + e.Platform
+	}
+	if e.Package != "" {
+		s += ", needed by the package " + e.Package
+	}
+	return s
 }
 
 // Unwrap returns what a place answered: a refusal where there was one, else the last answer.
@@ -39,8 +53,10 @@ type missingErrors struct {
 	more  moreMissing
 }
 
-func (m *missingErrors) add(err error) {
+// add takes an error of an image that neededBy tells the Package of: only what is named is looked for.
+func (m *missingErrors) add(err *MissingError, neededBy func() string) {
 	if len(m.first) < maxMissing {
+		err.Package = neededBy()
 		m.first = append(m.first, err)
 	} else {
 		m.more++

@@ -48,7 +48,7 @@ func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *manifest, 
 	for i := range m.children {
 		child := &m.children[i]
 		ref := repo.Digest(child.Digest.String())
-		x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child})
+		x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child, platform: m.platforms[i]})
 	}
 }
 

@@ -173,6 +173,7 @@ func (w *walk) find(ctx context.Context, x *want) error {
 	missing := &MissingError{Reference: x.name}
 	if x.by != nil {
 		missing.WantedBy = x.by.name
+		missing.Platform = x.platform
 	}
 	var failed error
 	for i, ref := range x.tries {
@@ -230,7 +231,7 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 	var next []*want
 	for _, x := range level {
 		if x.err != nil {
-			missing.add(x.err)
+			missing.add(x.err, x.neededBy)
 			continue
 		}
 		n := x.found

@@ -242,6 +242,56 @@ func TestMissingRoot(t *testing.T) {
 	assert.Nil(t, bundle.Missing(nil))
 }
 
+// TestMissingPlatform: who misses a child of an index learns what it is for.
+func TestMissingPlatform(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ platform, want string }{
+		"known":   {`{"os":"linux","architecture":"arm","variant":"v7"}`, "linux/arm/v7"},
+		"hostile": {`{"os":"linux\u001b[2J","architecture":"arm64"}`, ""},
+		"no text": {`{"os":["linux"]}`, ""},
+		"none":    {`null`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var src interop.Registry
+			repo := src.Repo("reg.test/repo")
+			child := repo.PutPlain(`{}`)
+			d := repo.Describe(child)
+			index := repo.Ref(repo.PutManifest(types.OCIImageIndex, fmt.Appendf(nil,
+				`{"schemaVersion":2,"manifests":[{"mediaType":%q,"size":%d,"digest":%q,"platform":%s}]}`, d.MediaType, d.Size, d.Digest, c.platform)))
+			pkg := bundleOf(repo, index)
+			root := repo.PutBundle(map[string]string{
+				".imgpkg/images.yml": lock(pkg), "packages/a.yml": packageYAML("a.corp.com", "1.0.0", "{imgpkgBundle: {image: "+pkg.Name()+"}}"),
+			})
+			delete(repo.Manifests, hash(child))
+			_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
+			missing := bundle.Missing(err)
+			require.Len(t, missing, 1)
+			assert.Equal(t, c.want, missing[0].Platform)
+			assert.Equal(t, "a.corp.com 1.0.0", missing[0].Package)
+			assert.Equal(t, index.Name(), missing[0].WantedBy)
+			assert.ErrorContains(t, err, "needed by the package a.corp.com 1.0.0")
+
+			_, err = bundle.Walk(t.Context(), &src, refs(index), bundle.WalkOptions{})
+			require.Len(t, bundle.Missing(err), 1)
+			assert.Empty(t, bundle.Missing(err)[0].Package)
+		})
+	}
+}
+
+// TestMissingPackage: so does who misses what a Package fetches, by digest or by tag.
+func TestMissingPackage(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	root := repo.PutBundle(map[string]string{
+		".imgpkg/images.yml": lock(), "packages/a.yml": packageYAML("a.corp.com", "1.0.0", "{imgpkgBundle: {image: reg.test/gone:1}}"),
+	})
+	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
+	require.Len(t, bundle.Missing(err), 1)
+	assert.Equal(t, "a.corp.com 1.0.0", bundle.Missing(err)[0].Package)
+}
+
 // A place that fails is no reason to fail as long as another has the image.
 func TestWalkPassesOverPlaceThatFails(t *testing.T) {
 	t.Parallel()

@@ -9,20 +9,45 @@ import (
 
 // want is a manifest that something needs: first where to look, then what was found.
 type want struct {
-	ref   name.Reference   // the first that named it
-	name  string           // of ref
-	names []string         // of all that named it, but indexes
-	by    *want            // whose child it is; nil for a root
-	tries []name.Reference // where to look, in order
-	desc  *v1.Descriptor   // what an index says of it
-	group *group           // lock entries of one bundle, which are looked for in one order
-	fetch bool             // a Package names it, no lock or index
+	ref      name.Reference   // the first that named it
+	name     string           // of ref
+	names    []string         // of all that named it, but indexes
+	by       *want            // whose child it is; nil for a root
+	tries    []name.Reference // where to look, in order
+	desc     *v1.Descriptor   // what an index says of it
+	group    *group           // lock entries of one bundle, which are looked for in one order
+	platform string           // what an index says that it is for
+	fetch    bool             // a Package names it, no lock or index
+	pkg      string           // that Package, by name and version
 
 	found    *Node
 	next     []*want
 	packages packageFiles
-	err      error // a MissingError
+	err      *MissingError
 }
+
+// neededBy returns the Package, by name and version, whose bundle needs x; empty when there is none.
+func (x *want) neededBy() string {
+	for ; x.by != nil; x = x.by {
+		if x.pkg != "" {
+			return x.pkg
+		}
+		d := x.ref.Identifier()
+		if x.found != nil {
+			d = x.found.Descriptor.Digest.String()
+		}
+		fetches := func(f Fetch) bool { return f.Digest.Hex != "" && f.Digest.String() == d }
+		for _, p := range x.by.packages.packages {
+			if slices.ContainsFunc(p.Fetches, fetches) {
+				return nameOf(&p)
+			}
+		}
+	}
+	return ""
+}
+
+// nameOf returns the name and version of a Package, not too long.
+func nameOf(p *Package) string { return shorten(p.Name+" "+p.Version, 200) }
 
 // group is the lock entries of one bundle. Where its first entry is found decides where the others
 // are looked for first.
@@ -94,7 +119,7 @@ func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 // wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
 func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
 	note := func(code Code, level Level, message string) {
-		x.packages.findings = append(x.packages.findings, Finding{Code: code, Level: level, Package: shorten(p.Name+" "+p.Version, 200),
+		x.packages.findings = append(x.packages.findings, Finding{Code: code, Level: level, Package: nameOf(p),
 			File: p.File, Line: f.Line, Message: message})
 	}
 	id, covered := ids[f.Reference]
@@ -116,7 +141,9 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(
 		if d, ok := ref.(name.Digest); ok {
 			f.Digest = hashOf(d)
 		}
-		x.next = append(x.next, x.fetched(ref))
+		next := x.fetched(ref)
+		next.pkg = nameOf(p)
+		x.next = append(x.next, next)
 	}
 }
 

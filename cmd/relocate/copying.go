@@ -224,6 +224,7 @@ func asDamage(err error) error {
 		if m.WantedBy != "" {
 			s += ", which " + m.WantedBy + " names"
 		}
+		s += m.Purpose()
 		lines = append(lines, s)
 	}
 	n := len(lines) + bundle.MoreMissing(err)
@@ -303,7 +304,20 @@ func (c *copying) tags(g *bundle.Graph) (map[string]v1.Hash, error) {
 	if c.noTag {
 		return nil, nil
 	}
-	return rewrite.Tags(g.Roots, c.tag)
+	return tagsOf(g.Roots, c.tag)
+}
+
+// tagsOf returns the tags of roots at the destination, or an error that says what to do instead.
+func tagsOf(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
+	tags, err := rewrite.Tags(roots, tag)
+	if err != nil {
+		remedy := "--no-tag imports it by digest, --tag NAME under another tag"
+		if len(roots) > 1 {
+			remedy = "--no-tag imports them by digest"
+		}
+		err = fmt.Errorf("%w; %s", err, remedy)
+	}
+	return tags, err
 }
 
 func tagList(tags map[string]v1.Hash) []copy.Tag {

@@ -216,7 +216,15 @@ func (c *copying) walkNamed(ctx context.Context, dir string) (*walked, error) {
 		source.close()
 		return nil, err
 	}
+	noteTags(source.plan.Graph.Roots, c.show)
 	return source, nil
+}
+
+// noteTags says which tags of the roots an import will refuse, while the archive can still be made otherwise.
+func noteTags(roots []bundle.Root, show *progress) {
+	if _, err := tagsOf(roots, ""); err != nil {
+		show.note("the import will refuse the tags of the roots: %v", err)
+	}
 }
 
 // checkClosed fails under --strict when something leads outside that is not accepted. It tells what.

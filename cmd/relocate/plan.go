@@ -95,6 +95,7 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 	if err := checkNames(plan.Graph); err != nil {
 		return nil, err
 	}
+	noteTags(plan.Graph.Roots, show)
 	size, err := archiveSize(ctx, w, roots, f.form.Format)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
-	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
 	"relocate/verify/leak"
@@ -126,7 +125,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	}
 	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
-		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
+		if opt.Tags, err = tagsOf(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, usageError{err}
 		}
 	}
