@@ -119,6 +119,15 @@ type Discovery interface {
 // Attached returns what hangs on the manifest d itself, in order.
 func (g *Graph) Attached(d v1.Hash) []Attachment { return g.attached[d] }
 
+// Core returns how many of the nodes, which come first, are not in the graph only because they are attached.
+func (g *Graph) Core() int {
+	n := slices.IndexFunc(g.Nodes, func(n *Node) bool { return n.Kind == Attached || n.Subject != (v1.Hash{}) })
+	if n < 0 {
+		return len(g.Nodes)
+	}
+	return n
+}
+
 // BareError says that images have nothing attached that must have.
 type BareError struct {
 	Images []string // references, in graph order; at least one

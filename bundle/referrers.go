@@ -95,14 +95,17 @@ func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.D
 
 // encodeIndex writes an index with these fields, and these manifests in place of its own.
 func encodeIndex(fields map[string]json.RawMessage, manifests []json.RawMessage) ([]byte, error) {
-	list, err := json.Marshal(manifests)
-	if err != nil {
+	if err := setField(fields, "manifests", manifests); err != nil {
 		return nil, err
 	}
-	fields["manifests"] = list
+	return encodeFields(fields)
+}
+
+// encodeFields writes an object by key: the same fields give the same bytes.
+func encodeFields(fields map[string]json.RawMessage) ([]byte, error) {
 	var raw bytes.Buffer
 	e := json.NewEncoder(&raw)
 	e.SetEscapeHTML(false)
-	err = e.Encode(fields) // by key: the same fields give the same bytes
+	err := e.Encode(fields)
 	return bytes.TrimSuffix(raw.Bytes(), []byte("\n")), err
 }

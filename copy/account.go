@@ -15,6 +15,7 @@ type account struct {
 	what              string // plural
 	planned           int
 	uploaded, present int
+	leftOut           int      // attachments that were refused, or not asked for, and what only they need
 	open              []string // what was planned and is in none of the other numbers
 }
 
@@ -24,6 +25,9 @@ const mostOpen = 10
 // String names what is open.
 func (a account) String() string {
 	s := fmt.Sprintf("%s: %d planned, %d uploaded, %d already present", a.what, a.planned, a.uploaded, a.present)
+	if a.leftOut > 0 {
+		s += fmt.Sprintf(", %d left out", a.leftOut)
+	}
 	if len(a.open) > 0 {
 		s += "; unaccounted for: " + strings.Join(a.open[:min(len(a.open), mostOpen)], ", ")
 	}
@@ -43,7 +47,7 @@ func (c *filling) settle() error {
 	}
 	var wrong []string
 	for _, a := range c.accounts() {
-		if a.planned != a.uploaded+a.present || len(a.open) > 0 {
+		if a.planned != a.uploaded+a.present+a.leftOut || len(a.open) > 0 {
 			wrong = append(wrong, a.String())
 		}
 	}
@@ -61,7 +65,10 @@ func (c *filling) accounts() []account {
 	for _, n := range g.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
 		of := n.Descriptor.Digest.String() + " of " + n.Name()
-		if !s.complete {
+		switch {
+		case s.leftOut != nil && !s.complete:
+			manifests.leftOut++
+		case !s.complete:
 			manifests.open = append(manifests.open, of)
 		}
 		if s.wantsLocations() {
@@ -77,14 +84,18 @@ func (c *filling) accounts() []account {
 			continue
 		}
 		blobs.planned++
-		if !c.counted[i] && !c.sent[b.Descriptor.Digest] {
+		switch d := b.Descriptor.Digest; {
+		case c.counted[i] || c.sent[d]:
+		case c.skips(d) || c.refused[d]:
+			blobs.leftOut++
+		default:
 			blobs.open = append(blobs.open, b.Descriptor.Digest.String()+" of "+b.Node.Name())
 		}
 	}
 	tags := account{what: "tags", planned: len(c.opt.Tags), uploaded: r.Tags, present: r.TagsHad}
-	attachments := account{what: "attachments", planned: len(g.Attachments), uploaded: r.Attached, present: r.AttachedHad}
+	attachments := account{what: "attachments", planned: len(g.Attachments), uploaded: r.Attached, present: r.AttachedHad, leftOut: r.AttachmentsLeftOut}
 	for _, a := range g.Attachments {
-		if !c.attached[a] {
+		if !c.attached[a] && !c.isLeftOut(a) {
 			attachments.open = append(attachments.open, a.Digest.String()+" of "+a.Subject.String())
 		}
 	}

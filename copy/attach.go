@@ -18,32 +18,42 @@ type referrers interface {
 	Referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error)
 }
 
+// maxTries is how often an attachment is written that others change at the same time.
+const maxTries = 5
+
+// ErrContended says that an attachment that was written was gone when it was read again.
+var ErrContended = errors.New("somebody else changes it at the same time")
+
 // attach makes everything that is attached, and is there with its subject, hang on it: by its tag, or by
 // the list of the subject's referrers, which one job at a time changes. A subject to which not everything
-// could be attached is not complete.
+// could be attached is not complete, but for what is left out.
 func (c *filling) attach(ctx context.Context) error {
-	done := c.attached
 	for _, n := range c.plan.Graph.Nodes {
 		var refer []*state
 		for _, a := range c.plan.Graph.Attached(n.Descriptor.Digest) {
 			s := c.nodes[a.Digest]
 			switch {
-			case !c.nodes[a.Subject].complete || !s.complete:
+			case !c.nodes[a.Subject].complete || !s.complete || c.opt.Attachments == AttachNothing:
 			case a.Tag == "":
 				refer = append(refer, s)
 			default:
-				c.add(c.attachJob(a, s, done))
+				c.add(c.attachJob(a, s))
 			}
 		}
 		if len(refer) > 0 {
-			c.add(c.referJob(c.nodes[n.Descriptor.Digest], refer, done))
+			c.add(c.referJob(c.nodes[n.Descriptor.Digest], refer))
 		}
 	}
 	if err := c.run(ctx); err != nil {
 		return err
 	}
 	for _, a := range c.plan.Graph.Attachments {
-		if !done[a] {
+		if c.attached[a] {
+			continue
+		}
+		if err := c.whyLeftOut(a); err != nil {
+			c.leaveOut(a, err)
+		} else {
 			c.nodes[a.Subject].withdraw()
 		}
 	}
@@ -51,35 +61,34 @@ func (c *filling) attach(ctx context.Context) error {
 }
 
 // attachJob gives an attachment its tag.
-func (c *filling) attachJob(a bundle.Attachment, s *state, done map[bundle.Attachment]bool) job {
-	had := false
-	var again []bundle.Blob
-	return job{
+func (c *filling) attachJob(a bundle.Attachment, s *state) job {
+	var was written
+	return c.tolerantOf(job{
 		do: func(ctx context.Context) (err error) {
-			if c.opt.Trust != TrustNothing {
-				if had, err = c.stands(ctx, a.Tag, a.Digest); err != nil || had {
-					return err
-				}
-			}
-			if again, err = c.putManifest(ctx, s, a.Tag); err != nil {
+			if was, err = c.attachByTag(ctx, a, s); err != nil {
 				return fmt.Errorf("attach it as %s: %w", a.Tag, err)
 			}
 			return nil
 		},
 		done: func() {
-			done[a] = true
-			c.countAgain(again)
-			c.countAttached(1, had)
+			c.attached[a] = true
+			c.countAgain(was.again)
+			c.result.Merged += was.merged
+			c.countAttached(1, was.manifests == 0)
 		},
 		failed: c.failed(s.node, a.Digest),
-	}
+	}, a)
 }
 
 // referJob makes sure that the list of what refers to a manifest has these.
-func (c *filling) referJob(subject *state, list []*state, done map[bundle.Attachment]bool) job {
+func (c *filling) referJob(subject *state, list []*state) job {
 	d := subject.node.Descriptor.Digest
 	had := 0
-	return job{
+	var all []bundle.Attachment
+	for _, s := range list {
+		all = append(all, bundle.Attachment{Subject: d, Digest: s.node.Descriptor.Digest})
+	}
+	return c.tolerantOf(job{
 		do: func(ctx context.Context) (err error) {
 			if had, err = c.refer(ctx, d, list); err != nil {
 				return fmt.Errorf("list what refers to %s: %w", subject.node.Name(), err)
@@ -87,14 +96,14 @@ func (c *filling) referJob(subject *state, list []*state, done map[bundle.Attach
 			return nil
 		},
 		done: func() {
-			for _, s := range list {
-				done[bundle.Attachment{Subject: d, Digest: s.node.Descriptor.Digest}] = true
+			for _, a := range all {
+				c.attached[a] = true
 			}
 			c.countAttached(had, true)
 			c.countAttached(len(list)-had, false)
 		},
 		failed: c.failed(subject.node, d),
-	}
+	}, all...)
 }
 
 func (c *filling) countAttached(n int, had bool) {
@@ -149,10 +158,6 @@ func (c *filling) unlisted(ctx context.Context, api referrers, d v1.Hash, list [
 // how many it had. What else it lists stays.
 func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (had int, err error) {
 	tag := bundle.ReferrersTag(d)
-	desc, old, err := c.dst.Manifest(ctx, c.at.Tag(tag))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
 	var add []v1.Descriptor
 	for _, s := range list {
 		raw, err := manifest(ctx, c.src, s.blob)
@@ -165,15 +170,27 @@ func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (had
 		}
 		add = append(add, one)
 	}
-	merged, raw, added, err := bundle.MergeReferrers(desc, old, add)
-	if err != nil {
-		return 0, fmt.Errorf("tag %s: %w", tag, err)
+	for try := range maxTries {
+		desc, old, err := c.dst.Manifest(ctx, c.at.Tag(tag))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("tag %s: %w", tag, err)
+		}
+		merged, raw, added, err := bundle.MergeReferrers(desc, old, add)
+		if errors.Is(err, bundle.ErrMalformed) {
+			err = fmt.Errorf("%w: %w", bundle.ErrConflict, err)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("tag %s: %w", tag, err)
+		}
+		if try == 0 {
+			had = len(list) - added
+		}
+		if added == 0 {
+			return had, nil
+		}
+		if err := c.put(ctx, merged, raw, tag); err != nil {
+			return 0, fmt.Errorf("put tag %s: %w", tag, err)
+		}
 	}
-	if added == 0 {
-		return len(list), nil
-	}
-	if err := c.put(ctx, merged, raw, tag); err != nil {
-		return 0, fmt.Errorf("put tag %s: %w", tag, err)
-	}
-	return len(list) - added, nil
+	return 0, fmt.Errorf("tag %s: %w", tag, ErrContended)
 }

@@ -129,7 +129,7 @@ func (t *transfer) openFrom(ctx context.Context, from int64) (io.ReadCloser, err
 	r, err := t.read(ctx, from)
 	if err != nil {
 		t.failed = true
-		return nil, fmt.Errorf("read: %w", err)
+		return nil, sourceError{fmt.Errorf("read: %w", err)}
 	}
 	return &counted{ReadCloser: r, t: t, at: from}, nil
 }
@@ -159,8 +159,16 @@ func (t *transfer) read(ctx context.Context, from int64) (io.ReadCloser, error) 
 // manifest reads the manifest b.
 func manifest(ctx context.Context, src bundle.Source, b bundle.Blob) ([]byte, error) {
 	_, raw, err := src.Manifest(ctx, b.From.Digest(b.Descriptor.Digest.String()))
-	return raw, err
+	if err != nil {
+		return nil, sourceError{err}
+	}
+	return raw, nil
 }
+
+// sourceError says that it was the source that could not be read.
+type sourceError struct{ error }
+
+func (e sourceError) Unwrap() error { return e.error }
 
 // finish reports the blob as done. What was not read was there.
 func (t *transfer) finish() {

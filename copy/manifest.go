@@ -25,7 +25,7 @@ func (c *filling) ready(s *state) {
 		tags = []string{""}
 	}
 	var again []bundle.Blob
-	c.next(job{
+	c.next(c.tolerant(job{
 		do: func(ctx context.Context) error {
 			for _, tag := range tags {
 				blobs, err := c.putManifest(ctx, s, tag)
@@ -42,7 +42,7 @@ func (c *filling) ready(s *state) {
 			c.complete(s)
 		},
 		failed: c.failed(s.node, s.node.Descriptor.Digest),
-	})
+	}, s.node.Descriptor.Digest, s))
 }
 
 // complete is called when a manifest and everything below it is there.

@@ -64,6 +64,8 @@ type Options struct {
 	RepoTags  bool  // imgpkg's --repo-based-tags
 	KeepGoing bool  // try everything, whatever becomes of one blob
 	Progress  Progress
+
+	Attachments Attachments // what becomes of an attachment that the repository refuses
 }
 
 // Result counts what a copy did.
@@ -80,6 +82,11 @@ type Result struct {
 	TagsHad      int   `json:"tagsThere"`
 	Attached     int   `json:"attachments"` // tags of attachments put, and referrers listed
 	AttachedHad  int   `json:"attachmentsThere"`
+	Merged       int   `json:"attachmentsMerged,omitempty"` // of Attached: with what others had put under the tag
+
+	AttachmentsLeftOut  int       `json:"attachmentsLeftOut,omitempty"`
+	AttachmentConflicts int       `json:"attachmentConflicts,omitempty"` // of them: something else is in their place, and stays
+	LeftOut             []LeftOut `json:"leftOut,omitempty"`             // these attachments, in graph order
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
@@ -123,6 +130,7 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 	}
+	c.reportLeftOut()
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
@@ -156,10 +164,14 @@ type filling struct {
 	counted []bool // by index in the plan's Blobs: layers and configs that are there, and counted
 	again   int    // how many of result.Blobs had been counted
 
-	attached map[bundle.Attachment]bool // that are there
+	attached map[bundle.Attachment]bool  // that are there
+	leftOut  map[bundle.Attachment]error // that are not, and need not be, and why
 
 	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
 	lost map[v1.Hash]error // those that could not be put, and why
+
+	optional map[v1.Hash]bool // blobs and manifests that only attachments need
+	refused  map[v1.Hash]bool // those of its blobs that were left out
 
 	declined sync.Map // names of repositories from which nothing is mounted
 
@@ -169,10 +181,11 @@ type filling struct {
 
 func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) *filling {
 	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{},
-		counted: make([]bool, len(plan.Blobs)), attached: map[bundle.Attachment]bool{}, sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
+		counted: make([]bool, len(plan.Blobs)), attached: map[bundle.Attachment]bool{}, leftOut: map[bundle.Attachment]error{}, sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
 	for _, n := range plan.Graph.Nodes {
 		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
 	}
+	c.findOptional()
 	return c
 }
 
@@ -188,7 +201,7 @@ func (c *filling) ask(ctx context.Context) error {
 	}
 	at := 0
 	c.rest = func() (job, bool) {
-		if at == len(c.plan.Graph.Nodes) {
+		if at == c.asked() {
 			return job{}, false
 		}
 		n := c.plan.Graph.Nodes[at]
@@ -197,6 +210,9 @@ func (c *filling) ask(ctx context.Context) error {
 		return job{
 			do: func(ctx context.Context) (err error) {
 				there, err = c.isNamed(ctx, n)
+				if c.tolerates(n.Descriptor.Digest, err) { // the answer to its upload decides
+					err = nil
+				}
 				return err
 			},
 			done: func() { c.nodes[n.Descriptor.Digest].there = there },
@@ -236,6 +252,9 @@ func (c *filling) users() map[v1.Hash][]*state {
 	users := map[v1.Hash][]*state{}
 	for _, n := range c.plan.Graph.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
+		if s.leftOut != nil {
+			continue
+		}
 		vouched := s.there && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
 			if !vouched || bundle.IsForeign(d) { // registries take a manifest without its foreign layers
@@ -277,7 +296,7 @@ func (c *filling) schedule() {
 	c.rest = c.blobJobs(users)
 	var leaves []*state // all, before the first is ready: that may free others, which are ready then
 	for _, n := range c.plan.Graph.Nodes {
-		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 {
+		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 && s.leftOut == nil {
 			leaves = append(leaves, s)
 		}
 	}
@@ -300,7 +319,10 @@ func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
 			}
 			if waiting := users[b.Descriptor.Digest]; waiting != nil {
 				at++
-				return c.blobJob(at-1, waiting), true
+				return c.tolerant(c.blobJob(at-1, waiting), b.Descriptor.Digest, waiting...), true
+			}
+			if c.skips(b.Descriptor.Digest) {
+				continue
 			}
 			c.countBlob(b, true)
 			c.counted[at] = true
@@ -382,7 +404,7 @@ func (c *filling) countAgain(blobs []bundle.Blob) {
 
 // less tells a manifest that something it waited for is there.
 func (c *filling) less(s *state) {
-	if s.waits--; s.waits == 0 {
+	if s.waits--; s.waits == 0 && s.leftOut == nil {
 		c.ready(s)
 	}
 }

@@ -14,6 +14,7 @@ type state struct {
 	waits    int         // blobs and children that are not there yet
 	complete bool        // it and everything below it is there
 	located  bool        // its locations image is there
+	leftOut  error       // of an attachment, or a child of one: why it is not there, and need not be
 	parents  []*state
 	circular []*state // bundles whose Packages fetch it and that do not wait for it: it may need them
 	attached []*state // what hangs on it and on nothing that was met before

@@ -71,7 +71,8 @@ func (in *incoming) look(ctx context.Context) error {
 			had := false
 			in.add(job{
 				do: func(ctx context.Context) (err error) {
-					if had, err = in.dst.HasBlob(ctx, b.Descriptor); err != nil {
+					had, err = in.dst.HasBlob(ctx, b.Descriptor)
+					if err != nil && !in.tolerates(d, err) {
 						return fmt.Errorf("ask for blob %s of %s: %w", d, b.Node.Name(), err)
 					}
 					return nil
@@ -121,7 +122,9 @@ func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn
 		if _, err := io.Copy(io.Discard, checked); err != nil {
 			return in.explain(b, err)
 		}
-		in.done(b, true)
+		if !in.skips(b.Descriptor.Digest) {
+			in.done(b, true)
+		}
 		return nil
 	case b.Descriptor.Size <= maxHeld:
 		content, err := io.ReadAll(checked) // at most maxHeld
@@ -155,7 +158,7 @@ func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Co
 		t.finish()
 		in.done(b, false)
 		return nil
-	case in.opt.KeepGoing && ctx.Err() == nil && !errors.Is(err, digest.ErrMismatch):
+	case (in.opt.KeepGoing || in.tolerates(b.Descriptor.Digest, err)) && ctx.Err() == nil && !errors.Is(err, digest.ErrMismatch):
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		in.lost[b.Descriptor.Digest] = err

@@ -77,6 +77,21 @@ func (e *Error) Is(target error) bool {
 // (MANIFEST_BLOB_UNKNOWN).
 func (e *Error) MissingBlobs() []v1.Hash { return e.blobs }
 
+// Refused reports whether the registry refuses this one thing. A login that is missing, a registry that is full, too
+// busy or out of reach is about all of them.
+func (e *Error) Refused() bool {
+	switch e.says {
+	case ErrNoSpace, ErrReadOnly:
+		return false
+	}
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
+	}
+	return e.Status >= 400
+}
+
 // newError reads and closes the response.
 func newError(res *http.Response) *Error {
 	defer drain(res)

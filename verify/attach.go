@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
 // referrers is a Target that tells what refers to a manifest by the referrers API. Without it, or where it
@@ -26,8 +28,8 @@ func (o Options) wanted() []bundle.Attachment {
 	return o.Want.Graph.Attachments
 }
 
-// checkAttachments queues a check of each attachment that must be there: under its tag, or listed for its
-// subject. One whose manifest the walk did not get is a problem without asking further.
+// checkAttachments queues a check of each attachment that must be there and is not known to be left out: under its
+// tag, or listed for its subject. One whose manifest the walk did not get is a problem without asking further.
 func (v *verification) checkAttachments() {
 	if v.opt.Want == nil {
 		return
@@ -37,6 +39,7 @@ func (v *verification) checkAttachments() {
 		var listed []bundle.Attachment
 		for _, a := range v.opt.Want.Graph.Attached(d) {
 			switch {
+			case slices.Contains(v.opt.LeftOut, a):
 			case !slices.Contains(v.plan.Graph.Attached(d), a):
 				v.add(attachments, v.isLost(a, n))
 			case a.Tag != "":
@@ -75,11 +78,39 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 			return attachmentProblem(Missing, a, n, "the registry does not have its tag"), nil
 		case err != nil:
 			return nil, fmt.Errorf("ask for tag %s: %w", a.Tag, err)
-		case got != a.Digest:
-			return attachmentProblem(Different, a, n, "its tag stands for %s", got), nil
+		case got == a.Digest:
+			return nil, nil
+		}
+		isIn, err := v.isIn(ctx, a)
+		switch {
+		case errors.Is(err, bundle.ErrConflict), errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
+			return attachmentProblem(Different, a, n, "its tag stands for %s: %v", got, err), nil
+		case err != nil:
+			return nil, fmt.Errorf("read tag %s: %w", a.Tag, err)
+		case !isIn:
+			return attachmentProblem(Different, a, n, "its tag stands for %s, which does not have all of it", got), nil
 		}
 		return nil, nil
 	}
+}
+
+// isIn reports whether what an attachment's tag stands for has all of it: others may have added to it.
+//
+// Errors: bundle.ErrConflict when the two cannot be compared.
+func (v *verification) isIn(ctx context.Context, a bundle.Attachment) (bool, error) {
+	var lists []*bundle.LayerList
+	for _, ref := range []name.Reference{v.repo.Tag(a.Tag), v.repo.Digest(a.Digest.String())} {
+		desc, raw, err := v.target.Manifest(ctx, ref)
+		if err != nil {
+			return false, err
+		}
+		list, err := bundle.ParseLayerList(a.Tag, desc, raw)
+		if err != nil {
+			return false, err
+		}
+		lists = append(lists, list)
+	}
+	return lists[0].Contains(lists[1]), nil
 }
 
 // checkReferrers asks for the list of what refers to n, which must have these.

@@ -72,10 +72,11 @@ type Options struct {
 	Jobs     int
 	Pins     []bundle.Pin // what tags in Packages stand for
 	Tags     map[string]v1.Hash
-	RepoTags bool          // it was filled with imgpkg's --repo-based-tags; needs Want
-	Want     *bundle.Plan  // what must be there; nil when only the roots are known
-	Layers   bundle.Source // where level deep reads layers; nil: the target
-	Read     func()        // called for each manifest that was read; safe for concurrent use
+	RepoTags bool                // it was filled with imgpkg's --repo-based-tags; needs Want
+	LeftOut  []bundle.Attachment // of Want's: not looked for
+	Want     *bundle.Plan        // what must be there; nil when only the roots are known
+	Layers   bundle.Source       // where level deep reads layers; nil: the target
+	Read     func()              // called for each manifest that was read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
 }
 
@@ -380,11 +381,12 @@ func (v *verification) progress(bytes int64) {
 // and by what name is not compared, nor what is attached.
 func Compare(want, got *bundle.Plan) []Problem {
 	var list []Problem
-	for _, w := range want.Graph.Nodes {
+	core := want.Graph.Core()
+	for i, w := range want.Graph.Nodes {
 		n := got.Graph.Node(w.Descriptor.Digest)
 		p := Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
 		switch {
-		case n == nil && w.Subject != (v1.Hash{}):
+		case n == nil && i >= core:
 			continue // a missing attachment is a problem of its own
 		case n == nil:
 			p.Kind, p.Reason = Missing, "nothing there leads to it"

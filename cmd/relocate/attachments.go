@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/copy"
 )
 
 // What --attachments may be.
@@ -53,6 +55,46 @@ func (f *sourceFlags) checkAttached(g *bundle.Graph) error {
 		return &bundle.BareError{Images: bare}
 	}
 	return nil
+}
+
+// policy is what --attachments means to a destination.
+func (f *sourceFlags) policy() copy.Attachments {
+	if f.attachments == attachmentsAuto {
+		return ""
+	}
+	return copy.Attachments(f.attachments)
+}
+
+// summarizeAttached writes what became of the attachments.
+func summarizeAttached(w io.Writer, r *copy.Result) {
+	if r == nil || r.Attached+r.AttachedHad+r.AttachmentsLeftOut == 0 {
+		return
+	}
+	s := fmt.Sprintf("%d uploaded, %d already present", r.Attached, r.AttachedHad)
+	if r.Merged > 0 {
+		s += fmt.Sprintf("; %d of the uploaded merged with what was already under the tag", r.Merged)
+	}
+	fmt.Fprintf(w, "  attachments  %s\n", s)
+	if r.AttachmentsLeftOut == 0 {
+		return
+	}
+	if r.LeftOut[0].Reason == copy.NotWanted { // then all are
+		fmt.Fprintf(w, "left out: %s (--attachments none)\n", count(r.AttachmentsLeftOut, "attachment"))
+		return
+	}
+	var lines []string
+	for _, l := range r.LeftOut {
+		what := "left out"
+		if l.Conflict {
+			what = "conflict"
+		}
+		lines = append(lines, fmt.Sprintf("  %s: %s of %s\n    %s", what, cmp.Or(l.Tag, l.Digest.String()), line(l.Image), line(l.Reason)))
+	}
+	s = count(r.AttachmentsLeftOut, "attachment") + " left out"
+	if r.AttachmentConflicts > 0 {
+		s += fmt.Sprintf(", %d of them because something else is already in place, which stays", r.AttachmentConflicts)
+	}
+	fmt.Fprintf(w, "warning: %s\n%s\n", s, shortList(lines, mostLines, "; see --report"))
 }
 
 // summarize writes the report for people.

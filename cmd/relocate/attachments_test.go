@@ -183,7 +183,11 @@ func TestAttachmentsDropped(t *testing.T) {
 				if kind == "api" && strings.Contains(c.says[1], "its manifest") { // its tags outlive a manifest
 					continue
 				}
-				mustRelocate(t, "--from-tar", file, "--to-repo", host+"/"+repo)
+				again := mustRelocate(t, "--from-tar", file, "--to-repo", host+"/"+repo)
+				if strings.HasPrefix(c.says[0], "different") { // what somebody put there stays
+					assertAll(t, again.stderr, "conflict: sha256-"+child.Hex+".att")
+					continue
+				}
 				mustRelocate(t, "verify", "--repo", host+"/"+repo, file)
 			}
 		})

@@ -181,8 +181,6 @@ func (f *copyFlags) check() error {
 		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
 	case f.fromTar != "" && (f.strict || len(f.known.allow) > 0 || f.known.accept != ""):
 		return usagef("--strict, --allow and --accept are of what walks a source; relocate verify has them for archives and repositories")
-	case f.fromTar != "" && f.attachments != attachmentsAuto:
-		return usagef("--attachments is decided when the archive is written; an import carries what it holds")
 	}
 	if f.toTar != "" {
 		for flag, given := range toRepoOnly {

@@ -239,6 +239,9 @@ func asDamage(err error) error {
 // the caller to write; when not everything was copied, there is none.
 func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
 	r = c.newReport(action, plan)
+	if err := c.checkAttached(plan.Graph); err != nil {
+		return r, nil, err
+	}
 	tags, err := c.tags(plan.Graph)
 	if err != nil {
 		return r, nil, usageError{err}
@@ -255,6 +258,7 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, re
 	dst := client.Writer(repo).Checked(manifestTypes(plan.Graph))
 	r.Result, err = move(dst, copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), RepoTags: c.repoTags, KeepGoing: c.keepGoing, Progress: ph.step,
+		Attachments: c.policy(),
 	})
 	r.Reread = ph.end().Again
 	r.Repository = repo.Name()
@@ -280,17 +284,8 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, re
 // manifestTypes returns the media types of the manifests that a copy of a graph cannot do without: attachments can be
 // left out, and the locations images of bundles are Docker's.
 func manifestTypes(g *bundle.Graph) []types.MediaType {
-	attached := map[v1.Hash]bool{}
-	for _, n := range g.Nodes {
-		for _, a := range g.Attached(n.Descriptor.Digest) {
-			attached[a.Digest] = true
-		}
-	}
 	var list []types.MediaType
-	for _, n := range g.Nodes {
-		if attached[n.Descriptor.Digest] {
-			continue
-		}
+	for _, n := range g.Nodes[:g.Core()] {
 		list = append(list, n.Descriptor.MediaType)
 		if n.Kind == bundle.Bundle {
 			list = append(list, types.DockerManifestSchema2)

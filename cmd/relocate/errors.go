@@ -126,6 +126,8 @@ var judgements = []judgement{
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
 	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or this login may lack the right; see the registry's log"},
+	{is(bundle.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it there and import again"},
+	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again"},
 	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},

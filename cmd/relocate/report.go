@@ -244,6 +244,7 @@ func (r *report) summarize(w io.Writer) {
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s came damaged, and right when read again: look at the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
+	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	summarizeFindings(w, r.Findings, "; see --report")

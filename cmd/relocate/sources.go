@@ -23,7 +23,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "the image or index `REF`, which is no bundle; may be given several times")
 	flags.StringVar(&f.lock, "lock", "", "the BundleLock or ImagesLock `FILE` with what is copied")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
-	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "`WHAT` of signatures, attestations and SBOMs: auto carries what is there, require fails where a listed image has none, none looks for nothing")
+	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "`WHAT` becomes of signatures, attestations and SBOMs: auto carries those it finds and leaves out, with a warning, those that a registry refuses; require fails instead, and where a listed image has none; none carries none")
 }
 
 func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }

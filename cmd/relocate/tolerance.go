@@ -10,20 +10,22 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/copy"
 	"relocate/verify/cluster"
 	"relocate/verify/leak"
 )
 
 // tolerance says which findings are known, and no reason to fail.
 type tolerance struct {
-	allow  []string
-	accept string
-	read   map[identity]bool // of accept; nil before it was read, once: it may be a pipe
+	allow   []string
+	accept  string
+	read    map[identity]bool          // of accept; nil before it was read, once: it may be a pipe
+	leftOut map[bundle.Attachment]bool // of accept: attachments that an import left out
 }
 
 func (t *tolerance) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&t.allow, "allow", nil, "images and what is fetched may be at `HOST[/PATH]` (repeatable)")
-	flags.StringVar(&t.accept, "accept", "", "take the findings of an earlier report in `FILE` (JSON) as known: only others count")
+	flags.StringVar(&t.accept, "accept", "", "take the findings of an earlier report in `FILE` (JSON), and the attachments that an import left out, as known: only others count")
 }
 
 // places reads the values of --allow.
@@ -114,8 +116,9 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	var r struct {
 		Version int `json:"version"`
 		list
-		Verify  list // of a rehearsal
-		Running *int // of objects
+		Verify  list        // of a rehearsal
+		Running *int        // of objects
+		Result  copy.Result // of an import
 	}
 	switch err := json.Unmarshal(text, &r); {
 	case len(text) > maxAccepted:
@@ -132,6 +135,10 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	known := map[identity]bool{}
 	for _, f := range slices.Concat(r.Findings, r.Accepted, r.Verify.Findings, r.Verify.Accepted) {
 		known[identityOf(f)] = true
+	}
+	t.leftOut = map[bundle.Attachment]bool{}
+	for _, l := range r.Result.LeftOut {
+		t.leftOut[l.Attachment] = true
 	}
 	t.read = known
 	return known, nil

@@ -30,6 +30,8 @@ type verifyReport struct {
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
 	Unseen   []bundle.Unseen  `json:"unseen,omitempty"` // what may be attached and was not carried, by the archive
 
+	AcceptedLeftOut []bundle.Attachment `json:"acceptedLeftOut,omitempty"` // attachments that --accept says were left out; not looked for
+
 	leaks
 
 	act       string       // of a page, when it is no Verification

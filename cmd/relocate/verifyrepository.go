@@ -123,6 +123,9 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
 		return nil, err
 	}
+	if err := f.acceptLeftOut(opt, r); err != nil {
+		return nil, err
+	}
 	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
 		if opt.Tags, err = tagsOf(opt.Want.Graph.Roots, f.tag); err != nil {
@@ -140,6 +143,22 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 	}
 	return roots, nil
+}
+
+// acceptLeftOut takes the attachments that the report of --accept says were left out as known.
+func (f *verifyFlags) acceptLeftOut(opt *verify.Options, r *verifyReport) error {
+	if _, err := f.known.known(); err != nil {
+		return err
+	}
+	for _, a := range opt.Want.Graph.Attachments {
+		if f.known.leftOut[a] {
+			opt.LeftOut = append(opt.LeftOut, a)
+		}
+	}
+	if r.AcceptedLeftOut = opt.LeftOut; len(opt.LeftOut) > 0 {
+		r.Proved = append(r.Proved, fmt.Sprintf("but for %s that the report of --accept says was left out", count(len(opt.LeftOut), "attachment")))
+	}
+	return nil
 }
 
 // withoutLayers takes from a plan what a comparison does not look at, most of its memory: that a manifest is

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAttachmentsRefusedThere: whatever a registry has against attachments, everything else is imported; each
+// attachment that is left out is named, and a verification accepts just these.
+func TestAttachmentsRefusedThere(t *testing.T) {
+	t.Parallel()
+	s := newSignedSite(t, startReferrers(t))
+	file := export(t, s.root)
+	list := "/manifests/sha256-" + s.subjects[0].Digest.Hex + "$"
+	for name, c := range map[string]struct {
+		host   func(*testing.T) string
+		method string
+		part   string // of the path, which ends with $
+		status int
+		exit   int // of an import
+	}{
+		"the types of a signature":        {startReferrers, http.MethodPut, ".sig", http.StatusUnsupportedMediaType, 0},
+		"tags that cannot move":           {startReferrers, http.MethodPut, ".att", http.StatusPreconditionFailed, 0},
+		"a referrers API that fails":      {startReferrers, http.MethodGet, "/referrers/", http.StatusInternalServerError, 0},
+		"lists of referrers":              {attachmentRegistries["distribution"], http.MethodPut, list, http.StatusForbidden, 0},
+		"a login (which is all refused)":  {startReferrers, http.MethodPut, ".sig", http.StatusUnauthorized, statusPermission},
+		"a registry that is out of order": {startReferrers, http.MethodPut, ".sig", http.StatusBadGateway, statusFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			door := newMeter(t, c.host(t))
+			refuses := true
+			door.behave(func(w http.ResponseWriter, r *http.Request) bool {
+				refuse := refuses && r.Method == c.method && strings.Contains(r.URL.Path+"$", c.part)
+				if refuse {
+					w.WriteHeader(c.status)
+				}
+				return refuse
+			}, nil)
+			repo, reportFile := door.host+"/airgap/signed", filepath.Join(t.TempDir(), "report.json")
+			args := []string{"--from-tar", file, "--to-repo", repo, "--registry-retry-count", "1"}
+			r := relocate(t, append(args, "--report", reportFile)...)
+			require.Equal(t, c.exit, r.status, r.stderr)
+			if c.exit != 0 {
+				return
+			}
+			result := readReport(t, reportFile).Result
+			require.NotZero(t, result.AttachmentsLeftOut)
+			require.Len(t, result.LeftOut, result.AttachmentsLeftOut)
+			assert.Equal(t, s.attached, result.Attached+result.AttachedHad+result.AttachmentsLeftOut)
+			assertAll(t, r.stderr, "left out: ", "warning: ")
+
+			verify := []string{"verify", "--repo", repo, file, "--registry-retry-count", "1"}
+			assert.NotZero(t, relocate(t, verify...).status)
+			accepted := mustRelocate(t, append(verify, "--accept", reportFile)...)
+			assertAll(t, accepted.stdout, "OK: ", "says was left out")
+			if kept := "sha256-" + s.bundles[0].Digest.Hex + ".sig"; c.part != ".sig" { // which was not left out
+				site{t: t, host: door.host}.send(http.MethodDelete, "http://"+door.host+"/v2/airgap/signed/manifests/"+kept, "", nil, http.StatusAccepted)
+				assert.Equal(t, statusMissing, relocate(t, append(verify, "--accept", reportFile)...).status)
+			}
+
+			required := relocate(t, append(args, "--attachments", "require")...)
+			assert.NotZero(t, required.status, required.stderr)
+			refuses = false
+			mustRelocate(t, args...)
+			mustRelocate(t, verify...)
+		})
+	}
+}
+
+// TestAttachmentsNotImported: an import without attachments writes none, and a verification accepts that.
+func TestAttachmentsNotImported(t *testing.T) {
+	t.Parallel()
+	s := newSignedSite(t, startReferrers(t))
+	file := export(t, s.root)
+	for _, from := range []string{file, stream} {
+		host, reportFile := startReferrers(t), filepath.Join(t.TempDir(), "report.json")
+		args := []string{"--to-repo", host + "/x", "--attachments", "none", "--report", reportFile}
+		var r result
+		if from == stream {
+			archive, err := os.ReadFile(file)
+			require.NoError(t, err)
+			r, _ = importBytes(t, bytes.NewReader(archive), args...)
+		} else {
+			r = relocate(t, append(args, "--from-tar", from)...)
+		}
+		require.Zero(t, r.status, r.stderr)
+		assert.Contains(t, r.stderr, fmt.Sprintf("left out: %d attachments (--attachments none)", s.attached))
+		_, tags, _ := ask(t, http.MethodGet, host, "/v2/x/tags/list")
+		assert.NotContains(t, string(tags), ".sig")
+		assert.Equal(t, statusMissing, relocate(t, "verify", "--repo", host+"/x", file).status)
+		mustRelocate(t, "verify", "--repo", host+"/x", file, "--accept", reportFile, "--level", "deep")
+	}
+}

@@ -1,0 +1,134 @@
+package copy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"relocate/bundle"
+)
+
+// written is what an attachment needed to get under its tag.
+type written struct {
+	manifests int           // 0: what is there has all of it
+	merged    int           // 1: with what others had put there
+	again     []bundle.Blob // that were sent once more, and configs of what was merged
+}
+
+// attachByTag makes what is under the tag of an attachment have all of it. Nothing that others put there is lost:
+// lists of signatures and attestations are merged, and anything else that is there stays. What was written is read
+// again, as others may have written at the same time.
+//
+// Errors: bundle.ErrConflict; ErrContended.
+func (c *filling) attachByTag(ctx context.Context, a bundle.Attachment, s *state) (was written, err error) {
+	for range maxTries + 1 {
+		got, err := c.dst.Resolve(ctx, a.Tag)
+		isAbsent := errors.Is(err, fs.ErrNotExist)
+		switch {
+		case isAbsent, err == nil && got == a.Digest && c.opt.Trust == TrustNothing && was.manifests == 0:
+			err = c.putUnder(ctx, a.Tag, s, &was)
+		case err != nil:
+			err = fmt.Errorf("ask for %s: %w", a.Tag, err)
+		case got == a.Digest:
+			return was, nil
+		default:
+			var isIn bool
+			if isIn, err = c.mergeUnder(ctx, a.Tag, s, &was); isIn {
+				return was, nil
+			}
+		}
+		if err != nil {
+			return was, err
+		}
+	}
+	return was, ErrContended
+}
+
+// putUnder puts an attachment under its tag as it is.
+func (c *filling) putUnder(ctx context.Context, tag string, s *state, was *written) error {
+	again, err := c.putManifest(ctx, s, tag)
+	was.again = append(was.again, again...)
+	was.manifests++
+	return err
+}
+
+// mergeUnder reports whether what is under the tag has all that the attachment has. If not, it puts there what both
+// have: the attachment itself when that is all of it.
+func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *written) (isIn bool, err error) {
+	desc, raw, err := c.dst.Manifest(ctx, c.at.Tag(tag))
+	if errors.Is(err, fs.ErrNotExist) { // since it was asked for
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", tag, err)
+	}
+	theirs, err := bundle.ParseLayerList(tag, desc, raw)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", tag, err)
+	}
+	if raw, err = manifest(ctx, c.src, s.blob); err != nil {
+		return false, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
+	}
+	ours, err := bundle.ParseLayerList(tag, s.node.Descriptor, raw)
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("%s: %w: it is not merged with %s", tag, bundle.ErrConflict, desc.Digest)
+	case theirs.Contains(ours):
+		return true, nil
+	case ours.Contains(theirs):
+		return false, c.putUnder(ctx, tag, s, was)
+	}
+	return false, c.putMerged(ctx, tag, theirs, ours, was)
+}
+
+// putMerged puts what two lists have together under their tag.
+func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *bundle.LayerList, was *written) error {
+	old, err := c.configOf(ctx, theirs)
+	if err != nil {
+		return fmt.Errorf("%s: %w", tag, err)
+	}
+	desc, raw, config, text, err := theirs.Merge(ours, old)
+	if err != nil {
+		return fmt.Errorf("%s: %w", tag, err)
+	}
+	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	if err := c.dst.PutBlob(ctx, config, open); err != nil {
+		return fmt.Errorf("put the config of %s: %w", tag, err)
+	}
+	was.again = append(was.again, bundle.Blob{Descriptor: config})
+	if err := c.put(ctx, desc, raw, tag); err != nil {
+		return fmt.Errorf("put %s: %w", tag, err)
+	}
+	was.manifests++
+	was.merged = 1
+	return nil
+}
+
+// maxConfig is the size of the largest config of a list that is merged: cosign's have 100 bytes for a layer.
+const maxConfig = 4 << 20
+
+// configOf reads the config of a list at the destination.
+//
+// Errors: bundle.ErrConflict when there is none that can be read.
+func (c *filling) configOf(ctx context.Context, list *bundle.LayerList) ([]byte, error) {
+	d := list.Config()
+	if d.Size > maxConfig {
+		return nil, fmt.Errorf("%w: its config has %d bytes", bundle.ErrConflict, d.Size)
+	}
+	r, err := c.dst.Blob(ctx, c.at, d)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: its config is missing: %w", bundle.ErrConflict, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", d.Digest, err)
+	}
+	defer func() { _ = r.Close() }() // it was read only
+	text, err := io.ReadAll(r)       // the repository holds it to d's size
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", d.Digest, err)
+	}
+	return text, nil
+}

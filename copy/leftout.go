@@ -1,0 +1,187 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// Attachments says what becomes of an attachment that cannot be put.
+type Attachments string
+
+// What may become of one.
+const (
+	AttachAll     Attachments = "require" // it ends the copy
+	AttachNothing Attachments = "none"    // no attachment is copied
+	// The empty value leaves out, and reports, what the destination refuses, and what is in conflict.
+)
+
+// LeftOut is an attachment that was not copied.
+type LeftOut struct {
+	Image string `json:"image"` // reference of the subject
+	bundle.Attachment
+	Reason   string `json:"reason"`
+	Conflict bool   `json:"conflict,omitempty"` // something else is in its place
+}
+
+// NotWanted is the reason for which AttachNothing leaves something out.
+const NotWanted = "not wanted"
+
+var errNotWanted = errors.New(NotWanted)
+
+// findOptional finds out what only attachments need.
+func (c *filling) findOptional() {
+	nodes := c.plan.Graph.Nodes
+	core := c.plan.Graph.Core()
+	if core == len(nodes) {
+		return
+	}
+	c.optional, c.refused = map[v1.Hash]bool{}, map[v1.Hash]bool{}
+	for _, n := range nodes[core:] {
+		c.optional[n.Descriptor.Digest] = true
+		for _, d := range n.Blobs {
+			c.optional[d.Digest] = true
+		}
+		if c.opt.Attachments == AttachNothing {
+			c.nodes[n.Descriptor.Digest].leftOut = errNotWanted
+		}
+	}
+	for _, n := range nodes[:core] {
+		for _, d := range n.Blobs {
+			delete(c.optional, d.Digest)
+		}
+	}
+}
+
+// asked is how many nodes the destination is asked for.
+func (c *filling) asked() int {
+	if c.opt.Attachments == AttachNothing {
+		return c.plan.Graph.Core()
+	}
+	return len(c.plan.Graph.Nodes)
+}
+
+// skips reports whether the blob d is left out by choice.
+func (c *filling) skips(d v1.Hash) bool { return c.opt.Attachments == AttachNothing && c.optional[d] }
+
+// tolerates reports whether err is a refusal of something, d, that only attachments need.
+func (c *filling) tolerates(d v1.Hash, err error) bool {
+	return c.optional[d] && c.isRefusal(err)
+}
+
+// isRefusal reports whether err says that the destination does not take one thing, so that it is left out.
+func (c *filling) isRefusal(err error) bool {
+	if err == nil || c.opt.Attachments == AttachAll {
+		return false
+	}
+	if errors.As(err, new(sourceError)) {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	var answer interface{ Refused() bool }
+	return errors.As(err, &answer) && answer.Refused() || errors.Is(err, fs.ErrExist) || errors.Is(err, bundle.ErrConflict)
+}
+
+// tolerant changes the job of something, d, that only attachments need: when it is refused, those who need it are
+// left out.
+func (c *filling) tolerant(j job, d v1.Hash, users ...*state) job {
+	if !c.optional[d] {
+		return j
+	}
+	return c.orLeaveOut(j, func(err error) {
+		c.refused[d] = true
+		for _, s := range users {
+			s.leftOut = err
+		}
+	})
+}
+
+// tolerantOf changes the job that attaches something.
+func (c *filling) tolerantOf(j job, list ...bundle.Attachment) job {
+	return c.orLeaveOut(j, func(err error) {
+		for _, a := range list {
+			c.leaveOut(a, err)
+		}
+	})
+}
+
+// orLeaveOut changes a job: a refusal is no failure, but told to leave.
+func (c *filling) orLeaveOut(j job, leave func(error)) job {
+	do, done := j.do, j.done
+	var refusal error
+	j.do = func(ctx context.Context) error {
+		err := do(ctx)
+		if ctx.Err() == nil && c.isRefusal(err) {
+			refusal, err = err, nil
+		}
+		return err
+	}
+	j.done = func() {
+		if refusal != nil {
+			leave(refusal)
+		} else {
+			done()
+		}
+	}
+	return j
+}
+
+// whyLeftOut returns why an attachment that was not attached is left out; nil when that is for a failure.
+func (c *filling) whyLeftOut(a bundle.Attachment) error {
+	if c.opt.Attachments == AttachNothing {
+		return errNotWanted
+	}
+	if c.isLeftOut(a) {
+		return c.leftOut[a]
+	}
+	s := c.nodes[a.Digest]
+	if err := c.leftOutBelow(s); err != nil {
+		return err
+	}
+	if err := c.nodes[a.Subject].leftOut; err != nil {
+		if s.leftOut == nil {
+			s.leftOut = err
+		}
+		return fmt.Errorf("its subject is left out: %w", err)
+	}
+	return nil
+}
+
+// leftOutBelow returns why s, or a child of it, is left out, which then s is, too.
+func (c *filling) leftOutBelow(s *state) error {
+	for _, d := range s.node.Children {
+		if s.leftOut != nil {
+			break
+		}
+		if s.leftOut = c.leftOutBelow(c.nodes[d]); s.leftOut != nil {
+			s.leftOut = fmt.Errorf("its child %s is left out: %w", d, s.leftOut)
+		}
+	}
+	return s.leftOut
+}
+
+// isLeftOut reports whether an attachment was left out when it was to be attached.
+func (c *filling) isLeftOut(a bundle.Attachment) bool { return c.leftOut[a] != nil }
+
+func (c *filling) leaveOut(a bundle.Attachment, err error) { c.leftOut[a] = err }
+
+// reportLeftOut counts and names the attachments that were left out.
+func (c *filling) reportLeftOut() {
+	for _, a := range c.plan.Graph.Attachments {
+		err := c.leftOut[a]
+		if err == nil {
+			continue
+		}
+		isConflict := errors.Is(err, bundle.ErrConflict)
+		c.result.AttachmentsLeftOut++
+		if isConflict {
+			c.result.AttachmentConflicts++
+		}
+		image := c.plan.Graph.Node(a.Subject).Name()
+		c.result.LeftOut = append(c.result.LeftOut, LeftOut{image, a, err.Error(), isConflict})
+	}
+}
