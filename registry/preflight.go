@@ -48,6 +48,16 @@ func (c *Checked) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, 
 	return c.Repository.PutManifest(ctx, d, raw, tag)
 }
 
+// Resolve is Repository.Resolve. What a policy hides, as from who wants what is not signed yet, is not there; to put it
+// again is allowed.
+func (c *Checked) Resolve(ctx context.Context, id string) (v1.Hash, error) {
+	d, err := c.Repository.Resolve(ctx, id)
+	if errors.Is(err, ErrPolicy) {
+		return d, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	return d, err
+}
+
 func (c *Checked) check(ctx context.Context) error {
 	_, err := c.ready.get(ctx, func() ([]string, error) { return c.preflight(ctx, c.types) })
 	return err

@@ -201,6 +201,8 @@ func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
+	case errors.Is(err, ErrPolicy): // which applies to what is there
+		return true, nil
 	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
 		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
 	}

@@ -49,3 +49,118 @@ func TestOddSources(t *testing.T) {
 	s.bundle("tag", "1", nil, s.host+"/a:1")
 	assertFailed(t, relocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg refuses it, too")
 }
+
+// refused is what a registry was seen to answer to requests of some kinds, and what it means.
+type refused struct {
+	name    string
+	kinds   string // of requests, as On has them
+	status  int    // of the answer
+	code    string // none: the text is the body
+	text    string
+	exit    int
+	says    []string
+	silent  string // what is not said
+	request int    // how many requests of these kinds are sent at most
+}
+
+func (c refused) manner() Manner {
+	answer := Refuse(c.status, c.code, c.text)
+	if c.code == "" {
+		answer = Answer(c.status, c.text)
+	}
+	return All(On("GET ping", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+		if r.Header.Get("Authorization") == "" {
+			Answer(401, "", `Www-Authenticate: Basic realm="registry"`)(w, r, n, next)
+		}
+	}), On(c.kinds, answer))
+}
+
+// harbor's words for a full project.
+const harborQuota = "adding 2.6 MiB of storage resource, which when updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0 MiB."
+
+// destinationRefusals are the answers of zot, distribution, Gitea, olareg, crane, ECR and Harbor 2.15.2 to an import.
+var destinationRefusals = []refused{
+	{"a reserved name, of olareg", "POST uploads", 400, "NAME_INVALID", "repository name invalid", 2, []string{"hint: check the path"}, "log in", 1},
+	{"no owner, of Gitea", "POST uploads", 404, "NAME_UNKNOWN", "repository name not known to registry", 2, []string{"hint: check the path"}, "log in", 1},
+	{"no upload, a page", "POST uploads", 404, "", "404 page not found", 2, []string{"hint: check the path"}, "log in", 1},
+	{"a quota of Gitea", "PUT uploads", 403, "", "", 4, []string{"a quota may be used up"}, "docker login", 8},
+	{"a manifest too large, of zot", "PUT tags", 413, "", "", 1, []string{"limits the size of requests"}, "log in", 4},
+	{"a manifest too large, of distribution", "PUT tags", 400, "MANIFEST_INVALID", "manifest payload size limit exceeded", 1, []string{"MANIFEST_INVALID"}, "make room", 4},
+	{"a full disk, of crane", "PUT uploads", 507, "", "write /data/x: no space left on device", 8, []string{"hint: make room"}, "log in", 8},
+	{"a tag that stays, of ECR", "PUT tags", 400, "TAG_INVALID", "The image tag 'a' already exists in the 'b' repository and cannot be overwritten because the repository is immutable.", 1, []string{"hint: the registry lets nobody move that tag"}, "log in", 8},
+	{"a tag that cannot be", "PUT tags", 400, "TAG_INVALID", "manifest tag did not match URI", 1, []string{"TAG_INVALID"}, "move that tag", 8},
+	{"a digest with the words of a tag", "PUT digests", 412, "PRECONDITION", "condition failed", 1, []string{"412 Precondition Failed"}, "move that tag", 8},
+	{"Docker types, of zot", "PUT manifests", 415, "MANIFEST_INVALID", "manifest invalid", 1, []string{"refuses Docker's media types", "docker2s2"}, "PUT uploads", 1},
+
+	{"Harbor: no project", "* manifests, * blobs, * uploads", 401, "UNAUTHORIZED", "project nosuch not found: project nosuch not found", 2, []string{"project nosuch not found", "hint: check the path"}, "hint: check the user name", 4},
+	{"Harbor: one part", "* manifests, * blobs, * uploads", 400, "BAD_REQUEST", "bad request: invalid repository name: corp", 2, []string{"invalid repository name: corp", "hint: check the path"}, "log in", 8},
+	{"Harbor: no right", "POST uploads", 401, "UNAUTHORIZED", "unauthorized to access repository: corp/new1, action: push: unauthorized to access repository: corp/new1, action: push", 4, []string{"action: push"}, "check the path", 1},
+	{"Harbor: quota, blob", "PUT uploads", 403, "DENIED", harborQuota, 8, []string{"upper limit", "hint: make room"}, "log in", 8},
+	{"Harbor: quota, manifest", "PUT tags", 403, "DENIED", harborQuota, 8, []string{"hint: make room"}, "log in", 8},
+	{"Harbor: immutable", "PUT tags", 412, "PRECONDITION", "Failed to process request due to 'repository:1.0.0' configured as immutable.", 1, []string{"configured as immutable", "move that tag"}, "log in", 8},
+	{"Harbor: content trust", "HEAD manifests, GET manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"put tag 1.0.0: read it back", "hint: have the image meet the policy"}, "move that tag", 100},
+	{"Harbor: read-only", "POST uploads, PUT manifests", 403, "DENIED", "The system is in read only mode. Any modification is prohibited.", 1, []string{"read only mode", "hint: push to the registry that this one is a mirror of"}, "log in", 1},
+	{"Harbor: a proxy project", "POST uploads", 403, "DENIED", "can not push artifact to a proxy project: proxy", 1, []string{"proxy project", "hint: push to the registry"}, "log in", 1},
+	{"Harbor: an unknown type", "PUT digests", 400, "MANIFEST_INVALID", "manifest invalid: missing signature key", 1, []string{"missing signature key"}, "docker2s2", 12},
+}
+
+// TestDestinationRefusals: each answer of a destination gets the status and the hint of what it means, and is not asked
+// for again.
+func TestDestinationRefusals(t *testing.T) {
+	t.Parallel()
+	source := Start(t)
+	ref, _ := pushHostile(t, source.Addr)
+	archive := export(t, ref)
+	for _, c := range destinationRefusals {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dst := Start(t)
+			dst.Behave(c.manner())
+			args := []string{"--from-tar", archive, "--to-repo", dst.Addr + "/all", "--registry-username", "u", "--registry-password", "p", "--concurrency", "1"}
+			judgeRefusal(t, c, dst, relocate(t, args...))
+		})
+	}
+}
+
+func judgeRefusal(t *testing.T, c refused, r *Registry, got result) {
+	t.Helper()
+	assert.Equal(t, c.exit, got.status, got.stderr)
+	assertAll(t, got.stderr, c.says...)
+	if c.silent != "" {
+		assert.NotContains(t, got.stderr, c.silent)
+		assert.NotContains(t, strings.Join(r.Requests(), "\n"), c.silent)
+	}
+	requests := 0
+	for _, s := range r.Requests() {
+		method, path, _ := strings.Cut(s, " ")
+		req, err := http.NewRequest(method, "http://registry"+path, nil)
+		if assert.NoError(t, err) && path != "/v2/" && Is(req, c.kinds) {
+			requests++
+		}
+	}
+	assert.LessOrEqual(t, requests, c.request, r.Requests())
+}
+
+// TestSourceRefusals: the same of a source, to an export.
+func TestSourceRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []refused{
+		{"Harbor: content trust", "GET manifests, HEAD manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"not signed by cosign", "hint: have the image meet the policy"}, "move that tag", 1},
+		{"Harbor: vulnerabilities", "GET manifests", 412, "PROJECTPOLICYVIOLATION", "current image with 3 vulnerabilities cannot be pulled due to configured policy", 4, []string{"3 vulnerabilities", "hint: have the image meet the policy"}, "move that tag", 1},
+		{"Harbor: no project", "GET manifests, HEAD manifests", 401, "UNAUTHORIZED", "project nosuch not found: project nosuch not found", 2, []string{"hint: check the path"}, "check the user name", 1},
+		{"Harbor: one part", "GET manifests", 400, "BAD_REQUEST", "bad request: invalid repository name: corp", 2, []string{"hint: check the path"}, "move that tag", 1},
+		{"Harbor: no artifact", "GET manifests", 404, "NOT_FOUND", "artifact corp/repository:9.9.9 not found", 6, []string{"hint: check the spelling"}, "", 2},
+		{"Harbor: another accept", "GET manifests", 404, "MANIFEST_UNKNOWN", "OCI manifest found, but accept header does not support OCI manifests", 6, []string{"does not support OCI"}, "", 2},
+		{"a conflict", "GET manifests", 409, "CONFLICT", "", 1, []string{"409 Conflict"}, "move that tag", 1},
+		{"a bad tag", "GET manifests", 400, "TAG_INVALID", "tag invalid", 1, []string{"TAG_INVALID"}, "move that tag", 1},
+		{"downloads used up", "GET manifests", 403, "DENIED", "storage quota for downloads used up", 4, []string{"DENIED"}, "make room", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := Start(t)
+			ref, _ := pushHostile(t, r.Addr)
+			r.Behave(c.manner())
+			judgeRefusal(t, c, r, relocate(t, "-b", ref, "--to-tar", t.TempDir()+"/a.tar", "--registry-username", "u", "--registry-password", "p", "--attachments", "none"))
+		})
+	}
+}

@@ -14,14 +14,18 @@ import (
 // On lets a manner stand before the requests of some kinds, each "METHOD WHAT", and leaves others alone.
 // WHAT is blobs, manifests, tags or digests (manifests by either), uploads, ping, or * for all.
 func On(kinds string, m Manner) Manner {
-	list := strings.Split(kinds, ", ")
 	return func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
-		if slices.ContainsFunc(list, func(kind string) bool { return is(r, kind) }) {
+		if Is(r, kinds) {
 			m(w, r, n, next)
 			return
 		}
 		next(w, r)
 	}
+}
+
+// Is reports whether a request is of one of some kinds, as On has them.
+func Is(r *http.Request, kinds string) bool {
+	return slices.ContainsFunc(strings.Split(kinds, ", "), func(kind string) bool { return is(r, kind) })
 }
 
 func is(r *http.Request, kind string) bool {
