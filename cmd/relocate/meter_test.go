@@ -247,7 +247,7 @@ func (p *process) signal(s os.Signal) {
 func mustRun(t *testing.T, args ...string) result {
 	t.Helper()
 	r := newProcess(t, args...).run(t)
-	require.Zero(t, r.status, "relocate %s\n%s", strings.Join(args, " "), r.stderr)
+	require.Zero(t, r.status, "relocate %s\n%s%s", strings.Join(args, " "), r.stdout, r.stderr)
 	return r
 }
 
