@@ -26,6 +26,8 @@ type Graph struct {
 	Pins     []Pin     // tags that were followed, roots' included, sorted
 	Findings []Finding // in the order met
 
+	Listed *ImagesLock // whose images the roots are, where it says more than the roots do; nil otherwise
+
 	Attachments []Attachment // by subject in graph order, of one subject cosign's tags first
 	Unseen      []Unseen     // sorted
 

@@ -3,7 +3,9 @@ package bundle
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -27,6 +29,29 @@ type LockEntry struct {
 // ImagesLock lists the images of a bundle (.imgpkg/images.yml).
 type ImagesLock struct {
 	Images []LockEntry // in the order of the file; one reference may come more than once
+}
+
+// Equal reports whether both are the same lock, or both are nil.
+func (l *ImagesLock) Equal(other *ImagesLock) bool {
+	if l == nil || other == nil {
+		return l == other
+	}
+	return slices.EqualFunc(l.Images, other.Images, func(a, b LockEntry) bool {
+		return a.Image.Name() == b.Image.Name() && maps.Equal(a.Annotations, b.Annotations)
+	})
+}
+
+// SaysMore reports whether the lock says more than which images there are: it has annotations, or an image
+// twice.
+func (l *ImagesLock) SaysMore() bool {
+	seen := map[string]bool{}
+	for _, e := range l.Images {
+		if len(e.Annotations) > 0 || seen[e.Image.DigestStr()] {
+			return true
+		}
+		seen[e.Image.DigestStr()] = true
+	}
+	return false
 }
 
 type imagesLockYAML struct {

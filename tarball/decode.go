@@ -32,6 +32,7 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 		},
 		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
 		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[bundle.Omitted]) },
+		func() error { return d.lock(&inv.Lock) },
 		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[Blob]) },
 		d.end,
 	} {
@@ -82,6 +83,19 @@ func (d *decoder) format() error {
 		return fmt.Errorf("begins with %.80q, which is not written as relocate writes it", b)
 	}
 	return nil
+}
+
+// lock reads the list of a lock's entries, where there is one. It is not empty.
+func (d *decoder) lock(list *[]LockEntry) error {
+	const begin = `"lock":[`
+	if b, err := d.r.Peek(len(begin)); err != nil || string(b) != begin {
+		return nil // what follows is read next, and says what is wrong
+	}
+	err := decodeList(d, "lock", maxPins, ",", list, func(e *LockEntry) int { return 1 + len(e.Annotations) })
+	if err == nil && len(*list) == 0 {
+		err = errors.New("has an empty list lock")
+	}
+	return err
 }
 
 // end holds that nothing follows.

@@ -55,6 +55,8 @@
 //	unseen      what is or may be attached and was not carried, sorted: a reference, what of it (tags or
 //	            referrers that a repository does not show, or a manifest), and the reason
 //	omitted     blobs that a manifest names and the archive leaves out, with the reason
+//	lock        only where the roots are the images of an ImagesLock that has annotations or an image twice: its
+//	            entries in their order, each a reference with a digest, which must be a root's, and annotations
 //	blobs       every blob in file order: digest and size
 //
 // The inventory is no authority. An importer walks the roots through the archive's own manifests and
@@ -75,7 +77,7 @@
 // # Limits
 //
 // index.json and relocate.json 64 MiB each, read as streams, a line of relocate.json 4 MiB; 1,000 roots;
-// 50,000 pins, attachments, unseen and omitted each; 250,000 manifests and references to them; 250,000 blobs; a manifest 4 MiB.
+// 50,000 pins, attachments, unseen, omitted, and lock entries with their annotations each; 250,000 manifests and references to them; 250,000 blobs; a manifest 4 MiB.
 // They follow from the memory that a reader takes: at most 256 MiB (docs/decisions/0005-limits.md).
 //
 // # Writing

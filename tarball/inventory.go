@@ -26,7 +26,14 @@ type Inventory struct {
 	Attachments []bundle.Attachment
 	Unseen      []bundle.Unseen
 	Omitted     []bundle.Omitted
+	Lock        []LockEntry
 	Blobs       []Blob
+}
+
+// LockEntry is an entry of the ImagesLock whose images the roots are.
+type LockEntry struct {
+	Image       string            `json:"image"` // reference with a digest
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Manifest is a manifest of the graph.
@@ -60,6 +67,11 @@ func newInventory(plan *bundle.Plan) *Inventory {
 			Kind: n.Kind, From: n.From.Name(), References: n.References,
 		})
 	}
+	if lock := plan.Graph.Listed; lock != nil {
+		for _, e := range lock.Images {
+			inv.Lock = append(inv.Lock, LockEntry{e.Image.Name(), e.Annotations})
+		}
+	}
 	for _, b := range plan.Blobs {
 		inv.Blobs = append(inv.Blobs, Blob{b.Descriptor.Digest, b.Descriptor.Size})
 	}
@@ -76,8 +88,11 @@ func (inv *Inventory) encode(w io.Writer) error {
 		encodeList(bw, "manifests", inv.Manifests),
 		encodeList(bw, "attachments", inv.Attachments),
 		encodeList(bw, "unseen", inv.Unseen),
-		encodeList(bw, "omitted", inv.Omitted),
-		encodeList(bw, "blobs", inv.Blobs))
+		encodeList(bw, "omitted", inv.Omitted))
+	if len(inv.Lock) > 0 { // archives without one stay as they are
+		err = errors.Join(err, encodeList(bw, "lock", inv.Lock))
+	}
+	err = errors.Join(err, encodeList(bw, "blobs", inv.Blobs))
 	bw.WriteString("}\n")
 	return cmp.Or(bw.Flush(), err) // Flush has the first error of all that was written
 }

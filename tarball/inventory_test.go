@@ -3,6 +3,7 @@ package tarball
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"testing/iotest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/require"
+
+	"relocate/bundle"
 )
 
 // tinyInventory is the relocate.json of the golden archive.
@@ -22,6 +26,15 @@ func tinyInventory(t testing.TB) string {
 	return string(golden[start : start+bytes.Index(golden[start:], []byte("]}\n"))+3])
 }
 
+// manyAnnotations are as many as no lock of an archive may have, in their one order.
+func manyAnnotations() string {
+	var list []string
+	for i := range maxPins {
+		list = append(list, fmt.Sprintf("\"%06d\":\"\"", i))
+	}
+	return strings.Join(list, ",")
+}
+
 // TestDecodeLimits: what is over a limit is refused before it is held. (TestInventorySpelling has the
 // other spellings.)
 func TestDecodeLimits(t *testing.T) {
@@ -30,10 +43,13 @@ func TestDecodeLimits(t *testing.T) {
 	_, err := decodeInventory(strings.NewReader(good))
 	require.NoError(t, err)
 	for name, test := range map[string]struct{ old, text, says string }{
-		"no comma":        {"},\n{", "}\n{", "no comma after it"},
-		"long line":       {`"reference":"`, `"reference":"` + strings.Repeat("x", maxElement), "roots[0]: has a line of more than 4194304 bytes"},
-		"endless line":    {`"reference":"`, `"reference":"` + strings.Repeat("x", 20<<20), "roots[0]: has a line of more than 4194304 bytes"},
-		"long digest":     {`sha256:`, `sha256:` + strings.Repeat("0", maxElement/2), "roots[0]: "},
+		"no comma":     {"},\n{", "}\n{", "no comma after it"},
+		"long line":    {`"reference":"`, `"reference":"` + strings.Repeat("x", maxElement), "roots[0]: has a line of more than 4194304 bytes"},
+		"endless line": {`"reference":"`, `"reference":"` + strings.Repeat("x", 20<<20), "roots[0]: has a line of more than 4194304 bytes"},
+		"long digest":  {`sha256:`, `sha256:` + strings.Repeat("0", maxElement/2), "roots[0]: "},
+		"empty lock":   {"\"blobs\":[", "\"lock\":[],\n\"blobs\":[", "has an empty list lock"},
+		"many annotations": {"\"blobs\":[", "\"lock\":[\n{\"image\":\"a\",\"annotations\":{" + manyAnnotations() + "}}],\n\"blobs\":[",
+			"more lock than an archive can have (50000)"},
 		"many references": {`"references":[`, `"references":[` + strings.Repeat(`"",`, maxElement/3-200), "more manifests and references than an archive can have (250000)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -57,5 +73,30 @@ func TestDecodeUnreadable(t *testing.T) {
 			require.ErrorIs(t, err, errUnreadable)
 			require.ErrorIs(t, err, broken)
 		}
+	}
+}
+
+// TestListed: the lock of the roots comes back from an archive as it was. One that names no root is refused.
+func TestListed(t *testing.T) {
+	t.Parallel()
+	golden := tinyInventory(t)
+	root := golden[strings.Index(golden, "sha256:"):][:len("sha256:")+64]
+	lock := `"lock":[` + "\n" + `{"image":"reg.test/a@` + root + `","annotations":{"a":"b","c":"d"}},` + "\n" + `{"image":"reg.test/a@` + root + `"}],` + "\n"
+	text := strings.Replace(golden, `"blobs":[`, lock+`"blobs":[`, 1)
+	inv, err := decodeInventory(strings.NewReader(text))
+	require.NoError(t, err)
+	var again bytes.Buffer
+	require.NoError(t, inv.encode(&again))
+	require.Equal(t, text, again.String())
+
+	digest, err := v1.NewHash(root)
+	require.NoError(t, err)
+	g := &bundle.Graph{Roots: []bundle.Root{{Digest: digest}}}
+	require.NoError(t, inv.listed(g))
+	require.Len(t, g.Listed.Images, 2)
+	require.Equal(t, map[string]string{"a": "b", "c": "d"}, g.Listed.Images[0].Annotations)
+	for _, image := range []string{"reg.test/a@sha256:" + strings.Repeat("0", 64), "reg.test/a:1", "", "a@" + root} {
+		inv.Lock[1].Image = image
+		require.ErrorIs(t, inv.listed(g), ErrDamaged, image)
 	}
 }

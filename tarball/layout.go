@@ -102,12 +102,16 @@ func (inv *Inventory) checkLimits() error {
 	for _, m := range inv.Manifests {
 		manifests += len(m.References)
 	}
+	lock := len(inv.Lock)
+	for _, e := range inv.Lock {
+		lock += len(e.Annotations)
+	}
 	for _, list := range []struct {
 		key        string
 		has, limit int
 	}{
 		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"omitted", len(inv.Omitted), maxPins},
-		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins},
+		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins}, {"lock", lock, maxPins},
 		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs), maxBlobs},
 	} {
 		if list.has > list.limit {

@@ -31,7 +31,7 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(inv.origins(g), inv.unseen(g)); err != nil {
+	if err := errors.Join(inv.origins(g), inv.unseen(g), inv.listed(g)); err != nil {
 		return nil, err
 	}
 	a.share(g)
@@ -66,6 +66,27 @@ func (inv *Inventory) unseen(g *bundle.Graph) error {
 		}
 	}
 	g.Unseen = inv.Unseen
+	return nil
+}
+
+// listed tells g the lock whose images the roots are.
+func (inv *Inventory) listed(g *bundle.Graph) error {
+	if len(inv.Lock) == 0 {
+		return nil
+	}
+	roots := map[string]bool{}
+	for _, root := range g.Roots {
+		roots[root.Digest.String()] = true
+	}
+	lock := &bundle.ImagesLock{}
+	for i, e := range inv.Lock {
+		ref, err := name.NewDigest(e.Image)
+		if err != nil || ref.Name() != e.Image || !roots[ref.DigestStr()] {
+			return fmt.Errorf("%w: the inventory's lock[%d] is %.200q, which is no root", ErrDamaged, i, e.Image)
+		}
+		lock.Images = append(lock.Images, bundle.LockEntry{Image: ref, Annotations: e.Annotations})
+	}
+	g.Listed = lock
 	return nil
 }
 

@@ -331,7 +331,7 @@ func (c *copying) writeLock(g *bundle.Graph, repo name.Repository, tags map[stri
 	for name := range tags {
 		tag = name // the only one, if the lock names a tag at all
 	}
-	var listed *bundle.ImagesLock
+	listed := g.Listed
 	if c.named != nil {
 		listed = c.named.lock
 	}

@@ -82,6 +82,9 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !plan.Graph.Listed.Equal(c.named.listed()) {
+		return nil, errors.Join(fmt.Errorf("resume %s: %w: the lock has other annotations", c.toTar, tarball.ErrOtherExport), w.Suspend())
+	}
 	e := &exporting{archive: w, plan: plan, close: func() {}}
 	var roots []name.Reference
 	for _, root := range plan.Graph.Roots {

@@ -50,6 +50,14 @@ type roots struct {
 	bundleLock bool // the root is that of a BundleLock
 }
 
+// listed returns the lock where it says more than the roots do; nil otherwise.
+func (r *roots) listed() *bundle.ImagesLock {
+	if r.lock != nil && r.lock.SaysMore() {
+		return r.lock
+	}
+	return nil
+}
+
 // roots reads the flags, and the lock where there is one.
 func (f *sourceFlags) roots() (*roots, error) {
 	r := &roots{plain: map[string]bool{}}

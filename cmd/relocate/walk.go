@@ -78,6 +78,7 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	if n := w.source.ReadAgain(); n > 0 {
 		show.note("read %s again that came damaged the first time: check the network and the memory", count(n, "blob"))
 	}
+	g.Listed = roots.listed()
 	if w.plan, err = bundle.NewPlan(g, from.nonDistributable); err != nil {
 		return nil, err
 	}
