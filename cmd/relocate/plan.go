@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -96,6 +97,7 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 		return nil, err
 	}
 	noteTags(plan.Graph.Roots, show)
+	noteForeign(show, plan.Graph)
 	size, err := archiveSize(ctx, w, roots, f.form.Format)
 	if err != nil {
 		return nil, err
@@ -105,6 +107,19 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
 	return r, r.take(w.scan, &f.known)
+}
+
+// noteForeign warns of images that some registries refuse as they are configured by default.
+func noteForeign(show *progress, g *bundle.Graph) {
+	images := 0
+	for _, n := range g.Nodes {
+		if slices.ContainsFunc(n.Blobs, bundle.IsForeign) {
+			images++
+		}
+	}
+	if images > 0 {
+		show.note("%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", count(images, "image"))
+	}
 }
 
 // archiveSize returns the exact size of the archive of what was walked.

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 
 	. "relocate/testdata/hostileregistry"
+	"relocate/testdata/realregistry"
 )
 
 // TestOddSources: what registries have that is legal, or that imgpkg copies, is carried; what cannot be is not
@@ -162,5 +164,58 @@ func TestSourceRefusals(t *testing.T) {
 			r.Behave(c.manner())
 			judgeRefusal(t, c, r, relocate(t, "-b", ref, "--to-tar", t.TempDir()+"/a.tar", "--registry-username", "u", "--registry-password", "p", "--attachments", "none"))
 		})
+	}
+}
+
+// TestURLsRefused: what distribution's registry answers by default to a manifest of a Windows image is named, and not
+// asked for again, and neither is its layer sent again; plan and rehearse warn.
+func TestURLsRefused(t *testing.T) {
+	t.Parallel()
+	src, dst := Start(t), Start(t)
+	s := site{t: t, host: src.Addr}
+	foreign := s.blob("win/app", types.DockerForeignLayer, []byte("windows"))
+	foreign.URLs = []string{"https://layers.test/l"}
+	image := s.imageOf("win/app", "1", s.blob("win/app", types.DockerConfigJSON, []byte(`{"os":"windows"}`)), foreign)
+	s.bundle("win/root", "1", nil, s.ref("win/app", image))
+	ref := src.Addr + "/win/root:1"
+	const warning = "note: 1 image with layers from elsewhere, as Windows images have: docker-registry refuses them unless"
+	assertAll(t, mustRelocate(t, "plan", "-b", ref).stderr, warning)
+	for _, args := range [][]string{nil, {"--include-non-distributable-layers"}} {
+		file := export(t, append([]string{ref}, args...)...)
+		assertAll(t, relocate(t, "rehearse", file).stderr, warning)
+		put := "/manifests/sha256-" + image.Digest.Hex + ".imgpkg"
+		dst.Behave(only(put, On("PUT tags", Answer(500, `{"errors":[{"code":"UNKNOWN","message":"unknown error"},{"code":"UNKNOWN","message":"unknown error","detail":{}},`+
+			`{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":"`+foreign.Digest.String()+`"}]}`))))
+		got := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/win")
+		assertFailed(t, got, statusFailed, "refuses layers with URLs", s.ref("win/app", image), "hint: have the registry allow them", "manifests: urls: allow")
+		assert.NotContains(t, got.stderr, "disk")
+		requests := strings.Join(dst.Requests(), "\n") + "\n"
+		assert.Equal(t, 1, strings.Count(requests, "PUT /v2/win"+put+"\n"), requests)
+		assert.LessOrEqual(t, strings.Count(requests, "digest="+strings.Replace(foreign.Digest.String(), ":", "%3A", 1)), 1, requests)
+	}
+}
+
+// TestURLsRefusedByDistribution is TestURLsRefused with a real registry as it is configured by default.
+func TestURLsRefusedByDistribution(t *testing.T) {
+	t.Parallel()
+	src := Start(t)
+	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Debian, NoURLs: true})
+	s := site{t: t, host: src.Addr}
+	for name, kinds := range map[string][3]types.MediaType{
+		"docker": {types.DockerManifestSchema2, types.DockerConfigJSON, types.DockerForeignLayer},
+		"oci":    {types.OCIManifestSchema1, types.OCIConfigJSON, types.OCIRestrictedLayer},
+	} {
+		foreign := s.blob(name, kinds[2], []byte("windows"))
+		foreign.URLs = []string{"https://layers.test/l"}
+		config := s.blob(name, kinds[1], []byte(`{"os":"windows"}`))
+		image := s.manifest(name, "1", kinds[0], encode(t, v1.Manifest{SchemaVersion: 2, MediaType: kinds[0], Config: config, Layers: []v1.Descriptor{foreign}}))
+		s.bundle(name, "root", nil, s.ref(name, image))
+		for _, args := range [][]string{nil, {"--include-non-distributable-layers"}} {
+			file := export(t, append([]string{src.Addr + "/" + name + ":root"}, args...)...)
+			dst.ResetRequests()
+			got := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/"+name)
+			assertFailed(t, got, statusFailed, "refuses layers with URLs", "hint: have the registry allow them")
+			assert.Equal(t, 1, strings.Count(strings.Join(dst.Requests(), "\n"), "500 PUT "), dst.Requests())
+		}
 	}
 }

@@ -167,6 +167,7 @@ func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *rehearsalRep
 	if err != nil {
 		return nil, err
 	}
+	noteForeign(s.show, plan.Graph)
 	if s.repo, err = s.repository(plan.Graph.Roots); err != nil {
 		return nil, err
 	}

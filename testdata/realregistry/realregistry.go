@@ -47,6 +47,7 @@ type Options struct {
 	CertFile string // certificate in PEM; empty: plain HTTP
 	KeyFile  string // its key in PEM; required with CertFile
 	ClientCA string // certificates in PEM, by one of which a client's must be; empty: clients need none
+	NoURLs   bool   // Debian: refuse manifests of layers with URLs, as the registry does by default
 }
 
 // Kinds of registries. What testdata/registry runs is there on any machine;
@@ -110,7 +111,11 @@ func startDebian(t testing.TB, opts Options) *Registry {
 		opts.Dir = t.TempDir()
 	}
 	config := filepath.Join(t.TempDir(), "config.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, debianConfig, opts.Dir), 0o600); err != nil {
+	text := fmt.Sprintf(debianConfig, opts.Dir)
+	if opts.NoURLs {
+		text, _, _ = strings.Cut(text, "validation:")
+	}
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return start(t, exec.Command(program, "serve", config), opts)
