@@ -87,6 +87,7 @@ const (
 	Unreadable   = "unreadable"    // it is no manifest that can be carried
 	OtherSubject = "other-subject" // it is listed, and names another subject, or none
 	Circular     = "circular"      // it hangs on itself
+	Incomplete   = "incomplete"    // a blob of it is missing, or not what its digest says
 )
 
 // Valid reports whether u is what a walk may have written.
@@ -94,7 +95,7 @@ func (u Unseen) Valid() bool {
 	_, err := name.ParseReference(u.Reference)
 	return err == nil && len(u.Reference) <= maxReference+len("@sha256:")+64 &&
 		slices.Contains([]string{UnseenTags, UnseenReferrers, UnseenManifest}, u.What) &&
-		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular}, u.Reason)
+		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular, Incomplete}, u.Reason)
 }
 
 // Compare sorts by place.
@@ -114,6 +115,11 @@ type Discovery interface {
 	//
 	// Errors: errors.ErrUnsupported where there is none; fs.ErrPermission.
 	Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash, error)
+
+	// HasBlob reports whether repo says that it has the blob d.
+	//
+	// Errors: fs.ErrPermission.
+	HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (bool, error)
 }
 
 // Attached returns what hangs on the manifest d itself, in order.

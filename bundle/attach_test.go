@@ -61,6 +61,11 @@ func (d *discovery) Referrers(_ context.Context, subject name.Digest) ([]v1.Hash
 	return d.referrers[interop.Hash(subject)], nil
 }
 
+func (d *discovery) HasBlob(_ context.Context, _ name.Repository, b v1.Descriptor) (bool, error) {
+	d.note("blob %s", b.Digest)
+	return d.repo.Blobs[b.Digest] != nil, nil
+}
+
 // attachable is a repository with an image to which things are attached.
 type attachable struct {
 	*discovery
@@ -383,4 +388,53 @@ func TestClosedAttachments(t *testing.T) {
 	}
 	g := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: []bundle.Attachment{good, good}}, a.image)
 	assert.Equal(t, []bundle.Attachment{good}, g.Attachments, "twice is once")
+}
+
+// TestAttachIncomplete: an attachment of which a blob is missing, damaged or not shown is left out and named, and so
+// is what hangs on it; a large blob is asked for and not read.
+func TestAttachIncomplete(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 1<<20+1)
+	for name, c := range map[string]struct {
+		content string
+		harm    func(r *interop.Repo, d v1.Hash)
+		reason  string
+	}{
+		"whole":         {"small", func(*interop.Repo, v1.Hash) {}, ""},
+		"gone":          {"small", func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, bundle.Incomplete},
+		"damaged":       {"small", func(r *interop.Repo, d v1.Hash) { r.Blobs[d] = []byte("SMALL") }, bundle.Incomplete},
+		"large":         {large, func(*interop.Repo, v1.Hash) {}, ""},
+		"gone, large":   {large, func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, bundle.Incomplete},
+		"large damaged": {large, func(r *interop.Repo, d v1.Hash) { r.Blobs[d] = []byte("x") }, ""}, // the copy sees it
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAttachable()
+			d := a.refer(a.image, c.content)
+			a.byTag(d, ".sig")
+			c.harm(a.repo, digest.Of([]byte(c.content)))
+			g := a.mustWalk(t)
+			if c.reason == "" {
+				assert.Len(t, g.Attachments, 2)
+				assert.Empty(t, g.Unseen)
+				return
+			}
+			assert.Empty(t, g.Attachments)
+			assert.Equal(t, []bundle.Unseen{{Reference: d.Name(), What: bundle.UnseenManifest, Reason: c.reason}}, g.Unseen)
+			assert.True(t, g.Unseen[0].Valid())
+		})
+	}
+}
+
+// TestAttachListedTwice: a referrers API that lists cosign's tags, as Harbor's does, is not believed, and as they are
+// carried by their tags there is nothing to report.
+func TestAttachListedTwice(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	sig := a.byTag(a.image, ".sig")
+	other := putArtifact(a.repo, `{"of":"nothing"}`)
+	a.referrers[hash(a.image)] = []v1.Hash{hash(sig), hash(other)}
+	g := a.mustWalk(t)
+	assert.Equal(t, []bundle.Attachment{attachment(a.image, sig, ".sig")}, g.Attachments)
+	assert.Equal(t, []bundle.Unseen{{Reference: other.Name(), What: bundle.UnseenManifest, Reason: bundle.OtherSubject}}, g.Unseen)
 }

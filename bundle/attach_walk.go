@@ -1,15 +1,19 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"relocate/internal/digest"
 )
 
 // hanging is an attachment that is looked for.
@@ -116,11 +120,54 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	if err := w.count(len(m.blobs) + edgeWeight*(1+len(m.children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
 	}
+	if h.reason, err = w.lacksBlob(ctx, h.ref.Context(), m.blobs); h.reason != "" || err != nil {
+		return err
+	}
 	h.Digest = desc.Digest
 	h.found = &want{ref: h.ref, name: h.ref.Name()}
 	h.found.openPlain(h.ref.Context(), desc, m, Attached)
 	h.found.found.Subject = h.Subject
 	return nil
+}
+
+// maxRead is the size of the largest blob of an attachment that is read to see whether it is whole: a signature, or
+// an attestation. For a larger one the registry is asked.
+const maxRead = 1 << 20
+
+// lacksBlob returns why an attachment cannot be carried whose manifest can. What is known here can be left out; later
+// the plan is fixed. What was read is kept by the source.
+func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
+	if w.opt.Closed {
+		return "", nil
+	}
+	for _, d := range blobs {
+		if IsForeign(d) {
+			continue
+		}
+		if d.Size <= maxRead {
+			err = w.readBlob(ctx, repo, d)
+		} else if has, askErr := w.opt.Discovery.HasBlob(ctx, repo, d); askErr != nil || !has {
+			err = cmp.Or[error](askErr, fs.ErrNotExist)
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
+			return Incomplete, nil
+		case errors.Is(err, fs.ErrPermission):
+			return Refused, nil
+		case err != nil:
+			return "", fmt.Errorf("read blob %s of an attachment in %s: %w", d.Digest, repo.Name(), err)
+		}
+	}
+	return "", nil
+}
+
+func (w *walk) readBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) error {
+	r, err := w.src.Blob(ctx, repo, d)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return errors.Join(err, r.Close())
 }
 
 // registerAttached takes a level of attachments into the graph, and the children of indexes among them.
@@ -130,6 +177,9 @@ func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
 	for _, h := range list {
 		if h.found != nil && w.hangsOn(h.Subject, h.Digest) {
 			h.found, h.reason = nil, Circular
+		}
+		if h.reason == OtherSubject && w.isAttached(h) {
+			continue // Harbor lists cosign's tags among referrers
 		}
 		if h.found == nil {
 			w.noteUnseen(h)
@@ -153,6 +203,11 @@ func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
 		}
 	}
 	return w.levels(ctx, next)
+}
+
+// isAttached reports whether the same manifest hangs on the subject by its tag.
+func (w *walk) isAttached(h *hanging) bool {
+	return slices.ContainsFunc(w.graph.attached[h.Subject], func(a Attachment) bool { return a.Tag != "" && a.Digest == h.Digest })
 }
 
 // hangsOn reports whether subject is d, or hangs on it.

@@ -31,6 +31,10 @@ func (withTags) Referrers(context.Context, name.Digest) ([]v1.Hash, error) {
 	return nil, errors.ErrUnsupported
 }
 
+func (m withTags) HasBlob(ctx context.Context, _ name.Repository, d v1.Descriptor) (bool, error) {
+	return m.memory.HasBlob(ctx, d)
+}
+
 // withAPI is a repository with the referrers API.
 type withAPI struct {
 	*memory

@@ -50,6 +50,17 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash,
 	return r.referrers(ctx, d)
 }
 
+// HasBlob reports whether repo says that it has the blob d.
+//
+// Errors: fs.ErrPermission.
+func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (bool, error) {
+	r, err := c.repository(ctx, repo, transport.PullScope, false)
+	if err != nil {
+		return false, err
+	}
+	return r.hasBlob(ctx, d)
+}
+
 // Referrers is Client.Referrers, of this repository.
 func (r *Repository) Referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error) {
 	c, err := r.open(ctx)

@@ -37,6 +37,12 @@ func (*memory) Referrers(context.Context, name.Digest) ([]v1.Hash, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// HasBlob implements bundle.Discovery.
+func (m *memory) HasBlob(_ context.Context, _ name.Repository, d v1.Descriptor) (bool, error) {
+	_, ok := m.blobs[d.Digest]
+	return ok, nil
+}
+
 // signed is a bundle of an image that has a signature, and an SBOM that refers to it and is signed, too.
 func signed(t testing.TB) *memory {
 	t.Helper()

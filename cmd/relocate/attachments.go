@@ -135,5 +135,6 @@ func unseenText(u bundle.Unseen) string {
 		bundle.Unreadable:   " is no manifest that can be carried",
 		bundle.OtherSubject: " is listed and names another subject",
 		bundle.Circular:     " is attached to itself",
+		bundle.Incomplete:   " is left out: one of its blobs is missing or damaged",
 	}[u.Reason]
 }
