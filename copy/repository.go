@@ -134,7 +134,8 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
-	return &c.result, partial(c.inFileOrder(c.failures))
+	result := c.result // alone: whoever keeps it does not keep the plan
+	return &result, partial(c.inFileOrder(c.failures))
 }
 
 // withdrawCircular takes back that bundles are complete which did not wait for what they fetch, where that
