@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"context"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -16,6 +18,52 @@ func refuseWith(w http.ResponseWriter, status int, code string) {
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(`{"errors":[{"code":"` + code + `"}]}`))
 }
+
+// TestPreflightTypes: each type is asked for with a manifest that cannot be stored, and one that is stored all the same is
+// deleted.
+func TestPreflightTypes(t *testing.T) {
+	t.Parallel()
+	kinds := []types.MediaType{types.DockerManifestSchema2, types.DockerManifestList, types.OCIManifestSchema1, types.OCIImageIndex}
+	for refused, want := range map[types.MediaType]error{
+		types.DockerManifestSchema2: ErrDockerTypes, types.DockerManifestList: ErrDockerTypes, types.OCIManifestSchema1: ErrType, types.OCIImageIndex: ErrNoIndex, "": nil,
+	} {
+		t.Run(string(refused), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+				switch {
+				case r.Method == http.MethodPost:
+					w.Header().Set("Location", "/v2/repo/uploads/1")
+					w.WriteHeader(http.StatusAccepted)
+				case r.Method == http.MethodPut && r.Header.Get("Content-Type") == string(refused):
+					refuseWith(w, 415, "MANIFEST_INVALID")
+				case r.Method == http.MethodPut:
+					created(w, r) // as crane's registry does, whatever the digest
+				case r.Method == http.MethodDelete:
+					w.WriteHeader(http.StatusAccepted)
+				}
+			})
+			c, _ := client(t, Options{})
+			dst := c.Writer(s.repo(t)).Checked(kinds)
+			_ = dst.PutBlob(t.Context(), blobDesc, unreadable)
+			if want == nil {
+				require.NoError(t, dst.Refused())
+				deletes := 0
+				for _, request := range s.log() {
+					if strings.HasPrefix(request, "DELETE /manifests/") {
+						deletes++
+					}
+				}
+				assert.Equal(t, 2*len(kinds)+1, deletes)
+				return
+			}
+			require.ErrorIs(t, dst.Refused(), want)
+			assert.NotContains(t, strings.Join(s.log(), "\n"), "PUT /uploads")
+		})
+	}
+}
+
+// unreadable is content that cannot be read.
+func unreadable(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }
 
 // TestPreflight: what is asked, what it means, and that nothing is written when it is refused.
 func TestPreflight(t *testing.T) {
@@ -38,6 +86,9 @@ func TestPreflight(t *testing.T) {
 		"no cancelling":         {"DELETE /uploads/1", 405, "UNSUPPORTED", nil, ""},
 		"no index":              {"PUT " + zero, 415, "", ErrNoIndex, ""},
 		"no index, in words":    {"PUT " + zero, 400, "UNSUPPORTED", ErrNoIndex, ""},
+		"no project, of Harbor": {"POST /blobs/uploads/", 401, `UNAUTHORIZED","message":"project nosuch not found: project nosuch not found`, ErrPath, ""},
+		"a full project":        {"POST /blobs/uploads/", 403, `DENIED","message":"adding 2.6 MiB of storage resource, which when updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0 MiB.`, ErrNoSpace, ""},
+		"a proxy project":       {"POST /blobs/uploads/", 403, `DENIED","message":"can not push artifact to a proxy project: proxy`, ErrReadOnly, ""},
 		"an index of no child":  {"PUT " + zero, 400, "MANIFEST_INVALID", nil, ""},
 		"no referrers":          {"GET /referrers/" + nothing.String(), 404, "", nil, "has no referrers API"},
 		"no right to referrers": {"GET /referrers/" + nothing.String(), 403, "", nil, "has no referrers API"},
