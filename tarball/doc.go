@@ -21,10 +21,12 @@
 // level from the roots, locks and indexes in their own order, each digest where it is met first; then, level
 // by level, what is attached to all of that.
 //
-// Each entry of index.json has the annotation org.opencontainers.image.ref.name: for a root the
-// reference as the operator named it (the smallest, if several), for others the smallest reference
-// that names the digest; for what is only attached the place where it was found, with the tag of its first
-// attachment or, without one, its digest. index.json must be byte for byte what the inventory implies.
+// Each entry of index.json has the annotation org.opencontainers.image.ref.name. A root has an entry for
+// each reference as the operator named it, sorted; every other reference that names a digest has one among
+// the others, sorted for each digest. What is only attached has the place where it was found, with the tag of
+// its first attachment or, without one, its digest. index.json must be byte for byte what the inventory
+// implies. A reader must also accept an index.json that has one entry for each digest, with the smallest of
+// these names: so it was written at first.
 //
 // # Headers
 //

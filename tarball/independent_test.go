@@ -183,15 +183,16 @@ func (inv *inventory) index(t testing.TB) []byte {
 					names = append(names, root.Reference)
 				}
 			}
-			isRoot := len(names) > 0
-			if !isRoot {
-				names = m.References
+			slices.Sort(names)
+			if !wantRoots {
+				rest := slices.DeleteFunc(slices.Clone(m.References), func(s string) bool { return slices.Contains(names, s) })
+				if len(names)+len(rest) == 0 {
+					rest = inv.attachedAs(m)
+				}
+				names = rest
 			}
-			if len(names) == 0 {
-				names = inv.attachedAs(m)
-			}
-			if isRoot == wantRoots && len(names) > 0 {
-				entries = append(entries, entry{m.MediaType, m.Digest, m.Size, map[string]string{"org.opencontainers.image.ref.name": slices.Min(names)}})
+			for _, name := range names {
+				entries = append(entries, entry{m.MediaType, m.Digest, m.Size, map[string]string{"org.opencontainers.image.ref.name": name}})
 			}
 		}
 	}

@@ -28,6 +28,8 @@ type Inventory struct {
 	Omitted     []bundle.Omitted
 	Lock        []LockEntry
 	Blobs       []Blob
+
+	oneName bool // index.json has one entry for each digest, as archives had at first
 }
 
 // LockEntry is an entry of the ImagesLock whose images the roots are.
@@ -134,12 +136,11 @@ type indexEntry struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
+// indexEntries returns an entry for each name that a digest has: the roots as they were named, then others.
 func (inv *Inventory) indexEntries() []indexEntry {
-	rootName := map[v1.Hash]string{}
+	rootNames := map[v1.Hash][]string{}
 	for _, root := range inv.Roots {
-		if name, ok := rootName[root.Digest]; !ok || root.Reference < name {
-			rootName[root.Digest] = root.Reference
-		}
+		rootNames[root.Digest] = append(rootNames[root.Digest], root.Reference)
 	}
 	attached := map[v1.Hash]bundle.Attachment{} // the first of its subject's in their order
 	for _, a := range inv.Attachments {
@@ -149,25 +150,42 @@ func (inv *Inventory) indexEntries() []indexEntry {
 	}
 	var roots, others []indexEntry
 	for _, m := range inv.Manifests {
-		name, isRoot := rootName[m.Digest]
-		a, isAttached := attached[m.Digest]
-		switch {
-		case isRoot:
-		case len(m.References) > 0:
-			name = m.References[0]
-		case isAttached && a.Tag != "":
-			name = m.From + ":" + a.Tag
-		case isAttached:
-			name = m.From + "@" + m.Digest.String()
-		default:
-			continue
+		add := func(list *[]indexEntry, names ...string) {
+			if inv.oneName {
+				names = names[:min(1, len(names))]
+			}
+			for _, name := range names {
+				*list = append(*list, indexEntry{m.MediaType, m.Digest, m.Size, map[string]string{refName: name}})
+			}
 		}
-		e := indexEntry{m.MediaType, m.Digest, m.Size, map[string]string{refName: name}}
-		if isRoot {
-			roots = append(roots, e)
-		} else {
-			others = append(others, e)
+		named, isRoot := rootNames[m.Digest]
+		a, isAttached := attached[m.Digest]
+		slices.Sort(named)
+		switch {
+		case isRoot && inv.oneName:
+			add(&roots, named...)
+		case isRoot:
+			add(&roots, named...)
+			add(&others, slices.DeleteFunc(slices.Clone(m.References), func(s string) bool { return slices.Contains(named, s) })...)
+		case len(m.References) > 0:
+			add(&others, m.References...)
+		case isAttached && a.Tag != "":
+			add(&others, m.From+":"+a.Tag)
+		case isAttached:
+			add(&others, m.From+"@"+m.Digest.String())
 		}
 	}
 	return slices.Concat(roots, others)
+}
+
+// takeForm finds out of how an index.json of that size, in bytes, names what has several references.
+func (inv *Inventory) takeForm(size int64) error {
+	for _, oneName := range []bool{true, false} {
+		inv.oneName = oneName
+		var n counter
+		if err := inv.encodeIndex(&n); err != nil || int64(n) == size {
+			return err
+		}
+	}
+	return nil
 }

@@ -114,10 +114,11 @@ func FuzzIndex(f *testing.F) {
 		}
 		var roots, others []string
 		for _, m := range inv.Manifests {
-			if of := names[m.Digest]; len(of) > 0 && slices.Min(of) != "" {
-				roots = append(roots, slices.Min(of))
-			} else if len(of) == 0 && len(m.References) > 0 && m.References[0] != "" {
-				others = append(others, m.References[0])
+			roots = append(roots, slices.Sorted(slices.Values(names[m.Digest]))...)
+			for _, s := range m.References {
+				if !slices.Contains(names[m.Digest], s) {
+					others = append(others, s)
+				}
 			}
 		}
 		var got []string

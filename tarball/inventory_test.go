@@ -100,3 +100,20 @@ func TestListed(t *testing.T) {
 		require.ErrorIs(t, inv.listed(g), ErrDamaged, image)
 	}
 }
+
+// TestIndexOfOneName: an archive whose index.json has one entry for each digest, as at first, is read.
+func TestIndexOfOneName(t *testing.T) {
+	t.Parallel()
+	inv, err := decodeInventory(strings.NewReader(strings.Replace(tinyInventory(t), `"references":[`, `"references":["a.test/a:1",`, 1)))
+	require.NoError(t, err)
+	var old, all counter
+	inv.oneName = true
+	require.NoError(t, inv.encodeIndex(&old))
+	inv.oneName = false
+	require.NoError(t, inv.encodeIndex(&all))
+	require.Less(t, old, all)
+	require.NoError(t, inv.takeForm(int64(old)))
+	require.True(t, inv.oneName)
+	require.NoError(t, inv.takeForm(int64(all)))
+	require.False(t, inv.oneName)
+}

@@ -151,6 +151,9 @@ func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: relocate.json: %w", ErrDamaged, err)
 	}
+	if err := inv.takeForm(indexSize); err != nil {
+		return nil, fmt.Errorf("%w: index.json: %w", ErrDamaged, err)
+	}
 	return inv, nil
 }
 

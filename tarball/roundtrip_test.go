@@ -198,7 +198,8 @@ func TestImageLayout(t *testing.T) {
 	}
 	var want []string
 	for _, n := range m.plan(t).Graph.Nodes {
-		if !n.IsChild {
+		want = append(want, n.References...)
+		if !n.IsChild && len(n.References) == 0 {
 			want = append(want, n.Name())
 		}
 	}
