@@ -94,6 +94,9 @@ func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*hanging, []Uns
 		if p.tags[tag] || !p.hasAll {
 			list = append(list, &hanging{Attachment: Attachment{Subject: d, Tag: tag}, ref: p.repo.Tag(tag), listed: p.tags[tag]})
 		}
+		if s := w.opt.Signatures; s != nil && s.Name() != p.repo.Name() {
+			list = append(list, &hanging{Attachment: Attachment{Subject: d, Tag: tag}, ref: s.Tag(tag)})
+		}
 	}
 	referrers, unseen, err := w.referrers(ctx, p, n)
 	if err != nil {

@@ -31,8 +31,9 @@ type WalkOptions struct {
 	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
 	Read   func() // called for each manifest that was read; must be safe for concurrent use
 
-	Discovery   Discovery    // where attachments are looked for; nil: nowhere. A Closed walk does not look
-	Attachments []Attachment // what is attached, for a Closed walk. One that src does not have is left out
+	Discovery   Discovery        // where attachments are looked for; nil: nowhere. A Closed walk does not look
+	Signatures  *name.Repository // where cosign's tags are looked for as well; nil: nowhere
+	Attachments []Attachment     // what is attached, for a Closed walk. One that src does not have is left out
 	// Has, if not nil, says whether the source has what a Package fetches and no lock covers: what it does
 	// not have is left out, and reported.
 	Has func(name.Reference) bool

@@ -68,7 +68,7 @@ func (c *copying) export(ctx context.Context) error {
 // request is what the archive is to hold, by the command line.
 func (c *copying) request() tarball.Request {
 	request := tarball.Request{
-		Roots: c.named.names(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
+		Roots: c.requested(), NonDistributable: c.nonDistributable, Attachments: c.attachments, Format: c.tarFormat.Format,
 	}
 	request.NoOrigins = request.Format == tarball.Imgpkg && c.named.bundleLock
 	return request
@@ -390,4 +390,13 @@ func (c *copying) stream(ctx context.Context, source *walked) (*tarball.StreamWr
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// requested returns what is asked for, which must be the same when an export goes on.
+func (c *copying) requested() []string {
+	list := c.named.names()
+	if c.signaturesFrom != "" {
+		list = append(list, "signatures from "+c.signaturesFrom)
+	}
+	return list
 }

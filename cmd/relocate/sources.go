@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/pflag"
@@ -16,6 +17,7 @@ type sourceFlags struct {
 	lock             string
 	nonDistributable bool
 	attachments      string
+	signaturesFrom   string
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
@@ -24,6 +26,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.lock, "lock", "", "the BundleLock or ImagesLock `FILE` with what is copied")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
 	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "`WHAT` becomes of signatures, attestations and SBOMs: auto carries those it finds and leaves out, with a warning, those that a registry refuses; require fails instead, and where a listed image has none; none carries none")
+	flags.StringVar(&f.signaturesFrom, "signatures-from", "", "look for cosign's tags in the repository `REPO` as well (COSIGN_REPOSITORY)")
 }
 
 func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }
@@ -31,6 +34,14 @@ func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || 
 func (f *sourceFlags) check() error {
 	if f.lock != "" && len(f.bundles)+len(f.images) > 0 {
 		return usagef("two sources: give --lock, or -b and -i")
+	}
+	if f.signaturesFrom != "" {
+		if f.attachments == attachmentsNone || !f.given() {
+			return usagef("--signatures-from goes with a source in a registry, and without --attachments none")
+		}
+		if _, err := parseRepo("--signatures-from", f.signaturesFrom); err != nil {
+			return err
+		}
 	}
 	switch f.attachments {
 	case attachmentsAuto, attachmentsRequire, attachmentsNone:
@@ -83,9 +94,19 @@ func (r *roots) add(flag, s string, plain bool) error {
 	if err != nil {
 		return err
 	}
+	if tag, ok := ref.(name.Tag); ok && bundle.IsAttachmentTag(tag.TagStr()) {
+		return usagef("%s %s: names what is attached to an image and cannot be imported; name the image %s, its attachments come along",
+			flag, s, ref.Context().Name()+"@"+attachedTo(tag))
+	}
 	r.refs = append(r.refs, ref)
 	r.plain[ref.Name()] = plain
 	return nil
+}
+
+// attachedTo returns the digest in the tag of an attachment.
+func attachedTo(tag name.Tag) string {
+	d, _, _ := strings.Cut(tag.TagStr(), ".")
+	return strings.Replace(d, "-", ":", 1)
 }
 
 // readLock takes the roots from a BundleLock or an ImagesLock. A BundleLock's tag is pinned to its digest.

@@ -67,6 +67,13 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	if from.attachments != attachmentsNone {
 		opt.Discovery = client
 	}
+	if from.signaturesFrom != "" {
+		repo, err := parseRepo("--signatures-from", from.signaturesFrom)
+		if err != nil {
+			return nil, err
+		}
+		opt.Signatures = &repo
+	}
 	g, err := bundle.Walk(ctx, w.source.Keeping(), roots.refs, opt)
 	ph.end()
 	if err == nil {

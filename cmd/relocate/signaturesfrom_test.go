@@ -1,0 +1,34 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSignaturesFrom: what cosign keeps in a repository of its own crosses, and is beside the image then.
+func TestSignaturesFrom(t *testing.T) {
+	t.Parallel()
+	host, dst := startReferrers(t), startReferrers(t)
+	s := newSigner(site{t: t, host: host})
+	image := s.image("k/app", "1", "kept")
+	tag := "sha256-" + image.Digest.Hex + ".sig"
+	s.signature("k/app", image)
+	_, list, _ := ask(t, "GET", host, "/v2/k/app/manifests/"+tag)
+	mustRelocate(t, "-i", host+"/k/app:1", "--to-repo", host+"/k/signatures", "--no-tag")
+	site{t: t, host: host}.send("DELETE", "http://"+host+"/v2/k/app/manifests/"+tag, "", nil, 202)
+
+	file, reportFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "r.json")
+	mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", file, "--signatures-from", host+"/k/signatures", "--report", reportFile)
+	assert.Len(t, readReport(t, reportFile).Attachments.Found, 1)
+	mustRelocate(t, "verify", file)
+	mustRelocate(t, "--from-tar", file, "--to-repo", dst+"/x")
+	_, there, _ := ask(t, "GET", dst, "/v2/x/manifests/"+tag)
+	assert.Equal(t, string(list), string(there))
+
+	r := relocate(t, "-i", host+"/k/signatures:"+tag, "--to-tar", filepath.Join(t.TempDir(), "b.tar"))
+	require.Equal(t, statusUsage, r.status, r.stderr)
+	assert.Contains(t, r.stderr, "name the image "+host+"/k/signatures@"+image.Digest.String())
+}
