@@ -140,8 +140,8 @@ func (m *memory) PutBlob(ctx context.Context, d v1.Descriptor, open func(context
 
 type missingError []v1.Hash
 
-func (e missingError) Error() string           { return fmt.Sprint("blobs unknown: ", []v1.Hash(e)) }
-func (e missingError) MissingBlobs() []v1.Hash { return e }
+func (e missingError) Error() string                   { return fmt.Sprint("blobs unknown: ", []v1.Hash(e)) }
+func (e missingError) MissingBlobs() ([]v1.Hash, bool) { return e, true }
 
 func (m *memory) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	if err := m.act(ctx, &m.puts, "manifest %s %s", d.Digest, tag); err != nil {

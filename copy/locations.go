@@ -88,7 +88,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, e
 // sent, once.
 func (c *filling) putImage(ctx context.Context, image *bundle.Image, tag string) error {
 	err := c.put(ctx, image.Descriptor, image.Manifest, tag)
-	if len(missingBlobs(err)) == 0 {
+	if _, missing := missingBlobs(err); !missing {
 		return err
 	}
 	if err := c.putBytes(ctx, false, image.Layer, image.Config); err != nil {

@@ -65,7 +65,7 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 		return nil, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
 	}
 	err = c.put(ctx, s.node.Descriptor, raw, tag)
-	if again = c.missing(err); len(again) > 0 {
+	if again = c.missing(s, err); len(again) > 0 {
 		for _, b := range again {
 			if err := c.dst.PutBlob(ctx, b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
 				return nil, fmt.Errorf("copy blob %s of %s again: %w", b.Descriptor.Digest, s.node.Name(), err)
@@ -100,27 +100,35 @@ func (c *filling) inFileOrder(list []*Failure) []*Failure {
 	return list
 }
 
-// missingBlobs returns the digests for want of which a manifest was refused.
-func missingBlobs(err error) []v1.Hash {
-	var refused interface{ MissingBlobs() []v1.Hash }
+// missingBlobs reports whether a manifest was refused because blobs are missing, and returns those that the
+// refusal names.
+func missingBlobs(err error) (named []v1.Hash, missing bool) {
+	var refused interface{ MissingBlobs() ([]v1.Hash, bool) }
 	if !errors.As(err, &refused) {
-		return nil
+		return nil, false
 	}
 	return refused.MissingBlobs()
 }
 
-// missing returns the blobs of the plan for want of which a manifest was refused.
-func (c *filling) missing(err error) []bundle.Blob {
-	refused := map[v1.Hash]bool{}
-	for _, d := range missingBlobs(err) {
-		refused[d] = true
-	}
-	if len(refused) == 0 {
+// missing returns the blobs of the plan that are missing when the manifest of s was refused with err: those
+// that the refusal names, or, where it names none, all that the manifest needs.
+func (c *filling) missing(s *state, err error) []bundle.Blob {
+	named, missing := missingBlobs(err)
+	if !missing {
 		return nil
+	}
+	wanted := map[v1.Hash]bool{}
+	for _, d := range named {
+		wanted[d] = true
+	}
+	if len(named) == 0 {
+		for _, d := range s.node.Blobs {
+			wanted[d.Digest] = true
+		}
 	}
 	var blobs []bundle.Blob
 	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && refused[b.Descriptor.Digest] {
+		if !b.IsManifest && wanted[b.Descriptor.Digest] {
 			blobs = append(blobs, b)
 		}
 	}

@@ -32,8 +32,8 @@ type Repository interface {
 	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
 	// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-	// empty. When the repository refuses it for want of blobs, the error has the method
-	// MissingBlobs() []v1.Hash.
+	// empty. When the repository refuses it because it lacks blobs, the error has the method
+	// MissingBlobs() (named []v1.Hash, missing bool).
 	//
 	// Errors: fs.ErrExist when the tag is there and may not be moved.
 	PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error

@@ -226,23 +226,27 @@ func TestTrust(t *testing.T) {
 // TestMissingBlobs has a repository that says it has a blob which it then misses.
 func TestMissingBlobs(t *testing.T) {
 	t.Parallel()
-	for _, again := range []bool{true, false} {
-		t.Run(fmt.Sprint(again), func(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		deaf, mute bool
+	}{{"named", false, false}, {"not named", false, true}, {"for ever", true, false}, {"for ever, not named", true, true}} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f, m := newFixture(t), newMemory()
-			dst := &liar{memory: m, about: f.layer.Digest, deaf: !again}
+			dst := &liar{memory: m, about: f.layer.Digest, deaf: c.deaf, mute: c.mute}
 			var done func() (int, int64)
 			f.opt.Progress, done = progressOf()
 			result, err := ToRepository(t.Context(), f.plan, f, dst, target, f.opt)
 			puts := "manifest " + f.lone.Digest.String() + " " + bundle.DefaultTag(f.lone.Digest)
 			assert.Equal(t, 2, count(m.puts, puts))
-			if !again {
+			if c.deaf {
 				assert.ErrorContains(t, err, "put manifest of "+source+"@"+f.lone.Digest.String()+": PUT: blobs unknown: ")
 				assert.NotContains(t, m.tags, "1.0")
 				return
 			}
 			require.NoError(t, err)
 			assert.Equal(t, 1, count(m.puts, "blob "+f.layer.Digest.String()))
+			assert.Equal(t, map[bool]int{false: 1, true: 2}[c.mute], count(m.puts, "blob "+f.base.Digest.String()), "the manifest needs it, too")
 			assert.Equal(t, count(m.puts, "blob ")-6, result.Blobs, "but the locations images'")
 			blobs, bytes := done()
 			assert.Equal(t, len(f.plan.Blobs), blobs)
@@ -251,11 +255,11 @@ func TestMissingBlobs(t *testing.T) {
 	}
 }
 
-// liar says that it has a blob; deaf, it also does not keep it.
+// liar says that it has a blob; deaf, it also does not keep it; mute, it never names a blob that it misses.
 type liar struct {
 	*memory
-	about v1.Hash
-	deaf  bool
+	about      v1.Hash
+	deaf, mute bool
 }
 
 func (l *liar) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
@@ -271,7 +275,11 @@ func (l *liar) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag
 		delete(l.blobs, l.about)
 		l.mu.Unlock()
 	}
-	return l.memory.PutManifest(ctx, d, raw, tag)
+	err := l.memory.PutManifest(ctx, d, raw, tag)
+	if _, missing := missingBlobs(err); missing && l.mute {
+		return fmt.Errorf("PUT: %w", missingError(nil))
+	}
+	return err
 }
 
 // A blob that is not of the plan is not sent, whatever the repository says that it misses.

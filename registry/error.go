@@ -42,6 +42,7 @@ type Error struct {
 
 	retryAfter time.Duration
 	blobs      []v1.Hash
+	lacksBlobs bool
 	says       error // what the document says, whatever the status; nil: nothing that is known
 	final      bool  // a status of the registry's own fault, for a manifest that it refuses
 }
@@ -73,9 +74,9 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// MissingBlobs returns the blobs that a registry named when it refused a manifest for them
-// (MANIFEST_BLOB_UNKNOWN).
-func (e *Error) MissingBlobs() []v1.Hash { return e.blobs }
+// MissingBlobs reports whether a registry refused a manifest because it lacks blobs (MANIFEST_BLOB_UNKNOWN), and
+// returns those that it named.
+func (e *Error) MissingBlobs() (named []v1.Hash, missing bool) { return e.blobs, e.lacksBlobs }
 
 // Refused reports whether the registry refuses this one thing. A login that is missing, a registry that is full, too
 // busy or out of reach is about all of them.
@@ -122,6 +123,9 @@ type errorDocument struct {
 	} `json:"errors"`
 }
 
+// blobUnknown are the codes for a manifest whose blobs are missing. The second is Gitea's.
+var blobUnknown = []string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
+
 // mostErrors is how many errors of one answer are shown.
 const mostErrors = 3
 
@@ -131,8 +135,11 @@ func (e *Error) read(doc errorDocument) string {
 	for i, one := range doc.Errors {
 		detail := strings.Trim(string(one.Detail), `"`)
 		all = append(all, one.Code, one.Message, string(one.Detail))
-		if d, ok := digestIn(one.Detail); ok && one.Code == "MANIFEST_BLOB_UNKNOWN" {
-			e.blobs = append(e.blobs, d)
+		if slices.Contains(blobUnknown, one.Code) && e.Method == http.MethodPut {
+			e.lacksBlobs = true
+			if d, ok := digestIn(one.Detail); ok {
+				e.blobs = append(e.blobs, d)
+			}
 		}
 		e.final = e.final || e.Method == http.MethodPut && strings.HasPrefix(one.Code, "MANIFEST_")
 		text := one.Message

@@ -70,7 +70,7 @@ func explainManifest(kind types.MediaType, raw []byte, err error) error {
 	case answer.Status == http.StatusUnsupportedMediaType:
 		return typeRefused(kind, answer)
 	case answer.refusesURLs(raw):
-		answer.blobs = nil // they are not to be sent again
+		answer.blobs, answer.lacksBlobs = nil, false // they are not to be sent again
 		return errorAs{ErrURLs, answer}
 	}
 	return err

@@ -164,7 +164,7 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 }
 
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-// empty. A registry that refuses it for want of blobs makes an error with a method MissingBlobs. What was
+// empty. A registry that refuses it because it lacks blobs makes an *Error with these in MissingBlobs. What was
 // put is asked for once: registries have been seen to take what they did not store.
 //
 // Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType.

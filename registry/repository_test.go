@@ -124,9 +124,11 @@ func TestMissingBlobs(t *testing.T) {
 	}
 	c, _ := client(t, Options{})
 	err := c.Writer(u.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "")
-	var answer interface{ MissingBlobs() []v1.Hash }
+	var answer *Error
 	require.ErrorAs(t, err, &answer)
-	assert.Equal(t, []v1.Hash{blobDesc.Digest, manifestDesc.Digest}, answer.MissingBlobs())
+	named, missing := answer.MissingBlobs()
+	assert.True(t, missing)
+	assert.Equal(t, []v1.Hash{blobDesc.Digest, manifestDesc.Digest}, named)
 	assert.ErrorContains(t, err, "400 Bad Request MANIFEST_BLOB_UNKNOWN (blob unknown to registry: ")
 	assert.Equal(t, []string{"PUT /manifests/" + manifestDesc.Digest.String()}, u.log())
 }

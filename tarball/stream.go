@@ -153,13 +153,13 @@ func (s *Stream) finish() error {
 // Kept returns how many bytes of the scratch file are taken.
 func (s *Stream) Kept() int64 { return s.in.kept }
 
-// errGoneBy says that a layer cannot be read again.
-var errGoneBy = errors.New("it has gone by in the stream: import again")
+// ErrGoneBy says that a layer of a stream is wanted again, and cannot be read again.
+var ErrGoneBy = errors.New("it came earlier in the stream, which cannot be read again")
 
 // Blob implements bundle.Source, for the small section.
 func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	if i, ok := s.index[d.Digest]; ok && s.next > 0 && s.l.offsets[i] >= s.in.kept {
-		return nil, fmt.Errorf("blob %s: %w", d.Digest, errGoneBy)
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrGoneBy)
 	}
 	return s.Archive.Blob(ctx, repo, d)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/testdata/hostileregistry"
 )
 
 // TestCollectedBlob: a registry whose garbage collector took a blob. Trusting its manifests leaves it
@@ -62,4 +65,37 @@ func TestCollectedBlobTrustBlobs(t *testing.T) {
 	assert.Equal(t, map[string]int{lost: 1}, uploads)
 	assert.Empty(t, manifests)
 	mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
+}
+
+// TestCollectedStream: a registry that removes layers before their manifests can come. A stream cannot be
+// read again; a file can.
+func TestCollectedStream(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	file := export(t, pushSample(t, src.Addr))
+	source := dumpReal(t, src, "")
+	image := source.tags["corp/simple-app:1.0.0"]
+	lost := source.layersOf(t, image)[1]
+	tag := strings.Replace(image, ":", "-", 1) + ".imgpkg"
+	dst := hostileregistry.Start(t)
+	collect := func() {
+		dst.Behave(hostileregistry.First(1, func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) {
+			if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/"+tag) {
+				dst.Forget("gc", lost)
+			}
+			next(w, r)
+		}))
+	}
+	collect()
+	archive, err := os.Open(file)
+	require.NoError(t, err)
+	defer archive.Close()
+	r, _ := importBytes(t, archive, "--to-repo", dst.Addr+"/gc")
+	assert.Equal(t, statusFailed, r.status, r.stderr)
+	assert.Empty(t, r.stdout)
+	assertAll(t, r.stderr, lost, "came earlier in the stream", "hint: ", "gcDelay", "save the stream to a file")
+
+	collect()
+	mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/gc")
+	assert.True(t, dst.HasBlob("gc", lost))
 }

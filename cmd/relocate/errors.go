@@ -83,6 +83,10 @@ type judgement struct {
 	hint    string
 }
 
+// hintGoneBy is what to do when a registry removed what a stream has sent.
+const hintGoneBy = "the registry removes layers that no manifest refers to yet: save the stream to a file and import that, " +
+	"or give layers more time there (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect meanwhile)"
+
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
@@ -111,6 +115,7 @@ var judgements = []judgement{
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
 	{isFull, statusNoSpace, "make room, or let scratch files go to another disk (--tmpdir, TMPDIR)"},
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
+	{is(tarball.ErrGoneBy), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to a tar of its own, or all to one without --tar-format imgpkg"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
