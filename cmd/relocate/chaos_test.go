@@ -87,8 +87,11 @@ type chaosRound struct {
 	root      string   // reference of the package repository
 	archive   string   // an export of it while all was well
 	repo      string   // destination
-	others    map[string]string
-	rehearses bool // exports
+	rehearses bool     // exports
+
+	others     map[string]string // what others have at the destination, by path
+	signed     string            // path of a signature to which others have added theirs
+	signatures []string          // layers that it had then
 }
 
 func newChaosRound(t *testing.T, seed uint64, figures *chaosFigures) *chaosRound {
@@ -298,5 +301,8 @@ func (r *chaosRound) checkOthers(about string) {
 		status, body, _ := ask(r.t, http.MethodGet, r.dst.Addr, path)
 		require.Equal(r.t, http.StatusOK, status, "%s, of others, is lost\n%s", path, about)
 		require.Equal(r.t, r.others[path], string(body), "%s, of others\n%s", path, about)
+	}
+	if r.signed != "" {
+		require.Subset(r.t, digestsOf(layersOf(r.t, r.dst.Addr, r.signed)), r.signatures, "signatures of others\n%s", about)
 	}
 }

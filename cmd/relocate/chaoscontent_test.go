@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
 	"relocate/testdata/sample"
@@ -96,26 +98,46 @@ func (r *chaosRound) signature(s site, repo, by string, subject v1.Descriptor) v
 	return layer
 }
 
-// letOthersPush imports the archive, and lets others push an image there and refer to one of ours.
+// letOthersPush imports the archive, and lets others push an image there, refer to one of ours, and sign
+// it: beside the vendor's signature, or in its place.
 func (r *chaosRound) letOthersPush(images []v1.Descriptor) {
 	r.t.Helper()
 	mustRun(r.t, "--from-tar", r.archive, "--to-repo", r.repo)
 	_, repo, _ := strings.Cut(r.repo, "/")
 	s := &signer{site: site{t: r.t, host: r.dst.Addr}}
 	subject := images[r.rnd.IntN(len(images))]
-	r.others = map[string]string{}
-	for path, d := range map[string]v1.Descriptor{
-		"site": s.image(repo, "site", "an image of the site"),
-		"":     s.referrer(repo, subject, "application/x-scan", []byte("no findings")),
-	} {
-		for _, id := range []string{path, d.Digest.String()} {
-			if id == "" {
-				continue
-			}
-			path := "/v2/" + repo + "/manifests/" + id
-			status, body, _ := ask(r.t, http.MethodGet, r.dst.Addr, path)
-			require.Equal(r.t, http.StatusOK, status)
-			r.others[path] = string(body)
-		}
+	r.signed = "/v2/" + repo + "/manifests/sha256-" + subject.Digest.Hex + ".sig"
+	layers := []v1.Descriptor{r.signature(s.site, repo, "site", subject)}
+	beside := r.rnd.IntN(2) == 0
+	if beside {
+		layers = append(layersOf(r.t, r.dst.Addr, r.signed), layers...)
 	}
+	r.signatures = digestsOf(layers)
+	diffs := encode(r.t, r.signatures)
+	config := s.blob(repo, types.OCIConfigJSON, fmt.Appendf(nil, `{"architecture":"","os":"","rootfs":{"type":"layers","diff_ids":%s},"config":{}}`, diffs))
+	signed := s.imageOf(repo, "sha256-"+subject.Digest.Hex+".sig", config, layers...)
+	r.others = map[string]string{}
+	r.keep("/v2/" + repo + "/manifests/" + signed.Digest.String())
+	if beside {
+		r.keep(r.signed)
+	}
+	s.image(repo, "site", "an image of the site")
+	r.keep("/v2/" + repo + "/manifests/site")
+	r.keep("/v2/" + repo + "/manifests/" + s.referrer(repo, subject, "application/x-scan", []byte("no findings")).Digest.String())
+}
+
+// keep notes what others have at the destination.
+func (r *chaosRound) keep(path string) {
+	r.t.Helper()
+	body, _ := get(r.t, r.dst.Addr, path)
+	r.others[path] = string(body)
+}
+
+// layersOf returns the layers of a manifest.
+func layersOf(t *testing.T, host, path string) []v1.Descriptor {
+	t.Helper()
+	raw, _ := get(t, host, path)
+	var m v1.Manifest
+	require.NoError(t, json.Unmarshal(raw, &m))
+	return m.Layers
 }

@@ -22,8 +22,14 @@ func StartAt(t testing.TB, addr, behind string) *Registry {
 	}
 	r.Addr = addr
 	r.door = &door{addr: addr, handler: r.serve}
-	if err := r.door.open(); err != nil {
-		t.Fatal(err)
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := r.door.open()
+		if err == nil {
+			break
+		}
+		if time.Since(began) > time.Minute { // another test may have had it
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(r.door.end)
 	return r
