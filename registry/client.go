@@ -42,11 +42,12 @@ type Options struct {
 	Dialed func(host string)
 
 	UserAgent string
+	Retrying  func(Retry) // is told each wait before something is sent again, concurrently; may be nil
 
 	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means DefaultConnectTimeout
 	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means DefaultHeaderTimeout
 	IdleTimeout    time.Duration // without a byte of a body, either way; 0 means DefaultIdleTimeout
-	Tries          int           // how often a request is sent at most; 0 means DefaultTries
+	Tries          int           // how often a request is sent at most, but to a host that is away for a while; 0 means DefaultTries
 	RetryWait      time.Duration // the most before the second try, doubled for each that follows; 0 means DefaultRetryWait
 }
 
@@ -205,6 +206,11 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	}
 	r.most.Store(onePut)
 	return r, nil
+}
+
+// attempt returns what counts the tries of something that is asked for with that method.
+func (r *repository) attempt(method string) *attempt {
+	return r.rules.attempt(method, r.session.registry)
 }
 
 // stopHead returns what ends a HEAD at a redirect to a host that rt does not reach: it has what was

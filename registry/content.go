@@ -53,6 +53,16 @@ func (c *content) stop() error {
 	return c.err
 }
 
+// pause waits as stop does, and closes the stream unless it was read to its end: an open download holds
+// a slot.
+func (c *content) pause(size int64) error {
+	err := c.stop()
+	if c.at < size {
+		c.close()
+	}
+	return err
+}
+
 // seek makes from the stream's next byte.
 func (c *content) seek(from int64) error {
 	if c.stream != nil && c.at > from {

@@ -70,28 +70,29 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 	case from == d.Size && from > 0: // a range that no registry has
 		return http.NoBody, nil
 	}
-	dl := &download{ctx: ctx, repo: r, desc: d, at: from}
+	dl := &download{ctx: ctx, repo: r, desc: d, at: from, tries: r.attempt(http.MethodGet)}
 	if err := dl.open(); err != nil {
 		return nil, err
 	}
 	return dl, nil
 }
 
-// progress is so many bytes, of a download or an upload, that going on after them is no retry that must be
-// accounted for: a large blob may need many connections.
-const progress = 1 << 20
+// progress is so many bytes, of a download or an upload, that tries are counted anew after them: a large
+// blob may need many connections. A registry that sends a byte in each gets no further.
+const progress = 64 << 10
 
 // download is the content of a blob from some byte on. It goes on where it broke off, and ends with
-// digest.ErrMismatch where the registry has more or fewer bytes than the descriptor says.
+// digest.ErrMismatch where the registry has more or fewer bytes than the descriptor says. With its last
+// byte it gives back its slot (limiter).
 type download struct {
-	ctx  context.Context
-	repo *repository
-	desc v1.Descriptor
-	body io.ReadCloser
-	at   int64 // the next byte
-	came int64 // bytes since the last request
-	skip int64 // bytes of body before that one
-	try  int   // since bytes came last
+	ctx   context.Context
+	repo  *repository
+	desc  v1.Descriptor
+	body  io.ReadCloser
+	at    int64 // the next byte
+	came  int64 // bytes since tries were counted anew
+	skip  int64 // bytes of body before that one
+	tries *attempt
 }
 
 // open asks for the blob from d.at on, or for all of it where the registry has no such range.
@@ -151,17 +152,17 @@ func (d *download) Read(p []byte) (int, error) {
 		case err == nil:
 			return 0, nil
 		case d.at == d.desc.Size: // all is here, and nothing followed it
+			_ = d.body.Close()
 			return 0, io.EOF
 		case err == io.EOF: // the end of what the registry has; a break is another error
 			return 0, fmt.Errorf("%w: %s ends after %d of %d bytes", digest.ErrMismatch, d.desc.Digest, d.at, d.desc.Size)
 		}
 		_ = d.body.Close()
 		if d.came >= progress {
-			d.repo.rules.budget.giveBack()
+			d.repo.rules.progress(d.tries)
+			d.came = 0
 		}
-		d.came = 0
-		d.try++
-		if err := d.repo.rules.again(d.ctx, d.try, err); err != nil {
+		if err := d.repo.rules.again(d.ctx, d.tries, err); err != nil {
 			return 0, fmt.Errorf("GET %s/blobs/%s: broke off after %d of %d bytes: %w", d.repo.base, d.desc.Digest, d.at, d.desc.Size, err)
 		}
 		if err := d.open(); err != nil {
@@ -170,16 +171,29 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// count accounts for n bytes that were read.
+// count accounts for n bytes that were read. After the last one the body is read to its end and closed.
 func (d *download) count(n int) (int, error) {
-	d.try = 0
-	if left := d.desc.Size - d.at; int64(n) > left {
-		d.at = d.desc.Size
-		return int(left), fmt.Errorf("%w: %s has more than %d bytes", digest.ErrMismatch, d.desc.Digest, d.desc.Size)
+	left := d.desc.Size - d.at
+	if int64(n) > left {
+		return int(left), d.tooLong()
 	}
 	d.at += int64(n)
 	d.came += int64(n)
+	if d.at < d.desc.Size {
+		return n, nil
+	}
+	var extra [1]byte
+	if more, _ := io.ReadFull(d.body, extra[:]); more > 0 { // a break after the last byte changes nothing
+		return n, d.tooLong()
+	}
+	_ = d.body.Close()
+	d.body = http.NoBody
 	return n, nil
+}
+
+func (d *download) tooLong() error {
+	d.at = d.desc.Size
+	return fmt.Errorf("%w: %s has more than %d bytes", digest.ErrMismatch, d.desc.Digest, d.desc.Size)
 }
 
 // read reads on in the body, behind what was handed out before.

@@ -243,10 +243,10 @@ func TestBlobFromGoesOn(t *testing.T) {
 	assert.Len(t, waited.all(), 3)
 }
 
-// TestDownloadBreaksOften: breaks with enough between them are no retries that must be accounted for.
+// TestDownloadBreaksOften: tries are counted anew after so much, and after nothing less.
 func TestDownloadBreaksOften(t *testing.T) {
 	t.Parallel()
-	for piece, through := range map[int]bool{progress: true, progress - 1: false} {
+	for piece, through := range map[int]bool{progress: true, progress / 4: true, progress / 8: false, 1: false} {
 		s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
 			var from int
 			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
@@ -255,14 +255,14 @@ func TestDownloadBreaksOften(t *testing.T) {
 			breakOff(w, map[bool]int{true: 206, false: 200}[from > 0], rest, min(piece, len(rest)))
 		})
 		c, _ := client(t, Options{})
-		c.base.budget.reserve = 0
 		r, err := c.Blob(t.Context(), s.repo(t), descOf(largeRaw))
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, r)
 		if through {
 			assert.NoError(t, err)
 		} else {
-			assert.ErrorContains(t, err, "no more retries")
+			assert.ErrorContains(t, err, "(5 tries)")
+			assert.Len(t, s.log(), 5)
 		}
 		assert.NoError(t, r.Close())
 	}

@@ -16,6 +16,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"relocate/internal/digest"
 )
 
 // maxErrorBody is how much of an error's body is read: enough for a list of blobs.
@@ -31,8 +33,8 @@ func isTLSRefused(err error) bool {
 }
 
 // Error is a response that says no. Where its document or its status has one of these meanings, it is ErrNoSpace,
-// ErrReadOnly, ErrPolicy, ErrPath, fs.ErrNotExist (404), fs.ErrPermission (401, 403), or fs.ErrExist (a tag that may
-// not be moved).
+// ErrReadOnly, ErrPolicy, ErrPath, fs.ErrNotExist (404), fs.ErrPermission (401, 403), fs.ErrExist (a tag that may
+// not be moved), or digest.ErrMismatch (a blob that came damaged).
 type Error struct {
 	Method  string
 	URL     string // without its query, which may hold a signature
@@ -64,6 +66,8 @@ func (e *Error) Is(target error) bool {
 		return true
 	}
 	switch {
+	case e.isDamage():
+		return target == digest.ErrMismatch
 	case e.says != nil && e.says != ErrPath: // which a search in several places passes by, as it does a status
 		return false
 	case e.Status == http.StatusNotFound:
@@ -90,16 +94,27 @@ func (e *Error) Refused() bool {
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
 	}
-	return e.Status >= 400
+	return e.Status >= 400 && !e.isDamage()
+}
+
+// isDamage reports whether a blob came to the registry with another digest than it has: it was damaged on its
+// way.
+func (e *Error) isDamage() bool {
+	return e.Method == http.MethodPut && e.Code == "DIGEST_INVALID" && !strings.Contains(e.URL, "/manifests/")
+}
+
+// statusOf returns what a response says without its body.
+func statusOf(res *http.Response) *Error {
+	return &Error{
+		Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode,
+		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+	}
 }
 
 // newError reads and closes the response.
 func newError(res *http.Response) *Error {
 	defer drain(res)
-	e := &Error{
-		Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode,
-		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
-	}
+	e := statusOf(res)
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 	text := string(body)
 	if err == nil {

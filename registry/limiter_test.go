@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,34 +24,37 @@ func request(t *testing.T, method, url string) *http.Request {
 	return req
 }
 
-// TestLimiter: what was under way together halves the limit once; what is answered well raises it.
+// TestLimiter: what was under way together halves the limit once; what is answered well raises it; who
+// failed is let in first.
 func TestLimiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &limiter{most: 8, gates: map[gateKey]*gate{}}
-		get := request(t, http.MethodGet, "https://host/")
-		enter := func() *slot {
-			s, err := l.enter(get)
+		l := &limiter{most: 8}
+		g := l.gate("host:443", http.MethodGet)
+		enter := func(again bool) *slot {
+			s, err := g.enter(t.Context(), again)
 			require.NoError(t, err)
 			return s
 		}
-		together := []*slot{enter(), enter(), enter(), enter()}
-		for _, s := range together {
-			s.answered(429)
+		together := []*slot{enter(false), enter(false), enter(false), enter(false)}
+		wave := g.begin()
+		for i := range together {
+			assert.Equal(t, i == 0, g.turnedAway(wave, true, time.Now()))
 		}
-		g := together[0].gate
 		assert.Equal(t, 4.0, g.limit)
+		assert.Equal(t, 1, g.condition().refused)
 		for _, want := range []float64{4.25, 4.25 + 1/4.25} {
-			together[0].answered(200)
+			g.answeredWell()
 			assert.Equal(t, want, g.limit)
 		}
+		assert.Zero(t, g.condition().refused)
 		g.limit = 4
 
 		var order []int
 		var lock sync.Mutex
-		for i := range 3 {
+		for i := range 4 {
 			go func() {
-				s := enter()
+				s := enter(i == 3)
 				lock.Lock()
 				order = append(order, i)
 				lock.Unlock()
@@ -59,33 +63,29 @@ func TestLimiter(t *testing.T) {
 			synctest.Wait()
 		}
 		assert.Empty(t, order, "all slots are taken")
-		write, err := l.enter(request(t, http.MethodPut, "https://host:443/"))
+		write, err := l.gate("host:443", http.MethodPut).enter(t.Context(), false)
 		require.NoError(t, err, "writing has its own")
 		write.release()
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = l.enter(get.WithContext(ctx))
+		_, err = g.enter(ctx, false)
 		assert.ErrorIs(t, err, context.Canceled)
 		together[0].release()
 		together[0].release()
 		synctest.Wait()
-		assert.Equal(t, []int{0, 1, 2}, order)
+		assert.Equal(t, []int{3, 0, 1, 2}, order)
 		assert.Equal(t, 3, g.busy)
 		for _, s := range together {
 			s.release()
 		}
 		assert.Zero(t, g.busy)
 		for range 20 {
-			s := enter()
-			s.answered(503)
-			s.release()
+			g.turnedAway(g.begin(), true, time.Now())
 		}
 		assert.Equal(t, 1.0, g.limit)
 		for range 100 {
-			s := enter()
-			s.answered(200)
-			s.release()
+			g.answeredWell()
 		}
 		assert.Equal(t, 8.0, g.limit)
 	})
@@ -115,9 +115,7 @@ func TestOneSlot(t *testing.T) {
 		return from.Blob(ctx, from.name, blobDesc)
 	}))
 	assert.True(t, s.HasBlob("to", blobDesc.Digest.String()))
-	for key, g := range c.base.limiter.gates {
-		assert.Zero(t, g.busy, key)
-	}
+	allGivenBack(t, c)
 }
 
 // answers is a RoundTripper that answers with the status that it is told.

@@ -181,7 +181,7 @@ func TestBrokenUpload(t *testing.T) {
 // request is tried.
 func TestUploadBreaksOften(t *testing.T) {
 	t.Parallel()
-	for bytes, through := range map[int64]bool{3 << 19: true, 1 << 16: false} {
+	for bytes, through := range map[int64]bool{3 << 19: true, 1 << 10: false} {
 		s := hostileregistry.Start(t)
 		s.Behave(func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.ContentLength > bytes {

@@ -23,33 +23,187 @@ const (
 // maxRetryAfter is the longest wait; a registry that wants more is given up.
 const maxRetryAfter = 5 * time.Minute
 
+// As multiples of the first wait: what it grows to, and how long a host that answered before may refuse
+// everything, or be away, before it is given up. With DefaultRetryWait that is 15 seconds and two
+// minutes: a registry that restarts takes less.
+const (
+	longestWaits = 30
+	outageWaits  = 240
+)
+
 // retries says whether and when something is tried again. It is one for all requests of a client.
 type retries struct {
 	tries  int
 	wait   time.Duration                              // the most before the second try
 	sleep  func(context.Context, time.Duration) error // returns ctx's error when it ends first
+	now    func() time.Time
+	report func(Retry) // may be nil
 	budget budget
 }
 
-// again waits before what failed for the try-th time is tried once more. When it is not worth that, it
-// returns cause, with the count of tries. The wait is drawn between 0 and its limit; a Retry-After is a
-// floor (RFC 9110 §10.2.3).
-func (r *retries) again(ctx context.Context, try int, cause error) error {
-	if ctx.Err() != nil || try >= r.tries || !isTemporary(cause) {
-		return afterTries(try, cause)
+// Retry is a wait before something is sent again.
+type Retry struct {
+	Host  string
+	Cause error
+	Wait  time.Duration
+}
+
+// attempt is something that is tried until it succeeds. Tries that fail count against it where the host answers
+// other requests of the kind meanwhile, has never answered any, or fails in a way that is of this request. A
+// host that refuses all, or is away, has until the end of an outage, which is the same for all attempts.
+type attempt struct {
+	host    string
+	gate    *gate
+	tries   int // that failed
+	counted int // of these, those that count
+	taken   int // from the budget
+	good    int // the host's good answers when it failed last
+}
+
+// again waits before what failed is tried once more. When it is not worth that, it returns cause, with
+// the count of tries. Where a host refuses, the wait is all requests' to that host: it is spent before the next.
+func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
+	a.tries++
+	if ctx.Err() != nil || r.tries == 1 || !isTemporary(cause) {
+		return afterTries(a.tries, cause)
 	}
-	wait := time.Duration(rand.Int64N(int64(min(min(r.wait, maxRetryAfter)<<min(try-1, 10), maxRetryAfter))))
+	after := askedWait(cause)
+	if after > maxRetryAfter {
+		return afterTries(a.tries, fmt.Errorf("%w; it asks to wait %v, and %v is the most", cause, after.Round(time.Second), maxRetryAfter))
+	}
+	now := a.gate.condition()
+	away := now.known && isOutage(cause)
+	if away && r.isOver(now) {
+		return fmt.Errorf("%w (no good answer for %v)", cause, r.now().Sub(now.since).Round(time.Second))
+	}
+	if !away || a.tries == 1 || now.answers(cause) != a.good {
+		if a.counted++; a.counted >= r.tries {
+			return afterTries(a.tries, cause)
+		}
+		if !isTooMany(cause) { // it is a matter of time, and costs the host nothing
+			if !r.budget.take() {
+				return afterTries(a.tries, fmt.Errorf("%w; no more retries: too many requests of this run failed", cause))
+			}
+			a.taken++
+		}
+	}
+	a.good = now.answers(cause)
+	if away && pauses(cause) {
+		return nil
+	}
+	wait := max(r.backOff(a.tries), after)
+	r.tell(a.host, cause, wait)
+	return r.sleep(ctx, wait)
+}
+
+// progress notes that there was enough of it to begin counting anew.
+func (r *retries) progress(a *attempt) {
+	for range a.taken {
+		r.budget.giveBack()
+	}
+	*a = attempt{host: a.host, gate: a.gate}
+}
+
+// answers counts the good answers that speak against an outage. A host may refuse one kind of request and
+// answer another; where a connection breaks, any answer shows that it is not away.
+func (c condition) answers(cause error) int {
 	var answer *Error
 	if errors.As(cause, &answer) {
-		if answer.retryAfter > maxRetryAfter {
-			return afterTries(try, fmt.Errorf("%w; it asks to wait %v, and %v is the most", cause, answer.retryAfter.Round(time.Second), maxRetryAfter))
+		return c.good
+	}
+	return c.any
+}
+
+// isOver reports whether a host was away for as long as is waited for one.
+func (r *retries) isOver(c condition) bool {
+	return c.refused >= r.tries && r.now().Sub(c.since) >= outageWaits*r.wait
+}
+
+// backOff returns the wait before the try after that many failed: between half of its limit and all.
+func (r *retries) backOff(failed int) time.Duration {
+	limit := min(r.wait<<min(failed-1, 10), max(r.wait, longestWaits*r.wait), maxRetryAfter)
+	return limit/2 + rand.N(limit/2+1)
+}
+
+// refused notes that a host did not answer a request, or said that it cannot now: with a 429 or 503, or when
+// it cannot be reached, all requests to it wait. Those that were under way together do so once.
+func (r *retries) refused(name string, g *gate, wave int, cause error) {
+	if !isTemporary(cause) || !isOutage(cause) {
+		return
+	}
+	first := g.turnedAway(wave, isSlower(cause), r.now())
+	c := g.condition()
+	after := askedWait(cause)
+	switch {
+	case r.tries == 1 || !c.known || !pauses(cause) || after > maxRetryAfter || r.isOver(c):
+	case first:
+		wait := max(r.backOff(c.refused), after)
+		g.host.pause(r.now().Add(wait))
+		r.tell(name, cause, wait)
+	case after > 0:
+		g.host.pause(r.now().Add(after))
+	}
+}
+
+// pause waits until requests may be sent to a host.
+func (r *retries) pause(ctx context.Context, g *gate) error {
+	var spent time.Time
+	for {
+		until := g.condition().until
+		wait := until.Sub(r.now())
+		if wait <= 0 || until.Equal(spent) {
+			return nil
 		}
-		wait = max(wait, answer.retryAfter)
+		if err := r.sleep(ctx, wait); err != nil {
+			return err
+		}
+		spent = until
 	}
-	if !r.budget.take() {
-		return afterTries(try, fmt.Errorf("%w; no more retries: too many requests of this run failed", cause))
+}
+
+func (r *retries) tell(host string, cause error, wait time.Duration) {
+	if r.report != nil {
+		r.report(Retry{host, cause, wait})
 	}
-	return r.sleep(ctx, wait)
+}
+
+// askedWait is the Retry-After of an answer (RFC 9110 §10.2.3).
+func askedWait(cause error) time.Duration {
+	var answer *Error
+	if errors.As(cause, &answer) {
+		return answer.retryAfter
+	}
+	return 0
+}
+
+// isOutage reports whether an error may be of the host, and not of the request alone.
+func isOutage(cause error) bool {
+	var answer *Error
+	if !errors.As(cause, &answer) {
+		return true // there was no answer
+	}
+	switch answer.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// pauses reports whether an error says that no request has a chance now.
+func pauses(cause error) bool {
+	var op *net.OpError
+	return isSlower(cause) || errors.As(cause, &op) && op.Op == "dial"
+}
+
+// isSlower reports whether a host says that it is asked too often.
+func isSlower(cause error) bool {
+	var answer *Error
+	return errors.As(cause, &answer) && (answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable)
+}
+
+func isTooMany(cause error) bool {
+	var answer *Error
+	return errors.As(cause, &answer) && answer.Status == http.StatusTooManyRequests
 }
 
 func afterTries(try int, err error) error {

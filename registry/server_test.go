@@ -101,17 +101,26 @@ func parseRepo(t *testing.T, ref string) name.Repository {
 	return repo
 }
 
-// waits are the waits of a client between tries, which it does not spend.
+// waits are the waits of a client between tries, which it does not spend. Its clock moves with them
+// alone.
 type waits struct {
 	mu   sync.Mutex
 	list []time.Duration
+	time time.Time
 }
 
 func (w *waits) sleep(ctx context.Context, d time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.list = append(w.list, d)
+	w.time = w.time.Add(d)
 	return ctx.Err()
+}
+
+func (w *waits) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.time
 }
 
 func (w *waits) all() []time.Duration {
@@ -123,17 +132,21 @@ func (w *waits) all() []time.Duration {
 func client(t *testing.T, opt Options) (*Client, *waits) {
 	c, err := New(opt)
 	require.NoError(t, err)
-	w := &waits{}
-	c.base.sleep = w.sleep
-	t.Cleanup(func() {
-		for key, g := range c.base.limiter.gates {
-			assert.Zero(t, g.busy, "slots at %v that were not given back", key)
-		}
-	})
+	w := &waits{time: time.Unix(0, 0)}
+	c.base.sleep, c.base.now = w.sleep, w.now
+	t.Cleanup(func() { allGivenBack(t, c) })
 	for _, rt := range []http.RoundTripper{c.base.inner, c.base.public} {
 		t.Cleanup(rt.(*http.Transport).CloseIdleConnections)
 	}
 	return c, w
+}
+
+func allGivenBack(t *testing.T, c *Client) {
+	t.Helper()
+	for name, h := range c.base.limiter.hosts {
+		assert.Zero(t, h.reads.busy, "slots for reading at %v that were not given back", name)
+		assert.Zero(t, h.writes.busy, "slots for writing at %v that were not given back", name)
+	}
 }
 
 // The content of the tests.

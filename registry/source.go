@@ -46,7 +46,8 @@ func (r *repository) manifest(ctx context.Context, id string) (v1.Descriptor, []
 }
 
 func (r *repository) manifestOnce(ctx context.Context, id string) (v1.Descriptor, []byte, error) {
-	for try := 1; ; try++ {
+	a := r.attempt(http.MethodGet)
+	for {
 		req, err := r.request(ctx, http.MethodGet, "/manifests/"+id)
 		if err != nil {
 			return v1.Descriptor{}, nil, err
@@ -61,7 +62,7 @@ func (r *repository) manifestOnce(ctx context.Context, id string) (v1.Descriptor
 		if err == nil {
 			return describe(res, id, raw)
 		}
-		if err := r.rules.again(ctx, try, err); err != nil {
+		if err := r.rules.again(ctx, a, err); err != nil {
 			return v1.Descriptor{}, nil, fmt.Errorf("GET %s: %w", plainURL(req.URL), err)
 		}
 	}

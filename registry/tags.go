@@ -70,7 +70,8 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 //
 // Errors: errNoList when the answer says that there is no list; fs.ErrPermission.
 func (r *repository) list(ctx context.Context, at, accept string) (*http.Response, []byte, error) {
-	for try := 1; ; try++ {
+	a := r.attempt(http.MethodGet)
+	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 		if err != nil {
 			return nil, nil, err
@@ -88,7 +89,7 @@ func (r *repository) list(ctx context.Context, at, accept string) (*http.Respons
 		case err == nil:
 			return res, raw, nil
 		}
-		if err := r.rules.again(ctx, try, err); err != nil {
+		if err := r.rules.again(ctx, a, err); err != nil {
 			return nil, nil, fmt.Errorf("GET %s: %w", plainURL(req.URL), err)
 		}
 	}

@@ -55,13 +55,13 @@ func newTransport(opt Options) (*transportRules, error) {
 		return nil, err
 	}
 	t := &transportRules{
-		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep},
+		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep, now: time.Now, report: opt.Retrying},
 		insecure: opt.Insecure, userAgent: opt.UserAgent, idle: opt.IdleTimeout,
 		redirects: opt.RedirectHosts,
 		named:     opt.Named, showTo: opt.TokenHosts,
 		proxy:   proxyFromEnvironment,
 		dialed:  opt.Dialed,
-		limiter: limiter{most: opt.Jobs, gates: map[gateKey]*gate{}},
+		limiter: limiter{most: opt.Jobs},
 	}
 	if opt.Only != nil {
 		t.only = withPorts(opt.Only)
@@ -209,8 +209,8 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx := req.Context()
-	for try := 1; ; try++ {
-		res, err := t.send(inner, req)
+	for a := t.attempt(req.Method, req.URL); ; {
+		res, err := t.send(inner, req, a.tries > 0)
 		if ctx.Value(onceKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
 			return res, err
 		}
@@ -220,48 +220,88 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			err = newError(res)
 		}
-		if err := t.again(ctx, try, err); err != nil {
+		if err := t.again(ctx, a, err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// send sends the request once. The body of the answer holds the request's slot until it is closed.
-func (t *transportRules) send(inner http.RoundTripper, req *http.Request) (*http.Response, error) {
-	slot, err := t.limiter.enter(req)
+// attempt returns what counts the tries of something that is sent to a URL.
+func (t *transportRules) attempt(method string, u *url.URL) *attempt {
+	host := authority(u)
+	return &attempt{host: u.Host, gate: t.limiter.gate(host, method)}
+}
+
+// heldKey marks the context of requests whose sender holds a slot for them.
+type heldKey struct{}
+
+// hold waits for a slot for several requests, one after the other, that are sent with the context that it
+// returns.
+func (t *transportRules) hold(ctx context.Context, a *attempt) (_ context.Context, release func(), err error) {
+	slot, err := a.gate.enter(ctx, a.tries > 0)
 	if err != nil {
+		return nil, nil, err
+	}
+	return context.WithValue(ctx, heldKey{}, true), slot.release, nil
+}
+
+// send sends the request once, when its host may be asked. The body of the answer holds the request's
+// slot until it is closed.
+func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again bool) (*http.Response, error) {
+	g := t.limiter.gate(authority(req.URL), req.Method)
+	ctx, cancel := context.WithCancelCause(req.Context())
+	release := func() { cancel(nil) }
+	if ctx.Value(heldKey{}) == nil && ctx.Value(briefKey{}) == nil {
+		slot, err := g.enter(ctx, again)
+		if err != nil {
+			cancel(nil)
+			return nil, err
+		}
+		release = func() {
+			cancel(nil)
+			slot.release()
+		}
+	}
+	if err := t.pause(ctx, g); err != nil {
+		release()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	release := func() {
-		cancel(nil)
-		slot.release()
+	wave := g.begin()
+	res, err := t.exchange(ctx, inner, req)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.refused(req.URL.Host, g, wave, err)
+		}
+		release()
+		return nil, err
 	}
+	small := res.StatusCode >= http.StatusBadRequest || ctx.Value(briefKey{}) != nil
+	res.Body = watch(ctx, cancel, res.Body, t.idle, small, release)
+	if isTemporaryStatus(res.StatusCode) {
+		t.refused(req.URL.Host, g, wave, statusOf(res))
+	} else {
+		g.answeredWell()
+		t.budget.answered.Add(1)
+	}
+	return res, nil
+}
+
+// exchange sends the request and returns the beginning of its answer.
+func (t *transportRules) exchange(ctx context.Context, inner http.RoundTripper, req *http.Request) (res *http.Response, err error) {
 	r := req.Clone(ctx)
 	if t.userAgent != "" {
 		r.Header.Set("User-Agent", t.userAgent)
 	}
-	var res *http.Response
 	if req.GetBody != nil { // a token may have been refused after the body was read
 		r.Body, err = req.GetBody()
 	}
 	if err == nil {
 		res, err = inner.RoundTrip(r)
 	}
-	if err != nil {
-		release()
-		if isTLSRefused(err) {
-			err = refusal{fmt.Errorf("%w: %w", ErrTLSRefused, err)}
-		}
-		return nil, explainProxy(err)
+	if isTLSRefused(err) {
+		err = refusal{fmt.Errorf("%w: %w", ErrTLSRefused, err)}
 	}
-	slot.answered(res.StatusCode)
-	if !isTemporaryStatus(res.StatusCode) {
-		t.budget.answered.Add(1)
-	}
-	small := res.StatusCode >= http.StatusBadRequest || ctx.Value(briefKey{}) != nil
-	res.Body = watch(ctx, cancel, res.Body, t.idle, small, release)
-	return res, nil
+	return res, explainProxy(err)
 }
 
 // maxAnswer is how much is read of what a registry answers to /v2/, and its token server, in bytes.

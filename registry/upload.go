@@ -38,10 +38,10 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 	}
 	u := &upload{ctx: ctx, repo: c, desc: d, content: &content{ctx: ctx, open: open}}
 	defer u.content.close()
-	tries := [2]int{1, 1} // of beginning it, and of sending the content: each has its own
-	for {
-		err := u.send()
-		if readErr := u.content.stop(); readErr != nil {
+	tries := [2]*attempt{c.attempt(http.MethodPost), c.attempt(http.MethodPut)} // of beginning it, and of sending the content
+	for try := tries[0]; ; {
+		err := u.send(try)
+		if readErr := u.content.pause(d.Size); readErr != nil {
 			return readErr
 		}
 		if err == nil {
@@ -50,22 +50,20 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		if u.otherWay(err) {
 			continue
 		}
-		try := &tries[0]
-		if u.at != "" {
-			try = &tries[1]
+		if try = tries[0]; u.at != "" {
+			try = tries[1]
 		}
-		finally := c.rules.again(ctx, *try, err)
-		if isTemporary(err) && u.stored() {
+		finally := c.rules.again(ctx, try, err)
+		if isTemporary(err) && !isTooMany(err) && u.stored() {
 			return nil
 		}
 		if finally != nil {
 			return fmt.Errorf("upload blob %s: %w", d.Digest, finally)
 		}
-		before := u.sent
 		u.resume(err)
-		if *try++; u.sent-before >= progress {
-			c.rules.budget.giveBack()
-			*try = 1
+		if u.sent-u.counted >= progress {
+			u.counted = u.sent
+			c.rules.progress(tries[1])
 		}
 	}
 }
@@ -74,19 +72,27 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 // with the PUT that names the digest.
 type upload struct {
 	ctx     context.Context
+	held    context.Context // of the requests of send
 	repo    *repository
 	desc    v1.Descriptor
 	content *content
 	at      string // where the upload goes on; empty: it has to be begun
 	sent    int64  // bytes that the registry has
+	counted int64  // of these, when tries were counted anew
 	resumed bool   // it goes on after a break
 	most    int64  // bytes of a request, as far as is known of the repository
 	least   int64  // bytes of a piece but the last
 }
 
-// send brings the upload to its end.
-func (u *upload) send() error {
+// send brings the upload to its end, in one slot (limiter).
+func (u *upload) send(try *attempt) (err error) {
 	u.most = u.repo.most.Load()
+	held, release, err := u.repo.rules.hold(u.ctx, try)
+	if err != nil {
+		return err
+	}
+	defer release()
+	u.held = held
 	if u.at == "" {
 		if err := u.begin(); err != nil {
 			return err
@@ -112,7 +118,7 @@ func (u *upload) begin() error {
 		u.at, u.least, u.sent, u.resumed = b.at, b.least, 0, true
 		return nil
 	}
-	req, err := u.repo.request(once(u.ctx), http.MethodPost, "/blobs/uploads/")
+	req, err := u.repo.request(once(u.held), http.MethodPost, "/blobs/uploads/")
 	if err != nil {
 		return err
 	}
@@ -166,12 +172,15 @@ func (u *upload) end(size int64) error {
 	if err != nil {
 		return err
 	}
+	if err := u.content.pause(u.desc.Size); err != nil { // it may hold what the next request needs
+		return err
+	}
 	return checkStored(res, u.desc.Digest, false, func() (bool, error) { return u.repo.hasBlob(u.ctx, u.desc) })
 }
 
 // piece sends size bytes of the content, from u.sent on.
 func (u *upload) piece(method, at string, header http.Header, size int64, want ...int) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(once(u.ctx), method, at, nil)
+	req, err := http.NewRequestWithContext(once(u.held), method, at, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -271,9 +280,10 @@ func (u *upload) stored() bool {
 // lets the upload begin anew.
 func (u *upload) resume(err error) {
 	at := u.at
+	sent := u.sent
 	u.at, u.sent = "", 0
 	var lost lostUpload
-	if at == "" || errors.As(err, &lost) {
+	if at == "" || errors.As(err, &lost) || sent == 0 && isTooMany(err) {
 		return
 	}
 	req, err := http.NewRequestWithContext(once(u.ctx), http.MethodGet, at, nil)

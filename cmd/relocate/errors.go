@@ -135,7 +135,8 @@ var judgements = []judgement{
 	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again"},
 	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
-	{isTooLarge, statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
+	{answered(429), statusFailed, "the registry limits how often it is asked: lower --concurrency, or run again later; what was uploaded is not sent again"},
+	{answered(413), statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
 	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
@@ -200,10 +201,12 @@ func isSilent(err error) bool {
 	return errors.As(err, &e) && e.Status == 403 && e.Method != "GET" && e.Method != "HEAD" && e.Code == "" && e.Message == ""
 }
 
-// isTooLarge matches a registry's refusal of a request for its size.
-func isTooLarge(err error) bool {
-	var e *registry.Error
-	return errors.As(err, &e) && e.Status == 413
+// answered matches a registry's refusal with a status.
+func answered(status int) func(error) bool {
+	return func(err error) bool {
+		var e *registry.Error
+		return errors.As(err, &e) && e.Status == status
+	}
 }
 
 // isNameless matches a certificate that has no names, or one in its subject only, which no longer counts.

@@ -40,7 +40,7 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "give up connecting after `TIME`")
 	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "give up waiting for an answer to begin after `TIME`")
 	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "give up a transfer after `TIME` without a byte; there is no limit for the whole")
-	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a request at most `N` times")
+	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a failing request at most `N` times; a registry that is away for a while has two minutes")
 	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", registry.DefaultRetryWait, "wait at most `TIME` before the second try, twice as long before each one after")
 }
 

@@ -112,6 +112,8 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 
 		{name: "put: a blob is unknown, once", manner: First(1, On("PUT tags", Answer(400, fmt.Sprintf(`{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":%q}}]}`, largeLayer))))},
 		{name: "put: a blob is unknown, always", manner: On("PUT tags", Answer(400, fmt.Sprintf(`{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":%q}}]}`, largeLayer))), status: []int{1}, says: []string{"MANIFEST_BLOB_UNKNOWN"}},
+		{name: "put: a blob is damaged on its way, once", manner: First(1, On("PUT uploads", Refuse(400, "DIGEST_INVALID", "other content")))},
+		{name: "put: blobs are damaged on their way, always", manner: On("PUT uploads", Refuse(400, "DIGEST_INVALID", "other content")), status: []int{5}, says: []string{"DIGEST_INVALID", "read twice"}},
 		{name: "put: manifests are invalid", manner: On("PUT manifests", Refuse(400, "MANIFEST_INVALID", "no")), status: []int{1}, says: []string{"MANIFEST_INVALID"}},
 		{name: "put: manifests fail, twice", manner: First(2, On("PUT manifests", Answer(500, page)))},
 		{name: "put: the answer to manifests is lost", manner: First(1, On("PUT manifests", Lose))},

@@ -60,6 +60,7 @@ func TestRegistries(t *testing.T) {
 		t.Run(m.kind, func(t *testing.T) {
 			t.Parallel()
 			t.Run("crossing", func(t *testing.T) { t.Parallel(); m.crossing(t, file) })
+			t.Run("rate limit", func(t *testing.T) { t.Parallel(); m.rateLimit(t, file) })
 			t.Run("restart", func(t *testing.T) { t.Parallel(); m.restart(t, file) })
 			t.Run("full disk", func(t *testing.T) { t.Parallel(); m.fullDisk(t, file) })
 		})
@@ -129,6 +130,16 @@ func (m matrixRegistry) crossing(t *testing.T, file string) {
 		mustRun(t, "-b", c[0]+":"+matrixTag, "--to-repo", c[1])
 		mustRun(t, "verify", "--repo", c[1], file, "--level", "deep")
 	}
+}
+
+// rateLimit imports while 20 requests a second are answered.
+func (m matrixRegistry) rateLimit(t *testing.T, file string) {
+	_, door := m.start(t, "")
+	repo := door.Addr + "/inside/repository"
+	door.Behave(hostileregistry.AtMost(20))
+	mustRun(t, "--from-tar", file, "--to-repo", repo)
+	door.Behave(nil)
+	mustRun(t, "verify", "--repo", repo, file, "--level", "deep")
 }
 
 // restart kills the registry in the middle of an import, at a write, and starts it again: the import goes
