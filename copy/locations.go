@@ -120,7 +120,7 @@ func (c *filling) putBytes(ctx context.Context, ask bool, blobs ...[]byte) error
 			}
 		}
 		open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-		if err := c.dst.PutBlob(ctx, d, open); err != nil {
+		if err := twice(func() error { return c.dst.PutBlob(ctx, d, open) }, func() {}); err != nil {
 			return err
 		}
 	}
