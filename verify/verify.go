@@ -115,7 +115,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 	var problems []Problem
 	for _, m := range missing {
-		p := Problem{Kind: Missing, What: "manifest " + m.Reference + m.Purpose(), Reason: "the registry does not have it: " + m.Unwrap().Error()}
+		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
 		if errors.Is(m, bundle.ErrUnreadable) {
 			p.Kind, p.Reason = Damaged, unreadable(m.Unwrap())
 		}

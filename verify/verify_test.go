@@ -453,7 +453,7 @@ func TestRepositoryWithPins(t *testing.T) {
 	}{
 		{r.plan.Graph.Pins, nil},
 		{nil, []verify.Problem{{verify.Missing, "manifest " + origin + ":v1", []string{r.target.Ref(hash(r.root)).Name()},
-			"the registry does not have it: what the tag stood for is not recorded: file does not exist"}}},
+			"the registry does not have it, needed by the package a.b.c 1.0.0: what the tag stood for is not recorded: file does not exist"}}},
 	} {
 		_, problems, err := repository(t.Context(), r.target, private, []v1.Hash{hash(r.root)}, verify.Options{Pins: tt.pins, Want: r.plan})
 		require.NoError(t, err)
