@@ -214,7 +214,8 @@ func (u *upload) lost(err error) error {
 	switch {
 	case !errors.As(err, &answer):
 		return err
-	case answer.Status == http.StatusNotFound, answer.Status == http.StatusRequestedRangeNotSatisfiable:
+	case answer.Status == http.StatusNotFound, answer.Status == http.StatusRequestedRangeNotSatisfiable,
+		answer.Code == "BLOB_UPLOAD_UNKNOWN", answer.Code == "BLOB_UPLOAD_INVALID": // 400 at olareg, after a restart
 		return lostUpload{err}
 	case u.resumed && !errors.Is(answer, fs.ErrPermission) && !errors.Is(answer, ErrNoSpace):
 		return lostUpload{err}

@@ -117,7 +117,7 @@ func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 	for _, m := range missing {
 		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
 		if errors.Is(m, bundle.ErrUnreadable) {
-			p.Kind, p.Reason = Damaged, unreadable(m.Unwrap())
+			p.Kind, p.Reason = Damaged, unreadable(m.Unwrap())+m.Purpose()
 		}
 		if m.WantedBy != "" {
 			p.Images = []string{m.WantedBy}

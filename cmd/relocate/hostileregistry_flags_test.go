@@ -62,7 +62,7 @@ func TestTries(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)
 	ref, _ := pushHostile(t, s.Addr)
-	s.Behave(hostileregistry.On("GET manifests", hostileregistry.Answer(503, "")))
+	s.Behave(hostileregistry.On("GET manifests", hostileregistry.Answer(500, "")))
 	r := relocate(t, "plan", "-b", ref, "--registry-retry-count", "2", "--registry-retry-wait", "1ms")
-	assertFailed(t, r, statusFailed, "503 Service Unavailable (2 tries)")
+	assertFailed(t, r, statusFailed, "500 Internal Server Error (2 tries)")
 }
