@@ -42,7 +42,6 @@ type Options struct {
 	Dialed func(host string)
 
 	UserAgent string
-	Retrying  func(Retry) // is told each wait before something is sent again, concurrently; may be nil
 
 	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means DefaultConnectTimeout
 	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means DefaultHeaderTimeout

@@ -66,6 +66,9 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		defer b.timer.Stop()
 	}
 	n, err := b.ReadCloser.Read(p) // a server that sees us go may end even a broken body well
+	if n > 0 {
+		observerIn(b.ctx).moved()
+	}
 	var stall stalled
 	if err != nil && errors.As(context.Cause(b.ctx), &stall) {
 		return n, stall

@@ -37,15 +37,7 @@ type retries struct {
 	wait   time.Duration                              // the most before the second try
 	sleep  func(context.Context, time.Duration) error // returns ctx's error when it ends first
 	now    func() time.Time
-	report func(Retry) // may be nil
 	budget budget
-}
-
-// Retry is a wait before something is sent again.
-type Retry struct {
-	Host  string
-	Cause error
-	Wait  time.Duration
 }
 
 // attempt is something that is tried until it succeeds. Tries that fail count against it where the host answers
@@ -92,7 +84,7 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 		return nil
 	}
 	wait := max(r.backOff(a.tries), after)
-	r.tell(a.host, cause, wait)
+	observerIn(ctx).retrying(a.host, cause, wait)
 	return r.sleep(ctx, wait)
 }
 
@@ -127,7 +119,7 @@ func (r *retries) backOff(failed int) time.Duration {
 
 // refused notes that a host did not answer a request, or said that it cannot now: with a 429 or 503, or when
 // it cannot be reached, all requests to it wait. Those that were under way together do so once.
-func (r *retries) refused(name string, g *gate, wave int, cause error) {
+func (r *retries) refused(ctx context.Context, name string, g *gate, wave int, cause error) {
 	if !isTemporary(cause) || !isOutage(cause) {
 		return
 	}
@@ -139,7 +131,7 @@ func (r *retries) refused(name string, g *gate, wave int, cause error) {
 	case first:
 		wait := max(r.backOff(c.refused), after)
 		g.host.pause(r.now().Add(wait))
-		r.tell(name, cause, wait)
+		observerIn(ctx).retrying(name, cause, wait)
 	case after > 0:
 		g.host.pause(r.now().Add(after))
 	}
@@ -158,12 +150,6 @@ func (r *retries) pause(ctx context.Context, g *gate) error {
 			return err
 		}
 		spent = until
-	}
-}
-
-func (r *retries) tell(host string, cause error, wait time.Duration) {
-	if r.report != nil {
-		r.report(Retry{host, cause, wait})
 	}
 }
 

@@ -55,7 +55,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		return nil, err
 	}
 	t := &transportRules{
-		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep, now: time.Now, report: opt.Retrying},
+		retries:  retries{tries: opt.Tries, wait: opt.RetryWait, sleep: sleep, now: time.Now},
 		insecure: opt.Insecure, userAgent: opt.UserAgent, idle: opt.IdleTimeout,
 		redirects: opt.RedirectHosts,
 		named:     opt.Named, showTo: opt.TokenHosts,
@@ -270,15 +270,16 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again 
 	res, err := t.exchange(ctx, inner, req)
 	if err != nil {
 		if ctx.Err() == nil {
-			t.refused(req.URL.Host, g, wave, err)
+			t.refused(ctx, req.URL.Host, g, wave, err)
 		}
 		release()
 		return nil, err
 	}
+	observerIn(ctx).moved()
 	small := res.StatusCode >= http.StatusBadRequest || ctx.Value(briefKey{}) != nil
 	res.Body = watch(ctx, cancel, res.Body, t.idle, small, release)
 	if isTemporaryStatus(res.StatusCode) {
-		t.refused(req.URL.Host, g, wave, statusOf(res))
+		t.refused(ctx, req.URL.Host, g, wave, statusOf(res))
 	} else {
 		g.answeredWell()
 		t.budget.answered.Add(1)

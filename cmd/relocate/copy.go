@@ -130,7 +130,8 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: newProgress(f.progress, cmd.ErrOrStderr())}
+	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show}
 	if f.fromTar == "" {
 		var err error
 		if c.named, err = f.roots(); err != nil {
@@ -139,15 +140,15 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	}
 	switch {
 	case f.fromTar == stream:
-		return c.importStream(cmd.Context())
+		return c.importStream(ctx)
 	case f.fromTar != "":
-		return c.importArchive(cmd.Context())
+		return c.importArchive(ctx)
 	case toStream(f.toTar):
-		return c.exportStream(cmd.Context())
+		return c.exportStream(ctx)
 	case f.toTar != "":
-		return c.export(cmd.Context())
+		return c.export(ctx)
 	}
-	return c.direct(cmd.Context())
+	return c.direct(ctx)
 }
 
 // check refuses what cannot be meant.

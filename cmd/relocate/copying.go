@@ -371,6 +371,7 @@ func (c *copying) finish(r *report, start time.Time, write func() error, err err
 		return err
 	}
 	r.Seconds = time.Since(start).Seconds()
+	c.show.noteWaits()
 	var failed error
 	if c.show.mode == "json" {
 		failed = r.event(c.stderr)

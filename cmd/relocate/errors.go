@@ -161,6 +161,8 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	switch {
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
+	case isA[hangError](context.Cause(ctx)):
+		return statusFailed, context.Cause(ctx).Error(), "please report this with that file; run the same command to continue"
 	case ctx.Err() != nil:
 		return statusInterrupted, "interrupted", hintGoesOn
 	}

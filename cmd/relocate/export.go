@@ -323,7 +323,7 @@ func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *repor
 }
 
 // openStream opens what the archive goes to, if that is not standard output.
-func (c *copying) openStream() (stop func() error, err error) {
+func (c *copying) openStream(ctx context.Context) (stop func() error, err error) {
 	if c.toTar == stream || standard(c.toTar) == os.Stdout {
 		return func() error { return nil }, nil
 	}
@@ -331,14 +331,14 @@ func (c *copying) openStream() (stop func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", c.toTar, err)
 	}
-	c.stdout = &resultWriter{w: f}
+	c.stdout = &resultWriter{w: f, dog: watchdogIn(ctx)}
 	return f.Close, nil
 }
 
 // exportStream writes an archive to standard output, a pipe or a device.
 func (c *copying) exportStream(ctx context.Context) (err error) {
 	start := time.Now()
-	stop, err := c.openStream()
+	stop, err := c.openStream(ctx)
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (c imported) run(t *testing.T) {
 	if c.name == "foreign" { // its layer is not there
 		assertAll(t, verified.stdout, "NOT CLOSED: "+file, "left out: 1 layer")
 		assert.Equal(t, statusMissing, inRepo.status, inRepo.stdout)
-		assertAll(t, inRepo.stdout, "NOT OK: "+c.repo, "left out: 1 layer")
+		assertAll(t, inRepo.stdout, "NOT OK: "+c.repo, "1 layer left out")
 	} else {
 		assertAll(t, verified.stdout, "OK: "+file)
 		assert.Zero(t, inRepo.status, inRepo.stderr)

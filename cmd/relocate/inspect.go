@@ -92,7 +92,8 @@ what REF's repository holds.
 			if err := f.check(file, args); err != nil {
 				return err
 			}
-			s, err := f.open(cmd.Context(), file, newProgress(f.progress, cmd.ErrOrStderr()))
+			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+			s, err := f.open(ctx, file, show)
 			if err != nil {
 				return err
 			}

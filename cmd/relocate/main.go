@@ -32,9 +32,15 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx, stop := watched(ctx, func(err error) {
+		fmt.Fprintln(stderr, "relocate:", err)
+		os.Exit(statusFailed)
+	})
+	defer stop()
 	cmd := newRoot()
-	out := &resultWriter{w: stdout}
+	out := &resultWriter{w: stdout, dog: watchdogIn(ctx)}
 	cmd.SetArgs(args)
+	cmd.SetIn(watchedInput{os.Stdin, out.dog})
 	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	ran, err := cmd.ExecuteContextC(ctx)
@@ -72,11 +78,12 @@ func hintFor(cmd *cobra.Command, hint string) string {
 // resultWriter remembers that results could not be written, for those who print and do not ask.
 type resultWriter struct {
 	w   io.Writer
+	dog *watchdog
 	err error
 }
 
 func (r *resultWriter) Write(p []byte) (int, error) {
-	n, err := r.w.Write(p)
+	n, err := r.dog.waiting(func() (int, error) { return r.w.Write(p) })
 	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("write results: %w", err)
 	}

@@ -49,7 +49,7 @@ and bundles, and no layer of an image. What would lead outside is told as an exp
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := f.run(cmd.Context(), newProgress(f.progress, cmd.ErrOrStderr()))
+			r, err := f.run(newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}

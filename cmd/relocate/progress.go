@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/copy"
+	"relocate/registry"
 )
 
 // How often progress is shown on a terminal, as lines, and as JSON.
@@ -26,6 +28,12 @@ const (
 type progress struct {
 	mode progressMode
 	out  io.Writer
+	dog  *watchdog
+
+	mu    sync.Mutex
+	waits int            // for registries
+	wait  registry.Retry // the last one
+	until time.Time      // when it ends
 }
 
 // progressMode is a value of --progress.
@@ -52,14 +60,60 @@ func (m *progressMode) Set(s string) error {
 // Type implements pflag.Value.
 func (m *progressMode) Type() string { return "MODE" }
 
-func newProgress(mode progressMode, out io.Writer) *progress {
+// newProgress returns the progress of a command, and the context in which its requests are seen.
+func newProgress(ctx context.Context, mode progressMode, out io.Writer) (context.Context, *progress) {
 	if mode == "auto" {
 		mode = "plain"
 		if isTerminal(out) && os.Getenv("TERM") != "dumb" {
 			mode = "tty"
 		}
 	}
-	return &progress{mode, out}
+	p := &progress{mode: mode, out: out, dog: watchdogIn(ctx)}
+	return registry.Observe(ctx, registry.Observer{Moved: p.dog.moved, Retrying: p.retrying}), p
+}
+
+// retrying notes a wait for a registry, which the live line shows.
+func (p *progress) retrying(r registry.Retry) {
+	p.dog.moved()
+	p.mu.Lock()
+	p.waits, p.wait, p.until = p.waits+1, r, time.Now().Add(r.Wait)
+	p.mu.Unlock()
+	if p.mode == "json" {
+		p.event(struct {
+			Event   string  `json:"event"`
+			Host    string  `json:"host"`
+			Reason  string  `json:"reason"`
+			Seconds float64 `json:"seconds"`
+		}{"retry", r.Host, line(r.Cause.Error()), r.Wait.Seconds()})
+	}
+}
+
+// waitingFor says which registry is waited for now, and why; empty when none is.
+func (p *progress) waitingFor() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := time.Until(p.until)
+	if left <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s failed (%s), will retry in %s", p.wait.Host, line(p.wait.Cause.Error()), seconds(left))
+}
+
+// noteWaits says how often registries were waited for.
+func (p *progress) noteWaits() {
+	p.mu.Lock()
+	waits, last := p.waits, p.wait
+	p.mu.Unlock()
+	if waits > 0 {
+		p.note("waited %s for registries that failed or were busy, the last time for %s: %v", count(waits, "time"), last.Host, last.Cause)
+	}
+}
+
+// event writes a line of JSON.
+func (p *progress) event(e any) {
+	if b, err := json.Marshal(e); err == nil {
+		fmt.Fprintln(p.out, string(printableJSON(b)))
+	}
 }
 
 // note tells, beside the progress, what the operator should know.
@@ -69,13 +123,10 @@ func (p *progress) note(format string, args ...any) {
 		fmt.Fprintln(p.out, "note:", text)
 		return
 	}
-	b, err := json.Marshal(struct {
+	p.event(struct {
 		Event string `json:"event"`
 		Text  string `json:"text"`
 	}{"note", text})
-	if err == nil {
-		fmt.Fprintln(p.out, string(printableJSON(b)))
-	}
 }
 
 // phase is one thing that takes time. Its add may be called concurrently.
@@ -110,6 +161,7 @@ const (
 // begin starts a phase. Without totals only what was done is counted.
 func (p *progress) begin(name string, blobs int, bytes int64) *phase {
 	ph := &phase{p: p, name: name, blobs: blobs, bytes: bytes, start: time.Now(), stop: make(chan struct{})}
+	p.dog.start()
 	interval := lineInterval
 	switch p.mode {
 	case "none":
@@ -151,6 +203,7 @@ func (ph *phase) add(blobs int, bytes int64) { ph.step(copy.Step{Blobs: blobs, M
 
 // step tells what became done, by moving it or because it was there.
 func (ph *phase) step(s copy.Step) {
+	ph.p.dog.moved()
 	ph.mu.Lock()
 	ph.done.Blobs += s.Blobs
 	ph.done.Moved += s.Moved
@@ -188,14 +241,14 @@ func (ph *phase) show(last bool) {
 		ph.showEvent(done, last)
 	case "plain":
 		if !last { // the summary tells the end
-			fmt.Fprintln(ph.p.out, ph.line(done))
+			fmt.Fprintln(ph.p.out, ph.line(done)+ph.p.waitingFor())
 		}
 	}
 }
 
 // showBar draws the live line. The bar's own errors are of the terminal, and no reason to stop.
 func (ph *phase) showBar(done copy.Step, last bool) {
-	ph.bar.Describe(ph.line(done))
+	ph.bar.Describe(ph.line(done) + ph.p.waitingFor())
 	if ph.blobs == 0 {
 		_ = ph.bar.Add(1)
 	} else {
@@ -207,7 +260,7 @@ func (ph *phase) showBar(done copy.Step, last bool) {
 }
 
 func (ph *phase) showEvent(done copy.Step, last bool) {
-	b, err := json.Marshal(struct {
+	ph.p.event(struct {
 		Event      string  `json:"event"`
 		Phase      string  `json:"phase"`
 		Blobs      int     `json:"blobs"`
@@ -218,9 +271,6 @@ func (ph *phase) showEvent(done copy.Step, last bool) {
 		Seconds    float64 `json:"seconds"`
 		Done       bool    `json:"done"`
 	}{"progress", ph.name, done.Blobs, ph.blobs, done.Moved + done.There, ph.bytes, done.There, time.Since(ph.start).Seconds(), last})
-	if err == nil {
-		fmt.Fprintln(ph.p.out, string(b))
-	}
 }
 
 func (ph *phase) line(done copy.Step) string {

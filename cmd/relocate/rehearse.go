@@ -70,7 +70,8 @@ gone afterwards.
   relocate rehearse tce.tar --as registry.airgap.internal/tce/main`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := f.run(cmd.Context(), args[0], newProgress(f.progress, cmd.ErrOrStderr()))
+			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+			r, err := f.run(ctx, args[0], show)
 			if err != nil {
 				return err
 			}

@@ -76,7 +76,8 @@ be outside, --accept takes an earlier report, so that only what is new fails.
 			if f.cluster.file != "" {
 				return f.runCluster(cmd)
 			}
-			r, err := f.run(cmd.Context(), append(args, "")[0], newProgress(f.progress, cmd.ErrOrStderr()))
+			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+			r, err := f.run(ctx, append(args, "")[0], show)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,43 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Retry is a wait before something is sent again.
+type Retry struct {
+	Host  string
+	Cause error
+	Wait  time.Duration
+}
+
+// Observer sees what requests do. Its functions may be nil, and must be safe for concurrent use.
+type Observer struct {
+	Moved    func()      // an answer began, or bytes of it came
+	Retrying func(Retry) // a wait begins
+}
+
+type observerKey struct{}
+
+// Observe returns a context whose requests o sees, as net/http/httptrace does it.
+func Observe(ctx context.Context, o Observer) context.Context {
+	return context.WithValue(ctx, observerKey{}, o)
+}
+
+func observerIn(ctx context.Context) Observer {
+	o, _ := ctx.Value(observerKey{}).(Observer)
+	return o
+}
+
+func (o Observer) moved() {
+	if o.Moved != nil {
+		o.Moved()
+	}
+}
+
+func (o Observer) retrying(host string, cause error, wait time.Duration) {
+	if o.Retrying != nil {
+		o.Retrying(Retry{host, cause, wait})
+	}
+}
