@@ -243,7 +243,11 @@ func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask for %s: %w", id, err)
+		what := d.String()
+		if id != what {
+			what = id + ", a tag of " + what
+		}
+		return false, fmt.Errorf("ask for %s: %w", what, err)
 	}
 	return got == d, nil
 }

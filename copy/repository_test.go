@@ -163,7 +163,7 @@ func TestErrorsNameImages(t *testing.T) {
 	lone := source + "@" + f.lone.Digest.String()
 	for act, want := range map[string]string{
 		"manifest " + f.lone.Digest.String() + " " + bundle.DefaultTag(f.lone.Digest): "put manifest of " + lone + ": broken",
-		"manifest " + bundle.DefaultTag(f.lone.Digest):                                "ask for " + bundle.DefaultTag(f.lone.Digest) + ": broken",
+		"manifest " + bundle.DefaultTag(f.lone.Digest):                                "ask for " + bundle.DefaultTag(f.lone.Digest) + ", a tag of " + f.lone.Digest.String() + ": broken",
 		"manifest " + f.root.Digest.String() + " 1.0":                                 "put tag 1.0: put manifest of " + source + ":1.0: broken",
 		"blob " + f.layer.Digest.String():                                             "ask for blob " + f.layer.Digest.String() + " of " + lone + ": broken",
 		"manifest " + bundle.LocationsTag(f.root.Digest):                              "put locations image of " + source + ":1.0: broken",

@@ -50,13 +50,30 @@ func (r *Repository) Manifest(ctx context.Context, ref name.Reference) (v1.Descr
 
 // Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
 //
-// Errors: fs.ErrNotExist when there is none.
+// Errors: fs.ErrNotExist when there is none; ErrUnreadable.
 func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	return c.resolve(ctx, id)
+	d, err := c.resolve(ctx, id)
+	if isInternal(err) && c.answersManifests(ctx) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return d, err
+}
+
+// answersManifests reports whether the registry can say that it lacks a manifest. Where it cannot, a 500 says
+// nothing about the manifest that was asked for.
+func (r *repository) answersManifests(ctx context.Context) bool {
+	_, err := r.resolve(once(ctx), nothing.String())
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// isInternal matches a registry's 500.
+func isInternal(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusInternalServerError
 }
 
 func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
@@ -117,8 +134,7 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 		return false, err
 	}
 	has, err := c.hasBlob(ctx, d)
-	var answer *Error
-	if errors.As(err, &answer) && answer.Status == http.StatusInternalServerError {
+	if isInternal(err) {
 		return false, nil
 	}
 	return has, err
@@ -197,13 +213,12 @@ func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (
 		desc, _, err = r.manifest(ctx, id)
 		got = desc.Digest
 	}
-	var e *Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case errors.Is(err, ErrPolicy): // which applies to what is there
 		return true, nil
-	case errors.As(err, &e) && e.Status == http.StatusInternalServerError:
+	case isInternal(err):
 		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
 	}
 	return got == want, err

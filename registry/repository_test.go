@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -110,6 +111,24 @@ func TestUnreadable(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreadable)
 	require.ErrorContains(t, err, manifestDesc.Digest.String())
 	require.ErrorContains(t, err, "500 Internal Server Error")
+}
+
+// TestResolveUnreadable: a 500 speaks of one manifest only where the registry can say that it lacks another.
+func TestResolveUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, allFail := range []bool{false, true} {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			if allFail || strings.HasSuffix(r.URL.Path, "/manifests/a") {
+				w.WriteHeader(500)
+				return
+			}
+			w.WriteHeader(404)
+		})
+		cl, _ := client(t, Options{})
+		_, err := cl.Reader(s.repo(t)).Resolve(t.Context(), "a")
+		require.ErrorContains(t, err, "500 Internal Server Error")
+		assert.Equal(t, !allFail, errors.Is(err, ErrUnreadable), err)
+	}
 }
 
 func TestMissingBlobs(t *testing.T) {

@@ -49,6 +49,9 @@ func TestEmptyManifest(t *testing.T) {
 				assert.Equal(t, statusDamage, r.status, r.stderr)
 				assertAll(t, r.stdout, "damaged: manifest ", image, "cannot read it", "remove its file from the registry's storage, and import again")
 			}
+			r = relocate(t, append(quickly, "--from-tar", file, "--to-repo", repo)...)
+			assert.Equal(t, statusFailed, r.status)
+			assertAll(t, r.stderr, image, "the registry cannot read the manifest", "hint: ", "remove that manifest's file")
 			require.NoError(t, os.Remove(empty))
 			mustRelocate(t, "--from-tar", file, "--to-repo", repo)
 			mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
