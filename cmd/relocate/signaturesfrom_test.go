@@ -16,17 +16,24 @@ func TestSignaturesFrom(t *testing.T) {
 	image := s.image("k/app", "1", "kept")
 	tag := "sha256-" + image.Digest.Hex + ".sig"
 	s.signature("k/app", image)
-	_, list, _ := ask(t, "GET", host, "/v2/k/app/manifests/"+tag)
+	status, list, _ := ask(t, "GET", host, "/v2/k/app/manifests/"+tag)
+	require.Equal(t, 200, status)
 	mustRelocate(t, "-i", host+"/k/app:1", "--to-repo", host+"/k/signatures", "--no-tag")
 	site{t: t, host: host}.send("DELETE", "http://"+host+"/v2/k/app/manifests/"+tag, "", nil, 202)
 
 	file, reportFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "r.json")
-	mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", file, "--signatures-from", host+"/k/signatures", "--report", reportFile)
+	const nothing = "found nothing in "
+	exported := mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", file, "--signatures-from", host+"/k/signatures", "--report", reportFile)
+	assert.NotContains(t, exported.stderr, nothing)
 	assert.Len(t, readReport(t, reportFile).Attachments.Found, 1)
 	mustRelocate(t, "verify", file)
 	mustRelocate(t, "--from-tar", file, "--to-repo", dst+"/x")
-	_, there, _ := ask(t, "GET", dst, "/v2/x/manifests/"+tag)
+	status, there, _ := ask(t, "GET", dst, "/v2/x/manifests/"+tag)
+	assert.Equal(t, 200, status)
 	assert.Equal(t, string(list), string(there))
+
+	mistyped := mustRelocate(t, "plan", "-i", host+"/k/app:1", "--signatures-from", host+"/k/signature")
+	assertAll(t, mistyped.stderr, nothing+host+"/k/signature (--signatures-from)")
 
 	r := relocate(t, "-i", host+"/k/signatures:"+tag, "--to-tar", filepath.Join(t.TempDir(), "b.tar"))
 	require.Equal(t, statusUsage, r.status, r.stderr)

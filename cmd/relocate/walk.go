@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -85,12 +86,22 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	if n := w.source.ReadAgain(); n > 0 {
 		show.note("read %s again that came damaged the first time: check the network and the memory", count(n, "blob"))
 	}
+	if opt.Signatures != nil && !hasFrom(g, *opt.Signatures) {
+		show.note("found nothing in %s (--signatures-from) that is attached to these images: check the repository's name", opt.Signatures.Name())
+	}
 	g.Listed = roots.listed()
 	if w.plan, err = bundle.NewPlan(g, from.nonDistributable); err != nil {
 		return nil, err
 	}
 	w.scan, err = scan(ctx, w.source, w.plan, f.jobs, show)
 	return w, err
+}
+
+// hasFrom reports whether one of the attachments was found in repo.
+func hasFrom(g *bundle.Graph, repo name.Repository) bool {
+	return slices.ContainsFunc(g.Attachments, func(a bundle.Attachment) bool {
+		return g.Node(a.Digest).From.Name() == repo.Name()
+	})
 }
 
 // close gives up the scratch file.
