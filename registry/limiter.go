@@ -44,10 +44,10 @@ type gate struct {
 	again   []chan struct{} // waiting, closed when their turn has come
 	waiting []chan struct{}
 
-	good    int       // requests that were answered well
-	wave    int       // refusals, of which those of requests that were under way together are one
-	refused int       // waves since the last good answer
-	since   time.Time // when the first of these came
+	good    int           // requests that were answered well
+	wave    int           // refusals, of which those of requests that were under way together are one
+	refused int           // waves since the last good answer
+	waited  time.Duration // what the waits after these come to
 }
 
 // gate returns the gate for a kind of request.
@@ -141,27 +141,33 @@ func (g *gate) answeredWell() {
 	g.host.known = true
 	g.host.good++
 	g.good++
-	g.refused, g.since = 0, time.Time{}
+	g.refused, g.waited = 0, 0
 	g.limit = min(g.most, g.limit+1/g.limit)
 	g.admit()
 }
 
-// turnedAway notes that a request that began in that wave was refused, or not answered, and reports
-// whether it is the first of its wave. With slower, the host says that it is asked too often.
-func (g *gate) turnedAway(wave int, slower bool, now time.Time) bool {
+// turnedAway notes that a request that began in that wave was refused, or not answered. It returns how many
+// waves there were since the last good answer when it is the first of its wave, and 0 otherwise. With slower,
+// the host says that it is asked too often.
+func (g *gate) turnedAway(wave int, slower bool) (waves int) {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
 	if wave != g.wave {
-		return false
+		return 0
 	}
 	g.wave++
-	if g.refused++; g.refused == 1 {
-		g.since = now
-	}
+	g.refused++
 	if slower {
 		g.limit = max(1, g.limit/2)
 	}
-	return true
+	return g.refused
+}
+
+// waits notes how long is waited after a wave.
+func (g *gate) waits(wait time.Duration) {
+	g.host.mu.Lock()
+	defer g.host.mu.Unlock()
+	g.waited += wait
 }
 
 // pause lets no request be sent to the host before a time.
@@ -179,12 +185,12 @@ type condition struct {
 	good    int  // such answers of the gate
 	any     int  // and of the host
 	refused int
-	since   time.Time
+	waited  time.Duration
 	until   time.Time
 }
 
 func (g *gate) condition() condition {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
-	return condition{g.host.known, g.good, g.host.good, g.refused, g.since, g.host.until}
+	return condition{g.host.known, g.good, g.host.good, g.refused, g.waited, g.host.until}
 }

@@ -66,7 +66,7 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 	now := a.gate.condition()
 	away := now.known && isOutage(cause)
 	if away && r.isOver(now) {
-		return fmt.Errorf("%w (no good answer for %v)", cause, r.now().Sub(now.since).Round(time.Second))
+		return fmt.Errorf("%w (no good answer for %v)", cause, now.waited.Round(time.Second))
 	}
 	if !away || a.tries == 1 || now.answers(cause) != a.good {
 		if a.counted++; a.counted >= r.tries {
@@ -106,9 +106,10 @@ func (c condition) answers(cause error) int {
 	return c.any
 }
 
-// isOver reports whether a host was away for as long as is waited for one.
+// isOver reports whether a host was waited for as long as an outage may last. What the requests took does not
+// count: on a slow machine, or line, that says nothing of the host.
 func (r *retries) isOver(c condition) bool {
-	return c.refused >= r.tries && r.now().Sub(c.since) >= outageWaits*r.wait
+	return c.refused >= r.tries && c.waited >= outageWaits*r.wait
 }
 
 // backOff returns the wait before the try after that many failed: between half of its limit and all.
@@ -123,17 +124,19 @@ func (r *retries) refused(ctx context.Context, name string, g *gate, wave int, c
 	if !isTemporary(cause) || !isOutage(cause) {
 		return
 	}
-	first := g.turnedAway(wave, isSlower(cause), r.now())
+	wait := askedWait(cause)
+	waves := g.turnedAway(wave, isSlower(cause))
+	if waves > 0 {
+		wait = max(wait, r.backOff(waves))
+		g.waits(wait)
+	}
 	c := g.condition()
-	after := askedWait(cause)
-	switch {
-	case r.tries == 1 || !c.known || !pauses(cause) || after > maxRetryAfter || r.isOver(c):
-	case first:
-		wait := max(r.backOff(c.refused), after)
-		g.host.pause(r.now().Add(wait))
+	if r.tries == 1 || !c.known || !pauses(cause) || wait > maxRetryAfter || r.isOver(c) {
+		return
+	}
+	g.host.pause(r.now().Add(wait))
+	if waves > 0 {
 		observerIn(ctx).retrying(name, cause, wait)
-	case after > 0:
-		g.host.pause(r.now().Add(after))
 	}
 }
 
