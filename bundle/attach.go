@@ -88,6 +88,7 @@ const (
 	OtherSubject = "other-subject" // it is listed, and names another subject, or none
 	Circular     = "circular"      // it hangs on itself
 	Incomplete   = "incomplete"    // a blob of it is missing, or not what its digest says
+	Second       = "second"        // another one is carried under its tag
 )
 
 // Valid reports whether u is what a walk may have written.
@@ -95,7 +96,7 @@ func (u Unseen) Valid() bool {
 	_, err := name.ParseReference(u.Reference)
 	return err == nil && len(u.Reference) <= maxReference+len("@sha256:")+64 &&
 		slices.Contains([]string{UnseenTags, UnseenReferrers, UnseenManifest}, u.What) &&
-		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular, Incomplete}, u.Reason)
+		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular, Incomplete, Second}, u.Reason)
 }
 
 // Compare sorts by place.

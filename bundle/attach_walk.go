@@ -170,6 +170,16 @@ func (w *walk) readBlob(ctx context.Context, repo name.Repository, d v1.Descript
 	return errors.Join(err, r.Close())
 }
 
+// tagged returns what is attached already by the tag of h, to the same subject.
+func (w *walk) tagged(h *hanging) (v1.Hash, bool) {
+	for _, a := range w.graph.attached[h.Subject] {
+		if h.Tag != "" && a.Tag == h.Tag {
+			return a.Digest, true
+		}
+	}
+	return v1.Hash{}, false
+}
+
 // registerAttached takes a level of attachments into the graph, and the children of indexes among them.
 func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
 	g := w.graph
@@ -180,6 +190,12 @@ func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
 		}
 		if h.reason == OtherSubject && w.isAttached(h) {
 			continue // Harbor lists cosign's tags among referrers
+		}
+		if first, ok := w.tagged(h); ok && h.found != nil {
+			if first == h.Digest {
+				continue // WalkOptions.Signatures has it, too
+			}
+			h.found, h.listed, h.reason = nil, true, Second
 		}
 		if h.found == nil {
 			w.noteUnseen(h)

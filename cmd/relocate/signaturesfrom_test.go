@@ -19,6 +19,19 @@ func TestSignaturesFrom(t *testing.T) {
 	status, list, _ := ask(t, "GET", host, "/v2/k/app/manifests/"+tag)
 	require.Equal(t, 200, status)
 	mustRelocate(t, "-i", host+"/k/app:1", "--to-repo", host+"/k/signatures", "--no-tag")
+
+	// The same list in both places is one attachment.
+	both := filepath.Join(t.TempDir(), "both.tar")
+	mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", both, "--signatures-from", host+"/k/signatures", "--report", both+".json")
+	assert.Len(t, readReport(t, both+".json").Attachments.Found, 1)
+	mustRelocate(t, "--from-tar", both, "--to-repo", dst+"/both")
+
+	// Of two lists under one tag, the one beside the image is carried, and the other is named.
+	s.signature("k/app", image)
+	mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", both, "--signatures-from", host+"/k/signatures", "--report", both+".json")
+	_, other, _ := ask(t, "GET", host, "/v2/k/app/manifests/"+tag)
+	require.NotEqual(t, string(list), string(other), "signatures of ECDSA differ")
+	assert.Len(t, readReport(t, both+".json").Attachments.Unseen, 1)
 	site{t: t, host: host}.send("DELETE", "http://"+host+"/v2/k/app/manifests/"+tag, "", nil, 202)
 
 	file, reportFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "r.json")
