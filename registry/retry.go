@@ -109,12 +109,13 @@ func (c condition) answers(cause error) int {
 // isOver reports whether a host was waited for as long as an outage may last. What the requests took does not
 // count: on a slow machine, or line, that says nothing of the host.
 func (r *retries) isOver(c condition) bool {
-	return c.refused >= r.tries && c.waited >= outageWaits*r.wait
+	return c.refused >= r.tries && c.waited >= outageWaits*min(r.wait, maxRetryAfter)
 }
 
 // backOff returns the wait before the try after that many failed: between half of its limit and all.
 func (r *retries) backOff(failed int) time.Duration {
-	limit := min(r.wait<<min(failed-1, 10), max(r.wait, longestWaits*r.wait), maxRetryAfter)
+	first := min(r.wait, maxRetryAfter)
+	limit := min(first<<min(failed-1, 10), longestWaits*first, maxRetryAfter)
 	return limit/2 + rand.N(limit/2+1)
 }
 

@@ -11,9 +11,12 @@ import (
 	"time"
 )
 
-// How long nothing may move, and how long a command that was ended for it may take to return.
+// How long nothing may move, how often that is looked at, how much processor time in between is a sign of
+// work, and how long a command that was ended may take to return.
 const (
 	stillFor  = 10 * time.Minute
+	looksEach = stillFor / 20
+	working   = 500 * time.Millisecond // a live line takes less
 	returnsIn = 10 * time.Second
 )
 
@@ -30,13 +33,14 @@ func (e hangError) Error() string {
 	return s
 }
 
-// watchdog ends a command in which nothing moves: no byte, no answer, no progress. It knows of waits for
-// standard input and output, and no wait for a registry is as long as stillFor. It watches from the first
-// phase on.
+// watchdog ends a command in which nothing moves: no byte, no answer, no progress, and nothing is computed:
+// to hash a large layer again takes long, and moves nothing. It knows of waits for standard input and output,
+// and no wait for a registry is as long as stillFor. It watches from the first phase on.
 type watchdog struct {
 	ctx    context.Context // of the command
 	cancel context.CancelCauseFunc
 	give   func(error) // for a command that does not return
+	cpu    func() time.Duration
 	active atomic.Bool
 	held   atomic.Int32 // waits for a person or another program
 	last   atomic.Int64 // when something moved, in nanoseconds
@@ -48,7 +52,7 @@ type watchdogKey struct{}
 // given up by give.
 func watched(ctx context.Context, give func(error)) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watchdog{ctx: ctx, cancel: cancel, give: give}
+	w := &watchdog{ctx: ctx, cancel: cancel, give: give, cpu: cpuTime}
 	return context.WithValue(ctx, watchdogKey{}, w), func() { cancel(nil) }
 }
 
@@ -67,17 +71,20 @@ func (w *watchdog) start() {
 	}
 	w.moved()
 	go func() {
-		ticker := time.NewTicker(stillFor / 20)
+		ticker := time.NewTicker(looksEach)
 		defer ticker.Stop()
-		for {
+		for before := w.cpu(); ; {
 			select {
 			case <-w.ctx.Done():
 				return
 			case <-ticker.C:
 			}
-			if w.held.Load() > 0 {
+			used := w.cpu()
+			if w.held.Load() > 0 || used-before >= working {
 				w.moved()
-			} else if time.Since(time.Unix(0, w.last.Load())) >= stillFor {
+			}
+			before = used
+			if time.Since(time.Unix(0, w.last.Load())) >= stillFor {
 				w.end()
 				return
 			}

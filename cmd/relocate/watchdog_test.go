@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,8 @@ func TestWatchdog(t *testing.T) {
 			}
 			ph.end()
 		}, false},
+		{"hashing", func(context.Context, *progress) { time.Sleep(10 * stillFor) }, false},
+		{"a live line", func(ctx context.Context, _ *progress) { <-ctx.Done() }, true},
 		{"standard input", func(ctx context.Context, _ *progress) {
 			in := watchedInput{slowly{}, watchdogIn(ctx)}
 			_, _ = in.Read(make([]byte, 1))
@@ -51,6 +54,9 @@ func TestWatchdog(t *testing.T) {
 				gave := make(chan error, 1)
 				ctx, stop := watched(t.Context(), func(err error) { gave <- err })
 				ctx, show := newProgress(ctx, "none", io.Discard)
+				each := map[string]time.Duration{"hashing": working, "a live line": working / 2}[c.name]
+				var used atomic.Int64
+				watchdogIn(ctx).cpu = func() time.Duration { return time.Duration(used.Add(int64(each))) }
 				show.begin("export", 0, 0).end()
 				c.do(ctx, show)
 				if !c.ends {
