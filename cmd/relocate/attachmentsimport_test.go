@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -37,9 +38,9 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			door := newMeter(t, c.host(t))
-			refuses := true
+			var behaves atomic.Bool
 			door.behave(func(w http.ResponseWriter, r *http.Request) bool {
-				refuse := refuses && r.Method == c.method && strings.Contains(r.URL.Path+"$", c.part)
+				refuse := !behaves.Load() && r.Method == c.method && strings.Contains(r.URL.Path+"$", c.part)
 				if refuse {
 					w.WriteHeader(c.status)
 				}
@@ -69,7 +70,7 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 
 			required := relocate(t, append(args, "--attachments", "require")...)
 			assert.NotZero(t, required.status, required.stderr)
-			refuses = false
+			behaves.Store(true)
 			mustRelocate(t, args...)
 			mustRelocate(t, verify...)
 		})
