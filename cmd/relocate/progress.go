@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -96,7 +97,12 @@ func (p *progress) waitingFor() string {
 	if left <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s failed (%s), will retry in %s", p.wait.Host, line(p.wait.Cause.Error()), seconds(left))
+	why := "does not answer"
+	var answer *registry.Error
+	if errors.As(p.wait.Cause, &answer) {
+		why = fmt.Sprintf("answered %d", answer.Status)
+	}
+	return fmt.Sprintf("%s %s, will retry in %s", line(p.wait.Host), why, seconds(left))
 }
 
 // noteWaits says how often registries were waited for.
@@ -241,14 +247,21 @@ func (ph *phase) show(last bool) {
 		ph.showEvent(done, last)
 	case "plain":
 		if !last { // the summary tells the end
-			fmt.Fprintln(ph.p.out, ph.line(done)+ph.p.waitingFor())
+			fmt.Fprintln(ph.p.out, ph.line(done))
+			if waiting := ph.p.waitingFor(); waiting != "" {
+				fmt.Fprintln(ph.p.out, ph.name+": "+waiting)
+			}
 		}
 	}
 }
 
 // showBar draws the live line. The bar's own errors are of the terminal, and no reason to stop.
 func (ph *phase) showBar(done copy.Step, last bool) {
-	ph.bar.Describe(ph.line(done) + ph.p.waitingFor())
+	text := ph.line(done)
+	if waiting := ph.p.waitingFor(); waiting != "" {
+		text = ph.name + ": " + waiting // both would not fit into a line
+	}
+	ph.bar.Describe(text)
 	if ph.blobs == 0 {
 		_ = ph.bar.Add(1)
 	} else {
