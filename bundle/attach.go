@@ -87,7 +87,7 @@ const (
 	Unreadable   = "unreadable"    // it is no manifest that can be carried
 	OtherSubject = "other-subject" // it is listed, and names another subject, or none
 	Circular     = "circular"      // it hangs on itself
-	Incomplete   = "incomplete"    // a blob of it is missing, or not what its digest says
+	Incomplete   = "incomplete"    // a part of it is missing, or not what its digest says
 	Second       = "second"        // another one is carried under its tag
 )
 

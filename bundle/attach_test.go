@@ -346,9 +346,6 @@ func TestAttachFails(t *testing.T) {
 				d = a.byTag(d, ".sig")
 			}
 		}, "more than 8 deep"},
-		"a part of an index": {func(a *attachable) {
-			a.tag(a.image, ".sig", a.repo.PutIndex(a.image, digestRef(t, "reg.test/app@"+digest.Of(nil).String())))
-		}, "find reg.test/app@"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -422,6 +419,34 @@ func TestAttachIncomplete(t *testing.T) {
 			assert.Empty(t, g.Attachments)
 			assert.Equal(t, []bundle.Unseen{{Reference: d.Name(), What: bundle.UnseenManifest, Reason: c.reason}}, g.Unseen)
 			assert.True(t, g.Unseen[0].Valid())
+		})
+	}
+}
+
+// TestAttachIncompleteIndex: an index that is attached, and a part of which is missing, is left out whole.
+func TestAttachIncompleteIndex(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(a *attachable, child name.Digest){
+		"whole":           func(*attachable, name.Digest) {},
+		"a child":         func(a *attachable, child name.Digest) { delete(a.repo.Manifests, hash(child)) },
+		"a child's blobs": func(a *attachable, _ name.Digest) { delete(a.repo.Blobs, digest.Of([]byte("part"))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAttachable()
+			child := putArtifact(a.repo, "part")
+			index := a.repo.PutIndex(child)
+			a.tag(a.image, ".sig", index)
+			harm(a, child)
+			g := a.mustWalk(t)
+			if name == "whole" {
+				assert.Len(t, g.Attachments, 1)
+				assert.Empty(t, g.Unseen)
+				return
+			}
+			assert.Empty(t, g.Attachments)
+			require.Len(t, g.Unseen, 1)
+			assert.Equal(t, bundle.Incomplete, g.Unseen[0].Reason)
 		})
 	}
 }

@@ -120,8 +120,10 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	if err := w.count(len(m.blobs) + edgeWeight*(1+len(m.children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
 	}
-	if h.reason, err = w.lacksBlob(ctx, h.ref.Context(), m.blobs); h.reason != "" || err != nil {
-		return err
+	if !w.opt.Closed { // what is known here can be left out; later the plan is fixed
+		if h.reason, err = w.lacksPart(ctx, h.ref.Context(), m, 0); h.reason != "" || err != nil {
+			return err
+		}
 	}
 	h.Digest = desc.Digest
 	h.found = &want{ref: h.ref, name: h.ref.Name()}
@@ -134,12 +136,48 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 // an attestation. For a larger one the registry is asked.
 const maxRead = 1 << 20
 
-// lacksBlob returns why an attachment cannot be carried whose manifest can. What is known here can be left out; later
-// the plan is fixed. What was read is kept by the source.
-func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
-	if w.opt.Closed {
-		return "", nil
+// lacksPart returns why an attachment cannot be carried whose manifest m can: a blob is missing, or a child, or a
+// part of one. What was read is kept by the source.
+func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *manifest, depth int) (reason string, err error) {
+	if reason, err = w.lacksBlob(ctx, repo, m.blobs); reason != "" || err != nil {
+		return reason, err
 	}
+	if depth > maxAttachedDepth {
+		return Unreadable, nil
+	}
+	for _, d := range m.children {
+		desc, raw, err := w.manifest(ctx, repo.Digest(d.Digest.String()))
+		if reason = whyIncomplete(err); reason != "" {
+			return reason, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read a part of an attachment in %s: %w", repo.Name(), err)
+		}
+		child, err := parseManifest(desc, raw)
+		if err != nil || desc.Size != d.Size || desc.MediaType != d.MediaType {
+			return Unreadable, nil
+		}
+		if reason, err = w.lacksPart(ctx, repo, child, depth+1); reason != "" || err != nil {
+			return reason, err
+		}
+	}
+	return "", nil
+}
+
+// whyIncomplete returns for which reason an attachment is left out of which a part could not be read with err; empty
+// when it is not left out.
+func whyIncomplete(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
+		return Incomplete
+	case errors.Is(err, fs.ErrPermission):
+		return Refused
+	}
+	return ""
+}
+
+// lacksBlob does so for blobs.
+func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
 	for _, d := range blobs {
 		if IsForeign(d) {
 			continue
@@ -149,12 +187,10 @@ func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.D
 		} else if has, askErr := w.opt.Discovery.HasBlob(ctx, repo, d); askErr != nil || !has {
 			err = cmp.Or[error](askErr, fs.ErrNotExist)
 		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
-			return Incomplete, nil
-		case errors.Is(err, fs.ErrPermission):
-			return Refused, nil
-		case err != nil:
+		if reason = whyIncomplete(err); reason != "" {
+			return reason, nil
+		}
+		if err != nil {
 			return "", fmt.Errorf("read blob %s of an attachment in %s: %w", d.Digest, repo.Name(), err)
 		}
 	}

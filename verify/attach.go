@@ -83,7 +83,10 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 		}
 		isIn, err := v.isIn(ctx, a)
 		switch {
-		case errors.Is(err, bundle.ErrConflict), errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
+		case errors.Is(err, bundle.ErrConflict):
+			return attachmentProblem(Different, a, n, "its tag stands for %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
+				got, err), nil
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
 			return attachmentProblem(Different, a, n, "its tag stands for %s: %v", got, err), nil
 		case err != nil:
 			return nil, fmt.Errorf("read tag %s: %w", a.Tag, err)

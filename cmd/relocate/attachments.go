@@ -135,7 +135,7 @@ func unseenText(u bundle.Unseen) string {
 		bundle.Unreadable:   " is no manifest that can be carried",
 		bundle.OtherSubject: " is listed and names another subject",
 		bundle.Circular:     " is attached to itself",
-		bundle.Incomplete:   " is left out: one of its blobs is missing or damaged",
+		bundle.Incomplete:   " is left out: a part of it is missing or damaged",
 		bundle.Second:       " is left out: another one is carried under its tag",
 	}[u.Reason]
 }
