@@ -181,7 +181,8 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
 // empty. A registry that refuses it because it lacks blobs makes an *Error with these in MissingBlobs. What was
-// put is asked for once: registries have been seen to take what they did not store.
+// put is asked for once, and put once more when it is not there: registries have been seen to take what they did
+// not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2).
 //
 // Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
@@ -192,17 +193,25 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 	if tag == "" {
 		tag = d.Digest.String()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.base+"/manifests/"+tag, bytes.NewReader(raw))
+	err = c.putManifest(ctx, d, raw, tag)
+	if errors.Is(err, errNotKept) {
+		err = c.putManifest(ctx, d, raw, tag)
+	}
+	return err
+}
+
+func (r *repository) putManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, r.base+"/manifests/"+tag, bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", string(d.MediaType))
-	res, err := c.do(req, http.StatusCreated, http.StatusOK, http.StatusAccepted)
+	res, err := r.do(req, http.StatusCreated, http.StatusOK, http.StatusAccepted)
 	if err != nil {
 		return explainManifest(d.MediaType, raw, err)
 	}
 	drain(res)
-	return checkStored(res, d.Digest, true, func() (bool, error) { return c.hasManifest(ctx, tag, d.Digest) })
+	return checkStored(res, d.Digest, true, func() (bool, error) { return r.hasManifest(ctx, tag, d.Digest) })
 }
 
 // hasManifest reports whether id stands for the manifest want, which was just put.
@@ -221,11 +230,17 @@ func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (
 	case isInternal(err):
 		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
 	}
-	return got == want, err
+	if err == nil && got != want { // somebody else has put it there meanwhile: it stays
+		err = refusal{fmt.Errorf("put manifest %s: %s now stands for %s", want, id, got)}
+	}
+	return err == nil, err
 }
 
 // ErrUnreadable says that a registry cannot read a manifest that it has taken: its file is empty or damaged.
 var ErrUnreadable = errors.New("the registry cannot read the manifest")
+
+// errNotKept says that a registry does not have what it said that it stored.
+var errNotKept = errors.New("the registry took it, and does not have it")
 
 // checkStored compares the digest that the registry says it stored. When it says none, or in any case if
 // always is set, there tells whether it has what was sent.
@@ -242,7 +257,7 @@ func checkStored(res *http.Response, want v1.Hash, always bool, there func() (bo
 	}
 	has, err := there()
 	if err == nil && !has {
-		err = fail(errors.New("the registry took it, and does not have it"))
+		err = fail(errNotKept)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -72,19 +73,22 @@ func TestStoredInSilence(t *testing.T) {
 			})
 			cl, waited := client(t, Options{})
 			repo := cl.Writer(s.repo(t))
-			for _, err := range []error{
-				repo.PutManifest(t.Context(), manifestDesc, manifestRaw, "a"),
-				repo.PutBlob(t.Context(), blobDesc, bytesOf(blobRaw)),
-			} {
-				if c.fails {
-					assert.ErrorContains(t, err, "the registry took it, and does not have it")
-				} else {
-					assert.NoError(t, err)
-				}
-			}
+			const lost = "the registry took it, and does not have it"
+			putErr, blobErr := repo.PutManifest(t.Context(), manifestDesc, manifestRaw, "a"), repo.PutBlob(t.Context(), blobDesc, bytesOf(blobRaw))
 			asked := []string{"PUT /manifests/a", "HEAD /manifests/a"}
-			if c.manifest == "" {
+			switch {
+			case !c.fails:
+				assert.NoError(t, putErr)
+				assert.NoError(t, blobErr)
+			case c.manifest == "":
+				assert.ErrorContains(t, putErr, lost)
 				asked = append(asked, "GET /manifests/a") // some answer every HEAD with 404
+				asked = append(asked, asked...)           // it is put once more
+			default: // what somebody else has put there is not replaced
+				assert.ErrorContains(t, putErr, "a now stands for "+c.manifest)
+			}
+			if c.fails {
+				assert.ErrorContains(t, blobErr, lost)
 			}
 			assert.Equal(t, append(asked,
 				"POST /blobs/uploads/", "PUT /blobs/uploads/1?digest=sha256%3A"+blobDesc.Digest.Hex, "HEAD /blobs/"+blobDesc.Digest.String(),
@@ -237,4 +241,22 @@ func TestHeadIsRefused(t *testing.T) {
 		assert.Equal(t, manifestDesc.Digest, got)
 		assert.Equal(t, "HEAD GET", methods(s.Requests()))
 	}
+}
+
+// TestLostOnce: a registry that loses what was put while others are gets it once more.
+func TestLostOnce(t *testing.T) {
+	t.Parallel()
+	s := hostileregistry.Start(t)
+	c, waited := client(t, Options{})
+	repo := c.Writer(parseRepo(t, s.Addr+"/repo"))
+	require.NoError(t, repo.PutBlob(t.Context(), descOf([]byte("{}")), bytesOf([]byte("{}"))))
+	s.Behave(hostileregistry.First(1, hostileregistry.On("PUT manifests", hostileregistry.Answer(201, ""))))
+	image := []byte(`{"schemaVersion":2,"config":{"size":2,"digest":"` + descOf([]byte("{}")).Digest.String() + `"},"layers":[]}`)
+	d := descOf(image)
+	d.MediaType = types.OCIManifestSchema1
+	require.NoError(t, repo.PutManifest(t.Context(), d, image, ""))
+	got, err := repo.Resolve(t.Context(), d.Digest.String())
+	require.NoError(t, err)
+	assert.Equal(t, d.Digest, got)
+	assert.Empty(t, waited.all())
 }
