@@ -17,6 +17,10 @@ import (
 	"relocate/bundle"
 )
 
+// visitor sends the requests of tests. It does not share http.DefaultTransport, whose idle connections every
+// httptest.Server closes at its end: that breaks a request of another test that is about to use one.
+var visitor = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+
 // site pushes content of a test's own to a registry, byte for byte.
 type site struct {
 	t              *testing.T
@@ -58,7 +62,7 @@ func (s site) send(method, url, contentType string, body []byte, want int) *http
 	if s.user != "" {
 		req.SetBasicAuth(s.user, s.password)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := visitor.Do(req)
 	require.NoError(s.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)

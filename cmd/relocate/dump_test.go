@@ -216,7 +216,7 @@ func ask(t *testing.T, method, host, path string) (status int, body []byte, medi
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept", anyManifest)
-	res, err := http.DefaultClient.Do(req)
+	res, err := visitor.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	body, err = io.ReadAll(res.Body)

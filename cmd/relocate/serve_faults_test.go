@@ -83,7 +83,7 @@ func TestServeDamage(t *testing.T) {
 			path := "/v2/" + repo + "/blobs/" + layer.Digest.String()
 			require.Equal(t, http.StatusOK, status(t, s.url+path))
 			flipIn(t, file, at+offset(layer.Size), true)
-			res, err := http.Get(s.url + path)
+			res, err := visitor.Get(s.url + path)
 			require.NoError(t, err)
 			defer res.Body.Close()
 			assert.Equal(t, layer.Size, res.ContentLength)
@@ -143,7 +143,7 @@ func status(t *testing.T, url string, headers ...string) int {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := visitor.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	_, err = io.Copy(io.Discard, res.Body)
@@ -262,7 +262,7 @@ func TestServePasswords(t *testing.T) {
 	who := filepath.Join(t.TempDir(), "htpasswd")
 	require.NoError(t, os.WriteFile(who, []byte("# readers\n"+htpasswd), 0o600))
 	s := mustServe(t, file, "--htpasswd", who)
-	res, err := http.Get(s.url + "/v2/")
+	res, err := visitor.Get(s.url + "/v2/")
 	require.NoError(t, err)
 	res.Body.Close()
 	assert.Equal(t, http.StatusUnauthorized, res.StatusCode)
