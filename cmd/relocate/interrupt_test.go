@@ -92,11 +92,14 @@ func stacks() string {
 }
 
 // assertNothingRuns fails when code of the program still runs. Only tests that are not parallel can
-// tell.
+// tell. A connection that net/http began to make for a request is made, whatever becomes of the request.
 func assertNothingRuns(t *testing.T) {
 	t.Helper()
 	var left []string
 	for _, stack := range strings.Split(stacks(), "\n\n") {
+		if strings.Contains(stack, "created by net/http.(*Transport).startDialConnForLocked") {
+			continue
+		}
 		for _, pkg := range []string{"bundle", "copy", "registry", "tarball", "verify"} {
 			if strings.Contains(stack, "relocate/"+pkg+".") {
 				left = append(left, stack)
