@@ -200,12 +200,12 @@ func assertComplete(t *testing.T, host, repo string, clean dump, needs map[strin
 			visible = append(visible, digest)
 		}
 	}
+	clear(known)
 	for tag, digest := range clean.tags {
 		if there("manifests/" + tag) {
 			assert.True(t, there("manifests/"+digest), "%s shows tag %s without its manifest", repo, tag)
 		}
 	}
-	clear(known)
 	for _, digest := range visible {
 		for _, path := range needs[digest] {
 			assert.True(t, there(path), "%s shows manifest %s without %s", repo, digest, path)
