@@ -17,9 +17,10 @@ import (
 	"relocate/bundle"
 )
 
-// visitor sends the requests of tests. It does not share http.DefaultTransport, whose idle connections every
-// httptest.Server closes at its end: that breaks a request of another test that is about to use one.
-var visitor = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+// visitor sends the requests of tests, each on a connection of its own. Those that http.DefaultTransport keeps are
+// closed by every httptest.Server at its end, also while another test is about to use one; and the registry at
+// a fixed port may be another test's by then.
+var visitor = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // site pushes content of a test's own to a registry, byte for byte.
 type site struct {
