@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -263,6 +264,35 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 			}
 			assert.ErrorIs(t, err, ErrPlainHTTP, url)
 			assert.Zero(t, asked, url)
+		}
+	}
+}
+
+// TestPlainHTTPOfLoopback: every address of loopback is asked over plain HTTP where it has no TLS, and no other host is.
+func TestPlainHTTPOfLoopback(t *testing.T) {
+	t.Parallel()
+	for host, allowed := range map[string]bool{
+		"127.0.0.1": true, "127.0.0.1:5000": true, "127.0.0.2:5000": true, "127.1.2.3": true, "[::1]:5000": true, "localhost": true, "localhost:5000": true,
+		"10.0.0.1:5000": false, "registry.local:5000": false, "[::2]:5000": false, "128.0.0.1:5000": false, "127.0.0.2.example.com": false, "127.0.0.1.example.com": false,
+	} {
+		c, _ := client(t, Options{})
+		plain := 0
+		c.base.inner = roundTrip(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Scheme == "https" {
+				return nil, http.ErrSchemeMismatch
+			}
+			plain++
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+		registry, err := name.NewRegistry(host)
+		require.NoError(t, err)
+		challenge, err := c.challenge(t.Context(), registry, false)
+		if allowed && assert.NoError(t, err, host) {
+			assert.True(t, challenge.Insecure, host)
+		}
+		if !allowed {
+			assert.ErrorIs(t, err, ErrPlainHTTP, host)
+			assert.Zero(t, plain, host)
 		}
 	}
 }
