@@ -19,6 +19,9 @@ var (
 
 	// ErrLogin says that a registry does not accept the login that was found for it.
 	ErrLogin = errors.New("refused this login")
+
+	// ErrNotAsked says that a registry refuses something without asking for a login, so that none was sent.
+	ErrNotAsked = errors.New("refused without asking for a login")
 )
 
 // find looks up the credentials for the repository, when they are needed for the first time. What cannot be
@@ -41,8 +44,8 @@ func (s *session) find(ctx context.Context) (config *authn.AuthConfig, err error
 	return &authn.AuthConfig{}, nil
 }
 
-// explain adds to a refusal what it means for the login: there is none, it could not be looked up, or it is
-// wrong.
+// explain adds to a refusal what it means for the login: it was not asked for, there is none, it could not be looked
+// up, or it is wrong.
 func (s *session) explain(ctx context.Context, answer *Error) error {
 	if !isPermission(answer.Status) || answer.says != nil || isProbe(ctx) {
 		return answer
@@ -52,9 +55,11 @@ func (s *session) explain(ctx context.Context, answer *Error) error {
 	s.renewing.Unlock()
 	host := s.registry.Host
 	switch {
+	case auth == nil:
+		return errorAs{fmt.Errorf("%s %w", host, ErrNotAsked), answer}
 	case lookUp != nil:
 		return errorAs{lookUp, answer}
-	case auth == nil || auth == authn.Anonymous:
+	case auth == authn.Anonymous:
 		return errorAs{fmt.Errorf("%w for %s", ErrNoLogin, host), answer}
 	case answer.Status == http.StatusUnauthorized && !s.isAccepted(ctx):
 		return errorAs{fmt.Errorf("%s %w", host, ErrLogin), answer}

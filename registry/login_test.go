@@ -241,6 +241,26 @@ func TestNoLoginOrWrongLogin(t *testing.T) {
 	}
 }
 
+// TestRefusedWithoutAsking: where a registry asks for no login, none is missing and none is wrong.
+func TestRefusedWithoutAsking(t *testing.T) {
+	home(t)
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) })
+	for _, opt := range []Options{{}, {Username: "u", Password: "p", Named: []string{s.host}}} {
+		c, _ := client(t, opt)
+		err := c.Writer(s.repo(t)).PutBlob(t.Context(), blobDesc, bytesOf(blobRaw))
+		for _, err := range []error{err, read(t, c, s)} {
+			assert.ErrorIs(t, err, ErrNotAsked)
+			assert.ErrorContains(t, err, s.host+" refused without asking for a login: ")
+			assert.ErrorIs(t, err, fs.ErrPermission)
+			assert.NotErrorIs(t, err, ErrNoLogin)
+			assert.NotErrorIs(t, err, ErrLogin)
+		}
+	}
+	for _, sent := range s.headers("Authorization") {
+		assert.Empty(t, sent)
+	}
+}
+
 // TestUploadAtAnotherName: an upload continues at another host only where the operator named that, and a login goes
 // there only when that host asks for one.
 func TestUploadAtAnotherName(t *testing.T) {

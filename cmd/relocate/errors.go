@@ -130,6 +130,7 @@ var judgements = []judgement{
 	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
+	{is(registry.ErrNotAsked), statusPermission, "no login helps here: a rule of the registry or of a proxy before it, or a quota, forbids this; see their logs"},
 	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or this login may lack the right; see the registry's log"},
 	{is(bundle.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it there and import again"},
 	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again"},

@@ -124,6 +124,22 @@ func TestDestinationRefusals(t *testing.T) {
 	}
 }
 
+// TestRefusedWithoutAsking: a registry that asks for no login, and refuses, is not answered with advice about logins,
+// whether there is one or not.
+func TestRefusedWithoutAsking(t *testing.T) {
+	t.Parallel()
+	source := Start(t)
+	ref, _ := pushHostile(t, source.Addr)
+	archive := export(t, ref)
+	for _, login := range [][]string{nil, {"--registry-username", "u", "--registry-password", "p"}} {
+		dst := Start(t)
+		dst.Behave(On("POST uploads", Answer(403, "")))
+		got := relocate(t, append([]string{"--from-tar", archive, "--to-repo", dst.Addr + "/all"}, login...)...)
+		assertFailed(t, got, statusPermission, dst.Addr+" refused without asking for a login: ", "403 Forbidden", "hint: no login helps here")
+		assert.Empty(t, dst.Header("Authorization"))
+	}
+}
+
 func judgeRefusal(t *testing.T, c refused, r *Registry, got result) {
 	t.Helper()
 	assert.Equal(t, c.exit, got.status, got.stderr)
