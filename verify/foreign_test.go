@@ -37,8 +37,24 @@ func TestForeignLayers(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, problems)
 
+			alone := verify.Options{Level: level} // whether it was carried is not known
+			plan, problems, err := repository(t.Context(), target, private, []v1.Hash{hash(root)}, alone)
+			require.NoError(t, err)
+			assert.Empty(t, problems, level)
+			assert.Empty(t, plan.Omitted, "%s: it is there", level)
+			assert.Len(t, plan.Blobs, 6, level)
+			target.Blobs[layer.Digest] = []byte("damaged")
+			plan, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, alone)
+			require.NoError(t, err)
+			assert.Empty(t, plan.Omitted, level)
+			if level != verify.Deep {
+				assert.Empty(t, problems, level)
+			} else if assert.Len(t, problems, 1) {
+				assert.Equal(t, verify.Damaged, problems[0].Kind)
+				assert.Equal(t, []string{image.Name()}, problems[0].Images)
+			}
+
 			if level != verify.Deep { // it is asked for, not read
-				target.Blobs[layer.Digest] = []byte("damaged")
 				_, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 				require.NoError(t, err)
 				assert.Empty(t, problems)
@@ -53,13 +69,13 @@ func TestForeignLayers(t *testing.T) {
 				assert.Empty(t, problems, level)
 			}
 
-			opt.Want = nil // whether they were carried is not known
-			plan, problems, err := repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
+			plan, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, alone)
 			require.NoError(t, err)
 			assert.Empty(t, problems, level)
 			if assert.Len(t, plan.Omitted, 1, level) {
 				assert.Equal(t, layer.Digest, plan.Omitted[0].Digest)
 			}
+			assert.Len(t, plan.Blobs, 5, level)
 		}
 	}
 }

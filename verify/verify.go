@@ -81,8 +81,8 @@ type Options struct {
 }
 
 // Repository walks the roots, which are digests in repo, through target and returns what is there and
-// all that is wrong with it. Without opt.Want, foreign layers are not asked for: they are the plan's Omitted.
-// An error says that the repository could not be verified.
+// all that is wrong with it. Without opt.Want, nobody knows whether foreign layers were carried: those that are not
+// there are no problems, but the plan's Omitted. An error says that the repository could not be verified.
 func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Result, error) {
 	var refs []name.Reference
 	for _, d := range roots {
@@ -105,10 +105,14 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if err != nil {
 		return nil, err
 	}
-	v := &verification{target: target, repo: repo, opt: opt, plan: plan}
+	v := &verification{target: target, repo: repo, opt: opt, plan: plan, expected: len(plan.Blobs)}
+	if opt.Want == nil {
+		v.expectOmitted()
+	}
 	if err := v.checkAll(ctx); err != nil {
 		return nil, err
 	}
+	v.omitMissing()
 	return v.result(), nil
 }
 
@@ -147,6 +151,8 @@ type verification struct {
 	found  [][]Problem
 	layers int        // that are looked at
 	wrong  []*Problem // by the index of the layer among the plan's blobs
+
+	expected int // how many of the plan's blobs, which come first, must be there; the others may be
 }
 
 // check looks at so many things of one kind.
@@ -218,6 +224,38 @@ func (v *verification) checkAll(ctx context.Context) error {
 		return err
 	}
 	return ctx.Err()
+}
+
+// expectOmitted takes the foreign layers that the plan omits into its blobs.
+func (v *verification) expectOmitted() {
+	omitted := map[v1.Hash]bool{}
+	for _, o := range v.plan.Omitted {
+		omitted[o.Digest] = true
+	}
+	for _, n := range v.plan.Graph.Nodes {
+		for _, d := range n.Blobs {
+			if omitted[d.Digest] {
+				delete(omitted, d.Digest)
+				v.plan.Blobs = append(v.plan.Blobs, bundle.Blob{Descriptor: d, From: n.From, Node: n})
+			}
+		}
+	}
+}
+
+// omitMissing takes those that are not there out again, and omits no other.
+func (v *verification) omitMissing() {
+	there := map[v1.Hash]bool{}
+	blobs, wrong := v.plan.Blobs, v.wrong
+	v.plan.Blobs, v.wrong = blobs[:v.expected], wrong[:v.expected]
+	for i := v.expected; i < len(blobs); i++ {
+		if wrong[i] != nil && wrong[i].Kind == Missing {
+			v.layers--
+			continue
+		}
+		there[blobs[i].Descriptor.Digest] = true
+		v.plan.Blobs, v.wrong = append(v.plan.Blobs, blobs[i]), append(v.wrong, wrong[i])
+	}
+	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o bundle.Omitted) bool { return there[o.Digest] })
 }
 
 // wrongLayers returns what is wrong with layers, in graph order, and names the images that need them.

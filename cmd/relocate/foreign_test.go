@@ -70,6 +70,13 @@ func TestForeignLayer(t *testing.T) {
 			assert.Equal(t, noise("windows", 3000), string(content))
 			mustRelocate(t, "verify", file)
 			mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
+			for _, level := range []string{"manifests", "blobs", "deep"} {
+				r := mustRelocate(t, "verify", "--repo", repo, "--root", root.Digest.String(), "--level", level)
+				assertAll(t, r.stdout, "OK: "+repo+" is complete")
+				for _, wrong := range []string{"left out", "may not be distributed", "not looked at"} {
+					assert.NotContains(t, r.stdout, wrong, level)
+				}
+			}
 
 			direct := dst.Addr + "/direct"
 			mustRelocate(t, "-b", ref, "--to-repo", direct)

@@ -90,7 +90,7 @@ func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Re
 	r.mend = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
 	r.level = opt.Level
 	if len(r.Omitted) > 0 {
-		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were not looked at:")
+		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were left out:")
 	}
 	r.Proved = append(r.Proved, map[verify.Level]string{
 		verify.Manifests: "every manifest and bundle was read there; layers were not asked for: --level blobs or deep does",
