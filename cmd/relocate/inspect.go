@@ -313,7 +313,8 @@ func (r inspectReport) table(w io.Writer) {
 	table(w, rows)
 }
 
-// writeTree draws the graph. What was drawn before is not drawn again.
+// writeTree draws the graph. What was drawn before is not drawn again. Each further name of a node has a line of
+// its own.
 func writeTree(w io.Writer, g *bundle.Graph) {
 	packages := map[v1.Hash]string{} // what is fetched → name and version
 	for _, p := range g.Packages {
@@ -340,6 +341,15 @@ func writeTree(w io.Writer, g *bundle.Graph) {
 			return
 		}
 		drawn[n.Descriptor.Digest] = true
+		beside := indent
+		if len(below) > 0 {
+			beside += "│   "
+		} else {
+			beside += "    "
+		}
+		for _, name := range n.References[min(1, len(n.References)):] {
+			fmt.Fprintln(w, beside+line("also "+name))
+		}
 		for i, d := range below {
 			if i < len(below)-1 {
 				draw(g.Node(d), indent+"├── ", indent+"│   ")

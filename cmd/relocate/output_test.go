@@ -108,6 +108,30 @@ func TestInspectOutput(t *testing.T) {
 	golden(t, "inspect-sample-tree.txt", masked(host, mustRelocate(t, "inspect", file, "--tree").stdout))
 }
 
+// TestInspectNames: the tree has every name of a manifest, once; the smallest is beside its kind and size.
+func TestInspectNames(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	s := site{t: t, host: host}
+	app := s.ref("a/app", s.image("a/app", "1", "app"))
+	copied := s.ref("b/app", s.image("b/app", "1", "app"))
+	pkg := s.bundle("a/pkg", "1", nil, app)
+	s.bundle("b/pkg", "1", nil, app)
+	s.bundle("top", "1", nil, s.ref("a/pkg", pkg), s.ref("b/pkg", pkg), copied)
+	file := filepath.Join(t.TempDir(), "r.tar")
+	mustRelocate(t, "-b", host+"/top:1", "-b", host+"/a/pkg:1", "--to-tar", file)
+	_, tree, _ := strings.Cut(masked(host, mustRelocate(t, "inspect", file, "--tree").stdout), "\n\n")
+	assert.Equal(t, `bundle, SIZE, HOST/top:1
+├── bundle, SIZE, HOST/a/pkg:1
+│   │   also HOST/a/pkg@sha256:2
+│   │   also HOST/b/pkg@sha256:2
+│   └── image, SIZE, HOST/a/app@sha256:3
+│           also HOST/b/app@sha256:3
+└── image, SIZE, HOST/a/app@sha256:3
+bundle, SIZE, HOST/a/pkg:1 (as above)
+`, tree)
+}
+
 var (
 	digestText = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 	sizeText   = regexp.MustCompile(`\d+(\.\d+)? k?B\b`)
