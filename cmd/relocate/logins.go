@@ -198,8 +198,9 @@ func newRegistriesHelp() *cobra.Command {
   2. a cloud's keychain that was asked for: --registry-keychain NAME, RELOCATE_ACTIVE_KEYCHAINS=NAME,… (or
      IMGPKG_…). aks runs docker-credential-acr-env, ecr docker-credential-ecr-login, gke docker-credential-gcr
      or -gcloud, each for its own hosts; github takes GITHUB_TOKEN for ghcr.io
-  3. --registry-username and --registry-password, or --registry-token, for registries that the command line
-     names; RELOCATE_USERNAME, RELOCATE_PASSWORD, RELOCATE_TOKEN (or IMGPKG_…) where there is no such flag
+  3. --registry-username and --registry-password, or --registry-token, for the registries of -b, -i, --lock,
+     --repo and --to-repo, not for one that only --signatures-from names; RELOCATE_USERNAME, RELOCATE_PASSWORD,
+     RELOCATE_TOKEN (or IMGPKG_…) where there is no such flag
   4. docker's configuration with its credential helpers, else $REGISTRY_AUTH_FILE, else podman's auth.json
 
 A login is sent when the registry asks for one. A credential helper that is missing or fails is an error only then.

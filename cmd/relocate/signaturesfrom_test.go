@@ -1,11 +1,14 @@
 package main
 
 import (
+	"net/http"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	. "relocate/testdata/hostileregistry"
 )
 
 // TestSignaturesFrom: what cosign keeps in a repository of its own crosses, and is beside the image then.
@@ -51,4 +54,42 @@ func TestSignaturesFrom(t *testing.T) {
 	r := relocate(t, "-i", host+"/k/signatures:"+tag, "--to-tar", filepath.Join(t.TempDir(), "b.tar"))
 	require.Equal(t, statusUsage, r.status, r.stderr)
 	assert.Contains(t, r.stderr, "name the image "+host+"/k/signatures@"+image.Digest.String())
+}
+
+// TestSignaturesFromElsewhere: a login of the flags goes to no other registry than those of the images, which is said;
+// one of docker's configuration or the environment for the registry of --signatures-from does.
+func TestSignaturesFromElsewhere(t *testing.T) {
+	t.Parallel()
+	src, signatures := Start(t), Start(t)
+	s := newSigner(site{t: t, host: signatures.Addr})
+	image := s.image("k/app", "1", "kept")
+	s.signature("k/signatures", image)
+	require.Equal(t, image, site{t: t, host: src.Addr}.image("k/app", "1", "kept"))
+	wantsLogin := func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+		if user, password, _ := r.BasicAuth(); user != "user" || password != "password" {
+			Answer(401, "", `Www-Authenticate: Basic realm="registry"`)(w, r, n, next)
+			return
+		}
+		next(w, r)
+	}
+	src.Behave(wantsLogin)
+	signatures.Behave(wantsLogin)
+	args := []string{"plan", "-i", src.Addr + "/k/app:1", "--signatures-from", signatures.Addr + "/k/signatures", "--registry-username", "user", "--registry-password", "password"}
+	assertAll(t, mustRelocate(t, args...).stderr, "note: "+signatures.Addr+"/k/signatures (--signatures-from) refuses to be read: login flags are for the registries of -b, -i and --lock only",
+		"for "+signatures.Addr+" use docker login, or RELOCATE_REGISTRY_HOSTNAME")
+	assert.Empty(t, signatures.Header("Authorization"))
+	same := mustRelocate(t, "plan", "-i", src.Addr+"/k/app:1", "--signatures-from", src.Addr+"/k/signatures", "--registry-username", "user", "--registry-password", "password")
+	assertAll(t, same.stderr, "found nothing in "+src.Addr+"/k/signatures")
+
+	skipShort(t)
+	for _, env := range [][]string{
+		{"DOCKER_CONFIG=" + dirWith(t, "config.json", dockerConfig(signatures.Addr, "user", "password"))},
+		{"RELOCATE_REGISTRY_HOSTNAME=" + signatures.Addr, "RELOCATE_REGISTRY_USERNAME=user", "RELOCATE_REGISTRY_PASSWORD=password"},
+	} {
+		p := newProcess(t, args...)
+		p.cmd.Env = append(p.cmd.Env, env...)
+		r := p.run(t)
+		require.Zero(t, r.status, r.stderr)
+		assert.NotContains(t, r.stderr, "--signatures-from")
+	}
 }

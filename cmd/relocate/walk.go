@@ -87,7 +87,7 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 		show.note("read %s again that came damaged the first time: check the network and the memory", count(n, "blob"))
 	}
 	if opt.Signatures != nil && !hasFrom(g, *opt.Signatures) {
-		show.note("found nothing in %s (--signatures-from) that is attached to these images: check the repository's name", opt.Signatures.Name())
+		show.note("%s", whyNothing(g, *opt.Signatures, roots.refs))
 	}
 	g.Listed = roots.listed()
 	if w.plan, err = bundle.NewPlan(g, from.nonDistributable); err != nil {
@@ -102,6 +102,20 @@ func hasFrom(g *bundle.Graph, repo name.Repository) bool {
 	return slices.ContainsFunc(g.Attachments, func(a bundle.Attachment) bool {
 		return g.Node(a.Digest).From.Name() == repo.Name()
 	})
+}
+
+// whyNothing says why nothing was found in the repository of --signatures-from, and what to do. A login of the flags is
+// not sent to a registry that only this flag names: it was given for another.
+func whyNothing(g *bundle.Graph, repo name.Repository, roots []name.Reference) string {
+	isHere := func(ref name.Reference) bool { return ref.Context().RegistryStr() == repo.RegistryStr() }
+	switch {
+	case !slices.Contains(g.Unseen, bundle.Unseen{Reference: repo.Name(), What: bundle.UnseenTags, Reason: bundle.Refused}):
+		return fmt.Sprintf("found nothing in %s (--signatures-from) that is attached to these images: check the repository's name", repo.Name())
+	case slices.ContainsFunc(roots, isHere):
+		return fmt.Sprintf("%s (--signatures-from) refuses to be read: check the login for %s and its rights", repo.Name(), repo.RegistryStr())
+	}
+	return fmt.Sprintf("%s (--signatures-from) refuses to be read: login flags are for the registries of -b, -i and --lock only; "+
+		"for %s use docker login, or RELOCATE_REGISTRY_HOSTNAME in the environment", repo.Name(), repo.RegistryStr())
 }
 
 // close gives up the scratch file.
