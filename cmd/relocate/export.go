@@ -82,7 +82,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !plan.Graph.Listed.Equal(c.named.listed()) {
+	if c.tarFormat.Format != tarball.Imgpkg && !plan.Graph.Listed.Equal(c.named.listed()) { // imgpkg's form has no lock
 		return nil, errors.Join(fmt.Errorf("resume %s: %w: the lock has other annotations", c.toTar, tarball.ErrOtherExport), w.Suspend())
 	}
 	e := &exporting{archive: w, plan: plan, close: func() {}}
@@ -100,6 +100,7 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
+	noteTags(plan.Graph.Roots, c.show)
 	return e, nil
 }
 

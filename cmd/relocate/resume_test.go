@@ -147,3 +147,61 @@ func TestResumeRefused(t *testing.T) {
 	mustRun(t, "-b", root, "--to-tar", file, "--no-resume")
 	assert.Equal(t, want, digestOfFile(t, file))
 }
+
+// breakOff lets an export fail for want of one layer, so that the same command goes on.
+func breakOff(t *testing.T, m *meter, layer, file string, args ...string) result {
+	t.Helper()
+	behave(m, &m.fault, func(w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.HasSuffix(r.URL.Path, "/blobs/"+layer)
+		if refused {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		return refused
+	})
+	defer behave(m, &m.fault, nil)
+	r := relocate(t, append([]string{"--to-tar", file, "--keep-going"}, args...)...)
+	require.Equal(t, statusPartly, r.status, r.stderr)
+	require.FileExists(t, file+".part")
+	return r
+}
+
+// TestResumeNotes: an export that goes on says again that the import will refuse the tags of its roots.
+func TestResumeNotes(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startMemory(t, nil))
+	s := site{t: t, host: m.host}
+	s.image("a/app", "v1", "first")
+	s.image("b/app", "v1", "second")
+	file := filepath.Join(t.TempDir(), "r.tar")
+	two := []string{"-i", m.host + "/a/app:v1", "-i", m.host + "/b/app:v1"}
+	const told = `the import will refuse the tags of the roots: tag "v1": both `
+	assertAll(t, breakOff(t, m, digestOf("second"), file, two...).stderr, told)
+	assertAll(t, mustRelocate(t, append(two, "--to-tar", file)...).stderr, "note: goes on with ", told)
+}
+
+// TestResumeOtherAnnotations: the annotations of an ImagesLock go into the archive, so an export goes on only with
+// the same ones. imgpkg's form has none: any will do.
+func TestResumeOtherAnnotations(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startMemory(t, nil))
+	s := site{t: t, host: m.host}
+	image := s.ref("app", s.image("app", "1", "app"))
+	annotated := func(annotations string) string {
+		return lockFileOf(t, lockText()+"images:\n- image: "+image+"\n"+annotations)
+	}
+	begun := annotated("  annotations: {kbld.carvel.dev/id: app}\n")
+	others := []string{annotated("  annotations: {kbld.carvel.dev/id: other}\n"), annotated("")}
+	file := filepath.Join(t.TempDir(), "r.tar")
+	breakOff(t, m, digestOf("app"), file, "--lock", begun)
+	for _, other := range others {
+		r := relocate(t, "--lock", other, "--to-tar", file)
+		assertFailed(t, r, statusUsage, "resume "+file, "the unfinished archive cannot go on: the lock has other annotations", "--no-resume")
+		assert.Equal(t, []string{"r.tar.part", "r.tar.part.journal"}, namesIn(t, filepath.Dir(file)))
+	}
+	assertAll(t, mustRelocate(t, "--lock", begun, "--to-tar", file).stderr, "note: goes on with ")
+	for _, lock := range append(others, begun) {
+		file := filepath.Join(t.TempDir(), "i.tar")
+		breakOff(t, m, digestOf("app"), file, "--lock", begun, "--tar-format", "imgpkg")
+		assertAll(t, mustRelocate(t, "--lock", lock, "--to-tar", file, "--tar-format", "imgpkg").stderr, "note: goes on with ")
+	}
+}
