@@ -21,8 +21,15 @@ type referrers interface {
 // maxTries is how often an attachment is written that others change at the same time.
 const maxTries = 5
 
-// ErrContended says that an attachment that was written was gone when it was read again.
-var ErrContended = errors.New("somebody else changes it at the same time")
+// ErrContended says that an attachment that was written was gone each time it was read again. It is a
+// bundle.ErrConflict.
+var ErrContended = fmt.Errorf("%w, and somebody else changes it at the same time", bundle.ErrConflict)
+
+// isReplaced reports whether err says that a tag was put, and stands for what somebody else has put since.
+func isReplaced(err error) bool {
+	var replaced interface{ Replaced() bool }
+	return errors.As(err, &replaced) && replaced.Replaced()
+}
 
 // attach makes everything that is attached, and is there with its subject, hang on it: by its tag, or by
 // the list of the subject's referrers, which one job at a time changes. A subject to which not everything
@@ -188,7 +195,7 @@ func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (had
 		if added == 0 {
 			return had, nil
 		}
-		if err := c.put(ctx, merged, raw, tag); err != nil {
+		if err := c.put(ctx, merged, raw, tag); err != nil && !isReplaced(err) {
 			return 0, fmt.Errorf("put tag %s: %w", tag, err)
 		}
 	}

@@ -40,7 +40,7 @@ func (c *filling) attachByTag(ctx context.Context, a bundle.Attachment, s *state
 				return was, nil
 			}
 		}
-		if err != nil {
+		if err != nil && !isReplaced(err) {
 			return was, err
 		}
 	}

@@ -168,32 +168,82 @@ func TestAttachConflicts(t *testing.T) {
 	}
 }
 
-// TestAttachContended: somebody writes the same tag right after it was written. What is lost is written again, as
-// long as that may help.
+// replaced is the error of a repository in which somebody else was faster.
+type replaced struct{}
+
+func (replaced) Error() string  { return "replaced" }
+func (replaced) Replaced() bool { return true }
+
+// TestAttachContended: somebody writes the same tag right after it was written, and the repository may say so. What is
+// lost is written again, as long as that may help; then it is a conflict.
 func TestAttachContended(t *testing.T) {
 	t.Parallel()
-	for _, times := range []int{1, 3, 100} {
+	for _, c := range []struct {
+		times int
+		says  bool
+		mode  Attachments
+	}{{1, false, ""}, {3, false, ""}, {3, true, ""}, {3, true, AttachAll}, {100, false, ""}, {100, true, ""}, {100, false, AttachAll}, {100, true, AttachAll}} {
 		src, plan, tag := signedBy(t, "a")
 		dst := newMemory()
-		site, merge := dst.addList(t, "site").Digest, 0
+		site, merged := dst.addList(t, "site").Digest, 0
 		dst.tags[tag] = site
 		dst.before = func(_ context.Context, act string) error {
 			dst.mu.Lock()
 			defer dst.mu.Unlock()
-			if act == "manifest "+tag && merge < times && dst.tags[tag] != site { // it is read again
+			isPut := strings.HasPrefix(act, "manifest ") && strings.HasSuffix(act, " "+tag) && act != "manifest "+tag
+			switch {
+			case c.says && isPut && merged < c.times:
+				merged++
+				return replaced{}
+			case !c.says && act == "manifest "+tag && merged < c.times && dst.tags[tag] != site: // it is read again
 				dst.tags[tag] = site
-				merge++
+				merged++
 			}
 			return nil
 		}
-		result, err := ToRepository(t.Context(), plan, src, dst, target, Options{})
-		if times == 100 {
+		result, err := ToRepository(t.Context(), plan, src, dst, target, Options{Attachments: c.mode, Tags: []Tag{{"1.0", plan.Graph.Roots[0].Digest}}})
+		switch {
+		case c.times == 100 && c.mode == AttachAll:
 			require.ErrorIs(t, err, ErrContended)
-			continue
+			assert.NotContains(t, dst.tags, "1.0")
+		case c.times == 100:
+			require.NoError(t, err)
+			assert.Equal(t, plan.Graph.Roots[0].Digest, dst.tags["1.0"])
+			assert.Equal(t, []int{1, 1}, []int{result.AttachmentsLeftOut, result.AttachmentConflicts})
+			require.Len(t, result.LeftOut, 1)
+			assert.Contains(t, result.LeftOut[0].Reason, "somebody else changes it at the same time")
+			assert.LessOrEqual(t, merged, maxTries+1)
+		default:
+			require.NoError(t, err)
+			assert.Equal(t, []string{"site", "a"}, dst.listed(t, tag))
+			assert.Equal(t, 1, result.Merged)
 		}
+	}
+}
+
+// TestReferrersContended is TestAttachContended for the list of referrers under a tag.
+func TestReferrersContended(t *testing.T) {
+	t.Parallel()
+	for _, times := range []int{3, 100} {
+		f, dst := newSignedFixture(t), newMemory()
+		replacedSoFar := 0
+		dst.before = func(_ context.Context, act string) error {
+			dst.mu.Lock()
+			defer dst.mu.Unlock()
+			if strings.HasSuffix(act, " "+bundle.ReferrersTag(f.index.Digest)) && strings.Count(act, " ") == 2 && replacedSoFar < times {
+				replacedSoFar++
+				return replaced{}
+			}
+			return nil
+		}
+		result, err := ToRepository(t.Context(), f.plan, f, dst, target, f.opt)
 		require.NoError(t, err)
-		assert.Equal(t, []string{"site", "a"}, dst.listed(t, tag))
-		assert.Equal(t, 1, result.Merged)
+		assert.Equal(t, f.root.Digest, dst.tags["1.0"])
+		if times == 100 {
+			assert.Equal(t, []int{1, 1}, []int{result.AttachmentsLeftOut, result.AttachmentConflicts})
+		} else {
+			assert.Equal(t, 4, result.Attached)
+		}
 	}
 }
 

@@ -184,7 +184,8 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 // put is asked for once, and put once more when it is not there: registries have been seen to take what they did
 // not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2).
 //
-// Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType.
+// Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType; one with a method Replaced when the tag was
+// moved by somebody else right after.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -231,10 +232,16 @@ func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (
 		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
 	}
 	if err == nil && got != want { // somebody else has put it there meanwhile: it stays
-		err = refusal{fmt.Errorf("put manifest %s: %s now stands for %s", want, id, got)}
+		err = refusal{replaced{fmt.Errorf("put manifest %s: %s now stands for %s", want, id, got)}}
 	}
 	return err == nil, err
 }
+
+// replaced is the error of a PUT after which somebody else's is in its place.
+type replaced struct{ error }
+
+// Replaced tells it from other errors.
+func (replaced) Replaced() bool { return true }
 
 // ErrUnreadable says that a registry cannot read a manifest that it has taken: its file is empty or damaged.
 var ErrUnreadable = errors.New("the registry cannot read the manifest")

@@ -86,6 +86,8 @@ func TestStoredInSilence(t *testing.T) {
 				asked = append(asked, asked...)           // it is put once more
 			default: // what somebody else has put there is not replaced
 				assert.ErrorContains(t, putErr, "a now stands for "+c.manifest)
+				var moved interface{ Replaced() bool }
+				assert.ErrorAs(t, putErr, &moved)
 			}
 			if c.fails {
 				assert.ErrorContains(t, blobErr, lost)

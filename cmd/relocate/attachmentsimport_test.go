@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	. "relocate/testdata/hostileregistry"
 )
 
 // TestAttachmentsRefusedThere: whatever a registry has against attachments, everything else is imported; each
@@ -99,5 +103,47 @@ func TestAttachmentsNotImported(t *testing.T) {
 		assert.NotContains(t, string(tags), ".sig")
 		assert.Equal(t, statusMissing, relocate(t, "verify", "--repo", host+"/x", file).status)
 		mustRelocate(t, "verify", "--repo", host+"/x", file, "--accept", reportFile, "--level", "deep")
+	}
+}
+
+// TestAttachmentsContended: somebody else puts a signature under the same tag right after each of ours. An import merges
+// the two again; when that does not help it leaves ours out, as a conflict, or fails where attachments are required.
+func TestAttachmentsContended(t *testing.T) {
+	t.Parallel()
+	src := Start(t)
+	s := newSigner(site{t: t, host: src.Addr})
+	image := s.image("k/app", "1", "contended")
+	s.signature("k/app", image)
+	file := filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, "-i", src.Addr+"/k/app:1", "--to-tar", file)
+	tag := "sha256-" + image.Digest.Hex + ".sig"
+	for _, c := range []struct {
+		times int
+		args  []string
+		exit  int
+		says  []string
+	}{
+		{2, nil, 0, []string{"1 of the uploaded merged"}},
+		{1000, nil, 0, []string{"warning: 1 attachment left out, 1 of them", "conflict: " + tag, "somebody else changes it at the same time"}},
+		{1000, []string{"--attachments", "require"}, statusFailed, []string{tag, "somebody else changes it at the same time", "hint: wait until nobody else signs"}},
+	} {
+		dst := Start(t)
+		newSigner(site{t: t, host: dst.Addr}).signature("x", image)
+		_, theirs, _ := ask(t, "GET", dst.Addr, "/v2/x/manifests/"+tag)
+		dst.Behave(only("/"+tag, On("PUT tags", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+			next(w, r)
+			if n <= c.times {
+				other := httptest.NewRequest(http.MethodPut, r.URL.Path, bytes.NewReader(theirs))
+				other.Header.Set("Content-Type", string(types.OCIManifestSchema1))
+				next(httptest.NewRecorder(), other)
+			}
+		})))
+		got := relocate(t, append([]string{"--from-tar", file, "--to-repo", dst.Addr + "/x"}, c.args...)...)
+		assert.Equal(t, c.exit, got.status, got.stderr)
+		assertAll(t, got.stderr, c.says...)
+		_, there, _ := ask(t, "GET", dst.Addr, "/v2/x/manifests/"+tag)
+		assert.Equal(t, c.times == 1000, string(there) == string(theirs), "what others put there is never lost")
+		status, _, _ := ask(t, "GET", dst.Addr, "/v2/x/manifests/1")
+		assert.Equal(t, c.exit == 0, status == 200)
 	}
 }
