@@ -34,26 +34,48 @@ const NotWanted = "not wanted"
 
 var errNotWanted = errors.New(NotWanted)
 
+// Total returns of how many blobs, and bytes, Progress is told when all that is wanted of the plan is copied.
+func Total(plan *bundle.Plan, attachments Attachments) (blobs int, bytes int64) {
+	var skipped map[v1.Hash]bool
+	if attachments == AttachNothing {
+		skipped = optional(plan.Graph)
+	}
+	for _, b := range plan.Blobs {
+		if !skipped[b.Descriptor.Digest] {
+			blobs, bytes = blobs+1, bytes+b.Descriptor.Size
+		}
+	}
+	return blobs, bytes
+}
+
+// optional returns what only attachments need: manifests, configs and layers.
+func optional(g *bundle.Graph) map[v1.Hash]bool {
+	set := map[v1.Hash]bool{}
+	core := g.Core()
+	for _, n := range g.Nodes[core:] {
+		set[n.Descriptor.Digest] = true
+		for _, d := range n.Blobs {
+			set[d.Digest] = true
+		}
+	}
+	for _, n := range g.Nodes[:core] {
+		for _, d := range n.Blobs {
+			delete(set, d.Digest)
+		}
+	}
+	return set
+}
+
 // findOptional finds out what only attachments need.
 func (c *filling) findOptional() {
-	nodes := c.plan.Graph.Nodes
-	core := c.plan.Graph.Core()
-	if core == len(nodes) {
+	g := c.plan.Graph
+	if g.Core() == len(g.Nodes) {
 		return
 	}
-	c.optional, c.refused = map[v1.Hash]bool{}, map[v1.Hash]bool{}
-	for _, n := range nodes[core:] {
-		c.optional[n.Descriptor.Digest] = true
-		for _, d := range n.Blobs {
-			c.optional[d.Digest] = true
-		}
-		if c.opt.Attachments == AttachNothing {
+	c.optional, c.refused = optional(g), map[v1.Hash]bool{}
+	if c.opt.Attachments == AttachNothing {
+		for _, n := range g.Nodes[g.Core():] {
 			c.nodes[n.Descriptor.Digest].leftOut = errNotWanted
-		}
-	}
-	for _, n := range nodes[:core] {
-		for _, d := range n.Blobs {
-			delete(c.optional, d.Digest)
 		}
 	}
 }

@@ -89,15 +89,20 @@ func TestAttachmentsNotImported(t *testing.T) {
 	for _, from := range []string{file, stream} {
 		host, reportFile := startReferrers(t), filepath.Join(t.TempDir(), "report.json")
 		args := []string{"--to-repo", host + "/x", "--attachments", "none", "--report", reportFile}
-		var r result
-		if from == stream {
-			archive, err := os.ReadFile(file)
-			require.NoError(t, err)
-			r, _ = importBytes(t, bytes.NewReader(archive), args...)
-		} else {
-			r = relocate(t, append(args, "--from-tar", from)...)
+		run := func(more ...string) (r result) {
+			if args := append(args, more...); from == stream {
+				archive, err := os.ReadFile(file)
+				require.NoError(t, err)
+				r, _ = importBytes(t, bytes.NewReader(archive), args...)
+			} else {
+				r = relocate(t, append(args, "--from-tar", from)...)
+			}
+			require.Zero(t, r.status, r.stderr)
+			return r
 		}
-		require.Zero(t, r.status, r.stderr)
+		assertEvents(t, run("--progress", "json").stderr, "import") // the progress reaches its end
+		assertEvents(t, run("--progress", "json").stderr, "import")
+		r := run()
 		assert.Contains(t, r.stderr, fmt.Sprintf("left out: %d attachments (--attachments none)", s.attached))
 		_, tags, _ := ask(t, http.MethodGet, host, "/v2/x/tags/list")
 		assert.NotContains(t, string(tags), ".sig")

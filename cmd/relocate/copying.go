@@ -254,7 +254,8 @@ func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, re
 	if err != nil {
 		return r, nil, err
 	}
-	ph := c.show.begin(action, len(plan.Blobs), plan.Size())
+	blobs, bytes := copy.Total(plan, c.policy())
+	ph := c.show.begin(action, blobs, bytes)
 	dst := client.Writer(repo).Checked(manifestTypes(plan.Graph))
 	r.Result, err = move(dst, copy.Options{
 		Jobs: c.jobs, Trust: copy.Trust(c.trust), Tags: tagList(tags), RepoTags: c.repoTags, KeepGoing: c.keepGoing, Progress: ph.step,
