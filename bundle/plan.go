@@ -3,7 +3,6 @@ package bundle
 import (
 	"fmt"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -16,11 +15,10 @@ type Plan struct {
 	Omitted []Omitted
 }
 
-// Blob is a manifest, a config or a layer.
+// Blob is a manifest, a config or a layer. There may be hundreds of thousands, so it points into its node.
 type Blob struct {
-	Descriptor v1.Descriptor
-	From       name.Repository // where its image was found
-	Node       *Node           // the first that names it; for a manifest, itself
+	Descriptor *v1.Descriptor
+	Node       *Node // the first that names it; for a manifest, itself. It was found at Node.From.
 	IsManifest bool
 }
 
@@ -45,22 +43,23 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Graph: g, Blobs: make([]Blob, 0, len(g.Nodes)+len(left))}
-	add := func(n *Node, d v1.Descriptor) {
+	add := func(n *Node, i int) {
+		d := &n.Blobs[i]
 		if _, ok := left[d.Digest]; ok {
 			delete(left, d.Digest)
-			p.Blobs = append(p.Blobs, Blob{Descriptor: d, From: n.From, Node: n})
+			p.Blobs = append(p.Blobs, Blob{Descriptor: d, Node: n})
 		}
 	}
 	for _, n := range g.Nodes {
-		p.Blobs = append(p.Blobs, Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true})
+		p.Blobs = append(p.Blobs, Blob{Descriptor: &n.Descriptor, Node: n, IsManifest: true})
 		switch n.Kind {
 		case Bundle:
-			for _, d := range n.Blobs {
-				add(n, d)
+			for i := range n.Blobs {
+				add(n, i)
 			}
 		case Plain, Attached:
 			if n.Blobs[0].Size <= maxDocument {
-				add(n, n.Blobs[0])
+				add(n, 0)
 			}
 		}
 	}
@@ -68,7 +67,7 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	for _, n := range g.Nodes {
 		for i, d := range n.Blobs {
 			if i == 0 || nonDistributable || !IsForeign(d) { // a config is no layer, whatever its type
-				add(n, d)
+				add(n, i)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func TestPlanOrder(t *testing.T) {
 		got = append(got, labels[blob.Descriptor.Digest])
 		size += blob.Descriptor.Size
 		assert.Equal(t, blob.IsManifest, g.Node(blob.Descriptor.Digest) != nil)
-		assert.Equal(t, repo.Name, blob.From.Name())
+		assert.Equal(t, repo.Name, blob.Node.From.Name())
 		if blob.IsManifest {
 			assert.Same(t, g.Node(blob.Descriptor.Digest), blob.Node)
 			assert.Less(t, i, p.Small)

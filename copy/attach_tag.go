@@ -98,7 +98,7 @@ func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *bundl
 	if err := c.dst.PutBlob(ctx, config, open); err != nil {
 		return fmt.Errorf("put the config of %s: %w", tag, err)
 	}
-	was.again = append(was.again, bundle.Blob{Descriptor: config})
+	was.again = append(was.again, bundle.Blob{Descriptor: &config})
 	if err := c.put(ctx, desc, raw, tag); err != nil {
 		return fmt.Errorf("put %s: %w", tag, err)
 	}

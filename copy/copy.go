@@ -59,7 +59,7 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 				return err
 			}
 			t := newTransfer(src, b, opt.Progress)
-			err := t.twice(func() error { return dst.PutBlob(running, b.Descriptor, t.openFrom) })
+			err := t.twice(func() error { return dst.PutBlob(running, *b.Descriptor, t.openFrom) })
 			switch {
 			case err == nil:
 				t.finish()
@@ -145,9 +145,9 @@ func (t *transfer) read(ctx context.Context, from int64) (io.ReadCloser, error) 
 		return io.NopCloser(bytes.NewReader(raw[min(from, int64(len(raw))):])), err
 	}
 	if src, ok := t.src.(ranges); ok && from > 0 {
-		return src.BlobFrom(ctx, t.blob.From, t.blob.Descriptor, from)
+		return src.BlobFrom(ctx, t.blob.Node.From, *t.blob.Descriptor, from)
 	}
-	r, err := t.src.Blob(ctx, t.blob.From, t.blob.Descriptor)
+	r, err := t.src.Blob(ctx, t.blob.Node.From, *t.blob.Descriptor)
 	if err == nil && from > 0 {
 		if _, err = io.CopyN(io.Discard, r, from); err != nil {
 			err = errors.Join(err, r.Close())
@@ -158,7 +158,7 @@ func (t *transfer) read(ctx context.Context, from int64) (io.ReadCloser, error) 
 
 // manifest reads the manifest b.
 func manifest(ctx context.Context, src bundle.Source, b bundle.Blob) ([]byte, error) {
-	_, raw, err := src.Manifest(ctx, b.From.Digest(b.Descriptor.Digest.String()))
+	_, raw, err := src.Manifest(ctx, b.Node.From.Digest(b.Descriptor.Digest.String()))
 	if err != nil {
 		return nil, sourceError{err}
 	}

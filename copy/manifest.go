@@ -67,7 +67,7 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 	err = c.put(ctx, s.node.Descriptor, raw, tag)
 	if again = c.missing(s, err); len(again) > 0 {
 		for _, b := range again {
-			if err := c.dst.PutBlob(ctx, b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
+			if err := c.dst.PutBlob(ctx, *b.Descriptor, newTransfer(c.src, b, nil).open); err != nil {
 				return nil, fmt.Errorf("copy blob %s of %s again: %w", b.Descriptor.Digest, s.node.Name(), err)
 			}
 		}

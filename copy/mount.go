@@ -19,15 +19,15 @@ type mounter interface {
 // once is not tried again.
 func (c *filling) mount(ctx context.Context, b bundle.Blob) bool {
 	dst, ok := c.dst.(mounter)
-	if !ok || c.opt.Trust == TrustNothing || b.From.RegistryStr() != c.at.RegistryStr() || b.From.Name() == c.at.Name() {
+	if !ok || c.opt.Trust == TrustNothing || b.Node.From.RegistryStr() != c.at.RegistryStr() || b.Node.From.Name() == c.at.Name() {
 		return false
 	}
-	if _, declined := c.declined.Load(b.From.Name()); declined {
+	if _, declined := c.declined.Load(b.Node.From.Name()); declined {
 		return false
 	}
-	mounted, err := dst.Mount(ctx, b.Descriptor, b.From)
+	mounted, err := dst.Mount(ctx, *b.Descriptor, b.Node.From)
 	if err != nil || !mounted {
-		c.declined.Store(b.From.Name(), true)
+		c.declined.Store(b.Node.From.Name(), true)
 	}
 	return err == nil && mounted
 }

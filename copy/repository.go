@@ -184,7 +184,7 @@ func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Re
 	c := &filling{plan: plan, src: src, dst: dst, at: at, opt: opt, runner: runner{jobs: max(opt.Jobs, 1)}, nodes: map[v1.Hash]*state{},
 		counted: make([]bool, len(plan.Blobs)), attached: map[bundle.Attachment]bool{}, leftOut: map[bundle.Attachment]error{}, sent: map[v1.Hash]bool{}, lost: map[v1.Hash]error{}}
 	for _, n := range plan.Graph.Nodes {
-		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: n.Descriptor, From: n.From, Node: n, IsManifest: true}}
+		c.nodes[n.Descriptor.Digest] = &state{node: n, blob: bundle.Blob{Descriptor: &n.Descriptor, Node: n, IsManifest: true}}
 	}
 	c.findOptional()
 	return c
@@ -252,9 +252,16 @@ func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error
 	return got == d, nil
 }
 
-// users returns, of each blob that must be looked at, the manifests that need it.
-func (c *filling) users() map[v1.Hash][]*state {
-	users := map[v1.Hash][]*state{}
+// users returns the manifests that need each of the plan's blobs, in the plan's order; nil for a manifest,
+// and for a blob that need not be looked at.
+func (c *filling) users() [][]*state {
+	at := make(map[v1.Hash]int, len(c.plan.Blobs)-len(c.plan.Graph.Nodes))
+	for i, b := range c.plan.Blobs {
+		if !b.IsManifest {
+			at[b.Descriptor.Digest] = i
+		}
+	}
+	users := make([][]*state, len(c.plan.Blobs))
 	for _, n := range c.plan.Graph.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
 		if s.leftOut != nil {
@@ -262,8 +269,8 @@ func (c *filling) users() map[v1.Hash][]*state {
 		}
 		vouched := s.there && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
-			if !vouched || bundle.IsForeign(d) { // registries take a manifest without its foreign layers
-				users[d.Digest] = append(users[d.Digest], s)
+			if i, planned := at[d.Digest]; planned && (!vouched || bundle.IsForeign(d)) { // registries take a manifest without its foreign layers
+				users[i] = append(users[i], s)
 			}
 		}
 	}
@@ -291,9 +298,9 @@ func (c *filling) schedule() {
 		}
 	}
 	users := c.users()
-	for _, b := range c.plan.Blobs {
-		if !b.IsManifest && !c.sent[b.Descriptor.Digest] { // what was sent is counted, too
-			for _, s := range users[b.Descriptor.Digest] {
+	for i, b := range c.plan.Blobs {
+		if !c.sent[b.Descriptor.Digest] { // what was sent is counted, too
+			for _, s := range users[i] {
 				s.waits++
 			}
 		}
@@ -314,7 +321,7 @@ func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Tru
 
 // blobJobs returns what gives a job for each blob that must be looked at, in file order; the others it counts.
 // There may be hundreds of thousands, so they are made when their turn has come.
-func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
+func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 	at := 0
 	return func() (job, bool) {
 		for ; at < len(c.plan.Blobs); at++ {
@@ -322,7 +329,7 @@ func (c *filling) blobJobs(users map[v1.Hash][]*state) func() (job, bool) {
 			if b.IsManifest || c.sent[b.Descriptor.Digest] {
 				continue
 			}
-			if waiting := users[b.Descriptor.Digest]; waiting != nil {
+			if waiting := users[at]; waiting != nil {
 				at++
 				return c.tolerant(c.blobJob(at-1, waiting), b.Descriptor.Digest, waiting...), true
 			}
@@ -345,7 +352,7 @@ func (c *filling) blobJob(at int, waiting []*state) job {
 				return err
 			}
 			if c.opt.Trust != TrustNothing {
-				had, err = c.dst.HasBlob(ctx, b.Descriptor)
+				had, err = c.dst.HasBlob(ctx, *b.Descriptor)
 				if err != nil {
 					return fmt.Errorf("ask for blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 				}
@@ -379,7 +386,7 @@ func (c *filling) failed(n *bundle.Node, d v1.Hash) func(error) {
 
 func (c *filling) send(ctx context.Context, b bundle.Blob) error {
 	t := newTransfer(c.src, b, c.opt.Progress)
-	if err := t.twice(func() error { return c.dst.PutBlob(ctx, b.Descriptor, t.open) }); err != nil {
+	if err := t.twice(func() error { return c.dst.PutBlob(ctx, *b.Descriptor, t.open) }); err != nil {
 		return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 	}
 	t.finish()

@@ -61,17 +61,17 @@ type incoming struct {
 // look finds out which layers are missing.
 func (in *incoming) look(ctx context.Context) error {
 	users := in.users()
-	for _, b := range in.plan.Blobs[in.plan.Small:] {
+	for i, b := range in.plan.Blobs[in.plan.Small:] {
 		d := b.Descriptor.Digest
 		switch {
-		case users[d] == nil: // a manifest that is there vouches for it
+		case users[in.plan.Small+i] == nil: // a manifest that is there vouches for it
 		case in.opt.Trust == TrustNothing:
 			in.missing[d] = true
 		default:
 			had := false
 			in.add(job{
 				do: func(ctx context.Context) (err error) {
-					had, err = in.dst.HasBlob(ctx, b.Descriptor)
+					had, err = in.dst.HasBlob(ctx, *b.Descriptor)
 					if err != nil && !in.tolerates(d, err) {
 						return fmt.Errorf("ask for blob %s of %s: %w", d, b.Node.Name(), err)
 					}
@@ -149,7 +149,7 @@ func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn
 // put sends a layer. A failure that does not end the copy is found again when its manifest wants it.
 func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Context) (io.ReadCloser, error)) error {
 	t := newTransfer(in.src, b, in.opt.Progress)
-	err := in.dst.PutBlob(ctx, b.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
+	err := in.dst.PutBlob(ctx, *b.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
 		r, err := open(ctx)
 		return &counted{ReadCloser: r, t: t}, err
 	})

@@ -28,7 +28,7 @@ func Example() {
 
 	layer := []byte("the content of a layer")
 	desc := v1.Descriptor{MediaType: types.OCILayer, Size: int64(len(layer)), Digest: digest.Of(layer)}
-	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: desc}}}
+	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: &desc}}}
 
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	if err != nil {

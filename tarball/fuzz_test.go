@@ -106,8 +106,8 @@ func requireRewritable(t *testing.T, a *tarball.Archive, b []byte) {
 	require.NoError(t, err)
 	require.Equal(t, a.Seal(), w.Seal())
 	for _, blob := range plan.Blobs {
-		require.NoError(t, w.PutBlob(context.Background(), blob.Descriptor, func(ctx context.Context, _ int64) (io.ReadCloser, error) {
-			return a.Blob(ctx, blob.From, blob.Descriptor)
+		require.NoError(t, w.PutBlob(context.Background(), *blob.Descriptor, func(ctx context.Context, _ int64) (io.ReadCloser, error) {
+			return a.Blob(ctx, blob.Node.From, *blob.Descriptor)
 		}))
 	}
 	require.NoError(t, w.Commit())

@@ -143,7 +143,7 @@ func TestNineGiB(t *testing.T) {
 	desc := v1.Descriptor{MediaType: types.OCILayer, Size: size, Digest: d}
 	path := filepath.Join(t.TempDir(), "large.tar")
 	start := time.Now()
-	w, err := Create(path, &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: desc}}}, Request{}, 1)
+	w, err := Create(path, &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: &desc}}}, Request{}, 1)
 	require.NoError(t, err)
 	require.NoError(t, w.PutBlob(t.Context(), desc, func(context.Context, int64) (io.ReadCloser, error) {
 		return io.NopCloser(digest.Reader(zeros(), d, size)), nil

@@ -99,11 +99,11 @@ func putFrom(t testing.TB, w putter, jobs int, blobs []bundle.Blob, src bundle.S
 	g.SetLimit(jobs)
 	for _, b := range blobs {
 		g.Go(func() error {
-			return w.PutBlob(ctx, b.Descriptor, func(ctx context.Context, _ int64) (io.ReadCloser, error) {
+			return w.PutBlob(ctx, *b.Descriptor, func(ctx context.Context, _ int64) (io.ReadCloser, error) {
 				if b.IsManifest {
 					assert.Fail(t, "a manifest is fetched again")
 				}
-				return src.Blob(ctx, b.From, b.Descriptor)
+				return src.Blob(ctx, b.Node.From, *b.Descriptor)
 			})
 		})
 	}

@@ -209,7 +209,7 @@ func (m *memory) write(t testing.TB) string {
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	require.NoError(t, err)
 	for _, b := range plan.Blobs {
-		require.NoError(t, w.PutBlob(context.Background(), b.Descriptor, m.opener(b.Descriptor)))
+		require.NoError(t, w.PutBlob(context.Background(), *b.Descriptor, m.opener(*b.Descriptor)))
 	}
 	require.NoError(t, w.Commit())
 	return path

@@ -156,13 +156,13 @@ func TestChangedAfterOpen(t *testing.T) {
 		}
 	}
 	for _, blob := range plan.Blobs {
-		r, err := a.Blob(t.Context(), blob.From, blob.Descriptor)
+		r, err := a.Blob(t.Context(), blob.Node.From, *blob.Descriptor)
 		require.NoError(t, err)
 		got, err := io.ReadAll(r)
 		require.ErrorIs(t, err, digest.ErrMismatch)
 		assert.Less(t, int64(len(got)), blob.Descriptor.Size)
 		if blob.IsManifest {
-			_, _, err = a.Manifest(t.Context(), blob.From.Digest(blob.Descriptor.Digest.String()))
+			_, _, err = a.Manifest(t.Context(), blob.Node.From.Digest(blob.Descriptor.Digest.String()))
 			require.ErrorIs(t, err, digest.ErrMismatch)
 		}
 	}

@@ -31,7 +31,7 @@ func (m *memory) cut(t testing.TB, path string, n int) {
 	require.NoError(t, err)
 	put(t, w, 1, plan.Blobs[:n], m)
 	if n < len(plan.Blobs) {
-		err := w.PutBlob(t.Context(), plan.Blobs[n].Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
+		err := w.PutBlob(t.Context(), *plan.Blobs[n].Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 			b := m.content(plan.Blobs[n].Descriptor.Digest)
 			return io.NopCloser(io.MultiReader(bytes.NewReader(b[:len(b)*2/3]), iotest.ErrReader(errNetwork))), nil
 		})
@@ -52,9 +52,9 @@ func (m *memory) goOn(t testing.TB, path string, request tarball.Request) (fetch
 		return 0, err
 	}
 	for _, b := range plan.Blobs {
-		require.NoError(t, w.PutBlob(t.Context(), b.Descriptor, func(ctx context.Context, from int64) (io.ReadCloser, error) {
+		require.NoError(t, w.PutBlob(t.Context(), *b.Descriptor, func(ctx context.Context, from int64) (io.ReadCloser, error) {
 			fetched += b.Descriptor.Size - from
-			return m.opener(b.Descriptor)(ctx, from)
+			return m.opener(*b.Descriptor)(ctx, from)
 		}))
 	}
 	return fetched, w.Commit()

@@ -51,19 +51,19 @@ func TestRoundTrip(t *testing.T) {
 
 	for _, b := range plan.Blobs {
 		want := m.content(b.Descriptor.Digest)
-		r, err := a.Blob(t.Context(), b.From, b.Descriptor)
+		r, err := a.Blob(t.Context(), b.Node.From, *b.Descriptor)
 		require.NoError(t, err)
 		content, err := io.ReadAll(r)
 		require.NoError(t, err)
 		require.NoError(t, r.Close())
 		assert.True(t, bytes.Equal(want, content), "blob %s", b.Descriptor.Digest)
-		desc, raw, err := a.Manifest(t.Context(), b.From.Digest(b.Descriptor.Digest.String()))
+		desc, raw, err := a.Manifest(t.Context(), b.Node.From.Digest(b.Descriptor.Digest.String()))
 		if !b.IsManifest {
 			require.ErrorIs(t, err, fs.ErrNotExist, "a layer is no manifest")
 			continue
 		}
 		require.NoError(t, err)
-		assert.Equal(t, b.Descriptor, desc)
+		assert.Equal(t, *b.Descriptor, desc)
 		assert.True(t, bytes.Equal(want, raw))
 	}
 }
@@ -252,7 +252,7 @@ func put(t testing.TB, w *tarball.Writer, jobs int, blobs []bundle.Blob, m *memo
 	g, ctx := errgroup.WithContext(context.Background())
 	g.SetLimit(jobs)
 	for _, b := range blobs {
-		g.Go(func() error { return w.PutBlob(ctx, b.Descriptor, m.opener(b.Descriptor)) })
+		g.Go(func() error { return w.PutBlob(ctx, *b.Descriptor, m.opener(*b.Descriptor)) })
 	}
 	require.NoError(t, g.Wait())
 }
@@ -288,7 +288,7 @@ func TestReadInParallel(t *testing.T) {
 		})
 		for _, b := range plan.Blobs {
 			g.Go(func() error {
-				r, err := a.Blob(t.Context(), b.From, b.Descriptor)
+				r, err := a.Blob(t.Context(), b.Node.From, *b.Descriptor)
 				if err != nil {
 					return err
 				}

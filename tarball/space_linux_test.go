@@ -30,7 +30,7 @@ func tmpfs(t *testing.T, flags uintptr) string {
 
 func planOf(size int64) *bundle.Plan {
 	d := v1.Descriptor{MediaType: types.OCILayer, Size: size, Digest: digest.Of(nil)}
-	return &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: d}}}
+	return &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: &d}}}
 }
 
 func TestNoSpace(t *testing.T) {

@@ -34,7 +34,7 @@ func (m *memory) stream(t testing.TB, w io.Writer, jobs int) error {
 	g, ctx := errgroup.WithContext(context.Background())
 	g.SetLimit(jobs)
 	for _, b := range plan.Blobs {
-		g.Go(func() error { return s.PutBlob(ctx, b.Descriptor, m.opener(b.Descriptor)) })
+		g.Go(func() error { return s.PutBlob(ctx, *b.Descriptor, m.opener(*b.Descriptor)) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -72,11 +72,11 @@ func TestStreamWriterFails(t *testing.T) {
 	s, err := tarball.NewStreamWriter(io.Discard, plan)
 	require.NoError(t, err)
 	for _, b := range plan.Blobs[:at] {
-		require.NoError(t, s.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)))
+		require.NoError(t, s.PutBlob(t.Context(), *b.Descriptor, m.opener(*b.Descriptor)))
 	}
-	require.ErrorIs(t, s.PutBlob(t.Context(), broken.Descriptor, m.opener(broken.Descriptor)), digest.ErrMismatch)
+	require.ErrorIs(t, s.PutBlob(t.Context(), *broken.Descriptor, m.opener(*broken.Descriptor)), digest.ErrMismatch)
 	m.blobs[broken.Descriptor.Digest] = right
-	require.Error(t, s.PutBlob(t.Context(), broken.Descriptor, m.opener(broken.Descriptor)), "some of it is out")
+	require.Error(t, s.PutBlob(t.Context(), *broken.Descriptor, m.opener(*broken.Descriptor)), "some of it is out")
 	require.ErrorContains(t, s.Commit(), "was not written")
 }
 
@@ -99,10 +99,10 @@ func TestStreamWriterAgain(t *testing.T) {
 	s, err := tarball.NewStreamWriter(&got, plan)
 	require.NoError(t, err)
 	for _, b := range plan.Blobs {
-		require.ErrorIs(t, s.PutBlob(t.Context(), b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
+		require.ErrorIs(t, s.PutBlob(t.Context(), *b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 			return io.NopCloser(digest.Reader(io.LimitReader(endless{}, b.Descriptor.Size+1), b.Descriptor.Digest, b.Descriptor.Size)), nil
 		}), digest.ErrMismatch)
-		require.NoError(t, s.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)))
+		require.NoError(t, s.PutBlob(t.Context(), *b.Descriptor, m.opener(*b.Descriptor)))
 	}
 	require.NoError(t, s.Commit())
 	assert.True(t, bytes.Equal(m.bytes(t), got.Bytes()))
@@ -135,12 +135,12 @@ func take(t testing.TB, r io.Reader, file tarball.File) (blobs map[string]bool, 
 		return blobs, err
 	}
 	for _, b := range plan.Blobs[:plan.Small] {
-		r, err := s.Blob(t.Context(), b.From, b.Descriptor)
+		r, err := s.Blob(t.Context(), b.Node.From, *b.Descriptor)
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, r)
 		require.NoError(t, err)
 	}
-	_, err = s.Blob(t.Context(), plan.Blobs[plan.Small].From, plan.Blobs[plan.Small].Descriptor)
+	_, err = s.Blob(t.Context(), plan.Blobs[plan.Small].Node.From, *plan.Blobs[plan.Small].Descriptor)
 	require.ErrorIs(t, err, tarball.ErrGoneBy)
 	return blobs, nil
 }

@@ -175,10 +175,10 @@ func TestPutBlobRefuses(t *testing.T) {
 			for _, b := range plan.Blobs {
 				content := m.content(b.Descriptor.Digest)
 				if len(content) < 2 || bytes.Equal(content, bytes.ToUpper(content)) {
-					require.NoError(t, w.PutBlob(t.Context(), b.Descriptor, m.opener(b.Descriptor)))
+					require.NoError(t, w.PutBlob(t.Context(), *b.Descriptor, m.opener(*b.Descriptor)))
 					continue
 				}
-				err := w.PutBlob(t.Context(), b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
+				err := w.PutBlob(t.Context(), *b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 					return &closer{test.reader(content), &closed}, nil
 				})
 				require.ErrorContains(t, err, test.says, "%d bytes", len(content))
@@ -222,17 +222,17 @@ func TestPutBlobAgain(t *testing.T) {
 	w, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
 	require.NoError(t, err)
 	for _, b := range m.plan(t).Blobs {
-		require.Error(t, w.PutBlob(t.Context(), b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
+		require.Error(t, w.PutBlob(t.Context(), *b.Descriptor, func(context.Context, int64) (io.ReadCloser, error) {
 			return io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, b.Descriptor.Size/2)), iotest.ErrReader(errNetwork))), nil
 		}))
 	}
 	whole := 0
 	for _, b := range m.plan(t).Blobs {
-		require.NoError(t, w.PutBlob(t.Context(), b.Descriptor, func(ctx context.Context, from int64) (io.ReadCloser, error) {
+		require.NoError(t, w.PutBlob(t.Context(), *b.Descriptor, func(ctx context.Context, from int64) (io.ReadCloser, error) {
 			if from == 0 && b.Descriptor.Size == 2<<20 {
 				whole++
 			}
-			return m.opener(b.Descriptor)(ctx, from)
+			return m.opener(*b.Descriptor)(ctx, from)
 		}))
 	}
 	assert.Equal(t, 1, whole, "of the layer, zeros were kept")

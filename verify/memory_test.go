@@ -63,5 +63,5 @@ func TestMemoryOfLayers(t *testing.T) {
 	require.NoError(t, err)
 	each := int64(layersOf.live-before) / (images * layers)
 	t.Logf("%d bytes for each layer", each)
-	assert.Less(t, each, int64(520), "bytes for each layer")
+	assert.Less(t, each, int64(340), "bytes for each layer")
 }

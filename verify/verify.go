@@ -215,7 +215,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 	}
 	for i := v.plan.Small; i < len(v.plan.Blobs) && running.Err() == nil; i++ {
 		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
-		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(v.plan.Blobs[i].Descriptor) {
+		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(*v.plan.Blobs[i].Descriptor) {
 			v.layers++
 			g.Go(func() (err error) { v.wrong[i], err = v.checkBlob(running, &v.plan.Blobs[i]); return err })
 		}
@@ -368,7 +368,7 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*Problem, error) {
 	what := "blob " + b.Descriptor.Digest.String()
 	if v.opt.Level != Deep {
-		there, err := v.target.HasBlob(ctx, b.Descriptor)
+		there, err := v.target.HasBlob(ctx, *b.Descriptor)
 		if err != nil {
 			return nil, fmt.Errorf("ask for %s: %w", what, err)
 		}
@@ -397,7 +397,7 @@ func (v *verification) readBlob(ctx context.Context, b *bundle.Blob) error {
 	if layers == nil {
 		layers = v.target
 	}
-	r, err := layers.Blob(ctx, v.repo, b.Descriptor)
+	r, err := layers.Blob(ctx, v.repo, *b.Descriptor)
 	if err != nil {
 		return err
 	}
