@@ -233,10 +233,10 @@ func (v *verification) expectOmitted() {
 		omitted[o.Digest] = true
 	}
 	for _, n := range v.plan.Graph.Nodes {
-		for _, d := range n.Blobs {
+		for i, d := range n.Blobs {
 			if omitted[d.Digest] {
 				delete(omitted, d.Digest)
-				v.plan.Blobs = append(v.plan.Blobs, bundle.Blob{Descriptor: d, From: n.From, Node: n})
+				v.plan.Blobs = append(v.plan.Blobs, bundle.Blob{Descriptor: &n.Blobs[i], Node: n})
 			}
 		}
 	}
