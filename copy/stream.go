@@ -146,13 +146,22 @@ func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn
 	return err
 }
 
-// put sends a layer. A failure that does not end the copy is found again when its manifest wants it.
+// put sends a layer, and once more if it did not arrive as it was sent. A failure that does not end the copy is found
+// again when its manifest wants it.
 func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Context) (io.ReadCloser, error)) error {
 	t := newTransfer(in.src, b, in.opt.Progress)
-	err := in.dst.PutBlob(ctx, *b.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
-		r, err := open(ctx)
-		return &counted{ReadCloser: r, t: t}, err
-	})
+	send := func() error {
+		return in.dst.PutBlob(ctx, *b.Descriptor, func(ctx context.Context) (io.ReadCloser, error) {
+			r, err := open(ctx)
+			return &counted{ReadCloser: r, t: t}, err
+		})
+	}
+	err := send()
+	if errors.Is(err, digest.ErrMismatch) && !t.failed { // it came in right, and was damaged on its way to dst
+		if err = send(); err == nil {
+			t.progress(Step{Again: 1})
+		}
+	}
 	switch {
 	case err == nil:
 		t.finish()

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
 // flowing is a plan whose layers come in once. Its small section is the fixture's.
@@ -170,6 +173,63 @@ func TestFromStreamRetry(t *testing.T) {
 		assert.Equal(t, f.blobs[large.Digest], dst.blobs[large.Digest])
 		assert.Contains(t, dst.tags, "1.0")
 	}
+}
+
+// spoiling is a repository to which blobs come damaged, so often each.
+type spoiling struct {
+	*memory
+	times int
+	mu    sync.Mutex
+	count map[v1.Hash]int
+}
+
+func (r *spoiling) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
+	r.mu.Lock()
+	r.count[d.Digest]++
+	isDamaged := r.count[d.Digest] <= r.times
+	r.mu.Unlock()
+	if !isDamaged {
+		return r.memory.PutBlob(ctx, d, open)
+	}
+	body, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(io.Discard, body); err == nil {
+		err = fmt.Errorf("refused: %w", digest.ErrMismatch)
+	}
+	return errors.Join(err, body.Close())
+}
+
+// TestFromStreamDamagedOnItsWay: a layer that came in right and did not arrive so is sent once more, small or large; one
+// that came in damaged is not.
+func TestFromStreamDamagedOnItsWay(t *testing.T) {
+	t.Parallel()
+	for _, times := range []int{1, 2} {
+		f, large := newFlowing(t)
+		dst := &spoiling{memory: newMemory(), times: times, count: map[v1.Hash]int{}}
+		var again atomic.Int64
+		f.opt.Progress = func(s Step) { again.Add(int64(s.Again)) }
+		_, err := f.pour(t, dst, newScratchFile())
+		if times == 2 {
+			require.ErrorIs(t, err, digest.ErrMismatch)
+			assert.Empty(t, dst.manifests)
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, f.blobs[large.Digest], dst.blobs[large.Digest])
+		assert.Contains(t, dst.tags, "1.0")
+		for _, d := range []v1.Hash{large.Digest, f.layer.Digest} {
+			assert.Equal(t, 2, dst.count[d])
+		}
+		assert.GreaterOrEqual(t, again.Load(), int64(2))
+	}
+	f, large := newFlowing(t)
+	f.blobs[large.Digest][5] ^= 1
+	dst := &spoiling{memory: newMemory(), count: map[v1.Hash]int{}}
+	_, err := f.pour(t, dst, newScratchFile())
+	require.ErrorIs(t, err, digest.ErrMismatch)
+	assert.Equal(t, 1, dst.count[large.Digest])
 }
 
 // TestFromStreamWithoutRoom: a layer that cannot be kept goes through when its first try does.

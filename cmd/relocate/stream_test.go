@@ -27,6 +27,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/testdata/hostileregistry"
 )
 
 // TestStreamSameBytes: on standard output there are the bytes of the file and nothing else, whatever the
@@ -193,6 +195,22 @@ func TestStreamRetry(t *testing.T) {
 	fuller := mountTemp(t, "size=8k") // not even what comes before the layers
 	r, _ = importBytes(t, bytes.NewReader(archive), "--to-repo", m.host+"/none", "--tmpdir", fuller)
 	assertFailed(t, r, statusNoSpace, fuller, "no space left")
+}
+
+// TestStreamDamagedOnItsWay: layers of a stream that come to the registry damaged are sent once more.
+func TestStreamDamagedOnItsWay(t *testing.T) {
+	t.Parallel()
+	src, dst := hostileregistry.Start(t), hostileregistry.Start(t)
+	root, _ := pushLarge(site{t: t, host: src.Addr}, 100<<10, 5<<20)
+	archive, err := os.ReadFile(export(t, root))
+	require.NoError(t, err)
+	damaged := hostileregistry.On("PUT uploads", swallow(hostileregistry.Refuse(400, "DIGEST_INVALID", "provided digest did not match uploaded content")))
+	dst.Behave(hostileregistry.First(1, damaged))
+	r, _ := importBytes(t, bytes.NewReader(archive), "--to-repo", dst.Addr+"/x")
+	require.Zero(t, r.status, r.stderr)
+	dst.Behave(damaged)
+	r, _ = importBytes(t, bytes.NewReader(archive), "--to-repo", dst.Addr+"/y")
+	assertFailed(t, r, statusDamage, "DIGEST_INVALID", "hint: the content was changed on its way")
 }
 
 // TestStreamSilent: an interrupt ends an import that waits for its input.
