@@ -89,7 +89,12 @@ func (in *incoming) layers(ctx context.Context, src Incoming) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(in.opt.Jobs, 1))
 	err := in.each(running, src, g.Go)
-	return errors.Join(g.Wait(), err)
+	isStopped := running.Err() != nil
+	failure := g.Wait()
+	if isStopped && failure != nil { // of which err is a consequence
+		return failure
+	}
+	return errors.Join(failure, err)
 }
 
 func (in *incoming) each(ctx context.Context, src Incoming, spawn func(func() error)) error {

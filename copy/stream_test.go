@@ -232,6 +232,26 @@ func TestFromStreamDamagedOnItsWay(t *testing.T) {
 	assert.Equal(t, 1, dst.count[large.Digest])
 }
 
+// waiting is a repository that refuses small blobs, and takes large ones until that ends the copy.
+type waiting struct{ *memory }
+
+func (waiting) PutBlob(ctx context.Context, d v1.Descriptor, _ func(context.Context) (io.ReadCloser, error)) error {
+	if d.Size <= maxHeld {
+		return errCut
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// TestFromStreamOneFailure: the failure that ends a copy is told once, and not again for each layer that it stopped.
+func TestFromStreamOneFailure(t *testing.T) {
+	t.Parallel()
+	f, large := newFlowing(t)
+	_, err := f.pour(t, waiting{newMemory()}, newScratchFile())
+	require.ErrorIs(t, err, errCut)
+	assert.NotContains(t, err.Error(), large.Digest.String())
+}
+
 // TestFromStreamWithoutRoom: a layer that cannot be kept goes through when its first try does.
 func TestFromStreamWithoutRoom(t *testing.T) {
 	t.Parallel()
