@@ -182,7 +182,8 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 // PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
 // empty. A registry that refuses it because it lacks blobs makes an *Error with these in MissingBlobs. What was
 // put is asked for once, and put once more when it is not there: registries have been seen to take what they did
-// not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2).
+// not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2). One
+// that is refused as invalid may have been damaged on its way, and is put once more, too.
 //
 // Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType; one with a method Replaced when the tag was
 // moved by somebody else right after.
@@ -195,10 +196,16 @@ func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byt
 		tag = d.Digest.String()
 	}
 	err = c.putManifest(ctx, d, raw, tag)
-	if errors.Is(err, errNotKept) {
+	if errors.Is(err, errNotKept) || mayBeDamage(err) {
 		err = c.putManifest(ctx, d, raw, tag)
 	}
 	return err
+}
+
+// mayBeDamage reports whether a registry refused a manifest that may have been damaged on its way.
+func mayBeDamage(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Code == "DIGEST_INVALID" || e.Code == "MANIFEST_INVALID")
 }
 
 func (r *repository) putManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {

@@ -100,6 +100,33 @@ func TestStoredInSilence(t *testing.T) {
 	}
 }
 
+// TestManifestDamagedOnItsWay: a manifest that a registry refuses as invalid is sent once more.
+func TestManifestDamagedOnItsWay(t *testing.T) {
+	t.Parallel()
+	for code, damaged := range map[string]int{"DIGEST_INVALID": 1, "MANIFEST_INVALID": 2} {
+		puts := 0
+		s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			switch {
+			case r.Method != http.MethodPut:
+				w.Header().Set("Docker-Content-Digest", manifestDesc.Digest.String())
+			case puts < damaged:
+				puts++
+				refuseWith(w, 400, code)
+			default:
+				created(w, r)
+			}
+		})
+		cl, _ := client(t, Options{})
+		err := cl.Writer(s.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "a")
+		if damaged == 1 {
+			assert.NoError(t, err, code)
+		} else {
+			assert.ErrorContains(t, err, code)
+		}
+	}
+}
+
 // TestUnreadable: a registry whose disk was full may answer 201 to a manifest, and 500 to whoever asks for
 // it, for ever.
 func TestUnreadable(t *testing.T) {
