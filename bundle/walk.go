@@ -49,7 +49,7 @@ type WalkOptions struct {
 // MissingError for each of the first 1,000, in graph order (see Missing and MoreMissing). Any other error ends the walk: content that is not what
 // its digest says, or that wraps ErrMalformed, or one of opt.Root.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
-	w := &walk{src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}, places: map[string]*place{}}
+	w := newWalk(src, opt)
 	for _, pin := range opt.Pins {
 		w.pinned[pin.Reference] = pin.Digest
 	}
@@ -101,6 +101,12 @@ type walk struct {
 	places      map[string]*place        // by repository
 	attachments map[v1.Hash][]Attachment // opt's, by subject
 	attaching   bool                     // nothing more is a bundle
+}
+
+func newWalk(src Source, opt WalkOptions) *walk {
+	return &walk{
+		src: src, opt: opt, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}, places: map[string]*place{},
+	}
 }
 
 // add returns w when its digest is new. Otherwise it leaves w's name with the one that is known and

@@ -100,8 +100,8 @@
 // # Journal
 //
 // NAME.part.journal is text. Its first line is {"journal":1,"request":…,"seal":"sha256:…"}: what the
-// export was asked for, and the seal of its plan (in imgpkg's form "elsewhere" may follow: where that plan does not say
-// that manifests were found). The line "ready" follows when the documents and the small section
+// export was asked for, and the seal of its plan (in imgpkg's form may follow what that plan does not say: "elsewhere",
+// where manifests were found, and "unseen", what may be attached and is not carried). The line "ready" follows when the documents and the small section
 // are durable in NAME.part; then, for each blob in turn, lines of two decimal numbers with a blank between: the
 // blob's place in file order, from 0, and how many bytes of its content are durable. The last line of a blob
 // counts; one without a line feed does not. The journal promises, and proves nothing: see docs/decisions/0006-resume.md.

@@ -40,6 +40,7 @@ const (
 	maxImgpkgEntry    = 32 << 20  // bytes of one of its entries
 	maxImgpkgConfig   = 4 << 20   // bytes of a config, which stands in manifest.json
 	maxElsewhere      = 10_000    // manifests of which a journal says where they were found
+	maxUnseen         = 10_000    // places and attachments of which a journal says that they were not seen
 )
 
 // ErrOneRoot says that several bundles were asked for: with more than one in a tar imgpkg's import panics.
@@ -143,6 +144,7 @@ func NewImgpkgTar(ctx context.Context, plan *bundle.Plan, src bundle.Source, noO
 		return nil, err
 	}
 	l.elsewhere = e.elsewhere()
+	l.unseen = plan.Graph.Unseen[:min(len(plan.Graph.Unseen), maxUnseen)]
 	return &ImgpkgTar{imgpkgOrder(plan), l}, nil
 }
 

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
 )
 
 // journalVersion is the version of the journal that this package writes and goes on from.
@@ -37,8 +39,9 @@ const (
 	journalInterval = 2 * time.Second
 )
 
-// maxJournalHeader is the longest first line that is read, in bytes: room for all roots of a command line.
-const maxJournalHeader = 4 << 20
+// maxJournalHeader is the longest first line that is read, in bytes: room for all roots of a command line, and for
+// what imgpkg's form does not say.
+const maxJournalHeader = 32 << 20
 
 // How much of a journal is read: in bytes, room for lines of a week, and the blobs that it may count,
 // more than any plan has.
@@ -64,6 +67,8 @@ type journalHeader struct {
 	Seal    v1.Hash `json:"seal"`
 
 	Elsewhere map[string]string `json:"elsewhere,omitempty"` // of imgpkg's form: digests → repositories, where its plan does not say them
+
+	Unseen []bundle.Unseen `json:"unseen,omitempty"` // likewise: what may be attached and is not carried
 }
 
 // journal is the file beside a .part that says what of it is durable: a header; "ready" when the plan

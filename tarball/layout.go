@@ -48,6 +48,7 @@ type layout struct {
 	size    int64 // of the file
 
 	elsewhere map[string]string // digests of manifests → repositories in which they were found, for the journal
+	unseen    []bundle.Unseen   // for the journal, where no document has it
 }
 
 // newLayout computes all offsets. An inventory that breaks a limit of the format is an error.

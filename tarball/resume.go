@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"relocate/bundle"
 	"relocate/internal/ownfile"
@@ -54,6 +55,9 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 			err = fmt.Errorf("resume %s: %w: %w", path, ErrOtherExport, err)
 		}
 		return nil, nil, err
+	}
+	if request.Format == Imgpkg {
+		plan.Graph.Unseen = slices.DeleteFunc(p.header.Unseen, func(u bundle.Unseen) bool { return !u.Valid() })
 	}
 	if err := checkSpace(path, a.l, allocated(f)); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, err)

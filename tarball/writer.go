@@ -83,7 +83,7 @@ func create(path string, l *layout, plan *bundle.Plan, request Request, jobs int
 		}
 	}()
 	// The journal comes first: without it, a .part would be taken for another program's.
-	if err := w.journal.create(path, journalHeader{journalVersion, request, seal, l.elsewhere}); err != nil {
+	if err := w.journal.create(path, journalHeader{journalVersion, request, seal, l.elsewhere, l.unseen}); err != nil {
 		return fail(err)
 	}
 	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)

@@ -18,6 +18,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/registry"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify/leak"
@@ -90,12 +91,17 @@ func (c *copying) resume(ctx context.Context) (*exporting, error) {
 	for _, root := range plan.Graph.Roots {
 		roots = append(roots, root.Reference)
 	}
-	if e.source, err = c.source(roots); err != nil {
+	client, err := c.source(roots)
+	if err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
+	e.source = client
 	c.show.note("goes on with %s.part, which has %s of %s", c.toTar, size(w.Written()), size(plan.Size()))
 	if e.moved, err = c.movedTags(ctx, e.source, plan.Graph.Pins); err == nil {
 		err = c.checkRoots(ctx, e)
+	}
+	if err == nil {
+		err = c.noteRelented(ctx, client, plan.Graph)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.Suspend())
@@ -180,6 +186,29 @@ func (m movedTag) String() string {
 		return fmt.Sprintf("%s could not be asked for again (%s); the export goes on with %s", m.Reference, m.Reason, m.Was)
 	}
 	return fmt.Sprintf("%s has moved to %s since the export began; it goes on with %s (--no-resume takes the new one)", m.Reference, m.Is, m.Was)
+}
+
+// noteRelented looks again for attachments that were refused when the export began, and says which are refused no
+// longer: the archive is laid out without them. The error is ctx's.
+func (c *copying) noteRelented(ctx context.Context, client *registry.Client, g *bundle.Graph) error {
+	if !slices.ContainsFunc(g.Unseen, func(u bundle.Unseen) bool { return u.Reason == bundle.Refused }) {
+		return nil
+	}
+	ph := c.show.begin("read", 0, 0)
+	opt := bundle.WalkOptions{Jobs: c.jobs, Read: func() { ph.add(1, 0) }}
+	err := c.discover(&opt, client)
+	var relented []bundle.Unseen
+	if err == nil {
+		relented, err = g.Relented(ctx, client, opt)
+	}
+	ph.end()
+	if err != nil {
+		c.show.note("what was refused when the export began could not be looked for again: %v", err)
+	}
+	for _, u := range relented {
+		c.show.note("%s", relentedText(u))
+	}
+	return ctx.Err()
 }
 
 // begin walks the repository and begins its archive.

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -203,5 +206,57 @@ func TestResumeOtherAnnotations(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "i.tar")
 		breakOff(t, m, digestOf("app"), file, "--lock", begun, "--tar-format", "imgpkg")
 		assertAll(t, mustRelocate(t, "--lock", lock, "--to-tar", file, "--tar-format", "imgpkg").stderr, "note: goes on with ")
+	}
+}
+
+// TestResumeRefusedAttachments: what a registry refused to show when the export began is asked for again. The archive
+// has no place for it, so an export that goes on names it: as refused, and as refused no longer.
+func TestResumeRefusedAttachments(t *testing.T) {
+	t.Parallel()
+	for name, part := range map[string]string{"manifest": ".sig", "blob of one": "", "tags": "/tags/list", "referrers": "/referrers/"} {
+		for _, format := range []string{"relocate", "imgpkg"} {
+			t.Run(name+" "+format, func(t *testing.T) {
+				t.Parallel()
+				s, what, part := newSignedSite(t, startReferrers(t)), name, part
+				if part == "" {
+					_, raw, _ := ask(t, http.MethodGet, s.host, "/v2/"+s.app+"/manifests/sha256-"+s.subjects[0].Digest.Hex+".sig")
+					var manifest v1.Manifest
+					require.NoError(t, json.Unmarshal(raw, &manifest))
+					part, what = "/blobs/"+manifest.Layers[0].Digest.String(), "manifest"
+				}
+				m, inner := newMeter(t, s.host), digestOf("amd64")
+				image := m.host + "/" + s.app + "@" + s.subjects[0].Digest.String()
+				file, reportFile := filepath.Join(t.TempDir(), "r.tar"), filepath.Join(t.TempDir(), "report.json")
+				args := []string{"-i", image, "--to-tar", file, "--tar-format", format, "--report", reportFile}
+				refuse := func(parts ...string) {
+					behave(m, &m.fault, func(w http.ResponseWriter, r *http.Request) bool {
+						refused := slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(r.URL.Path, part) })
+						if refused {
+							w.WriteHeader(http.StatusForbidden)
+						}
+						return refused
+					})
+				}
+				refuse(part, inner)
+				r := relocate(t, append(args, "--keep-going")...)
+				require.Equal(t, statusPartly, r.status, r.stderr)
+				r = relocate(t, append(args, "--keep-going")...)
+				require.Equal(t, statusPartly, r.status, r.stderr)
+				assertAll(t, r.stderr, "note: goes on with ")
+				assert.NotContains(t, r.stderr, "when the export began")
+				unseen := readReport(t, reportFile).Attachments.Unseen
+				require.NotEmpty(t, unseen)
+				refuse()
+				r = mustRelocate(t, args...)
+				assertAll(t, r.stderr, "note: goes on with ", fmt.Sprintf("attachments not seen: %d", len(unseen)))
+				for _, u := range unseen {
+					assert.Equal(t, what, u.What)
+					assertAll(t, r.stderr, "note: "+relentedText(u), unseenText(u))
+				}
+				assert.Equal(t, unseen, readReport(t, reportFile).Attachments.Unseen)
+				r = mustRelocate(t, append(args, "--no-resume")...)
+				assert.Empty(t, readReport(t, reportFile).Attachments.Unseen)
+			})
+		}
 	}
 }

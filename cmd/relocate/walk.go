@@ -65,15 +65,8 @@ func (f *common) walk(ctx context.Context, roots *roots, dir string, from *sourc
 	}()
 	ph := show.begin("read", 0, 0)
 	opt := bundle.WalkOptions{Jobs: f.jobs, Pins: roots.pins, Root: roots.check, Read: func() { ph.add(1, 0) }}
-	if from.attachments != attachmentsNone {
-		opt.Discovery = client
-	}
-	if from.signaturesFrom != "" {
-		repo, err := parseRepo("--signatures-from", from.signaturesFrom)
-		if err != nil {
-			return nil, err
-		}
-		opt.Signatures = &repo
+	if err := from.discover(&opt, client); err != nil {
+		return nil, err
 	}
 	g, err := bundle.Walk(ctx, w.source.Keeping(), roots.refs, opt)
 	ph.end()

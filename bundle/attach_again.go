@@ -1,0 +1,45 @@
+package bundle
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Relented looks again for what is attached to the nodes of g, in the places that refused to show some of it, and
+// returns those of g.Unseen that are refused no longer. opt is as it was for the walk of g. The graph stays as it is.
+func (g *Graph) Relented(ctx context.Context, src Source, opt WalkOptions) ([]Unseen, error) {
+	places := map[string]bool{}
+	for _, u := range g.Unseen {
+		if u.Reason == Refused {
+			places[u.repository()] = true
+		}
+	}
+	everywhere := opt.Signatures != nil && places[opt.Signatures.Name()] // it may have signatures of any image
+	w := newWalk(src, opt)
+	for _, n := range g.Nodes[:g.Core()] {
+		if everywhere || places[n.From.Name()] {
+			again := *n
+			w.graph.Nodes, w.graph.byDigest[n.Descriptor.Digest] = append(w.graph.Nodes, &again), &again
+		}
+	}
+	if err := w.attach(ctx); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(g.Unseen), func(u Unseen) bool {
+		return u.Reason != Refused || slices.Contains(w.graph.Unseen, u)
+	}), nil
+}
+
+// repository returns the name of the repository that is meant, or has the manifest.
+func (u Unseen) repository() string {
+	if u.What != UnseenManifest {
+		return u.Reference
+	}
+	ref, err := name.ParseReference(u.Reference)
+	if err != nil {
+		return ""
+	}
+	return ref.Context().Name()
+}
