@@ -106,7 +106,7 @@ func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType)
 		notes = append(notes, fmt.Sprintf("%s has no referrers API: what is attached to an image is found there by tags", r.name.RegistryStr()))
 	}
 	if status := c.probe(ctx, http.MethodDelete, "/manifests/"+nothing.String()); refuses(status) {
-		notes = append(notes, fmt.Sprintf("%s lets us delete nothing in %s (%d): old versions are for its administrator to remove", r.name.RegistryStr(), r.name.RepositoryStr(), status))
+		notes = append(notes, fmt.Sprintf("%s does not allow deletes in %s (%d); ask its administrator to remove old versions", r.name.RegistryStr(), r.name.RepositoryStr(), status))
 	}
 	return notes, nil
 }

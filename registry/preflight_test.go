@@ -92,7 +92,7 @@ func TestPreflight(t *testing.T) {
 		"an index of no child":  {"PUT " + zero, 400, "MANIFEST_INVALID", nil, ""},
 		"no referrers":          {"GET /referrers/" + nothing.String(), 404, "", nil, "has no referrers API"},
 		"no right to referrers": {"GET /referrers/" + nothing.String(), 403, "", nil, "has no referrers API"},
-		"no deletes":            {"DELETE " + zero, 405, "UNSUPPORTED", nil, "lets us delete nothing"},
+		"no deletes":            {"DELETE " + zero, 405, "UNSUPPORTED", nil, "does not allow deletes in repo (405)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

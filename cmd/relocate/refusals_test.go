@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -65,16 +68,19 @@ type refused struct {
 	request int    // how many requests of these kinds are sent at most
 }
 
+// pingWantsLogin asks for a login at once.
+var pingWantsLogin = On("GET ping", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
+	if r.Header.Get("Authorization") == "" {
+		Answer(401, "", `Www-Authenticate: Basic realm="registry"`)(w, r, n, next)
+	}
+})
+
 func (c refused) manner() Manner {
 	answer := Refuse(c.status, c.code, c.text)
 	if c.code == "" {
 		answer = Answer(c.status, c.text)
 	}
-	return All(On("GET ping", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
-		if r.Header.Get("Authorization") == "" {
-			Answer(401, "", `Www-Authenticate: Basic realm="registry"`)(w, r, n, next)
-		}
-	}), On(c.kinds, answer))
+	return All(pingWantsLogin, On(c.kinds, answer))
 }
 
 // harbor's words for a full project.
@@ -92,6 +98,12 @@ var destinationRefusals = []refused{
 	{"a tag that stays, of ECR", "PUT tags", 400, "TAG_INVALID", "The image tag 'a' already exists in the 'b' repository and cannot be overwritten because the repository is immutable.", 1, []string{"hint: the registry lets nobody move that tag"}, "log in", 8},
 	{"a tag that cannot be", "PUT tags", 400, "TAG_INVALID", "manifest tag did not match URI", 1, []string{"TAG_INVALID"}, "move that tag", 8},
 	{"a digest with the words of a tag", "PUT digests", 412, "PRECONDITION", "condition failed", 1, []string{"412 Precondition Failed"}, "move that tag", 8},
+	{"uploads that stay, of crane", "DELETE uploads", 405, "UNSUPPORTED", "The operation is unsupported.", 0, nil, "hint:", 1},
+	{"uploads that stay, of others", "DELETE uploads", 403, "", "", 0, nil, "hint:", 1},
+	{"uploads that are gone", "DELETE uploads", 404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 0, nil, "hint:", 1},
+	{"manifests that stay, of distribution", "DELETE manifests", 405, "UNSUPPORTED", "The operation is unsupported.", 0, []string{"does not allow deletes in all (405)"}, "hint:", 1},
+	{"manifests that stay, of a proxy", "DELETE manifests", 405, "", "<html>405 Not Allowed</html>", 0, []string{"does not allow deletes in all (405)"}, "hint:", 1},
+	{"manifests that stay, without the right", "DELETE manifests", 403, "DENIED", "requested access to the resource is denied", 0, []string{"does not allow deletes in all (403)"}, "hint:", 1},
 	{"Docker types, of zot", "PUT manifests", 415, "MANIFEST_INVALID", "manifest invalid", 1, []string{"refuses Docker's media types", "docker2s2"}, "PUT uploads", 1},
 
 	{"Harbor: no project", "* manifests, * blobs, * uploads", 401, "UNAUTHORIZED", "project nosuch not found: project nosuch not found", 2, []string{"project nosuch not found", "hint: check the path"}, "hint: check the user name", 4},
@@ -179,6 +191,152 @@ func TestSourceRefusals(t *testing.T) {
 			ref, _ := pushHostile(t, r.Addr)
 			r.Behave(c.manner())
 			judgeRefusal(t, c, r, relocate(t, "-b", ref, "--to-tar", t.TempDir()+"/a.tar", "--registry-username", "u", "--registry-password", "p", "--attachments", "none"))
+		})
+	}
+}
+
+// TestMountRefusals: whatever a registry answers where it is to take blobs over from another repository, the blobs are
+// sent, none of them elsewhere, and a repository from which it declined one is not tried again.
+func TestMountRefusals(t *testing.T) {
+	t.Parallel()
+	other := startStranger(t, func(w http.ResponseWriter, r *http.Request) { t.Error("asked: " + r.URL.Path) })
+	for name, m := range map[string]Manner{
+		"an upload begins":                 On("* *", func(w http.ResponseWriter, r *http.Request, _ int, next http.HandlerFunc) { next(w, r) }),
+		"an upload without a Location":     Header(remove("Location")),
+		"an upload at another host":        Header(set("Location", "http://"+other.addr+"/v2/mirror/blobs/uploads/1")),
+		"an upload that is not known":      Answer(202, "", "Location: /v2/mirror/blobs/uploads/none"),
+		"taken over, and not there":        Answer(201, "", "Location: /v2/mirror/blobs/x"),
+		"403, as Gitea":                    Answer(403, ""),
+		"403 DENIED":                       Refuse(403, "DENIED", "requested access to the resource is denied"),
+		"401, as Harbor":                   Answer(401, `{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized to access repository"}]}`, `Www-Authenticate: Basic realm="harbor"`),
+		"404, the repository is not known": Refuse(404, "NAME_UNKNOWN", "repository name not known to registry"),
+		"405":                              Refuse(405, "UNSUPPORTED", "The operation is unsupported."),
+		"400":                              Answer(400, "mount: bad parameter"),
+		"500":                              Answer(500, ""),
+		"a reset":                          Reset,
+		"a redirect":                       Answer(307, "", "Location: http://"+other.addr+"/v2/mirror/blobs/uploads/"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := Start(t)
+			ref, root := pushHostile(t, r.Addr)
+			r.Behave(All(pingWantsLogin, On("POST uploads", func(w http.ResponseWriter, req *http.Request, n int, next http.HandlerFunc) {
+				if req.URL.Query().Has("mount") {
+					m(w, req, n, next)
+					return
+				}
+				next(w, req)
+			})))
+			repo := r.Addr + "/mirror"
+			mustRelocate(t, "-b", ref, "--to-repo", repo, "--concurrency", "1", "--registry-username", "u", "--registry-password", "p")
+			mounts := map[string]int{}
+			for _, s := range r.Requests() {
+				if _, from, isMount := strings.Cut(s, "from="); isMount {
+					from, _, _ = strings.Cut(from, "&")
+					mounts[from]++
+				}
+			}
+			assert.Len(t, mounts, 4)
+			for from, times := range mounts {
+				assert.Equal(t, 1, times, from)
+			}
+			r.Behave(nil)
+			mustRelocate(t, "verify", "--repo", repo, "--root", root, "--level", "deep")
+		})
+	}
+}
+
+// TestTagListRefusals: the second page of a list of tags is refused, or does not come. A signature that the first page
+// does not show is found under its tag all the same, and what was refused is told.
+func TestTagListRefusals(t *testing.T) {
+	t.Parallel()
+	const notShown = "/all refused to show its tags: signatures may be there"
+	for name, c := range map[string]struct {
+		manner Manner
+		exit   int
+		says   []string
+		silent string
+	}{
+		"403":               {Refuse(403, "DENIED", "requested access to the resource is denied"), 0, []string{notShown}, "hint:"},
+		"401":               {Answer(401, "", `Www-Authenticate: Basic realm="r"`), 0, []string{notShown}, "hint:"},
+		"404":               {Answer(404, "404 page not found"), 0, nil, notShown},
+		"405":               {Refuse(405, "UNSUPPORTED", "The operation is unsupported."), 0, nil, notShown},
+		"no JSON":           {Answer(200, "<html>"), 0, nil, notShown},
+		"503, once":         {First(1, Answer(503, "")), 0, nil, notShown},
+		"429, once":         {First(1, Answer(429, "", "Retry-After: 0")), 0, nil, notShown},
+		"a reset, once":     {First(1, Reset), 0, nil, notShown},
+		"500, always":       {Answer(500, ""), 1, []string{"list the tags of", "500 Internal Server Error (5 tries)", "hint: the registry fails"}, notShown},
+		"pages without end": {Answer(200, `{"tags":["x"]}`, `Link: </v2/all/tags/list?last=x>; rel="next"`), 0, nil, notShown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := Start(t)
+			s := newSigner(site{t: t, host: r.Addr})
+			var refs []string
+			var image v1.Descriptor
+			for _, layer := range []string{"a", "b", "c", "d"} {
+				image = s.image("all", layer, layer)
+				refs = append(refs, s.ref("all", image))
+			}
+			s.signature("all", image)
+			s.bundle("all", "1.0.0", nil, refs...)
+			r.Behave(only("/tags/list", func(w http.ResponseWriter, req *http.Request, n int, next http.HandlerFunc) {
+				if req.URL.Query().Get("last") == "" {
+					Answer(200, `{"name":"all","tags":["1.0.0"]}`, `Link: </v2/all/tags/list?n=1000&last=1.0.0>; rel="next"`)(w, req, n, next)
+					return
+				}
+				c.manner(w, req, n-1, next) // the first page has the same path
+			}))
+			file, reportFile := t.TempDir()+"/a.tar", t.TempDir()+"/r.json"
+			got := relocate(t, "-b", r.Addr+"/all:1.0.0", "--to-tar", file, "--report", reportFile, "--registry-retry-wait", "1ms")
+			assert.Equal(t, c.exit, got.status, got.stderr)
+			assertAll(t, got.stderr, c.says...)
+			assert.NotContains(t, got.stderr, c.silent)
+			assert.Contains(t, strings.Join(r.Requests(), "\n"), "last=1.0.0")
+			if c.exit == 0 {
+				assert.Len(t, readReport(t, reportFile).Attachments.Found, 1)
+			}
+		})
+	}
+}
+
+// TestRestarts: a registry that restarts at any kind of request, and forgets the uploads that were begun, is waited for.
+func TestRestarts(t *testing.T) {
+	t.Parallel()
+	source := Start(t)
+	ref, _ := pushHostile(t, source.Addr)
+	archive := export(t, ref)
+	restart := func(r *Registry, kinds string, at int32) {
+		var count atomic.Int32
+		r.Behave(On(kinds, func(w http.ResponseWriter, req *http.Request, _ int, next http.HandlerFunc) {
+			if count.Add(1) == at {
+				r.ForgetUploads()
+				r.Restart(10 * time.Millisecond)
+				panic(http.ErrAbortHandler)
+			}
+			next(w, req)
+		}))
+	}
+	for _, kinds := range []string{"GET ping", "HEAD manifests", "HEAD blobs", "POST uploads", "PUT uploads", "PUT digests", "PUT tags"} {
+		for _, at := range []int32{1, 2} {
+			t.Run(fmt.Sprint(kinds, " ", at), func(t *testing.T) {
+				t.Parallel()
+				dst := StartAt(t, freeAddress(t), "")
+				restart(dst, kinds, at)
+				mustRelocate(t, "--from-tar", archive, "--to-repo", dst.Addr+"/all", "--registry-retry-wait", "1ms")
+				mustRelocate(t, "verify", "--repo", dst.Addr+"/all", archive, "--level", "deep")
+			})
+		}
+	}
+	for _, kinds := range []string{"GET ping", "GET tags", "GET digests", "GET blobs"} {
+		t.Run("source, "+kinds, func(t *testing.T) {
+			t.Parallel()
+			src := StartAt(t, freeAddress(t), "")
+			ref, root := pushHostile(t, src.Addr)
+			restart(src, kinds, 1)
+			file := t.TempDir() + "/a.tar"
+			mustRelocate(t, "-b", ref, "--to-tar", file, "--registry-retry-wait", "1ms")
+			mustRelocate(t, "verify", file, "--root", root)
 		})
 	}
 }

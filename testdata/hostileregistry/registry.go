@@ -114,6 +114,14 @@ func (r *Registry) Forget(repo, digest string) {
 	delete(r.blobs, repo+"@"+digest)
 }
 
+// ForgetUploads lets the registry lose the uploads that were begun, as one that keeps them in memory does when it
+// restarts.
+func (r *Registry) ForgetUploads() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.uploads)
+}
+
 func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 	key := req.Method + " " + req.URL.Path
 	if digest := req.URL.Query().Get("digest"); digest != "" {
