@@ -13,7 +13,7 @@ PARALLEL = -parallel 8
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
-.PHONY: build demo test check cross vulncheck fuzz soak bench
+.PHONY: build demo test check cross vulncheck fuzz soak bench docs
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
@@ -63,3 +63,7 @@ soak:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# docs writes docs/commands.md from the program's help; a test fails when the two differ.
+docs:
+	$(GO) test ./cmd/relocate -run '^TestCommandsFile$$' -update
