@@ -41,19 +41,16 @@ type clusterReport struct {
 	cluster.Result
 }
 
-// checkCluster checks the flags that go with -f.
+// checkCluster rejects flags that do not go with -f.
 func (f *verifyFlags) checkCluster(args []string) error {
-	switch {
-	case f.repo == "":
-		return usagef("-f: name the private repository that the objects are compared with, with --repo")
-	case len(args) > 0 || len(f.roots) > 0 || f.seal != "" || f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests):
-		return usagef("-f goes with --repo and --allow; verify the archive, and the repository, in a run of their own")
-	case f.known.accept != "":
-		return usagef("--accept takes findings of packages, not of objects: give --allow HOST[/PATH]")
-	case f.cluster.file == "-" && f.flags.Changed("registry-password-stdin"):
-		return usagef("--registry-password-stdin: standard input is the objects")
-	}
-	return errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs))
+	roots := len(args) > 0 || len(f.roots) > 0 || f.seal != ""
+	imported := f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)
+	return errors.Join(firstWrong(
+		check{f.repo == "", "-f: name the private repository to compare the objects with: --repo REPO"},
+		check{roots || imported, "-f goes with --repo and --allow only; verify the archive and the repository in runs of their own"},
+		check{f.known.accept != "", "--accept takes findings of packages, not of objects: give --allow HOST[/PATH]"},
+		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input is the objects"},
+	), f.known.check(), f.output.check(), checkJobs(f.jobs))
 }
 
 // runCluster verifies the objects of -f.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -151,63 +152,67 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	return c.direct(ctx)
 }
 
-// check refuses what cannot be meant.
+// check rejects command lines that make no sense.
 func (f *copyFlags) check() error {
-	toRepoOnly := map[string]bool{
-		"--lock-output": f.lockOutput != "", "--repository-output": f.repositoryOutput != "", "--tag": f.tag != "", "--no-tag": f.noTag, "--repo-based-tags": f.repoTags,
-		"--name": f.objects.name != "", "--namespace": f.objects.namespace != "", "--secret-ref": f.objects.secretRef != "",
-	}
-	switch {
-	case !f.given() && f.fromTar == "" && f.toTar == "" && f.toRepo == "":
-		return usagef("nothing to do: give a source (-b, -i, --lock or --from-tar) and a destination (--to-tar or --to-repo)")
-	case !f.given() && f.fromTar == "":
-		return usagef("no source: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source")
-	case f.given() && f.fromTar != "":
-		return usagef("two sources: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source; give one")
-	case f.toTar == "" && f.toRepo == "":
-		return usagef("no destination: Expected either --to-tar or --to-repo")
-	case f.toTar != "" && f.toRepo != "":
-		return usagef("two destinations: Expected either --to-tar or --to-repo, not both")
-	case f.toTar != "" && f.fromTar != "":
-		return usagef("--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); an archive is imported with --to-repo")
-	case f.noResume && (f.toTar == "" || toStream(f.toTar)):
-		return usagef("--no-resume goes with --to-tar FILE only: nothing else keeps what it can go on with")
-	case f.tarFormat.Format != tarball.Relocate && f.toTar == "":
-		return usagef("--tar-format goes with --to-tar only: what an archive is that is read is seen in it")
-	case f.keepGoing && toStream(f.toTar):
-		return usagef("--keep-going with --to-tar %s: a stream cannot leave out what fails and come back to it", f.toTar)
-	case f.tag != "" && f.noTag:
-		return usagef("--tag and --no-tag exclude each other")
-	case f.fromTar != "" && f.nonDistributable:
-		return usagef("--include-non-distributable-layers is decided when the archive is written; an import carries what it holds")
-	case f.fromTar != "" && (f.strict || len(f.known.allow) > 0 || f.known.accept != ""):
-		return usagef("--strict, --allow and --accept are of what walks a source; relocate verify has them for archives and repositories")
-	}
-	if f.toTar != "" {
-		for flag, given := range toRepoOnly {
-			if given && flag == "--lock-output" {
-				return usagef("--lock-output goes with --to-repo only: Cannot output lock file with tar destination")
-			}
-			if given {
-				return usagef("%s goes with --to-repo only", flag)
-			}
-		}
+	rows := slices.Concat(f.endChecks(), f.archiveChecks(), f.destinationChecks(), f.valueChecks())
+	if err := firstWrong(rows...); err != nil {
+		return err
 	}
 	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
-	if err := errors.Join(f.sourceFlags.check(), f.known.check()); err != nil {
-		return err
+	return errors.Join(f.sourceFlags.check(), f.known.check(), checkJobs(f.jobs))
+}
+
+// endChecks are about the source and the destination.
+func (f *copyFlags) endChecks() []check {
+	registry, archive, toTar, toRepo := f.given(), f.fromTar != "", f.toTar != "", f.toRepo != ""
+	source, destination := registry || archive, toTar || toRepo
+	return []check{
+		{!source && !destination, "nothing to do: give a source (-b, -i, --lock or --from-tar) and a destination (--to-tar or --to-repo)"},
+		{!source, "no source: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"},
+		{registry && archive, "two sources: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source; give one"},
+		{!destination, "no destination: Expected either --to-tar or --to-repo"},
+		{toTar && toRepo, "two destinations: Expected either --to-tar or --to-repo, not both"},
+		{toTar && archive, "--from-tar with --to-tar: Cannot use tar source (--tar) with tar destination (--to-tar); import the archive with --to-repo"},
 	}
-	switch copy.Trust(f.trust) {
-	case copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing:
-	default:
-		return usagef("--trust %s: must be manifests, blobs or nothing", f.trust)
+}
+
+// archiveChecks are about flags that need, or exclude, an archive as the source or the destination.
+func (f *copyFlags) archiveChecks() []check {
+	archive, toTar, streamed := f.fromTar != "", f.toTar != "", toStream(f.toTar)
+	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
+	return []check{
+		{f.noResume && (!toTar || streamed), "--no-resume goes with --to-tar FILE only: only an export to a file can be resumed"},
+		{f.tarFormat.Format != tarball.Relocate && !toTar, "--tar-format goes with --to-tar only: an import detects the format"},
+		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
+		{archive && f.nonDistributable, "--include-non-distributable-layers is decided when the archive is written; an import carries what it holds"},
+		{archive && finds, "--strict, --allow and --accept go with a source in a registry; relocate verify has them for archives and repositories"},
 	}
-	if info, err := os.Stat(f.tmpDir); f.tmpDir != "" && (err != nil || !info.IsDir()) {
-		return usagef("--tmpdir %s: there is no such folder", f.tmpDir)
+}
+
+// destinationChecks are about flags that need a registry as the destination.
+func (f *copyFlags) destinationChecks() []check {
+	toTar := f.toTar != ""
+	lock := check{toTar && f.lockOutput != "", "--lock-output goes with --to-repo only: Cannot output lock file with tar destination"}
+	return append([]check{lock}, onlyWith("--to-repo", !toTar,
+		given{"--repository-output", f.repositoryOutput != ""}, given{"--tag", f.tag != ""}, given{"--no-tag", f.noTag},
+		given{"--repo-based-tags", f.repoTags}, given{"--name", f.objects.name != ""},
+		given{"--namespace", f.objects.namespace != ""}, given{"--secret-ref", f.objects.secretRef != ""})...)
+}
+
+// valueChecks are about values by themselves.
+func (f *copyFlags) valueChecks() []check {
+	return []check{
+		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
+		oneOf("--trust", f.trust, string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)),
+		{f.tmpDir != "" && !isFolder(f.tmpDir), "--tmpdir " + f.tmpDir + ": no such folder"},
 	}
-	return checkJobs(f.jobs)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // checkPaths refuses output files that cannot be: better now than after hours.

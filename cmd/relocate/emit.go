@@ -142,56 +142,64 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 // has reports whether --with names what.
 func (f *emitFlags) has(what string) bool { return slices.Contains(f.with, what) }
 
-// check refuses what cannot be meant.
+// check rejects command lines that make no sense.
 func (f *emitFlags) check() error {
 	for _, what := range f.with {
-		if what == "itms" { // asked for, and left out for a reason: docs/decisions/0007-cluster.md
-			return usagef("--with itms: no ImageTagMirrorSet can be right: tags of images do not exist at the destination, where all lie in one repository; idms mirrors by digest")
+		if what == "itms" { // decided against: docs/decisions/0007-cluster.md
+			return usagef("--with itms: no ImageTagMirrorSet can be right: the destination keeps all images in one repository, without their tags; idms mirrors by digest")
 		}
 		if !slices.Contains(withAll, what) {
-			return usagef("--with %s: must be of %s", what, strings.Join(withAll, ", "))
+			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
 		}
 	}
-	old := f.api == rewrite.OldPackagingAPI
-	switch {
-	case !old && f.api != rewrite.PackagingAPI:
-		return usagef("--api %s: must be %s or %s", f.api, rewrite.PackagingAPI, rewrite.OldPackagingAPI)
-	case old && f.objects.namespace != "":
-		return usagef("--namespace with --api %s: such a PackageRepository has no namespace", f.api)
-	case old && len(f.installs) > 0:
-		return usagef("--install goes with --api %s only", rewrite.PackagingAPI)
-	case f.has(withSecretExport) && !f.has(withSecret) && f.objects.secretRef == "":
-		return usagef("--with secretexport: of which Secret? add secret to the list, or name one with --secret-ref")
-	case f.has(withCA) && len(f.caCerts) == 0:
-		return usagef("--with ca: give the certificates with --registry-ca-cert-path FILE")
-	case len(f.caCerts) > 0 && !f.has(withCA) && !f.has(withHostsTOML) && !f.has(withRegistriesConf):
-		return usagef("--registry-ca-cert-path goes with --with ca, hosts-toml or registries-conf")
-	case len(f.caCerts) > 0 && f.plainHTTP:
-		return usagef("--registry-insecure and --registry-ca-cert-path: plain HTTP has no certificates")
-	case f.has(withAdmin) && len(f.installs) == 0:
-		return usagef("--with cluster-admin goes with --install")
-	case f.installNamespace != "" && len(f.installs) == 0:
-		return usagef("--install-namespace goes with --install")
-	case (f.has(withRegistriesConf) || f.has(withHostsTOML)) && f.directory == "":
-		return usagef("--with %s and %s are files for nodes, not for kubectl: name a folder with -d", withRegistriesConf, withHostsTOML)
-	case f.lock != "" && (f.has(withIDMS) || f.has(withRegistriesConf) || len(f.installs) > 0):
-		return usagef("--install, and --with idms and registries-conf, need an archive: a lock does not tell what is in the repository")
-	}
-	return f.checkLogin()
+	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks())...)
 }
 
-// checkLogin keeps a login out of what is emitted, if it is not asked for by name.
-func (f *emitFlags) checkLogin() error {
-	given := f.login != rewrite.Login{}
-	switch {
-	case given && !f.fromLogin:
-		return usagef("--registry-username and --registry-password: emit needs no login; --secret-from-login writes it into the Secret")
-	case f.fromLogin && (f.login.Username == "" || f.login.Password == ""):
-		return usagef("--secret-from-login: give --registry-username and --registry-password")
-	case f.fromLogin && !f.has(withSecret):
-		return usagef("--secret-from-login goes with --with secret")
+// apiChecks are about the API version of the PackageRepository.
+func (f *emitFlags) apiChecks() []check {
+	old := f.api == rewrite.OldPackagingAPI
+	return []check{
+		oneOf("--api", f.api, rewrite.PackagingAPI, rewrite.OldPackagingAPI),
+		{old && f.objects.namespace != "", "--namespace with --api " + f.api + ": such a PackageRepository has no namespace"},
+		{old && len(f.installs) > 0, "--install goes with --api " + rewrite.PackagingAPI + " only"},
 	}
-	return nil
+}
+
+// withChecks are about the objects of --with and what they need.
+func (f *emitFlags) withChecks() []check {
+	installs := len(f.installs) > 0
+	secret := f.has(withSecret) || f.objects.secretRef != ""
+	nodes := f.has(withRegistriesConf) || f.has(withHostsTOML)
+	mirrors := f.has(withIDMS) || f.has(withRegistriesConf)
+	return []check{
+		{f.has(withSecretExport) && !secret, "--with secretexport needs a Secret: add secret to the list, or name one with --secret-ref"},
+		{f.has(withAdmin) && !installs, "--with cluster-admin goes with --install"},
+		{f.installNamespace != "" && !installs, "--install-namespace goes with --install"},
+		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
+		{f.lock != "" && (mirrors || installs), "--install, and --with idms and registries-conf, need an archive: a lock does not list the repository's content"},
+	}
+}
+
+// certificateChecks are about the certificates of the registry.
+func (f *emitFlags) certificateChecks() []check {
+	certs := len(f.caCerts) > 0
+	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
+	return []check{
+		{f.has(withCA) && !certs, "--with ca: give the certificates with --registry-ca-cert-path FILE"},
+		{certs && !used, "--registry-ca-cert-path goes with --with ca, hosts-toml or registries-conf"},
+		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path exclude each other: plain HTTP has no certificates"},
+	}
+}
+
+// loginChecks keep a login out of the objects unless --secret-from-login asks for it.
+func (f *emitFlags) loginChecks() []check {
+	given := f.login != rewrite.Login{}
+	whole := f.login.Username != "" && f.login.Password != ""
+	return []check{
+		{given && !f.fromLogin, "--registry-username and --registry-password: emit contacts no registry; --secret-from-login writes them to the Secret"},
+		{f.fromLogin && !whole, "--secret-from-login: give --registry-username and --registry-password"},
+		{f.fromLogin && !f.has(withSecret), "--secret-from-login goes with --with secret"},
+	}
 }
 
 // collect makes the objects of an archive or a lock.

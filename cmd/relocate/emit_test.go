@@ -405,11 +405,11 @@ func TestEmitUsage(t *testing.T) {
 		parts []string
 	}{
 		"with":            {[]string{"--with", "everything"}, []string{"--with everything", "secretexport"}},
-		"itms":            {[]string{"--with", "itms"}, []string{"--with itms", "tags of images do not exist"}},
+		"itms":            {[]string{"--with", "itms"}, []string{"--with itms", "without their tags"}},
 		"api":             {[]string{"--api", "v1"}, []string{"--api v1"}},
 		"old-namespace":   {[]string{"--api", "install.package.carvel.dev/v1alpha1", "--namespace", "a"}, []string{"no namespace"}},
 		"old-install":     {[]string{"--api", "install.package.carvel.dev/v1alpha1", "--install", contour}, []string{"--install"}},
-		"export-of-what":  {[]string{"--with", "secretexport"}, []string{"of which Secret"}},
+		"export-of-what":  {[]string{"--with", "secretexport"}, []string{"needs a Secret"}},
 		"ca-none":         {[]string{"--with", "ca"}, []string{"--registry-ca-cert-path"}},
 		"ca-for-what":     {[]string{"--registry-ca-cert-path", key}, []string{"--with ca"}},
 		"ca-key":          {[]string{"--with", "ca", "--registry-ca-cert-path", key}, []string{"PRIVATE KEY"}},

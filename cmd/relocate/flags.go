@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -49,15 +50,14 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 	opt := f.options
 	opt.SkipVerify = !f.verify
 	opt.Jobs, opt.UserAgent = jobs, "relocate/"+version
-	switch {
-	case (opt.Password != "") != (opt.Username != ""):
-		return nil, usagef("--registry-username and --registry-password go together")
-	case opt.Username != "" && opt.Token != "":
-		return nil, usagef("--registry-username and --registry-token exclude each other")
-	case opt.Anonymous && (opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0):
-		return nil, usagef("--registry-anon excludes a login")
-	case (opt.ClientCert != "") != (opt.ClientKey != ""):
-		return nil, usagef("--registry-client-cert and --registry-client-key go together")
+	user, token, login := opt.Username != "", opt.Token != "", opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0
+	if err := firstWrong(
+		together("--registry-username", user, "--registry-password", opt.Password != ""),
+		exclusive("--registry-username", user, "--registry-token", token),
+		check{opt.Anonymous && login, "--registry-anon excludes a login"},
+		together("--registry-client-cert", opt.ClientCert != "", "--registry-client-key", opt.ClientKey != ""),
+	); err != nil {
+		return nil, err
 	}
 	if err := f.checkLimits(); err != nil {
 		return nil, err
@@ -74,27 +74,32 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 
 // checkLimits checks the flags with times, counts and hosts.
 func (f *registryFlags) checkLimits() error {
-	for flag, limit := range map[string]time.Duration{
-		"--registry-connect-timeout":         f.options.ConnectTimeout,
-		"--registry-response-header-timeout": f.options.HeaderTimeout,
-		"--registry-idle-timeout":            f.options.IdleTimeout,
-		"--registry-retry-wait":              f.options.RetryWait,
+	var checks []check
+	for _, limit := range []struct {
+		flag string
+		time time.Duration
+	}{
+		{"--registry-connect-timeout", f.options.ConnectTimeout},
+		{"--registry-response-header-timeout", f.options.HeaderTimeout},
+		{"--registry-idle-timeout", f.options.IdleTimeout},
+		{"--registry-retry-wait", f.options.RetryWait},
 	} {
-		if limit <= 0 {
-			return usagef("%s %v: must be more than nothing", flag, limit)
-		}
+		checks = append(checks, check{limit.time <= 0, fmt.Sprintf("%s %v: must be more than 0", limit.flag, limit.time)})
 	}
-	if f.options.Tries < 1 || f.options.Tries > 100 {
-		return usagef("--registry-retry-count %d: must be between 1 and 100", f.options.Tries)
+	tries := f.options.Tries
+	checks = append(checks, check{tries < 1 || tries > 100, fmt.Sprintf("--registry-retry-count %d: must be between 1 and 100", tries)})
+	for _, host := range f.options.TokenHosts {
+		checks = append(checks, check{!isHostPort(host), "--token-host " + host + ": write a host, or host:port"})
 	}
-	for flag, hosts := range map[string][]string{"--token-host": f.options.TokenHosts, "--redirect-host": f.options.RedirectHosts} {
-		for _, host := range hosts {
-			if u, err := url.Parse("//" + host); err != nil || u.Host != host || u.Hostname() == "" {
-				return usagef("%s %s: write a host, or host:port", flag, host)
-			}
-		}
+	for _, host := range f.options.RedirectHosts {
+		checks = append(checks, check{!isHostPort(host), "--redirect-host " + host + ": write a host, or host:port"})
 	}
-	return nil
+	return firstWrong(checks...)
+}
+
+func isHostPort(s string) bool {
+	u, err := url.Parse("//" + s)
+	return err == nil && u.Host == s && u.Hostname() != ""
 }
 
 // common are the flags of all commands that reach a registry.
@@ -125,15 +130,15 @@ func checkJobs(jobs int) error {
 // parseRepo reads a repository: a registry and a path, without tag or digest.
 func parseRepo(flag, s string) (name.Repository, error) {
 	path := s[strings.LastIndex(s, "/")+1:]
-	switch {
-	case strings.Contains(s, "://"):
-		return name.Repository{}, usagef("%s %s: write it without %s://", flag, s, s[:strings.Index(s, "://")])
-	case !strings.Contains(s, "/"):
-		return name.Repository{}, usagef("%s %s: names no registry and path; write registry.example.com/path", flag, s)
-	case strings.Contains(s, "@"):
-		return name.Repository{}, usagef("%s %s: is a reference with a digest; name a repository, as in registry.example.com/path", flag, s)
-	case strings.Contains(path, ":") && strings.Contains(s, "/"):
-		return name.Repository{}, usagef("%s %s: is a reference with a tag; name a repository, and the tag with --tag", flag, s)
+	scheme, _, hasScheme := strings.Cut(s, "://")
+	at := flag + " " + s + ": "
+	if err := firstWrong(
+		check{hasScheme, at + "write it without " + scheme + "://"},
+		check{!strings.Contains(s, "/"), at + "names no registry and path; write registry.example.com/path"},
+		check{strings.Contains(s, "@"), at + "is a reference with a digest; name a repository, as in registry.example.com/path"},
+		check{strings.Contains(path, ":"), at + "is a reference with a tag; name a repository, and the tag with --tag"},
+	); err != nil {
+		return name.Repository{}, err
 	}
 	repo, err := name.NewRepository(s)
 	if err != nil {
@@ -145,7 +150,7 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	if path := repo.RepositoryStr(); !bundle.IsRuntimePath(path) {
 		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
 	}
-	if repo.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(s, "docker.io/") && !strings.HasPrefix(s, name.DefaultRegistry+"/") {
+	if named, _, _ := strings.Cut(s, "/"); repo.RegistryStr() == name.DefaultRegistry && named != "docker.io" && named != name.DefaultRegistry {
 		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil

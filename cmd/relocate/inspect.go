@@ -114,31 +114,10 @@ what REF's repository holds.
 	return cmd
 }
 
-// check refuses what cannot be meant.
+// check rejects command lines that make no sense. view is what follows the archive.
 func (f *inspectFlags) check(file string, view []string) error {
-	one := len(view) == 2 && view[0] == "package"
-	_, version, _ := strings.Cut(strings.Join(view[min(1, len(view)):], ""), "/")
-	switch {
-	case f.repo == "" && file == "":
-		return usagef("name an archive, or a package repository with --repo")
-	case len(view) > 0 && !one && (len(view) > 1 || view[0] != "packages"):
-		return usagef("inspect one archive: after it comes \"packages\" or \"package NAME[/VERSION]\", not %q", strings.Join(view, " "))
-	case one && strings.Count(view[1], "/") > 1:
-		return usagef("package %s: write NAME or NAME/VERSION", view[1])
-	case f.schema && version == "":
-		return usagef("--values-schema: name a version: package NAME/VERSION")
-	case f.valuesFile != "" && version == "":
-		return usagef("--values-file-output: name a version: package NAME/VERSION")
-	case f.bundle != "" && f.extract == "":
-		return usagef("--bundle goes with --extract")
-	case f.bundle != "" && len(view) > 0:
-		return usagef("--bundle with %s: name one bundle to extract", view[0])
-	case f.extract != "" && one && version == "":
-		return usagef("--extract: name a version: package NAME/VERSION")
-	case f.extract != "" && (f.tree || f.schema || f.valuesFile != "" || len(view) == 1):
-		return usagef("--extract goes with --bundle, or with package NAME/VERSION")
-	case f.tree && len(view) > 0:
-		return usagef("--tree goes without %s", view[0])
+	if err := firstWrong(append(f.viewChecks(file, view), f.extractChecks(view)...)...); err != nil {
+		return err
 	}
 	if f.valuesFile != "" {
 		if _, err := checkOutput("--values-file-output", f.valuesFile); err != nil {
@@ -146,6 +125,32 @@ func (f *inspectFlags) check(file string, view []string) error {
 		}
 	}
 	return checkJobs(f.jobs)
+}
+
+// viewChecks are about what is shown, and of what.
+func (f *inspectFlags) viewChecks(file string, view []string) []check {
+	words := strings.Join(view, " ")
+	pkg, one := strings.CutPrefix(words, "package ")
+	_, version, _ := strings.Cut(pkg, "/")
+	return []check{
+		{f.repo == "" && file == "", "name an archive, or a package repository with --repo"},
+		{words != "" && words != "packages" && !(one && len(view) == 2), fmt.Sprintf("inspect one archive: after it comes \"packages\" or \"package NAME[/VERSION]\", not %q", words)},
+		{strings.Contains(version, "/"), "package " + pkg + ": write NAME or NAME/VERSION"},
+		{f.schema && version == "", "--values-schema: name a version: package NAME/VERSION"},
+		{f.valuesFile != "" && version == "", "--values-file-output: name a version: package NAME/VERSION"},
+		{f.extract != "" && one && version == "", "--extract: name a version: package NAME/VERSION"},
+		{f.tree && words != "", "--tree shows the whole archive: leave out " + words},
+	}
+}
+
+// extractChecks are about --extract.
+func (f *inspectFlags) extractChecks(view []string) []check {
+	other := f.tree || f.schema || f.valuesFile != "" || len(view) == 1
+	return []check{
+		{f.bundle != "" && f.extract == "", "--bundle goes with --extract"},
+		{f.bundle != "" && len(view) > 0, "--bundle and package exclude each other: name one bundle to extract"},
+		{f.extract != "" && other, "--extract goes with --bundle, or with package NAME/VERSION"},
+	}
 }
 
 // show does what the words after the archive, and the flags, say.

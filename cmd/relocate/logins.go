@@ -23,9 +23,9 @@ const (
 	destinationSide = "dst"
 )
 
-// together are flags of which a side has all or none of its own: half a login would be completed by the
+// wholes are flags of which a side has all or none of its own: half a login would be completed by the
 // other side's.
-var together = [][]string{
+var wholes = [][]string{
 	{"registry-username", "registry-password", "registry-password-stdin", "registry-token", "registry-anon"},
 	{"registry-client-cert", "registry-client-key"},
 }
@@ -80,7 +80,7 @@ func (f *common) of(side string) (flags *registryFlags, loginGiven bool, err err
 		}
 		if from.Changed {
 			err = errors.Join(err, copyValue(to.Value, from.Value))
-			loginGiven = loginGiven || slices.Contains(together[0], to.Name)
+			loginGiven = loginGiven || slices.Contains(wholes[0], to.Name)
 		}
 	})
 	return flags, loginGiven, err
@@ -89,7 +89,7 @@ func (f *common) of(side string) (flags *registryFlags, loginGiven bool, err err
 // hasOwn reports whether a flag of a side is given, or one that goes together with it.
 func (f *common) hasOwn(side, flag string) bool {
 	group := []string{flag}
-	for _, names := range together {
+	for _, names := range wholes {
 		if slices.Contains(names, flag) {
 			group = names
 		}
@@ -105,26 +105,27 @@ func copyValue(to, from pflag.Value) error {
 	return to.Set(from.String())
 }
 
-// checkSides refuses flags for a side that is no registry, and a standard input for two.
+// checkSides rejects flags for a side that is no registry, and two uses of standard input.
 func (f *common) checkSides(source, destination, archive bool) error {
 	var errs []error
 	f.flags.Visit(func(flag *pflag.Flag) {
-		switch {
-		case !source && strings.HasPrefix(flag.Name, sourceSide+"-"):
-			errs = append(errs, usagef("--%s: the source is no registry", flag.Name))
-		case !destination && strings.HasPrefix(flag.Name, destinationSide+"-"):
-			errs = append(errs, usagef("--%s: the destination is no registry", flag.Name))
-		case archive && strings.HasSuffix(flag.Name, "registry-password-stdin"):
-			errs = append(errs, usagef("--%s: standard input is the archive", flag.Name))
-		}
+		errs = append(errs, firstWrong(
+			check{!source && strings.HasPrefix(flag.Name, sourceSide+"-"), "--" + flag.Name + ": the source is no registry"},
+			check{!destination && strings.HasPrefix(flag.Name, destinationSide+"-"), "--" + flag.Name + ": the destination is no registry"},
+			check{archive && strings.HasSuffix(flag.Name, "registry-password-stdin"), "--" + flag.Name + ": standard input is the archive"},
+		))
 	})
-	own := func(side string) bool { return f.flags.Changed(side + "-registry-password-stdin") }
-	common := f.flags.Changed("registry-password-stdin")
-	if own(sourceSide) && own(destinationSide) ||
-		common && source && destination && (own(sourceSide) && !f.hasOwn(destinationSide, "registry-password") || own(destinationSide) && !f.hasOwn(sourceSide, "registry-password")) {
-		errs = append(errs, usagef("--src-registry-password-stdin, --dst-registry-password-stdin: standard input has one password; give it once"))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.checkPasswords(source && destination))...)
+}
+
+// checkPasswords rejects two passwords on standard input: of each side, or of one side and of both.
+func (f *common) checkPasswords(twoSides bool) error {
+	source := f.flags.Changed("src-registry-password-stdin")
+	destination := f.flags.Changed("dst-registry-password-stdin")
+	both := twoSides && f.flags.Changed("registry-password-stdin")
+	second := source && !f.hasOwn(destinationSide, "registry-password") || destination && !f.hasOwn(sourceSide, "registry-password")
+	return firstWrong(check{source && destination || both && second,
+		"--src-registry-password-stdin, --dst-registry-password-stdin: standard input has one password; give it once"})
 }
 
 // passwordInput is the password on standard input, which is read once.

@@ -99,37 +99,34 @@ were opened.
 	return cmd
 }
 
+// check rejects command lines that make no sense.
 func (f *serveFlags) check() error {
 	host, _, err := net.SplitHostPort(f.listen)
-	switch {
-	case err != nil:
+	if err != nil {
 		return usagef("--listen %s: write HOST:PORT, as in 127.0.0.1:5000", f.listen)
-	case (f.cert != "") != (f.key != ""):
-		return usagef("--tls-cert and --tls-key go together")
-	case f.cert != "" && f.selfSigned:
-		return usagef("--tls-cert and --tls-self-signed exclude each other")
-	case f.insecure && (f.cert != "" || f.selfSigned):
-		return usagef("--insecure is for listening without TLS: leave it out, or leave out the certificate")
-	case f.writeCA != "" && !f.selfSigned:
-		return usagef("--tls-write-ca goes with --tls-self-signed")
-	case len(f.tlsNames) > 0 && !f.selfSigned:
-		return usagef("--tls-name goes with --tls-self-signed")
-	case slices.ContainsFunc(f.tlsNames, isNoHost):
-		return usagef("--tls-name %s: must be a host name or an IP address, without scheme and port", f.tlsNames[slices.IndexFunc(f.tlsNames, isNoHost)])
-	case f.as != "" && !bundle.IsRuntimePath(f.as):
-		return usagef("--as %s: must be a path without a registry: lower-case names between single slashes, as in tce/main", f.as)
-	case f.log != logRequests && f.log != logErrors && f.log != logNone:
-		return usagef("--log %s: must be requests, errors or none", f.log)
-	case f.cert == "" && !f.selfSigned && !f.insecure && !isLoopback(host):
-		return usagef("--listen %s: other machines could reach it without TLS: give --tls-cert and --tls-key, or --tls-self-signed; --insecure does without", f.listen)
 	}
-	return nil
+	return firstWrong(append(f.tlsChecks(host),
+		check{f.as != "" && !bundle.IsRuntimePath(f.as), "--as " + f.as + ": must be a path without a registry: lower-case names between single slashes, as in tce/main"},
+		oneOf("--log", f.log, logRequests, logErrors, logNone))...)
 }
 
-// isNoHost reports whether a certificate cannot be for name.
-func isNoHost(name string) bool {
+// tlsChecks are about TLS at host.
+func (f *serveFlags) tlsChecks(host string) []check {
+	cert, tls := f.cert != "", f.cert != "" || f.selfSigned
+	wrong := strings.Join(slices.DeleteFunc(slices.Clone(f.tlsNames), isHost), ", ")
+	return append([]check{
+		together("--tls-cert", cert, "--tls-key", f.key != ""),
+		exclusive("--tls-cert", cert, "--tls-self-signed", f.selfSigned),
+		{f.insecure && tls, "--insecure means no TLS: leave it out, or leave out the certificate"},
+		{wrong != "", "--tls-name " + wrong + ": must be a host name or an IP address, without scheme and port"},
+		{!tls && !f.insecure && !isLoopback(host), "--listen " + f.listen + ": other machines could connect without TLS: give --tls-cert and --tls-key, or --tls-self-signed; --insecure allows it"},
+	}, onlyWith("--tls-self-signed", f.selfSigned, given{"--tls-write-ca", f.writeCA != ""}, given{"--tls-name", len(f.tlsNames) > 0})...)
+}
+
+// isHost reports whether a certificate can be for name.
+func isHost(name string) bool {
 	host := strings.TrimPrefix(name, "*.")
-	return net.ParseIP(name) == nil && (host == "" || host != rewrite.DNSName(host))
+	return net.ParseIP(name) != nil || (host != "" && host == rewrite.DNSName(host))
 }
 
 func isLoopback(host string) bool {

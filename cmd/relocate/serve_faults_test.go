@@ -351,7 +351,7 @@ func TestServeUsage(t *testing.T) {
 		"none.tar --tls-key a.pem":                                  "go together",
 		"none.tar --tls-cert a --tls-key b":                         "no such file",
 		"none.tar --tls-cert a --tls-key b --tls-self-signed":       "exclude",
-		"none.tar --tls-self-signed --insecure":                     "--insecure is for listening without TLS",
+		"none.tar --tls-self-signed --insecure":                     "--insecure means no TLS",
 		"none.tar --tls-name a":                                     "--tls-self-signed",
 		"none.tar --tls-self-signed --tls-name https://a":           "--tls-name https://a: must be a host name or an IP address",
 		"none.tar --tls-self-signed --tls-name b --tls-name a:5000": "--tls-name a:5000",

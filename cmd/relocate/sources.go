@@ -32,23 +32,15 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }
 
 func (f *sourceFlags) check() error {
-	if f.lock != "" && len(f.bundles)+len(f.images) > 0 {
-		return usagef("two sources: give --lock, or -b and -i")
+	if err := firstWrong(
+		check{f.lock != "" && len(f.bundles)+len(f.images) > 0, "two sources: give --lock, or -b and -i"},
+		check{f.signaturesFrom != "" && (f.attachments == attachmentsNone || !f.given()), "--signatures-from goes with a source in a registry, and without --attachments none"},
+		oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsRequire, attachmentsNone),
+	); err != nil || f.signaturesFrom == "" {
+		return err
 	}
-	if f.signaturesFrom != "" {
-		if f.attachments == attachmentsNone || !f.given() {
-			return usagef("--signatures-from goes with a source in a registry, and without --attachments none")
-		}
-		if _, err := parseRepo("--signatures-from", f.signaturesFrom); err != nil {
-			return err
-		}
-	}
-	switch f.attachments {
-	case attachmentsAuto, attachmentsRequire, attachmentsNone:
-	default:
-		return usagef("--attachments %s: must be auto, require or none", f.attachments)
-	}
-	return nil
+	_, err := parseRepo("--signatures-from", f.signaturesFrom)
+	return err
 }
 
 // roots is what the operator wants copied.

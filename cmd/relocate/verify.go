@@ -112,29 +112,13 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*ve
 	return f.repository(ctx, file, roots, show)
 }
 
-// check returns the digests of --root.
+// check rejects command lines that make no sense, and returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
-	switch {
-	case f.tag != "" && f.noTag:
-		return nil, usagef("--tag and --no-tag exclude each other")
-	case f.repo != "" && file == "" && len(f.roots) == 0:
-		return nil, usagef("nothing to compare %s with: name the archive, or give --root sha256:…", f.repo)
-	case f.repo == "" && (f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)):
-		return nil, usagef("--tag, --no-tag, --repo-based-tags and --level go with --repo")
-	case f.seal != "" && file == "":
-		return nil, usagef("--seal goes with an archive")
-	case file == "" && (f.tag != "" || f.noTag || f.repoTags):
-		return nil, usagef("--tag, --no-tag and --repo-based-tags go with an archive, which has the roots' tags and the references")
+	if err := firstWrong(f.checks(file)...); err != nil {
+		return nil, err
 	}
-	switch verify.Level(f.level) {
-	case verify.Manifests, verify.Blobs, verify.Deep:
-	default:
-		return nil, usagef("--level %s: must be manifests, blobs or deep", f.level)
-	}
-	if f.seal != "" {
-		if _, err := v1.NewHash(f.seal); err != nil {
-			return nil, usagef("--seal %s: is no digest (sha256:…)", f.seal)
-		}
+	if _, err := v1.NewHash(f.seal); err != nil && f.seal != "" {
+		return nil, usagef("--seal %s: is no digest (sha256:…)", f.seal)
 	}
 	var roots []v1.Hash
 	for _, s := range f.roots {
@@ -145,6 +129,19 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		roots = append(roots, d)
 	}
 	return roots, errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs))
+}
+
+func (f *verifyFlags) checks(file string) []check {
+	repo, archive := f.repo != "", file != ""
+	imported := f.tag != "" || f.noTag || f.repoTags
+	return []check{
+		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
+		{repo && !archive && len(f.roots) == 0, "nothing to compare " + f.repo + " with: name the archive, or give --root sha256:…"},
+		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level go with --repo"},
+		{!archive && f.seal != "", "--seal goes with an archive"},
+		{!archive && imported, "--tag, --no-tag and --repo-based-tags go with an archive, which lists the roots' tags and references"},
+		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),
+	}
 }
 
 // archive verifies an archive.
