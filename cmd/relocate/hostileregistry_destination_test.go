@@ -63,7 +63,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: every fifth answer is lost", manner: fifth(Lose)},
 		{name: "put: uploads do not begin", manner: On("POST uploads", Answer(500, "")), status: []int{1}, says: []string{"upload blob", "(5 tries)"}},
 		{name: "put: there is no such project", manner: On("POST uploads", Refuse(404, "NAME_UNKNOWN", "no project all")), status: []int{2}, says: []string{"NAME_UNKNOWN", "takes nothing at this path", "hint: check the path"}},
-		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: log in"}},
+		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: no login helps here"}},
 		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, page, "Retry-After: 0")))},
 		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: the registry fails"}, most: 8},
 
