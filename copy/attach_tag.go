@@ -118,15 +118,20 @@ func (c *filling) configOf(ctx context.Context, list *bundle.LayerList) ([]byte,
 	if d.Size > maxConfig {
 		return nil, fmt.Errorf("%w: its config has %d bytes", bundle.ErrConflict, d.Size)
 	}
-	r, err := c.dst.Blob(ctx, c.at, d)
+	var text []byte
+	at := newTransfer(c.dst, bundle.Blob{Descriptor: &d}, c.opt.Progress)
+	err := at.twice(func() error {
+		r, err := c.dst.Blob(ctx, c.at, d)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }() // it was read only
+		text, err = io.ReadAll(r)        // the repository holds it to d's size
+		return err
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: its config is missing: %w", bundle.ErrConflict, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read config %s: %w", d.Digest, err)
-	}
-	defer func() { _ = r.Close() }() // it was read only
-	text, err := io.ReadAll(r)       // the repository holds it to d's size
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", d.Digest, err)
 	}

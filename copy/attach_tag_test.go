@@ -1,8 +1,10 @@
 package copy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
 const simpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -166,6 +169,39 @@ func TestAttachConflicts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onceDamaged is a repository whose first answer for a blob comes damaged.
+type onceDamaged struct {
+	*memory
+	blob v1.Hash
+	read int
+}
+
+func (f *onceDamaged) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	if d.Digest != f.blob {
+		return f.memory.Blob(ctx, repo, d)
+	}
+	if f.read++; f.read == 1 {
+		return io.NopCloser(digest.Reader(bytes.NewReader(make([]byte, d.Size)), d.Digest, d.Size)), nil
+	}
+	return f.memory.Blob(ctx, repo, d)
+}
+
+// TestMergeReadsAgain: a config that comes damaged from the destination is read once more.
+func TestMergeReadsAgain(t *testing.T) {
+	t.Parallel()
+	src, plan, tag := signedBy(t, "a")
+	dst := newMemory()
+	site := dst.addList(t, "site").Digest
+	dst.tags[tag] = site
+	var list v1.Manifest
+	require.NoError(t, json.Unmarshal(dst.manifests[site].raw, &list))
+	flips, again := &onceDamaged{memory: dst, blob: list.Config.Digest}, 0
+	_, err := ToRepository(t.Context(), plan, src, flips, target, Options{Jobs: 1, Progress: func(s Step) { again += s.Again }})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"site", "a"}, dst.listed(t, tag))
+	assert.Equal(t, []int{2, 1}, []int{flips.read, again})
 }
 
 // replaced is the error of a repository in which somebody else was faster.
