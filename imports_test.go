@@ -19,18 +19,19 @@ import (
 var allowed = map[string][]string{
 	"internal/digest":  {},
 	"internal/ownfile": {},
-	"bundle":           {"internal/digest"},
+	"report":           {},
+	"bundle":           {"internal/digest", "report"},
 	"tarball":          {"bundle", "internal/digest", "internal/ownfile"},
 	"registry":         {"internal/digest"},
 	"copy":             {"bundle", "internal/digest"},
 	"rewrite":          {"bundle"},
 	"verify":           {"bundle", "internal/digest"},
-	"verify/cluster":   {"bundle", "internal/digest", "verify/leak"},
-	"verify/leak":      {"bundle", "internal/digest"},
+	"verify/cluster":   {"bundle", "internal/digest", "report", "verify/leak"},
+	"verify/leak":      {"bundle", "internal/digest", "report"},
 	"registry/serve":   {"bundle", "internal/digest"},
 
 	"registry/rehearsal": {"bundle", "internal/digest", "registry/serve"},
-	"cmd/relocate": {"bundle", "copy", "internal/digest", "internal/ownfile", "registry", "registry/rehearsal", "registry/serve", "rewrite", "tarball", "verify",
+	"cmd/relocate": {"bundle", "copy", "internal/digest", "internal/ownfile", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite", "tarball", "verify",
 		"verify/cluster", "verify/leak"},
 }
 

@@ -3,6 +3,8 @@ package bundle
 import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/report"
 )
 
 // Kind says what a manifest is.
@@ -23,8 +25,8 @@ type Graph struct {
 	Nodes    []*Node // level by level, the roots first, then attachments; each digest once
 	Packages []Package
 	Metadata []PackageMetadata
-	Pins     []Pin     // tags that were followed, roots' included, sorted
-	Findings []Finding // in the order met
+	Pins     []Pin            // tags that were followed, roots' included, sorted
+	Findings []report.Finding // in the order met
 
 	Listed *ImagesLock // whose images the roots are, where it says more than the roots do; nil otherwise
 
@@ -98,35 +100,8 @@ func (g *Graph) Count(k Kind) int {
 	return n
 }
 
-// Code names a kind of Finding.
-type Code string
-
 // What a walk reports beside the graph. What reaches outside is package leak's to say.
 const (
-	NotRead    Code = "not-read"    // a file below packages/ that could not be read in full
-	NotCarried Code = "not-carried" // what a Package fetches, which no lock covers and the source does not have
+	codeNotRead    report.Code = "not-read"    // a file below packages/ that could not be read in full
+	codeNotCarried report.Code = "not-carried" // what a Package fetches, which no lock covers and the source does not have
 )
-
-// Level says how much a finding hurts at a cluster that reaches nothing but its private registry
-// (kapp-controller spec §3).
-type Level string
-
-// The levels, the worst first.
-const (
-	Install Level = "install" // a package repository or a package cannot be installed, or only from outside
-	Pull    Level = "pull"    // pods cannot pull an image
-	Warning Level = "warning" // something may reach outside at run time, or could not be looked at
-)
-
-// Finding is something in a bundle that was carried as it is, and that the operator should know.
-type Finding struct {
-	Code      Code   `json:"code"`
-	Level     Level  `json:"level"`
-	Bundle    string `json:"bundle"`              // reference
-	Package   string `json:"package,omitempty"`   // name and version, with a space between
-	File      string `json:"file,omitempty"`      // in the bundle
-	Line      int    `json:"line,omitempty"`      // from 1; 0 when it is of the whole file
-	Reference string `json:"reference,omitempty"` // as written
-	Message   string `json:"message"`             // what is wrong
-	Action    string `json:"action,omitempty"`    // what to do about it
-}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/report"
 )
 
 // Package is a version of a package, as a repository bundle's packages/ has it.
@@ -41,7 +43,7 @@ type PackageMetadata struct {
 type packageFiles struct {
 	packages []Package
 	metadata []PackageMetadata
-	findings []Finding
+	findings []report.Finding
 	size     int // documents and fetches that were read, and their text, for walk.count
 }
 
@@ -121,15 +123,15 @@ type PackageDocument struct {
 // ReadPackageFile calls visit for the documents of a file below packages/, until it returns false. What
 // cannot be read becomes a finding: kapp-controller runs ytt over these files, so one that is no plain YAML
 // may still be right.
-func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Finding {
-	var findings []Finding
+func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []report.Finding {
+	var findings []report.Finding
 	note := func(line int, format string, args ...any) {
-		findings = append(findings, Finding{Code: NotRead, Level: Warning, File: path, Line: line, Message: fmt.Sprintf(format, args...)})
+		findings = append(findings, report.Finding{Code: codeNotRead, Level: report.Warning, File: path, Line: line, Message: fmt.Sprintf(format, args...)})
 	}
 	if err := checkYAML(data); err != nil {
 		note(1, "%v", err)
 		if IsUTF16(data) {
-			findings[0].Level = Install
+			findings[0].Level = report.Install
 		}
 		return findings
 	}
@@ -144,7 +146,7 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 	for doc := range Documents(data) {
 		if documentCount++; documentCount > maxDocuments {
 			note(doc.Line, "has more than %d documents; the others were not read", maxDocuments)
-			findings[len(findings)-1].Level = Install // any of them may be a Package
+			findings[len(findings)-1].Level = report.Install // any of them may be a Package
 			break
 		}
 		var y packageYAML
@@ -154,13 +156,13 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 				note(doc.Line, "is not YAML without ytt: %v", err)
 			}
 			if errors.As(err, new(limitError)) { // kapp-controller may take it
-				findings[firstUnread].Level = Install
+				findings[firstUnread].Level = report.Install
 			}
 		} else if !visit(y.document(path, doc)) {
 			break
 		} else if odd > 0 && doc.hidesMore() {
 			note(doc.Line, "has a document behind a line break that is none to other readers; it was not read")
-			findings[len(findings)-1].Level = Install
+			findings[len(findings)-1].Level = report.Install
 		}
 	}
 	if unread > 1 {

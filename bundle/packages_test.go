@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/testdata/interop"
 )
 
@@ -141,7 +142,7 @@ func TestFindings(t *testing.T) {
 	loose := bundleOf(src.Repo("reg.test/loose"), covered)
 	pkg := func(fetches ...string) string { return packageYAML("a.b.c", "1.0.0", fetches...) }
 	imgpkg := func(ref string) string { return "{imgpkgBundle: {image: '" + ref + "'}}" }
-	type findings []bundle.Finding
+	type findings []report.Finding
 	tests := []struct {
 		name, text string // of packages/a.yml; no text, no file
 		lock       string // nothing means one that covers covered
@@ -155,22 +156,22 @@ func TestFindings(t *testing.T) {
 		{name: "long reference", text: pkg(imgpkg(strings.Repeat("a.", 1000) + "test/b"))},
 		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n"},
 		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
+			{Code: "not-read", Level: report.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
 		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
 		{name: "ytt, not read", text: pkg() + "---\na: b: c #@ x\n", want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
-		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
+		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
 		{name: "not YAML, several times", text: "a: [\n---\n" + pkg() + "---\nb: [\n---\nc: [\n", want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},
 		{name: "aliases", text: "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [*a, *a, *a, *a]\n---\n" + pkg(), want: findings{
-			{Code: bundle.NotRead, Level: bundle.Install, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
+			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
 		{name: "lone carriage return", text: "a: 1\n\r---\r" + pkg(), want: findings{
-			{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 2,
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 2,
 				Message: "has a line break that is none to other readers; what may be hidden behind it was not seen"},
-			{Code: bundle.NotRead, Level: bundle.Install, File: "packages/a.yml", Line: 1, Message: "has a document behind a line break that is none to other readers; it was not read"}}},
-		{name: "not text", text: "\xff", want: findings{{Code: bundle.NotRead, Level: bundle.Warning, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
+			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 1, Message: "has a document behind a line break that is none to other readers; it was not read"}}},
+		{name: "not text", text: "\xff", want: findings{{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
 	}
 	for _, tt := range tests {
 		text := tt.lock
@@ -259,11 +260,11 @@ func TestRepositoryOfFilesThatAreNotRead(t *testing.T) {
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
 	assert.True(t, g.Node(hash(root)).HasPackages)
 	assert.False(t, g.Node(hash(image)).HasPackages)
-	var codes []bundle.Code
+	var codes []report.Code
 	for _, f := range g.Findings {
 		codes = append(codes, f.Code)
 	}
-	assert.Equal(t, []bundle.Code{bundle.NotRead}, codes)
+	assert.Equal(t, []report.Code{"not-read"}, codes)
 }
 
 // Of a file of very many documents, the first are read, and one finding says so.
@@ -275,7 +276,7 @@ func TestManyDocuments(t *testing.T) {
 	if assert.Len(t, g.Findings, 3) {
 		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type bundle.packageYAML; and 9998 more documents")
 		assert.Contains(t, g.Findings[1].Message, "; and 9998 more documents")
-		assert.Equal(t, bundle.Finding{Code: bundle.NotRead, Level: bundle.Install, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
+		assert.Equal(t, report.Finding{Code: "not-read", Level: report.Install, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
 			Message: "has more than 10000 documents; the others were not read"}, g.Findings[2])
 	}
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/report"
 )
 
 // want is a manifest that something needs: first where to look, then what was found.
@@ -118,14 +120,14 @@ func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 
 // wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
 func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
-	note := func(code Code, level Level, message string) {
-		x.packages.findings = append(x.packages.findings, Finding{Code: code, Level: level, Package: nameOf(p),
+	note := func(code report.Code, level report.Level, message string) {
+		x.packages.findings = append(x.packages.findings, report.Finding{Code: code, Level: level, Package: nameOf(p),
 			File: p.File, Line: f.Line, Message: message})
 	}
 	id, covered := ids[f.Reference]
 	switch {
 	case f.Kind == "":
-		note(NotRead, Warning, "has a fetch step of no known kind")
+		note(codeNotRead, report.Warning, "has a fetch step of no known kind")
 	case f.Kind != "imgpkgBundle" && f.Kind != "image", f.TagSelection, f.Reference == "", len(f.Reference) > maxReference:
 	case f.Kind == "imgpkgBundle" && covered:
 		f.Digest = id
@@ -135,7 +137,7 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(
 			return
 		}
 		if has != nil && !has(ref) {
-			note(NotCarried, Install, "fetches "+f.Reference+", which no lock entry covers: it was not carried")
+			note(codeNotCarried, report.Install, "fetches "+f.Reference+", which no lock entry covers: it was not carried")
 			return
 		}
 		if d, ok := ref.(name.Digest); ok {

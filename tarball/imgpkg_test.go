@@ -256,7 +256,7 @@ func TestImgpkgPins(t *testing.T) {
 	require.NoError(t, err)
 	var said []string
 	for _, f := range plan.Graph.Findings {
-		if f.Code == bundle.NotCarried {
+		if f.Code == "not-carried" {
 			said = append(said, f.Message)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify"
 	"relocate/verify/cluster"
 )
@@ -121,11 +121,11 @@ func (f *verifyFlags) objects(ctx context.Context, objects *cluster.Objects, rep
 }
 
 // asFindings returns the findings as those of packages are; in the place of a package is the object.
-func (r *clusterReport) asFindings() []bundle.Finding {
-	var list []bundle.Finding
+func (r *clusterReport) asFindings() []report.Finding {
+	var list []report.Finding
 	for _, f := range r.Findings {
-		list = append(list, bundle.Finding{
-			Code: bundle.Code(f.Code), Level: f.Level, Package: f.Object.String(), File: r.Subject, Line: f.Line, Reference: f.Reference,
+		list = append(list, report.Finding{
+			Code: report.Code(f.Code), Level: f.Level, Package: f.Object.String(), File: r.Subject, Line: f.Line, Reference: f.Reference,
 			Message: f.Path + ": " + f.Message, Action: f.Action,
 		})
 	}
@@ -137,7 +137,7 @@ func (r *clusterReport) verdict() string {
 	if r.Objects == 1 {
 		need, names = "needs", "names"
 	}
-	bad := len(slices.DeleteFunc(slices.Clone(r.Findings), func(f cluster.Finding) bool { return f.Level == bundle.Warning }))
+	bad := len(slices.DeleteFunc(slices.Clone(r.Findings), func(f cluster.Finding) bool { return f.Level == report.Warning }))
 	switch {
 	case !r.OK:
 		return fmt.Sprintf("not all that %s %s comes from %s: %s", of, need, r.Repo, count(bad, "problem"))
@@ -188,7 +188,7 @@ func (r *clusterReport) text(w io.Writer) {
 
 // worstFirst returns the findings with the warnings last.
 func (r *clusterReport) worstFirst() []cluster.Finding {
-	isWarning := func(f cluster.Finding) bool { return f.Level == bundle.Warning }
+	isWarning := func(f cluster.Finding) bool { return f.Level == report.Warning }
 	hurt := slices.DeleteFunc(slices.Clone(r.Findings), isWarning)
 	return append(hurt, slices.DeleteFunc(slices.Clone(r.Findings), func(f cluster.Finding) bool { return !isWarning(f) })...)
 }

@@ -68,7 +68,7 @@ func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.
 }
 
 // fillFrom fills repo with what plan says of an archive that is open.
-func (c *copying) fillFrom(ctx context.Context, a *tarball.Archive, plan *bundle.Plan, repo name.Repository) (r *report, write func() error, err error) {
+func (c *copying) fillFrom(ctx context.Context, a *tarball.Archive, plan *bundle.Plan, repo name.Repository) (r *copyReport, write func() error, err error) {
 	return c.fill(ctx, "import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {
 		result, err := copy.ToRepository(ctx, plan, a, dst, repo, opt)
 		if unchanged := a.Unchanged(); unchanged != nil {
@@ -177,7 +177,7 @@ func (c *copying) noteNested(found *leak.Report, repo name.Repository) {
 }
 
 // platforms reads what a page tells of the images.
-func (c *copying) platforms(ctx context.Context, r *report, src bundle.Source) (err error) {
+func (c *copying) platforms(ctx context.Context, r *copyReport, src bundle.Source) (err error) {
 	if isPage(c.report) {
 		r.platforms, err = platformsOf(ctx, src, r.plan, c.jobs)
 	}
@@ -237,7 +237,7 @@ func asDamage(err error) error {
 
 // fill lets move copy the plan into repo. What refers to it, the PackageRepository and the lock, is there for
 // the caller to write; when not everything was copied, there is none.
-func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *report, write func() error, err error) {
+func (c *copying) fill(ctx context.Context, action string, plan *bundle.Plan, repo name.Repository, move func(copy.Repository, copy.Options) (*copy.Result, error)) (r *copyReport, write func() error, err error) {
 	r = c.newReport(action, plan)
 	if err := c.checkAttached(plan.Graph); err != nil {
 		return r, nil, err
@@ -361,7 +361,7 @@ func (c *copying) writeObjects(objects []rewrite.PackageRepository) error {
 
 // finish writes the results, says what was done and writes the report. An err of the copy is returned;
 // what was done in part is reported all the same.
-func (c *copying) finish(r *report, start time.Time, write func() error, err error) error {
+func (c *copying) finish(r *copyReport, start time.Time, write func() error, err error) error {
 	var partial *copy.PartialError
 	if err != nil && !errors.As(err, &partial) {
 		return err

@@ -283,7 +283,7 @@ func checkNames(g *bundle.Graph) error {
 }
 
 // fetch writes the blobs, and gives the archive its name.
-func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
+func (c *copying) fetch(ctx context.Context, e *exporting) (*copyReport, error) {
 	r := c.exportReport(e.plan, archiveOf(c.toTar, e.archive))
 	r.Moved = e.moved
 	ph := c.show.begin("export", len(e.plan.Blobs), e.plan.Size())
@@ -309,7 +309,7 @@ func (c *copying) fetch(ctx context.Context, e *exporting) (*report, error) {
 
 // look completes the report of an archive that is written, by what is in it. What leads outside is looked for
 // there when an earlier run walked: under --strict it is told late then, and the archive is there.
-func (c *copying) look(ctx context.Context, e *exporting, r *report) error {
+func (c *copying) look(ctx context.Context, e *exporting, r *copyReport) error {
 	if e.scan != nil && !isPage(c.report) {
 		return r.take(e.scan, &c.known)
 	}
@@ -329,7 +329,7 @@ func (c *copying) look(ctx context.Context, e *exporting, r *report) error {
 }
 
 // without takes out of the report of an export what there is not: the archive, and what failed.
-func (r *report) without(plan *bundle.Plan, err error, have int64) {
+func (r *copyReport) without(plan *bundle.Plan, err error, have int64) {
 	var partial *copy.PartialError
 	if !errors.As(err, &partial) {
 		return // there will be no report
@@ -344,7 +344,7 @@ func (r *report) without(plan *bundle.Plan, err error, have int64) {
 	}
 }
 
-func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *report {
+func (c *copying) exportReport(plan *bundle.Plan, archive *archiveReport) *copyReport {
 	r := c.newReport("export", plan)
 	r.Archive = archive
 	manifests := len(plan.Graph.Nodes)

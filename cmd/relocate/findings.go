@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify/leak"
 )
 
@@ -21,8 +22,8 @@ func scan(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int, s
 
 // leaks is the part of a report about what leads outside.
 type leaks struct {
-	Findings []bundle.Finding `json:"findings,omitempty"`
-	Accepted []bundle.Finding `json:"accepted,omitempty"` // that --allow or --accept make no reason to fail
+	Findings []report.Finding `json:"findings,omitempty"`
+	Accepted []report.Finding `json:"accepted,omitempty"` // that --allow or --accept make no reason to fail
 	Scan     *leak.Report     `json:"scan,omitempty"`     // how much was looked at
 }
 
@@ -36,10 +37,10 @@ func (l *leaks) take(found *leak.Report, known *tolerance) (err error) {
 
 // leads reports whether what a finding says keeps a cluster from running without the world outside. Others
 // may reach out, or could not be looked at.
-func leads(f bundle.Finding) bool { return f.Level == bundle.Install || f.Level == bundle.Pull }
+func leads(f report.Finding) bool { return f.Level == report.Install || f.Level == report.Pull }
 
 // leading counts the findings that lead outside.
-func leading(findings []bundle.Finding) int {
+func leading(findings []report.Finding) int {
 	n := 0
 	for _, f := range findings {
 		if leads(f) {
@@ -51,7 +52,7 @@ func leading(findings []bundle.Finding) int {
 
 // writeFindings lists findings by package, or by bundle, the worst first, up to most of them; more says where all
 // of them are.
-func writeFindings(w io.Writer, findings []bundle.Finding, most int, more string) {
+func writeFindings(w io.Writer, findings []report.Finding, most int, more string) {
 	left := most
 	for _, group := range groupFindings(findings).Groups {
 		if left == 0 {
@@ -69,14 +70,14 @@ func writeFindings(w io.Writer, findings []bundle.Finding, most int, more string
 }
 
 // whereOf returns the file of a finding, and its line; or the bundle.
-func whereOf(f bundle.Finding) string {
+func whereOf(f report.Finding) string {
 	if f.File != "" && f.Line > 0 {
 		return fmt.Sprintf("%s:%d", f.File, f.Line)
 	}
 	return cmp.Or(f.File, f.Bundle)
 }
 
-func writeFinding(w io.Writer, f bundle.Finding) {
+func writeFinding(w io.Writer, f report.Finding) {
 	fmt.Fprintf(w, "  %-8s %s (%s)\n", f.Level, line(whereOf(f)), f.Code)
 	if f.Reference != "" {
 		fmt.Fprintf(w, "           %s\n", line(f.Reference))
@@ -88,7 +89,7 @@ func writeFinding(w io.Writer, f bundle.Finding) {
 }
 
 // findingsCount says how many findings there are: "2 break an install or a pull, 5 warnings".
-func findingsCount(findings []bundle.Finding) string {
+func findingsCount(findings []report.Finding) string {
 	n := leading(findings)
 	var parts []string
 	if n > 0 {
@@ -101,19 +102,19 @@ func findingsCount(findings []bundle.Finding) string {
 }
 
 // summarizeAccepted tells how many findings are accepted.
-func summarizeAccepted(w io.Writer, accepted []bundle.Finding) {
+func summarizeAccepted(w io.Writer, accepted []report.Finding) {
 	if len(accepted) > 0 {
 		fmt.Fprintf(w, "accepted: %s; the JSON report has them\n", count(len(accepted), "finding"))
 	}
 }
 
 // summarizeFindings writes the findings for people, each on a line; more says where all of them are.
-func summarizeFindings(w io.Writer, findings []bundle.Finding, more string) {
+func summarizeFindings(w io.Writer, findings []report.Finding, more string) {
 	if len(findings) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "findings: %s\n", findingsCount(findings))
-	worst := slices.SortedStableFunc(slices.Values(findings), func(a, b bundle.Finding) int { return levelRank(a.Level) - levelRank(b.Level) })
+	worst := slices.SortedStableFunc(slices.Values(findings), func(a, b report.Finding) int { return levelRank(a.Level) - levelRank(b.Level) })
 	var lines []string
 	for _, f := range worst {
 		words := []string{string(f.Code), f.Package, whereOf(f), cmp.Or(f.Reference, f.Message)}

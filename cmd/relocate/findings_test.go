@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // pushOpen pushes a package repository that is not closed: a package fetches by http, and the config of another
@@ -96,31 +96,31 @@ func TestStrictLate(t *testing.T) {
 // TestAcceptIsExact: a report accepts what it lists, and nothing that moved, grew or came.
 func TestAcceptIsExact(t *testing.T) {
 	t.Parallel()
-	f := bundle.Finding{Code: "outside-key", Package: "a 1", File: "config/a.yml", Line: 3, Reference: "quay.io/x:1", Bundle: "here"}
+	f := report.Finding{Code: "outside-key", Package: "a 1", File: "config/a.yml", Line: 3, Reference: "quay.io/x:1", Bundle: "here"}
 	dir := t.TempDir()
-	report := filepath.Join(dir, "report.json")
-	text, err := json.Marshal(map[string]any{"version": reportVersion, "findings": []bundle.Finding{f}})
+	file := filepath.Join(dir, "report.json")
+	text, err := json.Marshal(map[string]any{"version": reportVersion, "findings": []report.Finding{f}})
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(report, text, 0o600))
-	known := &tolerance{accept: report}
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	known := &tolerance{accept: file}
 	elsewhere, level := f, f
 	elsewhere.Bundle, level.Message = "there", "in other words"
-	for name, same := range map[string]bundle.Finding{"bundle": elsewhere, "words": level} {
-		rest, accepted, err := known.split([]bundle.Finding{same})
+	for name, same := range map[string]report.Finding{"bundle": elsewhere, "words": level} {
+		rest, accepted, err := known.split([]report.Finding{same})
 		require.NoError(t, err)
 		assert.Empty(t, rest, name)
 		assert.Len(t, accepted, 1, name)
 	}
-	for name, change := range map[string]func(*bundle.Finding){
-		"code":      func(f *bundle.Finding) { f.Code = "not-locked" },
-		"package":   func(f *bundle.Finding) { f.Package = "a 2" },
-		"file":      func(f *bundle.Finding) { f.File = "config/b.yml" },
-		"line":      func(f *bundle.Finding) { f.Line++ },
-		"reference": func(f *bundle.Finding) { f.Reference = "quay.io/x:2" },
+	for name, change := range map[string]func(*report.Finding){
+		"code":      func(f *report.Finding) { f.Code = "not-locked" },
+		"package":   func(f *report.Finding) { f.Package = "a 2" },
+		"file":      func(f *report.Finding) { f.File = "config/b.yml" },
+		"line":      func(f *report.Finding) { f.Line++ },
+		"reference": func(f *report.Finding) { f.Reference = "quay.io/x:2" },
 	} {
 		other := f
 		change(&other)
-		rest, accepted, err := known.split([]bundle.Finding{other})
+		rest, accepted, err := known.split([]report.Finding{other})
 		require.NoError(t, err)
 		assert.Len(t, rest, 1, name)
 		assert.Empty(t, accepted, name)
@@ -130,10 +130,10 @@ func TestAcceptIsExact(t *testing.T) {
 		"no version":    `{"findings":[]}`,
 		"newer version": `{"version":2,"findings":[]}`,
 	} {
-		require.NoError(t, os.WriteFile(report, []byte(text), 0o600))
-		r := relocate(t, "verify", filepath.Join(dir, "x.tar"), "--accept", report)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		r := relocate(t, "verify", filepath.Join(dir, "x.tar"), "--accept", file)
 		assert.Equal(t, statusUsage, r.status, name)
-		assert.Contains(t, r.stderr, "--accept "+report, name)
+		assert.Contains(t, r.stderr, "--accept "+file, name)
 	}
 	assert.Equal(t, statusUsage, relocate(t, "verify", "x.tar", "--accept", filepath.Join(dir, "none.json")).status)
 	assert.Equal(t, statusUsage, relocate(t, "verify", "x.tar", "--allow", "not a host").status)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -25,7 +26,7 @@ type inspectReport struct {
 	Packages []packageReport  `json:"packages"`
 	Images   []imageReport    `json:"images,omitempty"` // likewise
 	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
-	Findings []bundle.Finding `json:"findings,omitempty"`
+	Findings []report.Finding `json:"findings,omitempty"`
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
 }

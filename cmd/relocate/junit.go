@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // junitSuites is the JUnit XML that Jenkins, GitLab and GitHub's reporters read. There is no schema of it that all
@@ -73,7 +74,7 @@ type junitSkipped struct {
 // and it makes no pipeline red. Output of a passed case they hide.
 func encodeJUnit(r *verifyReport, packages []bundle.Package) ([]byte, error) {
 	all := junitSuites{Name: "relocate", Suites: []junitSuite{r.integrity()}}
-	findings := map[string][]bundle.Finding{}
+	findings := map[string][]report.Finding{}
 	for _, p := range packages {
 		findings[p.Name+" "+p.Version] = nil
 	}
@@ -151,7 +152,7 @@ func (r *verifyReport) integrity() junitSuite {
 }
 
 // findingSuite is the suite of a version of a package, or of a bundle.
-func findingSuite(name string, findings []bundle.Finding) junitSuite {
+func findingSuite(name string, findings []report.Finding) junitSuite {
 	s := junitSuite{Name: line(name)}
 	class := "package." + strings.ReplaceAll(s.Name, ".", "_") // Jenkins takes what is before the last dot for a folder
 	if len(findings) == 0 {
@@ -168,7 +169,7 @@ func findingSuite(name string, findings []bundle.Finding) junitSuite {
 			text = append(text, "in "+f.Bundle)
 		}
 		text = append(text, remedy(f.Action))
-		if levelRank(f.Level) < levelRank(bundle.Warning) {
+		if levelRank(f.Level) < levelRank(report.Warning) {
 			c.Failure = failure(f.Message, string(f.Level), text)
 		} else {
 			c.Skipped, c.Out = &junitSkipped{line("warning: " + f.Message)}, lines(text)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify"
 )
 
@@ -124,8 +125,8 @@ func FuzzJUnit(f *testing.F) {
 	f.Add("\ufffe\uffff\x0b\x1f")
 	f.Fuzz(func(t *testing.T, text string) {
 		r := &verifyReport{Subject: text, Proved: []string{text, text}, hint: text, Problems: []verify.Problem{{Kind: text, What: text, Reason: text, Images: []string{text}}}}
-		for _, level := range []bundle.Level{bundle.Install, bundle.Warning, bundle.Warning} {
-			r.Findings = append(r.Findings, bundle.Finding{Level: level, Package: "a 1" + text, File: text, Reference: text, Message: text, Action: text, Bundle: text})
+		for _, level := range []report.Level{report.Install, report.Warning, report.Warning} {
+			r.Findings = append(r.Findings, report.Finding{Level: level, Package: "a 1" + text, File: text, Reference: text, Message: text, Action: text, Bundle: text})
 		}
 		out, err := encodeJUnit(r, []bundle.Package{{Name: "a", Version: "1" + text}, {Name: "b", Version: "1"}})
 		require.NoError(t, err)

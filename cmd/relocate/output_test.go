@@ -210,7 +210,7 @@ func assertEvents(t *testing.T, stderr, action string) {
 			Blobs, BlobsTotal int
 			Bytes, BytesTotal int64
 			Done              bool
-			Report            report
+			Report            copyReport
 		}
 		require.NoError(t, json.Unmarshal([]byte(l), &event), l)
 		switch {

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify"
 )
 
@@ -76,19 +77,19 @@ type pageFindings struct {
 
 // Bad reports whether something cannot be installed, or not be pulled.
 func (f pageFindings) Bad() bool {
-	return slices.ContainsFunc(f.Counts, func(c levelCount) bool { return c.Level != bundle.Warning })
+	return slices.ContainsFunc(f.Counts, func(c levelCount) bool { return c.Level != report.Warning })
 }
 
 // levelCount says how many findings have a level.
 type levelCount struct {
-	Level bundle.Level
+	Level report.Level
 	Count int
 }
 
 // findingGroup is the findings of a package's version or, without one, of a bundle.
 type findingGroup struct {
 	Name string
-	List []bundle.Finding
+	List []report.Finding
 }
 
 // packageRow is a version of a package.
@@ -207,13 +208,13 @@ func writePage(path string, p *htmlPage) error {
 }
 
 // levelWord says what a level means.
-func levelWord(l bundle.Level) string {
-	return cmp.Or(map[bundle.Level]string{bundle.Install: "cannot be installed", bundle.Pull: "cannot be pulled"}[l], "to look at")
+func levelWord(l report.Level) string {
+	return cmp.Or(map[report.Level]string{report.Install: "cannot be installed", report.Pull: "cannot be pulled"}[l], "to look at")
 }
 
 // levelClass is the colour of a level.
-func levelClass(l bundle.Level) string {
-	return cmp.Or(map[bundle.Level]string{bundle.Install: "bad", bundle.Pull: "bad"}[l], "warn")
+func levelClass(l report.Level) string {
+	return cmp.Or(map[report.Level]string{report.Install: "bad", report.Pull: "bad"}[l], "warn")
 }
 
 // number writes thousands apart: "12,345".

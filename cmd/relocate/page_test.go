@@ -18,6 +18,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/report"
 	memory "relocate/testdata/interop"
 	"relocate/verify"
 )
@@ -284,7 +285,7 @@ func largePage(t *testing.T) *htmlPage {
 		}
 		pkg := fmt.Sprintf("package-%d.large.test", i)
 		g.Packages = append(g.Packages, bundle.Package{Name: pkg, Version: "1.0.0", Fetches: []bundle.Fetch{{Digest: b.Descriptor.Digest}}})
-		r.Findings = append(r.Findings, bundle.Finding{Level: bundle.Pull, Package: pkg + " 1.0.0", File: "a.yml", Line: i, Message: strings.Repeat("long text ", 40)})
+		r.Findings = append(r.Findings, report.Finding{Level: report.Pull, Package: pkg + " 1.0.0", File: "a.yml", Line: i, Message: strings.Repeat("long text ", 40)})
 		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Missing, What: "blob", Reason: "gone"})
 	}
 	plan, err := bundle.NewPlan(g, false)

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify"
 )
 
@@ -54,7 +55,7 @@ func pageOfVerify(r *verifyReport, plan *bundle.Plan, platforms map[v1.Hash][]st
 }
 
 // pageOfCopy returns the page of an export, an import or a copy between registries.
-func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
+func pageOfCopy(r *copyReport, plan *bundle.Plan, platforms map[v1.Hash][]string) *htmlPage {
 	p := &htmlPage{
 		Act: map[string]string{"export": "Export", "import": "Import", "copy": "Copy"}[r.Action], OK: len(r.Failures) == 0,
 		Archive: r.Archive, Repository: r.Repository, Tags: r.Tags, Roots: r.Roots, Contents: &r.Contents,
@@ -100,7 +101,7 @@ func pageOfCopy(r *report, plan *bundle.Plan, platforms map[v1.Hash][]string) *h
 }
 
 // notes tells what went on beside the verdict.
-func (p *htmlPage) notes(r *report) {
+func (p *htmlPage) notes(r *copyReport) {
 	if r.Reread > 0 {
 		p.Notes = append(p.Notes, count(r.Reread, "blob")+" came damaged, and right when read again: look at the medium, the memory and the network.")
 	}
@@ -114,10 +115,10 @@ func (p *htmlPage) notes(r *report) {
 }
 
 // limits says what nobody may take for proved.
-func (p *htmlPage) limits(findings []bundle.Finding, omitted, unseen int) {
+func (p *htmlPage) limits(findings []report.Finding, omitted, unseen int) {
 	unread := 0
 	for _, f := range findings {
-		if f.Code == bundle.NotRead {
+		if f.Code == "not-read" {
 			unread++
 		}
 	}
@@ -186,14 +187,14 @@ func unseenRows(list []bundle.Unseen) excerpt[bundle.Unseen] {
 }
 
 // levelRank puts the worst level first.
-func levelRank(l bundle.Level) int {
-	return cmp.Or(map[bundle.Level]int{bundle.Install: 1, bundle.Pull: 2}[l], 3)
+func levelRank(l report.Level) int {
+	return cmp.Or(map[report.Level]int{report.Install: 1, report.Pull: 2}[l], 3)
 }
 
 // groupFindings groups findings by package, or by bundle, and puts the worst first.
-func groupFindings(list []bundle.Finding) pageFindings {
+func groupFindings(list []report.Finding) pageFindings {
 	f := pageFindings{All: len(list)}
-	group := func(f bundle.Finding) string { return cmp.Or(f.Package, f.Bundle) }
+	group := func(f report.Finding) string { return cmp.Or(f.Package, f.Bundle) }
 	worst, levels := map[string]int{}, map[int]int{}
 	for _, finding := range list {
 		rank, name := levelRank(finding.Level), group(finding)
@@ -202,17 +203,17 @@ func groupFindings(list []bundle.Finding) pageFindings {
 			worst[name] = rank
 		}
 	}
-	for i, level := range []bundle.Level{bundle.Install, bundle.Pull, bundle.Warning} {
+	for i, level := range []report.Level{report.Install, report.Pull, report.Warning} {
 		if n := levels[i+1]; n > 0 {
 			f.Counts = append(f.Counts, levelCount{level, n})
 		}
 	}
 	sorted := slices.Clone(list)
-	slices.SortStableFunc(sorted, func(a, b bundle.Finding) int {
+	slices.SortStableFunc(sorted, func(a, b report.Finding) int {
 		return cmp.Or(worst[group(a)]-worst[group(b)], strings.Compare(group(a), group(b)),
 			levelRank(a.Level)-levelRank(b.Level), strings.Compare(a.File, b.File), a.Line-b.Line)
 	})
-	shown := shorten(sorted, mostPageFindings, func(f bundle.Finding) []string {
+	shown := shorten(sorted, mostPageFindings, func(f report.Finding) []string {
 		return []string{group(f), f.File, f.Reference, f.Message, f.Action}
 	})
 	f.More = shown.More

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	memory "relocate/testdata/interop"
 	"relocate/verify"
-	"relocate/verify/leak"
 )
 
 // shopSource is a package repository in memory: Shop in two versions and Blog in one, whose images share a
@@ -104,13 +104,13 @@ func (s *shopSource) report() *verifyReport {
 }
 
 // findings are of every level, for two packages and a bundle.
-func (s *shopSource) findings() []bundle.Finding {
+func (s *shopSource) findings() []report.Finding {
 	root := s.plan.Graph.Roots[0].Reference.Name()
-	return []bundle.Finding{
-		{Code: bundle.NotRead, Level: bundle.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
-		{Code: "tag", Level: bundle.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
-		{Code: "tag", Level: bundle.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
-		{Code: leak.Outside, Level: bundle.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
+	return []report.Finding{
+		{Code: "not-read", Level: report.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
+		{Code: "tag", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
+		{Code: "tag", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
+		{Code: "outside", Level: report.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
 	}
 }
 

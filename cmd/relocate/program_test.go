@@ -96,9 +96,9 @@ func export(t *testing.T, args ...string) string {
 }
 
 // readReport reads what --report wrote.
-func readReport(t *testing.T, path string) report {
+func readReport(t *testing.T, path string) copyReport {
 	t.Helper()
-	var r report
+	var r copyReport
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &r))

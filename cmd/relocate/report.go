@@ -111,7 +111,7 @@ func (r *archiveReport) textSeal() string {
 }
 
 // report is what --report writes.
-type report struct {
+type copyReport struct {
 	Version    int             `json:"version"`
 	Action     string          `json:"action"` // export, import, copy
 	Roots      []rootReport    `json:"roots"`
@@ -166,8 +166,8 @@ func failuresOf(e *copy.PartialError) []failureReport {
 	return list
 }
 
-func (c *copying) newReport(action string, plan *bundle.Plan) *report {
-	r := &report{
+func (c *copying) newReport(action string, plan *bundle.Plan) *copyReport {
+	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan),
 		Omitted: plan.Omitted, leaks: leaks{Findings: plan.Graph.Findings}, plan: plan,
 	}
@@ -178,7 +178,7 @@ func (c *copying) newReport(action string, plan *bundle.Plan) *report {
 }
 
 // write writes the report to a file: a page when its name ends in .html, otherwise JSON.
-func (r *report) write(path string) error {
+func (r *copyReport) write(path string) error {
 	if isPage(path) {
 		return writePage(path, pageOfCopy(r, r.plan, r.platforms))
 	}
@@ -190,10 +190,10 @@ func (r *report) write(path string) error {
 }
 
 // event writes the report as the last event of --progress json.
-func (r *report) event(w io.Writer) error {
+func (r *copyReport) event(w io.Writer) error {
 	b, err := json.Marshal(struct {
-		Event  string  `json:"event"`
-		Report *report `json:"report"`
+		Event  string      `json:"event"`
+		Report *copyReport `json:"report"`
 	}{"summary", r})
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (r *report) event(w io.Writer) error {
 }
 
 // summarize writes the report for people.
-func (r *report) summarize(w io.Writer) {
+func (r *copyReport) summarize(w io.Writer) {
 	elapsed := time.Duration(r.Seconds * float64(time.Second))
 	res := r.Result
 	if len(r.Failures) > 0 {
@@ -251,7 +251,7 @@ func (r *report) summarize(w io.Writer) {
 	summarizeAccepted(w, r.Accepted)
 }
 
-func (r *report) summarizeFailures(w io.Writer) {
+func (r *copyReport) summarizeFailures(w io.Writer) {
 	var lines []string
 	for _, f := range r.Failures {
 		lines = append(lines, fmt.Sprintf("  %s of %s\n    %s", f.Digest, line(f.Image), line(f.Reason)))

@@ -11,8 +11,8 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/report"
 	"relocate/verify/cluster"
-	"relocate/verify/leak"
 )
 
 // tolerance says which findings are known, and no reason to fail.
@@ -51,19 +51,19 @@ func (t *tolerance) check() error {
 
 // ofPlaces are the findings that --allow is about: of references that end elsewhere. It mends no lock that kbld
 // refuses, no file that is not there, and no image that is missing where a cluster looks for it.
-var ofPlaces = []bundle.Code{leak.Uncovered, leak.Outside, leak.Elsewhere, bundle.NotCarried, leak.NotRewritten, leak.NotLocked,
-	leak.Composed, leak.OutsideKey, leak.Default, leak.KbldConfig, leak.URL, leak.Fetcher}
+var ofPlaces = []report.Code{"uncovered", "outside", "elsewhere", "not-carried", "not-rewritten", "not-locked",
+	"composed", "outside-key", "default", "kbld-config", "url", "fetcher"}
 
 // allows reports whether one of the places makes a finding none.
-func allows(places []cluster.Place, f bundle.Finding) bool {
-	if f.Code == leak.KbldConfig && f.Level == bundle.Install { // such as what has to be built
+func allows(places []cluster.Place, f report.Finding) bool {
+	if f.Code == "kbld-config" && f.Level == report.Install { // such as what has to be built
 		return false
 	}
 	return slices.Contains(ofPlaces, f.Code) && slices.ContainsFunc(places, func(p cluster.Place) bool { return p.Holds(f.Reference) })
 }
 
 // split takes the findings that are tolerated out of a list.
-func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Finding, err error) {
+func (t *tolerance) split(findings []report.Finding) (rest, accepted []report.Finding, err error) {
 	places, err := t.places()
 	if err != nil {
 		return nil, nil, err
@@ -85,13 +85,13 @@ func (t *tolerance) split(findings []bundle.Finding) (rest, accepted []bundle.Fi
 // identity is by what a finding is the same in two reports: where it is, in which package, what of, and how
 // much it hurts. The repository that a bundle is in is no part of it.
 type identity struct {
-	code                 bundle.Code
-	level                bundle.Level
+	code                 report.Code
+	level                report.Level
 	pkg, file, reference string
 	line                 int
 }
 
-func identityOf(f bundle.Finding) identity {
+func identityOf(f report.Finding) identity {
 	return identity{f.Code, f.Level, f.Package, f.File, f.Reference, f.Line}
 }
 
@@ -112,7 +112,7 @@ func (t *tolerance) known() (map[identity]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--accept: %w", err)
 	}
-	type list struct{ Findings, Accepted []bundle.Finding }
+	type list struct{ Findings, Accepted []report.Finding }
 	var r struct {
 		Version int `json:"version"`
 		list

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify"
 	"relocate/verify/leak"
 )
@@ -185,8 +186,8 @@ func (r *verifyReport) remedy() string {
 	isOther := func(p verify.Problem) bool {
 		return p.Kind == verify.Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
 	}
-	isThere := func(f bundle.Finding) bool {
-		leftOut := f.Code == leak.Foreign && len(r.Omitted) > 0
+	isThere := func(f report.Finding) bool {
+		leftOut := f.Code == "foreign" && len(r.Omitted) > 0
 		return leads(f) && (r.level == "" || leftOut || !slices.Contains(mendable, f.Code))
 	}
 	switch {
@@ -224,7 +225,7 @@ func (r *verifyReport) unadorned() string {
 }
 
 // mendable are the findings that another import mends.
-var mendable = []bundle.Code{leak.Missing, leak.Locations, leak.Elsewhere, leak.Foreign, leak.Damaged}
+var mendable = []report.Code{"missing", "locations", "elsewhere", "foreign", "damaged"}
 
 func (r *verifyReport) status() int {
 	if slices.ContainsFunc(r.Problems, func(p verify.Problem) bool { return p.Kind == verify.Damaged }) {

@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // fetchKind says what a claim is a claim of.
@@ -64,7 +64,7 @@ func (x *extraction) carvel(n *yaml.Node) {
 	case "PackageRepository":
 		fetch := get(n, "spec", "fetch")
 		if fetch == nil {
-			x.note(Finding{Code: NotChecked, Level: bundle.Warning, Message: "it has no fetch"}, n.Line, "spec")
+			x.note(Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has no fetch"}, n.Line, "spec")
 			break
 		}
 		x.path = []string{"spec", "fetch"}
@@ -95,7 +95,7 @@ func (x *extraction) fetch(step *yaml.Node) {
 	isRepository := x.object.Kind == "PackageRepository"
 	if inline := get(step, "inline"); inline != nil {
 		if isRepository {
-			x.note(Finding{Code: NotRewritten, Level: bundle.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
+			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
 				Action: "fetch the repository's bundle with imgpkgBundle"}, inline.Line, "inline")
 		}
 		return
@@ -116,15 +116,15 @@ func (x *extraction) fetch(step *yaml.Node) {
 		if !isText(ref) {
 			ref = &yaml.Node{Line: how.Line}
 		}
-		x.take(claim{kind: kind, level: bundle.Install, selects: get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
+		x.take(claim{kind: kind, level: report.Install, selects: get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
 		if isRepository && kind != bundleFetch {
-			x.note(Finding{Code: NotRewritten, Level: bundle.Warning, Reference: cut(ref.Value),
+			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Reference: cut(ref.Value),
 				Message: fmt.Sprintf("it fetches with %s: kapp-controller rewrites no reference of its Packages, which stay at their origin", kind),
 				Action:  "fetch the repository's bundle with imgpkgBundle"}, how.Line, string(kind))
 		}
 		return
 	}
-	x.note(Finding{Code: NotChecked, Level: bundle.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
+	x.note(Finding{Code: codeNotChecked, Level: report.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
 }
 
 // pkg takes a Package, of which the claims are.
@@ -174,9 +174,9 @@ func (x *extraction) status(n *yaml.Node) {
 	says := cmp.Or(textAt(n, "status", "usefulErrorMessage"), textAt(n, "status", "friendlyDescription"))
 	line := get(n, "status").Line
 	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(Finding{Code: Conflict, Level: bundle.Install, Message: "another PackageRepository has the same Package with another content: " + quote(says),
+		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + quote(says),
 			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
 		return
 	}
-	x.note(Finding{Code: Failed, Level: bundle.Warning, Message: "kapp-controller cannot reconcile it: " + quote(says)}, line, "status")
+	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + quote(says)}, line, "status")
 }

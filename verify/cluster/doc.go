@@ -10,26 +10,23 @@ package cluster
 import (
 	"cmp"
 
-	"relocate/bundle"
+	"relocate/report"
 )
-
-// Code names a kind of Finding.
-type Code string
 
 // What is wrong with what an object names.
 const (
-	Outside      Code = "outside"       // it is not in the repository, and not allowed to be elsewhere
-	Missing      Code = "missing"       // it should be in the repository, and is not
-	Damaged      Code = "damaged"       // the registry's manifest is not what its digest says
-	NotPinned    Code = "not-pinned"    // a tag, or a range of them, where a digest is wanted
-	NotReference Code = "not-reference" // it names no image
-	NotRewritten Code = "not-rewritten" // a fetch after which kapp-controller rewrites no reference
-	Different    Code = "different"     // a node runs something else
-	NotPulled    Code = "not-pulled"    // a node could not pull it
-	NoPackage    Code = "no-package"    // what a PackageInstall installs is not among the Packages
-	Conflict     Code = "conflict"      // two PackageRepositories have the same Package, with another content
-	Failed       Code = "failed"        // kapp-controller says that it cannot reconcile it
-	NotChecked   Code = "not-checked"   // it could not be looked at
+	codeOutside      report.Code = "outside"       // it is not in the repository, and not allowed to be elsewhere
+	codeMissing      report.Code = "missing"       // it should be in the repository, and is not
+	codeDamaged      report.Code = "damaged"       // the registry's manifest is not what its digest says
+	codeNotPinned    report.Code = "not-pinned"    // a tag, or a range of them, where a digest is wanted
+	codeNotReference report.Code = "not-reference" // it names no image
+	codeNotRewritten report.Code = "not-rewritten" // a fetch after which kapp-controller rewrites no reference
+	codeDifferent    report.Code = "different"     // a node runs something else
+	codeNotPulled    report.Code = "not-pulled"    // a node could not pull it
+	codeNoPackage    report.Code = "no-package"    // what a PackageInstall installs is not among the Packages
+	codeConflict     report.Code = "conflict"      // two PackageRepositories have the same Package, with another content
+	codeFailed       report.Code = "failed"        // kapp-controller says that it cannot reconcile it
+	codeNotChecked   report.Code = "not-checked"   // it could not be looked at
 )
 
 // Object names an object of the cluster.
@@ -53,8 +50,8 @@ func (o *Object) String() string {
 
 // Finding is something of an object that does not come from the repository, or may not.
 type Finding struct {
-	Code      Code         `json:"code"`
-	Level     bundle.Level `json:"level"`
+	Code      report.Code  `json:"code"`
+	Level     report.Level `json:"level"`
 	Object    *Object      `json:"object"`
 	Path      string       `json:"path,omitempty"` // in the object: spec.containers[0].image
 	Line      int          `json:"line"`           // in the input, from 1
@@ -76,7 +73,7 @@ type Result struct {
 // OK reports whether no finding is worse than a warning.
 func (r *Result) OK() bool {
 	for _, f := range r.Findings {
-		if f.Level != bundle.Warning {
+		if f.Level != report.Warning {
 			return false
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 	"relocate/verify/leak"
 )
 
@@ -32,7 +32,7 @@ type claim struct {
 
 	kind    fetchKind
 	selects bool         // with a tag selection
-	level   bundle.Level // of what is outside, or missing
+	level   report.Level // of what is outside, or missing
 	idle    string       // why nothing pulls it now, though the object is there; empty when something does
 }
 
@@ -254,7 +254,7 @@ func (x *extraction) containerList(list *yaml.Node) {
 		x.below(fmt.Sprintf("[%d]", i), func() {
 			for key, child := range pairs(c) {
 				if key == "image" && isText(child) {
-					x.take(claim{level: bundle.Pull}, child, key)
+					x.take(claim{level: report.Pull}, child, key)
 				} else {
 					x.below(key, func() { x.walk(child) })
 				}
@@ -268,7 +268,7 @@ func (x *extraction) volumes(list *yaml.Node) {
 	for i, v := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
 			if ref := get(v, "image", "reference"); isText(ref) && ref.Value != "" {
-				x.take(claim{level: bundle.Pull}, ref, "image", "reference")
+				x.take(claim{level: report.Pull}, ref, "image", "reference")
 				return
 			}
 			x.walk(v)
@@ -278,7 +278,7 @@ func (x *extraction) volumes(list *yaml.Node) {
 
 // guess says how much it hurts when what stands at the key "image" of some object cannot be had, as far as
 // it looks like an image; empty when it does not.
-func (x *extraction) guess(s string) bundle.Level {
+func (x *extraction) guess(s string) report.Level {
 	host, rest, hasPath := strings.Cut(s, "/")
 	hasHost := hasPath && rest != "" && strings.ContainsAny(host, ".:")
 	switch {
@@ -287,7 +287,7 @@ func (x *extraction) guess(s string) bundle.Level {
 	case !hasHost && x.object.Kind == "ConfigMap": // of which the key may be anything
 		return ""
 	case !hasHost, x.object.group() == "data.packaging.carvel.dev": // a default in a schema
-		return bundle.Warning
+		return report.Warning
 	}
-	return bundle.Pull
+	return report.Pull
 }

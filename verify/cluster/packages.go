@@ -3,7 +3,7 @@ package cluster
 import (
 	"fmt"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // installs looks for the Package of each PackageInstall. In which namespaces a Package is offered is
@@ -17,10 +17,10 @@ func (v *verification) installs() {
 		versions[p.name][p.version] = true
 	}
 	for _, i := range v.objects.installs {
-		f := Finding{Code: NoPackage, Level: bundle.Install, Object: i.object, Path: "spec.packageRef", Line: i.line}
+		f := Finding{Code: codeNoPackage, Level: report.Install, Object: i.object, Path: "spec.packageRef", Line: i.line}
 		switch have := versions[i.name]; {
 		case len(versions) == 0:
-			f.Code, f.Level = NotChecked, bundle.Warning
+			f.Code, f.Level = codeNotChecked, report.Warning
 			f.Message, f.Action = "what it installs was not looked at: no Packages were given", "give those of the cluster, too: kubectl get packages -A -o yaml"
 		case have == nil:
 			f.Message = fmt.Sprintf("there is no Package %s", quote(i.name))
@@ -46,7 +46,7 @@ func (v *verification) conflicts() {
 		if other == nil {
 			first[key] = p
 		} else if other.repository != p.repository && other.fetches != p.fetches {
-			v.result.Findings = append(v.result.Findings, Finding{Code: Conflict, Level: bundle.Warning, Object: p.object, Line: p.line,
+			v.result.Findings = append(v.result.Findings, Finding{Code: codeConflict, Level: report.Warning, Object: p.object, Line: p.line,
 				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", quote(other.repository)),
 				Action:  "relocate both to one repository"})
 		}

@@ -7,7 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // container is what a node says of a container of a Pod.
@@ -53,7 +53,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 		if says := textAt(waiting, "message"); says != "" {
 			message += ": " + quote(says)
 		}
-		x.note(Finding{Code: NotPulled, Level: bundle.Pull, Reference: ref, Message: message,
+		x.note(Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
 			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
 	}
 	at := get(status, "imageID")
@@ -62,7 +62,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	}
 	id, ok := imageID(at.Value)
 	if !ok || !known {
-		x.note(Finding{Code: NotChecked, Level: bundle.Warning, Reference: ref,
+		x.note(Finding{Code: codeNotChecked, Level: report.Warning, Reference: ref,
 			Message: "what runs was not compared: its image ID is " + quote(at.Value)}, at.Line, "imageID")
 		return
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // Options change what Verify does.
@@ -97,8 +97,8 @@ func (c *claim) isURL() bool {
 func (v *verification) report(c *claim, f Finding) {
 	f.Object, f.Path, f.Line, f.Reference = c.object, c.path, c.line, c.ref
 	f.Level = cmp.Or(f.Level, c.level)
-	if c.idle != "" && f.Level == bundle.Pull {
-		f.Level = bundle.Warning
+	if c.idle != "" && f.Level == report.Pull {
+		f.Level = report.Warning
 		f.Message += "; it is " + c.idle
 	}
 	v.result.Findings = append(v.result.Findings, f)
@@ -113,7 +113,7 @@ func (v *verification) claim(c *claim) {
 	ref, inside := v.inside(c.ref)
 	switch {
 	case ref == nil:
-		v.report(c, Finding{Code: NotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
+		v.report(c, Finding{Code: codeNotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
 	case inside && c.selects:
 		v.selection(c, ref)
 	case inside:
@@ -132,16 +132,16 @@ func (v *verification) url(c *claim) {
 	case err == nil && v.allowed(host, path):
 		v.result.Allowed++
 	case err != nil:
-		v.report(c, Finding{Code: NotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
+		v.report(c, Finding{Code: codeNotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
 	default:
-		v.report(c, Finding{Code: Outside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, quote(host)),
+		v.report(c, Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, quote(host)),
 			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or let that host be with --allow if it is inside", v.repo.Name())})
 	}
 }
 
 // outside reports an image that is elsewhere.
 func (v *verification) outside(c *claim, ref name.Reference) {
-	f := Finding{Code: Outside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
+	f := Finding{Code: codeOutside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
 	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].there() {
 		f.Message += ", which has the same digest"
 		f.Action = "refer to " + v.repo.Digest(ref.Identifier()).Name()
@@ -157,12 +157,12 @@ func (v *verification) outside(c *claim, ref name.Reference) {
 // selection reports a fetch from the repository that leaves the choice to a range of tags. kapp-controller
 // refuses one beside a digest, which is what it makes of a Package's reference (spec §2).
 func (v *verification) selection(c *claim, ref name.Reference) {
-	f := Finding{Code: NotPinned, Action: "name one digest, without a tag selection"}
+	f := Finding{Code: codeNotPinned, Action: "name one digest, without a tag selection"}
 	switch _, pinned := ref.(name.Digest); {
 	case pinned:
 		f.Message = "a tag selection beside a digest fails when it is fetched"
 	case c.object.Kind == "PackageRepository", c.object.Kind == "App":
-		f.Level, f.Message = bundle.Warning, "a range of tags chooses what is fetched; what that is was not looked at"
+		f.Level, f.Message = report.Warning, "a range of tags chooses what is fetched; what that is was not looked at"
 	default:
 		f.Message = "a range of tags chooses what is fetched, and the repository has no tags of packages"
 	}
@@ -175,16 +175,16 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	_, isTag := ref.(name.Tag)
 	switch {
 	case got.damage != nil:
-		v.report(c, Finding{Code: Damaged, Message: "the registry has it damaged: " + shorten(got.damage.Error(), 300), Action: "import it again with --trust nothing"})
+		v.report(c, Finding{Code: codeDamaged, Message: "the registry has it damaged: " + shorten(got.damage.Error(), 300), Action: "import it again with --trust nothing"})
 		return
 	case !got.there() && isTag:
-		v.report(c, Finding{Code: Missing, Message: fmt.Sprintf("the registry has no tag %s there", quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
+		v.report(c, Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
 		return
 	case !got.there():
-		v.report(c, Finding{Code: Missing, Message: "the registry does not have it", Action: "import the archive that has it again"})
+		v.report(c, Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive that has it again"})
 		return
 	case isTag:
-		v.report(c, Finding{Code: NotPinned, Level: bundle.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
+		v.report(c, Finding{Code: codeNotPinned, Level: report.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
 			Action: "refer to " + v.repo.Digest(got.digest.String()).Name()})
 	}
 	v.result.Inside++
@@ -225,7 +225,7 @@ func (v *verification) running(ctx context.Context) error {
 			v.result.Running++
 			continue
 		}
-		v.result.Findings = append(v.result.Findings, Finding{Code: Different, Level: bundle.Pull, Object: c.object, Path: c.path, Line: c.line, Reference: c.ref,
+		v.result.Findings = append(v.result.Findings, Finding{Code: codeDifferent, Level: report.Pull, Object: c.object, Path: c.path, Line: c.line, Reference: c.ref,
 			Message: fmt.Sprintf("its node runs %s, which is not of %s", c.id, got.digest),
 			Action:  "have the Pod made again; if that does not help, see what the node takes for this registry: a mirror, an image that was loaded by hand"})
 	}

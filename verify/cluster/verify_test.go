@@ -87,7 +87,7 @@ func TestVerifyDamage(t *testing.T) {
 	r, err := verifyText(t, s, podOf(image))
 	require.NoError(t, err)
 	require.Len(t, r.Findings, 1)
-	assert.Equal(t, Damaged, r.Findings[0].Code)
+	assert.Equal(t, codeDamaged, r.Findings[0].Code)
 	assert.False(t, r.OK())
 	assert.Zero(t, r.Inside)
 

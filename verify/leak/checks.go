@@ -10,12 +10,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // check looks at all that was read of a repository bundle, and makes wanted what it leads to.
 func (r *rootBundle) check(ctx context.Context) error {
 	at := r.in(bundle.LockFile)
-	var wrong []bundle.Finding
+	var wrong []report.Finding
 	if r.lock, wrong = parseLock(r.lockText, at); r.lock != nil {
 		if err := r.ask(ctx, r.lock); err != nil {
 			return err
@@ -55,10 +56,10 @@ func (r *rootBundle) checkServed() {
 	served := slices.ContainsFunc(r.documents, func(d *packageDocument) bool { return d.Served })
 	switch {
 	case r.linked:
-		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "is a link, which imgpkg does not unpack: kapp-controller refuses the repository"))
+		r.note(newFinding(codeNoPackages, report.Install, r.in("packages"), "", "is a link, which imgpkg does not unpack: kapp-controller refuses the repository"))
 	case served || r.unread:
 	default:
-		r.note(newFinding(NoPackages, bundle.Install, r.in("packages"), "", "has no Package that kapp-controller serves: it refuses to apply an empty repository"))
+		r.note(newFinding(codeNoPackages, report.Install, r.in("packages"), "", "has no Package that kapp-controller serves: it refuses to apply an empty repository"))
 	}
 }
 
@@ -73,24 +74,24 @@ func (r *rootBundle) checkDocument(d *packageDocument, known map[string]*package
 	switch {
 	case d.Served:
 	case d.Package != nil || d.Metadata != nil:
-		r.note(newFinding(OldKind, bundle.Warning, r.of(d, d.Line), "", "%s %s is of a time before kapp-controller v0.20: a controller of today drops it",
+		r.note(newFinding(codeOldKind, report.Warning, r.of(d, d.Line), "", "%s %s is of a time before kapp-controller v0.20: a controller of today drops it",
 			versionText(d.APIVersion, d.Kind), quote(d.Name)))
 		return
 	default:
 		if d.Kind != "" || !d.ytt {
-			r.note(newFinding(Dropped, bundle.Warning, r.of(d, d.Line), "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", versionText(d.APIVersion, d.Kind)))
+			r.note(newFinding(codeDropped, report.Warning, r.of(d, d.Line), "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", versionText(d.APIVersion, d.Kind)))
 		}
 		return
 	}
 	if d.Package != nil && d.Name != d.Package.Name+"."+d.Package.Version {
-		r.note(newFinding(Misnamed, bundle.Warning, r.of(d, d.named), "", "is named %s, which is not refName.version, %s: kapp-controller refuses it",
+		r.note(newFinding(codeMisnamed, report.Warning, r.of(d, d.named), "", "is named %s, which is not refName.version, %s: kapp-controller refuses it",
 			quote(d.Name), quote(d.Package.Name+"."+d.Package.Version)))
 	}
 	key := d.Kind + " " + d.Name
 	if first := known[key]; first == nil {
 		known[key] = d
 	} else if first.sum != d.sum {
-		r.note(newFinding(Duplicate, bundle.Warning, r.of(d, d.Line), "", "%s is in %s, line %d, too, with different content", quote(key), quote(first.file), first.Line))
+		r.note(newFinding(codeDuplicate, report.Warning, r.of(d, d.Line), "", "%s is in %s, line %d, too, with different content", quote(key), quote(first.file), first.Line))
 	}
 	if r.lock != nil {
 		for _, image := range d.images {
@@ -109,18 +110,18 @@ func (r *rootBundle) checkImage(d *packageDocument, image imageKey) {
 	_, isDigest := ref.(name.Digest)
 	switch {
 	case err != nil:
-		r.note(newFinding(BadImage, bundle.Install, at, image.value, "the value of the key image, %s, is no reference: kbld refuses the whole repository", quote(image.value)))
+		r.note(newFinding(codeBadImage, report.Install, at, image.value, "the value of the key image, %s, is no reference: kbld refuses the whole repository", quote(image.value)))
 	case isDigest:
-		r.note(newFinding(Uncovered, bundle.Warning, at, image.value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Warning, at, image.value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", bundle.KbldID))
 	default:
-		r.note(newFinding(Uncovered, bundle.Install, at, image.value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, image.value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", bundle.KbldID))
 	}
 }
 
 // checkFetch looks where a fetch of a Package ends, and follows it.
 func (r *rootBundle) checkFetch(ctx context.Context, d *packageDocument, f fetch) error {
 	at := r.of(d, f.Line)
-	note := func(code bundle.Code, level bundle.Level, format string, args ...any) {
+	note := func(code report.Code, level report.Level, format string, args ...any) {
 		r.note(newFinding(code, level, at, f.Reference, format, args...))
 	}
 	if f.Kind != "" && f.Kind != "inline" {
@@ -130,16 +131,16 @@ func (r *rootBundle) checkFetch(ctx context.Context, d *packageDocument, f fetch
 	case f.Kind == "inline":
 		r.wantInline(d, f)
 	case f.Kind == "":
-		note(bundle.NotRead, bundle.Warning, "has a fetch step of no known kind")
+		note(codeNotRead, report.Warning, "has a fetch step of no known kind")
 	case f.Kind != "imgpkgBundle" && f.Kind != "image":
-		note(Outside, bundle.Install, "fetches by %s (%s), which is no image: it stays outside", f.Kind, quote(f.Reference))
+		note(codeOutside, report.Install, "fetches by %s (%s), which is no image: it stays outside", f.Kind, quote(f.Reference))
 	case f.TagSelection:
-		note(Outside, bundle.Install, "fetches %s with a tagSelection, which cannot be relocated", quote(f.Reference))
+		note(codeOutside, report.Install, "fetches %s with a tagSelection, which cannot be relocated", quote(f.Reference))
 	case r.lock == nil: // nothing is rewritten, which was said
 	default:
 		ref, err := parseReference(f.Reference)
 		if err != nil {
-			note(BadImage, bundle.Install, "fetches %s, which is no image reference: kapp-controller refuses the whole repository", quote(f.Reference))
+			note(codeBadImage, report.Install, "fetches %s, which is no image reference: kapp-controller refuses the whole repository", quote(f.Reference))
 			return nil
 		}
 		if entry, covered := r.lock.ids[f.Reference]; covered && f.Kind == "imgpkgBundle" {
@@ -155,10 +156,10 @@ func (r *rootBundle) checkFetch(ctx context.Context, d *packageDocument, f fetch
 func (r *rootBundle) covered(d *packageDocument, f fetch, ref name.Reference, entry int) {
 	at := r.of(d, f.Line)
 	if _, isTag := ref.(name.Tag); isTag {
-		r.note(newFinding(Tag, bundle.Warning, at, f.Reference, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference))
+		r.note(newFinding(codeTag, report.Warning, at, f.Reference, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference))
 	}
 	if code, why := r.lock.end(entry); code != "" {
-		r.note(newFinding(code, bundle.Install, at, f.Reference, "fetches %s, which %s", f.Reference, why))
+		r.note(newFinding(code, report.Install, at, f.Reference, "fetches %s, which %s", f.Reference, why))
 	} else {
 		r.report.Inside++
 	}
@@ -172,7 +173,7 @@ func (r *rootBundle) uncovered(ctx context.Context, d *packageDocument, f fetch,
 	if err != nil {
 		return err
 	}
-	found := &looked{code: Missing, why: "the registry does not have it"}
+	found := &looked{code: codeMissing, why: "the registry does not have it"}
 	if digest != (v1.Hash{}) {
 		if found, err = r.site.look(ctx, digest); err != nil {
 			return err
@@ -183,13 +184,13 @@ func (r *rootBundle) uncovered(ctx context.Context, d *packageDocument, f fetch,
 	case inside && found.node != nil:
 		r.report.Inside++
 	case inside:
-		r.note(newFinding(found.code, bundle.Install, at, f.Reference, "fetches %s, which cannot be had: %s", f.Reference, found.why))
+		r.note(newFinding(found.code, report.Install, at, f.Reference, "fetches %s, which cannot be had: %s", f.Reference, found.why))
 	case f.Kind == "image":
-		r.note(newFinding(Uncovered, bundle.Install, at, f.Reference, "fetches %s by image.url, which kapp-controller never rewrites, without a word", f.Reference))
+		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s by image.url, which kapp-controller never rewrites, without a word", f.Reference))
 	case isDigest:
-		r.note(newFinding(Uncovered, bundle.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, bundle.KbldID))
 	default:
-		r.note(newFinding(Uncovered, bundle.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, bundle.KbldID))
 	}
 	for _, lack := range found.lacks {
 		r.note(newFinding(lack.code, lack.level, at, f.Reference, "fetches an image that is not whole: %s", lack.why))
@@ -207,6 +208,6 @@ func parseReference(s string) (name.Reference, error) {
 	return ref, bundle.CheckPath(ref.Context())
 }
 
-func byLine(a, b bundle.Finding) int {
+func byLine(a, b report.Finding) int {
 	return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line)
 }

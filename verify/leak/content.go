@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // textFile is a regular file of a bundle, or of an inline fetch.
@@ -43,17 +44,17 @@ type reference struct {
 
 // Codes of the findings about content, by point of the checklist.
 const (
-	NotRewritten   bundle.Code = "not-rewritten"   // 11: no kbld step with the lock sees the reference
-	NotLocked      bundle.Code = "not-locked"      // 12: an image that kbld sees and the lock does not have
-	Composed       bundle.Code = "composed"        // 13: values that make a reference which the lock does not have
-	OutsideKey     bundle.Code = "outside-key"     // 14: a reference where kbld does not look
-	Default        bundle.Code = "default"         // 15: a value that can be set, with such a reference
-	KbldConfig     bundle.Code = "kbld-config"     // 16: sources and overrides that lead outside
-	HelmDependency bundle.Code = "helm-dependency" // 17: a chart that is not there
-	CueModule      bundle.Code = "cue-module"      // 18: a module that may have to be downloaded
-	URL            bundle.Code = "url"             // 19: an address outside
-	Fetcher        bundle.Code = "fetcher"         // 20: an object whose controller fetches by itself
-	MissingPath    bundle.Code = "missing-path"    // a path of a template step that is not in the bundle
+	codeNotRewritten   report.Code = "not-rewritten"   // 11: no kbld step with the lock sees the reference
+	codeNotLocked      report.Code = "not-locked"      // 12: an image that kbld sees and the lock does not have
+	codeComposed       report.Code = "composed"        // 13: values that make a reference which the lock does not have
+	codeOutsideKey     report.Code = "outside-key"     // 14: a reference where kbld does not look
+	codeDefault        report.Code = "default"         // 15: a value that can be set, with such a reference
+	codeKbldConfig     report.Code = "kbld-config"     // 16: sources and overrides that lead outside
+	codeHelmDependency report.Code = "helm-dependency" // 17: a chart that is not there
+	codeCueModule      report.Code = "cue-module"      // 18: a module that may have to be downloaded
+	codeURL            report.Code = "url"             // 19: an address outside
+	codeFetcher        report.Code = "fetcher"         // 20: an object whose controller fetches by itself
+	codeMissingPath    report.Code = "missing-path"    // a path of a template step that is not in the bundle
 )
 
 // Limits on what is said of one package.
@@ -66,17 +67,17 @@ const (
 // that needs no registry to be seen (points 11 to 20 of the checklist, kapp-controller spec §3), both by
 // file and line. Bundle and Package of the findings are left to the caller. A finding without File is about
 // a template step: its line is in the Package's file.
-func (c *content) references() ([]reference, []bundle.Finding) {
+func (c *content) references() ([]reference, []report.Finding) {
 	s := newScan(c)
 	for _, in := range s.inputs() {
 		s.file(in)
 	}
 	s.libraryDefaults()
 	if s.left > 0 {
-		s.findings = append(s.findings, bundle.Finding{Code: bundle.NotRead, Level: s.level(),
+		s.findings = append(s.findings, report.Finding{Code: codeNotRead, Level: s.level(),
 			Message: fmt.Sprintf("has %d more findings and references than are listed", s.left)})
 	}
-	byPlace := func(a, b bundle.Finding) int {
+	byPlace := func(a, b report.Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	}
 	slices.SortStableFunc(s.findings, byPlace)
@@ -90,7 +91,7 @@ type scan struct {
 	repos map[string]string // an id of each repository that the ids name
 
 	refs     []reference
-	findings []bundle.Finding
+	findings []report.Finding
 	reported map[finding]bool
 	tally    // of findings; left counts references, too
 
@@ -123,7 +124,7 @@ func newScan(c *content) *scan {
 
 // finding is what two findings have in common that say the same.
 type finding struct {
-	code      bundle.Code
+	code      report.Code
 	file      string
 	line      int
 	reference string
@@ -148,7 +149,7 @@ func (s *scan) add(at place, value string, entry int) {
 }
 
 // note takes a finding over, once for each place and reference.
-func (s *scan) note(at place, code bundle.Code, level bundle.Level, ref, message, action string) {
+func (s *scan) note(at place, code report.Code, level report.Level, ref, message, action string) {
 	key := finding{code, at.file, at.line, shorten(ref)}
 	if s.reported[key] {
 		return
@@ -157,7 +158,7 @@ func (s *scan) note(at place, code bundle.Code, level bundle.Level, ref, message
 		return
 	}
 	s.reported[key] = true
-	s.findings = append(s.findings, bundle.Finding{Code: code, Level: level, File: at.file, Line: at.line,
+	s.findings = append(s.findings, report.Finding{Code: code, Level: level, File: at.file, Line: at.line,
 		Reference: key.reference, Message: message, Action: action})
 }
 

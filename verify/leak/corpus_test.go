@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/testdata/interop"
 )
 
@@ -235,7 +236,7 @@ func (c *seeded) wanted(of string) []string {
 }
 
 // found returns findings as a case writes them.
-func (c *seeded) found(findings []bundle.Finding) []string {
+func (c *seeded) found(findings []report.Finding) []string {
 	names := map[string]string{"": "-"}
 	for called, ref := range c.refs {
 		names[ref.DigestStr()] = called

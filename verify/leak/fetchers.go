@@ -5,7 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // fetcher is a kind of object whose controller fetches what the object names (point 20).
@@ -41,13 +41,13 @@ func (s *scan) fetchers(w *walker, h header) {
 		for _, p := range f.paths {
 			for _, n := range at(w.doc.root, p) {
 				if n.Kind == yaml.ScalarNode && n.Value != "" && fetches(n.Value, p[len(p)-1]) {
-					s.note(w.place(n.Line, n.Value), Fetcher, bundle.Warning, n.Value, f.is, "let the object name what the cluster reaches")
+					s.note(w.place(n.Line, n.Value), codeFetcher, report.Warning, n.Value, f.is, "let the object name what the cluster reaches")
 				}
 			}
 		}
 	}
 	if group == "operator.cluster.x-k8s.io" && strings.HasSuffix(h.kind, "Provider") && field(field(w.doc.root, "spec"), "fetchConfig") == nil {
-		s.note(w.place(w.doc.root.Line, ""), Fetcher, bundle.Warning, "", "the Cluster API operator fetches a provider without fetchConfig from GitHub",
+		s.note(w.place(w.doc.root.Line, ""), codeFetcher, report.Warning, "", "the Cluster API operator fetches a provider without fetchConfig from GitHub",
 			"let spec.fetchConfig select a ConfigMap, or name an address that the cluster reaches")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // class is what a text is for: what its references come to depends on it.
@@ -29,7 +30,7 @@ func (s *scan) file(in *input) {
 		return
 	}
 	if len(in.data) > maxFile {
-		s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "",
+		s.note(place{file: in.path}, codeNotRead, report.Warning, "",
 			fmt.Sprintf("has %d bytes, more than the limit of %d; it was not looked at", len(in.data), maxFile), "")
 		return
 	}
@@ -38,9 +39,9 @@ func (s *scan) file(in *input) {
 		switch {
 		case !isYAML(in.path):
 		case bundle.IsUTF16(in.data):
-			s.note(place{file: in.path}, bundle.NotRead, bundle.Install, "", "is UTF-16 text; it was not looked at", "write it as UTF-8")
+			s.note(place{file: in.path}, codeNotRead, report.Install, "", "is UTF-16 text; it was not looked at", "write it as UTF-8")
 		default:
-			s.note(place{file: in.path}, bundle.NotRead, bundle.Warning, "", "is not UTF-8 text; it was not looked at", "")
+			s.note(place{file: in.path}, codeNotRead, report.Warning, "", "is not UTF-8 text; it was not looked at", "")
 		}
 		return
 	}
@@ -94,7 +95,7 @@ func (s *scan) yamlFile(in *input) {
 		case doc.root == nil:
 			if !limited && errors.Is(doc.err, errLimit) {
 				limited = true
-				s.note(w.place(1, ""), bundle.NotRead, bundle.Warning, "", doc.err.Error()+"; it was looked at as text", "")
+				s.note(w.place(1, ""), codeNotRead, report.Warning, "", doc.err.Error()+"; it was looked at as text", "")
 			}
 			w.class, w.values = code, true
 			w.text(string(doc.text), 0)

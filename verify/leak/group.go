@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // group is the uses of a bundle whose steps read the same in the same way.
@@ -69,8 +69,8 @@ func names(uses []use) string {
 }
 
 // merge makes one of findings that say the same of several Packages.
-func merge(findings []bundle.Finding) []bundle.Finding {
-	at := map[bundle.Finding]int{}
+func merge(findings []report.Finding) []report.Finding {
+	at := map[report.Finding]int{}
 	merged := findings[:0]
 	for _, f := range findings {
 		pkg := f.Package

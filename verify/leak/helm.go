@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // chart is a Helm chart of the bundle.
@@ -109,7 +109,7 @@ func (s *scan) chartDependencies(c *chart) {
 		if s.paths[path.Join(below, n.name)] || s.hasPackedChart(below, n) {
 			continue
 		}
-		s.note(n.at, HelmDependency, bundle.Install, strings.TrimSpace(n.repository+" "+n.name+" "+n.version),
+		s.note(n.at, codeHelmDependency, report.Install, strings.TrimSpace(n.repository+" "+n.name+" "+n.version),
 			fmt.Sprintf("the chart needs the chart %q, which is not below charts/: helm template fails", shorten(n.name)),
 			"run helm dependency update in the chart's folder, and push the bundle again")
 	}
@@ -144,7 +144,7 @@ func (s *scan) cueModule(in *input) {
 		}
 		inside = inside || cueDependencies.MatchString(l)
 		if m := cueDependency.FindStringSubmatch(l); inside && m != nil {
-			s.note(place{in.path, line}, CueModule, bundle.Warning, m[1], "the CUE module depends on another one, which cue fetches from its registry",
+			s.note(place{in.path, line}, codeCueModule, report.Warning, m[1], "the CUE module depends on another one, which cue fetches from its registry",
 				"put the module below cue.mod/ (cue.mod/pkg or usr), and push the bundle again")
 		}
 	}

@@ -9,13 +9,14 @@ import (
 	"unicode/utf8"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // result is what was found in one bundle: the counts of it in a Report, and the bundles that its lock names.
 type result struct {
 	Report
 	tally
-	findings []bundle.Finding
+	findings []report.Finding
 	nested   []*bundle.Node
 }
 
@@ -41,7 +42,7 @@ func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &inside{traversal: s, work: w, pkg: names(w.uses), found: map[int]bool{}, fetched: map[place]string{}}
 	var more bool
 	if b.groups, more = groups(w.uses); more {
-		b.note(newFinding(bundle.NotRead, bundle.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+		b.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
 	}
 	if w.node == nil {
 		for _, t := range w.inline {
@@ -85,7 +86,7 @@ func (b *inside) countIDs() {
 }
 
 // note takes over findings, as many as a report may have.
-func (b *inside) note(list ...bundle.Finding) {
+func (b *inside) note(list ...report.Finding) {
 	for _, f := range list {
 		if b.out.takes(f.Level, maxReported) {
 			b.out.findings = append(b.out.findings, f)
@@ -107,9 +108,9 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 		switch b.size += len(t.Data); {
 		case !t.Regular:
 		case t.Data == nil && t.Size > 0:
-			b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+			b.note(newFinding(codeNotRead, report.Warning, b.in(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
 		case b.size > maxText:
-			b.note(newFinding(bundle.NotRead, bundle.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+			b.note(newFinding(codeNotRead, report.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
 		case isBinary(t.Data) && !bundle.IsUTF16(t.Data):
 			b.size -= len(t.Data)
@@ -130,7 +131,7 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 	if err != nil {
 		code, why, err := explain(err)
 		if err == nil {
-			b.note(newFinding(code, bundle.Install, b.in(""), n.Name(), "the bundle cannot be read: %s", why))
+			b.note(newFinding(code, report.Install, b.in(""), n.Name(), "the bundle cannot be read: %s", why))
 		}
 		return true, err
 	}
@@ -147,7 +148,7 @@ func (b *inside) readLock(ctx context.Context, data []byte) error {
 	}
 	b.lock = l
 	if b.work.depth == maxDepth {
-		b.note(newFinding(Damaged, bundle.Install, at, "", "bundles are nested more than %d deep", maxDepth))
+		b.note(newFinding(codeDamaged, report.Install, at, "", "bundles are nested more than %d deep", maxDepth))
 		l.Images = nil
 		return nil
 	}
@@ -213,14 +214,14 @@ func (b *inside) references(g group) {
 		b.found[i] = b.found[i] || seen
 	}
 	for _, f := range findings {
-		if f.Code == WithoutID {
+		if f.Code == codeWithoutID {
 			if len(g.uses) == 0 { // nothing says that kbld reads the lock
 				continue
 			}
 			f.Line = b.lock.lineOf(f.Reference)
 		}
 		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
-			f.Level = bundle.Warning
+			f.Level = report.Warning
 		}
 		f.Action = cmp.Or(f.Action, actions[f.Code])
 		for _, at := range b.positions(g, f.File, f.Line) {
@@ -245,7 +246,7 @@ func (b *inside) reference(g group, ref reference) {
 		return
 	}
 	for _, at := range b.positions(g, ref.file, ref.line) {
-		b.note(newFinding(code, bundle.Pull, at, ref.value, "names %s, which %s", quote(ref.value), why))
+		b.note(newFinding(code, report.Pull, at, ref.value, "names %s, which %s", quote(ref.value), why))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // kbld is a kbld step: the configuration that it finds among its files. The zero value has none, and
@@ -77,8 +78,8 @@ func isKbldConfig(apiVersion, kind string) bool {
 	return false
 }
 
-// addLock takes the lock's entries over, and reports those that kbld refuses, if it is there to refuse them.
-func (k *kbld) addLock(s *scan, report bool) {
+// addLock takes the lock's entries over, and notes those that kbld refuses when it runs (refuses).
+func (k *kbld) addLock(s *scan, refuses bool) {
 	if s.lock == nil || k.hasLock {
 		return
 	}
@@ -86,8 +87,8 @@ func (k *kbld) addLock(s *scan, report bool) {
 	for i, e := range s.lock.Images {
 		id := e.Annotations[bundle.KbldID]
 		k.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i})
-		if id == "" && report {
-			s.note(place{file: lockFile}, WithoutID, bundle.Install, e.Image.Name(),
+		if id == "" && refuses {
+			s.note(place{file: lockFile}, codeWithoutID, report.Install, e.Image.Name(),
 				"the entry has no annotation "+bundle.KbldID+": kbld refuses the whole lock",
 				"write the lock with kbld --imgpkg-lock-output, and push the bundle again")
 		}
@@ -128,7 +129,7 @@ func (k *kbld) addFile(s *scan, f textFile) {
 	for doc := range yamlDocuments(f.data) {
 		switch h, _ := doc.object(); {
 		case doc.root == nil && bytes.Contains(doc.text, []byte(kbldAPIVersion)):
-			s.note(place{f.path, doc.offset + 1}, bundle.NotRead, bundle.Warning, "",
+			s.note(place{f.path, doc.offset + 1}, codeNotRead, report.Warning, "",
 				"the kbld configuration could not be read: "+firstLine(doc.err), "")
 		case isKbldConfig(h.apiVersion, h.kind):
 			k.addConfig(s, f.path, doc)
@@ -142,7 +143,7 @@ func (k *kbld) addFile(s *scan, f textFile) {
 func (k *kbld) addOtherLock(s *scan, file string, doc document) {
 	var l otherLock
 	if err := doc.root.Decode(&l); err != nil {
-		s.note(place{file, doc.lineOf(doc.root)}, bundle.NotRead, bundle.Warning, "", "the lock could not be read: "+firstLine(err), "")
+		s.note(place{file, doc.lineOf(doc.root)}, codeNotRead, report.Warning, "", "the lock could not be read: "+firstLine(err), "")
 		return
 	}
 	for _, e := range l.Images {
@@ -155,7 +156,7 @@ func (k *kbld) addConfig(s *scan, file string, doc document) {
 	at := place{file, doc.lineOf(doc.root)}
 	var c kbldConfig
 	if err := doc.root.Decode(&c); err != nil {
-		s.note(at, bundle.NotRead, bundle.Warning, "", "the kbld configuration could not be read: "+firstLine(err), "")
+		s.note(at, codeNotRead, report.Warning, "", "the kbld configuration could not be read: "+firstLine(err), "")
 		return
 	}
 	for _, key := range c.Keys {
@@ -182,7 +183,7 @@ func (k *kbld) addConfig(s *scan, file string, doc document) {
 	for _, src := range c.Sources {
 		ref := src.Image + src.ImageRepo
 		k.builtImage[src.Image], k.builtRepo[src.ImageRepo] = src.Image != "", src.Image == "" && src.ImageRepo != ""
-		s.note(doc.placeOf(file, "sources", at.line), KbldConfig, bundle.Install, ref,
+		s.note(doc.placeOf(file, "sources", at.line), codeKbldConfig, report.Install, ref,
 			"kbld would have to build this image, and kapp-controller does not let it: the template step fails",
 			"build the image before, and take the sources out of the bundle")
 	}
@@ -193,11 +194,11 @@ func (s *scan) reportOverride(at place, value string, preresolved, selected bool
 	_, isDigest := name.NewDigest(value, name.WeakValidation)
 	switch {
 	case preresolved, isDigest == nil && !selected:
-		s.note(at, KbldConfig, bundle.Pull, value,
+		s.note(at, codeKbldConfig, report.Pull, value,
 			"an override names this image, and the lock is not applied to it: pods pull it from there",
 			"take the override out, or put the lock before it in the kbld step")
 	default:
-		s.note(at, KbldConfig, bundle.Install, value,
+		s.note(at, codeKbldConfig, report.Install, value,
 			"an override names this image by tag: kbld asks its registry for the digest, and the template step fails",
 			"take the override out, or put the lock before it in the kbld step")
 	}
@@ -248,7 +249,7 @@ func (k *kbld) resolve(value string) (outcome, override) {
 func (s *scan) overridden(at place, value string, o override) {
 	s.add(at, o.newImage, -1)
 	if o.lock != "" {
-		s.note(at, NotLocked, bundle.Pull, value, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there", o.lock, shorten(o.newImage)),
+		s.note(at, codeNotLocked, report.Pull, value, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there", o.lock, shorten(o.newImage)),
 			"take that lock out of the kbld step, and add the image to "+lockFile)
 	}
 }
@@ -257,7 +258,7 @@ func (s *scan) overridden(at place, value string, o override) {
 func (s *scan) image(at place, k *kbld, value string) {
 	if k == nil {
 		s.add(at, value, -1)
-		s.note(at, NotRewritten, bundle.Pull, value, "no kbld step rewrites the file: pods pull the image from there",
+		s.note(at, codeNotRewritten, report.Pull, value, "no kbld step rewrites the file: pods pull the image from there",
 			`add a step "kbld: {paths: ['-', .imgpkg/images.yml]}" after the last one that adds files`)
 		return
 	}
@@ -274,10 +275,10 @@ func (s *scan) image(at place, k *kbld, value string) {
 		return
 	}
 	s.add(at, value, -1)
-	code, lock := NotLocked, "the lock does not have it"
+	code, lock := codeNotLocked, "the lock does not have it"
 	action := "add it to the lock with kbld --imgpkg-lock-output, and push the bundle again"
 	if !k.hasLock {
-		code, lock = NotRewritten, "the kbld step is not given the lock"
+		code, lock = codeNotRewritten, "the kbld step is not given the lock"
 		action = "add " + lockFile + " to the paths of the kbld step"
 	}
 	if other := s.repos[repository(value)]; other != "" && k.hasLock {
@@ -285,11 +286,11 @@ func (s *scan) image(at place, k *kbld, value string) {
 	}
 	switch what {
 	case digested:
-		s.note(at, code, bundle.Pull, value, lock+": kbld leaves it as it is, and pods pull it from there", action)
+		s.note(at, code, report.Pull, value, lock+": kbld leaves it as it is, and pods pull it from there", action)
 	case asked:
-		s.note(at, code, bundle.Install, value, lock+": kbld asks its registry for the digest, and the template step fails", action)
+		s.note(at, code, report.Install, value, lock+": kbld asks its registry for the digest, and the template step fails", action)
 	case invalid:
-		s.note(at, code, bundle.Install, value, "is no reference: kbld refuses it, and the template step fails",
+		s.note(at, code, report.Install, value, "is no reference: kbld refuses it, and the template step fails",
 			"correct it, or exempt it by a searchRule of kbld with updateStrategy none")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // Target is a private repository.
@@ -49,7 +50,7 @@ type Report struct {
 
 	// Findings are those of the repository bundles, then those of each other bundle, in the order in which
 	// Packages, as files have them, and then locks lead to it; of a bundle by file and line. None comes twice.
-	Findings []bundle.Finding `json:"findings,omitempty"`
+	Findings []report.Finding `json:"findings,omitempty"`
 	More     int              `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
 }
 
@@ -65,7 +66,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	}
 	s := &traversal{src: src, site: newCarried(g, opt.Omitted), opt: opt}
 	for _, f := range g.Findings {
-		if f.Code != bundle.NotRead { // which the files are read for
+		if f.Code != codeNotRead { // which the files are read for
 			f.Action = actions[f.Code]
 			s.walked = append(s.walked, f)
 		}
@@ -82,7 +83,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 func (r *Report) addLeftOut(omitted []bundle.Omitted) {
 	named := map[string]bool{}
 	for _, f := range r.Findings {
-		if f.Code == Foreign {
+		if f.Code == codeForeign {
 			named[digestInText.FindString(f.Message)] = true
 		}
 	}
@@ -93,7 +94,7 @@ func (r *Report) addLeftOut(omitted []bundle.Omitted) {
 			r.More += len(omitted) - i
 			return
 		default:
-			r.Findings = append(r.Findings, newFinding(Foreign, bundle.Pull, position{bundle: o.Image}, o.Image, "the image is not whole: %s", leftOut(o.Digest).why))
+			r.Findings = append(r.Findings, newFinding(codeForeign, report.Pull, position{bundle: o.Image}, o.Image, "the image is not whole: %s", leftOut(o.Digest).why))
 		}
 	}
 }

@@ -5,16 +5,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"relocate/bundle"
 )
 
 // TestLimits: what is too large is said to be, and what was not parsed was looked at as text.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	const tail = "image: registry.corp.io/team/last:v1\n"
-	found := finding{code: NotRewritten, file: "a.yml", reference: "registry.corp.io/team/last:v1"}
-	notRead := finding{code: bundle.NotRead, file: "a.yml", line: 1}
+	found := finding{code: codeNotRewritten, file: "a.yml", reference: "registry.corp.io/team/last:v1"}
+	notRead := finding{code: codeNotRead, file: "a.yml", line: 1}
 	nested := "image: busybox\n"
 	for range maxStrings + 1 {
 		nested = "a: |\n  image: x\n  " + strings.ReplaceAll(strings.TrimSuffix(nested, "\n"), "\n", "\n  ") + "\n"
@@ -24,16 +22,16 @@ func TestLimits(t *testing.T) {
 		name, text string
 		want       []finding
 	}{
-		{"file", strings.Repeat("# a comment\n", maxFile/12+1), []finding{{code: bundle.NotRead, file: "a.yml"}}},
+		{"file", strings.Repeat("# a comment\n", maxFile/12+1), []finding{{code: codeNotRead, file: "a.yml"}}},
 		{"nodes", strings.Repeat("- a\n", maxNodes/3) + tail, []finding{notRead, at(maxNodes/3 + 1)}},
 		{"depth", strings.Repeat("[", maxNesting+2) + strings.Repeat("]", maxNesting+2) + "\n---\n" + tail, []finding{notRead, at(3)}},
 		{"documents", strings.Repeat("---\na: 1\n", maxDocuments) + "---\n" + tail,
-			[]finding{{code: bundle.NotRead, file: "a.yml", line: 2*maxDocuments + 1}, at(2*maxDocuments + 2)}},
+			[]finding{{code: codeNotRead, file: "a.yml", line: 2*maxDocuments + 1}, at(2*maxDocuments + 2)}},
 		{"behind the end", strings.Repeat("a: 1\n...\n", maxDocuments) + tail,
-			[]finding{{code: bundle.NotRead, file: "a.yml", line: 2*maxDocuments + 1}, at(2*maxDocuments + 1)}},
+			[]finding{{code: codeNotRead, file: "a.yml", line: 2*maxDocuments + 1}, at(2*maxDocuments + 1)}},
 		{"aliases", "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: &d [*d, *c]\n" + tail, []finding{at(5)}},
-		{"not UTF-8", "a: \xff\n", []finding{{code: bundle.NotRead, file: "a.yml"}}},
-		{"long", "image: " + strings.Repeat("a", 2*maxReference) + "\n", []finding{{code: NotRewritten, file: "a.yml", line: 1, reference: strings.Repeat("a", maxReference) + "…"}}},
+		{"not UTF-8", "a: \xff\n", []finding{{code: codeNotRead, file: "a.yml"}}},
+		{"long", "image: " + strings.Repeat("a", 2*maxReference) + "\n", []finding{{code: codeNotRewritten, file: "a.yml", line: 1, reference: strings.Repeat("a", maxReference) + "…"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // lock is the ImagesLock of a bundle, and what imgpkg makes of it.
@@ -22,14 +23,14 @@ type lock struct {
 }
 
 // parseLock reads the lock of a bundle. What is wrong with it is a finding, without which there is a lock.
-func parseLock(data []byte, at position) (*lock, []bundle.Finding) {
+func parseLock(data []byte, at position) (*lock, []report.Finding) {
 	if data == nil {
-		return nil, []bundle.Finding{newFinding(BadLock, bundle.Install, at, "", "is missing: imgpkg takes no image without it for a bundle")}
+		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at, "", "is missing: imgpkg takes no image without it for a bundle")}
 	}
 	lines, odd := lockLines(data)
 	parsed, err := bundle.ParseImagesLock(data)
 	if err != nil {
-		return nil, []bundle.Finding{newFinding(BadLock, bundle.Install, at.in(odd), "", "cannot be read: %v", err)}
+		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at.in(odd), "", "cannot be read: %v", err)}
 	}
 	l := &lock{ImagesLock: parsed, ids: map[string]int{}, lines: lines}
 	for i, e := range parsed.Images {
@@ -79,11 +80,11 @@ func (l *lock) lineOf(image string) int {
 }
 
 // withoutID returns a finding for each entry that makes kbld refuse the lock.
-func (l *lock) withoutID(at position) []bundle.Finding {
-	var list []bundle.Finding
+func (l *lock) withoutID(at position) []report.Finding {
+	var list []report.Finding
 	for i, e := range l.Images {
 		if e.Annotations[bundle.KbldID] == "" {
-			list = append(list, newFinding(WithoutID, bundle.Install, at.in(l.line(i)), e.Image.Name(),
+			list = append(list, newFinding(codeWithoutID, report.Install, at.in(l.line(i)), e.Image.Name(),
 				"images[%d] has no annotation %s: kbld refuses the whole lock", i, bundle.KbldID))
 		}
 	}
@@ -91,15 +92,15 @@ func (l *lock) withoutID(at position) []bundle.Finding {
 }
 
 // localise looks for what the lock of n names, and finds out what imgpkg makes of it.
-func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at position) ([]bundle.Finding, error) {
+func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at position) ([]report.Finding, error) {
 	how, err := s.site.localise(ctx, n)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the locations image of %s: %w", n.Name(), err)
 	}
-	var list []bundle.Finding
+	var list []report.Finding
 	if how == broken {
 		l.left = "its locations image cannot be read"
-		list = append(list, newFinding(Locations, bundle.Install, at, "", "the bundle's locations image cannot be read: imgpkg refuses to pull the bundle"))
+		list = append(list, newFinding(codeLocations, report.Install, at, "", "the bundle's locations image cannot be read: imgpkg refuses to pull the bundle"))
 	}
 	for i, e := range l.Images {
 		found, err := s.site.look(ctx, hashOf(e.Image))
@@ -113,13 +114,13 @@ func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 		l.there, l.own = append(l.there, found), append(l.own, own)
 		if found.node == nil {
 			code, note := found.code, ""
-			if how == trusted && code == Missing {
-				code, note = Locations, "; there is a locations image, so that imgpkg does not notice"
+			if how == trusted && code == codeMissing {
+				code, note = codeLocations, "; there is a locations image, so that imgpkg does not notice"
 			}
 			if how == probed && !found.head && l.left == "" {
 				l.left = fmt.Sprintf("%s is not there", e.Image.DigestStr())
 			}
-			list = append(list, newFinding(code, bundle.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))
+			list = append(list, newFinding(code, report.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))
 		}
 		for _, lack := range found.lacks {
 			list = append(list, newFinding(lack.code, lack.level, at.in(l.line(i)), e.Image.Name(), "the lock names an image that is not whole: %s", lack.why))
@@ -129,10 +130,10 @@ func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 }
 
 // end says what is wrong with a reference that entry i rewrites. No code: it ends at what is there.
-func (l *lock) end(i int) (bundle.Code, string) {
+func (l *lock) end(i int) (report.Code, string) {
 	switch found := l.there[i]; {
 	case l.left != "" && !l.own[i]:
-		return Elsewhere, fmt.Sprintf("ends at %s: imgpkg leaves the lock as it is, because %s", l.Images[i].Image.Name(), l.left)
+		return codeElsewhere, fmt.Sprintf("ends at %s: imgpkg leaves the lock as it is, because %s", l.Images[i].Image.Name(), l.left)
 	case found.node == nil:
 		return found.code, fmt.Sprintf("ends at %s, which cannot be had: %s", l.Images[i].Image.DigestStr(), found.why)
 	}

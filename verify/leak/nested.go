@@ -8,6 +8,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // Groups of kapp-controller's own kinds, which fetch by themselves once they are applied.
@@ -47,9 +48,9 @@ func (b *inside) nested() {
 
 // once takes away what content says of the fetches: less of the same.
 func (b *inside) once() {
-	b.out.findings = slices.DeleteFunc(b.out.findings, func(f bundle.Finding) bool {
+	b.out.findings = slices.DeleteFunc(b.out.findings, func(f report.Finding) bool {
 		ref, fetched := b.fetched[place{f.File, f.Line}]
-		return fetched && f.Code == OutsideKey && f.Reference == ref
+		return fetched && f.Code == codeOutsideKey && f.Reference == ref
 	})
 }
 
@@ -107,9 +108,9 @@ func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
 	if step == nil {
 		return
 	}
-	note := func(code bundle.Code, n *yaml.Node, format string) {
+	note := func(code report.Code, n *yaml.Node, format string) {
 		for _, at := range b.positionsOf(file, line(n, step.Line)) {
-			f := newFinding(code, bundle.Install, at, text(n), format, kind, quote(text(n)))
+			f := newFinding(code, report.Install, at, text(n), format, kind, quote(text(n)))
 			b.fetched[place{f.File, f.Line}] = f.Reference
 			b.note(f)
 		}
@@ -117,13 +118,13 @@ func (b *inside) nestedFetch(file, kind string, step *yaml.Node) {
 	switch {
 	case below(step, "inline") != nil:
 	case below(step, "image") != nil:
-		note(Uncovered, below(step, "image", "url"), "%s fetches %s by image.url, which nothing rewrites")
+		note(codeUncovered, below(step, "image", "url"), "%s fetches %s by image.url, which nothing rewrites")
 	case below(step, "imgpkgBundle", "tagSelection") != nil:
-		note(Outside, below(step, "imgpkgBundle", "image"), "%s fetches %s with a tagSelection, which cannot be relocated")
+		note(codeOutside, below(step, "imgpkgBundle", "image"), "%s fetches %s with a tagSelection, which cannot be relocated")
 	default:
 		for _, fetch := range []string{"http", "git", "helmChart"} { // the first that is set counts
 			if n := below(step, fetch); n != nil {
-				note(Outside, below(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is no image: it stays outside")
+				note(codeOutside, below(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is no image: it stays outside")
 				return
 			}
 		}
@@ -141,7 +142,7 @@ func (b *inside) nestedInstall(file string, ref *yaml.Node) {
 	}
 	if b.compared += len(b.versions[name]); b.compared > maxCompared {
 		for _, at := range b.positionsOf(file, 0) {
-			b.note(newFinding(bundle.NotRead, bundle.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
+			b.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
 		}
 		return
 	}
@@ -149,13 +150,13 @@ func (b *inside) nestedInstall(file string, ref *yaml.Node) {
 	if slices.ContainsFunc(b.versions[name], func(v string) bool { return version == "" || meets(v, version, prereleases) }) {
 		return
 	}
-	level := bundle.Install
+	level := report.Install
 	if b.unsure {
-		level = bundle.Warning
+		level = report.Warning
 	}
 	n := below(ref, "refName")
 	for _, at := range b.positionsOf(file, n.Line) {
-		b.note(newFinding(NotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
+		b.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
 			quote(strings.TrimSpace(name+" "+version))))
 	}
 }

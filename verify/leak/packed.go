@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // Limits on packed charts.
@@ -35,16 +36,16 @@ func (b *inside) isPackedChart(p string) bool {
 // unpack adds the text files of a packed chart as if the file were a folder of them. What cannot be read is a
 // finding.
 func (b *inside) unpack(p string, data []byte, depth int) {
-	note := func(level bundle.Level, format string, args ...any) {
-		b.note(newFinding(bundle.NotRead, level, b.in(p), "", format, args...))
+	note := func(level report.Level, format string, args ...any) {
+		b.note(newFinding(codeNotRead, level, b.in(p), "", format, args...))
 	}
 	if depth == maxPacked {
-		note(bundle.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
+		note(report.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
 		return
 	}
 	zr, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		note(bundle.Warning, "is no packed chart: %v", err)
+		note(report.Warning, "is no packed chart: %v", err)
 		return
 	}
 	limit := maxText - b.unpacked
@@ -60,10 +61,10 @@ func (b *inside) unpack(p string, data []byte, depth int) {
 		case errors.Is(err, io.EOF) && unpacked.N > 0:
 			return
 		case unpacked.N <= 0, n == maxPackedFiles, b.size > maxText:
-			note(bundle.Install, "is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
+			note(report.Install, "is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
 			return
 		case err != nil:
-			note(bundle.Warning, "is no packed chart: %v", err)
+			note(report.Warning, "is no packed chart: %v", err)
 			return
 		}
 	}
@@ -76,7 +77,7 @@ func (b *inside) member(p string, content io.Reader, depth int) error {
 	case err != nil:
 		return err
 	case len(data) > bundle.MaxText:
-		b.note(newFinding(bundle.NotRead, bundle.Warning, b.in(p), "", "has more bytes than the limit of %d", bundle.MaxText))
+		b.note(newFinding(codeNotRead, report.Warning, b.in(p), "", "has more bytes than the limit of %d", bundle.MaxText))
 	case strings.HasSuffix(p, ".tgz"):
 		b.files = append(b.files, textFile{path: p})
 		if path.Base(path.Dir(p)) == "charts" {

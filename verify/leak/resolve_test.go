@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
 )
@@ -44,15 +45,15 @@ func TestImgpkgsRepository(t *testing.T) {
 	root, err := v1.NewHash(interop.Root)
 	require.NoError(t, err)
 	var reads atomic.Int32
-	report, err := resolve(t, relocated.Repo(interop.Relocated), interop.Relocated, leak.Options{Jobs: 4, Read: func() { reads.Add(1) }}, root)
+	got, err := resolve(t, relocated.Repo(interop.Relocated), interop.Relocated, leak.Options{Jobs: 4, Read: func() { reads.Add(1) }}, root)
 	require.NoError(t, err)
-	want := leak.Report{Packages: 3, Bundles: 5, Files: report.Files, References: report.References, Inside: report.References - 1,
-		Manifests: report.Manifests, IDs: report.IDs, IDsFound: report.IDsFound, Findings: report.Findings}
-	assert.Equal(t, want, *report)
-	assert.Equal(t, int32(report.Bundles+report.Manifests), reads.Load())
+	want := leak.Report{Packages: 3, Bundles: 5, Files: got.Files, References: got.References, Inside: got.References - 1,
+		Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound, Findings: got.Findings}
+	assert.Equal(t, want, *got)
+	assert.Equal(t, int32(got.Bundles+got.Manifests), reads.Load())
 	said := []string{"warning not-locked config/cm.yml:6"} // "sidecar", in the bundle that others nest: of no registry
-	assert.Equal(t, said, codes(report))
-	assert.NotZero(t, report.IDsFound)
+	assert.Equal(t, said, codes(got))
+	assert.NotZero(t, got.IDsFound)
 
 	src, err := interop.Source()
 	require.NoError(t, err)
@@ -62,8 +63,8 @@ func TestImgpkgsRepository(t *testing.T) {
 	require.NoError(t, err)
 	scanned, err := leak.Scan(t.Context(), src, g, leak.Options{Jobs: 4})
 	require.NoError(t, err)
-	assert.Equal(t, report.Files, scanned.Files)
-	assert.Equal(t, report.Inside, scanned.Inside)
+	assert.Equal(t, got.Files, scanned.Files)
+	assert.Equal(t, got.Inside, scanned.Inside)
 	assert.Equal(t, said, codes(scanned))
 }
 
@@ -73,11 +74,11 @@ func TestCounts(t *testing.T) {
 	target := startTarget(t)
 	c := readSeeded(t, "testdata/repository/clean-shared.txtar", target.repo.Name())
 	target.fill(c)
-	report, err := leak.Resolve(t.Context(), target, target.repo, c.hashes([]string{root}), leak.Options{})
+	got, err := leak.Resolve(t.Context(), target, target.repo, c.hashes([]string{root}), leak.Options{})
 	require.NoError(t, err)
 	// Two versions, one bundle for both, a nested one, two files; two fetches and two images.
-	assert.Equal(t, &leak.Report{Packages: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}, report)
-	assert.Empty(t, report.Findings)
+	assert.Equal(t, &leak.Report{Packages: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}, got)
+	assert.Empty(t, got.Findings)
 }
 
 // What cannot be asked is an error, not a finding.
@@ -168,15 +169,15 @@ func TestDamage(t *testing.T) {
 				bundle.LockFile:  emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: o.test/p:1}\n",
 				"packages/a.yml": pkgYAML("o.test/p:1")})
 			tt.damage(repo, root, pkg)
-			report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
+			got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 			require.NoError(t, err)
-			var got []string
-			for _, line := range codes(report) {
+			var lines []string
+			for _, line := range codes(got) {
 				if !strings.HasPrefix(line, "warning tag ") {
-					got = append(got, line)
+					lines = append(lines, line)
 				}
 			}
-			assert.Equal(t, tt.want, got)
+			assert.Equal(t, tt.want, lines)
 		})
 	}
 }
@@ -216,10 +217,10 @@ func TestPackagesLink(t *testing.T) {
 	blob := repo.PutBlob(layer.Bytes())
 	blob.MediaType = types.DockerLayer
 	ref := repo.PutJSON(types.DockerManifestSchema2, v1.Manifest{SchemaVersion: 2, MediaType: types.DockerManifestSchema2, Config: config, Layers: []v1.Descriptor{blob}})
-	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(ref))
+	got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(ref))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"install no-packages packages:0"}, codes(report))
-	assert.Contains(t, report.Findings[0].Message, "is a link")
+	assert.Equal(t, []string{"install no-packages packages:0"}, codes(got))
+	assert.Contains(t, got.Findings[0].Message, "is a link")
 }
 
 // A hostile repository gets a report of a size for people, in time.
@@ -235,12 +236,12 @@ func TestLimits(t *testing.T) {
 			fmt.Fprintf(&pkgs, "---\napiVersion: v1\nkind: K%d\n", i)
 		}
 		root := repo.PutBundle(map[string]string{bundle.LockFile: lock.String(), "packages/a.yml": pkgs.String()})
-		report, err := resolve(t, repo, repo.Name, leak.Options{Jobs: 4}, interop.Hash(root))
+		got, err := resolve(t, repo, repo.Name, leak.Options{Jobs: 4}, interop.Hash(root))
 		require.NoError(t, err)
-		require.Equal(t, 10_000+6000+1, len(report.Findings))
-		assert.Equal(t, 2*6000+1-10_000, report.More)
-		assert.Equal(t, bundle.NotRead, report.Findings[16_000].Code)
-		assert.Equal(t, "there are 2001 more findings that break an install or a pull than are listed", report.Findings[16_000].Message)
+		require.Equal(t, 10_000+6000+1, len(got.Findings))
+		assert.Equal(t, 2*6000+1-10_000, got.More)
+		assert.EqualValues(t, "not-read", got.Findings[16_000].Code)
+		assert.Equal(t, "there are 2001 more findings that break an install or a pull than are listed", got.Findings[16_000].Message)
 	})
 	t.Run("flood", func(t *testing.T) { // of warnings, before what they would hide
 		t.Parallel()
@@ -250,16 +251,16 @@ func TestLimits(t *testing.T) {
 		for i := range 12_000 {
 			files[fmt.Sprintf("packages/%d.yml", i%2)] += fmt.Sprintf("---\napiVersion: v1\nkind: K%d\n", i)
 		}
-		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
-		assert.Equal(t, 2000, report.More)
-		assert.Equal(t, "install outside packages/z.yml:4", codes(report)[10_000])
+		assert.Equal(t, 2000, got.More)
+		assert.Equal(t, "install outside packages/z.yml:4", codes(got)[10_000])
 		files["packages/0.yml"] += strings.Repeat("---\na: b\n", 4000) + "---\n" + files["packages/z.yml"]
 		delete(files, "packages/z.yml")
-		report, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		got, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
-		isInstall := func(f bundle.Finding) bool { return f.Level == bundle.Install }
-		assert.True(t, slices.ContainsFunc(report.Findings, isInstall), "there are more documents than are read")
+		isInstall := func(f report.Finding) bool { return f.Level == report.Install }
+		assert.True(t, slices.ContainsFunc(got.Findings, isInstall), "there are more documents than are read")
 	})
 	t.Run("nesting", func(t *testing.T) {
 		t.Parallel()
@@ -270,10 +271,10 @@ func TestLimits(t *testing.T) {
 			root = repo.PutBundle(map[string]string{bundle.LockFile: lock, "a.yml": fmt.Sprint("a: ", i)})
 			lock = emptyLock + "images:\n- image: " + root.Name() + "\n"
 		}
-		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
+		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"warning no-packages packages:0", "install damaged .imgpkg/images.yml:0"}, codes(report))
-		assert.Contains(t, report.Findings[1].Message, "nested more than 32 deep")
+		assert.Equal(t, []string{"warning no-packages packages:0", "install damaged .imgpkg/images.yml:0"}, codes(got))
+		assert.Contains(t, got.Findings[1].Message, "nested more than 32 deep")
 	})
 	t.Run("steps", func(t *testing.T) {
 		t.Parallel()
@@ -284,9 +285,9 @@ func TestLimits(t *testing.T) {
 			files[fmt.Sprintf("packages/%02d.yml", i)] = fmt.Sprintf("apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.%d}\nspec:\n  refName: a.b.c\n  version: 1.0.%d\n"+
 				"  template: {spec: {fetch: [{imgpkgBundle: {image: '%s'}}], template: [{kbld: {paths: [%s.imgpkg/images.yml]}}]}}\n", i, i, pkg, strings.Repeat("a.yml, ", i))
 		}
-		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"install not-locked a.yml:1", "install not-read packages/00.yml:7"}, codes(report)[:2])
+		assert.Equal(t, []string{"install not-locked a.yml:1", "install not-read packages/00.yml:7"}, codes(got)[:2])
 	})
 	t.Run("packed charts", func(t *testing.T) {
 		t.Parallel()
@@ -301,19 +302,19 @@ func TestLimits(t *testing.T) {
 		files["charts/d.tgz"] = "\x00"
 		files[bundle.LockFile] = emptyLock
 		repo := memory()
-		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"warning no-packages packages:0", "install not-read charts/a.tgz/a/a/charts/b.tgz/charts/c.tgz/charts/d.tgz/charts/e.tgz:0",
-			"install not-read charts/b.tgz:0", "install not-read charts/c.tgz:0", "warning not-read charts/d.tgz:0"}, codes(report))
+			"install not-read charts/b.tgz:0", "install not-read charts/c.tgz:0", "warning not-read charts/d.tgz:0"}, codes(got))
 	})
 	t.Run("large file", func(t *testing.T) {
 		t.Parallel()
 		repo := memory()
 		root := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
-		report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
+		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
-		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(report))
-		assert.Zero(t, report.Files)
+		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(got))
+		assert.Zero(t, got.Files)
 	})
 }
 
@@ -324,13 +325,13 @@ func TestHiddenDocument(t *testing.T) {
 	const pkg = "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.%[1]d.0}\n" +
 		"spec: {refName: a.b.c, version: 1.%[1]d.0, releaseNotes: \"a\u2028b\", template: {spec: {fetch: [{inline: {}}]}}}\n"
 	files := map[string]string{bundle.LockFile: emptyLock, "packages/a.yml": fmt.Sprintf(pkg, 0)}
-	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"warning not-read packages/a.yml:4"}, codes(report), "there is nothing behind it")
+	assert.Equal(t, []string{"warning not-read packages/a.yml:4"}, codes(got), "there is nothing behind it")
 	files["packages/a.yml"] += "#\r---\r" + fmt.Sprintf(pkg, 1)
-	report, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	got, err = resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"install not-read packages/a.yml:1", "warning not-read packages/a.yml:4"}, codes(report))
+	assert.Equal(t, []string{"install not-read packages/a.yml:1", "warning not-read packages/a.yml:4"}, codes(got))
 }
 
 // TestUTF16: kapp-controller's tools read it.
@@ -344,9 +345,9 @@ func TestUTF16(t *testing.T) {
 			"  template: {spec: {fetch: [{imgpkgBundle: {image: '" + pkg.Name() + "'}}], template: [{ytt: {}}, {kbld: {}}]}}\n",
 		"packages/b.yml": "\xfe\xff\x00a\x00:\x00 \x001",
 	}
-	report, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
+	got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"install not-read packages/b.yml:1", "install not-read a.yml:0"}, codes(report))
+	assert.Equal(t, []string{"install not-read packages/b.yml:1", "install not-read a.yml:0"}, codes(got))
 }
 
 // TestDocs keeps the table for users whole.
@@ -360,7 +361,7 @@ func TestDocs(t *testing.T) {
 	for _, file := range append(files, "../../bundle/graph.go") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)^\s+[A-Z]\w+\s+(?:bundle\.)?Code\s+= "([a-z-]+)"`).FindAllSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^\s+\w+\s+report\.Code\s+= "([a-z-]+)"`).FindAllSubmatch(text, -1) {
 			defined[string(m[1])] = true
 		}
 	}

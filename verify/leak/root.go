@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // Limits on what is held of one bundle; what is beyond them is not looked at, which is a finding.
@@ -27,7 +28,7 @@ type rootBundle struct {
 	lockText  []byte
 	lock      *lock // nil when it cannot be read
 	documents []*packageDocument
-	findings  []bundle.Finding
+	findings  []report.Finding
 	linked    bool // packages/ is a link
 	packages  bool // there is a file below packages/
 	unread    bool // something of packages/ was not read in full
@@ -47,7 +48,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 		if errors.Is(found.cause, fs.ErrPermission) {
 			return found.cause
 		}
-		s.add(newFinding(found.code, bundle.Install, position{bundle: s.site.name(root)}, s.site.name(root), "the root cannot be had: %s", found.why))
+		s.add(newFinding(found.code, report.Install, position{bundle: s.site.name(root)}, s.site.name(root), "the root cannot be had: %s", found.why))
 		return nil
 	}
 	for _, lack := range found.lacks {
@@ -63,12 +64,12 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 	if err != nil {
 		code, why, err := explain(err)
 		if err == nil {
-			s.add(newFinding(code, bundle.Install, r.in(""), r.node.Name(), "the bundle cannot be read: %s", why))
+			s.add(newFinding(code, report.Install, r.in(""), r.node.Name(), "the bundle cannot be read: %s", why))
 		}
 		return err
 	}
 	if !r.packages && !r.linked {
-		s.add(newFinding(NoPackages, bundle.Warning, r.in("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
+		s.add(newFinding(codeNoPackages, report.Warning, r.in("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
 		s.want(r.node, nil, 0)
 		return nil
 	}
@@ -106,14 +107,14 @@ func (r *rootBundle) visit(t bundle.Text) error {
 	case !t.Regular:
 		r.linked = r.linked || t.Path == "packages"
 	case t.Data == nil && t.Size > 0:
-		r.notRead(bundle.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+		r.notRead(report.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
 	case t.Path == bundle.LockFile:
 		if r.lockText == nil { // the first counts
 			r.lockText = append([]byte{}, t.Data...)
 		}
 	case strings.HasSuffix(t.Path, ".json"):
 		if s := string(t.Data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
-			r.note(newFinding(Dropped, bundle.Warning, r.in(t.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
+			r.note(newFinding(codeDropped, report.Warning, r.in(t.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
 		}
 	case bundle.IsPackageFile(t.Path):
 		r.readDocuments(t)
@@ -121,11 +122,11 @@ func (r *rootBundle) visit(t bundle.Text) error {
 	return nil
 }
 
-func (r *rootBundle) note(f bundle.Finding) { r.findings = append(r.findings, f) }
+func (r *rootBundle) note(f report.Finding) { r.findings = append(r.findings, f) }
 
-func (r *rootBundle) notRead(level bundle.Level, file string, line int, why string) {
+func (r *rootBundle) notRead(level report.Level, file string, line int, why string) {
 	r.unread = true
-	r.note(newFinding(bundle.NotRead, level, r.in(file).in(line), "", "%s", why))
+	r.note(newFinding(codeNotRead, level, r.in(file).in(line), "", "%s", why))
 }
 
 // readDocuments reads a file of Packages.
@@ -134,12 +135,12 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 	noted := bundle.ReadPackageFile(t.Path, t.Data, func(d bundle.PackageDocument) bool {
 		doc, err := newPackageDocument(t.Path, d)
 		if err != nil {
-			r.notRead(bundle.Warning, t.Path, d.Line, err.Error())
+			r.notRead(report.Warning, t.Path, d.Line, err.Error())
 			return true
 		}
 		if r.bytes+len(doc.schema) > maxText {
 			if r.schemas {
-				r.note(newFinding(bundle.NotRead, bundle.Warning, r.in(t.Path).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
+				r.note(newFinding(codeNotRead, report.Warning, r.in(t.Path).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
 			}
 			doc.schema, r.schemas = nil, false
 		}
@@ -147,7 +148,7 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 		n, things := doc.size()
 		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
 			if !r.full {
-				r.notRead(bundle.Install, t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
+				r.notRead(report.Install, t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
 			}
 			r.full = true
 			return false

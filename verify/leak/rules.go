@@ -5,7 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // rule is a rule by which kbld finds references.
@@ -74,7 +74,7 @@ const maxRules = 200
 // addRule takes a rule over. Rules of keys stand before the others.
 func (k *kbld) addRule(s *scan, at place, r rule) {
 	if len(k.rules) == maxRules {
-		s.note(at, bundle.NotRead, bundle.Warning, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
+		s.note(at, codeNotRead, report.Warning, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
 		return
 	}
 	if !r.keys {

@@ -3,13 +3,13 @@ package leak
 import (
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // schemaDefaults returns the references that a Package has as defaults of values which a user can set, and that
 // the lock of the package's bundle does not have (point 15). File is the file of the repository bundle, and
 // line where the document of the Package starts in it. It has nothing to do with what references returns.
-func (c *content) schemaDefaults(file textFile, line int) []bundle.Finding {
+func (c *content) schemaDefaults(file textFile, line int) []report.Finding {
 	s := newScan(c)
 	k := &kbld{}
 	k.addLock(s, false)

@@ -13,6 +13,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/report"
 )
 
 // site is where everything has to be: what is carried, or the private repository. Safe for concurrent use.
@@ -37,7 +38,7 @@ type site interface {
 // looked is what was found of a manifest.
 type looked struct {
 	node  *bundle.Node // nil when it is not there
-	code  bundle.Code  // when it is not there: Missing or Damaged
+	code  report.Code  // when it is not there: Missing or Damaged
 	why   string       // as code
 	cause error        // as code
 	head  bool         // the manifest itself is there, which is all that imgpkg asks for
@@ -46,14 +47,14 @@ type looked struct {
 
 // lack is a part of an image that is not there.
 type lack struct {
-	code  bundle.Code
-	level bundle.Level
+	code  report.Code
+	level report.Level
 	why   string
 }
 
 // leftOut is the lack of a layer that stayed behind by the operator's choice.
 func leftOut(d v1.Hash) lack {
-	return lack{Foreign, bundle.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
+	return lack{codeForeign, report.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
 }
 
 // digests returns what is left out.
@@ -98,7 +99,7 @@ func (c *carried) look(_ context.Context, d v1.Hash) (*looked, error) {
 	}
 	n := c.graph.Node(d)
 	if n == nil {
-		return &looked{code: Missing, why: "it is not carried"}, nil
+		return &looked{code: codeMissing, why: "it is not carried"}, nil
 	}
 	l := &looked{node: n}
 	nodes := []*bundle.Node{n}
@@ -172,11 +173,11 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 		if n == nil && errors.Is(err, fs.ErrNotExist) {
 			why = "the registry does not have it"
 		}
-		return &looked{code: code, why: why, cause: err, head: n != nil || code == Damaged}, broken
+		return &looked{code: code, why: why, cause: err, head: n != nil || code == codeDamaged}, broken
 	}
 	l := &looked{node: n}
 	if depth == maxDepth {
-		return &looked{code: Damaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
+		return &looked{code: codeDamaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
 	}
 	for _, child := range n.Children {
 		below, err := p.lookAt(ctx, child, depth+1)
@@ -184,7 +185,7 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 			return nil, err
 		}
 		if below.node == nil {
-			l.lacks = append(l.lacks, lack{below.code, bundle.Install, fmt.Sprintf("its child %s: %s", child, below.why)})
+			l.lacks = append(l.lacks, lack{below.code, report.Install, fmt.Sprintf("its child %s: %s", child, below.why)})
 		}
 		l.lacks = append(l.lacks, below.lacks...)
 	}
@@ -210,7 +211,7 @@ func (p *private) foreign(ctx context.Context, l *looked) error {
 		case p.omitted[b.Digest]:
 			l.lacks = append(l.lacks, leftOut(b.Digest))
 		default:
-			l.lacks = append(l.lacks, lack{Foreign, bundle.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
+			l.lacks = append(l.lacks, lack{codeForeign, report.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
 		}
 	}
 	return nil
@@ -260,14 +261,14 @@ func (p *private) manifests() int { return int(p.count.Load()) }
 func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name() }
 
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
-func explain(err error) (bundle.Code, string, error) {
+func explain(err error) (report.Code, string, error) {
 	switch {
 	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
-		return Damaged, err.Error(), nil
+		return codeDamaged, err.Error(), nil
 	case errors.Is(err, fs.ErrPermission):
-		return Missing, "the registry does not show it: " + err.Error(), nil
+		return codeMissing, "the registry does not show it: " + err.Error(), nil
 	case errors.Is(err, fs.ErrNotExist):
-		return Missing, "it is not there: " + err.Error(), nil
+		return codeMissing, "it is not there: " + err.Error(), nil
 	}
 	return "", "", err
 }

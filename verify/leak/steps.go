@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // lockFile is where a bundle has its ImagesLock.
@@ -56,7 +56,7 @@ func (s *scan) inputs() []*input {
 	}
 	for i := range s.steps {
 		if i == maxSteps {
-			s.note(place{line: s.steps[i].line}, bundle.NotRead, bundle.Install, "",
+			s.note(place{line: s.steps[i].line}, codeNotRead, report.Install, "",
 				fmt.Sprintf("has more than %d template steps; the others were not looked at", maxSteps), "")
 			break
 		}
@@ -118,7 +118,7 @@ func (f *flow) stepInputs(st *step) []int {
 	paths, values := st.paths, st.values // of which templates take what they need: no output has it as it is
 	switch {
 	case len(paths)+len(values) > maxPaths:
-		f.note(place{line: st.line}, bundle.NotRead, bundle.Install, "",
+		f.note(place{line: st.line}, codeNotRead, report.Install, "",
 			fmt.Sprintf("the template step %s has more than %d paths; the others were not looked at", st.kind, maxPaths), "")
 		paths, values = paths[:min(len(paths), maxPaths)], values[:min(len(values), maxPaths)]
 	case paths == nil && f.piped && (st.kind == "ytt" || st.kind == "kbld"):
@@ -170,7 +170,7 @@ func (f *flow) below(p string, st *step) []int {
 		from(clean + "/")
 	}
 	if len(in) == 0 && clean != "" {
-		f.note(place{line: st.line}, MissingPath, bundle.Install, p,
+		f.note(place{line: st.line}, codeMissingPath, report.Install, p,
 			fmt.Sprintf("the template step %s reads %q, which the bundle does not have: the step fails", st.kind, shorten(p)),
 			"put the file into the bundle, or take the path out of the step")
 	}

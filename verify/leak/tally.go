@@ -1,6 +1,6 @@
 package leak
 
-import "relocate/bundle"
+import "relocate/report"
 
 // tally counts findings: those that lead outside and warnings apart, so that no flood of warnings hides the others.
 type tally struct {
@@ -10,25 +10,25 @@ type tally struct {
 }
 
 // takes counts a finding; false when there are most of its sort already.
-func (t *tally) takes(level bundle.Level, most int) bool {
+func (t *tally) takes(level report.Level, most int) bool {
 	n := &t.leading
-	if level == bundle.Warning {
+	if level == report.Warning {
 		n = &t.warnings
 	}
 	if *n < most {
 		*n++
 		return true
 	}
-	if t.left++; level != bundle.Warning {
+	if t.left++; level != report.Warning {
 		t.hidden++
 	}
 	return false
 }
 
 // level is how much it may hurt what was left out.
-func (t *tally) level() bundle.Level {
+func (t *tally) level() report.Level {
 	if t.hidden > 0 {
-		return bundle.Install
+		return report.Install
 	}
-	return bundle.Warning
+	return report.Warning
 }

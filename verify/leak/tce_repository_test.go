@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
 )
@@ -31,25 +32,25 @@ func TestTCERepository(t *testing.T) {
 	root := putTCE(t, &src, filepath.Join(lab, "..", "tce", "addons", "packages"))
 	g, err := bundle.Walk(t.Context(), &src, []name.Reference{root}, bundle.WalkOptions{})
 	require.NoError(t, err)
-	report, err := leak.Scan(t.Context(), &src, g, leak.Options{Jobs: 2})
+	got, err := leak.Scan(t.Context(), &src, g, leak.Options{Jobs: 2})
 	require.NoError(t, err)
-	t.Logf("%+v", leak.Report{Packages: report.Packages, PackageInstalls: report.PackageInstalls, Bundles: report.Bundles, Files: report.Files,
-		References: report.References, Inside: report.Inside, Manifests: report.Manifests, IDs: report.IDs, IDsFound: report.IDsFound})
-	found := map[bundle.Code][]string{}
-	for _, f := range report.Findings {
+	t.Logf("%+v", leak.Report{Packages: got.Packages, PackageInstalls: got.PackageInstalls, Bundles: got.Bundles, Files: got.Files,
+		References: got.References, Inside: got.Inside, Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound})
+	found := map[report.Code][]string{}
+	for _, f := range got.Findings {
 		found[f.Code] = append(found[f.Code], fmt.Sprintf("%s: %s:%d: %s", f.Package, f.File, f.Line, f.Reference))
 		t.Logf("%s %s: %s: %s:%d: %s: %s", f.Level, f.Code, f.Package, f.File, f.Line, f.Reference, f.Message)
 	}
-	assert.Equal(t, 188, report.Packages)
-	assert.Equal(t, 188+1, report.Bundles)
-	assert.Equal(t, 448, report.IDs)
-	assert.GreaterOrEqual(t, report.IDsFound, 440)
-	assert.Len(t, found[leak.Tag], 4)
-	assert.Len(t, found[leak.Misnamed], 3)
-	assert.Equal(t, 14, report.PackageInstalls)
-	assert.Equal(t, []string{"app-toolkit.community.tanzu.vmware.com 0.1.0: config/cartographer.yaml:17: cartographer.carto.run 0.2.1"}, found[leak.NotInstalled])
-	for _, code := range []bundle.Code{leak.NoPackages, leak.BadLock, leak.WithoutID, leak.BadImage, leak.Outside, leak.Uncovered, leak.Elsewhere,
-		leak.Missing, leak.Damaged, leak.OldKind, leak.Dropped, leak.Duplicate} {
+	assert.Equal(t, 188, got.Packages)
+	assert.Equal(t, 188+1, got.Bundles)
+	assert.Equal(t, 448, got.IDs)
+	assert.GreaterOrEqual(t, got.IDsFound, 440)
+	assert.Len(t, found["tag"], 4)
+	assert.Len(t, found["misnamed"], 3)
+	assert.Equal(t, 14, got.PackageInstalls)
+	assert.Equal(t, []string{"app-toolkit.community.tanzu.vmware.com 0.1.0: config/cartographer.yaml:17: cartographer.carto.run 0.2.1"}, found["not-installed"])
+	for _, code := range []report.Code{"no-packages", "bad-lock", "without-id", "bad-image", "outside", "uncovered", "elsewhere",
+		"missing", "damaged", "old-kind", "dropped", "duplicate"} {
 		assert.Empty(t, found[code], code)
 	}
 }

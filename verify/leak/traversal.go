@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // traversal is one Scan or Resolve. Root bundles are looked at one after the other, then what they lead to, level
@@ -18,11 +19,11 @@ type traversal struct {
 	site site
 	opt  Options
 
-	walked   []bundle.Finding // of the walk
+	walked   []report.Finding // of the walk
 	report   Report
 	versions map[string][]string // of the Packages of all roots, by refName
 	unsure   bool                // not all Packages were read
-	added    map[bundle.Finding]bool
+	added    map[report.Finding]bool
 	tally
 	wanted map[v1.Hash]*work
 	queue  []*work
@@ -48,7 +49,7 @@ type use struct {
 const maxReported = 10_000
 
 func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
-	s.added, s.wanted, s.versions = map[bundle.Finding]bool{}, map[v1.Hash]*work{}, map[string][]string{}
+	s.added, s.wanted, s.versions = map[report.Finding]bool{}, map[v1.Hash]*work{}, map[string][]string{}
 	for i, root := range roots {
 		if slices.Contains(roots[:i], root) {
 			continue
@@ -66,7 +67,7 @@ func (s *traversal) run(ctx context.Context, roots []v1.Hash) (*Report, error) {
 		}
 	}
 	if s.hidden > 0 {
-		s.report.Findings = append(s.report.Findings, newFinding(bundle.NotRead, bundle.Install, position{}, "",
+		s.report.Findings = append(s.report.Findings, newFinding(codeNotRead, report.Install, position{}, "",
 			"there are %d more findings that break an install or a pull than are listed", s.hidden))
 	}
 	s.report.More, s.report.Manifests = s.left, s.site.manifests()
@@ -144,7 +145,7 @@ func (r *rootBundle) follow(d *packageDocument, f fetch, found *looked) {
 	case found.node.Kind == bundle.Bundle:
 		r.want(found.node, r.use(d, f), 1)
 	case f.Kind == "imgpkgBundle":
-		r.note(newFinding(BadImage, bundle.Install, r.of(d, f.Line), f.Reference, "fetches %s, which is no bundle", f.Reference))
+		r.note(newFinding(codeBadImage, report.Install, r.of(d, f.Line), f.Reference, "fetches %s, which is no bundle", f.Reference))
 	}
 }
 
@@ -198,7 +199,7 @@ func within(list []string, folder string) []string {
 }
 
 // add puts findings into the report, each once.
-func (s *traversal) add(findings ...bundle.Finding) {
+func (s *traversal) add(findings ...report.Finding) {
 	for _, f := range findings {
 		switch {
 		case s.added[f]:

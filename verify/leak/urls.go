@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/net/publicsuffix"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 var addressForm = regexp.MustCompile(`^(-{1,2}[A-Za-z0-9._-]+=)?((?:https?|ftp|git|ssh)://\S+)$`)
@@ -25,7 +25,7 @@ func (w *walker) address(n *yaml.Node) bool {
 		return false
 	}
 	if leadsOutside(m[2]) {
-		w.note(w.place(n.Line, m[2]), URL, bundle.Warning, m[2], "a program is given an address outside: it may connect there at run time",
+		w.note(w.place(n.Line, m[2]), codeURL, report.Warning, m[2], "a program is given an address outside: it may connect there at run time",
 			"set it to an address that the cluster reaches, if the program needs it")
 	}
 	return true

@@ -7,7 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // parts are the values of a map that make a reference, as far as they are there.
@@ -117,14 +117,14 @@ func (w *walker) composed(p *parts) bool {
 	}
 	ref := candidates[0]
 	w.add(at, ref, -1)
-	level, known := bundle.Warning, "the lock does not have it"
+	level, known := report.Warning, "the lock does not have it"
 	if other := w.repos[repo]; w.in.kbld == nil || !w.in.kbld.hasLock {
 		known = "no kbld step with the lock rewrites it"
 	} else if other != "" {
-		level, known = bundle.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))
+		level, known = report.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
 	say := func() {
-		w.note(at, Composed, level, ref, "values that stand together name an image: "+known,
+		w.note(at, codeComposed, level, ref, "values that stand together name an image: "+known,
 			"set the values at the cluster, or let them name an image of the lock")
 	}
 	switch {
@@ -209,6 +209,6 @@ func (w *walker) templated(line int, value string) {
 	if _, ok := w.repos[repo]; ok && w.in.kbld != nil && w.in.kbld.hasLock {
 		return
 	}
-	w.note(w.place(line, value), Composed, bundle.Warning, value, "a template names an image of a repository that the lock does not have",
+	w.note(w.place(line, value), codeComposed, report.Warning, value, "a template names an image of a repository that the lock does not have",
 		"look at what the template makes of it, and add that to the lock")
 }

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // walker goes through one text: a document of a file, one in a string, or a file that is no YAML.
@@ -211,7 +212,7 @@ func (w *walker) outside(line int, ref string) {
 	if w.add(at, ref, -1); isLocked {
 		w.seen[i] = true
 	}
-	if w.reported[finding{Fetcher, at.file, at.line, ref}] {
+	if w.reported[finding{codeFetcher, at.file, at.line, ref}] {
 		return // said already what pulls it
 	}
 	known := "the lock does not have it"
@@ -221,11 +222,11 @@ func (w *walker) outside(line int, ref string) {
 		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
 	if w.class == values && !w.function {
-		w.note(at, Default, bundle.Warning, ref, "the default of a value names an image: "+known,
+		w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
 			"set the value at the cluster, or let the default name an image of the lock")
 		return
 	}
-	w.note(at, OutsideKey, bundle.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
+	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
 		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
 }
 
