@@ -139,6 +139,7 @@ var judgements = []judgement{
 	{answered(429), statusFailed, "the registry limits how often it is asked: lower --concurrency, or run again later; what was uploaded is not sent again"},
 	{answered(413), statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
 	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
+	{isA[missingRootError], statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
 	{isURL, statusUsage, "download it first, and name the file"},

@@ -136,7 +136,6 @@ func (f *verifyFlags) checks(file string) []check {
 	imported := f.tag != "" || f.noTag || f.repoTags
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
-		{repo && !archive && len(f.roots) == 0, "nothing to compare " + f.repo + " with: name the archive, or give --root sha256:…"},
 		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level go with --repo"},
 		{!archive && f.seal != "", "--seal goes with an archive"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags go with an archive, which lists the roots' tags and references"},

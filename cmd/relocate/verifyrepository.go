@@ -17,7 +17,7 @@ import (
 
 // repository verifies a private registry, against an archive where there is one.
 func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
-	repo, err := parseRepo("--repo", f.repo)
+	repo, rest, err := f.target(file)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,17 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		return nil, err
 	}
 	defer target.close()
-	for _, d := range roots {
+	if file == "" && len(roots) == 0 {
+		root, err := f.rootAt(ctx, client, repo, rest)
+		if err != nil {
+			return nil, fmt.Errorf("verify %s: %w", f.repo, err)
+		}
+		r.Subject, roots, r.Roots = root.pinned(), []v1.Hash{root.Digest}, []rootReport{root}
+		if r.Subject != root.Reference {
+			r.Proved = append(r.Proved, "the digest of the tag came from this registry: compare it with the digest that the export printed")
+		}
+	}
+	for _, d := range roots[len(r.Roots):] {
 		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
 	}
 	omitted, err := f.compare(ctx, target, repo, roots, opt, r, show)

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/registry"
+)
+
+// target returns the repository of --repo, and the tag or digest behind it with its ":" or "@". Only a repository
+// that is verified without an archive and without --root can have one.
+func (f *verifyFlags) target(file string) (repo name.Repository, rest string, err error) {
+	s, rest := splitReference(f.repo)
+	if err := firstWrong(
+		check{rest != "" && file != "", "--repo " + f.repo + ": the archive names the roots: give the repository alone, and a tag of its own with --tag"},
+		check{rest != "" && len(f.roots) > 0, "--repo " + f.repo + " and --root name the root twice: give one"},
+	); err != nil {
+		return repo, "", err
+	}
+	repo, err = parseRepo("--repo", s)
+	return repo, rest, err
+}
+
+// splitReference splits a reference into its repository and its tag or digest, which begins with ":" or "@".
+func splitReference(s string) (repo, rest string) {
+	path := strings.LastIndex(s, "/") + 1
+	if i := strings.IndexAny(s[path:], ":@"); path > 0 && i >= 0 {
+		return s[:path+i], s[path+i:]
+	}
+	return s, ""
+}
+
+// rootAt returns the root of repo with a tag or digest, as target returns them; of "" the only root that has a tag.
+func (f *verifyFlags) rootAt(ctx context.Context, client *registry.Client, repo name.Repository, rest string) (rootReport, error) {
+	if rest == "" {
+		tag, err := onlyTag(ctx, client, repo)
+		if err != nil {
+			return rootReport{}, err
+		}
+		rest = ":" + tag
+	}
+	ref, err := parseReference("--repo", repo.Name()+rest)
+	if err != nil {
+		return rootReport{}, err
+	}
+	if d, ok := ref.(name.Digest); ok {
+		hash, err := v1.NewHash(d.DigestStr())
+		return rootReport{ref.Name(), hash}, err
+	}
+	d, _, err := client.Manifest(ctx, ref)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = missingRootError{err}
+	}
+	return rootReport{ref.Name(), d.Digest}, err
+}
+
+// pinned names the root with its digest: "registry/path:tag@sha256:…".
+func (r rootReport) pinned() string {
+	if strings.HasSuffix(r.Reference, r.Digest.String()) {
+		return r.Reference
+	}
+	return r.Reference + "@" + r.Digest.String()
+}
+
+// missingRootError is a root named on the command line that the registry does not have.
+type missingRootError struct{ error }
+
+// onlyTag returns the tag of the only root of a repository that has one.
+func onlyTag(ctx context.Context, client *registry.Client, repo name.Repository) (string, error) {
+	const most = 10 // tags in the message
+	all, whole, err := client.Tags(ctx, repo, 100)
+	if err != nil {
+		return "", fmt.Errorf("list tags: %w", err)
+	}
+	var tags []string
+	for _, tag := range all {
+		if !strings.Contains(tag, "sha256-") { // of an image, a locations image or an attachment
+			tags = append(tags, tag)
+		}
+	}
+	switch {
+	case len(tags) == 0:
+		return "", missingRootError{fmt.Errorf("no tag of a root found; name the archive, or give the root's digest, as in --repo %s@sha256:…", repo)}
+	case len(tags) > 1 || !whole:
+		return "", usagef("name one of its tags, as in --repo %s:%s\n%s", repo, tags[0], shortList(indented(tags), most, ""))
+	}
+	return tags[0], nil
+}
+
+// indented returns lines with two blanks before each.
+func indented(lines []string) []string {
+	var list []string
+	for _, l := range lines {
+		list = append(list, "  "+l)
+	}
+	return list
+}
