@@ -52,7 +52,7 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 			}, nil)
 			repo, reportFile := door.host+"/airgap/signed", filepath.Join(t.TempDir(), "report.json")
 			args := []string{"--from-tar", file, "--to-repo", repo, "--registry-retry-count", "1"}
-			r := relocate(t, append(args, "--report", reportFile)...)
+			r := tryRelocate(t, append(args, "--report", reportFile)...)
 			require.Equal(t, c.exit, r.status, r.stderr)
 			if c.exit != 0 {
 				return
@@ -64,15 +64,15 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 			assertAll(t, r.stderr, "left out: ", "warning: ")
 
 			verify := []string{"verify", "--repo", repo, file, "--registry-retry-count", "1"}
-			assert.NotZero(t, relocate(t, verify...).status)
+			assert.NotZero(t, tryRelocate(t, verify...).status)
 			accepted := mustRelocate(t, append(verify, "--accept", reportFile)...)
 			assertAll(t, accepted.stdout, "OK: ", "says was left out")
 			if kept := "sha256-" + s.bundles[0].Digest.Hex + ".sig"; c.part != ".sig" { // which was not left out
 				site{t: t, host: door.host}.send(http.MethodDelete, "http://"+door.host+"/v2/airgap/signed/manifests/"+kept, "", nil, http.StatusAccepted)
-				assert.Equal(t, statusMissing, relocate(t, append(verify, "--accept", reportFile)...).status)
+				assert.Equal(t, statusMissing, tryRelocate(t, append(verify, "--accept", reportFile)...).status)
 			}
 
-			required := relocate(t, append(args, "--attachments", "require")...)
+			required := tryRelocate(t, append(args, "--attachments", "require")...)
 			assert.NotZero(t, required.status, required.stderr)
 			behaves.Store(true)
 			mustRelocate(t, args...)
@@ -95,7 +95,7 @@ func TestAttachmentsNotImported(t *testing.T) {
 				require.NoError(t, err)
 				r, _ = importBytes(t, bytes.NewReader(archive), args...)
 			} else {
-				r = relocate(t, append(args, "--from-tar", from)...)
+				r = tryRelocate(t, append(args, "--from-tar", from)...)
 			}
 			require.Zero(t, r.status, r.stderr)
 			return r
@@ -106,7 +106,7 @@ func TestAttachmentsNotImported(t *testing.T) {
 		assert.Contains(t, r.stderr, fmt.Sprintf("left out: %d attachments (--attachments none)", s.attached))
 		_, tags, _ := ask(t, http.MethodGet, host, "/v2/x/tags/list")
 		assert.NotContains(t, string(tags), ".sig")
-		assert.Equal(t, statusMissing, relocate(t, "verify", "--repo", host+"/x", file).status)
+		assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--repo", host+"/x", file).status)
 		mustRelocate(t, "verify", "--repo", host+"/x", file, "--accept", reportFile, "--level", "deep")
 	}
 }
@@ -143,7 +143,7 @@ func TestAttachmentsContended(t *testing.T) {
 				next(httptest.NewRecorder(), other)
 			}
 		})))
-		got := relocate(t, append([]string{"--from-tar", file, "--to-repo", dst.Addr + "/x"}, c.args...)...)
+		got := tryRelocate(t, append([]string{"--from-tar", file, "--to-repo", dst.Addr + "/x"}, c.args...)...)
 		assert.Equal(t, c.exit, got.status, got.stderr)
 		assertAll(t, got.stderr, c.says...)
 		_, there, _ := ask(t, "GET", dst.Addr, "/v2/x/manifests/"+tag)

@@ -80,9 +80,9 @@ func TestBadSourceDirect(t *testing.T) {
 	t.Parallel()
 	s, missing := badSource(t)
 	dst := startReal(t)
-	r := relocate(t, "-b", s.host+"/bad/missing:1", "--to-repo", dst.Addr+"/x")
+	r := tryRelocate(t, "-b", s.host+"/bad/missing:1", "--to-repo", dst.Addr+"/x")
 	assertFailed(t, r, statusMissing, missing...)
-	r = relocate(t, "-b", s.host+"/img/app:1", "--to-repo", dst.Addr+"/x")
+	r = tryRelocate(t, "-b", s.host+"/img/app:1", "--to-repo", dst.Addr+"/x")
 	assertFailed(t, r, statusUsage, "Expected bundle image")
 	noWrites(t, dst.Requests())
 }

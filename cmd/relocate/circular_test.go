@@ -74,7 +74,7 @@ func TestCircularFetches(t *testing.T) {
 					digest := n.Descriptor.Digest.String()
 					assert.Equal(t, source.manifests[digest], there.manifests[digest], "%s in %s", digest, repo)
 				}
-				r := relocate(t, "verify", "--repo", dst.Addr+"/"+repo, file, "--level", "deep")
+				r := tryRelocate(t, "verify", "--repo", dst.Addr+"/"+repo, file, "--level", "deep")
 				assert.Equal(t, statusMissing, r.status, "%s: not closed, as the fetches are by tag", r.stderr)
 				assert.Contains(t, r.stdout, "is complete, but not closed")
 			}
@@ -96,7 +96,7 @@ func TestCircularFetches(t *testing.T) {
 			mustRelocate(t, "verify", file)
 			mustRelocate(t, append([]string{"plan"}, roots...)...)
 			mustRelocate(t, "inspect", file, "--tree")
-			assert.Equal(t, statusMissing, relocate(t, "rehearse", file, "--report", filepath.Join(t.TempDir(), "r.html")).status)
+			assert.Equal(t, statusMissing, tryRelocate(t, "rehearse", file, "--report", filepath.Join(t.TempDir(), "r.html")).status)
 		})
 	}
 }

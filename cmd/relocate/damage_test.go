@@ -65,10 +65,10 @@ func TestNoArchive(t *testing.T) {
 				{"emit", file, "--to-repo", dst.Addr + "/" + name},
 				{"verify", "--repo", dst.Addr + "/" + name, file},
 			} {
-				assertFailed(t, relocate(t, args...), statusDamage, append(c.parts, file)...)
+				assertFailed(t, tryRelocate(t, args...), statusDamage, append(c.parts, file)...)
 			}
 			assert.Empty(t, dst.Requests())
-			r := relocate(t, "verify", file)
+			r := tryRelocate(t, "verify", file)
 			assert.Equal(t, statusDamage, r.status, r.stderr)
 			assert.False(t, strings.HasPrefix(r.stdout, "OK"), r.stdout)
 			for _, part := range c.parts {
@@ -79,8 +79,8 @@ func TestNoArchive(t *testing.T) {
 		})
 	}
 	missing := filepath.Join(t.TempDir(), "none.tar")
-	assertFailed(t, relocate(t, "--from-tar", missing, "--to-repo", dst.Addr+"/x"), statusUsage, missing, "no such file")
-	assertFailed(t, relocate(t, "verify", t.TempDir()), statusDamage, "is not an archive")
+	assertFailed(t, tryRelocate(t, "--from-tar", missing, "--to-repo", dst.Addr+"/x"), statusUsage, missing, "no such file")
+	assertFailed(t, tryRelocate(t, "verify", t.TempDir()), statusDamage, "is not an archive")
 }
 
 // TestFlippedBit: a layer that changed on the way. verify names it and its image; an import sends
@@ -104,12 +104,12 @@ func TestFlippedBit(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "archive.tar")
 	require.NoError(t, os.WriteFile(file, archive, 0o600))
 
-	verified := relocate(t, "verify", file)
+	verified := tryRelocate(t, "verify", file)
 	assert.Equal(t, statusDamage, verified.status)
 	assertAll(t, verified.stdout, "NOT OK", strings.TrimPrefix(layer, "sha256:"), "corp/guestbook@"+arm)
 	assert.Equal(t, 1, strings.Count(verified.stdout, "damaged: "), verified.stdout)
 
-	imported := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/x")
+	imported := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/x")
 	assertFailed(t, imported, statusDamage, layer, "corp/guestbook@"+arm, "hint: ")
 	needing := []string{arm, index, source.tags["corp/packages/guestbook:1.1.0"], source.tags["corp/repository:1.0.0"]}
 	for _, digest := range needing {
@@ -144,7 +144,7 @@ func TestVerifyOther(t *testing.T) {
 		{"verify", "--repo", host + "/nowhere", file},
 		{"verify", "--repo", host + "/corp/packages/common", "--root", rootDigest(t, host, "corp/packages/common", "1.0.0")}, // not relocated
 	} {
-		r := relocate(t, args...)
+		r := tryRelocate(t, args...)
 		assert.Equal(t, statusMissing, r.status, "%v: %s", args, r.stderr)
 		assert.True(t, strings.HasPrefix(r.stdout, "NOT OK: "), "%v: %s", args, r.stdout)
 		if args[len(args)-1] == other {

@@ -98,9 +98,9 @@ func TestEmitInstall(t *testing.T) {
 		"packageRef": map[string]any{"refName": contour, "versionSelection": map[string]any{"constraints": "1.20.1", "prereleases": map[string]any{}}},
 	}, list[3].Spec)
 	assert.Contains(t, r.stderr, "contour installs with the rights of the ServiceAccount default/contour-sa")
-	assertFailed(t, relocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", "none.corp.com"), statusMissing, "none.corp.com")
-	assertFailed(t, relocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", contour, "--install", contour+"/1.9.0"), statusUsage, "contour", "=NAME")
-	assertFailed(t, relocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", contour+"=Big_Name"), statusUsage, "Big_Name")
+	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", "none.corp.com"), statusMissing, "none.corp.com")
+	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", contour, "--install", contour+"/1.9.0"), statusUsage, "contour", "=NAME")
+	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "--install", contour+"=Big_Name"), statusUsage, "Big_Name")
 }
 
 // TestEmitLogin: a login is in what is emitted when it is asked for by name, and never otherwise; without it the
@@ -134,7 +134,7 @@ func TestEmitLogin(t *testing.T) {
 		"half a login":   {"--with", "secret", "--secret-from-login", "--registry-username", "robot"},
 		"not asked, all": append(login, "--with", "secret,secretexport,namespace"),
 	} {
-		r := relocate(t, append(base, args...)...)
+		r := tryRelocate(t, append(base, args...)...)
 		assertFailed(t, r, statusUsage, "--secret-from-login")
 		assert.NotContains(t, r.stdout+r.stderr, "hunter", name)
 	}
@@ -200,7 +200,7 @@ func TestEmitFolder(t *testing.T) {
 	s.bundle("corp/repository", "2.0.0", map[string]string{"packages/contour.yml": strings.ReplaceAll(fixture(t, "contour-1.20.1.yml"), "projects.registry.vmware.com/tce/contour@sha256:0128c3458d57cd637c198b3a6377bb1eca6e23301f27710ac29d9d0ee1c5bd09", pkg)}, pkg)
 	newer := slices.Clone(args)
 	newer[1] = export(t, host+"/corp/repository:2.0.0")
-	refused := relocate(t, newer...)
+	refused := tryRelocate(t, newer...)
 	assertFailed(t, refused, statusUsage, "relocate-reg.airgap.test-5000-tce-main.conf is of another emit")
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "nodes", "registries.conf.d")))
 	require.NoError(t, os.Remove(filepath.Join(dir, "imagedigestmirrorset.reg.airgap.test-5000-tce-main.yml")))
@@ -268,7 +268,7 @@ func TestEmitPlainHTTP(t *testing.T) {
 	r = emit("reg.airgap.test:5000/tce", "--with", "idms")
 	assertAll(t, r.stderr, "kapp-controller cannot fetch from reg.airgap.test:5000", "spec.registrySources.insecureRegistries")
 	ca, _ := caFile(t)
-	assertFailed(t, relocate(t, "emit", file, "--to-repo", repo, "--registry-insecure", "--with", "ca", "--registry-ca-cert-path", ca), statusUsage, "plain HTTP has no certificates")
+	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", repo, "--registry-insecure", "--with", "ca", "--registry-ca-cert-path", ca), statusUsage, "plain HTTP has no certificates")
 }
 
 // TestEmitCRLF: files with the line ends of a checkout on Windows are emit's own, and a change is a change; other files that
@@ -306,7 +306,7 @@ func TestEmitCRLF(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(got), "repository-version: v2\r\n")
 	require.NoError(t, os.WriteFile(emitted, append(got, "# mine\r\n"...), 0o600))
-	assertFailed(t, relocate(t, "emit", "--lock", lock, "--name", "a", "-d", dir), statusUsage, "was changed since emit wrote it")
+	assertFailed(t, tryRelocate(t, "emit", "--lock", lock, "--name", "a", "-d", dir), statusUsage, "was changed since emit wrote it")
 }
 
 // TestNestedSecrets: objects inside packages that fetch images get a login from secretgen-controller only; whoever names a Secret
@@ -371,7 +371,7 @@ func TestEmitForeignFiles(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "README.md"), []byte("mine, too"), 0o600))
 		require.NoError(t, spoil(dir))
 		before := listing(t, dir)
-		r := relocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "-d", dir, "--with", "namespace")
+		r := tryRelocate(t, "emit", file, "--to-repo", "reg.airgap.test/tce", "-d", dir, "--with", "namespace")
 		assertFailed(t, r, statusUsage, "nothing was written")
 		assert.Equal(t, before, listing(t, dir), name)
 	}
@@ -422,11 +422,11 @@ func TestEmitUsage(t *testing.T) {
 		"bad-controller":  {[]string{"--with", "ca", "--registry-ca-cert-path", key, "--kapp-controller-namespace", "A"}, []string{`"A"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assertFailed(t, relocate(t, append([]string{"emit", file, "--to-repo", "reg.airgap.test/tce"}, c.args...)...), statusUsage, c.parts...)
+			assertFailed(t, tryRelocate(t, append([]string{"emit", file, "--to-repo", "reg.airgap.test/tce"}, c.args...)...), statusUsage, c.parts...)
 		})
 	}
 	for _, args := range [][]string{{"--with", "idms"}, {"--install", contour}} {
-		assertFailed(t, relocate(t, append([]string{"emit", "--lock", lock, "--name", "a"}, args...)...), statusUsage, "need an archive")
+		assertFailed(t, tryRelocate(t, append([]string{"emit", "--lock", lock, "--name", "a"}, args...)...), statusUsage, "need an archive")
 	}
 	r := mustRelocate(t, "emit", "--lock", lock, "--name", "a", "--with", "secret,secretexport")
 	assert.Equal(t, []string{"Secret kapp-controller-packaging-global/pull-private.test", "SecretExport kapp-controller-packaging-global/pull-private.test",

@@ -39,7 +39,7 @@ func TestStrict(t *testing.T) {
 	ref, dir := pushOpen(t, src.Addr), t.TempDir()
 	file, known := filepath.Join(dir, "open.tar"), filepath.Join(dir, "known.json")
 
-	r := relocate(t, "-b", ref, "--to-tar", file, "--strict")
+	r := tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
 	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: mend what is named")
 	assert.Empty(t, namesIn(t, dir), "nothing was written")
@@ -65,7 +65,7 @@ func TestStrict(t *testing.T) {
 		{"verify", file, "--strict", "--allow", "quay.io/cor", "--allow", "example.com"},
 		{"rehearse", file, "--allow", "example.com"},
 	} {
-		assert.Equal(t, statusMissing, relocate(t, args...).status, args)
+		assert.Equal(t, statusMissing, tryRelocate(t, args...).status, args)
 	}
 }
 
@@ -83,11 +83,11 @@ func TestStrictLate(t *testing.T) {
 		}
 		return refused
 	}, nil)
-	r := relocate(t, "-b", ref, "--to-tar", file, "--registry-retry-count", "1", "--keep-going") // all else is kept
+	r := tryRelocate(t, "-b", ref, "--to-tar", file, "--registry-retry-count", "1", "--keep-going") // all else is kept
 	require.Equal(t, statusPartly, r.status, r.stderr)
 	require.Contains(t, namesIn(t, dir), "open.tar.part", r.stderr)
 	door.behave(nil, nil)
-	r = relocate(t, "-b", ref, "--to-tar", file, "--strict")
+	r = tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
 	assertAll(t, r.stderr, "goes on with", "quay.io/corp/sidecar:1.2", "seal   sha256:", "--strict: not closed")
 	assert.Equal(t, []string{"open.tar"}, namesIn(t, dir), "it is whole, and there")
@@ -131,12 +131,12 @@ func TestAcceptIsExact(t *testing.T) {
 		"newer version": `{"version":2,"findings":[]}`,
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		r := relocate(t, "verify", filepath.Join(dir, "x.tar"), "--accept", file)
+		r := tryRelocate(t, "verify", filepath.Join(dir, "x.tar"), "--accept", file)
 		assert.Equal(t, statusUsage, r.status, name)
 		assert.Contains(t, r.stderr, "--accept "+file, name)
 	}
-	assert.Equal(t, statusUsage, relocate(t, "verify", "x.tar", "--accept", filepath.Join(dir, "none.json")).status)
-	assert.Equal(t, statusUsage, relocate(t, "verify", "x.tar", "--allow", "not a host").status)
+	assert.Equal(t, statusUsage, tryRelocate(t, "verify", "x.tar", "--accept", filepath.Join(dir, "none.json")).status)
+	assert.Equal(t, statusUsage, tryRelocate(t, "verify", "x.tar", "--allow", "not a host").status)
 }
 
 // TestReportFiles: a page where the name says so, else the JSON that -o json prints; and JUnit's status is the command's.
@@ -153,8 +153,8 @@ func TestReportFiles(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, printed.stdout, string(written))
 	mustRelocate(t, "verify", file, "--report", at("verify.html"))
-	assert.Equal(t, statusMissing, relocate(t, "verify", "--repo", dst.Addr+"/all", file, "--report", at("repository.html")).status)
-	assert.Equal(t, statusMissing, relocate(t, "rehearse", file, "--report", at("rehearse.html")).status)
+	assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--repo", dst.Addr+"/all", file, "--report", at("repository.html")).status)
+	assert.Equal(t, statusMissing, tryRelocate(t, "rehearse", file, "--report", at("rehearse.html")).status)
 	for _, name := range []string{"export.html", "import.html", "verify.html", "repository.html", "rehearse.html"} {
 		page, err := os.ReadFile(at(name))
 		require.NoError(t, err)
@@ -163,10 +163,10 @@ func TestReportFiles(t *testing.T) {
 			assert.Contains(t, string(page), "quay.io/corp/sidecar:1.2", name)
 		}
 	}
-	r := relocate(t, "verify", "--repo", dst.Addr+"/all", file, "-o", "junit")
+	r := tryRelocate(t, "verify", "--repo", dst.Addr+"/all", file, "-o", "junit")
 	assert.Equal(t, statusMissing, r.status)
 	assertAll(t, r.stdout, `<?xml version="1.0" encoding="UTF-8"?>`, "a.corp.com 1.0.0", "<failure")
-	r = relocate(t, "verify", file, "--report", filepath.Join(dir, "none", "x.html"))
+	r = tryRelocate(t, "verify", file, "--report", filepath.Join(dir, "none", "x.html"))
 	assert.Equal(t, statusUsage, r.status)
 	assert.Contains(t, r.stderr, "there is no folder")
 }

@@ -34,7 +34,7 @@ func TestFindingsHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"plan", "-b", root, "--strict"}, {"verify", file, "--strict"}, {"verify", "--repo", repo, file}, {"rehearse", file},
 	} {
-		r := relocate(t, args...)
+		r := tryRelocate(t, args...)
 		assert.Equal(t, statusMissing, r.status, args)
 		assert.Contains(t, r.stderr, "hint: "+hintFindings, args)
 		assert.NotContains(t, r.stderr, "import again", args)
@@ -46,10 +46,10 @@ func TestFindingsHelp(t *testing.T) {
 	assert.Contains(t, mustRelocate(t, "plan", "-b", root).stdout, "findings: 1 breaks")
 	assert.Contains(t, mustRelocate(t, "plan", "-b", pushSample(t, registry.Addr)).stdout, "outside    none of the 8 references in 3 package versions")
 
-	r := relocate(t, "verify", file, "--seal", digestOf("other"))
+	r := tryRelocate(t, "verify", file, "--seal", digestOf("other"))
 	assert.Equal(t, statusMissing, r.status)
 	assert.Contains(t, r.stderr, "hint: it is another file")
-	r = relocate(t, "verify", "--repo", registry.Addr+"/none", file)
+	r = tryRelocate(t, "verify", "--repo", registry.Addr+"/none", file)
 	assert.Equal(t, statusMissing, r.status)
 	assert.Contains(t, r.stderr, "hint: import again")
 }
@@ -64,17 +64,17 @@ func TestAcceptReports(t *testing.T) {
 	for _, args := range [][]string{
 		{"rehearse", file}, {"verify", file}, {"verify", "--repo", repo, file}, {"-b", root, "--to-tar", filepath.Join(dir, "r.tar")},
 	} {
-		relocate(t, append(args, "--report", known)...)
+		tryRelocate(t, append(args, "--report", known)...)
 		mustRelocate(t, "rehearse", file, "--accept", known)
-		relocate(t, "rehearse", file, "--accept", known, "--report", known)
+		tryRelocate(t, "rehearse", file, "--accept", known, "--report", known)
 		mustRelocate(t, "verify", file, "--accept", known, "--strict")
 	}
 	objects := filepath.Join(dir, "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
-	relocate(t, "verify", "--repo", repo, "-f", objects, "--report", known)
-	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is a report of objects")
+	tryRelocate(t, "verify", "--repo", repo, "-f", objects, "--report", known)
+	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is a report of objects")
 	require.NoError(t, os.WriteFile(known, []byte("{}"), 0o600))
-	assertFailed(t, relocate(t, "verify", file, "--accept", known), statusUsage, "is no report")
+	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is no report")
 }
 
 // TestPageSaysWhat: the page of a rehearsal is of the archive, and one of objects says nothing of archives.
@@ -85,7 +85,7 @@ func TestPageSaysWhat(t *testing.T) {
 	dir := t.TempDir()
 	page := func(args ...string) string {
 		html := filepath.Join(dir, "page.html")
-		relocate(t, append(args, "--report", html)...)
+		tryRelocate(t, append(args, "--report", html)...)
 		text, err := os.ReadFile(html)
 		require.NoError(t, err)
 		return parsePage(t, text).text
@@ -105,7 +105,7 @@ func TestPageSaysWhat(t *testing.T) {
 	for _, no := range []string{"complete", "-o json", "--level", "Signatures"} {
 		assert.NotContains(t, looked, no)
 	}
-	cases := relocate(t, "verify", "--repo", registry.Addr+"/x", "-f", objects, "-o", "junit").stdout
+	cases := tryRelocate(t, "verify", "--repo", registry.Addr+"/x", "-f", objects, "-o", "junit").stdout
 	assert.Equal(t, 1, strings.Count(cases, "<testcase "), cases)
 }
 
@@ -121,7 +121,7 @@ func TestReportFolder(t *testing.T) {
 	}
 	registry.ResetRequests()
 	for _, args := range [][]string{{"verify", file}, {"rehearse", file}, {"--from-tar", file, "--to-repo", registry.Addr + "/x"}} {
-		r := relocate(t, append(args, "--report", filepath.Join(dir, "r.html"))...)
+		r := tryRelocate(t, append(args, "--report", filepath.Join(dir, "r.html"))...)
 		assertFailed(t, r, statusPermission, "--report", "permission denied")
 	}
 	assert.Empty(t, registry.Requests())
@@ -133,7 +133,7 @@ func TestHelpOfCommand(t *testing.T) {
 	for path, args := range map[string][]string{
 		"relocate": {"--none"}, "relocate verify": {"verify", "a", "b"}, "relocate plan": {"plan", "--none"}, "relocate serve": {"serve", "x", "--log", "y"},
 	} {
-		assertFailed(t, relocate(t, args...), statusUsage, "hint: see "+path+" --help\n")
+		assertFailed(t, tryRelocate(t, args...), statusUsage, "hint: see "+path+" --help\n")
 	}
 	verify, _, err := newRoot().Find([]string{"verify"})
 	require.NoError(t, err)

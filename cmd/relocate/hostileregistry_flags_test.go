@@ -28,7 +28,7 @@ func TestRegistryLimits(t *testing.T) {
 		{"--redirect-host", ":5000", "write a host, or host:port"},
 		{"--redirect-host", "user@example.com", "write a host, or host:port"},
 	} {
-		r := relocate(t, "plan", "-b", s.Addr+"/a/b:1", c.flag, c.value)
+		r := tryRelocate(t, "plan", "-b", s.Addr+"/a/b:1", c.flag, c.value)
 		assertFailed(t, r, statusUsage, c.flag, c.says)
 	}
 	assert.Empty(t, s.Requests())
@@ -53,7 +53,7 @@ func TestNamedHosts(t *testing.T) {
 	mustRelocate(t, "--from-tar", archive, "--to-repo", storage.Addr+"/all")
 	dst.Behave(hostileregistry.On("GET blobs", hostileregistry.Redirect(307, func(r *http.Request) string { return "http://" + storage.Addr + r.URL.Path })))
 	verify := []string{"verify", "--repo", dst.Addr + "/all", archive, "--level", "deep"}
-	assertFailed(t, relocate(t, verify...), statusUsage, "redirected to "+storage.Addr, "--redirect-host")
+	assertFailed(t, tryRelocate(t, verify...), statusUsage, "redirected to "+storage.Addr, "--redirect-host")
 	mustRelocate(t, append(verify, "--redirect-host", storage.Addr)...)
 }
 
@@ -63,6 +63,6 @@ func TestTries(t *testing.T) {
 	s := hostileregistry.Start(t)
 	ref, _ := pushHostile(t, s.Addr)
 	s.Behave(hostileregistry.On("GET manifests", hostileregistry.Answer(500, "")))
-	r := relocate(t, "plan", "-b", ref, "--registry-retry-count", "2", "--registry-retry-wait", "1ms")
+	r := tryRelocate(t, "plan", "-b", ref, "--registry-retry-count", "2", "--registry-retry-wait", "1ms")
 	assertFailed(t, r, statusFailed, "500 Internal Server Error (2 tries)")
 }

@@ -102,7 +102,7 @@ func TestImgpkgDamaged(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "r.tar")
 			require.NoError(t, os.WriteFile(file, packMembers(t, c.change(membersOf(t, good))), 0o600))
 			dst := startNoting(t)
-			r := relocate(t, "--from-tar", file, "--to-repo", dst.host+"/x")
+			r := tryRelocate(t, "--from-tar", file, "--to-repo", dst.host+"/x")
 			assertAll(t, r.stderr, c.says)
 			assert.Empty(t, r.stdout)
 			if name == "names of another" { // which is as good as any other, but for the tag
@@ -111,7 +111,7 @@ func TestImgpkgDamaged(t *testing.T) {
 				return
 			}
 			assert.Equal(t, statusDamage, r.status, r.stderr)
-			assert.Equal(t, statusDamage, relocate(t, "verify", file).status)
+			assert.Equal(t, statusDamage, tryRelocate(t, "verify", file).status)
 			if c.late {
 				assertNotReferred(t, file, dst)
 				return
@@ -161,19 +161,19 @@ func TestTarFormat(t *testing.T) {
 		"goes with --to-tar only":    {"-b", root, "--to-repo", host + "/x", "--tar-format", "imgpkg"},
 		"must be relocate or imgpkg": {"-b", root, "--to-tar", file, "--tar-format", "oci"},
 	} {
-		r := relocate(t, args...)
+		r := tryRelocate(t, args...)
 		assert.Equal(t, statusUsage, r.status, r.stderr)
 		assertAll(t, r.stderr, says)
 	}
 	file = export(t, root, "--tar-format", "imgpkg")
-	r := relocate(t, "verify", file, "--seal", digestOf("x"))
+	r := tryRelocate(t, "verify", file, "--seal", digestOf("x"))
 	assert.Equal(t, statusUsage, r.status)
 	assertAll(t, r.stderr, "has no seal; --root")
 	mustRelocate(t, "verify", file, "--root", rootDigest(t, host, "corp/repository", "1.0.0"))
-	assert.Equal(t, statusMissing, relocate(t, "verify", file, "--root", digestOf("x")).status)
+	assert.Equal(t, statusMissing, tryRelocate(t, "verify", file, "--root", digestOf("x")).status)
 	assertAll(t, mustRelocate(t, "inspect", file, "-o", "json").stdout, `"form": "imgpkg"`)
 	assert.NotContains(t, mustRelocate(t, "inspect", file, "-o", "json").stdout, `"seal"`)
-	two := relocate(t, "-b", root, "-b", host+"/corp/packages/guestbook:1.0.0", "--to-tar", file, "--tar-format", "imgpkg")
+	two := tryRelocate(t, "-b", root, "-b", host+"/corp/packages/guestbook:1.0.0", "--to-tar", file, "--tar-format", "imgpkg")
 	assert.Equal(t, statusUsage, two.status)
 	assertAll(t, two.stderr, "holds one root bundle", "hint: export each bundle")
 }

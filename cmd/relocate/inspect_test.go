@@ -97,14 +97,14 @@ func TestNoValues(t *testing.T) {
 		r := mustRelocate(t, args(version, "--values-schema")...)
 		assert.Equal(t, "Package 'a.corp.com/"+version+"' does not have any user configurable values\n", r.stdout)
 		none := filepath.Join(t.TempDir(), "none.yml")
-		assertFailed(t, relocate(t, args(version, "--values-file-output", none)...), statusMissing, "does not have any user configurable values")
+		assertFailed(t, tryRelocate(t, args(version, "--values-file-output", none)...), statusMissing, "does not have any user configurable values")
 		assert.NoFileExists(t, none)
 	}
 	for _, version := range []string{"3.0.0", "4.0.0"} {
-		assertFailed(t, relocate(t, args(version, "--values-schema")...), statusFailed, "a.corp.com/"+version, "unable to parse the value schema")
+		assertFailed(t, tryRelocate(t, args(version, "--values-schema")...), statusFailed, "a.corp.com/"+version, "unable to parse the value schema")
 	}
 	assert.Equal(t, "KEY  DEFAULT  TYPE    DESCRIPTION\n-    -        object  -\n", mustRelocate(t, args("5.0.0", "--values-schema")...).stdout, "kctrl prints it so")
-	assertFailed(t, relocate(t, args("6.0.0")...), statusFailed, "packages/6.yml", "licenses")
+	assertFailed(t, tryRelocate(t, args("6.0.0")...), statusFailed, "packages/6.yml", "licenses")
 }
 
 // TestInspectPackage: what a package is, from each place, and the packages there are.
@@ -152,7 +152,7 @@ func TestInspectRequests(t *testing.T) {
 	noWrites(t, dst.Requests())
 	assert.Empty(t, src.Requests())
 
-	r := relocate(t, "inspect", "--repo", src.Addr+"/corp/repository:1.0.0", "--tree")
+	r := tryRelocate(t, "inspect", "--repo", src.Addr+"/corp/repository:1.0.0", "--tree")
 	assertFailed(t, r, statusMissing, "corp/repository")
 }
 
@@ -189,7 +189,7 @@ func TestInspectAbsent(t *testing.T) {
 		"scheme":         {statusUsage, []string{"--repo", "https://" + host + "/a:1"}, []string{"without https://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assertFailed(t, relocate(t, append([]string{"inspect"}, c.args...)...), c.status, c.parts...)
+			assertFailed(t, tryRelocate(t, append([]string{"inspect"}, c.args...)...), c.status, c.parts...)
 			assert.NoDirExists(t, dir)
 		})
 	}

@@ -35,7 +35,7 @@ func TestPlantedFiles(t *testing.T) {
 			for _, args := range [][]string{nil, {"--no-resume"}} {
 				dir := t.TempDir()
 				require.NoError(t, plant(filepath.Join(dir, name)))
-				r := relocate(t, append(args, "-b", root, "--to-tar", filepath.Join(dir, "r.tar"))...)
+				r := tryRelocate(t, append(args, "-b", root, "--to-tar", filepath.Join(dir, "r.tar"))...)
 				assertFailed(t, r, statusUsage, filepath.Join(dir, name)+" is not safe to use: "+how, "hint: remove it")
 				assert.Equal(t, []string{name}, namesIn(t, dir))
 			}

@@ -58,8 +58,8 @@ type result struct {
 	stdout, stderr string
 }
 
-// relocate runs the program.
-func relocate(t *testing.T, args ...string) result {
+// tryRelocate runs the program.
+func tryRelocate(t *testing.T, args ...string) result {
 	t.Helper()
 	return relocateContext(t.Context(), args...)
 }
@@ -73,7 +73,7 @@ func relocateContext(ctx context.Context, args ...string) result {
 // mustRelocate runs the program, which must succeed.
 func mustRelocate(t *testing.T, args ...string) result {
 	t.Helper()
-	r := relocate(t, args...)
+	r := tryRelocate(t, args...)
 	require.Zero(t, r.status, "relocate %s\nstdout:\n%s\nstderr:\n%s", strings.Join(args, " "), r.stdout, r.stderr)
 	return r
 }

@@ -40,19 +40,19 @@ func TestOddSources(t *testing.T) {
 		mustRelocate(t, "verify", "--repo", dst.Addr+"/x/y", file)
 	}
 	r.Behave(On("* manifests", Header(func(h http.Header) { h.Set("Content-Type", string(types.OCIImageIndex)) })))
-	assertFailed(t, relocate(t, "plan", "-b", repo), statusFailed, "is served as", "hint: have it pushed again")
+	assertFailed(t, tryRelocate(t, "plan", "-b", repo), statusFailed, "is served as", "hint: have it pushed again")
 
 	r.Behave(nil)
 	config := s.blob("a", types.OCIConfigJSON, []byte(`{}`))
 	raw := `{"schemaVersion":2,"config":{"mediaType":"` + string(config.MediaType) + `","size":2,"digest":"` + config.Digest.String() +
 		`"},"layers":[{"mediaType":"x/y","size":1,"digest":"sha512:` + strings.Repeat("0", 128) + `","urls":["https://a.test/"]}]}`
 	s.bundle("odd", "1", nil, s.ref("a", s.manifest("a", "1", types.OCIManifestSchema1, []byte(raw))))
-	got := relocate(t, "plan", "-b", s.host+"/odd:1")
+	got := tryRelocate(t, "plan", "-b", s.host+"/odd:1")
 	assertFailed(t, got, statusFailed, "not supported: names sha512:", "hint: have the image pushed again")
 	assert.NotContains(t, got.stderr, "malformed")
 	assert.NotContains(t, got.stderr, "imgpkg")
 	s.bundle("tag", "1", nil, s.host+"/a:1")
-	assertFailed(t, relocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg refuses it, too")
+	assertFailed(t, tryRelocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg refuses it, too")
 }
 
 // refused is what a registry was seen to answer to requests of some kinds, and what it means.
@@ -131,7 +131,7 @@ func TestDestinationRefusals(t *testing.T) {
 			dst := Start(t)
 			dst.Behave(c.manner())
 			args := []string{"--from-tar", archive, "--to-repo", dst.Addr + "/all", "--registry-username", "u", "--registry-password", "p", "--concurrency", "1"}
-			judgeRefusal(t, c, dst, relocate(t, args...))
+			judgeRefusal(t, c, dst, tryRelocate(t, args...))
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestRefusedWithoutAsking(t *testing.T) {
 	for _, login := range [][]string{nil, {"--registry-username", "u", "--registry-password", "p"}} {
 		dst := Start(t)
 		dst.Behave(On("POST uploads", Answer(403, "")))
-		got := relocate(t, append([]string{"--from-tar", archive, "--to-repo", dst.Addr + "/all"}, login...)...)
+		got := tryRelocate(t, append([]string{"--from-tar", archive, "--to-repo", dst.Addr + "/all"}, login...)...)
 		assertFailed(t, got, statusPermission, dst.Addr+" refused without asking for a login: ", "403 Forbidden", "hint: no login helps here")
 		assert.Empty(t, dst.Header("Authorization"))
 	}
@@ -190,7 +190,7 @@ func TestSourceRefusals(t *testing.T) {
 			r := Start(t)
 			ref, _ := pushHostile(t, r.Addr)
 			r.Behave(c.manner())
-			judgeRefusal(t, c, r, relocate(t, "-b", ref, "--to-tar", t.TempDir()+"/a.tar", "--registry-username", "u", "--registry-password", "p", "--attachments", "none"))
+			judgeRefusal(t, c, r, tryRelocate(t, "-b", ref, "--to-tar", t.TempDir()+"/a.tar", "--registry-username", "u", "--registry-password", "p", "--attachments", "none"))
 		})
 	}
 }
@@ -288,7 +288,7 @@ func TestTagListRefusals(t *testing.T) {
 				c.manner(w, req, n-1, next) // the first page has the same path
 			}))
 			file, reportFile := t.TempDir()+"/a.tar", t.TempDir()+"/r.json"
-			got := relocate(t, "-b", r.Addr+"/all:1.0.0", "--to-tar", file, "--report", reportFile, "--registry-retry-wait", "1ms")
+			got := tryRelocate(t, "-b", r.Addr+"/all:1.0.0", "--to-tar", file, "--report", reportFile, "--registry-retry-wait", "1ms")
 			assert.Equal(t, c.exit, got.status, got.stderr)
 			assertAll(t, got.stderr, c.says...)
 			assert.NotContains(t, got.stderr, c.silent)
@@ -356,11 +356,11 @@ func TestURLsRefused(t *testing.T) {
 	assertAll(t, mustRelocate(t, "plan", "-b", ref).stderr, warning)
 	for _, args := range [][]string{nil, {"--include-non-distributable-layers"}} {
 		file := export(t, append([]string{ref}, args...)...)
-		assertAll(t, relocate(t, "rehearse", file).stderr, warning)
+		assertAll(t, tryRelocate(t, "rehearse", file).stderr, warning)
 		put := "/manifests/sha256-" + image.Digest.Hex + ".imgpkg"
 		dst.Behave(only(put, On("PUT tags", Answer(500, `{"errors":[{"code":"UNKNOWN","message":"unknown error"},{"code":"UNKNOWN","message":"unknown error","detail":{}},`+
 			`{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":"`+foreign.Digest.String()+`"}]}`))))
-		got := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/win")
+		got := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/win")
 		assertFailed(t, got, statusFailed, "refuses layers with URLs", s.ref("win/app", image), "hint: have the registry allow them", "manifests: urls: allow")
 		assert.NotContains(t, got.stderr, "disk")
 		requests := strings.Join(dst.Requests(), "\n") + "\n"
@@ -387,7 +387,7 @@ func TestURLsRefusedByDistribution(t *testing.T) {
 		for _, args := range [][]string{nil, {"--include-non-distributable-layers"}} {
 			file := export(t, append([]string{src.Addr + "/" + name + ":root"}, args...)...)
 			dst.ResetRequests()
-			got := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/"+name)
+			got := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/"+name)
 			assertFailed(t, got, statusFailed, "refuses layers with URLs", "hint: have the registry allow them")
 			assert.Equal(t, 1, strings.Count(strings.Join(dst.Requests(), "\n"), "500 PUT "), dst.Requests())
 		}

@@ -42,12 +42,12 @@ func TestTwoRoots(t *testing.T) {
 		{"-b", src.Addr + "/roots/first:v1", "-b", src.Addr + "/roots/second:v1", "--to-repo", repo},
 		{"--from-tar", same, "--to-repo", repo, "--no-tag", "--name", "both"},
 	} {
-		r := relocate(t, args...)
+		r := tryRelocate(t, args...)
 		assert.Equal(t, statusUsage, r.status, r.stderr)
 		assert.Empty(t, r.stdout)
 	}
 	noWrites(t, dst.Requests())
-	refused := relocate(t, "--from-tar", same, "--to-repo", repo)
+	refused := tryRelocate(t, "--from-tar", same, "--to-repo", repo)
 	assert.Contains(t, refused.stderr, told)
 
 	imported := mustRelocate(t, "--from-tar", same, "--to-repo", repo, "--no-tag")
@@ -84,14 +84,14 @@ func TestTagFlags(t *testing.T) {
 		assert.Equal(t, c.tags, dumpReal(t, dst, name).rootTags(name), name)
 		mustRelocate(t, append([]string{"verify", "--repo", repo, file}, c.flags...)...)
 		if name != "own" {
-			r := relocate(t, "verify", "--repo", repo, file)
+			r := tryRelocate(t, "verify", "--repo", repo, file)
 			assert.Equal(t, statusMissing, r.status)
 			assertAll(t, r.stdout, "tag 1.0.0")
 		}
 	}
 	for _, tag := range []string{"no tag", "sha256-" + digest[7:] + ".imgpkg", ".x", strings.Repeat("x", 129)} {
 		dst.ResetRequests()
-		r := relocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/bad", "--tag", tag)
+		r := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/bad", "--tag", tag)
 		assert.Equal(t, statusUsage, r.status, "%s: %s", tag, r.stderr)
 		assert.Empty(t, dst.Requests(), "--tag %s", tag)
 	}
@@ -139,7 +139,7 @@ func TestVersionsInOneArchive(t *testing.T) {
 	main := s.host + "/roots/main:"
 	parts := []string{main + "1.0.0", main + "2.0.0", "both would be named main", "archives of their own"}
 	failExport(t, statusUsage, parts, "-b", main+"1.0.0", "-b", main+"2.0.0")
-	assertFailed(t, relocate(t, "plan", "-b", main+"1.0.0", "-b", main+"2.0.0"), statusUsage, parts...)
+	assertFailed(t, tryRelocate(t, "plan", "-b", main+"1.0.0", "-b", main+"2.0.0"), statusUsage, parts...)
 
 	archive := export(t, main+"1.0.0", roots["1.0.0"])
 	r := mustRelocate(t, "--from-tar", archive, "--to-repo", s.host+"/private/main")

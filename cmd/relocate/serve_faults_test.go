@@ -228,7 +228,7 @@ func TestServeTLS(t *testing.T) {
 	require.True(t, strings.HasPrefix(s.url, "https://"))
 	assert.Equal(t, ca, s.report.CA)
 	mustRelocate(t, "verify", "--repo", s.host+"/corp/repository", file, "--level", "deep", "--registry-ca-cert-path", ca)
-	r := relocate(t, "verify", "--repo", s.host+"/corp/repository", file)
+	r := tryRelocate(t, "verify", "--repo", s.host+"/corp/repository", file)
 	assertFailed(t, r, statusUsage, "--registry-ca-cert-path")
 
 	text, err := os.ReadFile(ca)
@@ -270,7 +270,7 @@ func TestServePasswords(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status(t, s.url+"/healthz"))
 	repo := s.host + "/corp/repository"
 	for _, login := range [][]string{nil, {"--registry-username", "user", "--registry-password", "wrong"}, {"--registry-username", "nobody", "--registry-password", "password"}} {
-		r := relocate(t, append([]string{"verify", "--repo", repo, file}, login...)...)
+		r := tryRelocate(t, append([]string{"verify", "--repo", repo, file}, login...)...)
 		assert.Equal(t, statusPermission, r.status, r.stderr)
 	}
 	login := []string{"--registry-username", "user", "--registry-password", "password"}
@@ -376,5 +376,5 @@ func TestServeUsage(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	assertFailed(t, relocate(t, "serve", file, "--listen", taken.Addr().String()), statusFailed, taken.Addr().String(), "--listen")
+	assertFailed(t, tryRelocate(t, "serve", file, "--listen", taken.Addr().String()), statusFailed, taken.Addr().String(), "--listen")
 }

@@ -18,10 +18,10 @@ func TestNoSpace(t *testing.T) {
 	host := startMemory(t, nil)
 	s := site{t: t, host: host}
 	s.bundle("big/root", "1", nil, s.ref("big/app", s.image("big/app", "1", noise("big", 2<<20))))
-	assertFailed(t, relocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "r.tar", "no space", "hint: make room")
+	assertFailed(t, tryRelocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "r.tar", "no space", "hint: make room")
 	assert.Empty(t, namesIn(t, dir))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "r.tar"), []byte("old"), 0o600))
-	assertFailed(t, relocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "r.tar")
+	assertFailed(t, tryRelocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "r.tar")
 	text, err := os.ReadFile(filepath.Join(dir, "r.tar"))
 	require.NoError(t, err)
 	assert.Equal(t, "old", string(text))
@@ -35,7 +35,7 @@ func TestNoSpaceForWalk(t *testing.T) {
 	host := startMemory(t, nil)
 	s := site{t: t, host: host}
 	s.bundle("big/root", "1", map[string]string{"config/noise.bin": noise("big", 200_000)})
-	assertFailed(t, relocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "no space", "hint: make room")
+	assertFailed(t, tryRelocate(t, "-b", host+"/big/root:1", "--to-tar", filepath.Join(dir, "r.tar")), statusNoSpace, "no space", "hint: make room")
 	assert.Empty(t, namesIn(t, dir))
 }
 
@@ -45,9 +45,9 @@ func TestReadOnlyFolder(t *testing.T) {
 	dir := mountTemp(t, "size=1m,ro")
 	host := startMemory(t, nil)
 	file := filepath.Join(dir, "r.tar")
-	r := relocate(t, "-b", pushSample(t, host), "--to-tar", file)
+	r := tryRelocate(t, "-b", pushSample(t, host), "--to-tar", file)
 	assertFailed(t, r, statusUsage, dir, "read-only")
-	r = relocate(t, "-b", host+"/corp/repository:1.0.0", "--to-tar", filepath.Join(t.TempDir(), "no", "such", "r.tar"))
+	r = tryRelocate(t, "-b", host+"/corp/repository:1.0.0", "--to-tar", filepath.Join(t.TempDir(), "no", "such", "r.tar"))
 	assertFailed(t, r, statusUsage, "there is no folder", filepath.Join("no", "such"))
 }
 

@@ -29,7 +29,7 @@ func TestTCE(t *testing.T) {
 	mustRelocate(t, "--from-tar", archive, "--to-repo", repo)
 	known := filepath.Join(t.TempDir(), "known.json")
 	mustRelocate(t, "verify", archive, "--report", known)
-	require.Equal(t, statusMissing, relocate(t, "rehearse", archive).status, "its packages are not closed")
+	require.Equal(t, statusMissing, tryRelocate(t, "rehearse", archive).status, "its packages are not closed")
 	destination.ResetRequests()
 	mustRelocate(t, "verify", "--repo", repo, archive, "--accept", known)
 	requireOnce(t, destination.Requests())

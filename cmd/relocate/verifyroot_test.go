@@ -24,13 +24,13 @@ func TestVerifyNamedRoot(t *testing.T) {
 	}
 
 	mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--tag", "v2")
-	assertFailed(t, relocate(t, "verify", "--repo", repo), statusUsage, "name one of its tags, as in --repo "+repo+":v1", "  v2\n")
+	assertFailed(t, tryRelocate(t, "verify", "--repo", repo), statusUsage, "name one of its tags, as in --repo "+repo+":v1", "  v2\n")
 	mustRelocate(t, "--from-tar", file, "--to-repo", reg.Addr+"/airgap/untagged", "--no-tag")
-	assertFailed(t, relocate(t, "verify", "--repo", reg.Addr+"/airgap/untagged"), statusMissing, "no tag of a root found")
+	assertFailed(t, tryRelocate(t, "verify", "--repo", reg.Addr+"/airgap/untagged"), statusMissing, "no tag of a root found")
 	for _, missing := range []string{repo + ":v3", reg.Addr + "/none:v1", reg.Addr + "/none"} {
-		assertFailed(t, relocate(t, "verify", "--repo", missing), statusMissing, "verify "+missing, "hint: check the spelling")
+		assertFailed(t, tryRelocate(t, "verify", "--repo", missing), statusMissing, "verify "+missing, "hint: check the spelling")
 	}
-	r := relocate(t, "verify", "--repo", repo+"@"+digestOf("none"))
+	r := tryRelocate(t, "verify", "--repo", repo+"@"+digestOf("none"))
 	assert.Equal(t, statusMissing, r.status, r.stderr)
 	assert.Contains(t, r.stdout, "NOT OK: "+repo)
 }
@@ -41,7 +41,7 @@ func TestVerifyBrokenTag(t *testing.T) {
 	host := startMemory(t, nil)
 	s := site{t: t, host: host}
 	s.bundle("repository", "1", nil, s.ref("repository", s.image("other", "1", "app")))
-	r := relocate(t, "verify", "--repo", host+"/repository:1")
+	r := tryRelocate(t, "verify", "--repo", host+"/repository:1")
 	assert.Equal(t, statusMissing, r.status, r.stderr)
 	assertAll(t, r.stdout, "NOT OK: "+host+"/repository:1@sha256:", "missing")
 }

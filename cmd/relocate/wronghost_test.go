@@ -43,7 +43,7 @@ func TestCertificates(t *testing.T) {
 			server.StartTLS()
 			t.Cleanup(server.Close)
 			host := server.Listener.Addr().String()
-			r := relocate(t, "inspect", "--repo", host+"/a/b:1", "--registry-ca-cert-path", ca.File)
+			r := tryRelocate(t, "inspect", "--repo", host+"/a/b:1", "--registry-ca-cert-path", ca.File)
 			assertFailed(t, r, statusUsage, "reach registry "+host, c.hint)
 			assert.NotContains(t, r.stderr, "tries")
 		})
@@ -68,7 +68,7 @@ func TestPageForRegistry(t *testing.T) {
 			{"verify", "--repo", repo, archive},
 			{"inspect", "--repo", repo + ":1"},
 		} {
-			r := relocate(t, args...)
+			r := tryRelocate(t, args...)
 			assertFailed(t, r, statusUsage, "this is not a registry", "hint: check the registry's name and port")
 			assert.NotContains(t, r.stderr, "push")
 			assert.NotContains(t, r.stderr, "--keep-going")
@@ -94,7 +94,7 @@ func TestURLForFile(t *testing.T) {
 		{[]string{"-i", at, "--to-tar", "x.tar"}, "write it without https://"},
 		{[]string{"--from-tar", "x.tar", "--to-repo", at}, "write it without https://"},
 	} {
-		r := relocate(t, c.args...)
+		r := tryRelocate(t, c.args...)
 		assertFailed(t, r, statusUsage, c.says)
 		assert.NotContains(t, r.stderr, "hunter2")
 	}
