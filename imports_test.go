@@ -17,22 +17,27 @@ import (
 // (tarball, registry) do not know each other, nor what copies or verifies them; they meet in
 // bundle.Source and copy's sinks. See docs/decisions/0001-packages.md.
 var allowed = map[string][]string{
-	"internal/digest":  {},
-	"internal/ownfile": {},
-	"report":           {},
-	"bundle":           {"internal/digest", "report"},
-	"tarball":          {"bundle", "internal/digest", "internal/ownfile"},
-	"registry":         {"internal/digest"},
-	"copy":             {"bundle", "internal/digest"},
-	"rewrite":          {"bundle"},
-	"verify":           {"bundle", "internal/digest"},
-	"verify/cluster":   {"bundle", "internal/digest", "report", "verify/leak"},
-	"verify/leak":      {"bundle", "internal/digest", "report"},
-	"registry/serve":   {"bundle", "internal/digest"},
+	"internal/digest":   {},
+	"internal/ownfile":  {},
+	"internal/text":     {},
+	"internal/yamlnode": {"internal/text"},
+	"report":            {},
+	"oci":               {"internal/digest", "internal/text"},
+	"carvel":            {"internal/text", "internal/yamlnode", "oci"},
+	"internal/imgpkg":   {"carvel", "internal/digest"},
+	"bundle":            {"carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "report"},
+	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci"},
+	"registry":          {"internal/digest"},
+	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
+	"rewrite":           {"bundle", "carvel", "oci"},
+	"verify":            {"bundle", "carvel", "internal/digest", "oci"},
+	"verify/cluster":    {"bundle", "internal/digest", "report", "verify/leak"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/yamlnode", "oci", "report"},
+	"registry/serve":    {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
-	"registry/rehearsal": {"bundle", "internal/digest", "registry/serve"},
-	"cmd/relocate": {"bundle", "copy", "internal/digest", "internal/ownfile", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite", "tarball", "verify",
-		"verify/cluster", "verify/leak"},
+	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
+	"cmd/relocate": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
+		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 
 // network are the imports that open connections: registry's alone, and those of registry/…, which take them.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/oci"
 )
 
 // Limits on what is attached; what has more was made to exhaust its reader.
@@ -25,46 +27,19 @@ type Attachment struct {
 	Tag     string  `json:"tag,omitempty"`
 }
 
-// attachmentSuffixes are cosign's: a signature, attestations, an SBOM.
-var attachmentSuffixes = []string{".sig", ".att", ".sbom"}
-
-// attachmentTags are the tags by which something hangs on the manifest d.
-func attachmentTags(d v1.Hash) []string {
-	var tags []string
-	for _, suffix := range attachmentSuffixes {
-		tags = append(tags, ReferrersTag(d)+suffix)
-	}
-	return tags
-}
-
-// ReferrersTag is the tag of the index that lists what refers to the manifest d, at a registry that has no
-// referrers API (OCI distribution 1.1, referrers tag schema).
-func ReferrersTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex }
-
-// IsAttachmentTag reports whether something may hang on a manifest by tag.
-func IsAttachmentTag(tag string) bool {
-	for _, suffix := range attachmentSuffixes {
-		if hex, ok := strings.CutSuffix(tag, suffix); ok {
-			tag = hex
-			break
-		}
-	}
-	_, err := v1.NewHash(strings.Replace(tag, "-", ":", 1))
-	return err == nil && strings.HasPrefix(tag, "sha256-")
-}
-
 // fits reports whether the tag, if there is one, is of the subject.
 func (a Attachment) fits() bool {
-	return a.Tag == "" || slices.Contains(attachmentTags(a.Subject), a.Tag)
+	return a.Tag == "" || slices.Contains(oci.AttachmentTags(a.Subject), a.Tag)
 }
 
 // compare puts the attachments of one subject in their order: cosign's tags, then referrers by digest.
 func (a Attachment) compare(b Attachment) int {
 	rank := func(a Attachment) int {
+		tags := oci.AttachmentTags(a.Subject)
 		if a.Tag == "" {
-			return len(attachmentSuffixes)
+			return len(tags)
 		}
-		return slices.Index(attachmentTags(a.Subject), a.Tag)
+		return slices.Index(tags, a.Tag)
 	}
 	return cmp.Or(rank(a)-rank(b), strings.Compare(a.Digest.String(), b.Digest.String()))
 }
@@ -94,7 +69,7 @@ const (
 // Valid reports whether u is what a walk may have written.
 func (u Unseen) Valid() bool {
 	_, err := name.ParseReference(u.Reference)
-	return err == nil && len(u.Reference) <= maxReference+len("@sha256:")+64 &&
+	return err == nil && len(u.Reference) <= oci.MaxReference+len("@sha256:")+64 &&
 		slices.Contains([]string{UnseenTags, UnseenReferrers, UnseenManifest}, u.What) &&
 		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular, Incomplete, Second}, u.Reason)
 }

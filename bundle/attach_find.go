@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // place is a repository in which attachments are looked for. What it shows is asked for once.
@@ -35,7 +36,7 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*hanging, erro
 			w.places[repo] = &place{repo: n.From, first: n}
 			places = append(places, w.places[repo])
 		}
-		wanted[repo] += len(attachmentSuffixes)
+		wanted[repo] += len(oci.AttachmentTags(n.Descriptor.Digest))
 	}
 	err := w.each(ctx, len(places), func(ctx context.Context, i int) error {
 		return w.enter(ctx, places[i], wanted[places[i].repo.Name()])
@@ -67,7 +68,7 @@ func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
 	}
 	p.tags, p.hasAll = map[string]bool{}, all
 	for _, tag := range tags {
-		if IsAttachmentTag(tag) {
+		if oci.IsAttachmentTag(tag) {
 			p.tags[strings.Clone(tag)] = true
 		}
 	}
@@ -90,7 +91,7 @@ func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
 func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*hanging, []Unseen, error) {
 	d := n.Descriptor.Digest
 	var list []*hanging
-	for _, tag := range attachmentTags(d) {
+	for _, tag := range oci.AttachmentTags(d) {
 		if p.tags[tag] || !p.hasAll {
 			list = append(list, &hanging{Attachment: Attachment{Subject: d, Tag: tag}, ref: p.repo.Tag(tag), listed: p.tags[tag]})
 		}
@@ -128,7 +129,7 @@ func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash
 			err = nil
 		}
 	}
-	tag := ReferrersTag(d)
+	tag := oci.ReferrersTag(d)
 	if err != nil || !p.tags[tag] && (p.hasAll || p.hasAPI) {
 		return list, unseen, err
 	}
@@ -154,7 +155,7 @@ func (w *walk) tagSchema(ctx context.Context, ref name.Tag) (list []v1.Hash, rea
 		return nil, "", err
 	}
 	if err == nil {
-		list, err = Referrers(desc, raw)
+		list, err = oci.Referrers(desc, raw)
 	}
 	if err != nil {
 		return nil, Unreadable, nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // hanging is an attachment that is looked for.
@@ -38,7 +39,7 @@ func (w *walk) attach(ctx context.Context) error {
 			return err
 		}
 		if len(list) > 0 && depth == maxAttachedDepth {
-			return fmt.Errorf("%w: %s is attached to something that is attached, and so on, more than %d deep", ErrMalformed, list[0].ref, maxAttachedDepth)
+			return fmt.Errorf("%w: %s is attached to something that is attached, and so on, more than %d deep", oci.ErrMalformed, list[0].ref, maxAttachedDepth)
 		}
 		if err := w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.hang(ctx, list[i]) }); err != nil {
 			return err
@@ -88,7 +89,7 @@ func (w *walk) recorded(subjects []*Node) ([]*hanging, error) {
 }
 
 func tooMany(n *Node) error {
-	return fmt.Errorf("%w: %s has more than %d attachments", ErrMalformed, n.Name(), maxAttached)
+	return fmt.Errorf("%w: %s has more than %d attachments", oci.ErrMalformed, n.Name(), maxAttached)
 }
 
 // hang reads the manifest of an attachment. That it cannot be carried is left in h.
@@ -108,16 +109,16 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 		return fmt.Errorf("find %s, attached to %s: %w", h.ref.Name(), h.Subject, err)
 	}
 	h.listed = true
-	m, err := parseManifest(desc, raw)
+	m, err := oci.ParseManifest(desc, raw)
 	switch {
 	case err != nil:
 		h.reason = Unreadable
 		return nil
-	case h.Tag == "" && m.subject != h.Subject.String():
+	case h.Tag == "" && m.Subject != h.Subject.String():
 		h.reason = OtherSubject
 		return nil
 	}
-	if err := w.count(len(m.blobs) + edgeWeight*(1+len(m.children))); err != nil {
+	if err := w.count(len(m.Blobs) + edgeWeight*(1+len(m.Children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
 	}
 	if !w.opt.Closed { // what is known here can be left out; later the plan is fixed
@@ -138,14 +139,14 @@ const maxRead = 1 << 20
 
 // lacksPart returns why an attachment cannot be carried whose manifest m can: a blob is missing, or a child, or a
 // part of one. What was read is kept by the source.
-func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *manifest, depth int) (reason string, err error) {
-	if reason, err = w.lacksBlob(ctx, repo, m.blobs); reason != "" || err != nil {
+func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manifest, depth int) (reason string, err error) {
+	if reason, err = w.lacksBlob(ctx, repo, m.Blobs); reason != "" || err != nil {
 		return reason, err
 	}
 	if depth > maxAttachedDepth {
 		return Unreadable, nil
 	}
-	for _, d := range m.children {
+	for _, d := range m.Children {
 		desc, raw, err := w.manifest(ctx, repo.Digest(d.Digest.String()))
 		if reason = whyIncomplete(err); reason != "" {
 			return reason, nil
@@ -153,7 +154,7 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *manifest,
 		if err != nil {
 			return "", fmt.Errorf("read a part of an attachment in %s: %w", repo.Name(), err)
 		}
-		child, err := parseManifest(desc, raw)
+		child, err := oci.ParseManifest(desc, raw)
 		if err != nil || desc.Size != d.Size || desc.MediaType != d.MediaType {
 			return Unreadable, nil
 		}
@@ -179,7 +180,7 @@ func whyIncomplete(err error) string {
 // lacksBlob does so for blobs.
 func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
 	for _, d := range blobs {
-		if IsForeign(d) {
+		if oci.IsForeign(d) {
 			continue
 		}
 		if d.Size <= maxRead {

@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -59,7 +61,7 @@ func TestLargeConfig(t *testing.T) {
 	artifact, image := putArtifact(repo, large), repo.PutPlain(large)
 	assert.Equal(t, bundle.Plain, mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, artifact)).Node(hash(artifact)).Kind)
 	_, err := bundle.Walk(t.Context(), &src, refs(bundleOf(repo, image)), bundle.WalkOptions{})
-	require.ErrorIs(t, err, bundle.ErrMalformed)
+	require.ErrorIs(t, err, oci.ErrMalformed)
 	assert.ErrorContains(t, err, "read "+image.Name()+": malformed: has a config of 4194361 bytes, more than the limit of 4194304")
 }
 
@@ -69,7 +71,7 @@ func TestIndexIsNoBundle(t *testing.T) {
 	var src interop.Registry
 	repo := src.Repo("reg.test/repo")
 	index := repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex,
-		Manifests: []v1.Descriptor{}, Annotations: map[string]string{bundle.Label: "true"}})
+		Manifests: []v1.Descriptor{}, Annotations: map[string]string{carvel.Label: "true"}})
 	g := mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, index))
 	assert.Equal(t, bundle.Index, g.Node(hash(index)).Kind)
 }
@@ -136,7 +138,7 @@ func TestBundleContent(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, err, tt.err)
-			require.ErrorIs(t, err, bundle.ErrMalformed)
+			require.ErrorIs(t, err, oci.ErrMalformed)
 			assert.ErrorContains(t, err, "read bundle "+root.Name())
 		})
 	}
@@ -156,7 +158,7 @@ func TestDamagedBundleLayer(t *testing.T) {
 		repo.Blobs[d.Digest] = damaged
 		_, err := bundle.Walk(t.Context(), &src, refs(repo.PutPlain(bundleConfig, d)), bundle.WalkOptions{})
 		require.ErrorIs(t, err, digest.ErrMismatch, "byte %d", i)
-		require.NotErrorIs(t, err, bundle.ErrMalformed, "byte %d", i)
+		require.NotErrorIs(t, err, oci.ErrMalformed, "byte %d", i)
 	}
 }
 

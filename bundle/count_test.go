@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // Descriptors are counted when they are read, before anything is made of them: a graph up to the limit
@@ -30,7 +31,7 @@ func TestDescriptorsAreCountedWhenRead(t *testing.T) {
 
 	y := &want{name: "second"}
 	err = w.open(t.Context(), y, repo, desc, raw)
-	require.ErrorIs(t, err, ErrMalformed)
+	require.ErrorIs(t, err, oci.ErrMalformed)
 	require.EqualError(t, err, "read second: malformed: the graph has more than 400000 descriptors and documents")
 	assert.Empty(t, y.next)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -45,11 +47,11 @@ func TestReadDetails(t *testing.T) {
 	})
 	d, err := bundle.ReadDetails(t.Context(), r, ref, "a.corp.com", "1.0.0")
 	require.NoError(t, err)
-	assert.Equal(t, &bundle.MetadataDetails{DisplayName: "A", Categories: []string{"x", "z"}, ShortDescription: "short", LongDescription: "long",
+	assert.Equal(t, &carvel.MetadataDetails{DisplayName: "A", Categories: []string{"x", "z"}, ShortDescription: "short", LongDescription: "long",
 		ProviderName: "Corp", Maintainers: []string{"l", "m"}, SupportDescription: "call"}, d.Metadata)
 	assert.JSONEq(t, `{"properties": {"true": {"default": [1], "description": "d"}, "b": {"default": [1]}}}`, string(d.Package.ValuesSchema))
 	d.Package.ValuesSchema = nil
-	assert.Equal(t, &bundle.PackageDetails{Version: "1.0.0", ReleasedAt: "2024-01-02T03:04:05Z", CapacityRequirements: "much", ReleaseNotes: "notes", Licenses: []string{"l"}}, d.Package)
+	assert.Equal(t, &carvel.PackageDetails{Version: "1.0.0", ReleasedAt: "2024-01-02T03:04:05Z", CapacityRequirements: "much", ReleaseNotes: "notes", Licenses: []string{"l"}}, d.Package)
 
 	for which, want := range map[[2]string][2]bool{ // metadata, package
 		{"a.corp.com", ""}: {true, false}, {"a.corp.com", "2.0.0"}: {true, true}, {"a.corp.com", "3.0.0"}: {true, false},
@@ -67,7 +69,7 @@ func TestReadDetailsRefused(t *testing.T) {
 	r, ref := repositoryOf(t, map[string]string{"a.yml": "# first\n---\n" + strings.Replace(packageYAML("a.corp.com", "1.0.0"), "spec:\n", "spec:\n  licenses: 3\n", 1)})
 	_, err := bundle.ReadDetails(t.Context(), r, ref, "a.corp.com", "1.0.0")
 	require.ErrorContains(t, err, `"packages/a.yml": line 2: Package "a.corp.com.1.0.0": `)
-	require.NotErrorIs(t, err, bundle.ErrMalformed)
+	require.NotErrorIs(t, err, oci.ErrMalformed)
 	image := putArtifact(r.Repo("reg.test/image"), "{}")
 	_, err = bundle.ReadDetails(t.Context(), r, image, "a.corp.com", "")
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
@@ -123,5 +125,5 @@ func TestReadFiles(t *testing.T) {
 	assert.Contains(t, paths, ".imgpkg/images.yml")
 	_, err = bundle.ReadFiles(t.Context(), r, ref, func(bundle.File, io.Reader) error { return io.ErrClosedPipe })
 	require.ErrorIs(t, err, io.ErrClosedPipe)
-	require.NotErrorIs(t, err, bundle.ErrMalformed)
+	require.NotErrorIs(t, err, oci.ErrMalformed)
 }

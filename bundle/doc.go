@@ -1,8 +1,7 @@
-// Package bundle reads Carvel's files (ImagesLock, BundleLock, ImageLocations, Package,
-// PackageMetadata) and the graph that they make: Walk turns root references into a Graph of
-// everything a package repository needs, and NewPlan puts that graph in the order of an archive.
+// Package bundle reads the graph of a package repository: the bundles, indexes and images that root references
+// lead to, and what is attached to them.
 //
-// The package is pure. What it reads comes through a Source; it opens neither connections nor files.
-// Formats and their strictness are imgpkg's and kapp-controller's; what is read is never trusted
-// further than its digest.
+// Begin with Walk. The same content gives the same Graph, whatever the number of jobs; NewPlan puts it in the
+// order of an archive. What is read comes through a Source, and is never trusted further than its digest; the
+// package opens neither connections nor files. Carvel's files are read by package carvel, manifests by package oci.
 package bundle

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/carvel"
 )
 
 // File is a folder or a regular file of a bundle.
@@ -32,7 +34,7 @@ func ReadFiles(ctx context.Context, src Source, ref name.Digest, visit func(f Fi
 	}
 	var failed error // of visit: not the bundle's fault
 	err = openBundleLayer(ctx, src, ref.Context(), m, func(r io.Reader) error {
-		return eachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+		return carvel.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
 			if failed != nil || p == "" { // what is left is read for its digest
 				return nil
 			}
@@ -42,8 +44,8 @@ func ReadFiles(ctx context.Context, src Source, ref name.Digest, visit func(f Fi
 				skipped++
 				return nil
 			}
-			if len(p) > maxPath {
-				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), maxPath)
+			if len(p) > carvel.MaxPath {
+				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), carvel.MaxPath)
 			}
 			info := h.FileInfo()
 			f := File{Path: p, Mode: info.Mode() & (fs.ModeDir | fs.ModePerm), ModTime: h.ModTime}

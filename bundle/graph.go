@@ -4,6 +4,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -23,12 +24,12 @@ const (
 type Graph struct {
 	Roots    []Root
 	Nodes    []*Node // level by level, the roots first, then attachments; each digest once
-	Packages []Package
-	Metadata []PackageMetadata
+	Packages []carvel.Package
+	Metadata []carvel.PackageMetadata
 	Pins     []Pin            // tags that were followed, roots' included, sorted
 	Findings []report.Finding // in the order met
 
-	Listed *ImagesLock // whose images the roots are, where it says more than the roots do; nil otherwise
+	Listed *carvel.ImagesLock // whose images the roots are, where it says more than the roots do; nil otherwise
 
 	Attachments []Attachment // by subject in graph order, of one subject cosign's tags first
 	Unseen      []Unseen     // sorted

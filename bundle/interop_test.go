@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/testdata/interop"
 )
 
@@ -22,7 +24,7 @@ func TestBuildGivesImgpkgsDigests(t *testing.T) {
 	for dir, want := range interop.Bundles {
 		files, err := interop.BundleFiles(dir)
 		require.NoError(t, err)
-		image, err := bundle.Build(files, map[string]string{bundle.Label: "true"})
+		image, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
 		require.NoError(t, err)
 		assert.Equal(t, want, image.Descriptor.Digest.String(), dir)
 	}
@@ -140,10 +142,10 @@ func TestLocationsAreImgpkgs(t *testing.T) {
 		locations := bundle.NewLocations(g, g.Node(d))
 		text, err := locations.Encode()
 		require.NoError(t, err)
-		image, err := locations.Image()
+		image, err := imgpkg.Locations(locations)
 		require.NoError(t, err)
 
-		tag := bundle.LocationsTag(d)
+		tag := carvel.LocationsTag(d)
 		for suffix, got := range map[string][]byte{
 			"image-locations.yml": text, "manifest.json": image.Manifest, "config.json": image.Config, "layer.tar.gz": image.Layer,
 		} {
@@ -164,7 +166,7 @@ func TestImagesLocksAreImgpkgs(t *testing.T) {
 	for _, file := range []string{"copy-image.yml", "copy-imageslock.yml", "copy-imageslock-tar.yml", "copy-index.yml"} {
 		want, err := interop.Read("locks/" + file)
 		require.NoError(t, err)
-		lock, err := bundle.ParseImagesLock(want)
+		lock, err := carvel.ParseImagesLock(want)
 		require.NoError(t, err)
 		got, err := lock.Encode()
 		require.NoError(t, err)
@@ -173,7 +175,7 @@ func TestImagesLocksAreImgpkgs(t *testing.T) {
 	for dir, digest := range interop.Bundles {
 		want, err := interop.Read("locks/push/" + dir + ".lock.yml")
 		require.NoError(t, err)
-		lock, err := bundle.ParseBundleLock(want)
+		lock, err := carvel.ParseBundleLock(want)
 		require.NoError(t, err)
 		assert.Equal(t, digest, lock.Image.DigestStr())
 		got, err := lock.Encode()
@@ -263,7 +265,7 @@ func assertKindsAndChildren(t *testing.T, recorded []tarEntry, g *bundle.Graph) 
 	for dir, digest := range interop.Bundles {
 		text, err := interop.Read("source/" + dir + "/.imgpkg/images.yml")
 		require.NoError(t, err)
-		lock, err := bundle.ParseImagesLock(text)
+		lock, err := carvel.ParseImagesLock(text)
 		require.NoError(t, err)
 		s := shape{kind: bundle.Bundle}
 		for _, entry := range lock.Images {

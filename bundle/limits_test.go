@@ -12,6 +12,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -23,7 +24,7 @@ func TestManyImages(t *testing.T) {
 	root := repo.PutBundle(map[string]string{".imgpkg/images.yml": lock(repo.PutPlain(`{}`)),
 		"packages/a.yml": packageYAML("a", "1", "&a {image: {url: reg.test/gone}}"+strings.Repeat(", *a", 49_999))})
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
-	require.ErrorIs(t, err, bundle.ErrMalformed)
+	require.ErrorIs(t, err, oci.ErrMalformed)
 	assert.ErrorContains(t, err, "malformed: names 50001 images, more than the limit of 50000")
 	assert.Len(t, src.Calls(), 1, "nothing was looked for")
 }

@@ -10,15 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
-func locationsOf(t *testing.T, entries ...string) *bundle.ImageLocations {
+func locationsOf(t *testing.T, entries ...string) *carvel.ImageLocations {
 	t.Helper()
-	l := &bundle.ImageLocations{}
+	l := &carvel.ImageLocations{}
 	for _, s := range entries {
 		image, isBundle := strings.CutSuffix(s, " bundle")
-		l.Images = append(l.Images, bundle.Location{Image: digestRef(t, image), IsBundle: isBundle})
+		l.Images = append(l.Images, carvel.Location{Image: digestRef(t, image), IsBundle: isBundle})
 	}
 	return l
 }
@@ -30,14 +32,14 @@ func TestImageLocations(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages:\n- image: "+a+"\n  isBundle: false\n- image: "+b+
 		"\n  isBundle: true\nkind: ImageLocations\n", string(text))
-	parsed, err := bundle.ParseImageLocations(text)
+	parsed, err := carvel.ParseImageLocations(text)
 	require.NoError(t, err)
 	assert.Equal(t, locationsOf(t, a, b+" bundle"), parsed)
 
-	text, err = new(bundle.ImageLocations).Encode()
+	text, err = new(carvel.ImageLocations).Encode()
 	require.NoError(t, err)
 	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages: null\nkind: ImageLocations\n", string(text))
-	parsed, err = bundle.ParseImageLocations(text)
+	parsed, err = carvel.ParseImageLocations(text)
 	require.NoError(t, err)
 	assert.Empty(t, parsed.Images)
 }
@@ -56,7 +58,7 @@ func TestParseImageLocations(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			l, err := bundle.ParseImageLocations([]byte(tt.text))
+			l, err := carvel.ParseImageLocations([]byte(tt.text))
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return
@@ -73,7 +75,7 @@ func TestImageLocationsEqual(t *testing.T) {
 	one := locationsOf(t, a, b+" bundle")
 	tests := []struct {
 		name  string
-		other *bundle.ImageLocations
+		other *carvel.ImageLocations
 		want  bool
 	}{
 		{"itself", one, true},
@@ -103,8 +105,8 @@ func TestReadLocations(t *testing.T) {
 		{"at the top", map[string]string{"image-locations.yml": text}, nil},
 		{"in a folder", map[string]string{"a/b/image-locations.yml": text}, nil},
 		{"the first counts", map[string]string{"a/image-locations.yml": text, "b/image-locations.yml": "nonsense"}, nil},
-		{"another file", map[string]string{"my-image-locations.yml": text}, bundle.ErrMalformed},
-		{"not read", map[string]string{"image-locations.yml": lockHead}, bundle.ErrMalformed},
+		{"another file", map[string]string{"my-image-locations.yml": text}, oci.ErrMalformed},
+		{"not read", map[string]string{"image-locations.yml": lockHead}, oci.ErrMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +114,7 @@ func TestReadLocations(t *testing.T) {
 			var src interop.Registry
 			repo := src.Repo("reg.test/repo")
 			if tt.files != nil {
-				repo.PutBundle(tt.files, bundle.LocationsTag(d))
+				repo.PutBundle(tt.files, carvel.LocationsTag(d))
 			}
 			l, err := bundle.ReadLocations(t.Context(), &src, digestRef(t, "reg.test/repo@sha256:"+hexA).Context(), d)
 			require.ErrorIs(t, err, tt.err)

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -79,7 +81,7 @@ func TestParseImagesLock(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			lock, err := bundle.ParseImagesLock([]byte(tt.text))
+			lock, err := carvel.ParseImagesLock([]byte(tt.text))
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				assert.NotContains(t, err.Error(), "\n")
@@ -103,17 +105,17 @@ func TestLockPaths(t *testing.T) {
 		"x/_under": true, "x/trail-": true, "x/.dot": true, "-": true, "a..b": true, "a.-b/c__d": true, "blobs/uploads": true, ".../x": true,
 		"a/../b": false, "..": false, "a/.": false, "./a": false, "a//b": false, "a/": false, "/a": false,
 	} {
-		_, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: reg.test/" + path + "@sha256:" + hexA + "\n"))
+		_, err := carvel.ParseImagesLock([]byte(lockHead + "images:\n- image: reg.test/" + path + "@sha256:" + hexA + "\n"))
 		if ok {
 			require.NoError(t, err, path)
 			continue
 		}
 		require.ErrorContains(t, err, "is not lower-case names between single slashes", path)
-		require.NotErrorIs(t, err, bundle.ErrImgpkg, path)
+		require.NotErrorIs(t, err, carvel.ErrImgpkg, path)
 	}
 	for _, entry := range []string{"reg.test/A@sha256:" + hexA, "reg.test/a:1", "reg.test/a@sha512:" + hexA + hexB} {
-		_, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: " + entry + "\n"))
-		require.ErrorIs(t, err, bundle.ErrImgpkg, entry)
+		_, err := carvel.ParseImagesLock([]byte(lockHead + "images:\n- image: " + entry + "\n"))
+		require.ErrorIs(t, err, carvel.ErrImgpkg, entry)
 	}
 }
 
@@ -128,14 +130,14 @@ func bomb(n int) string {
 
 func TestImagesLockAnnotations(t *testing.T) {
 	t.Parallel()
-	lock, err := bundle.ParseImagesLock([]byte(lockHead + "images:\n- image: " + refA + "\n  annotations:\n    a: 1\n    b: true\n    " + bundle.KbldID + ": x\n"))
+	lock, err := carvel.ParseImagesLock([]byte(lockHead + "images:\n- image: " + refA + "\n  annotations:\n    a: 1\n    b: true\n    " + carvel.KbldID + ": x\n"))
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"a": "1", "b": "true", bundle.KbldID: "x"}, lock.Images[0].Annotations)
+	assert.Equal(t, map[string]string{"a": "1", "b": "true", carvel.KbldID: "x"}, lock.Images[0].Annotations)
 }
 
 func TestEncodeEmptyImagesLock(t *testing.T) {
 	t.Parallel()
-	text, err := new(bundle.ImagesLock).Encode()
+	text, err := new(carvel.ImagesLock).Encode()
 	require.NoError(t, err)
 	assert.Equal(t, "---\n"+lockHead, string(text))
 }
@@ -159,7 +161,7 @@ func TestParseBundleLock(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			lock, err := bundle.ParseBundleLock([]byte(tt.text))
+			lock, err := carvel.ParseBundleLock([]byte(tt.text))
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return
@@ -177,6 +179,6 @@ func TestLockErrorNamesBundleAndField(t *testing.T) {
 	var src interop.Registry
 	root := src.Repo("reg.test/repo").PutBundle(map[string]string{".imgpkg/images.yml": lockHead + "images:\n- image: nginx:1.25\n"})
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
-	require.ErrorIs(t, err, bundle.ErrMalformed)
+	require.ErrorIs(t, err, oci.ErrMalformed)
 	assert.EqualError(t, err, "read bundle "+root.Name()+`: malformed: ".imgpkg/images.yml": images[0].image: "nginx:1.25" has no digest`)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -66,12 +68,12 @@ func TestMalformedManifests(t *testing.T) {
 			image := repo.Ref(repo.PutManifest(tt.mediaType, []byte(tt.text)))
 			_, err := bundle.Walk(t.Context(), &src, refs(bundleOf(repo, image)), bundle.WalkOptions{})
 			require.ErrorContains(t, err, tt.err)
-			require.ErrorIs(t, err, bundle.ErrMalformed)
+			require.ErrorIs(t, err, oci.ErrMalformed)
 			assert.ErrorContains(t, err, "read "+image.Name())
 			assert.Less(t, len(err.Error()), 1200)
-			assert.NotErrorIs(t, err, bundle.ErrImgpkg)
+			assert.NotErrorIs(t, err, carvel.ErrImgpkg)
 			unsupported := strings.Contains(tt.name, "sha512") || strings.Contains(tt.name, "schema 1")
-			assert.Equal(t, unsupported, errors.Is(err, bundle.ErrUnsupported))
+			assert.Equal(t, unsupported, errors.Is(err, oci.ErrUnsupported))
 			assert.Equal(t, !unsupported, strings.Contains(err.Error(), "malformed"))
 		})
 	}
@@ -138,7 +140,7 @@ func TestIndexMustDescribeItsChildren(t *testing.T) {
 				require.NoError(t, err)
 				continue
 			}
-			require.ErrorIs(t, err, bundle.ErrMalformed, "%s, %t", tt.name, lockedToo)
+			require.ErrorIs(t, err, oci.ErrMalformed, "%s, %t", tt.name, lockedToo)
 			assert.ErrorContains(t, err, "but "+index.Name()+" says", tt.name)
 		}
 	}

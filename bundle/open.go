@@ -6,13 +6,16 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/carvel"
+	"relocate/oci"
 )
 
 // open makes x's node of a manifest that was found in repo.
 func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
-	m, err := parseManifest(desc, raw)
+	m, err := oci.ParseManifest(desc, raw)
 	if err == nil {
-		err = w.count(1 + len(m.blobs) + edgeWeight*len(m.children))
+		err = w.count(1 + len(m.Blobs) + edgeWeight*len(m.Children))
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
@@ -22,7 +25,7 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 		return nil
 	}
 	x.openPlain(repo, desc, m, Plain)
-	if m.isIndex {
+	if m.IsIndex {
 		return nil
 	}
 	bundle, err := isBundle(ctx, w.src, repo, m)
@@ -39,32 +42,32 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 }
 
 // openPlain makes x's node of an index, or of what is of the kind k.
-func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *manifest, k Kind) {
-	x.found = &Node{Descriptor: desc, Kind: k, From: repo, Blobs: m.blobs}
-	if !m.isIndex {
+func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *oci.Manifest, k Kind) {
+	x.found = &Node{Descriptor: desc, Kind: k, From: repo, Blobs: m.Blobs}
+	if !m.IsIndex {
 		return
 	}
 	x.found.Kind = Index
-	for i := range m.children {
-		child := &m.children[i]
+	for i := range m.Children {
+		child := &m.Children[i]
 		ref := repo.Digest(child.Digest.String())
-		x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child, platform: m.platforms[i]})
+		x.next = append(x.next, &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, desc: child, platform: m.Platforms[i]})
 	}
 }
 
 // openBundle reads the lock and the Packages of a bundle.
-func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
+func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 	repo := x.found.From
-	var lock *ImagesLock
-	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(f file) (err error) {
+	var lock *carvel.ImagesLock
+	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(file string, data []byte) (err error) {
 		switch {
-		case f.path != LockFile:
+		case file != carvel.LockFile:
 			x.found.HasPackages = true
-			found := parsePackageFile(f)
+			found := parsePackageFile(file, data)
 			x.packages.add(found)
 			err = w.count(found.size)
 		case lock == nil: // the first one counts
-			lock, err = ParseImagesLock(f.data)
+			lock, err = carvel.ParseImagesLock(data)
 		}
 		return err
 	})
@@ -72,14 +75,14 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *manifest) error {
 		return err
 	}
 	if lock == nil {
-		return imgpkgRefuses{fmt.Errorf("%w: has no %s", ErrMalformed, LockFile)}
+		return carvel.AsImgpkg(fmt.Errorf("%w: has no %s", oci.ErrMalformed, carvel.LockFile))
 	}
 	wanted := len(lock.Images)
 	for _, p := range x.packages.packages {
 		wanted += len(p.Fetches)
 	}
 	if wanted > maxChildren {
-		return fmt.Errorf("%w: names %d images, more than the limit of %d", ErrMalformed, wanted, maxChildren)
+		return fmt.Errorf("%w: names %d images, more than the limit of %d", oci.ErrMalformed, wanted, maxChildren)
 	}
 	if err := w.count(edgeWeight * len(lock.Images)); err != nil {
 		return err
@@ -119,7 +122,7 @@ const edgeWeight = 4
 // count adds n to what the walk holds in memory: descriptors, entries of locks, documents of packages.
 func (w *walk) count(n int) error {
 	if w.held.Add(int64(n)) > maxDescriptors {
-		return fmt.Errorf("%w: the graph has more than %d descriptors and documents", ErrMalformed, maxDescriptors)
+		return fmt.Errorf("%w: the graph has more than %d descriptors and documents", oci.ErrMalformed, maxDescriptors)
 	}
 	return nil
 }

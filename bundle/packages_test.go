@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/testdata/interop"
 )
@@ -62,7 +63,7 @@ func TestPackageGenerations(t *testing.T) {
 			var packages, metas []string
 			for _, p := range g.Packages {
 				packages = append(packages, p.Name+" "+p.Version)
-				assert.Equal(t, []bundle.Fetch{{Kind: "inline", Line: 2}}, p.Fetches)
+				assert.Equal(t, []carvel.Fetch{{Kind: "inline", Line: 2}}, p.Fetches)
 				assert.Equal(t, "packages/a/1.yml", p.File)
 				assert.Equal(t, 2, p.Line)
 			}
@@ -73,7 +74,7 @@ func TestPackageGenerations(t *testing.T) {
 			assert.Equal(t, tt.metas, metas)
 			assert.Empty(t, g.Findings)
 			var served []bool
-			bundle.ReadPackageFile("a.yml", []byte(tt.text), func(d bundle.PackageDocument) bool {
+			carvel.ReadPackageFile("a.yml", []byte(tt.text), func(d carvel.PackageDocument) bool {
 				served = append(served, d.Served)
 				return true
 			})
@@ -94,27 +95,27 @@ func TestFetchKinds(t *testing.T) {
 	)
 	tests := []struct {
 		name, step string
-		want       bundle.Fetch
+		want       carvel.Fetch
 	}{
-		{"inline", "{" + inline + "}", bundle.Fetch{Kind: "inline"}},
-		{"image", "{" + image + "}", bundle.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
-		{"http", "{" + http + "}", bundle.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
-		{"git", "{" + git + "}", bundle.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
-		{"helmChart", "{" + chart + "}", bundle.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
-		{"helmChart without repository", "{helmChart: {name: redis}}", bundle.Fetch{Kind: "helmChart", Reference: "redis"}},
-		{"imgpkgBundle", "{" + imgpkg + ", path: x}", bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
+		{"inline", "{" + inline + "}", carvel.Fetch{Kind: "inline"}},
+		{"image", "{" + image + "}", carvel.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
+		{"http", "{" + http + "}", carvel.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
+		{"git", "{" + git + "}", carvel.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
+		{"helmChart", "{" + chart + "}", carvel.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
+		{"helmChart without repository", "{helmChart: {name: redis}}", carvel.Fetch{Kind: "helmChart", Reference: "redis"}},
+		{"imgpkgBundle", "{" + imgpkg + ", path: x}", carvel.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
 		{"tagSelection", "{imgpkgBundle: {image: reg.test/b, tagSelection: {semver: {constraints: '>1'}}}}",
-			bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b", TagSelection: true}},
+			carvel.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b", TagSelection: true}},
 		{"tagSelection of an image", "{image: {url: reg.test/b, tagSelection: {semver: {}}}}",
-			bundle.Fetch{Kind: "image", Reference: "reg.test/b", TagSelection: true}},
-		{"none", "{path: x}", bundle.Fetch{}},
+			carvel.Fetch{Kind: "image", Reference: "reg.test/b", TagSelection: true}},
+		{"none", "{path: x}", carvel.Fetch{}},
 		// Of several, kapp-controller takes the first of: inline, image, http, git, helmChart, imgpkgBundle.
-		{"inline first", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "," + inline + "}", bundle.Fetch{Kind: "inline"}},
-		{"then image", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "}", bundle.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
-		{"then http", "{" + imgpkg + "," + chart + "," + git + "," + http + "}", bundle.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
-		{"then git", "{" + imgpkg + "," + chart + "," + git + "}", bundle.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
-		{"then helmChart", "{" + imgpkg + "," + chart + "}", bundle.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
-		{"null counts as absent", "{" + imgpkg + ", image: null}", bundle.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
+		{"inline first", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "," + inline + "}", carvel.Fetch{Kind: "inline"}},
+		{"then image", "{" + imgpkg + "," + chart + "," + git + "," + http + "," + image + "}", carvel.Fetch{Kind: "image", Reference: "reg.test/i:1"}},
+		{"then http", "{" + imgpkg + "," + chart + "," + git + "," + http + "}", carvel.Fetch{Kind: "http", Reference: "https://a.test/x.tgz"}},
+		{"then git", "{" + imgpkg + "," + chart + "," + git + "}", carvel.Fetch{Kind: "git", Reference: "https://a.test/x.git"}},
+		{"then helmChart", "{" + imgpkg + "," + chart + "}", carvel.Fetch{Kind: "helmChart", Reference: "https://charts.test redis"}},
+		{"null counts as absent", "{" + imgpkg + ", image: null}", carvel.Fetch{Kind: "imgpkgBundle", Reference: "reg.test/b:1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestFetchKinds(t *testing.T) {
 			for i := range got {
 				got[i].Digest, got[i].Line = v1.Hash{}, 0 // another test's
 			}
-			assert.Equal(t, []bundle.Fetch{tt.want, {Kind: "inline"}}, got)
+			assert.Equal(t, []carvel.Fetch{tt.want, {Kind: "inline"}}, got)
 		})
 	}
 }
@@ -274,7 +275,7 @@ func TestManyDocuments(t *testing.T) {
 		"packages/b.yml": packageYAML("a.b.c", "1.1.0") + strings.Repeat("---\na: b: c\n", 10_000) + "---\n" + packageYAML("a.b.c", "1.2.0")})
 	assert.Len(t, g.Packages, 2)
 	if assert.Len(t, g.Findings, 3) {
-		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type bundle.packageYAML; and 9998 more documents")
+		assert.Contains(t, g.Findings[0].Message, "cannot unmarshal string into Go value of type carvel.packageYAML; and 9998 more documents")
 		assert.Contains(t, g.Findings[1].Message, "; and 9998 more documents")
 		assert.Equal(t, report.Finding{Code: "not-read", Level: report.Install, Bundle: g.Roots[0].Reference.Name(), File: "packages/b.yml", Line: 20009,
 			Message: "has more than 10000 documents; the others were not read"}, g.Findings[2])
@@ -312,7 +313,7 @@ spec:
 	})
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
 	start := strings.Count(packageYAML("a.b.c", "1.0.0"), "\n") + 1
-	assert.Equal(t, []bundle.Fetch{
+	assert.Equal(t, []carvel.Fetch{
 		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:v1", Digest: hash(first), Line: start + 11},
 		{Kind: "imgpkgBundle", Reference: second.Name(), Digest: hash(second), Line: start + 13},
 		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:tagged", Digest: hash(second), Line: start + 14},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/oci"
 )
 
 // Plan is a graph in file order: every distinct blob, once. It is what a copy moves and an archive
@@ -58,7 +60,7 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 				add(n, i)
 			}
 		case Plain, Attached:
-			if n.Blobs[0].Size <= maxDocument {
+			if n.Blobs[0].Size <= oci.MaxSize {
 				add(n, 0)
 			}
 		}
@@ -66,7 +68,7 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	p.Small = len(p.Blobs)
 	for _, n := range g.Nodes {
 		for i, d := range n.Blobs {
-			if i == 0 || nonDistributable || !IsForeign(d) { // a config is no layer, whatever its type
+			if i == 0 || nonDistributable || !oci.IsForeign(d) { // a config is no layer, whatever its type
 				add(n, i)
 			}
 		}
@@ -89,10 +91,10 @@ func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 	for _, n := range g.Nodes {
 		for _, d := range n.Blobs {
 			if g.Node(d.Digest) != nil {
-				return nil, fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), ErrMalformed, d.Digest)
+				return nil, fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), oci.ErrMalformed, d.Digest)
 			}
 			if size, known := sizes[d.Digest]; known && size != d.Size {
-				return nil, fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), ErrMalformed, d.Digest, d.Size, size)
+				return nil, fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), oci.ErrMalformed, d.Digest, d.Size, size)
 			}
 			sizes[d.Digest] = d.Size
 		}

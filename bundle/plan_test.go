@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/oci"
 	"relocate/testdata/interop"
 )
 
@@ -135,7 +136,7 @@ func TestPlanRefusesBlobThatIsManifest(t *testing.T) {
 		}
 		for _, root := range []name.Digest{bundleOf(repo, image, other), bundleOf(repo, other, image)} {
 			_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, root), false)
-			require.ErrorIs(t, err, bundle.ErrMalformed, what)
+			require.ErrorIs(t, err, oci.ErrMalformed, what)
 			assert.EqualError(t, err, "read "+other.Name()+": malformed: "+image.DigestStr()+" is both a manifest and a blob", what)
 		}
 	}
@@ -153,6 +154,6 @@ func TestPlanCarriesEveryConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, p.Omitted)
 	assert.True(t, slices.ContainsFunc(p.Blobs, func(b bundle.Blob) bool { return b.Descriptor.Digest == config.Digest }))
-	assert.True(t, bundle.IsForeign(config))
-	assert.False(t, bundle.IsForeign(v1.Descriptor{MediaType: types.OCILayer}))
+	assert.True(t, oci.IsForeign(config))
+	assert.False(t, oci.IsForeign(v1.Descriptor{MediaType: types.OCILayer}))
 }

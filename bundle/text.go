@@ -7,10 +7,14 @@ import (
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
+	"relocate/oci"
 )
 
 // MaxText is the largest file that ReadText reads, in bytes.
-const MaxText = maxDocument
+const MaxText = yamlnode.MaxSize
 
 // Text is a regular file of a bundle, or a link, a device or the like, which imgpkg does not unpack.
 type Text struct {
@@ -25,13 +29,13 @@ type Text struct {
 //
 // Errors: as Source.Blob; ErrMalformed, of visit's too.
 func ReadText(ctx context.Context, src Source, n *Node, want func(path string) bool, visit func(Text) error) error {
-	err := openBundleLayer(ctx, src, n.From, &manifest{blobs: n.Blobs}, func(r io.Reader) error {
-		return eachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+	err := openBundleLayer(ctx, src, n.From, &oci.Manifest{Blobs: n.Blobs}, func(r io.Reader) error {
+		return carvel.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
 			if h.Typeflag == tar.TypeDir || p == "" || !want(p) {
 				return nil
 			}
-			if len(p) > maxPath {
-				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), maxPath)
+			if len(p) > carvel.MaxPath {
+				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), carvel.MaxPath)
 			}
 			t := Text{Path: p, Size: h.Size, Regular: h.Typeflag == tar.TypeReg}
 			if t.Regular && h.Size <= MaxText {
@@ -58,7 +62,7 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
 	}
-	m, err := parseManifest(desc, raw)
+	m, err := oci.ParseManifest(desc, raw)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
 	}
@@ -68,7 +72,7 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	for _, child := range x.next {
 		x.found.Children = append(x.found.Children, child.desc.Digest)
 	}
-	if m.isIndex {
+	if m.IsIndex {
 		return x.found, nil
 	}
 	is, err := isBundle(ctx, src, ref.Context(), m)

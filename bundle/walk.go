@@ -13,7 +13,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/text"
+	"relocate/oci"
 )
 
 // Limits on a graph; what is larger was made to exhaust its reader.
@@ -324,7 +327,7 @@ func (w *walk) finish(roots []name.Reference) error {
 			d := resolve(child.ref)
 			if is, says := g.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
 				return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
-					child.name, ErrMalformed, is.MediaType, is.Size, x.name, quote(says.MediaType), says.Size)
+					child.name, oci.ErrMalformed, is.MediaType, is.Size, x.name, text.Quote(says.MediaType), says.Size)
 			}
 			only, known := fetched[d]
 			if !known {
@@ -343,7 +346,7 @@ func (w *walk) finish(roots []name.Reference) error {
 }
 
 // resolveFetch gives a fetch by a tag that no lock covers the digest that the tag stands for.
-func (w *walk) resolveFetch(f *Fetch) {
+func (w *walk) resolveFetch(f *carvel.Fetch) {
 	if f.Digest != (v1.Hash{}) || f.TagSelection || (f.Kind != "imgpkgBundle" && f.Kind != "image") {
 		return
 	}

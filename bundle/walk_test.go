@@ -20,7 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/testdata/interop"
 )
 
@@ -328,7 +330,7 @@ func TestWalkWhenLocationsFail(t *testing.T) {
 		repo := src.Repo("reg.test/repo")
 		root := bundleOf(repo)
 		repo.Fail = func(id string) error {
-			if id == bundle.LocationsTag(hash(root)) {
+			if id == carvel.LocationsTag(hash(root)) {
 				return tt.err
 			}
 			return nil
@@ -349,9 +351,9 @@ func TestWalkWhenLocationsAreWrong(t *testing.T) {
 	repo, far := src.Repo("reg.test/repo"), src.Repo("far.test/image")
 	image := far.PutPlain(`{}`)
 	root := bundleOf(repo, image)
-	locations, err := (&bundle.ImageLocations{Images: []bundle.Location{{Image: image}}}).Image()
+	locations, err := imgpkg.Locations(&carvel.ImageLocations{Images: []carvel.Location{{Image: image}}})
 	require.NoError(t, err)
-	repo.PutImage(locations, bundle.LocationsTag(hash(root)))
+	repo.PutImage(locations, carvel.LocationsTag(hash(root)))
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
 	assert.Equal(t, far.Name, g.Node(hash(image)).From.Name())
 }

@@ -6,6 +6,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/oci"
 	"relocate/report"
 )
 
@@ -38,7 +41,7 @@ func (x *want) neededBy() string {
 		if x.found != nil {
 			d = x.found.Descriptor.Digest.String()
 		}
-		fetches := func(f Fetch) bool { return f.Digest.Hex != "" && f.Digest.String() == d }
+		fetches := func(f carvel.Fetch) bool { return f.Digest.Hex != "" && f.Digest.String() == d }
 		for _, p := range x.by.packages.packages {
 			if slices.ContainsFunc(p.Fetches, fetches) {
 				return nameOf(&p)
@@ -49,7 +52,7 @@ func (x *want) neededBy() string {
 }
 
 // nameOf returns the name and version of a Package, not too long.
-func nameOf(p *Package) string { return shorten(p.Name+" "+p.Version, 200) }
+func nameOf(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 200) }
 
 // group is the lock entries of one bundle. Where its first entry is found decides where the others
 // are looked for first.
@@ -77,7 +80,7 @@ func (x *want) merge(other *want) {
 
 // wantLocked makes the lock's entries wanted. An entry that the locations image has is looked for
 // in the bundle's own repository first, others where the lock says.
-func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
+func (x *want) wantLocked(lock *carvel.ImagesLock, local map[string]bool) {
 	own := x.found.From
 	g := &group{}
 	smallest := map[string]int{} // digest → index in Locked
@@ -104,11 +107,11 @@ func (x *want) wantLocked(lock *ImagesLock, local map[string]bool) {
 
 // wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not cover:
 // whether kapp-controller can reach it there is package leak's to say.
-func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
+func (x *want) wantFetched(lock *carvel.ImagesLock, has func(name.Reference) bool) {
 	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
-		if id := e.Annotations[KbldID]; ids[id] == (v1.Hash{}) { // the first counts
-			ids[id] = hashOf(e.Image)
+		if id := e.Annotations[carvel.KbldID]; ids[id] == (v1.Hash{}) { // the first counts
+			ids[id] = oci.HashOf(e.Image)
 		}
 	}
 	for _, p := range x.packages.packages {
@@ -119,7 +122,7 @@ func (x *want) wantFetched(lock *ImagesLock, has func(name.Reference) bool) {
 }
 
 // wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
-func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
+func (x *want) wantFetch(p *carvel.Package, f *carvel.Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
 	note := func(code report.Code, level report.Level, message string) {
 		x.packages.findings = append(x.packages.findings, report.Finding{Code: code, Level: level, Package: nameOf(p),
 			File: p.File, Line: f.Line, Message: message})
@@ -128,12 +131,12 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(
 	switch {
 	case f.Kind == "":
 		note(codeNotRead, report.Warning, "has a fetch step of no known kind")
-	case f.Kind != "imgpkgBundle" && f.Kind != "image", f.TagSelection, f.Reference == "", len(f.Reference) > maxReference:
+	case f.Kind != "imgpkgBundle" && f.Kind != "image", f.TagSelection, f.Reference == "", len(f.Reference) > oci.MaxReference:
 	case f.Kind == "imgpkgBundle" && covered:
 		f.Digest = id
 	default:
 		ref, err := name.ParseReference(f.Reference)
-		if err != nil || CheckPath(ref.Context()) != nil {
+		if err != nil || oci.CheckPath(ref.Context()) != nil {
 			return
 		}
 		if has != nil && !has(ref) {
@@ -141,7 +144,7 @@ func (x *want) wantFetch(p *Package, f *Fetch, ids map[string]v1.Hash, has func(
 			return
 		}
 		if d, ok := ref.(name.Digest); ok {
-			f.Digest = hashOf(d)
+			f.Digest = oci.HashOf(d)
 		}
 		next := x.fetched(ref)
 		next.pkg = nameOf(p)
@@ -159,10 +162,4 @@ func (x *want) fetched(ref name.Reference) *want {
 		}
 	}
 	return next
-}
-
-// hashOf returns the digest of a reference, which was parsed with it.
-func hashOf(ref name.Digest) v1.Hash {
-	d, _ := v1.NewHash(ref.DigestStr())
-	return d
 }

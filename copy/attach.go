@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // referrers is a Repository that tells what refers to a manifest by the referrers API. Without it, or where
@@ -23,7 +24,7 @@ const maxTries = 5
 
 // ErrContended says that an attachment that was written was gone each time it was read again. It is a
 // bundle.ErrConflict.
-var ErrContended = fmt.Errorf("%w, and somebody else changes it at the same time", bundle.ErrConflict)
+var ErrContended = fmt.Errorf("%w, and somebody else changes it at the same time", oci.ErrConflict)
 
 // isReplaced reports whether err says that a tag was put, and stands for what somebody else has put since.
 func isReplaced(err error) bool {
@@ -164,14 +165,14 @@ func (c *filling) unlisted(ctx context.Context, api referrers, d v1.Hash, list [
 // referByTag adds the manifests to the index under the tag that stands for a list of referrers, and returns
 // how many it had. What else it lists stays.
 func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (had int, err error) {
-	tag := bundle.ReferrersTag(d)
+	tag := oci.ReferrersTag(d)
 	var add []v1.Descriptor
 	for _, s := range list {
 		raw, err := manifest(ctx, c.src, s.blob)
 		if err != nil {
 			return 0, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
 		}
-		one, err := bundle.Referrer(s.node.Descriptor, raw)
+		one, err := oci.Referrer(s.node.Descriptor, raw)
 		if err != nil {
 			return 0, err
 		}
@@ -182,9 +183,9 @@ func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (had
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, fmt.Errorf("tag %s: %w", tag, err)
 		}
-		merged, raw, added, err := bundle.MergeReferrers(desc, old, add)
-		if errors.Is(err, bundle.ErrMalformed) {
-			err = fmt.Errorf("%w: %w", bundle.ErrConflict, err)
+		merged, raw, added, err := oci.MergeReferrers(desc, old, add)
+		if errors.Is(err, oci.ErrMalformed) {
+			err = fmt.Errorf("%w: %w", oci.ErrConflict, err)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("tag %s: %w", tag, err)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // written is what an attachment needed to get under its tag.
@@ -65,17 +66,17 @@ func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *wri
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", tag, err)
 	}
-	theirs, err := bundle.ParseLayerList(tag, desc, raw)
+	theirs, err := oci.ParseLayerList(tag, desc, raw)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", tag, err)
 	}
 	if raw, err = manifest(ctx, c.src, s.blob); err != nil {
 		return false, fmt.Errorf("read manifest of %s: %w", s.node.Name(), err)
 	}
-	ours, err := bundle.ParseLayerList(tag, s.node.Descriptor, raw)
+	ours, err := oci.ParseLayerList(tag, s.node.Descriptor, raw)
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("%s: %w: it is not merged with %s", tag, bundle.ErrConflict, desc.Digest)
+		return false, fmt.Errorf("%s: %w: it is not merged with %s", tag, oci.ErrConflict, desc.Digest)
 	case theirs.Contains(ours):
 		return true, nil
 	case ours.Contains(theirs):
@@ -85,7 +86,7 @@ func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *wri
 }
 
 // putMerged puts what two lists have together under their tag.
-func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *bundle.LayerList, was *written) error {
+func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *oci.LayerList, was *written) error {
 	old, err := c.configOf(ctx, theirs)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tag, err)
@@ -113,10 +114,10 @@ const maxConfig = 4 << 20
 // configOf reads the config of a list at the destination.
 //
 // Errors: bundle.ErrConflict when there is none that can be read.
-func (c *filling) configOf(ctx context.Context, list *bundle.LayerList) ([]byte, error) {
+func (c *filling) configOf(ctx context.Context, list *oci.LayerList) ([]byte, error) {
 	d := list.Config()
 	if d.Size > maxConfig {
-		return nil, fmt.Errorf("%w: its config has %d bytes", bundle.ErrConflict, d.Size)
+		return nil, fmt.Errorf("%w: its config has %d bytes", oci.ErrConflict, d.Size)
 	}
 	var text []byte
 	at := newTransfer(c.dst, bundle.Blob{Descriptor: &d}, c.opt.Progress)
@@ -130,7 +131,7 @@ func (c *filling) configOf(ctx context.Context, list *bundle.LayerList) ([]byte,
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: its config is missing: %w", bundle.ErrConflict, err)
+		return nil, fmt.Errorf("%w: its config is missing: %w", oci.ErrConflict, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read config %s: %w", d.Digest, err)

@@ -19,6 +19,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 const simpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -69,7 +70,7 @@ func signed(t *testing.T, suffix string, attach func(m *memory) v1.Descriptor) (
 	t.Helper()
 	m := newMemory()
 	image := m.addImage(t, "image", m.addBlob(types.OCILayer, []byte("layer")))
-	tag := bundle.ReferrersTag(image.Digest) + suffix
+	tag := oci.ReferrersTag(image.Digest) + suffix
 	m.tags["1.0"], m.tags[tag] = image.Digest, attach(m).Digest
 	g, err := bundle.Walk(t.Context(), m, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{Discovery: withTags{m}})
 	require.NoError(t, err)
@@ -158,7 +159,7 @@ func TestAttachConflicts(t *testing.T) {
 				result, err := ToRepository(t.Context(), plan, src, dst, target, Options{Attachments: mode, Tags: []Tag{{"1.0", plan.Graph.Roots[0].Digest}}})
 				assert.Equal(t, there, dst.tags[tag])
 				if mode == AttachAll {
-					require.ErrorIs(t, err, bundle.ErrConflict)
+					require.ErrorIs(t, err, oci.ErrConflict)
 					continue
 				}
 				require.NoError(t, err)
@@ -266,7 +267,7 @@ func TestReferrersContended(t *testing.T) {
 		dst.before = func(_ context.Context, act string) error {
 			dst.mu.Lock()
 			defer dst.mu.Unlock()
-			if strings.HasSuffix(act, " "+bundle.ReferrersTag(f.index.Digest)) && strings.Count(act, " ") == 2 && replacedSoFar < times {
+			if strings.HasSuffix(act, " "+oci.ReferrersTag(f.index.Digest)) && strings.Count(act, " ") == 2 && replacedSoFar < times {
 				replacedSoFar++
 				return replaced{}
 			}
@@ -295,8 +296,8 @@ func TestAttachRefused(t *testing.T) {
 	t.Parallel()
 	f := newSignedFixture(t)
 	sbomOf := bundle.Attachment{Subject: f.index.Digest, Digest: f.sbom.Digest}
-	sbomSig := bundle.Attachment{Subject: f.sbom.Digest, Digest: f.sbomSig.Digest, Tag: bundle.ReferrersTag(f.sbom.Digest) + ".sig"}
-	sig := bundle.Attachment{Subject: f.child1.Digest, Digest: f.sig.Digest, Tag: bundle.ReferrersTag(f.child1.Digest) + ".sig"}
+	sbomSig := bundle.Attachment{Subject: f.sbom.Digest, Digest: f.sbomSig.Digest, Tag: oci.ReferrersTag(f.sbom.Digest) + ".sig"}
+	sig := bundle.Attachment{Subject: f.child1.Digest, Digest: f.sig.Digest, Tag: oci.ReferrersTag(f.child1.Digest) + ".sig"}
 	blob := f.plan.Graph.Node(f.sbom.Digest).Blobs[0].Digest.String()
 	for name, c := range map[string]struct {
 		act  func(string) bool
@@ -307,7 +308,7 @@ func TestAttachRefused(t *testing.T) {
 		"a fixed tag":  {func(s string) bool { return strings.HasSuffix(s, f.sig.Digest.String()+" "+sig.Tag) }, fs.ErrExist, []bundle.Attachment{sig}},
 		"a manifest":   {func(s string) bool { return strings.HasPrefix(s, "manifest "+f.sbom.Digest.String()) }, refusal{}, []bundle.Attachment{sbomOf, sbomSig}},
 		"a blob":       {func(s string) bool { return s == "blob "+blob }, refusal{}, []bundle.Attachment{sbomOf, sbomSig}},
-		"a list":       {func(s string) bool { return strings.HasSuffix(s, bundle.ReferrersTag(f.index.Digest)) }, refusal{}, []bundle.Attachment{sbomOf}},
+		"a list":       {func(s string) bool { return strings.HasSuffix(s, oci.ReferrersTag(f.index.Digest)) }, refusal{}, []bundle.Attachment{sbomOf}},
 		"a signature":  {func(s string) bool { return strings.HasPrefix(s, "manifest "+f.sbomSig.Digest.String()) }, refusal{}, []bundle.Attachment{sbomSig}},
 		"an image":     {func(s string) bool { return strings.HasPrefix(s, "manifest "+f.lone.Digest.String()) }, refusal{}, nil},
 		"the server's": {func(s string) bool { return strings.HasSuffix(s, " "+sig.Tag) }, fs.ErrInvalid, nil},

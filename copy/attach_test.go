@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 )
 
 // withTags tells a walk what is attached in a memory by tag.
@@ -68,7 +70,7 @@ type signedFixture struct {
 func newSignedFixture(t *testing.T) *signedFixture {
 	f := &signedFixture{fixture: newFixture(t)}
 	tag := func(subject, d v1.Descriptor) v1.Descriptor {
-		f.memory.tags[bundle.ReferrersTag(subject.Digest)+".sig"] = d.Digest
+		f.memory.tags[oci.ReferrersTag(subject.Digest)+".sig"] = d.Digest
 		return d
 	}
 	f.sig = tag(f.child1, f.addImage(t, "sig", f.layer))
@@ -76,7 +78,7 @@ func newSignedFixture(t *testing.T) *signedFixture {
 	f.sbom = f.addManifest(t, types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1,
 		Config: f.addBlob("application/spdx", []byte("sbom")), Layers: []v1.Descriptor{}, Subject: &f.index})
 	f.sbomSig = tag(f.sbom, f.addImage(t, "sbom sig"))
-	f.memory.tags[bundle.ReferrersTag(f.index.Digest)] = f.addManifest(t, types.OCIImageIndex,
+	f.memory.tags[oci.ReferrersTag(f.index.Digest)] = f.addManifest(t, types.OCIImageIndex,
 		v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{f.sbom}}).Digest
 	g, err := bundle.Walk(t.Context(), f, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{Discovery: withTags{f.memory}})
 	require.NoError(t, err)
@@ -107,14 +109,14 @@ func TestAttach(t *testing.T) {
 				require.GreaterOrEqual(t, i, 0, "%s %s in %v", d.Digest, tag, dst.puts)
 				return i
 			}
-			def := func(d v1.Descriptor) string { return bundle.DefaultTag(d.Digest) }
+			def := func(d v1.Descriptor) string { return carvel.DefaultTag(d.Digest) }
 			assert.Greater(t, at(f.sig, def(f.sig)), at(f.child1, ""))
 			assert.Greater(t, at(f.rootSig, def(f.rootSig)), at(f.root, def(f.root)))
 			assert.Greater(t, at(f.sbom, ""), at(f.index, def(f.index)))
 			assert.Greater(t, at(f.sbomSig, def(f.sbomSig)), at(f.sbom, ""))
-			assert.Greater(t, at(f.root, "1.0"), at(f.rootSig, bundle.ReferrersTag(f.root.Digest)+".sig"))
+			assert.Greater(t, at(f.root, "1.0"), at(f.rootSig, oci.ReferrersTag(f.root.Digest)+".sig"))
 			assert.Equal(t, "manifest "+f.root.Digest.String()+" 1.0", dst.puts[len(dst.puts)-1])
-			_, hasList := dst.tags[bundle.ReferrersTag(f.index.Digest)]
+			_, hasList := dst.tags[oci.ReferrersTag(f.index.Digest)]
 			assert.Equal(t, name == "tag schema", hasList, "the tag schema is for registries without the API")
 			checkOrder(t, f.plan, dst.puts, func(v1.Hash) bool { return false })
 
@@ -129,7 +131,7 @@ func TestAttach(t *testing.T) {
 			f.opt.Trust = TrustNothing
 			_, err = ToRepository(t.Context(), f.plan, f, wrap(dst), target, f.opt)
 			require.NoError(t, err)
-			at(f.sig, bundle.ReferrersTag(f.child1.Digest)+".sig")
+			at(f.sig, oci.ReferrersTag(f.child1.Digest)+".sig")
 		})
 	}
 }
@@ -144,12 +146,12 @@ func TestAttachFails(t *testing.T) {
 		act   string // that fails
 		never v1.Descriptor
 	}{
-		"a signature's tag":   {"manifest " + f.sig.Digest.String() + " " + bundle.ReferrersTag(f.child1.Digest) + ".sig", v1.Descriptor{}},
-		"a signature":         {"manifest " + f.sig.Digest.String() + " " + bundle.DefaultTag(f.sig.Digest), v1.Descriptor{}},
+		"a signature's tag":   {"manifest " + f.sig.Digest.String() + " " + oci.ReferrersTag(f.child1.Digest) + ".sig", v1.Descriptor{}},
+		"a signature":         {"manifest " + f.sig.Digest.String() + " " + carvel.DefaultTag(f.sig.Digest), v1.Descriptor{}},
 		"a subject":           {"manifest " + f.child1.Digest.String() + " ", f.sig},
 		"a referrer":          {"manifest " + f.sbom.Digest.String() + " ", f.sbomSig},
 		"a signature's blob":  {"blob " + f.layer.Digest.String(), f.sig},
-		"a list of referrers": {bundle.ReferrersTag(f.index.Digest), v1.Descriptor{}},
+		"a list of referrers": {oci.ReferrersTag(f.index.Digest), v1.Descriptor{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

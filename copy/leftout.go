@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // Attachments says what becomes of an attachment that cannot be put.
@@ -105,7 +106,7 @@ func (c *filling) isRefusal(err error) bool {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	var answer interface{ Refused() bool }
-	return errors.As(err, &answer) && answer.Refused() || errors.Is(err, fs.ErrExist) || errors.Is(err, bundle.ErrConflict)
+	return errors.As(err, &answer) && answer.Refused() || errors.Is(err, fs.ErrExist) || errors.Is(err, oci.ErrConflict)
 }
 
 // tolerant changes the job of something, d, that only attachments need: when it is refused, those who need it are
@@ -198,7 +199,7 @@ func (c *filling) reportLeftOut() {
 		if err == nil {
 			continue
 		}
-		isConflict := errors.Is(err, bundle.ErrConflict)
+		isConflict := errors.Is(err, oci.ErrConflict)
 		c.result.AttachmentsLeftOut++
 		if isConflict {
 			c.result.AttachmentConflicts++

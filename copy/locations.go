@@ -11,7 +11,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 )
 
 // locationsJob puts the locations image of a bundle all of whose locked images are there.
@@ -45,12 +47,12 @@ func (c *filling) locationsJob(s *state) job {
 // lists the same is left alone, whatever its bytes: another compressor wrote it.
 func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, err error) {
 	locations := bundle.NewLocations(c.plan.Graph, n)
-	image, err := locations.Image()
+	image, err := imgpkg.Locations(locations)
 	if err != nil {
 		return false, err
 	}
 	d := image.Descriptor.Digest
-	tag, self := bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(d)
+	tag, self := carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(d)
 	hasTag, hasSelf := false, false
 	if c.opt.Trust != TrustNothing {
 		there, err := c.dst.Resolve(ctx, tag)
@@ -86,7 +88,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, e
 
 // putImage puts the manifest of a locations image. Blobs that the repository turns out to miss are
 // sent, once.
-func (c *filling) putImage(ctx context.Context, image *bundle.Image, tag string) error {
+func (c *filling) putImage(ctx context.Context, image *imgpkg.Image, tag string) error {
 	err := c.put(ctx, image.Descriptor, image.Manifest, tag)
 	if _, missing := missingBlobs(err); !missing {
 		return err
@@ -98,7 +100,7 @@ func (c *filling) putImage(ctx context.Context, image *bundle.Image, tag string)
 }
 
 // sameLocations reports whether the locations image at the destination lists the same.
-func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *bundle.ImageLocations) (bool, error) {
+func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *carvel.ImageLocations) (bool, error) {
 	got, err := bundle.ReadLocations(ctx, c.dst, c.at, n.Descriptor.Digest)
 	if err != nil {
 		return false, ctx.Err() // one that cannot be read is replaced

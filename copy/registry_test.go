@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/registry"
 	"relocate/testdata/realregistry"
 	"relocate/testdata/sample"
@@ -61,13 +63,13 @@ func (c *crossing) fill(t *testing.T) *Result {
 func (c *crossing) puts(t *testing.T) []string {
 	digests := map[string]v1.Hash{} // by tag
 	for _, n := range c.plan.Graph.Nodes {
-		digests[bundle.DefaultTag(n.Descriptor.Digest)] = n.Descriptor.Digest
+		digests[carvel.DefaultTag(n.Descriptor.Digest)] = n.Descriptor.Digest
 		digests[n.Descriptor.Digest.String()] = n.Descriptor.Digest
 		if n.Kind == bundle.Bundle {
-			image, err := bundle.NewLocations(c.plan.Graph, n).Image()
+			image, err := imgpkg.Locations(bundle.NewLocations(c.plan.Graph, n))
 			require.NoError(t, err)
-			digests[bundle.LocationsTag(n.Descriptor.Digest)] = image.Descriptor.Digest
-			digests[bundle.DefaultTag(image.Descriptor.Digest)] = image.Descriptor.Digest
+			digests[carvel.LocationsTag(n.Descriptor.Digest)] = image.Descriptor.Digest
+			digests[carvel.DefaultTag(image.Descriptor.Digest)] = image.Descriptor.Digest
 		}
 	}
 	for _, tag := range c.opt.Tags {
@@ -128,11 +130,11 @@ func checkCrossing(t *testing.T, c *crossing) {
 			children++
 			continue
 		}
-		tags = append(tags, bundle.DefaultTag(n.Descriptor.Digest))
+		tags = append(tags, carvel.DefaultTag(n.Descriptor.Digest))
 		if n.Kind == bundle.Bundle {
-			image, err := bundle.NewLocations(g, n).Image()
+			image, err := imgpkg.Locations(bundle.NewLocations(g, n))
 			require.NoError(t, err)
-			tags = append(tags, bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(image.Descriptor.Digest))
+			tags = append(tags, carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(image.Descriptor.Digest))
 		}
 	}
 	tags = append(tags, "1.0.0")

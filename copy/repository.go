@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use.
@@ -269,7 +270,7 @@ func (c *filling) users() [][]*state {
 		}
 		vouched := s.there && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
-			if i, planned := at[d.Digest]; planned && (!vouched || bundle.IsForeign(d)) { // registries take a manifest without its foreign layers
+			if i, planned := at[d.Digest]; planned && (!vouched || oci.IsForeign(d)) { // registries take a manifest without its foreign layers
 				users[i] = append(users[i], s)
 			}
 		}

@@ -18,7 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 )
 
 // progressOf returns a Progress and what it was told.
@@ -151,7 +153,7 @@ func TestFailingBlob(t *testing.T) {
 	checkOrder(t, f.plan, dst.puts, func(v1.Hash) bool { return false })
 	for _, d := range []v1.Descriptor{f.lone, f.root} {
 		assert.NotContains(t, dst.manifests, d.Digest)
-		assert.NotContains(t, dst.tags, bundle.LocationsTag(d.Digest))
+		assert.NotContains(t, dst.tags, carvel.LocationsTag(d.Digest))
 	}
 	assert.NotContains(t, dst.tags, "1.0")
 }
@@ -162,11 +164,11 @@ func TestErrorsNameImages(t *testing.T) {
 	f := newFixture(t)
 	lone := source + "@" + f.lone.Digest.String()
 	for act, want := range map[string]string{
-		"manifest " + f.lone.Digest.String() + " " + bundle.DefaultTag(f.lone.Digest): "put manifest of " + lone + ": broken",
-		"manifest " + bundle.DefaultTag(f.lone.Digest):                                "ask for " + bundle.DefaultTag(f.lone.Digest) + ", a tag of " + f.lone.Digest.String() + ": broken",
+		"manifest " + f.lone.Digest.String() + " " + carvel.DefaultTag(f.lone.Digest): "put manifest of " + lone + ": broken",
+		"manifest " + carvel.DefaultTag(f.lone.Digest):                                "ask for " + carvel.DefaultTag(f.lone.Digest) + ", a tag of " + f.lone.Digest.String() + ": broken",
 		"manifest " + f.root.Digest.String() + " 1.0":                                 "put tag 1.0: put manifest of " + source + ":1.0: broken",
 		"blob " + f.layer.Digest.String():                                             "ask for blob " + f.layer.Digest.String() + " of " + lone + ": broken",
-		"manifest " + bundle.LocationsTag(f.root.Digest):                              "put locations image of " + source + ":1.0: broken",
+		"manifest " + carvel.LocationsTag(f.root.Digest):                              "put locations image of " + source + ":1.0: broken",
 	} {
 		dst := newMemory()
 		dst.before = func(_ context.Context, s string) error {
@@ -196,7 +198,7 @@ func TestTrust(t *testing.T) {
 			require.NoError(t, err)
 			whole := maps.Clone(dst.blobs)
 			delete(dst.blobs, f.layer.Digest)
-			image, err := bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest)).Image()
+			image, err := imgpkg.Locations(bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest)))
 			require.NoError(t, err)
 			delete(dst.blobs, digest.Of(image.Layer))
 
@@ -237,7 +239,7 @@ func TestMissingBlobs(t *testing.T) {
 			var done func() (int, int64)
 			f.opt.Progress, done = progressOf()
 			result, err := ToRepository(t.Context(), f.plan, f, dst, target, f.opt)
-			puts := "manifest " + f.lone.Digest.String() + " " + bundle.DefaultTag(f.lone.Digest)
+			puts := "manifest " + f.lone.Digest.String() + " " + carvel.DefaultTag(f.lone.Digest)
 			assert.Equal(t, 2, count(m.puts, puts))
 			if c.deaf {
 				assert.ErrorContains(t, err, "put manifest of "+source+"@"+f.lone.Digest.String()+": PUT: blobs unknown: ")
@@ -303,19 +305,19 @@ func TestOtherLocations(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		change func(*bundle.ImageLocations)
+		change func(*carvel.ImageLocations)
 		kept   bool
 	}{
-		{"same list", func(*bundle.ImageLocations) {}, true},
-		{"shorter list", func(l *bundle.ImageLocations) { l.Images = l.Images[1:] }, false},
-		{"other kind", func(l *bundle.ImageLocations) { l.Images[0].IsBundle = !l.Images[0].IsBundle }, false},
+		{"same list", func(*carvel.ImageLocations) {}, true},
+		{"shorter list", func(l *carvel.ImageLocations) { l.Images = l.Images[1:] }, false},
+		{"other kind", func(l *carvel.ImageLocations) { l.Images[0].IsBundle = !l.Images[0].IsBundle }, false},
 		{"unreadable", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f, dst := newFixture(t), newMemory()
 			l := bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest))
-			ours, err := l.Image()
+			ours, err := imgpkg.Locations(l)
 			require.NoError(t, err)
 			text := []byte("nonsense")
 			if c.change != nil {
@@ -323,9 +325,9 @@ func TestOtherLocations(t *testing.T) {
 				text, err = l.Encode()
 				require.NoError(t, err)
 			}
-			other, err := bundle.Build(map[string][]byte{"image-locations.yml": text, "else": nil}, nil)
+			other, err := imgpkg.Build(map[string][]byte{"image-locations.yml": text, "else": nil}, nil)
 			require.NoError(t, err)
-			tag := bundle.LocationsTag(f.root.Digest)
+			tag := carvel.LocationsTag(f.root.Digest)
 			dst.addBlob("", other.Layer)
 			dst.addBlob("", other.Config)
 			dst.manifests[other.Descriptor.Digest] = stored{other.Descriptor, other.Manifest}

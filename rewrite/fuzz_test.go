@@ -14,6 +14,8 @@ import (
 	yamlv2 "go.yaml.in/yaml/v2"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/rewrite"
 )
 
@@ -73,21 +75,21 @@ func FuzzLock(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, repository, tag string, one bool) {
 		repo, ok := parse(repository)
-		if !ok || !bundle.IsTag(tag) {
+		if !ok || !oci.IsTag(tag) {
 			return
 		}
 		roots := []bundle.Root{{Reference: repo.Tag("a"), Digest: digestA}, {Reference: repo.Tag("b"), Digest: digestB}}
 		if one {
 			text, err := rewrite.Lock(graphOf(roots[:1]), repo, tag, nil)
 			require.NoError(t, err)
-			lock, err := bundle.ParseBundleLock(text)
+			lock, err := carvel.ParseBundleLock(text)
 			require.NoError(t, err, "%s", text)
-			require.Equal(t, &bundle.BundleLock{Image: repo.Digest(digestA.String()), Tag: tag}, lock)
+			require.Equal(t, &carvel.BundleLock{Image: repo.Digest(digestA.String()), Tag: tag}, lock)
 			return
 		}
 		text, err := rewrite.Lock(graphOf(roots), repo, tag, nil)
 		require.NoError(t, err)
-		lock, err := bundle.ParseImagesLock(text)
+		lock, err := carvel.ParseImagesLock(text)
 		require.NoError(t, err, "%s", text)
 		require.Len(t, lock.Images, 2)
 		require.Equal(t, repo.Digest(digestA.String()).Name(), lock.Images[0].Image.Name())

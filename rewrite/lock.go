@@ -7,30 +7,31 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // Lock returns the text of the lock of what was relocated to repo, as imgpkg's --lock-output: a BundleLock
 // for one bundle, with the tag it has there, if any; for roots that listed has, that ImagesLock with the images'
 // new places, in its order and with its annotations; for others an ImagesLock, by their references.
-func Lock(g *bundle.Graph, repo name.Repository, tag string, listed *bundle.ImagesLock) ([]byte, error) {
+func Lock(g *bundle.Graph, repo name.Repository, tag string, listed *carvel.ImagesLock) ([]byte, error) {
 	if listed != nil {
-		lock := bundle.ImagesLock{}
+		lock := carvel.ImagesLock{}
 		for _, e := range listed.Images {
-			lock.Images = append(lock.Images, bundle.LockEntry{Image: repo.Digest(e.Image.DigestStr()), Annotations: e.Annotations})
+			lock.Images = append(lock.Images, carvel.LockEntry{Image: repo.Digest(e.Image.DigestStr()), Annotations: e.Annotations})
 		}
 		return lock.Encode()
 	}
 	root := g.Roots[0]
 	isBundle := slices.ContainsFunc(g.Nodes, func(n *bundle.Node) bool { return n.Descriptor.Digest == root.Digest && n.Kind == bundle.Bundle })
 	if len(g.Roots) == 1 && isBundle {
-		lock := bundle.BundleLock{Image: repo.Digest(root.Digest.String()), Tag: tag}
+		lock := carvel.BundleLock{Image: repo.Digest(root.Digest.String()), Tag: tag}
 		return lock.Encode()
 	}
 	roots := slices.Clone(g.Roots)
 	slices.SortFunc(roots, func(a, b bundle.Root) int { return strings.Compare(a.Reference.Name(), b.Reference.Name()) })
-	lock := bundle.ImagesLock{}
+	lock := carvel.ImagesLock{}
 	for _, root := range roots {
-		lock.Images = append(lock.Images, bundle.LockEntry{Image: repo.Digest(root.Digest.String())})
+		lock.Images = append(lock.Images, carvel.LockEntry{Image: repo.Digest(root.Digest.String())})
 	}
 	return lock.Encode()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/rewrite"
 	"relocate/testdata/interop"
 )
@@ -73,7 +74,7 @@ func TestLock(t *testing.T) {
 	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages:\n- image: private.test/repo@"+digestA.String()+
 		"\n- image: private.test/repo@"+digestB.String()+"\nkind: ImagesLock\n", string(two), "by source reference, as imgpkg")
 
-	listed := &bundle.ImagesLock{Images: []bundle.LockEntry{
+	listed := &carvel.ImagesLock{Images: []carvel.LockEntry{
 		{Image: b.Reference.Context().Digest(digestB.String()), Annotations: map[string]string{"x": "y"}}, {Image: a.Reference.Context().Digest(digestA.String())},
 	}}
 	same, err := rewrite.Lock(graphOf([]bundle.Root{b, a}), repo, "", listed)

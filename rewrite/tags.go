@@ -7,6 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // Tags returns the tags that the roots get at the destination: the ones they were named by, or tag for the only
@@ -25,7 +26,7 @@ func Tags(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
 		if t == "" {
 			continue
 		}
-		if !bundle.IsTag(t) {
+		if !oci.IsTag(t) {
 			return nil, fmt.Errorf("tag %q is no tag", t)
 		}
 		if strings.HasPrefix(t, "sha256-") {

@@ -17,6 +17,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // imgpkgContent is what a manifest.json says. Each text in it was hashed.
@@ -125,7 +126,7 @@ func (c *imgpkgContent) decode(d *json.Decoder, in *allowance, at int64) error {
 
 // add takes over an entry.
 func (c *imgpkgContent) add(s *imgpkgSpelling) error {
-	if err := bundle.CheckJSON(s.entry); err != nil {
+	if err := oci.CheckJSON(s.entry); err != nil {
 		return err
 	}
 	var e imgpkgEntry
@@ -178,7 +179,7 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 			return top, fmt.Errorf("its OrigRef: %w", err)
 		}
 	}
-	if top.tag = tag; tag != "" && !bundle.IsTag(tag) {
+	if top.tag = tag; tag != "" && !oci.IsTag(tag) {
 		return top, fmt.Errorf("its Tag %.200q is no tag", tag)
 	}
 	_, top.isRoot = labels[rootLabel]
@@ -225,7 +226,7 @@ func parseFound(refs []string, d string) (name.Digest, error) {
 	}
 	ref, err := name.NewDigest(refs[0])
 	if err == nil {
-		err = bundle.CheckPath(ref.Context())
+		err = oci.CheckPath(ref.Context())
 	}
 	if err != nil || ref.DigestStr() != d {
 		return ref, fmt.Errorf("%.300q is no reference by the digest %s", refs[0], d)
@@ -293,7 +294,7 @@ func (c *imgpkgContent) carry(image string, layers []v1.Descriptor) error {
 		if known && carried.size != d.Size {
 			return fmt.Errorf("image %s: gives layer %s %d bytes, another image gives it %d", image, d.Digest, d.Size, carried.size)
 		}
-		c.layers[d.Digest] = imgpkgCarried{d.Size, bundle.IsForeign(d) && (!known || carried.foreign)}
+		c.layers[d.Digest] = imgpkgCarried{d.Size, oci.IsForeign(d) && (!known || carried.foreign)}
 	}
 	if len(c.layers) > maxBlobs {
 		return overLimit("layers", maxBlobs)

@@ -16,6 +16,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 	"relocate/tarball"
 )
 
@@ -296,7 +297,7 @@ func TestImgpkgHostile(t *testing.T) {
 			if f.says != "" {
 				refused++
 				require.ErrorContains(t, err, f.says)
-				if bundle.Missing(err) == nil && !errors.Is(err, bundle.ErrMalformed) && !errors.Is(err, digest.ErrMismatch) {
+				if bundle.Missing(err) == nil && !errors.Is(err, oci.ErrMalformed) && !errors.Is(err, digest.ErrMismatch) {
 					assertSpeaks(t, err)
 				}
 				return

@@ -19,7 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/tarball"
 )
 
@@ -127,7 +129,7 @@ func (m *memory) bundle(t testing.TB, tag string, files map[string]string, locke
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	b, err := bundle.Build(all, map[string]string{bundle.Label: "true"})
+	b, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
 	require.NoError(t, err)
 	m.blob(types.DockerConfigJSON, b.Config)
 	m.blob(types.DockerLayer, b.Layer)

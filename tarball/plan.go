@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // Plan walks the roots through the archive's own manifests and returns the plan that they make. The
@@ -78,13 +79,13 @@ func (inv *Inventory) listed(g *bundle.Graph) error {
 	for _, root := range g.Roots {
 		roots[root.Digest.String()] = true
 	}
-	lock := &bundle.ImagesLock{}
+	lock := &carvel.ImagesLock{}
 	for i, e := range inv.Lock {
 		ref, err := name.NewDigest(e.Image)
 		if err != nil || ref.Name() != e.Image || !roots[ref.DigestStr()] {
 			return fmt.Errorf("%w: the inventory's lock[%d] is %.200q, which is no root", ErrDamaged, i, e.Image)
 		}
-		lock.Images = append(lock.Images, bundle.LockEntry{Image: ref, Annotations: e.Annotations})
+		lock.Images = append(lock.Images, carvel.LockEntry{Image: ref, Annotations: e.Annotations})
 	}
 	g.Listed = lock
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // referrers is a Target that tells what refers to a manifest by the referrers API. Without it, or where it
@@ -83,7 +84,7 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 		}
 		isIn, err := v.isIn(ctx, a)
 		switch {
-		case errors.Is(err, bundle.ErrConflict):
+		case errors.Is(err, oci.ErrConflict):
 			return attachmentProblem(Different, a, n, "its tag stands for %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
 				got, err), nil
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
@@ -101,13 +102,13 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 //
 // Errors: bundle.ErrConflict when the two cannot be compared.
 func (v *verification) isIn(ctx context.Context, a bundle.Attachment) (bool, error) {
-	var lists []*bundle.LayerList
+	var lists []*oci.LayerList
 	for _, ref := range []name.Reference{v.repo.Tag(a.Tag), v.repo.Digest(a.Digest.String())} {
 		desc, raw, err := v.target.Manifest(ctx, ref)
 		if err != nil {
 			return false, err
 		}
-		list, err := bundle.ParseLayerList(a.Tag, desc, raw)
+		list, err := oci.ParseLayerList(a.Tag, desc, raw)
 		if err != nil {
 			return false, err
 		}
@@ -120,7 +121,7 @@ func (v *verification) isIn(ctx context.Context, a bundle.Attachment) (bool, err
 func (v *verification) checkReferrers(n *bundle.Node, list []bundle.Attachment) func(context.Context) ([]Problem, error) {
 	return func(ctx context.Context) (problems []Problem, _ error) {
 		got, err := v.referrers(ctx, n.Descriptor.Digest)
-		if err != nil && !errors.Is(err, bundle.ErrMalformed) {
+		if err != nil && !errors.Is(err, oci.ErrMalformed) {
 			return nil, fmt.Errorf("ask what refers to %s: %w", n.Name(), err)
 		}
 		for _, a := range list {
@@ -140,12 +141,12 @@ func (v *verification) referrers(ctx context.Context, d v1.Hash) ([]v1.Hash, err
 			return list, err
 		}
 	}
-	desc, raw, err := v.target.Manifest(ctx, v.repo.Tag(bundle.ReferrersTag(d)))
+	desc, raw, err := v.target.Manifest(ctx, v.repo.Tag(oci.ReferrersTag(d)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return bundle.Referrers(desc, raw)
+	return oci.Referrers(desc, raw)
 }

@@ -17,7 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // What is wrong with something.
@@ -96,7 +98,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if missing := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
 		return &Result{Problems: missingProblems(missing, bundle.MoreMissing(err))}, nil
 	}
-	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, bundle.ErrMalformed) {
+	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, oci.ErrMalformed) {
 		return &Result{Problems: []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
@@ -215,7 +217,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 	}
 	for i := v.plan.Small; i < len(v.plan.Blobs) && running.Err() == nil; i++ {
 		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
-		if v.opt.Level == Blobs || v.opt.Level == Deep || bundle.IsForeign(*v.plan.Blobs[i].Descriptor) {
+		if v.opt.Level == Blobs || v.opt.Level == Deep || oci.IsForeign(*v.plan.Blobs[i].Descriptor) {
 			v.layers++
 			g.Go(func() (err error) { v.wrong[i], err = v.checkBlob(running, &v.plan.Blobs[i]); return err })
 		}
@@ -342,15 +344,15 @@ func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(c
 
 func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Problem, error) {
 	return func(ctx context.Context) (*Problem, error) {
-		p := &Problem{What: "locations image " + bundle.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
+		p := &Problem{What: "locations image " + carvel.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
 		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
 		switch {
-		case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch):
+		case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch):
 			p.Kind, p.Reason = Damaged, err.Error()
 			return p, nil
 		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
 			p.Kind, p.Reason = Missing, err.Error()
-			if _, err := v.target.Resolve(ctx, bundle.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
+			if _, err := v.target.Resolve(ctx, carvel.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
 				p.Reason = "the registry does not have it; imgpkg asks for each image instead"
 			}
 			return p, nil

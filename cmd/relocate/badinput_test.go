@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 // badSource is a registry with references that cannot be exported.
@@ -36,7 +37,7 @@ func (s site) pushBuilt(repo string, files map[string]string) {
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	built, err := bundle.Build(all, map[string]string{bundle.Label: "true"})
+	built, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
 	require.NoError(s.t, err)
 	s.blob(repo, types.DockerLayer, built.Layer)
 	s.blob(repo, types.DockerConfigJSON, built.Config)

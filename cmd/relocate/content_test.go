@@ -14,7 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 // visitor sends the requests of tests, each on a connection of its own. Those that http.DefaultTransport keeps are
@@ -114,7 +115,7 @@ func (s site) bundle(repo, tag string, files map[string]string, locked ...string
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	built, err := bundle.Build(all, map[string]string{bundle.Label: "true"})
+	built, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
 	require.NoError(s.t, err)
 	s.blob(repo, types.DockerLayer, built.Layer)
 	s.blob(repo, types.DockerConfigJSON, built.Config)

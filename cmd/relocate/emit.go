@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/rewrite"
 	"relocate/tarball"
 )
@@ -243,7 +243,7 @@ func (f *emitFlags) repositoriesOfLock() (list []rewrite.PackageRepository, repo
 	if err != nil {
 		return nil, repo, err
 	}
-	lock, err := bundle.ParseBundleLock(text)
+	lock, err := carvel.ParseBundleLock(text)
 	if err != nil {
 		return nil, repo, usagef("read %s: %w", f.lock, err)
 	}

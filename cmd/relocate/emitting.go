@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/rewrite"
 	"relocate/verify/leak"
 )
@@ -242,7 +243,7 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 
 // defaultValues returns the text of a package's default values, empty when it has none. It may go to a
 // terminal, in an object.
-func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string, error) {
+func (s *subject) defaultValues(ctx context.Context, p *carvel.Package) (string, error) {
 	d, err := bundle.ReadDetails(ctx, s.source, s.graph.Node(p.Repository).From.Digest(p.Repository.String()), p.Name, p.Version)
 	if err != nil {
 		return "", err
@@ -250,7 +251,7 @@ func (s *subject) defaultValues(ctx context.Context, p *bundle.Package) (string,
 	if d.Package == nil || d.Package.ValuesSchema == nil {
 		return "", nil
 	}
-	text, err := bundle.DefaultValues(d.Package.ValuesSchema)
+	text, err := carvel.DefaultValues(d.Package.ValuesSchema)
 	return printable(string(text)), err
 }
 

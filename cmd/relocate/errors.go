@@ -13,9 +13,11 @@ import (
 	"syscall"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/copy"
 	"relocate/internal/digest"
 	"relocate/internal/ownfile"
+	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/serve"
 	"relocate/tarball"
@@ -124,16 +126,16 @@ var judgements = []judgement{
 	{is(tarball.ErrTruncated), statusDamage, "what arrived is not complete: carry it, or send it, again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
-	{is(bundle.ErrUnsupported), statusFailed, "have the image pushed again in a form that is supported: sha256 digests, and no Docker schema 1"},
-	{is(bundle.ErrImgpkg), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
-	{is(bundle.ErrMalformed), statusFailed, "have it pushed again in the right form"},
+	{is(oci.ErrUnsupported), statusFailed, "have the image pushed again in a form that is supported: sha256 digests, and no Docker schema 1"},
+	{is(carvel.ErrImgpkg), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
+	{is(oci.ErrMalformed), statusFailed, "have it pushed again in the right form"},
 	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
 	{is(registry.ErrNotAsked), statusPermission, "no login helps here: a rule of the registry or of a proxy before it, or a quota, forbids this; see their logs"},
 	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or this login may lack the right; see the registry's log"},
 	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again, or leave them out with --attachments auto"},
-	{is(bundle.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it there and import again"},
+	{is(oci.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it there and import again"},
 	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{answered(429), statusFailed, "the registry limits how often it is asked: lower --concurrency, or run again later; what was uploaded is not sent again"},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // extractReport is what inspect --extract prints.
@@ -204,7 +205,7 @@ func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 	}
 	out, err := root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%q: %w: is there twice", member, bundle.ErrMalformed)
+		return fmt.Errorf("%q: %w: is there twice", member, oci.ErrMalformed)
 	}
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
+	"relocate/oci"
 	"relocate/registry"
 )
 
@@ -144,10 +144,10 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	if err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
-	if err := bundle.CheckPath(repo); err != nil {
+	if err := oci.CheckPath(repo); err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
 	}
-	if path := repo.RepositoryStr(); !bundle.IsRuntimePath(path) {
+	if path := repo.RepositoryStr(); !oci.IsRuntimePath(path) {
 		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
 	}
 	if named, _, _ := strings.Cut(s, "/"); repo.RegistryStr() == name.DefaultRegistry && named != "docker.io" && named != name.DefaultRegistry {
@@ -163,7 +163,7 @@ func parseReference(flag, s string) (name.Reference, error) {
 	}
 	ref, err := name.ParseReference(s)
 	if err == nil {
-		err = bundle.CheckPath(ref.Context())
+		err = oci.CheckPath(ref.Context())
 	}
 	if err != nil {
 		return nil, usagef("%s %s: %w", flag, s, err)

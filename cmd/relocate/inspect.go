@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -271,7 +272,7 @@ func packagesOf(g *bundle.Graph) []packageReport {
 	}
 	list := []packageReport{}
 	for _, p := range byName {
-		slices.SortFunc(p.Versions, func(a, b string) int { return bundle.CompareVersions(b, a) })
+		slices.SortFunc(p.Versions, func(a, b string) int { return carvel.CompareVersions(b, a) })
 		p.Versions = slices.Compact(p.Versions)
 		list = append(list, *p)
 	}

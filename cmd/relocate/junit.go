@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -72,7 +72,7 @@ type junitSkipped struct {
 // A finding that breaks an installation, or a pull, is a failure. A warning is a skipped case: of what is neither
 // passed nor failed that is all that Jenkins, GitLab and GitHub's reporters show in their counts and lists,
 // and it makes no pipeline red. Output of a passed case they hide.
-func encodeJUnit(r *verifyReport, packages []bundle.Package) ([]byte, error) {
+func encodeJUnit(r *verifyReport, packages []carvel.Package) ([]byte, error) {
 	all := junitSuites{Name: "relocate", Suites: []junitSuite{r.integrity()}}
 	findings := map[string][]report.Finding{}
 	for _, p := range packages {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/verify"
 )
@@ -128,7 +128,7 @@ func FuzzJUnit(f *testing.F) {
 		for _, level := range []report.Level{report.Install, report.Warning, report.Warning} {
 			r.Findings = append(r.Findings, report.Finding{Level: level, Package: "a 1" + text, File: text, Reference: text, Message: text, Action: text, Bundle: text})
 		}
-		out, err := encodeJUnit(r, []bundle.Package{{Name: "a", Version: "1" + text}, {Name: "b", Version: "1"}})
+		out, err := encodeJUnit(r, []carvel.Package{{Name: "a", Version: "1" + text}, {Name: "b", Version: "1"}})
 		require.NoError(t, err)
 		require.Empty(t, xmlIllegal.FindString(string(out)))
 		require.False(t, obeyed.MatchString(strings.NewReplacer("\n", "", "\t", "").Replace(string(out))))

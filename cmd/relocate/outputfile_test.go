@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // TestOutputLinks: a file that is named by a link is replaced where it is, and the link stays.
@@ -72,7 +72,7 @@ func TestOutputPipes(t *testing.T) {
 		out := shell(script)
 		documents := strings.Split(out, "---\n")
 		require.Len(t, documents, 3, "%s: %s", name, out)
-		_, err := bundle.ParseBundleLock([]byte(documents[1]))
+		_, err := carvel.ParseBundleLock([]byte(documents[1]))
 		require.NoError(t, err, "%s: %s", name, out)
 		require.Len(t, objects(t, documents[2]), 1, name)
 	}

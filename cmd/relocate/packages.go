@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // packageView is what inspect prints of one package.
 type packageView struct {
 	Version  int                     `json:"version"`
 	Name     string                  `json:"name"`
-	Metadata *bundle.MetadataDetails `json:"metadata,omitempty"` // when there is a PackageMetadata
+	Metadata *carvel.MetadataDetails `json:"metadata,omitempty"` // when there is a PackageMetadata
 	Package  *packageVersion         `json:"package,omitempty"`  // the version that was asked for
 	Versions []versionReport         `json:"versions,omitempty"` // newest first, when none was asked for
 }
 
 type packageVersion struct {
-	*bundle.PackageDetails
+	*carvel.PackageDetails
 	Fetches []string `json:"fetches"` // references and URLs, as written
 }
 
@@ -35,7 +36,7 @@ type versionReport struct {
 type valuesView struct {
 	Version int            `json:"version"`
 	Package string         `json:"package"` // NAME/VERSION
-	Values  []bundle.Value `json:"values"`
+	Values  []carvel.Value `json:"values"`
 }
 
 // showPackage prints what package NAME[/VERSION] asks for.
@@ -76,7 +77,7 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *subject, which string)
 }
 
 // find returns the version of a package, or, when which names none, the newest.
-func (s *subject) find(which string) (*bundle.Package, error) {
+func (s *subject) find(which string) (*carvel.Package, error) {
 	pkg, version, _ := strings.Cut(which, "/")
 	versions := s.graph.Versions(pkg)
 	if len(versions) == 0 {
@@ -93,11 +94,11 @@ func (s *subject) find(which string) (*bundle.Package, error) {
 }
 
 // writeValues writes the file of default values.
-func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *bundle.PackageDetails) error {
+func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *carvel.PackageDetails) error {
 	if p.ValuesSchema == nil {
 		return absentError{fmt.Errorf("package %s: does not have any user configurable values", which)}
 	}
-	text, err := bundle.DefaultValues(p.ValuesSchema)
+	text, err := carvel.DefaultValues(p.ValuesSchema)
 	if err != nil {
 		return fmt.Errorf("package %s: %w", which, err)
 	}
@@ -109,11 +110,11 @@ func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *bundle.Pac
 }
 
 // showValues prints the values schema.
-func (f *inspectFlags) showValues(w io.Writer, which string, p *bundle.PackageDetails) error {
-	v := valuesView{Version: reportVersion, Package: which, Values: []bundle.Value{}}
+func (f *inspectFlags) showValues(w io.Writer, which string, p *carvel.PackageDetails) error {
+	v := valuesView{Version: reportVersion, Package: which, Values: []carvel.Value{}}
 	if p.ValuesSchema != nil {
 		var err error
-		if v.Values, err = bundle.Values(p.ValuesSchema); err != nil {
+		if v.Values, err = carvel.Values(p.ValuesSchema); err != nil {
 			return fmt.Errorf("package %s: %w", which, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/html"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/report"
 	memory "relocate/testdata/interop"
@@ -237,7 +238,7 @@ func TestPageSteps(t *testing.T) {
 	for i := range 6_000 {
 		n := largeNode(repo, bundle.Bundle, i, 10)
 		if i < 3_000 {
-			g.Packages = append(g.Packages, bundle.Package{Name: fmt.Sprint(i), Version: "1", Fetches: []bundle.Fetch{{Digest: n.Descriptor.Digest}}})
+			g.Packages = append(g.Packages, carvel.Package{Name: fmt.Sprint(i), Version: "1", Fetches: []carvel.Fetch{{Digest: n.Descriptor.Digest}}})
 		} else {
 			all = append(all, n.Descriptor.Digest)
 		}
@@ -284,7 +285,7 @@ func largePage(t *testing.T) *htmlPage {
 			g.Nodes, b.Children = append(g.Nodes, n), append(b.Children, n.Descriptor.Digest)
 		}
 		pkg := fmt.Sprintf("package-%d.large.test", i)
-		g.Packages = append(g.Packages, bundle.Package{Name: pkg, Version: "1.0.0", Fetches: []bundle.Fetch{{Digest: b.Descriptor.Digest}}})
+		g.Packages = append(g.Packages, carvel.Package{Name: pkg, Version: "1.0.0", Fetches: []carvel.Fetch{{Digest: b.Descriptor.Digest}}})
 		r.Findings = append(r.Findings, report.Finding{Level: report.Pull, Package: pkg + " 1.0.0", File: "a.yml", Line: i, Message: strings.Repeat("long text ", 40)})
 		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Missing, What: "blob", Reason: "gone"})
 	}

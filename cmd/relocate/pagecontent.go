@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/verify"
 )
@@ -230,7 +231,7 @@ func groupFindings(list []report.Finding) pageFindings {
 // pagePackage is a package and its versions, the newest first.
 type pagePackage struct {
 	Name, Title, About string
-	versions           []bundle.Package
+	versions           []carvel.Package
 }
 
 // packagesByTitle returns the packages of a graph by title.
@@ -249,8 +250,8 @@ func packagesByTitle(g *bundle.Graph) []pagePackage {
 	}
 	list := make([]pagePackage, 0, len(byName))
 	for _, p := range byName {
-		slices.SortStableFunc(p.versions, func(a, b bundle.Package) int {
-			return cmp.Or(bundle.CompareVersions(b.Version, a.Version), strings.Compare(a.Version, b.Version))
+		slices.SortStableFunc(p.versions, func(a, b carvel.Package) int {
+			return cmp.Or(carvel.CompareVersions(b.Version, a.Version), strings.Compare(a.Version, b.Version))
 		})
 		list = append(list, *p)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/oci"
 	"relocate/report"
 	memory "relocate/testdata/interop"
 	"relocate/verify"
@@ -65,7 +66,7 @@ func newShop(t testing.TB) *shopSource {
 		"packages/blog.yml": packageText("blog.acme.example", "2.0.0", blog2.Name()),
 	}, "1.0")
 	signature := repo.PutPlain(`{}`)
-	tag := bundle.ReferrersTag(memory.Hash(s.db)) + ".sig"
+	tag := oci.ReferrersTag(memory.Hash(s.db)) + ".sig"
 	repo.Tags[tag] = memory.Hash(signature)
 	ref, err := name.NewTag(repo.Name + ":1.0")
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/oci"
 )
 
 // maxConfig is the size of the largest config that is looked into, as a walk does.
@@ -118,7 +119,7 @@ func platformsInIndex(ctx context.Context, src bundle.Source, n *bundle.Node) ma
 		} `json:"manifests"`
 	}
 	_, raw, err := src.Manifest(ctx, n.From.Digest(n.Descriptor.Digest.String()))
-	if err != nil || bundle.CheckJSON(raw) != nil || json.Unmarshal(raw, &index) != nil {
+	if err != nil || oci.CheckJSON(raw) != nil || json.Unmarshal(raw, &index) != nil {
 		return nil
 	}
 	platforms := map[v1.Hash]string{}
@@ -141,7 +142,7 @@ func platformInConfig(ctx context.Context, src bundle.Source, n *bundle.Node) st
 	defer r.Close()
 	raw, err := io.ReadAll(r) // at most maxConfig: the source holds the descriptor's size
 	var p platform
-	if err != nil || bundle.CheckJSON(raw) != nil || json.Unmarshal(raw, &p) != nil {
+	if err != nil || oci.CheckJSON(raw) != nil || json.Unmarshal(raw, &p) != nil {
 		return ""
 	}
 	return p.String()

@@ -4,6 +4,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // maxSteps bounds what is walked to compute sizes: what many packages share is walked for each of them, and a
@@ -109,7 +110,7 @@ func (s *sizes) image(n int32) int64 {
 }
 
 // fetched returns the manifests that a version of a package fetches.
-func (s *sizes) fetched(p *bundle.Package) []int32 {
+func (s *sizes) fetched(p *carvel.Package) []int32 {
 	var list []int32
 	for _, f := range p.Fetches {
 		if n, ok := s.of(f.Digest); ok {

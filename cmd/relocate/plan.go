@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/oci"
 	"relocate/tarball"
 )
 
@@ -113,7 +114,7 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 func noteForeign(show *progress, g *bundle.Graph) {
 	images := 0
 	for _, n := range g.Nodes {
-		if slices.ContainsFunc(n.Blobs, bundle.IsForeign) {
+		if slices.ContainsFunc(n.Blobs, oci.IsForeign) {
 			images++
 		}
 	}

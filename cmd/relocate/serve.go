@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/oci"
 	"relocate/registry/serve"
 	"relocate/rewrite"
 	"relocate/tarball"
@@ -106,7 +107,7 @@ func (f *serveFlags) check() error {
 		return usagef("--listen %s: write HOST:PORT, as in 127.0.0.1:5000", f.listen)
 	}
 	return firstWrong(append(f.tlsChecks(host),
-		check{f.as != "" && !bundle.IsRuntimePath(f.as), "--as " + f.as + ": must be a path without a registry: lower-case names between single slashes, as in tce/main"},
+		check{f.as != "" && !oci.IsRuntimePath(f.as), "--as " + f.as + ": must be a path without a registry: lower-case names between single slashes, as in tce/main"},
 		oneOf("--log", f.log, logRequests, logErrors, logNone))...)
 }
 

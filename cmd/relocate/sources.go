@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 )
 
 // sourceFlags are the flags that name what is copied from registries.
@@ -48,13 +50,13 @@ type roots struct {
 	refs  []name.Reference
 	pins  []bundle.Pin       // of refs, where a lock has both a tag and a digest
 	plain map[string]bool    // references that must be no bundle
-	lock  *bundle.ImagesLock // whose images the roots are; nil otherwise
+	lock  *carvel.ImagesLock // whose images the roots are; nil otherwise
 
 	bundleLock bool // the root is that of a BundleLock
 }
 
 // listed returns the lock where it says more than the roots do; nil otherwise.
-func (r *roots) listed() *bundle.ImagesLock {
+func (r *roots) listed() *carvel.ImagesLock {
 	if r.lock != nil && r.lock.SaysMore() {
 		return r.lock
 	}
@@ -86,7 +88,7 @@ func (r *roots) add(flag, s string, plain bool) error {
 	if err != nil {
 		return err
 	}
-	if tag, ok := ref.(name.Tag); ok && bundle.IsAttachmentTag(tag.TagStr()) {
+	if tag, ok := ref.(name.Tag); ok && oci.IsAttachmentTag(tag.TagStr()) {
 		return usagef("%s %s: names what is attached to an image and cannot be imported; name the image %s, its attachments come along",
 			flag, s, ref.Context().Name()+"@"+attachedTo(tag))
 	}
@@ -107,12 +109,12 @@ func (r *roots) readLock(path string) error {
 	if err != nil {
 		return err
 	}
-	kind, err := bundle.KindOf(text)
+	kind, err := carvel.KindOf(text)
 	if err != nil {
 		return usagef("read %s: %w", path, err)
 	}
 	if kind == "BundleLock" {
-		lock, err := bundle.ParseBundleLock(text)
+		lock, err := carvel.ParseBundleLock(text)
 		if err != nil {
 			return usagef("read %s: %w", path, err)
 		}
@@ -124,7 +126,7 @@ func (r *roots) readLock(path string) error {
 		r.refs, r.bundleLock = append(r.refs, ref), true
 		return nil
 	}
-	if r.lock, err = bundle.ParseImagesLock(text); err != nil {
+	if r.lock, err = carvel.ParseImagesLock(text); err != nil {
 		return usagef("read %s: %w", path, err)
 	}
 	if len(r.lock.Images) == 0 {

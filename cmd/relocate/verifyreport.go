@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/verify"
 	"relocate/verify/leak"
@@ -133,7 +134,7 @@ func (f *reportFlags) write(v any, r *verifyReport) error {
 	return writeFile(f.file, b)
 }
 
-func (r *verifyReport) packages() []bundle.Package {
+func (r *verifyReport) packages() []carvel.Package {
 	if r.plan == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"relocate/bundle"
+	"relocate/oci"
 )
 
 // refusal is an answer that is an error (distribution-spec 1.1, error codes).
@@ -75,11 +75,11 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 	if !ok {
 		return nil
 	}
-	if repo, id, ok := strings.Cut(rest, "/blobs/uploads/"); ok && bundle.IsPath(repo) && len(repo) <= maxName {
+	if repo, id, ok := strings.Cut(rest, "/blobs/uploads/"); ok && oci.IsPath(repo) && len(repo) <= maxName {
 		return func(w http.ResponseWriter, req *http.Request) error { return r.upload(w, req, repo, id) }
 	}
 	repo, id, ok := strings.Cut(rest, "/manifests/")
-	if !ok || !bundle.IsPath(repo) || len(repo) > maxName {
+	if !ok || !oci.IsPath(repo) || len(repo) > maxName {
 		return nil
 	}
 	switch req.Method {

@@ -13,8 +13,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 // document is what a manifest or an index names.
@@ -43,7 +43,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 		return err
 	case isDigest && named != key:
 		return refuse(http.StatusBadRequest, "DIGEST_INVALID", "what was sent has the digest "+key.hash().String())
-	case !isDigest && !bundle.IsTag(id):
+	case !isDigest && !oci.IsTag(id):
 		return refuse(http.StatusBadRequest, "TAG_INVALID", "that is no tag")
 	}
 	mediaType, doc, err := readDocument(req.Header.Get("Content-Type"), raw)
@@ -85,8 +85,8 @@ func readDocument(contentType string, raw []byte) (types.MediaType, *document, e
 	switch {
 	case err != nil || !mediaType.IsIndex() && !mediaType.IsImage():
 		return invalid("it was sent as %q, which is no media type of manifests", contentType)
-	case bundle.CheckJSON(raw) != nil:
-		return invalid("it is no JSON, or can be read in two ways: %v", bundle.CheckJSON(raw))
+	case oci.CheckJSON(raw) != nil:
+		return invalid("it is no JSON, or can be read in two ways: %v", oci.CheckJSON(raw))
 	case json.Unmarshal(raw, doc) != nil:
 		return invalid("it is no manifest")
 	case doc.SchemaVersion != 2:
@@ -118,7 +118,7 @@ func (repo *repository) hasAll(doc *document) error {
 	for _, d := range blobs {
 		key, ok := sumOf(d.Digest)
 		size, there := repo.blobs[key]
-		if bundle.IsForeign(d) && !there {
+		if oci.IsForeign(d) && !there {
 			continue
 		}
 		if err := check(d, size, ok && there); err != nil {

@@ -10,7 +10,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
+	"relocate/oci"
 )
 
 // maxExtra is how many bytes of locations images are kept in memory.
@@ -99,7 +102,7 @@ func (t *adding) attachments() {
 
 // imported lets a repository answer as if the archive had been imported into it (imgpkg's layout).
 func (t *adding) imported(place Import) error {
-	if !bundle.IsPath(place.Repository) || len(place.Repository) > maxName {
+	if !oci.IsPath(place.Repository) || len(place.Repository) > maxName {
 		return fmt.Errorf("%q is no path of a repository", place.Repository)
 	}
 	repo := t.repository(place.Repository)
@@ -129,7 +132,7 @@ func (t *adding) imported(place Import) error {
 
 // locations adds the locations image of a bundle, which no archive holds.
 func (t *adding) locations(repo *repository, n *bundle.Node) error {
-	image, err := bundle.NewLocations(t.plan.Graph, n).Image()
+	image, err := imgpkg.Locations(bundle.NewLocations(t.plan.Graph, n))
 	if err != nil {
 		return err
 	}
@@ -152,7 +155,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 		return fmt.Errorf("locations images have more than %d bytes in all", maxExtra)
 	}
 	repo.named[m] = struct{}{}
-	for _, tag := range []string{bundle.LocationsTag(n.Descriptor.Digest), bundle.DefaultTag(image.Descriptor.Digest)} {
+	for _, tag := range []string{carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(image.Descriptor.Digest)} {
 		if err := repo.tag("", tag, m); err != nil {
 			return err
 		}
@@ -172,7 +175,7 @@ func (t *adding) origins() error {
 	for _, n := range t.plan.Graph.Nodes {
 		for _, s := range n.References {
 			ref, err := name.ParseReference(s)
-			if err != nil || bundle.CheckPath(ref.Context()) != nil {
+			if err != nil || oci.CheckPath(ref.Context()) != nil {
 				continue // nobody can ask for it
 			}
 			repo := t.repository(strings.Clone(ref.Context().RepositoryStr()))
@@ -182,7 +185,7 @@ func (t *adding) origins() error {
 	}
 	for _, pin := range t.plan.Graph.Pins {
 		ref, err := name.NewTag(pin.Reference)
-		if m := t.manifest(pin.Digest); err == nil && m != nil && bundle.CheckPath(ref.Context()) == nil && bundle.IsTag(ref.TagStr()) {
+		if m := t.manifest(pin.Digest); err == nil && m != nil && oci.CheckPath(ref.Context()) == nil && oci.IsTag(ref.TagStr()) {
 			repo, host := t.repository(strings.Clone(ref.Context().RepositoryStr())), unique.Make(ref.Context().RegistryStr()).Value()
 			repo.named[m], repo.hosts[host] = struct{}{}, struct{}{}
 			if err := repo.tag(host, strings.Clone(ref.TagStr()), m); err != nil {

@@ -13,8 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 const (
@@ -32,7 +32,7 @@ func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repo, id stri
 			return unknown(err, "MANIFEST_UNKNOWN", "the repository has no such manifest")
 		}
 		id = d.String()
-	} else if !bundle.IsTag(id) {
+	} else if !oci.IsTag(id) {
 		return refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "that is neither a tag nor a digest"}
 	}
 	desc, c, err := h.store.Manifest(r.Context(), namespace(r), repo, id)

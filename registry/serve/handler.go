@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"relocate/bundle"
+	"relocate/oci"
 )
 
 // Options change what a Handler does. The zero value works.
@@ -104,7 +104,7 @@ const maxName = 255
 
 // named answers when repo is the path of a repository.
 func named(repo string, answer func() error) error {
-	if len(repo) > maxName || !bundle.IsPath(repo) {
+	if len(repo) > maxName || !oci.IsPath(repo) {
 		return refusal{http.StatusBadRequest, "NAME_INVALID", "a repository is lower-case names between single slashes"}
 	}
 	return answer()

@@ -10,8 +10,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
 
 const (
@@ -176,7 +176,7 @@ func (h *handler) referrer(r *http.Request, repo string, d v1.Hash) (v1.Descript
 	if err := digest.Check(raw, d); err != nil {
 		return desc, err
 	}
-	desc, err = bundle.Referrer(desc, raw)
+	desc, err = oci.Referrer(desc, raw)
 	if entry, _ := json.Marshal(desc); len(entry) > maxReferrers/2 {
 		desc.Annotations = nil
 	}

@@ -15,7 +15,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 // Files has everything that was recorded.
@@ -112,7 +113,7 @@ func smallLayers() ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		image, err := bundle.Build(files, map[string]string{bundle.Label: "true"})
+		image, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
 		if err != nil {
 			return nil, err
 		}

@@ -15,8 +15,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 )
 
 // Registry is repositories in memory: a bundle.Source that looks where it is told to, and records
@@ -100,7 +101,7 @@ func (r *Repo) PutBlob(b []byte) v1.Descriptor {
 }
 
 // PutImage keeps an image that was built, under tags also, and returns its reference.
-func (r *Repo) PutImage(image *bundle.Image, tags ...string) name.Digest {
+func (r *Repo) PutImage(image *imgpkg.Image, tags ...string) name.Digest {
 	r.PutBlob(image.Config)
 	r.PutBlob(image.Layer)
 	return r.Ref(r.PutManifest(image.Descriptor.MediaType, image.Manifest, tags...))
@@ -112,7 +113,7 @@ func (r *Repo) PutBundle(files map[string]string, tags ...string) name.Digest {
 	for p, text := range files {
 		content[p] = []byte(text)
 	}
-	image, err := bundle.Build(content, map[string]string{bundle.Label: "true"})
+	image, err := imgpkg.Build(content, map[string]string{carvel.Label: "true"})
 	if err != nil {
 		panic(err) // of a test's own literal
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 // shape says what a repository holds.
@@ -134,7 +135,7 @@ func (p *pusher) bundle(name string, files map[string][]byte, images []string) s
 	for path, text := range files {
 		all[path] = text
 	}
-	b, err := bundle.Build(all, map[string]string{bundle.Label: "true"})
+	b, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
 	if err != nil {
 		p.puts.Go(func() error { return err })
 		return ""

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/bundle"
+	"relocate/internal/imgpkg"
 )
 
 // pushable is a v1.Image or a v1.ImageIndex.
@@ -109,7 +109,7 @@ func fileLayer(mediaType types.MediaType, path string, mode int64, data []byte) 
 }
 
 // bundleImage makes a v1.Image of a bundle's bytes, with partial.CompressedToImage.
-type bundleImage struct{ built *bundle.Image }
+type bundleImage struct{ built *imgpkg.Image }
 
 func (b bundleImage) RawConfigFile() ([]byte, error) { return b.built.Config, nil }
 func (b bundleImage) RawManifest() ([]byte, error)   { return b.built.Manifest, nil }

@@ -35,7 +35,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 // What the repository has; an index counts as one image.
@@ -129,7 +130,7 @@ func buildBundle(bundleTag string, refs map[string]string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	built, err := bundle.Build(files, map[string]string{bundle.Label: "true"})
+	built, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
 	if err != nil {
 		return nil, err
 	}

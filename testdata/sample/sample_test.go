@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 func TestPush(t *testing.T) {
@@ -74,11 +74,11 @@ func (c *contents) addBundle(t *testing.T, ref name.Digest) {
 	assert.NoError(t, err, "the tag that imgpkg push writes")
 
 	files := filesOf(t, img)
-	lock, err := bundle.ParseImagesLock(files[".imgpkg/images.yml"])
+	lock, err := carvel.ParseImagesLock(files[".imgpkg/images.yml"])
 	require.NoError(t, err, ref)
 	var ids []string
 	for _, entry := range lock.Images {
-		ids = append(ids, entry.Annotations[bundle.KbldID])
+		ids = append(ids, entry.Annotations[carvel.KbldID])
 		found, err := remote.Get(entry.Image)
 		require.NoError(t, err, "%s, wanted by %s", entry.Image, ref)
 		if found.MediaType.IsImage() && isBundle(t, found) {
@@ -106,7 +106,7 @@ func isBundle(t *testing.T, found *remote.Descriptor) bool {
 	require.NoError(t, err)
 	config, err := img.ConfigFile()
 	require.NoError(t, err)
-	_, ok := config.Config.Labels[bundle.Label]
+	_, ok := config.Config.Labels[carvel.Label]
 	return ok
 }
 

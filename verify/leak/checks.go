@@ -10,12 +10,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 	"relocate/report"
 )
 
 // check looks at all that was read of a repository bundle, and makes wanted what it leads to.
 func (r *rootBundle) check(ctx context.Context) error {
-	at := r.in(bundle.LockFile)
+	at := r.in(carvel.LockFile)
 	var wrong []report.Finding
 	if r.lock, wrong = parseLock(r.lockText, at); r.lock != nil {
 		if err := r.ask(ctx, r.lock); err != nil {
@@ -112,9 +114,9 @@ func (r *rootBundle) checkImage(d *packageDocument, image imageKey) {
 	case err != nil:
 		r.note(newFinding(codeBadImage, report.Install, at, image.value, "the value of the key image, %s, is no reference: kbld refuses the whole repository", quote(image.value)))
 	case isDigest:
-		r.note(newFinding(codeUncovered, report.Warning, at, image.value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Warning, at, image.value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", carvel.KbldID))
 	default:
-		r.note(newFinding(codeUncovered, report.Install, at, image.value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, image.value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", carvel.KbldID))
 	}
 }
 
@@ -188,9 +190,9 @@ func (r *rootBundle) uncovered(ctx context.Context, d *packageDocument, f fetch,
 	case f.Kind == "image":
 		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s by image.url, which kapp-controller never rewrites, without a word", f.Reference))
 	case isDigest:
-		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, carvel.KbldID))
 	default:
-		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, bundle.KbldID))
+		r.note(newFinding(codeUncovered, report.Install, at, f.Reference, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, carvel.KbldID))
 	}
 	for _, lack := range found.lacks {
 		r.note(newFinding(lack.code, lack.level, at, f.Reference, "fetches an image that is not whole: %s", lack.why))
@@ -205,7 +207,7 @@ func parseReference(s string) (name.Reference, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ref, bundle.CheckPath(ref.Context())
+	return ref, oci.CheckPath(ref.Context())
 }
 
 func byLine(a, b report.Finding) int {

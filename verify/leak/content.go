@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -28,7 +28,7 @@ type step struct {
 // content is what the template steps of one package read.
 type content struct {
 	files []textFile
-	lock  *bundle.ImagesLock // of the bundle
+	lock  *carvel.ImagesLock // of the bundle
 	steps []step             // nil for a bundle that no Package fetches: all its files are looked at
 
 	seen []bool // by lock entry, set by references: the files name its id, or values that make it
@@ -112,7 +112,7 @@ func newScan(c *content) *scan {
 		c.seen = make([]bool, len(c.lock.Images))
 	}
 	for i, e := range c.lock.Images {
-		id := e.Annotations[bundle.KbldID]
+		id := e.Annotations[carvel.KbldID]
 		if _, known := s.ids[id]; id == "" || known {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // TestContent looks at the bundles of testdata/content, each a txtar: the bundle's files; package.yml, the
@@ -47,7 +47,7 @@ func TestContent(t *testing.T) {
 				for _, r := range refs {
 					id := "-"
 					if r.entry >= 0 {
-						id = c.lock.Images[r.entry].Annotations[bundle.KbldID]
+						id = c.lock.Images[r.entry].Annotations[carvel.KbldID]
 					}
 					got = append(got, fmt.Sprintf("%s:%d %s %s", r.file, r.line, r.value, id))
 				}
@@ -70,7 +70,7 @@ func readCase(t testing.TB, data []byte) (*content, map[string]string) {
 		case "package.yml":
 			c.steps = readSteps(t, f.data)
 		case lockFile:
-			lock, err := bundle.ParseImagesLock(f.data)
+			lock, err := carvel.ParseImagesLock(f.data)
 			require.NoError(t, err)
 			c.lock = lock
 			fallthrough

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/testdata/interop"
 )
@@ -111,7 +111,7 @@ func (c *seeded) build(called string) name.Digest {
 		content := map[string]string{}
 		for path, text := range files {
 			if path == "lock" {
-				path, text = bundle.LockFile, lockOf(text)
+				path, text = carvel.LockFile, lockOf(text)
 			}
 			content[path] = c.expand(text)
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"relocate/bundle"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -38,7 +38,7 @@ func (s *scan) file(in *input) {
 	if !utf8.Valid(in.data) || bytes.IndexByte(in.data, 0) >= 0 {
 		switch {
 		case !isYAML(in.path):
-		case bundle.IsUTF16(in.data):
+		case yamlnode.IsUTF16(in.data):
 			s.note(place{file: in.path}, codeNotRead, report.Install, "", "is UTF-16 text; it was not looked at", "write it as UTF-8")
 		default:
 			s.note(place{file: in.path}, codeNotRead, report.Warning, "", "is not UTF-8 text; it was not looked at", "")

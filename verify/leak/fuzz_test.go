@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // FuzzTokens: what is recognised is in the text, at its place, and nothing that could belong to it touches it.
@@ -48,7 +48,7 @@ func FuzzContent(f *testing.F) {
 	}
 	f.Add("a.yml", []byte("a: &a [*a]\nb: &b {image: *b}\nc: &c x\nimage: *c\n"))
 	f.Add("a.yml", []byte("a: >\r\n  b\r\r\n  c/d:e\n\n\u2028\u0085x: \"c/d:e\n\n  \\\n c/d:f\"\n"))
-	lock, err := bundle.ParseImagesLock([]byte("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: registry.corp.io/team/web@" +
+	lock, err := carvel.ParseImagesLock([]byte("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: registry.corp.io/team/web@" +
 		testDigest + "\n  annotations: {kbld.carvel.dev/id: 'registry.corp.io/team/web:v1'}\n"))
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, path string, data []byte) {

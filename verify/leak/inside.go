@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -52,7 +54,7 @@ func (s *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 		return b.out, err
 	}
 	for _, f := range b.files {
-		if f.data != nil && f.path != bundle.LockFile {
+		if f.data != nil && f.path != carvel.LockFile {
 			b.out.Files++
 		}
 	}
@@ -75,7 +77,7 @@ func (b *inside) countIDs() {
 		return
 	}
 	for i, e := range b.lock.Images {
-		if e.Annotations[bundle.KbldID] == "" {
+		if e.Annotations[carvel.KbldID] == "" {
 			continue
 		}
 		b.out.IDs++
@@ -112,10 +114,10 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 		case b.size > maxText:
 			b.note(newFinding(codeNotRead, report.Install, b.in(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 			t.Data = nil
-		case isBinary(t.Data) && !bundle.IsUTF16(t.Data):
+		case isBinary(t.Data) && !yamlnode.IsUTF16(t.Data):
 			b.size -= len(t.Data)
 			packed, t.Data = t.Data, nil
-		case t.Path == bundle.LockFile && lockText == nil: // the first counts
+		case t.Path == carvel.LockFile && lockText == nil: // the first counts
 			lockText = t.Data
 		}
 		if t.Regular { // what is not looked at is there all the same
@@ -140,7 +142,7 @@ func (b *inside) read(ctx context.Context) (unread bool, err error) {
 
 // readLock reads the bundle's lock, and looks for what it names.
 func (b *inside) readLock(ctx context.Context, data []byte) error {
-	at := b.in(bundle.LockFile)
+	at := b.in(carvel.LockFile)
 	l, wrong := parseLock(data, at)
 	b.note(wrong...)
 	if l == nil {
@@ -173,7 +175,7 @@ func leadsTo(p, file string) bool {
 
 // wants accepts the files that some Package's steps read, or all when there is none.
 func (b *inside) wants(p string) bool {
-	if p == bundle.LockFile {
+	if p == carvel.LockFile {
 		return true
 	}
 	if len(b.groups) == 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -85,11 +85,11 @@ func (k *kbld) addLock(s *scan, refuses bool) {
 	}
 	k.hasLock = true
 	for i, e := range s.lock.Images {
-		id := e.Annotations[bundle.KbldID]
+		id := e.Annotations[carvel.KbldID]
 		k.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i})
 		if id == "" && refuses {
 			s.note(place{file: lockFile}, codeWithoutID, report.Install, e.Image.Name(),
-				"the entry has no annotation "+bundle.KbldID+": kbld refuses the whole lock",
+				"the entry has no annotation "+carvel.KbldID+": kbld refuses the whole lock",
 				"write the lock with kbld --imgpkg-lock-output, and push the bundle again")
 		}
 	}
@@ -147,7 +147,7 @@ func (k *kbld) addOtherLock(s *scan, file string, doc document) {
 		return
 	}
 	for _, e := range l.Images {
-		k.override(imageRef{Image: e.Annotations[bundle.KbldID]}, override{newImage: e.Image, entry: -1, lock: file})
+		k.override(imageRef{Image: e.Annotations[carvel.KbldID]}, override{newImage: e.Image, entry: -1, lock: file})
 	}
 }
 

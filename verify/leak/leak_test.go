@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/registry"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
@@ -213,21 +215,21 @@ func (r *target) putLocations(c *seeded, called string) {
 		return
 	}
 	text := c.files[called]["lock"]
-	lock, err := bundle.ParseImagesLock([]byte(c.expand(lockOf(text))))
+	lock, err := carvel.ParseImagesLock([]byte(c.expand(lockOf(text))))
 	require.NoError(r.t, err)
-	locations := &bundle.ImageLocations{}
+	locations := &carvel.ImageLocations{}
 	for _, e := range lock.Images {
-		locations.Images = append(locations.Images, bundle.Location{Image: e.Image})
+		locations.Images = append(locations.Images, carvel.Location{Image: e.Image})
 	}
-	image, err := locations.Image()
+	image, err := imgpkg.Locations(locations)
 	require.NoError(r.t, err)
 	if listed("broken-locations") {
-		image, err = bundle.Build(map[string][]byte{"image-locations.yml": []byte("a: b\n")}, nil)
+		image, err = imgpkg.Build(map[string][]byte{"image-locations.yml": []byte("a: b\n")}, nil)
 		require.NoError(r.t, err)
 	}
 	r.send(http.MethodPost, "blobs/uploads/?digest="+v1Hash(image.Config), "", image.Config)
 	r.send(http.MethodPost, "blobs/uploads/?digest="+v1Hash(image.Layer), "", image.Layer)
-	tag := bundle.LocationsTag(interop.Hash(c.refs[called]))
+	tag := carvel.LocationsTag(interop.Hash(c.refs[called]))
 	r.send(http.MethodPut, "manifests/"+tag, string(image.Descriptor.MediaType), image.Manifest)
 }
 

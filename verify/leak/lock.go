@@ -9,12 +9,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
 // lock is the ImagesLock of a bundle, and what imgpkg makes of it.
 type lock struct {
-	*bundle.ImagesLock
+	*carvel.ImagesLock
 	ids   map[string]int // id → index of the entry; the first counts
 	lines []int          // of the entries
 	there []*looked      // what the entries lead to
@@ -28,13 +30,13 @@ func parseLock(data []byte, at position) (*lock, []report.Finding) {
 		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at, "", "is missing: imgpkg takes no image without it for a bundle")}
 	}
 	lines, odd := lockLines(data)
-	parsed, err := bundle.ParseImagesLock(data)
+	parsed, err := carvel.ParseImagesLock(data)
 	if err != nil {
 		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at.in(odd), "", "cannot be read: %v", err)}
 	}
 	l := &lock{ImagesLock: parsed, ids: map[string]int{}, lines: lines}
 	for i, e := range parsed.Images {
-		id := e.Annotations[bundle.KbldID]
+		id := e.Annotations[carvel.KbldID]
 		if _, known := l.ids[id]; id != "" && !known {
 			l.ids[id] = i
 		}
@@ -44,7 +46,7 @@ func parseLock(data []byte, at position) (*lock, []report.Finding) {
 
 // lockLines returns the line of each entry's image, and of the first that has no digest, 0 when all have.
 func lockLines(data []byte) (lines []int, odd int) {
-	for doc := range bundle.Documents(data) {
+	for doc := range yamlnode.Documents(data) {
 		n, err := doc.Node()
 		if err != nil {
 			return nil, 0
@@ -72,7 +74,7 @@ func (l *lock) line(i int) int {
 // lineOf returns the line of the first entry without id that names the image; 0 when it is not known.
 func (l *lock) lineOf(image string) int {
 	for i, e := range l.Images {
-		if e.Image.Name() == image && e.Annotations[bundle.KbldID] == "" {
+		if e.Image.Name() == image && e.Annotations[carvel.KbldID] == "" {
 			return l.line(i)
 		}
 	}
@@ -83,9 +85,9 @@ func (l *lock) lineOf(image string) int {
 func (l *lock) withoutID(at position) []report.Finding {
 	var list []report.Finding
 	for i, e := range l.Images {
-		if e.Annotations[bundle.KbldID] == "" {
+		if e.Annotations[carvel.KbldID] == "" {
 			list = append(list, newFinding(codeWithoutID, report.Install, at.in(l.line(i)), e.Image.Name(),
-				"images[%d] has no annotation %s: kbld refuses the whole lock", i, bundle.KbldID))
+				"images[%d] has no annotation %s: kbld refuses the whole lock", i, carvel.KbldID))
 		}
 	}
 	return list

@@ -7,7 +7,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -25,7 +25,7 @@ func (b *inside) nested() {
 			continue
 		}
 		n := 0
-		for doc := range bundle.Documents(f.data) {
+		for doc := range yamlnode.Documents(f.data) {
 			if n++; n > maxThings {
 				break
 			}

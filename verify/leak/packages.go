@@ -9,12 +9,12 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // packageDocument is a document below packages/, without its text.
 type packageDocument struct {
-	bundle.PackageDocument
+	carvel.PackageDocument
 	file    string
 	ytt     bool              // the file is a template
 	sum     [sha256.Size]byte // of its content
@@ -34,14 +34,14 @@ type imageKey struct {
 
 // fetch is what the Package of a document fetches.
 type fetch struct {
-	bundle.Fetch
+	carvel.Fetch
 	folder string       // where it lands; empty for the root
 	inline []inlineText // of an inline fetch
 }
 
 // newPackageDocument reads what the Package's own struct does not have. What kapp-controller drops is not looked into,
 // but for the fetches of old kinds.
-func newPackageDocument(file string, d bundle.PackageDocument) (*packageDocument, error) {
+func newPackageDocument(file string, d carvel.PackageDocument) (*packageDocument, error) {
 	doc := &packageDocument{PackageDocument: d, file: file, named: d.Line}
 	doc.Text = nil
 	if d.Package == nil && d.Metadata == nil {

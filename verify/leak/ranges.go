@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 var (
@@ -24,7 +24,7 @@ func meets(version, constraint string, prereleases bool) bool {
 			if m == nil {
 				return true
 			}
-			fits = fits && fitsTerm(m[1], bundle.CompareVersions(version, m[2]))
+			fits = fits && fitsTerm(m[1], carvel.CompareVersions(version, m[2]))
 			if len(oneOf) == 1 && strings.Trim(m[1], "=") == "" {
 				exact = m[2]
 			}

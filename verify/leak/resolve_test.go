@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
@@ -105,7 +106,7 @@ func TestBrokenNetwork(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	repo := memory()
-	bundled := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock})
+	bundled := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock})
 	_, err = leak.Resolve(ctx, repo, bundled.Context(), []v1.Hash{interop.Hash(bundled)}, leak.Options{})
 	require.ErrorIs(t, err, context.Canceled)
 }
@@ -164,9 +165,9 @@ func TestDamage(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			repo := memory()
-			pkg := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": "a: b\n"})
+			pkg := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": "a: b\n"})
 			root := repo.PutBundle(map[string]string{
-				bundle.LockFile:  emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: o.test/p:1}\n",
+				carvel.LockFile:  emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: o.test/p:1}\n",
 				"packages/a.yml": pkgYAML("o.test/p:1")})
 			tt.damage(repo, root, pkg)
 			got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
@@ -208,7 +209,7 @@ func TestPackagesLink(t *testing.T) {
 		_, err := tw.Write([]byte(text))
 		require.NoError(t, err)
 	}
-	put(&tar.Header{Name: bundle.LockFile, Typeflag: tar.TypeReg, Mode: 0o600}, emptyLock)
+	put(&tar.Header{Name: carvel.LockFile, Typeflag: tar.TypeReg, Mode: 0o600}, emptyLock)
 	put(&tar.Header{Name: "packages", Typeflag: tar.TypeSymlink, Linkname: "others"}, "")
 	require.NoError(t, tw.Close())
 	require.NoError(t, zw.Close())
@@ -235,7 +236,7 @@ func TestLimits(t *testing.T) {
 			fmt.Fprintf(&lock, "- image: o.test/a@sha256:%064x\n", i)
 			fmt.Fprintf(&pkgs, "---\napiVersion: v1\nkind: K%d\n", i)
 		}
-		root := repo.PutBundle(map[string]string{bundle.LockFile: lock.String(), "packages/a.yml": pkgs.String()})
+		root := repo.PutBundle(map[string]string{carvel.LockFile: lock.String(), "packages/a.yml": pkgs.String()})
 		got, err := resolve(t, repo, repo.Name, leak.Options{Jobs: 4}, interop.Hash(root))
 		require.NoError(t, err)
 		require.Equal(t, 10_000+6000+1, len(got.Findings))
@@ -246,7 +247,7 @@ func TestLimits(t *testing.T) {
 	t.Run("flood", func(t *testing.T) { // of warnings, before what they would hide
 		t.Parallel()
 		repo := memory()
-		files := map[string]string{bundle.LockFile: emptyLock, "packages/z.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\n" +
+		files := map[string]string{carvel.LockFile: emptyLock, "packages/z.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\n" +
 			"spec: {refName: a.b.c, version: 1.0.0, template: {spec: {fetch: [{http: {url: 'https://files.test/a.tgz'}}]}}}\n"}
 		for i := range 12_000 {
 			files[fmt.Sprintf("packages/%d.yml", i%2)] += fmt.Sprintf("---\napiVersion: v1\nkind: K%d\n", i)
@@ -268,7 +269,7 @@ func TestLimits(t *testing.T) {
 		lock := emptyLock
 		var root name.Digest
 		for i := range 40 {
-			root = repo.PutBundle(map[string]string{bundle.LockFile: lock, "a.yml": fmt.Sprint("a: ", i)})
+			root = repo.PutBundle(map[string]string{carvel.LockFile: lock, "a.yml": fmt.Sprint("a: ", i)})
 			lock = emptyLock + "images:\n- image: " + root.Name() + "\n"
 		}
 		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
@@ -279,8 +280,8 @@ func TestLimits(t *testing.T) {
 	t.Run("steps", func(t *testing.T) {
 		t.Parallel()
 		repo := memory()
-		pkg := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": "image: o.test/x:1\n"})
-		files := map[string]string{bundle.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n"}
+		pkg := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": "image: o.test/x:1\n"})
+		files := map[string]string{carvel.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n"}
 		for i := range 30 {
 			files[fmt.Sprintf("packages/%02d.yml", i)] = fmt.Sprintf("apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.%d}\nspec:\n  refName: a.b.c\n  version: 1.0.%d\n"+
 				"  template: {spec: {fetch: [{imgpkgBundle: {image: '%s'}}], template: [{kbld: {paths: [%s.imgpkg/images.yml]}}]}}\n", i, i, pkg, strings.Repeat("a.yml, ", i))
@@ -300,7 +301,7 @@ func TestLimits(t *testing.T) {
 		}
 		files = packCharts(t, files)
 		files["charts/d.tgz"] = "\x00"
-		files[bundle.LockFile] = emptyLock
+		files[carvel.LockFile] = emptyLock
 		repo := memory()
 		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 		require.NoError(t, err)
@@ -310,7 +311,7 @@ func TestLimits(t *testing.T) {
 	t.Run("large file", func(t *testing.T) {
 		t.Parallel()
 		repo := memory()
-		root := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
+		root := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
 		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(got))
@@ -324,7 +325,7 @@ func TestHiddenDocument(t *testing.T) {
 	repo := memory()
 	const pkg = "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.%[1]d.0}\n" +
 		"spec: {refName: a.b.c, version: 1.%[1]d.0, releaseNotes: \"a\u2028b\", template: {spec: {fetch: [{inline: {}}]}}}\n"
-	files := map[string]string{bundle.LockFile: emptyLock, "packages/a.yml": fmt.Sprintf(pkg, 0)}
+	files := map[string]string{carvel.LockFile: emptyLock, "packages/a.yml": fmt.Sprintf(pkg, 0)}
 	got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"warning not-read packages/a.yml:4"}, codes(got), "there is nothing behind it")
@@ -338,9 +339,9 @@ func TestHiddenDocument(t *testing.T) {
 func TestUTF16(t *testing.T) {
 	t.Parallel()
 	repo := memory()
-	pkg := repo.PutBundle(map[string]string{bundle.LockFile: emptyLock, "a.yml": "\xff\xfea\x00:\x00 \x001\x00", "b.bin": "\xff\xfe\x00"})
+	pkg := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": "\xff\xfea\x00:\x00 \x001\x00", "b.bin": "\xff\xfe\x00"})
 	files := map[string]string{
-		bundle.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n",
+		carvel.LockFile: emptyLock + "images:\n- image: " + pkg.Name() + "\n  annotations: {kbld.carvel.dev/id: '" + pkg.Name() + "'}\n",
 		"packages/a.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.b.c.1.0.0}\nspec:\n  refName: a.b.c\n  version: 1.0.0\n" +
 			"  template: {spec: {fetch: [{imgpkgBundle: {image: '" + pkg.Name() + "'}}], template: [{ytt: {}}, {kbld: {}}]}}\n",
 		"packages/b.yml": "\xfe\xff\x00a\x00:\x00 \x001",

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -84,7 +85,7 @@ func (s *traversal) root(ctx context.Context, root v1.Hash) error {
 
 // inRepository accepts what kapp-controller looks at in a repository bundle, and what it might be expected to.
 func inRepository(p string) bool {
-	return p == bundle.LockFile || p == "packages" || bundle.IsPackageFile(p) || strings.HasPrefix(p, "packages/") && strings.HasSuffix(p, ".json")
+	return p == carvel.LockFile || p == "packages" || carvel.IsPackageFile(p) || strings.HasPrefix(p, "packages/") && strings.HasSuffix(p, ".json")
 }
 
 func (r *rootBundle) in(file string) position { return position{bundle: r.node.Name(), file: file} }
@@ -98,7 +99,7 @@ func (r *rootBundle) of(d *packageDocument, line int) position {
 	return at
 }
 
-func packageName(p *bundle.Package) string { return clip(p.Name+" "+p.Version, 200) }
+func packageName(p *carvel.Package) string { return clip(p.Name+" "+p.Version, 200) }
 
 // visit takes over a file of the bundle.
 func (r *rootBundle) visit(t bundle.Text) error {
@@ -108,7 +109,7 @@ func (r *rootBundle) visit(t bundle.Text) error {
 		r.linked = r.linked || t.Path == "packages"
 	case t.Data == nil && t.Size > 0:
 		r.notRead(report.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
-	case t.Path == bundle.LockFile:
+	case t.Path == carvel.LockFile:
 		if r.lockText == nil { // the first counts
 			r.lockText = append([]byte{}, t.Data...)
 		}
@@ -116,7 +117,7 @@ func (r *rootBundle) visit(t bundle.Text) error {
 		if s := string(t.Data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
 			r.note(newFinding(codeDropped, report.Warning, r.in(t.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
 		}
-	case bundle.IsPackageFile(t.Path):
+	case carvel.IsPackageFile(t.Path):
 		r.readDocuments(t)
 	}
 	return nil
@@ -132,7 +133,7 @@ func (r *rootBundle) notRead(level report.Level, file string, line int, why stri
 // readDocuments reads a file of Packages.
 func (r *rootBundle) readDocuments(t bundle.Text) {
 	template := bytes.Contains(t.Data, []byte("#@"))
-	noted := bundle.ReadPackageFile(t.Path, t.Data, func(d bundle.PackageDocument) bool {
+	gaps := carvel.ReadPackageFile(t.Path, t.Data, func(d carvel.PackageDocument) bool {
 		doc, err := newPackageDocument(t.Path, d)
 		if err != nil {
 			r.notRead(report.Warning, t.Path, d.Line, err.Error())
@@ -157,7 +158,11 @@ func (r *rootBundle) readDocuments(t bundle.Text) {
 		r.documents = append(r.documents, doc)
 		return true
 	})
-	for _, f := range noted {
-		r.notRead(f.Level, f.File, f.Line, f.Message)
+	for _, gap := range gaps {
+		level := report.Warning
+		if gap.Hides {
+			level = report.Install
+		}
+		r.notRead(level, t.Path, gap.Line, gap.Message)
 	}
 }

@@ -12,7 +12,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/oci"
 	"relocate/report"
 )
 
@@ -162,7 +164,7 @@ func (p *private) lookAt(ctx context.Context, d v1.Hash, depth int) (*looked, er
 // ask reads the manifest d, and looks for what it lacks.
 func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error) {
 	if p.count.Add(1) > maxManifests {
-		return nil, fmt.Errorf("look into %s: %w: it leads to more than %d manifests", p.repo, bundle.ErrMalformed, maxManifests)
+		return nil, fmt.Errorf("look into %s: %w: it leads to more than %d manifests", p.repo, oci.ErrMalformed, maxManifests)
 	}
 	if p.read != nil {
 		p.read()
@@ -199,7 +201,7 @@ func (p *private) foreign(ctx context.Context, l *looked) error {
 		return nil
 	}
 	for _, b := range l.node.Blobs[min(1, len(l.node.Blobs)):] {
-		if !bundle.IsForeign(b) {
+		if !oci.IsForeign(b) {
 			continue
 		}
 		there, err := target.HasBlob(ctx, b)
@@ -222,7 +224,7 @@ func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, erro
 	switch {
 	case err == nil:
 		return trusted, nil
-	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
+	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
 		return broken, nil
 	case isAbsent(err):
 		return p.withoutLocations(ctx, n)
@@ -232,7 +234,7 @@ func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, erro
 
 // withoutLocations tells a locations image that is not there from one that lacks a blob.
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
-	_, err := p.target.Resolve(ctx, bundle.LocationsTag(n.Descriptor.Digest))
+	_, err := p.target.Resolve(ctx, carvel.LocationsTag(n.Descriptor.Digest))
 	switch {
 	case err == nil, errors.Is(err, bundle.ErrUnreadable):
 		return broken, nil
@@ -263,7 +265,7 @@ func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
 func explain(err error) (report.Code, string, error) {
 	switch {
-	case errors.Is(err, bundle.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
+	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
 		return codeDamaged, err.Error(), nil
 	case errors.Is(err, fs.ErrPermission):
 		return codeMissing, "the registry does not show it: " + err.Error(), nil

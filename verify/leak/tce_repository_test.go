@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
@@ -75,7 +76,7 @@ func putTCE(t *testing.T, src *interop.Registry, folder string) name.Digest {
 		version, _ := filepath.Rel(folder, filepath.Dir(file))
 		files["packages/"+version+".yaml"] = string(text)
 		content := readFolder(t, filepath.Join(filepath.Dir(file), "bundle"))
-		content[bundle.LockFile] = lockImage.ReplaceAllStringFunc(content[bundle.LockFile], func(s string) string {
+		content[carvel.LockFile] = lockImage.ReplaceAllStringFunc(content[carvel.LockFile], func(s string) string {
 			m := lockImage.FindStringSubmatch(s)
 			if images[m[2]] == "" {
 				repo := src.Repo("images.test/image")
@@ -83,15 +84,15 @@ func putTCE(t *testing.T, src *interop.Registry, folder string) name.Digest {
 			}
 			return m[1] + images[m[2]]
 		})
-		if content[bundle.LockFile] == "" { // of 34 the bundle is not known
-			content = map[string]string{bundle.LockFile: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n", "of": version}
+		if content[carvel.LockFile] == "" { // of 34 the bundle is not known
+			content = map[string]string{carvel.LockFile: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n", "of": version}
 		}
 		ref := src.Repo("images.test/bundle").PutBundle(content)
 		m := bundleImage.FindSubmatch(text)
 		require.NotNil(t, m, file)
 		fmt.Fprintf(&lock, "- image: %s\n  annotations: {kbld.carvel.dev/id: '%s'}\n", ref.Name(), m[1])
 	}
-	files[bundle.LockFile] = lock.String()
+	files[carvel.LockFile] = lock.String()
 	return src.Repo("images.test/repository").PutBundle(files)
 }
 

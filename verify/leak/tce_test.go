@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // TestTCE looks at the 154 real bundles of Tanzu Community Edition, which are beside the lab that
@@ -42,7 +42,7 @@ func TestTCE(t *testing.T) {
 		for i, e := range c.lock.Images {
 			if ids++; !c.seen[i] {
 				unseen++
-				got = append(got, fmt.Sprintf("unseen %s %s", name, e.Annotations[bundle.KbldID]))
+				got = append(got, fmt.Sprintf("unseen %s %s", name, e.Annotations[carvel.KbldID]))
 			}
 		}
 		for _, f := range findings {
@@ -80,7 +80,7 @@ func readPackage(t *testing.T, file string) (*content, textFile) {
 		c.files = append(c.files, textFile{filepath.ToSlash(rel), read(path)})
 		return err
 	}))
-	lock, err := bundle.ParseImagesLock(read(filepath.Join(dir, lockFile)))
+	lock, err := carvel.ParseImagesLock(read(filepath.Join(dir, lockFile)))
 	require.NoError(t, err)
 	c.lock = lock
 	return c, pkg

@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/report"
 )
 
@@ -145,7 +145,7 @@ func (w *walker) image(n *yaml.Node) {
 // skipped reports whether the value is text for people, or what kbld wrote.
 func (w *walker) skipped() bool {
 	switch key := w.key(0); key {
-	case "apiVersion", bundle.KbldID, "kbld.k14s.io/images":
+	case "apiVersion", carvel.KbldID, "kbld.k14s.io/images":
 		return true
 	default:
 		return strings.HasSuffix(strings.ToLower(key), "description")

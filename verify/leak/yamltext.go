@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/bundle"
+	"relocate/internal/yamlnode"
 )
 
 // Limits on the files that are read.
@@ -119,7 +119,7 @@ func isYAML(file string) bool {
 func yamlDocuments(data []byte) iter.Seq[document] {
 	return func(yield func(document) bool) {
 		n := 0
-		for part := range bundle.Documents(data) {
+		for part := range yamlnode.Documents(data) {
 			docs := []document{{text: part.Text, offset: part.Line - 1, err: fmt.Errorf("has %w of %d documents", errLimit, maxDocuments)}}
 			if n++; n <= maxDocuments {
 				docs = parse(part.Text, part.Line-1)

@@ -1,4 +1,4 @@
-package bundle
+package oci
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/internal/digest"
+	"relocate/internal/text"
 )
 
 // ErrConflict says that an attachment's tag stands for something else, with which it cannot be merged.
@@ -53,31 +54,31 @@ func ParseLayerList(tag string, desc v1.Descriptor, raw []byte) (*LayerList, err
 	if !slices.ContainsFunc(listSuffixes, func(s string) bool { return strings.HasSuffix(tag, s) }) {
 		return nil, fmt.Errorf("%w: %s", ErrConflict, desc.Digest)
 	}
-	m, err := parseManifest(desc, raw)
-	if err == nil && m.isIndex {
+	m, err := ParseManifest(desc, raw)
+	if err == nil && m.IsIndex {
 		err = errors.New("is an index")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %w", ErrConflict, desc.Digest, err)
 	}
-	l := &LayerList{mediaType: desc.MediaType, config: m.config(), subject: m.subject}
+	l := &LayerList{mediaType: desc.MediaType, config: m.Config(), subject: m.Subject}
 	var doc struct {
 		Annotations map[string]string `json:"annotations"`
 		Layers      []json.RawMessage `json:"layers"`
 	}
 	if err := errors.Join(json.Unmarshal(raw, &l.fields), json.Unmarshal(raw, &doc)); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, flatten(err))
+		return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.OneLine(err))
 	}
 	l.annotations = doc.Annotations
-	for i, d := range m.layers() {
+	for i, d := range m.Layers() {
 		if !slices.Contains(listed, d.MediaType) {
-			return nil, fmt.Errorf("%w: %s has a layer of type %s", ErrConflict, desc.Digest, quote(d.MediaType))
+			return nil, fmt.Errorf("%w: %s has a layer of type %s", ErrConflict, desc.Digest, text.Quote(d.MediaType))
 		}
 		var one struct {
 			Annotations map[string]string `json:"annotations"`
 		}
 		if err := json.Unmarshal(doc.Layers[i], &one); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, flatten(err))
+			return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.OneLine(err))
 		}
 		l.layers = append(l.layers, listedLayer{doc.Layers[i], d, one.Annotations})
 	}
@@ -131,7 +132,7 @@ func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw 
 	case !covers(annotations, o.annotations):
 		err = fmt.Errorf("%w: its manifest has other annotations", ErrConflict)
 	case !l.config.MediaType.IsConfig():
-		err = fmt.Errorf("%w: its config is %s", ErrConflict, quote(l.config.MediaType))
+		err = fmt.Errorf("%w: its config is %s", ErrConflict, text.Quote(l.config.MediaType))
 	}
 	if err != nil {
 		return desc, nil, configDesc, nil, err
@@ -155,8 +156,8 @@ func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw 
 	if err == nil {
 		raw, err = encodeFields(fields)
 	}
-	if err == nil && len(raw) > maxDocument {
-		err = fmt.Errorf("%w: together they have %d bytes, more than the limit of %d", ErrConflict, len(raw), maxDocument)
+	if err == nil && len(raw) > MaxSize {
+		err = fmt.Errorf("%w: together they have %d bytes, more than the limit of %d", ErrConflict, len(raw), MaxSize)
 	}
 	return v1.Descriptor{MediaType: l.mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, configDesc, configRaw, err
 }
@@ -169,7 +170,7 @@ func (l *LayerList) mergeConfig(config []byte, more []listedLayer) ([]byte, erro
 		History []json.RawMessage `json:"history"`
 	}
 	if err := errors.Join(checkJSON(config), json.Unmarshal(config, &fields), json.Unmarshal(config, &doc)); err != nil {
-		return nil, fmt.Errorf("%w: its config cannot be read: %w", ErrConflict, flatten(err))
+		return nil, fmt.Errorf("%w: its config cannot be read: %w", ErrConflict, text.OneLine(err))
 	}
 	if fields == nil {
 		return nil, fmt.Errorf("%w: its config is null", ErrConflict)

@@ -1,4 +1,5 @@
-package bundle
+// Package yamlnode reads YAML with one set of limits: on size, nesting, documents, and what aliases come to.
+package yamlnode
 
 import (
 	"bytes"
@@ -6,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -14,15 +14,17 @@ import (
 	yamlv2 "go.yaml.in/yaml/v2"
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
+
+	"relocate/internal/text"
 )
 
 // Limits on the documents that are read.
 const (
-	// maxDocument is the largest manifest, config or YAML file, in bytes: far more than any real one,
+	// MaxSize is the largest YAML file, in bytes: far more than any real one,
 	// and little enough to be held in memory by every worker.
-	maxDocument  = 4 << 20
+	MaxSize      = 4 << 20
 	maxNesting   = 64     // levels in a manifest or a YAML document
-	maxDocuments = 10_000 // YAML documents in a file
+	MaxDocuments = 10_000 // YAML documents in a file
 
 	// maxNodes is how many keys, values and items a YAML document may have, as far as its line breaks and
 	// its flow style tell: the parser needs up to 500 bytes for each.
@@ -34,14 +36,18 @@ const (
 // than the program may have in memory.
 var decodingLarge sync.Mutex
 
-// limitError says of a document that may be right why it was not read.
+// ErrLimit says of a document that it may be right, and is larger than the limits allow.
+var ErrLimit = errors.New("more than the limit")
+
+// limitError is an ErrLimit in other words.
 type limitError string
 
-func (e limitError) Error() string { return string(e) }
+func (e limitError) Error() string        { return string(e) }
+func (e limitError) Is(target error) bool { return target == ErrLimit }
 
-// decodeYAML decodes the first document of data into out, which is a pointer to a struct. Strict
+// Decode decodes the first document of data into out, which is a pointer to a struct. Strict
 // means that unknown and duplicate keys are errors.
-func decodeYAML(data []byte, out any, strict bool) error {
+func Decode(data []byte, out any, strict bool) error {
 	n, unlock := nodes(data)
 	defer unlock()
 	if n > maxNodes {
@@ -51,7 +57,7 @@ func decodeYAML(data []byte, out any, strict bool) error {
 	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
 	var tree any
 	if err := yamlv2.Unmarshal(data, &tree); err != nil {
-		return flatten(err)
+		return text.OneLine(err)
 	}
 	if _, err := expanded(tree, 0); err != nil {
 		return err
@@ -61,7 +67,7 @@ func decodeYAML(data []byte, out any, strict bool) error {
 		decode = yaml.Unmarshal
 	}
 	if err := decode(data, out); err != nil {
-		return flatten(err)
+		return text.OneLine(err)
 	}
 	return nil
 }
@@ -90,8 +96,8 @@ func expanded(v any, depth int) (int, error) {
 			if err != nil {
 				return err
 			}
-			if sum += n; sum > maxDocument {
-				return limitError(fmt.Sprintf("has aliases that make it larger than %d bytes", maxDocument))
+			if sum += n; sum > MaxSize {
+				return limitError(fmt.Sprintf("has aliases that make it larger than %d bytes", MaxSize))
 			}
 		}
 		return nil
@@ -155,7 +161,7 @@ func (d Document) Node() (*yamlv3.Node, error) {
 	}
 	var root yamlv3.Node
 	if err := yamlv3.Unmarshal(d.Text, &root); err != nil {
-		return nil, flatten(err)
+		return nil, text.OneLine(err)
 	}
 	if len(root.Content) == 0 {
 		return nil, nil
@@ -163,8 +169,8 @@ func (d Document) Node() (*yamlv3.Node, error) {
 	return root.Content[0], d.place(root.Content[0], 0)
 }
 
-// hidesMore reports whether YAML finds a second document in the text, or nothing that it can read.
-func (d Document) hidesMore() bool {
+// HidesMore reports whether YAML finds a second document in the text, or nothing that it can read.
+func (d Document) HidesMore() bool {
 	decoder, node := yamlv3.NewDecoder(bytes.NewReader(d.Text)), yamlv3.Node{}
 	return decoder.Decode(&node) != nil || decoder.Decode(&node) != io.EOF
 }
@@ -181,30 +187,6 @@ func (d Document) place(n *yamlv3.Node, depth int) error {
 		}
 	}
 	return nil
-}
-
-// lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
-func lineOf(text []byte, s string) int {
-	before, _, found := bytes.Cut(text, []byte(s))
-	if !found {
-		return 0
-	}
-	return 1 + bytes.Count(before, []byte("\n"))
-}
-
-// linesOf sets the line in the file, in doc, of each of words that stands there as a word.
-func linesOf(doc Document, words map[string]int) {
-	line := doc.Line
-	for l := range bytes.Lines(doc.Text) {
-		if !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
-			for word := range bytes.FieldsFuncSeq(l, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"{}[],", r) }) {
-				if known, wanted := words[string(word)]; wanted && known == 0 {
-					words[string(word)] = line
-				}
-			}
-		}
-		line++
-	}
 }
 
 // isMarker reports whether line starts a YAML document.
@@ -235,10 +217,10 @@ func IsUTF16(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
 }
 
-// checkYAML refuses what no honest document is: one over the limit, or not UTF-8.
-func checkYAML(data []byte) error {
-	if len(data) > maxDocument {
-		return fmt.Errorf("has %d bytes, more than the limit of %d", len(data), maxDocument)
+// Check refuses what no honest document is: one over the limit, or not UTF-8.
+func Check(data []byte) error {
+	if len(data) > MaxSize {
+		return fmt.Errorf("has %d bytes, more than the limit of %d", len(data), MaxSize)
 	}
 	if !utf8.Valid(data) {
 		return errors.New("is not UTF-8")
@@ -246,9 +228,9 @@ func checkYAML(data []byte) error {
 	return nil
 }
 
-// oddBreak returns the line, as editors count, that has a line break to YAML and not to most editors: a
+// HiddenBreak returns the line, as editors count, that has a line break to YAML and not to most editors: a
 // document can hide behind it. 0 means that there is none.
-func oddBreak(text string) int {
+func HiddenBreak(text string) int {
 	line := 1
 	for i, r := range text {
 		switch r {
@@ -263,21 +245,4 @@ func oddBreak(text string) int {
 		}
 	}
 	return 0
-}
-
-// flatten puts an error of a parser, which may have several lines and quote what it read, on one line
-// of a length for people.
-func flatten(err error) error {
-	return errors.New(shorten(strings.Join(strings.Fields(err.Error()), " "), 500))
-}
-
-// quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
-func quote[T ~string](s T) string { return strconv.Quote(shorten(string(s), 200)) }
-
-// shorten cuts s to about n bytes.
-func shorten(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }

@@ -1,4 +1,4 @@
-package bundle_test
+package carvel_test
 
 import (
 	"encoding/json"
@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	yamlv2 "go.yaml.in/yaml/v2"
 
-	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/oci"
 )
 
 // schemas have a case of each rule of kapp-controller spec §5, and of what may go wrong; cmd/relocate's
@@ -41,14 +42,14 @@ var schemas = map[string]struct {
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for name, c := range schemas {
-		values, err := bundle.Values(json.RawMessage(c.schema))
+		values, err := carvel.Values(json.RawMessage(c.schema))
 		require.NoError(t, err, name)
 		var rows []string
 		for _, v := range values {
 			rows = append(rows, fmt.Sprintf("%s=%s:%s:%s", v.Key, v.DefaultText(), v.Type, v.Description))
 		}
 		assert.Equal(t, c.rows, strings.Join(rows, "; "), name)
-		text, err := bundle.DefaultValues(json.RawMessage(c.schema))
+		text, err := carvel.DefaultValues(json.RawMessage(c.schema))
 		if c.defaults == "" { // kctrl refuses such a schema, too
 			require.ErrorContains(t, err, "read values schema: ", name)
 			continue
@@ -62,7 +63,7 @@ func TestValues(t *testing.T) {
 func TestValuesRefused(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{`{}`, `{"properties":null}`, `{"properties":[]}`, `{"properties":"a"}`, `[]`, `"a"`, `{`, ``} {
-		_, err := bundle.Values(json.RawMessage(schema))
+		_, err := carvel.Values(json.RawMessage(schema))
 		require.Error(t, err, schema)
 	}
 	many := map[string]any{}
@@ -71,8 +72,8 @@ func TestValuesRefused(t *testing.T) {
 	}
 	bomb, err := json.Marshal(map[string]any{"properties": map[string]any{strings.Repeat("x", 1<<20): map[string]any{"properties": many}}})
 	require.NoError(t, err)
-	_, err = bundle.Values(bomb)
-	require.ErrorIs(t, err, bundle.ErrMalformed)
+	_, err = carvel.Values(bomb)
+	require.ErrorIs(t, err, oci.ErrMalformed)
 }
 
 // FuzzValues: whatever the schema, rows are sorted, and a values file is comments to every reader.
@@ -82,14 +83,14 @@ func FuzzValues(f *testing.F) {
 	}
 	f.Add([]byte("{\"properties\":{\"a\":{\"default\":\"x\\ny: 1\\u2028z: 1\\r\\u0085- a\\u001b\"},\"\\n\\u2029b\":{\"default\":{\"c\\rd\":1e99}}}}"))
 	f.Fuzz(func(t *testing.T, schema []byte) {
-		values, err := bundle.Values(schema)
+		values, err := carvel.Values(schema)
 		if err == nil {
-			require.True(t, slices.IsSortedFunc(values, func(a, b bundle.Value) int { return strings.Compare(a.Key, b.Key) }))
+			require.True(t, slices.IsSortedFunc(values, func(a, b carvel.Value) int { return strings.Compare(a.Key, b.Key) }))
 			for _, v := range values {
 				v.DefaultText()
 			}
 		}
-		text, err := bundle.DefaultValues(schema)
+		text, err := carvel.DefaultValues(schema)
 		if err != nil {
 			return
 		}

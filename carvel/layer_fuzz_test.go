@@ -1,4 +1,4 @@
-package bundle
+package carvel_test
 
 import (
 	"archive/tar"
@@ -11,32 +11,37 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
+	"relocate/internal/yamlnode"
+	"relocate/testdata/seed"
 )
 
 // FuzzLayer: a layer gives only the files that were wanted, by paths inside it, none over the limit;
 // and Go's own gzip and tar see the same.
 func FuzzLayer(f *testing.F) {
-	for _, layer := range seeds(f, []string{".tar.gz"}, interopFiles) {
+	for _, layer := range seed.Files(f, "..", ".tar.gz") {
 		f.Add(layer)
 	}
-	built, err := Build(map[string][]byte{LockFile: []byte(hostileLocks[0]), "packages/a/b.yml": []byte("a: 1"), "other": nil}, nil)
+	built, err := imgpkg.Build(map[string][]byte{carvel.LockFile: []byte("a: &a 1\n"), "packages/a/b.yml": []byte("a: 1"), "other": nil}, nil)
 	require.NoError(f, err)
 	f.Add(built.Layer)
 	f.Add(append(bytes.Clone(built.Layer), built.Layer...))
-	f.Add(zip(f, tar.Header{Name: "../../" + LockFile, Typeflag: tar.TypeReg, Size: 1}, tar.Header{Name: "/packages//x.yml", Typeflag: tar.TypeReg}))
-	f.Add(zip(f, tar.Header{Name: "packages/link.yml", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, tar.Header{Name: "packages/hole.yaml", Typeflag: tar.TypeReg, Size: maxDocument + 1}))
+	f.Add(zip(f, tar.Header{Name: "../../" + carvel.LockFile, Typeflag: tar.TypeReg, Size: 1}, tar.Header{Name: "/packages//x.yml", Typeflag: tar.TypeReg}))
+	f.Add(zip(f, tar.Header{Name: "packages/link.yml", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, tar.Header{Name: "packages/hole.yaml", Typeflag: tar.TypeReg, Size: yamlnode.MaxSize + 1}))
 	f.Add(zip(f, tar.Header{Name: "packages/\x1b[2J\n.yml", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": "x"}}))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		var got []file
-		err := readGzippedTar(bytes.NewReader(layer), inBundle, func(f file) error {
-			require.True(t, inBundle(f.path))
-			require.Equal(t, f.path, strings.TrimPrefix(path.Clean("/"+f.path), "/"), "leads out of the bundle")
-			require.LessOrEqual(t, len(f.data), maxDocument)
-			got = append(got, f)
+		err := carvel.ReadLayer(bytes.NewReader(layer), inBundle, func(p string, data []byte) error {
+			require.True(t, inBundle(p))
+			require.Equal(t, p, strings.TrimPrefix(path.Clean("/"+p), "/"), "leads out of the bundle")
+			require.LessOrEqual(t, len(data), yamlnode.MaxSize)
+			got = append(got, file{p, data})
 			return nil
 		})
 		if err != nil {
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
 		want, err := unzip(layer)
@@ -93,3 +98,12 @@ func unzip(layer []byte) (list []file, err error) {
 		}
 	}
 }
+
+// file is a regular file of a layer.
+type file struct {
+	path string
+	data []byte
+}
+
+// inBundle accepts the files of a bundle that a walk reads.
+func inBundle(p string) bool { return p == carvel.LockFile || carvel.IsPackageFile(p) }

@@ -1,4 +1,4 @@
-package bundle
+package oci
 
 import (
 	"bytes"
@@ -35,15 +35,15 @@ func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 //
 // Errors: ErrMalformed when it is no index.
 func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
-	m, err := parseManifest(desc, raw)
-	if err == nil && !m.isIndex {
+	m, err := ParseManifest(desc, raw)
+	if err == nil && !m.IsIndex {
 		err = fmt.Errorf("%w: is %s and no index", ErrMalformed, desc.MediaType)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var list []v1.Hash
-	for _, child := range m.children {
+	for _, child := range m.Children {
 		list = append(list, child.Digest)
 	}
 	return list, nil
@@ -87,8 +87,8 @@ func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.D
 		return desc, old, 0, nil
 	}
 	raw, err := encodeIndex(fields, manifests)
-	if err == nil && len(raw) > maxDocument {
-		err = fmt.Errorf("%w: would have %d bytes, more than the limit of %d", ErrMalformed, len(raw), maxDocument)
+	if err == nil && len(raw) > MaxSize {
+		err = fmt.Errorf("%w: would have %d bytes, more than the limit of %d", ErrMalformed, len(raw), MaxSize)
 	}
 	return v1.Descriptor{MediaType: types.OCIImageIndex, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, added, err
 }

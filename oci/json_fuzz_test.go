@@ -1,4 +1,4 @@
-package bundle
+package oci
 
 import (
 	"encoding/json"
@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"relocate/testdata/seed"
 )
 
-// FuzzJSON: what checkJSON lets pass is one JSON value in UTF-8, and a second reader, written by hand,
+// FuzzJSON: what CheckJSON lets pass is one JSON value in UTF-8, and a second reader, written by hand,
 // finds no key twice in it and no nesting beyond the limit.
 func FuzzJSON(f *testing.F) {
 	for _, m := range manifestSeeds(f) {
@@ -22,8 +24,8 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if err := checkJSON(raw); err != nil {
-			requireLine(t, err)
+		if err := CheckJSON(raw); err != nil {
+			seed.RequireLine(t, err)
 			return
 		}
 		if !json.Valid(raw) || !utf8.Valid(raw) {

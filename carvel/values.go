@@ -1,4 +1,4 @@
-package bundle
+package carvel
 
 import (
 	"bytes"
@@ -11,6 +11,10 @@ import (
 
 	yamlv2 "go.yaml.in/yaml/v2"
 	yamlv3 "go.yaml.in/yaml/v3"
+
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/oci"
 )
 
 // Value is what a package's values schema says of one value, as a row of kctrl's table.
@@ -32,21 +36,21 @@ var errNoProperties = errors.New("unable to parse the value schema, the value of
 func Values(schema json.RawMessage) ([]Value, error) {
 	var top map[string]any
 	if err := json.Unmarshal(schema, &top); err != nil {
-		return nil, fmt.Errorf("read values schema: %w", flatten(err))
+		return nil, fmt.Errorf("read values schema: %w", text.OneLine(err))
 	}
 	if _, ok := top["properties"].(map[string]any); !ok {
 		return nil, errNoProperties
 	}
 	list, room := appendValues(nil, nil, top, maxKeys)
 	if room < 0 {
-		return nil, fmt.Errorf("read values schema: %w: its keys, joined, are larger than %d bytes", ErrMalformed, maxKeys)
+		return nil, fmt.Errorf("read values schema: %w: its keys, joined, are larger than %d bytes", oci.ErrMalformed, maxKeys)
 	}
 	slices.SortStableFunc(list, func(a, b Value) int { return strings.Compare(a.Key, b.Key) })
 	return list, nil
 }
 
 // maxKeys is how many bytes the keys of a schema may have, joined: in each, those above it come again.
-const maxKeys = 4 * maxDocument
+const maxKeys = 4 * yamlnode.MaxSize
 
 // appendValues adds the values of the node at path to list, while there is room in bytes for their keys, and
 // returns what room is left. The parser of the document has limited how deep nodes are nested.
@@ -97,7 +101,7 @@ func DefaultValues(schema json.RawMessage) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(schema))
 	d.UseNumber()
 	if err := d.Decode(&top); err != nil {
-		return nil, fmt.Errorf("read values schema: %w", flatten(err))
+		return nil, fmt.Errorf("read values schema: %w", text.OneLine(err))
 	}
 	values := map[string]any{}
 	top.fill(values)

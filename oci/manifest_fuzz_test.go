@@ -1,13 +1,16 @@
-package bundle
+package oci
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
+
+	"relocate/testdata/seed"
 )
 
 // FuzzManifest: a document is an image to all readers or an index to all readers, whatever media type
@@ -28,27 +31,27 @@ func FuzzManifest(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, mediaType string, raw []byte) {
-		m, err := parseManifest(v1.Descriptor{MediaType: types.MediaType(mediaType)}, raw)
+		m, err := ParseManifest(v1.Descriptor{MediaType: types.MediaType(mediaType)}, raw)
 		if err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
 		for _, other := range mediaTypes {
-			if o, err := parseManifest(v1.Descriptor{MediaType: other}, raw); err == nil {
-				require.Equal(t, m.isIndex, o.isIndex, "as %s and as %s", mediaType, other)
+			if o, err := ParseManifest(v1.Descriptor{MediaType: other}, raw); err == nil {
+				require.Equal(t, m.IsIndex, o.IsIndex, "as %s and as %s", mediaType, other)
 			}
 		}
-		if m.isIndex {
-			require.Empty(t, m.blobs)
+		if m.IsIndex {
+			require.Empty(t, m.Blobs)
 			if theirs, err := v1.ParseIndexManifest(bytes.NewReader(raw)); err == nil {
-				requireSame(t, theirs.Manifests, m.children)
+				requireSame(t, theirs.Manifests, m.Children)
 			}
 			return
 		}
-		require.Empty(t, m.children)
+		require.Empty(t, m.Children)
 		if theirs, err := v1.ParseManifest(bytes.NewReader(raw)); err == nil {
-			requireSame(t, append([]v1.Descriptor{theirs.Config}, theirs.Layers...), m.blobs)
+			requireSame(t, append([]v1.Descriptor{theirs.Config}, theirs.Layers...), m.Blobs)
 		}
 	})
 }
@@ -62,4 +65,29 @@ func requireSame(t *testing.T, want, got []v1.Descriptor) {
 		require.Equal(t, "sha256", got[i].Digest.Algorithm)
 		require.GreaterOrEqual(t, got[i].Size, int64(0))
 	}
+}
+
+// recorded is a manifest of the fixtures.
+type recorded struct {
+	MediaType types.MediaType `json:"mediaType"`
+	Raw       string          `json:"raw"`
+}
+
+// manifestSeeds returns the manifests that imgpkg wrote.
+func manifestSeeds(f *testing.F) []recorded {
+	f.Helper()
+	var list []recorded
+	for _, raw := range seed.Files(f, "..", "source.json", "destination.json", "tags.json", "signed.json") {
+		var repos []struct {
+			Manifests map[string]recorded `json:"manifests"`
+		}
+		require.NoError(f, json.Unmarshal(raw, &repos))
+		for _, repo := range repos {
+			for _, m := range repo.Manifests {
+				list = append(list, m)
+			}
+		}
+	}
+	require.NotEmpty(f, list)
+	return list
 }

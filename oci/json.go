@@ -1,4 +1,4 @@
-package bundle
+package oci
 
 import (
 	"bytes"
@@ -8,12 +8,24 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"relocate/internal/text"
+)
+
+// MaxSize is the size in bytes of the largest manifest, index or config that is read: far more than any real one has,
+// and little enough to be held in memory by every worker.
+const MaxSize = 4 << 20
+
+// Limits on a document.
+const (
+	maxNesting = 64     // levels
+	maxItems   = 50_000 // items of a list
 )
 
 // checkJSON is CheckJSON for a document of limited size.
 func checkJSON(raw []byte) error {
-	if len(raw) > maxDocument {
-		return fmt.Errorf("has %d bytes, more than the limit of %d", len(raw), maxDocument)
+	if len(raw) > MaxSize {
+		return fmt.Errorf("has %d bytes, more than the limit of %d", len(raw), MaxSize)
 	}
 	return CheckJSON(raw)
 }
@@ -28,7 +40,7 @@ func CheckJSON(raw []byte) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if err := checkValue(d, 0, false); err != nil {
-		return flatten(err)
+		return text.OneLine(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("has something after the end of its JSON")
@@ -61,11 +73,11 @@ func checkValue(d *json.Decoder, depth int, free bool) error {
 				folded = strings.ToLower(strings.ToUpper(key)) // as encoding/json: ſ is s, too
 			}
 			if keys[folded] {
-				return fmt.Errorf("has the key %s twice", quote(key))
+				return fmt.Errorf("has the key %s twice", text.Quote(key))
 			}
 			keys[folded] = true
-		case n == maxChildren:
-			return fmt.Errorf("has a list of more than %d", maxChildren)
+		case n == maxItems:
+			return fmt.Errorf("has a list of more than %d", maxItems)
 		}
 		if err := checkValue(d, depth+1, key == "annotations"); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package bundle
+package carvel
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"relocate/report"
+	"relocate/internal/yamlnode"
 )
 
 // Package is a version of a package, as a repository bundle's packages/ has it.
@@ -37,21 +37,6 @@ type PackageMetadata struct {
 	DisplayName      string
 	ShortDescription string
 	Repository       v1.Hash
-}
-
-// packageFiles is what files below packages/ hold.
-type packageFiles struct {
-	packages []Package
-	metadata []PackageMetadata
-	findings []report.Finding
-	size     int // documents and fetches that were read, and their text, for walk.count
-}
-
-func (p *packageFiles) add(other packageFiles) {
-	p.size += other.size
-	p.packages = append(p.packages, other.packages...)
-	p.metadata = append(p.metadata, other.metadata...)
-	p.findings = append(p.findings, other.findings...)
 }
 
 // packageYAML has the fields of all generations of Package, PackageMetadata and PackageVersion
@@ -111,7 +96,7 @@ const (
 
 // PackageDocument is a YAML document of a file below packages/.
 type PackageDocument struct {
-	Document
+	yamlnode.Document
 	APIVersion string
 	Kind       string
 	Name       string           // metadata.name
@@ -120,59 +105,61 @@ type PackageDocument struct {
 	Served     bool             // by a kapp-controller of today, which drops every other document
 }
 
+// Gap is a part of a file below packages/ that could not be read.
+type Gap struct {
+	Line    int    // from 1
+	Message string // what is wrong with it
+	Hides   bool   // kapp-controller may read a Package there
+}
+
 // ReadPackageFile calls visit for the documents of a file below packages/, until it returns false. What
-// cannot be read becomes a finding: kapp-controller runs ytt over these files, so one that is no plain YAML
+// cannot be read becomes a Gap: kapp-controller runs ytt over these files, so one that is no plain YAML
 // may still be right.
-func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []report.Finding {
-	var findings []report.Finding
-	note := func(line int, format string, args ...any) {
-		findings = append(findings, report.Finding{Code: codeNotRead, Level: report.Warning, File: path, Line: line, Message: fmt.Sprintf(format, args...)})
+func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Gap {
+	var gaps []Gap
+	note := func(line int, hides bool, format string, args ...any) {
+		gaps = append(gaps, Gap{line, fmt.Sprintf(format, args...), hides})
 	}
-	if err := checkYAML(data); err != nil {
-		note(1, "%v", err)
-		if IsUTF16(data) {
-			findings[0].Level = report.Install
-		}
-		return findings
+	if err := yamlnode.Check(data); err != nil {
+		note(1, yamlnode.IsUTF16(data), "%v", err)
+		return gaps
 	}
 	if line := lineOf(data, "#@"); line > 0 {
-		note(line, "has ytt directives; what they compute was not seen")
+		note(line, false, "has ytt directives; what they compute was not seen")
 	}
-	odd := oddBreak(string(data))
+	odd := yamlnode.HiddenBreak(string(data))
 	if odd > 0 {
-		note(odd, "has a line break that is none to other readers; what may be hidden behind it was not seen")
+		note(odd, false, "has a line break that is none to other readers; what may be hidden behind it was not seen")
 	}
 	documentCount, unread, firstUnread := 0, 0, 0
-	for doc := range Documents(data) {
-		if documentCount++; documentCount > maxDocuments {
-			note(doc.Line, "has more than %d documents; the others were not read", maxDocuments)
-			findings[len(findings)-1].Level = report.Install // any of them may be a Package
+	for doc := range yamlnode.Documents(data) {
+		if documentCount++; documentCount > yamlnode.MaxDocuments {
+			note(doc.Line, true, "has more than %d documents; the others were not read", yamlnode.MaxDocuments)
 			break
 		}
 		var y packageYAML
-		if err := decodeYAML(doc.Text, &y, false); err != nil {
+		if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
 			if unread++; unread == 1 {
-				firstUnread = len(findings)
-				note(doc.Line, "is not YAML without ytt: %v", err)
+				firstUnread = len(gaps)
+				note(doc.Line, false, "is not YAML without ytt: %v", err)
 			}
-			if errors.As(err, new(limitError)) { // kapp-controller may take it
-				findings[firstUnread].Level = report.Install
+			if errors.Is(err, yamlnode.ErrLimit) { // kapp-controller may take it
+				gaps[firstUnread].Hides = true
 			}
 		} else if !visit(y.document(path, doc)) {
 			break
-		} else if odd > 0 && doc.hidesMore() {
-			note(doc.Line, "has a document behind a line break that is none to other readers; it was not read")
-			findings[len(findings)-1].Level = report.Install
+		} else if odd > 0 && doc.HidesMore() {
+			note(doc.Line, true, "has a document behind a line break that is none to other readers; it was not read")
 		}
 	}
 	if unread > 1 {
-		findings[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
+		gaps[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
 	}
-	return findings
+	return gaps
 }
 
 // document returns what y, which doc holds, is.
-func (y *packageYAML) document(path string, doc Document) PackageDocument {
+func (y *packageYAML) document(path string, doc yamlnode.Document) PackageDocument {
 	d := PackageDocument{Document: doc, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
 	if y.APIVersion != dataPackaging && y.APIVersion != oldPackaging {
 		return d
@@ -185,38 +172,8 @@ func (y *packageYAML) document(path string, doc Document) PackageDocument {
 	return d
 }
 
-// parsePackageFile reads the packages of a file below packages/.
-func parsePackageFile(f file) packageFiles {
-	var out packageFiles
-	out.findings = ReadPackageFile(f.path, f.data, func(d PackageDocument) bool {
-		out.size++
-		switch {
-		case d.Package != nil:
-			out.size += d.Package.size()
-			out.packages = append(out.packages, *d.Package)
-		case d.Metadata != nil:
-			out.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
-			out.metadata = append(out.metadata, *d.Metadata)
-		}
-		return out.size <= maxDescriptors // the walk will not hold more
-	})
-	return out
-}
-
-// heldText is how many bytes of text count as much as a descriptor.
-const heldText = 256
-
-// size returns what p counts for in walk.count: its fetches and all text.
-func (p *Package) size() int {
-	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt)
-	for _, f := range p.Fetches {
-		n += len(f.Reference)
-	}
-	return edgeWeight*len(p.Fetches) + n/heldText
-}
-
 // locate sets the lines of a Package that doc has.
-func (p *Package) locate(doc Document) {
+func (p *Package) locate(doc yamlnode.Document) {
 	word := func(f Fetch) string {
 		if f.Kind == "helmChart" {
 			url, _, _ := strings.Cut(f.Reference, " ")

@@ -1,14 +1,18 @@
-package bundle
+package carvel
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/require"
-)
 
-var yamlSuffixes = []string{".yml", ".yaml"}
+	"relocate/internal/yamlnode"
+	"relocate/oci"
+	"relocate/testdata/seed"
+)
 
 // hostileLocks are locks with what YAML allows and imgpkg does not write.
 var hostileLocks = []string{
@@ -20,7 +24,7 @@ var hostileLocks = []string{
 }
 
 func addLocks(f *testing.F) {
-	for _, data := range seeds(f, yamlSuffixes, interopFiles, sampleFiles) {
+	for _, data := range seed.Files(f, "..", seed.YAML...) {
 		f.Add(data)
 	}
 	for _, text := range hostileLocks {
@@ -35,7 +39,7 @@ func FuzzImagesLock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lock, err := ParseImagesLock(data)
 		if err != nil {
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
 		for _, e := range lock.Images {
@@ -43,7 +47,7 @@ func FuzzImagesLock(f *testing.F) {
 		}
 		text, err := lock.Encode()
 		require.NoError(t, err)
-		if len(text) > maxDocument || strings.Contains(fmt.Sprint(lock.Images), "\u0085") {
+		if len(text) > yamlnode.MaxSize || strings.Contains(fmt.Sprint(lock.Images), "\u0085") {
 			return // aliases were written out; or there is a line break of YAML's own, which the library loses
 		}
 		again, err := ParseImagesLock(text)
@@ -61,11 +65,11 @@ func FuzzBundleLock(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lock, err := ParseBundleLock(data)
 		if err != nil {
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
 		requireLocked(t, lock.Image)
-		require.True(t, lock.Tag == "" || IsTag(lock.Tag), lock.Tag)
+		require.True(t, lock.Tag == "" || oci.IsTag(lock.Tag), lock.Tag)
 		text, err := lock.Encode()
 		require.NoError(t, err)
 		again, err := ParseBundleLock(text)
@@ -81,7 +85,7 @@ func FuzzImageLocations(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		locations, err := ParseImageLocations(data)
 		if err != nil {
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
 		kinds := map[string]bool{}
@@ -94,7 +98,7 @@ func FuzzImageLocations(f *testing.F) {
 		}
 		text, err := locations.Encode()
 		require.NoError(t, err)
-		if len(text) > maxDocument {
+		if len(text) > yamlnode.MaxSize {
 			return
 		}
 		again, err := ParseImageLocations(text)
@@ -114,10 +118,22 @@ func FuzzReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		ref, err := parseDigestReference(s)
 		if err != nil {
-			requireLine(t, err)
+			seed.RequireLine(t, err)
 			return
 		}
-		require.LessOrEqual(t, len(s), maxReference)
+		require.LessOrEqual(t, len(s), oci.MaxReference)
 		requireLocked(t, ref)
 	})
+}
+
+// requireLocked holds a reference to what a lock may name: one with a sha256 digest, in the only
+// spelling that it has.
+func requireLocked(t *testing.T, ref name.Digest) {
+	t.Helper()
+	again, err := parseDigestReference(ref.Name())
+	require.NoError(t, err)
+	require.Equal(t, ref.Name(), again.Name())
+	require.True(t, strings.HasSuffix(ref.Name(), "@"+oci.HashOf(ref).String()), ref.Name())
+	require.Equal(t, "sha256", oci.HashOf(ref).Algorithm)
+	require.Equal(t, "/"+ref.RepositoryStr(), path.Clean("/"+ref.RepositoryStr()), "leads out of its registry")
 }

@@ -1,16 +1,19 @@
-package bundle
+package carvel
 
 import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"sigs.k8s.io/yaml"
+
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/oci"
 )
 
 // lockAPIVersion is the apiVersion of ImagesLock, BundleLock and ImageLocations.
@@ -125,8 +128,8 @@ func ParseBundleLock(data []byte) (*BundleLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle.image: %w", err)
 	}
-	if y.Bundle.Tag != "" && !IsTag(y.Bundle.Tag) {
-		return nil, fmt.Errorf("bundle.tag: %s is no tag", quote(y.Bundle.Tag))
+	if y.Bundle.Tag != "" && !oci.IsTag(y.Bundle.Tag) {
+		return nil, fmt.Errorf("bundle.tag: %s is no tag", text.Quote(y.Bundle.Tag))
 	}
 	return &BundleLock{Image: ref, Tag: y.Bundle.Tag}, nil
 }
@@ -139,45 +142,45 @@ func (l *BundleLock) Encode() ([]byte, error) {
 }
 
 // Digest returns the bundle's digest.
-func (l *BundleLock) Digest() v1.Hash { return hashOf(l.Image) }
+func (l *BundleLock) Digest() v1.Hash { return oci.HashOf(l.Image) }
 
 // KindOf returns the kind that a lock says it has. Nothing else of it is checked.
 func KindOf(data []byte) (string, error) {
 	var y struct {
 		Kind string `json:"kind"`
 	}
-	if err := checkYAML(data); err != nil {
+	if err := yamlnode.Check(data); err != nil {
 		return "", err
 	}
-	if err := decodeYAML(data, &y, false); err != nil {
+	if err := yamlnode.Decode(data, &y, false); err != nil {
 		return "", err
 	}
 	if y.Kind != "ImagesLock" && y.Kind != "BundleLock" {
-		return "", fmt.Errorf("kind: is %s, want %q or %q", quote(y.Kind), "BundleLock", "ImagesLock")
+		return "", fmt.Errorf("kind: is %s, want %q or %q", text.Quote(y.Kind), "BundleLock", "ImagesLock")
 	}
 	return y.Kind, nil
 }
 
 // parseLock decodes the first document of data into out, which is a pointer to a struct.
 func parseLock(data []byte, kind string, out any) error {
-	if err := checkYAML(data); err != nil {
+	if err := yamlnode.Check(data); err != nil {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
-	if line := oddBreak(string(data)); line > 0 {
+	if line := yamlnode.HiddenBreak(string(data)); line > 0 {
 		return fmt.Errorf("%s: line %d: has a line break that is none to other readers", kind, line)
 	}
-	if err := decodeYAML(data, out, true); err != nil {
-		return imgpkgRefuses{fmt.Errorf("%s: %w", kind, err)}
+	if err := yamlnode.Decode(data, out, true); err != nil {
+		return AsImgpkg(fmt.Errorf("%s: %w", kind, err))
 	}
 	return nil
 }
 
 func checkKind(apiVersion, kind, want string) error {
 	if apiVersion != lockAPIVersion {
-		return imgpkgRefuses{fmt.Errorf("apiVersion: is %s, want %q", quote(apiVersion), lockAPIVersion)}
+		return AsImgpkg(fmt.Errorf("apiVersion: is %s, want %q", text.Quote(apiVersion), lockAPIVersion))
 	}
 	if kind != want {
-		return imgpkgRefuses{fmt.Errorf("kind: is %s, want %q", quote(kind), want)}
+		return AsImgpkg(fmt.Errorf("kind: is %s, want %q", text.Quote(kind), want))
 	}
 	return nil
 }
@@ -190,61 +193,28 @@ func encodeLock(y any) ([]byte, error) {
 	return append([]byte("---\n"), b...), nil
 }
 
-// maxReference is the longest reference that is read, in bytes: a host, a repository of 255, a tag of
-// 128 and a digest come to less.
-const maxReference = 1024
-
 // parseDigestReference reads a reference that must have a sha256 digest. "repo:tag@sha256:…" loses
 // its tag, as in imgpkg.
 func parseDigestReference(s string) (name.Digest, error) {
-	if len(s) > maxReference {
-		return name.Digest{}, fmt.Errorf("%s has %d bytes, more than the limit of %d", quote(s), len(s), maxReference)
+	if len(s) > oci.MaxReference {
+		return name.Digest{}, fmt.Errorf("%s has %d bytes, more than the limit of %d", text.Quote(s), len(s), oci.MaxReference)
 	}
 	ref, err := name.NewDigest(s)
 	switch {
 	case s == "":
 		err = errors.New("is empty")
 	case err != nil && !strings.Contains(s, "@"):
-		err = fmt.Errorf("%s has no digest", quote(s))
+		err = fmt.Errorf("%s has no digest", text.Quote(s))
 	case err != nil:
-		err = fmt.Errorf("%s is no digest reference: %w", quote(s), flatten(err))
+		err = fmt.Errorf("%s is no digest reference: %w", text.Quote(s), text.OneLine(err))
 	case !strings.HasPrefix(ref.DigestStr(), "sha256:"):
-		err = fmt.Errorf("%s has a digest that is not sha256; no other is supported", quote(s))
+		err = fmt.Errorf("%s has a digest that is not sha256; no other is supported", text.Quote(s))
 	}
 	if err != nil {
-		return name.Digest{}, imgpkgRefuses{err}
+		return name.Digest{}, AsImgpkg(err)
 	}
-	if err := CheckPath(ref.Context()); err != nil {
-		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", quote(s), err)
+	if err := oci.CheckPath(ref.Context()); err != nil {
+		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", text.Quote(s), err)
 	}
 	return ref.Context().Digest(ref.DigestStr()), nil
 }
-
-var (
-	pathForm        = regexp.MustCompile(`^[a-z0-9._-]+(/[a-z0-9._-]+)*$`)
-	dotsForm        = regexp.MustCompile(`(^|/)\.\.?(/|$)`)
-	runtimePathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
-)
-
-// CheckPath refuses a repository's path that cannot be part of a URL as it is: "a/../../b" would lead out of
-// the API. Everything else that go-containerregistry, and so imgpkg, takes is fine: some registries have
-// repositories like "a/_b", which the grammar of the distribution spec (1.1, pulling manifests) excludes.
-func CheckPath(repo name.Repository) error {
-	if path := repo.RepositoryStr(); !IsPath(path) {
-		return fmt.Errorf("the path %s is not lower-case names between single slashes", quote(path))
-	}
-	return nil
-}
-
-// IsPath reports whether s is a path that CheckPath allows.
-func IsPath(s string) bool { return pathForm.MatchString(s) && !dotsForm.MatchString(s) }
-
-// IsRuntimePath reports whether container runtimes can pull from the path s: each of its elements begins and
-// ends with a letter or digit.
-func IsRuntimePath(s string) bool { return runtimePathForm.MatchString(s) }
-
-var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
-
-// IsTag reports whether s has the form of a tag (distribution-spec 1.1, pulling manifests).
-// go-containerregistry's own check takes a leading "." or "-".
-func IsTag(s string) bool { return tagForm.MatchString(s) }

@@ -1,4 +1,4 @@
-package bundle_test
+package imgpkg_test
 
 import (
 	"archive/tar"
@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
+	"relocate/internal/imgpkg"
 )
 
 // The layer has its members as filepath.Walk meets them: a directory's before its neighbours.
 func TestBuildOrder(t *testing.T) {
 	t.Parallel()
-	image, err := bundle.Build(map[string][]byte{"a.b": nil, "a-b": nil, "a/b/c": nil, "a/b-c": nil, "a0": nil, "Z": nil}, nil)
+	image, err := imgpkg.Build(map[string][]byte{"a.b": nil, "a-b": nil, "a/b/c": nil, "a/b-c": nil, "a0": nil, "Z": nil}, nil)
 	require.NoError(t, err)
 	zr, err := gzip.NewReader(bytes.NewReader(image.Layer))
 	require.NoError(t, err)

@@ -1,4 +1,6 @@
-package bundle
+// Package imgpkg makes the images that imgpkg (0.46) makes, with the same bytes and so the same digests: bundles, and
+// the locations image that stands beside a relocated bundle.
+package imgpkg
 
 import (
 	"archive/tar"
@@ -16,9 +18,6 @@ import (
 
 	"relocate/internal/digest"
 )
-
-// Label is the config label that makes an image a bundle; only its presence counts.
-const Label = "dev.carvel.imgpkg.bundle"
 
 // Image is a small image held in memory: the manifest, and the blobs that it names.
 type Image struct {

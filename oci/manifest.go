@@ -1,37 +1,38 @@
-package bundle
+package oci
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"unique"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/internal/text"
 )
 
-// manifest is what the walk needs of an image manifest or an index.
-type manifest struct {
-	isIndex   bool
-	blobs     []v1.Descriptor // of an image: the config, then the layers
-	children  []v1.Descriptor // of an index
-	platforms []string        // of the children, as the index has them; empty where it does not say
-	subject   string          // digest of what it refers to, unchecked
+// Manifest is what a graph needs of an image manifest or an index.
+type Manifest struct {
+	IsIndex   bool
+	Blobs     []v1.Descriptor // of an image: the config, then the layers
+	Children  []v1.Descriptor // of an index
+	Platforms []string        // of the children, as the index has them; empty where it does not say
+	Subject   string          // digest of what it refers to, unchecked
 }
 
-func (m *manifest) config() v1.Descriptor   { return m.blobs[0] }
-func (m *manifest) layers() []v1.Descriptor { return m.blobs[min(1, len(m.blobs)):] }
+// Config describes an image's config.
+func (m *Manifest) Config() v1.Descriptor { return m.Blobs[0] }
 
-// parseManifest reads an image manifest or an index, Docker's or OCI's. The media type of the
+// Layers describe an image's layers; an index has none.
+func (m *Manifest) Layers() []v1.Descriptor { return m.Blobs[min(1, len(m.Blobs)):] }
+
+// ParseManifest reads an image manifest or an index, Docker's or OCI's. The media type of the
 // descriptor, the one in the document and the form of the document must agree, so that no two
 // readers can see two things in one digest (CVE-2021-41190). Errors wrap ErrMalformed.
-func parseManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
+func ParseManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 	m, err := decodeManifest(desc, raw)
 	if errors.Is(err, ErrUnsupported) {
 		return nil, err
@@ -42,7 +43,7 @@ func parseManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	return m, nil
 }
 
-func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
+func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 	var doc struct {
 		SchemaVersion int             `json:"schemaVersion"`
 		MediaType     types.MediaType `json:"mediaType"`
@@ -53,29 +54,29 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 	}
 	if desc.MediaType.IsSchema1() {
 		return nil, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
-			ErrUnsupported, quote(desc.MediaType))
+			ErrUnsupported, text.Quote(desc.MediaType))
 	}
 	if err := checkJSON(raw); err != nil {
 		return nil, fmt.Errorf("is no manifest: %w", err)
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("is no manifest: %w", flatten(err))
+		return nil, fmt.Errorf("is no manifest: %w", text.OneLine(err))
 	}
 	if doc.MediaType != "" && doc.MediaType != desc.MediaType {
-		return nil, fmt.Errorf("is served as %s but says that it is %s", quote(desc.MediaType), quote(doc.MediaType))
+		return nil, fmt.Errorf("is served as %s but says that it is %s", text.Quote(desc.MediaType), text.Quote(doc.MediaType))
 	}
 	if doc.SchemaVersion != 2 {
 		return nil, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
 	}
-	m := &manifest{isIndex: desc.MediaType.IsIndex(), subject: subjectIn(doc.Subject)}
+	m := &Manifest{IsIndex: desc.MediaType.IsIndex(), Subject: subjectIn(doc.Subject)}
 	switch {
-	case m.isIndex:
+	case m.IsIndex:
 		if doc.Config != nil || doc.Layers != nil {
 			return nil, errors.New("is an index with config or layers")
 		}
 		for _, e := range doc.Manifests {
-			m.children = append(m.children, of(e.descriptor)...)
-			m.platforms = append(m.platforms, platformIn(e.Platform))
+			m.Children = append(m.Children, of(e.descriptor)...)
+			m.Platforms = append(m.Platforms, platformIn(e.Platform))
 		}
 	case desc.MediaType.IsImage():
 		if doc.Manifests != nil {
@@ -84,11 +85,11 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*manifest, error) {
 		if doc.Config == nil {
 			return nil, errors.New("is an image manifest without config")
 		}
-		m.blobs = of(append([]descriptor{*doc.Config}, doc.Layers...)...)
+		m.Blobs = of(append([]descriptor{*doc.Config}, doc.Layers...)...)
 	default:
-		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", quote(desc.MediaType))
+		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", text.Quote(desc.MediaType))
 	}
-	return m, cmp.Or(checkDescriptors(m.blobs), checkDescriptors(m.children))
+	return m, cmp.Or(checkDescriptors(m.Blobs), checkDescriptors(m.Children))
 }
 
 // indexEntry is a child of an index, and what the index says that it is for.
@@ -132,7 +133,7 @@ func checkDescriptors(list []v1.Descriptor) error {
 			return fmt.Errorf("%w: names %s, and only sha256 digests are supported", ErrUnsupported, d.Digest)
 		}
 		if d.Digest.Algorithm != "sha256" || d.Size < 0 || len(d.MediaType) > maxMediaType {
-			return fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, quote(d.MediaType))
+			return fmt.Errorf("has a descriptor with the digest %q, the size %d and the media type %s", d.Digest, d.Size, text.Quote(d.MediaType))
 		}
 	}
 	return nil
@@ -160,58 +161,3 @@ func of(list ...descriptor) []v1.Descriptor {
 // IsForeign reports whether the registry of the layer d may decline to serve it: its licence forbids
 // distribution.
 func IsForeign(d v1.Descriptor) bool { return !d.MediaType.IsDistributable() }
-
-// isBundle reports whether the image's config has the bundle label. A config that is no JSON object
-// with labels, or too large for one, makes no bundle; it is an artifact's. An image's own that is too
-// large is an error: it may have the label.
-func isBundle(ctx context.Context, src Source, repo name.Repository, m *manifest) (bool, error) {
-	if m.config().Size > maxDocument {
-		if m.config().MediaType.IsConfig() {
-			return false, fmt.Errorf("%w: has a config of %d bytes, more than the limit of %d", ErrMalformed, m.config().Size, maxDocument)
-		}
-		return false, nil
-	}
-	r, err := src.Blob(ctx, repo, m.config())
-	if err != nil {
-		return false, fmt.Errorf("config %s: %w", m.config().Digest, err)
-	}
-	defer r.Close()
-	raw, err := io.ReadAll(r) // at most maxDocument: the source holds the descriptor's size
-	if err != nil {
-		return false, fmt.Errorf("config %s: %w", m.config().Digest, err)
-	}
-	var config struct {
-		Config struct {
-			Labels labels `json:"Labels"`
-		} `json:"config"`
-	}
-	if json.Unmarshal(raw, &config) != nil {
-		return false, nil
-	}
-	return config.Config.Labels.hasBundle, nil
-}
-
-// labels says of the labels of a config what the walk wants to know, without holding them.
-type labels struct{ hasBundle bool }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *labels) UnmarshalJSON(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if t, err := d.Token(); t == nil || err != nil { // null
-		return err
-	} else if t != json.Delim('{') {
-		return errors.New("labels are no object")
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return err
-		}
-		l.hasBundle = l.hasBundle || key == Label
-	}
-	return nil
-}

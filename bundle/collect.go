@@ -1,0 +1,58 @@
+package bundle
+
+import (
+	"relocate/carvel"
+	"relocate/report"
+)
+
+// packageFiles is what files below packages/ hold.
+type packageFiles struct {
+	packages []carvel.Package
+	metadata []carvel.PackageMetadata
+	findings []report.Finding
+	size     int // documents and fetches that were read, and their text, for walk.count
+}
+
+func (p *packageFiles) add(other packageFiles) {
+	p.size += other.size
+	p.packages = append(p.packages, other.packages...)
+	p.metadata = append(p.metadata, other.metadata...)
+	p.findings = append(p.findings, other.findings...)
+}
+
+// parsePackageFile reads the packages of a file below packages/.
+func parsePackageFile(file string, data []byte) packageFiles {
+	var out packageFiles
+	gaps := carvel.ReadPackageFile(file, data, func(d carvel.PackageDocument) bool {
+		out.size++
+		switch {
+		case d.Package != nil:
+			out.size += sizeOf(d.Package)
+			out.packages = append(out.packages, *d.Package)
+		case d.Metadata != nil:
+			out.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
+			out.metadata = append(out.metadata, *d.Metadata)
+		}
+		return out.size <= maxDescriptors // the walk will not hold more
+	})
+	for _, gap := range gaps {
+		f := report.Finding{Code: codeNotRead, Level: report.Warning, File: file, Line: gap.Line, Message: gap.Message}
+		if gap.Hides {
+			f.Level = report.Install
+		}
+		out.findings = append(out.findings, f)
+	}
+	return out
+}
+
+// heldText is how many bytes of text count as much as a descriptor.
+const heldText = 256
+
+// sizeOf returns what p counts for in walk.count: its fetches and all text.
+func sizeOf(p *carvel.Package) int {
+	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt)
+	for _, f := range p.Fetches {
+		n += len(f.Reference)
+	}
+	return edgeWeight*len(p.Fetches) + n/heldText
+}

@@ -1,0 +1,34 @@
+package bundle
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/carvel"
+	"relocate/oci"
+)
+
+// isBundle reports whether the image's config has the bundle label. A config that is no JSON object
+// with labels, or too large for one, makes no bundle; it is an artifact's. An image's own that is too
+// large is an error: it may have the label.
+func isBundle(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest) (bool, error) {
+	if m.Config().Size > oci.MaxSize {
+		if m.Config().MediaType.IsConfig() {
+			return false, fmt.Errorf("%w: has a config of %d bytes, more than the limit of %d", oci.ErrMalformed, m.Config().Size, oci.MaxSize)
+		}
+		return false, nil
+	}
+	r, err := src.Blob(ctx, repo, m.Config())
+	if err != nil {
+		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
+	}
+	defer r.Close()
+	raw, err := io.ReadAll(r) // at most maxManifest: the source holds the descriptor's size
+	if err != nil {
+		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
+	}
+	return carvel.IsBundle(raw), nil
+}

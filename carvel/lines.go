@@ -1,0 +1,32 @@
+package carvel
+
+import (
+	"bytes"
+	"strings"
+
+	"relocate/internal/yamlnode"
+)
+
+// lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
+func lineOf(text []byte, s string) int {
+	before, _, found := bytes.Cut(text, []byte(s))
+	if !found {
+		return 0
+	}
+	return 1 + bytes.Count(before, []byte("\n"))
+}
+
+// linesOf sets the line in the file, in doc, of each of words that stands there as a word.
+func linesOf(doc yamlnode.Document, words map[string]int) {
+	line := doc.Line
+	for l := range bytes.Lines(doc.Text) {
+		if !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
+			for word := range bytes.FieldsFuncSeq(l, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"{}[],", r) }) {
+				if known, wanted := words[string(word)]; wanted && known == 0 {
+					words[string(word)] = line
+				}
+			}
+		}
+		line++
+	}
+}

@@ -1,0 +1,12 @@
+package imgpkg
+
+import "relocate/carvel"
+
+// Locations makes the locations image that imgpkg writes, byte for byte (imgpkg spec §4.4).
+func Locations(l *carvel.ImageLocations) (*Image, error) {
+	text, err := l.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return Build(map[string][]byte{carvel.LocationsFile: text}, nil)
+}
