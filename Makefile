@@ -64,6 +64,7 @@ soak:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-# docs writes docs/commands.md from the program's help; a test fails when the two differ.
+# docs writes docs/commands.md from the program's help, and the output of the commands in the console blocks
+# of README.md and docs. Tests fail when these differ from the program.
 docs:
-	$(GO) test ./cmd/relocate -run '^TestCommandsFile$$' -update
+	$(GO) test ./cmd/relocate -run '^(TestCommandsFile|TestDocumentedSamples)$$' -update
