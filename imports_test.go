@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "oci"},
-	"verify/cluster":    {"bundle", "internal/digest", "report", "verify/leak"},
+	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak"},
 	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/yamlnode", "oci", "report"},
 	"registry/serve":    {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 

@@ -71,7 +71,7 @@ func TestParseImagesLock(t *testing.T) {
 		{name: "many nodes by aliases", text: lockHead + "images:\n" + bomb(9), err: "excessive aliasing"},
 		{name: "much text by aliases", text: lockHead + "images:\n- image: &a " + refA + strings.Repeat("x", 1<<20) + "\n" + strings.Repeat("- image: *a\n", 4),
 			err: "ImagesLock: has aliases that make it larger than 4194304 bytes"},
-		{name: "deep", text: lockHead + "images: " + strings.Repeat("[", 64) + strings.Repeat("]", 64), err: "ImagesLock: is nested more than 64 deep"},
+		{name: "deep", text: lockHead + "images: " + strings.Repeat("[", 200) + strings.Repeat("]", 200), err: "ImagesLock: is nested more than 200 deep"},
 		{name: "long reference", text: image("reg.test/" + strings.Repeat("a", 200_000)), err: `images[0].image: "reg.test/aaa`},
 		{name: "long host", text: image(strings.Repeat("a", 2000) + ".test/a@sha256:" + hexA), err: "has 2079 bytes, more than the limit of 1024"},
 		{name: "long kind", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: " + strings.Repeat("a", 200_000), err: `kind: is "aaa`},

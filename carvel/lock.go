@@ -206,7 +206,7 @@ func parseDigestReference(s string) (name.Digest, error) {
 	case err != nil && !strings.Contains(s, "@"):
 		err = fmt.Errorf("%s has no digest", text.Quote(s))
 	case err != nil:
-		err = fmt.Errorf("%s is no digest reference: %w", text.Quote(s), text.OneLine(err))
+		err = fmt.Errorf("%s is no digest reference: %w", text.Quote(s), text.Error(err))
 	case !strings.HasPrefix(ref.DigestStr(), "sha256:"):
 		err = fmt.Errorf("%s has a digest that is not sha256; no other is supported", text.Quote(s))
 	}

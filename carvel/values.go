@@ -36,7 +36,7 @@ var errNoProperties = errors.New("unable to parse the value schema, the value of
 func Values(schema json.RawMessage) ([]Value, error) {
 	var top map[string]any
 	if err := json.Unmarshal(schema, &top); err != nil {
-		return nil, fmt.Errorf("read values schema: %w", text.OneLine(err))
+		return nil, fmt.Errorf("read values schema: %w", text.Error(err))
 	}
 	if _, ok := top["properties"].(map[string]any); !ok {
 		return nil, errNoProperties
@@ -101,7 +101,7 @@ func DefaultValues(schema json.RawMessage) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(schema))
 	d.UseNumber()
 	if err := d.Decode(&top); err != nil {
-		return nil, fmt.Errorf("read values schema: %w", text.OneLine(err))
+		return nil, fmt.Errorf("read values schema: %w", text.Error(err))
 	}
 	values := map[string]any{}
 	top.fill(values)

@@ -40,7 +40,7 @@ func CheckJSON(raw []byte) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if err := checkValue(d, 0, false); err != nil {
-		return text.OneLine(err)
+		return text.Error(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("has something after the end of its JSON")

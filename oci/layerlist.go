@@ -67,7 +67,7 @@ func ParseLayerList(tag string, desc v1.Descriptor, raw []byte) (*LayerList, err
 		Layers      []json.RawMessage `json:"layers"`
 	}
 	if err := errors.Join(json.Unmarshal(raw, &l.fields), json.Unmarshal(raw, &doc)); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.OneLine(err))
+		return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.Error(err))
 	}
 	l.annotations = doc.Annotations
 	for i, d := range m.Layers() {
@@ -78,7 +78,7 @@ func ParseLayerList(tag string, desc v1.Descriptor, raw []byte) (*LayerList, err
 			Annotations map[string]string `json:"annotations"`
 		}
 		if err := json.Unmarshal(doc.Layers[i], &one); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.OneLine(err))
+			return nil, fmt.Errorf("%w: %s: %w", ErrConflict, desc.Digest, text.Error(err))
 		}
 		l.layers = append(l.layers, listedLayer{doc.Layers[i], d, one.Annotations})
 	}
@@ -170,7 +170,7 @@ func (l *LayerList) mergeConfig(config []byte, more []listedLayer) ([]byte, erro
 		History []json.RawMessage `json:"history"`
 	}
 	if err := errors.Join(checkJSON(config), json.Unmarshal(config, &fields), json.Unmarshal(config, &doc)); err != nil {
-		return nil, fmt.Errorf("%w: its config cannot be read: %w", ErrConflict, text.OneLine(err))
+		return nil, fmt.Errorf("%w: its config cannot be read: %w", ErrConflict, text.Error(err))
 	}
 	if fields == nil {
 		return nil, fmt.Errorf("%w: its config is null", ErrConflict)

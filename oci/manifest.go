@@ -60,7 +60,7 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("is no manifest: %w", err)
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("is no manifest: %w", text.OneLine(err))
+		return nil, fmt.Errorf("is no manifest: %w", text.Error(err))
 	}
 	if doc.MediaType != "" && doc.MediaType != desc.MediaType {
 		return nil, fmt.Errorf("is served as %s but says that it is %s", text.Quote(desc.MediaType), text.Quote(doc.MediaType))

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/internal/text"
 )
 
 // Place is a host, or a path at one, where images may be beside the repository.
@@ -21,12 +23,12 @@ func ParsePlace(s string) (Place, error) {
 	host, path, _ := strings.Cut(s, "/")
 	registry, err := name.NewRegistry(host)
 	if host == "" || strings.HasSuffix(host, ":") || strings.ContainsAny(host, "*?") || err != nil {
-		return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", quote(s))
+		return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", text.Quote(s))
 	}
 	path = strings.TrimSuffix(path, "/")
 	if path != "" {
 		if _, err := name.NewRepository(registry.RegistryStr() + "/" + path); err != nil {
-			return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", quote(s))
+			return Place{}, fmt.Errorf("%s: is no host, nor a host and a path", text.Quote(s))
 		}
 	}
 	return Place{registry.RegistryStr(), path}, nil

@@ -8,6 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -62,7 +64,7 @@ func (x *extraction) isFetch() bool {
 func (x *extraction) carvel(n *yaml.Node) {
 	switch x.object.Kind {
 	case "PackageRepository":
-		fetch := get(n, "spec", "fetch")
+		fetch := yamlnode.Get(n, "spec", "fetch")
 		if fetch == nil {
 			x.note(Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has no fetch"}, n.Line, "spec")
 			break
@@ -71,11 +73,11 @@ func (x *extraction) carvel(n *yaml.Node) {
 		x.fetch(fetch)
 	case "App":
 		x.path = []string{"spec", "fetch"}
-		x.fetches(get(n, "spec", "fetch"))
+		x.fetches(yamlnode.Get(n, "spec", "fetch"))
 	case "Package", "PackageVersion", "InternalPackage", "InternalPackageVersion":
 		x.path = []string{"spec", "template", "spec", "fetch"}
 		before := len(x.objects.claims)
-		x.fetches(get(n, "spec", "template", "spec", "fetch"))
+		x.fetches(yamlnode.Get(n, "spec", "template", "spec", "fetch"))
 		x.pkg(n, x.objects.claims[before:])
 	case "PackageInstall", "InstalledPackage":
 		x.install(n)
@@ -85,7 +87,7 @@ func (x *extraction) carvel(n *yaml.Node) {
 }
 
 func (x *extraction) fetches(steps *yaml.Node) {
-	for i, step := range list(steps) {
+	for i, step := range yamlnode.Items(steps) {
 		x.below(fmt.Sprintf("[%d]", i), func() { x.fetch(step) })
 	}
 }
@@ -93,7 +95,7 @@ func (x *extraction) fetches(steps *yaml.Node) {
 // fetch takes one step; of several kinds, kapp-controller's choice.
 func (x *extraction) fetch(step *yaml.Node) {
 	isRepository := x.object.Kind == "PackageRepository"
-	if inline := get(step, "inline"); inline != nil {
+	if inline := yamlnode.Get(step, "inline"); inline != nil {
 		if isRepository {
 			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
 				Action: "fetch the repository's bundle with imgpkgBundle"}, inline.Line, "inline")
@@ -101,7 +103,7 @@ func (x *extraction) fetch(step *yaml.Node) {
 		return
 	}
 	for _, kind := range []fetchKind{imageFetch, httpFetch, gitFetch, chartFetch, bundleFetch} {
-		how := get(step, string(kind))
+		how := yamlnode.Get(step, string(kind))
 		if how == nil || how.Kind != yaml.MappingNode {
 			continue
 		}
@@ -112,11 +114,11 @@ func (x *extraction) fetch(step *yaml.Node) {
 		case chartFetch:
 			keys = []string{"repository", "url"}
 		}
-		ref := get(how, keys...)
-		if !isText(ref) {
+		ref := yamlnode.Get(how, keys...)
+		if !yamlnode.IsText(ref) {
 			ref = &yaml.Node{Line: how.Line}
 		}
-		x.take(claim{kind: kind, level: report.Install, selects: get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
+		x.take(claim{kind: kind, level: report.Install, selects: yamlnode.Get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
 		if isRepository && kind != bundleFetch {
 			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Reference: cut(ref.Value),
 				Message: fmt.Sprintf("it fetches with %s: kapp-controller rewrites no reference of its Packages, which stay at their origin", kind),
@@ -129,11 +131,11 @@ func (x *extraction) fetch(step *yaml.Node) {
 
 // pkg takes a Package, of which the claims are.
 func (x *extraction) pkg(n *yaml.Node, claims []claim) {
-	spec := get(n, "spec")
+	spec := yamlnode.Get(n, "spec")
 	p := pkg{
-		object: x.object, line: n.Line, version: shorten(textAt(spec, "version"), 253),
-		name:       shorten(cmp.Or(textAt(spec, "refName"), textAt(spec, "publicName"), textAt(spec, "packageName")), 253),
-		repository: shorten(textAt(n, "metadata", "annotations", repositoryAnnotation), 253),
+		object: x.object, line: n.Line, version: shortName(yamlnode.Text(spec, "version")),
+		name:       shortName(cmp.Or(yamlnode.Text(spec, "refName"), yamlnode.Text(spec, "publicName"), yamlnode.Text(spec, "packageName"))),
+		repository: shortName(yamlnode.Text(n, "metadata", "annotations", repositoryAnnotation)),
 	}
 	for _, c := range claims {
 		p.fetches += c.ref + "\n"
@@ -144,16 +146,16 @@ func (x *extraction) pkg(n *yaml.Node, claims []claim) {
 
 // install takes a PackageInstall.
 func (x *extraction) install(n *yaml.Node) {
-	ref := get(n, "spec", "packageRef")
-	i := install{object: x.object, line: n.Line, name: shorten(cmp.Or(textAt(ref, "refName"), textAt(ref, "publicName")), 253)}
+	ref := yamlnode.Get(n, "spec", "packageRef")
+	i := install{object: x.object, line: n.Line, name: shortName(cmp.Or(yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "publicName")))}
 	if ref != nil {
 		i.line = ref.Line
 	}
-	constraints := cmp.Or(textAt(ref, "versionSelection", "constraints"), textAt(ref, "version"))
-	if i.version = textAt(n, "status", "version"); isVersion(constraints) {
+	constraints := cmp.Or(yamlnode.Text(ref, "versionSelection", "constraints"), yamlnode.Text(ref, "version"))
+	if i.version = yamlnode.Text(n, "status", "version"); isVersion(constraints) {
 		i.version = constraints
 	}
-	i.version = shorten(i.version, 253)
+	i.version = shortName(i.version)
 	x.objects.held += 2*heldClaim + len(i.name)
 	x.objects.installs = append(x.objects.installs, i)
 }
@@ -165,18 +167,18 @@ func isVersion(s string) bool {
 
 // status takes what kapp-controller says of the object.
 func (x *extraction) status(n *yaml.Node) {
-	failed := slices.ContainsFunc(list(get(n, "status", "conditions")), func(c *yaml.Node) bool {
-		return textAt(c, "type") == "ReconcileFailed" && textAt(c, "status") == "True"
+	failed := slices.ContainsFunc(yamlnode.Items(yamlnode.Get(n, "status", "conditions")), func(c *yaml.Node) bool {
+		return yamlnode.Text(c, "type") == "ReconcileFailed" && yamlnode.Text(c, "status") == "True"
 	})
 	if !failed {
 		return
 	}
-	says := cmp.Or(textAt(n, "status", "usefulErrorMessage"), textAt(n, "status", "friendlyDescription"))
-	line := get(n, "status").Line
+	says := cmp.Or(yamlnode.Text(n, "status", "usefulErrorMessage"), yamlnode.Text(n, "status", "friendlyDescription"))
+	line := yamlnode.Get(n, "status").Line
 	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + quote(says),
+		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + text.Quote(says),
 			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
 		return
 	}
-	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + quote(says)}, line, "status")
+	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + text.Quote(says)}, line, "status")
 }

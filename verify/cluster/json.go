@@ -1,15 +1,16 @@
 package cluster
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 )
 
 // readJSON reads a stream of JSON values: objects, lists of them, or arrays. The items of a list are read
@@ -57,7 +58,7 @@ func (r *jsonReader) fail(err error) error {
 	if !errors.Is(err, errTooLarge) && r.lines.err != nil && r.lines.err != io.EOF {
 		return r.lines.err
 	}
-	return r.doc.fail(line, errors.New(shorten(err.Error(), 300)))
+	return r.doc.fail(line, errors.New(text.Line(text.Clip(err.Error(), 300))))
 }
 
 // object reads an object of the stream whose brace was read: a list's items for themselves.
@@ -73,7 +74,7 @@ func (r *jsonReader) object() error {
 		var raw json.RawMessage
 		if key == "items" {
 			if listed {
-				return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New(`the key "items" comes twice`))
+				return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New(`it has the key "items" twice`))
 			}
 			listed = true
 			if t, err = r.d.Token(); err != nil {
@@ -83,7 +84,7 @@ func (r *jsonReader) object() error {
 			case nil:
 				continue
 			case json.Delim('['):
-				if err := r.items(strings.TrimSuffix(textAt(top, "kind"), "List")); err != nil {
+				if err := r.items(strings.TrimSuffix(yamlnode.Text(top, "kind"), "List")); err != nil {
 					return err
 				}
 				continue
@@ -94,9 +95,9 @@ func (r *jsonReader) object() error {
 		if err != nil {
 			return err
 		}
-		value, err := parseJSON(raw, line)
+		value, err := yamlnode.Document{Line: line, Text: raw}.JSON()
 		if err != nil {
-			return r.doc.fail(line, err)
+			return r.doc.fail(line, fmt.Errorf("it %w", err))
 		}
 		if size += len(key) + len(raw); size > maxObject {
 			return r.doc.fail(r.doc.line, fmt.Errorf("an object has more than %d bytes", maxObject))
@@ -106,15 +107,15 @@ func (r *jsonReader) object() error {
 	if _, err := r.d.Token(); err != nil { // the brace
 		return r.fail(err)
 	}
-	if err := checkKeys(top); err != nil {
-		return r.doc.fail(r.doc.line, err)
+	if err := yamlnode.CheckKeys(top); err != nil {
+		return r.doc.fail(r.doc.line, fmt.Errorf("it %w", err))
 	}
-	kind := textAt(top, "kind")
+	kind := yamlnode.Text(top, "kind")
 	switch {
 	case !listed:
-		return r.objects.add(top, "", r.doc, 0)
+		return r.objects.add(top, "", r.doc)
 	case !strings.HasSuffix(kind, "List"):
-		return r.doc.fail(r.doc.line, fmt.Errorf("it has items, and its kind is %s", quote(kind)))
+		return r.doc.fail(r.doc.line, fmt.Errorf("it has items, and its kind is %s", text.Quote(kind)))
 	}
 	return nil
 }
@@ -127,11 +128,11 @@ func (r *jsonReader) items(kind string) error {
 		if err != nil {
 			return err
 		}
-		n, err := parseJSON(raw, line)
+		n, err := yamlnode.Document{Line: line, Text: raw}.JSON()
 		if err != nil {
-			return r.doc.fail(line, err)
+			return r.doc.fail(line, fmt.Errorf("it %w", err))
 		}
-		if err := r.objects.add(n, kind, r.doc, 0); err != nil {
+		if err := r.objects.add(n, kind, r.doc); err != nil {
 			return err
 		}
 	}
@@ -189,71 +190,4 @@ func (l *lineReader) at(offset int64) int {
 	l.breaks = l.breaks[passed:]
 	l.line += passed
 	return l.line
-}
-
-// parseJSON reads one value that begins at a line of the input, into what parseYAML would make of it.
-func parseJSON(raw []byte, line int) (*yaml.Node, error) {
-	if !utf8.Valid(raw) {
-		return nil, errors.New("it is not UTF-8")
-	}
-	p := &jsonParser{d: json.NewDecoder(bytes.NewReader(raw)), raw: raw, line: line, left: maxNodes}
-	p.d.UseNumber()
-	return p.value(0)
-}
-
-// jsonParser is a run of parseJSON.
-type jsonParser struct {
-	d      *json.Decoder
-	raw    []byte
-	offset int64 // at which the line is
-	line   int
-	left   int // nodes
-}
-
-func (p *jsonParser) token() (json.Token, int, error) {
-	t, err := p.d.Token()
-	if err != nil {
-		return nil, p.line, err
-	}
-	end := p.d.InputOffset()
-	p.line += bytes.Count(p.raw[p.offset:end], []byte("\n"))
-	p.offset = end
-	return t, p.line, nil
-}
-
-func (p *jsonParser) value(depth int) (*yaml.Node, error) {
-	if depth > maxNesting {
-		return nil, errors.New("an object is nested too deep")
-	}
-	if p.left--; p.left < 0 {
-		return nil, fmt.Errorf("an object has more than %d keys, values and items", maxNodes)
-	}
-	t, line, err := p.token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := t.(type) {
-	case string:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: t, Line: line}, nil
-	case json.Delim:
-		n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: line}
-		if t == '{' {
-			n.Kind, n.Tag = yaml.MappingNode, "!!map"
-		}
-		for p.d.More() {
-			child, err := p.value(depth + 1) // a key is a value to the decoder
-			if err != nil {
-				return nil, err
-			}
-			n.Content = append(n.Content, child)
-		}
-		if _, _, err := p.token(); err != nil {
-			return nil, err
-		}
-		if t == '{' {
-			err = checkKeys(n)
-		}
-		return n, err
-	}
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!" + map[bool]string{true: "null", false: "other"}[t == nil], Value: fmt.Sprint(t), Line: line}, nil
 }

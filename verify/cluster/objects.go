@@ -8,6 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 	"relocate/verify/leak"
 )
@@ -37,22 +39,22 @@ type claim struct {
 }
 
 // add takes over an object, or a list of them. One without a kind is of the given kind.
-func (o *Objects) add(n *yaml.Node, kind string, doc document, depth int) error {
+func (o *Objects) add(n *yaml.Node, kind string, doc document) error {
 	if n.Kind == yaml.SequenceNode {
 		return o.addList(n, kind, doc)
 	}
 	if n.Kind != yaml.MappingNode {
 		return doc.fail(n.Line, errors.New("it is no object"))
 	}
-	if own := textAt(n, "kind"); own != "" {
+	if own := yamlnode.Text(n, "kind"); own != "" {
 		kind = own
 	}
 	if kind == "" {
 		return doc.fail(n.Line, errors.New("it has no kind"))
 	}
-	if items := get(n, "items"); strings.HasSuffix(kind, "List") && items != nil && depth < maxNesting {
-		for _, item := range items.Content {
-			if err := o.add(item, strings.TrimSuffix(kind, "List"), doc, depth+1); err != nil {
+	if items, ok := itemsOf(n); ok && strings.HasSuffix(kind, "List") {
+		for _, item := range items {
+			if err := o.add(item, strings.TrimSuffix(kind, "List"), doc); err != nil {
 				return err
 			}
 		}
@@ -62,14 +64,24 @@ func (o *Objects) add(n *yaml.Node, kind string, doc document, depth int) error 
 		return doc.fail(n.Line, fmt.Errorf("there are more than %d objects", maxObjects))
 	}
 	object := &Object{
-		Kind: shorten(kind, 253), Namespace: shorten(textAt(n, "metadata", "namespace"), 253),
-		Name: shorten(textAt(n, "metadata", "name"), 253), apiVersion: shorten(textAt(n, "apiVersion"), 253), line: n.Line,
+		Kind: shortName(kind), Namespace: shortName(yamlnode.Text(n, "metadata", "namespace")),
+		Name: shortName(yamlnode.Text(n, "metadata", "name")), apiVersion: shortName(yamlnode.Text(n, "apiVersion")), line: n.Line,
 	}
 	(&extraction{objects: o, object: object}).all(n)
 	if o.held > maxHeld {
 		return doc.fail(n.Line, fmt.Errorf("the objects name more than %d bytes of images", maxHeld))
 	}
 	return nil
+}
+
+// itemsOf returns the items of a list, and whether it has any key of that name.
+func itemsOf(n *yaml.Node) (items []*yaml.Node, ok bool) {
+	for key, value := range yamlnode.Pairs(n) {
+		if key == "items" {
+			return value.Content, true
+		}
+	}
+	return nil, false
 }
 
 // addList takes over the objects of a sequence.
@@ -81,7 +93,7 @@ func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
 		if item.Kind != yaml.MappingNode {
 			return doc.fail(item.Line, errors.New("an item is no object"))
 		}
-		if err := o.add(item, kind, doc, 1); err != nil {
+		if err := o.add(item, kind, doc); err != nil {
 			return err
 		}
 	}
@@ -133,13 +145,13 @@ func (x *extraction) at(keys ...string) string {
 		switch {
 		case strings.HasPrefix(key, "["):
 		case strings.ContainsFunc(key, func(r rune) bool { return !isPlain(r) }):
-			key = "[" + quote(key) + "]"
+			key = "[" + text.Quote(key) + "]"
 		case b.Len() > 0:
 			b.WriteByte('.')
 		}
 		b.WriteString(key)
 	}
-	return shorten(b.String(), 500)
+	return text.Line(text.Clip(b.String(), 500))
 }
 
 func isPlain(r rune) bool {
@@ -165,7 +177,7 @@ func (x *extraction) all(n *yaml.Node) {
 	}
 	x.containers(n)
 	x.strings = x.object.Kind == "ConfigMap"
-	for key, value := range pairs(n) {
+	for key, value := range yamlnode.Pairs(n) {
 		switch {
 		case key == "metadata", key == "status", x.object.Kind == "Secret":
 		default:
@@ -194,13 +206,13 @@ func (o *Object) group() string {
 
 // idle says why nothing pulls the images of an object now; empty when something may.
 func idle(kind string, n *yaml.Node) string {
-	phase := textAt(n, "status", "phase")
+	phase := yamlnode.Text(n, "status", "phase")
 	switch {
 	case kind == "Pod" && (phase == "Succeeded" || phase == "Failed"):
 		return "a Pod that has ended"
-	case kind == "Job" && textAt(n, "status", "completionTime") != "":
+	case kind == "Job" && yamlnode.Text(n, "status", "completionTime") != "":
 		return "a Job that has ended"
-	case kind == "ReplicaSet" && get(n, "metadata", "ownerReferences") != nil && value(get(n, "spec", "replicas")) == "0":
+	case kind == "ReplicaSet" && yamlnode.Get(n, "metadata", "ownerReferences") != nil && yamlnode.Text(n, "spec", "replicas") == "0":
 		return "a ReplicaSet of an old revision, scaled to 0"
 	}
 	return ""
@@ -209,7 +221,7 @@ func idle(kind string, n *yaml.Node) string {
 // walk takes the images of a value: those of containers and image volumes, what else has the key "image", and what
 // containers and ConfigMaps tell programs.
 func (x *extraction) walk(n *yaml.Node) {
-	if isText(n) && x.strings {
+	if yamlnode.IsText(n) && x.strings {
 		x.text(n)
 		return
 	}
@@ -219,9 +231,9 @@ func (x *extraction) walk(n *yaml.Node) {
 		}
 		return
 	}
-	for key, child := range pairs(n) {
+	for key, child := range yamlnode.Pairs(n) {
 		switch {
-		case key == "image" && isText(child):
+		case key == "image" && yamlnode.IsText(child):
 			if guess := x.guess(child.Value); guess != "" {
 				x.take(claim{level: guess}, child, key)
 			}
@@ -252,8 +264,8 @@ func (x *extraction) containerList(list *yaml.Node) {
 	defer func() { x.strings = was }()
 	for i, c := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
-			for key, child := range pairs(c) {
-				if key == "image" && isText(child) {
+			for key, child := range yamlnode.Pairs(c) {
+				if key == "image" && yamlnode.IsText(child) {
 					x.take(claim{level: report.Pull}, child, key)
 				} else {
 					x.below(key, func() { x.walk(child) })
@@ -267,7 +279,7 @@ func (x *extraction) containerList(list *yaml.Node) {
 func (x *extraction) volumes(list *yaml.Node) {
 	for i, v := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
-			if ref := get(v, "image", "reference"); isText(ref) && ref.Value != "" {
+			if ref := yamlnode.Get(v, "image", "reference"); yamlnode.IsText(ref) && ref.Value != "" {
 				x.take(claim{level: report.Pull}, ref, "image", "reference")
 				return
 			}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 
+	"relocate/internal/text"
 	"relocate/report"
 )
 
@@ -23,10 +24,10 @@ func (v *verification) installs() {
 			f.Code, f.Level = codeNotChecked, report.Warning
 			f.Message, f.Action = "what it installs was not looked at: no Packages were given", "give those of the cluster, too: kubectl get packages -A -o yaml"
 		case have == nil:
-			f.Message = fmt.Sprintf("there is no Package %s", quote(i.name))
+			f.Message = fmt.Sprintf("there is no Package %s", text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or see why its PackageRepository does not offer it"
 		case i.version != "" && !have[i.version]:
-			f.Message = fmt.Sprintf("there is no version %s of Package %s", quote(i.version), quote(i.name))
+			f.Message = fmt.Sprintf("there is no version %s of Package %s", text.Quote(i.version), text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or choose another version"
 		default:
 			continue
@@ -47,7 +48,7 @@ func (v *verification) conflicts() {
 			first[key] = p
 		} else if other.repository != p.repository && other.fetches != p.fetches {
 			v.result.Findings = append(v.result.Findings, Finding{Code: codeConflict, Level: report.Warning, Object: p.object, Line: p.line,
-				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", quote(other.repository)),
+				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", text.Quote(other.repository)),
 				Action:  "relocate both to one repository"})
 		}
 	}

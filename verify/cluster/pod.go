@@ -7,6 +7,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -26,14 +28,14 @@ func (x *extraction) containers(n *yaml.Node) {
 	}
 	images := map[string]string{}
 	for _, key := range []string{"initContainers", "containers", "ephemeralContainers"} {
-		for _, c := range list(get(n, "spec", key)) {
-			images[textAt(c, "name")] = cut(textAt(c, "image"))
+		for _, c := range yamlnode.Items(yamlnode.Get(n, "spec", key)) {
+			images[yamlnode.Text(c, "name")] = cut(yamlnode.Text(c, "image"))
 		}
 	}
 	for _, key := range []string{"initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"} {
-		for i, status := range list(get(n, "status", key)) {
+		for i, status := range yamlnode.Items(yamlnode.Get(n, "status", key)) {
 			x.path = []string{"status", key, fmt.Sprintf("[%d]", i)}
-			ref, known := images[textAt(status, "name")]
+			ref, known := images[yamlnode.Text(status, "name")]
 			x.containerStatus(status, ref, known)
 		}
 	}
@@ -47,23 +49,23 @@ var notPulled = map[string]bool{
 }
 
 func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) {
-	waiting := get(status, "state", "waiting")
-	if reason := textAt(waiting, "reason"); notPulled[reason] {
+	waiting := yamlnode.Get(status, "state", "waiting")
+	if reason := yamlnode.Text(waiting, "reason"); notPulled[reason] {
 		message := "its node has no image for it: " + reason
-		if says := textAt(waiting, "message"); says != "" {
-			message += ": " + quote(says)
+		if says := yamlnode.Text(waiting, "message"); says != "" {
+			message += ": " + text.Quote(says)
 		}
 		x.note(Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
 			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
 	}
-	at := get(status, "imageID")
-	if !isText(at) || at.Value == "" { // it has not been pulled
+	at := yamlnode.Get(status, "imageID")
+	if !yamlnode.IsText(at) || at.Value == "" { // it has not been pulled
 		return
 	}
 	id, ok := imageID(at.Value)
 	if !ok || !known {
 		x.note(Finding{Code: codeNotChecked, Level: report.Warning, Reference: ref,
-			Message: "what runs was not compared: its image ID is " + quote(at.Value)}, at.Line, "imageID")
+			Message: "what runs was not compared: its image ID is " + text.Quote(at.Value)}, at.Line, "imageID")
 		return
 	}
 	c := container{object: x.object, path: x.at("imageID"), line: at.Line, ref: ref, id: id}

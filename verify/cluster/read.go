@@ -11,8 +11,6 @@ import (
 // Limits on what is read.
 const (
 	maxObject  = 4 << 20   // bytes of one object's text; etcd keeps 1.5 MiB
-	maxNodes   = 500_000   // keys, values and items of one object
-	maxNesting = 200       // levels of one object: the schemas of CustomResourceDefinitions are deep
 	maxHeld    = 64 << 20  // bytes of names, paths and references that are kept of all objects
 	maxInput   = 16 << 30  // bytes; what follows is an error, as it cuts an object
 	maxObjects = 2_000_000 // a list of empty ones would fill the memory, too

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/internal/text"
 	"relocate/report"
 )
 
@@ -134,7 +135,7 @@ func (v *verification) url(c *claim) {
 	case err != nil:
 		v.report(c, Finding{Code: codeNotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
 	default:
-		v.report(c, Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, quote(host)),
+		v.report(c, Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, text.Quote(host)),
 			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or let that host be with --allow if it is inside", v.repo.Name())})
 	}
 }
@@ -175,10 +176,10 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	_, isTag := ref.(name.Tag)
 	switch {
 	case got.damage != nil:
-		v.report(c, Finding{Code: codeDamaged, Message: "the registry has it damaged: " + shorten(got.damage.Error(), 300), Action: "import it again with --trust nothing"})
+		v.report(c, Finding{Code: codeDamaged, Message: "the registry has it damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
 		return
 	case !got.there() && isTag:
-		v.report(c, Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
+		v.report(c, Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", text.Quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
 		return
 	case !got.there():
 		v.report(c, Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive that has it again"})

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 )
 
 // splitter cuts a YAML stream into pieces that can be read for themselves: documents, and the items of a
@@ -70,7 +70,7 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 
 // add takes the next line.
 func (s *splitter) add(l []byte) error {
-	if isMarker(l) {
+	if yamlnode.IsMarker(l) {
 		if err := s.endDocument(); err != nil {
 			return err
 		}
@@ -124,27 +124,24 @@ func (s *splitter) endPiece(next part) error {
 	if len(text) == 0 {
 		return nil
 	}
-	n, err := parseYAML(text, s.start)
-	var at *lineError
+	n, err := yamlnode.Document{Line: s.start, Text: text}.Tree()
 	switch {
-	case errors.As(err, &at):
-		return s.doc.fail(at.line, at.err)
 	case err != nil:
-		return s.doc.fail(s.start, err)
+		return s.doc.fail(lineOf(err, s.start), fmt.Errorf("it %w", err))
 	case n == nil: // comments
 		return nil
 	case was == item:
 		return s.objects.addList(n, strings.TrimSuffix(s.kind, "List"), s.doc)
 	case was == tail || next == item:
-		if n.Kind != yaml.MappingNode || get(n, "items") != nil {
+		if n.Kind != yaml.MappingNode || yamlnode.Get(n, "items") != nil {
 			return s.doc.fail(n.Line, errors.New("a list is not written as kubectl writes it"))
 		}
-		if kind := textAt(n, "kind"); kind != "" {
+		if kind := yamlnode.Text(n, "kind"); kind != "" {
 			s.kind = kind
 		}
 		return nil
 	}
-	return s.objects.add(n, "", s.doc, 0)
+	return s.objects.add(n, "", s.doc)
 }
 
 // endDocument reads the last piece of a document.
@@ -154,123 +151,17 @@ func (s *splitter) endDocument() error {
 		return err
 	}
 	if isList && !strings.HasSuffix(s.kind, "List") {
-		return s.doc.fail(s.doc.line, fmt.Errorf("it has items, and its kind is %s", quote(s.kind)))
+		return s.doc.fail(s.doc.line, fmt.Errorf("it has items, and its kind is %s", text.Quote(s.kind)))
 	}
 	s.kind = ""
 	return nil
 }
 
-// isMarker reports whether a line starts a YAML document.
-func isMarker(l []byte) bool {
-	rest, ok := bytes.CutPrefix(l, []byte("---"))
-	return ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
-}
-
-// lineError is an error at a line of the input.
-type lineError struct {
-	line int
-	err  error
-}
-
-func (e *lineError) Error() string { return e.err.Error() }
-
-// parserLine is where the library says that an error is.
-var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// parseYAML reads one document that begins at a line of the input. It has no aliases left, no key twice,
-// and lines as in the input. It is nil when there is nothing in it.
-func parseYAML(text []byte, line int) (*yaml.Node, error) {
-	if !utf8.Valid(text) {
-		return nil, errors.New("it is not UTF-8")
+// lineOf returns the line that an error is at; or else the other.
+func lineOf(err error, other int) int {
+	var at *yamlnode.Error
+	if errors.As(err, &at) {
+		return at.Line
 	}
-	n := 3*bytes.Count(text, []byte("\n")) + 2*(bytes.Count(text, []byte(","))+bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")))
-	if n > maxNodes {
-		return nil, fmt.Errorf("an object has about %d keys, values and items, more than the limit of %d", n, maxNodes)
-	}
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	var root, more yaml.Node
-	err := d.Decode(&root)
-	if err == io.EOF {
-		return nil, nil
-	}
-	if err == nil {
-		if d.Decode(&more) != io.EOF {
-			return nil, errors.New("something follows the end of a document on a line that is none to other readers")
-		}
-		if top := root.Content[0]; top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
-			return nil, nil
-		}
-		c := &cleaner{first: line, left: maxNodes}
-		return root.Content[0], c.clean(&root.Content[0], 0, false)
-	}
-	if m := parserLine.FindStringSubmatch(err.Error()); m != nil {
-		if at, convErr := strconv.Atoi(m[1]); convErr == nil {
-			line += at - 1
-		}
-		err = errors.New(strings.TrimPrefix(err.Error(), m[0]))
-		if m[1] != "" && strings.HasPrefix(err.Error(), "did not find expected") { // these count from 0
-			line++
-		}
-	}
-	return nil, &lineError{line, errors.New(shorten(err.Error(), 300))}
-}
-
-// cleaner makes a tree of what the parser made.
-type cleaner struct {
-	first int // line of the input
-	left  int // nodes
-}
-
-// clean puts what an alias stands for in its place, and refuses what two readers may read in two ways. again
-// says that the node was cleaned already, where an alias found it.
-func (c *cleaner) clean(at **yaml.Node, depth int, again bool) error {
-	n := *at
-	if n.Kind == yaml.AliasNode {
-		n, again = n.Alias, true
-		*at = n
-	}
-	if depth > maxNesting {
-		return errors.New("an object is nested too deep")
-	}
-	if c.left--; c.left < 0 {
-		return fmt.Errorf("an object has, with its aliases, more than %d keys, values and items", maxNodes)
-	}
-	if !again {
-		n.Line += c.first - 1
-	}
-	if n.Kind == yaml.MappingNode && !again {
-		if err := checkKeys(n); err != nil {
-			return &lineError{n.Line, err}
-		}
-	}
-	for i := range n.Content {
-		if err := c.clean(&n.Content[i], depth+1, again); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkKeys refuses a key that comes twice, as kubectl does.
-func checkKeys(n *yaml.Node) error {
-	keys := make(map[string]bool, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if key := n.Content[i]; keys[key.Value] {
-			return fmt.Errorf("the key %s comes twice", quote(key.Value))
-		} else if key.Kind == yaml.ScalarNode {
-			keys[key.Value] = true
-		}
-	}
-	return nil
-}
-
-// quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
-func quote(s string) string { return strconv.Quote(shorten(s, 200)) }
-
-// shorten makes one line of s, and cuts it to about n bytes.
-func shorten(s string, n int) string {
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return strings.Join(strings.Fields(s), " ")
+	return other
 }

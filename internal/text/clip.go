@@ -1,4 +1,3 @@
-// Package text puts foreign text into messages: on one line, quoted, and not too long.
 package text
 
 import (
@@ -7,9 +6,9 @@ import (
 	"strings"
 )
 
-// OneLine puts an error of a parser, which may have several lines and quote what it read, on one line
-// of a length for people.
-func OneLine(err error) error {
+// Error puts an error of a parser, which may have several lines and quote what it read, on one line of a length
+// for people.
+func Error(err error) error {
 	return errors.New(Clip(strings.Join(strings.Fields(err.Error()), " "), 500))
 }
 

@@ -1,0 +1,71 @@
+package yamlnode
+
+import (
+	"fmt"
+
+	yamlv2 "go.yaml.in/yaml/v2"
+	"sigs.k8s.io/yaml"
+
+	"relocate/internal/text"
+)
+
+// Decode decodes the first document of data into out, which is a pointer to a struct. Strict
+// means that unknown and duplicate keys are errors.
+func Decode(data []byte, out any, strict bool) error {
+	release, err := reserve(data)
+	defer release()
+	if err != nil {
+		return err
+	}
+	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
+	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
+	var tree any
+	if err := yamlv2.Unmarshal(data, &tree); err != nil {
+		return text.Error(err)
+	}
+	if _, err := expanded(tree, 0); err != nil {
+		return err
+	}
+	decode := yaml.UnmarshalStrict
+	if !strict {
+		decode = yaml.Unmarshal
+	}
+	if err := decode(data, out); err != nil {
+		return text.Error(err)
+	}
+	return nil
+}
+
+// expanded returns how large a decoded YAML value is with all aliases written out: its nodes and the
+// bytes of its text. It is an error when that, or the depth, is over the limit.
+func expanded(v any, depth int) (int, error) {
+	sum := 1
+	add := func(items ...any) error {
+		if depth == maxNesting {
+			return errNesting
+		}
+		for _, item := range items {
+			n, err := expanded(item, depth+1)
+			if err != nil {
+				return err
+			}
+			if sum += n; sum > MaxSize {
+				return limitError(fmt.Sprintf("has aliases that make it larger than %d bytes", MaxSize))
+			}
+		}
+		return nil
+	}
+	switch v := v.(type) {
+	case string:
+		return 1 + len(v), nil
+	case []any:
+		return sum, add(v...)
+	case map[any]any:
+		for key, value := range v {
+			if err := add(key, value); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return sum, nil
+}
