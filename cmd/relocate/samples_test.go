@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/testdata/sample"
@@ -49,7 +49,8 @@ func TestDocumentedSamples(t *testing.T) {
 			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 			t.Chdir(t.TempDir())
 			hosts := strings.NewReplacer(documentedSource, source, documentedDestination, destination)
-			documented := strings.NewReplacer(source, documentedSource, destination, documentedDestination)
+			documented := strings.NewReplacer(source, documentedSource, destination, documentedDestination,
+				strings.ReplaceAll(destination, ":", "-"), documentedDestination) // in the name of a Secret
 			want := strings.ReplaceAll(string(text), "\r\n", "\n")
 			got := samples(want, func(command string) string {
 				command, toShell, _ := strings.Cut(command, " | ")
@@ -67,16 +68,26 @@ func TestDocumentedSamples(t *testing.T) {
 				run(t.Context(), args[1:], stdout, stderr)
 				return documented.Replace(shown.String())
 			})
-			if masked := varying.ReplaceAllString(got, "…"); masked != varying.ReplaceAllString(want, "…") {
-				if *update {
-					require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				} else {
-					assert.Equal(t, varying.ReplaceAllString(want, "…"), masked, "run make docs")
-				}
+			wantLines, gotLines := stable(want), stable(got)
+			if slices.Equal(wantLines, gotLines) {
+				return
 			}
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				return
+			}
+			i := 0
+			for i < min(len(wantLines), len(gotLines)) && wantLines[i] == gotLines[i] {
+				i++
+			}
+			t.Errorf("%s differs from what the program prints: run make docs. The first difference is line %d:\n  %s\n  %s",
+				filepath.Base(file), i+1, strings.Join(wantLines[i:min(i+1, len(wantLines))], ""), strings.Join(gotLines[i:min(i+1, len(gotLines))], ""))
 		})
 	}
 }
+
+// stable returns the lines of text without what varies.
+func stable(text string) []string { return strings.Split(varying.ReplaceAllString(text, "…"), "\n") }
 
 // samples replaces the output of each command in the console blocks of a Markdown text by what run returns. A
 // command is a line that begins with "$ "; a blank line is between its output and the next one.
