@@ -8,7 +8,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
 )
@@ -176,9 +175,9 @@ func (x *extraction) status(n *yaml.Node) {
 	says := cmp.Or(yamlnode.Text(n, "status", "usefulErrorMessage"), yamlnode.Text(n, "status", "friendlyDescription"))
 	line := yamlnode.Get(n, "status").Line
 	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + text.Quote(says),
+		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + saying(says),
 			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
 		return
 	}
-	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + text.Quote(says)}, line, "status")
+	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + saying(says)}, line, "status")
 }

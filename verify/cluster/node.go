@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"strconv"
+
 	"go.yaml.in/yaml/v3"
 
 	"relocate/internal/text"
@@ -21,3 +23,6 @@ func isMaps(n *yaml.Node) bool {
 
 // shortName makes one line of a name, no longer than Kubernetes allows.
 func shortName(s string) string { return text.Line(text.Clip(s, 253)) }
+
+// saying quotes on one line what a program says, which may have several.
+func saying(s string) string { return strconv.Quote(text.Line(text.Clip(s, 200))) }

@@ -53,7 +53,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	if reason := yamlnode.Text(waiting, "reason"); notPulled[reason] {
 		message := "its node has no image for it: " + reason
 		if says := yamlnode.Text(waiting, "message"); says != "" {
-			message += ": " + text.Quote(says)
+			message += ": " + saying(says)
 		}
 		x.note(Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
 			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
