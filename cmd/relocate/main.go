@@ -19,7 +19,7 @@ var version = "dev"
 
 // softLimit is the size in bytes towards which the garbage collector keeps the heap, so that the program
 // stays within 256 MiB (docs/decisions/0005-limits.md).
-const softLimit = 216 << 20
+const softLimit = 200 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
