@@ -32,6 +32,7 @@ type copyFlags struct {
 	strict           bool
 	known            tolerance
 	objects          objectFlags
+	imgpkg           imgpkgFlags
 	common
 }
 
@@ -46,10 +47,11 @@ func (f *objectFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.secretRef, "secret-ref", "", "the `SECRET` there that has the registry's credentials")
 }
 
-func newCopy() *cobra.Command {
+// newCopy returns the copy, which is the root command and, by another name, one below it.
+func newCopy(name string) *cobra.Command {
 	f := &copyFlags{}
 	cmd := &cobra.Command{
-		Use:   "relocate (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
+		Use:   name + " (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
 		Short: "Carry Carvel package repositories across an air gap",
 		Long: `relocate copies a Carvel package repository with everything it needs: its packages, their bundles and
 images. Digests never change.
@@ -77,7 +79,7 @@ Results go to stdout, everything else to stderr.
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q; a copy takes flags only", args[0])
+				return f.misplaced(cmd, args)
 			}
 			return f.run(cmd)
 		},
@@ -112,8 +114,7 @@ Results go to stdout, everything else to stderr.
 		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
 		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
 	})
-	cmd.Flags().Bool("cosign-signatures", false, "imgpkg's flag, which asks for less than --attachments auto")
-	cmd.Flags().Lookup("cosign-signatures").Hidden = true
+	group(cmd, "Flags of imgpkg", f.imgpkg.add)
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "tar" { // imgpkg's name
 			name = "from-tar"
@@ -154,7 +155,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 
 // check rejects command lines that make no sense.
 func (f *copyFlags) check() error {
-	rows := slices.Concat(f.endChecks(), f.archiveChecks(), f.destinationChecks(), f.valueChecks())
+	rows := slices.Concat(f.endChecks(), f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, toStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -186,7 +187,6 @@ func (f *copyFlags) archiveChecks() []check {
 		{f.noResume && (!toTar || streamed), "--no-resume goes with --to-tar FILE only: only an export to a file can be resumed"},
 		{f.tarFormat.Format != tarball.Relocate && !toTar, "--tar-format goes with --to-tar only: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
-		{archive && f.nonDistributable, "--include-non-distributable-layers is decided when the archive is written; an import carries what it holds"},
 		{archive && finds, "--strict, --allow and --accept go with a source in a registry; relocate verify has them for archives and repositories"},
 	}
 }

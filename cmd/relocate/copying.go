@@ -52,6 +52,9 @@ func (c *copying) importArchive(ctx context.Context) error {
 // importFrom fills repo from an archive that is open.
 func (c *copying) importFrom(ctx context.Context, a *tarball.Archive, repo name.Repository, start time.Time) error {
 	plan, err := checkedPlan(ctx, a, c.fromTar, c.jobs)
+	if err == nil {
+		err = c.checkOmitted(plan)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,6 +113,9 @@ func (c *copying) importStream(ctx context.Context) error {
 	plan, err := s.Plan(ctx, c.jobs)
 	if err != nil {
 		return fmt.Errorf("standard input: %w", asDamage(err))
+	}
+	if err := c.checkOmitted(plan); err != nil {
+		return err
 	}
 	c.show.note("keeps %s in %s, and at most %s of a layer while it is sent", size(s.Kept()), scratch.dir, size(largest(plan)))
 	r, write, err := c.fill(ctx, "import", plan, repo, func(dst copy.Repository, opt copy.Options) (*copy.Result, error) {

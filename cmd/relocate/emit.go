@@ -81,18 +81,14 @@ func newEmit() *cobra.Command {
 		Example: `  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
   relocate emit tce.tar --to-repo registry.airgap.internal/tce/main --with namespace,secret \
     --install contour.community.tanzu.vmware.com/1.20.1 -d clusters/prod/tce`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if f.lock == "" {
-				if len(args) == 0 {
-					return usagef("name an archive, or a BundleLock with --lock")
-				}
-				return oneFile(cmd, args)
-			}
-			if len(args) > 0 {
-				return usagef("give an archive or --lock, not both")
-			}
-			return nil
-		},
+		Args: archiveArgs(func(cmd *cobra.Command, args []string) error {
+			lock, archive := f.lock != "", len(args) > 0
+			return firstWrong(
+				check{!lock && !archive, "name an archive, or a BundleLock with --lock"},
+				check{lock && archive, "give an archive or --lock, not both"},
+				check{len(args) > 1, fmt.Sprintf("name one archive, not %d", len(args))},
+			)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
 				return err

@@ -39,6 +39,8 @@ func TestForeignLayer(t *testing.T) {
 			assert.Equal(t, foreign.Size, omitted[0].Size)
 			assert.Equal(t, s.ref("win/app", image), omitted[0].Image)
 			assert.NotContains(t, strings.Join(src.Requests(), "\n"), foreign.Digest.String())
+			asked := tryRelocate(t, "--from-tar", file, "--to-repo", repo, "--include-non-distributable-layers")
+			assertFailed(t, asked, statusUsage, "the archive was exported without 1 such layer; export it again with this flag")
 			imported := mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--report", report)
 			assertAll(t, imported.stderr, foreign.Digest.String())
 			assert.Equal(t, omitted, readReport(t, report).Omitted)
@@ -64,7 +66,7 @@ func TestForeignLayer(t *testing.T) {
 			}
 
 			file, repo = export(t, ref, "--include-non-distributable-layers"), dst.Addr+"/with"
-			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--report", report)
+			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--report", report, "--include-non-distributable-layers")
 			assert.Empty(t, readReport(t, report).Omitted)
 			content, _ := get(t, dst.Addr, blobAt("with"))
 			assert.Equal(t, noise("windows", 3000), string(content))

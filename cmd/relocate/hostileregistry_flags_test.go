@@ -15,12 +15,12 @@ func TestRegistryLimits(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)
 	for _, c := range []struct{ flag, value, says string }{
-		{"--registry-connect-timeout", "0s", "must be more than nothing"},
+		{"--registry-connect-timeout", "0s", "must be more than 0"},
 		{"--registry-connect-timeout", "10", "--registry-connect-timeout"},
-		{"--registry-response-header-timeout", "-1s", "must be more than nothing"},
-		{"--registry-idle-timeout", "0", "must be more than nothing"},
+		{"--registry-response-header-timeout", "-1s", "must be more than 0"},
+		{"--registry-idle-timeout", "0", "must be more than 0"},
 		{"--registry-idle-timeout", "long", "--registry-idle-timeout"},
-		{"--registry-retry-wait", "-5ms", "must be more than nothing"},
+		{"--registry-retry-wait", "-5ms", "must be more than 0"},
 		{"--registry-retry-count", "0", "between 1 and 100"},
 		{"--registry-retry-count", "101", "between 1 and 100"},
 		{"--token-host", "https://auth.example.com", "write a host, or host:port"},

@@ -85,7 +85,12 @@ what REF's repository holds.
   relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --values-schema
   relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 packages -o json
   relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --extract contour`,
-		Args: cobra.ArbitraryArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if f.repo == "" && len(args) > 0 && isReference(args[0]) {
+				return guessf(replacing(args[0], "--repo", args[0]), "%s: is a reference; name a package repository with --repo", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := ""
 			if f.repo == "" && len(args) > 0 {

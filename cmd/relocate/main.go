@@ -54,6 +54,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if text != "" {
 		fmt.Fprintln(stderr, "relocate:", printable(withoutPassword(text)))
 	}
+	if meant := guessed(err, args); meant != "" {
+		hint = "did you mean: " + meant
+	}
 	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
@@ -67,9 +70,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // hintFor makes a hint one of the command that ran: its own help, and whether it can go on where it was.
 func hintFor(cmd *cobra.Command, hint string) string {
 	switch {
-	case hint == hintHelp:
+	case hint == hintHelp && cmd.Name() != "help":
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
-	case hint == hintGoesOn && cmd.HasParent(): // only a copy keeps anything
+	case hint == hintGoesOn && cmd.HasParent() && cmd.Name() != "copy": // others keep nothing
 		return ""
 	}
 	return hint
@@ -92,10 +95,17 @@ func (r *resultWriter) Write(p []byte) (int, error) {
 
 // newRoot returns the root command, which is the copy, with all others below it.
 func newRoot() *cobra.Command {
-	cmd := newCopy()
+	cmd := newCopy("relocate")
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(misspelt)
 	cmd.SetUsageFunc(usage)
-	cmd.AddCommand(newPlan(), newInspect(), newVerify(), newRehearse(), newServe(), newEmit(), newVersion(), newRegistriesHelp())
+	cmd.SetHelpCommand(newHelp())
+	cmd.Version = version
+	cmd.SetVersionTemplate(versionLine())
+	cmd.Flags().Bool("version", false, "print the program's version")
+	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newVerify(), newRehearse(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp())
+	for _, c := range append(cmd.Commands(), cmd) {
+		guarded(c)
+	}
 	return cmd
 }

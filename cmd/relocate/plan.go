@@ -48,7 +48,15 @@ and bundles, and no layer of an image. What would lead outside is told as an exp
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
-		Args:    cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 0 && isFile(args[0]):
+				return guessf(anew("inspect", args[0]), "%s: is a file; plan takes a reference, and inspect shows an archive", args[0])
+			case len(args) > 0:
+				return guessf(replacing(args[0], "-b", args[0]), "%s: name a reference with -b or -i", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := f.run(newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr()))
 			if err != nil {

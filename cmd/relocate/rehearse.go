@@ -68,7 +68,7 @@ gone afterwards.
 ` + statusHelp,
 		Example: `  relocate rehearse tce.tar
   relocate rehearse tce.tar --as registry.airgap.internal/tce/main`,
-		Args: oneFile,
+		Args: archiveArgs(oneFile),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 			r, err := f.run(ctx, args[0], show)

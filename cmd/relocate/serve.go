@@ -70,12 +70,12 @@ were opened.
 		Example: `  relocate serve tce.tar
   relocate serve tce.tar extra.tar --as tce/main --listen 0.0.0.0:5000 --tls-self-signed --tls-write-ca ca.pem
   imgpkg pull -b localhost:5000/tce/main@sha256:1c2f… -o out`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: archiveArgs(func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("name an archive")
 			}
 			return nil
-		},
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.stdout, f.errorOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return f.run(cmd.Context(), args)

@@ -60,18 +60,7 @@ be outside, --accept takes an earlier report, so that only what is new fails.
   relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep
   kubectl get packagerepositories,packages,packageinstalls,apps,deployments,pods -A -o yaml |
     relocate verify --repo registry.airgap.internal/tce/main --allow registry.k8s.io -f -`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if f.cluster.file != "" {
-				return f.checkCluster(args)
-			}
-			if f.repo == "" && len(args) == 0 {
-				return usagef("name an archive, or a repository with --repo")
-			}
-			if f.repo == "" || len(args) > 1 {
-				return oneFile(cmd, args)
-			}
-			return nil
-		},
+		Args: f.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.cluster.file != "" {
 				return f.runCluster(cmd)
@@ -99,6 +88,21 @@ be outside, --accept takes an earlier report, so that only what is new fails.
 	})
 	f.common.add(cmd)
 	return cmd
+}
+
+// args checks the arguments: an archive, unless --repo or -f says what is verified.
+func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
+	switch {
+	case f.cluster.file != "":
+		return f.checkCluster(args)
+	case f.repo == "" && len(args) > 0 && isReference(args[0]):
+		return guessf(replacing(args[0], "--repo", args[0]), "%s: is a reference; name a repository with --repo", args[0])
+	case f.repo == "" && len(args) == 0:
+		return usagef("name an archive, or a repository with --repo")
+	case f.repo == "" || len(args) > 1:
+		return oneFile(cmd, args)
+	}
+	return nil
 }
 
 func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*verifyReport, error) {

@@ -8,6 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// builtFor is the platform that the program was built for.
+const builtFor = runtime.GOOS + "/" + runtime.GOARCH
+
+// versionLine is the version for people.
+func versionLine() string {
+	return fmt.Sprintf("relocate %s (%s, %s)\n", version, runtime.Version(), builtFor)
+}
+
 func newVersion() *cobra.Command {
 	var f format
 	cmd := &cobra.Command{
@@ -19,9 +27,9 @@ func newVersion() *cobra.Command {
 				Version  string `json:"version"`
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
-			}{version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			}{version, runtime.Version(), builtFor}
 			return f.print(cmd.OutOrStdout(), v, func(w io.Writer) {
-				fmt.Fprintf(w, "relocate %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+				fmt.Fprint(w, versionLine())
 			})
 		},
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// copyWords are what some take for the commands of a copy, and the flag that each has in their place.
+var copyWords = map[string]string{"export": "--to-tar", "save": "--to-tar", "import": "--from-tar", "load": "--from-tar"}
+
+// misplaced returns the error of words that a copy takes with a flag only, or that name no command.
+func (f *copyFlags) misplaced(cmd *cobra.Command, words []string) error {
+	first := words[0]
+	if isFile(first) || isReference(first) {
+		return guessf(func(args []string) []string { return f.withFlags(args, words, "") }, "unexpected argument %q: a copy takes flags only", first)
+	}
+	meant := nearest(append(commandNames(cmd.Root()), slices.Sorted(maps.Keys(copyWords))...), first)
+	switch act := copyWords[meant]; {
+	case meant == "":
+		return usagef("unknown command %q; a copy takes flags only", first)
+	case act != "":
+		return guessf(func(args []string) []string { return f.withFlags(replacing(first)(args), words[1:], act) }, "unknown command %q; use %s", first, act)
+	default:
+		return guessf(replacing(first, meant), "unknown command %q", first)
+	}
+}
+
+// withFlags puts before each word the flag that it is probably for, and adds flags for what is still missing. act is
+// --to-tar of an export, --from-tar of an import, or empty.
+func (f *copyFlags) withFlags(args, words []string, act string) []string {
+	archive, destination := f.fromTar != "", f.toTar != "" || f.toRepo != ""
+	source := archive || f.given()
+	for _, word := range words {
+		flag := "-b"
+		switch {
+		case isFile(word) && !source && act != "--to-tar":
+			flag, archive = "--from-tar", true
+		case isFile(word) || source && act == "--to-tar":
+			flag = "--to-tar"
+		case source || act == "--from-tar":
+			flag = "--to-repo"
+		}
+		args = replacing(word, asFlag(flag, word)...)(args)
+		destination = destination || strings.HasPrefix(flag, "--to-")
+		source = source || !strings.HasPrefix(flag, "--to-")
+	}
+	return append(args, missingFlags(source, destination, archive || act == "--from-tar")...)
+}
+
+// missingFlags are the flags, with placeholders, of a copy without its source or destination; of an archive or not.
+func missingFlags(source, destination, archive bool) []string {
+	from, to := []string{"-b", "REF"}, []string{"--to-tar", "FILE"}
+	if archive {
+		from, to = []string{"--from-tar", "FILE"}, []string{"--to-repo", "REPO"}
+	}
+	if source {
+		from = nil
+	}
+	if destination {
+		to = nil
+	}
+	return append(from, to...)
+}
+
+// asFlag returns a flag with its value; the tag of a destination has a flag of its own.
+func asFlag(flag, value string) []string {
+	repo, rest := splitReference(value)
+	if tag, hasTag := strings.CutPrefix(rest, ":"); flag == "--to-repo" && hasTag {
+		return []string{flag, repo, "--tag", tag}
+	}
+	return []string{flag, value}
+}
+
+// commandNames are the names of all commands below cmd.
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return names
+}
