@@ -21,7 +21,7 @@ import (
 	"relocate/testdata/interop"
 )
 
-// Which images are bundles is imgpkg spec §1.1: the label's presence in the config, nothing else.
+// Which images are bundles (docs/carvel.md, "Bundles"): only the label's presence in the config counts.
 func TestBundleDetection(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

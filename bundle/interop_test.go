@@ -184,7 +184,7 @@ func TestImagesLocksAreImgpkgs(t *testing.T) {
 	}
 }
 
-// tarEntry is an entry of manifest.json in imgpkg's tars (imgpkg spec §5.2).
+// tarEntry is an entry of manifest.json in imgpkg's tars (docs/carvel.md, "imgpkg's tar").
 type tarEntry struct {
 	digest   v1.Hash
 	refs     []string // where it was found

@@ -20,7 +20,7 @@ var (
 	refA = "reg.test/a@sha256:" + hexA
 )
 
-// The rows are those of imgpkg spec §1.2, which were seen with the real imgpkg.
+// The rows are those of docs/carvel.md, "Locks", which were seen with the real imgpkg.
 func TestParseImagesLock(t *testing.T) {
 	t.Parallel()
 	image := func(s string) string { return lockHead + "images:\n- image: " + s + "\n" }

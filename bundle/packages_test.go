@@ -29,7 +29,7 @@ func walkPackages(t *testing.T, files map[string]string) *bundle.Graph {
 	return g
 }
 
-// The generations of kapp-controller spec §1.
+// The generations of Packages (docs/carvel.md, "API kinds").
 func TestPackageGenerations(t *testing.T) {
 	t.Parallel()
 	const inline = "\n  template: {spec: {fetch: [{inline: {}}]}}\n"

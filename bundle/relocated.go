@@ -46,7 +46,8 @@ func (n *Node) KeptTags(repoBased bool) []string {
 
 // ReadLocations reads the locations image of the bundle d in repo.
 //
-// Errors: fs.ErrNotExist when there is none; fs.ErrPermission means none, too (imgpkg spec §3).
+// Errors: fs.ErrNotExist when there is none; fs.ErrPermission means none, too (docs/carvel.md, "Finding
+// nested bundles").
 // ErrMalformed when it is there and does not hold an ImageLocations.
 func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.Hash) (*carvel.ImageLocations, error) {
 	ref := repo.Tag(carvel.LocationsTag(d))

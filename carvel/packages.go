@@ -40,7 +40,7 @@ type PackageMetadata struct {
 }
 
 // packageYAML has the fields of all generations of Package, PackageMetadata and PackageVersion
-// (kapp-controller spec §1).
+// (docs/carvel.md, "API kinds").
 type packageYAML struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -100,7 +100,7 @@ type PackageDocument struct {
 	APIVersion string
 	Kind       string
 	Name       string           // metadata.name
-	Package    *Package         // of any generation (kapp-controller spec §1); nil of anything else
+	Package    *Package         // of any generation (docs/carvel.md, "API kinds"); nil of anything else
 	Metadata   *PackageMetadata // as Package
 	Served     bool             // by a kapp-controller of today, which drops every other document
 }

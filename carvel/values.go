@@ -30,7 +30,7 @@ var errNoProperties = errors.New("unable to parse the value schema, the value of
 	"(hint: the valuesSchema might not have any properties)")
 
 // Values returns the values of an OpenAPI v3 schema, sorted by key, flattened as kctrl and tanzu do
-// (kapp-controller spec §5): a node with properties stands for them, and itself is no value, whatever
+// (docs/carvel.md, "Values"): a node with properties stands for them, and itself is no value, whatever
 // its default; one without, or with none in it, is a value. Items of arrays and additional
 // properties are not looked into, and what is no schema is passed over.
 func Values(schema json.RawMessage) ([]Value, error) {

@@ -15,7 +15,7 @@ import (
 	"relocate/oci"
 )
 
-// schemas have a case of each rule of kapp-controller spec §5, and of what may go wrong; cmd/relocate's
+// schemas have a case of each rule of docs/carvel.md, "Values", and of what may go wrong; cmd/relocate's
 // testdata/packages has the tables of real ones.
 var schemas = map[string]struct {
 	schema   string

@@ -16,7 +16,7 @@ import (
 // GlobalNamespace is kapp-controller's default namespace of packages that are offered in every other.
 const GlobalNamespace = "kapp-controller-packaging-global"
 
-// The APIs of PackageRepositories (kapp-controller spec §1): since kapp-controller v0.19.0-alpha.10, and
+// The APIs of PackageRepositories (docs/carvel.md, "API kinds"): since kapp-controller v0.19.0-alpha.10, and
 // before it, where they have no namespace.
 const (
 	PackagingAPI    = "packaging.carvel.dev/v1alpha1"

@@ -66,7 +66,7 @@ func (r *relocated) planOf(t *testing.T, src bundle.Source, root name.Digest) *b
 	return plan
 }
 
-// fill makes the repository that imgpkg would make of plan (imgpkg spec §4.3).
+// fill makes the repository that imgpkg would make of plan (docs/carvel.md, "The destination").
 func fill(t *testing.T, plan *bundle.Plan, from *interop.Repo) *interop.Repo {
 	t.Helper()
 	target := new(interop.Registry).Repo("private.test/all")

@@ -29,7 +29,7 @@ import (
 // hostile is an archive that somebody made to do harm, or one that looks like it and is right.
 type hostile struct {
 	name   string
-	why    string // the rule (r1–r30) or the incident (i1–i66) of the threat model
+	why    string // the rule (r1–r30) or the incident (i1–i66) of docs/threats.md
 	make   func(f *forge) *crafted
 	status int    // of an import; 0 means that the archive is taken
 	says   string // a part of what an import, inspect and verify say; of an archive that is taken, inspect

@@ -28,7 +28,7 @@ type Image struct {
 
 // Build makes the image that "imgpkg push" makes of files (path → content), with the same bytes:
 // one gzip layer at BestSpeed by Go's compress/gzip, directories 0700, files 0600, no times and no
-// owners (imgpkg spec §2). Labels may be nil; a bundle has Label.
+// owners (docs/carvel.md, "How imgpkg builds images"). Labels may be nil; a bundle has Label.
 func Build(files map[string][]byte, labels map[string]string) (*Image, error) {
 	diff, err := tarOf(files)
 	if err != nil {

@@ -2,7 +2,7 @@ package imgpkg
 
 import "relocate/carvel"
 
-// Locations makes the locations image that imgpkg writes, byte for byte (imgpkg spec §4.4).
+// Locations makes the locations image that imgpkg writes, byte for byte (docs/carvel.md, "Locations images").
 func Locations(l *carvel.ImageLocations) (*Image, error) {
 	text, err := l.Encode()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // fetchKind says what a claim is a claim of.
 type fetchKind string
 
-// The kinds of fetch that name something (kapp-controller spec §1). The zero value is no fetch: a node pulls
+// The kinds of fetch that name something (docs/carvel.md, "API kinds"). The zero value is no fetch: a node pulls
 // the image.
 const (
 	bundleFetch fetchKind = "imgpkgBundle"

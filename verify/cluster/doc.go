@@ -2,9 +2,10 @@
 // that they name whether a node or kapp-controller gets it from the private registry alone.
 //
 // Read reads the objects, Objects.Verify compares them with the registry: each PackageRepository, Package
-// and App must fetch from the repository and by digest (kapp-controller spec §0, §2), each workload's images
-// must be there, and what the nodes say that they run must be what the workload names. Which manifests are
-// there is asked; whether their layers are is the affair of verify.Repository.
+// and App must fetch from the repository and by digest (docs/carvel.md, "How a PackageRepository is
+// reconciled"), each workload's images must be there, and what the nodes say that they run must be what the
+// workload names. Which manifests are there is asked; whether their layers are is the affair of
+// verify.Repository.
 package cluster
 
 import (

@@ -37,7 +37,8 @@ func (v *verification) installs() {
 }
 
 // conflicts looks for Packages that two PackageRepositories have, and that fetch from two places: in one
-// namespace, the second of the two cannot be reconciled (kapp-controller spec §0.7).
+// namespace, the second of the two cannot be reconciled (docs/carvel.md, "How a PackageRepository
+// is reconciled").
 func (v *verification) conflicts() {
 	first := map[[2]string]*pkg{}
 	for i := range v.objects.packages {

@@ -156,7 +156,8 @@ func (v *verification) outside(c *claim, ref name.Reference) {
 }
 
 // selection reports a fetch from the repository that leaves the choice to a range of tags. kapp-controller
-// refuses one beside a digest, which is what it makes of a Package's reference (spec §2).
+// refuses one beside a digest, which is what it makes of a Package's reference (docs/carvel.md,
+// "How a PackageRepository is reconciled").
 func (v *verification) selection(c *claim, ref name.Reference) {
 	f := Finding{Code: codeNotPinned, Action: "name one digest, without a tag selection"}
 	switch _, pinned := ref.(name.Digest); {

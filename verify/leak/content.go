@@ -42,7 +42,7 @@ type reference struct {
 	entry int    // index in the lock of the entry that rewrites it; -1 for none
 }
 
-// Codes of the findings about content, by point of the checklist.
+// Codes of the findings about content (docs/leaks.md, "Content of packages").
 const (
 	codeNotRewritten   report.Code = "not-rewritten"   // 11: no kbld step with the lock sees the reference
 	codeNotLocked      report.Code = "not-locked"      // 12: an image that kbld sees and the lock does not have
@@ -64,7 +64,7 @@ const (
 )
 
 // references returns each reference in c's files that kbld sees or that looks like one, and what is wrong
-// that needs no registry to be seen (points 11 to 20 of the checklist, kapp-controller spec §3), both by
+// that needs no registry to be seen (docs/leaks.md, "Content of packages"), both by
 // file and line. Bundle and Package of the findings are left to the caller. A finding without File is about
 // a template step: its line is in the Package's file.
 func (c *content) references() ([]reference, []report.Finding) {

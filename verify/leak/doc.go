@@ -1,5 +1,5 @@
 // Package leak finds what reaches outside of a relocated package repository: it reads Packages and the
-// text of their bundles as kapp-controller, imgpkg and kbld do (kapp-controller spec §2, §3), and says of
+// text of their bundles as kapp-controller, imgpkg and kbld do (docs/carvel.md), and says of
 // each reference to an image whether it ends inside.
 //
 // Scan looks at what is carried, and needs no registry but the source. Resolve starts from a private

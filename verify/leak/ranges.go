@@ -13,7 +13,7 @@ var (
 )
 
 // meets reports whether kapp-controller takes a version for a constraint, such as ">=1.0.0 <2.0.0 || 3.0.0"
-// (kapp-controller spec §5). A constraint that is not of these forms is met by all.
+// (docs/carvel.md, "Versions"). A constraint that is not of these forms is met by all.
 func meets(version, constraint string, prereleases bool) bool {
 	oneOf := strings.Split(spaceAfter.ReplaceAllString(constraint, "$1"), "||")
 	met, exact := false, ""

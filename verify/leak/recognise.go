@@ -24,7 +24,7 @@ func References(text string) iter.Seq[string] {
 }
 
 // tokens returns the parts of text that have the form of a reference and can hardly be anything else, with
-// their offsets (kapp-controller spec §3, "Recognising a reference"): a repository of two names or more, with
+// their offsets (docs/carvel.md, "Recognising a reference"): a repository of two names or more, with
 // a tag or a sha256 digest, or of one name with a digest, that no letter, digit or one of ./:@-% touches. It is
 // linear in the text.
 func tokens(text string) iter.Seq2[int, string] {

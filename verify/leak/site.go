@@ -68,7 +68,7 @@ func digests(omitted []bundle.Omitted) map[v1.Hash]bool {
 	return set
 }
 
-// localised says how imgpkg rewrites a lock (imgpkg spec §6).
+// localised says how imgpkg rewrites a lock (docs/carvel.md, "What imgpkg pull rewrites").
 type localised int
 
 const (
