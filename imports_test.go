@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/imgpkg":   {"carvel", "internal/digest"},
 	"bundle":            {"carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "report"},
 	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci"},
-	"registry":          {"internal/digest"},
+	"registry":          {"internal/digest", "internal/text"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "oci"},

@@ -188,5 +188,5 @@ func withoutSecret(said string) string {
 	if strings.Contains(strings.ToLower(said), `"secret"`) {
 		return "the credential helper failed"
 	}
-	return shorten(said)
+	return oneLine(said)
 }

@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"relocate/internal/digest"
+	"relocate/internal/text"
 )
 
 // maxErrorBody is how much of an error's body is read: enough for a list of blobs.
@@ -122,7 +122,7 @@ func newError(res *http.Response) *Error {
 		if json.Unmarshal(body, &doc) == nil && len(doc.Errors) > 0 {
 			text = e.read(doc)
 		} else {
-			e.Message = shorten(text)
+			e.Message = oneLine(text)
 		}
 	}
 	e.says = e.meaning(text)
@@ -165,11 +165,11 @@ func (e *Error) read(doc errorDocument) string {
 		if i > 0 {
 			text = strings.TrimSpace(one.Code + " " + text)
 		}
-		if text = shorten(text); text != "" && !slices.Contains(shown, text) {
+		if text = oneLine(text); text != "" && !slices.Contains(shown, text) {
 			shown = append(shown, text)
 		}
 	}
-	e.Code = shorten(doc.Errors[0].Code)
+	e.Code = oneLine(doc.Errors[0].Code)
 	if more := len(shown) - mostErrors; more > 0 {
 		shown = append(shown[:mostErrors], fmt.Sprintf("and %d more", more))
 	}
@@ -189,20 +189,8 @@ func digestIn(detail json.RawMessage) (v1.Hash, bool) {
 	return object.Digest, err == nil && object.Digest.Hex != ""
 }
 
-// shorten makes a line of what a registry sent.
-func shorten(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) { // control characters, and those that turn the direction of writing
-			return '�'
-		}
-		return r
-	}, s)
-	if r := []rune(s); len(r) > 200 {
-		return string(r[:200]) + "…"
-	}
-	return s
-}
+// oneLine makes a line of what a registry sent, of a length for people.
+func oneLine(s string) string { return text.Clip(text.Line(s), 200) }
 
 func plainURL(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
@@ -226,7 +214,7 @@ func explain(err error) error {
 			e.Method, e.URL = status.Request.Method, plainURL(status.Request.URL)
 		}
 		if len(status.Errors) > 0 {
-			e.Code, e.Message = shorten(string(status.Errors[0].Code)), shorten(status.Errors[0].Message)
+			e.Code, e.Message = oneLine(string(status.Errors[0].Code)), oneLine(status.Errors[0].Message)
 		}
 		return e
 	}

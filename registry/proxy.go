@@ -27,7 +27,7 @@ func checkConnected(_ context.Context, proxy *url.URL, req *http.Request, res *h
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
-	err := fmt.Errorf("%w %s refused to connect to %s: %s", ErrProxy, proxy.Host, req.Host, shorten(res.Status))
+	err := fmt.Errorf("%w %s refused to connect to %s: %s", ErrProxy, proxy.Host, req.Host, oneLine(res.Status))
 	if isTemporaryStatus(res.StatusCode) {
 		return err
 	}

@@ -134,7 +134,7 @@ func referrersIn(res *http.Response, raw []byte) ([]v1.Hash, error) {
 		} `json:"manifests"`
 	}
 	if err := json.Unmarshal(raw, &index); err != nil {
-		return nil, fmt.Errorf("GET %s: the list of referrers: %s", plainURL(res.Request.URL), shorten(err.Error()))
+		return nil, fmt.Errorf("GET %s: the list of referrers: %s", plainURL(res.Request.URL), oneLine(err.Error()))
 	}
 	var list []v1.Hash
 	for _, m := range index.Manifests {

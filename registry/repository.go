@@ -264,7 +264,7 @@ func checkStored(res *http.Response, want v1.Hash, always bool, there func() (bo
 	}
 	said := res.Header.Get("Docker-Content-Digest")
 	if said != "" && said != want.String() {
-		return fail(fmt.Errorf("%w: the registry stored %s", digest.ErrMismatch, shorten(said)))
+		return fail(fmt.Errorf("%w: the registry stored %s", digest.ErrMismatch, oneLine(said)))
 	}
 	if said != "" && !always {
 		return nil

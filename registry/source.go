@@ -92,7 +92,7 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 			return fail("%w", err)
 		}
 	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && !strings.HasPrefix(said, "sha512:") && said != desc.Digest.String() {
-		return fail("%w: the registry says %s, the content is %s", digest.ErrMismatch, shorten(said), desc.Digest)
+		return fail("%w: the registry says %s, the content is %s", digest.ErrMismatch, oneLine(said), desc.Digest)
 	}
 	return desc, raw, nil
 }
@@ -108,7 +108,7 @@ func mediaTypeOf(header string, raw []byte) (types.MediaType, error) {
 	if header != "" {
 		var err error
 		if general, _, err = mime.ParseMediaType(header); err != nil {
-			return "", fmt.Errorf("the media type %q: %w", shorten(header), err)
+			return "", fmt.Errorf("the media type %q: %w", oneLine(header), err)
 		}
 	}
 	if !slices.Contains(generalTypes, general) {

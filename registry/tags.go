@@ -124,7 +124,7 @@ func nextPage(res *http.Response) (string, error) {
 			}
 			next = res.Request.URL.ResolveReference(next)
 			if next.Scheme != res.Request.URL.Scheme || !sameAuthority(next, res.Request.URL) || next.User != nil {
-				return "", fmt.Errorf("GET %s: its Link leads to another host, %s", plainURL(res.Request.URL), shorten(next.Host))
+				return "", fmt.Errorf("GET %s: its Link leads to another host, %s", plainURL(res.Request.URL), oneLine(next.Host))
 			}
 			return next.String(), nil
 		}

@@ -324,7 +324,7 @@ func location(res *http.Response, named hostList) (string, error) {
 		return fail("the answer has no Location to go on with")
 	case err != nil:
 		header, _, _ = strings.Cut(header, "?") // the query may hold a secret
-		return fail("the answer's Location %q is no URL", shorten(header))
+		return fail("the answer's Location %q is no URL", oneLine(header))
 	}
 	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own
 	if !sameAuthority(u, res.Request.URL) && !named.has(u) {

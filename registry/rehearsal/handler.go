@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/internal/digest"
 	"relocate/oci"
 )
 
@@ -100,9 +101,9 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 const maxName = 255
 
 // parseDigest reads a digest that something is sent under.
-func parseDigest(s string) (sum, error) {
+func parseDigest(s string) (digest.Sum, error) {
 	d, err := v1.NewHash(s)
-	key, ok := sumOf(d)
+	key, ok := digest.SumOf(d)
 	if err != nil || !ok {
 		return key, refuse(http.StatusBadRequest, "DIGEST_INVALID", "that is no sha256 digest")
 	}
@@ -110,9 +111,9 @@ func parseDigest(s string) (sum, error) {
 }
 
 // created says that something is there now.
-func created(w http.ResponseWriter, at string, key sum) {
+func created(w http.ResponseWriter, at string, key digest.Sum) {
 	w.Header().Set("Location", at)
-	w.Header().Set("Docker-Content-Digest", key.hash().String())
+	w.Header().Set("Docker-Content-Digest", key.Hash().String())
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusCreated)
 }

@@ -36,13 +36,13 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 	case len(raw) > maxManifest:
 		return refuse(http.StatusRequestEntityTooLarge, "SIZE_INVALID", fmt.Sprintf("a manifest has at most %d bytes", maxManifest))
 	}
-	key, _ := sumOf(digest.Of(raw))
+	key, _ := digest.SumOf(digest.Of(raw))
 	isDigest := strings.Contains(id, ":")
 	switch named, err := parseDigest(id); {
 	case isDigest && err != nil:
 		return err
 	case isDigest && named != key:
-		return refuse(http.StatusBadRequest, "DIGEST_INVALID", "what was sent has the digest "+key.hash().String())
+		return refuse(http.StatusBadRequest, "DIGEST_INVALID", "what was sent has the digest "+key.Hash().String())
 	case !isDigest && !oci.IsTag(id):
 		return refuse(http.StatusBadRequest, "TAG_INVALID", "that is no tag")
 	}
@@ -64,13 +64,13 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 		repo.tags[strings.Clone(id)] = key
 	}
 	if doc.Subject != nil {
-		subject, ok := sumOf(doc.Subject.Digest)
+		subject, ok := digest.SumOf(doc.Subject.Digest)
 		if ok && !slices.Contains(repo.referrers[subject], key) {
 			repo.referrers[subject] = append(repo.referrers[subject], key)
 		}
 		w.Header().Set("OCI-Subject", doc.Subject.Digest.String())
 	}
-	created(w, "/v2/"+path+"/manifests/"+key.hash().String(), key)
+	created(w, "/v2/"+path+"/manifests/"+key.Hash().String(), key)
 	return nil
 }
 
@@ -116,7 +116,7 @@ func (repo *repository) hasAll(doc *document) error {
 		blobs = append([]v1.Descriptor{*doc.Config}, blobs...)
 	}
 	for _, d := range blobs {
-		key, ok := sumOf(d.Digest)
+		key, ok := digest.SumOf(d.Digest)
 		size, there := repo.blobs[key]
 		if oci.IsForeign(d) && !there {
 			continue
@@ -126,7 +126,7 @@ func (repo *repository) hasAll(doc *document) error {
 		}
 	}
 	for _, d := range doc.Manifests {
-		key, ok := sumOf(d.Digest)
+		key, ok := digest.SumOf(d.Digest)
 		m, there := repo.manifests[key]
 		if err := check(d, m.size, ok && there); err != nil {
 			return err

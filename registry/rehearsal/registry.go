@@ -3,7 +3,6 @@ package rehearsal
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"relocate/internal/digest"
 	"relocate/registry/serve"
 )
 
@@ -34,7 +34,7 @@ type Registry struct {
 
 	mu       sync.Mutex
 	repos    map[string]*repository
-	kept     map[sum][]byte
+	kept     map[digest.Sum][]byte
 	keptSize int
 	uploads  map[string]*upload
 	begun    int // uploads, in all
@@ -43,10 +43,10 @@ type Registry struct {
 
 // repository is what was sent to one path.
 type repository struct {
-	blobs     map[sum]int64 // sizes
-	manifests map[sum]manifest
-	tags      map[string]sum
-	referrers map[sum][]sum // by subject, in the order in which they came
+	blobs     map[digest.Sum]int64 // sizes
+	manifests map[digest.Sum]manifest
+	tags      map[string]digest.Sum
+	referrers map[digest.Sum][]digest.Sum // by subject, in the order in which they came
 }
 
 type manifest struct {
@@ -54,20 +54,9 @@ type manifest struct {
 	mediaType unique.Handle[types.MediaType]
 }
 
-// sum is a SHA-256.
-type sum [32]byte
-
-func (s sum) hash() v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(s[:])} }
-
-// sumOf returns ok false for another algorithm's digest, which nothing has.
-func sumOf(d v1.Hash) (s sum, ok bool) {
-	n, err := hex.Decode(s[:], []byte(d.Hex[:min(len(d.Hex), 64)]))
-	return s, err == nil && n == len(s) && d.Algorithm == "sha256" && len(d.Hex) == 64
-}
-
 // New returns an empty registry. Content that the archive has is read from there.
 func New(archive serve.Archive) *Registry {
-	r := &Registry{archive: archive, repos: map[string]*repository{}, kept: map[sum][]byte{}, uploads: map[string]*upload{}}
+	r := &Registry{archive: archive, repos: map[string]*repository{}, kept: map[digest.Sum][]byte{}, uploads: map[string]*upload{}}
 	r.read = serve.Handler(r, serve.Options{})
 	return r
 }
@@ -96,7 +85,7 @@ func (r *Registry) Counts() Counts {
 func (r *Registry) repository(path string, make bool) *repository {
 	repo := r.repos[path]
 	if repo == nil && make {
-		repo = &repository{blobs: map[sum]int64{}, manifests: map[sum]manifest{}, tags: map[string]sum{}, referrers: map[sum][]sum{}}
+		repo = &repository{blobs: map[digest.Sum]int64{}, manifests: map[digest.Sum]manifest{}, tags: map[string]digest.Sum{}, referrers: map[digest.Sum][]digest.Sum{}}
 		r.repos[strings.Clone(path)] = repo
 	}
 	return repo
@@ -115,21 +104,21 @@ func (r *Registry) Manifest(_ context.Context, _, path, id string) (v1.Descripto
 	}
 	key, found := repo.tags[id]
 	if d, err := v1.NewHash(id); err == nil {
-		key, found = sumOf(d)
+		key, found = digest.SumOf(d)
 	}
 	m, there := repo.manifests[key]
 	if !found || !there {
 		return absent()
 	}
 	c, err := r.content(key)
-	return v1.Descriptor{MediaType: m.mediaType.Value(), Size: m.size, Digest: key.hash()}, c, err
+	return v1.Descriptor{MediaType: m.mediaType.Value(), Size: m.size, Digest: key.Hash()}, c, err
 }
 
 // Blob implements serve.Store.
 func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Content, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key, ok := sumOf(d)
+	key, ok := digest.SumOf(d)
 	if repo := r.repository(path, false); ok && repo != nil {
 		if _, there := repo.blobs[key]; there {
 			return r.content(key)
@@ -139,11 +128,11 @@ func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Conten
 }
 
 // content opens what was sent, which the caller has locked.
-func (r *Registry) content(key sum) (serve.Content, error) {
+func (r *Registry) content(key digest.Sum) (serve.Content, error) {
 	if raw, ok := r.kept[key]; ok {
 		return closing{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
 	}
-	c, err := r.archive.Content(key.hash())
+	c, err := r.archive.Content(key.Hash())
 	if err != nil {
 		return nil, err
 	}
@@ -191,24 +180,24 @@ func (r *Registry) Referrers(_ context.Context, path string, d v1.Hash) ([]v1.Ha
 	defer r.mu.Unlock()
 	var list []v1.Hash
 	if repo := r.repository(path, false); repo != nil {
-		key, _ := sumOf(d)
+		key, _ := digest.SumOf(d)
 		for _, s := range repo.referrers[key] {
-			list = append(list, s.hash())
+			list = append(list, s.Hash())
 		}
 	}
 	return list, nil
 }
 
 // keep makes sure that content can be read again. The caller has locked; raw is nil when it was not kept.
-func (r *Registry) keep(key sum, size int64, raw []byte) error {
+func (r *Registry) keep(key digest.Sum, size int64, raw []byte) error {
 	if _, kept := r.kept[key]; kept {
 		return nil
 	}
-	if c, err := r.archive.Content(key.hash()); err == nil && c.Size() == size {
+	if c, err := r.archive.Content(key.Hash()); err == nil && c.Size() == size {
 		return nil
 	}
 	if raw == nil && size > 0 || r.keptSize+len(raw) > maxKept {
-		return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the archive does not have %s, and there is no room to keep it", key.hash()))
+		return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the archive does not have %s, and there is no room to keep it", key.Hash()))
 	}
 	r.kept[key] = bytes.Clone(raw)
 	r.keptSize += len(raw)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+
+	"relocate/internal/digest"
 )
 
 // maxBlob is how large a blob may be that is kept because the archive does not have it, in bytes: configs and
@@ -128,7 +130,7 @@ func (u *upload) receive(req *http.Request) error {
 func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) error {
 	key, err := parseDigest(req.URL.Query().Get("digest"))
 	if err == nil {
-		_, missing := r.archive.Content(key.hash())
+		_, missing := r.archive.Content(key.Hash())
 		u.skip = missing == nil
 		err = u.receive(req)
 	}
@@ -140,8 +142,8 @@ func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) erro
 	if err != nil {
 		return err
 	}
-	if got := sum(u.hash.Sum(nil)); got != key {
-		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("what was sent, %d bytes, has the digest %s", u.size, got.hash()))
+	if got := digest.Sum(u.hash.Sum(nil)); got != key {
+		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("what was sent, %d bytes, has the digest %s", u.size, got.Hash()))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,7 +151,7 @@ func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) erro
 		return err
 	}
 	r.repository(u.repo, true).blobs[key] = u.size
-	created(w, "/v2/"+u.repo+"/blobs/"+key.hash().String(), key)
+	created(w, "/v2/"+u.repo+"/blobs/"+key.Hash().String(), key)
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (t *adding) content() error {
 	isNew := map[*manifest]bool{}
 	fresh := map[*blob]bool{}
 	for _, b := range t.plan.Blobs {
-		key, ok := sumOf(b.Descriptor.Digest)
+		key, ok := digest.SumOf(b.Descriptor.Digest)
 		if !ok {
 			return fmt.Errorf("%s is no sha256 digest", b.Descriptor.Digest)
 		}
@@ -57,7 +57,7 @@ func (t *adding) content() error {
 	for _, n := range t.plan.Graph.Nodes {
 		m := t.manifest(n.Descriptor.Digest)
 		for _, d := range n.Blobs {
-			key, _ := sumOf(d.Digest)
+			key, _ := digest.SumOf(d.Digest)
 			if b := t.blobs[key]; b != nil && (isNew[m] || fresh[b]) {
 				b.own(m)
 			}
@@ -80,7 +80,7 @@ func (b *blob) own(m *manifest) {
 
 // manifest returns the manifest d of the plan.
 func (t *adding) manifest(d v1.Hash) *manifest {
-	key, _ := sumOf(d)
+	key, _ := digest.SumOf(d)
 	return t.manifests[key]
 }
 
@@ -136,7 +136,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 	if err != nil {
 		return err
 	}
-	key, _ := sumOf(image.Descriptor.Digest)
+	key, _ := digest.SumOf(image.Descriptor.Digest)
 	m := t.manifests[key]
 	if m == nil {
 		m = &manifest{sum: key, mediaType: unique.Make(string(image.Descriptor.MediaType)), blob: blob{size: image.Descriptor.Size}}
@@ -144,7 +144,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 	}
 	t.keep(key, image.Manifest)
 	for _, raw := range [][]byte{image.Config, image.Layer} {
-		key, _ := sumOf(digest.Of(raw))
+		key, _ := digest.SumOf(digest.Of(raw))
 		if t.blobs[key] == nil {
 			t.blobs[key] = &blob{size: int64(len(raw))}
 		}
@@ -163,7 +163,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 	return nil
 }
 
-func (t *adding) keep(key sum, raw []byte) {
+func (t *adding) keep(key digest.Sum, raw []byte) {
 	if _, kept := t.extra[key]; !kept {
 		t.extra[key] = raw
 		t.extraSize += len(raw)
@@ -211,7 +211,7 @@ func (r *repository) tag(host, tag string, m *manifest) error {
 		switch {
 		case host != other.host && host != "" && other.host != "":
 		case other.manifest != m:
-			return fmt.Errorf("%s:%s: %s and %s: %w", r.path, tag, other.sum.hash(), m.sum.hash(), ErrConflict)
+			return fmt.Errorf("%s:%s: %s and %s: %w", r.path, tag, other.sum.Hash(), m.sum.Hash(), ErrConflict)
 		case other.host == host || other.host == "":
 			return nil
 		}

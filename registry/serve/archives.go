@@ -3,7 +3,6 @@ package serve
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 )
 
 // Archive is where content is read from.
@@ -41,25 +41,14 @@ var ErrConflict = errors.New("one tag cannot stand for both")
 // Add all archives first; then it is safe for concurrent use.
 type Archives struct {
 	archives  []Archive
-	manifests map[sum]*manifest
-	blobs     map[sum]*blob
-	extra     map[sum][]byte // locations images: manifests, configs and layers
+	manifests map[digest.Sum]*manifest
+	blobs     map[digest.Sum]*blob
+	extra     map[digest.Sum][]byte // locations images: manifests, configs and layers
 	extraSize int
 	repos     map[string]*repository
 	names     []string // of repos, sorted
 
 	attached []attachedTag // sorted by tag
-}
-
-// sum is a SHA-256.
-type sum [32]byte
-
-func (s sum) hash() v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(s[:])} }
-
-// sumOf returns ok false for another algorithm's digest, which no archive has.
-func sumOf(d v1.Hash) (s sum, ok bool) {
-	n, err := hex.Decode(s[:], []byte(d.Hex[:min(len(d.Hex), 64)]))
-	return s, err == nil && n == len(s) && d.Algorithm == "sha256" && len(d.Hex) == 64
 }
 
 // blob is content that is in an archive.
@@ -73,7 +62,7 @@ type blob struct {
 // manifest is a blob with a media type.
 type manifest struct {
 	blob
-	sum       sum
+	sum       digest.Sum
 	mediaType unique.Handle[string]
 	referrers []*manifest // whose subject it is, in the archives' order
 }
@@ -102,7 +91,7 @@ type attachedTag struct {
 
 // NewArchives returns a store without content.
 func NewArchives() *Archives {
-	return &Archives{manifests: map[sum]*manifest{}, blobs: map[sum]*blob{}, extra: map[sum][]byte{}, repos: map[string]*repository{}}
+	return &Archives{manifests: map[digest.Sum]*manifest{}, blobs: map[digest.Sum]*blob{}, extra: map[digest.Sum][]byte{}, repos: map[string]*repository{}}
 }
 
 // Import says where an archive answers as if it had been imported: the repository's path, and the tags of the roots.
@@ -148,7 +137,7 @@ func (s *Archives) sort() error {
 	slices.SortFunc(s.attached, func(a, b attachedTag) int { return strings.Compare(a.tag, b.tag) })
 	for i := 1; i < len(s.attached); i++ {
 		if a, b := s.attached[i-1], s.attached[i]; a.tag == b.tag && a.stands != b.stands {
-			return fmt.Errorf("tag %s: %s and %s: %w", a.tag, a.stands.sum.hash(), b.stands.sum.hash(), ErrConflict)
+			return fmt.Errorf("tag %s: %s and %s: %w", a.tag, a.stands.sum.Hash(), b.stands.sum.Hash(), ErrConflict)
 		}
 	}
 	s.attached = slices.CompactFunc(s.attached, func(a, b attachedTag) bool { return a.tag == b.tag })
@@ -161,7 +150,7 @@ func (s *Archives) Manifest(_ context.Context, at, repo, id string) (v1.Descript
 	if m == nil {
 		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s of %s: %w", id, repo, cmp.Or(err, fs.ErrNotExist))
 	}
-	desc := v1.Descriptor{MediaType: types.MediaType(m.mediaType.Value()), Size: m.size, Digest: m.sum.hash()}
+	desc := v1.Descriptor{MediaType: types.MediaType(m.mediaType.Value()), Size: m.size, Digest: m.sum.Hash()}
 	c, err := s.open(m.sum, &m.blob)
 	return desc, c, err
 }
@@ -175,7 +164,7 @@ func (s *Archives) find(at, path, id string) (*manifest, error) {
 		return nil, nil
 	}
 	if d, err := v1.NewHash(id); err == nil {
-		key, _ := sumOf(d)
+		key, _ := digest.SumOf(d)
 		if m := s.manifests[key]; m != nil && repo.has(m) {
 			return m, nil
 		}
@@ -217,7 +206,7 @@ func (r *repository) tagged(at, tag string) (*manifest, error) {
 // Blob implements Store.
 func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, error) {
 	repo := s.repos[path]
-	key, ok := sumOf(d)
+	key, ok := digest.SumOf(d)
 	b := s.blobs[key]
 	if repo == nil || !ok || b == nil || (b.in&repo.all == 0 && !repo.hasAny(b.owners)) {
 		return nil, fmt.Errorf("blob %s of %s: %w", d, path, fs.ErrNotExist)
@@ -226,16 +215,16 @@ func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, err
 }
 
 // open opens content. One that a plan has and the archive has not was left out: it is not there.
-func (s *Archives) open(key sum, b *blob) (Content, error) {
+func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	if raw, ok := s.extra[key]; ok {
 		return closing{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
 	}
-	c, err := s.archives[b.archive].Content(key.hash())
+	c, err := s.archives[b.archive].Content(key.Hash())
 	if err != nil {
 		return nil, err
 	}
 	if c.Size() != b.size {
-		return nil, fmt.Errorf("%s has %d bytes in the archive, its manifest says %d", key.hash(), c.Size(), b.size)
+		return nil, fmt.Errorf("%s has %d bytes in the archive, its manifest says %d", key.Hash(), c.Size(), b.size)
 	}
 	return closing{c}, nil
 }
@@ -320,14 +309,14 @@ func (s *Archives) Repositories(_ context.Context, after string, n int) (repos [
 // Referrers implements Store.
 func (s *Archives) Referrers(_ context.Context, path string, d v1.Hash) ([]v1.Hash, error) {
 	repo := s.repos[path]
-	key, _ := sumOf(d)
+	key, _ := digest.SumOf(d)
 	m := s.manifests[key]
 	if repo == nil || m == nil || !repo.has(m) {
 		return nil, nil
 	}
 	var list []v1.Hash
 	for _, r := range m.referrers {
-		list = append(list, r.sum.hash())
+		list = append(list, r.sum.Hash())
 	}
 	return list, nil
 }
