@@ -8,7 +8,9 @@ PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdat
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
-PARALLEL = -parallel 8
+# The timeout is of one package, on a busy machine.
+CORES   := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+PARALLEL = -parallel $(shell expr 4 \* $(CORES)) -timeout 40m
 
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s

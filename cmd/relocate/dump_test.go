@@ -211,7 +211,7 @@ func has(t *testing.T, host, path string) bool {
 
 func ask(t *testing.T, method, host, path string) (status int, body []byte, mediaType string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
 	require.NoError(t, err)

@@ -66,7 +66,7 @@ var hostileGroups = map[string][]hostile{
 }
 
 // hostileBound is how long one command may take with a hostile archive.
-const hostileBound = 20 * time.Second
+const hostileBound = 90 * time.Second
 
 // TestHostileArchives runs the catalogue. An archive that verify takes is imported to the same digests; one
 // that it refuses is refused before anything is written, or, when a layer's content is bad, before anything

@@ -64,7 +64,7 @@ func judgeHostile(t *testing.T, c ordeal, s *hostileregistry.Registry, usual int
 // runHostile runs the program, which must end by itself.
 func runHostile(t *testing.T, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	return relocateContext(ctx, args...)
 }

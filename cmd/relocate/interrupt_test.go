@@ -60,7 +60,7 @@ func (g *gate) wait(t *testing.T) {
 	t.Helper()
 	select {
 	case <-g.waiting:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the request that was to be held back never came")
 	}
 }
@@ -80,7 +80,7 @@ func wait(t *testing.T, done <-chan result) result {
 	select {
 	case r := <-done:
 		return r
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("the program does not end:\n%s", stacks())
 		return result{}
 	}
@@ -190,7 +190,7 @@ func TestInterruptImport(t *testing.T) {
 			r := wait(t, done)
 			assertFailed(t, r, statusInterrupted, "hint: ", "again")
 			// net/http may still be about to close the body of the request that was given up.
-			assert.Eventually(t, func() bool { return !strings.Contains(stacks(), "relocate/copy.") }, 5*time.Second, time.Millisecond)
+			assert.Eventually(t, func() bool { return !strings.Contains(stacks(), "relocate/copy.") }, 2*time.Minute, time.Millisecond)
 			assertNothingRuns(t)
 			g.open()
 			assert.False(t, has(t, dst, "/v2/x/manifests/1.0.0"))

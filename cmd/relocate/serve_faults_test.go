@@ -312,7 +312,7 @@ func TestServeStops(t *testing.T) {
 			conn.Close()
 		}
 		return err != nil
-	}, 10*time.Second, time.Millisecond, "it still takes connections")
+	}, 2*time.Minute, time.Millisecond, "it still takes connections")
 	res, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)
 	content, err := io.ReadAll(res.Body)
@@ -366,7 +366,7 @@ func TestServeUsage(t *testing.T) {
 		"none.tar --listen [::1]:5000":                              "none.tar",
 		"none.tar --listen 127.0.0.2:5000":                          "none.tar",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		r := relocateContext(ctx, append([]string{"serve"}, strings.Fields(args)...)...)
 		cancel()
 		assert.Equal(t, statusUsage, r.status, "%s: %s", args, r.stderr)

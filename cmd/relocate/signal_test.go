@@ -53,7 +53,7 @@ func testSignals(t *testing.T, name, whole string, m *meter, args func(dir strin
 		m.settle()
 		require.False(t, sent.IsZero() && r.status != 0)
 		if r.status != 0 { // it may have been almost done
-			assert.Less(t, time.Since(sent), 5*time.Second)
+			assert.Less(t, time.Since(sent), time.Minute)
 			assert.Equal(t, statusInterrupted, r.status, "%s: %s", name, r.stderr)
 			assert.Empty(t, r.stdout)
 			assertAll(t, r.stderr, "relocate: interrupted\nhint: run the same command again")

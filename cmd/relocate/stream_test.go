@@ -229,7 +229,7 @@ func TestStreamSilent(t *testing.T) {
 			p.start(t)
 			go func() { _, _ = out.Write(archive[:n]) }()
 			lock := filepath.Join(cacheHome(), "relocate", "locks", digestOf(src.Addr + "/silent")[7:])
-			require.Eventually(t, func() bool { _, err := os.Stat(lock); return err == nil }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { _, err := os.Stat(lock); return err == nil }, 2*time.Minute, time.Millisecond)
 			assertInterrupted(t, p, s)
 			assert.NoFileExists(t, lock)
 			in.Close()
@@ -398,7 +398,7 @@ func assertInterrupted(t *testing.T, p *process, s os.Signal) result {
 	p.signal(s)
 	sent := time.Now()
 	r := p.end(t)
-	assert.Less(t, time.Since(sent), 5*time.Second)
+	assert.Less(t, time.Since(sent), time.Minute)
 	assert.Equal(t, statusInterrupted, r.status, "%v: %s", s, r.stderr)
 	assertAll(t, r.stderr, "hint: run the same command again")
 	return r

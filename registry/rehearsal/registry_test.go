@@ -274,7 +274,7 @@ func TestBrokenUpload(t *testing.T) {
 	require.Eventually(t, func() bool {
 		res, _ := c.do("GET", at, nil, nil)
 		return res.Header.Get("Range") == "0-7"
-	}, 10*time.Second, time.Millisecond, "the upload has what came")
+	}, 2*time.Minute, time.Millisecond, "the upload has what came")
 	c.want(404, "", "HEAD", "/v2/a/blobs/"+want, nil, "")
 	c.want(201, "", "PUT", at+"?digest="+want, nil, "two")
 }
