@@ -67,11 +67,13 @@ func OpenStream(r io.Reader, file File) (*Stream, error) {
 }
 
 // Plan reads the small section, and returns the plan that the roots make, as Archive.Plan does. It is
-// called once, before Next.
+// called once, before Next. What the archive does not hold is damage.
+//
+// Errors: ErrDamaged.
 func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	plan, err := s.Archive.Plan(ctx, jobs)
 	if err != nil {
-		return nil, err
+		return nil, asDamage(err)
 	}
 	for i := range plan.Small {
 		if err := s.checkFrame(s.r, i); err != nil {

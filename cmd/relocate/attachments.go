@@ -9,7 +9,6 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
-	"relocate/registry"
 )
 
 // What --attachments may be.
@@ -45,32 +44,6 @@ func attachmentsOf(g *bundle.Graph, looked bool) *attachmentsReport {
 		r.Absent = append(r.Absent, g.Bare()...)
 	}
 	return r
-}
-
-// discover lets a walk look for attachments where the flags say.
-func (f *sourceFlags) discover(opt *bundle.WalkOptions, client *registry.Client) error {
-	if f.attachments != attachmentsNone {
-		opt.Discovery = client
-	}
-	if f.signaturesFrom != "" {
-		repo, err := parseRepo("--signatures-from", f.signaturesFrom)
-		if err != nil {
-			return err
-		}
-		opt.Signatures = &repo
-	}
-	return nil
-}
-
-// checkAttached fails when something must be attached to every image that is listed, and is not.
-func (f *sourceFlags) checkAttached(g *bundle.Graph) error {
-	if f.attachments != attachmentsRequire {
-		return nil
-	}
-	if bare := g.Bare(); len(bare) > 0 {
-		return &bundle.BareError{Images: bare}
-	}
-	return nil
 }
 
 // policy is what --attachments means to a destination.
@@ -134,18 +107,6 @@ func summarizeUnseen(w io.Writer, unseen []bundle.Unseen, more string) {
 		lines = append(lines, "  "+line(unseenText(u)))
 	}
 	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), shortList(lines, mostLines, more))
-}
-
-// relentedText says, of what was refused when an export began, that it is refused no longer.
-func relentedText(u bundle.Unseen) string {
-	const rest = "; the export goes on without what may be attached there (--no-resume looks for it)"
-	switch u.What {
-	case bundle.UnseenTags:
-		return u.Reference + " shows its tags, which it refused when the export began" + rest
-	case bundle.UnseenReferrers:
-		return u.Reference + " shows what refers to its images, which it refused when the export began" + rest
-	}
-	return u.Reference + " was refused when the export began, and is no longer; the export goes on without it (--no-resume takes it)"
 }
 
 // unseenText says what was not seen.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -133,20 +134,10 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
-	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show}
-	if f.fromTar == "" {
-		var err error
-		if c.named, err = f.roots(); err != nil {
-			return err
-		}
-	}
+	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now()}
 	switch {
-	case f.fromTar == stream:
-		return c.importStream(ctx)
 	case f.fromTar != "":
 		return c.importArchive(ctx)
-	case toStream(f.toTar):
-		return c.exportStream(ctx)
 	case f.toTar != "":
 		return c.export(ctx)
 	}

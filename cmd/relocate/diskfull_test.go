@@ -180,6 +180,6 @@ func TestReadOnlyAgain(t *testing.T) {
 	assertAll(t, r.stderr, file, "read-only file system")
 	assert.Equal(t, before, namesIn(t, dir))
 	remount("rw")
-	assertAll(t, mustRun(t, "-b", root, "--to-tar", file).stderr, "note: goes on with ")
+	assertAll(t, mustRun(t, "-b", root, "--to-tar", file).stderr, "note: continues with ")
 	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
 }

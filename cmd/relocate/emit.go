@@ -219,7 +219,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (*emission, erro
 		return nil, err
 	}
 	defer a.Close()
-	plan, err := checkedPlan(ctx, a, args[0], defaultJobs)
+	plan, err := a.CheckedPlan(ctx, defaultJobs)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
@@ -40,6 +41,9 @@ const (
 const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly done (--keep-going), 4 credentials
 or permission, 5 damage, 6 something missing, unequal or reaching outside, 8 no space, 130 interrupted.`
 
+// hintTags is what to do about tags that the roots cannot have.
+const hintTags = "--no-tag imports by digest; --tag NAME gives the only root another tag"
+
 // Hints that are not the same for each command; hintFor knows more.
 const (
 	hintHelp   = "see relocate --help"
@@ -65,17 +69,9 @@ type absentError struct{ error }
 // notClosedError is the end of a strict copy of what leads outside.
 type notClosedError struct{ error }
 
-// keptError is the end of an export that a later run can go on with.
-type keptError struct {
-	error
-	path       string // of the unfinished archive
-	have, want int64  // bytes of blobs
-}
-
-func (e keptError) Unwrap() error { return e.error }
-
-func (e keptError) String() string {
-	return fmt.Sprintf("%s has %s of %s; the same command goes on from there, --no-resume starts again", e.path, size(e.have), size(e.want))
+// keptText says what an export that was cut off has kept.
+func keptText(e *relocate.UnfinishedError) string {
+	return fmt.Sprintf("%s has %s of %s; the same command continues from there, --no-resume starts again", e.Path, size(e.Have), size(e.Want))
 }
 
 // judgement is what an error means to the operator.
@@ -94,6 +90,8 @@ var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
 	{is(copy.ErrUnaccounted), statusFailed, "this is a fault of relocate: please report it, with the command and this message"},
 	{isA[usageError], statusUsage, hintHelp},
+	{is(relocate.ErrTags), statusUsage, hintTags},
+	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[notClosedError], statusMissing, hintFindings},
 	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
 	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
@@ -121,7 +119,7 @@ var judgements = []judgement{
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to a tar of its own, or all to one without --tar-format imgpkg"},
 	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
-	{isA[heldError], statusFailed, "wait until it has ended"},
+	{is(relocate.ErrHeld), statusFailed, "wait until it has ended"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote, or imgpkg copy --to-tar"},
 	{is(tarball.ErrTruncated), statusDamage, "what arrived is not complete: carry it, or send it, again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},

@@ -120,6 +120,24 @@ func (f *common) add(cmd *cobra.Command) {
 	f.flags, f.password.from = cmd.Flags(), cmd.InOrStdin
 }
 
+// source returns a client that uses the credentials in the flags for the registries of roots: those that the
+// operator named.
+func (f *common) source(roots []name.Reference) (*registry.Client, error) {
+	var repos []name.Repository
+	for _, ref := range roots {
+		repos = append(repos, ref.Context())
+	}
+	return f.client(sourceSide, repos)
+}
+
+// destination returns a client that uses the credentials in the flags for the registry of repo.
+func (f *common) destination(repo name.Repository) (*registry.Client, error) {
+	if f.connect != nil {
+		return f.connect()
+	}
+	return f.client(destinationSide, []name.Repository{repo})
+}
+
 func checkJobs(jobs int) error {
 	if jobs < 1 || jobs > 256 {
 		return usagef("--concurrency %d: must be between 1 and 256", jobs)

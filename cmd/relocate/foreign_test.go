@@ -40,7 +40,7 @@ func TestForeignLayer(t *testing.T) {
 			assert.Equal(t, s.ref("win/app", image), omitted[0].Image)
 			assert.NotContains(t, strings.Join(src.Requests(), "\n"), foreign.Digest.String())
 			asked := tryRelocate(t, "--from-tar", file, "--to-repo", repo, "--include-non-distributable-layers")
-			assertFailed(t, asked, statusUsage, "the archive was exported without 1 such layer; export it again with this flag")
+			assertFailed(t, asked, statusUsage, "the archive was exported without 1 layer that may not be distributed; export it again with them")
 			imported := mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--report", report)
 			assertAll(t, imported.stderr, foreign.Digest.String())
 			assert.Equal(t, omitted, readReport(t, report).Omitted)

@@ -157,11 +157,11 @@ func FuzzRoots(f *testing.F) {
 			require.Equal(t, statusUsage, statusOf(err))
 			return
 		}
-		require.Len(t, named.refs, 1)
-		requireInside(t, named.refs[0].Context())
-		again, err := (&sourceFlags{bundles: []string{named.refs[0].Name()}}).roots()
+		require.Len(t, named.Bundles, 1)
+		requireInside(t, named.Bundles[0].Context())
+		again, err := (&sourceFlags{bundles: []string{named.Bundles[0].Name()}}).roots()
 		require.NoError(t, err)
-		require.Equal(t, named.refs[0].Name(), again.refs[0].Name())
+		require.Equal(t, named.Bundles[0].Name(), again.Bundles[0].Name())
 	})
 }
 

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"github.com/spf13/pflag"
-
-	"relocate/bundle"
-)
+import "github.com/spf13/pflag"
 
 // imgpkgFlags are flags of imgpkg copy that scripts have. Those that ask for what a copy does anyway are accepted.
 type imgpkgFlags struct {
@@ -31,12 +27,4 @@ func (f *imgpkgFlags) checks(noResume, streamed bool) []check {
 		{f.json, "--json: use --report FILE for a report in JSON, or --progress json for events on standard error"},
 		{f.debug, "--debug: leave it out; errors name the request that failed, and --progress json lists every retry"},
 	}
-}
-
-// checkOmitted rejects --include-non-distributable-layers where the archive does not have them.
-func (f *copyFlags) checkOmitted(plan *bundle.Plan) error {
-	if n := len(plan.Omitted); f.nonDistributable && f.fromTar != "" && n > 0 {
-		return usagef("--include-non-distributable-layers: the archive was exported without %s; export it again with this flag", count(n, "such layer"))
-	}
-	return nil
 }

@@ -198,7 +198,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*
 	if err != nil {
 		return nil, err
 	}
-	plan, err := checkedPlan(ctx, a, file, f.jobs)
+	plan, err := a.CheckedPlan(ctx, f.jobs)
 	if err != nil {
 		a.Close()
 		return nil, err

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"relocate"
 )
 
 // version is set when the program is built: -ldflags "-X main.version=…".
@@ -60,9 +62,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
-	var kept keptError
+	var kept *relocate.UnfinishedError
 	if errors.As(err, &kept) {
-		fmt.Fprintln(stderr, "kept:", printable(kept.String()))
+		fmt.Fprintln(stderr, "kept:", printable(keptText(kept)))
 	}
 	return status
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/digest"
@@ -174,9 +175,10 @@ func TestPageOfCopy(t *testing.T) {
 	s := newShop(t)
 	c := &copying{copyFlags: &copyFlags{}}
 	c.attachments = attachmentsAuto
-	r := c.newReport("export", s.plan)
+	r, err := c.newReport("export", &relocate.Result{Plan: s.plan})
+	require.NoError(t, err)
 	r.Archive = &archiveReport{File: "shop.tar", Size: 1, Form: "relocate", Seal: digest.Of(nil)}
-	r.Moved = []movedTag{{Reference: "registry.example/acme:1.0", Was: digest.Of(nil), Is: digest.Of([]byte("1"))}}
+	r.Moved = []relocate.MovedTag{{Reference: "registry.example/acme:1.0", Was: digest.Of(nil), Is: digest.Of([]byte("1"))}}
 	r.Reread = 2
 	text := func() string {
 		page, err := pageOfCopy(r, s.plan, nil).encode()
@@ -187,7 +189,8 @@ func TestPageOfCopy(t *testing.T) {
 		"Listed images without any 7", "Every repository that an image comes from was asked.")
 
 	c.attachments = attachmentsNone
-	r = c.newReport("import", s.plan)
+	r, err = c.newReport("import", &relocate.Result{Plan: s.plan})
+	require.NoError(t, err)
 	r.Repository, r.Tags = "private.test/all", []string{"1.0"}
 	assertAll(t, text(), "Import report", "Imported to private.test/all", "tagged 1.0", "not looked for (--attachments none)")
 	r.Failures = []failureReport{{s.db.Name(), memory.Hash(s.db), "refused"}}

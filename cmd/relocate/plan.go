@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/bundle"
-	"relocate/oci"
-	"relocate/tarball"
 )
 
 // planReport is what plan prints.
@@ -92,55 +90,20 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 	if err := errors.Join(f.source.check(), f.known.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
-	roots, err := f.source.roots()
+	from, err := f.source.source(&f.common)
 	if err != nil {
 		return nil, err
 	}
-	w, err := f.walk(ctx, roots, "", &f.source, show)
+	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, relocate.Options{Jobs: f.jobs, Progress: show.see})
 	if err != nil {
-		return nil, err
+		return nil, asUsage(err)
 	}
-	defer w.close()
-	plan := w.plan
-	if err := checkNames(plan.Graph); err != nil {
-		return nil, err
-	}
-	noteTags(plan.Graph.Roots, show)
-	noteForeign(show, plan.Graph)
-	size, err := archiveSize(ctx, w, roots, f.form.Format)
-	if err != nil {
-		return nil, err
-	}
-	r := &planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: size, Omitted: plan.Omitted}
+	plan := found.Plan
+	r := &planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: found.Size, Omitted: plan.Omitted}
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
-	return r, r.take(w.scan, &f.known)
-}
-
-// noteForeign warns of images that some registries refuse as they are configured by default.
-func noteForeign(show *progress, g *bundle.Graph) {
-	images := 0
-	for _, n := range g.Nodes {
-		if slices.ContainsFunc(n.Blobs, oci.IsForeign) {
-			images++
-		}
-	}
-	if images > 0 {
-		show.note("%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", count(images, "image"))
-	}
-}
-
-// archiveSize returns the exact size of the archive of what was walked.
-func archiveSize(ctx context.Context, w *walked, roots *roots, form tarball.Format) (int64, error) {
-	if form != tarball.Imgpkg {
-		return tarball.Size(w.plan)
-	}
-	t, err := tarball.NewImgpkgTar(ctx, w.plan, w.source, roots.bundleLock)
-	if err != nil {
-		return 0, err
-	}
-	return t.Size(), nil
+	return r, r.take(found.Scan, &f.known)
 }
 
 func (r planReport) text(w io.Writer) {

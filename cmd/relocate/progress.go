@@ -13,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/copy"
 	"relocate/registry"
 )
@@ -30,6 +31,8 @@ type progress struct {
 	mode progressMode
 	out  io.Writer
 	dog  *watchdog
+
+	now *phase // of a verb
 
 	mu    sync.Mutex
 	waits int            // for registries
@@ -133,6 +136,30 @@ func (p *progress) note(format string, args ...any) {
 		Event string `json:"event"`
 		Text  string `json:"text"`
 	}{"note", text})
+}
+
+// noteHints say what to do about some notes of a verb, by their codes.
+var noteHints = map[string]string{
+	"moved":             " (--no-resume takes the new one)",
+	"no-longer-refused": " (--no-resume takes it)",
+	"tags":              "; " + hintTags,
+	"signatures-login": ": login flags are for the registries of -b, -i and --lock only; " +
+		"use docker login, or RELOCATE_REGISTRY_HOSTNAME in the environment",
+}
+
+// see shows what a verb does.
+func (p *progress) see(e relocate.Event) {
+	switch {
+	case e.Note != "":
+		p.note("%s%s", e.Note, noteHints[e.Code])
+	case e.Done:
+		p.now.end()
+		p.now = nil
+	case p.now == nil: // the first event of a phase, which comes before all its others
+		p.now = p.begin(e.Phase, e.Blobs, e.Bytes)
+	default:
+		p.now.step(e.Step)
+	}
 }
 
 // phase is one thing that takes time. Its add may be called concurrently.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,16 +21,17 @@ import (
 type reading struct {
 	*registry.Repository
 	kept   bundle.Source
-	file   *scratch
+	file   *os.File
 	broken atomic.Int32 // answers that the registry cannot read a manifest
 }
 
 // newReading reads a repository through a scratch file. The caller closes it.
 func newReading(r *registry.Repository) (*reading, error) {
-	file, err := newScratch("")
+	file, err := os.CreateTemp("", ".relocate-*")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create a scratch file: %w", err)
 	}
+	_ = os.Remove(file.Name()) // where an open file can be removed, even a kill leaves nothing
 	return &reading{Repository: r, kept: copy.NewSpool(r, file).Keeping(), file: file}, nil
 }
 
@@ -62,4 +64,8 @@ func (r *reading) Blob(ctx context.Context, repo name.Repository, d v1.Descripto
 	return r.kept.Blob(ctx, repo, d)
 }
 
-func (r *reading) close() { r.file.remove() }
+// close removes the scratch file, whose content is not needed any longer.
+func (r *reading) close() {
+	_ = r.file.Close()
+	_ = os.Remove(r.file.Name())
+}

@@ -16,8 +16,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/rehearsal"
 	"relocate/rewrite"
@@ -164,7 +166,7 @@ func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalRepo
 
 // imports imports the archive as the root command does, and returns the PackageRepositories that it would print.
 func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *rehearsalReport) ([]byte, error) {
-	plan, err := checkedPlan(ctx, a, s.file, s.jobs)
+	plan, err := a.CheckedPlan(ctx, s.jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -172,18 +174,49 @@ func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *rehearsalRep
 	if s.repo, err = s.repository(plan.Graph.Roots); err != nil {
 		return nil, err
 	}
-	c := &copying{copyFlags: &copyFlags{trust: string(copy.TrustManifests), tag: s.tag, noTag: s.noTag}, stdout: io.Discard, stderr: io.Discard, show: s.show}
-	c.jobs, c.connect = s.jobs, s.connect
-	report, _, err := c.fillFrom(ctx, a, plan, s.repo)
+	client, err := s.connect()
 	if err != nil {
-		return nil, fmt.Errorf("rehearse %s: %w", s.file, err)
+		return nil, err
 	}
-	r.Import, r.Repository = report.Result, s.repo.Name()
+	var tags []copy.Tag
+	if !s.noTag {
+		all, err := rewrite.Tags(plan.Graph.Roots, s.tag)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", relocate.ErrTags, err)
+		}
+		for name, d := range all {
+			tags = append(tags, copy.Tag{Name: name, Digest: d})
+		}
+	}
+	blobs, bytes := copy.Total(plan, "")
+	ph := s.show.begin("import", blobs, bytes)
+	result, err := copy.ToRepository(ctx, plan, a, client.Writer(s.repo), s.repo, copy.Options{Jobs: s.jobs, Tags: tags, Progress: ph.step})
+	ph.end()
+	if unchanged := a.Unchanged(); unchanged != nil {
+		err = unchanged
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rehearse %s: import to %s: %w", s.file, s.repo.Name(), err)
+	}
+	r.Import, r.Repository = result, s.repo.Name()
 	list, err := rewrite.PackageRepositories(plan.Graph, s.repo, "", "", "")
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return rewrite.Encode(list)
+}
+
+// noteForeign warns of images that some registries refuse as they are configured by default.
+func noteForeign(show *progress, g *bundle.Graph) {
+	images := 0
+	for _, n := range g.Nodes {
+		if slices.ContainsFunc(n.Blobs, oci.IsForeign) {
+			images++
+		}
+	}
+	if images > 0 {
+		show.note("%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", count(images, "image"))
+	}
 }
 
 // repository returns the one to import into: --as, or the path that the first root has at its origin.

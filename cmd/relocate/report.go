@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/rewrite"
@@ -112,19 +113,19 @@ func (r *archiveReport) textSeal() string {
 
 // report is what --report writes.
 type copyReport struct {
-	Version    int             `json:"version"`
-	Action     string          `json:"action"` // export, import, copy
-	Roots      []rootReport    `json:"roots"`
-	Archive    *archiveReport  `json:"archive,omitempty"`
-	Repository string          `json:"repository,omitempty"`
-	Tags       []string        `json:"tags,omitempty"` // of the roots, there
-	Contents   contents        `json:"contents"`
-	Result     *copy.Result    `json:"result"`
-	Kept       *keptReport     `json:"kept,omitempty"`   // by an earlier run
-	Reread     int             `json:"reread,omitempty"` // blobs that were wrong when first read
-	Moved      []movedTag      `json:"moved,omitempty"`
-	Failures   []failureReport `json:"failures,omitempty"`
-	Seconds    float64         `json:"seconds"`
+	Version    int                 `json:"version"`
+	Action     string              `json:"action"` // export, import, copy
+	Roots      []rootReport        `json:"roots"`
+	Archive    *archiveReport      `json:"archive,omitempty"`
+	Repository string              `json:"repository,omitempty"`
+	Tags       []string            `json:"tags,omitempty"` // of the roots, there
+	Contents   contents            `json:"contents"`
+	Result     *copy.Result        `json:"result"`
+	Kept       *keptReport         `json:"kept,omitempty"`   // by an earlier run
+	Reread     int                 `json:"reread,omitempty"` // blobs that were wrong when first read
+	Moved      []relocate.MovedTag `json:"moved,omitempty"`
+	Failures   []failureReport     `json:"failures,omitempty"`
+	Seconds    float64             `json:"seconds"`
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 
@@ -132,23 +133,14 @@ type copyReport struct {
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
 	leaks
 
-	plan        *bundle.Plan
-	platforms   map[v1.Hash][]string
-	needsSecret bool // the cluster needs a login, and no Secret is named
+	plan      *bundle.Plan
+	platforms map[v1.Hash][]string
 }
 
 // keptReport is what a resumed export did not fetch again.
 type keptReport struct {
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
-}
-
-// movedTag is a tag that stands for something else since the export began.
-type movedTag struct {
-	Reference string  `json:"reference"`
-	Was       v1.Hash `json:"was"`          // what the export goes on with
-	Is        v1.Hash `json:"is,omitempty"` // empty when it could not be asked for
-	Reason    string  `json:"reason,omitempty"`
 }
 
 // failureReport is something that could not be copied under --keep-going.
@@ -166,15 +158,30 @@ func failuresOf(e *copy.PartialError) []failureReport {
 	return list
 }
 
-func (c *copying) newReport(action string, plan *bundle.Plan) *copyReport {
+// newReport reports what a verb did. Findings that cannot be split are an error, beside the report.
+func (c *copying) newReport(action string, found *relocate.Result) (*copyReport, error) {
+	plan := found.Plan
 	r := &copyReport{
-		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan),
-		Omitted: plan.Omitted, leaks: leaks{Findings: plan.Graph.Findings}, plan: plan,
+		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), Tags: found.Tags,
+		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms,
+	}
+	if found.Size > 0 {
+		r.Archive = &archiveReport{c.fromTar + c.toTar, found.Size, found.Format.String(), found.Seal}
+	}
+	if found.KeptBlobs > 0 {
+		r.Kept = &keptReport{found.KeptBlobs, found.KeptBytes}
+	}
+	if action != "export" {
+		r.Repository = c.repo.Name()
 	}
 	if c.attachments != attachmentsNone {
-		r.Attachments = attachmentsOf(plan.Graph, c.fromTar == "")
+		r.Attachments = attachmentsOf(plan.Graph, action != "import")
 	}
-	return r
+	if action == "import" || found.Scan == nil {
+		return r, nil
+	}
+	return r, r.take(found.Scan, &c.known)
 }
 
 // write writes the report to a file: a page when its name ends in .html, otherwise JSON.

@@ -1,25 +1,21 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math"
 	"net"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
+	"relocate"
 	"relocate/oci"
 	"relocate/registry/serve"
 	"relocate/rewrite"
@@ -140,99 +136,29 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		return err
 	}
 	r := &servingReport{Version: reportVersion}
-	passwords, err := f.passwords()
+	server, err := f.server(r)
 	if err != nil {
 		return err
 	}
-	certificates, err := f.certificates(r)
-	if err != nil {
-		return err
-	}
-	store, archives, err := f.open(ctx, files, r)
-	for _, a := range archives {
-		defer a.Close()
-	}
-	if err != nil {
-		return err
-	}
-	debug.FreeOSMemory() // the plans are gone
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.listen)
-	if err != nil {
-		return fmt.Errorf("listen at %s: %w", f.listen, err)
-	}
-	defer func() { _ = listener.Close() }() // which Serve does, too
-	r.locate(listener.Addr(), f.listen, len(certificates) > 0)
-	if err := f.format.print(f.stdout, r, r.text); err != nil {
-		return err
-	}
-	server := f.server(store, archives)
-	server.Passwords, server.Certificates = passwords, certificates
-	if err := server.Serve(ctx, listener); err != nil {
-		return fmt.Errorf("serve at %s: %w", f.listen, err)
-	}
-	return nil
-}
-
-// open opens and checks the archives.
-func (f *serveFlags) open(ctx context.Context, files []string, r *servingReport) (store *serve.Archives, archives []*tarball.Archive, err error) {
-	store = serve.NewArchives()
+	var archives []*tarball.Archive
 	for _, file := range files {
 		a, err := tarball.Open(file)
 		if err != nil {
-			return nil, archives, err
+			return err
 		}
+		defer a.Close()
 		archives = append(archives, a)
-		plan, err := checkedPlan(ctx, a, file, defaultJobs)
-		if err != nil {
-			return nil, archives, err
-		}
-		imports, err := f.imports(plan.Graph.Roots)
-		if err == nil {
-			err = store.Add(a, plan, imports, !f.noOrigins)
-		}
-		if err != nil {
-			return nil, archives, fmt.Errorf("serve %s: %w", file, err)
-		}
-		r.holds(file, a, plan, f.as)
 	}
-	repos, _, err := store.Repositories(ctx, "", math.MaxInt)
-	r.Repositories = len(repos)
-	return store, archives, err
-}
-
-// imports says where an archive answers as if it had been imported, with which tags: at --as, or where its roots came from,
-// for each registry that they came from.
-func (f *serveFlags) imports(roots []bundle.Root) ([]serve.Import, error) {
-	type place struct{ host, path string }
-	byPlace := map[place][]bundle.Root{}
-	for _, root := range roots {
-		at := place{path: servedPath(root, f.as)}
-		if f.as == "" {
-			at.host = root.Reference.Context().RegistryStr()
-		}
-		if byPlace[at] == nil {
-			byPlace[at] = []bundle.Root{}
-		}
-		if !strings.HasPrefix(root.Tag(), "sha256-") { // which it has by its digest
-			byPlace[at] = append(byPlace[at], root)
-		}
-	}
-	var list []serve.Import
-	for at, roots := range byPlace {
-		tags, err := rewrite.Tags(roots, "")
-		if err != nil {
-			return nil, fmt.Errorf("repository %s: %w: %w", at.path, serve.ErrConflict, err)
-		}
-		list = append(list, serve.Import{Repository: at.path, Host: at.host, Tags: tags})
-	}
-	slices.SortFunc(list, func(a, b serve.Import) int {
-		return cmp.Or(strings.Compare(a.Repository, b.Repository), strings.Compare(a.Host, b.Host))
+	return relocate.Serve(ctx, archives, relocate.ServeOptions{
+		Listen: f.listen, Path: f.as, NoOrigins: f.noOrigins, Insecure: f.insecure, Server: server,
+		Ready: func(at relocate.Serving) error {
+			r.URL, r.Repositories = at.URL, at.Repositories
+			for i, a := range archives {
+				r.Archives = append(r.Archives, servedArchive{*archiveOf(files[i], a), at.Roots[i]})
+			}
+			return f.format.print(f.stdout, r, r.text)
+		},
 	})
-	return list, nil
-}
-
-func servedPath(root bundle.Root, as string) string {
-	return cmp.Or(as, root.Reference.Context().RepositoryStr())
 }
 
 func (f *serveFlags) passwords() (*serve.Passwords, error) {
@@ -298,22 +224,20 @@ func (f *serveFlags) names() []string {
 	return slices.Compact(names)
 }
 
-// server puts together what answers.
-func (f *serveFlags) server(store serve.Store, archives []*tarball.Archive) *serve.Server {
-	out := log.New(f.errorOut, "", 0)
-	s := &serve.Server{Store: store}
-	s.Health = func() error {
-		var all []error
-		for _, a := range archives {
-			all = append(all, a.Unchanged())
-		}
-		return errors.Join(all...)
+// server is what answers, but for the archives.
+func (f *serveFlags) server(r *servingReport) (s serve.Server, err error) {
+	if s.Passwords, err = f.passwords(); err != nil {
+		return s, err
 	}
+	if s.Certificates, err = f.certificates(r); err != nil {
+		return s, err
+	}
+	out := log.New(f.errorOut, "", 0)
 	if f.log == logRequests {
 		s.Log = func(text string) { out.Println(line(text)) }
 	}
 	if f.log != logNone {
 		s.Fault = func(request string, err error) { out.Println(line("relocate: " + request + ": " + err.Error())) }
 	}
-	return s
+	return s, nil
 }

@@ -49,7 +49,7 @@ func TestSignaturesFrom(t *testing.T) {
 	assert.Equal(t, string(list), string(there))
 
 	mistyped := mustRelocate(t, "plan", "-i", host+"/k/app:1", "--signatures-from", host+"/k/signature")
-	assertAll(t, mistyped.stderr, nothing+host+"/k/signature (--signatures-from)")
+	assertAll(t, mistyped.stderr, nothing+host+"/k/signature that is attached to these images")
 
 	r := tryRelocate(t, "-i", host+"/k/signatures:"+tag, "--to-tar", filepath.Join(t.TempDir(), "b.tar"))
 	require.Equal(t, statusUsage, r.status, r.stderr)
@@ -75,8 +75,8 @@ func TestSignaturesFromElsewhere(t *testing.T) {
 	src.Behave(wantsLogin)
 	signatures.Behave(wantsLogin)
 	args := []string{"plan", "-i", src.Addr + "/k/app:1", "--signatures-from", signatures.Addr + "/k/signatures", "--registry-username", "user", "--registry-password", "password"}
-	assertAll(t, mustRelocate(t, args...).stderr, "note: "+signatures.Addr+"/k/signatures (--signatures-from) refuses to be read: login flags are for the registries of -b, -i and --lock only",
-		"for "+signatures.Addr+" use docker login, or RELOCATE_REGISTRY_HOSTNAME")
+	assertAll(t, mustRelocate(t, args...).stderr, "note: "+signatures.Addr+"/k/signatures refuses to be read: the login of the source is not sent to "+signatures.Addr+": login flags are for the registries of -b, -i and --lock only",
+		"use docker login, or RELOCATE_REGISTRY_HOSTNAME")
 	assert.Empty(t, signatures.Header("Authorization"))
 	same := mustRelocate(t, "plan", "-i", src.Addr+"/k/app:1", "--signatures-from", src.Addr+"/k/signatures", "--registry-username", "user", "--registry-password", "password")
 	assertAll(t, same.stderr, "found nothing in "+src.Addr+"/k/signatures")

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"os"
-	"strings"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/bundle"
-	"relocate/carvel"
-	"relocate/oci"
 )
 
 // sourceFlags are the flags that name what is copied from registries.
@@ -45,121 +44,67 @@ func (f *sourceFlags) check() error {
 	return err
 }
 
-// roots is what the operator wants copied.
-type roots struct {
-	refs  []name.Reference
-	pins  []bundle.Pin       // of refs, where a lock has both a tag and a digest
-	plain map[string]bool    // references that must be no bundle
-	lock  *carvel.ImagesLock // whose images the roots are; nil otherwise
-
-	bundleLock bool // the root is that of a BundleLock
-}
-
-// listed returns the lock where it says more than the roots do; nil otherwise.
-func (r *roots) listed() *carvel.ImagesLock {
-	if r.lock != nil && r.lock.SaysMore() {
-		return r.lock
-	}
-	return nil
-}
-
-// roots reads the flags, and the lock where there is one.
-func (f *sourceFlags) roots() (*roots, error) {
-	r := &roots{plain: map[string]bool{}}
-	if f.lock != "" {
-		return r, r.readLock(f.lock)
-	}
-	for _, s := range f.bundles {
-		if err := r.add("--bundle", s, false); err != nil {
-			return nil, err
-		}
-	}
-	for _, s := range f.images {
-		if err := r.add("--image", s, true); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-// add reads a reference of a flag.
-func (r *roots) add(flag, s string, plain bool) error {
-	ref, err := parseReference(flag, s)
+// source returns what the flags name, with a client that has the credentials in c for their registries.
+func (f *sourceFlags) source(c *common) (relocate.Source, error) {
+	from, err := f.roots()
 	if err != nil {
-		return err
+		return from, err
 	}
-	if tag, ok := ref.(name.Tag); ok && oci.IsAttachmentTag(tag.TagStr()) {
-		return usagef("%s %s: names what is attached to an image and cannot be imported; name the image %s, its attachments come along",
-			flag, s, ref.Context().Name()+"@"+attachedTo(tag))
+	if from.Client, err = c.source(slices.Concat(from.Bundles, from.Images)); err != nil {
+		return from, err
 	}
-	r.refs = append(r.refs, ref)
-	r.plain[ref.Name()] = plain
-	return nil
-}
-
-// attachedTo returns the digest in the tag of an attachment.
-func attachedTo(tag name.Tag) string {
-	d, _, _ := strings.Cut(tag.TagStr(), ".")
-	return strings.Replace(d, "-", ":", 1)
-}
-
-// readLock takes the roots from a BundleLock or an ImagesLock. A BundleLock's tag is pinned to its digest.
-func (r *roots) readLock(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	kind, err := carvel.KindOf(text)
-	if err != nil {
-		return usagef("read %s: %w", path, err)
-	}
-	if kind == "BundleLock" {
-		lock, err := carvel.ParseBundleLock(text)
+	from.NonDistributable, from.Attachments = f.nonDistributable, f.policy()
+	if f.signaturesFrom != "" {
+		repo, err := parseRepo("--signatures-from", f.signaturesFrom)
 		if err != nil {
-			return usagef("read %s: %w", path, err)
+			return from, err
 		}
-		var ref name.Reference = lock.Image
-		if lock.Tag != "" {
-			ref = lock.Image.Context().Tag(lock.Tag)
-			r.pins = []bundle.Pin{{Reference: ref.Name(), Digest: lock.Digest()}}
-		}
-		r.refs, r.bundleLock = append(r.refs, ref), true
-		return nil
+		from.Signatures = &repo
 	}
-	if r.lock, err = carvel.ParseImagesLock(text); err != nil {
-		return usagef("read %s: %w", path, err)
-	}
-	if len(r.lock.Images) == 0 {
-		return usagef("read %s: it lists no image", path)
-	}
-	for _, e := range r.lock.Images {
-		r.refs = append(r.refs, e.Image)
-		r.plain[e.Image.Name()] = true
-	}
-	return nil
+	return from, nil
 }
 
-// names returns what is asked for, for a request that must be the same when an export goes on.
-func (r *roots) names() []string {
-	var list []string
-	for _, ref := range r.refs {
-		list = append(list, ref.Name())
+// roots reads the flags, and the lock where one is named.
+func (f *sourceFlags) roots() (from relocate.Source, err error) {
+	if f.lock != "" {
+		text, err := os.ReadFile(f.lock)
+		if err != nil {
+			return from, err
+		}
+		if from, err = relocate.ReadLock(text); err != nil {
+			return from, usagef("read %s: %w", f.lock, err)
+		}
+		return from, nil
 	}
-	for _, pin := range r.pins {
-		list = append(list, fmt.Sprintf("%s is %s", pin.Reference, pin.Digest))
+	if from.Bundles, err = parseReferences("--bundle", f.bundles); err != nil {
+		return from, err
 	}
-	return list
+	from.Images, err = parseReferences("--image", f.images)
+	return from, err
 }
 
-// check holds a root to the flag that named it, in imgpkg's words.
-func (r *roots) check(ref string, kind bundle.Kind) error {
-	switch plain := r.plain[ref]; {
-	case plain && kind == bundle.Bundle && r.lock != nil:
-		return usagef("%s: Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images)", ref)
-	case plain && kind == bundle.Bundle:
-		return usagef("%s: Expected bundle flag when copying a bundle (hint: Use -b instead of -i for bundles)", ref)
-	case !plain && kind != bundle.Bundle:
-		return usagef("%s: Expected bundle image but found plain image (hint: Did you use -i instead of -b?)", ref)
+// parseReferences reads the references of a flag.
+func parseReferences(flag string, values []string) (list []name.Reference, err error) {
+	for _, s := range values {
+		ref, err := parseReference(flag, s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ref)
 	}
-	return nil
+	return list, nil
+}
+
+// asUsage says in imgpkg's words that a root is not what its flag names.
+func asUsage(err error) error {
+	var kind *relocate.KindError
+	switch {
+	case !errors.As(err, &kind):
+		return err
+	case kind.Kind != bundle.Bundle:
+		return usagef("%s: Expected bundle image but found plain image (hint: Did you use -i instead of -b?)", kind.Reference)
+	case kind.InLock:
+		return usagef("%s: Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images)", kind.Reference)
+	}
+	return usagef("%s: Expected bundle flag when copying a bundle (hint: Use -b instead of -i for bundles)", kind.Reference)
 }

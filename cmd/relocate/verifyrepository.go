@@ -9,7 +9,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate"
 	"relocate/bundle"
+	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
 	"relocate/verify/leak"
@@ -130,7 +132,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 		}
 		defer a.Close()
 	}
-	if opt.Want, err = checkedPlan(ctx, a, file, f.jobs); err != nil {
+	if opt.Want, err = a.CheckedPlan(ctx, f.jobs); err != nil {
 		return nil, err
 	}
 	if err := f.acceptLeftOut(opt, r); err != nil {
@@ -138,8 +140,8 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	}
 	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
 	if !f.noTag {
-		if opt.Tags, err = tagsOf(opt.Want.Graph.Roots, f.tag); err != nil {
-			return nil, usageError{err}
+		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
+			return nil, fmt.Errorf("%w: %w", relocate.ErrTags, err)
 		}
 	}
 	if err := f.compareSeal(r, a); err != nil {

@@ -129,6 +129,9 @@ type watchedInput struct {
 	w *watchdog
 }
 
+// Name names it in errors of the library.
+func (in watchedInput) Name() string { return "standard input" }
+
 func (in watchedInput) Read(p []byte) (int, error) {
 	return in.w.waiting(func() (int, error) { return in.Reader.Read(p) })
 }

@@ -1,4 +1,4 @@
-package main
+package relocate
 
 import (
 	"crypto/sha256"
@@ -17,7 +17,7 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// heldError says that another run works on the same thing.
+// heldError is an ErrHeld, and says by whom.
 type heldError struct {
 	what string
 	by   string // as the other run wrote it; empty when it cannot be read
@@ -28,8 +28,10 @@ func (e heldError) Error() string {
 	if by == "" {
 		by = "another run"
 	}
-	return fmt.Sprintf("%s is held by %s", e.what, by)
+	return fmt.Sprintf("%s %v by %s", e.what, ErrHeld, by)
 }
+
+func (e heldError) Is(target error) bool { return target == ErrHeld }
 
 // maxHolder is how much of a lock file is shown, in bytes.
 const maxHolder = 200
@@ -37,7 +39,7 @@ const maxHolder = 200
 // lockFile takes the lock in the file at path for what a run works on, and returns what gives it up. The
 // system gives it up, too, when the program ends in whatever way. Where files cannot be locked there is no lock.
 //
-// Errors: heldError.
+// Errors: ErrHeld.
 func lockFile(path, what string) (unlock func(), err error) {
 	for {
 		if err := ownfile.Check(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +76,7 @@ func readHolder(path string) string {
 	}
 	defer func() { _ = f.Close() }() // it was read only
 	by, _ := io.ReadAll(io.LimitReader(f, maxHolder))
-	return line(strings.ToValidUTF8(string(by), ""))
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(by), "")), " ")
 }
 
 // writeHolder describes this run in the file at path, and reports whether that is the one that l locks.
@@ -125,7 +127,7 @@ func lockRepository(repo name.Repository) (unlock func(), err error) {
 	switch {
 	case errors.Is(err, ownfile.ErrUnsafe):
 		return nil, fmt.Errorf("lock %s: %w", repo.Name(), err)
-	case err != nil && !isA[heldError](err):
+	case err != nil && !errors.Is(err, ErrHeld):
 		return func() {}, nil
 	}
 	return unlock, err

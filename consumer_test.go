@@ -1,0 +1,46 @@
+package relocate_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestConsumer runs the examples in a module of their own, as a program that uses the library would: with
+// the requirements of this one, a replace, and without what is below internal and testdata.
+func TestConsumer(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short is given")
+	}
+	tree, err := filepath.Abs(".")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	read := func(file string) string {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return string(text)
+	}
+	write := func(file, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
+	}
+	mod := strings.Replace(read("go.mod"), "module relocate\n", "module consumer.test\n", 1)
+	write("go.mod", mod+fmt.Sprintf("\nrequire relocate v0.0.0\n\nreplace relocate => %q\n", tree))
+	write("go.sum", read("go.sum"))
+	examples := read("example_test.go")
+	require.NotContains(t, examples, `"relocate/internal`)
+	require.NotContains(t, examples, `"relocate/testdata`)
+	write("example_test.go", examples)
+
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, strings.Count(examples, "\nfunc Example"), strings.Count(string(out), "--- PASS: Example"), "%s", out)
+}

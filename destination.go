@@ -1,0 +1,179 @@
+package relocate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/copy"
+	"relocate/registry"
+	"relocate/rewrite"
+)
+
+// Destination is the repository to fill, and what the cluster's PackageRepository for it is to be.
+type Destination struct {
+	Client     *registry.Client // nil: one with the zero registry.Options
+	Repository name.Repository
+
+	Tag      string     // that the root gets; empty: those that the roots have
+	NoTag    bool       // the roots get none
+	RepoTags bool       // images stay under tags with their repositories' names, as imgpkg's --repo-based-tags
+	Trust    copy.Trust // empty means copy.TrustManifests
+
+	NonDistributable bool // of Import: fail where the archive was made without layers whose licence may forbid it
+
+	Attachments copy.Attachments // empty: one that the registry refuses is left out, and named in the result
+
+	Name      string // of the PackageRepository; empty: the last element of the source's repository
+	Namespace string // empty: rewrite.GlobalNamespace
+	SecretRef string // the Secret there with the registry's login; empty: none
+
+	lock *carvel.ImagesLock // whose images are copied
+}
+
+// tags returns the tags that the roots get.
+//
+// Errors: ErrTags.
+func (to *Destination) tags(roots []bundle.Root) (map[string]v1.Hash, error) {
+	if to.NoTag {
+		return nil, nil
+	}
+	tags, err := rewrite.Tags(roots, to.Tag)
+	if err != nil {
+		return nil, tagsError{err}
+	}
+	return tags, nil
+}
+
+// tagsError is an ErrTags with words of its own.
+type tagsError struct{ error }
+
+func (e tagsError) Is(target error) bool { return target == ErrTags || target == ErrOptions }
+
+// filling is one copy of a plan into a destination.
+type filling struct {
+	action string // import or copy
+	to     Destination
+	opt    Options
+	r      *Result       // of the plan, to be completed
+	src    bundle.Source // where the plan's content can be read afterwards; nil: nowhere
+	move   func(copy.Repository, copy.Options) (*copy.Result, error)
+
+	tags    map[string]v1.Hash
+	objects []rewrite.PackageRepository
+}
+
+// run copies, and completes the result. When not everything was copied, nothing in it refers to the
+// destination.
+func (f *filling) run(ctx context.Context) (*Result, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	client, err := f.opt.client(f.to.Client)
+	if err != nil {
+		return nil, err
+	}
+	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph))
+	err = f.send(dst)
+	if err != nil && !isPartial(err) {
+		return nil, err
+	}
+	if err == nil {
+		f.r.NeedsLogin = len(f.objects) > 0 && f.to.SecretRef == "" && dst.WantsLogin(ctx, f.r.Plan.Graph.Roots[0].Digest)
+		if err := f.refer(); err != nil {
+			return nil, err
+		}
+	}
+	if f.src != nil {
+		err = errors.Join(err, f.opt.content(ctx, f.src, f.r.Plan))
+	}
+	return f.r, err
+}
+
+// check looks for what makes the copy pointless, before anything is sent.
+func (f *filling) check() (err error) {
+	g := f.r.Plan.Graph
+	if err := checkAttached(f.to.Attachments, g); err != nil {
+		return err
+	}
+	if n := len(f.r.Plan.Omitted); f.to.NonDistributable && n > 0 {
+		return optionsf("the archive was exported without %s that may not be distributed; export it again with them", plural(n, "layer"))
+	}
+	if f.tags, err = f.to.tags(g.Roots); err != nil {
+		return err
+	}
+	if f.objects, err = rewrite.PackageRepositories(g, f.to.Repository, f.to.Name, f.to.Namespace, f.to.SecretRef); err != nil {
+		return optionsError{err}
+	}
+	return nil
+}
+
+// send moves the plan.
+func (f *filling) send(dst *registry.Checked) (err error) {
+	blobs, bytes := copy.Total(f.r.Plan, f.to.Attachments)
+	ph := f.opt.begin(f.action, blobs, bytes)
+	f.r.Copied, err = f.move(dst, copy.Options{
+		Jobs: f.opt.jobs(), Trust: f.to.Trust, Tags: tagList(f.tags), RepoTags: f.to.RepoTags, KeepGoing: f.opt.KeepGoing,
+		Progress: ph.step, Attachments: f.to.Attachments,
+	})
+	f.r.Reread = ph.end().Again
+	if refused := dst.Refused(); refused != nil {
+		err = refused
+	}
+	for _, note := range dst.Notes() {
+		f.opt.note("", "%s", note)
+	}
+	if err != nil {
+		return fmt.Errorf("%s to %s: %w", f.action, f.to.Repository.Name(), err)
+	}
+	return nil
+}
+
+// refer makes what refers to a destination that has everything.
+func (f *filling) refer() (err error) {
+	g := f.r.Plan.Graph
+	f.r.Moves, f.r.Tags = rewrite.Mapping(g, f.to.Repository), slices.Sorted(maps.Keys(f.tags))
+	tag := ""
+	if len(f.r.Tags) > 0 {
+		tag = f.r.Tags[0] // the only one, if the lock names a tag at all
+	}
+	listed := g.Listed
+	if f.to.lock != nil {
+		listed = f.to.lock
+	}
+	f.r.Lock, err = rewrite.Lock(g, f.to.Repository, tag, listed)
+	if len(f.objects) > 0 && err == nil {
+		f.r.PackageRepository, err = rewrite.Encode(f.objects)
+	}
+	return err
+}
+
+// manifestTypes returns the media types of the manifests that a copy of a graph always sends: attachments
+// can be left out, and the locations images of bundles are Docker's.
+func manifestTypes(g *bundle.Graph) []types.MediaType {
+	var list []types.MediaType
+	for _, n := range g.Nodes[:g.Core()] {
+		list = append(list, n.Descriptor.MediaType)
+		if n.Kind == bundle.Bundle {
+			list = append(list, types.DockerManifestSchema2)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func tagList(tags map[string]v1.Hash) []copy.Tag {
+	var list []copy.Tag
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, copy.Tag{Name: name, Digest: tags[name]})
+	}
+	return list
+}

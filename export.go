@@ -1,0 +1,264 @@
+package relocate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/tarball"
+	"relocate/verify/leak"
+)
+
+// Target is an archive to write: a file, or a stream.
+type Target struct {
+	Path   string    // of the file
+	Writer io.Writer // of the stream; nil: the file
+	Format tarball.Format
+	// NoResume discards what an earlier export to the file kept. Else one for the same request continues.
+	NoResume bool
+}
+
+// Export writes an archive of what a source names, and of everything that its packages need. A file
+// appears under its name when it is complete. Before that it is beside it, as NAME.part, with which the
+// next Export for the same request continues after an interruption; a stream cannot be continued.
+//
+// With opt.KeepGoing the error may be a *copy.PartialError: blobs that could not be read. There is no
+// archive then, but a .part.
+//
+// Errors: ErrOptions, *KindError; ErrHeld; *NotClosedError; *UnfinishedError where a later call
+// continues; those of tarball.Create and tarball.Resume; bundle.MissingError, *bundle.BareError and the
+// other errors of bundle.Walk; those of registry.Client.
+func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
+	w, err := newWalker(from, opt)
+	if err != nil {
+		return nil, err
+	}
+	e := &exporting{walker: w, to: to}
+	if to.Writer != nil {
+		return e.writeStream(ctx)
+	}
+	if err := tarball.CheckTarget(to.Path); err != nil { // before a walk of minutes
+		return nil, err
+	}
+	unlock, err := lockArchive(to.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return e.writeFile(ctx)
+}
+
+// exporting is one Export.
+type exporting struct {
+	*walker
+	to Target
+}
+
+// unfinished is an archive that is being written, and where its blobs come from.
+type unfinished struct {
+	archive *tarball.Writer
+	plan    *bundle.Plan
+	source  bundle.Source
+	scan    *leak.Report // nil when it was not walked here
+	moved   []MovedTag
+	close   func()
+}
+
+// request is what the archive is to hold.
+func (e *exporting) request() tarball.Request {
+	attachments := string(e.Attachments)
+	if attachments == "" {
+		attachments = "auto"
+	}
+	return tarball.Request{
+		Roots: e.Source.request(e.roots), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format,
+		NoOrigins: e.to.Format == tarball.Imgpkg && e.isBundleLock,
+	}
+}
+
+// writeFile writes an archive to a file, or continues with one that was cut off.
+func (e *exporting) writeFile(ctx context.Context) (*Result, error) {
+	if e.to.NoResume {
+		if err := tarball.Discard(e.to.Path); err != nil {
+			return nil, err
+		}
+	}
+	u, err := e.resume(ctx)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tarball.ErrOtherExport) {
+		u, err = e.start(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer u.close()
+	return e.fetch(ctx, u)
+}
+
+// start walks the source and begins its archive.
+func (e *exporting) start(ctx context.Context) (*unfinished, error) {
+	dir := e.opt.TempDir
+	if dir == "" {
+		dir = filepath.Dir(e.to.Path)
+	}
+	found, err := e.walkNamed(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	u := &unfinished{plan: found.plan, source: found.source, scan: found.scan, close: found.close}
+	if e.to.Format == tarball.Imgpkg {
+		var t *tarball.ImgpkgTar
+		if t, err = tarball.NewImgpkgTar(ctx, found.plan, found.source, e.isBundleLock); err == nil {
+			u.plan = t.Plan()
+			u.archive, err = t.Create(e.to.Path, e.request(), e.opt.jobs())
+		}
+	} else {
+		u.archive, err = tarball.Create(e.to.Path, found.plan, e.request(), e.opt.jobs())
+	}
+	if err != nil {
+		found.close()
+		return nil, err
+	}
+	return u, nil
+}
+
+// walkNamed walks the source, and refuses package repositories that one import could not name apart.
+func (e *exporting) walkNamed(ctx context.Context, dir string) (*walked, error) {
+	found, err := e.walk(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(found.plan.Graph); err != nil {
+		found.close()
+		return nil, err
+	}
+	e.opt.noteTags(found.plan.Graph.Roots)
+	return found, nil
+}
+
+// UnfinishedError is the end of an export that a later one can continue.
+type UnfinishedError struct {
+	Path       string // of the unfinished archive
+	Have, Want int64  // bytes of blobs
+	Err        error
+}
+
+func (e *UnfinishedError) Error() string { return e.Err.Error() }
+
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
+// fetch writes the blobs, and gives the archive its name.
+func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
+	r := exported(u.plan)
+	r.Moved, r.Scan = u.moved, u.scan
+	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
+	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
+	r.Reread = ph.end().Again
+	kept := &UnfinishedError{Path: e.to.Path + ".part", Have: u.archive.Written(), Want: u.plan.Size()}
+	if err != nil {
+		kept.Err = errors.Join(fmt.Errorf("export to %s: %w", e.to.Path, err), u.archive.Suspend())
+		err = kept.Err
+		if u.archive.Resumable() {
+			err = kept
+		}
+		return r.without(kept), err
+	}
+	r.KeptBlobs, r.KeptBytes = u.archive.Kept()
+	r.Size, r.Seal, r.Format = u.archive.Size(), u.archive.Seal(), u.archive.Format()
+	if err := u.archive.Commit(); err != nil {
+		kept.Have, kept.Err = kept.Want, err
+		return nil, kept
+	}
+	return e.lookBack(ctx, u, r)
+}
+
+// exported is the result of an export, unless something fails.
+func exported(plan *bundle.Plan) *Result {
+	manifests := len(plan.Graph.Nodes)
+	return &Result{Plan: plan, Copied: &copy.Result{Manifests: manifests, Blobs: len(plan.Blobs) - manifests, Bytes: plan.Size()}}
+}
+
+// without takes out of the result what failed; nil when the export did not keep going.
+func (r *Result) without(kept *UnfinishedError) *Result {
+	var partial *copy.PartialError
+	if !errors.As(kept.Err, &partial) {
+		return nil
+	}
+	r.Copied.Bytes = kept.Have
+	for _, f := range partial.Failures {
+		if r.Plan.Graph.Node(f.Digest) != nil {
+			r.Copied.Manifests--
+		} else {
+			r.Copied.Blobs--
+		}
+	}
+	return r
+}
+
+// lookBack completes the result of an archive that is written, by what is in it. What leads outside is
+// looked for there when an earlier run walked: where the source is Strict it is reported then, and the
+// archive is complete.
+func (e *exporting) lookBack(ctx context.Context, u *unfinished, r *Result) (*Result, error) {
+	if u.scan != nil && e.opt.Content == nil {
+		return r, nil
+	}
+	a, err := tarball.Open(e.to.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	var notClosed error
+	if u.scan == nil {
+		if r.Scan, err = e.opt.scan(ctx, a, u.plan); err != nil {
+			return nil, err
+		}
+		notClosed = e.checkClosed(r.Scan)
+	}
+	if err := e.opt.content(ctx, a, u.plan); err != nil {
+		return nil, err
+	}
+	return r, notClosed
+}
+
+// writeStream writes an archive to a stream.
+func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
+	found, err := e.walkNamed(ctx, e.opt.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	defer found.close()
+	w, plan, err := e.startStream(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	r := exported(plan)
+	ph := e.opt.begin("export", len(plan.Blobs), plan.Size())
+	err = copy.ToArchive(ctx, plan, found.source, w, copy.ArchiveOptions{Jobs: e.opt.jobs(), Progress: ph.step})
+	r.Reread = ph.end().Again
+	if err == nil {
+		err = w.Commit()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("export to %s: %w", nameOf(e.to.Writer), err)
+	}
+	r.Scan, r.Size, r.Seal, r.Format = found.scan, w.Size(), w.Seal(), w.Format()
+	return r, e.opt.content(ctx, found.source, plan)
+}
+
+// startStream begins an archive on a stream, and returns the plan in its order.
+func (e *exporting) startStream(ctx context.Context, found *walked) (*tarball.StreamWriter, *bundle.Plan, error) {
+	if e.to.Format != tarball.Imgpkg {
+		w, err := tarball.NewStreamWriter(e.to.Writer, found.plan)
+		return w, found.plan, err
+	}
+	t, err := tarball.NewImgpkgTar(ctx, found.plan, found.source, e.isBundleLock)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := t.Stream(e.to.Writer)
+	return w, t.StreamPlan(), err
+}

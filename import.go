@@ -1,0 +1,176 @@
+package relocate
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/tarball"
+)
+
+// Import fills a repository from an archive that is open. It has checked everything but the content of
+// layers before it sends the first byte; what is already present is not sent again. So an Import that was
+// interrupted is continued by another one.
+//
+// With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
+//
+// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *bundle.BareError; those of
+// copy.ToRepository and of registry.Client.
+func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
+	unlock, err := lockRepository(to.Repository)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return importArchive(ctx, from, to, opt)
+}
+
+// importArchive fills a repository that is locked.
+func importArchive(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
+	plan, err := from.CheckedPlan(ctx, opt.jobs())
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Plan: plan, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
+	if to.SecretRef != "" {
+		if r.Scan, err = opt.scan(ctx, from, plan); err != nil {
+			return nil, err
+		}
+	}
+	f := &filling{action: "import", to: to, opt: opt, r: r, src: from}
+	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		result, err := copy.ToRepository(ctx, plan, from, dst, to.Repository, o)
+		if unchanged := from.Unchanged(); unchanged != nil {
+			err = unchanged
+		}
+		return result, err
+	}
+	return f.run(ctx)
+}
+
+// ImportStream fills a repository from an archive that comes in once, from front to back. Layers are sent
+// as they come, and manifests when the seal was right: then everything was. What comes before the layers
+// is kept in a scratch file; of a stream in imgpkg's format, all of it.
+//
+// Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrGoneBy.
+func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
+	unlock, err := lockRepository(to.Repository)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	scratch, err := newScratch(opt.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	defer scratch.remove()
+	in, out := io.Pipe()
+	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // a read of a silent pipe ends by nothing else
+	go func() {
+		_, err := io.Copy(out, from)
+		_ = out.CloseWithError(err)
+	}()
+	defer func() { _ = in.Close() }() // which ends the copy to it
+	s := &incoming{Reader: bufio.NewReader(in), name: nameOf(from), scratch: scratch, to: to, opt: opt}
+	if first, _ := s.Peek(len("manifest.json") + 1); tarball.IsImgpkg(first) {
+		return s.importSpooled(ctx)
+	}
+	return s.importSealed(ctx)
+}
+
+// nameOf names a stream in errors: as it does itself, where it does.
+func nameOf(stream any) string {
+	if named, ok := stream.(interface{ Name() string }); ok {
+		return named.Name()
+	}
+	return "the stream"
+}
+
+// incoming is one ImportStream.
+type incoming struct {
+	*bufio.Reader
+	name    string
+	scratch *scratch
+	to      Destination
+	opt     Options
+}
+
+// importSealed imports while the stream comes in.
+func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
+	s, err := tarball.OpenStream(in, in.scratch)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", in.name, err)
+	}
+	plan, err := s.Plan(ctx, in.opt.jobs())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", in.name, err)
+	}
+	in.opt.note("", "keeps %d bytes in %s, and at most the %d bytes of a layer while it is sent", s.Kept(), in.scratch.dir, largest(plan))
+	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
+	f := &filling{action: "import", to: in.to, opt: in.opt, r: r}
+	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		return copy.FromStream(ctx, plan, s, dst, in.to.Repository, in.scratch, s.Kept(), o)
+	}
+	return f.run(ctx)
+}
+
+// largest returns the size of the largest layer.
+func largest(plan *bundle.Plan) int64 {
+	var n int64
+	for _, b := range plan.Blobs[plan.Small:] {
+		n = max(n, b.Descriptor.Size)
+	}
+	return n
+}
+
+// importSpooled imports a stream in imgpkg's format, in which what describes the rest comes anywhere: all
+// of it is kept first.
+func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
+	in.opt.note("", "this is imgpkg's format, of which all is kept in %s before it is imported", in.scratch.dir)
+	n, err := io.Copy(in.scratch, in)
+	if err != nil {
+		return nil, fmt.Errorf("keep %s in %s: %w", in.name, in.scratch.dir, err)
+	}
+	a, err := tarball.NewArchive(in.scratch, n)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", in.name, err)
+	}
+	return importArchive(ctx, a, in.to, in.opt)
+}
+
+// Copy copies from registry to registry what an Export and an Import would, with the checks of both.
+//
+// Errors: as Export, where it walks, and as Import.
+func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Result, error) {
+	unlock, err := lockRepository(to.Repository)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	w, err := newWalker(from, opt)
+	if err != nil {
+		return nil, err
+	}
+	found, err := w.walk(ctx, opt.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	defer found.close()
+	to.lock = from.lock
+	r := &Result{Plan: found.plan, Scan: found.scan}
+	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
+	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		return copy.ToRepository(ctx, found.plan, found.source, dst, to.Repository, o)
+	}
+	return f.run(ctx)
+}
+
+// isPartial reports whether an error leaves a result.
+func isPartial(err error) bool {
+	var partial *copy.PartialError
+	return errors.As(err, &partial)
+}

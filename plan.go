@@ -1,0 +1,56 @@
+package relocate
+
+import (
+	"context"
+	"slices"
+
+	"relocate/bundle"
+	"relocate/oci"
+	"relocate/tarball"
+)
+
+// Plan says what Export would move from a source, and the exact size of the archive. It fetches manifests,
+// configs and bundles, and no layer of an image. Of to only Format counts.
+//
+// Errors: as Export, where it walks.
+func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
+	w, err := newWalker(from, opt)
+	if err != nil {
+		return nil, err
+	}
+	found, err := w.walk(ctx, opt.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	defer found.close()
+	if err := checkNames(found.plan.Graph); err != nil {
+		return nil, err
+	}
+	opt.noteTags(found.plan.Graph.Roots)
+	opt.noteForeign(found.plan.Graph)
+	r := &Result{Plan: found.plan, Scan: found.scan, Format: to.Format}
+	if to.Format != tarball.Imgpkg {
+		r.Size, err = tarball.Size(found.plan)
+	} else if t, imgpkgErr := tarball.NewImgpkgTar(ctx, found.plan, found.source, from.isBundleLock); imgpkgErr == nil {
+		r.Size = t.Size()
+	} else {
+		err = imgpkgErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, opt.content(ctx, found.source, found.plan)
+}
+
+// noteForeign warns of images that some registries refuse as they are configured by default.
+func (o Options) noteForeign(g *bundle.Graph) {
+	images := 0
+	for _, n := range g.Nodes {
+		if slices.ContainsFunc(n.Blobs, oci.IsForeign) {
+			images++
+		}
+	}
+	if images > 0 {
+		o.note("", "%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", plural(images, "image"))
+	}
+}

@@ -1,0 +1,162 @@
+// Package relocate carries Carvel package repositories, with all that their packages need, across an air
+// gap. Digests never change.
+//
+// The verbs are what the command of the same name does, without its flags and its text. Export writes an
+// archive, which holds a package repository and everything below it; Import fills a private registry from
+// it, and returns the PackageRepository for the cluster; Copy does both at once, from registry to
+// registry. Plan says what an export would move, and Serve answers as a registry from archives. Begin
+// with Export and Import.
+//
+// Where things come from and go to is passed in: a Source and a Destination hold a *registry.Client and
+// names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each verb
+// takes Options, whose zero value works.
+//
+// What the package promises: it prints nothing, reads no flags or environment but what registry.Client
+// reads, and leaves nothing behind but what it was asked for and, after an interruption, what a later
+// call continues with. A result beside an error says what was done all the same.
+package relocate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/registry"
+)
+
+// Errors that a caller can act on.
+var (
+	// ErrOptions says that what was asked for does not go together, or not with what was found.
+	ErrOptions = errors.New("the options do not go together")
+	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one that
+	// Destination.Tag gives them.
+	ErrTags = errors.New("the tags of the roots")
+	// ErrHeld says that another run works on the same archive or repository.
+	ErrHeld = errors.New("is held")
+)
+
+// optionsError is an ErrOptions with words of its own.
+type optionsError struct{ error }
+
+func optionsf(format string, args ...any) error { return optionsError{fmt.Errorf(format, args...)} }
+
+func (e optionsError) Unwrap() error { return e.error }
+
+func (e optionsError) Is(target error) bool { return target == ErrOptions }
+
+// Options say how a verb runs.
+type Options struct {
+	Jobs      int         // requests, or blobs, at once; 0 means 8
+	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
+	KeepGoing bool        // of Export to a file, Import and Copy: try everything, whatever becomes of one blob
+	Progress  func(Event) // told what is done, if not nil; must be safe for concurrent use
+
+	// Content, if not nil, is called when everything is copied, while the source of plan can still be read.
+	// Manifests, configs and bundles are at hand there. Of a stream that is imported nothing is, and it is
+	// not called.
+	Content func(ctx context.Context, src bundle.Source, plan *bundle.Plan) error
+}
+
+// defaultJobs is what 0 jobs are.
+const defaultJobs = 8
+
+func (o Options) jobs() int {
+	if o.Jobs == 0 {
+		return defaultJobs
+	}
+	return o.Jobs
+}
+
+// client returns the client that was given, or one with the zero options.
+func (o Options) client(given *registry.Client) (*registry.Client, error) {
+	if given != nil {
+		return given, nil
+	}
+	return registry.New(registry.Options{Jobs: o.jobs(), UserAgent: "relocate"})
+}
+
+func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Plan) error {
+	if o.Content == nil {
+		return nil
+	}
+	return o.Content(ctx, src, plan)
+}
+
+// Event is a step of a phase, or a note.
+//
+// Phases are read, scan, export, import and copy, and follow one another. Each begins with an event
+// without a step, which comes before all its others, and ends with one that is Done, which comes after
+// them.
+type Event struct {
+	Phase string    // of a step
+	Blobs int       // in all of the phase; 0 when unknown
+	Bytes int64     // in all of the phase
+	Step  copy.Step // what was done since the last event; where the total is unknown, a blob is a manifest
+	Done  bool
+
+	// Note is what an operator should know, in a sentence. Code says which note it is, where a program may
+	// have more to say: resumed, moved, tags, signatures-login, no-longer-refused. It is empty for all others.
+	Note string
+	Code string
+}
+
+func (o Options) note(code, format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(Event{Code: code, Note: fmt.Sprintf(format, args...)})
+	}
+}
+
+// phase is one thing that takes time. Its step and read may be called concurrently.
+type phase struct {
+	tell  func(Event)
+	event Event
+
+	mu   sync.Mutex
+	done copy.Step
+}
+
+// begin begins a phase. Without totals only what was done is counted.
+func (o Options) begin(name string, blobs int, bytes int64) *phase {
+	p := &phase{tell: o.Progress, event: Event{Phase: name, Blobs: blobs, Bytes: bytes}}
+	if p.tell == nil {
+		p.tell = func(Event) {}
+	}
+	p.tell(p.event)
+	return p
+}
+
+func (p *phase) step(s copy.Step) {
+	p.mu.Lock()
+	p.done.Blobs += s.Blobs
+	p.done.Moved += s.Moved
+	p.done.There += s.There
+	p.done.Again += s.Again
+	p.mu.Unlock()
+	e := p.event
+	e.Step = s
+	p.tell(e)
+}
+
+// read tells of a manifest that was read.
+func (p *phase) read() { p.step(copy.Step{Blobs: 1}) }
+
+// end ends the phase, and returns what was done.
+func (p *phase) end() copy.Step {
+	e := p.event
+	e.Done = true
+	p.tell(e)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
+}
+
+// plural writes a number and its noun: "1 blob", "2 blobs".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

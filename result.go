@@ -1,0 +1,46 @@
+package relocate
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/rewrite"
+	"relocate/tarball"
+	"relocate/verify/leak"
+)
+
+// Result is what a verb did. Beside an error it says what was done all the same: with a
+// *copy.PartialError, and with a *NotClosedError of an export that continued. It is nil with all others.
+type Result struct {
+	Plan   *bundle.Plan // what was, or would be, copied
+	Scan   *leak.Report // what would lead outside; of Import nil but where a Secret is named
+	Copied *copy.Result // nil of Plan
+
+	// Of Plan and of an archive that was written or read; zero where an export is not complete.
+	Size   int64 // bytes
+	Seal   v1.Hash
+	Format tarball.Format
+
+	// Of Export.
+	KeptBlobs int        // that an earlier run had fetched
+	KeptBytes int64      // of them
+	Moved     []MovedTag // tags that mean something else since the export began
+
+	Reread int // blobs that were wrong when they were first read, and right when they were read again
+
+	// Of Import and Copy, where everything was copied.
+	Tags              []string       // that the roots have at the destination
+	Moves             []rewrite.Move // what each reference is at the destination
+	PackageRepository []byte         // YAML for kubectl apply; empty when no root is a bundle with packages/
+	Lock              []byte         // the BundleLock, or the ImagesLock, of the destination
+	NeedsLogin        bool           // the registry wants a login to read, and Destination names no Secret
+}
+
+// MovedTag is a tag that means something else since an export began.
+type MovedTag struct {
+	Reference string  `json:"reference"`
+	Was       v1.Hash `json:"was"`          // what the export continues with
+	Is        v1.Hash `json:"is,omitempty"` // zero when the registry did not say
+	Reason    string  `json:"reason,omitempty"`
+}

@@ -1,0 +1,155 @@
+package relocate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/tarball"
+)
+
+// resume continues with an archive that was cut off.
+//
+// Errors: fs.ErrNotExist when there is none.
+func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
+	w, plan, err := tarball.Resume(ctx, e.to.Path, e.request(), e.opt.jobs())
+	if err != nil {
+		return nil, err
+	}
+	u := &unfinished{archive: w, plan: plan, source: e.client, close: func() {}}
+	if err := e.recheck(ctx, u); err != nil {
+		return nil, errors.Join(err, w.Suspend())
+	}
+	e.opt.noteTags(plan.Graph.Roots)
+	return u, nil
+}
+
+// recheck holds an archive that was cut off to what the source says now.
+func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
+	g := u.plan.Graph
+	if e.to.Format != tarball.Imgpkg && !g.Listed.Equal(e.listed()) { // imgpkg's format has no lock
+		return e.other("the lock has other annotations")
+	}
+	e.opt.note("resumed", "continues with %s.part, which has %d of %d bytes", e.to.Path, u.archive.Written(), u.plan.Size())
+	if u.moved, err = e.movedTags(ctx, g.Pins); err != nil {
+		return err
+	}
+	if err := e.checkRoots(ctx, g.Roots); err != nil {
+		return err
+	}
+	return e.noteNotRefused(ctx, g)
+}
+
+// other says that an archive that was cut off is not what is asked for.
+func (e *exporting) other(format string, args ...any) error {
+	return fmt.Errorf("resume %s: %w: %s", e.to.Path, tarball.ErrOtherExport, fmt.Sprintf(format, args...))
+}
+
+// checkRoots asks the source again for the roots of an archive that was cut off. A file of an earlier run
+// does not decide what a reference means.
+//
+// Errors: tarball.ErrOtherExport when the source does not have them, or they are not what is asked for.
+func (e *exporting) checkRoots(ctx context.Context, roots []bundle.Root) error {
+	for _, ref := range e.roots {
+		is := func(root bundle.Root) bool { return root.Digest.String() == ref.Identifier() }
+		if _, ok := ref.(name.Digest); ok && !slices.ContainsFunc(roots, is) {
+			return e.other("%s is not one of its roots", ref)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.opt.jobs())
+	for _, root := range roots {
+		ref := root.Reference.Context().Digest(root.Digest.String())
+		g.Go(func() error {
+			_, _, err := e.client.Manifest(ctx, ref)
+			if errors.Is(err, fs.ErrNotExist) {
+				return e.other("the registry does not have its root %s", ref)
+			}
+			if err != nil {
+				return fmt.Errorf("ask for root %s again: %w", ref, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// movedTags asks for tags again, and notes which mean something else. The error is ctx's.
+func (e *exporting) movedTags(ctx context.Context, pins []bundle.Pin) (moved []MovedTag, err error) {
+	found := make([]*MovedTag, len(pins))
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(e.opt.jobs())
+	for i, pin := range pins {
+		g.Go(func() error { found[i] = askAgain(running, e.client, pin); return running.Err() })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for _, m := range found {
+		if m != nil {
+			moved = append(moved, *m)
+			e.opt.noteMoved(*m)
+		}
+	}
+	return moved, nil
+}
+
+// askAgain returns how a tag differs from what it meant when the export began; nil when it does not.
+func askAgain(ctx context.Context, src bundle.Source, pin bundle.Pin) *MovedTag {
+	moved := &MovedTag{Reference: pin.Reference, Was: pin.Digest}
+	ref, err := name.ParseReference(pin.Reference)
+	var desc v1.Descriptor
+	if err == nil {
+		desc, _, err = src.Manifest(ctx, ref)
+	}
+	switch {
+	case err != nil:
+		moved.Reason = err.Error()
+	case desc.Digest == pin.Digest:
+		return nil
+	}
+	moved.Is = desc.Digest
+	return moved
+}
+
+func (o Options) noteMoved(m MovedTag) {
+	if m.Reason != "" {
+		o.note("", "cannot check %s again (%s); the export continues with %s", m.Reference, m.Reason, m.Was)
+		return
+	}
+	o.note("moved", "%s has moved to %s since the export began; it continues with %s", m.Reference, m.Is, m.Was)
+}
+
+// noteNotRefused asks again for attachments that were refused when the export began, and notes which are
+// refused no longer: the archive is laid out without them. The error is ctx's.
+func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
+	if !slices.ContainsFunc(g.Unseen, func(u bundle.Unseen) bool { return u.Reason == bundle.Refused }) {
+		return nil
+	}
+	ph := e.opt.begin("read", 0, 0)
+	opt := bundle.WalkOptions{Jobs: e.opt.jobs(), Read: ph.read}
+	e.discover(&opt)
+	list, err := g.Relented(ctx, e.client, opt)
+	ph.end()
+	if err != nil {
+		e.opt.note("", "cannot ask again for what was refused when the export began: %v", err)
+	}
+	for _, u := range list {
+		what := u.Reference
+		switch u.What {
+		case bundle.UnseenTags:
+			what = "the tags of " + what
+		case bundle.UnseenReferrers:
+			what = "the referrers in " + what
+		}
+		e.opt.note("no-longer-refused", "%s can be read, and could not when the export began; it continues without what may be attached", what)
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,150 @@
+package relocate
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/copy"
+	"relocate/oci"
+	"relocate/registry"
+	"relocate/report"
+)
+
+// Source is what is copied from registries. At least one bundle or image must be named.
+type Source struct {
+	Client  *registry.Client // nil: one with the zero registry.Options
+	Bundles []name.Reference // package repositories, packages and other bundles
+	Images  []name.Reference // images and indexes, which are no bundles
+
+	NonDistributable bool             // carry layers whose licence may forbid it
+	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: not looked for
+	Signatures       *name.Repository // where cosign's tags are looked for as well; nil: nowhere
+
+	// Strict lets the verb fail, before anything moves, when something would lead outside that Accept, if
+	// not nil, does not take for known.
+	Strict bool
+	Accept func(report.Finding) bool
+
+	pins         []bundle.Pin       // of a lock with both a tag and a digest
+	lock         *carvel.ImagesLock // whose images these are; nil otherwise
+	isBundleLock bool
+}
+
+// ReadLock returns what a BundleLock or an ImagesLock names as a source. A BundleLock's tag is pinned to
+// its digest.
+func ReadLock(text []byte) (Source, error) {
+	kind, err := carvel.KindOf(text)
+	if err != nil {
+		return Source{}, err
+	}
+	if kind == "BundleLock" {
+		lock, err := carvel.ParseBundleLock(text)
+		if err != nil {
+			return Source{}, err
+		}
+		s := Source{Bundles: []name.Reference{lock.Image}, isBundleLock: true}
+		if lock.Tag != "" {
+			tag := lock.Image.Context().Tag(lock.Tag)
+			s.Bundles[0], s.pins = tag, []bundle.Pin{{Reference: tag.Name(), Digest: lock.Digest()}}
+		}
+		return s, nil
+	}
+	lock, err := carvel.ParseImagesLock(text)
+	if err != nil {
+		return Source{}, err
+	}
+	if len(lock.Images) == 0 {
+		return Source{}, fmt.Errorf("it lists no image")
+	}
+	s := Source{lock: lock}
+	for _, e := range lock.Images {
+		s.Images = append(s.Images, e.Image)
+	}
+	return s, nil
+}
+
+// roots returns the references that are named, or what is wrong with them.
+func (s *Source) roots() ([]name.Reference, error) {
+	var list []name.Reference
+	for _, ref := range append(append(list, s.Bundles...), s.Images...) {
+		if err := oci.CheckPath(ref.Context()); err != nil {
+			return nil, optionsf("%s: %w", ref, err)
+		}
+		if tag, ok := ref.(name.Tag); ok && oci.IsAttachmentTag(tag.TagStr()) {
+			return nil, optionsf("%s: names what is attached to an image and cannot be imported; name the image %s, its attachments come along",
+				ref, ref.Context().Name()+"@"+attachedTo(tag))
+		}
+		if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
+			ref = d.Context().Digest(d.DigestStr())
+		}
+		list = append(list, ref)
+	}
+	if len(list) == 0 {
+		return nil, optionsf("the source names no bundle and no image")
+	}
+	return list, nil
+}
+
+// attachedTo returns the digest in the tag of an attachment.
+func attachedTo(tag name.Tag) string {
+	d, _, _ := strings.Cut(tag.TagStr(), ".")
+	return strings.Replace(d, "-", ":", 1)
+}
+
+// listed returns the lock where it says more than the roots do; nil otherwise.
+func (s *Source) listed() *carvel.ImagesLock {
+	if s.lock != nil && s.lock.SaysMore() {
+		return s.lock
+	}
+	return nil
+}
+
+// request returns what is asked for, which must be the same when an export continues.
+func (s *Source) request(roots []name.Reference) []string {
+	var list []string
+	for _, ref := range roots {
+		list = append(list, ref.Name())
+	}
+	for _, pin := range s.pins {
+		list = append(list, fmt.Sprintf("%s is %s", pin.Reference, pin.Digest))
+	}
+	if s.Signatures != nil {
+		list = append(list, "signatures from "+s.Signatures.Name())
+	}
+	return list
+}
+
+// KindError says that a root is a bundle and was named as an image, or the other way round.
+type KindError struct {
+	Reference string
+	Kind      bundle.Kind // what it is
+	InLock    bool        // an ImagesLock names it
+}
+
+func (e *KindError) Error() string {
+	if e.Kind == bundle.Bundle {
+		return e.Reference + ": is a bundle, and named as an image"
+	}
+	return e.Reference + ": is no bundle, and named as one"
+}
+
+// Is makes a KindError an ErrOptions.
+func (e *KindError) Is(target error) bool { return target == ErrOptions }
+
+// check returns what holds a root to how it is named.
+func (s *Source) check() func(ref string, kind bundle.Kind) error {
+	isImage := map[string]bool{}
+	for _, ref := range s.Images {
+		isImage[ref.Name()] = true
+	}
+	return func(ref string, kind bundle.Kind) error {
+		if isImage[ref] == (kind == bundle.Bundle) {
+			return &KindError{ref, kind, s.lock != nil}
+		}
+		return nil
+	}
+}

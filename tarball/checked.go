@@ -1,0 +1,62 @@
+package tarball
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"relocate/bundle"
+)
+
+// Name returns the path at which the archive was opened; "the archive" where Open did not open it.
+func (a *Archive) Name() string {
+	if a.f == nil {
+		return "the archive"
+	}
+	return a.f.Name()
+}
+
+// CheckedPlan checks everything but the content of layers, and returns the plan. What the archive does
+// not hold is damage.
+//
+// Errors: ErrDamaged.
+func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+	damage, err := a.Check(ctx, CheckOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
+	}
+	if len(damage) > 0 {
+		return nil, fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, damage[0])
+	}
+	plan, err := a.Plan(ctx, jobs)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", a.Name(), asDamage(err))
+	}
+	return plan, nil
+}
+
+// mostMissing is how many images an error names.
+const mostMissing = 10
+
+// asDamage explains an error of a plan: what the archive does not hold is damage. All of it is counted.
+func asDamage(err error) error {
+	missing := bundle.Missing(err)
+	if missing == nil {
+		return err
+	}
+	var lines []string
+	for _, m := range missing {
+		s := "it does not hold " + m.Reference
+		if m.WantedBy != "" {
+			s += ", which " + m.WantedBy + " names"
+		}
+		s += m.Purpose()
+		lines = append(lines, s)
+	}
+	n := len(lines) + bundle.MoreMissing(err)
+	text := strings.Join(lines[:min(len(lines), mostMissing)], "\n  ")
+	if n > mostMissing {
+		text += fmt.Sprintf("\n  and %d more", n-mostMissing)
+	}
+	return fmt.Errorf("%w: %s", ErrDamaged, text)
+}

@@ -1,0 +1,219 @@
+package relocate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/bundle"
+	"relocate/copy"
+	"relocate/registry"
+	"relocate/report"
+	"relocate/rewrite"
+	"relocate/verify/leak"
+)
+
+// scratch is a scratch file.
+type scratch struct {
+	*os.File
+	dir string
+}
+
+// newScratch makes a scratch file in dir, or, when that is empty, where temporary files go.
+func newScratch(dir string) (*scratch, error) {
+	f, err := os.CreateTemp(dir, ".relocate-*")
+	if err != nil {
+		return nil, fmt.Errorf("create a scratch file: %w", err)
+	}
+	_ = os.Remove(f.Name()) // where an open file can be removed, even a kill leaves nothing
+	return &scratch{f, filepath.Dir(f.Name())}, nil
+}
+
+// remove removes the file, whose content is not needed any longer.
+func (s *scratch) remove() {
+	_ = s.Close()
+	_ = os.Remove(s.Name()) // on systems where an open file cannot be removed
+}
+
+// walker walks the roots of a source.
+type walker struct {
+	Source
+	opt    Options
+	roots  []name.Reference
+	client *registry.Client
+}
+
+func newWalker(from Source, opt Options) (*walker, error) {
+	roots, err := from.roots()
+	if err != nil {
+		return nil, err
+	}
+	client, err := opt.client(from.Client)
+	return &walker{Source: from, opt: opt, roots: roots, client: client}, err
+}
+
+// walked is what a walk of registries found: the plan, and a source of its content.
+type walked struct {
+	plan    *bundle.Plan
+	scan    *leak.Report // what would lead outside
+	source  *copy.Spool
+	scratch *scratch
+}
+
+// close removes the scratch file.
+func (w *walked) close() { w.scratch.remove() }
+
+// walk reads the graph of the roots at their registries, and scans it. What it reads is kept in a scratch
+// file in dir, or where temporary files go, so that nothing is fetched twice. The caller closes the result.
+//
+// Errors: *NotClosedError where the source is Strict.
+func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
+	scratch, err := newScratch(dir)
+	if err != nil {
+		return nil, err
+	}
+	found := &walked{source: copy.NewSpool(w.client, scratch), scratch: scratch}
+	defer func() {
+		if err != nil {
+			found.close()
+		}
+	}()
+	g, err := w.graph(ctx, found.source)
+	if err != nil {
+		return nil, err
+	}
+	if found.plan, err = bundle.NewPlan(g, w.NonDistributable); err != nil {
+		return nil, err
+	}
+	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err != nil {
+		return nil, err
+	}
+	return found, w.checkClosed(found.scan)
+}
+
+// graph walks the roots through the spool.
+func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, error) {
+	ph := w.opt.begin("read", 0, 0)
+	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read}
+	w.discover(&opt)
+	g, err := bundle.Walk(ctx, spool.Keeping(), w.roots, opt)
+	ph.end()
+	if err == nil {
+		err = checkAttached(w.Attachments, g)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n := spool.ReadAgain(); n > 0 {
+		w.opt.note("", "read %s again that came damaged the first time: check the network and the memory", plural(n, "blob"))
+	}
+	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
+		w.noteNoSignatures(g)
+	}
+	g.Listed = w.listed()
+	return g, nil
+}
+
+// discover lets a walk look for attachments where the source says.
+func (w *walker) discover(opt *bundle.WalkOptions) {
+	if w.Attachments != copy.AttachNothing {
+		opt.Discovery, opt.Signatures = w.client, w.Signatures
+	}
+}
+
+// checkAttached fails when something must be attached to every image that is listed, and is not.
+func checkAttached(attachments copy.Attachments, g *bundle.Graph) error {
+	if attachments != copy.AttachAll {
+		return nil
+	}
+	if bare := g.Bare(); len(bare) > 0 {
+		return &bundle.BareError{Images: bare}
+	}
+	return nil
+}
+
+// scan looks for what a plan carries that would lead outside; what is in the plan is read from src.
+func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan) (*leak.Report, error) {
+	ph := o.begin("scan", 0, 0)
+	defer ph.end()
+	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: o.jobs(), Omitted: plan.Omitted, Read: ph.read})
+}
+
+// NotClosedError says that something would lead outside, where the source is Strict.
+type NotClosedError struct {
+	Findings []report.Finding // all that the source does not accept, warnings too
+}
+
+func (e *NotClosedError) Error() string {
+	return fmt.Sprintf("not closed: %s, of which %d lead outside", plural(len(e.Findings), "finding"), leading(e.Findings))
+}
+
+// leading counts the findings that keep a cluster from running without the world outside.
+func leading(findings []report.Finding) int {
+	n := 0
+	for _, f := range findings {
+		if f.Level == report.Install || f.Level == report.Pull {
+			n++
+		}
+	}
+	return n
+}
+
+// checkClosed fails where the source is Strict and something leads outside that it does not accept.
+func (s *Source) checkClosed(found *leak.Report) error {
+	if !s.Strict {
+		return nil
+	}
+	var list []report.Finding
+	for _, f := range found.Findings {
+		if s.Accept == nil || !s.Accept(f) {
+			list = append(list, f)
+		}
+	}
+	if leading(list) == 0 {
+		return nil
+	}
+	return &NotClosedError{list}
+}
+
+// hasFrom reports whether one of the attachments was found in repo.
+func hasFrom(g *bundle.Graph, repo name.Repository) bool {
+	return slices.ContainsFunc(g.Attachments, func(a bundle.Attachment) bool {
+		return g.Node(a.Digest).From.Name() == repo.Name()
+	})
+}
+
+// noteNoSignatures says why nothing was found in the repository of Signatures, and what to do. A client
+// sends a login to the registries that it was given for, the roots' as a rule.
+func (w *walker) noteNoSignatures(g *bundle.Graph) {
+	repo := *w.Signatures
+	isHere := func(ref name.Reference) bool { return ref.Context().RegistryStr() == repo.RegistryStr() }
+	switch {
+	case !slices.Contains(g.Unseen, bundle.Unseen{Reference: repo.Name(), What: bundle.UnseenTags, Reason: bundle.Refused}):
+		w.opt.note("", "found nothing in %s that is attached to these images: check the repository's name", repo)
+	case slices.ContainsFunc(w.roots, isHere):
+		w.opt.note("", "%s refuses to be read: check the login for %s and its rights", repo, repo.RegistryStr())
+	default:
+		w.opt.note("signatures-login", "%s refuses to be read: the login of the source is not sent to %s", repo, repo.RegistryStr())
+	}
+}
+
+// checkNames refuses package repositories that one import could not name apart.
+func checkNames(g *bundle.Graph) error {
+	if _, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", ""); err != nil {
+		return optionsf("%w; export them to archives of their own", err)
+	}
+	return nil
+}
+
+// noteTags says which tags of the roots an import will refuse, while the archive can still be made
+// otherwise.
+func (o Options) noteTags(roots []bundle.Root) {
+	if _, err := rewrite.Tags(roots, ""); err != nil {
+		o.note("tags", "the import will refuse the tags of the roots: %v", err)
+	}
+}
