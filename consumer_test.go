@@ -2,6 +2,7 @@ package relocate_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,20 +28,35 @@ func TestConsumer(t *testing.T) {
 		return string(text)
 	}
 	write := func(file, text string) {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
+		path := filepath.Join(dir, file)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	mod := strings.Replace(read("go.mod"), "module relocate\n", "module consumer.test\n", 1)
 	write("go.mod", mod+fmt.Sprintf("\nrequire relocate v0.0.0\n\nreplace relocate => %q\n", tree))
 	write("go.sum", read("go.sum"))
-	examples := read("example_test.go")
-	require.NotContains(t, examples, `"relocate/internal`)
-	require.NotContains(t, examples, `"relocate/testdata`)
-	write("example_test.go", examples)
+	examples := 0
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "testdata":
+			return fs.SkipDir
+		case entry.Name() != "example_test.go":
+			return nil
+		}
+		text := read(path)
+		require.NotContains(t, text, `"relocate/internal`, path)
+		require.NotContains(t, text, `"relocate/testdata`, path)
+		write(path, text)
+		examples += strings.Count(text, "\nfunc Example")
+		return nil
+	}))
 
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Equal(t, strings.Count(examples, "\nfunc Example"), strings.Count(string(out), "--- PASS: Example"), "%s", out)
+	require.Equal(t, examples, strings.Count(string(out), "--- PASS: Example"), "%s", out)
 }

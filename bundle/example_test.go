@@ -8,24 +8,31 @@ import (
 	"net/http/httptest"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/name"
 	inprocess "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"relocate/bundle"
 	"relocate/registry"
-	"relocate/testdata/sample"
 )
 
+// The graph of a bundle that lists one image.
 func ExampleWalk() {
 	server := httptest.NewServer(inprocess.New(inprocess.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
-	ctx := context.Background()
-	root, err := sample.Push(ctx, strings.TrimPrefix(server.URL, "http://"), sample.Tiny)
+	host, ctx := strings.TrimPrefix(server.URL, "http://"), context.Background()
+	image := pushFiles(host+"/app:1.0", nil, map[string][]byte{"app": []byte("echo hello")})
+	pushFiles(host+"/app-bundle:1.0", map[string]string{"dev.carvel.imgpkg.bundle": "true"}, map[string][]byte{
+		".imgpkg/images.yml": []byte("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: " + host + "/app@" + image),
+	})
+
+	client, err := registry.New(registry.Options{Anonymous: true})
 	if err != nil {
 		log.Fatal(err)
 	}
-
-	client, err := registry.New(registry.Options{Anonymous: true})
+	root, err := name.ParseReference(host + "/app-bundle:1.0")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -33,13 +40,33 @@ func ExampleWalk() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, p := range graph.Packages {
-		fmt.Println(p.Name, p.Version)
+	for _, n := range graph.Nodes {
+		path, _, _ := strings.Cut(strings.TrimPrefix(n.Name(), host), "@")
+		fmt.Println(n.Kind, path)
 	}
-	fmt.Println(graph.Count(bundle.Bundle), "bundles,", graph.Count(bundle.Index), "index")
+	plan, err := bundle.NewPlan(graph, false)
+	fmt.Println(len(plan.Blobs), "blobs", err)
 	// Output:
-	// guestbook.corp.com 1.0.0
-	// guestbook.corp.com 1.1.0
-	// simple-app.corp.com 1.0.0
-	// 5 bundles, 1 index
+	// bundle /app-bundle:1.0
+	// image /app
+	// 6 blobs <nil>
+}
+
+// pushFiles pushes an image of files, and returns its digest.
+func pushFiles(to string, labels map[string]string, files map[string][]byte) string {
+	image, err := crane.Image(files)
+	if err == nil {
+		image, err = mutate.Config(image, v1.Config{Labels: labels})
+	}
+	if err == nil {
+		err = crane.Push(image, to)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return digest.String()
 }

@@ -6,43 +6,61 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
-	"os"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/name"
 	inprocess "github.com/google/go-containerregistry/pkg/registry"
 
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/registry"
-	"relocate/testdata/sample"
 )
 
-// ExampleToRepository copies a package repository, with all that its packages need, from one registry
-// to another.
+// A plan is copied from one registry to another, twice: the second time everything is present. For package
+// repositories, relocate.Copy does this and all that belongs around it.
 func ExampleToRepository() {
 	ctx := context.Background()
 	public, private := startRegistry(), startRegistry()
 	defer public.Close()
 	defer private.Close()
-	root, err := sample.Push(ctx, hostOf(public), sample.Tiny)
-	if err != nil {
-		log.Fatal(err)
-	}
+	plan, client := planImage(ctx, hostOf(public)+"/app:1.0")
 
-	client, err := registry.New(registry.Options{Jobs: 4, UserAgent: "example"})
+	target, err := name.NewRepository(hostOf(private) + "/copies/app")
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The walk finds out what to copy. What it reads goes to a scratch file, so that it is not fetched
-	// again.
-	scratch, err := os.CreateTemp("", "example-*")
+	opt := copy.Options{Jobs: 4, Tags: []copy.Tag{{Name: "1.0", Digest: plan.Graph.Roots[0].Digest}}}
+	for range 2 {
+		result, err := copy.ToRepository(ctx, plan, client, client.Writer(target), target, opt)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("uploaded", result.Manifests, result.Blobs, "already present", result.ManifestsHad, result.BlobsHad)
+	}
+	// Output:
+	// uploaded 1 2 already present 0 0
+	// uploaded 0 0 already present 1 2
+}
+
+// planImage pushes an image, and plans a copy of it.
+func planImage(ctx context.Context, tag string) (*bundle.Plan, *registry.Client) {
+	image, err := crane.Image(map[string][]byte{"hello.txt": []byte("hello\n")})
+	if err == nil {
+		err = crane.Push(image, tag)
+	}
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = os.Remove(scratch.Name()) }()
-	spool := copy.NewSpool(client, scratch)
-	graph, err := bundle.Walk(ctx, spool.Keeping(), []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
+	root, err := name.ParseReference(tag)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := registry.New(registry.Options{Jobs: 4, UserAgent: "example/1.0"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	graph, err := bundle.Walk(ctx, client, []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,23 +68,7 @@ func ExampleToRepository() {
 	if err != nil {
 		log.Fatal(err)
 	}
-
-	target, err := name.NewRepository(hostOf(private) + "/packages/repository")
-	if err != nil {
-		log.Fatal(err)
-	}
-	opt := copy.Options{Jobs: 4, Tags: []copy.Tag{{Name: root.TagStr(), Digest: graph.Roots[0].Digest}}}
-	for range 2 {
-		result, err := copy.ToRepository(ctx, plan, spool, client.Writer(target), target, opt)
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Printf("%d manifests and %d blobs were sent, %d and %d were there\n",
-			result.Manifests, result.Blobs, result.ManifestsHad, result.BlobsHad)
-	}
-	// Output:
-	// 11 manifests and 21 blobs were sent, 0 and 0 were there
-	// 0 manifests and 0 blobs were sent, 11 and 21 were there
+	return plan, client
 }
 
 func startRegistry() *httptest.Server {

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
-	"relocate/internal/digest"
 	"relocate/tarball"
 )
 
@@ -27,7 +26,12 @@ func Example() {
 	path := filepath.Join(dir, "repository.tar")
 
 	layer := []byte("the content of a layer")
-	desc := v1.Descriptor{MediaType: types.OCILayer, Size: int64(len(layer)), Digest: digest.Of(layer)}
+	digest, size, err := v1.SHA256(bytes.NewReader(layer))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	desc := v1.Descriptor{MediaType: types.OCILayer, Size: size, Digest: digest}
 	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: &desc}}}
 
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
@@ -36,7 +40,7 @@ func Example() {
 		return
 	}
 	err = w.PutBlob(context.Background(), desc, func(context.Context, int64) (io.ReadCloser, error) {
-		return io.NopCloser(digest.Reader(bytes.NewReader(layer), desc.Digest, desc.Size)), nil
+		return io.NopCloser(bytes.NewReader(layer)), nil // a real source hashes what it reads
 	})
 	if err != nil {
 		fmt.Println(err, w.Suspend())
