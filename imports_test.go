@@ -31,9 +31,14 @@ var allowed = map[string][]string{
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "oci"},
-	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/yamlnode", "oci", "report"},
-	"registry/serve":    {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
+	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak/content"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "verify/leak/kbld"},
+
+	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "verify/leak/kbld"},
+	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/kbld"},
+	"verify/leak/kbld":     {"carvel", "internal/text", "internal/yamlnode", "report"},
+
+	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
 	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},

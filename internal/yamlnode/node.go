@@ -63,6 +63,14 @@ func Text(n *yaml.Node, keys ...string) string {
 	return n.Value
 }
 
+// Line returns the line of n, and other when n is nil.
+func Line(n *yaml.Node, other int) int {
+	if n == nil {
+		return other
+	}
+	return n.Line
+}
+
 // IsText reports whether n is a string.
 func IsText(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str"

@@ -11,7 +11,7 @@ import (
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
-	"relocate/verify/leak"
+	"relocate/verify/leak/content"
 )
 
 // Objects is what Read kept of the objects: where they name images, and what nodes say of them.
@@ -250,7 +250,7 @@ func (x *extraction) walk(n *yaml.Node) {
 
 // text takes the images that a string names, in an argument, a variable or a file.
 func (x *extraction) text(n *yaml.Node) {
-	for ref := range leak.References(n.Value) {
+	for ref := range content.References(n.Value) {
 		if guess := x.guess(ref); guess != "" {
 			x.take(claim{level: guess}, &yaml.Node{Value: ref, Line: n.Line})
 		}

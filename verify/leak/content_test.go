@@ -13,6 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/carvel"
+	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
 )
 
 // TestContent looks at the bundles of testdata/content, each a txtar: the bundle's files; package.yml, the
@@ -46,10 +48,10 @@ func TestContent(t *testing.T) {
 				var got []string
 				for _, r := range refs {
 					id := "-"
-					if r.entry >= 0 {
-						id = c.lock.Images[r.entry].Annotations[carvel.KbldID]
+					if r.Rewritten {
+						id = c.lock.Images[r.Entry].Annotations[carvel.KbldID]
 					}
-					got = append(got, fmt.Sprintf("%s:%d %s %s", r.file, r.line, r.value, id))
+					got = append(got, fmt.Sprintf("%s:%d %s %s", r.File, r.Line, r.Value, id))
 				}
 				require.Equal(t, sortedLines(wanted), sorted(got))
 			}
@@ -60,17 +62,17 @@ func TestContent(t *testing.T) {
 var testDigest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
 
 // readCase returns the content of a case, and what is expected.
-func readCase(t testing.TB, data []byte) (*content, map[string]string) {
+func readCase(t testing.TB, data []byte) (*packageFiles, map[string]string) {
 	t.Helper()
-	c, want := &content{}, map[string]string{}
+	c, want := &packageFiles{}, map[string]string{}
 	for _, f := range cutFiles(bytes.ReplaceAll(data, []byte("DIGEST"), []byte(testDigest))) {
-		switch f.path {
+		switch f.Path {
 		case "want", "references":
-			want[f.path] = string(f.data)
+			want[f.Path] = string(f.Data)
 		case "package.yml":
-			c.steps = readSteps(t, f.data)
-		case lockFile:
-			lock, err := carvel.ParseImagesLock(f.data)
+			c.steps = readSteps(t, f.Data)
+		case carvel.LockFile:
+			lock, err := carvel.ParseImagesLock(f.Data)
 			require.NoError(t, err)
 			c.lock = lock
 			fallthrough
@@ -82,13 +84,13 @@ func readCase(t testing.TB, data []byte) (*content, map[string]string) {
 }
 
 // cutFiles returns the files of a txtar.
-func cutFiles(data []byte) []textFile {
-	var files []textFile
+func cutFiles(data []byte) []content.File {
+	var files []content.File
 	for l := range bytes.Lines(data) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(string(l)), "-- "); ok && strings.HasSuffix(name, " --") {
-			files = append(files, textFile{path: strings.TrimSuffix(name, " --")})
+			files = append(files, content.File{Path: strings.TrimSuffix(name, " --")})
 		} else if n := len(files); n > 0 {
-			files[n-1].data = append(files[n-1].data, l...)
+			files[n-1].Data = append(files[n-1].Data, l...)
 		}
 	}
 	return files
@@ -111,7 +113,7 @@ func sortedLines(text string) []string {
 }
 
 // readSteps returns the template steps of a Package.
-func readSteps(t testing.TB, data []byte) []step {
+func readSteps(t testing.TB, data []byte) kappctrl.Steps {
 	t.Helper()
 	type paths struct{ Paths []string }
 	var p struct {
@@ -122,7 +124,7 @@ func readSteps(t testing.TB, data []byte) []step {
 		}
 	}
 	require.NoError(t, yaml.Unmarshal(data, &p))
-	var steps []step
+	var steps kappctrl.Steps
 	for _, n := range p.Spec.Template.Spec.Template {
 		var s struct {
 			Ytt *struct {
@@ -133,20 +135,20 @@ func readSteps(t testing.TB, data []byte) []step {
 			Kbld, Sops, Cue *paths
 		}
 		require.NoError(t, n.Decode(&s))
-		st := step{line: n.Line}
+		st := kappctrl.Step{Line: n.Line}
 		switch {
 		case s.Ytt != nil:
-			st.kind, st.paths, st.inline = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths
+			st.Kind, st.Paths, st.Inline = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths
 		case s.Kbld != nil:
-			st.kind, st.paths = "kbld", s.Kbld.Paths
+			st.Kind, st.Paths = "kbld", s.Kbld.Paths
 		case s.HelmTemplate != nil:
-			if st.kind = "helmTemplate"; s.HelmTemplate.Path != "" {
-				st.paths = []string{s.HelmTemplate.Path}
+			if st.Kind = "helmTemplate"; s.HelmTemplate.Path != "" {
+				st.Paths = []string{s.HelmTemplate.Path}
 			}
 		case s.Sops != nil:
-			st.kind, st.paths = "sops", s.Sops.Paths
+			st.Kind, st.Paths = "sops", s.Sops.Paths
 		case s.Cue != nil:
-			st.kind, st.paths = "cue", s.Cue.Paths
+			st.Kind, st.Paths = "cue", s.Cue.Paths
 		}
 		steps = append(steps, st)
 	}

@@ -3,8 +3,6 @@ package leak
 import (
 	"context"
 	"regexp"
-	"strconv"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -54,6 +52,18 @@ type Report struct {
 	More     int              `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
 }
 
+// count adds the counts of what was found in one bundle.
+func (r *Report) count(of *Report) {
+	r.PackageInstalls += of.PackageInstalls
+	r.WithoutSecret += of.WithoutSecret
+	r.Bundles += of.Bundles
+	r.Files += of.Files
+	r.References += of.References
+	r.Inside += of.Inside
+	r.IDs += of.IDs
+	r.IDsFound += of.IDsFound
+}
+
 // Scan looks at what g, a graph that was walked through src, carries: what would reach outside of the one
 // repository that everything is copied to. What a lock names and g holds counts as inside. Each bundle is read
 // once. The walk's own findings are in the report, too.
@@ -64,18 +74,20 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	for _, root := range g.Roots {
 		roots = append(roots, root.Digest)
 	}
-	s := &traversal{src: src, site: newCarried(g, opt.Omitted), opt: opt}
+	store := newCarried(g, opt.Omitted)
+	t := newTraversal(src, store, v1.Hash.String, opt)
 	for _, f := range g.Findings {
 		if f.Code != codeNotRead { // which the files are read for
 			f.Action = actions[f.Code]
-			s.walked = append(s.walked, f)
+			t.walked = append(t.walked, f)
 		}
 	}
-	r, err := s.run(ctx, roots)
-	if err == nil {
-		r.addLeftOut(opt.Omitted)
+	if err := t.run(ctx, roots); err != nil {
+		return nil, err
 	}
-	return r, err
+	t.report.Manifests = int(store.count.Load())
+	t.report.addLeftOut(opt.Omitted)
+	return &t.report, nil
 }
 
 // addLeftOut adds a finding for each layer that was left out and that no finding names yet: the image may be
@@ -90,7 +102,7 @@ func (r *Report) addLeftOut(omitted []bundle.Omitted) {
 	for i, o := range omitted {
 		switch d := o.Digest.String(); {
 		case named[d]:
-		case len(r.Findings) >= 2*maxReported:
+		case len(r.Findings) >= 2*maxFindings:
 			r.More += len(omitted) - i
 			return
 		default:
@@ -109,17 +121,11 @@ var digestInText = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 //
 // An error says that target could not be asked. fs.ErrPermission: it does not show a root.
 func Resolve(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Report, error) {
-	s := &traversal{src: target, site: &private{target: target, repo: repo, omitted: digests(opt.Omitted), read: opt.Read}, opt: opt}
-	return s.run(ctx, roots)
-}
-
-// quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
-func quote[T ~string](s T) string { return strconv.Quote(clip(string(s), 200)) }
-
-// clip cuts s to about n bytes.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
+	store := &private{target: target, repo: repo, omitted: digests(opt.Omitted), read: opt.Read}
+	t := newTraversal(target, store, func(d v1.Hash) string { return repo.Digest(d.String()).Name() }, opt)
+	if err := t.run(ctx, roots); err != nil {
+		return nil, err
 	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	t.report.Manifests = int(store.count.Load())
+	return &t.report, nil
 }

@@ -16,12 +16,17 @@ import (
 
 // lock is the ImagesLock of a bundle, and what imgpkg makes of it.
 type lock struct {
-	*carvel.ImagesLock
-	ids   map[string]int // id → index of the entry; the first counts
-	lines []int          // of the entries
-	there []*looked      // what the entries lead to
-	left  string         // why imgpkg leaves the lock as it is; empty when it rewrites it
-	own   []bool         // the entry names the repository itself, so that it ends there, rewritten or not
+	images  *carvel.ImagesLock
+	ids     map[string]int // id → index of the entry; the first counts
+	lines   []int          // of the entries
+	targets []*lookup      // what the entries lead to
+	ends    []problem      // of references that the entries rewrite
+}
+
+// problem is what is wrong with where a reference ends. Without a code it ends at what is present.
+type problem struct {
+	code report.Code
+	why  string
 }
 
 // parseLock reads the lock of a bundle. What is wrong with it is a finding, without which there is a lock.
@@ -34,7 +39,7 @@ func parseLock(data []byte, at position) (*lock, []report.Finding) {
 	if err != nil {
 		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at.in(odd), "", "cannot be read: %v", err)}
 	}
-	l := &lock{ImagesLock: parsed, ids: map[string]int{}, lines: lines}
+	l := &lock{images: parsed, ids: map[string]int{}, lines: lines}
 	for i, e := range parsed.Images {
 		id := e.Annotations[carvel.KbldID]
 		if _, known := l.ids[id]; id != "" && !known {
@@ -51,12 +56,12 @@ func lockLines(data []byte) (lines []int, odd int) {
 		if err != nil {
 			return nil, 0
 		}
-		for _, entry := range items(below(n, "images")) {
-			image := below(entry, "image")
-			if odd == 0 && !strings.Contains(text(image), "@sha256:") {
-				odd = line(image, entry.Line)
+		for _, entry := range yamlnode.Items(yamlnode.Get(n, "images")) {
+			image := yamlnode.Get(entry, "image")
+			if odd == 0 && !strings.Contains(yamlnode.Text(image), "@sha256:") {
+				odd = yamlnode.Line(image, entry.Line)
 			}
-			lines = append(lines, line(image, entry.Line))
+			lines = append(lines, yamlnode.Line(image, entry.Line))
 		}
 		break // imgpkg reads the first document only
 	}
@@ -73,7 +78,7 @@ func (l *lock) line(i int) int {
 
 // lineOf returns the line of the first entry without id that names the image; 0 when it is not known.
 func (l *lock) lineOf(image string) int {
-	for i, e := range l.Images {
+	for i, e := range l.images.Images {
 		if e.Image.Name() == image && e.Annotations[carvel.KbldID] == "" {
 			return l.line(i)
 		}
@@ -84,7 +89,7 @@ func (l *lock) lineOf(image string) int {
 // withoutID returns a finding for each entry that makes kbld refuse the lock.
 func (l *lock) withoutID(at position) []report.Finding {
 	var list []report.Finding
-	for i, e := range l.Images {
+	for i, e := range l.images.Images {
 		if e.Annotations[carvel.KbldID] == "" {
 			list = append(list, newFinding(codeWithoutID, report.Install, at.in(l.line(i)), e.Image.Name(),
 				"images[%d] has no annotation %s: kbld refuses the whole lock", i, carvel.KbldID))
@@ -94,52 +99,76 @@ func (l *lock) withoutID(at position) []report.Finding {
 }
 
 // localise looks for what the lock of n names, and finds out what imgpkg makes of it.
-func (s *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at position) ([]report.Finding, error) {
-	how, err := s.site.localise(ctx, n)
+func (t *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at position) ([]report.Finding, error) {
+	how, err := t.store.localises(ctx, n)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the locations image of %s: %w", n.Name(), err)
 	}
+	for _, e := range l.images.Images {
+		found, err := t.store.lookup(ctx, hashOf(e.Image))
+		if err != nil {
+			return nil, err
+		}
+		l.targets = append(l.targets, found)
+	}
+	left := l.leftBecause(how)
+	for i, e := range l.images.Images {
+		_, own, err := t.store.resolve(ctx, e.Image)
+		if err != nil {
+			return nil, err
+		}
+		l.ends = append(l.ends, l.end(i, own, left))
+	}
+	return l.missing(how, at), nil
+}
+
+// leftBecause says why imgpkg leaves the lock as it is; empty when it rewrites it.
+func (l *lock) leftBecause(how localised) string {
+	switch how {
+	case broken:
+		return "its locations image cannot be read"
+	case probed:
+		for i, found := range l.targets {
+			if found.node == nil && !found.head {
+				return fmt.Sprintf("%s is not there", l.images.Images[i].Image.DigestStr())
+			}
+		}
+	}
+	return ""
+}
+
+// end returns what is wrong with a reference that entry i rewrites. Own says that the entry names the bundle's own
+// repository, so that the reference ends there in any case.
+func (l *lock) end(i int, own bool, left string) problem {
+	switch image, found := l.images.Images[i].Image, l.targets[i]; {
+	case left != "" && !own:
+		return problem{codeElsewhere, fmt.Sprintf("ends at %s: imgpkg leaves the lock as it is, because %s", image.Name(), left)}
+	case found.node == nil:
+		return problem{found.code, fmt.Sprintf("ends at %s, which cannot be had: %s", image.DigestStr(), found.why)}
+	}
+	return problem{}
+}
+
+// missing returns a finding for each part of what the entries name that is not present.
+func (l *lock) missing(how localised, at position) []report.Finding {
 	var list []report.Finding
 	if how == broken {
-		l.left = "its locations image cannot be read"
 		list = append(list, newFinding(codeLocations, report.Install, at, "", "the bundle's locations image cannot be read: imgpkg refuses to pull the bundle"))
 	}
-	for i, e := range l.Images {
-		found, err := s.site.look(ctx, hashOf(e.Image))
-		if err != nil {
-			return nil, err
-		}
-		_, own, err := s.site.end(ctx, e.Image)
-		if err != nil {
-			return nil, err
-		}
-		l.there, l.own = append(l.there, found), append(l.own, own)
+	for i, found := range l.targets {
+		image, at := l.images.Images[i].Image.Name(), at.in(l.line(i))
 		if found.node == nil {
 			code, note := found.code, ""
 			if how == trusted && code == codeMissing {
 				code, note = codeLocations, "; there is a locations image, so that imgpkg does not notice"
 			}
-			if how == probed && !found.head && l.left == "" {
-				l.left = fmt.Sprintf("%s is not there", e.Image.DigestStr())
-			}
-			list = append(list, newFinding(code, report.Install, at.in(l.line(i)), e.Image.Name(), "the lock names an image that cannot be had: %s%s", found.why, note))
+			list = append(list, newFinding(code, report.Install, at, image, "the lock names an image that cannot be had: %s%s", found.why, note))
 		}
-		for _, lack := range found.lacks {
-			list = append(list, newFinding(lack.code, lack.level, at.in(l.line(i)), e.Image.Name(), "the lock names an image that is not whole: %s", lack.why))
+		for _, gap := range found.gaps {
+			list = append(list, newFinding(gap.code, gap.level, at, image, "the lock names an image that is not whole: %s", gap.why))
 		}
 	}
-	return list, nil
-}
-
-// end says what is wrong with a reference that entry i rewrites. No code: it ends at what is there.
-func (l *lock) end(i int) (report.Code, string) {
-	switch found := l.there[i]; {
-	case l.left != "" && !l.own[i]:
-		return codeElsewhere, fmt.Sprintf("ends at %s: imgpkg leaves the lock as it is, because %s", l.Images[i].Image.Name(), l.left)
-	case found.node == nil:
-		return found.code, fmt.Sprintf("ends at %s, which cannot be had: %s", l.Images[i].Image.DigestStr(), found.why)
-	}
-	return "", ""
+	return list
 }
 
 // hashOf returns the digest of a reference, which was parsed with it.

@@ -13,6 +13,8 @@ import (
 
 	"relocate/bundle"
 	"relocate/report"
+	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
 )
 
 // Limits on packed charts.
@@ -22,22 +24,18 @@ const (
 )
 
 // isPackedChart reports whether helm unpacks a file: below charts/, or as the path of a step.
-func (b *inside) isPackedChart(p string) bool {
+func (b *packageBundle) isPackedChart(p string) bool {
 	if path.Ext(p) != ".tgz" {
 		return false
 	}
-	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(b.groups, func(g group) bool {
-		return slices.ContainsFunc(g.steps(), func(s step) bool {
-			return s.kind == "helmTemplate" && slices.ContainsFunc(s.paths, func(path string) bool { return cleanPath(path) == p })
-		})
-	})
+	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(b.groups, func(g group) bool { return g.steps().ReadChart(p) })
 }
 
 // unpack adds the text files of a packed chart as if the file were a folder of them. What cannot be read is a
 // finding.
-func (b *inside) unpack(p string, data []byte, depth int) {
+func (b *packageBundle) unpack(p string, data []byte, depth int) {
 	note := func(level report.Level, format string, args ...any) {
-		b.note(newFinding(codeNotRead, level, b.in(p), "", format, args...))
+		b.out.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))
 	}
 	if depth == maxPacked {
 		note(report.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
@@ -55,7 +53,7 @@ func (b *inside) unpack(p string, data []byte, depth int) {
 	for n := 0; ; n++ {
 		h, err := members.Next()
 		if err == nil && h.Typeflag == tar.TypeReg {
-			err = b.member(path.Join(p, cleanPath(h.Name)), members, depth)
+			err = b.member(path.Join(p, kappctrl.CleanPath(h.Name)), members, depth)
 		}
 		switch {
 		case errors.Is(err, io.EOF) && unpacked.N > 0:
@@ -71,21 +69,21 @@ func (b *inside) unpack(p string, data []byte, depth int) {
 }
 
 // member adds a file of a packed chart.
-func (b *inside) member(p string, content io.Reader, depth int) error {
-	data, err := io.ReadAll(io.LimitReader(content, bundle.MaxText+1))
+func (b *packageBundle) member(p string, r io.Reader, depth int) error {
+	data, err := io.ReadAll(io.LimitReader(r, bundle.MaxText+1))
 	switch {
 	case err != nil:
 		return err
 	case len(data) > bundle.MaxText:
-		b.note(newFinding(codeNotRead, report.Warning, b.in(p), "", "has more bytes than the limit of %d", bundle.MaxText))
+		b.out.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", bundle.MaxText))
 	case strings.HasSuffix(p, ".tgz"):
-		b.files = append(b.files, textFile{path: p})
+		b.files = append(b.files, content.File{Path: p})
 		if path.Base(path.Dir(p)) == "charts" {
 			b.unpack(p, data, depth+1)
 		}
 	case !isBinary(data):
 		b.size += len(data)
-		b.files = append(b.files, textFile{path: p, data: data})
+		b.files = append(b.files, content.File{Path: p, Data: data})
 	}
 	return nil
 }

@@ -358,11 +358,14 @@ func TestDocs(t *testing.T) {
 	require.NoError(t, err)
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
+	layers, err := filepath.Glob("*/*.go")
+	require.NoError(t, err)
+	files = append(files, layers...)
 	defined := map[string]bool{}
 	for _, file := range append(files, "../../bundle/graph.go") {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)^\s+\w+\s+report\.Code\s+= "([a-z-]+)"`).FindAllSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^(?:const|\s)\s*\w+\s+report\.Code\s+= "([a-z-]+)"`).FindAllSubmatch(text, -1) {
 			defined[string(m[1])] = true
 		}
 	}

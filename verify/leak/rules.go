@@ -1,142 +1,103 @@
 package leak
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/google/go-containerregistry/pkg/name"
 
+	"relocate/carvel"
+	"relocate/internal/text"
 	"relocate/report"
+	"relocate/verify/leak/kappctrl"
 )
 
-// rule is a rule by which kbld finds references.
-type rule struct {
-	searchRule
-	keys bool // of a Config's keys: those come before all searchRules
+// documentRules look at a document below packages/ that kapp-controller serves.
+var documentRules = []func(*repositoryBundle, *kappctrl.Document){
+	(*repositoryBundle).checkName,
+	(*repositoryBundle).checkDuplicate,
+	(*repositoryBundle).checkImages,
 }
 
-// searchRule is a rule as a Config writes it.
-type searchRule struct {
-	KeyMatcher     *keyMatcher `yaml:"keyMatcher"`
-	ValueMatcher   *imageRef   `yaml:"valueMatcher"`
-	UpdateStrategy *strategy   `yaml:"updateStrategy"`
-}
-
-// keyMatcher matches the key of a value, or the whole path to it. The name counts if there are both.
-type keyMatcher struct {
-	Name string     `yaml:"name"`
-	Path []pathPart `yaml:"path"`
-}
-
-// strategy says what kbld does with a value that matches; nil and zero: the whole value is a reference.
-type strategy struct {
-	None *struct{}     `yaml:"none"`
-	JSON *nestedConfig `yaml:"json"`
-	YAML *nestedConfig `yaml:"yaml"`
-}
-
-// nestedConfig has the rules for the document that is in a string; no built-in one joins them.
-type nestedConfig struct {
-	SearchRules []searchRule `yaml:"searchRules"`
-}
-
-// pathPart is a key of a map, or an index of a list.
-type pathPart struct {
-	key   string
-	index int // -1 for all indexes; only when isIndex
-	isIdx bool
-}
-
-// UnmarshalYAML reads "key", {index: 0} or {allIndexes: true}.
-func (p *pathPart) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.ScalarNode {
-		p.key = n.Value
-		return nil
-	}
-	var y struct {
-		Index      *int `yaml:"index"`
-		AllIndexes bool `yaml:"allIndexes"`
-	}
-	if err := n.Decode(&y); err != nil {
-		return err
-	}
-	if y.Index == nil && !y.AllIndexes {
-		return fmt.Errorf("line %d: a path has a part without index and allIndexes", n.Line)
-	}
-	if p.isIdx, p.index = true, -1; y.Index != nil {
-		p.index = *y.Index
-	}
-	return nil
-}
-
-// maxRules is how many rules a kbld step may have: each is compared with each value.
-const maxRules = 200
-
-// addRule takes a rule over. Rules of keys stand before the others.
-func (k *kbld) addRule(s *scan, at place, r rule) {
-	if len(k.rules) == maxRules {
-		s.note(at, codeNotRead, report.Warning, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
-		return
-	}
-	if !r.keys {
-		k.rules = append(k.rules, r)
-		return
-	}
-	rules := append([]rule{}, k.rules[:k.keys]...)
-	rules = append(rules, r)
-	k.rules = append(rules, k.rules[k.keys:]...)
-	k.keys++
-}
-
-// searchRules returns kbld's rules, the first to be tried first.
-func (k *kbld) searchRules() []searchRule {
-	rules := make([]searchRule, 0, len(k.rules)+1)
-	for _, r := range k.rules {
-		rules = append(rules, r.searchRule)
-	}
-	return append(rules, builtIn)
-}
-
-// builtIn is the rule that kbld has without any configuration.
-var builtIn = searchRule{KeyMatcher: &keyMatcher{Name: "image"}}
-
-// match returns what kbld does with a value at a path; false when it does not see it.
-func match(rules []searchRule, path []pathPart, value string) (strategy, bool) {
-	for _, r := range rules {
-		if r.KeyMatcher.matches(path) && r.ValueMatcher.matches(value) && (r.KeyMatcher != nil || r.ValueMatcher != nil) {
-			if r.UpdateStrategy == nil {
-				return strategy{}, true
-			}
-			return *r.UpdateStrategy, true
+// checkDocument counts a document, and looks at what it is.
+func (r *repositoryBundle) checkDocument(d *kappctrl.Document) {
+	if p := d.Head.Package; p != nil {
+		r.in.report.Packages++
+		if d.Head.Served {
+			r.in.versions[p.Name] = append(r.in.versions[p.Name], p.Version)
 		}
 	}
-	return strategy{}, false
+	if !d.Head.Served {
+		r.dropped(d)
+		return
+	}
+	for _, rule := range documentRules {
+		rule(r, d)
+	}
 }
 
-func (m *keyMatcher) matches(path []pathPart) bool {
-	if m == nil {
-		return true
-	}
-	if m.Name != "" {
-		return len(path) > 0 && !path[len(path)-1].isIdx && path[len(path)-1].key == m.Name
-	}
-	if len(m.Path) != len(path) || len(path) == 0 {
-		return false
-	}
-	for i, p := range m.Path {
-		switch {
-		case p.isIdx != path[i].isIdx, p.key != path[i].key, p.isIdx && p.index >= 0 && p.index != path[i].index:
-			return false
-		}
-	}
-	return true
-}
-
-func (r *imageRef) matches(value string) bool {
+// checkServed looks whether there is anything to serve.
+func (r *repositoryBundle) checkServed() {
+	served := slices.ContainsFunc(r.documents, func(d *kappctrl.Document) bool { return d.Head.Served })
 	switch {
-	case r == nil:
-		return true
-	case r.Image != "":
-		return r.Image == value
+	case r.linked:
+		r.note(newFinding(codeNoPackages, report.Install, r.at("packages"), "", "is a link, which imgpkg does not unpack: kapp-controller refuses the repository"))
+	case served || r.unread:
+	default:
+		r.note(newFinding(codeNoPackages, report.Install, r.at("packages"), "", "has no Package that kapp-controller serves: it refuses to apply an empty repository"))
 	}
-	return r.ImageRepo != "" && r.ImageRepo == repository(value)
+}
+
+// dropped says that kapp-controller drops a document, unless it is what a ytt template computes with.
+func (r *repositoryBundle) dropped(d *kappctrl.Document) {
+	kind := strconv.Quote(text.Clip(d.Head.APIVersion+" "+d.Head.Kind, 200))
+	switch at := r.of(d, d.Head.Line); {
+	case d.Head.Package != nil || d.Head.Metadata != nil:
+		r.note(newFinding(codeOldKind, report.Warning, at, "", "%s %s is of a time before kapp-controller v0.20: a controller of today drops it", kind, text.Quote(d.Head.Name)))
+	case d.Head.Kind != "" || !r.templates[d.File]:
+		r.note(newFinding(codeDropped, report.Warning, at, "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", kind))
+	}
+}
+
+func (r *repositoryBundle) checkName(d *kappctrl.Document) {
+	if p := d.Head.Package; p != nil && d.Head.Name != p.Name+"."+p.Version {
+		r.note(newFinding(codeMisnamed, report.Warning, r.of(d, d.NameLine), "", "is named %s, which is not refName.version, %s: kapp-controller refuses it",
+			text.Quote(d.Head.Name), text.Quote(p.Name+"."+p.Version)))
+	}
+}
+
+func (r *repositoryBundle) checkDuplicate(d *kappctrl.Document) {
+	key := d.Head.Kind + " " + d.Head.Name
+	if first := r.byName[key]; first == nil {
+		r.byName[key] = d
+	} else if first.Sum != d.Sum {
+		r.note(newFinding(codeDuplicate, report.Warning, r.of(d, d.Head.Line), "", "%s is in %s, line %d, too, with different content", text.Quote(key), text.Quote(first.File), first.Head.Line))
+	}
+}
+
+// checkImages looks at the values that kbld will read, and that no fetch has.
+func (r *repositoryBundle) checkImages(d *kappctrl.Document) {
+	if r.lock == nil {
+		return
+	}
+	for _, image := range d.Images {
+		r.checkImage(d, image)
+	}
+}
+
+func (r *repositoryBundle) checkImage(d *kappctrl.Document, image kappctrl.ImageKey) {
+	if _, covered := r.lock.ids[image.Value]; covered {
+		return
+	}
+	at := r.of(d, image.Line)
+	ref, err := parseReference(image.Value)
+	_, isDigest := ref.(name.Digest)
+	switch {
+	case err != nil:
+		r.note(newFinding(codeBadImage, report.Install, at, image.Value, "the value of the key image, %s, is no reference: kbld refuses the whole repository", text.Quote(image.Value)))
+	case isDigest:
+		r.note(newFinding(codeUncovered, report.Warning, at, image.Value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", carvel.KbldID))
+	default:
+		r.note(newFinding(codeUncovered, report.Install, at, image.Value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", carvel.KbldID))
+	}
 }

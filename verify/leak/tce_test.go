@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/carvel"
+	"relocate/verify/leak/content"
 )
 
 // TestTCE looks at the 154 real bundles of Tanzu Community Edition, which are beside the lab that
@@ -37,10 +38,10 @@ func TestTCE(t *testing.T) {
 		bundles++
 		start := time.Now()
 		_, findings := c.references()
-		findings = append(findings, c.schemaDefaults(pkg, 1)...)
+		findings = append(findings, c.schemaDefaults(pkg)...)
 		spent += time.Since(start)
 		for i, e := range c.lock.Images {
-			if ids++; !c.seen[i] {
+			if ids++; !c.named[i] {
 				unseen++
 				got = append(got, fmt.Sprintf("unseen %s %s", name, e.Annotations[carvel.KbldID]))
 			}
@@ -59,15 +60,15 @@ func TestTCE(t *testing.T) {
 }
 
 // readPackage returns what is beside a Package: the content of its bundle, without files when there is none.
-func readPackage(t *testing.T, file string) (*content, textFile) {
+func readPackage(t *testing.T, file string) (*packageFiles, content.File) {
 	t.Helper()
 	read := func(path string) []byte {
 		data, err := os.ReadFile(path)
 		require.NoError(t, err)
 		return data
 	}
-	c, pkg := &content{}, textFile{"package.yaml", read(file)}
-	c.steps = readSteps(t, pkg.data)
+	c, pkg := &packageFiles{}, content.File{Path: "package.yaml", Data: read(file)}
+	c.steps = readSteps(t, pkg.Data)
 	dir := filepath.Join(filepath.Dir(file), "bundle")
 	if _, err := os.Stat(dir); err != nil {
 		return c, pkg
@@ -77,10 +78,10 @@ func readPackage(t *testing.T, file string) (*content, textFile) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, path)
-		c.files = append(c.files, textFile{filepath.ToSlash(rel), read(path)})
+		c.files = append(c.files, content.File{Path: filepath.ToSlash(rel), Data: read(path)})
 		return err
 	}))
-	lock, err := carvel.ParseImagesLock(read(filepath.Join(dir, lockFile)))
+	lock, err := carvel.ParseImagesLock(read(filepath.Join(dir, carvel.LockFile)))
 	require.NoError(t, err)
 	c.lock = lock
 	return c, pkg

@@ -1,4 +1,4 @@
-package leak
+package kappctrl
 
 import (
 	"regexp"
@@ -12,9 +12,9 @@ var (
 	spaceAfter = regexp.MustCompile(`([<>=!])\s+`)
 )
 
-// meets reports whether kapp-controller takes a version for a constraint, such as ">=1.0.0 <2.0.0 || 3.0.0"
+// Meets reports whether kapp-controller takes a version for a constraint, such as ">=1.0.0 <2.0.0 || 3.0.0"
 // (docs/carvel.md, "Versions"). A constraint that is not of these forms is met by all.
-func meets(version, constraint string, prereleases bool) bool {
+func Meets(version, constraint string, prereleases bool) bool {
 	oneOf := strings.Split(spaceAfter.ReplaceAllString(constraint, "$1"), "||")
 	met, exact := false, ""
 	for _, all := range oneOf {

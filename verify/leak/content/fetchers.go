@@ -1,14 +1,15 @@
-package leak
+package content
 
 import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
-// fetcher is a kind of object whose controller fetches what the object names (point 20).
+// fetcher is a kind of object whose controller fetches what the object names.
 type fetcher struct {
 	group string
 	kinds string     // separated by spaces, with a space at both ends; empty for all
@@ -31,24 +32,40 @@ var fetcherKinds = []fetcher{
 	{"operator.cluster.x-k8s.io", "", [][]string{{"spec", "fetchConfig", "url"}}, "the Cluster API operator fetches this"},
 }
 
-// fetchers reports what the controller of an object fetches by itself.
-func (s *scan) fetchers(w *walker, h header) {
-	group, _, _ := strings.Cut(h.apiVersion, "/")
+// fetched is what an object was said to fetch.
+type fetched struct {
+	at  place
+	ref string
+}
+
+// codeFetcher is of an object whose controller fetches by itself.
+const codeFetcher report.Code = "fetcher"
+
+// fetchers says what the controller of the object root fetches by itself.
+func (w *walker) fetchers(root *yaml.Node, apiVersion string) {
+	group, _, _ := strings.Cut(apiVersion, "/")
 	for _, f := range fetcherKinds {
-		if f.group != group || f.kinds != "" && !strings.Contains(f.kinds, " "+h.kind+" ") {
+		if f.group != group || f.kinds != "" && !strings.Contains(f.kinds, " "+w.kind+" ") {
 			continue
 		}
 		for _, p := range f.paths {
-			for _, n := range at(w.doc.root, p) {
-				if n.Kind == yaml.ScalarNode && n.Value != "" && fetches(n.Value, p[len(p)-1]) {
-					s.note(w.place(n.Line, n.Value), codeFetcher, report.Warning, n.Value, f.is, "let the object name what the cluster reaches")
-				}
-			}
+			w.fetchedAt(root, p, f.is)
 		}
 	}
-	if group == "operator.cluster.x-k8s.io" && strings.HasSuffix(h.kind, "Provider") && field(field(w.doc.root, "spec"), "fetchConfig") == nil {
-		s.note(w.place(w.doc.root.Line, ""), codeFetcher, report.Warning, "", "the Cluster API operator fetches a provider without fetchConfig from GitHub",
+	if group == "operator.cluster.x-k8s.io" && strings.HasSuffix(w.kind, "Provider") && yamlnode.Field(yamlnode.Field(root, "spec"), "fetchConfig") == nil {
+		w.note(w.place(root.Line, ""), codeFetcher, report.Warning, "", "the Cluster API operator fetches a provider without fetchConfig from GitHub",
 			"let spec.fetchConfig select a ConfigMap, or name an address that the cluster reaches")
+	}
+}
+
+// fetchedAt looks at the values at a path of the object.
+func (w *walker) fetchedAt(root *yaml.Node, p []string, is string) {
+	for _, n := range at(root, p) {
+		if n.Kind == yaml.ScalarNode && n.Value != "" && fetches(n.Value, p[len(p)-1]) {
+			place := w.place(n.Line, n.Value)
+			w.note(place, codeFetcher, report.Warning, n.Value, is, "let the object name what the cluster reaches")
+			w.scan.fetched[fetched{place, n.Value}] = true
+		}
 	}
 }
 
@@ -66,10 +83,10 @@ func at(n *yaml.Node, p []string) []*yaml.Node {
 		if n == nil {
 			return nil
 		}
-		return []*yaml.Node{resolved(n)}
+		return []*yaml.Node{yamlnode.Resolved(n)}
 	}
 	if p[0] != "*" {
-		return at(field(n, p[0]), p[1:])
+		return at(yamlnode.Field(n, p[0]), p[1:])
 	}
 	var list []*yaml.Node
 	if n.Kind == yaml.SequenceNode {

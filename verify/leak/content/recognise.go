@@ -1,10 +1,73 @@
-package leak
+package content
 
 import (
 	"iter"
 	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/carvel"
+	"relocate/verify/leak/kbld"
 )
+
+// recognise looks at a string that kbld does not see. The first case that takes the string counts.
+func (w *walker) recognise(n *yaml.Node) {
+	switch {
+	case w.class == schema, w.isProse():
+	case w.address(n):
+	case imageInString.MatchString(n.Value) && w.inString(n, nil):
+	case w.embeddedImage(n):
+	default:
+		w.tokens(n)
+	}
+}
+
+// isProse reports whether the value is text for people, or what kbld wrote.
+func (w *walker) isProse() bool {
+	switch key := w.key(0); key {
+	case "apiVersion", carvel.KbldID, "kbld.k14s.io/images":
+		return true
+	default:
+		return strings.HasSuffix(strings.ToLower(key), "description")
+	}
+}
+
+// imageInString finds strings that can hold a document with an image key.
+var imageInString = regexp.MustCompile(`(^|[\s{,"'])image["']?\s*:`)
+
+// embeddedImage takes the value of an image key in a document that kbld does not see, if it is a reference.
+func (w *walker) embeddedImage(n *yaml.Node) bool {
+	if w.class != embedded || w.key(0) != "image" || isTemplated(n.Value) || new(kbld.Step).Resolve(n.Value).Outcome == kbld.Refused {
+		return false
+	}
+	w.outside(n.Line, n.Value)
+	return true
+}
+
+// tokens takes each reference in a string.
+func (w *walker) tokens(n *yaml.Node) {
+	in, line := *w, n.Line
+	if n.Style&yaml.LiteralStyle == 0 && in.loose == nil {
+		in.loose = w.file.from(w.offset+n.Line, len(n.Value))
+	}
+	multi := strings.Contains(n.Value, "\n")
+	for l := range strings.Lines(n.Value) {
+		line++
+		if multi && isComment(l) {
+			continue
+		}
+		for _, ref := range tokens(l) {
+			in.outside(line, ref)
+		}
+	}
+}
+
+// isComment reports whether a line of text is a comment in most languages.
+func isComment(line string) bool {
+	line = strings.TrimSpace(line)
+	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, ";")
+}
 
 // References returns what in text has the form of a reference to an image and can hardly be anything else. Lines
 // that are comments in most languages have none.
@@ -34,13 +97,12 @@ func tokens(text string) iter.Seq2[int, string] {
 				start++
 				continue
 			}
-			end, slash, colon := start, false, false // slash: or an @
-			for ; end < len(text) && inToken[text[end]]; end++ {
-				slash = slash || text[end] == '/' || text[end] == '@'
-				colon = colon || text[end] == ':'
+			end := start
+			for end < len(text) && inToken[text[end]] {
+				end++
 			}
-			if slash && colon && end-start <= maxReference {
-				token := strings.TrimRight(text[start:end], ".:-") // the end of a sentence
+			token := strings.TrimRight(text[start:end], ".:-") // the end of a sentence
+			if end-start <= maxReference && strings.ContainsAny(token, "/@") && strings.Contains(token, ":") {
 				if ref := withoutScheme(token); isReference(ref) && !yield(start+len(token)-len(ref), ref) {
 					return
 				}

@@ -2,12 +2,19 @@ package leak
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"relocate/report"
+	"relocate/verify/leak/kappctrl"
 )
+
+// use is the fetch of a bundle by a Package.
+type use struct {
+	at    position       // of the fetch, in the repository bundle
+	steps kappctrl.Steps // within the folder where the bundle lands
+	of    *kappctrl.Document
+}
 
 // group is the uses of a bundle whose steps read the same in the same way.
 type group struct {
@@ -21,7 +28,7 @@ const maxGroups = 20
 // groups puts uses together; more says that those beyond the limit are left out.
 func groups(uses []use) (list []group, more bool) {
 	for _, u := range uses {
-		i := slices.IndexFunc(list, func(g group) bool { return sameSteps(g.steps(), u.steps) })
+		i := slices.IndexFunc(list, func(g group) bool { return g.steps().Equal(u.steps) })
 		if i < 0 && len(list) == maxGroups {
 			more = true
 			continue
@@ -39,17 +46,11 @@ func groups(uses []use) (list []group, more bool) {
 }
 
 // steps returns those of the first use; nil when there is none.
-func (g group) steps() []step {
+func (g group) steps() kappctrl.Steps {
 	if len(g.uses) == 0 {
 		return nil
 	}
 	return g.uses[0].steps
-}
-
-func sameSteps(a, b []step) bool {
-	return slices.EqualFunc(a, b, func(a, b step) bool {
-		return a.kind == b.kind && slices.Equal(a.paths, b.paths) && slices.Equal(a.values, b.values) && maps.Equal(a.inline, b.inline)
-	})
 }
 
 // names joins the Packages of uses for people.
@@ -85,41 +86,4 @@ func merge(findings []report.Finding) []report.Finding {
 		}
 	}
 	return merged
-}
-
-// positions returns where a line of file is for people: in a file of the bundle; in each Package of g that has
-// the file inline; or, of no file, in the steps of each.
-func (b *inside) positions(g group, file string, line int) []position {
-	var list []position
-	for _, u := range g.uses {
-		if file == "" {
-			list = append(list, u.stepAt(g.steps(), line))
-			continue
-		}
-		texts := u.inline
-		if b.work.node == nil {
-			texts = slices.Concat(texts, b.work.inline)
-		}
-		i := slices.IndexFunc(texts, func(t inlineText) bool { return cleanPath(t.path) == cleanPath(strings.TrimPrefix(file, inlineMark)) })
-		if i >= 0 {
-			list = append(list, u.at.in(texts[i].at(line)))
-		}
-	}
-	switch {
-	case len(list) > 0:
-		return list
-	case b.work.node == nil:
-		return []position{g.uses[0].at}
-	}
-	return []position{{bundle: b.work.node.Name(), pkg: g.pkg, file: file, line: line}}
-}
-
-// stepAt returns where u has the step that is in line of those that steps were read from.
-func (u use) stepAt(steps []step, line int) position {
-	for i, s := range steps {
-		if s.line == line && i < len(u.steps) {
-			return u.at.in(u.steps[i].line)
-		}
-	}
-	return u.at
 }

@@ -1,4 +1,4 @@
-package leak
+package content
 
 import (
 	"net/netip"
@@ -12,10 +12,13 @@ import (
 	"relocate/report"
 )
 
+// codeURL is of an address outside.
+const codeURL report.Code = "url"
+
 var addressForm = regexp.MustCompile(`^(-{1,2}[A-Za-z0-9._-]+=)?((?:https?|ftp|git|ssh)://\S+)$`)
 
 // address reports a string that is an address outside, where programs take one from: an argument, the
-// value of a variable, a line of a ConfigMap (point 19). It is true for any address, outside or not.
+// value of a variable, a line of a ConfigMap. It is true for any address, outside or not.
 func (w *walker) address(n *yaml.Node) bool {
 	if w.class != object || !w.takesAddress() {
 		return false
@@ -36,7 +39,7 @@ func (w *walker) address(n *yaml.Node) bool {
 func (w *walker) takesAddress() bool {
 	switch {
 	case w.key(1) == "args", w.key(1) == "command":
-		return w.path[len(w.path)-1].isIdx
+		return w.path[len(w.path)-1].IsIndex
 	case w.key(0) == "value":
 		return w.key(2) == "env"
 	case len(w.path) == 2 && (w.key(1) == "data" || w.key(1) == "stringData"):

@@ -1,4 +1,4 @@
-package leak
+package kappctrl
 
 import (
 	"testing"
@@ -19,6 +19,6 @@ func TestMeets(t *testing.T) {
 		{"2.0.0-rc.1", ">=1.0.0", false, false}, {"2.0.0-rc.1", ">=1.0.0", true, true}, {"2.0.0-rc.1", "2.0.0-rc.1", false, true},
 		{"1.0.0", "1.x", false, true}, {"1.0.0", "(@= v @)", false, true}, {"1.0.0", "", false, true},
 	} {
-		assert.Equal(t, test.want, meets(test.version, test.constraint, test.prereleases), "%s meets %q", test.version, test.constraint)
+		assert.Equal(t, test.want, Meets(test.version, test.constraint, test.prereleases), "%s Meets %q", test.version, test.constraint)
 	}
 }

@@ -1,4 +1,4 @@
-package leak
+package content
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/yamlnode"
 	"relocate/report"
 )
 
@@ -18,15 +19,32 @@ type parts struct {
 	full                              bool     // the repository's key says that it is one, not just a name
 }
 
-// compose looks for siblings in a map that make a reference together (points 13 and 17), and returns the
+// codeComposed is of values that make a reference which the lock does not have.
+const codeComposed report.Code = "composed"
+
+// compose looks for siblings in a map that make a reference together, and returns the
 // keys that are accounted for.
 func (w *walker) compose(n *yaml.Node) map[string]bool {
 	if w.class != values && !(w.class != schema && isImageKey(w.key(0))) {
 		return nil
 	}
-	groups, order := map[string]*parts{}, []string(nil)
+	taken := map[string]bool{}
+	for _, p := range partsOf(n) {
+		if w.composed(p) {
+			for _, key := range p.keys {
+				taken[key] = true
+			}
+		}
+	}
+	return taken
+}
+
+// partsOf returns the parts of references in a map, by what the keys have in common, in the order of the keys.
+func partsOf(n *yaml.Node) []*parts {
+	var list []*parts
+	groups := map[string]*parts{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		value := resolved(n.Content[i+1])
+		value := yamlnode.Resolved(n.Content[i+1])
 		prefix, part := partOf(n.Content[i].Value)
 		if part == "" || value.Kind != yaml.ScalarNode || value.Tag == "!!null" || isTemplated(value.Value) {
 			continue
@@ -34,19 +52,11 @@ func (w *walker) compose(n *yaml.Node) map[string]bool {
 		p := groups[prefix]
 		if p == nil {
 			p = &parts{}
-			groups[prefix], order = p, append(order, prefix)
+			groups[prefix], list = p, append(list, p)
 		}
 		p.set(part, value, n.Content[i].Value)
 	}
-	taken := map[string]bool{}
-	for _, prefix := range order {
-		if p := groups[prefix]; w.composed(p) {
-			for _, key := range p.keys {
-				taken[key] = true
-			}
-		}
-	}
-	return taken
+	return list
 }
 
 // isImageKey reports whether a key holds the parts of a reference.
@@ -89,59 +99,65 @@ func (p *parts) set(part string, value *yaml.Node, key string) {
 
 // composed looks at the reference that parts make. It is false when they make none.
 func (w *walker) composed(p *parts) bool {
-	if p.repository == "" || p.tag == "" && p.digest == "" && w.in.chart == nil || strings.ContainsAny(p.repository, ":@") {
-		return false
-	}
-	if !p.full && p.registry == "" && !isImageKey(w.key(0)) && !hasImageKey(p.keys) {
-		return false // "name" and "version" of anything
-	}
-	repo := p.repository
-	if p.registry != "" {
-		repo = strings.TrimSuffix(p.registry, "/") + "/" + repo
-	}
-	candidates := p.candidates(repo)
-	if chart := w.in.chart; len(candidates) == 0 && chart != nil && chart.appVersion != "" {
-		candidates = []string{repo + ":" + chart.appVersion, repo + ":v" + chart.appVersion}
-	}
+	repo, candidates := w.candidates(p)
 	if len(candidates) == 0 || !isReference(candidates[0]) && !isReference("library/"+candidates[0]) {
 		return false
 	}
 	at := w.place(p.line, p.repository)
 	for _, ref := range candidates {
-		if w.rewritten(at, ref) {
+		if w.templateRewrites(at, ref) {
 			if !inLibrary(at.file) {
-				w.composedOf[p.signature()] = true
+				w.scan.composed[p.signature()] = true
 			}
 			return true
 		}
 	}
 	ref := candidates[0]
-	w.add(at, ref, -1)
+	w.scan.add(at, ref)
 	level, known := report.Warning, "the lock does not have it"
-	if other := w.repos[repo]; w.in.kbld == nil || !w.in.kbld.hasLock {
+	if other := w.scan.lock.Similar(repo); !w.file.Kbld.HasLock() {
 		known = "no kbld step with the lock rewrites it"
 	} else if other != "" {
 		level, known = report.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
-	say := func() {
+	note := func() {
 		w.note(at, codeComposed, level, ref, "values that stand together name an image: "+known,
 			"set the values at the cluster, or let them name an image of the lock")
 	}
-	switch {
-	case !inLibrary(at.file):
-		say()
-	case len(w.defaults) == maxFindings:
-		w.left, w.hidden = w.left+1, w.hidden+1
-	default:
-		w.defaults = append(w.defaults, libraryDefault{p.signature(), say})
+	if inLibrary(at.file) && len(w.scan.defaults) < maxDefaults {
+		w.scan.defaults = append(w.scan.defaults, libraryDefault{p.signature(), note})
+	} else {
+		note()
 	}
 	return true
 }
 
+// candidates returns the repository that the parts name, and the references that a template may make of it, the
+// likeliest first; none when the parts are of something else.
+func (w *walker) candidates(p *parts) (repo string, refs []string) {
+	switch chart := w.file.chart; {
+	case p.repository == "", p.tag == "" && p.digest == "" && chart == nil, strings.ContainsAny(p.repository, ":@"):
+		return "", nil
+	case !p.full && p.registry == "" && !isImageKey(w.key(0)) && !hasImageKey(p.keys): // "name" and "version" of anything
+		return "", nil
+	}
+	if repo = p.repository; p.registry != "" {
+		repo = strings.TrimSuffix(p.registry, "/") + "/" + repo
+	}
+	refs = p.candidates(repo)
+	if chart := w.file.chart; len(refs) == 0 && chart != nil && chart.appVersion != "" {
+		refs = []string{repo + ":" + chart.appVersion, repo + ":v" + chart.appVersion}
+	}
+	return repo, refs
+}
+
+// maxDefaults is how many values of libraries are compared with what is set outside.
+const maxDefaults = 10_000
+
 // libraryDefault is a finding about the values of a ytt library, which are set by who uses the library.
 type libraryDefault struct {
 	signature string // of the keys
-	say       func()
+	note      func()
 }
 
 // inLibrary reports whether a file is of a private ytt library.
@@ -157,8 +173,8 @@ func (p *parts) signature() string {
 // libraryDefaults reports the values of libraries that no file outside sets to an image of the lock.
 func (s *scan) libraryDefaults() {
 	for _, d := range s.defaults {
-		if !s.composedOf[d.signature] {
-			d.say()
+		if !s.composed[d.signature] {
+			d.note()
 		}
 	}
 }
@@ -190,7 +206,7 @@ func hasImageKey(keys []string) bool {
 }
 
 // templated looks at an image that a template completes: what stands before its first part that is filled in
-// must begin some id of the lock (point 13). What the template has in quotes may be an image as well.
+// must begin some id of the lock. What the template has in quotes may be an image as well.
 func (w *walker) templated(line int, value string) {
 	in := *w
 	in.class, in.values = code, true
@@ -206,7 +222,7 @@ func (w *walker) templated(line int, value string) {
 	if repo == start || !isRepository(repo) {
 		return // a template decides about all of it
 	}
-	if _, ok := w.repos[repo]; ok && w.in.kbld != nil && w.in.kbld.hasLock {
+	if w.scan.lock.Similar(repo) != "" && w.file.Kbld.HasLock() {
 		return
 	}
 	w.note(w.place(line, value), codeComposed, report.Warning, value, "a template names an image of a repository that the lock does not have",

@@ -1,8 +1,11 @@
 package leak
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
+	"relocate/internal/text"
 	"relocate/report"
 )
 
@@ -60,7 +63,7 @@ var actions = map[report.Code]string{
 func newFinding(code report.Code, level report.Level, at position, reference, format string, args ...any) report.Finding {
 	return report.Finding{
 		Code: code, Level: level, Bundle: at.bundle, Package: at.pkg, File: at.file, Line: at.line,
-		Reference: clip(reference, 1024), Message: fmt.Sprintf(format, args...), Action: actions[code],
+		Reference: text.Clip(reference, 1024), Message: fmt.Sprintf(format, args...), Action: actions[code],
 	}
 }
 
@@ -76,4 +79,54 @@ type position struct {
 func (p position) in(line int) position {
 	p.line = line
 	return p
+}
+
+// findings is a list of findings within a limit: those that lead outside and warnings apart, so that no flood of
+// warnings hides the others.
+type findings struct {
+	list              []report.Finding
+	leading, warnings int
+	hidden            int // that lead outside, beyond the limit
+	left              int // beyond the limit
+}
+
+// maxFindings is how many warnings a list has, and how many other findings.
+const maxFindings = 10_000
+
+// add adds a finding; false when the list has most of its sort already.
+func (l *findings) add(f report.Finding) bool {
+	n := &l.leading
+	if f.Level == report.Warning {
+		n = &l.warnings
+	}
+	if *n == maxFindings {
+		if l.left++; f.Level != report.Warning {
+			l.hidden++
+		}
+		return false
+	}
+	*n++
+	l.list = append(l.list, f)
+	return true
+}
+
+// addOnce adds findings that are not among those added.
+func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding) {
+	for _, f := range list {
+		if !added[f] && l.add(f) {
+			added[f] = true
+		}
+	}
+}
+
+// level is how much it may hurt what was left out.
+func (l *findings) level() report.Level {
+	if l.hidden > 0 {
+		return report.Install
+	}
+	return report.Warning
+}
+
+func byLine(a, b report.Finding) int {
+	return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line)
 }

@@ -18,45 +18,39 @@ import (
 	"relocate/report"
 )
 
-// site is where everything has to be: what is carried, or the private repository. Safe for concurrent use.
-type site interface {
-	// look returns what is there of the manifest d and of all that an index names. Each is asked for once.
-	look(ctx context.Context, d v1.Hash) (*looked, error)
+// store is where everything has to be: what is carried, or the private repository. Safe for concurrent use.
+type store interface {
+	// lookup returns what is present of the manifest d and of all that an index names. Each is asked for once.
+	lookup(ctx context.Context, d v1.Hash) (*lookup, error)
 
-	// localise says how imgpkg rewrites the lock of the bundle n when it pulls it from there.
-	localise(ctx context.Context, n *bundle.Node) (localised, error)
+	// localises says how imgpkg rewrites the lock of the bundle n when it pulls it from there.
+	localises(ctx context.Context, n *bundle.Node) (localised, error)
 
-	// end returns the digest that ref, which nothing rewrites, stands for; inside is false when it ends
-	// elsewhere, and the digest is zero when there is none.
-	end(ctx context.Context, ref name.Reference) (d v1.Hash, inside bool, err error)
-
-	// manifests is how many digests were looked for.
-	manifests() int
-
-	// name returns a reference of d.
-	name(d v1.Hash) string
+	// resolve returns the digest that ref, which nothing rewrites, has; inside is false when it leads elsewhere, and
+	// the digest is zero when there is none.
+	resolve(ctx context.Context, ref name.Reference) (d v1.Hash, inside bool, err error)
 }
 
-// looked is what was found of a manifest.
-type looked struct {
-	node  *bundle.Node // nil when it is not there
-	code  report.Code  // when it is not there: Missing or Damaged
+// lookup is what is present of a manifest.
+type lookup struct {
+	node  *bundle.Node // nil when it is not present
+	code  report.Code  // when it is not present: codeMissing or codeDamaged
 	why   string       // as code
 	cause error        // as code
-	head  bool         // the manifest itself is there, which is all that imgpkg asks for
-	lacks []lack       // of an image that is there
+	head  bool         // the manifest itself is present, which is all that imgpkg asks for
+	gaps  []gap        // of an image that is present
 }
 
-// lack is a part of an image that is not there.
-type lack struct {
+// gap is a part of an image that is not present.
+type gap struct {
 	code  report.Code
 	level report.Level
 	why   string
 }
 
-// leftOut is the lack of a layer that stayed behind by the operator's choice.
-func leftOut(d v1.Hash) lack {
-	return lack{codeForeign, report.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
+// leftOut is the gap of a layer that stayed behind by the operator's choice.
+func leftOut(d v1.Hash) gap {
+	return gap{codeForeign, report.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
 }
 
 // digests returns what is left out.
@@ -95,15 +89,15 @@ func newCarried(g *bundle.Graph, omitted []bundle.Omitted) *carried {
 	return c
 }
 
-func (c *carried) look(_ context.Context, d v1.Hash) (*looked, error) {
+func (c *carried) lookup(_ context.Context, d v1.Hash) (*lookup, error) {
 	if _, known := c.seen.LoadOrStore(d, nil); !known {
 		c.count.Add(1)
 	}
 	n := c.graph.Node(d)
 	if n == nil {
-		return &looked{code: codeMissing, why: "it is not carried"}, nil
+		return &lookup{code: codeMissing, why: "it is not carried"}, nil
 	}
-	l := &looked{node: n}
+	l := &lookup{node: n}
 	nodes := []*bundle.Node{n}
 	if n.Kind == bundle.Index {
 		for _, child := range n.Children {
@@ -115,25 +109,21 @@ func (c *carried) look(_ context.Context, d v1.Hash) (*looked, error) {
 	for _, n := range nodes {
 		for _, b := range n.Blobs {
 			if c.omitted[b.Digest] {
-				l.lacks = append(l.lacks, leftOut(b.Digest))
+				l.gaps = append(l.gaps, leftOut(b.Digest))
 			}
 		}
 	}
 	return l, nil
 }
 
-func (c *carried) localise(context.Context, *bundle.Node) (localised, error) { return always, nil }
+func (c *carried) localises(context.Context, *bundle.Node) (localised, error) { return always, nil }
 
-func (c *carried) end(_ context.Context, ref name.Reference) (v1.Hash, bool, error) {
+func (c *carried) resolve(_ context.Context, ref name.Reference) (v1.Hash, bool, error) {
 	if d, err := v1.NewHash(ref.Identifier()); err == nil {
 		return d, false, nil
 	}
 	return c.pins[ref.Name()], false, nil
 }
-
-func (c *carried) manifests() int { return int(c.count.Load()) }
-
-func (c *carried) name(d v1.Hash) string { return d.String() }
 
 // private is a repository that can be asked.
 type private struct {
@@ -141,7 +131,7 @@ type private struct {
 	repo    name.Repository
 	omitted map[v1.Hash]bool
 	read    func()
-	known   sync.Map // digest → func() (*looked, error)
+	known   sync.Map // digest → func() (*lookup, error)
 	count   atomic.Int64
 }
 
@@ -151,18 +141,18 @@ const (
 	maxDepth     = 32 // of bundles in bundles, and of indexes in indexes
 )
 
-func (p *private) look(ctx context.Context, d v1.Hash) (*looked, error) { return p.lookAt(ctx, d, 0) }
+func (p *private) lookup(ctx context.Context, d v1.Hash) (*lookup, error) { return p.lookAt(ctx, d, 0) }
 
-func (p *private) lookAt(ctx context.Context, d v1.Hash, depth int) (*looked, error) {
+func (p *private) lookAt(ctx context.Context, d v1.Hash, depth int) (*lookup, error) {
 	once, known := p.known.Load(d)
 	if !known {
-		once, _ = p.known.LoadOrStore(d, sync.OnceValues(func() (*looked, error) { return p.ask(ctx, d, depth) }))
+		once, _ = p.known.LoadOrStore(d, sync.OnceValues(func() (*lookup, error) { return p.ask(ctx, d, depth) }))
 	}
-	return once.(func() (*looked, error))()
+	return once.(func() (*lookup, error))()
 }
 
-// ask reads the manifest d, and looks for what it lacks.
-func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error) {
+// ask reads the manifest d, and looks for what it names.
+func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*lookup, error) {
 	if p.count.Add(1) > maxManifests {
 		return nil, fmt.Errorf("look into %s: %w: it leads to more than %d manifests", p.repo, oci.ErrMalformed, maxManifests)
 	}
@@ -175,11 +165,11 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 		if n == nil && errors.Is(err, fs.ErrNotExist) {
 			why = "the registry does not have it"
 		}
-		return &looked{code: code, why: why, cause: err, head: n != nil || code == codeDamaged}, broken
+		return &lookup{code: code, why: why, cause: err, head: n != nil || code == codeDamaged}, broken
 	}
-	l := &looked{node: n}
+	l := &lookup{node: n}
 	if depth == maxDepth {
-		return &looked{code: codeDamaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
+		return &lookup{code: codeDamaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
 	}
 	for _, child := range n.Children {
 		below, err := p.lookAt(ctx, child, depth+1)
@@ -187,15 +177,15 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*looked, error
 			return nil, err
 		}
 		if below.node == nil {
-			l.lacks = append(l.lacks, lack{below.code, report.Install, fmt.Sprintf("its child %s: %s", child, below.why)})
+			l.gaps = append(l.gaps, gap{below.code, report.Install, fmt.Sprintf("its child %s: %s", child, below.why)})
 		}
-		l.lacks = append(l.lacks, below.lacks...)
+		l.gaps = append(l.gaps, below.gaps...)
 	}
 	return l, p.foreign(ctx, l)
 }
 
 // foreign asks for the layers of l that a registry takes a manifest without.
-func (p *private) foreign(ctx context.Context, l *looked) error {
+func (p *private) foreign(ctx context.Context, l *lookup) error {
 	target, can := p.target.(blobTarget)
 	if !can || l.node.Kind == bundle.Index {
 		return nil
@@ -211,15 +201,15 @@ func (p *private) foreign(ctx context.Context, l *looked) error {
 		switch {
 		case there:
 		case p.omitted[b.Digest]:
-			l.lacks = append(l.lacks, leftOut(b.Digest))
+			l.gaps = append(l.gaps, leftOut(b.Digest))
 		default:
-			l.lacks = append(l.lacks, lack{codeForeign, report.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
+			l.gaps = append(l.gaps, gap{codeForeign, report.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
 		}
 	}
 	return nil
 }
 
-func (p *private) localise(ctx context.Context, n *bundle.Node) (localised, error) {
+func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, error) {
 	_, err := bundle.ReadLocations(ctx, p.target, p.repo, n.Descriptor.Digest)
 	switch {
 	case err == nil:
@@ -244,7 +234,7 @@ func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localis
 	return 0, err
 }
 
-func (p *private) end(ctx context.Context, ref name.Reference) (v1.Hash, bool, error) {
+func (p *private) resolve(ctx context.Context, ref name.Reference) (v1.Hash, bool, error) {
 	if ref.Context().Name() != p.repo.Name() {
 		return v1.Hash{}, false, nil
 	}
@@ -257,10 +247,6 @@ func (p *private) end(ctx context.Context, ref name.Reference) (v1.Hash, bool, e
 	}
 	return d, true, err
 }
-
-func (p *private) manifests() int { return int(p.count.Load()) }
-
-func (p *private) name(d v1.Hash) string { return p.repo.Digest(d.String()).Name() }
 
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
 func explain(err error) (report.Code, string, error) {

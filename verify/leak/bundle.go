@@ -1,0 +1,184 @@
+package leak
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
+)
+
+// result is what was found in one bundle.
+type result struct {
+	report   Report // its counts
+	findings findings
+	nested   []*bundle.Node // that its lock names
+}
+
+// note takes over findings, as many as a report may have.
+func (r *result) note(list ...report.Finding) {
+	for _, f := range list {
+		r.findings.add(f)
+	}
+}
+
+// packageBundle is one bundle, or inline fetch, while it is looked into.
+type packageBundle struct {
+	in       *traversal
+	work     *work
+	groups   []group
+	pkg      string // names of the Packages that fetch it
+	files    []content.File
+	size     int   // of what was kept of them, in bytes
+	unpacked int64 // bytes of packed charts
+	lock     *lock // nil when there is none that can be read
+	out      result
+	named    map[int]bool // entries of the lock that a file names, or values that make them
+
+	fetched  map[position]string // references of nested fetches
+	compared int                 // versions with PackageInstalls
+}
+
+// lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
+func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
+	b := &packageBundle{in: t, work: w, pkg: names(w.uses), named: map[int]bool{}, fetched: map[position]string{}}
+	var more bool
+	if b.groups, more = groups(w.uses); more {
+		b.out.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+	}
+	if w.node == nil {
+		for _, f := range w.inline {
+			b.files = append(b.files, content.File{Path: kappctrl.CleanPath(f.Path), Data: []byte(f.Data)})
+		}
+	} else if unread, err := b.read(ctx); unread || err != nil {
+		return b.out, err
+	}
+	for _, f := range b.files {
+		if f.Data != nil && f.Path != carvel.LockFile {
+			b.out.report.Files++
+		}
+	}
+	for _, g := range b.groups {
+		b.references(g)
+	}
+	if len(b.groups) == 0 {
+		b.references(group{})
+	}
+	b.nested()
+	b.countIDs()
+	b.out.findings.list = merge(b.out.findings.list)
+	slices.SortStableFunc(b.out.findings.list, byLine)
+	return b.out, nil
+}
+
+func (b *packageBundle) countIDs() {
+	if b.lock == nil {
+		return
+	}
+	for i, e := range b.lock.images.Images {
+		if e.Annotations[carvel.KbldID] == "" {
+			continue
+		}
+		b.out.report.IDs++
+		if b.named[i] {
+			b.out.report.IDsFound++
+		}
+	}
+}
+
+// at returns the position of a file of the bundle.
+func (b *packageBundle) at(file string) position {
+	return position{bundle: b.work.node.Name(), pkg: b.pkg, file: file}
+}
+
+// read reads the bundle and its lock.
+func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
+	n := b.work.node
+	err = bundle.ReadText(ctx, b.in.src, n, b.wants, func(t bundle.Text) error {
+		if t.Regular {
+			b.file(t)
+		}
+		return nil
+	})
+	b.in.wasRead()
+	b.out.report.Bundles++
+	if err != nil {
+		code, why, err := explain(err)
+		if err == nil {
+			b.out.note(newFinding(code, report.Install, b.at(""), n.Name(), "the bundle cannot be read: %s", why))
+		}
+		return true, err
+	}
+	return false, b.readLock(ctx)
+}
+
+// file takes over a file of the bundle. One that is not looked at is there all the same.
+func (b *packageBundle) file(t bundle.Text) {
+	data := t.Data
+	switch b.size += len(data); {
+	case data == nil && t.Size > 0:
+		b.out.note(newFinding(codeNotRead, report.Warning, b.at(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+	case b.size > maxText:
+		b.out.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+		data = nil
+	case isBinary(data) && !yamlnode.IsUTF16(data):
+		b.size -= len(data)
+		b.files = append(b.files, content.File{Path: t.Path})
+		if b.isPackedChart(t.Path) {
+			b.unpack(t.Path, data, 0)
+		}
+		return
+	}
+	b.files = append(b.files, content.File{Path: t.Path, Data: data})
+}
+
+// readLock reads the bundle's lock, and looks for what it names.
+func (b *packageBundle) readLock(ctx context.Context) error {
+	at, text := b.at(carvel.LockFile), []byte(nil)
+	if i := slices.IndexFunc(b.files, func(f content.File) bool { return f.Path == carvel.LockFile && f.Data != nil }); i >= 0 {
+		text = b.files[i].Data // the first counts
+	}
+	l, wrong := parseLock(text, at)
+	b.out.note(wrong...)
+	if l == nil {
+		return nil
+	}
+	b.lock = l
+	if b.work.depth == maxDepth {
+		b.out.note(newFinding(codeDamaged, report.Install, at, "", "bundles are nested more than %d deep", maxDepth))
+		l.images = &carvel.ImagesLock{}
+		return nil
+	}
+	missing, err := b.in.localise(ctx, b.work.node, l, at)
+	if err != nil {
+		return err
+	}
+	b.out.note(missing...)
+	for _, found := range l.targets {
+		if found.node != nil && found.node.Kind == bundle.Bundle {
+			b.out.nested = append(b.out.nested, found.node)
+		}
+	}
+	return nil
+}
+
+// wants accepts the files that some Package's steps read, or all when there is none.
+func (b *packageBundle) wants(p string) bool {
+	if p == carvel.LockFile {
+		return true
+	}
+	if len(b.groups) == 0 {
+		return !strings.HasPrefix(p, ".imgpkg/")
+	}
+	return slices.ContainsFunc(b.groups, func(g group) bool { return g.steps().Read(p) })
+}
+
+// isBinary reports whether data is no text.
+func isBinary(data []byte) bool { return bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data) }

@@ -1,0 +1,143 @@
+package content
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/internal/yamlnode"
+	"relocate/report"
+)
+
+// chart is a Helm chart of the bundle.
+type chart struct {
+	dir        string // without a slash at the end; empty for the bundle's root
+	appVersion string
+	needs      []need
+}
+
+// maxNeeds is how many dependencies of a chart are looked at.
+const maxNeeds = 200
+
+// need is a chart that another one depends on.
+type need struct {
+	at                        place
+	name, version, repository string
+}
+
+// isChartValues reports whether a file has the default values of its chart.
+func (f *File) isChartValues() bool {
+	return f.chart != nil && path.Dir("/"+f.Path) == path.Clean("/"+f.chart.dir) && path.Base(f.Path) == "values.yaml"
+}
+
+// Charts are the Helm charts among the files of a bundle.
+type Charts struct {
+	byDir map[string]*chart
+	paths map[string]bool // the files and folders of the bundle
+}
+
+// FindCharts finds the charts among all files of a bundle, and tells each file its chart.
+func FindCharts(files []*File) *Charts {
+	c := &Charts{byDir: map[string]*chart{}, paths: map[string]bool{}}
+	for _, f := range files {
+		c.paths[f.Path] = true
+		for dir := path.Dir(f.Path); dir != "." && !c.paths[dir]; dir = path.Dir(dir) {
+			c.paths[dir] = true
+		}
+		if path.Base(f.Path) == "Chart.yaml" && len(f.Data) <= yamlnode.MaxSize {
+			dir := strings.TrimPrefix(path.Dir("/"+f.Path), "/")
+			c.byDir[dir] = &chart{dir: dir}
+			c.byDir[dir].read(f)
+		}
+	}
+	for _, f := range files {
+		f.chart = c.of(f)
+		if f.chart != nil && f.Path == path.Join(f.chart.dir, "requirements.yaml") && len(f.Data) <= yamlnode.MaxSize {
+			f.chart.read(f)
+		}
+	}
+	return c
+}
+
+// of returns the innermost chart that has a file; nil for none.
+func (c *Charts) of(f *File) *chart {
+	for dir := path.Dir("/" + f.Path); len(c.byDir) > 0; dir = path.Dir(dir) {
+		if chart := c.byDir[dir[1:]]; chart != nil || dir == "/" {
+			return chart
+		}
+	}
+	return nil
+}
+
+// read takes over what Chart.yaml or requirements.yaml says.
+func (c *chart) read(f *File) {
+	defer yamlnode.Alone(f.Data)()
+	for doc := range yamlnode.Parse(f.Data) {
+		if doc.Root == nil {
+			return
+		}
+		if v := yamlnode.Scalar(doc.Root, "appVersion"); v != "" {
+			c.appVersion = v
+		}
+		if list := yamlnode.Field(doc.Root, "dependencies"); list != nil && list.Kind == yaml.SequenceNode {
+			for _, d := range list.Content {
+				if name := yamlnode.Scalar(d, "name"); name != "" && len(c.needs) < maxNeeds {
+					c.needs = append(c.needs, need{place{f.Path, doc.LineOf(d)}, name, yamlnode.Scalar(d, "version"), yamlnode.Scalar(d, "repository")})
+				}
+			}
+		}
+		return
+	}
+}
+
+// codeHelmDependency is of a chart that is not there.
+const codeHelmDependency report.Code = "helm-dependency"
+
+// Missing returns a finding for each chart that the chart in dir needs and does not have below charts/: helm template
+// fails, it does not download.
+func (c *Charts) Missing(dir string) (findings []report.Finding) {
+	of := c.byDir[dir]
+	if of == nil {
+		return nil
+	}
+	below := path.Join(of.dir, "charts")
+	for _, n := range of.needs {
+		if c.paths[path.Join(below, n.name)] || c.hasPacked(below, n) {
+			continue
+		}
+		findings = append(findings, report.Finding{Code: codeHelmDependency, Level: report.Install, File: n.at.file, Line: n.at.line,
+			Reference: strings.TrimSpace(n.repository + " " + n.name + " " + n.version),
+			Message:   fmt.Sprintf("the chart needs the chart %q, which is not below charts/: helm template fails", shorten(n.name)),
+			Action:    "run helm dependency update in the chart's folder, and push the bundle again"})
+	}
+	return findings
+}
+
+// MissingOfAll returns what Missing does of every chart that is no part of another one.
+func (c *Charts) MissingOfAll() (findings []report.Finding) {
+	for _, dir := range slices.Sorted(maps.Keys(c.byDir)) {
+		if !strings.Contains("/"+dir, "/charts/") {
+			findings = append(findings, c.Missing(dir)...)
+		}
+	}
+	return findings
+}
+
+// hasPacked reports whether a chart is there as NAME-VERSION.tgz.
+func (c *Charts) hasPacked(below string, n need) bool {
+	if c.paths[path.Join(below, n.name+"-"+strings.TrimPrefix(n.version, "v")+".tgz")] || c.paths[path.Join(below, n.name+"-"+n.version+".tgz")] {
+		return true
+	}
+	packed := regexp.MustCompile(`^` + regexp.QuoteMeta(n.name) + `-v?[0-9][^/]*\.tgz$`) // the version may be a range
+	for p := range c.paths {
+		if path.Dir(p) == below && packed.MatchString(path.Base(p)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package content
+
+import (
+	"strings"
+
+	"relocate/internal/text"
+	"relocate/report"
+	"relocate/verify/leak/kbld"
+)
+
+// File is a text file that a package's templates read.
+type File struct {
+	Path string // cleaned, with slashes
+	Data []byte
+	Kbld *kbld.Step // the first kbld step that its documents go through; nil for none
+	CUE  bool       // a cue step reads it
+
+	chart  *chart  // the Helm chart it is of; nil for none
+	starts []int32 // offsets of its lines
+}
+
+// Reference is an image that a file names.
+type Reference struct {
+	File      string
+	Line      int
+	Value     string // what the cluster gets before the lock is applied: the newImage of an override of kbld's
+	Entry     int    // of the bundle's lock, whose id it is; -1 for none
+	Rewritten bool   // kbld makes the entry's image of it
+}
+
+// Sink takes what is found.
+type Sink interface {
+	// Reference takes a reference that kbld sees, or that looks like one.
+	Reference(Reference)
+	// Note takes a finding. Its bundle and package are for the sink to fill in.
+	Note(report.Finding)
+}
+
+// Scan finds the references in files, which are in memory one at a time as far as they are large. The lock is a step
+// that was given the bundle's lock and nothing else.
+func Scan(files []*File, lock *kbld.Step, to Sink) {
+	s := newScan(lock, to)
+	for _, f := range files {
+		s.file(f)
+	}
+	s.libraryDefaults()
+}
+
+// scan is one call of Scan.
+type scan struct {
+	lock *kbld.Step // has the bundle's lock only
+	to   Sink
+
+	fetched  map[fetched]bool // what was said to be fetched by a controller
+	composed map[string]bool  // the keys of values that make an image of the lock, outside of ytt libraries
+	defaults []libraryDefault // of those libraries
+}
+
+func newScan(lock *kbld.Step, to Sink) *scan {
+	return &scan{lock: lock, to: to, fetched: map[fetched]bool{}, composed: map[string]bool{}}
+}
+
+// place is where something was found.
+type place struct {
+	file string
+	line int
+}
+
+// add takes a reference over that nothing rewrites by the lock, or not as far as is known.
+func (s *scan) add(at place, value string) {
+	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: -1})
+}
+
+// locked takes a reference over that kbld rewrites by an entry of the lock.
+func (s *scan) locked(at place, value string, entry int) {
+	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: entry, Rewritten: true})
+}
+
+// note takes a finding over.
+func (s *scan) note(at place, code report.Code, level report.Level, ref, message, action string) {
+	s.to.Note(report.Finding{Code: code, Level: level, File: at.file, Line: at.line, Reference: shorten(ref), Message: message, Action: action})
+}
+
+// codeNotRead is of content that could not be read in full.
+const codeNotRead report.Code = "not-read"
+
+// notRead says that a file, or a part of it, was not looked at.
+func (s *scan) notRead(at place, level report.Level, message, action string) {
+	s.note(at, codeNotRead, level, "", message, action)
+}
+
+// maxReference is the longest reference that is looked at, in bytes, as in a lock.
+const maxReference = 1024
+
+// shorten copies foreign text, so that it does not keep the file it stands in, and cuts it to the length of
+// a reference.
+func shorten(s string) string {
+	return strings.Clone(text.Clip(s, maxReference))
+}

@@ -1,0 +1,191 @@
+package content
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"relocate/internal/yamlnode"
+	"relocate/report"
+	"relocate/verify/leak/kbld"
+)
+
+// maxStrings is how many strings a document may be in that is looked at.
+const maxStrings = 4
+
+// file looks at a file. The first kind that it is counts.
+func (s *scan) file(f *File) {
+	if isForPeople(f.Path) {
+		return
+	}
+	if len(f.Data) > yamlnode.MaxSize {
+		s.notRead(place{file: f.Path}, report.Warning, fmt.Sprintf("has %d bytes, more than the limit of %d; it was not looked at", len(f.Data), yamlnode.MaxSize), "")
+		return
+	}
+	defer yamlnode.Alone(f.Data)()
+	switch {
+	case !utf8.Valid(f.Data) || bytes.IndexByte(f.Data, 0) >= 0:
+		s.binaryFile(f)
+	case IsYAML(f.Path):
+		s.yamlFile(f)
+	case f.CUE && strings.HasSuffix(f.Path, "cue.mod/module.cue"):
+		s.cueModule(f)
+	case isLibrary(f.Path):
+		s.textFile(f, code)
+	default:
+		s.textFile(f, embedded)
+	}
+}
+
+// isForPeople reports whether a file is for people or tools by its name, and no cluster gets it. That of a YAML file
+// says nothing: its documents do.
+func isForPeople(file string) bool {
+	base := path.Base(file)
+	if strings.HasSuffix(base, ".md") {
+		return true
+	}
+	switch base {
+	case "NOTES.txt", "LICENSE", "NOTICE", "LICENSE.txt", "Chart.lock", "requirements.lock":
+		return true
+	}
+	return false
+}
+
+// IsYAML reports whether ytt and kbld read a file as YAML.
+func IsYAML(file string) bool {
+	switch path.Ext(file) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
+}
+
+// isLibrary reports whether a file has functions for templates, and no output of its own.
+func isLibrary(file string) bool {
+	base := path.Base(file)
+	switch path.Ext(base) {
+	case ".star", ".tpl", ".cue":
+		return true
+	}
+	return strings.Contains(base, ".lib.")
+}
+
+// binaryFile says of a file that should be text that it is none.
+func (s *scan) binaryFile(f *File) {
+	switch at := (place{file: f.Path}); {
+	case !IsYAML(f.Path):
+	case yamlnode.IsUTF16(f.Data):
+		s.notRead(at, report.Install, "is UTF-16 text; it was not looked at", "write it as UTF-8")
+	default:
+		s.notRead(at, report.Warning, "is not UTF-8 text; it was not looked at", "")
+	}
+}
+
+// textFile looks at the lines of a file.
+func (s *scan) textFile(f *File, c class) {
+	w := &walker{scan: s, file: f, class: c, values: c == code}
+	w.text(string(f.Data))
+}
+
+// yamlFile looks at the documents of a file, those that are no YAML without their templates by line.
+func (s *scan) yamlFile(f *File) {
+	overlay := bytes.Contains(f.Data, []byte("@overlay/"))
+	given := bytes.Contains(f.Data, []byte("@data/values"))
+	limited := false
+	for doc := range yamlnode.Parse(f.Data) {
+		w := &walker{scan: s, file: f, offset: doc.Offset, values: isLibrary(f.Path)}
+		if doc.Root == nil {
+			w.unparsed(doc, !limited)
+			limited = limited || errors.Is(doc.Err, yamlnode.ErrLimit)
+			continue
+		}
+		apiVersion, kind, isObject := doc.Object()
+		switch {
+		case isForTools(apiVersion, kind):
+			continue
+		case kind == "CustomResourceDefinition":
+			w.class = schema
+		case !isObject && (given || !overlay), f.isChartValues():
+			w.class, w.values = values, true
+			w.function = !given && isFunction.Match(doc.Text)
+		}
+		w.kind = kind
+		if isObject && w.class == object {
+			w.fetchers(doc.Root, apiVersion)
+		}
+		w.document(doc.Root)
+	}
+	s.templateCode(f)
+}
+
+// unparsed looks at the text of a document that is no YAML without its templates. With sayLimit it is a finding when
+// that is for its size.
+func (w *walker) unparsed(doc yamlnode.Parsed, sayLimit bool) {
+	if sayLimit && errors.Is(doc.Err, yamlnode.ErrLimit) {
+		w.scan.notRead(w.place(1, ""), report.Warning, doc.Err.Error()+"; it was looked at as text", "")
+	}
+	w.class, w.values = code, true
+	w.text(string(doc.Text))
+}
+
+// isForTools reports whether a document is for kbld, vendir or imgpkg: no cluster gets it.
+func isForTools(apiVersion, kind string) bool {
+	return kbld.IsConfig(apiVersion, kind) || strings.HasPrefix(apiVersion, "vendir.k14s.io/") || strings.HasPrefix(apiVersion, "imgpkg.carvel.dev/")
+}
+
+// isFunction finds what ytt's functions begin with: what follows can be any part of an object.
+var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
+
+var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+
+// templateCode looks at the strings in ytt's code, which is in comments. Of annotations, only defaults of a
+// schema reach anything.
+func (s *scan) templateCode(f *File) {
+	line := 0
+	for l := range bytes.Lines(f.Data) {
+		line++
+		_, rest, found := bytes.Cut(l, []byte("#@"))
+		if !found || isAnnotation.Match(rest) {
+			continue
+		}
+		w := &walker{scan: s, file: f, class: code, values: true}
+		if bytes.HasPrefix(rest, []byte("schema/")) {
+			w.class = values
+		}
+		for _, quoted := range codeString.FindAll(rest, -1) {
+			for _, ref := range tokens(string(quoted)) {
+				w.outside(line, ref)
+			}
+		}
+	}
+}
+
+var isAnnotation = regexp.MustCompile(`^(data/|overlay/|library/|yaml/|assert/|schema/[^d]|schema/de[^f])`)
+
+var (
+	cueDependencies = regexp.MustCompile(`^\s*deps:\s*(\{|"|$)`)
+	cueDependency   = regexp.MustCompile(`"([^"]+@v[0-9][^"]*)"\s*:`)
+)
+
+// codeCueModule is of a module that may have to be downloaded.
+const codeCueModule report.Code = "cue-module"
+
+// cueModule says which modules a CUE module depends on.
+func (s *scan) cueModule(f *File) {
+	line, inside := 0, false
+	for l := range strings.Lines(string(f.Data)) {
+		line++
+		if isComment(l) {
+			continue
+		}
+		inside = inside || cueDependencies.MatchString(l)
+		if m := cueDependency.FindStringSubmatch(l); inside && m != nil {
+			s.note(place{f.Path, line}, codeCueModule, report.Warning, m[1], "the CUE module depends on another one, which cue fetches from its registry",
+				"put the module below cue.mod/ (cue.mod/pkg or usr), and push the bundle again")
+		}
+	}
+}

@@ -1,0 +1,305 @@
+package content
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+	"relocate/verify/leak/kbld"
+)
+
+// class is what a text is for: what its references come to depends on it.
+type class int
+
+const (
+	object   class = iota // what the cluster gets, or a part of it
+	values                // what templates are given: no cluster gets it as it is
+	schema                // a CustomResourceDefinition
+	code                  // functions of templates
+	embedded              // a document in a string, which kbld does not see
+)
+
+// walker goes through one text: a document of a file, one in a string, or a file that is no YAML.
+type walker struct {
+	scan   *scan
+	file   *File
+	class  class
+	values bool // what has the form of a reference reaches an image key by a template, where kbld sees it
+	kind   string
+
+	function bool // of ytt, of values or any other part of an object
+
+	offset  int     // of the text's lines in the file
+	loose   *finder // for a text whose lines are not those of the file
+	strings int     // how many strings it is in
+	rules   kbld.Rules
+	path    []kbld.Part
+}
+
+// place returns the place of what stands in a line of the text, counted from 1.
+func (w *walker) place(line int, what string) place {
+	if line += w.offset; w.loose != nil {
+		line = w.loose.find(what)
+	}
+	return place{w.file.Path, max(1, min(line, w.file.lineCount()))}
+}
+
+// note takes a finding over.
+func (w *walker) note(at place, code report.Code, level report.Level, ref, message, action string) {
+	w.scan.note(at, code, level, ref, message, action)
+}
+
+// document looks at a document as kbld would, and at what kbld does not see.
+func (w *walker) document(root *yaml.Node) {
+	if w.strings == 0 {
+		w.rules = w.file.Kbld.Rules()
+	}
+	if items := yamlnode.Field(root, "items"); w.strings == 0 && w.kind == "List" && items != nil && items.Kind == yaml.SequenceNode {
+		for _, item := range items.Content { // kbld opens it
+			w.kind = yamlnode.Scalar(item, "kind")
+			w.value(item)
+		}
+		return
+	}
+	w.value(root)
+}
+
+// value looks at what stands at w.path.
+func (w *walker) value(n *yaml.Node) {
+	switch n = yamlnode.Resolved(n); n.Kind {
+	case yaml.MappingNode:
+		taken := w.compose(n)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if key := n.Content[i].Value; !taken[key] {
+				w.below(kbld.Part{Key: key}, n.Content[i+1])
+			}
+		}
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			w.below(kbld.Part{IsIndex: true, Index: i}, item)
+		}
+	case yaml.ScalarNode:
+		if n.Tag == "!!str" && (n.Value != "" || w.key(0) == "image") {
+			w.string(n)
+		}
+	}
+}
+
+// below looks at a value of the map or list at w.path.
+func (w *walker) below(p kbld.Part, n *yaml.Node) {
+	w.path = append(w.path, p)
+	w.value(n)
+	w.path = w.path[:len(w.path)-1]
+}
+
+// key returns the nth key or index from the end of the path; empty for an index.
+func (w *walker) key(n int) string {
+	if n >= len(w.path) {
+		return ""
+	}
+	return w.path[len(w.path)-1-n].Key
+}
+
+// string looks at a string: kbld's rules first, then the recognisers of what kbld does not see.
+func (w *walker) string(n *yaml.Node) {
+	image, inner := w.rules.See(w.path, n.Value)
+	switch {
+	case image:
+		w.image(n)
+	case inner != nil && w.inString(n, inner):
+	default:
+		w.recognise(n)
+	}
+}
+
+// image looks at a value that kbld takes for a reference.
+func (w *walker) image(n *yaml.Node) {
+	switch {
+	case isTemplated(n.Value):
+		w.templated(n.Line, n.Value)
+	case w.values && n.Value == "":
+	default:
+		w.seen(w.place(n.Line, n.Value), n.Value)
+	}
+}
+
+// inString looks at the documents in a string. It is false when it holds none.
+func (w *walker) inString(n *yaml.Node, rules kbld.Rules) bool {
+	if w.strings == maxStrings {
+		return false
+	}
+	var docs []yamlnode.Parsed
+	for doc := range yamlnode.Parse([]byte(n.Value)) {
+		if doc.Root == nil || doc.Root.Kind == yaml.ScalarNode {
+			return false
+		}
+		docs = append(docs, doc)
+	}
+	loose := w.file.from(w.offset+n.Line, len(n.Value))
+	for _, doc := range docs {
+		in := *w
+		in.rules, in.path = rules, nil
+		in.strings++
+		in.class, in.values, in.kind = embedded, false, ""
+		if in.offset = w.offset + n.Line + doc.Offset; in.loose == nil && n.Style&yaml.LiteralStyle == 0 {
+			in.loose = loose
+		}
+		in.document(doc.Root)
+	}
+	return len(docs) > 0
+}
+
+// seen is a reference that kbld sees, or would see if the file went through it.
+func (w *walker) seen(at place, ref string) {
+	if w.file.Kbld == nil {
+		w.scan.add(at, ref)
+		w.note(at, codeNotRewritten, report.Pull, ref, "no kbld step rewrites the file: pods pull the image from there",
+			`add a step "kbld: {paths: ['-', .imgpkg/images.yml]}" after the last one that adds files`)
+		return
+	}
+	switch result := w.file.Kbld.Resolve(ref); result.Outcome {
+	case kbld.Rewritten:
+		w.rewritten(at, ref, result)
+	case kbld.Built: // a finding where the sources stand
+		w.scan.add(at, ref)
+	default:
+		w.scan.add(at, ref)
+		w.notLocked(at, ref, result.Outcome)
+	}
+}
+
+// rewritten takes over a reference that kbld rewrites. An override of a Config is a finding where that stands, one of a
+// lock is a finding here.
+func (w *walker) rewritten(at place, ref string, to kbld.Result) {
+	if to.Entry >= 0 {
+		w.scan.locked(at, ref, to.Entry)
+		return
+	}
+	w.scan.add(at, to.Image)
+	if to.Lock != "" {
+		w.note(at, codeNotLocked, report.Pull, ref, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there",
+			to.Lock, shorten(to.Image)), "take that lock out of the kbld step, and add the image to "+carvel.LockFile)
+	}
+}
+
+// notLocked says what kbld does with a reference that it sees and that nothing rewrites.
+func (w *walker) notLocked(at place, ref string, outcome kbld.Outcome) {
+	code, lock := codeNotLocked, "the lock does not have it"
+	action := "add it to the lock with kbld --imgpkg-lock-output, and push the bundle again"
+	if !w.file.Kbld.HasLock() {
+		code, lock = codeNotRewritten, "the kbld step is not given the lock"
+		action = "add " + carvel.LockFile + " to the paths of the kbld step"
+	} else if other := w.scan.lock.Similar(ref); other != "" {
+		lock += fmt.Sprintf(", which has %q of that repository", shorten(other))
+	}
+	switch outcome {
+	case kbld.Kept:
+		w.note(at, code, report.Pull, ref, lock+": kbld leaves it as it is, and pods pull it from there", action)
+	case kbld.Asked:
+		w.note(at, code, report.Install, ref, lock+": kbld asks its registry for the digest, and the template step fails", action)
+	case kbld.Refused:
+		w.note(at, code, report.Install, ref, "is no reference: kbld refuses it, and the template step fails",
+			"correct it, or exempt it by a searchRule of kbld with updateStrategy none")
+	}
+}
+
+// outside is a reference that stands where kbld does not look.
+func (w *walker) outside(line int, ref string) {
+	at := w.place(line, ref)
+	if w.values && w.templateRewrites(at, ref) {
+		return
+	}
+	entry, isLocked := w.scan.lock.Entry(ref)
+	w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
+	if w.scan.fetched[fetched{at, ref}] {
+		return // said already what pulls it
+	}
+	known := "the lock does not have it"
+	if other := w.scan.lock.Similar(ref); isLocked {
+		known = "the lock has it, but is not applied here"
+	} else if other != "" {
+		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
+	}
+	if w.class == values && !w.function {
+		w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
+			"set the value at the cluster, or let the default name an image of the lock")
+		return
+	}
+	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
+		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+}
+
+// templateRewrites takes over a reference that a template may put below an image key, when kbld rewrites it there.
+func (w *walker) templateRewrites(at place, ref string) bool {
+	if w.file.Kbld == nil {
+		return false
+	}
+	result := w.file.Kbld.Resolve(ref)
+	if result.Outcome == kbld.Rewritten {
+		w.rewritten(at, ref, result)
+	}
+	return result.Outcome == kbld.Rewritten
+}
+
+// The codes of findings about references (docs/leaks.md, "Content of packages").
+const (
+	codeNotRewritten report.Code = "not-rewritten" // no kbld step with the lock sees the reference
+	codeNotLocked    report.Code = "not-locked"    // an image that kbld sees and the lock does not have
+	codeOutsideKey   report.Code = "outside-key"   // a reference where kbld does not look
+	codeDefault      report.Code = "default"       // a value that can be set, with such a reference
+)
+
+var imageLine = regexp.MustCompile(`^[\s-]*["']?image["']?\s*:\s+(\S.*?)\s*$`)
+
+// text looks at text that is no YAML, by line.
+func (w *walker) text(text string) {
+	line := 0
+	for l := range strings.Lines(text) {
+		line++
+		if isComment(l) {
+			continue
+		}
+		if m := imageLine.FindStringSubmatch(l); m != nil && w.class == code {
+			w.imageText(line, m[1])
+			continue
+		}
+		for _, ref := range tokens(l) {
+			w.outside(line, ref)
+		}
+	}
+}
+
+// imageText looks at what follows "image:" in a template.
+func (w *walker) imageText(line int, value string) {
+	switch value = bare(value); {
+	case isTemplated(value):
+		w.templated(line, value)
+	case value == "" || strings.ContainsAny(value[:1], "#*|>"):
+	case strings.ContainsAny(value, " \t\"'{["):
+		for _, ref := range tokens(value) {
+			w.outside(line, ref)
+		}
+	default:
+		w.seen(w.place(line, value), value)
+	}
+}
+
+// bare returns a value without a comment behind it, an anchor before it, and quotes around it.
+func bare(value string) string {
+	if i := strings.Index(value, " #"); i >= 0 {
+		value = strings.TrimSpace(value[:i])
+	}
+	if strings.HasPrefix(value, "&") {
+		_, value, _ = strings.Cut(value, " ")
+		value = strings.TrimSpace(value)
+	}
+	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		value = value[1 : n-1]
+	}
+	return value
+}

@@ -1,0 +1,130 @@
+package leak
+
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/oci"
+	"relocate/report"
+	"relocate/verify/leak/kappctrl"
+)
+
+// checkFetch looks where a fetch of a Package ends, and follows it.
+func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
+	if f.Kind != "" && f.Kind != "inline" {
+		r.in.report.References++
+	}
+	switch f.Kind {
+	case "inline":
+		if len(f.Inline) > 0 {
+			r.in.queue = append(r.in.queue, &work{inline: f.Inline, uses: []use{*r.use(d, f)}})
+		}
+	case "imgpkgBundle", "image":
+		return r.checkImageFetch(ctx, d, f)
+	case "":
+		r.noteFetch(d, f, codeNotRead, report.Warning, "has a fetch step of no known kind")
+	default:
+		r.noteFetch(d, f, codeOutside, report.Install, "fetches by %s (%s), which is no image: it stays outside", f.Kind, text.Quote(f.Reference))
+	}
+	return nil
+}
+
+// noteFetch takes over a finding about a fetch.
+func (r *repositoryBundle) noteFetch(d *kappctrl.Document, f kappctrl.Fetch, code report.Code, level report.Level, format string, args ...any) {
+	r.note(newFinding(code, level, r.of(d, f.Line), f.Reference, format, args...))
+}
+
+// checkImageFetch looks where the fetch of an image or a bundle ends.
+func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
+	switch {
+	case f.TagSelection:
+		r.noteFetch(d, f, codeOutside, report.Install, "fetches %s with a tagSelection, which cannot be relocated", text.Quote(f.Reference))
+		return nil
+	case r.lock == nil: // nothing is rewritten, which was said
+		return nil
+	}
+	ref, err := parseReference(f.Reference)
+	if err != nil {
+		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is no image reference: kapp-controller refuses the whole repository", text.Quote(f.Reference))
+		return nil
+	}
+	if entry, covered := r.lock.ids[f.Reference]; covered && f.Kind == "imgpkgBundle" {
+		r.covered(d, f, ref, entry)
+		return nil
+	}
+	return r.uncovered(ctx, d, f, ref)
+}
+
+// covered follows a fetch that the lock's entry rewrites.
+func (r *repositoryBundle) covered(d *kappctrl.Document, f kappctrl.Fetch, ref name.Reference, entry int) {
+	if _, isTag := ref.(name.Tag); isTag {
+		r.noteFetch(d, f, codeTag, report.Warning, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference)
+	}
+	if wrong := r.lock.ends[entry]; wrong.code != "" {
+		r.noteFetch(d, f, wrong.code, report.Install, "fetches %s, which %s", f.Reference, wrong.why)
+	} else {
+		r.in.report.Inside++
+	}
+	r.follow(d, f, r.lock.targets[entry])
+}
+
+// uncovered follows a fetch that nothing rewrites.
+func (r *repositoryBundle) uncovered(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch, ref name.Reference) error {
+	digest, inside, err := r.in.store.resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	found := &lookup{code: codeMissing, why: "the registry does not have it"}
+	if digest != (v1.Hash{}) {
+		if found, err = r.in.store.lookup(ctx, digest); err != nil {
+			return err
+		}
+	}
+	_, isDigest := ref.(name.Digest)
+	switch {
+	case inside && found.node != nil:
+		r.in.report.Inside++
+	case inside:
+		r.noteFetch(d, f, found.code, report.Install, "fetches %s, which cannot be had: %s", f.Reference, found.why)
+	case f.Kind == "image":
+		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s by image.url, which kapp-controller never rewrites, without a word", f.Reference)
+	case isDigest:
+		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, carvel.KbldID)
+	default:
+		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, carvel.KbldID)
+	}
+	for _, gap := range found.gaps {
+		r.noteFetch(d, f, gap.code, gap.level, "fetches an image that is not whole: %s", gap.why)
+	}
+	r.follow(d, f, found)
+	return nil
+}
+
+// follow makes what f fetches wanted.
+func (r *repositoryBundle) follow(d *kappctrl.Document, f kappctrl.Fetch, found *lookup) {
+	switch {
+	case found.node == nil:
+	case found.node.Kind == bundle.Bundle:
+		r.in.want(found.node, r.use(d, f), 1)
+	case f.Kind == "imgpkgBundle":
+		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is no bundle", f.Reference)
+	}
+}
+
+func (r *repositoryBundle) use(d *kappctrl.Document, f kappctrl.Fetch) *use {
+	return &use{at: r.of(d, f.Line), steps: d.Steps.Within(f.Folder), of: d}
+}
+
+// parseReference reads a reference as kbld does, and holds its path to the distribution spec's grammar.
+func parseReference(s string) (name.Reference, error) {
+	ref, err := name.ParseReference(text.Clip(s, 2048))
+	if err != nil {
+		return nil, err
+	}
+	return ref, oci.CheckPath(ref.Context())
+}

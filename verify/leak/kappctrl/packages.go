@@ -1,0 +1,224 @@
+package kappctrl
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"relocate/carvel"
+	"relocate/internal/yamlnode"
+)
+
+// Document is a document below packages/, without its text.
+type Document struct {
+	Head     carvel.PackageDocument
+	File     string
+	Sum      [sha256.Size]byte // of its content; zero of what kapp-controller drops
+	NameLine int               // of metadata.name
+	Images   []ImageKey        // values of keys "image" that kbld sees, but those of fetches
+	Fetches  []Fetch           // of a Package
+	Steps    Steps             // of a Package's template; not nil
+	Inline   []InlineFile      // of its template steps, with the paths that the steps give them
+	Schema   []byte            // the document's text, when its values schema has defaults
+}
+
+// ImageKey is a value of a key "image".
+type ImageKey struct {
+	Value string
+	Line  int
+}
+
+// Fetch is a step of the fetch of a Package.
+type Fetch struct {
+	Kind         string // as carvel.Fetch
+	Reference    string
+	TagSelection bool
+	Line         int
+	Folder       string       // where it lands; empty for the root
+	Inline       []InlineFile // of an inline fetch
+}
+
+// InlineFile is a file that stands in a YAML document as a string.
+type InlineFile struct {
+	Path string // as its key says
+	Data string
+
+	line  int  // of the string's first line
+	block bool // its lines are the document's
+}
+
+// Line returns the line of the document that has line n of the file.
+func (f InlineFile) Line(n int) int {
+	if !f.block || n < 1 {
+		return f.line
+	}
+	return f.line + n - 1
+}
+
+// ReadDocument reads what the Package's own struct does not have. What kapp-controller drops is not looked into, but
+// for the fetches of old kinds.
+func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
+	d, text := &Document{Head: head, File: file, NameLine: head.Line}, head.Text
+	d.Head.Text = nil
+	if head.Package == nil && head.Metadata == nil {
+		return d, nil
+	}
+	n, err := head.Node()
+	if err != nil {
+		return nil, err
+	}
+	if content, err := sigsyaml.YAMLToJSON(text); err == nil { // which sorts keys
+		d.Sum = sha256.Sum256(content)
+	}
+	d.NameLine = yamlnode.Line(yamlnode.Get(n, "metadata", "name"), head.Line)
+	d.readImages(n)
+	if schema := yamlnode.Get(n, "spec", "valuesSchema"); schema != nil && bytes.Contains(text, []byte("default")) {
+		d.Schema = bytes.Clone(text)
+	}
+	if head.Package != nil {
+		app := yamlnode.Get(n, "spec", "template", "spec")
+		d.readFetches(yamlnode.Items(yamlnode.Get(app, "fetch")))
+		d.readSteps(yamlnode.Items(yamlnode.Get(app, "template")))
+	}
+	return d, nil
+}
+
+// readImages finds the image keys in what kapp-controller keeps of the document, which kbld then reads.
+func (d *Document) readImages(n *yaml.Node) {
+	fetched := map[*yaml.Node]bool{}
+	for _, step := range yamlnode.Items(yamlnode.Get(n, "spec", "template", "spec", "fetch")) {
+		fetched[yamlnode.Get(step, "imgpkgBundle", "image")] = true
+	}
+	for _, kept := range [][]string{{"metadata", "annotations"}, {"metadata", "labels"}, {"spec", "template"}, {"spec", "valuesSchema"}} {
+		eachImage(yamlnode.Get(n, kept...), func(v *yaml.Node, line int) {
+			if !fetched[v] {
+				d.Images = append(d.Images, ImageKey{v.Value, line})
+			}
+		})
+	}
+}
+
+// eachImage calls visit for each value of a key "image" below n that is a string, at any depth, as kbld finds
+// them. Aliases are followed: what they stand for may be defined where nothing looks. The document is one that
+// bundle's reader took, so that they lead to no more than it allows.
+func eachImage(n *yaml.Node, visit func(image *yaml.Node, line int)) {
+	if n = yamlnode.Get(n); n == nil {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		for _, child := range n.Content {
+			eachImage(child, visit)
+		}
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		v := yamlnode.Get(n.Content[i+1])
+		if n.Content[i].Value == "image" && v != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!str" {
+			visit(v, n.Content[i+1].Line)
+			continue
+		}
+		eachImage(n.Content[i+1], visit)
+	}
+}
+
+// fetchPlaces are where each kind of fetch says what it fetches.
+var fetchPlaces = map[string][]string{
+	"inline": {"inline"}, "image": {"image", "url"}, "http": {"http", "url"}, "git": {"git", "url"},
+	"helmChart": {"helmChart", "repository", "url"}, "imgpkgBundle": {"imgpkgBundle", "image"},
+}
+
+// readFetches gives the fetches of the Package their exact lines, their folders and inline files.
+func (d *Document) readFetches(steps []*yaml.Node) {
+	for i, f := range d.Head.Package.Fetches {
+		next := Fetch{Kind: f.Kind, Reference: f.Reference, TagSelection: f.TagSelection, Line: f.Line}
+		if i < len(steps) {
+			step := yamlnode.Get(steps[i])
+			next.Line = yamlnode.Line(step, f.Line)
+			if place := fetchPlaces[f.Kind]; place != nil {
+				next.Line = yamlnode.Line(yamlnode.Get(step, place...), next.Line)
+			}
+			next.Inline = inlineFiles(yamlnode.Get(step, "inline", "paths"))
+			if next.Folder = yamlnode.Text(step, "path"); next.Folder == "" && len(steps) > 1 {
+				next.Folder = strconv.Itoa(i)
+			}
+		}
+		d.Fetches = append(d.Fetches, next)
+	}
+}
+
+// readSteps reads the template steps. The files of inline ones get paths that no other file has.
+func (d *Document) readSteps(list []*yaml.Node) {
+	d.Steps = Steps{}
+	for i, n := range list {
+		n = yamlnode.Get(n)
+		kind := kindOf(n)
+		if kind == "" {
+			continue
+		}
+		s := Step{Kind: kind, Paths: texts(yamlnode.Get(n, kind, "paths")), Line: n.Line}
+		if path := yamlnode.Text(n, kind, "path"); path != "" { // helmTemplate
+			s.Paths = append(s.Paths, path)
+		}
+		for _, from := range yamlnode.Items(yamlnode.Get(n, kind, "valuesFrom")) {
+			if path := yamlnode.Text(from, "path"); path != "" {
+				s.Values = append(s.Values, path)
+			}
+		}
+		for _, f := range inlineFiles(yamlnode.Get(n, kind, "inline", "paths")) {
+			f.Path = "(inline " + strconv.Itoa(i) + ")/" + f.Path
+			if s.Inline == nil {
+				s.Inline = map[string]string{}
+			}
+			s.Inline[f.Path] = f.Data
+			d.Inline = append(d.Inline, f)
+		}
+		d.Steps = append(d.Steps, s)
+	}
+}
+
+// texts returns the texts of a sequence of scalars.
+func texts(n *yaml.Node) []string {
+	var list []string
+	for _, item := range yamlnode.Items(n) {
+		list = append(list, yamlnode.Text(item))
+	}
+	return list
+}
+
+// inlineFiles returns the files of a mapping from path to content.
+func inlineFiles(n *yaml.Node) []InlineFile {
+	if n = yamlnode.Get(n); n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	var list []InlineFile
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if v := yamlnode.Get(n.Content[i+1]); v != nil && v.Kind == yaml.ScalarNode {
+			f := InlineFile{Path: n.Content[i].Value, Data: v.Value, line: v.Line}
+			if f.block = v.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0; f.block {
+				f.line++ // the mark of the block is on the line before
+			}
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Size returns how much text and how many things the document holds, for the limits of who keeps it.
+func (d *Document) Size() (bytes, things int) {
+	things = 1 + len(d.Images) + len(d.Fetches) + len(d.Steps)
+	for _, image := range d.Images {
+		bytes += len(image.Value)
+	}
+	for _, f := range d.Inline {
+		bytes += len(f.Data)
+	}
+	for _, fetch := range d.Fetches {
+		for _, f := range fetch.Inline {
+			bytes += len(f.Data)
+		}
+	}
+	return bytes, things
+}

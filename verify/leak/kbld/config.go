@@ -1,0 +1,308 @@
+package kbld
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"go.yaml.in/yaml/v3"
+
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+)
+
+// The API versions of what kbld takes for its configuration.
+const (
+	configVersion = "kbld.k14s.io/v1alpha1"
+	lockVersion   = "imgpkg.carvel.dev/v1alpha1"
+)
+
+// IsConfig reports whether kbld takes a document of that kind for its configuration.
+func IsConfig(apiVersion, kind string) bool {
+	switch kind {
+	case "Config", "Sources", "ImageOverrides", "ImageDestinations", "ImageKeys":
+		return apiVersion == configVersion
+	}
+	return false
+}
+
+// config is a document of kbld.k14s.io/v1alpha1, of any kind: kbld reads all alike.
+type config struct {
+	Sources     []source        `yaml:"sources"`
+	Overrides   []imageOverride `yaml:"overrides"`
+	Keys        []string        `yaml:"keys"`
+	SearchRules []searchRule    `yaml:"searchRules"`
+}
+
+// source is a source of an image, as a Config writes it.
+type source struct {
+	Of   imageRef `yaml:",inline"`
+	Path string   `yaml:"path"`
+}
+
+// imageOverride is an override as a Config writes it.
+type imageOverride struct {
+	Of           imageRef  `yaml:",inline"`
+	NewImage     yaml.Node `yaml:"newImage"`
+	Preresolved  bool      `yaml:"preresolved"`
+	TagSelection yaml.Node `yaml:"tagSelection"`
+}
+
+// imageRef says which images an override or a source is for. Image counts if there are both.
+type imageRef struct {
+	Image     string `yaml:"image"`
+	ImageRepo string `yaml:"imageRepo"`
+}
+
+// otherLock is an ImagesLock that is not the bundle's. kbld applies it, and imgpkg leaves it as it is.
+type otherLock struct {
+	Images []struct {
+		Image       string            `yaml:"image"`
+		Annotations map[string]string `yaml:"annotations"`
+	} `yaml:"images"`
+}
+
+// rule is a search rule of the step.
+type rule struct {
+	search searchRule
+	keys   bool // of a Config's keys: those come before all searchRules
+}
+
+// searchRule is a rule as a Config writes it.
+type searchRule struct {
+	KeyMatcher     *keyMatcher `yaml:"keyMatcher"`
+	ValueMatcher   *imageRef   `yaml:"valueMatcher"`
+	UpdateStrategy *strategy   `yaml:"updateStrategy"`
+}
+
+// keyMatcher matches the key of a value, or the whole path to it. The name counts if there are both.
+type keyMatcher struct {
+	Name string `yaml:"name"`
+	Path []Part `yaml:"path"`
+}
+
+// strategy says what kbld does with a value that matches; nil and zero: the whole value is a reference.
+type strategy struct {
+	None *struct{}     `yaml:"none"`
+	JSON *nestedConfig `yaml:"json"`
+	YAML *nestedConfig `yaml:"yaml"`
+}
+
+// nestedConfig has the rules for the document that is in a string; no built-in one joins them.
+type nestedConfig struct {
+	SearchRules []searchRule `yaml:"searchRules"`
+}
+
+// Part is a part of the path to a value: a key of a map, or an index of a list.
+type Part struct {
+	Key     string
+	IsIndex bool
+	Index   int // in a rule -1 for all
+}
+
+// UnmarshalYAML reads "key", {index: 0} or {allIndexes: true}.
+func (p *Part) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		p.Key = n.Value
+		return nil
+	}
+	var y struct {
+		Index      *int `yaml:"index"`
+		AllIndexes bool `yaml:"allIndexes"`
+	}
+	if err := n.Decode(&y); err != nil {
+		return err
+	}
+	if y.Index == nil && !y.AllIndexes {
+		return fmt.Errorf("line %d: a path has a part without index and allIndexes", n.Line)
+	}
+	if p.IsIndex, p.Index = true, -1; y.Index != nil {
+		p.Index = *y.Index
+	}
+	return nil
+}
+
+// AddLock takes the entries of the bundle's lock over, once. It returns a finding for each entry that makes kbld
+// refuse the lock.
+func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {
+	if lock == nil || s.hasLock {
+		return nil
+	}
+	s.hasLock, s.similar = true, map[string]string{}
+	for i, e := range lock.Images {
+		id := e.Annotations[carvel.KbldID]
+		if id == "" {
+			findings = append(findings, report.Finding{Code: codeWithoutID, Level: report.Install, File: carvel.LockFile, Reference: e.Image.Name(),
+				Message: "the entry has no annotation " + carvel.KbldID + ": kbld refuses the whole lock",
+				Action:  "write the lock with kbld --imgpkg-lock-output, and push the bundle again"})
+			continue
+		}
+		if s.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i}) {
+			s.similar[repository(id)] = id
+		}
+	}
+	return findings
+}
+
+// override adds an override; false when an earlier one counts.
+func (s *Step) override(ref imageRef, o override) bool {
+	if s.byImage == nil {
+		s.byImage, s.byRepo = map[string]int{}, map[string]int{}
+	}
+	by, key := s.byImage, ref.Image
+	if key == "" {
+		by, key = s.byRepo, ref.ImageRepo
+	}
+	if _, known := by[key]; known || key == "" {
+		return false
+	}
+	by[key] = len(s.overrides)
+	s.overrides = append(s.overrides, o)
+	return true
+}
+
+// AddFile takes over the configuration that a YAML file has, which is no lock of the bundle; once for each path. It
+// returns what of it leads outside, or could not be read.
+func (s *Step) AddFile(path string, data []byte) (findings []report.Finding) {
+	if s.read[path] {
+		return nil
+	}
+	if s.read == nil {
+		s.read = map[string]bool{}
+	}
+	s.read[path] = true
+	if !bytes.Contains(data, []byte(configVersion)) && !bytes.Contains(data, []byte(lockVersion)) {
+		return nil
+	}
+	defer yamlnode.Alone(data)()
+	for doc := range yamlnode.Parse(data) {
+		d := document{step: s, file: path, tree: doc}
+		switch apiVersion, kind, _ := doc.Object(); {
+		case doc.Root == nil && bytes.Contains(doc.Text, []byte(configVersion)):
+			d.notRead(doc.Offset+1, "kbld configuration", doc.Err)
+		case IsConfig(apiVersion, kind):
+			d.addConfig()
+		case apiVersion == lockVersion && kind == "ImagesLock":
+			d.addLock()
+		}
+		findings = append(findings, d.findings...)
+	}
+	return findings
+}
+
+// document is a document of configuration that a step takes over.
+type document struct {
+	step     *Step
+	file     string
+	tree     yamlnode.Parsed
+	findings []report.Finding
+}
+
+// addLock takes over a lock that is not the bundle's. What it stands for is a finding where it is used.
+func (d *document) addLock() {
+	var l otherLock
+	if err := d.tree.Root.Decode(&l); err != nil {
+		d.notRead(d.tree.LineOf(d.tree.Root), "lock", err)
+		return
+	}
+	for _, e := range l.Images {
+		d.step.override(imageRef{Image: e.Annotations[carvel.KbldID]}, override{newImage: e.Image, entry: -1, lock: d.file})
+	}
+}
+
+// addConfig takes over a Config document.
+func (d *document) addConfig() {
+	line := d.tree.LineOf(d.tree.Root)
+	var c config
+	if err := d.tree.Root.Decode(&c); err != nil {
+		d.notRead(line, "kbld configuration", err)
+		return
+	}
+	for _, key := range c.Keys {
+		d.addRule(line, rule{keys: true, search: searchRule{KeyMatcher: &keyMatcher{Name: key}}})
+	}
+	for _, r := range c.SearchRules {
+		d.addRule(line, rule{search: r})
+	}
+	for i, o := range c.Overrides {
+		value := o.NewImage.Value
+		if o.Of.Image == "" && o.Of.ImageRepo == "" || value == "" {
+			continue // kbld refuses it, connected or not
+		}
+		if d.step.override(o.Of, override{newImage: value, entry: -1}) {
+			d.noteOverride(d.tree.LineOf(&c.Overrides[i].NewImage), value, o.Preresolved, !o.TagSelection.IsZero())
+		}
+	}
+	if d.step.builtImage == nil {
+		d.step.builtImage, d.step.builtRepo = map[string]bool{}, map[string]bool{}
+	}
+	for _, src := range c.Sources {
+		image, repo := src.Of.Image, src.Of.ImageRepo
+		d.step.builtImage[image], d.step.builtRepo[repo] = image != "", image == "" && repo != ""
+		d.note(codeConfig, report.Install, d.lineOfKey("sources", line), image+repo,
+			"kbld would have to build this image, and kapp-controller does not let it: the template step fails",
+			"build the image before, and take the sources out of the bundle")
+	}
+}
+
+// lineOfKey returns the line of a key of the document's map, or else or.
+func (d *document) lineOfKey(key string, or int) int {
+	root := d.tree.Root
+	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == key {
+			return d.tree.LineOf(root.Content[i])
+		}
+	}
+	return or
+}
+
+// maxRules is how many rules a step may have: each is compared with each value.
+const maxRules = 200
+
+// addRule takes a rule over. Rules of keys stand before the others.
+func (d *document) addRule(line int, r rule) {
+	s := d.step
+	if len(s.rules) == maxRules {
+		d.note(codeNotRead, report.Warning, line, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
+		return
+	}
+	if !r.keys {
+		s.rules = append(s.rules, r)
+		return
+	}
+	rules := append([]rule{}, s.rules[:s.keys]...)
+	rules = append(rules, r)
+	s.rules = append(rules, s.rules[s.keys:]...)
+	s.keys++
+}
+
+// The codes of findings about the configuration of a step.
+const (
+	codeConfig    report.Code = "kbld-config" // sources, and overrides that lead outside
+	codeWithoutID report.Code = "without-id"  // an entry of the lock that makes kbld refuse it
+	codeNotRead   report.Code = "not-read"
+)
+
+func (d *document) note(code report.Code, level report.Level, line int, ref, message, action string) {
+	d.findings = append(d.findings, report.Finding{Code: code, Level: level, File: d.file, Line: line, Reference: ref, Message: message, Action: action})
+}
+
+// noteOverride says where the newImage of an override leads.
+func (d *document) noteOverride(line int, value string, preresolved, selected bool) {
+	const action = "take the override out, or put the lock before it in the kbld step"
+	_, isDigest := name.NewDigest(value, name.WeakValidation)
+	if preresolved || isDigest == nil && !selected {
+		d.note(codeConfig, report.Pull, line, value, "an override names this image, and the lock is not applied to it: pods pull it from there", action)
+		return
+	}
+	d.note(codeConfig, report.Install, line, value,
+		"an override names this image by tag: kbld asks its registry for the digest, and the template step fails", action)
+}
+
+// notRead says that a document, which is a what, could not be read.
+func (d *document) notRead(line int, what string, err error) {
+	d.note(codeNotRead, report.Warning, line, "", "the "+what+" could not be read: "+text.Clip(strings.Join(strings.Fields(err.Error()), " "), 200), "")
+}

@@ -1,0 +1,207 @@
+package leak
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/report"
+	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
+	"relocate/verify/leak/kbld"
+)
+
+// packageFiles is what the template steps of one package read.
+type packageFiles struct {
+	files []content.File
+	lock  *carvel.ImagesLock // of the bundle
+	steps kappctrl.Steps     // nil for a bundle that no Package fetches: all its files are read
+
+	named []bool // by lock entry, set by references: the files name its id, or values that make it
+}
+
+// references returns each reference in the files that kbld sees or that looks like one, and what is wrong
+// that needs no registry to be seen, by file and line. Bundle and Package of the findings are left to the caller. A
+// finding without File is about a template step: its line is in the Package's file.
+func (p *packageFiles) references() ([]content.Reference, []report.Finding) {
+	to, files := p.results(), make([]*content.File, len(p.files))
+	for i, f := range p.files {
+		files[i] = &content.File{Path: kappctrl.CleanPath(f.Path), Data: f.Data}
+	}
+	content.Scan(p.steps.Files(files, p.lock, to.notes), p.lockStep(), to)
+	if more := to.findings.left + to.left; more > 0 {
+		to.findings.list = append(to.findings.list, report.Finding{Code: codeNotRead, Level: to.findings.level(),
+			Message: fmt.Sprintf("has %d more findings and references than are listed", more)})
+	}
+	slices.SortStableFunc(to.findings.list, byLine)
+	return to.references, to.findings.list
+}
+
+// schemaDefaults returns the references that a Package, which is the first document of a file of the repository bundle,
+// has as defaults of values which a user can set, and that the lock of the package's bundle does not have.
+func (p *packageFiles) schemaDefaults(f content.File) []report.Finding {
+	to := p.results()
+	content.SchemaDefaults(&f, p.lockStep(), to)
+	return to.findings.list
+}
+
+// lockStep returns a kbld step that has the lock and nothing else.
+func (p *packageFiles) lockStep() *kbld.Step {
+	step := &kbld.Step{}
+	step.AddLock(p.lock)
+	return step
+}
+
+// results takes what is found in the files of one package.
+type results struct {
+	references []content.Reference
+	left       int // references beyond the limit
+	findings   findings
+	added      map[sameFinding]bool
+	named      []bool // as in packageFiles
+}
+
+// sameFinding is what two findings have in common that say the same.
+type sameFinding struct {
+	code      report.Code
+	file      string
+	line      int
+	reference string
+}
+
+// maxReferences is how many references of one package are looked at.
+const maxReferences = 100_000
+
+func (p *packageFiles) results() *results {
+	if p.named == nil && p.lock != nil {
+		p.named = make([]bool, len(p.lock.Images))
+	}
+	return &results{named: p.named, added: map[sameFinding]bool{}}
+}
+
+// Reference takes a reference.
+func (r *results) Reference(ref content.Reference) {
+	if ref.Entry >= 0 {
+		r.named[ref.Entry] = true
+	}
+	if len(r.references) == maxReferences {
+		r.left++
+		return
+	}
+	r.references = append(r.references, ref)
+}
+
+// Note takes a finding, once for each place and reference.
+func (r *results) Note(f report.Finding) {
+	key := sameFinding{f.Code, f.File, f.Line, f.Reference}
+	if !r.added[key] && r.findings.add(f) {
+		r.added[key] = true
+	}
+}
+
+func (r *results) notes(list ...report.Finding) {
+	for _, f := range list {
+		r.Note(f)
+	}
+}
+
+// references looks at the references of the files that the uses of g read.
+func (b *packageBundle) references(g group) {
+	p := &packageFiles{files: b.files, steps: g.steps()} // of the files, the steps take those that they read
+	if b.lock != nil {
+		p.lock = b.lock.images
+	}
+	refs, found := p.references()
+	b.schemaDefaults(p, g)
+	for i, named := range p.named {
+		b.named[i] = b.named[i] || named
+	}
+	for _, f := range found {
+		if f.Code == codeWithoutID {
+			if len(g.uses) == 0 { // nothing says that kbld reads the lock
+				continue
+			}
+			f.Line = b.lock.lineOf(f.Reference)
+		}
+		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
+			f.Level = report.Warning
+		}
+		f.Action = cmp.Or(f.Action, actions[f.Code])
+		for _, at := range b.positions(g, f.File, f.Line) {
+			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
+			b.out.note(f)
+		}
+	}
+	for _, ref := range refs {
+		b.reference(g, ref)
+	}
+}
+
+// reference looks where a reference leads that the lock rewrites. Of any other, content has said what is wrong.
+func (b *packageBundle) reference(g group, ref content.Reference) {
+	b.out.report.References++
+	if b.lock == nil || !ref.Rewritten || ref.Entry >= len(b.lock.ends) {
+		return
+	}
+	wrong := b.lock.ends[ref.Entry]
+	if wrong.code == "" {
+		b.out.report.Inside++
+		return
+	}
+	for _, at := range b.positions(g, ref.File, ref.Line) {
+		b.out.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
+	}
+}
+
+// schemaDefaults looks at the defaults in the values schemas of g's Packages.
+func (b *packageBundle) schemaDefaults(p *packageFiles, g group) {
+	for _, u := range g.uses {
+		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
+			at := u.at.in(f.Line + u.of.Head.Line - 1)
+			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
+			b.out.note(f)
+		}
+	}
+}
+
+// positions returns where a line of file is for people: in a file of the bundle; in each Package of g that has
+// the file inline; or, of no file, in the steps of each.
+func (b *packageBundle) positions(g group, file string, line int) []position {
+	var list []position
+	for _, u := range g.uses {
+		if file == "" {
+			list = append(list, u.stepAt(g.steps(), line))
+			continue
+		}
+		inline := u.of.Inline
+		if b.work.node == nil {
+			inline = slices.Concat(inline, b.work.inline)
+		}
+		i := slices.IndexFunc(inline, func(f kappctrl.InlineFile) bool {
+			return kappctrl.CleanPath(f.Path) == kappctrl.CleanPath(strings.TrimPrefix(file, kappctrl.InlineMark))
+		})
+		if i >= 0 {
+			list = append(list, u.at.in(inline[i].Line(line)))
+		}
+	}
+	switch {
+	case len(list) > 0:
+		return list
+	case b.work.node == nil:
+		return []position{g.uses[0].at}
+	}
+	return []position{{bundle: b.work.node.Name(), pkg: g.pkg, file: file, line: line}}
+}
+
+// stepAt returns where u has the step that is in line of those that steps were read from.
+func (u use) stepAt(steps kappctrl.Steps, line int) position {
+	for i, s := range steps {
+		if s.Line == line && i < len(u.steps) {
+			return u.at.in(u.steps[i].Line)
+		}
+	}
+	return u.at
+}

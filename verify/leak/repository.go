@@ -1,0 +1,219 @@
+package leak
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/report"
+	"relocate/verify/leak/kappctrl"
+)
+
+// Limits on what is held of one bundle; what is beyond them is not looked at, which is a finding.
+const (
+	maxText   = 32 << 20 // bytes of text
+	maxThings = 200_000  // documents, fetches, steps, image keys
+)
+
+// repositoryBundle is a root bundle while its Packages are looked at.
+type repositoryBundle struct {
+	in        *traversal
+	node      *bundle.Node
+	lockText  []byte
+	lock      *lock // nil when it cannot be read
+	documents []*kappctrl.Document
+	findings  []report.Finding
+	linked    bool // packages/ is a link
+	packages  bool // there is a file below packages/
+	unread    bool // something of packages/ was not read in full
+	bytes     int
+	things    int
+	full      bool                          // the limits are reached
+	schemas   bool                          // there is room for values schemas
+	templates map[string]bool               // files that are ytt templates
+	byName    map[string]*kappctrl.Document // the first of each kind and name
+}
+
+// root looks at a root.
+func (t *traversal) root(ctx context.Context, root v1.Hash) error {
+	found, err := t.store.lookup(ctx, root)
+	if err != nil {
+		return err
+	}
+	if found.node == nil {
+		if errors.Is(found.cause, fs.ErrPermission) {
+			return found.cause
+		}
+		t.add(newFinding(found.code, report.Install, position{bundle: t.name(root)}, t.name(root), "the root cannot be had: %s", found.why))
+		return nil
+	}
+	for _, gap := range found.gaps {
+		t.add(newFinding(gap.code, gap.level, position{bundle: found.node.Name()}, found.node.Name(), "the root is not whole: %s", gap.why))
+	}
+	if found.node.Kind != bundle.Bundle {
+		return nil
+	}
+	r := &repositoryBundle{in: t, node: found.node, schemas: true, templates: map[string]bool{}, byName: map[string]*kappctrl.Document{}}
+	err = bundle.ReadText(ctx, t.src, r.node, inRepository, r.visit)
+	t.wasRead()
+	t.report.Bundles++
+	if err != nil {
+		code, why, err := explain(err)
+		if err == nil {
+			t.add(newFinding(code, report.Install, r.at(""), r.node.Name(), "the bundle cannot be read: %s", why))
+		}
+		return err
+	}
+	if !r.packages && !r.linked {
+		t.add(newFinding(codeNoPackages, report.Warning, r.at("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
+		t.want(r.node, nil, 0)
+		return nil
+	}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	t.unsure = t.unsure || r.unread
+	slices.SortStableFunc(r.findings, byLine)
+	t.add(r.findings...)
+	return nil
+}
+
+// inRepository accepts what kapp-controller looks at in a repository bundle, and what it might be expected to.
+func inRepository(p string) bool {
+	return p == carvel.LockFile || p == "packages" || carvel.IsPackageFile(p) || strings.HasPrefix(p, "packages/") && strings.HasSuffix(p, ".json")
+}
+
+func (r *repositoryBundle) at(file string) position {
+	return position{bundle: r.node.Name(), file: file}
+}
+
+// of returns the position of a line of d.
+func (r *repositoryBundle) of(d *kappctrl.Document, line int) position {
+	at := r.at(d.File).in(line)
+	if d.Head.Package != nil {
+		at.pkg = packageName(d.Head.Package)
+	}
+	return at
+}
+
+func packageName(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 200) }
+
+// visit takes over a file of the bundle.
+func (r *repositoryBundle) visit(t bundle.Text) error {
+	r.packages = r.packages || strings.HasPrefix(t.Path, "packages/")
+	switch {
+	case !t.Regular:
+		r.linked = r.linked || t.Path == "packages"
+	case t.Data == nil && t.Size > 0:
+		r.notRead(report.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+	case t.Path == carvel.LockFile:
+		if r.lockText == nil { // the first counts
+			r.lockText = append([]byte{}, t.Data...)
+		}
+	case strings.HasSuffix(t.Path, ".json"):
+		if s := string(t.Data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
+			r.note(newFinding(codeDropped, report.Warning, r.at(t.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
+		}
+	case carvel.IsPackageFile(t.Path):
+		r.readDocuments(t)
+	}
+	return nil
+}
+
+func (r *repositoryBundle) note(f report.Finding) { r.findings = append(r.findings, f) }
+
+func (r *repositoryBundle) notRead(level report.Level, file string, line int, why string) {
+	r.unread = true
+	r.note(newFinding(codeNotRead, level, r.at(file).in(line), "", "%s", why))
+}
+
+// readDocuments reads a file of Packages.
+func (r *repositoryBundle) readDocuments(t bundle.Text) {
+	r.templates[t.Path] = bytes.Contains(t.Data, []byte("#@"))
+	gaps := carvel.ReadPackageFile(t.Path, t.Data, func(d carvel.PackageDocument) bool {
+		doc, err := kappctrl.ReadDocument(t.Path, d)
+		if err != nil {
+			r.notRead(report.Warning, t.Path, d.Line, err.Error())
+			return true
+		}
+		if r.bytes+len(doc.Schema) > maxText {
+			if r.schemas {
+				r.note(newFinding(codeNotRead, report.Warning, r.at(t.Path).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
+			}
+			doc.Schema, r.schemas = nil, false
+		}
+		r.bytes += len(doc.Schema)
+		n, things := doc.Size()
+		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
+			if !r.full {
+				r.notRead(report.Install, t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
+			}
+			r.full = true
+			return false
+		}
+		r.documents = append(r.documents, doc)
+		return true
+	})
+	for _, gap := range gaps {
+		level := report.Warning
+		if gap.Hides {
+			level = report.Install
+		}
+		r.notRead(level, t.Path, gap.Line, gap.Message)
+	}
+}
+
+// check looks at all that was read of a repository bundle, and makes wanted what it leads to.
+func (r *repositoryBundle) check(ctx context.Context) error {
+	if err := r.readLock(ctx); err != nil {
+		return err
+	}
+	slices.SortStableFunc(r.documents, func(a, b *kappctrl.Document) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Head.Line-b.Head.Line)
+	})
+	r.checkServed()
+	for _, d := range r.documents {
+		r.checkDocument(d)
+		for _, f := range d.Fetches {
+			if err := r.checkFetch(ctx, d, f); err != nil {
+				return err
+			}
+		}
+	}
+	if r.lock != nil { // bundles that no Package fetches
+		for _, found := range r.lock.targets {
+			if found.node != nil && found.node.Kind == bundle.Bundle {
+				r.in.want(found.node, nil, 1)
+			}
+		}
+	}
+	return nil
+}
+
+// readLock reads the bundle's lock, and looks for what it names.
+func (r *repositoryBundle) readLock(ctx context.Context) error {
+	at := r.at(carvel.LockFile)
+	l, wrong := parseLock(r.lockText, at)
+	r.findings = append(r.findings, wrong...)
+	if l == nil {
+		return nil
+	}
+	r.lock = l
+	r.findings = append(r.findings, l.withoutID(at)...)
+	if err := r.in.ask(ctx, l); err != nil {
+		return err
+	}
+	missing, err := r.in.localise(ctx, r.node, l, at)
+	r.findings = append(r.findings, missing...)
+	return err
+}
