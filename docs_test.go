@@ -75,3 +75,29 @@ func TestLinks(t *testing.T) {
 	})
 	require.NoError(t, err)
 }
+
+// TestMessages looks in the code for the messages of docs/troubleshooting.md. Those of other programs are below the
+// heading "On the cluster".
+func TestMessages(t *testing.T) {
+	text, err := os.ReadFile("docs/troubleshooting.md")
+	require.NoError(t, err)
+	own, _, found := strings.Cut(string(text), "## On the cluster")
+	require.True(t, found)
+	var code strings.Builder
+	require.NoError(t, filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(file)
+		code.Write(source)
+		return err
+	}))
+	code.WriteString("certificate signed by unknown authority") // crypto/x509
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(own, -1) {
+		for part := range strings.SplitSeq(strings.ReplaceAll(row[1], "…", ""), "HOST") {
+			if part = strings.TrimSpace(part); !strings.Contains(code.String(), part) {
+				t.Errorf("docs/troubleshooting.md has the message %q, the code does not", part)
+			}
+		}
+	}
+}
