@@ -101,3 +101,15 @@ func TestMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestPackageMap looks for every package in CONTRIBUTING.md.
+func TestPackageMap(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	require.NoError(t, err)
+	for pkg := range allowed {
+		if pkg == "." {
+			pkg = "relocate"
+		}
+		assert.Contains(t, string(text), "`"+pkg+"`")
+	}
+}
