@@ -22,14 +22,14 @@ type result struct {
 	nested   []*bundle.Node // that its lock names
 }
 
-// note takes over findings, as many as a report may have.
+// note adds findings, as many as a report may have.
 func (r *result) note(list ...report.Finding) {
 	for _, f := range list {
 		r.findings.add(f)
 	}
 }
 
-// packageBundle is one bundle, or inline fetch, while it is looked into.
+// packageBundle is one bundle, or inline fetch, while it is checked.
 type packageBundle struct {
 	in       *traversal
 	work     *work
@@ -38,7 +38,7 @@ type packageBundle struct {
 	files    []content.File
 	size     int   // of what was kept of them, in bytes
 	unpacked int64 // bytes of packed charts
-	lock     *lock // nil when there is none that can be read
+	lock     *lock // nil when it cannot be read
 	out      result
 	named    map[int]bool // entries of the lock that a file names, or values that make them
 
@@ -119,7 +119,7 @@ func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
 	return false, b.readLock(ctx)
 }
 
-// file takes over a file of the bundle. One that is not looked at is there all the same.
+// file adds a file of the bundle. The path of one that is not read counts, too.
 func (b *packageBundle) file(t bundle.Text) {
 	data := t.Data
 	switch b.size += len(data); {
@@ -169,7 +169,7 @@ func (b *packageBundle) readLock(ctx context.Context) error {
 	return nil
 }
 
-// wants accepts the files that some Package's steps read, or all when there is none.
+// wants accepts the files that some Package's steps read, or all when no Package fetches it.
 func (b *packageBundle) wants(p string) bool {
 	if p == carvel.LockFile {
 		return true

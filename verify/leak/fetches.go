@@ -14,7 +14,7 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// checkFetch looks where a fetch of a Package ends, and follows it.
+// checkFetch checks what a fetch of a Package fetches, and follows it.
 func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
 	if f.Kind != "" && f.Kind != "inline" {
 		r.in.report.References++
@@ -34,12 +34,12 @@ func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document,
 	return nil
 }
 
-// noteFetch takes over a finding about a fetch.
+// noteFetch adds a finding about a fetch.
 func (r *repositoryBundle) noteFetch(d *kappctrl.Document, f kappctrl.Fetch, code report.Code, level report.Level, format string, args ...any) {
 	r.note(newFinding(code, level, r.of(d, f.Line), f.Reference, format, args...))
 }
 
-// checkImageFetch looks where the fetch of an image or a bundle ends.
+// checkImageFetch checks where the fetch of an image or a bundle ends, and follows it.
 func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
 	switch {
 	case f.TagSelection:

@@ -21,15 +21,15 @@ const (
 	codeElsewhere report.Code = "elsewhere" // a reference that the lock covers, and the lock is not localised
 	codeTag       report.Code = "tag"       // a Package's reference by tag that the lock covers
 
-	codeMissing   report.Code = "missing"   // an image, or a child of it, that is not there
+	codeMissing   report.Code = "missing"   // an image, or a child of it, that is not present
 	codeDamaged   report.Code = "damaged"   // content that is not what its digest or its form says
-	codeLocations report.Code = "locations" // a locations image that cannot be read, or lists what is not there
-	codeForeign   report.Code = "foreign"   // a layer that may not be distributed, and is not there
+	codeLocations report.Code = "locations" // a locations image that cannot be read, or lists what is not present
+	codeForeign   report.Code = "foreign"   // a layer that may not be distributed, and is not present
 
 	codeOldKind      report.Code = "old-kind"      // a package of a time before kapp-controller v0.20, which drops it today
 	codeDropped      report.Code = "dropped"       // anything else below packages/ that kapp-controller drops
 	codeMisnamed     report.Code = "misnamed"      // a Package whose name is not refName.version
-	codeDuplicate    report.Code = "duplicate"     // a Package that is there twice, with different content
+	codeDuplicate    report.Code = "duplicate"     // a Package that comes twice, with different content
 	codeNotRead      report.Code = "not-read"      // content that could not be read in full
 	codeNotCarried   report.Code = "not-carried"   // what a Package fetches, which no lock covers and which was not carried
 	codeNotInstalled report.Code = "not-installed" // a PackageInstall in a bundle whose Package the repository does not have
@@ -59,11 +59,14 @@ var actions = map[report.Code]string{
 	codeNotCarried:   "export again from the registry of origin",
 }
 
+// maxReference is the longest reference of a finding, in bytes.
+const maxReference = 1024
+
 // newFinding makes a finding of a bundle; its level may be changed where it is made.
 func newFinding(code report.Code, level report.Level, at position, reference, format string, args ...any) report.Finding {
 	return report.Finding{
 		Code: code, Level: level, Bundle: at.bundle, Package: at.pkg, File: at.file, Line: at.line,
-		Reference: text.Clip(reference, 1024), Message: fmt.Sprintf(format, args...), Action: actions[code],
+		Reference: text.Clip(reference, maxReference), Message: fmt.Sprintf(format, args...), Action: actions[code],
 	}
 }
 

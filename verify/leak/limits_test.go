@@ -9,6 +9,7 @@ import (
 	"relocate/bundle"
 	"relocate/internal/yamlnode"
 	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
 )
 
 // TestLimits: what is too large is said to be, and what was not parsed was looked at as text.
@@ -40,7 +41,7 @@ func TestLimits(t *testing.T) {
 			[]sameFinding{{code: codeNotRead, file: "a.yml", line: 2*yamlnode.MaxDocuments + 1}, at(2*yamlnode.MaxDocuments + 1)}},
 		{"aliases", "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: &d [*d, *c]\n" + tail, []sameFinding{at(5)}},
 		{"not UTF-8", "a: \xff\n", []sameFinding{{code: codeNotRead, file: "a.yml"}}},
-		{"long", "image: " + strings.Repeat("a", 2*1024) + "\n", []sameFinding{{code: "not-rewritten", file: "a.yml", line: 1, reference: strings.Repeat("a", 1024) + "…"}}},
+		{"long", "image: " + strings.Repeat("a", 2*maxReference) + "\n", []sameFinding{{code: "not-rewritten", file: "a.yml", line: 1, reference: strings.Repeat("a", maxReference) + "…"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,6 +54,14 @@ func TestLimits(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
+	t.Run("long override", func(t *testing.T) {
+		t.Parallel()
+		config := "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{image: a, newImage: " + strings.Repeat("a", 2*maxReference) + "}]\n"
+		c := &packageFiles{files: []content.File{{Path: "a.yml", Data: []byte(config)}}, steps: kappctrl.Steps{{Kind: "kbld", Paths: []string{"a.yml"}}}}
+		_, findings := c.references()
+		require.Len(t, findings, 1)
+		require.Equal(t, strings.Repeat("a", maxReference)+"…", findings[0].Reference)
+	})
 	t.Run("strings in strings", func(t *testing.T) {
 		t.Parallel()
 		_, findings := (&packageFiles{files: []content.File{{Path: "a.yml", Data: []byte(nested)}}}).references()

@@ -29,7 +29,7 @@ type problem struct {
 	why  string
 }
 
-// parseLock reads the lock of a bundle. What is wrong with it is a finding, without which there is a lock.
+// parseLock reads the lock of a bundle. It returns the lock, or else what is wrong with it.
 func parseLock(data []byte, at position) (*lock, []report.Finding) {
 	if data == nil {
 		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at, "", "is missing: imgpkg takes no image without it for a bundle")}

@@ -19,7 +19,7 @@ const (
 	packaging     = "packaging.carvel.dev/"
 )
 
-// nested looks at the Apps, PackageRepositories and PackageInstalls among the files. Their values of image
+// nested checks the Apps, PackageRepositories and PackageInstalls among the files. Their values of image
 // keys are references like any other.
 func (b *packageBundle) nested() {
 	for _, f := range b.files {
@@ -51,7 +51,7 @@ func isNested(text []byte) bool {
 	return bytes.Contains(text, []byte(kappctrlGroup)) || bytes.Contains(text, []byte(packaging))
 }
 
-// nestedDocument looks at a document of a file.
+// nestedDocument checks a document of a file.
 func (b *packageBundle) nestedDocument(file string, n *yaml.Node) {
 	b.nestedObject(file, n)
 	if yamlnode.Text(n, "kind") == "List" {
@@ -61,9 +61,9 @@ func (b *packageBundle) nestedDocument(file string, n *yaml.Node) {
 	}
 }
 
-// nestedObject looks at an object of a file.
+// nestedObject checks an object of a file.
 func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
-	if n == nil || n.Kind != yaml.MappingNode { // an alias says again what was looked at where it stands
+	if n == nil || n.Kind != yaml.MappingNode { // what an alias names is checked where it is defined
 		return
 	}
 	kind, apiVersion := yamlnode.Text(n, "kind"), yamlnode.Text(n, "apiVersion")
@@ -110,7 +110,7 @@ func namesNoSecret(step *yaml.Node) bool {
 // fetchURLs are the fetches that leave the images, and where each says to what.
 var fetchURLs = map[string][]string{"http": {"url"}, "git": {"url"}, "helmChart": {"repository", "url"}}
 
-// nestedFetch looks at a fetch that nothing rewrites.
+// nestedFetch checks a fetch, which nothing rewrites.
 func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 	if step == nil {
 		return
@@ -141,7 +141,7 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 // maxCompared is how many versions are compared with the PackageInstalls of one bundle.
 const maxCompared = 500_000
 
-// nestedInstall looks for the Package that a PackageInstall asks for.
+// nestedInstall checks for the Package that a PackageInstall asks for.
 func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	name, version := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
 	if name == "" { // a template computes it

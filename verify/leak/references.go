@@ -72,7 +72,7 @@ type sameFinding struct {
 	reference string
 }
 
-// maxReferences is how many references of one package are looked at.
+// maxReferences is how many references of one package are checked.
 const maxReferences = 100_000
 
 func (p *packageFiles) results() *results {
@@ -94,8 +94,10 @@ func (r *results) Reference(ref content.Reference) {
 	r.references = append(r.references, ref)
 }
 
-// Note takes a finding, once for each place and reference.
+// Note takes a finding, once for each place and reference. It copies the reference, so that it does not keep the file
+// that it stands in.
 func (r *results) Note(f report.Finding) {
+	f.Reference = strings.Clone(text.Clip(f.Reference, maxReference))
 	key := sameFinding{f.Code, f.File, f.Line, f.Reference}
 	if !r.added[key] && r.findings.add(f) {
 		r.added[key] = true
@@ -108,7 +110,7 @@ func (r *results) notes(list ...report.Finding) {
 	}
 }
 
-// references looks at the references of the files that the uses of g read.
+// references checks the references of the files that the uses of g read.
 func (b *packageBundle) references(g group) {
 	p := &packageFiles{files: b.files, steps: g.steps()} // of the files, the steps take those that they read
 	if b.lock != nil {
@@ -140,7 +142,7 @@ func (b *packageBundle) references(g group) {
 	}
 }
 
-// reference looks where a reference leads that the lock rewrites. Of any other, content has said what is wrong.
+// reference checks where a reference ends that the lock rewrites. Of any other, content has said what is wrong.
 func (b *packageBundle) reference(g group, ref content.Reference) {
 	b.out.report.References++
 	if b.lock == nil || !ref.Rewritten || ref.Entry >= len(b.lock.ends) {
@@ -156,7 +158,7 @@ func (b *packageBundle) reference(g group, ref content.Reference) {
 	}
 }
 
-// schemaDefaults looks at the defaults in the values schemas of g's Packages.
+// schemaDefaults checks the defaults in the values schemas of g's Packages.
 func (b *packageBundle) schemaDefaults(p *packageFiles, g group) {
 	for _, u := range g.uses {
 		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
@@ -180,9 +182,7 @@ func (b *packageBundle) positions(g group, file string, line int) []position {
 		if b.work.node == nil {
 			inline = slices.Concat(inline, b.work.inline)
 		}
-		i := slices.IndexFunc(inline, func(f kappctrl.InlineFile) bool {
-			return kappctrl.CleanPath(f.Path) == kappctrl.CleanPath(strings.TrimPrefix(file, kappctrl.InlineMark))
-		})
+		i := slices.IndexFunc(inline, func(f kappctrl.InlineFile) bool { return f.Is(file) })
 		if i >= 0 {
 			list = append(list, u.at.in(inline[i].Line(line)))
 		}

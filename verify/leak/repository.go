@@ -19,13 +19,13 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// Limits on what is held of one bundle; what is beyond them is not looked at, which is a finding.
+// Limits on what is held of one bundle; what is beyond them is not read, which is a finding.
 const (
 	maxText   = 32 << 20 // bytes of text
 	maxThings = 200_000  // documents, fetches, steps, image keys
 )
 
-// repositoryBundle is a root bundle while its Packages are looked at.
+// repositoryBundle is a root bundle while its Packages are checked.
 type repositoryBundle struct {
 	in        *traversal
 	node      *bundle.Node
@@ -34,17 +34,17 @@ type repositoryBundle struct {
 	documents []*kappctrl.Document
 	findings  []report.Finding
 	linked    bool // packages/ is a link
-	packages  bool // there is a file below packages/
+	packages  bool // it has a file below packages/
 	unread    bool // something of packages/ was not read in full
 	bytes     int
 	things    int
 	full      bool                          // the limits are reached
-	schemas   bool                          // there is room for values schemas
+	schemas   bool                          // values schemas are within the limits
 	templates map[string]bool               // files that are ytt templates
 	byName    map[string]*kappctrl.Document // the first of each kind and name
 }
 
-// root looks at a root.
+// root checks a root.
 func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 	found, err := t.store.lookup(ctx, root)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *repositoryBundle) of(d *kappctrl.Document, line int) position {
 
 func packageName(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 200) }
 
-// visit takes over a file of the bundle.
+// visit adds a file of the bundle.
 func (r *repositoryBundle) visit(t bundle.Text) error {
 	r.packages = r.packages || strings.HasPrefix(t.Path, "packages/")
 	switch {
@@ -173,7 +173,7 @@ func (r *repositoryBundle) readDocuments(t bundle.Text) {
 	}
 }
 
-// check looks at all that was read of a repository bundle, and makes wanted what it leads to.
+// check checks all that was read of a repository bundle, and makes wanted what it leads to.
 func (r *repositoryBundle) check(ctx context.Context) error {
 	if err := r.readLock(ctx); err != nil {
 		return err
@@ -200,7 +200,7 @@ func (r *repositoryBundle) check(ctx context.Context) error {
 	return nil
 }
 
-// readLock reads the bundle's lock, and looks for what it names.
+// readLock reads the bundle's lock, and looks up what it names.
 func (r *repositoryBundle) readLock(ctx context.Context) error {
 	at := r.at(carvel.LockFile)
 	l, wrong := parseLock(r.lockText, at)

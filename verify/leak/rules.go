@@ -12,14 +12,14 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// documentRules look at a document below packages/ that kapp-controller serves.
+// documentRules check a document below packages/ that kapp-controller serves.
 var documentRules = []func(*repositoryBundle, *kappctrl.Document){
 	(*repositoryBundle).checkName,
 	(*repositoryBundle).checkDuplicate,
 	(*repositoryBundle).checkImages,
 }
 
-// checkDocument counts a document, and looks at what it is.
+// checkDocument counts a document and checks it.
 func (r *repositoryBundle) checkDocument(d *kappctrl.Document) {
 	if p := d.Head.Package; p != nil {
 		r.in.report.Packages++
@@ -36,7 +36,7 @@ func (r *repositoryBundle) checkDocument(d *kappctrl.Document) {
 	}
 }
 
-// checkServed looks whether there is anything to serve.
+// checkServed checks that the repository has something to serve.
 func (r *repositoryBundle) checkServed() {
 	served := slices.ContainsFunc(r.documents, func(d *kappctrl.Document) bool { return d.Head.Served })
 	switch {
@@ -75,7 +75,7 @@ func (r *repositoryBundle) checkDuplicate(d *kappctrl.Document) {
 	}
 }
 
-// checkImages looks at the values that kbld will read, and that no fetch has.
+// checkImages checks the image keys that kbld will read, except those of fetches.
 func (r *repositoryBundle) checkImages(d *kappctrl.Document) {
 	if r.lock == nil {
 		return

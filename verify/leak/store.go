@@ -27,7 +27,7 @@ type store interface {
 	localises(ctx context.Context, n *bundle.Node) (localised, error)
 
 	// resolve returns the digest that ref, which nothing rewrites, has; inside is false when it leads elsewhere, and
-	// the digest is zero when there is none.
+	// the digest is zero when ref has none.
 	resolve(ctx context.Context, ref name.Reference) (d v1.Hash, inside bool, err error)
 }
 
@@ -66,17 +66,17 @@ func digests(omitted []bundle.Omitted) map[v1.Hash]bool {
 type localised int
 
 const (
-	always  localised = iota // after an import: whatever is carried is there
-	trusted                  // there is a locations image: to its own repository, unseen
-	probed                   // there is none: when all of its images are there
-	broken                   // there is one that imgpkg cannot read: the pull fails
+	always  localised = iota // after an import: whatever is carried is present
+	trusted                  // it has a locations image: to its own repository, unchecked
+	probed                   // it has none: when all of its images are present
+	broken                   // it has one that imgpkg cannot read: the pull fails
 )
 
 // carried is what a graph has.
 type carried struct {
 	graph   *bundle.Graph
 	omitted map[v1.Hash]bool
-	pins    map[string]v1.Hash // what tags stand for
+	pins    map[string]v1.Hash // tag → digest
 	seen    sync.Map           // digest → nothing
 	count   atomic.Int64
 }
@@ -222,7 +222,7 @@ func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, err
 	return 0, err
 }
 
-// withoutLocations tells a locations image that is not there from one that lacks a blob.
+// withoutLocations tells a locations image that is missing from one without a blob that it names.
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
 	_, err := p.target.Resolve(ctx, carvel.LocationsTag(n.Descriptor.Digest))
 	switch {

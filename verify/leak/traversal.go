@@ -12,7 +12,7 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// traversal is one Scan or Resolve. Root bundles are looked at one after the other, then what they lead to, level
+// traversal is one Scan or Resolve. Root bundles are checked one after the other, then what they lead to, level
 // by level; only that runs concurrently, and each bundle has a result of its own.
 type traversal struct {
 	src   bundle.Source
@@ -35,15 +35,15 @@ func newTraversal(src bundle.Source, store store, name func(v1.Hash) string, opt
 		added: map[report.Finding]bool{}, versions: map[string][]string{}, wanted: map[v1.Hash]*work{}}
 }
 
-// work is a bundle to look into, or an inline fetch.
+// work is a bundle to check, or an inline fetch.
 type work struct {
 	node   *bundle.Node
-	inline []kappctrl.InlineFile // when there is no node
+	inline []kappctrl.InlineFile // when node is nil
 	uses   []use                 // in the order of the Packages; none of a bundle that no Package fetches
 	depth  int
 }
 
-// run looks at the roots and at all that they lead to, and fills the report.
+// run checks the roots and all that they lead to, and fills the report.
 func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	for i, root := range roots {
 		if slices.Contains(roots[:i], root) {
@@ -69,7 +69,7 @@ func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	return nil
 }
 
-// level looks into bundles, and takes over what was found in their order.
+// level checks bundles, and adds what was found in their order.
 func (t *traversal) level(ctx context.Context, level []*work) error {
 	results := make([]result, len(level))
 	g, running := errgroup.WithContext(ctx)
@@ -98,7 +98,7 @@ func (t *traversal) level(ctx context.Context, level []*work) error {
 	return nil
 }
 
-// ask looks for all that l names, so that it is known when they are looked at one by one.
+// ask looks up all that l names at once, so that they are known when they are checked one by one.
 func (t *traversal) ask(ctx context.Context, l *lock) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(t.opt.Jobs, 1))
@@ -114,7 +114,7 @@ func (t *traversal) ask(ctx context.Context, l *lock) error {
 	return ctx.Err()
 }
 
-// want makes n a bundle to look into, for u, which may be nil.
+// want makes n a bundle to check, for u, which may be nil.
 func (t *traversal) want(n *bundle.Node, u *use, depth int) {
 	w := t.wanted[n.Descriptor.Digest]
 	if w == nil {

@@ -22,7 +22,7 @@ type group struct {
 	pkg  string // names of their Packages
 }
 
-// maxGroups is how many groups of one bundle are looked at. Real ones have one.
+// maxGroups is how many groups of one bundle are checked. Real ones have one.
 const maxGroups = 20
 
 // groups puts uses together; more says that those beyond the limit are left out.
@@ -45,7 +45,7 @@ func groups(uses []use) (list []group, more bool) {
 	return list, more
 }
 
-// steps returns those of the first use; nil when there is none.
+// steps returns those of the first use; nil without one.
 func (g group) steps() kappctrl.Steps {
 	if len(g.uses) == 0 {
 		return nil

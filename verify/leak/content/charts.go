@@ -21,7 +21,7 @@ type chart struct {
 	needs      []need
 }
 
-// maxNeeds is how many dependencies of a chart are looked at.
+// maxNeeds is how many dependencies of a chart are checked.
 const maxNeeds = 200
 
 // need is a chart that another one depends on.
@@ -74,7 +74,7 @@ func (c *Charts) of(f *File) *chart {
 	return nil
 }
 
-// read takes over what Chart.yaml or requirements.yaml says.
+// read adds what Chart.yaml or requirements.yaml says.
 func (c *chart) read(f *File) {
 	defer yamlnode.Alone(f.Data)()
 	for doc := range yamlnode.Parse(f.Data) {
@@ -95,7 +95,7 @@ func (c *chart) read(f *File) {
 	}
 }
 
-// codeHelmDependency is of a chart that is not there.
+// codeHelmDependency is of a chart that is missing.
 const codeHelmDependency report.Code = "helm-dependency"
 
 // Missing returns a finding for each chart that the chart in dir needs and does not have below charts/: helm template
@@ -128,7 +128,7 @@ func (c *Charts) MissingOfAll() (findings []report.Finding) {
 	return findings
 }
 
-// hasPacked reports whether a chart is there as NAME-VERSION.tgz.
+// hasPacked reports whether the bundle has a chart as NAME-VERSION.tgz.
 func (c *Charts) hasPacked(below string, n need) bool {
 	if c.paths[path.Join(below, n.name+"-"+strings.TrimPrefix(n.version, "v")+".tgz")] || c.paths[path.Join(below, n.name+"-"+n.version+".tgz")] {
 		return true

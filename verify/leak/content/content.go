@@ -66,30 +66,30 @@ type place struct {
 	line int
 }
 
-// add takes a reference over that nothing rewrites by the lock, or not as far as is known.
+// add adds a reference that no entry of the lock rewrites.
 func (s *scan) add(at place, value string) {
 	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: -1})
 }
 
-// locked takes a reference over that kbld rewrites by an entry of the lock.
+// locked adds a reference that kbld rewrites by an entry of the lock.
 func (s *scan) locked(at place, value string, entry int) {
 	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: entry, Rewritten: true})
 }
 
-// note takes a finding over.
+// note adds a finding.
 func (s *scan) note(at place, code report.Code, level report.Level, ref, message, action string) {
-	s.to.Note(report.Finding{Code: code, Level: level, File: at.file, Line: at.line, Reference: shorten(ref), Message: message, Action: action})
+	s.to.Note(report.Finding{Code: code, Level: level, File: at.file, Line: at.line, Reference: ref, Message: message, Action: action})
 }
 
 // codeNotRead is of content that could not be read in full.
 const codeNotRead report.Code = "not-read"
 
-// notRead says that a file, or a part of it, was not looked at.
+// notRead says that a file, or a part of it, was not read.
 func (s *scan) notRead(at place, level report.Level, message, action string) {
 	s.note(at, codeNotRead, level, "", message, action)
 }
 
-// maxReference is the longest reference that is looked at, in bytes, as in a lock.
+// maxReference is the longest reference that is recognised, in bytes, as in a lock.
 const maxReference = 1024
 
 // shorten copies foreign text, so that it does not keep the file it stands in, and cuts it to the length of

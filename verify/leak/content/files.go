@@ -14,10 +14,10 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// maxStrings is how many strings a document may be in that is looked at.
+// maxStrings is how many strings, one in the other, a document may be in.
 const maxStrings = 4
 
-// file looks at a file. The first kind that it is counts.
+// file finds what is in a file. The first case counts.
 func (s *scan) file(f *File) {
 	if isForPeople(f.Path) {
 		return
@@ -30,7 +30,7 @@ func (s *scan) file(f *File) {
 	switch {
 	case !utf8.Valid(f.Data) || bytes.IndexByte(f.Data, 0) >= 0:
 		s.binaryFile(f)
-	case IsYAML(f.Path):
+	case isYAML(f.Path):
 		s.yamlFile(f)
 	case f.CUE && strings.HasSuffix(f.Path, "cue.mod/module.cue"):
 		s.cueModule(f)
@@ -55,8 +55,8 @@ func isForPeople(file string) bool {
 	return false
 }
 
-// IsYAML reports whether ytt and kbld read a file as YAML.
-func IsYAML(file string) bool {
+// isYAML reports whether ytt and kbld read a file as YAML.
+func isYAML(file string) bool {
 	switch path.Ext(file) {
 	case ".yaml", ".yml", ".json":
 		return true
@@ -77,7 +77,7 @@ func isLibrary(file string) bool {
 // binaryFile says of a file that should be text that it is none.
 func (s *scan) binaryFile(f *File) {
 	switch at := (place{file: f.Path}); {
-	case !IsYAML(f.Path):
+	case !isYAML(f.Path):
 	case yamlnode.IsUTF16(f.Data):
 		s.notRead(at, report.Install, "is UTF-16 text; it was not looked at", "write it as UTF-8")
 	default:
@@ -85,13 +85,13 @@ func (s *scan) binaryFile(f *File) {
 	}
 }
 
-// textFile looks at the lines of a file.
+// textFile finds what is in the lines of a file.
 func (s *scan) textFile(f *File, c class) {
 	w := &walker{scan: s, file: f, class: c, values: c == code}
 	w.text(string(f.Data))
 }
 
-// yamlFile looks at the documents of a file, those that are no YAML without their templates by line.
+// yamlFile finds what is in the documents of a file. Those that are no YAML without their templates are read by line.
 func (s *scan) yamlFile(f *File) {
 	overlay := bytes.Contains(f.Data, []byte("@overlay/"))
 	given := bytes.Contains(f.Data, []byte("@data/values"))
@@ -122,7 +122,7 @@ func (s *scan) yamlFile(f *File) {
 	s.templateCode(f)
 }
 
-// unparsed looks at the text of a document that is no YAML without its templates. With sayLimit it is a finding when
+// unparsed finds what is in the lines of a document that is no YAML without its templates. With sayLimit it is a finding when
 // that is for its size.
 func (w *walker) unparsed(doc yamlnode.Parsed, sayLimit bool) {
 	if sayLimit && errors.Is(doc.Err, yamlnode.ErrLimit) {
@@ -142,7 +142,7 @@ var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-// templateCode looks at the strings in ytt's code, which is in comments. Of annotations, only defaults of a
+// templateCode finds what is in the strings of ytt's code, which is in comments. Of annotations, only defaults of a
 // schema reach anything.
 func (s *scan) templateCode(f *File) {
 	line := 0

@@ -15,8 +15,8 @@ func (f *File) from(line, n int) *finder {
 	return &finder{file: f, next: line, last: min(line+n+1, f.lineCount())}
 }
 
-// find returns the first line from the one found last on that has text. When there is none, that one is
-// returned from then on: the text is written in another form.
+// find returns the first line from the one found last on that has text. When no line has it, that one is
+// returned from then on: the text is escaped or folded there.
 func (f *finder) find(text string) int {
 	if f.lost {
 		return f.next

@@ -11,7 +11,7 @@ import (
 	"relocate/report"
 )
 
-// parts are the values of a map that make a reference, as far as they are there.
+// parts are the values of a map that make a reference, as far as it has them.
 type parts struct {
 	registry, repository, tag, digest string
 	line                              int      // of the repository

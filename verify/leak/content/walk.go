@@ -49,7 +49,7 @@ func (w *walker) place(line int, what string) place {
 	return place{w.file.Path, max(1, min(line, w.file.lineCount()))}
 }
 
-// note takes a finding over.
+// note adds a finding.
 func (w *walker) note(at place, code report.Code, level report.Level, ref, message, action string) {
 	w.scan.note(at, code, level, ref, message, action)
 }
@@ -173,7 +173,7 @@ func (w *walker) seen(at place, ref string) {
 	}
 }
 
-// rewritten takes over a reference that kbld rewrites. An override of a Config is a finding where that stands, one of a
+// rewritten adds a reference that kbld rewrites. An override of a Config is a finding where that stands, one of a
 // lock is a finding here.
 func (w *walker) rewritten(at place, ref string, to kbld.Result) {
 	if to.Entry >= 0 {
@@ -234,7 +234,7 @@ func (w *walker) outside(line int, ref string) {
 		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
 }
 
-// templateRewrites takes over a reference that a template may put below an image key, when kbld rewrites it there.
+// templateRewrites adds a reference that a template may put below an image key, when kbld rewrites it there.
 func (w *walker) templateRewrites(at place, ref string) bool {
 	if w.file.Kbld == nil {
 		return false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -50,6 +51,11 @@ type InlineFile struct {
 	block bool // its lines are the document's
 }
 
+// Is reports whether the file is the one that Steps.Files, or the fetch, calls path.
+func (f InlineFile) Is(path string) bool {
+	return CleanPath(f.Path) == CleanPath(strings.TrimPrefix(path, inlineMark))
+}
+
 // Line returns the line of the document that has line n of the file.
 func (f InlineFile) Line(n int) int {
 	if !f.block || n < 1 {
@@ -58,8 +64,8 @@ func (f InlineFile) Line(n int) int {
 	return f.line + n - 1
 }
 
-// ReadDocument reads what the Package's own struct does not have. What kapp-controller drops is not looked into, but
-// for the fetches of old kinds.
+// ReadDocument reads what the Package's own struct does not have. Of what kapp-controller
+// drops it reads the fetches of old kinds only.
 func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	d, text := &Document{Head: head, File: file, NameLine: head.Line}, head.Text
 	d.Head.Text = nil
@@ -102,8 +108,8 @@ func (d *Document) readImages(n *yaml.Node) {
 }
 
 // eachImage calls visit for each value of a key "image" below n that is a string, at any depth, as kbld finds
-// them. Aliases are followed: what they stand for may be defined where nothing looks. The document is one that
-// bundle's reader took, so that they lead to no more than it allows.
+// them. Aliases are followed: what they name may be defined elsewhere. The document is one that
+// carvel.ReadPackageFile read, which limits what aliases come to.
 func eachImage(n *yaml.Node, visit func(image *yaml.Node, line int)) {
 	if n = yamlnode.Get(n); n == nil {
 		return

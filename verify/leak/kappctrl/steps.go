@@ -11,7 +11,6 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/text"
-	"relocate/internal/yamlnode"
 	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kbld"
@@ -152,8 +151,8 @@ const (
 	maxPaths = 1000 // of one step
 )
 
-// InlineMark is before the path of a file that a step has inline.
-const InlineMark = "(inline) "
+// inlineMark is before the path of a file that a step has inline.
+const inlineMark = "(inline) "
 
 // The codes of findings about steps.
 const (
@@ -198,7 +197,7 @@ type flow struct {
 	files  int          // how many of all are of the folder: they come first, sorted
 	read   map[int]bool // indexes of all
 	stream []int        // what the step before gave: indexes of all, in the order read
-	piped  bool         // there was such a step
+	piped  bool         // a step came before
 	charts *content.Charts
 }
 
@@ -244,7 +243,7 @@ func (f *flow) rewrite(file *content.File, k *kbld.Step) {
 	case isLock(file):
 		f.note(k.AddLock(f.lock)...)
 	case file.Kbld != nil: // an earlier kbld step gave the objects on, not its configuration
-	case content.IsYAML(file.Path) && len(file.Data) <= yamlnode.MaxSize:
+	default:
 		f.note(k.AddFile(file.Path, file.Data)...)
 	}
 	if file.Kbld == nil {
@@ -280,7 +279,7 @@ func (f *flow) inputs(s *Step) []int {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Inline)) {
 		add(len(f.all))
-		f.all = append(f.all, &content.File{Path: InlineMark + name, Data: []byte(s.Inline[name])})
+		f.all = append(f.all, &content.File{Path: inlineMark + name, Data: []byte(s.Inline[name])})
 	}
 	return in
 }

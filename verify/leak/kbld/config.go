@@ -3,6 +3,8 @@ package kbld
 import (
 	"bytes"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -51,7 +53,7 @@ type imageOverride struct {
 	TagSelection yaml.Node `yaml:"tagSelection"`
 }
 
-// imageRef says which images an override or a source is for. Image counts if there are both.
+// imageRef says which images an override or a source is for. Image counts when both are set.
 type imageRef struct {
 	Image     string `yaml:"image"`
 	ImageRepo string `yaml:"imageRepo"`
@@ -78,7 +80,7 @@ type searchRule struct {
 	UpdateStrategy *strategy   `yaml:"updateStrategy"`
 }
 
-// keyMatcher matches the key of a value, or the whole path to it. The name counts if there are both.
+// keyMatcher matches the key of a value, or the whole path to it. The name counts when both are set.
 type keyMatcher struct {
 	Name string `yaml:"name"`
 	Path []Part `yaml:"path"`
@@ -125,7 +127,7 @@ func (p *Part) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// AddLock takes the entries of the bundle's lock over, once. It returns a finding for each entry that makes kbld
+// AddLock adds the entries of the bundle's lock, once. It returns a finding for each entry that makes kbld
 // refuse the lock.
 func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {
 	if lock == nil || s.hasLock {
@@ -164,22 +166,22 @@ func (s *Step) override(ref imageRef, o override) bool {
 	return true
 }
 
-// AddFile takes over the configuration that a YAML file has, which is no lock of the bundle; once for each path. It
-// returns what of it leads outside, or could not be read.
-func (s *Step) AddFile(path string, data []byte) (findings []report.Finding) {
-	if s.read[path] {
+// AddFile adds the configuration that a file has, once for each path. Only YAML files have any. The file is not the
+// bundle's lock. The findings say what of the configuration leads outside or could not be read.
+func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
+	if s.read[file] {
 		return nil
 	}
 	if s.read == nil {
 		s.read = map[string]bool{}
 	}
-	s.read[path] = true
-	if !bytes.Contains(data, []byte(configVersion)) && !bytes.Contains(data, []byte(lockVersion)) {
+	s.read[file] = true
+	if !isYAML(file) || len(data) > yamlnode.MaxSize || !bytes.Contains(data, []byte(configVersion)) && !bytes.Contains(data, []byte(lockVersion)) {
 		return nil
 	}
 	defer yamlnode.Alone(data)()
 	for doc := range yamlnode.Parse(data) {
-		d := document{step: s, file: path, tree: doc}
+		d := document{step: s, file: file, tree: doc}
 		switch apiVersion, kind, _ := doc.Object(); {
 		case doc.Root == nil && bytes.Contains(doc.Text, []byte(configVersion)):
 			d.notRead(doc.Offset+1, "kbld configuration", doc.Err)
@@ -193,7 +195,12 @@ func (s *Step) AddFile(path string, data []byte) (findings []report.Finding) {
 	return findings
 }
 
-// document is a document of configuration that a step takes over.
+// isYAML reports whether kbld reads a file.
+func isYAML(file string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file))
+}
+
+// document is a document of configuration, while it is added to a step.
 type document struct {
 	step     *Step
 	file     string
@@ -201,7 +208,7 @@ type document struct {
 	findings []report.Finding
 }
 
-// addLock takes over a lock that is not the bundle's. What it stands for is a finding where it is used.
+// addLock adds a lock that is not the bundle's. It becomes a finding where one of its entries is used.
 func (d *document) addLock() {
 	var l otherLock
 	if err := d.tree.Root.Decode(&l); err != nil {
@@ -213,7 +220,7 @@ func (d *document) addLock() {
 	}
 }
 
-// addConfig takes over a Config document.
+// addConfig adds a Config document.
 func (d *document) addConfig() {
 	line := d.tree.LineOf(d.tree.Root)
 	var c config
@@ -262,7 +269,7 @@ func (d *document) lineOfKey(key string, or int) int {
 // maxRules is how many rules a step may have: each is compared with each value.
 const maxRules = 200
 
-// addRule takes a rule over. Rules of keys stand before the others.
+// addRule adds a rule. Rules of keys stand before the others.
 func (d *document) addRule(line int, r rule) {
 	s := d.step
 	if len(s.rules) == maxRules {

@@ -23,7 +23,7 @@ type Step struct {
 	read       map[string]bool // files that were read
 }
 
-// override is what stands for an image: an entry of the lock, or an override of a Config document.
+// override is what kbld puts in place of an image: an entry of a lock, or an override of a Config document.
 type override struct {
 	newImage string
 	entry    int    // of the bundle's lock; -1 for none
