@@ -14,6 +14,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
+	"relocate/internal/text"
 	"relocate/registry"
 	"relocate/rewrite"
 )
@@ -105,7 +106,7 @@ func (f *filling) check() (err error) {
 		return err
 	}
 	if n := len(f.r.Plan.Omitted); f.to.NonDistributable && n > 0 {
-		return optionsf("the archive was exported without %s that may not be distributed; export it again with them", plural(n, "layer"))
+		return optionsf("the archive was exported without %s that may not be distributed; export it again with them", text.Count(n, "layer"))
 	}
 	if f.tags, err = f.to.tags(g.Roots); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/text"
 	"relocate/tarball"
 )
 
@@ -109,7 +110,7 @@ func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", in.name, err)
 	}
-	in.opt.note("", "keeps %d bytes in %s, and at most the %d bytes of a layer while it is sent", s.Kept(), in.scratch.dir, largest(plan))
+	in.opt.note("", "keeps %s in %s, and at most %s of a layer while it is sent", text.Size(s.Kept()), in.scratch.dir, text.Size(largest(plan)))
 	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
 	f := &filling{action: "import", to: in.to, opt: in.opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {

@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
-	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
+	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }

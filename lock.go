@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/internal/ownfile"
+	"relocate/internal/text"
 )
 
 // heldError is an ErrHeld, and says by whom.
@@ -76,7 +77,7 @@ func readHolder(path string) string {
 	}
 	defer func() { _ = f.Close() }() // it was read only
 	by, _ := io.ReadAll(io.LimitReader(f, maxHolder))
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(by), "")), " ")
+	return text.Line(strings.ToValidUTF8(string(by), ""))
 }
 
 // writeHolder describes this run in the file at path, and reports whether that is the one that l locks.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"relocate/bundle"
+	"relocate/internal/text"
 	"relocate/oci"
 	"relocate/tarball"
 )
@@ -51,6 +52,6 @@ func (o Options) noteForeign(g *bundle.Graph) {
 		}
 	}
 	if images > 0 {
-		o.note("", "%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", plural(images, "image"))
+		o.note("", "%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", text.Count(images, "image"))
 	}
 }

@@ -152,11 +152,3 @@ func (p *phase) end() copy.Step {
 	defer p.mu.Unlock()
 	return p.done
 }
-
-// plural writes a number and its noun: "1 blob", "2 blobs".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/internal/text"
 	"relocate/tarball"
 )
 
@@ -37,7 +38,7 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 	if e.to.Format != tarball.Imgpkg && !g.Listed.Equal(e.listed()) { // imgpkg's format has no lock
 		return e.other("the lock has other annotations")
 	}
-	e.opt.note("resumed", "continues with %s.part, which has %d of %d bytes", e.to.Path, u.archive.Written(), u.plan.Size())
+	e.opt.note("resumed", "continues with %s.part, which has %s of %s", e.to.Path, text.Size(u.archive.Written()), text.Size(u.plan.Size()))
 	if u.moved, err = e.movedTags(ctx, g.Pins); err != nil {
 		return err
 	}

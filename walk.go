@@ -11,6 +11,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/text"
 	"relocate/registry"
 	"relocate/report"
 	"relocate/rewrite"
@@ -109,7 +110,7 @@ func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, e
 		return nil, err
 	}
 	if n := spool.ReadAgain(); n > 0 {
-		w.opt.note("", "read %s again that came damaged the first time: check the network and the memory", plural(n, "blob"))
+		w.opt.note("", "read %s again that came damaged the first time: check the network and the memory", text.Count(n, "blob"))
 	}
 	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
 		w.noteNoSignatures(g)
@@ -149,7 +150,7 @@ type NotClosedError struct {
 }
 
 func (e *NotClosedError) Error() string {
-	return fmt.Sprintf("not closed: %s, of which %d lead outside", plural(len(e.Findings), "finding"), leading(e.Findings))
+	return fmt.Sprintf("not closed: %s, of which %d lead outside", text.Count(len(e.Findings), "finding"), leading(e.Findings))
 }
 
 // leading counts the findings that keep a cluster from running without the world outside.
