@@ -19,9 +19,11 @@ import (
 )
 
 // clusterHelp is the part of verify's help about objects.
-const clusterHelp = `verify --repo REPO -f OBJECTS looks at objects as the cluster has them, kubectl's YAML or JSON: every
-PackageRepository, Package and App must fetch from REPO by digest, every image of every workload must be
-there, and Pods must run what they name. --allow HOST[/PATH] says what may be elsewhere; nobody is asked there.`
+const clusterHelp = `verify --repo REPO -f OBJECTS checks objects of a cluster, in kubectl's YAML or
+JSON: each PackageRepository, Package and App must fetch from REPO by digest,
+each image of a workload must be in REPO, and each Pod must run the image that
+it names. --allow HOST[/PATH] accepts images elsewhere, without contacting the
+host.`
 
 // clusterFlags are the flags of verify about objects of the cluster.
 type clusterFlags struct {
@@ -29,7 +31,7 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) add(flags *pflag.FlagSet) {
-	flags.StringVarP(&f.file, "filename", "f", "", "`FILE` with objects as the cluster has them (kubectl get … -o yaml); - for standard input")
+	flags.StringVarP(&f.file, "filename", "f", "", "check the cluster objects in `FILE` (kubectl get … -o yaml); - is standard input")
 }
 
 // clusterReport is what verify -f prints.

@@ -43,39 +43,42 @@ type objectFlags struct {
 }
 
 func (f *objectFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.name, "name", "", "its `NAME` (default: last element of the source repository)")
-	flags.StringVar(&f.namespace, "namespace", "", "its `NAMESPACE` (default: "+rewrite.GlobalNamespace+")")
-	flags.StringVar(&f.secretRef, "secret-ref", "", "the `SECRET` there that has the registry's credentials")
+	flags.StringVar(&f.name, "name", "", "`NAME` of the PackageRepository (default: last element of the source repository)")
+	flags.StringVar(&f.namespace, "namespace", "", "`NAMESPACE` of the PackageRepository (default: "+rewrite.GlobalNamespace+")")
+	flags.StringVar(&f.secretRef, "secret-ref", "", "name the `SECRET` with the registry's login, in the namespace of the PackageRepository")
 }
+
+const copyHelp = `relocate copies Carvel package repositories across an air gap: the packages,
+their bundles and all images. Digests do not change.
+
+  -b REF --to-tar FILE             export: write a repository to one archive
+  --from-tar FILE --to-repo REPO   import: upload an archive to a registry, and
+                                   print the PackageRepository for the cluster
+  -b REF --to-repo REPO            copy from registry to registry
+
+An interrupted run continues when the same command runs again: an export keeps
+its progress in FILE.part, and an import skips what is already present. FILE can
+be "-": --to-tar - writes to standard output, --from-tar - reads standard input.
+
+Each flag under Registries also exists for one side: --src-registry-username for
+the source, --dst-registry-username for the destination, and so on. See relocate
+help registries.
+
+Results go to standard output, everything else to standard error.
+
+`
 
 // newCopy returns the copy, which is the root command and, by another name, one below it.
 func newCopy(name string) *cobra.Command {
 	f := &copyFlags{}
 	cmd := &cobra.Command{
 		Use:   name + " (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
-		Short: "Carry Carvel package repositories across an air gap",
-		Long: `relocate copies a Carvel package repository with everything it needs: its packages, their bundles and
-images. Digests never change.
-
-  -b REF --to-tar FILE          walks the repository and writes it to one archive
-  --from-tar FILE --to-repo R   imports the archive into a private registry, with what kapp-controller
-                                needs there; the PackageRepository for the cluster goes to stdout
-  -b REF --to-repo R            copies from registry to registry
-
-A run that was cut off goes on where it was when the same command runs again: an export keeps what it has in
-FILE.part, an import sends what is not there yet. FILE may be "-": --to-tar - writes the archive to standard
-output, --from-tar - reads it from standard input.
-
-Each flag under Registries is also one of a side: --src-registry-username for the source, --dst-registry-username
-for the destination, and so on; see relocate help registries.
-
-Results go to stdout, everything else to stderr.
-
-` + statusHelp,
+		Short: "Copy Carvel package repositories across an air gap",
+		Long:  copyHelp + statusHelp,
 		Example: `  relocate -b registry.example.com/tce/main:v0.12.0 --to-tar tce.tar
   relocate rehearse tce.tar
   relocate verify tce.tar
-  relocate --from-tar tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
+  relocate --from-tar tce.tar --to-repo registry.airgap.internal/tce/main
   relocate verify --repo registry.airgap.internal/tce/main tce.tar`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -85,35 +88,40 @@ Results go to stdout, everything else to stderr.
 			return f.run(cmd)
 		},
 	}
+	f.addFlags(cmd)
+	return cmd
+}
+
+func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
-		flags.StringVar(&f.fromTar, "from-tar", "", "the archive `FILE` to import (also --tar); - is standard input")
+		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar); - is standard input")
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.toTar, "to-tar", "", "the archive `FILE` to write; - is standard output")
+		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
 		f.tarFormat.add(flags)
-		flags.BoolVar(&f.noResume, "no-resume", false, "give up what an earlier export kept, and start again")
-		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` to fill: registry/path, without a tag")
-		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
-		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
-		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "keep images under tags with their repositories' names")
-		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "`WHAT` counts as there already: manifests, blobs or nothing")
+		flags.BoolVar(&f.noResume, "no-resume", false, "discard what an interrupted export kept, and start again")
+		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
+		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG`, not as at its source")
+		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
+		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "name the tags of images after their source repositories")
+		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "skip `WHAT` the registry already has: manifests with all that they name, blobs, or nothing")
 	})
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of stdout")
+		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of standard output")
 		f.objects.add(flags)
 		flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
-		flags.StringVar(&f.report, "report", "", "write a report of what was copied to `FILE`: a page when its name ends in .html, otherwise JSON")
+		flags.StringVar(&f.report, "report", "", "write a report to `FILE`: a page if its name ends in .html, else JSON")
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything moves, when something would lead outside")
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference leads outside")
 		f.known.add(flags)
 	})
 	f.common.add(cmd)
 	addSides(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&f.keepGoing, "keep-going", false, "try everything, whatever fails, and report each failure; exit status 3")
-		flags.StringVar(&f.tmpDir, "tmpdir", "", "the `DIR` for scratch files (default: beside the archive, else $TMPDIR)")
+		flags.BoolVar(&f.keepGoing, "keep-going", false, "continue after failures, report each one, and end with status 3")
+		flags.StringVar(&f.tmpDir, "tmpdir", "", "keep scratch files in `DIR` (default: beside the archive, else $TMPDIR)")
 	})
 	group(cmd, "Flags of imgpkg", f.imgpkg.add)
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -122,7 +130,6 @@ Results go to stdout, everything else to stderr.
 		}
 		return pflag.NormalizedName(name)
 	})
-	return cmd
 }
 
 // stream is the name of standard input and output.

@@ -46,29 +46,37 @@ const (
 
 var withAll = []string{withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin}
 
-const emitHelp = `emit writes what an import writes to stdout, without a registry: the PackageRepository, pinned by digest,
-for kubectl apply. It takes the archive and the repository it was imported to, or the BundleLock that an
-import wrote with --lock-output.
+const emitHelp = `emit prints what an import prints, without a registry: the PackageRepository,
+pinned by digest, for kubectl apply. It needs the archive and the repository
+that it was imported to, or the BundleLock that an import wrote with
+--lock-output.
 
---with names what else is written, in the order to apply it:
+--with adds other objects, in the order to apply:
 
-  namespace        the namespaces of the objects
-  secret           a registry Secret with placeholders to replace, which the PackageRepository names; or with
-                   the login given, if --secret-from-login says so
-  secretexport     a SecretExport of it, for clusters with secretgen-controller: nothing needs to name it then
-  ca               the Secret kapp-controller-config with the certificates of --registry-ca-cert-path
-  idms             an ImageDigestMirrorSet (OpenShift), by which nodes pull from REPO what Pods still name, by
-                   digest, as at its source
-  registries-conf  the same for CRI-O and podman, and the registry's CA (needs -d)
-  hosts-toml       how containerd reaches REPO's registry, with its CA (needs -d)
-  cluster-admin    a ClusterRoleBinding that lets each --install do everything, as kctrl has it
+  namespace         the namespaces of the objects
+  secret            a Secret for the registry, named by the PackageRepository.
+                    It has placeholders to replace, or the login that you give
+                    with --secret-from-login
+  secretexport      a SecretExport of that Secret, for clusters with
+                    secretgen-controller; no object has to name the Secret then
+  ca                the Secret kapp-controller-config with the certificates of
+                    --registry-ca-cert-path
+  idms              an ImageDigestMirrorSet (OpenShift): nodes pull from REPO
+                    what Pods name by digest as at its source
+  registries-conf   the same for CRI-O and podman, with the registry's CA
+                    (needs -d)
+  hosts-toml        how containerd reaches the registry of REPO, with its CA
+                    (needs -d)
+  cluster-admin     a ClusterRoleBinding that allows each --install everything,
+                    as kctrl does
 
---install writes a PackageInstall with its ServiceAccount and a values Secret of the package's defaults, commented
-out. What the ServiceAccount may do is yours to say, but for --with cluster-admin.
+--install adds a PackageInstall, its ServiceAccount, and a Secret with the
+default values, commented out. Without --with cluster-admin, the ServiceAccount
+has no rights: bind a role to it.
 
--d DIR writes a file an object and a kustomization.yaml; what is for nodes goes to DIR/nodes. Written again,
-files are updated in place. Files that you wrote or changed are never replaced: Secrets and values that you
-filled in are kept, for any other emit refuses to write anything.
+-d DIR writes each object to a file of its own, and a kustomization.yaml. Files
+for nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets
+and values that you filled in; if you changed any other file, it writes nothing.
 
 `
 
@@ -76,11 +84,13 @@ func newEmit() *cobra.Command {
 	f := &emitFlags{}
 	cmd := &cobra.Command{
 		Use:   "emit (FILE --to-repo REPO | --lock FILE --name NAME)",
-		Short: "Write the PackageRepository, and other objects, for the target cluster",
+		Short: "Print the PackageRepository and other objects for the cluster",
 		Long:  emitHelp + statusHelp,
-		Example: `  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main | kubectl apply -f -
-  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main --with namespace,secret \
-    --install contour.community.tanzu.vmware.com/1.20.1 -d clusters/prod/tce`,
+		Example: `  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main |
+    kubectl apply -f -
+  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main \
+    --with namespace,secret -d clusters/prod/tce \
+    --install contour.community.tanzu.vmware.com/1.20.1`,
 		Args: archiveArgs(func(cmd *cobra.Command, args []string) error {
 			lock, archive := f.lock != "", len(args) > 0
 			return firstWrong(
@@ -114,24 +124,24 @@ func newEmit() *cobra.Command {
 
 func (f *emitFlags) add(cmd *cobra.Command) {
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.toRepo, "to-repo", "", "the repository `REPO` that the archive was imported to")
-		flags.StringVar(&f.lock, "lock", "", "a BundleLock `FILE` of the destination, instead of an archive")
-		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of stdout")
+		flags.StringVar(&f.toRepo, "to-repo", "", "name the repository `REPO` that the archive was imported to")
+		flags.StringVar(&f.lock, "lock", "", "read the BundleLock `FILE` of the destination instead of an archive")
+		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of standard output")
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
-		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "its `VERSION`; "+rewrite.OldPackagingAPI+" is for kapp-controller until v0.19.0-alpha.9")
+		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository; "+rewrite.OldPackagingAPI+" is for kapp-controller until v0.19.0-alpha.9")
 	})
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
-		flags.StringSliceVar(&f.with, "with", nil, "write the objects in `LIST`, too: "+strings.Join(withAll, ", "))
-		flags.StringArrayVar(&f.installs, "install", nil, "install the package `NAME[/VERSION][=AS]`, the newest version if none is named, as AS (repeatable)")
-		flags.StringVar(&f.installNamespace, "install-namespace", "", "the `NAMESPACE` to install to (default: that of --namespace, else default)")
-		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "the `NAMESPACE` that kapp-controller runs in")
-		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "a `FILE` of CA certificates (PEM) for --with ca, hosts-toml and registries-conf")
-		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "the registry speaks plain HTTP: tell nodes to use it")
-		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "put the login below into the registry Secret")
-		flags.StringVar(&f.login.Username, "registry-username", "", "the `NAME` of the login")
-		flags.StringVar(&f.login.Password, "registry-password", "", "its `PASSWORD`")
+		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
+		flags.StringArrayVar(&f.installs, "install", nil, "install the package `NAME[/VERSION][=AS]`, by default in its newest version, as AS (repeatable)")
+		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
+		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
+		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml and registries-conf")
+		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes to use plain HTTP with the registry")
+		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "write --registry-username and --registry-password to the Secret")
+		flags.StringVar(&f.login.Username, "registry-username", "", "`NAME` of the login for the Secret")
+		flags.StringVar(&f.login.Password, "registry-password", "", "`PASSWORD` of the login for the Secret")
 	})
 }
 
@@ -208,7 +218,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (*emission, erro
 		return f.emit(ctx, list, repo, nil)
 	}
 	if f.toRepo == "" {
-		return nil, usagef("where was %s imported to? give --to-repo REPO", args[0])
+		return nil, usagef("--to-repo is missing: name the repository that %s was imported to", args[0])
 	}
 	repo, err := parseRepo("--to-repo", f.toRepo)
 	if err != nil {
@@ -251,7 +261,7 @@ func (f *emitFlags) repositoriesOfLock() (list []rewrite.PackageRepository, repo
 	}
 	o := f.objects
 	if o.name == "" { // the lock does not know the source repository, after which an import names it
-		return nil, repo, usagef("a lock does not tell the name of the PackageRepository that the import wrote: give --name")
+		return nil, repo, usagef("--name is missing: a lock does not have the name of the PackageRepository")
 	}
 	p, err := rewrite.NewPackageRepository(lock.Image, repo, lock.Tag, o.name, o.namespace, o.secretRef)
 	if err != nil {

@@ -38,24 +38,25 @@ const (
 )
 
 // statusHelp is the table of exit statuses in the commands' help.
-const statusHelp = `Exit status: 0 done, 1 failed, 2 usage or configuration, 3 partly done (--keep-going), 4 credentials
-or permission, 5 damage, 6 something missing, unequal or reaching outside, 8 no space, 130 interrupted.`
+const statusHelp = `Exit status: 0 success, 1 failure, 2 usage or configuration, 3 partial success
+(--keep-going), 4 login or permission, 5 damage, 6 missing, different or
+outside, 8 no space, 130 interrupted.`
 
 // hintTags is what to do about tags that the roots cannot have.
 const hintTags = "--no-tag imports by digest; --tag NAME gives the only root another tag"
 
-// Hints that are not the same for each command; hintFor knows more.
+// Hints that differ between commands, which hintFor adapts.
 const (
 	hintHelp   = "see relocate --help"
-	hintGoesOn = "run the same command again: it goes on where it was"
+	hintResume = "run the same command again to continue"
 )
 
-// usageError is what the operator got wrong on the command line.
+// usageError is a mistake on the command line.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// problemsError is the end of a verification that found something; its status says what.
+// problemsError ends a verification that found problems; its status says of which kind.
 type problemsError struct {
 	status     int
 	text, hint string
@@ -63,10 +64,10 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
-// absentError is something named on the command line that is not there.
+// absentError is something named on the command line that was not found.
 type absentError struct{ error }
 
-// notClosedError is the end of a strict copy of what leads outside.
+// notClosedError ends a copy with --strict when a reference leads outside.
 type notClosedError struct{ error }
 
 // keptText says what an export that was cut off has kept.
@@ -74,99 +75,99 @@ func keptText(e *relocate.UnfinishedError) string {
 	return fmt.Sprintf("%s has %s of %s; the same command continues from there, --no-resume starts again", e.Path, size(e.Have), size(e.Want))
 }
 
-// judgement is what an error means to the operator.
+// judgement is the exit status and the hint of an error.
 type judgement struct {
 	matches func(error) bool
 	status  int
 	hint    string
 }
 
-// hintGoneBy is what to do when a registry removed what a stream has sent.
-const hintGoneBy = "the registry removes layers that no manifest refers to yet: save the stream to a file and import that, " +
-	"or give layers more time there (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect meanwhile)"
+// hintGoneBy is the hint when a registry removed layers that an import from a stream has uploaded.
+const hintGoneBy = "the registry removes layers that no manifest names yet: import from a file instead of a stream, " +
+	"or have the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
-	{isA[*copy.PartialError], statusPartly, "run the same command again when the causes are mended: what is there is not moved again"},
-	{is(copy.ErrUnaccounted), statusFailed, "this is a fault of relocate: please report it, with the command and this message"},
+	{isA[*copy.PartialError], statusPartly, "fix the causes, then run the same command again; it skips what is already present"},
+	{is(copy.ErrUnaccounted), statusFailed, "this is a bug in relocate: report it with the command and this message"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[notClosedError], statusMissing, hintFindings},
-	{isA[absentError], statusMissing, "relocate inspect shows what there is"},
-	{is(cluster.ErrNotObjects), statusUsage, "give what kubectl get … -A -o yaml prints, all of it"},
-	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package; an image or index alone is none"},
-	{is(registry.ErrNotRegistry), statusUsage, "check the registry's name and port; a web server or a login page may answer in its place"},
-	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy wants a login, or name the registry in NO_PROXY"},
-	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if that registry really has no TLS"},
-	{is(registry.ErrTokenHost), statusUsage, "if that host does give the registry's tokens, name it: --token-host HOST"},
-	{is(registry.ErrRedirected), statusUsage, "if that host belongs to the registry, or keeps its content, name it: --redirect-host HOST"},
+	{isA[absentError], statusMissing, "list the content with relocate inspect"},
+	{is(cluster.ErrNotObjects), statusUsage, "pass the complete output of kubectl get … -A -o yaml"},
+	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package, not an image or index"},
+	{is(registry.ErrNotRegistry), statusUsage, "check the registry's name and port; a web server or a login page may have answered"},
+	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy needs a login, or add the registry to NO_PROXY"},
+	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if the registry has no TLS"},
+	{is(registry.ErrTokenHost), statusUsage, "if that host issues tokens for the registry, allow it with --token-host HOST"},
+	{is(registry.ErrRedirected), statusUsage, "if that host belongs to the registry, or stores its content, allow it with --redirect-host HOST"},
 	{is(registry.ErrCredentials), statusUsage, "see relocate help registries for all ways to log in"},
-	{is(registry.ErrPath), statusUsage, "check the path; a project or repository may have to be created at the registry first"},
-	{is(registry.ErrUnreadable), statusFailed, "its disk was probably full: remove that manifest's file from the registry's storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
-	{is(registry.ErrReadOnly), statusFailed, "push to the registry that this one is a mirror of, or have it take pushes again"},
-	{is(registry.ErrPolicy), statusPermission, "have the image meet the policy (signature, vulnerabilities), or ask the registry's administrator for an exception"},
-	{is(registry.ErrDockerTypes), statusFailed, `have the registry take Docker's types (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always have them`},
-	{is(registry.ErrType), statusFailed, "update the registry, or use one that takes this type"},
-	{is(registry.ErrURLs), statusFailed, "have the registry allow them (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
-	{is(registry.ErrNoIndex), statusFailed, "images for several platforms need a registry that takes them: update it, or use another"},
-	{is(registry.ErrTLSRefused), statusPermission, "if the registry wants a client certificate: --registry-client-cert FILE and --registry-client-key FILE"},
-	{is(registry.ErrNoSpace), statusNoSpace, "make room at the registry, or have its quota raised; run again, and what is there is not sent again"},
-	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; nothing was left under the final name"},
-	{isFull, statusNoSpace, "make room, or let scratch files go to another disk (--tmpdir, TMPDIR)"},
+	{is(registry.ErrPath), statusUsage, "check the path; some registries need the project or repository to be created first"},
+	{is(registry.ErrUnreadable), statusFailed, "the registry's disk was probably full: remove that manifest's file from its storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
+	{is(registry.ErrReadOnly), statusFailed, "push to the registry that this one mirrors, or enable pushes to this one"},
+	{is(registry.ErrPolicy), statusPermission, "make the image meet the policy (signature, vulnerabilities), or ask the registry's administrator for an exception"},
+	{is(registry.ErrDockerTypes), statusFailed, `enable Docker's media types in the registry (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always need them`},
+	{is(registry.ErrType), statusFailed, "update the registry, or use one that supports this type"},
+	{is(registry.ErrURLs), statusFailed, "allow the URLs in the registry (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
+	{is(registry.ErrNoIndex), statusFailed, "images for several platforms need a registry that supports indexes: update it, or use another"},
+	{is(registry.ErrTLSRefused), statusPermission, "if the registry requires a client certificate, give --registry-client-cert FILE and --registry-client-key FILE"},
+	{is(registry.ErrNoSpace), statusNoSpace, "make room in the registry, or raise its quota, then run again; what was uploaded is skipped"},
+	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; no file was left under the final name"},
+	{isFull, statusNoSpace, "make room, or put scratch files on another disk with --tmpdir or TMPDIR"},
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
 	{is(tarball.ErrGoneBy), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartThere), statusUsage, "move that file away, or give the archive another name"},
-	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to a tar of its own, or all to one without --tar-format imgpkg"},
-	{is(tarball.ErrOtherExport), statusUsage, "give the references and flags that it was begun with, or --no-resume to give it up and start again"},
-	{is(relocate.ErrHeld), statusFailed, "wait until it has ended"},
-	{is(tarball.ErrNotArchive), statusDamage, "name a file that relocate --to-tar wrote, or imgpkg copy --to-tar"},
-	{is(tarball.ErrTruncated), statusDamage, "what arrived is not complete: carry it, or send it, again"},
-	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: carry it again; relocate verify FILE lists all damage"},
-	{is(digest.ErrMismatch), statusDamage, "the content was changed on its way or where it is kept; nothing was made of it"},
-	{is(oci.ErrUnsupported), statusFailed, "have the image pushed again in a form that is supported: sha256 digests, and no Docker schema 1"},
-	{is(carvel.ErrImgpkg), statusFailed, "imgpkg refuses it, too: have it pushed again in the right form"},
-	{is(oci.ErrMalformed), statusFailed, "have it pushed again in the right form"},
-	{isA[*bundle.BareError], statusMissing, "have them signed, or carry what is there with --attachments auto"},
+	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to an archive of its own, or all to one without --tar-format imgpkg"},
+	{is(tarball.ErrOtherExport), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
+	{is(relocate.ErrHeld), statusFailed, "wait until it has finished"},
+	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
+	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
+	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
+	{is(digest.ErrMismatch), statusDamage, "the content was changed in transit or in storage; it was not used"},
+	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
+	{is(carvel.ErrImgpkg), statusFailed, "imgpkg rejects it, too: push it again in the right format"},
+	{is(oci.ErrMalformed), statusFailed, "push it again in the right format"},
+	{isA[*bundle.BareError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
-	{is(registry.ErrNotAsked), statusPermission, "no login helps here: a rule of the registry or of a proxy before it, or a quota, forbids this; see their logs"},
-	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or this login may lack the right; see the registry's log"},
-	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again, or leave them out with --attachments auto"},
-	{is(oci.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it there and import again"},
-	{isRegistry(fs.ErrPermission), statusPermission, "this login lacks the right: ask the registry's administrator for it, or log in as another user"},
+	{is(registry.ErrNotAsked), statusPermission, "a login does not help: a rule of the registry or of a proxy before it, or a quota, forbids the request; see their logs"},
+	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or the login may lack permission; see the registry's log"},
+	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again, or skip these signatures with --attachments auto"},
+	{is(oci.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it from the registry and import again"},
+	{isRegistry(fs.ErrPermission), statusPermission, "the login lacks permission: ask the registry's administrator, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
-	{answered(429), statusFailed, "the registry limits how often it is asked: lower --concurrency, or run again later; what was uploaded is not sent again"},
-	{answered(413), statusFailed, "the registry, or a proxy before it, limits the size of requests: raise that (nginx: client_max_body_size 0)"},
-	{isRegistry(fs.ErrExist), statusFailed, "the registry lets nobody move that tag: give the root another with --tag, or let the registry move it"},
+	{answered(429), statusFailed, "the registry limits the request rate: lower --concurrency, or run again later; what was uploaded is skipped"},
+	{answered(413), statusFailed, "the registry, or a proxy before it, limits the size of requests: raise the limit (nginx: client_max_body_size 0)"},
+	{isRegistry(fs.ErrExist), statusFailed, "the registry has immutable tags: give the root another tag with --tag, or allow the registry to overwrite it"},
 	{isA[missingRootError], statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
-	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the places asked, or name a repository that has it"},
+	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories asked, or name a repository that has it"},
 	{isURL, statusUsage, "download it first, and name the file"},
 	{isBadPath, statusUsage, "check the path"},
 	{is(syscall.EISDIR), statusUsage, "name a file"},
-	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if one is needed"},
-	{is(serve.ErrConflict), statusUsage, "serve these apart, or each under a path of its own with --as; --no-origins leaves out where images came from"},
-	{isListen, statusFailed, "listen at another address or port: --listen"},
-	{isA[*net.OpError], statusFailed, "is the registry running, and can it be reached from here?"},
-	{isNameless, statusUsage, "have the registry's certificate issued again with its host name as a subject alternative name"},
+	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if you need a proxy"},
+	{is(serve.ErrConflict), statusUsage, "serve these archives separately, or each under its own path with --as; --no-origins serves no mirror"},
+	{isListen, statusFailed, "choose another address or port with --listen"},
+	{isA[*net.OpError], statusFailed, "check that the registry is running and that this machine can reach it"},
+	{isNameless, statusUsage, "renew the registry's certificate with its host name as a subject alternative name"},
 	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
-	{isOutOfDate, statusUsage, "renew the registry's certificate, or correct this machine's clock"},
+	{isOutOfDate, statusUsage, "renew the registry's certificate, or correct the clock of this machine"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
-	{isRegistry(fs.ErrNotExist), statusMissing, "--keep-going tries everything and tells all that is missing"},
-	{isServerError, statusFailed, "the registry fails: see its log and its disk, then run again"},
+	{isRegistry(fs.ErrNotExist), statusMissing, "use --keep-going to copy the rest and list all that is missing"},
+	{isServerError, statusFailed, "check the registry's log and disk, then run again"},
 }
 
-// judge returns the exit status of an error, what to say and what to do about it.
+// judge returns the exit status of an error, its message and its hint.
 func judge(ctx context.Context, err error) (status int, text, hint string) {
 	var problems problemsError
 	switch {
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
 	case isA[hangError](context.Cause(ctx)):
-		return statusFailed, context.Cause(ctx).Error(), "please report this with that file; run the same command to continue"
+		return statusFailed, context.Cause(ctx).Error(), "report this with that file; run the same command again to continue"
 	case ctx.Err() != nil:
-		return statusInterrupted, "interrupted", hintGoesOn
+		return statusInterrupted, "interrupted", hintResume
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
 		return statusUsage, err.Error(), hintHelp
@@ -179,7 +180,7 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	return statusFailed, err.Error(), ""
 }
 
-// passwords are those in URLs, which some write where a reference or a file is expected.
+// passwords matches user and password in a URL given in place of a reference or a file.
 var passwords = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]*@`)
 
 func withoutPassword(text string) string { return passwords.ReplaceAllString(text, "://") }
@@ -191,7 +192,7 @@ func isA[T error](err error) bool {
 	return errors.As(err, &target)
 }
 
-// isRegistry matches an answer of a registry with that meaning.
+// isRegistry matches an answer of a registry that means target.
 func isRegistry(target error) func(error) bool {
 	return func(err error) bool {
 		var e *registry.Error
@@ -199,7 +200,7 @@ func isRegistry(target error) func(error) bool {
 	}
 }
 
-// isSilent matches a refusal of a write without a word: so do quotas of Gitea answer.
+// isSilent matches a refused write without an explanation, as Gitea answers when a quota is used up.
 func isSilent(err error) bool {
 	var e *registry.Error
 	return errors.As(err, &e) && e.Status == 403 && e.Method != "GET" && e.Method != "HEAD" && e.Code == "" && e.Message == ""
@@ -213,7 +214,7 @@ func answered(status int) func(error) bool {
 	}
 }
 
-// isNameless matches a certificate that has no names, or one in its subject only, which no longer counts.
+// isNameless matches a certificate without subject alternative names.
 func isNameless(err error) bool {
 	var e x509.HostnameError
 	return errors.As(err, &e) && len(e.Certificate.DNSNames) == 0 && len(e.Certificate.IPAddresses) == 0
@@ -225,7 +226,7 @@ func isOutOfDate(err error) bool {
 	return errors.As(err, &e) && e.Reason == x509.Expired
 }
 
-// isFull matches a file system that is full or allows no more.
+// isFull matches a full file system, and limits on space or file size.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
@@ -248,7 +249,7 @@ func isURL(err error) bool {
 	return errors.As(err, &e) && strings.Contains(e.Path, "://")
 }
 
-// isMissingRoot matches a reference on the command line that leads nowhere.
+// isMissingRoot matches a reference on the command line that was not found.
 func isMissingRoot(err error) bool {
 	var e *bundle.MissingError
 	return errors.As(err, &e) && e.WantedBy == ""

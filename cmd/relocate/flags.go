@@ -25,24 +25,24 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "trust the CA certificates in `FILE` (PEM) as well")
-	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the registries' certificates")
-	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); credentials go over it only where the command line points")
-	flags.StringVar(&f.options.Username, "registry-username", "", "`NAME` to log in with where the command line points")
-	flags.StringVar(&f.options.Password, "registry-password", "", "the `PASSWORD` that goes with it")
-	flags.BoolVar(&f.passwordStdin, "registry-password-stdin", false, "read that password from standard input")
-	flags.StringVar(&f.options.Token, "registry-token", "", "a bearer `TOKEN` for them, instead")
-	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "use no credentials, whatever the environment and docker's configuration have")
-	flags.StringSliceVar(&f.options.Keychains, "registry-keychain", nil, "log in to a cloud's registries by `NAME`: aks, ecr, gke or github (repeatable)")
-	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "show the certificate in `FILE` (PEM) where the command line points")
-	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "the `FILE` (PEM) with its key")
-	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "let `HOST` give tokens, though a registry is not at its domain (repeatable)")
-	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST` and continue uploads there, whatever its address is and whichever side it is on (repeatable)")
-	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "give up connecting after `TIME`")
-	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "give up waiting for an answer to begin after `TIME`")
-	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "give up a transfer after `TIME` without a byte; there is no limit for the whole")
-	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a failing request at most `N` times; a registry that is away for a while has two minutes")
-	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", registry.DefaultRetryWait, "wait at most `TIME` before the second try, twice as long before each one after")
+	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "also trust the CA certificates in `FILE` (PEM)")
+	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the certificates of registries")
+	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); logins are sent over it only to registries that the command line names")
+	flags.StringVar(&f.options.Username, "registry-username", "", "log in as `NAME` to the registries that the command line names")
+	flags.StringVar(&f.options.Password, "registry-password", "", "`PASSWORD` of --registry-username")
+	flags.BoolVar(&f.passwordStdin, "registry-password-stdin", false, "read the password from standard input")
+	flags.StringVar(&f.options.Token, "registry-token", "", "send the bearer `TOKEN` to the registries that the command line names")
+	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "do not log in, not even as the environment or Docker's configuration says")
+	flags.StringSliceVar(&f.options.Keychains, "registry-keychain", nil, "log in to a cloud's registries with the keychain `NAME`: aks, ecr, gke or github (repeatable)")
+	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "present the client certificate in `FILE` (PEM) to the registries that the command line names")
+	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "read the key of the client certificate from `FILE` (PEM)")
+	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "accept tokens from `HOST`, outside of the registry's domain (repeatable)")
+	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, and continue uploads there, whatever its address (repeatable)")
+	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "fail after `TIME` without a connection")
+	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "fail after `TIME` without an answer")
+	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "fail after `TIME` without a byte of a transfer; the whole transfer has no limit")
+	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a failing request at most `N` times; an unreachable registry gets two minutes")
+	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", registry.DefaultRetryWait, "wait at most `TIME` before the second try, twice as long before each later one")
 }
 
 // client returns a client; the credentials in the flags are for the named registries only.
@@ -113,7 +113,7 @@ type common struct {
 
 func (f *common) add(cmd *cobra.Command) {
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
-		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "`N` requests at once")
+		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
 		addProgress(flags, &f.progress)
 	})
 	group(cmd, "Registries", new(registryFlags).add)

@@ -113,7 +113,7 @@ func TestCopyCommand(t *testing.T) {
 	assert.Equal(t, mustRelocate(t, "--from-tar", one, "--to-repo", host+"/x").stdout, imported.stdout)
 	help := mustRelocate(t, "copy", "--help").stdout
 	assertAll(t, help, "Usage:\n  relocate copy (-b", "--to-tar FILE")
-	assert.Equal(t, hintGoesOn, hintFor(commandOf(t, "copy"), hintGoesOn))
+	assert.Equal(t, hintResume, hintFor(commandOf(t, "copy"), hintResume))
 }
 
 // TestVersionFlag: --version prints what the command version prints.

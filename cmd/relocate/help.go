@@ -1,11 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
+
+// writeHelp writes the help of a command, or of a topic, which has no usage.
+func writeHelp(cmd *cobra.Command, _ []string) {
+	out := cmd.OutOrStdout()
+	fmt.Fprintln(out, cmp.Or(cmd.Long, cmd.Short+"."))
+	if cmd.Runnable() {
+		fmt.Fprintf(out, "\n%s", cmd.UsageString())
+	}
+}
 
 // newHelp returns the command help, which says when there is no such command.
 func newHelp() *cobra.Command {

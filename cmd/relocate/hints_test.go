@@ -127,7 +127,7 @@ func TestReportFolder(t *testing.T) {
 	assert.Empty(t, registry.Requests())
 }
 
-// TestHelpOfCommand: the hint about a command's usage is of that command, and only a copy goes on where it was.
+// TestHelpOfCommand: the hint about a command's usage is of that command, and only a copy can be continued.
 func TestHelpOfCommand(t *testing.T) {
 	t.Parallel()
 	for path, args := range map[string][]string{
@@ -137,6 +137,6 @@ func TestHelpOfCommand(t *testing.T) {
 	}
 	verify, _, err := newRoot().Find([]string{"verify"})
 	require.NoError(t, err)
-	assert.Empty(t, hintFor(verify, hintGoesOn))
-	assert.Equal(t, hintGoesOn, hintFor(newRoot(), hintGoesOn))
+	assert.Empty(t, hintFor(verify, hintResume))
+	assert.Equal(t, hintResume, hintFor(newRoot(), hintResume))
 }

@@ -63,9 +63,9 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: every fifth answer is lost", manner: fifth(Lose)},
 		{name: "put: uploads do not begin", manner: On("POST uploads", Answer(500, "")), status: []int{1}, says: []string{"upload blob", "(5 tries)"}},
 		{name: "put: there is no such project", manner: On("POST uploads", Refuse(404, "NAME_UNKNOWN", "no project all")), status: []int{2}, says: []string{"NAME_UNKNOWN", "takes nothing at this path", "hint: check the path"}},
-		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: no login helps here"}},
+		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: a login does not help"}},
 		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, page, "Retry-After: 0")))},
-		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: the registry fails"}, most: 8},
+		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: check the registry's log"}, most: 8},
 
 		{name: "put: Location at another host", manner: location(func(at string) string { return "http://" + everywhere.addr + at }), status: []int{2}, says: []string{"another host, " + everywhere.addr, "--redirect-host"}},
 		{name: "put: Location at another port", manner: location(func(at string) string { return "http://127.0.0.1:1" + at }), status: []int{2}, says: []string{"another host", "hint: ", "--redirect-host"}},
@@ -126,10 +126,10 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: immutable tags, 409, of the same digest", manner: immutable(409, "CONFLICT")},
 		{name: "put: immutable tags, 412, of the same digest", manner: immutable(412, "PRECONDITION")},
 		{name: "put: immutable tags, as ECR has them, of the same digest", manner: immutable(400, "TAG_INVALID")},
-		{name: "put: an immutable tag of another digest, 409", manner: only("/manifests/1.0.0", On("PUT tags", Refuse(409, "CONFLICT", "immutable"))), status: []int{1}, says: []string{"hint: the registry lets nobody move that tag"}},
-		{name: "put: an immutable tag of another digest, as ECR has it", manner: only("/manifests/1.0.0", On("PUT tags", Refuse(400, "TAG_INVALID", "immutable"))), status: []int{1}, says: []string{"hint: the registry lets nobody move that tag"}},
+		{name: "put: an immutable tag of another digest, 409", manner: only("/manifests/1.0.0", On("PUT tags", Refuse(409, "CONFLICT", "immutable"))), status: []int{1}, says: []string{"hint: the registry has immutable tags"}},
+		{name: "put: an immutable tag of another digest, as ECR has it", manner: only("/manifests/1.0.0", On("PUT tags", Refuse(400, "TAG_INVALID", "immutable"))), status: []int{1}, says: []string{"hint: the registry has immutable tags"}},
 
-		{name: "put: Harbor's quota", manner: On("PUT manifests", Refuse(403, "DENIED", "Quota exceeded when processing the request of adding 1.2 MiB of storage")), status: []int{8}, says: []string{"hint: make room at the registry"}},
+		{name: "put: Harbor's quota", manner: On("PUT manifests", Refuse(403, "DENIED", "Quota exceeded when processing the request of adding 1.2 MiB of storage")), status: []int{8}, says: []string{"hint: make room in the registry"}},
 		{name: "put: a quota as 413", manner: On("PUT uploads", Refuse(413, "DENIED", "storage quota")), status: []int{8}, says: []string{"hint: make room"}},
 		{name: "put: a full disk, 507", manner: On("PUT uploads", swallow(Answer(507, ""))), status: []int{8}, says: []string{"507 Insufficient Storage"}},
 		{name: "put: a full disk, 500", manner: On("PUT uploads", swallow(Answer(500, `{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"Err":28}}]}`))), status: []int{8}, says: []string{"hint: make room"}},
@@ -149,7 +149,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 			_, _ = io.ReadFull(r.Body, make([]byte, 100_000))
 			refuseToken("", w, r)
 		})), tokenManner("", 1000))},
-		{name: "put: tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"hint: this login lacks the right"}},
+		{name: "put: tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"hint: the login lacks permission"}},
 		{name: "put: a token server at another host", manner: tokenManner("http://"+everywhere.addr+"/token", 1), status: []int{2}, says: []string{"--token-host"}},
 		{name: "put: uploads are redirected to another host", manner: On("POST uploads", Redirect(307, away)), status: []int{1}, says: []string{"307 Temporary Redirect"}},
 		{name: "put: manifests are redirected to another host", manner: On("PUT manifests", Redirect(308, away)), status: []int{1}, says: []string{"308 Permanent Redirect"}},

@@ -102,7 +102,7 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "every fifth request is reset", manner: fifth(Reset)},
 		{name: "every fifth request breaks off", manner: fifth(Cut(20))},
 
-		{name: "500, always", manner: On("GET blobs", Answer(500, page)), status: []int{1}, says: []string{"500 Internal Server Error", "(5 tries)", "hint: the registry fails"}},
+		{name: "500, always", manner: On("GET blobs", Answer(500, page)), status: []int{1}, says: []string{"500 Internal Server Error", "(5 tries)", "hint: check the registry's log"}},
 		{name: "a packed error, always", manner: On("GET blobs", Answer(500, zipped(page), "Content-Encoding: gzip")), status: []int{1}, says: []string{"500"}},
 		{name: "an endless error", manner: only("1.0.0", Endless(403)), status: []int{4}, says: []string{"403 Forbidden"}},
 		{name: "an error that obeys no terminal", manner: only("1.0.0", Refuse(403, "\x1b]0;owned\a", "\x1b[2J\u202eevil\r\nrelocate: done")), status: []int{4}, says: []string{"403 Forbidden"}},
@@ -159,7 +159,7 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "a token server that redirects to another host", manner: All(only("/token", Redirect(307, away)), tokenManner("", 1)), status: []int{2}, says: []string{everywhere.addr}},
 		{name: "a token server that redirects in a circle", manner: All(only("/token", Redirect(307, around)), tokenManner("", 1)), status: []int{1}, says: []string{"more than 5 redirects"}},
 		{name: "tokens that expire", manner: tokenManner("", 15)},
-		{name: "tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"401 Unauthorized", "hint: this login lacks the right"}},
+		{name: "tokens that are never good", manner: tokenManner("", 0), status: []int{4}, says: []string{"401 Unauthorized", "hint: the login lacks permission"}},
 		{name: "a token server that fails, twice", manner: All(First(2, only("/token", Answer(503, ""))), tokenManner("", 100))},
 		{name: "an endless token", manner: All(only("/token", Endless(200)), tokenManner("", 1)), status: []int{1}, says: []string{"has no token"}},
 		{name: "a token with a line feed", manner: All(only("/token", Answer(200, `{"token":"secret\r\nX: y"}`)), tokenManner("", 1)), status: []int{1, 4}},

@@ -63,28 +63,30 @@ func newInspect() *cobra.Command {
 	f := &inspectFlags{}
 	cmd := &cobra.Command{
 		Use:   "inspect (FILE | --repo REF) [packages | package NAME[/VERSION]]",
-		Short: "Show what an archive or a repository holds",
-		Long: `inspect shows the packages of an archive, or of the package repository REF in a registry, without a
-cluster, as kctrl and tanzu show them from one:
+		Short: "Show the content of an archive or a repository",
+		Long: `inspect shows the packages of an archive, or of the package repository REF in a
+registry, as kctrl and tanzu show those of a cluster:
 
-  packages                what there is: tanzu package available list (this is what it shows by itself)
-  package NAME            what the package is, and its versions
-  package NAME/VERSION    what the package and that version are; --values-schema shows what it can be
-                          configured with, --values-file-output writes a file of the defaults, as comments
+  packages                list the packages (the default)
+  package NAME            describe a package and list its versions
+  package NAME/VERSION    also describe a version. --values-schema shows its
+                          settings, --values-file-output writes a file with the
+                          default values, commented out
 
---tree shows every bundle and image with its size instead. --extract DIR writes the files of a bundle to a new
-folder: of the root, of --bundle, or of what package NAME/VERSION fetches. They are the bundle's own, and
-so is .imgpkg/images.yml: imgpkg pull rewrites that for a relocated bundle.
+--tree shows all bundles and images with their sizes instead. --extract DIR
+writes the files of a bundle to a new folder: of the root, of --bundle REF, or
+of the bundle that package NAME/VERSION fetches. The files are unchanged; so is
+.imgpkg/images.yml, which imgpkg pull rewrites for a relocated bundle.
 
-It reads manifests, configs and bundles, and no layer of an image. Of REF it reads that one bundle, and for --tree
-what REF's repository holds.
+inspect reads manifests, configs and bundles, but no image layers. Of REF it
+reads that one bundle, and for --tree what REF's repository contains.
 
 ` + statusHelp,
 		Example: `  relocate inspect tce.tar
   relocate inspect tce.tar package contour.community.tanzu.vmware.com
-  relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --values-schema
-  relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 packages -o json
-  relocate inspect tce.tar package contour.community.tanzu.vmware.com/1.20.1 --extract contour`,
+  relocate inspect tce.tar --values-schema \
+    package contour.community.tanzu.vmware.com/1.20.1
+  relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if f.repo == "" && len(args) > 0 && isReference(args[0]) {
 				return guessf(replacing(args[0], "--repo", args[0]), "%s: is a reference; name a package repository with --repo", args[0])
@@ -109,12 +111,12 @@ what REF's repository holds.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.repo, "repo", "", "the package repository `REF` in a registry, by tag or digest, instead of an archive")
+		flags.StringVar(&f.repo, "repo", "", "inspect the package repository `REF` in a registry, by tag or digest, instead of an archive")
 		flags.BoolVar(&f.tree, "tree", false, "show bundles and images instead of packages")
-		flags.BoolVar(&f.schema, "values-schema", false, "show what package NAME/VERSION can be configured with")
-		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, as comments")
+		flags.BoolVar(&f.schema, "values-schema", false, "show the settings of package NAME/VERSION")
+		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, commented out")
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
-		flags.StringVar(&f.bundle, "bundle", "", "the bundle to extract, by its `REF` or digest (default: the root)")
+		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
 		addFormat(flags, &f.format)
 	})
 	f.common.add(cmd)

@@ -190,31 +190,41 @@ func firstOf(getenv func(string) string, keys ...string) string {
 func newRegistriesHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "registries",
-		Short: "About logins, certificates and the flags of one side",
-		Long: `Who logs in to a registry, the first that there is for it:
+		Short: "Help about logins, certificates and the flags of one side",
+		Long: `relocate logs in to a registry with the first login that it finds:
 
-  1. the environment: RELOCATE_REGISTRY_HOSTNAME_x with _USERNAME_x and _PASSWORD_x, or _IDENTITY_TOKEN_x, or
-     _REGISTRY_TOKEN_x. x is anything, or missing. The host may have a port, a path that the repository's
-     begins with, and globs between dots: *.example.com/team. IMGPKG_REGISTRY_… is the same
-  2. a cloud's keychain that was asked for: --registry-keychain NAME, RELOCATE_ACTIVE_KEYCHAINS=NAME,… (or
-     IMGPKG_…). aks runs docker-credential-acr-env, ecr docker-credential-ecr-login, gke docker-credential-gcr
-     or -gcloud, each for its own hosts; github takes GITHUB_TOKEN for ghcr.io
-  3. --registry-username and --registry-password, or --registry-token, for the registries of -b, -i, --lock,
-     --repo and --to-repo, not for one that only --signatures-from names; RELOCATE_USERNAME, RELOCATE_PASSWORD,
-     RELOCATE_TOKEN (or IMGPKG_…) where there is no such flag
-  4. docker's configuration with its credential helpers, else $REGISTRY_AUTH_FILE, else podman's auth.json
+  1. Environment variables for the host: RELOCATE_REGISTRY_HOSTNAME_x, with
+     _USERNAME_x and _PASSWORD_x, or _IDENTITY_TOKEN_x, or _REGISTRY_TOKEN_x.
+     The suffix _x is any name, or missing. The host can have a port, a path
+     that the repository begins with, and globs between dots, as in
+     *.example.com/team. IMGPKG_REGISTRY_… works the same.
+  2. The keychain of a cloud: --registry-keychain NAME, or
+     RELOCATE_ACTIVE_KEYCHAINS=NAME,… (or IMGPKG_…). aks runs
+     docker-credential-acr-env, ecr docker-credential-ecr-login, gke
+     docker-credential-gcr or -gcloud, each for its own hosts. github sends
+     GITHUB_TOKEN to ghcr.io.
+  3. --registry-username and --registry-password, or --registry-token, for the
+     registries of -b, -i, --lock, --repo and --to-repo, but not for one that
+     only --signatures-from names. Without these flags: RELOCATE_USERNAME,
+     RELOCATE_PASSWORD, RELOCATE_TOKEN (or IMGPKG_…).
+  4. Docker's configuration with its credential helpers, else
+     $REGISTRY_AUTH_FILE, else podman's auth.json.
 
-A login is sent when the registry asks for one. A credential helper that is missing or fails is an error only then.
+relocate sends a login when the registry asks for one. A credential helper that
+is missing or fails is an error only then. --registry-anon, or
+RELOCATE_ANON=true, uses no login. The client certificate of
+--registry-client-cert and --registry-client-key is presented to the registries
+that the command line names, and to their token servers.
 
---registry-anon, or RELOCATE_ANON=true, uses none at all. A client certificate (--registry-client-cert,
---registry-client-key) is shown to the registries and token servers that the command line names.
+A flag of a copy applies to both sides. With src- or dst- before its name it
+applies to one side, and overrides the flag for both:
 
-Flags of a copy count for both sides, or with src- or dst- for one, where they go before the others:
+  both sides         source only            destination only
+  --registry-…       --src-registry-…       --dst-registry-…
+  --token-host       --src-token-host       --dst-token-host
+  --redirect-host    --src-redirect-host    --dst-redirect-host
 
-  --registry-…      both sides    --src-registry-…      the source    --dst-registry-…      the destination
-  --token-host      both sides    --src-token-host      the source    --dst-token-host      the destination
-  --redirect-host   both sides    --src-redirect-host   the source    --dst-redirect-host   the destination
-
-A login is one thing: with --dst-registry-token, nothing of --registry-username counts for the destination.`,
+A login is overridden as a whole: with --dst-registry-token, --registry-username
+does not apply to the destination.`,
 	}
 }

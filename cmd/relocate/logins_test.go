@@ -255,7 +255,7 @@ func TestLoginSides(t *testing.T) {
 		}
 		return all
 	}
-	certHint := []string{m.dst.Addr, "hint: if the registry wants a client certificate"}
+	certHint := []string{m.dst.Addr, "hint: if the registry requires a client certificate"}
 	rows := []login{
 		{name: "each its own", args: args(src, dst, cert)},
 		{name: "one for both", args: args([]string{"--registry-username", "user", "--registry-password", "password"}, cert), status: 4, says: []string{m.dst.Addr, "refused this login", "hint: check the user name"}},

@@ -69,12 +69,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return status
 }
 
-// hintFor makes a hint one of the command that ran: its own help, and whether it can go on where it was.
+// hintFor adapts a hint to the command that ran: its own help, and only a copy can be continued.
 func hintFor(cmd *cobra.Command, hint string) string {
 	switch {
 	case hint == hintHelp && cmd.Name() != "help":
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
-	case hint == hintGoesOn && cmd.HasParent() && cmd.Name() != "copy": // others keep nothing
+	case hint == hintResume && cmd.HasParent() && cmd.Name() != "copy":
 		return ""
 	}
 	return hint
@@ -101,6 +101,7 @@ func newRoot() *cobra.Command {
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	cmd.SetFlagErrorFunc(misspelt)
 	cmd.SetUsageFunc(usage)
+	cmd.SetHelpFunc(writeHelp)
 	cmd.SetHelpCommand(newHelp())
 	cmd.Version = version
 	cmd.SetVersionTemplate(versionLine())

@@ -21,7 +21,7 @@ type format string
 // addFormat adds -o.
 func addFormat(flags *pflag.FlagSet, f *format) {
 	*f = "text"
-	flags.VarP(f, "output", "o", "text, json or yaml")
+	flags.VarP(f, "output", "o", "print the result as `FORMAT`: text, json or yaml")
 }
 
 // String implements pflag.Value.

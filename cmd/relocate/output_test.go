@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -149,19 +150,27 @@ func masked(host, s string) string {
 	return sizeText.ReplaceAllString(strings.ReplaceAll(s, host, "HOST"), "SIZE")
 }
 
-// TestHelp: every command's help is clean and has the exit statuses.
+// TestHelp: the help of every command and topic fits a terminal of 80 columns, is clean, and has the exit statuses.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "plan", "inspect", "verify", "emit", "version", "completion"} {
-		t.Run("relocate "+command, func(t *testing.T) {
+	for _, cmd := range append(newRoot().Commands(), newRoot()) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		t.Run(cmd.Name(), func(t *testing.T) {
 			t.Parallel()
-			r := mustRelocate(t, append(strings.Fields(command), "--help")...)
+			r := mustRelocate(t, append([]string{"help"}, path...)...)
 			assert.Empty(t, r.stderr)
 			assert.NotRegexp(t, `(?m)[ \t]+$`, r.stdout, "blanks at the end of a line")
 			assert.NotRegexp(t, `\n\n\n|\n\n$|^\n`, r.stdout, "empty lines")
 			assert.NotContains(t, r.stdout, "\x1b")
+			for _, l := range strings.Split(r.stdout, "\n") {
+				assert.LessOrEqual(t, utf8.RuneCountInString(l), helpWidth, l)
+			}
+			if cmd.IsAdditionalHelpTopicCommand() {
+				return
+			}
+			assert.Equal(t, r, mustRelocate(t, append(path, "--help")...))
 			assertAll(t, r.stdout, "Usage:\n")
-			if command == "" || command == "plan" || command == "inspect" || command == "verify" || command == "emit" {
+			if cmd.Name() != "version" && cmd.Name() != "completion" && cmd.Name() != "help" {
 				assertAll(t, r.stdout, "Exit status:", "130 interrupted", "Examples:\n")
 			}
 		})

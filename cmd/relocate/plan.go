@@ -39,10 +39,11 @@ func newPlan() *cobra.Command {
 	f := &planFlags{}
 	cmd := &cobra.Command{
 		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
-		Short: "Tell what an export would move, and the exact size of the archive",
-		Long: `plan walks a repository as an export does and tells what would move. It fetches manifests, configs
-and bundles, and no layer of an image. What would lead outside is told as an export tells it, with the same
---strict, --allow and --accept.
+		Short: "Show what an export would copy, and the exact size of the archive",
+		Long: `plan walks a repository as an export does, and shows what an export would copy.
+It downloads manifests, configs and bundles, but no image layers. It reports
+references that lead outside as an export does; --strict, --allow and --accept
+work the same.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
@@ -75,7 +76,7 @@ and bundles, and no layer of an image. What would lead outside is told as an exp
 		addFormat(flags, &f.format)
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 when something would lead outside")
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference leads outside")
 		f.known.add(flags)
 	})
 	f.common.add(cmd)

@@ -45,7 +45,7 @@ type progressMode string
 
 func addProgress(flags *pflag.FlagSet, m *progressMode) {
 	*m = "auto"
-	flags.Var(m, "progress", "auto, tty, plain, json or none")
+	flags.Var(m, "progress", "show progress as `MODE`: auto, tty, plain, json or none")
 }
 
 // String implements pflag.Value.

@@ -40,7 +40,7 @@ func TestOddSources(t *testing.T) {
 		mustRelocate(t, "verify", "--repo", dst.Addr+"/x/y", file)
 	}
 	r.Behave(On("* manifests", Header(func(h http.Header) { h.Set("Content-Type", string(types.OCIImageIndex)) })))
-	assertFailed(t, tryRelocate(t, "plan", "-b", repo), statusFailed, "is served as", "hint: have it pushed again")
+	assertFailed(t, tryRelocate(t, "plan", "-b", repo), statusFailed, "is served as", "hint: push it again")
 
 	r.Behave(nil)
 	config := s.blob("a", types.OCIConfigJSON, []byte(`{}`))
@@ -48,11 +48,11 @@ func TestOddSources(t *testing.T) {
 		`"},"layers":[{"mediaType":"x/y","size":1,"digest":"sha512:` + strings.Repeat("0", 128) + `","urls":["https://a.test/"]}]}`
 	s.bundle("odd", "1", nil, s.ref("a", s.manifest("a", "1", types.OCIManifestSchema1, []byte(raw))))
 	got := tryRelocate(t, "plan", "-b", s.host+"/odd:1")
-	assertFailed(t, got, statusFailed, "not supported: names sha512:", "hint: have the image pushed again")
+	assertFailed(t, got, statusFailed, "not supported: names sha512:", "hint: push the image again")
 	assert.NotContains(t, got.stderr, "malformed")
 	assert.NotContains(t, got.stderr, "imgpkg")
 	s.bundle("tag", "1", nil, s.host+"/a:1")
-	assertFailed(t, tryRelocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg refuses it, too")
+	assertFailed(t, tryRelocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg rejects it, too")
 }
 
 // refused is what a registry was seen to answer to requests of some kinds, and what it means.
@@ -95,9 +95,9 @@ var destinationRefusals = []refused{
 	{"a manifest too large, of zot", "PUT tags", 413, "", "", 1, []string{"limits the size of requests"}, "log in", 4},
 	{"a manifest too large, of distribution", "PUT tags", 400, "MANIFEST_INVALID", "manifest payload size limit exceeded", 1, []string{"MANIFEST_INVALID"}, "make room", 4},
 	{"a full disk, of crane", "PUT uploads", 507, "", "write /data/x: no space left on device", 8, []string{"hint: make room"}, "log in", 8},
-	{"a tag that stays, of ECR", "PUT tags", 400, "TAG_INVALID", "The image tag 'a' already exists in the 'b' repository and cannot be overwritten because the repository is immutable.", 1, []string{"hint: the registry lets nobody move that tag"}, "log in", 8},
-	{"a tag that cannot be", "PUT tags", 400, "TAG_INVALID", "manifest tag did not match URI", 1, []string{"TAG_INVALID"}, "move that tag", 8},
-	{"a digest with the words of a tag", "PUT digests", 412, "PRECONDITION", "condition failed", 1, []string{"412 Precondition Failed"}, "move that tag", 8},
+	{"a tag that stays, of ECR", "PUT tags", 400, "TAG_INVALID", "The image tag 'a' already exists in the 'b' repository and cannot be overwritten because the repository is immutable.", 1, []string{"hint: the registry has immutable tags"}, "log in", 8},
+	{"a tag that cannot be", "PUT tags", 400, "TAG_INVALID", "manifest tag did not match URI", 1, []string{"TAG_INVALID"}, "immutable tags", 8},
+	{"a digest with the words of a tag", "PUT digests", 412, "PRECONDITION", "condition failed", 1, []string{"412 Precondition Failed"}, "immutable tags", 8},
 	{"uploads that stay, of crane", "DELETE uploads", 405, "UNSUPPORTED", "The operation is unsupported.", 0, nil, "hint:", 1},
 	{"uploads that stay, of others", "DELETE uploads", 403, "", "", 0, nil, "hint:", 1},
 	{"uploads that are gone", "DELETE uploads", 404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 0, nil, "hint:", 1},
@@ -111,9 +111,9 @@ var destinationRefusals = []refused{
 	{"Harbor: no right", "POST uploads", 401, "UNAUTHORIZED", "unauthorized to access repository: corp/new1, action: push: unauthorized to access repository: corp/new1, action: push", 4, []string{"action: push"}, "check the path", 1},
 	{"Harbor: quota, blob", "PUT uploads", 403, "DENIED", harborQuota, 8, []string{"upper limit", "hint: make room"}, "log in", 8},
 	{"Harbor: quota, manifest", "PUT tags", 403, "DENIED", harborQuota, 8, []string{"hint: make room"}, "log in", 8},
-	{"Harbor: immutable", "PUT tags", 412, "PRECONDITION", "Failed to process request due to 'repository:1.0.0' configured as immutable.", 1, []string{"configured as immutable", "move that tag"}, "log in", 8},
-	{"Harbor: content trust", "HEAD manifests, GET manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"put tag 1.0.0: read it back", "hint: have the image meet the policy"}, "move that tag", 100},
-	{"Harbor: read-only", "POST uploads, PUT manifests", 403, "DENIED", "The system is in read only mode. Any modification is prohibited.", 1, []string{"read only mode", "hint: push to the registry that this one is a mirror of"}, "log in", 1},
+	{"Harbor: immutable", "PUT tags", 412, "PRECONDITION", "Failed to process request due to 'repository:1.0.0' configured as immutable.", 1, []string{"configured as immutable", "immutable tags"}, "log in", 8},
+	{"Harbor: content trust", "HEAD manifests, GET manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"put tag 1.0.0: read it back", "hint: make the image meet the policy"}, "immutable tags", 100},
+	{"Harbor: read-only", "POST uploads, PUT manifests", 403, "DENIED", "The system is in read only mode. Any modification is prohibited.", 1, []string{"read only mode", "hint: push to the registry that this one mirrors"}, "log in", 1},
 	{"Harbor: a proxy project", "POST uploads", 403, "DENIED", "can not push artifact to a proxy project: proxy", 1, []string{"proxy project", "hint: push to the registry"}, "log in", 1},
 	{"Harbor: an unknown type", "PUT digests", 400, "MANIFEST_INVALID", "manifest invalid: missing signature key", 1, []string{"missing signature key"}, "docker2s2", 12},
 }
@@ -147,7 +147,7 @@ func TestRefusedWithoutAsking(t *testing.T) {
 		dst := Start(t)
 		dst.Behave(On("POST uploads", Answer(403, "")))
 		got := tryRelocate(t, append([]string{"--from-tar", archive, "--to-repo", dst.Addr + "/all"}, login...)...)
-		assertFailed(t, got, statusPermission, dst.Addr+" refused without asking for a login: ", "403 Forbidden", "hint: no login helps here")
+		assertFailed(t, got, statusPermission, dst.Addr+" refused without asking for a login: ", "403 Forbidden", "hint: a login does not help")
 		assert.Empty(t, dst.Header("Authorization"))
 	}
 }
@@ -175,14 +175,14 @@ func judgeRefusal(t *testing.T, c refused, r *Registry, got result) {
 func TestSourceRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range []refused{
-		{"Harbor: content trust", "GET manifests, HEAD manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"not signed by cosign", "hint: have the image meet the policy"}, "move that tag", 1},
-		{"Harbor: vulnerabilities", "GET manifests", 412, "PROJECTPOLICYVIOLATION", "current image with 3 vulnerabilities cannot be pulled due to configured policy", 4, []string{"3 vulnerabilities", "hint: have the image meet the policy"}, "move that tag", 1},
+		{"Harbor: content trust", "GET manifests, HEAD manifests", 412, "PROJECTPOLICYVIOLATION", "The image is not signed by cosign.", 4, []string{"not signed by cosign", "hint: make the image meet the policy"}, "immutable tags", 1},
+		{"Harbor: vulnerabilities", "GET manifests", 412, "PROJECTPOLICYVIOLATION", "current image with 3 vulnerabilities cannot be pulled due to configured policy", 4, []string{"3 vulnerabilities", "hint: make the image meet the policy"}, "immutable tags", 1},
 		{"Harbor: no project", "GET manifests, HEAD manifests", 401, "UNAUTHORIZED", "project nosuch not found: project nosuch not found", 2, []string{"hint: check the path"}, "check the user name", 1},
-		{"Harbor: one part", "GET manifests", 400, "BAD_REQUEST", "bad request: invalid repository name: corp", 2, []string{"hint: check the path"}, "move that tag", 1},
+		{"Harbor: one part", "GET manifests", 400, "BAD_REQUEST", "bad request: invalid repository name: corp", 2, []string{"hint: check the path"}, "immutable tags", 1},
 		{"Harbor: no artifact", "GET manifests", 404, "NOT_FOUND", "artifact corp/repository:9.9.9 not found", 6, []string{"hint: check the spelling"}, "", 2},
 		{"Harbor: another accept", "GET manifests", 404, "MANIFEST_UNKNOWN", "OCI manifest found, but accept header does not support OCI manifests", 6, []string{"does not support OCI"}, "", 2},
-		{"a conflict", "GET manifests", 409, "CONFLICT", "", 1, []string{"409 Conflict"}, "move that tag", 1},
-		{"a bad tag", "GET manifests", 400, "TAG_INVALID", "tag invalid", 1, []string{"TAG_INVALID"}, "move that tag", 1},
+		{"a conflict", "GET manifests", 409, "CONFLICT", "", 1, []string{"409 Conflict"}, "immutable tags", 1},
+		{"a bad tag", "GET manifests", 400, "TAG_INVALID", "tag invalid", 1, []string{"TAG_INVALID"}, "immutable tags", 1},
 		{"downloads used up", "GET manifests", 403, "DENIED", "storage quota for downloads used up", 4, []string{"DENIED"}, "make room", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestTagListRefusals(t *testing.T) {
 		"503, once":         {First(1, Answer(503, "")), 0, nil, notShown},
 		"429, once":         {First(1, Answer(429, "", "Retry-After: 0")), 0, nil, notShown},
 		"a reset, once":     {First(1, Reset), 0, nil, notShown},
-		"500, always":       {Answer(500, ""), 1, []string{"list the tags of", "500 Internal Server Error (5 tries)", "hint: the registry fails"}, notShown},
+		"500, always":       {Answer(500, ""), 1, []string{"list the tags of", "500 Internal Server Error (5 tries)", "hint: check the registry's log"}, notShown},
 		"pages without end": {Answer(200, `{"tags":["x"]}`, `Link: </v2/all/tags/list?last=x>; rel="next"`), 0, nil, notShown},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -361,7 +361,7 @@ func TestURLsRefused(t *testing.T) {
 		dst.Behave(only(put, On("PUT tags", Answer(500, `{"errors":[{"code":"UNKNOWN","message":"unknown error"},{"code":"UNKNOWN","message":"unknown error","detail":{}},`+
 			`{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":"`+foreign.Digest.String()+`"}]}`))))
 		got := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/win")
-		assertFailed(t, got, statusFailed, "refuses layers with URLs", s.ref("win/app", image), "hint: have the registry allow them", "manifests: urls: allow")
+		assertFailed(t, got, statusFailed, "refuses layers with URLs", s.ref("win/app", image), "hint: allow the URLs in the registry", "manifests: urls: allow")
 		assert.NotContains(t, got.stderr, "disk")
 		requests := strings.Join(dst.Requests(), "\n") + "\n"
 		assert.Equal(t, 1, strings.Count(requests, "PUT /v2/win"+put+"\n"), requests)
@@ -388,7 +388,7 @@ func TestURLsRefusedByDistribution(t *testing.T) {
 			file := export(t, append([]string{src.Addr + "/" + name + ":root"}, args...)...)
 			dst.ResetRequests()
 			got := tryRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/"+name)
-			assertFailed(t, got, statusFailed, "refuses layers with URLs", "hint: have the registry allow them")
+			assertFailed(t, got, statusFailed, "refuses layers with URLs", "hint: allow the URLs in the registry")
 			assert.Equal(t, 1, strings.Count(strings.Join(dst.Requests(), "\n"), "500 PUT "), dst.Requests())
 		}
 	}

@@ -58,14 +58,16 @@ func newRehearse() *cobra.Command {
 	f := &rehearseFlags{}
 	cmd := &cobra.Command{
 		Use:   "rehearse FILE",
-		Short: "Try the import of an archive, and prove that nothing reaches outside",
-		Long: `rehearse imports an archive into a registry of its own, before the file crosses, and verifies there what
-the disconnected side would: everything is there, the PackageRepository and what it leads to resolves inside, and
-no other host is asked for anything. The registry takes a manifest only when it has all that it names, and
-compares the digest of every byte. It listens for this machine alone, keeps no second copy of anything, and is
-gone afterwards.
+		Short: "Try the import of an archive without a registry, and verify the result",
+		Long: `rehearse imports an archive into a registry inside relocate, and verifies the
+result as the disconnected side would: everything is present, each reference
+ends in the registry, and no other host is contacted. The registry accepts a
+manifest only when everything that it names is present, and hashes every blob.
+It listens on loopback only, stores no second copy of the data, and ends with
+the command.
 
---as REPO is the repository that the archive is for; its name is used, and nobody is asked there.
+--as REPO is the repository that the archive is meant for. Only its name is
+used; rehearse does not contact it.
 
 ` + statusHelp,
 		Example: `  relocate rehearse tce.tar
@@ -81,14 +83,14 @@ gone afterwards.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path that the root has at its origin)")
-		flags.StringVar(&f.tag, "tag", "", "give the root this `TAG` instead of the one it has")
-		flags.BoolVar(&f.noTag, "no-tag", false, "give the roots no tag")
+		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path of the root at its source)")
+		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG`, not as at its source")
+		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		f.known.add(flags)
 		f.output.add(flags)
 	})
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
-		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "`N` requests at once")
+		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
 		addProgress(flags, &f.progress)
 	})
 	return cmd

@@ -48,23 +48,29 @@ func newServe() *cobra.Command {
 	f := &serveFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve FILE...",
-		Short: "Answer as a read-only registry, straight from archives",
-		Long: `serve is a registry that holds what archives hold, relocate's or imgpkg's, without unpacking them. It
-answers in two ways: one repository is what an import of the archive would make of it, so that kapp-controller and
-imgpkg find everything there; and every image is where it came from, without the host: what was
-docker.io/library/nginx is library/nginx, as containerd and CRI-O ask a mirror.
+		Short: "Serve archives as a read-only registry",
+		Long: `serve is a read-only registry that answers from archives of relocate or imgpkg,
+without unpacking them. Images have two names:
 
-Nobody can write to it. Before it listens it has checked everything but layers; these are hashed while
-they are sent, and the connection breaks off before the end of a bad one. It stops at Ctrl-C or SIGTERM, when what is under
-way has been sent, at the latest after 30 s.
+  as imported   the repository that an import would fill, in which
+                kapp-controller and imgpkg find everything
+  as a mirror   the path of each image at its source, without the host:
+                library/nginx for docker.io/library/nginx. containerd and CRI-O
+                ask a mirror for that path
 
-It listens for this machine alone (loopback) unless --listen says otherwise; then it wants TLS. --tls-self-signed makes a
-certificate at each start, for the names of this machine and those of --tls-name: for more than a day, give your own. /healthz answers 200 while the archives are the files that
-were opened.
+serve checks everything but layers before it listens. It hashes layers while it
+sends them, and breaks the connection before the end of a damaged one. On Ctrl-C
+or SIGTERM it finishes the requests in progress, for at most 30 s, and stops.
+
+serve listens on loopback by default. Other addresses need TLS. With
+--tls-self-signed each start makes a certificate for the names of this machine
+and of --tls-name; for more than a day, provide your own. /healthz answers 200
+while the archives are unchanged.
 
 ` + statusHelp,
 		Example: `  relocate serve tce.tar
-  relocate serve tce.tar extra.tar --as tce/main --listen 0.0.0.0:5000 --tls-self-signed --tls-write-ca ca.pem
+  relocate serve tce.tar extra.tar --as tce/main --listen 0.0.0.0:5000 \
+    --tls-self-signed --tls-write-ca ca.pem
   imgpkg pull -b localhost:5000/tce/main@sha256:1c2f… -o out`,
 		Args: archiveArgs(func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -78,20 +84,20 @@ were opened.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "the `HOST:PORT` to listen at; port 0 takes a free one")
-		flags.StringVar(&f.as, "as", "", "answer as if everything had been imported into the repository `PATH` (default: the path that the root has at its origin)")
-		flags.BoolVar(&f.noOrigins, "no-origins", false, "answer in that repository only, not where images came from")
-		flags.StringVar(&f.log, "log", logRequests, "`WHAT` is logged to standard error: requests, errors (what could not be read, or is damaged) or none")
+		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "listen at `HOST:PORT`; port 0 takes a free one")
+		flags.StringVar(&f.as, "as", "", "serve everything as imported into the repository `PATH` (default: the path of the root at its source)")
+		flags.BoolVar(&f.noOrigins, "no-origins", false, "serve images as imported only, not as a mirror")
+		flags.StringVar(&f.log, "log", logRequests, "log `WHAT` to standard error: requests, errors (unreadable or damaged content) or none")
 		addFormat(flags, &f.format)
 	})
-	group(cmd, "Who may read", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.cert, "tls-cert", "", "speak TLS with the certificates in `FILE` (PEM)")
-		flags.StringVar(&f.key, "tls-key", "", "the `FILE` (PEM) with their key")
-		flags.BoolVar(&f.selfSigned, "tls-self-signed", false, "speak TLS with a certificate that is made for this run")
-		flags.StringSliceVar(&f.tlsNames, "tls-name", nil, "also put the host `NAME`, or IP address, into that certificate (repeatable)")
-		flags.StringVar(&f.writeCA, "tls-write-ca", "", "write the CA of that certificate to `FILE` (PEM), for clients to trust")
-		flags.StringVar(&f.htpasswd, "htpasswd", "", "let those read whom `FILE` names, with bcrypt hashes (htpasswd -B)")
-		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: whoever is on the way reads and changes what is sent, passwords too")
+	group(cmd, "TLS and logins", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.cert, "tls-cert", "", "use TLS with the certificates in `FILE` (PEM)")
+		flags.StringVar(&f.key, "tls-key", "", "read the key of the certificate from `FILE` (PEM)")
+		flags.BoolVar(&f.selfSigned, "tls-self-signed", false, "use TLS with a certificate made for this run")
+		flags.StringSliceVar(&f.tlsNames, "tls-name", nil, "add the host `NAME` or IP address to the self-signed certificate (repeatable)")
+		flags.StringVar(&f.writeCA, "tls-write-ca", "", "write the CA of the self-signed certificate to `FILE` (PEM), for clients to trust")
+		flags.StringVar(&f.htpasswd, "htpasswd", "", "require a login of `FILE`, with bcrypt hashes (htpasswd -B)")
+		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: others on the network can read and change the traffic, including passwords")
 	})
 	return cmd
 }

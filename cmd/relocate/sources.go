@@ -22,12 +22,12 @@ type sourceFlags struct {
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "the bundle `REF`; may be given several times")
-	flags.StringArrayVarP(&f.images, "image", "i", nil, "the image or index `REF`, which is no bundle; may be given several times")
-	flags.StringVar(&f.lock, "lock", "", "the BundleLock or ImagesLock `FILE` with what is copied")
-	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "carry layers whose licence may forbid it")
-	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "`WHAT` becomes of signatures, attestations and SBOMs: auto carries those it finds and leaves out, with a warning, those that a registry refuses; require fails instead, and where a listed image has none; none carries none")
-	flags.StringVar(&f.signaturesFrom, "signatures-from", "", "look for cosign's tags in the repository `REPO` as well (COSIGN_REPOSITORY)")
+	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "copy the bundle `REF` (repeatable)")
+	flags.StringArrayVarP(&f.images, "image", "i", nil, "copy the image or index `REF`, which is not a bundle (repeatable)")
+	flags.StringVar(&f.lock, "lock", "", "copy what the BundleLock or ImagesLock `FILE` lists")
+	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also copy layers whose licence may forbid it")
+	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy `WHAT` of signatures, attestations and SBOMs: auto skips, with a warning, those that a registry refuses; require fails instead, and if a listed image has none; none copies none")
+	flags.StringVar(&f.signaturesFrom, "signatures-from", "", "also look for cosign's tags in the repository `REPO` (COSIGN_REPOSITORY)")
 }
 
 func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }

@@ -210,7 +210,7 @@ func TestStreamDamagedOnItsWay(t *testing.T) {
 	require.Zero(t, r.status, r.stderr)
 	dst.Behave(damaged)
 	r, _ = importBytes(t, bytes.NewReader(archive), "--to-repo", dst.Addr+"/y")
-	assertFailed(t, r, statusDamage, "DIGEST_INVALID", "hint: the content was changed on its way")
+	assertFailed(t, r, statusDamage, "DIGEST_INVALID", "hint: the content was changed in transit")
 }
 
 // TestStreamSilent: an interrupt ends an import that waits for its input.

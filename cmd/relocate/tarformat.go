@@ -14,7 +14,7 @@ import (
 type tarFormat struct{ tarball.Format }
 
 func (f *tarFormat) add(flags *pflag.FlagSet) {
-	flags.Var(f, "tar-format", "write the archive in `FORM`: relocate, or imgpkg, which imgpkg copy --tar imports")
+	flags.Var(f, "tar-format", "write the archive in `FORMAT`: relocate, or imgpkg, which imgpkg copy --tar imports")
 }
 
 // Set implements pflag.Value.
@@ -29,7 +29,7 @@ func (f *tarFormat) Set(s string) error {
 }
 
 // Type implements pflag.Value.
-func (f *tarFormat) Type() string { return "FORM" }
+func (f *tarFormat) Type() string { return "FORMAT" }
 
 // provedOf says what it means that an archive was found right.
 func provedOf(a *tarball.Archive, plan *bundle.Plan) []string {

@@ -24,8 +24,8 @@ type tolerance struct {
 }
 
 func (t *tolerance) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&t.allow, "allow", nil, "images and what is fetched may be at `HOST[/PATH]` (repeatable)")
-	flags.StringVar(&t.accept, "accept", "", "take the findings of an earlier report in `FILE` (JSON), and the attachments that an import left out, as known: only others count")
+	flags.StringSliceVar(&t.allow, "allow", nil, "accept references to `HOST[/PATH]` (repeatable)")
+	flags.StringVar(&t.accept, "accept", "", "accept the findings of the earlier report `FILE` (JSON), and the attachments that its import skipped")
 }
 
 // places reads the values of --allow.

@@ -35,31 +35,37 @@ type verifyFlags struct {
 	common
 }
 
+// verifyHelp is the help of verify about archives and repositories.
+const verifyHelp = `verify FILE checks every byte of an archive: it hashes each blob, compares
+headers and documents with the seal, and checks that the content is exactly what
+the roots need.
+
+verify --repo REPO FILE compares a private registry with the archive: manifests,
+tags and locations images. verify --repo REPO with :TAG, @DIGEST or --root
+DIGEST needs no archive: everything that the root names must be present. The
+digest of a tag comes from the registry; the verdict names it. verify then
+follows every reference of the Packages, and of the files of their bundles, as
+kapp-controller, imgpkg and kbld do: each must end at an image in REPO. It
+contacts no other registry.
+
+References that lead outside are errors in a registry, and in an archive with
+--strict. docs/leaks.md explains each finding. --allow HOST[/PATH] accepts
+references to a host; --accept accepts the findings of an earlier report.
+
+`
+
 func newVerify() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
-		Use:   "verify FILE | verify --repo REPO [FILE] | verify --repo REPO -f OBJECTS",
-		Short: "Prove that an archive, or a private registry, is complete and closed",
-		Long: `verify FILE accounts for every byte of an archive: each blob is hashed, headers and documents are
-compared with the seal, and the content must be just what the roots need.
-
-verify --repo REPO FILE walks the private registry and compares it with the archive: the same manifests,
-tags and locations images. verify --repo REPO --root sha256:… needs no archive: everything below the root
-must be there. It contacts no other registry. Then it goes the way of kapp-controller, imgpkg and kbld: each
-reference of a Package, and of the files of its bundle, must end in REPO at an image that is there.
-
-Of an archive, it tells which references would lead outside; --strict makes that a failure. docs/leaks.md
-says what each finding means. What cannot be mended upstream can be accepted: --allow HOST[/PATH] says what may
-be outside, --accept takes an earlier report, so that only what is new fails.
-
-` + clusterHelp + `
-
-` + statusHelp,
+		Use:   "verify (FILE | --repo REPO [FILE] | --repo REPO -f OBJECTS)",
+		Short: "Prove that an archive or a private registry is complete and closed",
+		Long:  verifyHelp + clusterHelp + "\n\n" + statusHelp,
 		Example: `  relocate verify tce.tar --root sha256:1c2f…
   relocate verify --repo registry.airgap.internal/tce/main tce.tar
-  relocate verify --repo registry.airgap.internal/tce/main --root sha256:1c2f… --level deep
-  kubectl get packagerepositories,packages,packageinstalls,apps,deployments,pods -A -o yaml |
-    relocate verify --repo registry.airgap.internal/tce/main --allow registry.k8s.io -f -`,
+  relocate verify --repo registry.airgap.internal/tce/main:v0.12.0 --level deep
+  kubectl get -A -o yaml \
+    packagerepositories,packages,packageinstalls,apps,deployments,pods |
+    relocate verify --repo registry.airgap.internal/tce/main -f -`,
 		Args: f.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.cluster.file != "" {
@@ -74,16 +80,16 @@ be outside, --accept takes an earlier report, so that only what is new fails.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.repo, "repo", "", "the repository `REPO` to verify: registry/path")
-		flags.StringArrayVar(&f.roots, "root", nil, "the `DIGEST` that a root must have; may be given several times")
-		flags.StringVar(&f.seal, "seal", "", "the seal `DIGEST` that the archive must have")
-		flags.StringVar(&f.level, "level", string(verify.Manifests), "`LEVEL` at which a repository is looked at: manifests, blobs (asks for each), deep (hashes each)")
-		flags.StringVar(&f.tag, "tag", "", "the `TAG` that the root was given at the import")
-		flags.BoolVar(&f.noTag, "no-tag", false, "the roots were given no tag at the import")
-		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "it was imported with this flag")
+		flags.StringVar(&f.repo, "repo", "", "verify the repository `REPO`: registry/path, with :TAG or @DIGEST if there is no archive")
+		flags.StringArrayVar(&f.roots, "root", nil, "require a root with this `DIGEST` (repeatable)")
+		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive")
+		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask for each), or deep (hash each)")
+		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
+		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
+		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
 		f.cluster.add(flags)
 		f.known.add(flags)
-		flags.BoolVar(&f.strict, "strict", false, "fail when something in an archive leads outside; in a repository that fails always")
+		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive leads outside; in a repository it always fails")
 		f.output.add(flags)
 	})
 	f.common.add(cmd)

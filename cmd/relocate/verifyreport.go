@@ -57,8 +57,8 @@ type reportFlags struct {
 
 func (f *reportFlags) add(flags *pflag.FlagSet) {
 	f.format.format = "text"
-	flags.VarP(&f.format, "output", "o", "text, json, yaml or junit")
-	flags.StringVar(&f.file, "report", "", "write the report to `FILE` as well: a page when its name ends in .html, otherwise JSON")
+	flags.VarP(&f.format, "output", "o", "print the result as `FORMAT`: text, json, yaml or junit")
+	flags.StringVar(&f.file, "report", "", "also write the report to `FILE`: a page if its name ends in .html, else JSON")
 }
 
 // verifyFormat is a format, or junit.

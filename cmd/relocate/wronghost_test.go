@@ -26,10 +26,10 @@ func TestCertificates(t *testing.T) {
 		change func(*x509.Certificate)
 		hint   string
 	}{
-		"no names":          {ca, func(c *x509.Certificate) { c.IPAddresses = nil }, "hint: have the registry's certificate issued again with its host name"},
+		"no names":          {ca, func(c *x509.Certificate) { c.IPAddresses = nil }, "hint: renew the registry's certificate with its host name"},
 		"another name":      {ca, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.test"} }, "hint: use a name of the registry"},
-		"expired":           {ca, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, "hint: renew the registry's certificate, or correct this machine's clock"},
-		"not yet valid":     {ca, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) }, "hint: renew the registry's certificate, or correct this machine's clock"},
+		"expired":           {ca, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, "hint: renew the registry's certificate, or correct the clock of this machine"},
+		"not yet valid":     {ca, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) }, "hint: renew the registry's certificate, or correct the clock of this machine"},
 		"another authority": {other, func(*x509.Certificate) {}, "hint: give the registry's CA"},
 	} {
 		t.Run(name, func(t *testing.T) {
