@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/testdata/interop"
 )
 
@@ -370,7 +370,7 @@ func TestClosedAttachments(t *testing.T) {
 	tests := map[string][]bundle.Attachment{
 		"the tag of another":   {{Subject: good.Subject, Digest: good.Digest, Tag: "sha256-" + good.Digest.Hex + ".sig"}},
 		"an unknown tag":       {{Subject: good.Subject, Digest: good.Digest, Tag: "sha256-" + good.Subject.Hex + ".exe"}},
-		"a tag of imgpkg's":    {{Subject: good.Subject, Digest: good.Digest, Tag: carvel.DefaultTag(good.Subject)}},
+		"a tag of imgpkg's":    {{Subject: good.Subject, Digest: good.Digest, Tag: imgpkg.DefaultTag(good.Subject)}},
 		"no tag":               {{Subject: good.Subject, Digest: good.Digest}},
 		"a subject elsewhere":  {{Subject: hash(other), Digest: good.Digest, Tag: "sha256-" + hash(other).Hex + ".sig"}},
 		"another's":            {attachment(a.image, other, "")},

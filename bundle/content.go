@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/internal/text"
 	"relocate/oci"
 )
@@ -17,21 +18,21 @@ import (
 // want accepts, in the order of the layer; one is in memory at a time. It holds bundles to imgpkg's
 // form: one layer, of Docker's type. Errors about the form, visit's too, wrap ErrMalformed.
 func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, want func(path string) bool, visit func(path string, data []byte) error) error {
-	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return carvel.ReadLayer(r, want, visit) })
+	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return imgpkg.ReadLayer(r, want, visit) })
 }
 
 // openBundleLayer lets read read the one layer of a bundle image, and holds the bundle to its form as
 // readBundleLayer does.
 func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, read func(io.Reader) error) error {
 	if n := len(m.Layers()); n != 1 {
-		return carvel.AsImgpkg(fmt.Errorf("%w: has %d layers; a bundle has one", oci.ErrMalformed, n))
+		return carvel.ImgpkgError{Err: fmt.Errorf("%w: has %d layers; a bundle has one", oci.ErrMalformed, n)}
 	}
 	layer := m.Layers()[0]
 	if layer.MediaType != types.DockerLayer {
-		return carvel.AsImgpkg(fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", oci.ErrMalformed, text.Quote(layer.MediaType), types.DockerLayer))
+		return carvel.ImgpkgError{Err: fmt.Errorf("%w: has a layer of type %s; a bundle's is %q", oci.ErrMalformed, text.Quote(layer.MediaType), types.DockerLayer)}
 	}
-	if layer.Size > carvel.MaxUnpacked {
-		return fmt.Errorf("%w: has a layer of %d bytes, more than the limit of %d", oci.ErrMalformed, layer.Size, carvel.MaxUnpacked)
+	if layer.Size > imgpkg.MaxUnpacked {
+		return fmt.Errorf("%w: has a layer of %d bytes, more than the limit of %d", oci.ErrMalformed, layer.Size, imgpkg.MaxUnpacked)
 	}
 	r, err := src.Blob(ctx, repo, layer)
 	if err != nil {

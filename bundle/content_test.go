@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 	"relocate/testdata/interop"
 )
@@ -71,7 +71,7 @@ func TestIndexIsNoBundle(t *testing.T) {
 	var src interop.Registry
 	repo := src.Repo("reg.test/repo")
 	index := repo.PutJSON(types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex,
-		Manifests: []v1.Descriptor{}, Annotations: map[string]string{carvel.Label: "true"}})
+		Manifests: []v1.Descriptor{}, Annotations: map[string]string{imgpkg.Label: "true"}})
 	g := mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, index))
 	assert.Equal(t, bundle.Index, g.Node(hash(index)).Kind)
 }

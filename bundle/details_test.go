@@ -33,7 +33,17 @@ func repositoryOf(t *testing.T, files map[string]string) (*interop.Registry, nam
 	return r, r.Repo("reg.test/repository").PutBundle(all, "1")
 }
 
-func TestReadDetails(t *testing.T) {
+// node reads the manifest and the config of ref.
+func node(t *testing.T, src bundle.Source, ref name.Digest) *bundle.Node {
+	t.Helper()
+	n, err := bundle.ReadNode(t.Context(), src, ref)
+	require.NoError(t, err)
+	return n
+}
+
+func all(string) bool { return true }
+
+func TestDetails(t *testing.T) {
 	t.Parallel()
 	more := "\n  releasedAt: 2024-01-02T03:04:05Z\n  releaseNotes: notes\n  licenses: [l]\n  capacityRequirementsDescription: much\n" +
 		"  valuesSchema: {openAPIv3: {properties: {on: {default: &d [1], description: d}, b: {default: *d}}}}\n"
@@ -45,7 +55,7 @@ func TestReadDetails(t *testing.T) {
 		"ignored.txt": metadataYAML,
 		"old.yml":     "apiVersion: package.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: old.corp.com.1}\nspec: {publicName: old.corp.com, version: 1.0.0, description: d}\n",
 	})
-	d, err := bundle.ReadDetails(t.Context(), r, ref, "a.corp.com", "1.0.0")
+	d, err := node(t, r, ref).Details(t.Context(), r, "a.corp.com", "1.0.0")
 	require.NoError(t, err)
 	assert.Equal(t, &carvel.MetadataDetails{DisplayName: "A", Categories: []string{"x", "z"}, ShortDescription: "short", LongDescription: "long",
 		ProviderName: "Corp", Maintainers: []string{"l", "m"}, SupportDescription: "call"}, d.Metadata)
@@ -57,23 +67,23 @@ func TestReadDetails(t *testing.T) {
 		{"a.corp.com", ""}: {true, false}, {"a.corp.com", "2.0.0"}: {true, true}, {"a.corp.com", "3.0.0"}: {true, false},
 		{"b.corp.com", "1.0.0"}: {false, false}, {"old.corp.com", "1.0.0"}: {false, true},
 	} {
-		d, err := bundle.ReadDetails(t.Context(), r, ref, which[0], which[1])
+		d, err := node(t, r, ref).Details(t.Context(), r, which[0], which[1])
 		require.NoError(t, err)
 		assert.Equal(t, want, [2]bool{d.Metadata != nil, d.Package != nil}, which)
 	}
 }
 
-// TestReadDetailsRefused: what has another form than kapp-controller's, and what is no bundle.
-func TestReadDetailsRefused(t *testing.T) {
+// TestDetailsRefused: what has another form than kapp-controller's, and what is no bundle.
+func TestDetailsRefused(t *testing.T) {
 	t.Parallel()
 	r, ref := repositoryOf(t, map[string]string{"a.yml": "# first\n---\n" + strings.Replace(packageYAML("a.corp.com", "1.0.0"), "spec:\n", "spec:\n  licenses: 3\n", 1)})
-	_, err := bundle.ReadDetails(t.Context(), r, ref, "a.corp.com", "1.0.0")
+	_, err := node(t, r, ref).Details(t.Context(), r, "a.corp.com", "1.0.0")
 	require.ErrorContains(t, err, `"packages/a.yml": line 2: Package "a.corp.com.1.0.0": `)
 	require.NotErrorIs(t, err, oci.ErrMalformed)
 	image := putArtifact(r.Repo("reg.test/image"), "{}")
-	_, err = bundle.ReadDetails(t.Context(), r, image, "a.corp.com", "")
+	_, err = node(t, r, image).Details(t.Context(), r, "a.corp.com", "")
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
-	_, err = bundle.ReadFiles(t.Context(), r, image, func(bundle.File, io.Reader) error { return nil })
+	err = node(t, r, image).Files(t.Context(), r, all, func(bundle.File, io.Reader) error { return nil })
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
 	_, err = bundle.ReadBundle(t.Context(), r, image)
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
@@ -108,22 +118,21 @@ func TestReadBundle(t *testing.T) {
 	}
 }
 
-// TestReadFiles: an error of the visitor ends the reading, and damage of the layer counts more than what
+// TestFiles: an error of the visitor ends the reading, and damage of the layer counts more than what
 // was made of it.
-func TestReadFiles(t *testing.T) {
+func TestFiles(t *testing.T) {
 	t.Parallel()
 	r, ref := repositoryOf(t, map[string]string{"a.yml": "a: 1\n"})
 	var paths []string
-	skipped, err := bundle.ReadFiles(t.Context(), r, ref, func(f bundle.File, content io.Reader) error {
+	err := node(t, r, ref).Files(t.Context(), r, all, func(f bundle.File, content io.Reader) error {
 		paths = append(paths, f.Path)
 		_, err := io.Copy(io.Discard, content)
 		return err
 	})
 	require.NoError(t, err)
-	assert.Zero(t, skipped)
 	assert.Contains(t, paths, "packages/a.yml")
 	assert.Contains(t, paths, ".imgpkg/images.yml")
-	_, err = bundle.ReadFiles(t.Context(), r, ref, func(bundle.File, io.Reader) error { return io.ErrClosedPipe })
+	err = node(t, r, ref).Files(t.Context(), r, all, func(bundle.File, io.Reader) error { return io.ErrClosedPipe })
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 	require.NotErrorIs(t, err, oci.ErrMalformed)
 }

@@ -2,65 +2,93 @@ package bundle
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/oci"
 )
 
-// File is a folder or a regular file of a bundle.
+// File is a member of a bundle's layer: a folder, a regular file, or what is irregular: a link, a device or the like, which
+// imgpkg does not unpack.
 type File struct {
 	Path    string      // cleaned, with slashes, relative to the bundle
-	Mode    fs.FileMode // a folder or not, and permissions, as the bundle has them
-	Size    int64       // bytes; 0 of a folder
+	Mode    fs.FileMode // type and permissions, as the bundle has them
+	Size    int64       // bytes; 0 of what is no regular file
 	ModTime time.Time
 }
 
-// ReadFiles reads the one layer of the bundle ref and calls visit for each folder and regular file, in the order of
-// the layer. content gives the file's bytes until visit returns. Links, devices and the like are
-// not visited: skipped is how many there are. A layer that was damaged is an error only when all was
-// visited: what visit made of it counts for nothing before ReadFiles returned nil.
+// Files reads the one layer of the bundle n and calls visit for each member that want accepts, in the order of the
+// layer. content gives the file's bytes until visit returns. A layer that was damaged is an error only when all
+// was visited: what visit made of it counts for nothing before Files returned nil.
 //
-// Errors: as Source.Manifest; ErrNotBundle; ErrMalformed; those of visit.
-func ReadFiles(ctx context.Context, src Source, ref name.Digest, visit func(f File, content io.Reader) error) (skipped int, err error) {
-	m, err := readBundleManifest(ctx, src, ref)
-	if err != nil {
-		return 0, fmt.Errorf("read bundle %s: %w", ref.Name(), err)
+// Errors: as Source.Blob; ErrNotBundle; oci.ErrMalformed; those of visit.
+func (n *Node) Files(ctx context.Context, src Source, want func(path string) bool, visit func(f File, content io.Reader) error) error {
+	if n.Kind != Bundle {
+		return fmt.Errorf("read bundle %s: it %w", n.Name(), ErrNotBundle)
 	}
 	var failed error // of visit: not the bundle's fault
-	err = openBundleLayer(ctx, src, ref.Context(), m, func(r io.Reader) error {
-		return carvel.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
-			if failed != nil || p == "" { // what is left is read for its digest
+	err := openBundleLayer(ctx, src, n.From, &oci.Manifest{Blobs: n.Blobs}, func(r io.Reader) error {
+		return imgpkg.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+			if failed != nil || p == "" || !want(p) { // what is left is read for its digest
 				return nil
 			}
-			switch h.Typeflag {
-			case tar.TypeReg, tar.TypeDir:
-			default:
-				skipped++
-				return nil
+			if len(p) > imgpkg.MaxPath {
+				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), imgpkg.MaxPath)
 			}
-			if len(p) > carvel.MaxPath {
-				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), carvel.MaxPath)
-			}
-			info := h.FileInfo()
-			f := File{Path: p, Mode: info.Mode() & (fs.ModeDir | fs.ModePerm), ModTime: h.ModTime}
-			if !f.Mode.IsDir() {
-				f.Size = h.Size
-			}
-			failed = visit(f, content)
+			failed = visit(fileOf(p, h), content)
 			return nil
 		})
 	})
 	if err == nil && failed != nil {
-		return skipped, failed
+		return failed
 	}
 	if err != nil {
-		return skipped, fmt.Errorf("read bundle %s: %w", ref.Name(), err)
+		return fmt.Errorf("read bundle %s: %w", n.Name(), err)
 	}
-	return skipped, nil
+	return nil
+}
+
+// fileOf returns the member p of the header h. What is no regular file and no folder is irregular, whatever else it is.
+func fileOf(p string, h *tar.Header) File {
+	f := File{Path: p, Mode: h.FileInfo().Mode() & fs.ModePerm, ModTime: h.ModTime}
+	switch h.Typeflag {
+	case tar.TypeReg:
+		f.Size = h.Size
+	case tar.TypeDir:
+		f.Mode |= fs.ModeDir
+	default:
+		f.Mode |= fs.ModeIrregular
+	}
+	return f
+}
+
+// Details reads what the repository bundle n says of a package and, when version is not empty, of that version of
+// it. Of several documents alike, the first Package and the last PackageMetadata count.
+//
+// Errors: as Files; of a document that cannot be read.
+func (n *Node) Details(ctx context.Context, src Source, pkg, version string) (*carvel.Details, error) {
+	d := &carvel.Details{}
+	var unread error // which does not make the bundle malformed
+	err := n.Files(ctx, src, carvel.IsPackageFile, func(f File, content io.Reader) error {
+		if !f.Mode.IsRegular() {
+			return nil
+		}
+		data, err := io.ReadAll(io.LimitReader(content, yamlnode.MaxSize+1)) // what is larger is not read
+		if err != nil {
+			return err
+		}
+		if err := d.AddFile(data, pkg, version); err != nil && unread == nil {
+			unread = fmt.Errorf("read bundle %s: %s: %w", n.Name(), text.Quote(f.Path), err)
+		}
+		return nil
+	})
+	return d, cmp.Or(err, unread)
 }

@@ -24,7 +24,7 @@ func TestBuildGivesImgpkgsDigests(t *testing.T) {
 	for dir, want := range interop.Bundles {
 		files, err := interop.BundleFiles(dir)
 		require.NoError(t, err)
-		image, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
+		image, err := imgpkg.Build(files, map[string]string{imgpkg.Label: "true"})
 		require.NoError(t, err)
 		assert.Equal(t, want, image.Descriptor.Digest.String(), dir)
 	}
@@ -139,13 +139,13 @@ func TestLocationsAreImgpkgs(t *testing.T) {
 	for dir, digest := range interop.Bundles {
 		d, err := v1.NewHash(digest)
 		require.NoError(t, err)
-		locations := bundle.NewLocations(g, g.Node(d))
+		locations := g.Locations(g.Node(d))
 		text, err := locations.Encode()
 		require.NoError(t, err)
 		image, err := imgpkg.Locations(locations)
 		require.NoError(t, err)
 
-		tag := carvel.LocationsTag(d)
+		tag := imgpkg.LocationsTag(d)
 		for suffix, got := range map[string][]byte{
 			"image-locations.yml": text, "manifest.json": image.Manifest, "config.json": image.Config, "layer.tar.gz": image.Layer,
 		} {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
@@ -30,5 +30,5 @@ func isBundle(ctx context.Context, src Source, repo name.Repository, m *oci.Mani
 	if err != nil {
 		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
 	}
-	return carvel.IsBundle(raw), nil
+	return imgpkg.IsBundle(raw), nil
 }

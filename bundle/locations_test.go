@@ -11,6 +11,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 	"relocate/testdata/interop"
 )
@@ -114,7 +115,7 @@ func TestReadLocations(t *testing.T) {
 			var src interop.Registry
 			repo := src.Repo("reg.test/repo")
 			if tt.files != nil {
-				repo.PutBundle(tt.files, carvel.LocationsTag(d))
+				repo.PutBundle(tt.files, imgpkg.LocationsTag(d))
 			}
 			l, err := bundle.ReadLocations(t.Context(), &src, digestRef(t, "reg.test/repo@sha256:"+hexA).Context(), d)
 			require.ErrorIs(t, err, tt.err)

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -111,11 +112,11 @@ func TestLockPaths(t *testing.T) {
 			continue
 		}
 		require.ErrorContains(t, err, "is not lower-case names between single slashes", path)
-		require.NotErrorIs(t, err, carvel.ErrImgpkg, path)
+		require.False(t, errors.As(err, new(carvel.ImgpkgError)), path)
 	}
 	for _, entry := range []string{"reg.test/A@sha256:" + hexA, "reg.test/a:1", "reg.test/a@sha512:" + hexA + hexB} {
 		_, err := carvel.ParseImagesLock([]byte(lockHead + "images:\n- image: " + entry + "\n"))
-		require.ErrorIs(t, err, carvel.ErrImgpkg, entry)
+		require.ErrorAs(t, err, new(carvel.ImgpkgError), entry)
 	}
 }
 

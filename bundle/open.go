@@ -75,7 +75,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 		return err
 	}
 	if lock == nil {
-		return carvel.AsImgpkg(fmt.Errorf("%w: has no %s", oci.ErrMalformed, carvel.LockFile))
+		return carvel.ImgpkgError{Err: fmt.Errorf("%w: has no %s", oci.ErrMalformed, carvel.LockFile)}
 	}
 	wanted := len(lock.Images)
 	for _, p := range x.packages.packages {

@@ -33,11 +33,11 @@ type Omitted struct {
 	Reason    string  `json:"reason"`
 }
 
-// NonDistributable is the reason for which a layer of a foreign type is left out.
-const NonDistributable = "non-distributable"
+// nonDistributableReason is the reason for which a layer of a foreign type is left out.
+const nonDistributableReason = "non-distributable"
 
 // NewPlan orders g. Layers that have a non-distributable type in every image are carried when
-// nonDistributable is set, else omitted. An error wraps ErrMalformed: two descriptors give one digest two
+// nonDistributableReason is set, else omitted. An error wraps ErrMalformed: two descriptors give one digest two
 // sizes, or name one digest as a manifest and as a blob.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	left, err := blobsOf(g)
@@ -77,7 +77,7 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 		for _, d := range n.Blobs {
 			if _, ok := left[d.Digest]; ok {
 				delete(left, d.Digest)
-				p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), NonDistributable})
+				p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), nonDistributableReason})
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,54 +10,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/carvel"
-	"relocate/internal/text"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
-// ReadDetails reads what the repository bundle ref says of a package and, when version is not empty, of that
-// version of it. It reads manifest, config and bundle layer; of several documents alike, the first
-// Package and the last PackageMetadata count.
-func ReadDetails(ctx context.Context, src Source, ref name.Digest, pkg, version string) (*carvel.Details, error) {
-	m, err := readBundleManifest(ctx, src, ref)
-	if err != nil {
-		return nil, fmt.Errorf("read bundle %s: %w", ref.Name(), err)
-	}
-	d := &carvel.Details{}
-	var unread error // which does not make the bundle malformed
-	err = readBundleLayer(ctx, src, ref.Context(), m, carvel.IsPackageFile, func(file string, data []byte) error {
-		if err := d.AddFile(data, pkg, version); err != nil && unread == nil {
-			unread = fmt.Errorf("%s: %w", text.Quote(file), err)
-		}
-		return nil
-	})
-	if err = cmp.Or(err, unread); err != nil {
-		return nil, fmt.Errorf("read bundle %s: %w", ref.Name(), err)
-	}
-	return d, nil
-}
-
 // ErrNotBundle says that an image or an index is where a bundle is wanted.
 var ErrNotBundle = errors.New("is not a bundle")
-
-// readBundleManifest reads the manifest of a bundle.
-//
-// Errors: ErrNotBundle.
-func readBundleManifest(ctx context.Context, src Source, ref name.Digest) (*oci.Manifest, error) {
-	desc, raw, err := src.Manifest(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	m, err := oci.ParseManifest(desc, raw)
-	if err != nil {
-		return nil, err
-	}
-	if !m.IsIndex {
-		if is, err := isBundle(ctx, src, ref.Context(), m); is || err != nil {
-			return m, err
-		}
-	}
-	return nil, fmt.Errorf("it %w", ErrNotBundle)
-}
 
 // ReadBundle reads the bundle ref alone: its manifest, config and layer, and nothing that it names. The graph
 // has one node, without children, and the bundle's packages.
@@ -79,13 +36,45 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, er
 		return nil, err
 	}
 	if x.found.Kind != Bundle {
-		return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, x.found.Kind, carvel.Label)
+		return nil, fmt.Errorf("%s %w: its %s has no label %s", x.name, ErrNotBundle, x.found.Kind, imgpkg.Label)
 	}
 	if _, err := w.register([]*want{x}, nil); err != nil {
 		return nil, err
 	}
 	x.next = nil
 	return w.graph, w.finish([]name.Reference{ref})
+}
+
+// ReadNode reads the manifest ref and, of an image, its config, which says whether it is a bundle. Nothing
+// that it names is read: the children are those of an index, and what is known of a bundle is that it is one.
+//
+// Errors: as Source.Manifest; ErrMalformed. When it is the config that cannot be read, there is a node.
+func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
+	desc, raw, err := (&walk{src: src}).manifest(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	m, err := oci.ParseManifest(desc, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	x := &want{ref: ref, name: ref.Name()}
+	x.openPlain(ref.Context(), desc, m, Plain)
+	x.found.References = []string{x.name}
+	for _, child := range x.next {
+		x.found.Children = append(x.found.Children, child.desc.Digest)
+	}
+	if m.IsIndex {
+		return x.found, nil
+	}
+	is, err := isBundle(ctx, src, ref.Context(), m)
+	if err != nil {
+		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
+	}
+	if is {
+		x.found.Kind = Bundle
+	}
+	return x.found, nil
 }
 
 // Versions returns the versions of a package, the newest first, each once.

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
@@ -22,7 +23,7 @@ func (n *Node) KeptTags(repoBased bool) []string {
 	if n.IsChild {
 		return nil
 	}
-	own := carvel.DefaultTag(n.Descriptor.Digest)
+	own := imgpkg.DefaultTag(n.Descriptor.Digest)
 	if !repoBased {
 		return []string{own}
 	}
@@ -37,7 +38,7 @@ func (n *Node) KeptTags(repoBased bool) []string {
 	}
 	var tags []string
 	for _, path := range paths {
-		if tag := carvel.TagPath(path) + "-" + own; !slices.Contains(tags, tag) {
+		if tag := imgpkg.TagPath(path) + "-" + own; !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}
@@ -50,7 +51,7 @@ func (n *Node) KeptTags(repoBased bool) []string {
 // nested bundles").
 // ErrMalformed when it is there and does not hold an ImageLocations.
 func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.Hash) (*carvel.ImageLocations, error) {
-	ref := repo.Tag(carvel.LocationsTag(d))
+	ref := repo.Tag(imgpkg.LocationsTag(d))
 	desc, raw, err := src.Manifest(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.H
 		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
 	}
 	var l *carvel.ImageLocations
-	isLocations := func(p string) bool { return path.Base(p) == carvel.LocationsFile }
+	isLocations := func(p string) bool { return path.Base(p) == imgpkg.LocationsFile }
 	err = readBundleLayer(ctx, src, repo, m, isLocations, func(_ string, data []byte) (err error) {
 		if l == nil { // the first one counts
 			l, err = carvel.ParseImageLocations(data)
@@ -68,7 +69,7 @@ func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.H
 		return err
 	})
 	if err == nil && l == nil {
-		err = fmt.Errorf("%w: has no %s", oci.ErrMalformed, carvel.LocationsFile)
+		err = fmt.Errorf("%w: has no %s", oci.ErrMalformed, imgpkg.LocationsFile)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read locations image %s: %w", ref, err)
@@ -82,9 +83,9 @@ func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
-// NewLocations returns the ImageLocations of a bundle of g all of whose locked images are in the
+// Locations returns the ImageLocations of a bundle of g all of whose locked images are in the
 // bundle's own repository.
-func NewLocations(g *Graph, n *Node) *carvel.ImageLocations {
+func (g *Graph) Locations(n *Node) *carvel.ImageLocations {
 	l := &carvel.ImageLocations{}
 	for _, ref := range n.Locked {
 		l.Images = append(l.Images, carvel.Location{Image: ref, IsBundle: g.Node(oci.HashOf(ref)).Kind == Bundle})

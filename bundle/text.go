@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
-	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/internal/yamlnode"
 	"relocate/oci"
 )
@@ -30,12 +28,12 @@ type Text struct {
 // Errors: as Source.Blob; ErrMalformed, of visit's too.
 func ReadText(ctx context.Context, src Source, n *Node, want func(path string) bool, visit func(Text) error) error {
 	err := openBundleLayer(ctx, src, n.From, &oci.Manifest{Blobs: n.Blobs}, func(r io.Reader) error {
-		return carvel.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
+		return imgpkg.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
 			if h.Typeflag == tar.TypeDir || p == "" || !want(p) {
 				return nil
 			}
-			if len(p) > carvel.MaxPath {
-				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), carvel.MaxPath)
+			if len(p) > imgpkg.MaxPath {
+				return fmt.Errorf("is a path of %d bytes, more than the limit of %d", len(p), imgpkg.MaxPath)
 			}
 			t := Text{Path: p, Size: h.Size, Regular: h.Typeflag == tar.TypeReg}
 			if t.Regular && h.Size <= MaxText {
@@ -51,36 +49,4 @@ func ReadText(ctx context.Context, src Source, n *Node, want func(path string) b
 		return fmt.Errorf("read bundle %s: %w", n.Name(), err)
 	}
 	return nil
-}
-
-// ReadNode reads the manifest ref and, of an image, its config, which says whether it is a bundle. Nothing
-// that it names is read: the children are those of an index, and what is known of a bundle is that it is one.
-//
-// Errors: as Source.Manifest; ErrMalformed. When it is the config that cannot be read, there is a node.
-func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
-	desc, raw, err := (&walk{src: src}).manifest(ctx, ref)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
-	}
-	m, err := oci.ParseManifest(desc, raw)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", ref.Name(), err)
-	}
-	x := &want{ref: ref, name: ref.Name()}
-	x.openPlain(ref.Context(), desc, m, Plain)
-	x.found.References = []string{x.name}
-	for _, child := range x.next {
-		x.found.Children = append(x.found.Children, child.desc.Digest)
-	}
-	if m.IsIndex {
-		return x.found, nil
-	}
-	is, err := isBundle(ctx, src, ref.Context(), m)
-	if err != nil {
-		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
-	}
-	if is {
-		x.found.Kind = Bundle
-	}
-	return x.found, nil
 }

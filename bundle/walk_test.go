@@ -330,7 +330,7 @@ func TestWalkWhenLocationsFail(t *testing.T) {
 		repo := src.Repo("reg.test/repo")
 		root := bundleOf(repo)
 		repo.Fail = func(id string) error {
-			if id == carvel.LocationsTag(hash(root)) {
+			if id == imgpkg.LocationsTag(hash(root)) {
 				return tt.err
 			}
 			return nil
@@ -353,7 +353,7 @@ func TestWalkWhenLocationsAreWrong(t *testing.T) {
 	root := bundleOf(repo, image)
 	locations, err := imgpkg.Locations(&carvel.ImageLocations{Images: []carvel.Location{{Image: image}}})
 	require.NoError(t, err)
-	repo.PutImage(locations, carvel.LocationsTag(hash(root)))
+	repo.PutImage(locations, imgpkg.LocationsTag(hash(root)))
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
 	assert.Equal(t, far.Name, g.Node(hash(image)).From.Name())
 }

@@ -29,12 +29,12 @@ type MetadataDetails struct {
 
 // PackageDetails is what a Package says.
 type PackageDetails struct {
-	Version              string          `json:"version"`
-	ReleasedAt           string          `json:"releasedAt"` // empty when absent
-	CapacityRequirements string          `json:"capacityRequirementsDescription"`
-	ReleaseNotes         string          `json:"releaseNotes"`
-	Licenses             []string        `json:"licenses,omitempty"`
-	ValuesSchema         json.RawMessage `json:"-"` // OpenAPI v3, as JSON; nil when absent
+	Version              string   `json:"version"`
+	ReleasedAt           string   `json:"releasedAt"` // empty when absent
+	CapacityRequirements string   `json:"capacityRequirementsDescription"`
+	ReleaseNotes         string   `json:"releaseNotes"`
+	Licenses             []string `json:"licenses,omitempty"`
+	ValuesSchema         Schema   `json:"-"` // nil when absent
 }
 
 // detailsYAML has what packageYAML leaves out.
@@ -97,7 +97,7 @@ func (y *detailsYAML) version(p *Package) *PackageDetails {
 		CapacityRequirements: s.CapacityRequirements, ReleaseNotes: s.ReleaseNotes, Licenses: s.Licenses,
 	}
 	if schema := s.ValuesSchema.OpenAPIv3; string(schema) != "null" {
-		d.ValuesSchema = schema
+		d.ValuesSchema = Schema(schema)
 	}
 	return d
 }

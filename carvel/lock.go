@@ -19,9 +19,20 @@ import (
 // lockAPIVersion is the apiVersion of ImagesLock, BundleLock and ImageLocations.
 const lockAPIVersion = "imgpkg.carvel.dev/v1alpha1"
 
+// LockFile is where a bundle has its ImagesLock.
+const LockFile = ".imgpkg/images.yml"
+
 // KbldID is the annotation of a lock entry that kbld matches, as a literal string, against the
 // references it may replace.
 const KbldID = "kbld.carvel.dev/id"
+
+// ImgpkgError is an error about content that imgpkg (0.46) refuses, too.
+type ImgpkgError struct{ Err error }
+
+func (e ImgpkgError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong with the content.
+func (e ImgpkgError) Unwrap() error { return e.Err }
 
 // LockEntry is an image of an ImagesLock.
 type LockEntry struct {
@@ -170,17 +181,17 @@ func parseLock(data []byte, kind string, out any) error {
 		return fmt.Errorf("%s: line %d: has a line break that is none to other readers", kind, line)
 	}
 	if err := yamlnode.Decode(data, out, true); err != nil {
-		return AsImgpkg(fmt.Errorf("%s: %w", kind, err))
+		return ImgpkgError{fmt.Errorf("%s: %w", kind, err)}
 	}
 	return nil
 }
 
 func checkKind(apiVersion, kind, want string) error {
 	if apiVersion != lockAPIVersion {
-		return AsImgpkg(fmt.Errorf("apiVersion: is %s, want %q", text.Quote(apiVersion), lockAPIVersion))
+		return ImgpkgError{fmt.Errorf("apiVersion: is %s, want %q", text.Quote(apiVersion), lockAPIVersion)}
 	}
 	if kind != want {
-		return AsImgpkg(fmt.Errorf("kind: is %s, want %q", text.Quote(kind), want))
+		return ImgpkgError{fmt.Errorf("kind: is %s, want %q", text.Quote(kind), want)}
 	}
 	return nil
 }
@@ -211,7 +222,7 @@ func parseDigestReference(s string) (name.Digest, error) {
 		err = fmt.Errorf("%s has a digest that is not sha256; no other is supported", text.Quote(s))
 	}
 	if err != nil {
-		return name.Digest{}, AsImgpkg(err)
+		return name.Digest{}, ImgpkgError{err}
 	}
 	if err := oci.CheckPath(ref.Context()); err != nil {
 		return name.Digest{}, fmt.Errorf("%s is no digest reference: %w", text.Quote(s), err)

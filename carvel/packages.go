@@ -94,6 +94,11 @@ const (
 	oldPackaging  = "package.carvel.dev/v1alpha1"
 )
 
+// IsPackageFile accepts what kapp-controller's ytt reads of packages/: .yml and .yaml at any depth.
+func IsPackageFile(p string) bool {
+	return strings.HasPrefix(p, "packages/") && (strings.HasSuffix(p, ".yml") || strings.HasSuffix(p, ".yaml"))
+}
+
 // PackageDocument is a YAML document of a file below packages/.
 type PackageDocument struct {
 	yamlnode.Document

@@ -17,6 +17,9 @@ import (
 	"relocate/oci"
 )
 
+// Schema is the schema of a package's values, OpenAPI v3 as JSON.
+type Schema json.RawMessage
+
 // Value is what a package's values schema says of one value, as a row of kctrl's table.
 type Value struct {
 	Key         string `json:"key"`     // of the properties from the top, joined by dots
@@ -29,13 +32,13 @@ type Value struct {
 var errNoProperties = errors.New("unable to parse the value schema, the value of key named 'properties' is no map " +
 	"(hint: the valuesSchema might not have any properties)")
 
-// Values returns the values of an OpenAPI v3 schema, sorted by key, flattened as kctrl and tanzu do
+// Values returns the values of the schema, sorted by key, flattened as kctrl and tanzu do
 // (docs/carvel.md, "Values"): a node with properties stands for them, and itself is no value, whatever
 // its default; one without, or with none in it, is a value. Items of arrays and additional
 // properties are not looked into, and what is no schema is passed over.
-func Values(schema json.RawMessage) ([]Value, error) {
+func (s Schema) Values() ([]Value, error) {
 	var top map[string]any
-	if err := json.Unmarshal(schema, &top); err != nil {
+	if err := json.Unmarshal(s, &top); err != nil {
 		return nil, fmt.Errorf("read values schema: %w", text.Error(err))
 	}
 	if _, ok := top["properties"].(map[string]any); !ok {
@@ -94,11 +97,11 @@ func (v Value) DefaultText() string {
 	return strings.TrimSpace(string(text))
 }
 
-// DefaultValues returns the values file of a schema, as kctrl's --default-values-file-output does: every
+// DefaultFile returns the values file of the schema, as kctrl's --default-values-file-output does: every
 // default, and every required property, as YAML, all of it commented out.
-func DefaultValues(schema json.RawMessage) ([]byte, error) {
+func (s Schema) DefaultFile() ([]byte, error) {
 	var top schemaNode
-	d := json.NewDecoder(bytes.NewReader(schema))
+	d := json.NewDecoder(bytes.NewReader(s))
 	d.UseNumber()
 	if err := d.Decode(&top); err != nil {
 		return nil, fmt.Errorf("read values schema: %w", text.Error(err))

@@ -42,14 +42,14 @@ var schemas = map[string]struct {
 func TestValues(t *testing.T) {
 	t.Parallel()
 	for name, c := range schemas {
-		values, err := carvel.Values(json.RawMessage(c.schema))
+		values, err := carvel.Schema(c.schema).Values()
 		require.NoError(t, err, name)
 		var rows []string
 		for _, v := range values {
 			rows = append(rows, fmt.Sprintf("%s=%s:%s:%s", v.Key, v.DefaultText(), v.Type, v.Description))
 		}
 		assert.Equal(t, c.rows, strings.Join(rows, "; "), name)
-		text, err := carvel.DefaultValues(json.RawMessage(c.schema))
+		text, err := carvel.Schema(c.schema).DefaultFile()
 		if c.defaults == "" { // kctrl refuses such a schema, too
 			require.ErrorContains(t, err, "read values schema: ", name)
 			continue
@@ -63,7 +63,7 @@ func TestValues(t *testing.T) {
 func TestValuesRefused(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{`{}`, `{"properties":null}`, `{"properties":[]}`, `{"properties":"a"}`, `[]`, `"a"`, `{`, ``} {
-		_, err := carvel.Values(json.RawMessage(schema))
+		_, err := carvel.Schema(schema).Values()
 		require.Error(t, err, schema)
 	}
 	many := map[string]any{}
@@ -72,7 +72,7 @@ func TestValuesRefused(t *testing.T) {
 	}
 	bomb, err := json.Marshal(map[string]any{"properties": map[string]any{strings.Repeat("x", 1<<20): map[string]any{"properties": many}}})
 	require.NoError(t, err)
-	_, err = carvel.Values(bomb)
+	_, err = carvel.Schema(bomb).Values()
 	require.ErrorIs(t, err, oci.ErrMalformed)
 }
 
@@ -83,14 +83,14 @@ func FuzzValues(f *testing.F) {
 	}
 	f.Add([]byte("{\"properties\":{\"a\":{\"default\":\"x\\ny: 1\\u2028z: 1\\r\\u0085- a\\u001b\"},\"\\n\\u2029b\":{\"default\":{\"c\\rd\":1e99}}}}"))
 	f.Fuzz(func(t *testing.T, schema []byte) {
-		values, err := carvel.Values(schema)
+		values, err := carvel.Schema(schema).Values()
 		if err == nil {
 			require.True(t, slices.IsSortedFunc(values, func(a, b carvel.Value) int { return strings.Compare(a.Key, b.Key) }))
 			for _, v := range values {
 				v.DefaultText()
 			}
 		}
-		text, err := carvel.DefaultValues(schema)
+		text, err := carvel.Schema(schema).DefaultFile()
 		if err != nil {
 			return
 		}

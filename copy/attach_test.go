@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
@@ -109,7 +109,7 @@ func TestAttach(t *testing.T) {
 				require.GreaterOrEqual(t, i, 0, "%s %s in %v", d.Digest, tag, dst.puts)
 				return i
 			}
-			def := func(d v1.Descriptor) string { return carvel.DefaultTag(d.Digest) }
+			def := func(d v1.Descriptor) string { return imgpkg.DefaultTag(d.Digest) }
 			assert.Greater(t, at(f.sig, def(f.sig)), at(f.child1, ""))
 			assert.Greater(t, at(f.rootSig, def(f.rootSig)), at(f.root, def(f.root)))
 			assert.Greater(t, at(f.sbom, ""), at(f.index, def(f.index)))
@@ -147,7 +147,7 @@ func TestAttachFails(t *testing.T) {
 		never v1.Descriptor
 	}{
 		"a signature's tag":   {"manifest " + f.sig.Digest.String() + " " + oci.ReferrersTag(f.child1.Digest) + ".sig", v1.Descriptor{}},
-		"a signature":         {"manifest " + f.sig.Digest.String() + " " + carvel.DefaultTag(f.sig.Digest), v1.Descriptor{}},
+		"a signature":         {"manifest " + f.sig.Digest.String() + " " + imgpkg.DefaultTag(f.sig.Digest), v1.Descriptor{}},
 		"a subject":           {"manifest " + f.child1.Digest.String() + " ", f.sig},
 		"a referrer":          {"manifest " + f.sbom.Digest.String() + " ", f.sbomSig},
 		"a signature's blob":  {"blob " + f.layer.Digest.String(), f.sig},

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -27,7 +26,7 @@ func (m *memory) addRepository(t *testing.T, locked []v1.Descriptor, fetches ...
 	for _, ref := range fetches {
 		text += "      - imgpkgBundle: {image: \"" + ref + "\"}\n"
 	}
-	image, err := imgpkg.Build(map[string][]byte{".imgpkg/images.yml": []byte(lock), "packages/a.yml": []byte(text)}, map[string]string{carvel.Label: "true"})
+	image, err := imgpkg.Build(map[string][]byte{".imgpkg/images.yml": []byte(lock), "packages/a.yml": []byte(text)}, map[string]string{imgpkg.Label: "true"})
 	require.NoError(t, err)
 	m.addBlob("", image.Config)
 	m.addBlob("", image.Layer)

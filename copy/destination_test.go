@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 )
@@ -91,13 +90,13 @@ func TestCollectedLocations(t *testing.T) {
 				f, dst := newFixture(t), newMemory()
 				_, err := f.fill(t, dst)
 				require.NoError(t, err)
-				image, err := imgpkg.Locations(bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest)))
+				image, err := imgpkg.Locations(f.plan.Graph.Locations(f.plan.Graph.Node(f.root.Digest)))
 				require.NoError(t, err)
 				d := image.Descriptor.Digest
 				if stays == "tag" {
-					delete(dst.tags, carvel.DefaultTag(d))
+					delete(dst.tags, imgpkg.DefaultTag(d))
 				} else {
-					delete(dst.tags, carvel.LocationsTag(f.root.Digest))
+					delete(dst.tags, imgpkg.LocationsTag(f.root.Digest))
 				}
 				delete(dst.blobs, digest.Of(image.Layer))
 				delete(dst.blobs, digest.Of(image.Config))
@@ -109,13 +108,13 @@ func TestCollectedLocations(t *testing.T) {
 				result, err := ToRepository(t.Context(), f.plan, f, repo, target, f.opt)
 				require.NoError(t, err)
 				assert.Equal(t, 1, result.Locations)
-				assert.Equal(t, d, dst.tags[carvel.DefaultTag(d)])
-				assert.Equal(t, d, dst.tags[carvel.LocationsTag(f.root.Digest)])
+				assert.Equal(t, d, dst.tags[imgpkg.DefaultTag(d)])
+				assert.Equal(t, d, dst.tags[imgpkg.LocationsTag(f.root.Digest)])
 				assert.Contains(t, dst.blobs, digest.Of(image.Layer))
 				assert.Len(t, dst.puts, 4, "refused, two blobs, put")
 
 				if stays == "tag" { // a repository that goes on missing them
-					delete(dst.tags, carvel.DefaultTag(d))
+					delete(dst.tags, imgpkg.DefaultTag(d))
 					dst.before = func(_ context.Context, act string) error {
 						if strings.HasPrefix(act, "manifest "+d.String()+" ") {
 							return missingError{digest.Of(image.Layer)}

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 )
 
 // failuresOf returns the digests that an error says were not copied.
@@ -47,8 +47,8 @@ func TestKeepGoing(t *testing.T) {
 		"missing":         {lose: []v1.Hash{f.layer.Digest}, failed: []v1.Hash{f.layer.Digest}, gone: []v1.Descriptor{f.lone, f.root}},
 		"refused":         {forbid: "manifest " + f.child1.Digest.String() + " ", failed: []v1.Hash{f.child1.Digest}, gone: []v1.Descriptor{f.child1, f.index, f.inner, f.root}},
 		"index":           {forbid: "manifest " + f.index.Digest.String() + " ", failed: []v1.Hash{f.index.Digest}, gone: []v1.Descriptor{f.index, f.inner, f.root}},
-		"locations":       {forbid: "manifest " + carvel.LocationsTag(f.empty.Digest), failed: []v1.Hash{f.empty.Digest}},
-		"root's location": {forbid: "manifest " + carvel.LocationsTag(f.root.Digest), failed: []v1.Hash{f.root.Digest}},
+		"locations":       {forbid: "manifest " + imgpkg.LocationsTag(f.empty.Digest), failed: []v1.Hash{f.empty.Digest}},
+		"root's location": {forbid: "manifest " + imgpkg.LocationsTag(f.root.Digest), failed: []v1.Hash{f.root.Digest}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

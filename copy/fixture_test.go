@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 )
@@ -217,7 +216,7 @@ func (m *memory) addBundle(t *testing.T, locked ...v1.Descriptor) v1.Descriptor 
 	for _, d := range locked {
 		lock += "- image: " + source + "@" + d.Digest.String() + "\n"
 	}
-	image, err := imgpkg.Build(map[string][]byte{".imgpkg/images.yml": []byte(lock)}, map[string]string{carvel.Label: "true"})
+	image, err := imgpkg.Build(map[string][]byte{".imgpkg/images.yml": []byte(lock)}, map[string]string{imgpkg.Label: "true"})
 	require.NoError(t, err)
 	m.addBlob("", image.Config)
 	m.addBlob("", image.Layer)
@@ -267,12 +266,12 @@ func newFixture(t *testing.T) *fixture {
 	f.tags = []string{"1.0"}
 	for _, n := range g.Nodes {
 		if n.Descriptor.Digest != f.child1.Digest && n.Descriptor.Digest != f.child2.Digest {
-			f.tags = append(f.tags, carvel.DefaultTag(n.Descriptor.Digest))
+			f.tags = append(f.tags, imgpkg.DefaultTag(n.Descriptor.Digest))
 		}
 		if n.Kind == bundle.Bundle {
-			image, err := imgpkg.Locations(bundle.NewLocations(g, n))
+			image, err := imgpkg.Locations(g.Locations(n))
 			require.NoError(t, err)
-			f.tags = append(f.tags, carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(image.Descriptor.Digest))
+			f.tags = append(f.tags, imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(image.Descriptor.Digest))
 		}
 	}
 	slices.Sort(f.tags)
@@ -329,7 +328,7 @@ func checkOrder(t *testing.T, plan *bundle.Plan, puts []string, had func(v1.Hash
 			below(n)
 		}
 		for _, n := range plan.Graph.Nodes {
-			if n.Kind == bundle.Bundle && fields[2] == carvel.LocationsTag(n.Descriptor.Digest) {
+			if n.Kind == bundle.Bundle && fields[2] == imgpkg.LocationsTag(n.Descriptor.Digest) {
 				needs(i, "manifest", n.Descriptor.Digest)
 				below(n)
 			}

@@ -46,13 +46,13 @@ func (c *filling) locationsJob(s *state) job {
 // putLocations puts a locations image under its two tags and reports whether it was there. One that
 // lists the same is left alone, whatever its bytes: another compressor wrote it.
 func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, err error) {
-	locations := bundle.NewLocations(c.plan.Graph, n)
+	locations := c.plan.Graph.Locations(n)
 	image, err := imgpkg.Locations(locations)
 	if err != nil {
 		return false, err
 	}
 	d := image.Descriptor.Digest
-	tag, self := carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(d)
+	tag, self := imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(d)
 	hasTag, hasSelf := false, false
 	if c.opt.Trust != TrustNothing {
 		there, err := c.dst.Resolve(ctx, tag)

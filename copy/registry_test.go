@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 	"relocate/registry"
 	"relocate/testdata/realregistry"
@@ -63,13 +62,13 @@ func (c *crossing) fill(t *testing.T) *Result {
 func (c *crossing) puts(t *testing.T) []string {
 	digests := map[string]v1.Hash{} // by tag
 	for _, n := range c.plan.Graph.Nodes {
-		digests[carvel.DefaultTag(n.Descriptor.Digest)] = n.Descriptor.Digest
+		digests[imgpkg.DefaultTag(n.Descriptor.Digest)] = n.Descriptor.Digest
 		digests[n.Descriptor.Digest.String()] = n.Descriptor.Digest
 		if n.Kind == bundle.Bundle {
-			image, err := imgpkg.Locations(bundle.NewLocations(c.plan.Graph, n))
+			image, err := imgpkg.Locations(c.plan.Graph.Locations(n))
 			require.NoError(t, err)
-			digests[carvel.LocationsTag(n.Descriptor.Digest)] = image.Descriptor.Digest
-			digests[carvel.DefaultTag(image.Descriptor.Digest)] = image.Descriptor.Digest
+			digests[imgpkg.LocationsTag(n.Descriptor.Digest)] = image.Descriptor.Digest
+			digests[imgpkg.DefaultTag(image.Descriptor.Digest)] = image.Descriptor.Digest
 		}
 	}
 	for _, tag := range c.opt.Tags {
@@ -130,11 +129,11 @@ func checkCrossing(t *testing.T, c *crossing) {
 			children++
 			continue
 		}
-		tags = append(tags, carvel.DefaultTag(n.Descriptor.Digest))
+		tags = append(tags, imgpkg.DefaultTag(n.Descriptor.Digest))
 		if n.Kind == bundle.Bundle {
-			image, err := imgpkg.Locations(bundle.NewLocations(g, n))
+			image, err := imgpkg.Locations(g.Locations(n))
 			require.NoError(t, err)
-			tags = append(tags, carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(image.Descriptor.Digest))
+			tags = append(tags, imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(image.Descriptor.Digest))
 		}
 	}
 	tags = append(tags, "1.0.0")

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
@@ -153,7 +152,7 @@ func TestFailingBlob(t *testing.T) {
 	checkOrder(t, f.plan, dst.puts, func(v1.Hash) bool { return false })
 	for _, d := range []v1.Descriptor{f.lone, f.root} {
 		assert.NotContains(t, dst.manifests, d.Digest)
-		assert.NotContains(t, dst.tags, carvel.LocationsTag(d.Digest))
+		assert.NotContains(t, dst.tags, imgpkg.LocationsTag(d.Digest))
 	}
 	assert.NotContains(t, dst.tags, "1.0")
 }
@@ -164,11 +163,11 @@ func TestErrorsNameImages(t *testing.T) {
 	f := newFixture(t)
 	lone := source + "@" + f.lone.Digest.String()
 	for act, want := range map[string]string{
-		"manifest " + f.lone.Digest.String() + " " + carvel.DefaultTag(f.lone.Digest): "put manifest of " + lone + ": broken",
-		"manifest " + carvel.DefaultTag(f.lone.Digest):                                "ask for " + carvel.DefaultTag(f.lone.Digest) + ", a tag of " + f.lone.Digest.String() + ": broken",
+		"manifest " + f.lone.Digest.String() + " " + imgpkg.DefaultTag(f.lone.Digest): "put manifest of " + lone + ": broken",
+		"manifest " + imgpkg.DefaultTag(f.lone.Digest):                                "ask for " + imgpkg.DefaultTag(f.lone.Digest) + ", a tag of " + f.lone.Digest.String() + ": broken",
 		"manifest " + f.root.Digest.String() + " 1.0":                                 "put tag 1.0: put manifest of " + source + ":1.0: broken",
 		"blob " + f.layer.Digest.String():                                             "ask for blob " + f.layer.Digest.String() + " of " + lone + ": broken",
-		"manifest " + carvel.LocationsTag(f.root.Digest):                              "put locations image of " + source + ":1.0: broken",
+		"manifest " + imgpkg.LocationsTag(f.root.Digest):                              "put locations image of " + source + ":1.0: broken",
 	} {
 		dst := newMemory()
 		dst.before = func(_ context.Context, s string) error {
@@ -198,7 +197,7 @@ func TestTrust(t *testing.T) {
 			require.NoError(t, err)
 			whole := maps.Clone(dst.blobs)
 			delete(dst.blobs, f.layer.Digest)
-			image, err := imgpkg.Locations(bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest)))
+			image, err := imgpkg.Locations(f.plan.Graph.Locations(f.plan.Graph.Node(f.root.Digest)))
 			require.NoError(t, err)
 			delete(dst.blobs, digest.Of(image.Layer))
 
@@ -239,7 +238,7 @@ func TestMissingBlobs(t *testing.T) {
 			var done func() (int, int64)
 			f.opt.Progress, done = progressOf()
 			result, err := ToRepository(t.Context(), f.plan, f, dst, target, f.opt)
-			puts := "manifest " + f.lone.Digest.String() + " " + carvel.DefaultTag(f.lone.Digest)
+			puts := "manifest " + f.lone.Digest.String() + " " + imgpkg.DefaultTag(f.lone.Digest)
 			assert.Equal(t, 2, count(m.puts, puts))
 			if c.deaf {
 				assert.ErrorContains(t, err, "put manifest of "+source+"@"+f.lone.Digest.String()+": PUT: blobs unknown: ")
@@ -316,7 +315,7 @@ func TestOtherLocations(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f, dst := newFixture(t), newMemory()
-			l := bundle.NewLocations(f.plan.Graph, f.plan.Graph.Node(f.root.Digest))
+			l := f.plan.Graph.Locations(f.plan.Graph.Node(f.root.Digest))
 			ours, err := imgpkg.Locations(l)
 			require.NoError(t, err)
 			text := []byte("nonsense")
@@ -327,7 +326,7 @@ func TestOtherLocations(t *testing.T) {
 			}
 			other, err := imgpkg.Build(map[string][]byte{"image-locations.yml": text, "else": nil}, nil)
 			require.NoError(t, err)
-			tag := carvel.LocationsTag(f.root.Digest)
+			tag := imgpkg.LocationsTag(f.root.Digest)
 			dst.addBlob("", other.Layer)
 			dst.addBlob("", other.Config)
 			dst.manifests[other.Descriptor.Digest] = stored{other.Descriptor, other.Manifest}

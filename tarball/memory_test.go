@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 	"relocate/tarball"
@@ -129,7 +128,7 @@ func (m *memory) bundle(t testing.TB, tag string, files map[string]string, locke
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	b, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
+	b, err := imgpkg.Build(all, map[string]string{imgpkg.Label: "true"})
 	require.NoError(t, err)
 	m.blob(types.DockerConfigJSON, b.Config)
 	m.blob(types.DockerLayer, b.Layer)

@@ -9,8 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 	"relocate/tarball"
@@ -135,11 +133,11 @@ func TestRelocatedChild(t *testing.T) {
 	})
 	m.bundle(t, rootName, nil, "elsewhere.example/many@"+index.Digest.String())
 	g := m.plan(t).Graph
-	locations, err := imgpkg.Locations(bundle.NewLocations(g, g.Nodes[0]))
+	locations, err := imgpkg.Locations(g.Locations(g.Nodes[0]))
 	require.NoError(t, err)
 	m.blob(types.DockerConfigJSON, locations.Config)
 	m.blob(types.DockerLayer, locations.Layer)
-	m.document(t, locations.Descriptor.MediaType, locations.Manifest, "registry.example/repo:"+carvel.LocationsTag(g.Nodes[0].Descriptor.Digest))
+	m.document(t, locations.Descriptor.MediaType, locations.Manifest, "registry.example/repo:"+imgpkg.LocationsTag(g.Nodes[0].Descriptor.Digest))
 
 	plan := m.plan(t)
 	require.Len(t, plan.Omitted, 1)

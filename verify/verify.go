@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
@@ -344,7 +344,7 @@ func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(c
 
 func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Problem, error) {
 	return func(ctx context.Context) (*Problem, error) {
-		p := &Problem{What: "locations image " + carvel.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
+		p := &Problem{What: "locations image " + imgpkg.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
 		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
 		switch {
 		case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch):
@@ -352,13 +352,13 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 			return p, nil
 		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
 			p.Kind, p.Reason = Missing, err.Error()
-			if _, err := v.target.Resolve(ctx, carvel.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
+			if _, err := v.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
 				p.Reason = "the registry does not have it; imgpkg asks for each image instead"
 			}
 			return p, nil
 		case err != nil:
 			return nil, fmt.Errorf("ask for %s: %w", p.What, err)
-		case !got.Equal(bundle.NewLocations(v.plan.Graph, n)):
+		case !got.Equal(v.plan.Graph.Locations(n)):
 			p.Kind, p.Reason = Different, "it does not list what the bundle's lock names"
 			return p, nil
 		}

@@ -77,10 +77,10 @@ func fill(t *testing.T, plan *bundle.Plan, from *interop.Repo) *interop.Repo {
 			target.Blobs[b.Digest] = from.Blobs[b.Digest]
 		}
 		if !n.IsChild {
-			target.Tags[carvel.DefaultTag(d)] = d
+			target.Tags[imgpkg.DefaultTag(d)] = d
 		}
 		if n.Kind == bundle.Bundle {
-			putLocations(t, target, d, bundle.NewLocations(plan.Graph, n))
+			putLocations(t, target, d, plan.Graph.Locations(n))
 		}
 	}
 	target.Tags[tag] = plan.Graph.Roots[0].Digest
@@ -91,7 +91,7 @@ func putLocations(t *testing.T, target *interop.Repo, d v1.Hash, l *carvel.Image
 	t.Helper()
 	image, err := imgpkg.Locations(l)
 	require.NoError(t, err)
-	target.PutImage(image, carvel.LocationsTag(d))
+	target.PutImage(image, imgpkg.LocationsTag(d))
 }
 
 func (r *relocated) verify(t *testing.T, level verify.Level) ([]verify.Problem, error) {
@@ -162,14 +162,14 @@ func TestProblems(t *testing.T) {
 				return []verify.Problem{{verify.Missing, "manifest " + r.target.Ref(hash(r.root)).Name(), nil, "the registry does not have it"}}
 			}},
 		{"default tag gone", verify.Manifests,
-			func(_ *testing.T, r *relocated) { delete(r.target.Tags, carvel.DefaultTag(hash(r.index))) },
+			func(_ *testing.T, r *relocated) { delete(r.target.Tags, imgpkg.DefaultTag(hash(r.index))) },
 			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Missing, "tag " + carvel.DefaultTag(hash(r.index)), []string{r.index.Name()}, "it may collect the manifest"}}
+				return []verify.Problem{{verify.Missing, "tag " + imgpkg.DefaultTag(hash(r.index)), []string{r.index.Name()}, "it may collect the manifest"}}
 			}},
 		{"default tag moved", verify.Manifests,
-			func(_ *testing.T, r *relocated) { r.target.Tags[carvel.DefaultTag(hash(r.index))] = hash(r.image) },
+			func(_ *testing.T, r *relocated) { r.target.Tags[imgpkg.DefaultTag(hash(r.index))] = hash(r.image) },
 			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Different, "tag " + carvel.DefaultTag(hash(r.index)), []string{r.index.Name()},
+				return []verify.Problem{{verify.Different, "tag " + imgpkg.DefaultTag(hash(r.index)), []string{r.index.Name()},
 					"it stands for " + r.image.DigestStr() + ", want " + r.index.DigestStr()}}
 			}},
 		{"root's tag gone", verify.Manifests,
@@ -183,7 +183,7 @@ func TestProblems(t *testing.T) {
 				return []verify.Problem{{verify.Different, "tag 1.0.0", nil, "it stands for " + r.pkg.DigestStr()}}
 			}},
 		{"locations gone", verify.Manifests,
-			func(_ *testing.T, r *relocated) { delete(r.target.Tags, carvel.LocationsTag(hash(r.pkg))) },
+			func(_ *testing.T, r *relocated) { delete(r.target.Tags, imgpkg.LocationsTag(hash(r.pkg))) },
 			func(r *relocated) []verify.Problem {
 				return r.locations(verify.Missing, "the registry does not have it")
 			}},
@@ -202,7 +202,7 @@ func TestProblems(t *testing.T) {
 				return r.locations(verify.Different, "does not list what the bundle's lock names")
 			}},
 		{"locations are something else", verify.Manifests,
-			func(_ *testing.T, r *relocated) { r.target.Tags[carvel.LocationsTag(hash(r.pkg))] = hash(r.pkg) },
+			func(_ *testing.T, r *relocated) { r.target.Tags[imgpkg.LocationsTag(hash(r.pkg))] = hash(r.pkg) },
 			func(r *relocated) []verify.Problem {
 				return r.locations(verify.Damaged, "malformed: has no image-locations.yml")
 			}},
@@ -304,14 +304,14 @@ func (r *relocated) failOn(id string, err error) {
 // locationsLayer returns the layer of the package's locations image.
 func (r *relocated) locationsLayer(t *testing.T) v1.Hash {
 	t.Helper()
-	raw := r.target.Manifests[r.target.Tags[carvel.LocationsTag(hash(r.pkg))]].Raw
+	raw := r.target.Manifests[r.target.Tags[imgpkg.LocationsTag(hash(r.pkg))]].Raw
 	m, err := v1.ParseManifest(strings.NewReader(string(raw)))
 	require.NoError(t, err)
 	return m.Layers[0].Digest
 }
 
 func (r *relocated) locations(kind, reason string) []verify.Problem {
-	return []verify.Problem{{kind, "locations image " + carvel.LocationsTag(hash(r.pkg)), []string{r.pkg.Name()}, reason}}
+	return []verify.Problem{{kind, "locations image " + imgpkg.LocationsTag(hash(r.pkg)), []string{r.pkg.Name()}, reason}}
 }
 
 func (r *relocated) blob(kind, reason string) []verify.Problem {
@@ -332,7 +332,7 @@ func TestRepositoryThatFails(t *testing.T) {
 		"manifest":  func(r *relocated) string { return r.image.DigestStr() },
 		"config":    func(r *relocated) string { return r.plan.Graph.Node(hash(r.image)).Blobs[0].Digest.String() },
 		"tag":       func(*relocated) string { return tag },
-		"locations": func(r *relocated) string { return carvel.LocationsTag(hash(r.pkg)) },
+		"locations": func(r *relocated) string { return imgpkg.LocationsTag(hash(r.pkg)) },
 		"blob":      func(r *relocated) string { return r.layer.Digest.String() },
 	} {
 		for _, level := range []verify.Level{verify.Blobs, verify.Deep} {
@@ -414,7 +414,7 @@ func TestRows(t *testing.T) {
 	}
 	want := []verify.Row{{Of: "manifests", Checked: 5}, {Of: "tags", Checked: 5}, {Of: "locations images", Checked: 2}}
 	assert.Equal(t, want, rows(verify.Manifests))
-	delete(r.target.Tags, carvel.LocationsTag(hash(r.pkg)))
+	delete(r.target.Tags, imgpkg.LocationsTag(hash(r.pkg)))
 	delete(r.target.Tags, tag)
 	delete(r.target.Blobs, r.layer.Digest)
 	want[1].Wrong, want[2].Wrong = 1, 1

@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -37,7 +36,7 @@ func (s site) pushBuilt(repo string, files map[string]string) {
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	built, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
+	built, err := imgpkg.Build(all, map[string]string{imgpkg.Label: "true"})
 	require.NoError(s.t, err)
 	s.blob(repo, types.DockerLayer, built.Layer)
 	s.blob(repo, types.DockerConfigJSON, built.Config)

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -115,7 +114,7 @@ func (s site) bundle(repo, tag string, files map[string]string, locked ...string
 	for path, text := range files {
 		all[path] = []byte(text)
 	}
-	built, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
+	built, err := imgpkg.Build(all, map[string]string{imgpkg.Label: "true"})
 	require.NoError(s.t, err)
 	s.blob(repo, types.DockerLayer, built.Layer)
 	s.blob(repo, types.DockerConfigJSON, built.Config)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/rewrite"
 	"relocate/verify/leak"
@@ -244,14 +243,14 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 // defaultValues returns the text of a package's default values, empty when it has none. It may go to a
 // terminal, in an object.
 func (s *subject) defaultValues(ctx context.Context, p *carvel.Package) (string, error) {
-	d, err := bundle.ReadDetails(ctx, s.source, s.graph.Node(p.Repository).From.Digest(p.Repository.String()), p.Name, p.Version)
+	d, err := s.graph.Node(p.Repository).Details(ctx, s.source, p.Name, p.Version)
 	if err != nil {
 		return "", err
 	}
 	if d.Package == nil || d.Package.ValuesSchema == nil {
 		return "", nil
 	}
-	text, err := carvel.DefaultValues(d.Package.ValuesSchema)
+	text, err := d.Package.ValuesSchema.DefaultFile()
 	return printable(string(text)), err
 }
 

@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"net"
 	"regexp"
+	"relocate"
 	"strings"
 	"syscall"
 
-	"relocate"
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
@@ -126,7 +126,7 @@ var judgements = []judgement{
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed in transit or in storage; it was not used"},
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
-	{is(carvel.ErrImgpkg), statusFailed, "imgpkg rejects it, too: push it again in the right format"},
+	{isA[carvel.ImgpkgError], statusFailed, "imgpkg rejects it, too: push it again in the right format"},
 	{is(oci.ErrMalformed), statusFailed, "push it again in the right format"},
 	{isA[*bundle.BareError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},

@@ -165,11 +165,21 @@ func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Di
 		return err
 	}
 	var written []bundle.File
-	r.Skipped, err = bundle.ReadFiles(ctx, src, ref, func(f bundle.File, content io.Reader) error {
-		written = append(written, f)
-		if f.Mode.IsDir() {
+	n, err := bundle.ReadNode(ctx, src, ref)
+	if err != nil {
+		return err
+	}
+	everything := func(string) bool { return true }
+	err = n.Files(ctx, src, everything, func(f bundle.File, content io.Reader) error {
+		switch {
+		case f.Mode.IsDir():
+			written = append(written, f)
 			return root.MkdirAll(filepath.FromSlash(f.Path), 0o700)
+		case !f.Mode.IsRegular():
+			r.Skipped++
+			return nil
 		}
+		written = append(written, f)
 		r.Files++
 		r.Bytes += f.Size
 		return writeMember(root, f.Path, content)

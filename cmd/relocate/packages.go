@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relocate/bundle"
 	"relocate/carvel"
 )
 
@@ -47,7 +46,7 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *subject, which string)
 	}
 	pkg, version, _ := strings.Cut(which, "/")
 	node := s.graph.Node(p.Repository)
-	d, err := bundle.ReadDetails(cmd.Context(), s.source, node.From.Digest(p.Repository.String()), pkg, version)
+	d, err := node.Details(cmd.Context(), s.source, pkg, version)
 	if err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *carvel.Pac
 	if p.ValuesSchema == nil {
 		return absentError{fmt.Errorf("package %s: does not have any user configurable values", which)}
 	}
-	text, err := carvel.DefaultValues(p.ValuesSchema)
+	text, err := p.ValuesSchema.DefaultFile()
 	if err != nil {
 		return fmt.Errorf("package %s: %w", which, err)
 	}
@@ -114,7 +113,7 @@ func (f *inspectFlags) showValues(w io.Writer, which string, p *carvel.PackageDe
 	v := valuesView{Version: reportVersion, Package: which, Values: []carvel.Value{}}
 	if p.ValuesSchema != nil {
 		var err error
-		if v.Values, err = carvel.Values(p.ValuesSchema); err != nil {
+		if v.Values, err = p.ValuesSchema.Values(); err != nil {
 			return fmt.Errorf("package %s: %w", which, err)
 		}
 	}

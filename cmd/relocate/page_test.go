@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"relocate"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
-	"relocate"
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/digest"
@@ -146,7 +146,7 @@ func TestPage(t *testing.T) {
 	p := assertContained(t, page)
 	assertAll(t, p.text, "OK", "shop.tar is complete", "Packages2", "Versions3", "not all of it will work",
 		"1 cannot be installed, 1 cannot be pulled, 2 to look at", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
-		"every byte is accounted for", "refused to show its tags", "5.0 MB", bundle.NonDistributable, "linux/arm64/v8", "signature",
+		"every byte is accounted for", "refused to show its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String())
 	assert.Less(t, strings.Index(p.text, "blog.acme.example 2.0.0"), strings.Index(p.text, "shop.acme.example 1.1.0"), "the worst first")
 	assert.Less(t, strings.Index(p.text, "What is wrong"), strings.Index(p.text, "What was proved"))

@@ -1,5 +1,3 @@
-// Package imgpkg makes the images that imgpkg (0.46) makes, with the same bytes and so the same digests: bundles, and
-// the locations image that stands beside a relocated bundle.
 package imgpkg
 
 import (

@@ -1,12 +1,10 @@
 package imgpkg
 
-import "relocate/carvel"
-
 // Locations makes the locations image that imgpkg writes, byte for byte (docs/carvel.md, "Locations images").
-func Locations(l *carvel.ImageLocations) (*Image, error) {
+func Locations(l interface{ Encode() ([]byte, error) }) (*Image, error) {
 	text, err := l.Encode()
 	if err != nil {
 		return nil, err
 	}
-	return Build(map[string][]byte{carvel.LocationsFile: text}, nil)
+	return Build(map[string][]byte{LocationsFile: text}, nil)
 }

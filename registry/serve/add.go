@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 	"relocate/oci"
@@ -132,7 +131,7 @@ func (t *adding) imported(place Import) error {
 
 // locations adds the locations image of a bundle, which no archive holds.
 func (t *adding) locations(repo *repository, n *bundle.Node) error {
-	image, err := imgpkg.Locations(bundle.NewLocations(t.plan.Graph, n))
+	image, err := imgpkg.Locations(t.plan.Graph.Locations(n))
 	if err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 		return fmt.Errorf("locations images have more than %d bytes in all", maxExtra)
 	}
 	repo.named[m] = struct{}{}
-	for _, tag := range []string{carvel.LocationsTag(n.Descriptor.Digest), carvel.DefaultTag(image.Descriptor.Digest)} {
+	for _, tag := range []string{imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(image.Descriptor.Digest)} {
 		if err := repo.tag("", tag, m); err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -113,7 +112,7 @@ func smallLayers() ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		image, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
+		image, err := imgpkg.Build(files, map[string]string{imgpkg.Label: "true"})
 		if err != nil {
 			return nil, err
 		}

@@ -15,7 +15,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"relocate/carvel"
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 )
@@ -113,7 +112,7 @@ func (r *Repo) PutBundle(files map[string]string, tags ...string) name.Digest {
 	for p, text := range files {
 		content[p] = []byte(text)
 	}
-	image, err := imgpkg.Build(content, map[string]string{carvel.Label: "true"})
+	image, err := imgpkg.Build(content, map[string]string{imgpkg.Label: "true"})
 	if err != nil {
 		panic(err) // of a test's own literal
 	}

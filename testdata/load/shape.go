@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -135,7 +134,7 @@ func (p *pusher) bundle(name string, files map[string][]byte, images []string) s
 	for path, text := range files {
 		all[path] = text
 	}
-	b, err := imgpkg.Build(all, map[string]string{carvel.Label: "true"})
+	b, err := imgpkg.Build(all, map[string]string{imgpkg.Label: "true"})
 	if err != nil {
 		p.puts.Go(func() error { return err })
 		return ""

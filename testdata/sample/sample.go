@@ -35,7 +35,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"relocate/carvel"
 	"relocate/internal/imgpkg"
 )
 
@@ -130,7 +129,7 @@ func buildBundle(bundleTag string, refs map[string]string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	built, err := imgpkg.Build(files, map[string]string{carvel.Label: "true"})
+	built, err := imgpkg.Build(files, map[string]string{imgpkg.Label: "true"})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 )
 
 func TestPush(t *testing.T) {
@@ -106,7 +107,7 @@ func isBundle(t *testing.T, found *remote.Descriptor) bool {
 	require.NoError(t, err)
 	config, err := img.ConfigFile()
 	require.NoError(t, err)
-	_, ok := config.Config.Labels[carvel.Label]
+	_, ok := config.Config.Labels[imgpkg.Label]
 	return ok
 }
 

@@ -229,7 +229,7 @@ func (r *target) putLocations(c *seeded, called string) {
 	}
 	r.send(http.MethodPost, "blobs/uploads/?digest="+v1Hash(image.Config), "", image.Config)
 	r.send(http.MethodPost, "blobs/uploads/?digest="+v1Hash(image.Layer), "", image.Layer)
-	tag := carvel.LocationsTag(interop.Hash(c.refs[called]))
+	tag := imgpkg.LocationsTag(interop.Hash(c.refs[called]))
 	r.send(http.MethodPut, "manifests/"+tag, string(image.Descriptor.MediaType), image.Manifest)
 }
 

@@ -12,8 +12,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
-	"relocate/carvel"
 	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
 	"relocate/oci"
 	"relocate/report"
 )
@@ -224,7 +224,7 @@ func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, err
 
 // withoutLocations tells a locations image that is missing from one without a blob that it names.
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
-	_, err := p.target.Resolve(ctx, carvel.LocationsTag(n.Descriptor.Digest))
+	_, err := p.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest))
 	switch {
 	case err == nil, errors.Is(err, bundle.ErrUnreadable):
 		return broken, nil

@@ -1,4 +1,4 @@
-package carvel_test
+package imgpkg_test
 
 import (
 	"archive/tar"
@@ -21,7 +21,7 @@ import (
 // FuzzLayer: a layer gives only the files that were wanted, by paths inside it, none over the limit;
 // and Go's own gzip and tar see the same.
 func FuzzLayer(f *testing.F) {
-	for _, layer := range seed.Files(f, "..", ".tar.gz") {
+	for _, layer := range seed.Files(f, "../..", ".tar.gz") {
 		f.Add(layer)
 	}
 	built, err := imgpkg.Build(map[string][]byte{carvel.LockFile: []byte("a: &a 1\n"), "packages/a/b.yml": []byte("a: 1"), "other": nil}, nil)
@@ -33,7 +33,7 @@ func FuzzLayer(f *testing.F) {
 	f.Add(zip(f, tar.Header{Name: "packages/\x1b[2J\n.yml", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": "x"}}))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		var got []file
-		err := carvel.ReadLayer(bytes.NewReader(layer), inBundle, func(p string, data []byte) error {
+		err := imgpkg.ReadLayer(bytes.NewReader(layer), inBundle, func(p string, data []byte) error {
 			require.True(t, inBundle(p))
 			require.Equal(t, p, strings.TrimPrefix(path.Clean("/"+p), "/"), "leads out of the bundle")
 			require.LessOrEqual(t, len(data), yamlnode.MaxSize)

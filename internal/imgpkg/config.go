@@ -1,4 +1,4 @@
-package carvel
+package imgpkg
 
 import (
 	"bytes"

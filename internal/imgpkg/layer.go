@@ -1,4 +1,4 @@
-package carvel
+package imgpkg
 
 import (
 	"archive/tar"
@@ -19,30 +19,11 @@ const (
 	MaxUnpacked = 256 << 20 // bytes
 	maxMembers  = 100_000
 
-	// maxPath is the longest path of a member that is taken out, in bytes.
+	// MaxPath is the longest path of a member that is taken out, in bytes.
 	MaxPath = 4096
 )
 
-// LockFile is where a bundle has its ImagesLock.
-const LockFile = ".imgpkg/images.yml"
-
-// IsPackageFile accepts what kapp-controller's ytt reads of packages/: .yml and .yaml at any depth.
-func IsPackageFile(p string) bool {
-	return strings.HasPrefix(p, "packages/") && (strings.HasSuffix(p, ".yml") || strings.HasSuffix(p, ".yaml"))
-}
-
-// ErrImgpkg says of an error that imgpkg (0.46) refuses the content, too.
-var ErrImgpkg = errors.New("imgpkg refuses it, too")
-
-// AsImgpkg returns an error that says what err says, and is ErrImgpkg besides.
-func AsImgpkg(err error) error { return refused{err} }
-
-type refused struct{ error }
-
-func (e refused) Unwrap() error        { return e.error }
-func (e refused) Is(target error) bool { return target == ErrImgpkg }
-
-// ReadFiles reads a gzipped tar, the layer of a bundle, and calls visit for the regular files that want accepts, in
+// ReadLayer reads a gzipped tar, the layer of a bundle, and calls visit for the regular files that want accepts, in
 // their order; one is in memory at a time. A larger file than yamlnode.MaxSize is an error.
 func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string, data []byte) error) error {
 	return EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
@@ -55,7 +36,7 @@ func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string,
 		if h.Size > yamlnode.MaxSize {
 			return fmt.Errorf("has %d bytes, more than the limit of %d", h.Size, yamlnode.MaxSize)
 		}
-		data, err := io.ReadAll(content) // at most maxDocument, and the budget counts what is really there
+		data, err := io.ReadAll(content) // at most MaxSize, and the budget counts what is really there
 		if err != nil {
 			return err
 		}
