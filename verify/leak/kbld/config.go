@@ -176,7 +176,7 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 		s.read = map[string]bool{}
 	}
 	s.read[file] = true
-	if !isYAML(file) || len(data) > yamlnode.MaxSize || !bytes.Contains(data, []byte(configVersion)) && !bytes.Contains(data, []byte(lockVersion)) {
+	if !holdsConfig(file, data) {
 		return nil
 	}
 	defer yamlnode.Alone(data)()
@@ -195,9 +195,12 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 	return findings
 }
 
-// isYAML reports whether kbld reads a file.
-func isYAML(file string) bool {
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file))
+// holdsConfig reports whether a file may have a configuration: kbld reads YAML files only.
+func holdsConfig(file string, data []byte) bool {
+	if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file)) || len(data) > yamlnode.MaxSize {
+		return false
+	}
+	return bytes.Contains(data, []byte(configVersion)) || bytes.Contains(data, []byte(lockVersion))
 }
 
 // document is a document of configuration, while it is added to a step.
