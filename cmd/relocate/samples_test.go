@@ -47,6 +47,7 @@ func TestDocumentedSamples(t *testing.T) {
 			source, destination := startMemory(t, nil), startReferrers(t)
 			_, err := sample.Push(t.Context(), source, app)
 			require.NoError(t, err)
+			pushOpen(t, source)
 			t.Setenv("XDG_CACHE_HOME", t.TempDir())
 			t.Chdir(t.TempDir())
 			hosts := strings.NewReplacer(documentedSource, source, documentedDestination, destination)
@@ -54,7 +55,8 @@ func TestDocumentedSamples(t *testing.T) {
 				strings.ReplaceAll(destination, ":", "-"), documentedDestination) // in the name of a Secret
 			want := strings.ReplaceAll(string(text), "\r\n", "\n")
 			got := samples(want, func(command string) string {
-				command, toShell, _ := strings.Cut(command, " | ")
+				command, _, piped := strings.Cut(command, " | ")
+				command, redirected := strings.CutSuffix(command, " >/dev/null")
 				command, quiet := strings.CutSuffix(command, " 2>/dev/null")
 				args := strings.Fields(hosts.Replace(command))
 				require.Equal(t, "relocate", args[0])
@@ -63,7 +65,7 @@ func TestDocumentedSamples(t *testing.T) {
 				}
 				var shown bytes.Buffer
 				var stdout, stderr io.Writer = &shown, &shown
-				if toShell != "" {
+				if piped || redirected {
 					stdout = io.Discard
 				}
 				if quiet {
