@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -142,13 +145,27 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	}
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now()}
-	switch {
-	case f.fromTar != "":
-		return c.importArchive(ctx)
-	case f.toTar != "":
+	if f.toTar != "" {
 		return c.export(ctx)
 	}
-	return c.direct(ctx)
+	var object bytes.Buffer
+	if isTerminal(c.stdout) { // where the summary would hide it
+		c.stdout = &object
+	}
+	upload := c.direct
+	if f.fromTar != "" {
+		upload = c.importArchive
+	}
+	return errors.Join(upload(ctx), writeApart(cmd.OutOrStdout(), object.Bytes()))
+}
+
+// writeApart writes the PackageRepository after the summary on a terminal, apart from it; nothing when there is none.
+func writeApart(w io.Writer, object []byte) error {
+	if len(object) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n# The PackageRepository for the cluster: apply it with kubectl apply -f -\n%s", object)
+	return err
 }
 
 // check rejects command lines that make no sense.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/term"
 
 	"relocate"
 	"relocate/bundle"
@@ -90,7 +89,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 // openStream opens what the archive goes to, if that is not standard output.
 func (c *copying) openStream(ctx context.Context) (stop func() error, err error) {
 	if c.toTar == stream || standard(c.toTar) == os.Stdout {
-		if out, ok := c.stdout.(*resultWriter); ok && isTerminal(out.w) {
+		if isTerminal(c.stdout) {
 			return nil, usagef("--to-tar -: standard output is a terminal; send it to a pipe or a file")
 		}
 		return func() error { return nil }, nil
@@ -105,12 +104,6 @@ func (c *copying) openStream(ctx context.Context) (stop func() error, err error)
 
 // Name names standard output in errors of the library.
 func (r *resultWriter) Name() string { return "standard output" }
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
 
 // importArchive fills a repository from an archive in a file, or on standard input.
 func (c *copying) importArchive(ctx context.Context) error {

@@ -83,7 +83,7 @@ type judgement struct {
 }
 
 // hintGoneBy is the hint when a registry removed layers that an import from a stream has uploaded.
-const hintGoneBy = "the registry removes layers that no manifest names yet: import from a file instead of a stream, " +
+const hintGoneBy = "the registry removes layers that no manifest names yet: save the stream to a file and import that, " +
 	"or have the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
 // judgements are tried in order; the first that matches counts.

@@ -34,6 +34,7 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = painted(stdout, args), painted(stderr, args)
 	ctx, stop := watched(ctx, func(err error) {
 		fmt.Fprintln(stderr, "relocate:", err)
 		os.Exit(statusFailed)

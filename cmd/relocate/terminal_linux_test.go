@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// onTerminal runs the program with standard output and standard error on one pseudo-terminal, and returns what it shows.
+func onTerminal(t *testing.T, args ...string) string {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals: ", err)
+	}
+	defer master.Close()
+	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	shown := make(chan string)
+	go func() {
+		var all bytes.Buffer
+		_, _ = io.Copy(&all, master) // until EIO: nobody has the terminal open
+		shown <- all.String()
+	}()
+	run(t.Context(), args, tty, tty)
+	require.NoError(t, tty.Close())
+	return strings.ReplaceAll(<-shown, "\r\n", "\n")
+}
+
+// TestObjectOnTerminal: on a terminal the PackageRepository comes after the summary, apart from it.
+func TestObjectOnTerminal(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	file := export(t, pushSample(t, host))
+	shown := onTerminal(t, "--from-tar", file, "--to-repo", host+"/x", "--progress", "none")
+	summary, object, apart := strings.Cut(shown, "\n\n# The PackageRepository for the cluster: apply it with kubectl apply -f -\n")
+	require.True(t, apart, shown)
+	assert.Contains(t, summary, "imported ")
+	redirected := mustRelocate(t, "--from-tar", file, "--to-repo", host+"/x")
+	assert.Equal(t, redirected.stdout, object)
+	assert.True(t, strings.HasPrefix(object, "---\napiVersion: "), object)
+}
+
+// TestColours: verdicts and errors have colours on a terminal, unless somebody declines.
+func TestColours(t *testing.T) {
+	host := startMemory(t, nil)
+	file := export(t, pushSample(t, host))
+	verify, wrong := []string{"verify", file, "--progress", "none"}, []string{"verfiy"}
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	assert.Contains(t, onTerminal(t, verify...), "\x1b[32mOK:\x1b[0m ")
+	shown := onTerminal(t, wrong...)
+	assertAll(t, shown, "\x1b[1;31mrelocate:\x1b[0m unknown command", "\n\x1b[36mhint:\x1b[0m did you mean")
+	assert.NotContains(t, mustRelocate(t, verify...).stdout, "\x1b", "no terminal")
+	assert.NotContains(t, onTerminal(t, "--to-tar", "x", "--color=false"), "\x1b")
+	t.Setenv("TERM", "dumb")
+	assert.NotContains(t, onTerminal(t, verify...), "\x1b")
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
+	assert.NotContains(t, onTerminal(t, append(verify, wrong...)...), "\x1b")
+}
