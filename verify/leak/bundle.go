@@ -22,13 +22,6 @@ type result struct {
 	nested   []*bundle.Node // that its lock names
 }
 
-// note adds findings, as many as a report may have.
-func (r *result) note(list ...report.Finding) {
-	for _, f := range list {
-		r.findings.add(f)
-	}
-}
-
 // packageBundle is one bundle, or inline fetch, while it is checked.
 type packageBundle struct {
 	in       *traversal
@@ -51,7 +44,7 @@ func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &packageBundle{in: t, work: w, pkg: names(w.uses), named: map[int]bool{}, fetched: map[position]string{}}
 	var more bool
 	if b.groups, more = groups(w.uses); more {
-		b.out.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+		b.out.findings.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
 	}
 	if w.node == nil {
 		for _, f := range w.inline {
@@ -73,8 +66,7 @@ func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	}
 	b.nested()
 	b.countIDs()
-	b.out.findings.list = merge(b.out.findings.list)
-	slices.SortStableFunc(b.out.findings.list, byLine)
+	b.out.findings.merge()
 	return b.out, nil
 }
 
@@ -112,7 +104,7 @@ func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
 	if err != nil {
 		code, why, err := explain(err)
 		if err == nil {
-			b.out.note(newFinding(code, report.Install, b.at(""), n.Name(), "the bundle cannot be read: %s", why))
+			b.out.findings.note(newFinding(code, report.Install, b.at(""), n.Name(), "the bundle cannot be read: %s", why))
 		}
 		return true, err
 	}
@@ -124,9 +116,9 @@ func (b *packageBundle) file(t bundle.Text) {
 	data := t.Data
 	switch b.size += len(data); {
 	case data == nil && t.Size > 0:
-		b.out.note(newFinding(codeNotRead, report.Warning, b.at(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
 	case b.size > maxText:
-		b.out.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+		b.out.findings.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 		data = nil
 	case isBinary(data) && !yamlnode.IsUTF16(data):
 		b.size -= len(data)
@@ -146,13 +138,13 @@ func (b *packageBundle) readLock(ctx context.Context) error {
 		text = b.files[i].Data // the first counts
 	}
 	l, wrong := parseLock(text, at)
-	b.out.note(wrong...)
+	b.out.findings.note(wrong...)
 	if l == nil {
 		return nil
 	}
 	b.lock = l
 	if b.work.depth == maxDepth {
-		b.out.note(newFinding(codeDamaged, report.Install, at, "", "bundles are nested more than %d deep", maxDepth))
+		b.out.findings.note(newFinding(codeDamaged, report.Install, at, "", "bundles are nested more than %d deep", maxDepth))
 		l.images = &carvel.ImagesLock{}
 		return nil
 	}
@@ -160,7 +152,7 @@ func (b *packageBundle) readLock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.out.note(missing...)
+	b.out.findings.note(missing...)
 	for _, found := range l.targets {
 		if found.node != nil && found.node.Kind == bundle.Bundle {
 			b.out.nested = append(b.out.nested, found.node)

@@ -14,7 +14,8 @@
 //     bundle.go), asks the store whether what a lock names is present (store.go, lock.go), and says which Package of which
 //     bundle a finding is of (references.go).
 //
-// A reference passes through content/walk.go, kbld/kbld.go and references.go on its way into the report (findings.go).
+// A reference passes through content/walk.go, content/reference.go, kbld/kbld.go and references.go on its way into the
+// report (findings.go).
 //
 // To add what is looked at:
 //

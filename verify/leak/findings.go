@@ -3,6 +3,7 @@ package leak
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"relocate/internal/text"
@@ -113,6 +114,13 @@ func (l *findings) add(f report.Finding) bool {
 	return true
 }
 
+// note adds findings, within the limit.
+func (l *findings) note(list ...report.Finding) {
+	for _, f := range list {
+		l.add(f)
+	}
+}
+
 // addOnce adds findings that are not among those added.
 func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding) {
 	for _, f := range list {
@@ -120,6 +128,26 @@ func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding
 			added[f] = true
 		}
 	}
+}
+
+// merge makes one of findings that say the same of several Packages, and sorts them.
+func (l *findings) merge() {
+	at := map[report.Finding]int{}
+	merged := l.list[:0]
+	for _, f := range l.list {
+		pkg := f.Package
+		f.Package = ""
+		i, known := at[f]
+		if !known {
+			at[f] = len(merged)
+			f.Package = pkg
+			merged = append(merged, f)
+		} else if first := merged[i].Package; !slices.Contains(strings.Split(first, ", "), pkg) && len(first) < 1000 {
+			merged[i].Package = first + ", " + pkg
+		}
+	}
+	slices.SortStableFunc(merged, byLine)
+	l.list = merged
 }
 
 // level is how much it may hurt what was left out.

@@ -119,7 +119,7 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 		for _, at := range b.positionsOf(file, yamlnode.Line(n, step.Line)) {
 			f := newFinding(code, report.Install, at, yamlnode.Text(n), format, kind, text.Quote(yamlnode.Text(n)))
 			b.fetched[position{file: f.File, line: f.Line}] = f.Reference
-			b.out.note(f)
+			b.out.findings.note(f)
 		}
 	}
 	switch {
@@ -149,7 +149,7 @@ func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	}
 	if b.compared += len(b.in.versions[name]); b.compared > maxCompared {
 		for _, at := range b.positionsOf(file, 0) {
-			b.out.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
+			b.out.findings.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
 		}
 		return
 	}
@@ -163,7 +163,7 @@ func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	}
 	n := yamlnode.Get(ref, "refName")
 	for _, at := range b.positionsOf(file, n.Line) {
-		b.out.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
+		b.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
 			text.Quote(strings.TrimSpace(name+" "+version))))
 	}
 }

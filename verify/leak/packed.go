@@ -35,7 +35,7 @@ func (b *packageBundle) isPackedChart(p string) bool {
 // finding.
 func (b *packageBundle) unpack(p string, data []byte, depth int) {
 	note := func(level report.Level, format string, args ...any) {
-		b.out.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))
+		b.out.findings.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))
 	}
 	if depth == maxPacked {
 		note(report.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
@@ -75,7 +75,7 @@ func (b *packageBundle) member(p string, r io.Reader, depth int) error {
 	case err != nil:
 		return err
 	case len(data) > bundle.MaxText:
-		b.out.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", bundle.MaxText))
+		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", bundle.MaxText))
 	case strings.HasSuffix(p, ".tgz"):
 		b.files = append(b.files, content.File{Path: p})
 		if path.Base(path.Dir(p)) == "charts" {

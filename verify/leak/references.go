@@ -134,7 +134,7 @@ func (b *packageBundle) references(g group) {
 		f.Action = cmp.Or(f.Action, actions[f.Code])
 		for _, at := range b.positions(g, f.File, f.Line) {
 			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
-			b.out.note(f)
+			b.out.findings.note(f)
 		}
 	}
 	for _, ref := range refs {
@@ -154,7 +154,7 @@ func (b *packageBundle) reference(g group, ref content.Reference) {
 		return
 	}
 	for _, at := range b.positions(g, ref.File, ref.Line) {
-		b.out.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
+		b.out.findings.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
 	}
 }
 
@@ -164,7 +164,7 @@ func (b *packageBundle) schemaDefaults(p *packageFiles, g group) {
 		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
 			at := u.at.in(f.Line + u.of.Head.Line - 1)
 			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
-			b.out.note(f)
+			b.out.findings.note(f)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"relocate/report"
 	"relocate/verify/leak/kappctrl"
 )
 
@@ -67,23 +66,4 @@ func names(uses []use) string {
 		list = append(list[:3], fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(list, ", ")
-}
-
-// merge makes one of findings that say the same of several Packages.
-func merge(findings []report.Finding) []report.Finding {
-	at := map[report.Finding]int{}
-	merged := findings[:0]
-	for _, f := range findings {
-		pkg := f.Package
-		f.Package = ""
-		i, known := at[f]
-		if !known {
-			at[f] = len(merged)
-			f.Package = pkg
-			merged = append(merged, f)
-		} else if first := merged[i].Package; !slices.Contains(strings.Split(first, ", "), pkg) && len(first) < 1000 {
-			merged[i].Package = first + ", " + pkg
-		}
-	}
-	return merged
 }

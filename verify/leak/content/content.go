@@ -1,9 +1,6 @@
 package content
 
 import (
-	"strings"
-
-	"relocate/internal/text"
 	"relocate/report"
 	"relocate/verify/leak/kbld"
 )
@@ -17,15 +14,6 @@ type File struct {
 
 	chart  *chart  // the Helm chart it is of; nil for none
 	starts []int32 // offsets of its lines
-}
-
-// Reference is an image that a file names.
-type Reference struct {
-	File      string
-	Line      int
-	Value     string // what the cluster gets before the lock is applied: the newImage of an override of kbld's
-	Entry     int    // of the bundle's lock, whose id it is; -1 for none
-	Rewritten bool   // kbld makes the entry's image of it
 }
 
 // Sink takes what is found.
@@ -60,40 +48,10 @@ func newScan(lock *kbld.Step, to Sink) *scan {
 	return &scan{lock: lock, to: to, fetched: map[fetched]bool{}, composed: map[string]bool{}}
 }
 
-// place is where something was found.
-type place struct {
-	file string
-	line int
-}
-
-// add adds a reference that no entry of the lock rewrites.
-func (s *scan) add(at place, value string) {
-	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: -1})
-}
-
-// locked adds a reference that kbld rewrites by an entry of the lock.
-func (s *scan) locked(at place, value string, entry int) {
-	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: entry, Rewritten: true})
-}
-
-// note adds a finding.
-func (s *scan) note(at place, code report.Code, level report.Level, ref, message, action string) {
-	s.to.Note(report.Finding{Code: code, Level: level, File: at.file, Line: at.line, Reference: ref, Message: message, Action: action})
-}
-
 // codeNotRead is of content that could not be read in full.
 const codeNotRead report.Code = "not-read"
 
 // notRead says that a file, or a part of it, was not read.
 func (s *scan) notRead(at place, level report.Level, message, action string) {
 	s.note(at, codeNotRead, level, "", message, action)
-}
-
-// maxReference is the longest reference that is recognised, in bytes, as in a lock.
-const maxReference = 1024
-
-// shorten copies foreign text, so that it does not keep the file it stands in, and cuts it to the length of
-// a reference.
-func shorten(s string) string {
-	return strings.Clone(text.Clip(s, maxReference))
 }

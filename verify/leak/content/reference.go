@@ -1,0 +1,154 @@
+package content
+
+import (
+	"fmt"
+	"strings"
+
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/report"
+	"relocate/verify/leak/kbld"
+)
+
+// Reference is an image that a file names.
+type Reference struct {
+	File      string
+	Line      int
+	Value     string // what the cluster gets before the lock is applied: the newImage of an override of kbld's
+	Entry     int    // of the bundle's lock, whose id it is; -1 for none
+	Rewritten bool   // kbld makes the entry's image of it
+}
+
+// place is where something was found.
+type place struct {
+	file string
+	line int
+}
+
+// add adds a reference that no entry of the lock rewrites.
+func (s *scan) add(at place, value string) {
+	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: -1})
+}
+
+// locked adds a reference that kbld rewrites by an entry of the lock.
+func (s *scan) locked(at place, value string, entry int) {
+	s.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(value), Entry: entry, Rewritten: true})
+}
+
+// note adds a finding.
+func (s *scan) note(at place, code report.Code, level report.Level, ref, message, action string) {
+	s.to.Note(report.Finding{Code: code, Level: level, File: at.file, Line: at.line, Reference: ref, Message: message, Action: action})
+}
+
+func (w *walker) note(at place, code report.Code, level report.Level, ref, message, action string) {
+	w.scan.note(at, code, level, ref, message, action)
+}
+
+// The codes of findings about references (docs/leaks.md, "Content of packages").
+const (
+	codeNotRewritten report.Code = "not-rewritten" // no kbld step with the lock sees the reference
+	codeNotLocked    report.Code = "not-locked"    // an image that kbld sees and the lock does not have
+	codeOutsideKey   report.Code = "outside-key"   // a reference where kbld does not look
+	codeDefault      report.Code = "default"       // a value that can be set, with such a reference
+)
+
+// seen adds a reference that kbld sees, or would see if the file went through it.
+func (w *walker) seen(at place, ref string) {
+	if w.file.Kbld == nil {
+		w.scan.add(at, ref)
+		w.note(at, codeNotRewritten, report.Pull, ref, "no kbld step rewrites the file: pods pull the image from there",
+			`add a step "kbld: {paths: ['-', .imgpkg/images.yml]}" after the last one that adds files`)
+		return
+	}
+	switch result := w.file.Kbld.Resolve(ref); result.Outcome {
+	case kbld.Rewritten:
+		w.rewritten(at, ref, result)
+	case kbld.Built: // a finding where the sources stand
+		w.scan.add(at, ref)
+	default:
+		w.scan.add(at, ref)
+		w.notLocked(at, ref, result.Outcome)
+	}
+}
+
+// rewritten adds a reference that kbld rewrites. An override of a Config is a finding where that stands, one of a
+// lock is a finding here.
+func (w *walker) rewritten(at place, ref string, to kbld.Result) {
+	if to.Entry >= 0 {
+		w.scan.locked(at, ref, to.Entry)
+		return
+	}
+	w.scan.add(at, to.Image)
+	if to.Lock != "" {
+		w.note(at, codeNotLocked, report.Pull, ref, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there",
+			to.Lock, shorten(to.Image)), "take that lock out of the kbld step, and add the image to "+carvel.LockFile)
+	}
+}
+
+// notLocked says what kbld does with a reference that it sees and that nothing rewrites.
+func (w *walker) notLocked(at place, ref string, outcome kbld.Outcome) {
+	code, lock := codeNotLocked, "the lock does not have it"
+	action := "add it to the lock with kbld --imgpkg-lock-output, and push the bundle again"
+	if !w.file.Kbld.HasLock() {
+		code, lock = codeNotRewritten, "the kbld step is not given the lock"
+		action = "add " + carvel.LockFile + " to the paths of the kbld step"
+	} else if other := w.scan.lock.Similar(ref); other != "" {
+		lock += fmt.Sprintf(", which has %q of that repository", shorten(other))
+	}
+	switch outcome {
+	case kbld.Kept:
+		w.note(at, code, report.Pull, ref, lock+": kbld leaves it as it is, and pods pull it from there", action)
+	case kbld.Asked:
+		w.note(at, code, report.Install, ref, lock+": kbld asks its registry for the digest, and the template step fails", action)
+	case kbld.Refused:
+		w.note(at, code, report.Install, ref, "is no reference: kbld refuses it, and the template step fails",
+			"correct it, or exempt it by a searchRule of kbld with updateStrategy none")
+	}
+}
+
+// outside adds a reference that stands where kbld does not look.
+func (w *walker) outside(line int, ref string) {
+	at := w.place(line, ref)
+	if w.values && w.templateRewrites(at, ref) {
+		return
+	}
+	entry, isLocked := w.scan.lock.Entry(ref)
+	w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
+	if w.scan.fetched[fetched{at, ref}] {
+		return // said already what pulls it
+	}
+	known := "the lock does not have it"
+	if other := w.scan.lock.Similar(ref); isLocked {
+		known = "the lock has it, but is not applied here"
+	} else if other != "" {
+		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
+	}
+	if w.class == values && !w.function {
+		w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
+			"set the value at the cluster, or let the default name an image of the lock")
+		return
+	}
+	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
+		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+}
+
+// templateRewrites adds a reference that a template may put below an image key, when kbld rewrites it there.
+func (w *walker) templateRewrites(at place, ref string) bool {
+	if w.file.Kbld == nil {
+		return false
+	}
+	result := w.file.Kbld.Resolve(ref)
+	if result.Outcome == kbld.Rewritten {
+		w.rewritten(at, ref, result)
+	}
+	return result.Outcome == kbld.Rewritten
+}
+
+// maxReference is the longest reference that is recognised, in bytes, as in a lock.
+const maxReference = 1024
+
+// shorten copies foreign text, so that it does not keep the file it stands in, and cuts it to the length of
+// a reference.
+func shorten(s string) string {
+	return strings.Clone(text.Clip(s, maxReference))
+}
