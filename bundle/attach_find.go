@@ -116,20 +116,8 @@ func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*hanging, []Uns
 // referrers returns what refers to n by the registry's API, or by the tag schema where there is no API, or
 // such a tag.
 func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash, unseen []Unseen, err error) {
-	d := n.Descriptor.Digest
-	switch {
-	case n == p.first:
-		list = slices.Clone(p.answer)
-	case p.hasAPI:
-		list, err = w.opt.Discovery.Referrers(ctx, p.repo.Digest(d.String()))
-		if errors.Is(err, fs.ErrPermission) {
-			unseen, err = []Unseen{{p.repo.Name(), UnseenReferrers, Refused}}, nil
-		}
-		if errors.Is(err, errors.ErrUnsupported) { // no more
-			err = nil
-		}
-	}
-	tag := oci.ReferrersTag(d)
+	list, unseen, err = w.askReferrers(ctx, p, n)
+	tag := oci.ReferrersTag(n.Descriptor.Digest)
 	if err != nil || !p.tags[tag] && (p.hasAll || p.hasAPI) {
 		return list, unseen, err
 	}
@@ -141,6 +129,24 @@ func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash
 		unseen = append(unseen, Unseen{p.repo.Tag(tag).Name(), UnseenManifest, reason})
 	}
 	return append(list, more...), unseen, err
+}
+
+// askReferrers asks the registry's API, where there is one.
+func (w *walk) askReferrers(ctx context.Context, p *place, n *Node) ([]v1.Hash, []Unseen, error) {
+	switch {
+	case n == p.first:
+		return slices.Clone(p.answer), nil, nil
+	case !p.hasAPI:
+		return nil, nil, nil
+	}
+	list, err := w.opt.Discovery.Referrers(ctx, p.repo.Digest(n.Descriptor.Digest.String()))
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return list, []Unseen{{p.repo.Name(), UnseenReferrers, Refused}}, nil
+	case errors.Is(err, errors.ErrUnsupported): // no more
+		return list, nil, nil
+	}
+	return list, nil, err
 }
 
 // tagSchema reads the index that lists what refers to a manifest. The reason says why there is none.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 
 	"relocate/internal/digest"
 	"relocate/oci"
@@ -95,17 +94,10 @@ func tooMany(n *Node) error {
 // hang reads the manifest of an attachment. That it cannot be carried is left in h.
 func (w *walk) hang(ctx context.Context, h *hanging) error {
 	desc, raw, err := w.manifest(ctx, h.ref)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		h.reason = Gone
+	if h.reason = w.whyUnread(err); h.reason != "" {
 		return nil
-	case errors.Is(err, ErrUnreadable):
-		h.reason = Unreadable
-		return nil
-	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
-		h.reason = Refused
-		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return fmt.Errorf("find %s, attached to %s: %w", h.ref.Name(), h.Subject, err)
 	}
 	h.listed = true
@@ -131,6 +123,20 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	h.found.openPlain(h.ref.Context(), desc, m, Attached)
 	h.found.found.Subject = h.Subject
 	return nil
+}
+
+// whyUnread returns for which reason an attachment is left out whose manifest could not be read with err; empty when
+// it is not left out.
+func (w *walk) whyUnread(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Gone
+	case errors.Is(err, ErrUnreadable):
+		return Unreadable
+	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
+		return Refused
+	}
+	return ""
 }
 
 // maxRead is the size of the largest blob of an attachment that is read to see whether it is whole: a signature, or
@@ -219,43 +225,55 @@ func (w *walk) tagged(h *hanging) (v1.Hash, bool) {
 
 // registerAttached takes a level of attachments into the graph, and the children of indexes among them.
 func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
-	g := w.graph
 	var next []*want
 	for _, h := range list {
-		if h.found != nil && w.hangsOn(h.Subject, h.Digest) {
-			h.found, h.reason = nil, Circular
-		}
-		if h.reason == OtherSubject && w.isAttached(h) {
-			continue // Harbor lists cosign's tags among referrers
-		}
-		if first, ok := w.tagged(h); ok && h.found != nil {
-			if first == h.Digest {
-				continue // WalkOptions.Signatures has it, too
-			}
-			h.found, h.listed, h.reason = nil, true, Second
-		}
-		if h.found == nil {
-			w.noteUnseen(h)
-			continue
-		}
-		g.Attachments = append(g.Attachments, h.Attachment)
-		g.attached[h.Subject] = append(g.attached[h.Subject], h.Attachment)
-		n := g.byDigest[h.Digest]
-		if n == nil {
-			n = h.found.found
-			g.byDigest[h.Digest], w.seen[h.Digest.String()] = n, h.found
-			g.Nodes = append(g.Nodes, n)
-			for _, child := range h.found.next {
-				if added := w.add(child); added != nil {
-					next = append(next, added)
-				}
-			}
-		}
-		if h.Tag != "" {
-			n.Tags = append(n.Tags, h.Tag)
+		if !w.leaveOut(h) {
+			next = append(next, w.keep(h)...)
 		}
 	}
 	return w.levels(ctx, next)
+}
+
+// leaveOut reports whether an attachment is not taken into the graph, and notes why not.
+func (w *walk) leaveOut(h *hanging) bool {
+	first, isTagged := w.tagged(h)
+	switch {
+	case h.found != nil && w.hangsOn(h.Subject, h.Digest):
+		h.found, h.reason = nil, Circular
+	case h.reason == OtherSubject && w.isAttached(h): // Harbor lists cosign's tags among referrers
+		return true
+	case isTagged && h.found != nil && first == h.Digest: // WalkOptions.Signatures has it, too
+		return true
+	case isTagged && h.found != nil:
+		h.found, h.listed, h.reason = nil, true, Second
+	}
+	if h.found != nil {
+		return false
+	}
+	w.noteUnseen(h)
+	return true
+}
+
+// keep takes an attachment into the graph, and returns what it needs and the graph does not have.
+func (w *walk) keep(h *hanging) (next []*want) {
+	g := w.graph
+	g.Attachments = append(g.Attachments, h.Attachment)
+	g.attached[h.Subject] = append(g.attached[h.Subject], h.Attachment)
+	n := g.byDigest[h.Digest]
+	if n == nil {
+		n = h.found.found
+		g.byDigest[h.Digest], w.seen[h.Digest.String()] = n, h.found
+		g.Nodes = append(g.Nodes, n)
+		for _, child := range h.found.next {
+			if added := w.add(child); added != nil {
+				next = append(next, added)
+			}
+		}
+	}
+	if h.Tag != "" {
+		n.Tags = append(n.Tags, h.Tag)
+	}
+	return next
 }
 
 // isAttached reports whether the same manifest hangs on the subject by its tag.
@@ -283,20 +301,4 @@ func (w *walk) noteUnseen(h *hanging) {
 	case h.listed:
 		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Name(), UnseenManifest, h.reason})
 	}
-}
-
-// each calls do for 0 to n-1, opt.Jobs at once.
-func (w *walk) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(max(w.opt.Jobs, 1))
-	for i := range n {
-		if running.Err() != nil {
-			break
-		}
-		g.Go(func() error { return do(running, i) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }

@@ -14,40 +14,54 @@ func (g *Graph) keepCircular() {
 	if !slices.ContainsFunc(g.Nodes, func(n *Node) bool { return len(n.Circular) > 0 }) {
 		return
 	}
-	parents, above, below := map[v1.Hash][]v1.Hash{}, map[v1.Hash]int{}, map[v1.Hash]int{}
-	for _, n := range g.Nodes {
-		for _, d := range n.Children {
-			parents[d] = append(parents[d], n.Descriptor.Digest)
-			above[d]++
-			below[n.Descriptor.Digest]++
-		}
-	}
-	peeled := map[v1.Hash]bool{}
-	var next []v1.Hash
-	peel := func(d v1.Hash) {
-		if !peeled[d] && (above[d] == 0 || below[d] == 0) {
-			peeled[d] = true
-			next = append(next, d)
-		}
-	}
-	for _, n := range g.Nodes {
-		peel(n.Descriptor.Digest)
-	}
-	for len(next) > 0 {
-		d := next[len(next)-1]
-		next = next[:len(next)-1]
-		for _, child := range g.Node(d).Children {
-			above[child]--
-			peel(child)
-		}
-		for _, parent := range parents[d] {
-			below[parent]--
-			peel(parent)
-		}
-	}
+	peeled := g.peel()
 	for _, n := range g.Nodes {
 		n.Circular = slices.DeleteFunc(n.Circular, func(d v1.Hash) bool {
 			return peeled[d] || peeled[n.Descriptor.Digest]
 		})
+	}
+}
+
+// peel returns the nodes that are in no circle and between none.
+func (g *Graph) peel() map[v1.Hash]bool {
+	p := peeling{peeled: map[v1.Hash]bool{}, above: map[v1.Hash]int{}, below: map[v1.Hash]int{}}
+	parents := map[v1.Hash][]v1.Hash{}
+	for _, n := range g.Nodes {
+		p.below[n.Descriptor.Digest] = len(n.Children)
+		for _, d := range n.Children {
+			parents[d] = append(parents[d], n.Descriptor.Digest)
+			p.above[d]++
+		}
+	}
+	for _, n := range g.Nodes {
+		p.try(n.Descriptor.Digest)
+	}
+	for len(p.next) > 0 {
+		d := p.next[len(p.next)-1]
+		p.next = p.next[:len(p.next)-1]
+		for _, child := range g.Node(d).Children {
+			p.above[child]--
+			p.try(child)
+		}
+		for _, parent := range parents[d] {
+			p.below[parent]--
+			p.try(parent)
+		}
+	}
+	return p.peeled
+}
+
+// peeling is a run of peel.
+type peeling struct {
+	peeled       map[v1.Hash]bool
+	above, below map[v1.Hash]int // parents and children that are left
+	next         []v1.Hash       // whose parents and children are to be tried
+}
+
+// try peels d when no parent or no child of it is left.
+func (p *peeling) try(d v1.Hash) {
+	if !p.peeled[d] && (p.above[d] == 0 || p.below[d] == 0) {
+		p.peeled[d] = true
+		p.next = append(p.next, d)
 	}
 }

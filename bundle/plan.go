@@ -37,7 +37,7 @@ type Omitted struct {
 const nonDistributableReason = "non-distributable"
 
 // NewPlan orders g. Layers that have a non-distributable type in every image are carried when
-// nonDistributableReason is set, else omitted. An error wraps ErrMalformed: two descriptors give one digest two
+// nonDistributable is set, else omitted. An error wraps oci.ErrMalformed: two descriptors give one digest two
 // sizes, or name one digest as a manifest and as a blob.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	left, err := blobsOf(g)
@@ -45,43 +45,71 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Graph: g, Blobs: make([]Blob, 0, len(g.Nodes)+len(left))}
-	add := func(n *Node, i int) {
-		d := &n.Blobs[i]
-		if _, ok := left[d.Digest]; ok {
-			delete(left, d.Digest)
-			p.Blobs = append(p.Blobs, Blob{Descriptor: d, Node: n})
-		}
+	o := &ordering{plan: p, left: left}
+	o.addSmall()
+	p.Small = len(p.Blobs)
+	o.addLayers(nonDistributable)
+	o.omitRest()
+	return p, nil
+}
+
+// ordering is a run of NewPlan.
+type ordering struct {
+	plan *Plan
+	left map[v1.Hash]int64 // configs and layers that are not in the plan yet
+}
+
+// take reports whether the blob d is not in the plan yet; from now on it is.
+func (o *ordering) take(d v1.Hash) bool {
+	_, ok := o.left[d]
+	delete(o.left, d)
+	return ok
+}
+
+func (o *ordering) add(n *Node, i int) {
+	if d := &n.Blobs[i]; o.take(d.Digest) {
+		o.plan.Blobs = append(o.plan.Blobs, Blob{Descriptor: d, Node: n})
 	}
-	for _, n := range g.Nodes {
-		p.Blobs = append(p.Blobs, Blob{Descriptor: &n.Descriptor, Node: n, IsManifest: true})
+}
+
+// addSmall adds manifests, configs and the layers of bundles.
+func (o *ordering) addSmall() {
+	for _, n := range o.plan.Graph.Nodes {
+		o.plan.Blobs = append(o.plan.Blobs, Blob{Descriptor: &n.Descriptor, Node: n, IsManifest: true})
 		switch n.Kind {
 		case Bundle:
 			for i := range n.Blobs {
-				add(n, i)
+				o.add(n, i)
 			}
 		case Plain, Attached:
 			if n.Blobs[0].Size <= oci.MaxSize {
-				add(n, 0)
+				o.add(n, 0)
 			}
 		}
 	}
-	p.Small = len(p.Blobs)
-	for _, n := range g.Nodes {
+}
+
+// addLayers adds the other configs and layers, those of foreign types on request only. A config is no layer, whatever
+// its type.
+func (o *ordering) addLayers(foreign bool) {
+	for _, n := range o.plan.Graph.Nodes {
 		for i, d := range n.Blobs {
-			if i == 0 || nonDistributable || !oci.IsForeign(d) { // a config is no layer, whatever its type
-				add(n, i)
+			if i == 0 || foreign || !oci.IsForeign(d) {
+				o.add(n, i)
 			}
 		}
 	}
-	for _, n := range g.Nodes { // what no image names as an ordinary layer
+}
+
+// omitRest notes what no image names as an ordinary layer.
+func (o *ordering) omitRest() {
+	for _, n := range o.plan.Graph.Nodes {
 		for _, d := range n.Blobs {
-			if _, ok := left[d.Digest]; ok {
-				delete(left, d.Digest)
-				p.Omitted = append(p.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), nonDistributableReason})
+			if o.take(d.Digest) {
+				o.plan.Omitted = append(o.plan.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), nonDistributableReason})
 			}
 		}
 	}
-	return p, nil
 }
 
 // blobsOf returns the distinct configs and layers with their sizes. It refuses a digest that is two

@@ -145,37 +145,35 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 	return d, ok
 }
 
-// read fills in what a level wants: first the first entry of each bundle's lock, then the others.
+// read fills in what a level wants: first the first entry of each bundle's lock, which says where the others are looked
+// for first.
 func (w *walk) read(ctx context.Context, level []*want) error {
-	isFirst := func(x *want) bool { return x.group == nil || x.group.first == x }
-	for _, first := range []bool{true, false} {
-		g, running := errgroup.WithContext(ctx)
-		g.SetLimit(max(w.opt.Jobs, 1))
-		for _, x := range level {
-			if running.Err() != nil {
-				break
-			}
-			if isFirst(x) != first {
-				continue
-			}
-			if !first && x.group.ownOne {
-				slices.Reverse(x.tries[:2])
-			}
-			g.Go(func() error { return w.find(running, x) })
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil { // perhaps before anything was looked for
-			return err
-		}
-		for _, x := range level {
-			if first && x.group != nil && x.group.first == x && x.found != nil {
-				x.group.ownOne = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
-			}
+	var first, others []*want
+	for _, x := range level {
+		if x.group == nil || x.group.first == x {
+			first = append(first, x)
+		} else {
+			others = append(others, x)
 		}
 	}
-	return nil
+	if err := w.findAll(ctx, first); err != nil {
+		return err
+	}
+	for _, x := range first {
+		if x.group != nil && x.found != nil {
+			x.group.ownOne = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
+		}
+	}
+	for _, x := range others {
+		if x.group.ownOne {
+			slices.Reverse(x.tries[:2])
+		}
+	}
+	return w.findAll(ctx, others)
+}
+
+func (w *walk) findAll(ctx context.Context, list []*want) error {
+	return w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.find(ctx, list[i]) })
 }
 
 // find looks for x in its places. That no place has it is left in x; other errors are returned.
@@ -202,10 +200,7 @@ func (w *walk) find(ctx context.Context, x *want) error {
 			continue
 		}
 		if failed == nil { // another place may have it; otherwise this is what went wrong
-			failed = fmt.Errorf("find %s: %w", x.name, err)
-			if x.by != nil {
-				failed = fmt.Errorf("find %s, wanted by %s: %w", x.name, x.by.name, err)
-			}
+			failed = fmt.Errorf("find %s%s: %w", x.name, x.wantedBy(), err)
 		}
 		if ctx.Err() != nil {
 			break
@@ -291,24 +286,16 @@ func (w *walk) collect(x *want) {
 	}
 }
 
-// finish resolves what could only be known at the end: roots, children by digest, sorted names. An
-// index must say of its children what they are.
+// finish resolves what could only be known at the end: roots, children by digest, sorted names.
 func (w *walk) finish(roots []name.Reference) error {
 	g := w.graph
 	slices.SortFunc(g.Pins, func(a, b Pin) int { return strings.Compare(a.Reference, b.Reference) })
 	g.Pins = slices.Compact(g.Pins)
-	resolve := func(ref name.Reference) v1.Hash {
-		if d, ok := w.pin(ref); ok {
-			return d
-		}
-		d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
-		return d
-	}
 	named := map[string]bool{}
 	for _, ref := range roots {
 		if !named[ref.Name()] {
 			named[ref.Name()] = true
-			g.Roots = append(g.Roots, Root{Reference: ref, Digest: resolve(ref)})
+			g.Roots = append(g.Roots, Root{Reference: ref, Digest: w.digestOf(ref)})
 		}
 	}
 	for _, p := range g.Packages {
@@ -322,26 +309,43 @@ func (w *walk) finish(roots []name.Reference) error {
 		n.References = slices.Compact(x.names)
 		slices.Sort(n.Tags)
 		n.IsChild = len(n.References) == 0 && len(n.Tags) == 0
-		fetched := map[v1.Hash]bool{} // each child, and whether only Packages name it
-		for _, child := range x.next {
-			d := resolve(child.ref)
-			if is, says := g.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
-				return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
-					child.name, oci.ErrMalformed, is.MediaType, is.Size, x.name, text.Quote(says.MediaType), says.Size)
-			}
-			only, known := fetched[d]
-			if !known {
-				n.Children = append(n.Children, d)
-			}
-			fetched[d] = child.fetch && (only || !known)
-		}
-		for _, d := range n.Children {
-			if fetched[d] {
-				n.Circular = append(n.Circular, d)
-			}
+		if err := w.resolveChildren(x, n); err != nil {
+			return err
 		}
 	}
 	g.keepCircular()
+	return nil
+}
+
+// digestOf returns what a reference of the graph stands for.
+func (w *walk) digestOf(ref name.Reference) v1.Hash {
+	if d, ok := w.pin(ref); ok {
+		return d
+	}
+	d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
+	return d
+}
+
+// resolveChildren sets the children of n, which x found. An index must say of its children what they are.
+func (w *walk) resolveChildren(x *want, n *Node) error {
+	fetched := map[v1.Hash]bool{} // each child, and whether only Packages name it
+	for _, child := range x.next {
+		d := w.digestOf(child.ref)
+		if is, says := w.graph.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
+			return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
+				child.name, oci.ErrMalformed, is.MediaType, is.Size, x.name, text.Quote(says.MediaType), says.Size)
+		}
+		only, known := fetched[d]
+		if !known {
+			n.Children = append(n.Children, d)
+		}
+		fetched[d] = child.fetch && (only || !known)
+	}
+	for _, d := range n.Children {
+		if fetched[d] {
+			n.Circular = append(n.Circular, d)
+		}
+	}
 	return nil
 }
 
@@ -353,4 +357,20 @@ func (w *walk) resolveFetch(f *carvel.Fetch) {
 	if ref, err := name.ParseReference(f.Reference); err == nil {
 		f.Digest, _ = w.pin(ref)
 	}
+}
+
+// each calls do for 0 to n-1, opt.Jobs at once.
+func (w *walk) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(w.opt.Jobs, 1))
+	for i := range n {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() error { return do(running, i) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }

@@ -31,6 +31,14 @@ type want struct {
 	err      *MissingError
 }
 
+// wantedBy says who wants x; empty for a root.
+func (x *want) wantedBy() string {
+	if x.by == nil {
+		return ""
+	}
+	return ", wanted by " + x.by.name
+}
+
 // neededBy returns the Package, by name and version, whose bundle needs x; empty when there is none.
 func (x *want) neededBy() string {
 	for ; x.by != nil; x = x.by {
