@@ -66,26 +66,32 @@ func (d *Details) AddFile(data []byte, pkg, version string) error {
 		if n++; n > yamlnode.MaxDocuments {
 			break
 		}
-		var y packageYAML
-		if yamlnode.Decode(doc.Text, &y, false) != nil || (y.APIVersion != dataPackaging && y.APIVersion != oldPackaging) {
-			continue
+		if err := d.addDocument(doc, pkg, version); err != nil {
+			return err
 		}
-		p, metadata := y.split()
-		switch {
-		case p != nil && d.Package == nil && version != "" && p.Name == pkg && p.Version == version:
-		case metadata != nil && metadata.Name == pkg:
-		default:
-			continue
-		}
-		var more detailsYAML
-		if err := yamlnode.Decode(doc.Text, &more, false); err != nil {
-			return fmt.Errorf("line %d: %s %s: %w", doc.Line, y.Kind, text.Quote(y.Metadata.Name), err)
-		}
-		if p != nil {
-			d.Package = more.version(p)
-		} else {
-			d.Metadata = more.metadata()
-		}
+	}
+	return nil
+}
+
+// addDocument takes over what one document says.
+func (d *Details) addDocument(doc yamlnode.Document, pkg, version string) error {
+	var y packageYAML
+	if yamlnode.Decode(doc.Text, &y, false) != nil || !y.isPackaging() {
+		return nil
+	}
+	p, metadata := y.split()
+	isVersion := p != nil && d.Package == nil && version != "" && p.Name == pkg && p.Version == version
+	if !isVersion && (metadata == nil || metadata.Name != pkg) {
+		return nil
+	}
+	var more detailsYAML
+	if err := yamlnode.Decode(doc.Text, &more, false); err != nil {
+		return fmt.Errorf("line %d: %s %s: %w", doc.Line, y.Kind, text.Quote(y.Metadata.Name), err)
+	}
+	if isVersion {
+		d.Package = more.version(p)
+	} else {
+		d.Metadata = more.metadata()
 	}
 	return nil
 }

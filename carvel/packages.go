@@ -99,6 +99,11 @@ func IsPackageFile(p string) bool {
 	return strings.HasPrefix(p, "packages/") && (strings.HasSuffix(p, ".yml") || strings.HasSuffix(p, ".yaml"))
 }
 
+// isPackaging reports whether y is of an API group of packages.
+func (y *packageYAML) isPackaging() bool {
+	return y.APIVersion == dataPackaging || y.APIVersion == oldPackaging
+}
+
 // PackageDocument is a YAML document of a file below packages/.
 type PackageDocument struct {
 	yamlnode.Document
@@ -121,52 +126,72 @@ type Gap struct {
 // cannot be read becomes a Gap: kapp-controller runs ytt over these files, so one that is no plain YAML
 // may still be right.
 func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Gap {
-	var gaps []Gap
-	note := func(line int, hides bool, format string, args ...any) {
-		gaps = append(gaps, Gap{line, fmt.Sprintf(format, args...), hides})
-	}
 	if err := yamlnode.Check(data); err != nil {
-		note(1, yamlnode.IsUTF16(data), "%v", err)
-		return gaps
+		return []Gap{{1, err.Error(), yamlnode.IsUTF16(data)}}
 	}
+	r := &packageReader{path: path, visit: visit, hidden: yamlnode.HiddenBreak(string(data))}
 	if line := lineOf(data, "#@"); line > 0 {
-		note(line, false, "has ytt directives; what they compute was not seen")
+		r.note(line, false, "has ytt directives; what they compute was not seen")
 	}
-	odd := yamlnode.HiddenBreak(string(data))
-	if odd > 0 {
-		note(odd, false, "has a line break that is none to other readers; what may be hidden behind it was not seen")
+	if r.hidden > 0 {
+		r.note(r.hidden, false, "has a line break that is none to other readers; what may be hidden behind it was not seen")
 	}
-	documentCount, unread, firstUnread := 0, 0, 0
+	n := 0
 	for doc := range yamlnode.Documents(data) {
-		if documentCount++; documentCount > yamlnode.MaxDocuments {
-			note(doc.Line, true, "has more than %d documents; the others were not read", yamlnode.MaxDocuments)
+		if n++; n > yamlnode.MaxDocuments {
+			r.note(doc.Line, true, "has more than %d documents; the others were not read", yamlnode.MaxDocuments)
 			break
 		}
-		var y packageYAML
-		if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
-			if unread++; unread == 1 {
-				firstUnread = len(gaps)
-				note(doc.Line, false, "is not YAML without ytt: %v", err)
-			}
-			if errors.Is(err, yamlnode.ErrLimit) { // kapp-controller may take it
-				gaps[firstUnread].Hides = true
-			}
-		} else if !visit(y.document(path, doc)) {
+		if !r.read(doc) {
 			break
-		} else if odd > 0 && doc.HidesMore() {
-			note(doc.Line, true, "has a document behind a line break that is none to other readers; it was not read")
 		}
 	}
-	if unread > 1 {
-		gaps[firstUnread].Message += fmt.Sprintf("; and %d more documents", unread-1)
+	if r.unread > 1 {
+		r.gaps[r.firstUnread].Message += fmt.Sprintf("; and %d more documents", r.unread-1)
 	}
-	return gaps
+	return r.gaps
+}
+
+// packageReader is a run of ReadPackageFile.
+type packageReader struct {
+	path        string
+	visit       func(PackageDocument) bool
+	hidden      int // line of a break that may hide a document; 0 for none
+	gaps        []Gap
+	unread      int // documents that are not YAML
+	firstUnread int // the gap that says so
+}
+
+func (r *packageReader) note(line int, hides bool, format string, args ...any) {
+	r.gaps = append(r.gaps, Gap{line, fmt.Sprintf(format, args...), hides})
+}
+
+// read reads a document. It reports false when no other is to be read.
+func (r *packageReader) read(doc yamlnode.Document) bool {
+	var y packageYAML
+	if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
+		if r.unread++; r.unread == 1 {
+			r.firstUnread = len(r.gaps)
+			r.note(doc.Line, false, "is not YAML without ytt: %v", err)
+		}
+		if errors.Is(err, yamlnode.ErrLimit) { // kapp-controller may take it
+			r.gaps[r.firstUnread].Hides = true
+		}
+		return true
+	}
+	if !r.visit(y.document(r.path, doc)) {
+		return false
+	}
+	if r.hidden > 0 && doc.HidesMore() {
+		r.note(doc.Line, true, "has a document behind a line break that is none to other readers; it was not read")
+	}
+	return true
 }
 
 // document returns what y, which doc holds, is.
 func (y *packageYAML) document(path string, doc yamlnode.Document) PackageDocument {
 	d := PackageDocument{Document: doc, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
-	if y.APIVersion != dataPackaging && y.APIVersion != oldPackaging {
+	if !y.isPackaging() {
 		return d
 	}
 	if d.Package, d.Metadata = y.split(); d.Package != nil {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,24 +143,29 @@ func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw 
 		return desc, nil, configDesc, nil, err
 	}
 	configDesc = v1.Descriptor{MediaType: l.config.MediaType, Size: int64(len(configRaw)), Digest: digest.Of(configRaw)}
+	raw, err = l.encode(more, configDesc, annotations)
+	return v1.Descriptor{MediaType: l.mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, configDesc, configRaw, err
+}
+
+// encode writes the manifest of l with more layers, another config and these annotations.
+func (l *LayerList) encode(more []listedLayer, config v1.Descriptor, annotations map[string]string) ([]byte, error) {
 	var layers []json.RawMessage
 	for _, layer := range slices.Concat(l.layers, more) {
 		layers = append(layers, layer.raw)
 	}
 	fields := maps.Clone(l.fields)
-	if err = setField(fields, "layers", layers); err == nil {
-		err = setField(fields, "config", configDesc)
-	}
+	err := cmp.Or(setField(fields, "layers", layers), setField(fields, "config", config))
 	if err == nil && len(annotations) > 0 {
 		err = setField(fields, "annotations", annotations)
 	}
-	if err == nil {
-		raw, err = encodeFields(fields)
+	if err != nil {
+		return nil, err
 	}
+	raw, err := encodeFields(fields)
 	if err == nil && len(raw) > MaxSize {
 		err = fmt.Errorf("%w: together they have %d bytes, more than the limit of %d", ErrConflict, len(raw), MaxSize)
 	}
-	return v1.Descriptor{MediaType: l.mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, configDesc, configRaw, err
+	return raw, err
 }
 
 // mergeConfig returns the config with a diff ID for each layer, which is its digest, as none is compressed; and an

@@ -44,52 +44,60 @@ func ParseManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 }
 
 func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
-	var doc struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     types.MediaType `json:"mediaType"`
-		Config        *descriptor     `json:"config"`
-		Layers        []descriptor    `json:"layers"`
-		Manifests     []indexEntry    `json:"manifests"`
-		Subject       json.RawMessage `json:"subject"`
-	}
-	if desc.MediaType.IsSchema1() {
-		return nil, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
-			ErrUnsupported, text.Quote(desc.MediaType))
-	}
-	if err := checkJSON(raw); err != nil {
-		return nil, fmt.Errorf("is no manifest: %w", err)
-	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("is no manifest: %w", text.Error(err))
-	}
-	if doc.MediaType != "" && doc.MediaType != desc.MediaType {
-		return nil, fmt.Errorf("is served as %s but says that it is %s", text.Quote(desc.MediaType), text.Quote(doc.MediaType))
-	}
-	if doc.SchemaVersion != 2 {
-		return nil, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
+	doc, err := decodeDocument(desc, raw)
+	if err != nil {
+		return nil, err
 	}
 	m := &Manifest{IsIndex: desc.MediaType.IsIndex(), Subject: subjectIn(doc.Subject)}
 	switch {
+	case m.IsIndex && (doc.Config != nil || doc.Layers != nil):
+		return nil, errors.New("is an index with config or layers")
 	case m.IsIndex:
-		if doc.Config != nil || doc.Layers != nil {
-			return nil, errors.New("is an index with config or layers")
-		}
 		for _, e := range doc.Manifests {
 			m.Children = append(m.Children, of(e.descriptor)...)
 			m.Platforms = append(m.Platforms, platformIn(e.Platform))
 		}
-	case desc.MediaType.IsImage():
-		if doc.Manifests != nil {
-			return nil, errors.New("is an image manifest with manifests")
-		}
-		if doc.Config == nil {
-			return nil, errors.New("is an image manifest without config")
-		}
-		m.Blobs = of(append([]descriptor{*doc.Config}, doc.Layers...)...)
-	default:
+	case !desc.MediaType.IsImage():
 		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", text.Quote(desc.MediaType))
+	case doc.Manifests != nil:
+		return nil, errors.New("is an image manifest with manifests")
+	case doc.Config == nil:
+		return nil, errors.New("is an image manifest without config")
+	default:
+		m.Blobs = of(append([]descriptor{*doc.Config}, doc.Layers...)...)
 	}
 	return m, cmp.Or(checkDescriptors(m.Blobs), checkDescriptors(m.Children))
+}
+
+// document has the fields of an image manifest and of an index.
+type document struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     types.MediaType `json:"mediaType"`
+	Config        *descriptor     `json:"config"`
+	Layers        []descriptor    `json:"layers"`
+	Manifests     []indexEntry    `json:"manifests"`
+	Subject       json.RawMessage `json:"subject"`
+}
+
+// decodeDocument reads a document that is what it is served as.
+func decodeDocument(desc v1.Descriptor, raw []byte) (doc document, err error) {
+	if desc.MediaType.IsSchema1() {
+		return doc, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
+			ErrUnsupported, text.Quote(desc.MediaType))
+	}
+	if err := checkJSON(raw); err != nil {
+		return doc, fmt.Errorf("is no manifest: %w", err)
+	}
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return doc, fmt.Errorf("is no manifest: %w", text.Error(err))
+	}
+	if doc.MediaType != "" && doc.MediaType != desc.MediaType {
+		return doc, fmt.Errorf("is served as %s but says that it is %s", text.Quote(desc.MediaType), text.Quote(doc.MediaType))
+	}
+	if doc.SchemaVersion != 2 {
+		return doc, fmt.Errorf("has schemaVersion %d, want 2", doc.SchemaVersion)
+	}
+	return doc, nil
 }
 
 // indexEntry is a child of an index, and what the index says that it is for.

@@ -52,45 +52,57 @@ func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
 // MergeReferrers returns the index old with those of the descriptors added that it does not list, and how
 // many these were. What it lists stays as it is. Without old, which desc describes, it makes an index.
 func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.Descriptor, _ []byte, added int, _ error) {
-	listed := map[v1.Hash]bool{}
-	fields := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2")}
-	var manifests []json.RawMessage
-	if old != nil {
-		there, err := Referrers(desc, old)
-		if err == nil {
-			err = json.Unmarshal(old, &fields)
-		}
-		if err == nil && fields["manifests"] != nil {
-			err = json.Unmarshal(fields["manifests"], &manifests)
-		}
-		if err != nil {
-			return desc, nil, 0, err
-		}
-		for _, d := range there {
-			listed[d] = true
-		}
+	index, err := readIndex(desc, old)
+	if err != nil {
+		return desc, nil, 0, err
 	}
-	fields["mediaType"] = fmt.Appendf(nil, "%q", types.OCIImageIndex)
 	for _, d := range add {
-		if listed[d.Digest] {
+		if index.listed[d.Digest] {
 			continue
 		}
-		listed[d.Digest] = true
+		index.listed[d.Digest] = true
 		entry, err := json.Marshal(d)
 		if err != nil {
 			return desc, nil, 0, err
 		}
-		manifests = append(manifests, entry)
+		index.manifests = append(index.manifests, entry)
 		added++
 	}
 	if added == 0 && old != nil {
 		return desc, old, 0, nil
 	}
-	raw, err := encodeIndex(fields, manifests)
+	index.fields["mediaType"] = fmt.Appendf(nil, "%q", types.OCIImageIndex)
+	raw, err := encodeIndex(index.fields, index.manifests)
 	if err == nil && len(raw) > MaxSize {
 		err = fmt.Errorf("%w: would have %d bytes, more than the limit of %d", ErrMalformed, len(raw), MaxSize)
 	}
 	return v1.Descriptor{MediaType: types.OCIImageIndex, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, added, err
+}
+
+// openIndex is an index that can be added to.
+type openIndex struct {
+	fields    map[string]json.RawMessage
+	manifests []json.RawMessage
+	listed    map[v1.Hash]bool
+}
+
+// readIndex reads the index raw, which desc describes; without it, an empty one.
+func readIndex(desc v1.Descriptor, raw []byte) (*openIndex, error) {
+	x := &openIndex{fields: map[string]json.RawMessage{"schemaVersion": json.RawMessage("2")}, listed: map[v1.Hash]bool{}}
+	if raw == nil {
+		return x, nil
+	}
+	list, err := Referrers(desc, raw)
+	if err == nil {
+		err = json.Unmarshal(raw, &x.fields)
+	}
+	if err == nil && x.fields["manifests"] != nil {
+		err = json.Unmarshal(x.fields["manifests"], &x.manifests)
+	}
+	for _, d := range list {
+		x.listed[d] = true
+	}
+	return x, err
 }
 
 // encodeIndex writes an index with these fields, and these manifests in place of its own.
