@@ -169,16 +169,15 @@ func ExampleServe() {
 		Ready: func(at relocate.Serving) error {
 			go func() { // which it answers when this function has returned
 				defer stop()
-				root := at.Roots[0][0]
-				_, err := crane.Manifest(root.Reference)
-				fmt.Println(err, root.Tag)
+				_, err := crane.Manifest(at.Roots[0][0])
+				fmt.Println(at.Repositories, "repositories", err)
 			}()
 			return nil
 		},
 	})
 	fmt.Println(err)
 	// Output:
-	// <nil> 1.0.0
+	// 4 repositories <nil>
 	// <nil>
 }
 

@@ -36,15 +36,8 @@ type ServeOptions struct {
 // Serving is a registry that listens.
 type Serving struct {
 	URL          string
-	Repositories int            // how many there are
-	Roots        [][]ServedRoot // of each archive
-}
-
-// ServedRoot is a root of an archive that is served.
-type ServedRoot struct {
-	Reference string `json:"reference"` // by digest, at the registry that listens
-	Tag       string `json:"tag,omitempty"`
-	Origin    string `json:"origin"` // the reference that was exported
+	Repositories int        // how many there are
+	Roots        [][]string // by archive: the references of its roots at this registry, by digest
 }
 
 // Serve answers as a read-only registry that has what open archives hold, until ctx ends; then it lets
@@ -104,9 +97,9 @@ func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*S
 		if err != nil {
 			return nil, fmt.Errorf("serve %s: %w", a.Name(), err)
 		}
-		var roots []ServedRoot
+		var roots []string
 		for _, root := range plan.Graph.Roots {
-			roots = append(roots, ServedRoot{o.pathOf(root) + "@" + root.Digest.String(), root.Tag(), root.Reference.Name()})
+			roots = append(roots, o.pathOf(root)+"@"+root.Digest.String())
 		}
 		serving.Roots = append(serving.Roots, roots)
 	}
@@ -174,7 +167,7 @@ func (s *Serving) locate(addr net.Addr, host string, isTLS bool) {
 	}
 	for _, roots := range s.Roots {
 		for i := range roots {
-			roots[i].Reference = at + "/" + roots[i].Reference
+			roots[i] = at + "/" + roots[i]
 		}
 	}
 }

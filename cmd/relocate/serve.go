@@ -160,7 +160,9 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		Ready: func(at relocate.Serving) error {
 			r.URL, r.Repositories = at.URL, at.Repositories
 			for i, a := range archives {
-				r.Archives = append(r.Archives, servedArchive{*archiveOf(files[i], a), at.Roots[i]})
+				if err := r.add(files[i], a, at.Roots[i]); err != nil {
+					return err
+				}
 			}
 			return f.format.print(f.stdout, r, r.text)
 		},

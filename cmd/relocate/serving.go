@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 
-	"relocate"
+	"relocate/bundle"
+	"relocate/tarball"
 )
 
 // servingReport is what serve prints when it listens.
@@ -20,7 +21,29 @@ type servingReport struct {
 // servedArchive is an archive that is served.
 type servedArchive struct {
 	archiveReport
-	Roots []relocate.ServedRoot `json:"roots"`
+	Roots []servedRoot `json:"roots"`
+}
+
+// servedRoot is a root, and its reference at this registry.
+type servedRoot struct {
+	Reference string `json:"reference"`
+	Tag       string `json:"tag,omitempty"`
+	Origin    string `json:"origin"`
+}
+
+// add takes over an archive, whose roots are at these references.
+func (r *servingReport) add(file string, a *tarball.Archive, at []string) error {
+	origins, err := a.Roots()
+	if err != nil {
+		return err
+	}
+	served := servedArchive{archiveReport: *archiveOf(file, a)}
+	for i, reference := range at {
+		root := bundle.Root{Reference: origins[i]}
+		served.Roots = append(served.Roots, servedRoot{reference, root.Tag(), origins[i].Name()})
+	}
+	r.Archives = append(r.Archives, served)
+	return nil
 }
 
 func (r *servingReport) text(w io.Writer) {
