@@ -3,6 +3,7 @@ package leak
 import (
 	"bytes"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -93,11 +94,10 @@ func (b *packageBundle) at(file string) position {
 // read reads the bundle and its lock.
 func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
 	n := b.work.node
-	err = bundle.ReadText(ctx, b.in.src, n, b.wants, func(t bundle.Text) error {
-		if t.Regular {
-			b.file(t)
+	err = readFiles(ctx, b.in.src, n, b.wants, func(f bundle.File, data []byte) {
+		if f.Mode.IsRegular() {
+			b.file(f, data)
 		}
-		return nil
 	})
 	b.in.wasRead()
 	b.out.report.Bundles++
@@ -112,23 +112,40 @@ func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
 }
 
 // file adds a file of the bundle. The path of one that is not read counts, too.
-func (b *packageBundle) file(t bundle.Text) {
-	data := t.Data
+func (b *packageBundle) file(f bundle.File, data []byte) {
 	switch b.size += len(data); {
-	case data == nil && t.Size > 0:
-		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(t.Path), "", "has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
+	case data == nil && f.Size > 0:
+		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(f.Path), "", "has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
 	case b.size > maxText:
 		b.out.findings.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
 		data = nil
 	case isBinary(data) && !yamlnode.IsUTF16(data):
 		b.size -= len(data)
-		b.files = append(b.files, content.File{Path: t.Path})
-		if b.isPackedChart(t.Path) {
-			b.unpack(t.Path, data, 0)
+		b.files = append(b.files, content.File{Path: f.Path})
+		if b.isPackedChart(f.Path) {
+			b.unpack(f.Path, data, 0)
 		}
 		return
 	}
-	b.files = append(b.files, content.File{Path: t.Path, Data: data})
+	b.files = append(b.files, content.File{Path: f.Path, Data: data})
+}
+
+// readFiles calls visit for the files of the bundle n that want accepts, also for irregular ones. It gives the data of those
+// that are no larger than a file that is read.
+func readFiles(ctx context.Context, src bundle.Source, n *bundle.Node, want func(path string) bool, visit func(f bundle.File, data []byte)) error {
+	return n.Files(ctx, src, want, func(f bundle.File, content io.Reader) (err error) {
+		var data []byte
+		switch {
+		case f.Mode.IsDir():
+			return nil
+		case f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize:
+			if data, err = io.ReadAll(content); err != nil {
+				return err
+			}
+		}
+		visit(f, data)
+		return nil
+	})
 }
 
 // readLock reads the bundle's lock, and looks for what it names.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"relocate/bundle"
 	"relocate/internal/yamlnode"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
@@ -32,7 +31,7 @@ func TestLimits(t *testing.T) {
 		name, text string
 		want       []sameFinding
 	}{
-		{"file", strings.Repeat("# a comment\n", bundle.MaxText/12+1), []sameFinding{{code: codeNotRead, file: "a.yml"}}},
+		{"file", strings.Repeat("# a comment\n", yamlnode.MaxSize/12+1), []sameFinding{{code: codeNotRead, file: "a.yml"}}},
 		{"nodes", strings.Repeat("- a\n", maxNodes/3) + tail, []sameFinding{notRead, at(maxNodes/3 + 1)}},
 		{"depth", strings.Repeat("[", maxNesting+2) + strings.Repeat("]", maxNesting+2) + "\n---\n" + tail, []sameFinding{notRead, at(3)}},
 		{"documents", strings.Repeat("---\na: 1\n", yamlnode.MaxDocuments) + "---\n" + tail,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"relocate/bundle"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
@@ -70,12 +70,12 @@ func (b *packageBundle) unpack(p string, data []byte, depth int) {
 
 // member adds a file of a packed chart.
 func (b *packageBundle) member(p string, r io.Reader, depth int) error {
-	data, err := io.ReadAll(io.LimitReader(r, bundle.MaxText+1))
+	data, err := io.ReadAll(io.LimitReader(r, yamlnode.MaxSize+1))
 	switch {
 	case err != nil:
 		return err
-	case len(data) > bundle.MaxText:
-		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", bundle.MaxText))
+	case len(data) > yamlnode.MaxSize:
+		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", yamlnode.MaxSize))
 	case strings.HasSuffix(p, ".tgz"):
 		b.files = append(b.files, content.File{Path: p})
 		if path.Base(path.Dir(p)) == "charts" {

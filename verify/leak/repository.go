@@ -15,6 +15,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 	"relocate/verify/leak/kappctrl"
 )
@@ -64,7 +65,7 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		return nil
 	}
 	r := &repositoryBundle{in: t, node: found.node, schemas: true, templates: map[string]bool{}, byName: map[string]*kappctrl.Document{}}
-	err = bundle.ReadText(ctx, t.src, r.node, inRepository, r.visit)
+	err = readFiles(ctx, t.src, r.node, inRepository, r.visit)
 	t.wasRead()
 	t.report.Bundles++
 	if err != nil {
@@ -109,25 +110,24 @@ func (r *repositoryBundle) of(d *kappctrl.Document, line int) position {
 func packageName(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 200) }
 
 // visit adds a file of the bundle.
-func (r *repositoryBundle) visit(t bundle.Text) error {
-	r.packages = r.packages || strings.HasPrefix(t.Path, "packages/")
+func (r *repositoryBundle) visit(f bundle.File, data []byte) {
+	r.packages = r.packages || strings.HasPrefix(f.Path, "packages/")
 	switch {
-	case !t.Regular:
-		r.linked = r.linked || t.Path == "packages"
-	case t.Data == nil && t.Size > 0:
-		r.notRead(report.Install, t.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", t.Size, bundle.MaxText))
-	case t.Path == carvel.LockFile:
+	case !f.Mode.IsRegular():
+		r.linked = r.linked || f.Path == "packages"
+	case data == nil && f.Size > 0:
+		r.notRead(report.Install, f.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
+	case f.Path == carvel.LockFile:
 		if r.lockText == nil { // the first counts
-			r.lockText = append([]byte{}, t.Data...)
+			r.lockText = append([]byte{}, data...)
 		}
-	case strings.HasSuffix(t.Path, ".json"):
-		if s := string(t.Data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
-			r.note(newFinding(codeDropped, report.Warning, r.at(t.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
+	case strings.HasSuffix(f.Path, ".json"):
+		if s := string(data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
+			r.note(newFinding(codeDropped, report.Warning, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
 		}
-	case carvel.IsPackageFile(t.Path):
-		r.readDocuments(t)
+	case carvel.IsPackageFile(f.Path):
+		r.readDocuments(f.Path, data)
 	}
-	return nil
 }
 
 func (r *repositoryBundle) note(f report.Finding) { r.findings = append(r.findings, f) }
@@ -138,17 +138,17 @@ func (r *repositoryBundle) notRead(level report.Level, file string, line int, wh
 }
 
 // readDocuments reads a file of Packages.
-func (r *repositoryBundle) readDocuments(t bundle.Text) {
-	r.templates[t.Path] = bytes.Contains(t.Data, []byte("#@"))
-	gaps := carvel.ReadPackageFile(t.Path, t.Data, func(d carvel.PackageDocument) bool {
-		doc, err := kappctrl.ReadDocument(t.Path, d)
+func (r *repositoryBundle) readDocuments(file string, data []byte) {
+	r.templates[file] = bytes.Contains(data, []byte("#@"))
+	gaps := carvel.ReadPackageFile(file, data, func(d carvel.PackageDocument) bool {
+		doc, err := kappctrl.ReadDocument(file, d)
 		if err != nil {
-			r.notRead(report.Warning, t.Path, d.Line, err.Error())
+			r.notRead(report.Warning, file, d.Line, err.Error())
 			return true
 		}
 		if r.bytes+len(doc.Schema) > maxText {
 			if r.schemas {
-				r.note(newFinding(codeNotRead, report.Warning, r.at(t.Path).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
+				r.note(newFinding(codeNotRead, report.Warning, r.at(file).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
 			}
 			doc.Schema, r.schemas = nil, false
 		}
@@ -156,7 +156,7 @@ func (r *repositoryBundle) readDocuments(t bundle.Text) {
 		n, things := doc.Size()
 		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
 			if !r.full {
-				r.notRead(report.Install, t.Path, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
+				r.notRead(report.Install, file, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
 			}
 			r.full = true
 			return false
@@ -169,7 +169,7 @@ func (r *repositoryBundle) readDocuments(t bundle.Text) {
 		if gap.Hides {
 			level = report.Install
 		}
-		r.notRead(level, t.Path, gap.Line, gap.Message)
+		r.notRead(level, file, gap.Line, gap.Message)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/internal/yamlnode"
 	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
@@ -311,7 +312,7 @@ func TestLimits(t *testing.T) {
 	t.Run("large file", func(t *testing.T) {
 		t.Parallel()
 		repo := memory()
-		root := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": strings.Repeat("#", bundle.MaxText+1), "b.bin": "\x00"})
+		root := repo.PutBundle(map[string]string{carvel.LockFile: emptyLock, "a.yml": strings.Repeat("#", yamlnode.MaxSize+1), "b.bin": "\x00"})
 		got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(root))
 		require.NoError(t, err)
 		assert.Equal(t, []string{"warning no-packages packages:0", "warning not-read a.yml:0"}, codes(got))
