@@ -109,38 +109,44 @@ func misspelt(cmd *cobra.Command, err error) error {
 	if !errors.As(err, &unknown) {
 		return usageError{err}
 	}
-	long := unknown.GetSpecifiedName()
-	if letters := unknown.GetSpecifiedShortnames(); letters != "" { // as in -repo
-		long, _, _ = strings.Cut(letters, "=")
-	}
 	if words := cmd.Flags().Args(); !cmd.HasParent() && len(words) > 0 { // before the flag: it may be of another command
 		if command := nearest(commandNames(cmd), words[0]); command != "" {
 			return guessf(replacing(words[0], command), "unknown command %q", words[0])
 		}
 	}
-	words := otherNames[long][cmd.Name()]
-	if flag := nearestFlag(cmd.Flags(), long); words == nil && flag != "" {
-		words = []string{"--" + flag}
+	long := unknown.GetSpecifiedName()
+	if letters := unknown.GetSpecifiedShortnames(); letters != "" { // as in -repo
+		long, _, _ = strings.Cut(letters, "=")
 	}
-	if words == nil {
+	words, known := otherNames[long][cmd.Name()]
+	if flag := nearestFlag(cmd.Flags(), long); !known && flag != "" {
+		words, known = []string{"--" + flag}, true
+	}
+	if !known {
 		return usageError{err}
 	}
-	return guess{usageError{err}, func(args []string) []string {
+	return guess{usageError{err}, replacingFlag(long, words)}
+}
+
+// replacingFlag returns an edit that puts words, of which the last takes the value, in the place of a flag.
+func replacingFlag(long string, words []string) func([]string) []string {
+	return func(args []string) []string {
 		for i, arg := range args {
 			flag, value, hasValue := strings.Cut(arg, "=")
-			if strings.TrimLeft(flag, "-") != long || !strings.HasPrefix(flag, "-") {
+			if !strings.HasPrefix(flag, "-") || strings.TrimLeft(flag, "-") != long {
 				continue
 			}
 			meant := slices.Clone(words)
-			if hasValue && len(meant) > 0 {
-				meant[len(meant)-1] += "=" + value
-			} else if hasValue {
+			switch last := len(meant) - 1; {
+			case hasValue && last < 0:
 				meant = []string{value}
+			case hasValue:
+				meant[last] += "=" + value
 			}
 			return slices.Replace(args, i, i+1, meant...)
 		}
 		return args
-	}}
+	}
 }
 
 // otherNames are flags of some commands, and what other commands have in their place; an empty list is no flag at all.

@@ -34,20 +34,28 @@ func (f *copyFlags) withFlags(args, words []string, act string) []string {
 	archive, destination := f.fromTar != "", f.toTar != "" || f.toRepo != ""
 	source := archive || f.given()
 	for _, word := range words {
-		flag := "-b"
-		switch {
-		case isFile(word) && !source && act != "--to-tar":
-			flag, archive = "--from-tar", true
-		case isFile(word) || source && act == "--to-tar":
-			flag = "--to-tar"
-		case source || act == "--from-tar":
-			flag = "--to-repo"
-		}
+		flag := flagFor(word, source, act)
 		args = replacing(word, asFlag(flag, word)...)(args)
-		destination = destination || strings.HasPrefix(flag, "--to-")
-		source = source || !strings.HasPrefix(flag, "--to-")
+		if strings.HasPrefix(flag, "--to-") {
+			destination = true
+		} else {
+			source, archive = true, flag == "--from-tar"
+		}
 	}
 	return append(args, missingFlags(source, destination, archive || act == "--from-tar")...)
+}
+
+// flagFor returns the flag that a word is probably for; source says that there is a source already.
+func flagFor(word string, source bool, act string) string {
+	switch export := act == "--to-tar"; {
+	case isFile(word) && !source && !export:
+		return "--from-tar"
+	case isFile(word) || source && export:
+		return "--to-tar"
+	case source || act == "--from-tar":
+		return "--to-repo"
+	}
+	return "-b"
 }
 
 // missingFlags are the flags, with placeholders, of a copy without its source or destination; of an archive or not.

@@ -59,12 +59,7 @@ type inspectFlags struct {
 	common
 }
 
-func newInspect() *cobra.Command {
-	f := &inspectFlags{}
-	cmd := &cobra.Command{
-		Use:   "inspect (FILE | --repo REF) [packages | package NAME[/VERSION]]",
-		Short: "Show the content of an archive or a repository",
-		Long: `inspect shows the packages of an archive, or of the package repository REF in a
+const inspectHelp = `inspect shows the packages of an archive, or of the package repository REF in a
 registry, as kctrl and tanzu show those of a cluster:
 
   packages                list the packages (the default)
@@ -81,7 +76,14 @@ of the bundle that package NAME/VERSION fetches. The files are unchanged; so is
 inspect reads manifests, configs and bundles, but no image layers. Of REF it
 reads that one bundle, and for --tree what REF's repository contains.
 
-` + statusHelp,
+`
+
+func newInspect() *cobra.Command {
+	f := &inspectFlags{}
+	cmd := &cobra.Command{
+		Use:   "inspect (FILE | --repo REF) [packages | package NAME[/VERSION]]",
+		Short: "Show the content of an archive or a repository",
+		Long:  inspectHelp + statusHelp,
 		Example: `  relocate inspect tce.tar
   relocate inspect tce.tar package contour.community.tanzu.vmware.com
   relocate inspect tce.tar --values-schema \
