@@ -164,13 +164,16 @@ func writeApart(w io.Writer, object []byte) error {
 	if len(object) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "\n# The PackageRepository for the cluster: apply it with kubectl apply -f -\n%s", object)
+	_, err := fmt.Fprintf(w, "\n# The PackageRepository for the cluster: pipe it to kubectl apply -f -\n%s", object)
 	return err
 }
 
 // check rejects command lines that make no sense.
 func (f *copyFlags) check() error {
-	rows := slices.Concat(f.endChecks(), f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, toStream(f.toTar)))
+	if err := firstWrong(f.endChecks()...); err != nil {
+		return f.completed(err)
+	}
+	rows := slices.Concat(f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, toStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}

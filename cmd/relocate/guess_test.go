@@ -28,6 +28,10 @@ func TestGuesses(t *testing.T) {
 		{"import tce.tar r.test/x:1", "", "--from-tar tce.tar --to-repo r.test/x --tag 1"},
 		{"import --tar tce.tar", "", "--tar tce.tar --to-repo REPO"},
 
+		{"-b r.test/a/b:1", "no destination", "-b r.test/a/b:1 --to-tar FILE"},
+		{"--from-tar x.tar", "no destination", "--from-tar x.tar --to-repo REPO"},
+		{"--to-tar x.tar", "no source", "--to-tar x.tar -b REF"},
+		{"copy --to-repo r.test/x", "no source", "copy --to-repo r.test/x --from-tar FILE"},
 		{"r.test/a/b:1", `unexpected argument "r.test/a/b:1": a copy takes flags only`, "-b r.test/a/b:1 --to-tar FILE"},
 		{"r.test/a/b:1 --to-tar x.tar", "", "-b r.test/a/b:1 --to-tar x.tar"},
 		{"r.test/a/b:1 r.test/x", "", "-b r.test/a/b:1 --to-repo r.test/x"},

@@ -58,6 +58,16 @@ func flagFor(word string, source bool, act string) string {
 	return "-b"
 }
 
+// completed adds to the error of a copy that has a source or a destination, but not both, the flag that is missing.
+func (f *copyFlags) completed(err error) error {
+	source, destination := f.given() || f.fromTar != "", f.toTar != "" || f.toRepo != ""
+	if source == destination {
+		return err
+	}
+	missing := missingFlags(source, destination, f.fromTar != "" || f.toRepo != "")
+	return guessf(func(args []string) []string { return append(args, missing...) }, "%w", err)
+}
+
 // missingFlags are the flags, with placeholders, of a copy without its source or destination; of an archive or not.
 func missingFlags(source, destination, archive bool) []string {
 	from, to := []string{"-b", "REF"}, []string{"--to-tar", "FILE"}

@@ -43,7 +43,7 @@ func TestObjectOnTerminal(t *testing.T) {
 	host := startMemory(t, nil)
 	file := export(t, pushSample(t, host))
 	shown := onTerminal(t, "--from-tar", file, "--to-repo", host+"/x", "--progress", "none")
-	summary, object, apart := strings.Cut(shown, "\n\n# The PackageRepository for the cluster: apply it with kubectl apply -f -\n")
+	summary, object, apart := strings.Cut(shown, "\n\n# The PackageRepository for the cluster: pipe it to kubectl apply -f -\n")
 	require.True(t, apart, shown)
 	assert.Contains(t, summary, "imported ")
 	redirected := mustRelocate(t, "--from-tar", file, "--to-repo", host+"/x")
