@@ -131,7 +131,7 @@ func (o Options) noteMoved(m MovedTag) {
 // noteNotRefused asks again for attachments that were refused when the export began, and notes which are
 // refused no longer: the archive is laid out without them. The error is ctx's.
 func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
-	if !slices.ContainsFunc(g.Unseen, func(u bundle.Unseen) bool { return u.Reason == bundle.Refused }) {
+	if !g.WasRefused() {
 		return nil
 	}
 	ph := e.opt.begin("read", 0, 0)
@@ -143,14 +143,7 @@ func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
 		e.opt.note("", "cannot ask again for what was refused when the export began: %v", err)
 	}
 	for _, u := range list {
-		what := u.Reference
-		switch u.What {
-		case bundle.UnseenTags:
-			what = "the tags of " + what
-		case bundle.UnseenReferrers:
-			what = "the referrers in " + what
-		}
-		e.opt.note("no-longer-refused", "%s can be read, and could not when the export began; it continues without what may be attached", what)
+		e.opt.note("no-longer-refused", "%s can be read, and could not when the export began; it continues without what may be attached", u.Place())
 	}
 	return ctx.Err()
 }

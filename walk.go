@@ -194,7 +194,7 @@ func (w *walker) noteNoSignatures(g *bundle.Graph) {
 	repo := *w.Signatures
 	isHere := func(ref name.Reference) bool { return ref.Context().RegistryStr() == repo.RegistryStr() }
 	switch {
-	case !slices.Contains(g.Unseen, bundle.Unseen{Reference: repo.Name(), What: bundle.UnseenTags, Reason: bundle.Refused}):
+	case !g.RefusedTags(repo):
 		w.opt.note("", "found nothing in %s that is attached to these images: check the repository's name", repo)
 	case slices.ContainsFunc(w.roots, isHere):
 		w.opt.note("", "%s refuses to be read: check the login for %s and its rights", repo, repo.RegistryStr())

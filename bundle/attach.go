@@ -47,31 +47,52 @@ func (a Attachment) compare(b Attachment) int {
 // Unseen is something that is or may be attached to an image of a graph, and is not carried.
 type Unseen struct {
 	Reference string `json:"reference"` // of a repository, or of one manifest
-	What      string `json:"what"`      // of a repository what it does not show: UnseenTags, UnseenReferrers; else UnseenManifest
-	Reason    string `json:"reason"`
+	What      string `json:"what"`      // of a repository what it does not show: tags, referrers; else manifest
+	Reason    string `json:"reason"`    // refused, gone, unreadable, other-subject, circular, incomplete, second
 }
 
 // What an Unseen is, and why.
 const (
-	UnseenTags      = "tags"
-	UnseenReferrers = "referrers"
-	UnseenManifest  = "manifest"
+	unseenTags      = "tags"
+	unseenReferrers = "referrers"
+	unseenManifest  = "manifest"
 
-	Refused      = "refused"       // the registry does not show it (401, 403)
-	Gone         = "gone"          // it is listed, and not there
-	Unreadable   = "unreadable"    // it is no manifest that can be carried
-	OtherSubject = "other-subject" // it is listed, and names another subject, or none
-	Circular     = "circular"      // it hangs on itself
-	Incomplete   = "incomplete"    // a part of it is missing, or not what its digest says
-	Second       = "second"        // another one is carried under its tag
+	refused      = "refused"       // the registry does not show it (401, 403)
+	gone         = "gone"          // it is listed, and not there
+	unreadable   = "unreadable"    // it is no manifest that can be carried
+	otherSubject = "other-subject" // it is listed, and names another subject, or none
+	circular     = "circular"      // it hangs on itself
+	incomplete   = "incomplete"    // a part of it is missing, or not what its digest says
+	second       = "second"        // another one is carried under its tag
 )
 
 // Valid reports whether u is what a walk may have written.
 func (u Unseen) Valid() bool {
 	_, err := name.ParseReference(u.Reference)
 	return err == nil && len(u.Reference) <= oci.MaxReference+len("@sha256:")+64 &&
-		slices.Contains([]string{UnseenTags, UnseenReferrers, UnseenManifest}, u.What) &&
-		slices.Contains([]string{Refused, Gone, Unreadable, OtherSubject, Circular, Incomplete, Second}, u.Reason)
+		slices.Contains([]string{unseenTags, unseenReferrers, unseenManifest}, u.What) &&
+		slices.Contains([]string{refused, gone, unreadable, otherSubject, circular, incomplete, second}, u.Reason)
+}
+
+// Place names what was not seen: the tags or referrers of a repository, or a manifest.
+func (u Unseen) Place() string {
+	switch u.What {
+	case unseenTags:
+		return "the tags of " + u.Reference
+	case unseenReferrers:
+		return "the referrers in " + u.Reference
+	}
+	return u.Reference
+}
+
+// RefusedTags reports whether the registry refused to list the tags of repo.
+func (g *Graph) RefusedTags(repo name.Repository) bool {
+	return slices.Contains(g.Unseen, Unseen{repo.Name(), unseenTags, refused})
+}
+
+// WasRefused reports whether a registry refused to show something that may be attached.
+func (g *Graph) WasRefused() bool {
+	return slices.ContainsFunc(g.Unseen, func(u Unseen) bool { return u.Reason == refused })
 }
 
 // Compare sorts by place.

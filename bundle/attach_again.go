@@ -12,7 +12,7 @@ import (
 func (g *Graph) Relented(ctx context.Context, src Source, opt WalkOptions) ([]Unseen, error) {
 	places := map[string]bool{}
 	for _, u := range g.Unseen {
-		if u.Reason == Refused {
+		if u.Reason == refused {
 			places[u.repository()] = true
 		}
 	}
@@ -28,13 +28,13 @@ func (g *Graph) Relented(ctx context.Context, src Source, opt WalkOptions) ([]Un
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(g.Unseen), func(u Unseen) bool {
-		return u.Reason != Refused || slices.Contains(w.graph.Unseen, u)
+		return u.Reason != refused || slices.Contains(w.graph.Unseen, u)
 	}), nil
 }
 
 // repository returns the name of the repository that is meant, or has the manifest.
 func (u Unseen) repository() string {
-	if u.What != UnseenManifest {
+	if u.What != unseenManifest {
 		return u.Reference
 	}
 	ref, err := name.ParseReference(u.Reference)

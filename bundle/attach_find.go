@@ -62,7 +62,7 @@ func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
 	tags, all, err := w.opt.Discovery.Tags(ctx, p.repo, max(1, wanted/2))
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		p.refused = append(p.refused, Unseen{p.repo.Name(), UnseenTags, Refused})
+		p.refused = append(p.refused, Unseen{p.repo.Name(), unseenTags, refused})
 	case err != nil:
 		return fmt.Errorf("list the tags of %s: %w", p.repo.Name(), err)
 	}
@@ -80,7 +80,7 @@ func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
 	case err == nil:
 		p.hasAPI = true
 	case errors.Is(err, fs.ErrPermission):
-		p.refused = append(p.refused, Unseen{p.repo.Name(), UnseenReferrers, Refused})
+		p.refused = append(p.refused, Unseen{p.repo.Name(), unseenReferrers, refused})
 	case !errors.Is(err, errors.ErrUnsupported):
 		return fmt.Errorf("ask for the referrers of %s: %w", p.first.Name(), err)
 	}
@@ -123,10 +123,10 @@ func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash
 	}
 	more, reason, err := w.tagSchema(ctx, p.repo.Tag(tag))
 	switch {
-	case reason == Refused && !p.tags[tag]:
-		unseen = append(unseen, Unseen{p.repo.Name(), UnseenTags, Refused})
+	case reason == refused && !p.tags[tag]:
+		unseen = append(unseen, Unseen{p.repo.Name(), unseenTags, refused})
 	case reason != "" && p.tags[tag]:
-		unseen = append(unseen, Unseen{p.repo.Tag(tag).Name(), UnseenManifest, reason})
+		unseen = append(unseen, Unseen{p.repo.Tag(tag).Name(), unseenManifest, reason})
 	}
 	return append(list, more...), unseen, err
 }
@@ -142,7 +142,7 @@ func (w *walk) askReferrers(ctx context.Context, p *place, n *Node) ([]v1.Hash, 
 	list, err := w.opt.Discovery.Referrers(ctx, p.repo.Digest(n.Descriptor.Digest.String()))
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return list, []Unseen{{p.repo.Name(), UnseenReferrers, Refused}}, nil
+		return list, []Unseen{{p.repo.Name(), unseenReferrers, refused}}, nil
 	case errors.Is(err, errors.ErrUnsupported): // no more
 		return list, nil, nil
 	}
@@ -154,9 +154,9 @@ func (w *walk) tagSchema(ctx context.Context, ref name.Tag) (list []v1.Hash, rea
 	desc, raw, err := w.manifest(ctx, ref)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, Gone, nil
+		return nil, gone, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, Refused, nil
+		return nil, refused, nil
 	case err != nil && !errors.Is(err, digest.ErrMismatch):
 		return nil, "", err
 	}
@@ -164,7 +164,7 @@ func (w *walk) tagSchema(ctx context.Context, ref name.Tag) (list []v1.Hash, rea
 		list, err = oci.Referrers(desc, raw)
 	}
 	if err != nil {
-		return nil, Unreadable, nil
+		return nil, unreadable, nil
 	}
 	return list, "", w.count(edgeWeight * len(list))
 }

@@ -314,7 +314,7 @@ func TestAttachCycle(t *testing.T) {
 	a.tag(next, ".sig", sig)
 	g := a.mustWalk(t)
 	assert.Len(t, g.Attachments, 2)
-	assert.Equal(t, bundle.Circular, g.Unseen[0].Reason)
+	assert.Equal(t, "circular", g.Unseen[0].Reason)
 }
 
 // TestAttachFails: an error that is neither absence nor refusal ends the walk, and so does a registry that
@@ -399,10 +399,10 @@ func TestAttachIncomplete(t *testing.T) {
 		reason  string
 	}{
 		"whole":         {"small", func(*interop.Repo, v1.Hash) {}, ""},
-		"gone":          {"small", func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, bundle.Incomplete},
-		"damaged":       {"small", func(r *interop.Repo, d v1.Hash) { r.Blobs[d] = []byte("SMALL") }, bundle.Incomplete},
+		"gone":          {"small", func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, "incomplete"},
+		"damaged":       {"small", func(r *interop.Repo, d v1.Hash) { r.Blobs[d] = []byte("SMALL") }, "incomplete"},
 		"large":         {large, func(*interop.Repo, v1.Hash) {}, ""},
-		"gone, large":   {large, func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, bundle.Incomplete},
+		"gone, large":   {large, func(r *interop.Repo, d v1.Hash) { delete(r.Blobs, d) }, "incomplete"},
 		"large damaged": {large, func(r *interop.Repo, d v1.Hash) { r.Blobs[d] = []byte("x") }, ""}, // the copy sees it
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -418,7 +418,7 @@ func TestAttachIncomplete(t *testing.T) {
 				return
 			}
 			assert.Empty(t, g.Attachments)
-			assert.Equal(t, []bundle.Unseen{{Reference: d.Name(), What: bundle.UnseenManifest, Reason: c.reason}}, g.Unseen)
+			assert.Equal(t, []bundle.Unseen{{Reference: d.Name(), What: "manifest", Reason: c.reason}}, g.Unseen)
 			assert.True(t, g.Unseen[0].Valid())
 		})
 	}
@@ -447,7 +447,7 @@ func TestAttachIncompleteIndex(t *testing.T) {
 			}
 			assert.Empty(t, g.Attachments)
 			require.Len(t, g.Unseen, 1)
-			assert.Equal(t, bundle.Incomplete, g.Unseen[0].Reason)
+			assert.Equal(t, "incomplete", g.Unseen[0].Reason)
 		})
 	}
 }
@@ -462,5 +462,5 @@ func TestAttachListedTwice(t *testing.T) {
 	a.referrers[hash(a.image)] = []v1.Hash{hash(sig), hash(other)}
 	g := a.mustWalk(t)
 	assert.Equal(t, []bundle.Attachment{attachment(a.image, sig, ".sig")}, g.Attachments)
-	assert.Equal(t, []bundle.Unseen{{Reference: other.Name(), What: bundle.UnseenManifest, Reason: bundle.OtherSubject}}, g.Unseen)
+	assert.Equal(t, []bundle.Unseen{{Reference: other.Name(), What: "manifest", Reason: "other-subject"}}, g.Unseen)
 }

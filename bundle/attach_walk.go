@@ -104,10 +104,10 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	m, err := oci.ParseManifest(desc, raw)
 	switch {
 	case err != nil:
-		h.reason = Unreadable
+		h.reason = unreadable
 		return nil
 	case h.Tag == "" && m.Subject != h.Subject.String():
-		h.reason = OtherSubject
+		h.reason = otherSubject
 		return nil
 	}
 	if err := w.count(len(m.Blobs) + edgeWeight*(1+len(m.Children))); err != nil {
@@ -130,11 +130,11 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 func (w *walk) whyUnread(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Gone
+		return gone
 	case errors.Is(err, ErrUnreadable):
-		return Unreadable
+		return unreadable
 	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
-		return Refused
+		return refused
 	}
 	return ""
 }
@@ -150,7 +150,7 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manif
 		return reason, err
 	}
 	if depth > maxAttachedDepth {
-		return Unreadable, nil
+		return unreadable, nil
 	}
 	for _, d := range m.Children {
 		desc, raw, err := w.manifest(ctx, repo.Digest(d.Digest.String()))
@@ -162,7 +162,7 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manif
 		}
 		child, err := oci.ParseManifest(desc, raw)
 		if err != nil || desc.Size != d.Size || desc.MediaType != d.MediaType {
-			return Unreadable, nil
+			return unreadable, nil
 		}
 		if reason, err = w.lacksPart(ctx, repo, child, depth+1); reason != "" || err != nil {
 			return reason, err
@@ -176,9 +176,9 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manif
 func whyIncomplete(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
-		return Incomplete
+		return incomplete
 	case errors.Is(err, fs.ErrPermission):
-		return Refused
+		return refused
 	}
 	return ""
 }
@@ -239,13 +239,13 @@ func (w *walk) leaveOut(h *hanging) bool {
 	first, isTagged := w.tagged(h)
 	switch {
 	case h.found != nil && w.hangsOn(h.Subject, h.Digest):
-		h.found, h.reason = nil, Circular
-	case h.reason == OtherSubject && w.isAttached(h): // Harbor lists cosign's tags among referrers
+		h.found, h.reason = nil, circular
+	case h.reason == otherSubject && w.isAttached(h): // Harbor lists cosign's tags among referrers
 		return true
 	case isTagged && h.found != nil && first == h.Digest: // WalkOptions.Signatures has it, too
 		return true
 	case isTagged && h.found != nil:
-		h.found, h.listed, h.reason = nil, true, Second
+		h.found, h.listed, h.reason = nil, true, second
 	}
 	if h.found != nil {
 		return false
@@ -296,9 +296,9 @@ func (w *walk) hangsOn(subject, d v1.Hash) bool {
 func (w *walk) noteUnseen(h *hanging) {
 	switch {
 	case w.opt.Closed:
-	case h.reason == Refused && !h.listed: // the tags that were asked for one by one
-		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Context().Name(), UnseenTags, Refused})
+	case h.reason == refused && !h.listed: // the tags that were asked for one by one
+		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Context().Name(), unseenTags, refused})
 	case h.listed:
-		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Name(), UnseenManifest, h.reason})
+		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Name(), unseenManifest, h.reason})
 	}
 }

@@ -112,19 +112,19 @@ func summarizeUnseen(w io.Writer, unseen []bundle.Unseen, more string) {
 // unseenText says what was not seen.
 func unseenText(u bundle.Unseen) string {
 	switch {
-	case u.What == bundle.UnseenTags:
+	case u.What == "tags":
 		return u.Reference + " refused to show its tags: signatures may be there"
-	case u.What == bundle.UnseenReferrers:
+	case u.What == "referrers":
 		return u.Reference + " refused to show what refers to its images: signatures may be there"
-	case u.Reason == bundle.Refused:
+	case u.Reason == "refused":
 		return u.Reference + " was refused"
 	}
 	return u.Reference + map[string]string{
-		bundle.Gone:         " is listed and not there",
-		bundle.Unreadable:   " is no manifest that can be carried",
-		bundle.OtherSubject: " is listed and names another subject",
-		bundle.Circular:     " is attached to itself",
-		bundle.Incomplete:   " is left out: a part of it is missing or damaged",
-		bundle.Second:       " is left out: another one is carried under its tag",
+		"gone":          " is listed and not there",
+		"unreadable":    " is no manifest that can be carried",
+		"other-subject": " is listed and names another subject",
+		"circular":      " is attached to itself",
+		"incomplete":    " is left out: a part of it is missing or damaged",
+		"second":        " is left out: another one is carried under its tag",
 	}[u.Reason]
 }

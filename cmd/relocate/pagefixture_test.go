@@ -99,7 +99,7 @@ func (s *shopSource) report() *verifyReport {
 	return &verifyReport{
 		Version: 1, Subject: "shop.tar", OK: true, Contents: &c, Roots: rootsOf(s.plan.Graph), Omitted: s.plan.Omitted, Problems: []verify.Problem{},
 		Proved: []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"},
-		Unseen: []bundle.Unseen{{Reference: "registry.example/acme", What: bundle.UnseenTags, Reason: bundle.Refused}},
+		Unseen: []bundle.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}},
 		hint:   "carry the file again; if the original is damaged, too, export again",
 	}
 }
