@@ -184,8 +184,3 @@ func isHost(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	return topLevelForm.MatchString(last)
 }
-
-// isTemplated reports whether a value has parts that ytt or Helm fills in.
-func isTemplated(value string) bool {
-	return strings.Contains(value, "{{") || strings.Contains(value, "(@")
-}

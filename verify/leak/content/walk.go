@@ -120,6 +120,11 @@ func (w *walker) image(n *yaml.Node) {
 	}
 }
 
+// isTemplated reports whether a value has parts that ytt or Helm fills in.
+func isTemplated(value string) bool {
+	return strings.Contains(value, "{{") || strings.Contains(value, "(@")
+}
+
 // inString looks at the documents in a string. It is false when it holds none.
 func (w *walker) inString(n *yaml.Node, rules kbld.Rules) bool {
 	if w.strings == maxStrings {
