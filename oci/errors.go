@@ -3,7 +3,7 @@ package oci
 import "errors"
 
 var (
-	// ErrMalformed says that content is what its digest says, but not in the form that Carvel gives it.
+	// ErrMalformed says that content is what its digest says, but not in the format that its readers expect.
 	ErrMalformed = errors.New("malformed")
 
 	// ErrUnsupported is the ErrMalformed of what others may carry: the form is a legal one.

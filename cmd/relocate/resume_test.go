@@ -135,7 +135,7 @@ func TestResumeRefused(t *testing.T) {
 		"it was begun without --include-non-distributable-layers":                  {"-b", root, "--include-non-distributable-layers"},
 	} {
 		r := newProcess(t, append(args, "--to-tar", file)...).run(t)
-		assertFailed(t, r, statusUsage, says, "or --no-resume")
+		assertFailed(t, r, statusUsage, says, "discard it with --no-resume")
 		assert.Equal(t, []string{"r.tar.part", "r.tar.part.journal"}, namesIn(t, filepath.Dir(file)))
 		assert.Equal(t, part, digestOfFile(t, file+".part"))
 		assert.Equal(t, journal, digestOfFile(t, file+".part.journal"))
