@@ -81,7 +81,7 @@ func TestEmitObjects(t *testing.T) {
 				assert.Equal(t, name == "secret" || name == "all" || name == "old", refers, "%s: a SecretExport fills in what names no Secret", name)
 			}
 		}
-		assertAll(t, r.stderr, "note: kapp-controller fetches", "note: keep its name")
+		assertAll(t, r.stderr, "note: kapp-controller fetches", "note: keep the name")
 	}
 }
 
@@ -201,7 +201,7 @@ func TestEmitFolder(t *testing.T) {
 	newer := slices.Clone(args)
 	newer[1] = export(t, host+"/corp/repository:2.0.0")
 	refused := tryRelocate(t, newer...)
-	assertFailed(t, refused, statusUsage, "relocate-reg.airgap.test-5000-tce-main.conf is of another emit")
+	assertFailed(t, refused, statusUsage, "relocate-reg.airgap.test-5000-tce-main.conf was written by another emit")
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "nodes", "registries.conf.d")))
 	require.NoError(t, os.Remove(filepath.Join(dir, "imagedigestmirrorset.reg.airgap.test-5000-tce-main.yml")))
 	r = mustRelocate(t, newer...)
@@ -330,7 +330,7 @@ func TestNestedSecrets(t *testing.T) {
 	needy := repository("1", fmt.Sprintf(install, "")+fmt.Sprintf(fetches, image, "")+fmt.Sprintf(app, image, ""))
 	served := repository("2", fmt.Sprintf(install, "  annotations: {ext.packaging.carvel.dev/fetch-0-secret-name: pull}\n")+
 		fmt.Sprintf(fetches, image, named)+fmt.Sprintf(app, image, named))
-	const says = "fetch images and name no Secret (3): if reg.airgap.test wants a login"
+	const says = "fetch images and name no Secret (3): if reg.airgap.test needs a login"
 	for root, note := range map[string]bool{needy: true, served: false} {
 		file := export(t, root)
 		emit := []string{"emit", file, "--to-repo", "reg.airgap.test/tce"}

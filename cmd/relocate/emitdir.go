@@ -75,56 +75,66 @@ func stateOf(path string) (state, []byte, error) {
 	return isOurs, content, nil
 }
 
-// writeEmitted writes the files below dir, in their order, each whole or not at all; those that are as they
-// should be, and skeletons that were filled in, stay as they are. When any other file is in
-// the way, or one that emit wrote is none of these files, nothing is written. kept has the skeletons that were
-// filled in.
-func writeEmitted(dir string, files []emittedFile, stderr io.Writer) (kept map[string][]byte, err error) {
-	var write []emittedFile
-	var refused []string
-	kept = map[string][]byte{}
+// emittedPlan is what writeEmitted does with each file.
+type emittedPlan struct {
+	write   []emittedFile
+	kept    map[string][]byte // skeletons that were filled in, by their paths
+	refused []string          // reasons to write nothing
+}
+
+// planEmitted compares files with those in dir.
+func planEmitted(dir string, files []emittedFile) (*emittedPlan, error) {
+	p := &emittedPlan{kept: map[string][]byte{}}
 	mine := map[string]bool{}
 	for _, f := range files {
 		mine[f.path] = true
-		s, there, err := stateOf(filepath.Join(dir, filepath.FromSlash(f.path)))
+		s, present, err := stateOf(filepath.Join(dir, filepath.FromSlash(f.path)))
 		if err != nil {
-			return nil, fmt.Errorf("write to %s: %w", dir, err)
+			return nil, err
 		}
 		switch {
 		case s == isChanged && f.skeleton:
-			kept[f.path] = there
+			p.kept[f.path] = present
 		case s == isChanged:
-			refused = append(refused, f.path+" was changed since emit wrote it")
+			p.refused = append(p.refused, f.path+" was changed since emit wrote it")
 		case s == isForeign:
-			refused = append(refused, f.path+" was not written by emit")
-		case s == isAbsent || !bytes.Equal(there, signed(f.text)):
-			write = append(write, f)
+			p.refused = append(p.refused, f.path+" was not written by emit")
+		case s == isAbsent || !bytes.Equal(present, signed(f.text)):
+			p.write = append(p.write, f)
 		}
 	}
-	left, err := emittedBelow(dir, mine)
+	others, err := emittedBelow(dir, mine)
+	for _, path := range others {
+		p.refused = append(p.refused, path+" was written by another emit: remove it if you do not need it")
+	}
+	return p, err
+}
+
+// writeEmitted writes the files below dir, in their order, each whole or not at all. Files that are up to date, and
+// skeletons that were filled in, stay unchanged. If another file is in the way, or emit wrote a file that is not in
+// files, nothing is written. kept has the skeletons that were filled in.
+func writeEmitted(dir string, files []emittedFile, stderr io.Writer) (kept map[string][]byte, err error) {
+	p, err := planEmitted(dir, files)
 	if err != nil {
 		return nil, fmt.Errorf("write to %s: %w", dir, err)
 	}
-	for _, path := range left {
-		refused = append(refused, path+" is of another emit: remove it if it is no more wanted")
+	if len(p.refused) > 0 {
+		return nil, usagef("write to %s: %s; nothing was written: name another folder, or move these files away", dir, strings.Join(p.refused, "; "))
 	}
-	if len(refused) > 0 {
-		return nil, usagef("write to %s: %s; nothing was written: name another folder, or move these files away", dir, strings.Join(refused, "; "))
-	}
-	for _, f := range write {
+	for _, f := range p.write {
 		path := filepath.Join(dir, filepath.FromSlash(f.path))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { // less the umask, as anyone makes folders
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { // less the umask
 			return nil, fmt.Errorf("write to %s: %w", dir, err)
 		}
 		if err := writeFile(path, signed(f.text)); err != nil {
 			return nil, err
 		}
 	}
-	for _, path := range slices.Sorted(maps.Keys(kept)) {
+	for _, path := range slices.Sorted(maps.Keys(p.kept)) {
 		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
 	}
-	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), len(write))
-	return kept, nil
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), len(p.write))
+	return p.kept, nil
 }
 
 // emittedBelow returns the files that emit wrote to dir, but for those in mine.

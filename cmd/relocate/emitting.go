@@ -31,9 +31,10 @@ type emission struct {
 func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *subject) (*emission, error) {
 	e := &emission{}
 	secret := cmp.Or(f.objects.secretRef, "pull-"+rewrite.DNSName(repo.RegistryStr()))
+	named := f.has(withSecret) && !f.has(withSecretExport)
 	for i := range list {
 		list[i].API = f.api
-		if f.has(withSecret) && !f.has(withSecretExport) {
+		if named {
 			list[i].SecretRef = secret
 		}
 	}
@@ -52,32 +53,43 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 			return nil, err
 		}
 	}
-	if s != nil && list[0].SecretRef != "" && !f.has(withSecretExport) {
-		found, err := leak.Scan(ctx, s.source, s.graph, leak.Options{Jobs: defaultJobs})
-		if err != nil {
+	if list[0].SecretRef != "" && !f.has(withSecretExport) {
+		if err := e.noteNested(ctx, s, repo); err != nil {
 			return nil, err
-		}
-		if note := nestedNote(found, repo); note != "" {
-			e.notes = append(e.notes, note)
 		}
 	}
 	e.notes = append(e.notes, repositoryNotes...)
 	return e, nil
 }
 
-// nestedNote says what objects inside packages need where the registry wants a login; nothing where there are none.
+// noteNested adds a note about objects inside packages that need a Secret, if there is an archive with any.
+func (e *emission) noteNested(ctx context.Context, s *subject, repo name.Repository) error {
+	if s == nil {
+		return nil
+	}
+	found, err := leak.Scan(ctx, s.source, s.graph, leak.Options{Jobs: defaultJobs})
+	if err != nil {
+		return err
+	}
+	if note := nestedNote(found, repo); note != "" {
+		e.notes = append(e.notes, note)
+	}
+	return nil
+}
+
+// nestedNote says what objects inside packages need if the registry needs a login; empty if there are no such objects.
 func nestedNote(found *leak.Report, repo name.Repository) string {
 	if found.WithoutSecret == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the packages have PackageInstalls, PackageRepositories or Apps of their own that fetch images and name no Secret (%d): if %s wants a login, "+
-		"they get it only from secretgen-controller and a SecretExport: emit --with secret,secretexport writes one", found.WithoutSecret, repo.RegistryStr())
+	return fmt.Sprintf("the packages contain PackageInstalls, PackageRepositories or Apps that fetch images and name no Secret (%d): if %s needs a login, "+
+		"only secretgen-controller and a SecretExport provide it; emit --with secret,secretexport writes one", found.WithoutSecret, repo.RegistryStr())
 }
 
-// repositoryNotes say what comes of a PackageRepository that is applied.
+// repositoryNotes say what happens when a PackageRepository is applied.
 var repositoryNotes = []string{
-	"kapp-controller fetches a PackageRepository as soon as its digest changes; packages that it then lacks vanish from the cluster, what is installed of them stays",
-	"keep its name and its repository from one relocation to the next: two PackageRepositories that have a package from different places conflict, and the second fails",
+	"kapp-controller fetches a PackageRepository when its digest changes: packages that the new one does not have disappear from the cluster, but what is installed stays",
+	"keep the name and the repository of the PackageRepository from one relocation to the next: two PackageRepositories with the same package from different repositories conflict, and the second one fails",
 }
 
 // homes returns the namespaces of the PackageRepositories' Secrets and of what is installed; a Secret serves
@@ -90,41 +102,55 @@ func (f *emitFlags) homes() (repository, install string) {
 	return repository, cmp.Or(f.installNamespace, f.objects.namespace, "default")
 }
 
-// addSurroundings adds what has to be there before a PackageRepository.
+// addSurroundings adds what a PackageRepository needs before it is applied.
 func (f *emitFlags) addSurroundings(e *emission, repo name.Repository, secret string) error {
 	home, installHome := f.homes()
 	homes := []string{home}
 	if len(f.installs) > 0 && installHome != home {
 		homes = append(homes, installHome)
 	}
-	var failed error
-	add := func(o rewrite.Object, err error) {
-		e.objects, failed = append(e.objects, o), errors.Join(failed, err)
-	}
-	for _, namespace := range homes {
-		if f.has(withNamespace) && namespace != "default" && namespace != f.controllerNamespace {
-			add(rewrite.Namespace(namespace))
-		}
-	}
-	if f.has(withSecretExport) { // offers the one Secret everywhere
-		homes = homes[:1]
-	}
-	for _, namespace := range homes {
-		if f.has(withSecret) {
-			add(rewrite.RegistrySecret(secret, namespace, repo.Registry, f.login))
-		}
-	}
-	if f.has(withSecretExport) {
-		add(rewrite.SecretExport(secret, home))
-	}
-	if len(f.caCerts) > 0 && failed == nil {
-		failed = f.addCA(e, repo)
+	err := errors.Join(f.addNamespaces(e, homes), f.addSecrets(e, homes, repo, secret))
+	if len(f.caCerts) > 0 && err == nil {
+		err = f.addCA(e, repo)
 	}
 	if f.has(withHostsTOML) {
 		e.node(containerdFolder(repo)+"/hosts.toml", rewrite.HostsTOML(repo, f.access()))
 	}
 	f.noteNodes(e, repo)
-	return failed
+	return err
+}
+
+func (f *emitFlags) addNamespaces(e *emission, names []string) error {
+	var errs []error
+	for _, namespace := range names {
+		if f.has(withNamespace) && namespace != "default" && namespace != f.controllerNamespace {
+			errs = append(errs, e.add(rewrite.Namespace(namespace)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// addSecrets adds the Secret to each of the namespaces, or to the first one with a SecretExport to all.
+func (f *emitFlags) addSecrets(e *emission, namespaces []string, repo name.Repository, secret string) error {
+	if f.has(withSecretExport) {
+		namespaces = namespaces[:1]
+	}
+	var errs []error
+	for _, namespace := range namespaces {
+		if f.has(withSecret) {
+			errs = append(errs, e.add(rewrite.RegistrySecret(secret, namespace, repo.Registry, f.login)))
+		}
+	}
+	if f.has(withSecretExport) {
+		errs = append(errs, e.add(rewrite.SecretExport(secret, namespaces[0])))
+	}
+	return errors.Join(errs...)
+}
+
+// add adds an object, and returns the error of making it.
+func (e *emission) add(o rewrite.Object, err error) error {
+	e.objects = append(e.objects, o)
+	return err
 }
 
 // addCA adds the certificates, for kapp-controller and for nodes.
@@ -143,7 +169,7 @@ func (f *emitFlags) addCA(e *emission, repo name.Repository) error {
 	}
 	if f.has(withCA) {
 		e.objects = append(e.objects, o)
-		e.notes = append(e.notes, fmt.Sprintf("the Secret %s in %s sets caCerts anew: if there is one, add its certificates to these; if there is a ConfigMap of that name, it is no more read beside the Secret",
+		e.notes = append(e.notes, fmt.Sprintf("the Secret %s in %s replaces caCerts: if the Secret exists already, add its certificates to these; a ConfigMap of that name is ignored beside the Secret",
 			rewrite.ControllerConfig, f.controllerNamespace))
 	}
 	text := []byte(o.StringData["caCerts"])
@@ -153,7 +179,7 @@ func (f *emitFlags) addCA(e *emission, repo name.Repository) error {
 	if f.has(withRegistriesConf) {
 		folder := path.Join("containers", "certs.d", rewrite.HostFolder(repo.Registry))
 		e.node(folder+"/ca.crt", text)
-		e.notes = append(e.notes, fmt.Sprintf("CRI-O and podman read the CA of %s from %s: copy nodes/%s/ca.crt there on each node",
+		e.notes = append(e.notes, fmt.Sprintf("CRI-O and podman read the CA of %s from %s: copy nodes/%s/ca.crt to that folder on each node",
 			repo.RegistryStr(), rewrite.CertsPath(repo.Registry), folder))
 	}
 	return nil
@@ -178,11 +204,11 @@ func containerdFolder(repo name.Repository) string {
 func (f *emitFlags) noteNodes(e *emission, repo name.Repository) {
 	host := repo.RegistryStr()
 	if f.has(withIDMS) && len(f.caCerts) > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes need the CA of %s, too: put it into a ConfigMap in openshift-config under the key %s, "+
+		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes also need the CA of %s: put it into a ConfigMap in openshift-config under the key %s, "+
 			"and name that ConfigMap in spec.additionalTrustedCA of the object images.config.openshift.io/cluster", host, strings.Replace(host, ":", "..", 1)))
 	}
 	if f.has(withIDMS) && f.plainHTTP {
-		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes use plain HTTP with %s only if it is in spec.registrySources.insecureRegistries of the object images.config.openshift.io/cluster", host))
+		e.notes = append(e.notes, fmt.Sprintf("OpenShift's nodes use plain HTTP with %s only if that host is in spec.registrySources.insecureRegistries of the object images.config.openshift.io/cluster", host))
 	}
 	if plain, err := name.NewRegistry(host); f.plainHTTP && err == nil && plain.Scheme() != "http" {
 		e.notes = append(e.notes, fmt.Sprintf("kapp-controller cannot fetch from %s: it uses plain HTTP only with localhost, names in .local and private IP addresses, and no setting changes that", host))
@@ -195,7 +221,7 @@ func (f *emitFlags) addMirrors(e *emission, sources []string, repo name.Reposito
 	case !f.has(withIDMS) && !f.has(withRegistriesConf):
 		return
 	case len(sources) == 0 && !(f.plainHTTP && f.has(withRegistriesConf)):
-		e.notes = append(e.notes, "no image has another repository as its source: there is nothing to mirror")
+		e.notes = append(e.notes, "no image comes from another repository: nothing to mirror")
 		return
 	}
 	if f.has(withIDMS) && len(sources) > 0 {
@@ -204,7 +230,7 @@ func (f *emitFlags) addMirrors(e *emission, sources []string, repo name.Reposito
 	if f.has(withRegistriesConf) {
 		e.node("registries.conf.d/relocate-"+rewrite.DNSName(repo.Name())+".conf", rewrite.RegistriesConf(sources, repo, f.access()))
 	}
-	e.notes = append(e.notes, "mirrors are for what Pods name by digest; an image that is named by tag is not found at the destination, and kapp-controller's own fetches use no mirror")
+	e.notes = append(e.notes, "mirrors apply to images that Pods name by digest: images named by tag are not found at the destination, and kapp-controller itself uses no mirror")
 }
 
 // addInstall adds what installs a package: NAME[/VERSION][=AS]. seen has the names taken.
@@ -218,7 +244,7 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 	short, _, _ := strings.Cut(p.Name, ".")
 	i := rewrite.Install{Name: cmp.Or(as, short), Namespace: namespace, Package: p.Name, Version: p.Version, SecretRef: secret, Admin: f.has(withAdmin)}
 	if other, taken := seen[i.Name]; taken {
-		return usagef("--install %s: %s is named %s, too; name it as in %s=NAME", which, other, i.Name, which)
+		return usagef("--install %s: %s has the name %s already; choose another name, as in %s=NAME", which, other, i.Name, which)
 	}
 	seen[i.Name] = pkg
 	for n, step := range p.Fetches {
@@ -235,7 +261,7 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 	}
 	e.objects = append(e.objects, objects...)
 	if !f.has(withAdmin) {
-		e.notes = append(e.notes, fmt.Sprintf("%s installs with the rights of the ServiceAccount %s/%s-sa, which has none yet: bind a role to it", i.Name, namespace, i.Name))
+		e.notes = append(e.notes, fmt.Sprintf("%s installs with the rights of the ServiceAccount %s/%s-sa, which has none: bind a role to it", i.Name, namespace, i.Name))
 	}
 	return nil
 }

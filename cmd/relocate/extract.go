@@ -69,21 +69,31 @@ func (s *subject) bundleToExtract(named, pkg string) (name.Digest, error) {
 func (s *subject) digestToExtract(named, pkg string) (v1.Hash, error) {
 	switch {
 	case pkg != "":
-		p, err := s.find(pkg)
-		if err != nil {
-			return v1.Hash{}, err
-		}
-		for _, f := range p.Fetches {
-			if f.Kind == "imgpkgBundle" && f.Digest != (v1.Hash{}) {
-				return f.Digest, nil
-			}
-		}
-		return v1.Hash{}, absentError{fmt.Errorf("package %s: it fetches no bundle that %s has", pkg, s.name)}
-	case named == "" && len(s.graph.Roots) > 1:
+		return s.digestFetched(pkg)
+	case named != "":
+		return s.digestNamed(named)
+	case len(s.graph.Roots) > 1:
 		return v1.Hash{}, usagef("%s has %d roots: name the bundle to extract with --bundle", s.name, len(s.graph.Roots))
-	case named == "":
-		return s.graph.Roots[0].Digest, nil
 	}
+	return s.graph.Roots[0].Digest, nil
+}
+
+// digestFetched returns the digest of the bundle that a version of a package fetches.
+func (s *subject) digestFetched(pkg string) (v1.Hash, error) {
+	p, err := s.find(pkg)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	for _, f := range p.Fetches {
+		if f.Kind == "imgpkgBundle" && f.Digest != (v1.Hash{}) {
+			return f.Digest, nil
+		}
+	}
+	return v1.Hash{}, absentError{fmt.Errorf("package %s: it fetches no bundle that %s has", pkg, s.name)}
+}
+
+// digestNamed returns the digest of the bundle with the reference or digest of --bundle.
+func (s *subject) digestNamed(named string) (v1.Hash, error) {
 	if d, err := v1.NewHash(named); err == nil {
 		return d, nil
 	}
@@ -99,7 +109,7 @@ func (s *subject) digestToExtract(named, pkg string) (v1.Hash, error) {
 			return pin.Digest, nil
 		}
 	}
-	return v1.Hash{}, absentError{fmt.Errorf("--bundle %s: %s does not have it under that tag; --tree shows its references", named, s.name)}
+	return v1.Hash{}, absentError{fmt.Errorf("--bundle %s: %s does not have this tag; --tree shows its references", named, s.name)}
 }
 
 // extract writes the files of the bundle ref to the folder dir, which is made, or was empty: all of

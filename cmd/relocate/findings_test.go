@@ -168,5 +168,5 @@ func TestReportFiles(t *testing.T) {
 	assertAll(t, r.stdout, `<?xml version="1.0" encoding="UTF-8"?>`, "a.corp.com 1.0.0", "<failure")
 	r = tryRelocate(t, "verify", file, "--report", filepath.Join(dir, "none", "x.html"))
 	assert.Equal(t, statusUsage, r.status)
-	assert.Contains(t, r.stderr, "there is no folder")
+	assert.Contains(t, r.stderr, "no such folder")
 }

@@ -332,49 +332,56 @@ func (r inspectReport) table(w io.Writer) {
 // writeTree draws the graph. What was drawn before is not drawn again. Each further name of a node has a line of
 // its own.
 func writeTree(w io.Writer, g *bundle.Graph) {
-	packages := map[v1.Hash]string{} // what is fetched → name and version
+	t := &tree{w: w, graph: g, packages: map[v1.Hash]string{}, drawn: map[v1.Hash]bool{}}
 	for _, p := range g.Packages {
 		for _, f := range p.Fetches {
-			packages[f.Digest] = p.Name + " " + p.Version
-		}
-	}
-	drawn := map[v1.Hash]bool{}
-	var draw func(n *bundle.Node, first, indent string)
-	draw = func(n *bundle.Node, first, indent string) {
-		s := fmt.Sprintf("%s, %s, %s", n.Kind, size(ownSize(n)), n.Name())
-		if p := packages[n.Descriptor.Digest]; p != "" {
-			s = p + ": " + s
-		}
-		below := slices.Clone(n.Children)
-		for _, a := range g.Attached(n.Descriptor.Digest) {
-			below = append(below, a.Digest)
-		}
-		if drawn[n.Descriptor.Digest] && len(below) > 0 {
-			s += " (as above)"
-		}
-		fmt.Fprintln(w, first+line(s))
-		if drawn[n.Descriptor.Digest] {
-			return
-		}
-		drawn[n.Descriptor.Digest] = true
-		beside := indent
-		if len(below) > 0 {
-			beside += "│   "
-		} else {
-			beside += "    "
-		}
-		for _, name := range n.References[min(1, len(n.References)):] {
-			fmt.Fprintln(w, beside+line("also "+name))
-		}
-		for i, d := range below {
-			if i < len(below)-1 {
-				draw(g.Node(d), indent+"├── ", indent+"│   ")
-			} else {
-				draw(g.Node(d), indent+"└── ", indent+"    ")
-			}
+			t.packages[f.Digest] = p.Name + " " + p.Version
 		}
 	}
 	for _, root := range g.Roots {
-		draw(g.Node(root.Digest), "", "")
+		t.draw(g.Node(root.Digest), "", "")
+	}
+}
+
+// tree is what writeTree has drawn.
+type tree struct {
+	w        io.Writer
+	graph    *bundle.Graph
+	packages map[v1.Hash]string // name and version, by the digest that a package fetches
+	drawn    map[v1.Hash]bool
+}
+
+// draw draws a node with all below it, once. The line of the node begins with first, the lines below with indent.
+func (t *tree) draw(n *bundle.Node, first, indent string) {
+	digest := n.Descriptor.Digest
+	below := slices.Clone(n.Children)
+	for _, a := range t.graph.Attached(digest) {
+		below = append(below, a.Digest)
+	}
+	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(ownSize(n)), n.Name())
+	if p := t.packages[digest]; p != "" {
+		s = p + ": " + s
+	}
+	if t.drawn[digest] && len(below) > 0 {
+		s += " (as above)"
+	}
+	fmt.Fprintln(t.w, first+line(s))
+	if t.drawn[digest] {
+		return
+	}
+	t.drawn[digest] = true
+	beside := indent + "    "
+	if len(below) > 0 {
+		beside = indent + "│   "
+	}
+	for _, name := range n.References[min(1, len(n.References)):] {
+		fmt.Fprintln(t.w, beside+line("also "+name))
+	}
+	for i, d := range below {
+		if i < len(below)-1 {
+			t.draw(t.graph.Node(d), indent+"├── ", indent+"│   ")
+		} else {
+			t.draw(t.graph.Node(d), indent+"└── ", indent+"    ")
+		}
 	}
 }

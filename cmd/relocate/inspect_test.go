@@ -172,7 +172,7 @@ func TestInspectAbsent(t *testing.T) {
 		"package":        {statusMissing, []string{file, "package", "b.corp.com"}, []string{"b.corp.com", file}},
 		"version":        {statusMissing, []string{file, "package", contour + "/2.0.0"}, []string{contour + "/2.0.0", "1.20.1, 1.9.0"}},
 		"extract-none":   {statusMissing, []string{file, "--extract", dir, "--bundle", digestOf("x")}, []string{digestOf("x"), "does not have it"}},
-		"extract-tag":    {statusMissing, []string{file, "--extract", dir, "--bundle", host + "/corp/packages/a:9"}, []string{"under that tag"}},
+		"extract-tag":    {statusMissing, []string{file, "--extract", dir, "--bundle", host + "/corp/packages/a:9"}, []string{"does not have this tag"}},
 		"extract-image":  {statusUsage, []string{file, "--extract", dir, "--bundle", rootDigest(t, host, "corp/images/app", "1")}, []string{"not a bundle"}},
 		"repo":           {statusMissing, []string{"--repo", host + "/nowhere:1"}, []string{host + "/nowhere:1"}},
 		"repo-image":     {statusUsage, []string{"--repo", host + "/image:1"}, []string{"is not a bundle"}},

@@ -43,42 +43,50 @@ func linked(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// checkOutput refuses a file that cannot be written, and returns its absolute path.
+// checkOutput rejects a file that cannot be written, and returns its absolute path.
 func checkOutput(flag, file string) (string, error) {
-	if strings.Contains(file, "://") {
-		return "", usagef("%s %s: is a URL; name a file", flag, file)
-	}
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return "", usagef("%s %s: %w", flag, file, err)
 	}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return "", usagef("%s %s: there is no folder %s", flag, file, filepath.Dir(file))
+	if err := firstWrong(
+		check{strings.Contains(file, "://"), flag + " " + file + ": is a URL; name a file"},
+		check{!isFolder(filepath.Dir(path)), flag + " " + file + ": no such folder: " + filepath.Dir(file)},
+		check{file == stream, flag + " -: name a file"},
+	); err != nil {
+		return "", err
 	}
-	if file == stream {
-		return "", usagef("%s -: name a file", flag)
+	if flag == "--to-tar" {
+		return path, checkArchivePath(file, path)
 	}
-	if flag == "--to-tar" { // which is written from the start
-		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() { // a rename would replace a link
-			return "", usagef("%s %s: is not a regular file", flag, file)
-		}
-		return path, nil
+	return path, checkReplaceable(flag, file, path)
+}
+
+// checkArchivePath rejects an archive in the place of anything but a file: the final rename would replace a link.
+func checkArchivePath(file, path string) error {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return usagef("--to-tar %s: is not a regular file", file)
 	}
+	return nil
+}
+
+// checkReplaceable rejects a path that writeFile cannot write.
+func checkReplaceable(flag, file, path string) error {
 	if takesAll(path) {
-		return path, nil
+		return nil
 	}
 	target, err := linked(path)
 	if err != nil {
-		return "", usagef("%s %s: is a symbolic link that leads nowhere: %w", flag, file, err)
+		return usagef("%s %s: is a symbolic link that leads nowhere: %w", flag, file, err)
 	}
 	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
-		return "", usagef("%s %s: is not a regular file", flag, file)
+		return usagef("%s %s: is not a regular file", flag, file)
 	}
 	probe, err := os.CreateTemp(filepath.Dir(target), ".relocate-*")
 	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", flag, file, err)
+		return fmt.Errorf("%s %s: %w", flag, file, err)
 	}
-	return path, errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // sameFile reports whether two paths lead to one file, which may not be there yet.

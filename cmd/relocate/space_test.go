@@ -48,7 +48,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	r := tryRelocate(t, "-b", pushSample(t, host), "--to-tar", file)
 	assertFailed(t, r, statusUsage, dir, "read-only")
 	r = tryRelocate(t, "-b", host+"/corp/repository:1.0.0", "--to-tar", filepath.Join(t.TempDir(), "no", "such", "r.tar"))
-	assertFailed(t, r, statusUsage, "there is no folder", filepath.Join("no", "such"))
+	assertFailed(t, r, statusUsage, "no such folder", filepath.Join("no", "such"))
 }
 
 // mountTemp mounts a file system in memory until the test ends.
