@@ -21,16 +21,17 @@ var allowed = map[string][]string{
 	"internal/ownfile":  {},
 	"internal/text":     {},
 	"internal/yamlnode": {"internal/text"},
-	"report":            {},
+	"report":            {"internal/text"},
+	"report/page":       {"bundle", "carvel", "internal/text", "oci", "report"},
 	"oci":               {"internal/digest", "internal/text"},
 	"carvel":            {"internal/text", "internal/yamlnode", "oci"},
 	"internal/imgpkg":   {"internal/digest", "internal/text", "internal/yamlnode"},
 	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report"},
-	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci"},
+	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "report"},
 	"registry":          {"internal/digest", "internal/text"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
-	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
+	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "report"},
 	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak/content"},
 	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "verify/leak/kbld"},
 
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
 	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
-	"cmd/relocate": {".", "bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
+	"cmd/relocate": {".", "bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 

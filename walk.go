@@ -146,36 +146,23 @@ func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan)
 
 // NotClosedError says that something would lead outside, where the source is Strict.
 type NotClosedError struct {
-	Findings []report.Finding // all that the source does not accept, warnings too
+	Findings report.Findings // all that the source does not accept, warnings too
 }
 
-func (e *NotClosedError) Error() string {
-	return fmt.Sprintf("not closed: %s, of which %d lead outside", text.Count(len(e.Findings), "finding"), leading(e.Findings))
-}
-
-// leading counts the findings that keep a cluster from running without the world outside.
-func leading(findings []report.Finding) int {
-	n := 0
-	for _, f := range findings {
-		if f.Level == report.Install || f.Level == report.Pull {
-			n++
-		}
-	}
-	return n
-}
+func (e *NotClosedError) Error() string { return e.Findings.Open() }
 
 // checkClosed fails where the source is Strict and something leads outside that it does not accept.
 func (s *Source) checkClosed(found *leak.Report) error {
 	if !s.Strict {
 		return nil
 	}
-	var list []report.Finding
+	var list report.Findings
 	for _, f := range found.Findings {
 		if s.Accept == nil || !s.Accept(f) {
 			list = append(list, f)
 		}
 	}
-	if leading(list) == 0 {
+	if list.Breaking() == 0 {
 		return nil
 	}
 	return &NotClosedError{list}

@@ -6,6 +6,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/oci"
+	"relocate/report"
 )
 
 // Plan is a graph in file order: every distinct blob, once. It is what a copy moves and an archive
@@ -14,7 +15,7 @@ type Plan struct {
 	Graph   *Graph
 	Blobs   []Blob // the small section (manifests, configs, bundle layers, in graph order), then layers in graph order
 	Small   int    // how many of Blobs are the small section
-	Omitted []Omitted
+	Omitted []report.Omitted
 }
 
 // Blob is a manifest, a config or a layer. There may be hundreds of thousands, so it points into its node.
@@ -22,15 +23,6 @@ type Blob struct {
 	Descriptor *v1.Descriptor
 	Node       *Node // the first that names it; for a manifest, itself. It was found at Node.From.
 	IsManifest bool
-}
-
-// Omitted is a blob that is named but not carried.
-type Omitted struct {
-	Digest    v1.Hash `json:"digest"`
-	Size      int64   `json:"size"`
-	MediaType string  `json:"mediaType"`
-	Image     string  `json:"image"` // reference
-	Reason    string  `json:"reason"`
 }
 
 // nonDistributableReason is the reason for which a layer of a foreign type is left out.
@@ -106,7 +98,9 @@ func (o *ordering) omitRest() {
 	for _, n := range o.plan.Graph.Nodes {
 		for _, d := range n.Blobs {
 			if o.take(d.Digest) {
-				o.plan.Omitted = append(o.plan.Omitted, Omitted{d.Digest, d.Size, string(d.MediaType), n.Name(), nonDistributableReason})
+				o.plan.Omitted = append(o.plan.Omitted, report.Omitted{
+					Digest: d.Digest, Size: d.Size, MediaType: string(d.MediaType), Image: n.Name(), Reason: nonDistributableReason,
+				})
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/oci"
+	"relocate/report"
 	"relocate/testdata/interop"
 )
 
@@ -98,7 +99,7 @@ func TestPlanForeignLayers(t *testing.T) {
 		if tt.omitted {
 			assert.Zero(t, carried, tt.name)
 			first := g.Node(g.Node(hash(root)).Children[0])
-			assert.Equal(t, []bundle.Omitted{{Digest: layer.Digest, Size: 5, MediaType: string(first.Blobs[1].MediaType), Image: first.Name(),
+			assert.Equal(t, []report.Omitted{{Digest: layer.Digest, Size: 5, MediaType: string(first.Blobs[1].MediaType), Image: first.Name(),
 				Reason: "non-distributable"}}, p.Omitted, tt.name)
 		} else {
 			assert.Equal(t, 1, carried, tt.name)

@@ -10,6 +10,7 @@ import (
 	"unique"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // errUnreadable says that relocate.json was not read to its end: what is there may be right.
@@ -31,7 +32,7 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 			return decodeList(d, "attachments", maxPins, ",", &inv.Attachments, one[bundle.Attachment])
 		},
 		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
-		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[bundle.Omitted]) },
+		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[report.Omitted]) },
 		func() error { return d.lock(&inv.Lock) },
 		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[Blob]) },
 		d.end,

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // formatVersion is the version of the format that this package writes and reads.
@@ -25,7 +26,7 @@ type Inventory struct {
 	Manifests   []Manifest
 	Attachments []bundle.Attachment
 	Unseen      []bundle.Unseen
-	Omitted     []bundle.Omitted
+	Omitted     []report.Omitted
 	Lock        []LockEntry
 	Blobs       []Blob
 

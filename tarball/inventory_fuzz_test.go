@@ -17,6 +17,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/report"
 )
 
 // addInventories adds the text of inventories as seeds.
@@ -37,7 +38,7 @@ func addInventories(f *testing.F) {
 		},
 		Attachments: []bundle.Attachment{{Subject: a, Digest: b, Tag: "sha256-a.sig"}, {Subject: b, Digest: b}},
 		Unseen:      []bundle.Unseen{{Reference: "reg.test/repo", What: "tags", Reason: "refused"}, {}},
-		Omitted:     []bundle.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
+		Omitted:     []report.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
 		Blobs:       []Blob{{a, 12}, {b, 1}},
 	}
 	for _, inv := range []*Inventory{inv, {}} {

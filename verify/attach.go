@@ -13,6 +13,7 @@ import (
 	"relocate/bundle"
 	"relocate/internal/digest"
 	"relocate/oci"
+	"relocate/report"
 )
 
 // referrers is a Target that tells what refers to a manifest by the referrers API. Without it, or where it
@@ -56,27 +57,27 @@ func (v *verification) checkAttachments() {
 }
 
 // attachmentProblem is what is wrong with an attachment of n.
-func attachmentProblem(kind string, a bundle.Attachment, n *bundle.Node, format string, args ...any) *Problem {
+func attachmentProblem(kind string, a bundle.Attachment, n *bundle.Node, format string, args ...any) *report.Problem {
 	what := a.Digest.String()
 	if a.Tag != "" {
 		what = a.Tag + " (" + what + ")"
 	}
-	return &Problem{Kind: kind, What: "attachment " + what, Images: []string{n.Name()}, Reason: fmt.Sprintf(format, args...)}
+	return &report.Problem{Kind: kind, What: "attachment " + what, Images: []string{n.Name()}, Reason: fmt.Sprintf(format, args...)}
 }
 
-func (v *verification) isLost(a bundle.Attachment, n *bundle.Node) func(context.Context) (*Problem, error) {
-	return func(context.Context) (*Problem, error) {
-		return attachmentProblem(Missing, a, n, "the registry does not have its manifest, or not its subject's"), nil
+func (v *verification) isLost(a bundle.Attachment, n *bundle.Node) func(context.Context) (*report.Problem, error) {
+	return func(context.Context) (*report.Problem, error) {
+		return attachmentProblem(report.Missing, a, n, "the registry does not have its manifest, or not its subject's"), nil
 	}
 }
 
 // checkAttached asks for the tag of an attachment.
-func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(context.Context) (*Problem, error) {
-	return func(ctx context.Context) (*Problem, error) {
+func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(context.Context) (*report.Problem, error) {
+	return func(ctx context.Context) (*report.Problem, error) {
 		got, err := v.target.Resolve(ctx, a.Tag)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return attachmentProblem(Missing, a, n, "the registry does not have its tag"), nil
+			return attachmentProblem(report.Missing, a, n, "the registry does not have its tag"), nil
 		case err != nil:
 			return nil, fmt.Errorf("ask for tag %s: %w", a.Tag, err)
 		case got == a.Digest:
@@ -85,14 +86,14 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 		isIn, err := v.isIn(ctx, a)
 		switch {
 		case errors.Is(err, oci.ErrConflict):
-			return attachmentProblem(Different, a, n, "its tag stands for %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
+			return attachmentProblem(report.Different, a, n, "its tag stands for %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
 				got, err), nil
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
-			return attachmentProblem(Different, a, n, "its tag stands for %s: %v", got, err), nil
+			return attachmentProblem(report.Different, a, n, "its tag stands for %s: %v", got, err), nil
 		case err != nil:
 			return nil, fmt.Errorf("read tag %s: %w", a.Tag, err)
 		case !isIn:
-			return attachmentProblem(Different, a, n, "its tag stands for %s, which does not have all of it", got), nil
+			return attachmentProblem(report.Different, a, n, "its tag stands for %s, which does not have all of it", got), nil
 		}
 		return nil, nil
 	}
@@ -118,15 +119,15 @@ func (v *verification) isIn(ctx context.Context, a bundle.Attachment) (bool, err
 }
 
 // checkReferrers asks for the list of what refers to n, which must have these.
-func (v *verification) checkReferrers(n *bundle.Node, list []bundle.Attachment) func(context.Context) ([]Problem, error) {
-	return func(ctx context.Context) (problems []Problem, _ error) {
+func (v *verification) checkReferrers(n *bundle.Node, list []bundle.Attachment) func(context.Context) ([]report.Problem, error) {
+	return func(ctx context.Context) (problems []report.Problem, _ error) {
 		got, err := v.referrers(ctx, n.Descriptor.Digest)
 		if err != nil && !errors.Is(err, oci.ErrMalformed) {
 			return nil, fmt.Errorf("ask what refers to %s: %w", n.Name(), err)
 		}
 		for _, a := range list {
 			if !slices.Contains(got, a.Digest) {
-				problems = append(problems, *attachmentProblem(Missing, a, n, "the registry does not list it among what refers to its subject"))
+				problems = append(problems, *attachmentProblem(report.Missing, a, n, "the registry does not list it among what refers to its subject"))
 			}
 		}
 		return problems, nil

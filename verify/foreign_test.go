@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify"
 )
@@ -50,7 +51,7 @@ func TestForeignLayers(t *testing.T) {
 			if level != verify.Deep {
 				assert.Empty(t, problems, level)
 			} else if assert.Len(t, problems, 1) {
-				assert.Equal(t, verify.Damaged, problems[0].Kind)
+				assert.Equal(t, report.Damaged, problems[0].Kind)
 				assert.Equal(t, []string{image.Name()}, problems[0].Images)
 			}
 
@@ -64,7 +65,7 @@ func TestForeignLayers(t *testing.T) {
 			_, problems, err = repository(t.Context(), target, private, []v1.Hash{hash(root)}, opt)
 			require.NoError(t, err)
 			if carried {
-				assert.Equal(t, []verify.Problem{{verify.Missing, "blob " + layer.Digest.String(), []string{image.Name()}, "the registry does not have it"}}, problems, level)
+				assert.Equal(t, []report.Problem{{Kind: report.Missing, What: "blob " + layer.Digest.String(), Images: []string{image.Name()}, Reason: "the registry does not have it"}}, problems, level)
 			} else {
 				assert.Empty(t, problems, level)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/digest"
+	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify"
 )
@@ -27,7 +28,7 @@ func TestBlobThatIsManifest(t *testing.T) {
 	_, problems, err := repository(t.Context(), repo, private, []v1.Hash{hash(root)}, verify.Options{})
 	require.NoError(t, err)
 	require.Len(t, problems, 1)
-	assert.Equal(t, verify.Damaged, problems[0].Kind)
+	assert.Equal(t, report.Damaged, problems[0].Kind)
 	assert.Contains(t, problems[0].Reason, "is both a manifest and a blob")
 }
 
@@ -46,5 +47,5 @@ func TestManyManifestsMissing(t *testing.T) {
 	_, problems, err := repository(t.Context(), repo, private, []v1.Hash{hash(root)}, verify.Options{Jobs: 4})
 	require.NoError(t, err)
 	require.Len(t, problems, 1001)
-	assert.Equal(t, verify.Problem{Kind: verify.Missing, What: "200 more manifests", Reason: "the registry does not have them"}, problems[1000])
+	assert.Equal(t, report.Problem{Kind: report.Missing, What: "200 more manifests", Reason: "the registry does not have them"}, problems[1000])
 }

@@ -20,22 +20,8 @@ import (
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 	"relocate/oci"
+	"relocate/report"
 )
-
-// What is wrong with something.
-const (
-	Missing   = "missing"   // it is not there
-	Damaged   = "damaged"   // it is there, and its content is wrong
-	Different = "different" // something else is in its place
-)
-
-// Problem is one thing that is not as it should be.
-type Problem struct {
-	Kind   string   `json:"kind"`
-	What   string   `json:"what"`             // such as "blob sha256:…" or "tag 1.0.0"
-	Images []string `json:"images,omitempty"` // references of what needs it, sorted
-	Reason string   `json:"reason"`
-}
 
 // Level says how closely a repository is looked at.
 type Level string
@@ -47,18 +33,11 @@ const (
 	Deep      Level = "deep"      // each layer is read and hashed
 )
 
-// Row counts what was looked at of one kind of thing.
-type Row struct {
-	Of      string `json:"of"` // manifests, tags, locations images, attachments, layers
-	Checked int    `json:"checked"`
-	Wrong   int    `json:"wrong"` // of them
-}
-
 // Result is what Repository found.
 type Result struct {
-	Plan     *bundle.Plan // what is there; nil when manifests are missing or not what they should be
-	Problems []Problem    // in graph order
-	Rows     []Row        // in the order above; none of what there is nothing
+	Plan     *bundle.Plan     // what is there; nil when manifests are missing or not what they should be
+	Problems []report.Problem // in graph order
+	Rows     []report.Row     // in the order above; none of what there is nothing
 }
 
 // Target is a repository to verify.
@@ -99,10 +78,10 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 		return &Result{Problems: missingProblems(missing, bundle.MoreMissing(err))}, nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, oci.ErrMalformed) {
-		return &Result{Problems: []Problem{{Kind: Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
+		return &Result{Problems: []report.Problem{{Kind: report.Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
-		return &Result{Problems: []Problem{{Kind: Missing, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
+		return &Result{Problems: []report.Problem{{Kind: report.Missing, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -118,12 +97,12 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	return v.result(), nil
 }
 
-func missingProblems(missing []*bundle.MissingError, more int) []Problem {
-	var problems []Problem
+func missingProblems(missing []*bundle.MissingError, more int) []report.Problem {
+	var problems []report.Problem
 	for _, m := range missing {
-		p := Problem{Kind: Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
+		p := report.Problem{Kind: report.Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
 		if errors.Is(m, bundle.ErrUnreadable) {
-			p.Kind, p.Reason = Damaged, unreadable(m.Unwrap())+m.Purpose()
+			p.Kind, p.Reason = report.Damaged, unreadable(m.Unwrap())+m.Purpose()
 		}
 		if m.WantedBy != "" {
 			p.Images = []string{m.WantedBy}
@@ -131,7 +110,7 @@ func missingProblems(missing []*bundle.MissingError, more int) []Problem {
 		problems = append(problems, p)
 	}
 	if more > 0 {
-		problems = append(problems, Problem{Kind: Missing, What: fmt.Sprintf("%d more manifests", more), Reason: "the registry does not have them"})
+		problems = append(problems, report.Problem{Kind: report.Missing, What: fmt.Sprintf("%d more manifests", more), Reason: "the registry does not have them"})
 	}
 	return problems
 }
@@ -150,9 +129,9 @@ type verification struct {
 	opt    Options
 	plan   *bundle.Plan
 	checks []check
-	found  [][]Problem
-	layers int        // that are looked at
-	wrong  []*Problem // by the index of the layer among the plan's blobs
+	found  [][]report.Problem
+	layers int               // that are looked at
+	wrong  []*report.Problem // by the index of the layer among the plan's blobs
 
 	expected int // how many of the plan's blobs, which come first, must be there; the others may be
 }
@@ -161,17 +140,17 @@ type verification struct {
 type check struct {
 	of  string // as in Row
 	n   int
-	run func(context.Context) ([]Problem, error)
+	run func(context.Context) ([]report.Problem, error)
 }
 
 // add queues a check of one thing.
-func (v *verification) add(of string, run func(context.Context) (*Problem, error)) {
-	v.checks = append(v.checks, check{of, 1, func(ctx context.Context) ([]Problem, error) {
+func (v *verification) add(of string, run func(context.Context) (*report.Problem, error)) {
+	v.checks = append(v.checks, check{of, 1, func(ctx context.Context) ([]report.Problem, error) {
 		p, err := run(ctx)
 		if p == nil {
 			return nil, err
 		}
-		return []Problem{*p}, err
+		return []report.Problem{*p}, err
 	}})
 }
 
@@ -201,7 +180,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
 		v.add(tags, v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
-	v.found, v.wrong = make([][]Problem, len(v.checks)), make([]*Problem, len(v.plan.Blobs))
+	v.found, v.wrong = make([][]report.Problem, len(v.checks)), make([]*report.Problem, len(v.plan.Blobs))
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.opt.Jobs, 1))
 	for i, check := range v.checks {
@@ -210,7 +189,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 		}
 		g.Go(func() (err error) {
 			if v.found[i], err = check.run(running); errors.Is(err, bundle.ErrUnreadable) {
-				v.found[i], err = []Problem{{Kind: Damaged, What: check.of, Reason: unreadable(err)}}, nil
+				v.found[i], err = []report.Problem{{Kind: report.Damaged, What: check.of, Reason: unreadable(err)}}, nil
 			}
 			return err
 		})
@@ -250,19 +229,19 @@ func (v *verification) omitMissing() {
 	blobs, wrong := v.plan.Blobs, v.wrong
 	v.plan.Blobs, v.wrong = blobs[:v.expected], wrong[:v.expected]
 	for i := v.expected; i < len(blobs); i++ {
-		if wrong[i] != nil && wrong[i].Kind == Missing {
+		if wrong[i] != nil && wrong[i].Kind == report.Missing {
 			v.layers--
 			continue
 		}
 		there[blobs[i].Descriptor.Digest] = true
 		v.plan.Blobs, v.wrong = append(v.plan.Blobs, blobs[i]), append(v.wrong, wrong[i])
 	}
-	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o bundle.Omitted) bool { return there[o.Digest] })
+	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o report.Omitted) bool { return there[o.Digest] })
 }
 
 // wrongLayers returns what is wrong with layers, in graph order, and names the images that need them.
-func (v *verification) wrongLayers() []Problem {
-	var list []Problem
+func (v *verification) wrongLayers() []report.Problem {
+	var list []report.Problem
 	var users map[v1.Hash][]string // of all blobs: made only when something is wrong
 	for i, p := range v.wrong {
 		if p == nil {
@@ -290,10 +269,10 @@ const (
 func (v *verification) result() *Result {
 	wrong := v.wrongLayers()
 	r := &Result{Plan: v.plan, Problems: append(slices.Concat(v.found...), wrong...)}
-	rows := map[string]*Row{}
+	rows := map[string]*report.Row{}
 	count := func(of string, checked, wrong int) {
 		if rows[of] == nil {
-			rows[of] = &Row{Of: of}
+			rows[of] = &report.Row{Of: of}
 		}
 		rows[of].Checked += checked
 		rows[of].Wrong += wrong
@@ -318,16 +297,16 @@ func (v *verification) result() *Result {
 	return r
 }
 
-func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(context.Context) (*Problem, error) {
-	return func(ctx context.Context) (*Problem, error) {
-		p := &Problem{What: "tag " + tag}
+func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(context.Context) (*report.Problem, error) {
+	return func(ctx context.Context) (*report.Problem, error) {
+		p := &report.Problem{What: "tag " + tag}
 		if n != nil {
 			p.Images = []string{n.Name()}
 		}
 		got, err := v.target.Resolve(ctx, tag)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			p.Kind, p.Reason = Missing, "the registry does not have it"
+			p.Kind, p.Reason = report.Missing, "the registry does not have it"
 			if n != nil {
 				p.Reason += "; it may collect the manifest if nothing else leads to it"
 			}
@@ -335,23 +314,23 @@ func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(c
 		case err != nil:
 			return nil, fmt.Errorf("ask for tag %s: %w", tag, err)
 		case got != want:
-			p.Kind, p.Reason = Different, fmt.Sprintf("it stands for %s, want %s", got, want)
+			p.Kind, p.Reason = report.Different, fmt.Sprintf("it stands for %s, want %s", got, want)
 			return p, nil
 		}
 		return nil, nil
 	}
 }
 
-func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Problem, error) {
-	return func(ctx context.Context) (*Problem, error) {
-		p := &Problem{What: "locations image " + imgpkg.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
+func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*report.Problem, error) {
+	return func(ctx context.Context) (*report.Problem, error) {
+		p := &report.Problem{What: "locations image " + imgpkg.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
 		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
 		switch {
 		case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch):
-			p.Kind, p.Reason = Damaged, err.Error()
+			p.Kind, p.Reason = report.Damaged, err.Error()
 			return p, nil
 		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
-			p.Kind, p.Reason = Missing, err.Error()
+			p.Kind, p.Reason = report.Missing, err.Error()
 			if _, err := v.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
 				p.Reason = "the registry does not have it; imgpkg asks for each image instead"
 			}
@@ -359,7 +338,7 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 		case err != nil:
 			return nil, fmt.Errorf("ask for %s: %w", p.What, err)
 		case !got.Equal(v.plan.Graph.Locations(n)):
-			p.Kind, p.Reason = Different, "it does not list what the bundle's lock names"
+			p.Kind, p.Reason = report.Different, "it does not list what the bundle's lock names"
 			return p, nil
 		}
 		return nil, nil
@@ -367,7 +346,7 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*Pr
 }
 
 // checkBlob asks for a layer, or, at level deep, reads it.
-func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*Problem, error) {
+func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*report.Problem, error) {
 	what := "blob " + b.Descriptor.Digest.String()
 	if v.opt.Level != Deep {
 		there, err := v.target.HasBlob(ctx, *b.Descriptor)
@@ -375,7 +354,7 @@ func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*Problem,
 			return nil, fmt.Errorf("ask for %s: %w", what, err)
 		}
 		if !there {
-			return &Problem{Kind: Missing, What: what, Reason: "the registry does not have it"}, nil
+			return &report.Problem{Kind: report.Missing, What: what, Reason: "the registry does not have it"}, nil
 		}
 		v.progress(b.Descriptor.Size)
 		return nil, nil
@@ -387,9 +366,9 @@ func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*Problem,
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, fs.ErrNotExist):
-		return &Problem{Kind: Missing, What: what, Reason: "the registry does not have it"}, nil
+		return &report.Problem{Kind: report.Missing, What: what, Reason: "the registry does not have it"}, nil
 	case errors.Is(err, digest.ErrMismatch):
-		return &Problem{Kind: Damaged, What: what, Reason: err.Error()}, nil
+		return &report.Problem{Kind: report.Damaged, What: what, Reason: err.Error()}, nil
 	}
 	return nil, fmt.Errorf("read %s: %w", what, err)
 }
@@ -419,23 +398,23 @@ func (v *verification) progress(bytes int64) {
 
 // Compare returns what got, a graph that was walked, has otherwise than want. Where things were found
 // and by what name is not compared, nor what is attached.
-func Compare(want, got *bundle.Plan) []Problem {
-	var list []Problem
+func Compare(want, got *bundle.Plan) []report.Problem {
+	var list []report.Problem
 	core := want.Graph.Core()
 	for i, w := range want.Graph.Nodes {
 		n := got.Graph.Node(w.Descriptor.Digest)
-		p := Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
+		p := report.Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
 		switch {
 		case n == nil && i >= core:
 			continue // a missing attachment is a problem of its own
 		case n == nil:
-			p.Kind, p.Reason = Missing, "nothing there leads to it"
+			p.Kind, p.Reason = report.Missing, "nothing there leads to it"
 		case n.Kind != w.Kind || n.Descriptor.MediaType != w.Descriptor.MediaType || n.Descriptor.Size != w.Descriptor.Size:
-			p.Kind = Different
+			p.Kind = report.Different
 			p.Reason = fmt.Sprintf("it is %s, %s of %d bytes; want %s, %s of %d bytes", n.Kind, n.Descriptor.MediaType,
 				n.Descriptor.Size, w.Kind, w.Descriptor.MediaType, w.Descriptor.Size)
 		case !slices.Equal(n.Children, w.Children):
-			p.Kind, p.Reason = Different, "it has other children"
+			p.Kind, p.Reason = report.Different, "it has other children"
 		default:
 			continue
 		}
@@ -443,7 +422,7 @@ func Compare(want, got *bundle.Plan) []Problem {
 	}
 	for _, n := range got.Graph.Nodes {
 		if want.Graph.Node(n.Descriptor.Digest) == nil {
-			list = append(list, Problem{Kind: Different, What: "manifest " + n.Descriptor.Digest.String(), Images: []string{n.Name()}, Reason: "nothing should lead to it"})
+			list = append(list, report.Problem{Kind: report.Different, What: "manifest " + n.Descriptor.Digest.String(), Images: []string{n.Name()}, Reason: "nothing should lead to it"})
 		}
 	}
 	return list

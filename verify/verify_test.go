@@ -18,6 +18,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
+	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify"
 )
@@ -94,7 +95,7 @@ func putLocations(t *testing.T, target *interop.Repo, d v1.Hash, l *carvel.Image
 	target.PutImage(image, imgpkg.LocationsTag(d))
 }
 
-func (r *relocated) verify(t *testing.T, level verify.Level) ([]verify.Problem, error) {
+func (r *relocated) verify(t *testing.T, level verify.Level) ([]report.Problem, error) {
 	t.Helper()
 	repo, err := name.NewRepository(r.target.Name)
 	require.NoError(t, err)
@@ -138,125 +139,124 @@ func TestProblems(t *testing.T) {
 		name  string
 		level verify.Level
 		harm  func(*testing.T, *relocated)
-		want  func(*relocated) []verify.Problem // Reason is a part of it
+		want  func(*relocated) []report.Problem // Reason is a part of it
 	}{
 		{"manifest gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Manifests, hash(r.image)) },
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Missing, "manifest " + r.image.Name(), []string{r.pkg.Name()}, "the registry does not have it"}}
+			func(r *relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Missing, What: "manifest " + r.image.Name(), Images: []string{r.pkg.Name()}, Reason: "the registry does not have it"}}
 			}},
 		{"two manifests gone, one a child's", verify.Manifests,
 			func(_ *testing.T, r *relocated) {
 				delete(r.target.Manifests, hash(r.image))
 				delete(r.target.Manifests, hash(r.child))
 			},
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{
-					{verify.Missing, "manifest " + r.image.Name(), []string{r.pkg.Name()}, "the registry does not have it"},
-					{verify.Missing, "manifest " + r.child.Name(), []string{r.index.Name()}, "the registry does not have it"},
+			func(r *relocated) []report.Problem {
+				return []report.Problem{
+					{Kind: report.Missing, What: "manifest " + r.image.Name(), Images: []string{r.pkg.Name()}, Reason: "the registry does not have it"},
+					{Kind: report.Missing, What: "manifest " + r.child.Name(), Images: []string{r.index.Name()}, Reason: "the registry does not have it"},
 				}
 			}},
 		{"root gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Manifests, hash(r.root)) },
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Missing, "manifest " + r.target.Ref(hash(r.root)).Name(), nil, "the registry does not have it"}}
+			func(r *relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Missing, What: "manifest " + r.target.Ref(hash(r.root)).Name(), Reason: "the registry does not have it"}}
 			}},
 		{"default tag gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Tags, imgpkg.DefaultTag(hash(r.index))) },
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Missing, "tag " + imgpkg.DefaultTag(hash(r.index)), []string{r.index.Name()}, "it may collect the manifest"}}
+			func(r *relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Missing, What: "tag " + imgpkg.DefaultTag(hash(r.index)), Images: []string{r.index.Name()}, Reason: "it may collect the manifest"}}
 			}},
 		{"default tag moved", verify.Manifests,
 			func(_ *testing.T, r *relocated) { r.target.Tags[imgpkg.DefaultTag(hash(r.index))] = hash(r.image) },
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Different, "tag " + imgpkg.DefaultTag(hash(r.index)), []string{r.index.Name()},
-					"it stands for " + r.image.DigestStr() + ", want " + r.index.DigestStr()}}
+			func(r *relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Different, What: "tag " + imgpkg.DefaultTag(hash(r.index)), Images: []string{r.index.Name()}, Reason: "it stands for " + r.image.DigestStr() + ", want " + r.index.DigestStr()}}
 			}},
 		{"root's tag gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Tags, tag) },
-			func(*relocated) []verify.Problem {
-				return []verify.Problem{{verify.Missing, "tag 1.0.0", nil, "the registry does not have it"}}
+			func(*relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Missing, What: "tag 1.0.0", Reason: "the registry does not have it"}}
 			}},
 		{"root's tag moved", verify.Manifests,
 			func(_ *testing.T, r *relocated) { r.target.Tags[tag] = hash(r.pkg) },
-			func(r *relocated) []verify.Problem {
-				return []verify.Problem{{verify.Different, "tag 1.0.0", nil, "it stands for " + r.pkg.DigestStr()}}
+			func(r *relocated) []report.Problem {
+				return []report.Problem{{Kind: report.Different, What: "tag 1.0.0", Reason: "it stands for " + r.pkg.DigestStr()}}
 			}},
 		{"locations gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Tags, imgpkg.LocationsTag(hash(r.pkg))) },
-			func(r *relocated) []verify.Problem {
-				return r.locations(verify.Missing, "the registry does not have it")
+			func(r *relocated) []report.Problem {
+				return r.locations(report.Missing, "the registry does not have it")
 			}},
 		{"locations list less", verify.Manifests,
 			func(t *testing.T, r *relocated) {
 				putLocations(t, r.target, hash(r.pkg), &carvel.ImageLocations{Images: []carvel.Location{{Image: r.image}}})
 			},
-			func(r *relocated) []verify.Problem {
-				return r.locations(verify.Different, "does not list what the bundle's lock names")
+			func(r *relocated) []report.Problem {
+				return r.locations(report.Different, "does not list what the bundle's lock names")
 			}},
 		{"locations list another kind", verify.Manifests,
 			func(t *testing.T, r *relocated) {
 				putLocations(t, r.target, hash(r.pkg), &carvel.ImageLocations{Images: []carvel.Location{{Image: r.image, IsBundle: true}, {Image: r.index}}})
 			},
-			func(r *relocated) []verify.Problem {
-				return r.locations(verify.Different, "does not list what the bundle's lock names")
+			func(r *relocated) []report.Problem {
+				return r.locations(report.Different, "does not list what the bundle's lock names")
 			}},
 		{"locations are something else", verify.Manifests,
 			func(_ *testing.T, r *relocated) { r.target.Tags[imgpkg.LocationsTag(hash(r.pkg))] = hash(r.pkg) },
-			func(r *relocated) []verify.Problem {
-				return r.locations(verify.Damaged, "malformed: has no image-locations.yml")
+			func(r *relocated) []report.Problem {
+				return r.locations(report.Damaged, "malformed: has no image-locations.yml")
 			}},
 		{"layer of locations gone", verify.Manifests,
 			func(t *testing.T, r *relocated) { delete(r.target.Blobs, r.locationsLayer(t)) },
-			func(r *relocated) []verify.Problem { return r.locations(verify.Missing, "layer sha256:") }},
+			func(r *relocated) []report.Problem { return r.locations(report.Missing, "layer sha256:") }},
 		{"layer of locations damaged", verify.Manifests,
 			func(t *testing.T, r *relocated) { r.damage(r.locationsLayer(t)) },
-			func(r *relocated) []verify.Problem {
-				return r.locations(verify.Damaged, "does not match its descriptor")
+			func(r *relocated) []report.Problem {
+				return r.locations(report.Damaged, "does not match its descriptor")
 			}},
 		{"layer gone, only manifests looked at", verify.Manifests,
 			func(_ *testing.T, r *relocated) { delete(r.target.Blobs, r.layer.Digest) },
-			func(*relocated) []verify.Problem { return nil }},
+			func(*relocated) []report.Problem { return nil }},
 		{"layer gone", verify.Blobs,
 			func(_ *testing.T, r *relocated) { delete(r.target.Blobs, r.layer.Digest) },
-			func(r *relocated) []verify.Problem { return r.blob(verify.Missing, "the registry does not have it") }},
+			func(r *relocated) []report.Problem { return r.blob(report.Missing, "the registry does not have it") }},
 		{"layer gone, deep", verify.Deep,
 			func(_ *testing.T, r *relocated) { delete(r.target.Blobs, r.layer.Digest) },
-			func(r *relocated) []verify.Problem { return r.blob(verify.Missing, "the registry does not have it") }},
+			func(r *relocated) []report.Problem { return r.blob(report.Missing, "the registry does not have it") }},
 		{"layer damaged, only asked for", verify.Blobs,
 			func(_ *testing.T, r *relocated) { r.damage(r.layer.Digest) },
-			func(*relocated) []verify.Problem { return nil }},
+			func(*relocated) []report.Problem { return nil }},
 		{"layer damaged", verify.Deep,
 			func(_ *testing.T, r *relocated) { r.damage(r.layer.Digest) },
-			func(r *relocated) []verify.Problem { return r.blob(verify.Damaged, "has the digest sha256:") }},
+			func(r *relocated) []report.Problem { return r.blob(report.Damaged, "has the digest sha256:") }},
 		{"layer cut", verify.Deep,
 			func(_ *testing.T, r *relocated) { r.target.Blobs[r.layer.Digest] = []byte("laye") },
-			func(r *relocated) []verify.Problem { return r.blob(verify.Damaged, "ends after 4 of 5 bytes") }},
+			func(r *relocated) []report.Problem { return r.blob(report.Damaged, "ends after 4 of 5 bytes") }},
 		{"config gone", verify.Manifests,
 			func(_ *testing.T, r *relocated) {
 				delete(r.target.Blobs, r.plan.Graph.Node(hash(r.image)).Blobs[0].Digest)
 			},
-			func(r *relocated) []verify.Problem {
-				return r.content(verify.Missing, "read "+r.image.Name()+": config sha256:")
+			func(r *relocated) []report.Problem {
+				return r.content(report.Missing, "read "+r.image.Name()+": config sha256:")
 			}},
 		{"config damaged", verify.Manifests,
 			func(_ *testing.T, r *relocated) { r.damage(r.plan.Graph.Node(hash(r.image)).Blobs[0].Digest) },
-			func(r *relocated) []verify.Problem { return r.content(verify.Damaged, "read "+r.image.Name()) }},
+			func(r *relocated) []report.Problem { return r.content(report.Damaged, "read "+r.image.Name()) }},
 		{"bundle layer damaged", verify.Manifests,
 			func(_ *testing.T, r *relocated) { r.damage(r.plan.Graph.Node(hash(r.pkg)).Blobs[1].Digest) },
-			func(r *relocated) []verify.Problem { return r.content(verify.Damaged, "read bundle "+r.pkg.Name()) }},
+			func(r *relocated) []report.Problem { return r.content(report.Damaged, "read bundle "+r.pkg.Name()) }},
 		{"manifest damaged", verify.Manifests,
 			func(_ *testing.T, r *relocated) {
 				r.target.Manifests[hash(r.image)] = interop.Manifest{MediaType: types.OCIManifestSchema1, Raw: []byte("{}")}
 			},
-			func(r *relocated) []verify.Problem { return r.content(verify.Damaged, "find "+r.image.Name()) }},
+			func(r *relocated) []report.Problem { return r.content(report.Damaged, "find "+r.image.Name()) }},
 		{"manifest of another type", verify.Manifests,
 			func(_ *testing.T, r *relocated) {
 				m := r.target.Manifests[hash(r.image)]
 				m.MediaType = types.DockerManifestSchema2
 				r.target.Manifests[hash(r.image)] = m
 			},
-			func(r *relocated) []verify.Problem { return r.content(verify.Damaged, "is served as") }},
+			func(r *relocated) []report.Problem { return r.content(report.Damaged, "is served as") }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -310,18 +310,18 @@ func (r *relocated) locationsLayer(t *testing.T) v1.Hash {
 	return m.Layers[0].Digest
 }
 
-func (r *relocated) locations(kind, reason string) []verify.Problem {
-	return []verify.Problem{{kind, "locations image " + imgpkg.LocationsTag(hash(r.pkg)), []string{r.pkg.Name()}, reason}}
+func (r *relocated) locations(kind, reason string) []report.Problem {
+	return []report.Problem{{Kind: kind, What: "locations image " + imgpkg.LocationsTag(hash(r.pkg)), Images: []string{r.pkg.Name()}, Reason: reason}}
 }
 
-func (r *relocated) blob(kind, reason string) []verify.Problem {
+func (r *relocated) blob(kind, reason string) []report.Problem {
 	users := []string{r.image.Name(), r.child.Name()}
 	slices.Sort(users)
-	return []verify.Problem{{kind, "blob " + r.layer.Digest.String(), users, reason}}
+	return []report.Problem{{Kind: kind, What: "blob " + r.layer.Digest.String(), Images: users, Reason: reason}}
 }
 
-func (r *relocated) content(kind, reason string) []verify.Problem {
-	return []verify.Problem{{Kind: kind, What: "content of private.test/all", Reason: reason}}
+func (r *relocated) content(kind, reason string) []report.Problem {
+	return []report.Problem{{Kind: kind, What: "content of private.test/all", Reason: reason}}
 }
 
 // A registry that cannot answer is no finding about its content.
@@ -406,19 +406,19 @@ func TestRows(t *testing.T) {
 	r := relocate(t)
 	repo, err := name.NewRepository(r.target.Name)
 	require.NoError(t, err)
-	rows := func(level verify.Level) []verify.Row {
+	rows := func(level verify.Level) []report.Row {
 		opt := verify.Options{Level: level, Tags: map[string]v1.Hash{tag: hash(r.root)}, Want: r.plan}
 		result, err := verify.Repository(t.Context(), r.target, repo, []v1.Hash{hash(r.root)}, opt)
 		require.NoError(t, err)
 		return result.Rows
 	}
-	want := []verify.Row{{Of: "manifests", Checked: 5}, {Of: "tags", Checked: 5}, {Of: "locations images", Checked: 2}}
+	want := []report.Row{{Of: "manifests", Checked: 5}, {Of: "tags", Checked: 5}, {Of: "locations images", Checked: 2}}
 	assert.Equal(t, want, rows(verify.Manifests))
 	delete(r.target.Tags, imgpkg.LocationsTag(hash(r.pkg)))
 	delete(r.target.Tags, tag)
 	delete(r.target.Blobs, r.layer.Digest)
 	want[1].Wrong, want[2].Wrong = 1, 1
-	assert.Equal(t, append(want, verify.Row{Of: "layers", Checked: 2, Wrong: 1}), rows(verify.Blobs))
+	assert.Equal(t, append(want, report.Row{Of: "layers", Checked: 2, Wrong: 1}), rows(verify.Blobs))
 }
 
 func TestRepositoryEndsWithItsContext(t *testing.T) {
@@ -451,11 +451,10 @@ func TestRepositoryWithPins(t *testing.T) {
 	require.NoError(t, err)
 	for _, tt := range []struct {
 		pins []bundle.Pin
-		want []verify.Problem
+		want []report.Problem
 	}{
 		{r.plan.Graph.Pins, nil},
-		{nil, []verify.Problem{{verify.Missing, "manifest " + origin + ":v1", []string{r.target.Ref(hash(r.root)).Name()},
-			"the registry does not have it, needed by the package a.b.c 1.0.0: what the tag stood for is not recorded: file does not exist"}}},
+		{nil, []report.Problem{{Kind: report.Missing, What: "manifest " + origin + ":v1", Images: []string{r.target.Ref(hash(r.root)).Name()}, Reason: "the registry does not have it, needed by the package a.b.c 1.0.0: what the tag stood for is not recorded: file does not exist"}}},
 	} {
 		_, problems, err := repository(t.Context(), r.target, private, []v1.Hash{hash(r.root)}, verify.Options{Pins: tt.pins, Want: r.plan})
 		require.NoError(t, err)
@@ -475,7 +474,7 @@ func TestCompare(t *testing.T) {
 	other.plan.Graph.Node(hash(r.pkg)).Children = []v1.Hash{hash(r.index), hash(r.image)}
 	var got []string
 	for _, p := range verify.Compare(r.plan, other.plan) {
-		assert.Equal(t, verify.Different, p.Kind)
+		assert.Equal(t, report.Different, p.Kind)
 		got = append(got, strings.TrimPrefix(p.What, "manifest ")+" "+p.Reason[:min(len(p.Reason), 11)])
 	}
 	assert.Equal(t, []string{
@@ -483,8 +482,8 @@ func TestCompare(t *testing.T) {
 	}, got, "in graph order")
 
 	less := r.planOf(t, r.target, r.target.Ref(hash(r.pkg)))
-	assert.Equal(t, []verify.Problem{{verify.Missing, "manifest " + r.root.DigestStr(), []string{r.root.Name()}, "nothing there leads to it"}}, verify.Compare(r.plan, less))
-	assert.Equal(t, []verify.Problem{{verify.Different, "manifest " + r.root.DigestStr(), []string{r.root.Name()}, "nothing should lead to it"}}, verify.Compare(less, r.plan))
+	assert.Equal(t, []report.Problem{{Kind: report.Missing, What: "manifest " + r.root.DigestStr(), Images: []string{r.root.Name()}, Reason: "nothing there leads to it"}}, verify.Compare(r.plan, less))
+	assert.Equal(t, []report.Problem{{Kind: report.Different, What: "manifest " + r.root.DigestStr(), Images: []string{r.root.Name()}, Reason: "nothing should lead to it"}}, verify.Compare(less, r.plan))
 }
 
 func TestUsers(t *testing.T) {
@@ -499,7 +498,7 @@ func TestUsers(t *testing.T) {
 }
 
 // repository takes a Result apart.
-func repository(ctx context.Context, target verify.Target, repo name.Repository, roots []v1.Hash, opt verify.Options) (*bundle.Plan, []verify.Problem, error) {
+func repository(ctx context.Context, target verify.Target, repo name.Repository, roots []v1.Hash, opt verify.Options) (*bundle.Plan, []report.Problem, error) {
 	r, err := verify.Repository(ctx, target, repo, roots, opt)
 	if err != nil {
 		return nil, nil, err

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/report"
 )
 
 // What --attachments may be.
@@ -20,25 +19,20 @@ const (
 
 // attachmentsReport says what is attached to the images of a plan, and what is not.
 type attachmentsReport struct {
-	Found  []attachmentReport `json:"found"`
-	Absent []string           `json:"absent"` // images that a lock, a Package or the command line names, without any; of what was walked here
-	Unseen []bundle.Unseen    `json:"unseen"` // what may be attached, and was refused or could not be carried
-}
-
-// attachmentReport is something that is attached.
-type attachmentReport struct {
-	Image   string  `json:"image"` // reference of the subject
-	Subject v1.Hash `json:"subject"`
-	Digest  v1.Hash `json:"digest"`
-	Tag     string  `json:"tag,omitempty"` // none: it names its subject itself
+	Found  []report.Attachment `json:"found"`
+	Absent []string            `json:"absent"` // images that a lock, a Package or the command line names, without any; of what was walked here
+	Unseen []report.Unseen     `json:"unseen"` // what may be attached, and was refused or could not be carried
 }
 
 // attachmentsOf reports the attachments of a graph. Whether an image has none is known where it was walked,
 // and attachments were looked for: elsewhere nobody may have looked.
 func attachmentsOf(g *bundle.Graph, looked bool) *attachmentsReport {
-	r := &attachmentsReport{Found: []attachmentReport{}, Absent: []string{}, Unseen: append([]bundle.Unseen{}, g.Unseen...)}
+	r := &attachmentsReport{Found: []report.Attachment{}, Absent: []string{}, Unseen: []report.Unseen{}}
+	for _, u := range g.Unseen {
+		r.Unseen = append(r.Unseen, report.Unseen(u))
+	}
 	for _, a := range g.Attachments {
-		r.Found = append(r.Found, attachmentReport{g.Node(a.Subject).Name(), a.Subject, a.Digest, a.Tag})
+		r.Found = append(r.Found, report.Attachment{Image: g.Node(a.Subject).Name(), Subject: a.Subject, Digest: a.Digest, Tag: a.Tag})
 	}
 	if looked {
 		r.Absent = append(r.Absent, g.Bare()...)
@@ -98,33 +92,13 @@ func (r *attachmentsReport) summarize(w io.Writer) {
 }
 
 // summarizeUnseen tells what may be attached and is not carried; more says where all of it is.
-func summarizeUnseen(w io.Writer, unseen []bundle.Unseen, more string) {
+func summarizeUnseen(w io.Writer, unseen []report.Unseen, more string) {
 	if len(unseen) == 0 {
 		return
 	}
 	var lines []string
 	for _, u := range unseen {
-		lines = append(lines, "  "+line(unseenText(u)))
+		lines = append(lines, "  "+line(u.String()))
 	}
 	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), shortList(lines, mostLines, more))
-}
-
-// unseenText says what was not seen.
-func unseenText(u bundle.Unseen) string {
-	switch {
-	case u.What == "tags":
-		return u.Reference + " refused to show its tags: signatures may be there"
-	case u.What == "referrers":
-		return u.Reference + " refused to show what refers to its images: signatures may be there"
-	case u.Reason == "refused":
-		return u.Reference + " was refused"
-	}
-	return u.Reference + map[string]string{
-		"gone":          " is listed and not there",
-		"unreadable":    " is no manifest that can be carried",
-		"other-subject": " is listed and names another subject",
-		"circular":      " is attached to itself",
-		"incomplete":    " is left out: a part of it is missing or damaged",
-		"second":        " is left out: another one is carried under its tag",
-	}[u.Reason]
 }

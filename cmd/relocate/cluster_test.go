@@ -109,7 +109,7 @@ func TestClusterCases(t *testing.T) {
 // summarizeCluster writes the report of verify -f as a case has it.
 func summarizeCluster(t *testing.T, r result) string {
 	t.Helper()
-	var report clusterReport
+	var report objectsJSON
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &report), "%s\n%s", r.stdout, r.stderr)
 	require.Equal(t, report.OK, r.status == 0)
 	var b strings.Builder
@@ -177,7 +177,8 @@ func TestClusterEmitted(t *testing.T) {
 	}
 	r := verify(emitted)
 	assert.Equal(t, "OK: all that 1 object in standard input names is in "+repo+
-		"\n  1 reference: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run\n", r.stdout)
+		"\n  1 reference: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run\n"+
+		"not proved:\n  that what the objects name is whole: relocate verify --repo, with the archive, proves that\n", r.stdout)
 	assert.Zero(t, r.status, r.stderr)
 
 	bad := strings.Replace(emitted, repo+"@", repo+":1.0.0 # ", 1) +
@@ -186,12 +187,17 @@ func TestClusterEmitted(t *testing.T) {
 	assert.Equal(t, statusMissing, r.status)
 	golden := strings.ReplaceAll(`NOT OK: not all that 2 objects in standard input need comes from REPO: 1 problem
   2 references: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run
-  Pod default/web
-    pull, line 16, spec.containers[0].image, nginx
-      it is at index.docker.io/library/nginx, outside of REPO
-      → bring it to REPO and refer to it there by digest, or let its registry be with --allow
-  PackageRepository kapp-controller-packaging-global/repository
-    warning, line 12, spec.fetch.imgpkgBundle.image, REPO:1.0.0
+findings: 1 breaks a pull, 1 warning
+
+Pod default/web
+  pull         line 16, spec.containers[0].image (outside)
+               nginx
+               it is at index.docker.io/library/nginx, outside of REPO
+               → bring it to REPO and refer to it there by digest, or let its registry be with --allow
+
+PackageRepository kapp-controller-packaging-global/repository
+  warning      line 12, spec.fetch.imgpkgBundle.image (not-pinned)
+               REPO:1.0.0
 `, "REPO", repo)
 	require.True(t, strings.HasPrefix(r.stdout, golden), r.stdout)
 	r = verify(bad, "-o", "yaml", "--allow", "docker.io")

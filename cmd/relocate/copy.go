@@ -35,6 +35,7 @@ type copyFlags struct {
 	tmpDir           string
 	strict           bool
 	known            tolerance
+	command          string // as it was run, for a page
 	objects          objectFlags
 	imgpkg           imgpkgFlags
 	common
@@ -140,6 +141,7 @@ const stream = "-"
 
 // run decides which copy it is.
 func (f *copyFlags) run(cmd *cobra.Command) error {
+	f.command = commandLine(cmd, nil)
 	if err := f.check(); err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/report"
+	"relocate/report/page"
 	"relocate/tarball"
-	"relocate/verify"
 )
 
 // copying is one run of the root command.
@@ -35,7 +35,7 @@ func (c *copying) options() relocate.Options {
 	opt := relocate.Options{Jobs: c.jobs, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
 	if isPage(c.report) {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
-			c.platforms, err = platformsOf(ctx, src, plan, c.jobs)
+			c.platforms, err = page.Platforms(ctx, src, plan, c.jobs)
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func (c *copying) options() relocate.Options {
 func (c *copying) from() (relocate.Source, error) {
 	from, err := c.sourceFlags.source(&c.common)
 	from.Strict, from.Accept = c.strict, func(f report.Finding) bool {
-		_, accepted, _ := c.known.split([]report.Finding{f}) // which was checked
+		_, accepted, _ := c.known.split(report.Findings{f}) // which was checked
 		return len(accepted) > 0
 	}
 	return from, err
@@ -177,7 +177,7 @@ func (c *copying) explain(err error) error {
 		return asUsage(err)
 	}
 	writeFindings(c.stderr, open.Findings, mostProblems, "; relocate plan -o json has them all")
-	return notClosedError{fmt.Errorf("--strict: not closed: %s", findingsCount(open.Findings))}
+	return notClosedError{fmt.Errorf("--strict: %s", open.Findings.Open())}
 }
 
 // writeResults writes what refers to the destination.
@@ -204,11 +204,11 @@ func (c *copying) writeResults(r *relocate.Result) error {
 }
 
 // damageProblems names the images that damage of an archive hits; users may be nil.
-func damageProblems(damage []tarball.Damage, users map[v1.Hash][]string) []verify.Problem {
-	var problems []verify.Problem
+func damageProblems(damage []tarball.Damage, users map[v1.Hash][]string) []report.Problem {
+	var problems []report.Problem
 	for _, d := range damage {
-		problems = append(problems, verify.Problem{
-			Kind: verify.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
+		problems = append(problems, report.Problem{
+			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
 		})
 	}
 	return problems

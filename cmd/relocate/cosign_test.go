@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/report/page"
 )
 
 // TestCosign carries what cosign itself has made to registries with and without the referrers API.
@@ -54,7 +56,7 @@ func verifyWithCosign(t *testing.T, image string) {
 	if err != nil || testing.Short() {
 		return
 	}
-	line := strings.Fields(strings.ReplaceAll(cosignVerify, "cosign.pub", "testdata/cosign/cosign.pub"))
+	line := strings.Fields(strings.ReplaceAll(page.CosignVerify, "cosign.pub", "testdata/cosign/cosign.pub"))
 	run := func(args []string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), cosign, append(args, image)...)
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "HTTPS_PROXY=http://127.0.0.1:1")
@@ -71,7 +73,7 @@ func verifyWithCosign(t *testing.T, image string) {
 // TestCosignLine: no text shows a command that needs the internet.
 func TestCosignLine(t *testing.T) {
 	t.Parallel()
-	texts := cosignVerify + "\n"
+	texts := page.CosignVerify + "\n"
 	for _, file := range []string{"../../README.md", "../../docs/signatures.md"} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)

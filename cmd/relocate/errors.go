@@ -86,6 +86,9 @@ type judgement struct {
 const hintGoneBy = "the registry removes layers that no manifest names yet: save the stream to a file and import that, " +
 	"or have the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
+// hintFindings is what to do about findings.
+const hintFindings = "fix what is named; or accept with --allow or --accept what is known and may stay"
+
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "fix the causes, then run the same command again; it skips what is already present"},

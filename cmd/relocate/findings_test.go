@@ -41,14 +41,14 @@ func TestStrict(t *testing.T) {
 
 	r := tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: mend what is named")
+	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: fix what is named")
 	assert.Empty(t, namesIn(t, dir), "nothing was written")
 	for _, line := range src.Requests() {
 		assert.NotContains(t, line, digestOf("app"), "no layer was fetched")
 	}
 
 	r = mustRelocate(t, "-b", ref, "--to-tar", file, "--report", known)
-	assertAll(t, r.stderr, "findings: 2 break an install or a pull", "quay.io/corp/sidecar:1.2", "https://example.com/x.tgz")
+	assertAll(t, r.stderr, "findings: 1 breaks an install, 1 breaks a pull", "→ have the package's author push what is fetched as a bundle", "quay.io/corp/sidecar:1.2", "https://example.com/x.tgz")
 	places := []string{"--allow", "quay.io/corp", "--allow", "example.com"}
 	for _, args := range [][]string{
 		append([]string{"-b", ref, "--to-tar", filepath.Join(dir, "places.tar"), "--strict"}, places...),

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -153,12 +154,12 @@ var hostileInventories = []hostile{
 	{name: "one reference more", why: "i32", make: said(func(a *crafted) { a.Manifests[1].References = append(a.Manifests[1].References, "z") }), status: statusDamage, says: "the inventory's manifests[1]"},
 	{name: "a layer left out that is not foreign", why: "r5", make: said(func(a *crafted) {
 		n := len(a.Blobs) - 1
-		a.Omitted = []bundle.Omitted{{Digest: a.Blobs[n].Digest, Size: a.Blobs[n].Size, MediaType: string(types.OCILayer), Image: "x", Reason: "non-distributable"}}
+		a.Omitted = []report.Omitted{{Digest: a.Blobs[n].Digest, Size: a.Blobs[n].Size, MediaType: string(types.OCILayer), Image: "x", Reason: "non-distributable"}}
 		a.remove(n)
 	}), status: statusDamage, says: "omitted, the content"},
 	{name: "a blob that is there called left out", why: "r5", make: said(func(a *crafted) {
 		b := a.Blobs[len(a.Blobs)-1]
-		a.Omitted = []bundle.Omitted{{Digest: b.Digest, Size: b.Size, Reason: "non-distributable"}}
+		a.Omitted = []report.Omitted{{Digest: b.Digest, Size: b.Size, Reason: "non-distributable"}}
 	}), status: statusDamage, says: "omitted, the content"},
 	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "holds 3 versions"},
 	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is no repository"},

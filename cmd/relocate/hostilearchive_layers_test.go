@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
+	"relocate/report"
 )
 
 // The content of layers, which the seal does not cover, and text that a terminal would obey.
@@ -103,7 +104,7 @@ var hostileStrings = []hostile{
 	{name: "raw bytes in the inventory", why: "r23", make: spelled(`"omitted"`, `"`+evilText), status: statusDamage, says: "where the list omitted belongs"},
 	{name: "digest in the inventory", why: "r23", make: spelled(`"blobs":[`+"\n"+`{"digest":"`, `"blobs":[`+"\n"+`{"digest":"\u001b[2J`), status: statusDamage, says: "blobs[0]: "},
 	{name: "left out", why: "r23", make: said(func(a *crafted) {
-		a.Omitted = []bundle.Omitted{{Digest: a.Blobs[0].Digest, MediaType: evilText, Image: evilText, Reason: evilText}}
+		a.Omitted = []report.Omitted{{Digest: a.Blobs[0].Digest, MediaType: evilText, Image: evilText, Reason: evilText}}
 	}), status: statusDamage, says: "omitted, the content"},
 	{name: "first member of another tar", why: "r23", make: func(f *forge) *crafted {
 		a := f.sample()

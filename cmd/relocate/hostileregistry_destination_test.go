@@ -57,14 +57,14 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		return On("POST uploads, PATCH uploads", Header(func(h http.Header) { h["Location"] = []string{change(h.Get("Location"))} }))
 	}
 	list := []ordeal{
-		{name: "put: everything fails, twice", manner: First(2, On("* *", Answer(503, page)))},
+		{name: "put: everything fails, twice", manner: First(2, On("* *", Answer(503, loginPage)))},
 		{name: "put: every fifth request fails", manner: fifth(Answer(502, ""))},
 		{name: "put: every fifth request is reset", manner: fifth(Reset)},
 		{name: "put: every fifth answer is lost", manner: fifth(Lose)},
 		{name: "put: uploads do not begin", manner: On("POST uploads", Answer(500, "")), status: []int{1}, says: []string{"upload blob", "(5 tries)"}},
 		{name: "put: there is no such project", manner: On("POST uploads", Refuse(404, "NAME_UNKNOWN", "no project all")), status: []int{2}, says: []string{"NAME_UNKNOWN", "takes nothing at this path", "hint: check the path"}},
 		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: a login does not help"}},
-		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, page, "Retry-After: 0")))},
+		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, loginPage, "Retry-After: 0")))},
 		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: check the registry's log"}, most: 8},
 
 		{name: "put: Location at another host", manner: location(func(at string) string { return "http://" + everywhere.addr + at }), status: []int{2}, says: []string{"another host, " + everywhere.addr, "--redirect-host"}},
@@ -92,10 +92,10 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: another digest is kept", manner: On("PUT uploads", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}, says: []string{"the registry stored " + otherDigest}},
 		{name: "put: another digest in control characters", manner: On("PUT uploads", Header(set("Docker-Content-Digest", "sha256:\x9b31m\u202e"))), status: []int{5}},
 
-		{name: "put: requests are too large", manner: isLarge(Answer(413, page))},
+		{name: "put: requests are too large", manner: isLarge(Answer(413, loginPage))},
 		{name: "put: all requests are too large", manner: On("PUT uploads, PATCH uploads", func(w http.ResponseWriter, r *http.Request, n int, next http.HandlerFunc) {
 			if r.ContentLength > 0 {
-				Answer(413, page)(w, r, n, next)
+				Answer(413, loginPage)(w, r, n, next)
 				return
 			}
 			next(w, r)
@@ -115,7 +115,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: a blob is damaged on its way, once", manner: First(1, On("PUT uploads", Refuse(400, "DIGEST_INVALID", "other content")))},
 		{name: "put: blobs are damaged on their way, always", manner: On("PUT uploads", Refuse(400, "DIGEST_INVALID", "other content")), status: []int{5}, says: []string{"DIGEST_INVALID", "read twice"}},
 		{name: "put: manifests are invalid", manner: On("PUT manifests", Refuse(400, "MANIFEST_INVALID", "no")), status: []int{1}, says: []string{"MANIFEST_INVALID"}},
-		{name: "put: manifests fail, twice", manner: First(2, On("PUT manifests", Answer(500, page)))},
+		{name: "put: manifests fail, twice", manner: First(2, On("PUT manifests", Answer(500, loginPage)))},
 		{name: "put: the answer to manifests is lost", manner: First(1, On("PUT manifests", Lose))},
 		{name: "put: another manifest is kept", manner: On("PUT manifests", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}},
 		{name: "put: manifests are kept in silence", manner: On("PUT manifests", Header(remove("Docker-Content-Digest")))},

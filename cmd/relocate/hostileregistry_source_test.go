@@ -61,7 +61,7 @@ func set(key, value string) func(http.Header) {
 
 func spoil(b []byte) { b[len(b)-1] ^= 1 }
 
-const page = "<html><head><title>Sign in</title></head><body>\x1b[31mwelcome\x1b[0m</body></html>"
+const loginPage = "<html><head><title>Sign in</title></head><body>\x1b[31mwelcome\x1b[0m</body></html>"
 
 var otherDigest = digestOf([]byte("other"))
 
@@ -95,21 +95,21 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "429, Retry-After: a day", manner: only("1.0.0", Answer(429, "", "Retry-After: 86400")), status: []int{1}, says: []string{"24h0m0s", "5m0s is the most"}},
 		{name: "429, Retry-After: garbage", manner: First(2, On("* *", Answer(429, "", "Retry-After: soon, -1\x01")))},
 		{name: "429, Retry-After: very many digits", manner: First(2, On("* *", Answer(429, "", "Retry-After: "+strings.Repeat("9", 400))))},
-		{name: "429 with a page", manner: First(3, On("GET blobs, GET manifests", Answer(429, page, "Content-Type: text/html")))},
+		{name: "429 with a page", manner: First(3, On("GET blobs, GET manifests", Answer(429, loginPage, "Content-Type: text/html")))},
 		{name: "429 with the word quota", manner: First(3, On("GET blobs, GET manifests", Refuse(429, "TOOMANYREQUESTS", "quota of requests exceeded")))},
-		{name: "429, always", manner: On("GET blobs", Answer(429, page)), status: []int{1}, says: []string{"429 Too Many Requests", "no good answer for", "--concurrency"}},
+		{name: "429, always", manner: On("GET blobs", Answer(429, loginPage)), status: []int{1}, says: []string{"429 Too Many Requests", "no good answer for", "--concurrency"}},
 		{name: "every fifth request fails", manner: fifth(Answer(500, ""))},
 		{name: "every fifth request is reset", manner: fifth(Reset)},
 		{name: "every fifth request breaks off", manner: fifth(Cut(20))},
 
-		{name: "500, always", manner: On("GET blobs", Answer(500, page)), status: []int{1}, says: []string{"500 Internal Server Error", "(5 tries)", "hint: check the registry's log"}},
-		{name: "a packed error, always", manner: On("GET blobs", Answer(500, zipped(page), "Content-Encoding: gzip")), status: []int{1}, says: []string{"500"}},
+		{name: "500, always", manner: On("GET blobs", Answer(500, loginPage)), status: []int{1}, says: []string{"500 Internal Server Error", "(5 tries)", "hint: check the registry's log"}},
+		{name: "a packed error, always", manner: On("GET blobs", Answer(500, zipped(loginPage), "Content-Encoding: gzip")), status: []int{1}, says: []string{"500"}},
 		{name: "an endless error", manner: only("1.0.0", Endless(403)), status: []int{4}, says: []string{"403 Forbidden"}},
 		{name: "an error that obeys no terminal", manner: only("1.0.0", Refuse(403, "\x1b]0;owned\a", "\x1b[2J\u202eevil\r\nrelocate: done")), status: []int{4}, says: []string{"403 Forbidden"}},
 		{name: "an error of a deep nesting", manner: only("1.0.0", Answer(400, strings.Repeat("[", 60_000))), status: []int{1}, says: []string{"400 Bad Request"}},
 		{name: "a header of 20 MB", manner: only("1.0.0", Answer(200, "", "X: "+strings.Repeat("x", 20<<20))), status: []int{1}, says: []string{"header"}},
-		{name: "a page in place of manifests", manner: On("GET manifests", Answer(200, page, "Content-Type: text/html")), status: []int{1, 2, 5}},
-		{name: "a page in place of blobs", manner: On("GET blobs", Answer(200, page, "Content-Type: text/html")), status: []int{2}, says: []string{"this is not a registry", "a page of HTML in place of a blob"}},
+		{name: "a page in place of manifests", manner: On("GET manifests", Answer(200, loginPage, "Content-Type: text/html")), status: []int{1, 2, 5}},
+		{name: "a page in place of blobs", manner: On("GET blobs", Answer(200, loginPage, "Content-Type: text/html")), status: []int{2}, says: []string{"this is not a registry", "a page of HTML in place of a blob"}},
 		{name: "an endless manifest", manner: only("1.0.0", Endless(200, "Content-Type: application/vnd.oci.image.manifest.v1+json")), status: []int{1}, says: []string{"a manifest of more than 4194304 bytes"}},
 		{name: "no /v2/", manner: On("* ping", Answer(404, "")), status: []int{2}, says: []string{"reach registry", "this is not a registry"}},
 		{name: "an endless /v2/", manner: On("* ping", Endless(200))},
@@ -163,12 +163,12 @@ func hostileSources(t *testing.T) []ordeal {
 		{name: "a token server that fails, twice", manner: All(First(2, only("/token", Answer(503, ""))), tokenManner("", 100))},
 		{name: "an endless token", manner: All(only("/token", Endless(200)), tokenManner("", 1)), status: []int{1}, says: []string{"has no token"}},
 		{name: "a token with a line feed", manner: All(only("/token", Answer(200, `{"token":"secret\r\nX: y"}`)), tokenManner("", 1)), status: []int{1, 4}},
-		{name: "a token server that sends a page", manner: All(only("/token", Answer(200, page)), tokenManner("", 1)), status: []int{1}, says: []string{"sent a page of HTML in place of a token"}},
+		{name: "a token server that sends a page", manner: All(only("/token", Answer(200, loginPage)), tokenManner("", 1)), status: []int{1}, says: []string{"sent a page of HTML in place of a token"}},
 		{name: "a login that is never enough", manner: On("* *", Answer(401, "", `WWW-Authenticate: Basic realm="r"`)), status: []int{4}, says: []string{"refused this login", "hint: check the user name"}},
 		{name: "a login of an unknown kind", manner: On("* *", Answer(401, "", "WWW-Authenticate: Negotiate")), status: []int{4}},
 	}
 	for _, status := range []int{408, 425, 500, 502, 503, 504} {
-		list = append(list, ordeal{name: fmt.Sprintf("%d, twice", status), manner: First(2, On("GET blobs, GET manifests", Answer(status, page)))})
+		list = append(list, ordeal{name: fmt.Sprintf("%d, twice", status), manner: First(2, On("GET blobs, GET manifests", Answer(status, loginPage)))})
 	}
 	return list
 }

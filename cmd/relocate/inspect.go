@@ -21,12 +21,12 @@ import (
 // inspectReport is what inspect prints.
 type inspectReport struct {
 	Version  int              `json:"version"`
-	Roots    []rootReport     `json:"roots"`
-	Archive  *archiveReport   `json:"archive,omitempty"`  // not with --repo
-	Contents *contents        `json:"contents,omitempty"` // of an archive, or with --tree
+	Roots    []report.Root    `json:"roots"`
+	Archive  *report.Archive  `json:"archive,omitempty"`  // not with --repo
+	Contents *report.Contents `json:"contents,omitempty"` // of an archive, or with --tree
 	Packages []packageReport  `json:"packages"`
 	Images   []imageReport    `json:"images,omitempty"` // likewise
-	Omitted  []bundle.Omitted `json:"omitted,omitempty"`
+	Omitted  []report.Omitted `json:"omitted,omitempty"`
 	Findings []report.Finding `json:"findings,omitempty"`
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
@@ -189,7 +189,7 @@ type subject struct {
 	graph   *bundle.Graph
 	source  bundle.Source
 	plan    *bundle.Plan // nil when only the root was read
-	archive *archiveReport
+	archive *report.Archive
 	close   func()
 }
 
@@ -249,12 +249,12 @@ func oneFile(_ *cobra.Command, args []string) error {
 
 func newInspectReport(s *subject) inspectReport {
 	r := inspectReport{
-		Version: reportVersion, Roots: rootsOf(s.graph), Archive: s.archive, Packages: packagesOf(s.graph), Findings: s.graph.Findings,
+		Version: reportVersion, Roots: s.graph.NamedRoots(), Archive: s.archive, Packages: packagesOf(s.graph), Findings: s.graph.Findings,
 	}
 	if s.plan == nil {
 		return r
 	}
-	c := contentsOf(s.plan)
+	c := s.plan.Contents()
 	r.Contents, r.Omitted = &c, s.plan.Omitted
 	if s.archive != nil {
 		r.Attachments = attachmentsOf(s.graph, false)
@@ -303,11 +303,11 @@ func (r inspectReport) text(w io.Writer) {
 		fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
 	}
 	if r.Archive != nil {
-		fmt.Fprintf(w, "seal  %s\n", r.Archive.textSeal())
+		fmt.Fprintf(w, "seal  %s\n", r.Archive.SealText())
 	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings, "; -o json has them all")
+	writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
 	fmt.Fprintln(w)
 }
 

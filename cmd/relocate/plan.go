@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
-	"relocate/bundle"
+	"relocate/report"
 )
 
 // planReport is what plan prints.
 type planReport struct {
 	Version     int              `json:"version"`
-	Roots       []rootReport     `json:"roots"`
-	Contents    contents         `json:"contents"`
+	Roots       []report.Root    `json:"roots"`
+	Contents    report.Contents  `json:"contents"`
 	ArchiveSize int64            `json:"archiveSize"` // exact
-	Omitted     []bundle.Omitted `json:"omitted,omitempty"`
+	Omitted     []report.Omitted `json:"omitted,omitempty"`
 	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
@@ -64,8 +64,8 @@ work the same.
 			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil {
 				return err
 			}
-			if f.strict && leading(r.Findings) > 0 {
-				return notClosedError{fmt.Errorf("--strict: not closed: %s", findingsCount(r.Findings))}
+			if f.strict && r.Findings.Breaking() > 0 {
+				return notClosedError{fmt.Errorf("--strict: %s", r.Findings.Open())}
 			}
 			return nil
 		},
@@ -100,7 +100,7 @@ func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error
 		return nil, asUsage(err)
 	}
 	plan := found.Plan
-	r := &planReport{Version: reportVersion, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), ArchiveSize: found.Size, Omitted: plan.Omitted}
+	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted}
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
@@ -120,9 +120,9 @@ func (r planReport) text(w io.Writer) {
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings, "; -o json has them all")
+	writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
 	summarizeAccepted(w, r.Accepted)
-	if s := r.Scan; s != nil && s.Packages > 0 && leading(r.Findings)+leading(r.Accepted) == 0 {
+	if s := r.Scan; s != nil && s.Packages > 0 && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
 		fmt.Fprintf(w, "outside    none of the %s in %s and their files leads there\n", count(s.References, "reference"), count(s.Packages, "package version"))
 	}
 }

@@ -39,7 +39,7 @@ func TestVerifyPushed(t *testing.T) {
 		r := tryRelocate(t, "verify", "--repo", repo, file, "--level", level)
 		assert.Equal(t, statusMissing, r.status)
 		assert.Contains(t, r.stderr, "hint: import the archive: that adds them")
-		assert.True(t, strings.HasPrefix(r.stdout, "NOT OK: "+repo+" has "+content+", but lacks what an import adds: 10 tags and 5 locations images\n"), r.stdout)
+		assert.True(t, strings.HasPrefix(r.stdout, "NOT OK: "+repo+" has "+content+", but not what an import adds: 10 tags and 5 locations images\n"), r.stdout)
 		assertAll(t, r.stdout, "manifests         11 of 11 right", "tags              0 of 10 right", "locations images  0 of 5 right")
 		assert.NotContains(t, r.stdout, "MANIFEST_UNKNOWN")
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/rehearsal"
+	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
@@ -37,21 +37,6 @@ type rehearseFlags struct {
 	progress progressMode
 	known    tolerance
 	output   reportFlags
-}
-
-// rehearsalReport is what rehearse prints.
-type rehearsalReport struct {
-	Version     int              `json:"version"`
-	Subject     string           `json:"subject"` // the archive
-	Repository  string           `json:"repository"`
-	OK          bool             `json:"ok"`
-	Import      *copy.Result     `json:"import"`
-	Registry    rehearsal.Counts `json:"registry"`    // what it holds after the import
-	Verify      *verifyReport    `json:"verify"`      // of the repository
-	Objects     *clusterReport   `json:"objects"`     // of the PackageRepository; nil when the archive has none
-	Connections []string         `json:"connections"` // hosts that were asked for, by name
-
-	archive *archiveReport
 }
 
 func newRehearse() *cobra.Command {
@@ -74,12 +59,13 @@ used; rehearse does not contact it.
   relocate rehearse tce.tar --as registry.airgap.internal/tce/main`,
 		Args: archiveArgs(oneFile),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.output.command = commandLine(cmd, args)
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 			r, err := f.run(ctx, args[0], show)
 			if err != nil {
 				return err
 			}
-			return f.output.print(cmd.OutOrStdout(), r, r.whole())
+			return f.output.print(cmd.OutOrStdout(), r)
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -109,7 +95,7 @@ type stage struct {
 	hosts []string
 }
 
-func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*rehearsalReport, error) {
+func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*verified, error) {
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag exclude each other")
 	}
@@ -137,9 +123,9 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*
 }
 
 // perform imports the archive, and verifies what is there then.
-func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalReport, error) {
-	r := &rehearsalReport{Version: reportVersion, Subject: s.file, archive: archiveOf(s.file, a)}
-	objects, err := s.imports(ctx, a, r)
+func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*verified, error) {
+	r := &verified{Verdict: &report.Verdict{Act: "Rehearsal", Subject: s.file, Archive: archiveOf(s.file, a)}}
+	objects, err := s.imports(ctx, a, r.Verdict)
 	if err != nil {
 		return nil, err
 	}
@@ -147,27 +133,35 @@ func (s *stage) perform(ctx context.Context, a *tarball.Archive) (*rehearsalRepo
 	// Level blobs would ask for what the registry has refused every manifest without, and hold all of it.
 	v := &verifyFlags{repo: s.repo.Name(), level: string(verify.Manifests), tag: s.tag, noTag: s.noTag, known: s.known, output: s.output, opened: a}
 	v.jobs, v.connect = s.jobs, s.connect
-	if r.Verify, err = v.repository(ctx, s.file, nil, s.show); err != nil {
+	of, err := v.repository(ctx, s.file, nil, s.show)
+	if err != nil {
 		return nil, err
 	}
+	r.Verify, r.plan, r.platforms = of.Verdict, of.plan, of.platforms
 	if len(objects) > 0 {
 		v.cluster.file = "the PackageRepository"
 		read, err := cluster.Read(bytes.NewReader(objects))
 		if err != nil {
 			return nil, fmt.Errorf("verify the PackageRepository: %w", err)
 		}
-		if r.Objects, err = v.objects(ctx, read, s.repo, cluster.Options{Jobs: s.jobs}); err != nil {
+		if r.PackageRepository, err = v.objects(ctx, read, s.repo, cluster.Options{Jobs: s.jobs}); err != nil {
 			return nil, err
 		}
 	}
 	slices.Sort(s.hosts)
-	r.Registry, r.Connections = s.reg.Counts(), slices.Compact(s.hosts)
-	r.OK = r.Verify.OK && (r.Objects == nil || r.Objects.OK)
+	counts := s.reg.Counts()
+	r.Registry, r.Connections = counts, slices.Compact(s.hosts)
+	r.Proved = []string{
+		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names",
+			count(counts.Manifests, "manifest"), count(counts.Blobs, "blob")),
+		"no host was asked for anything except the registry, which is in this program: " + strings.Join(r.Connections, ", "),
+	}
+	r.Judge()
 	return r, nil
 }
 
 // imports imports the archive as the root command does, and returns the PackageRepositories that it would print.
-func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *rehearsalReport) ([]byte, error) {
+func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *report.Verdict) ([]byte, error) {
 	plan, err := a.CheckedPlan(ctx, s.jobs)
 	if err != nil {
 		return nil, err
@@ -229,8 +223,11 @@ func (s *stage) repository(roots []bundle.Root) (name.Repository, error) {
 	if len(roots) == 0 {
 		return name.Repository{}, errors.New("the archive has no roots")
 	}
-	return name.NewRepository(s.addr + "/" + roots[0].Reference.Context().RepositoryStr())
+	return name.NewRepository(embeddedHost + "/" + roots[0].Reference.Context().RepositoryStr())
 }
+
+// embeddedHost is the name of the embedded registry in reports, where --as gives it none. No host has it (RFC 2606).
+const embeddedHost = "embedded-registry.invalid"
 
 // connect returns a client that reaches the embedded registry, under the name that the repository has, and
 // nothing else: it has no credentials, and asks no helper for any.
@@ -246,84 +243,4 @@ func (s *stage) connect() (*registry.Client, error) {
 			}
 		},
 	})
-}
-
-// rehearsalAct is the kind of a page.
-const rehearsalAct = "Rehearsal"
-
-// whole is the report as one verification, for pages and pipelines.
-func (r *rehearsalReport) whole() *verifyReport {
-	whole := *r.Verify
-	whole.act, whole.Subject, whole.Archive, whole.repo, whole.told = rehearsalAct, r.Subject, r.archive, r.Repository, r.verdict()
-	whole.OK, whole.hint, whole.pinned = r.OK, "mend what is named, or carry what is missing, and export again", true
-	if len(whole.Problems) == 0 && leading(whole.Findings) > 0 {
-		whole.hint = hintFindings
-	}
-	whole.Proved, whole.level = r.proved(), verify.Deep // by the import
-	if r.Objects != nil {
-		whole.Findings = append(slices.Clone(whole.Findings), r.Objects.asFindings()...)
-	}
-	return &whole
-}
-
-func (r *rehearsalReport) verdict() string {
-	if r.OK {
-		s := fmt.Sprintf("OK: %s can be imported into %s", r.Subject, r.Repository)
-		if r.Verify.Scan == nil || r.Verify.Scan.Bundles == 0 {
-			return s + "; it has no bundle, so what it needs from elsewhere is not known"
-		}
-		s += ", and needs nothing from elsewhere"
-		accepted := map[bool]string{true: "finding accepted", false: "findings accepted"}[len(r.Verify.Accepted) == 1]
-		if but := r.Verify.excepted(accepted); but != "" {
-			s += ", but for " + but
-		}
-		return s
-	}
-	var why []string
-	if n := len(r.Verify.Problems); n > 0 {
-		why = append(why, count(n, "problem"))
-	}
-	if leading(r.Verify.Findings) > 0 {
-		why = append(why, "findings: "+findingsCount(r.Verify.Findings))
-	}
-	if r.Objects != nil && !r.Objects.OK {
-		why = append(why, "the PackageRepository")
-	}
-	return fmt.Sprintf("%s would not do at %s: %s", r.Subject, r.Repository, strings.Join(why, "; "))
-}
-
-// proved says what was proved, whatever the verdict is.
-func (r *rehearsalReport) proved() []string {
-	list := []string{
-		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names",
-			count(r.Registry.Manifests, "manifest"), count(r.Registry.Blobs, "blob")),
-		"no host but the registry, which is in this program, was asked for anything: " + strings.Join(r.Connections, ", "),
-	}
-	if s := r.Verify.Scan; s != nil {
-		list = append(list, fmt.Sprintf("%d of %s in %s and their files end in it, by the rules of kapp-controller, imgpkg and kbld",
-			s.Inside, count(s.References, "reference"), count(s.Packages, "package version")))
-	}
-	if r.Objects != nil && r.Objects.OK {
-		list = append(list, "the PackageRepository fetches from it, by digest")
-	}
-	return list
-}
-
-func (r *rehearsalReport) text(w io.Writer) {
-	if !r.OK {
-		fmt.Fprintf(w, "NOT OK: %s\n", r.verdict())
-	} else {
-		fmt.Fprintln(w, r.verdict())
-	}
-	if c := r.Verify.Contents; c != nil {
-		fmt.Fprintf(w, "  %s: %s, %s\n", c, count(c.Blobs, "blob"), size(c.Bytes))
-	}
-	for _, proved := range r.proved() {
-		fmt.Fprintf(w, "  %s\n", line(proved))
-	}
-	r.Verify.textWrong(w)
-	if r.Objects != nil && !r.Objects.OK {
-		fmt.Fprintln(w)
-		r.Objects.text(w)
-	}
 }

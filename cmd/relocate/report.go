@@ -12,6 +12,7 @@ import (
 	"relocate"
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
 )
@@ -19,58 +20,8 @@ import (
 // reportVersion is the version of the JSON of --report, plan, inspect and verify.
 const reportVersion = 1
 
-// contents counts what a plan holds.
-type contents struct {
-	Packages        int   `json:"packages"` // names
-	PackageVersions int   `json:"packageVersions"`
-	Bundles         int   `json:"bundles"`
-	Images          int   `json:"images"` // children of indexes included
-	Indexes         int   `json:"indexes"`
-	Attachments     int   `json:"attachments"` // images and artifacts that are there only because they are attached
-	Manifests       int   `json:"manifests"`
-	Blobs           int   `json:"blobs"` // distinct, manifests included
-	Bytes           int64 `json:"bytes"`
-}
-
-func contentsOf(plan *bundle.Plan) contents {
-	g := plan.Graph
-	names := map[string]bool{}
-	for _, p := range g.Packages {
-		names[p.Name] = true
-	}
-	return contents{
-		Packages: len(names), PackageVersions: len(g.Packages), Bundles: g.Count(bundle.Bundle), Images: g.Count(bundle.Plain),
-		Indexes: g.Count(bundle.Index), Attachments: g.Count(bundle.Attached), Manifests: len(g.Nodes), Blobs: len(plan.Blobs), Bytes: plan.Size(),
-	}
-}
-
-// String is one line: "3 versions of 2 packages, 5 bundles, 6 images".
-func (c contents) String() string {
-	s := fmt.Sprintf("%s of %s, %s, %s", count(c.PackageVersions, "version"), count(c.Packages, "package"), count(c.Bundles, "bundle"), count(c.Images, "image"))
-	if c.Indexes > 0 {
-		s += ", " + count(c.Indexes, "index")
-	}
-	if c.Attachments > 0 {
-		s += ", " + count(c.Attachments, "attachment")
-	}
-	return s
-}
-
-type rootReport struct {
-	Reference string  `json:"reference"`
-	Digest    v1.Hash `json:"digest"`
-}
-
-// String names the root and its digest: "registry/path:tag is sha256:…".
-func (r rootReport) String() string {
-	if strings.HasSuffix(r.Reference, r.Digest.String()) {
-		return line(r.Reference)
-	}
-	return fmt.Sprintf("%s is %s", line(r.Reference), r.Digest)
-}
-
 // writeRoots writes each root and its digest on lines of their own.
-func writeRoots(w io.Writer, roots []rootReport) {
+func writeRoots(w io.Writer, roots []report.Root) {
 	for _, root := range roots {
 		fmt.Fprintln(w, line(root.Reference))
 		if !strings.HasSuffix(root.Reference, root.Digest.String()) {
@@ -79,47 +30,24 @@ func writeRoots(w io.Writer, roots []rootReport) {
 	}
 }
 
-func rootsOf(g *bundle.Graph) []rootReport {
-	var roots []rootReport
-	for _, root := range g.Roots {
-		roots = append(roots, rootReport{root.Reference.Name(), root.Digest})
-	}
-	return roots
-}
-
-type archiveReport struct {
-	File string  `json:"file"`
-	Size int64   `json:"size"`
-	Form string  `json:"form"`          // relocate or imgpkg
-	Seal v1.Hash `json:"seal,omitzero"` // imgpkg's form has none
-}
-
 // archiveOf returns the report of an archive that is written or read.
 func archiveOf(file string, a interface {
 	Size() int64
 	Seal() v1.Hash
 	Format() tarball.Format
-}) *archiveReport {
-	return &archiveReport{file, a.Size(), a.Format().String(), a.Seal()}
+}) *report.Archive {
+	return &report.Archive{File: file, Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
 }
 
-// textSeal is what people see of the seal.
-func (r *archiveReport) textSeal() string {
-	if r.Seal == (v1.Hash{}) {
-		return "none (imgpkg's form)"
-	}
-	return r.Seal.String()
-}
-
-// report is what --report writes.
+// copyReport is what --report writes.
 type copyReport struct {
 	Version    int                 `json:"version"`
 	Action     string              `json:"action"` // export, import, copy
-	Roots      []rootReport        `json:"roots"`
-	Archive    *archiveReport      `json:"archive,omitempty"`
+	Roots      []report.Root       `json:"roots"`
+	Archive    *report.Archive     `json:"archive,omitempty"`
 	Repository string              `json:"repository,omitempty"`
 	Tags       []string            `json:"tags,omitempty"` // of the roots, there
-	Contents   contents            `json:"contents"`
+	Contents   report.Contents     `json:"contents"`
 	Result     *copy.Result        `json:"result"`
 	Kept       *keptReport         `json:"kept,omitempty"`   // by an earlier run
 	Reread     int                 `json:"reread,omitempty"` // blobs that were wrong when first read
@@ -129,12 +57,13 @@ type copyReport struct {
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 
-	Omitted []bundle.Omitted `json:"omitted,omitempty"`
+	Omitted []report.Omitted `json:"omitted,omitempty"`
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
 	leaks
 
 	plan      *bundle.Plan
 	platforms map[v1.Hash][]string
+	command   string // as it was run
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -162,12 +91,12 @@ func failuresOf(e *copy.PartialError) []failureReport {
 func (c *copying) newReport(action string, found *relocate.Result) (*copyReport, error) {
 	plan := found.Plan
 	r := &copyReport{
-		Version: reportVersion, Action: action, Roots: rootsOf(plan.Graph), Contents: contentsOf(plan), Tags: found.Tags,
+		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves,
-		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command,
 	}
 	if found.Size > 0 {
-		r.Archive = &archiveReport{c.fromTar + c.toTar, found.Size, found.Format.String(), found.Seal}
+		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
 	}
 	if found.KeptBlobs > 0 {
 		r.Kept = &keptReport{found.KeptBlobs, found.KeptBytes}
@@ -187,7 +116,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 // write writes the report to a file: a page when its name ends in .html, otherwise JSON.
 func (r *copyReport) write(path string) error {
 	if isPage(path) {
-		return writePage(path, pageOfCopy(r, r.plan, r.platforms))
+		return writePage(path, r.command, r.verdict(), r.plan, r.platforms)
 	}
 	b, err := encodeJSON(r)
 	if err != nil {
@@ -228,7 +157,7 @@ func (r *copyReport) summarize(w io.Writer) {
 		if r.Kept != nil {
 			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
-		fmt.Fprintf(w, "  seal   %s\n", r.Archive.textSeal())
+		fmt.Fprintf(w, "  seal   %s\n", r.Archive.SealText())
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
 		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
@@ -254,7 +183,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	summarizeFindings(w, r.Findings, "; see --report")
+	writeFindings(w, r.Findings, mostLines, "; see --report")
 	summarizeAccepted(w, r.Accepted)
 }
 
@@ -269,7 +198,7 @@ func (r *copyReport) summarizeFailures(w io.Writer) {
 // mostLines is how many findings a summary lists.
 const mostLines = 10
 
-func summarizeOmitted(w io.Writer, omitted []bundle.Omitted) {
+func summarizeOmitted(w io.Writer, omitted []report.Omitted) {
 	if len(omitted) == 0 {
 		return
 	}

@@ -251,7 +251,7 @@ func TestResumeRefusedAttachments(t *testing.T) {
 				assertAll(t, r.stderr, "note: continues with ", fmt.Sprintf("attachments not seen: %d", len(unseen)))
 				for _, u := range unseen {
 					assert.Equal(t, what, u.What)
-					assertAll(t, r.stderr, u.Reference+" can be read, and could not when the export began", unseenText(u))
+					assertAll(t, r.stderr, u.Reference+" can be read, and could not when the export began", u.String())
 				}
 				assert.Equal(t, unseen, readReport(t, reportFile).Attachments.Unseen)
 				r = mustRelocate(t, append(args, "--no-resume")...)

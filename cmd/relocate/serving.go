@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -20,7 +21,7 @@ type servingReport struct {
 
 // servedArchive is an archive that is served.
 type servedArchive struct {
-	archiveReport
+	report.Archive
 	Roots []servedRoot `json:"roots"`
 }
 
@@ -37,7 +38,7 @@ func (r *servingReport) add(file string, a *tarball.Archive, at []string) error 
 	if err != nil {
 		return err
 	}
-	served := servedArchive{archiveReport: *archiveOf(file, a)}
+	served := servedArchive{Archive: *archiveOf(file, a)}
 	for i, reference := range at {
 		root := bundle.Root{Reference: origins[i]}
 		served.Roots = append(served.Roots, servedRoot{reference, root.Tag(), origins[i].Name()})

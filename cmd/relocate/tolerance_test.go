@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,13 +18,13 @@ func TestAllow(t *testing.T) {
 	t.Parallel()
 	const hub = "docker.io/library/nginx:1"
 	install, pull := report.Install, report.Pull
-	allowed := []report.Finding{
+	allowed := report.Findings{
 		{Code: "uncovered", Level: install, Reference: hub}, {Code: "elsewhere", Level: install, Reference: hub},
 		{Code: "outside", Level: install, Reference: "https://git.test/team/a.git"}, {Code: "not-carried", Level: install, Reference: hub},
 		{Code: "not-locked", Level: install, Reference: hub}, {Code: "not-rewritten", Level: pull, Reference: "nginx"},
 		{Code: "outside-key", Level: pull, Reference: hub}, {Code: "kbld-config", Level: pull, Reference: hub},
 	}
-	not := []report.Finding{
+	not := report.Findings{
 		{Code: "missing", Level: install, Reference: hub}, {Code: "locations", Level: install, Reference: hub},
 		{Code: "damaged", Level: install, Reference: hub}, {Code: "foreign", Level: install, Reference: hub},
 		{Code: "without-id", Level: install, Reference: hub}, {Code: "kbld-config", Level: install, Reference: hub},
@@ -36,7 +37,7 @@ func TestAllow(t *testing.T) {
 		{Code: "outside", Level: install, Reference: "other.test:x@git.test:team/a.git"},
 	}
 	known := tolerance{allow: []string{"docker.io", "git.test/team"}}
-	rest, accepted, err := known.split(append(append([]report.Finding{}, allowed...), not...))
+	rest, accepted, err := known.split(slices.Concat(allowed, not))
 	require.NoError(t, err)
 	assert.Equal(t, allowed, accepted)
 	assert.Equal(t, not, rest)
@@ -56,6 +57,6 @@ func TestAcceptedLevel(t *testing.T) {
 	worse.Level = report.Install
 	rest, accepted, err := known.split([]report.Finding{same, worse})
 	require.NoError(t, err)
-	assert.Equal(t, []report.Finding{same}, accepted)
-	assert.Equal(t, []report.Finding{worse}, rest)
+	assert.Equal(t, report.Findings{same}, accepted)
+	assert.Equal(t, report.Findings{worse}, rest)
 }

@@ -13,6 +13,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify"
 )
@@ -71,12 +72,13 @@ func newVerify() *cobra.Command {
 			if f.cluster.file != "" {
 				return f.runCluster(cmd)
 			}
+			f.output.command = commandLine(cmd, args)
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 			r, err := f.run(ctx, append(args, "")[0], show)
 			if err != nil {
 				return err
 			}
-			return f.output.print(cmd.OutOrStdout(), r, r)
+			return f.output.print(cmd.OutOrStdout(), r)
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -111,7 +113,7 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*verifyReport, error) {
+func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*verified, error) {
 	roots, err := f.check(file)
 	if err != nil {
 		return nil, err
@@ -154,7 +156,7 @@ func (f *verifyFlags) checks(file string) []check {
 }
 
 // archive verifies an archive.
-func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
+func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verified, error) {
 	a, err := tarball.Open(file)
 	if err != nil {
 		return nil, err
@@ -170,27 +172,27 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", file, err)
 	}
-	r := &verifyReport{Version: reportVersion, Subject: file, Archive: archiveOf(file, a), Problems: []verify.Problem{},
-		strict: f.strict, pinned: f.seal != "" || len(roots) > 0}
+	r := &verified{Verdict: &report.Verdict{Act: "Verification", Subject: file, Archive: archiveOf(file, a), Strict: f.strict,
+		Pinned: f.seal != "" || len(roots) > 0, AttachedNote: notLooked}}
 	more := max(0, len(damage)-mostDamage)
 	damage = slices.Clone(damage[:len(damage)-more])
 	plan, planErr := a.Plan(ctx, f.jobs)
 	if isBadFile(planErr) {
 		return nil, fmt.Errorf("verify %s: %w", file, planErr)
 	}
-	r.mend = "carry the file again; if the original is damaged, too, export again"
+	r.Fix = "carry the file again; if the original is damaged, too, export again"
 	if plan != nil {
-		r.holds(plan)
-		r.Roots = rootsOf(plan.Graph)
+		r.holds(plan, true)
+		r.Roots = plan.Graph.NamedRoots()
 	}
 	r.Problems = append(r.Problems, damageProblems(damage, usersOf(plan, damage))...)
 	if more > 0 {
-		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "more", Reason: fmt.Sprintf("there are %d more damaged places", more)})
+		r.Problems = append(r.Problems, report.Problem{Kind: report.Damaged, What: "more", Reason: fmt.Sprintf("there are %d more damaged places", more)})
 	}
 	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
-		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Damaged, What: "content", Reason: planErr.Error()})
+		r.Problems = append(r.Problems, report.Problem{Kind: report.Damaged, What: "content", Reason: planErr.Error()})
 	}
-	r.Proved = provedOf(a, plan)
+	r.Proved, r.NotProved = provedOf(a, plan)
 	if err := f.compareSeal(r, a); err != nil {
 		return nil, err
 	}
@@ -200,16 +202,17 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 			return nil, fmt.Errorf("verify %s: %w", file, err)
 		}
 	}
-	return r.judge(), ctx.Err()
+	r.Judge()
+	return r, ctx.Err()
 }
 
 // scan looks for what in an archive that is whole would lead outside.
-func (f *verifyFlags) scan(ctx context.Context, r *verifyReport, a *tarball.Archive, plan *bundle.Plan, show *progress) error {
+func (f *verifyFlags) scan(ctx context.Context, r *verified, a *tarball.Archive, plan *bundle.Plan, show *progress) error {
 	found, err := scan(ctx, a, plan, f.jobs, show)
 	if err != nil {
 		return err
 	}
-	if err := r.found(found, &f.known); err != nil {
+	if err := r.take(found, &f.known); err != nil {
 		return err
 	}
 	return f.output.platforms(ctx, r, a, f.jobs)
@@ -245,7 +248,7 @@ func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
 }
 
 // compareSeal holds the archive's seal to the one that was given, if any.
-func (f *verifyFlags) compareSeal(r *verifyReport, a *tarball.Archive) error {
+func (f *verifyFlags) compareSeal(r *verified, a *tarball.Archive) error {
 	if f.seal != "" && a.Format() == tarball.Imgpkg {
 		return usagef("--seal: %s has imgpkg's form, which has no seal; --root proves what it holds", r.Subject)
 	}
@@ -254,24 +257,24 @@ func (f *verifyFlags) compareSeal(r *verifyReport, a *tarball.Archive) error {
 	case seal.String():
 		r.Proved = append(r.Proved, "the seal is the one given: it is the file that was exported")
 	default:
-		r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "seal", Reason: fmt.Sprintf("it is %s, want %s", seal, f.seal)})
+		r.Problems = append(r.Problems, report.Problem{Kind: report.Different, What: "seal", Reason: fmt.Sprintf("it is %s, want %s", seal, f.seal)})
 	}
 	return nil
 }
 
 // compareRoots holds the roots of an archive to the digests that were given, if any.
-func (r *verifyReport) compareRoots(have []rootReport, want []v1.Hash) {
+func (r *verified) compareRoots(have []report.Root, want []v1.Hash) {
 	if len(want) == 0 {
 		return
 	}
 	for _, root := range have {
 		if !slices.Contains(want, root.Digest) {
-			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Different, What: "root " + root.Reference, Reason: fmt.Sprintf("it is %s, which is no --root", root.Digest)})
+			r.Problems = append(r.Problems, report.Problem{Kind: report.Different, What: "root " + root.Reference, Reason: fmt.Sprintf("it is %s, which is no --root", root.Digest)})
 		}
 	}
 	for _, d := range want {
-		if !slices.ContainsFunc(have, func(root rootReport) bool { return root.Digest == d }) {
-			r.Problems = append(r.Problems, verify.Problem{Kind: verify.Missing, What: "root " + d.String(), Reason: "the archive does not have it as a root"})
+		if !slices.ContainsFunc(have, func(root report.Root) bool { return root.Digest == d }) {
+			r.Problems = append(r.Problems, report.Problem{Kind: report.Missing, What: "root " + d.String(), Reason: "the archive does not have it as a root"})
 		}
 	}
 	r.Proved = append(r.Proved, "the roots are those given")

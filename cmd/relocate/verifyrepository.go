@@ -11,6 +11,7 @@ import (
 
 	"relocate"
 	"relocate/bundle"
+	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify"
@@ -18,13 +19,13 @@ import (
 )
 
 // repository verifies a private registry, against an archive where there is one.
-func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verifyReport, error) {
+func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verified, error) {
 	repo, rest, err := f.target(file)
 	if err != nil {
 		return nil, err
 	}
 	opt := verify.Options{Level: verify.Level(f.level), Jobs: f.jobs, RepoTags: f.repoTags}
-	r := &verifyReport{Version: reportVersion, Subject: repo.Name(), Problems: []verify.Problem{}, strict: true}
+	r := &verified{Verdict: &report.Verdict{Act: "Verification", Subject: repo.Name(), Level: f.level, Strict: true, AttachedNote: notLooked}}
 	if file != "" {
 		if roots, err = f.expect(ctx, file, roots, &opt, r); err != nil {
 			return nil, err
@@ -44,13 +45,13 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		if err != nil {
 			return nil, fmt.Errorf("verify %s: %w", f.repo, err)
 		}
-		r.Subject, roots, r.Roots = root.pinned(), []v1.Hash{root.Digest}, []rootReport{root}
+		r.Subject, roots, r.Roots = root.Pinned(), []v1.Hash{root.Digest}, []report.Root{root}
 		if r.Subject != root.Reference {
-			r.Proved = append(r.Proved, "the digest of the tag came from this registry: compare it with the digest that the export printed")
+			r.NotProved = append(r.NotProved, "that the tag stands for what was exported: its digest came from this registry; compare it with the digest that the export printed")
 		}
 	}
 	for _, d := range roots[len(r.Roots):] {
-		r.Roots = append(r.Roots, rootReport{repo.Digest(d.String()).Name(), d})
+		r.Roots = append(r.Roots, report.Root{Reference: repo.Digest(d.String()).Name(), Digest: d})
 	}
 	omitted, err := f.compare(ctx, target, repo, roots, opt, r, show)
 	if err == nil {
@@ -60,14 +61,15 @@ func (f *verifyFlags) repository(ctx context.Context, file string, roots []v1.Ha
 		return nil, fmt.Errorf("verify %s: %w", repo.Name(), err)
 	}
 	if file == "" {
-		r.Proved = append(r.Proved, "signatures and what else is attached were not looked for: only the archive tells what there must be")
+		r.NotProved = append(r.NotProved, "that signatures and what else is attached are present: only the archive says what there must be")
 	}
-	return r.judge(), nil
+	r.Judge()
+	return r, nil
 }
 
 // compare compares what is in a repository with what should be, and returns what was left out by choice, as far
 // as somebody knows.
-func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Repository, roots []v1.Hash, opt verify.Options, r *verifyReport, show *progress) ([]bundle.Omitted, error) {
+func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Repository, roots []v1.Hash, opt verify.Options, r *verified, show *progress) ([]report.Omitted, error) {
 	blobs, bytes := 0, int64(0)
 	if opt.Want != nil {
 		if opt.Level != verify.Manifests {
@@ -88,9 +90,9 @@ func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Re
 		return nil, err
 	}
 	r.Problems, r.Rows = append(r.Problems, result.Problems...), result.Rows
-	var omitted []bundle.Omitted
+	var omitted []report.Omitted
 	if result.Plan != nil {
-		r.holds(result.Plan)
+		r.holds(result.Plan, len(result.Plan.Graph.Attachments) > 0)
 		omitted = result.Plan.Omitted
 	}
 	if opt.Want != nil {
@@ -99,13 +101,9 @@ func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Re
 	if !f.output.wantsPlan() { // which is most of what is in memory
 		r.plan = nil
 	}
-	r.mend = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
-	r.level = opt.Level
-	if len(r.Omitted) > 0 {
-		r.Proved = append(r.Proved, "but for the layers listed below, which may not be distributed and were left out:")
-	}
+	r.Fix = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
 	r.Proved = append(r.Proved, map[verify.Level]string{
-		verify.Manifests: "every manifest and bundle was read there; layers were not asked for: --level blobs or deep does",
+		verify.Manifests: "every manifest and bundle was read there",
 		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
 		verify.Deep:      "every byte was read there and hashed",
 	}[opt.Level])
@@ -113,18 +111,18 @@ func (f *verifyFlags) compare(ctx context.Context, target *reading, repo name.Re
 }
 
 // resolve goes the way of kapp-controller from the roots.
-func (f *verifyFlags) resolve(ctx context.Context, target *reading, repo name.Repository, roots []v1.Hash, omitted []bundle.Omitted, r *verifyReport, show *progress) error {
+func (f *verifyFlags) resolve(ctx context.Context, target *reading, repo name.Repository, roots []v1.Hash, omitted []report.Omitted, r *verified, show *progress) error {
 	ph := show.begin("resolve", 0, 0)
 	found, err := leak.Resolve(ctx, target, repo, roots, leak.Options{Jobs: f.jobs, Omitted: omitted, Read: func() { ph.add(1, 0) }})
 	ph.end()
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.found(found, &f.known), f.output.platforms(ctx, r, target, f.jobs))
+	return errors.Join(r.take(found, &f.known), f.output.platforms(ctx, r, target, f.jobs))
 }
 
 // expect reads from the archive what the repository must hold, and returns the roots.
-func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verifyReport) (roots []v1.Hash, err error) {
+func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, opt *verify.Options, r *verified) (roots []v1.Hash, err error) {
 	a := f.opened
 	if a == nil {
 		if a, err = tarball.Open(file); err != nil {
@@ -138,7 +136,10 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if err := f.acceptLeftOut(opt, r); err != nil {
 		return nil, err
 	}
-	opt.Pins, r.Unseen = opt.Want.Graph.Pins, opt.Want.Graph.Unseen
+	opt.Pins = opt.Want.Graph.Pins
+	for _, u := range opt.Want.Graph.Unseen {
+		r.Unseen = append(r.Unseen, report.Unseen(u))
+	}
 	if !f.noTag {
 		if opt.Tags, err = rewrite.Tags(opt.Want.Graph.Roots, f.tag); err != nil {
 			return nil, fmt.Errorf("%w: %w", relocate.ErrTags, err)
@@ -147,7 +148,7 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 	if err := f.compareSeal(r, a); err != nil {
 		return nil, err
 	}
-	r.compareRoots(rootsOf(opt.Want.Graph), given)
+	r.compareRoots(opt.Want.Graph.NamedRoots(), given)
 	r.Proved = append(r.Proved, "it holds what "+file+" names")
 	for _, root := range opt.Want.Graph.Roots {
 		if !slices.Contains(roots, root.Digest) {
@@ -158,17 +159,18 @@ func (f *verifyFlags) expect(ctx context.Context, file string, given []v1.Hash, 
 }
 
 // acceptLeftOut takes the attachments that the report of --accept says were left out as known.
-func (f *verifyFlags) acceptLeftOut(opt *verify.Options, r *verifyReport) error {
-	if _, err := f.known.known(); err != nil {
+func (f *verifyFlags) acceptLeftOut(opt *verify.Options, r *verified) error {
+	known, err := f.known.acceptance()
+	if err != nil {
 		return err
 	}
 	for _, a := range opt.Want.Graph.Attachments {
-		if f.known.leftOut[a] {
-			opt.LeftOut = append(opt.LeftOut, a)
+		if x := (report.Attachment{Subject: a.Subject, Digest: a.Digest, Tag: a.Tag}); known.LeftOut(x) {
+			opt.LeftOut, r.AcceptedLeftOut = append(opt.LeftOut, a), append(r.AcceptedLeftOut, x)
 		}
 	}
-	if r.AcceptedLeftOut = opt.LeftOut; len(opt.LeftOut) > 0 {
-		r.Proved = append(r.Proved, fmt.Sprintf("but for %s that the report of --accept says was left out", count(len(opt.LeftOut), "attachment")))
+	if n := len(opt.LeftOut); n > 0 {
+		r.NotProved = append(r.NotProved, fmt.Sprintf("that all attachments are present: %s left out at the import, by the report of --accept", count(n, "attachment")))
 	}
 	return nil
 }

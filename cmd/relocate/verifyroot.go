@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/registry"
+	"relocate/report"
 )
 
 // target returns the repository of --repo, and the tag or digest behind it with its ":" or "@". Only a repository
@@ -37,35 +38,27 @@ func splitReference(s string) (repo, rest string) {
 }
 
 // rootAt returns the root of repo with a tag or digest, as target returns them; of "" the only root that has a tag.
-func (f *verifyFlags) rootAt(ctx context.Context, client *registry.Client, repo name.Repository, rest string) (rootReport, error) {
+func (f *verifyFlags) rootAt(ctx context.Context, client *registry.Client, repo name.Repository, rest string) (report.Root, error) {
 	if rest == "" {
 		tag, err := onlyTag(ctx, client, repo)
 		if err != nil {
-			return rootReport{}, err
+			return report.Root{}, err
 		}
 		rest = ":" + tag
 	}
 	ref, err := parseReference("--repo", repo.Name()+rest)
 	if err != nil {
-		return rootReport{}, err
+		return report.Root{}, err
 	}
 	if d, ok := ref.(name.Digest); ok {
 		hash, err := v1.NewHash(d.DigestStr())
-		return rootReport{ref.Name(), hash}, err
+		return report.Root{Reference: ref.Name(), Digest: hash}, err
 	}
 	d, _, err := client.Manifest(ctx, ref)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = missingRootError{err}
 	}
-	return rootReport{ref.Name(), d.Digest}, err
-}
-
-// pinned names the root with its digest: "registry/path:tag@sha256:…".
-func (r rootReport) pinned() string {
-	if strings.HasSuffix(r.Reference, r.Digest.String()) {
-		return r.Reference
-	}
-	return r.Reference + "@" + r.Digest.String()
+	return report.Root{Reference: ref.Name(), Digest: d.Digest}, err
 }
 
 // missingRootError is a root named on the command line that the registry does not have.

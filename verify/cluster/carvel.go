@@ -27,7 +27,7 @@ const (
 
 // pkg is a Package.
 type pkg struct {
-	object        *Object
+	object        *object
 	name, version string
 	fetches       string // all that it fetches
 	repository    string // namespace and name of the PackageRepository that it comes from
@@ -36,7 +36,7 @@ type pkg struct {
 
 // install is a PackageInstall.
 type install struct {
-	object        *Object
+	object        *object
 	name, version string // version is the one that was chosen, or the only one that may be; may be empty
 	line          int
 }
@@ -65,7 +65,7 @@ func (x *extraction) carvel(n *yaml.Node) {
 	case "PackageRepository":
 		fetch := yamlnode.Get(n, "spec", "fetch")
 		if fetch == nil {
-			x.note(Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has no fetch"}, n.Line, "spec")
+			x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has no fetch"}, n.Line, "spec")
 			break
 		}
 		x.path = []string{"spec", "fetch"}
@@ -96,7 +96,7 @@ func (x *extraction) fetch(step *yaml.Node) {
 	isRepository := x.object.Kind == "PackageRepository"
 	if inline := yamlnode.Get(step, "inline"); inline != nil {
 		if isRepository {
-			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
+			x.note(report.Finding{Code: codeNotRewritten, Level: report.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
 				Action: "fetch the repository's bundle with imgpkgBundle"}, inline.Line, "inline")
 		}
 		return
@@ -119,13 +119,13 @@ func (x *extraction) fetch(step *yaml.Node) {
 		}
 		x.take(claim{kind: kind, level: report.Install, selects: yamlnode.Get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
 		if isRepository && kind != bundleFetch {
-			x.note(Finding{Code: codeNotRewritten, Level: report.Warning, Reference: cut(ref.Value),
+			x.note(report.Finding{Code: codeNotRewritten, Level: report.Warning, Reference: cut(ref.Value),
 				Message: fmt.Sprintf("it fetches with %s: kapp-controller rewrites no reference of its Packages, which stay at their origin", kind),
 				Action:  "fetch the repository's bundle with imgpkgBundle"}, how.Line, string(kind))
 		}
 		return
 	}
-	x.note(Finding{Code: codeNotChecked, Level: report.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
+	x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
 }
 
 // pkg takes a Package, of which the claims are.
@@ -175,9 +175,9 @@ func (x *extraction) status(n *yaml.Node) {
 	says := cmp.Or(yamlnode.Text(n, "status", "usefulErrorMessage"), yamlnode.Text(n, "status", "friendlyDescription"))
 	line := yamlnode.Get(n, "status").Line
 	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + saying(says),
+		x.note(report.Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + saying(says),
 			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
 		return
 	}
-	x.note(Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + saying(says)}, line, "status")
+	x.note(report.Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + saying(says)}, line, "status")
 }

@@ -9,8 +9,6 @@
 package cluster
 
 import (
-	"cmp"
-
 	"relocate/report"
 )
 
@@ -30,53 +28,15 @@ const (
 	codeNotChecked   report.Code = "not-checked"   // it could not be looked at
 )
 
-// Object names an object of the cluster.
-type Object struct {
-	Kind      string `json:"kind"`
-	Namespace string `json:"namespace,omitempty"` // empty when the kind has none
-	Name      string `json:"name"`
-
+// object is an object of the cluster.
+type object struct {
+	report.Object
 	apiVersion string
 	line       int // in the input
 }
 
-// String returns "Pod default/web", or "Node a".
-func (o *Object) String() string {
-	name := cmp.Or(o.Name, "without a name")
-	if o.Namespace != "" {
-		name = o.Namespace + "/" + name
-	}
-	return o.Kind + " " + name
-}
-
-// Finding is something of an object that does not come from the repository, or may not.
-type Finding struct {
-	Code      report.Code  `json:"code"`
-	Level     report.Level `json:"level"`
-	Object    *Object      `json:"object"`
-	Path      string       `json:"path,omitempty"` // in the object: spec.containers[0].image
-	Line      int          `json:"line"`           // in the input, from 1
-	Reference string       `json:"reference,omitempty"`
-	Message   string       `json:"message"`          // what is wrong
-	Action    string       `json:"action,omitempty"` // what to do about it
-}
-
 // Result is what Verify found.
 type Result struct {
-	Objects    int       `json:"objects"`
-	References int       `json:"references"` // that objects have; one that comes twice counts twice
-	Inside     int       `json:"inside"`     // of them, those that the repository has
-	Allowed    int       `json:"allowed"`    // of them, those that may be elsewhere; nobody was asked for them
-	Running    int       `json:"running"`    // containers whose image, by the node, is the one that is named
-	Findings   []Finding `json:"findings"`   // in the order of the input
-}
-
-// OK reports whether no finding is worse than a warning.
-func (r *Result) OK() bool {
-	for _, f := range r.Findings {
-		if f.Level != report.Warning {
-			return false
-		}
-	}
-	return true
+	report.ObjectCounts
+	Findings report.Findings // in the order of the input
 }

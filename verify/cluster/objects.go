@@ -22,12 +22,12 @@ type Objects struct {
 	running  []container
 	packages []pkg
 	installs []install
-	findings []Finding // that need no registry
+	findings report.Findings // that need no registry
 }
 
 // claim is a place where an object names an image, or where kapp-controller fetches from.
 type claim struct {
-	object *Object
+	object *object
 	path   string
 	line   int
 	ref    string // as written
@@ -63,10 +63,9 @@ func (o *Objects) add(n *yaml.Node, kind string, doc document) error {
 	if o.count++; o.count > maxObjects {
 		return doc.fail(n.Line, fmt.Errorf("there are more than %d objects", maxObjects))
 	}
-	object := &Object{
-		Kind: shortName(kind), Namespace: shortName(yamlnode.Text(n, "metadata", "namespace")),
-		Name: shortName(yamlnode.Text(n, "metadata", "name")), apiVersion: shortName(yamlnode.Text(n, "apiVersion")), line: n.Line,
-	}
+	object := &object{apiVersion: shortName(yamlnode.Text(n, "apiVersion")), line: n.Line}
+	object.Kind, object.Namespace = shortName(kind), shortName(yamlnode.Text(n, "metadata", "namespace"))
+	object.Name = shortName(yamlnode.Text(n, "metadata", "name"))
 	(&extraction{objects: o, object: object}).all(n)
 	if o.held > maxHeld {
 		return doc.fail(n.Line, fmt.Errorf("the objects name more than %d bytes of images", maxHeld))
@@ -103,7 +102,7 @@ func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
 // extraction takes from one object what is kept of it.
 type extraction struct {
 	objects *Objects
-	object  *Object
+	object  *object
 	idle    string
 	path    []string
 	strings bool // what is walked is of programs: any string may name an image
@@ -122,8 +121,8 @@ func (x *extraction) take(c claim, value *yaml.Node, keys ...string) {
 }
 
 // note keeps a finding that needs no registry.
-func (x *extraction) note(f Finding, line int, keys ...string) {
-	f.Object, f.Line, f.Path = x.object, line, x.at(keys...)
+func (x *extraction) note(f report.Finding, line int, keys ...string) {
+	f.Object, f.Line, f.Path = &x.object.Object, line, x.at(keys...)
 	x.objects.held += heldClaim + len(f.Message) + len(f.Path)
 	x.objects.findings = append(x.objects.findings, f)
 }
@@ -187,7 +186,7 @@ func (x *extraction) all(n *yaml.Node) {
 }
 
 // isCarvel reports whether the object is one of kapp-controller's.
-func (o *Object) isCarvel() bool {
+func (o *object) isCarvel() bool {
 	switch o.group() {
 	case "packaging.carvel.dev", "install.package.carvel.dev", "package.carvel.dev", "data.packaging.carvel.dev",
 		"internal.packaging.carvel.dev", "kappctrl.k14s.io":
@@ -196,7 +195,7 @@ func (o *Object) isCarvel() bool {
 	return false
 }
 
-func (o *Object) group() string {
+func (o *object) group() string {
 	group, _, found := strings.Cut(o.apiVersion, "/")
 	if !found {
 		return ""

@@ -18,7 +18,7 @@ func (v *verification) installs() {
 		versions[p.name][p.version] = true
 	}
 	for _, i := range v.objects.installs {
-		f := Finding{Code: codeNoPackage, Level: report.Install, Object: i.object, Path: "spec.packageRef", Line: i.line}
+		f := report.Finding{Code: codeNoPackage, Level: report.Install, Object: &i.object.Object, Path: "spec.packageRef", Line: i.line}
 		switch have := versions[i.name]; {
 		case len(versions) == 0:
 			f.Code, f.Level = codeNotChecked, report.Warning
@@ -48,7 +48,7 @@ func (v *verification) conflicts() {
 		if other == nil {
 			first[key] = p
 		} else if other.repository != p.repository && other.fetches != p.fetches {
-			v.result.Findings = append(v.result.Findings, Finding{Code: codeConflict, Level: report.Warning, Object: p.object, Line: p.line,
+			v.result.Findings = append(v.result.Findings, report.Finding{Code: codeConflict, Level: report.Warning, Object: &p.object.Object, Line: p.line,
 				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", text.Quote(other.repository)),
 				Action:  "relocate both to one repository"})
 		}

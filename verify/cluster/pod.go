@@ -14,7 +14,7 @@ import (
 
 // container is what a node says of a container of a Pod.
 type container struct {
-	object *Object
+	object *object
 	path   string // of its status
 	line   int
 	ref    string  // the image by the Pod's spec, as written
@@ -55,7 +55,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 		if says := yamlnode.Text(waiting, "message"); says != "" {
 			message += ": " + saying(says)
 		}
-		x.note(Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
+		x.note(report.Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
 			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
 	}
 	at := yamlnode.Get(status, "imageID")
@@ -64,7 +64,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	}
 	id, ok := imageID(at.Value)
 	if !ok || !known {
-		x.note(Finding{Code: codeNotChecked, Level: report.Warning, Reference: ref,
+		x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Reference: ref,
 			Message: "what runs was not compared: its image ID is " + text.Quote(at.Value)}, at.Line, "imageID")
 		return
 	}

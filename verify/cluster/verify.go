@@ -25,7 +25,7 @@ type Options struct {
 // An error says that the repository could not be asked.
 func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repository, opt Options) (*Result, error) {
 	v := &verification{
-		objects: o, repo: repo, opt: opt, result: &Result{Objects: o.count, References: len(o.claims)},
+		objects: o, repo: repo, opt: opt, result: &Result{ObjectCounts: report.ObjectCounts{Objects: o.count, References: len(o.claims)}},
 		asker: asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, open: map[string]bool{}},
 	}
 	for i := range o.claims {
@@ -48,11 +48,14 @@ func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repositor
 	}
 	v.installs()
 	v.conflicts()
-	slices.SortStableFunc(v.result.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Object.line, b.Object.line), cmp.Compare(a.Line, b.Line))
+	slices.SortStableFunc(v.result.Findings, func(a, b report.Finding) int {
+		return cmp.Compare(a.Line, b.Line)
 	})
+	for i, f := range v.result.Findings {
+		v.result.Findings[i] = f.Advised()
+	}
 	if v.result.Findings == nil {
-		v.result.Findings = []Finding{}
+		v.result.Findings = []report.Finding{}
 	}
 	return v.result, nil
 }
@@ -95,8 +98,8 @@ func (c *claim) isURL() bool {
 }
 
 // report adds a finding about a claim.
-func (v *verification) report(c *claim, f Finding) {
-	f.Object, f.Path, f.Line, f.Reference = c.object, c.path, c.line, c.ref
+func (v *verification) report(c *claim, f report.Finding) {
+	f.Object, f.Path, f.Line, f.Reference = &c.object.Object, c.path, c.line, c.ref
 	f.Level = cmp.Or(f.Level, c.level)
 	if c.idle != "" && f.Level == report.Pull {
 		f.Level = report.Warning
@@ -114,7 +117,7 @@ func (v *verification) claim(c *claim) {
 	ref, inside := v.inside(c.ref)
 	switch {
 	case ref == nil:
-		v.report(c, Finding{Code: codeNotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
+		v.report(c, report.Finding{Code: codeNotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
 	case inside && c.selects:
 		v.selection(c, ref)
 	case inside:
@@ -133,16 +136,16 @@ func (v *verification) url(c *claim) {
 	case err == nil && v.allowed(host, path):
 		v.result.Allowed++
 	case err != nil:
-		v.report(c, Finding{Code: codeNotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
+		v.report(c, report.Finding{Code: codeNotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
 	default:
-		v.report(c, Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, text.Quote(host)),
+		v.report(c, report.Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, text.Quote(host)),
 			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or let that host be with --allow if it is inside", v.repo.Name())})
 	}
 }
 
 // outside reports an image that is elsewhere.
 func (v *verification) outside(c *claim, ref name.Reference) {
-	f := Finding{Code: codeOutside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
+	f := report.Finding{Code: codeOutside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
 	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].there() {
 		f.Message += ", which has the same digest"
 		f.Action = "refer to " + v.repo.Digest(ref.Identifier()).Name()
@@ -159,7 +162,7 @@ func (v *verification) outside(c *claim, ref name.Reference) {
 // refuses one beside a digest, which is what it makes of a Package's reference (docs/carvel.md,
 // "How a PackageRepository is reconciled").
 func (v *verification) selection(c *claim, ref name.Reference) {
-	f := Finding{Code: codeNotPinned, Action: "name one digest, without a tag selection"}
+	f := report.Finding{Code: codeNotPinned, Action: "name one digest, without a tag selection"}
 	switch _, pinned := ref.(name.Digest); {
 	case pinned:
 		f.Message = "a tag selection beside a digest fails when it is fetched"
@@ -177,16 +180,16 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	_, isTag := ref.(name.Tag)
 	switch {
 	case got.damage != nil:
-		v.report(c, Finding{Code: codeDamaged, Message: "the registry has it damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
+		v.report(c, report.Finding{Code: codeDamaged, Message: "the registry has it damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
 		return
 	case !got.there() && isTag:
-		v.report(c, Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", text.Quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
+		v.report(c, report.Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", text.Quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
 		return
 	case !got.there():
-		v.report(c, Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive that has it again"})
+		v.report(c, report.Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive that has it again"})
 		return
 	case isTag:
-		v.report(c, Finding{Code: codeNotPinned, Level: report.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
+		v.report(c, report.Finding{Code: codeNotPinned, Level: report.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
 			Action: "refer to " + v.repo.Digest(got.digest.String()).Name()})
 	}
 	v.result.Inside++
@@ -227,7 +230,7 @@ func (v *verification) running(ctx context.Context) error {
 			v.result.Running++
 			continue
 		}
-		v.result.Findings = append(v.result.Findings, Finding{Code: codeDifferent, Level: report.Pull, Object: c.object, Path: c.path, Line: c.line, Reference: c.ref,
+		v.result.Findings = append(v.result.Findings, report.Finding{Code: codeDifferent, Level: report.Pull, Object: &c.object.Object, Path: c.path, Line: c.line, Reference: c.ref,
 			Message: fmt.Sprintf("its node runs %s, which is not of %s", c.id, got.digest),
 			Action:  "have the Pod made again; if that does not help, see what the node takes for this registry: a mirror, an image that was loaded by hand"})
 	}

@@ -88,7 +88,7 @@ func TestVerifyDamage(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, r.Findings, 1)
 	assert.Equal(t, codeDamaged, r.Findings[0].Code)
-	assert.False(t, r.OK())
+	assert.Equal(t, 1, r.Findings.Breaking())
 	assert.Zero(t, r.Inside)
 
 	s.errs[d] = fs.ErrPermission

@@ -63,7 +63,7 @@ func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Docu
 // covered follows a fetch that the lock's entry rewrites.
 func (r *repositoryBundle) covered(d *kappctrl.Document, f kappctrl.Fetch, ref name.Reference, entry int) {
 	if _, isTag := ref.(name.Tag); isTag {
-		r.noteFetch(d, f, codeTag, report.Warning, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference)
+		r.noteFetch(d, f, codeTag, report.Information, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference)
 	}
 	if wrong := r.lock.ends[entry]; wrong.code != "" {
 		r.noteFetch(d, f, wrong.code, report.Install, "fetches %s, which %s", f.Reference, wrong.why)

@@ -36,39 +36,15 @@ const (
 	codeNotInstalled report.Code = "not-installed" // a PackageInstall in a bundle whose Package the repository does not have
 )
 
-// actions say what to do about a finding, by code.
-var actions = map[report.Code]string{
-	codeNoPackages: "relocate the bundle that the PackageRepository names; it must have packages/",
-	codeBadLock:    "have the bundle's author push it again: kbld and imgpkg write the lock",
-	codeWithoutID:  "have the bundle's author write the lock with kbld --imgpkg-lock-output",
-	codeBadImage:   "have the repository's author correct the value, or rename the key",
-	codeUncovered:  "have the author build the lock again, with kbld, of the very text that names the image",
-	codeOutside:    "have the package's author push what is fetched as a bundle, and fetch it by imgpkgBundle",
-	codeElsewhere:  "import the archive again: everything has to be in the bundle's own repository",
-	codeTag:        "nothing, as long as the lock stays; the author had better name the digest",
-	codeMissing:    "import the archive again; when the archive lacks it, export again",
-	codeDamaged:    "import the archive again with --trust nothing",
-	codeLocations:  "import the archive again",
-	codeForeign:    "export and import with --include-non-distributable-layers, or push the layer yourself",
-	codeOldKind:    "have the repository's author write it as data.packaging.carvel.dev/v1alpha1",
-	codeDropped:    "nothing, unless the document was meant to be a Package",
-	codeMisnamed:   "have the repository's author name it so",
-	codeDuplicate:  "have the repository's author remove one of them",
-
-	codeNotInstalled: "relocate a repository that has that version as well",
-	codeNotRead:      "look at the file",
-	codeNotCarried:   "export again from the registry of origin",
-}
-
 // maxReference is the longest reference of a finding, in bytes.
 const maxReference = 1024
 
-// newFinding makes a finding of a bundle; its level may be changed where it is made.
+// newFinding makes a finding of a bundle, with what to do about it.
 func newFinding(code report.Code, level report.Level, at position, reference, format string, args ...any) report.Finding {
 	return report.Finding{
 		Code: code, Level: level, Bundle: at.bundle, Package: at.pkg, File: at.file, Line: at.line,
-		Reference: text.Clip(reference, maxReference), Message: fmt.Sprintf(format, args...), Action: actions[code],
-	}
+		Reference: text.Clip(reference, maxReference), Message: fmt.Sprintf(format, args...),
+	}.Advised()
 }
 
 // position is where something is written.
@@ -89,7 +65,7 @@ func (p position) in(line int) position {
 // warnings hides the others.
 type findings struct {
 	list              []report.Finding
-	leading, warnings int
+	leading, warnings int // information counts as a warning
 	hidden            int // that lead outside, beyond the limit
 	left              int // beyond the limit
 }
@@ -100,11 +76,11 @@ const maxFindings = 10_000
 // add adds a finding; false when the list has most of its sort already.
 func (l *findings) add(f report.Finding) bool {
 	n := &l.leading
-	if f.Level == report.Warning {
+	if !f.Level.Breaks() {
 		n = &l.warnings
 	}
 	if *n == maxFindings {
-		if l.left++; f.Level != report.Warning {
+		if l.left++; f.Level.Breaks() {
 			l.hidden++
 		}
 		return false

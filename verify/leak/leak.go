@@ -28,28 +28,16 @@ type blobTarget interface {
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
 	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
-	Omitted []bundle.Omitted // what stayed behind by choice: foreign layers. No pod can pull an image without one
+	Omitted []report.Omitted // what stayed behind by choice: foreign layers. No pod can pull an image without one
 	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
 }
 
 // Report is what a scan looked at and what it found.
 type Report struct {
-	Packages        int `json:"packages"`        // versions
-	PackageInstalls int `json:"packageInstalls"` // in bundles
-	WithoutSecret   int `json:"withoutSecret"`   // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
-	Bundles         int `json:"bundles"`         // that were read, repositories among them
-	Files           int `json:"files"`           // of package bundles, and inline, that were looked at
-	References      int `json:"references"`      // fetches of Packages, and references in files
-	Inside          int `json:"inside"`          // of these, those that end at what is there
-	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
-
-	IDs      int `json:"ids"`      // of the locks of package bundles
-	IDsFound int `json:"idsFound"` // of these, those that stand in a file of the bundle
-
+	report.Scan
 	// Findings are those of the repository bundles, then those of each other bundle, in the order in which
 	// Packages, as files have them, and then locks lead to it; of a bundle by file and line. None comes twice.
-	Findings []report.Finding `json:"findings,omitempty"`
-	More     int              `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
+	Findings report.Findings
 }
 
 // count adds the counts of what was found in one bundle.
@@ -78,7 +66,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	t := newTraversal(src, store, v1.Hash.String, opt)
 	for _, f := range g.Findings {
 		if f.Code != codeNotRead { // which the files are read for
-			f.Action = actions[f.Code]
+			f = f.Advised()
 			t.walked = append(t.walked, f)
 		}
 	}
@@ -92,7 +80,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 
 // addLeftOut adds a finding for each layer that was left out and that no finding names yet: the image may be
 // named by a fetch or by another image's attachment.
-func (r *Report) addLeftOut(omitted []bundle.Omitted) {
+func (r *Report) addLeftOut(omitted []report.Omitted) {
 	named := map[string]bool{}
 	for _, f := range r.Findings {
 		if f.Code == codeForeign {

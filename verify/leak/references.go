@@ -1,7 +1,6 @@
 package leak
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,7 +130,7 @@ func (b *packageBundle) references(g group) {
 		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
 			f.Level = report.Warning
 		}
-		f.Action = cmp.Or(f.Action, actions[f.Code])
+		f = f.Advised()
 		for _, at := range b.positions(g, f.File, f.Line) {
 			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
 			b.out.findings.note(f)

@@ -123,7 +123,7 @@ func (r *repositoryBundle) visit(f bundle.File, data []byte) {
 		}
 	case strings.HasSuffix(f.Path, ".json"):
 		if s := string(data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
-			r.note(newFinding(codeDropped, report.Warning, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
+			r.note(newFinding(codeDropped, report.Information, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
 		}
 	case carvel.IsPackageFile(f.Path):
 		r.readDocuments(f.Path, data)

@@ -49,8 +49,8 @@ func TestImgpkgsRepository(t *testing.T) {
 	var reads atomic.Int32
 	got, err := resolve(t, relocated.Repo(interop.Relocated), interop.Relocated, leak.Options{Jobs: 4, Read: func() { reads.Add(1) }}, root)
 	require.NoError(t, err)
-	want := leak.Report{Packages: 3, Bundles: 5, Files: got.Files, References: got.References, Inside: got.References - 1,
-		Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound, Findings: got.Findings}
+	want := leak.Report{Scan: report.Scan{Packages: 3, Bundles: 5, Files: got.Files, References: got.References, Inside: got.References - 1,
+		Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound}, Findings: got.Findings}
 	assert.Equal(t, want, *got)
 	assert.Equal(t, int32(got.Bundles+got.Manifests), reads.Load())
 	said := []string{"warning not-locked config/cm.yml:6"} // "sidecar", in the bundle that others nest: of no registry
@@ -79,7 +79,7 @@ func TestCounts(t *testing.T) {
 	got, err := leak.Resolve(t.Context(), target, target.repo, c.hashes([]string{root}), leak.Options{})
 	require.NoError(t, err)
 	// Two versions, one bundle for both, a nested one, two files; two fetches and two images.
-	assert.Equal(t, &leak.Report{Packages: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}, got)
+	assert.Equal(t, &leak.Report{Scan: report.Scan{Packages: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}}, got)
 	assert.Empty(t, got.Findings)
 }
 
@@ -175,7 +175,7 @@ func TestDamage(t *testing.T) {
 			require.NoError(t, err)
 			var lines []string
 			for _, line := range codes(got) {
-				if !strings.HasPrefix(line, "warning tag ") {
+				if !strings.HasPrefix(line, "information tag ") {
 					lines = append(lines, line)
 				}
 			}

@@ -55,7 +55,7 @@ func (r *repositoryBundle) dropped(d *kappctrl.Document) {
 	case d.Head.Package != nil || d.Head.Metadata != nil:
 		r.note(newFinding(codeOldKind, report.Warning, at, "", "%s %s is of a time before kapp-controller v0.20: a controller of today drops it", kind, text.Quote(d.Head.Name)))
 	case d.Head.Kind != "" || !r.templates[d.File]:
-		r.note(newFinding(codeDropped, report.Warning, at, "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", kind))
+		r.note(newFinding(codeDropped, report.Information, at, "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", kind))
 	}
 }
 

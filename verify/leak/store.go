@@ -54,7 +54,7 @@ func leftOut(d v1.Hash) gap {
 }
 
 // digests returns what is left out.
-func digests(omitted []bundle.Omitted) map[v1.Hash]bool {
+func digests(omitted []report.Omitted) map[v1.Hash]bool {
 	set := map[v1.Hash]bool{}
 	for _, o := range omitted {
 		set[o.Digest] = true
@@ -81,7 +81,7 @@ type carried struct {
 	count   atomic.Int64
 }
 
-func newCarried(g *bundle.Graph, omitted []bundle.Omitted) *carried {
+func newCarried(g *bundle.Graph, omitted []report.Omitted) *carried {
 	c := &carried{graph: g, omitted: digests(omitted), pins: map[string]v1.Hash{}}
 	for _, pin := range g.Pins {
 		c.pins[pin.Reference] = pin.Digest

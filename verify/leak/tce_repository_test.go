@@ -35,8 +35,7 @@ func TestTCERepository(t *testing.T) {
 	require.NoError(t, err)
 	got, err := leak.Scan(t.Context(), &src, g, leak.Options{Jobs: 2})
 	require.NoError(t, err)
-	t.Logf("%+v", leak.Report{Packages: got.Packages, PackageInstalls: got.PackageInstalls, Bundles: got.Bundles, Files: got.Files,
-		References: got.References, Inside: got.Inside, Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound})
+	t.Logf("%+v", got.Scan)
 	found := map[report.Code][]string{}
 	for _, f := range got.Findings {
 		found[f.Code] = append(found[f.Code], fmt.Sprintf("%s: %s:%d: %s", f.Package, f.File, f.Line, f.Reference))

@@ -1,21 +1,23 @@
-package main
+package page
 
 import (
 	"bytes"
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 	"relocate/oci"
 	"relocate/report"
 	memory "relocate/testdata/interop"
-	"relocate/verify"
 )
 
 // shopSource is a package repository in memory: Shop in two versions and Blog in one, whose images share a
@@ -60,10 +62,10 @@ func newShop(t testing.TB) *shopSource {
 	blog := repo.PutPlain(`{"os":"unknown","architecture":"unknown"}`, layer(blogBytes))
 	shop11, shop10, blog2 := shopBundle(repo, "a", s.web, s.db), shopBundle(repo, "b", old, s.db), shopBundle(repo, "c", blog, s.db)
 	root := repo.PutBundle(map[string]string{
-		".imgpkg/images.yml": lockText(refTexts(shop10, shop11, blog2)...),
-		"packages/shop.yml": packageText("shop.acme.example", "1.0.0", shop10.Name()) + "---\n" + packageText("shop.acme.example", "1.1.0", shop11.Name()) +
+		".imgpkg/images.yml": lockOf(refTexts(shop10, shop11, blog2)...),
+		"packages/shop.yml": packageOf("shop.acme.example", "1.0.0", shop10.Name()) + "---\n" + packageOf("shop.acme.example", "1.1.0", shop11.Name()) +
 			"---\napiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: shop.acme.example}\nspec: {displayName: Shop, shortDescription: Sells things}\n",
-		"packages/blog.yml": packageText("blog.acme.example", "2.0.0", blog2.Name()),
+		"packages/blog.yml": packageOf("blog.acme.example", "2.0.0", blog2.Name()),
 	}, "1.0")
 	signature := repo.PutPlain(`{}`)
 	tag := oci.ReferrersTag(memory.Hash(s.db)) + ".sig"
@@ -82,7 +84,7 @@ func newShop(t testing.TB) *shopSource {
 
 // shopBundle keeps a bundle that names images.
 func shopBundle(repo *memory.Repo, file string, refs ...name.Digest) name.Digest {
-	return repo.PutBundle(map[string]string{".imgpkg/images.yml": lockText(refTexts(refs...)...), file: file})
+	return repo.PutBundle(map[string]string{".imgpkg/images.yml": lockOf(refTexts(refs...)...), file: file})
 }
 
 func refTexts(refs ...name.Digest) []string {
@@ -94,38 +96,66 @@ func refTexts(refs ...name.Digest) []string {
 }
 
 // report is what verify might say of the shop.
-func (s *shopSource) report() *verifyReport {
-	c := contentsOf(s.plan)
-	return &verifyReport{
-		Version: 1, Subject: "shop.tar", OK: true, Contents: &c, Roots: rootsOf(s.plan.Graph), Omitted: s.plan.Omitted, Problems: []verify.Problem{},
+func (s *shopSource) report() *report.Verdict {
+	v := &report.Verdict{
+		Act: "Verification", Subject: "shop.tar", Archive: &report.Archive{File: "shop.tar", Size: 1, Form: "relocate", Seal: digest.Of(nil)}, Roots: s.plan.Graph.NamedRoots(),
 		Proved: []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"},
-		Unseen: []bundle.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}},
-		hint:   "carry the file again; if the original is damaged, too, export again",
+		Fix:    "carry the file again; if the original is damaged, too, export again", AttachedNote: "Every repository that an image comes from was asked.",
 	}
+	s.plan.Describe(v, true)
+	v.Unseen = []report.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}}
+	return v
 }
 
 // findings are of every level, for two packages and a bundle.
-func (s *shopSource) findings() []report.Finding {
+func (s *shopSource) findings() report.Findings {
 	root := s.plan.Graph.Roots[0].Reference.Name()
-	return []report.Finding{
+	return report.Findings{
 		{Code: "not-read", Level: report.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
-		{Code: "tag", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
-		{Code: "tag", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
+		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
+		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
 		{Code: "outside", Level: report.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
+		{Code: "tag", Level: report.Information, Bundle: root, Package: "shop.acme.example 1.0.0", File: "packages/shop.yml", Line: 12, Reference: root, Message: "fetches a tag; the lock covers it", Action: "nothing, as long as the lock stays"},
 	}
 }
 
 // problems are what a damaged archive might have.
-func (s *shopSource) problems() []verify.Problem {
-	return []verify.Problem{
-		{Kind: verify.Damaged, What: "blob sha256:" + fmt.Sprintf("%064x", 9), Images: []string{s.web.Name(), s.db.Name()}, Reason: "at byte 1,234: its content has another digest"},
-		{Kind: verify.Missing, What: "root sha256:" + fmt.Sprintf("%064x", 10), Reason: "the archive does not have it as a root"},
+func (s *shopSource) problems() []report.Problem {
+	return []report.Problem{
+		{Kind: report.Damaged, What: "blob sha256:" + fmt.Sprintf("%064x", 9), Images: []string{s.web.Name(), s.db.Name()}, Reason: "at byte 1,234: its content has another digest"},
+		{Kind: report.Missing, What: "root sha256:" + fmt.Sprintf("%064x", 10), Reason: "the archive does not have it as a root"},
 	}
 }
 
 // page is the page of a report.
-func (s *shopSource) page(t testing.TB, r *verifyReport) *htmlPage {
-	platforms, err := platformsOf(context.Background(), s.repo, s.plan, 4)
+func (s *shopSource) page(t testing.TB, v *report.Verdict) *htmlPage {
+	platforms, err := Platforms(context.Background(), s.repo, s.plan, 4)
 	require.NoError(t, err)
-	return pageOfVerify(r, s.plan, platforms)
+	return newPage(v, Options{Plan: s.plan, Platforms: platforms, Program: "relocate 1.2.3", Command: "relocate verify shop.tar", Time: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)})
+}
+
+func lockOf(locked ...string) string {
+	text := "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n"
+	for _, ref := range locked {
+		text += fmt.Sprintf("- image: %s\n  annotations:\n    kbld.carvel.dev/id: %s\n", ref, ref)
+	}
+	return text
+}
+
+func packageOf(name, version, fetch string) string {
+	return fmt.Sprintf(`apiVersion: data.packaging.carvel.dev/v1alpha1
+kind: Package
+metadata: {name: %[1]s.%[2]s}
+spec:
+  refName: %[1]s
+  version: %[2]s
+  template: {spec: {fetch: [{imgpkgBundle: {image: "%[3]s"}}]}}
+`, name, version, fetch)
+}
+
+func assertAll(t *testing.T, s string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		assert.Contains(t, s, part)
+	}
 }

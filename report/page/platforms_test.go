@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	"context"
@@ -61,12 +61,12 @@ func TestPlatforms(t *testing.T) {
 	require.NoError(t, err)
 	delete(repo.Blobs, g.Node(memory.Hash(gone)).Blobs[0].Digest)
 	for _, jobs := range []int{0, 8} {
-		got, err := platformsOf(t.Context(), repo, plan, jobs)
+		got, err := Platforms(t.Context(), repo, plan, jobs)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = platformsOf(ctx, repo, plan, 2)
+	_, err = Platforms(ctx, repo, plan, 2)
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/internal/text"
 )
 
 // The treemap's canvas, and how much it shows; what is beyond is summed.
@@ -192,7 +193,7 @@ func layOut(groups map[int32]*mapGroup, boxes map[[2]int32]*mapBox) []mapGroup {
 	}
 	for i := range list {
 		if g := &list[i]; summed[g.id] > 0 {
-			name := count(summed[g.id], "other")
+			name := text.Count(summed[g.id], "other")
 			g.Boxes = append(g.Boxes, mapBox{Name: name, Title: name + ", each smaller than those shown", Bytes: rest[g.id]})
 		}
 	}
@@ -243,7 +244,7 @@ func placeGroups(list []mapGroup) []mapGroup {
 		for j, area := range squarify(inner, area) {
 			box := &g.Boxes[j]
 			box.mapArea = area
-			box.Title += fmt.Sprintf("\n%s, %s of all\n%s", size(box.Bytes), percent(box.Bytes, all), g.Name)
+			box.Title += fmt.Sprintf("\n%s, %s of all\n%s", text.Size(box.Bytes), percent(box.Bytes, all), g.Name)
 			room := area.H
 			if area.Y == g.Y { // the group's name is above
 				room -= mapLine

@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	"bufio"
@@ -37,7 +37,9 @@ type event struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	skipShort(t)
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
 	program, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is not installed (Debian package chromium)")

@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	"context"
@@ -21,10 +21,10 @@ const maxConfig = 4 << 20
 // mostPlatforms is how many platforms of an image are told.
 const mostPlatforms = 64
 
-// platformsOf returns by manifest what it is for, as "os/architecture/variant", sorted: of an index and its
+// Platforms returns by manifest what it is for, as "os/architecture/variant", sorted: of an index and its
 // children what the index says, of other images what their config says. What cannot be read, or says nothing
 // that can be a platform, has none: that is no affair of a page. The only error is ctx's.
-func platformsOf(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int) (map[v1.Hash][]string, error) {
+func Platforms(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int) (map[v1.Hash][]string, error) {
 	p := &platforms{of: map[v1.Hash][]string{}}
 	var indexes, alone []*bundle.Node
 	for _, n := range plan.Graph.Nodes {

@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"

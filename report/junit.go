@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -8,8 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"relocate/carvel"
-	"relocate/report"
+	"relocate/internal/text"
 )
 
 // junitSuites is the JUnit XML that Jenkins, GitLab and GitHub's reporters read. There is no schema of it that all
@@ -66,24 +65,20 @@ type junitSkipped struct {
 	Message string `xml:"message,attr"`
 }
 
-// encodeJUnit writes what verify found as JUnit XML: a suite of what was proved and of problems, and one of each
-// version of a package, and of each bundle that has findings beside them. The packages are those of the plan.
+// JUnit returns the verdict as JUnit XML: a suite of what was proved and of problems, and one of each version of
+// a package ("name version"), and of each bundle or object that has findings beside them.
 //
 // A finding that breaks an installation, or a pull, is a failure. A warning is a skipped case: of what is neither
-// passed nor failed that is all that Jenkins, GitLab and GitHub's reporters show in their counts and lists,
-// and it makes no pipeline red. Output of a passed case they hide.
-func encodeJUnit(r *verifyReport, packages []carvel.Package) ([]byte, error) {
-	all := junitSuites{Name: "relocate", Suites: []junitSuite{r.integrity()}}
-	findings := map[string][]report.Finding{}
-	for _, p := range packages {
-		findings[p.Name+" "+p.Version] = nil
+// passed nor failed that is all that Jenkins, GitLab and GitHub's reporters show in their counts and lists, and it
+// makes no pipeline red. Information is a passed case, whose output they hide.
+func (v *Verdict) JUnit(packages []string) ([]byte, error) {
+	all := junitSuites{Name: "relocate", Suites: []junitSuite{v.integrity()}}
+	findings := map[string]Findings{}
+	for _, name := range packages {
+		findings[name] = nil
 	}
-	for _, f := range r.Findings {
-		name := f.Package
-		if name == "" {
-			name = f.Bundle
-		}
-		findings[name] = append(findings[name], f)
+	for _, f := range v.Findings {
+		findings[f.Of()] = append(findings[f.Of()], f)
 	}
 	names := make([]string, 0, len(findings))
 	for name := range findings {
@@ -110,69 +105,68 @@ func encodeJUnit(r *verifyReport, packages []carvel.Package) ([]byte, error) {
 }
 
 // integrity is the suite of what was looked at as a whole.
-func (r *verifyReport) integrity() junitSuite {
+func (v *Verdict) integrity() junitSuite {
 	s := junitSuite{Name: "archive", Properties: &junitProperties{}}
-	if r.level != "" {
+	if v.Level != "" || v.Objects != nil {
 		s.Name = "registry"
 	}
-	s.property("subject", r.Subject)
-	for _, root := range r.Roots {
+	s.property("subject", v.Subject)
+	for _, root := range v.Roots {
 		s.property("root", root.String())
 	}
-	if r.Contents != nil {
-		s.property("contents", r.Contents.String())
-		s.property("bytes", strconv.FormatInt(r.Contents.Bytes, 10))
+	if v.Contents != nil {
+		s.property("contents", v.Contents.String())
+		s.property("bytes", strconv.FormatInt(v.Contents.Bytes, 10))
 	}
-	if len(r.Omitted) > 0 {
-		s.property("left out", count(len(r.Omitted), "layer"))
+	if len(v.Omitted) > 0 {
+		s.property("left out", text.Count(len(v.Omitted), "layer"))
 	}
-	if len(r.Unseen) > 0 {
-		s.property("attachments not seen", strconv.Itoa(len(r.Unseen)))
+	if len(v.Unseen) > 0 {
+		s.property("attachments not seen", strconv.Itoa(len(v.Unseen)))
 	}
 	class := "relocate." + s.Name
-	for _, proved := range r.Proved {
-		s.Cases = append(s.Cases, junitCase{Class: class, Name: line(strings.TrimSuffix(proved, ":"))})
+	for _, proved := range v.Proved {
+		s.Cases = append(s.Cases, junitCase{Class: class, Name: text.Line(proved)})
 	}
-	for _, row := range r.Rows {
+	for _, row := range v.Rows {
 		if row.Wrong == 0 { // what is wrong is below
-			s.Cases = append(s.Cases, junitCase{Class: class, Name: line(row.Of), Out: fmt.Sprintf("%d checked", row.Checked)})
+			s.Cases = append(s.Cases, junitCase{Class: class, Name: text.Line(row.Of), Out: fmt.Sprintf("%d checked", row.Checked)})
 		}
 	}
-	for _, p := range r.Problems {
-		text := []string{p.Reason}
+	for _, p := range v.Problems {
+		says := []string{p.Reason}
 		for _, image := range p.Images {
-			text = append(text, "needed by "+image)
+			says = append(says, "needed by "+image)
 		}
-		s.Cases = append(s.Cases, junitCase{Class: class, Name: line(p.Kind + ": " + p.What), Failure: failure(p.Reason, p.Kind, append(text, remedy(r.hint)))})
+		s.Cases = append(s.Cases, junitCase{Class: class, Name: text.Line(p.Kind + ": " + p.What), Failure: failure(p.Reason, p.Kind, append(says, remedy(v.Hint)))})
 	}
-	if len(s.Cases) == 0 && r.told == "" {
+	if len(s.Cases) == 0 && v.Objects == nil {
 		s.Cases = []junitCase{{Class: class, Name: "complete"}}
 	}
 	return s
 }
 
 // findingSuite is the suite of a version of a package, or of a bundle.
-func findingSuite(name string, findings []report.Finding) junitSuite {
-	s := junitSuite{Name: line(name)}
+func findingSuite(name string, findings Findings) junitSuite {
+	s := junitSuite{Name: text.Line(name)}
 	class := "package." + strings.ReplaceAll(s.Name, ".", "_") // Jenkins takes what is before the last dot for a folder
 	if len(findings) == 0 {
 		s.Cases = []junitCase{{Class: class, Name: "no findings"}}
 	}
 	for _, f := range findings {
-		where := f.File
-		if f.Line > 0 {
-			where = fmt.Sprintf("%s:%d", f.File, f.Line)
-		}
-		c := junitCase{Class: class, Name: line(strings.Join([]string{string(f.Code), where, f.Reference}, " ")), File: line(f.File), Line: f.Line}
-		text := []string{f.Message, where, f.Reference}
+		c := junitCase{Class: class, Name: text.Line(strings.Join([]string{string(f.Code), f.Place(), f.Reference}, " ")), File: text.Line(f.File), Line: f.Line}
+		says := []string{f.Message, f.Place(), f.Reference}
 		if f.Bundle != "" {
-			text = append(text, "in "+f.Bundle)
+			says = append(says, "in "+f.Bundle)
 		}
-		text = append(text, remedy(f.Action))
-		if levelRank(f.Level) < levelRank(report.Warning) {
-			c.Failure = failure(f.Message, string(f.Level), text)
-		} else {
-			c.Skipped, c.Out = &junitSkipped{line("warning: " + f.Message)}, lines(text)
+		says = append(says, remedy(f.Action))
+		switch {
+		case f.Level.Breaks():
+			c.Failure = failure(f.Message, string(f.Level), says)
+		case f.Level == Warning:
+			c.Skipped, c.Out = &junitSkipped{text.Line("warning: " + f.Message)}, lines(says)
+		default:
+			c.Out = lines(says)
 		}
 		s.Cases = append(s.Cases, c)
 	}
@@ -201,11 +195,11 @@ func (s *junitSuite) settle() {
 }
 
 func (s *junitSuite) property(name, value string) {
-	s.Properties.List = append(s.Properties.List, junitProperty{name, line(value)})
+	s.Properties.List = append(s.Properties.List, junitProperty{name, text.Line(value)})
 }
 
-func failure(message, kind string, text []string) *junitFailure {
-	return &junitFailure{line(message), line(kind), lines(text)}
+func failure(message, kind string, says []string) *junitFailure {
+	return &junitFailure{text.Line(message), text.Line(kind), lines(says)}
 }
 
 // remedy says what to do, if anything.
@@ -220,7 +214,7 @@ func remedy(action string) string {
 func lines(list []string) string {
 	var out []string
 	for _, s := range list {
-		if s = line(s); s != "" {
+		if s = text.Line(s); s != "" {
 			out = append(out, s)
 		}
 	}

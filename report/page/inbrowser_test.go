@@ -1,4 +1,4 @@
-package main
+package page
 
 import (
 	"fmt"
@@ -9,13 +9,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/report"
 )
 
 // pageTest opens pages in a browser.
 type pageTest struct {
 	*browser
 	shop    *shopSource
-	damaged *verifyReport
+	damaged *report.Verdict
 }
 
 // TestPageInBrowser opens pages in a real browser, one after the other.
@@ -23,7 +25,8 @@ func TestPageInBrowser(t *testing.T) {
 	t.Parallel()
 	p := pageTest{browser: startBrowser(t), shop: newShop(t)}
 	p.damaged = p.shop.report()
-	p.damaged.OK, p.damaged.Problems, p.damaged.Proved, p.damaged.Findings = false, p.shop.problems(), nil, p.shop.findings()
+	p.damaged.Problems, p.damaged.Findings = p.shop.problems(), p.shop.findings()
+	p.damaged.Judge()
 	t.Run("control", p.control)
 	t.Run("runs", p.runs)
 	t.Run("treemap", p.treemap)
@@ -40,7 +43,9 @@ func TestPageInBrowser(t *testing.T) {
 // show writes a page and opens it. It returns the file.
 func (b pageTest) show(t *testing.T, p *htmlPage) string {
 	path := filepath.Join(t.TempDir(), "page.html")
-	require.NoError(t, writePage(path, p))
+	text, err := p.encode()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, text, 0o600))
 	b.open(path)
 	return path
 }
@@ -69,7 +74,7 @@ func (b pageTest) runs(t *testing.T) {
 
 // treemap: areas are in proportion to bytes.
 func (b pageTest) treemap(t *testing.T) {
-	b.show(t, b.shop.page(t, b.shop.report()))
+	b.show(t, b.shop.page(t, b.shop.report().Judge()))
 	var boxes []struct{ Bytes, Area float64 }
 	b.eval(&boxes, `[...document.querySelectorAll(".box rect")].map(r => { const b = r.getBBox(); return {bytes: Number(r.dataset.bytes), area: b.width * b.height} })`)
 	var sum, area float64
@@ -85,7 +90,7 @@ func (b pageTest) treemap(t *testing.T) {
 
 // zoom: a group fills the treemap, and names what then has room.
 func (b pageTest) zoom(t *testing.T) {
-	b.show(t, b.shop.page(t, b.shop.report()))
+	b.show(t, b.shop.page(t, b.shop.report().Judge()))
 	shown := `[...document.querySelectorAll(".group")].filter(g => getComputedStyle(g).display !== "none").map(g => { const f = g.querySelector(".frame"); return [g.dataset.name, f.getAttribute("width"), f.getAttribute("height")].join(" ") })`
 	labels := `[...document.querySelectorAll(".group text")].filter(e => getComputedStyle(e).display !== "none").map(e => e.textContent)`
 	var before, inside, after, few, more, again []string
@@ -104,7 +109,7 @@ func (b pageTest) zoom(t *testing.T) {
 
 // sorts: columns sort both ways.
 func (b pageTest) sorts(t *testing.T) {
-	b.show(t, b.shop.page(t, b.shop.report()))
+	b.show(t, b.shop.page(t, b.shop.report().Judge()))
 	click := `document.querySelectorAll("#packages thead button")[%d].click(), [...document.querySelectorAll("#packages tbody tr")].map(r => r.cells[1].textContent)`
 	for _, tt := range []struct {
 		column int
@@ -119,7 +124,7 @@ func (b pageTest) sorts(t *testing.T) {
 
 // filters: rows without all words go.
 func (b pageTest) filters(t *testing.T) {
-	b.show(t, b.shop.page(t, b.shop.report()))
+	b.show(t, b.shop.page(t, b.shop.report().Judge()))
 	filter := `(i => { i.value = %q; i.dispatchEvent(new Event("input")); return [...document.querySelectorAll("#images tbody tr")].filter(r => r.checkVisibility()).length + " " + i.nextSibling.textContent })(document.querySelector("#images input"))`
 	for words, want := range map[string]string{"arm64": "2 2 of 10", "ARM64 index": "1 1 of 10", "no such": "0 0 of 10", "": "10 "} {
 		var got string
@@ -134,7 +139,7 @@ func (b pageTest) hostile(t *testing.T) {
 	r := s.report()
 	r.Findings, r.Problems = s.findings(), s.problems()
 	p := s.page(t, s.spoil(r, strings.Join(pageHostile, " ")))
-	p.Archive = &archiveReport{File: pageHostile[0], Form: "relocate"}
+	p.Verdict.Archive = &report.Archive{File: pageHostile[0], Form: "relocate"}
 	b.show(t, p)
 	assert.Len(t, b.complaints(), 1)
 	assert.NotContains(t, strings.Join(b.hosts(), " "), "evil.test")

@@ -1,0 +1,48 @@
+package bundle
+
+import "relocate/report"
+
+// Contents counts what the plan holds.
+func (p *Plan) Contents() report.Contents {
+	g := p.Graph
+	names := map[string]bool{}
+	for _, pkg := range g.Packages {
+		names[pkg.Name] = true
+	}
+	return report.Contents{
+		Packages: len(names), PackageVersions: len(g.Packages), Bundles: g.Count(Bundle), Images: g.Count(Plain),
+		Indexes: g.Count(Index), Attachments: g.Count(Attached), Manifests: len(g.Nodes), Blobs: len(p.Blobs), Bytes: p.Size(),
+	}
+}
+
+// Describe fills in what the plan holds and what it omits: contents, findings, attachments. Of a graph that was walked
+// where attachments were looked for (looked), the images without any are known.
+func (p *Plan) Describe(v *report.Verdict, looked bool) {
+	g := p.Graph
+	c := p.Contents()
+	v.Contents, v.Omitted, v.Findings = &c, p.Omitted, g.Findings
+	v.Unread = 0
+	for _, root := range g.Roots {
+		if n := g.Node(root.Digest); n != nil && n.Kind != Bundle {
+			v.Unread++
+		}
+	}
+	for _, u := range g.Unseen {
+		v.Unseen = append(v.Unseen, report.Unseen(u))
+	}
+	for _, a := range g.Attachments {
+		v.Attached = append(v.Attached, report.Attachment{Image: g.Node(a.Subject).Name(), Subject: a.Subject, Digest: a.Digest, Tag: a.Tag})
+	}
+	if looked {
+		v.Bare = g.Bare()
+	}
+}
+
+// NamedRoots returns the roots as reports name them.
+func (g *Graph) NamedRoots() []report.Root {
+	var roots []report.Root
+	for _, root := range g.Roots {
+		roots = append(roots, report.Root{Reference: root.Reference.Name(), Digest: root.Digest})
+	}
+	return roots
+}

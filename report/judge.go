@@ -1,0 +1,275 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"relocate/internal/text"
+)
+
+// Judge sets OK, Sentence and Hint by what was found, and completes Proved and NotProved. It returns v.
+func (v *Verdict) Judge() *Verdict {
+	switch {
+	case v.Verify != nil:
+		v.judgeRehearsal()
+	case v.Objects != nil:
+		v.judgeObjects()
+	default:
+		v.judgeContent()
+	}
+	return v
+}
+
+// judgeContent judges an archive or a repository.
+func (v *Verdict) judgeContent() {
+	breaking := v.Findings.Breaking()
+	v.OK = len(v.Problems) == 0 && (!v.Strict || breaking == 0)
+	if s := v.Scan; s != nil && breaking == 0 && s.References+s.Packages > 0 {
+		v.Proved = append(v.Proved, v.closed())
+	}
+	if len(v.Problems) > 0 {
+		v.Proved = nil
+	}
+	v.Sentence, v.Hint = v.content(), v.remedy()
+	v.limit()
+}
+
+// closed says that no reference leads outside.
+func (v *Verdict) closed() string {
+	references, versions := text.Count(v.Scan.References, "reference"), text.Count(v.Scan.Packages, "package version")
+	if v.Level == "" {
+		return fmt.Sprintf("none of the %s in %s and their files leads outside", references, versions)
+	}
+	return fmt.Sprintf("the %s in %s and their files end inside, by the rules of kapp-controller, imgpkg and kbld", references, versions)
+}
+
+// content is the sentence about an archive or a repository: complete says that nothing is missing, closed that nothing
+// is needed from outside.
+func (v *Verdict) content() string {
+	breaking := v.Findings.Breaking()
+	open := v.Findings.Open()
+	problems := text.Count(len(v.Problems), "problem")
+	switch {
+	case v.OK && breaking > 0:
+		return fmt.Sprintf("%s %s %s (--strict fails on that)", v.Subject, v.complete(), open)
+	case v.OK:
+		return v.good()
+	case len(v.Problems) == 0:
+		return fmt.Sprintf("%s %s %s", v.Subject, v.complete(), open)
+	case v.unadorned() != "" && breaking == 0:
+		content := "every manifest"
+		if v.Level != "manifests" {
+			content += " and layer"
+		}
+		return fmt.Sprintf("%s has %s, but not what an import adds: %s", v.Subject, content, v.unadorned())
+	case breaking > 0:
+		return fmt.Sprintf("%s is not as it should be: %s; and %s", v.Subject, problems, open)
+	}
+	return fmt.Sprintf("%s is not as it should be: %s", v.Subject, problems)
+}
+
+// good is the sentence of an OK.
+func (v *Verdict) good() string {
+	s := v.Subject + " is complete"
+	if v.Level == "manifests" {
+		s += " at level manifests"
+	}
+	if v.Scan != nil && v.Scan.Packages > 0 {
+		s += " and closed"
+	}
+	return s + v.except("that is accepted", "that are accepted")
+}
+
+// complete says, before what is not closed, that nothing is missing, or what is by choice.
+func (v *Verdict) complete() string {
+	if n := len(v.Omitted); n > 0 {
+		return fmt.Sprintf("is complete except for %s left out, but", text.Count(n, "layer"))
+	}
+	return "is complete, but"
+}
+
+// except says what a good verdict does not cover, for the end of a sentence; accepted, of one and of several, is what
+// is said of accepted findings.
+func (v *Verdict) except(accepted, acceptedMany string) string {
+	var list []string
+	add := func(n int, one, some string) {
+		if n > 0 {
+			list = append(list, counted(n, one, some))
+		}
+	}
+	add(len(v.Omitted), "layer left out", "layers left out")
+	if len(v.Unseen) > 0 {
+		list = append(list, "attachments that were not seen")
+	}
+	add(v.Unread, "root that is no bundle and was not read", "roots that are no bundles and were not read")
+	add(v.Findings.count(Warning), "warning", "warnings")
+	add(len(v.Accepted), "finding "+accepted, "findings "+acceptedMany)
+	if len(list) == 0 {
+		return ""
+	}
+	return ", except for " + joined(list)
+}
+
+// unadorned counts the tags and locations images that are missing, where nothing else is wrong: what another tool
+// uploads has all content, and neither. It is empty otherwise.
+func (v *Verdict) unadorned() string {
+	n := map[string]int{}
+	for _, p := range v.Problems {
+		for _, noun := range []string{"tag", "locations image"} {
+			if p.Kind == Missing && strings.HasPrefix(p.What, noun+" ") {
+				n[noun]++
+			}
+		}
+	}
+	tags, images := n["tag"], n["locations image"]
+	if tags+images != len(v.Problems) {
+		return ""
+	}
+	var list []string
+	for _, noun := range []string{"tag", "locations image"} {
+		if n[noun] > 0 {
+			list = append(list, text.Count(n[noun], noun))
+		}
+	}
+	return joined(list)
+}
+
+// hintFindings is what to do about findings.
+const hintFindings = "fix what is named; or accept with --allow or --accept what is known and may stay"
+
+// remedy is what helps against what was found: nothing that is sent again fixes content, nor another file.
+func (v *Verdict) remedy() string {
+	isOther := func(p Problem) bool {
+		return p.Kind == Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
+	}
+	isContent := func(f Finding) bool {
+		leftOut := f.Code == "foreign" && len(v.Omitted) > 0
+		return f.Level.Breaks() && (v.Level == "" || leftOut || !slices.Contains(fixedByImport, f.Code))
+	}
+	switch {
+	case len(v.Problems) == 0 && slices.ContainsFunc(v.Findings, isContent):
+		return hintFindings
+	case v.unadorned() != "":
+		return "import the archive: that adds them, and uploads no layer that is already present"
+	case slices.ContainsFunc(v.Problems, isOther) && !v.Damaged():
+		return "it is another file, or was made anew: compare with what the export printed, and find the right one"
+	}
+	return v.Fix
+}
+
+// judgeObjects judges objects of a cluster.
+func (v *Verdict) judgeObjects() {
+	breaking := v.Findings.Breaking()
+	v.OK, v.Hint = breaking == 0, "each finding says what to do"
+	objects, all, need, name := v.Objects.Objects, "all that", "need", "name"
+	if objects == 1 {
+		need, name = "needs", "names"
+	}
+	of := fmt.Sprintf("%s in %s", text.Count(objects, "object"), v.Subject)
+	switch {
+	case !v.OK:
+		v.Sentence = fmt.Sprintf("not %s %s %s comes from %s: %s", all, of, need, v.Repository, text.Count(breaking, "problem"))
+	case v.Objects.References == 0:
+		v.Sentence = fmt.Sprintf("%s %s no image", of, name)
+	case v.Objects.Allowed > 0:
+		v.Sentence = fmt.Sprintf("%s %s %s is in %s, or allowed to be elsewhere", all, of, name, v.Repository)
+	default:
+		v.Sentence = fmt.Sprintf("%s %s %s is in %s", all, of, name, v.Repository)
+	}
+	if v.OK {
+		v.Proved = append(v.Proved, v.Objects.String())
+	}
+	v.NotProved = append(v.NotProved, "that what the objects name is whole: relocate verify --repo, with the archive, proves that")
+	v.Limit()
+}
+
+// judgeRehearsal takes over what the verification found, and judges.
+func (v *Verdict) judgeRehearsal() {
+	of := v.Verify
+	v.Level, v.Pinned, v.Strict = "deep", true, true // every byte was hashed by the import
+	v.Roots, v.Contents, v.Scan, v.Unread = of.Roots, of.Contents, of.Scan, of.Unread
+	v.Problems, v.Rows, v.Omitted, v.Unseen = of.Problems, of.Rows, of.Omitted, of.Unseen
+	v.Attached, v.Bare, v.AttachedNote, v.AcceptedLeftOut = of.Attached, of.Bare, of.AttachedNote, of.AcceptedLeftOut
+	v.Findings, v.Accepted = slices.Clone(of.Findings), of.Accepted
+	objects := v.PackageRepository
+	if objects != nil {
+		v.Findings = append(v.Findings, objects.Findings...)
+	}
+	v.OK = of.OK && (objects == nil || objects.OK)
+	v.Hint = "fix what is named, or add what is missing, and export again"
+	if len(v.Problems) == 0 && of.Findings.Breaking() > 0 {
+		v.Hint = hintFindings
+	}
+	v.Sentence = v.rehearsed()
+	if s := of.Scan; s != nil && s.References > 0 {
+		references := fmt.Sprintf("%s in %s and their files", text.Count(s.References, "reference"), text.Count(s.Packages, "package version"))
+		if s.Inside == s.References {
+			v.Proved = append(v.Proved, "the "+references+" end in it, by the rules of kapp-controller, imgpkg and kbld")
+		} else {
+			v.NotProved = append(v.NotProved, fmt.Sprintf("that all references end in it: %d of %s do", s.Inside, references))
+		}
+	}
+	if objects != nil && objects.OK {
+		v.Proved = append(v.Proved, "the PackageRepository fetches from it, by digest")
+	}
+	v.NotProved = append(v.NotProved, "that the private registry takes it, and keeps it: this was a registry of its own; relocate verify --repo proves that, after the import")
+	v.limit()
+}
+
+// rehearsed is the sentence about a rehearsal.
+func (v *Verdict) rehearsed() string {
+	if v.OK {
+		s := fmt.Sprintf("%s can be imported into %s", v.Subject, v.Repository)
+		if v.Scan == nil || v.Scan.Bundles == 0 {
+			return s + "; it has no bundle, so what it needs from elsewhere is not known"
+		}
+		return s + ", and needs nothing from elsewhere" + v.except("accepted", "accepted")
+	}
+	var why []string
+	if n := len(v.Problems); n > 0 {
+		why = append(why, text.Count(n, "problem"))
+	}
+	if of := v.Verify.Findings; of.Breaking() > 0 {
+		why = append(why, "findings: "+of.String())
+	}
+	if v.PackageRepository != nil && !v.PackageRepository.OK {
+		why = append(why, "the PackageRepository")
+	}
+	return fmt.Sprintf("%s does not work at %s: %s", v.Subject, v.Repository, strings.Join(why, "; "))
+}
+
+// limit says what nobody may take for proved of an archive or a repository.
+func (v *Verdict) limit() {
+	add := func(s string) { v.NotProved = append(v.NotProved, s) }
+	if v.Archive != nil && !v.Pinned {
+		add("that it is the file that was exported: neither --seal nor --root was given")
+	}
+	switch v.Level {
+	case "manifests":
+		add("that layers are present: at level manifests they are not asked for; --level blobs asks for each, --level deep reads and hashes each")
+	case "blobs":
+		add("that layers are whole: the registry says that it has them, and did not have to show them; --level deep reads and hashes each")
+	}
+	v.Limit()
+}
+
+// Limit adds to NotProved what layers that were left out, content that could not be read and attachments that were not
+// seen leave open. Judge calls it. It returns v.
+func (v *Verdict) Limit() *Verdict {
+	add := func(n int, format string, noun string) {
+		if n > 0 {
+			v.NotProved = append(v.NotProved, fmt.Sprintf(format, text.Count(n, noun)))
+		}
+	}
+	add(len(v.Omitted), "that all layers are present: %s that may not be distributed left out", "layer")
+	unread := 0
+	for _, f := range v.Findings {
+		if f.Code == "not-read" {
+			unread++
+		}
+	}
+	add(unread, "that every reference was seen: %s with what could not be read in full", "place")
+	add(len(v.Unseen), "that every signature was seen: %s refused or not carried", "attachment")
+	return v
+}

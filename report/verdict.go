@@ -1,0 +1,241 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/internal/text"
+)
+
+// Verdict says whether something is as it should be, and what is wrong with it. Its zero value is that of
+// nothing. Whoever looks fills in what was found and calls Judge; text, JSON, JUnit and pages are made of it.
+type Verdict struct {
+	Act        string // such as "Verification": what a page is a report of
+	Subject    string // the archive, the repository, or the file with objects
+	Repository string // that was filled, or that objects were compared with
+	Level      string // at which a repository was looked at: manifests, blobs or deep; empty for an archive
+
+	Archive  *Archive
+	Roots    []Root
+	Tags     []string // of the roots, in the repository
+	Contents *Contents
+	Scan     *Scan // how much was looked at for what leads outside; nil when nothing was
+	Unread   int   // roots that are no bundles: what is in them was not read
+
+	Problems []Problem
+	Rows     []Row // of a repository: what was looked at
+	Findings Findings
+	Accepted Findings // that are known, and no reason to fail
+	Omitted  []Omitted
+
+	Attached        []Attachment // what is attached to images and was carried
+	Bare            []string     // images that are listed and have nothing attached
+	Unseen          []Unseen     // what may be attached, and was not carried
+	AttachedNote    string       // where attachments were looked for
+	AcceptedLeftOut []Attachment // attachments that an import left out, which is known; not looked for
+
+	Pinned bool   // a seal or a root was given to compare with
+	Strict bool   // findings that break an install or a pull are a reason to fail
+	Fix    string // what helps against problems
+
+	Objects *ObjectCounts // of the objects of a cluster; nil for all other verdicts
+
+	// A rehearsal is of an import and of two verifications: of the repository and of the PackageRepository.
+	Import            any      // the result of the copy, for JSON
+	Registry          any      // what the registry holds then, for JSON
+	Verify            *Verdict // of the repository; nil for all other verdicts
+	PackageRepository *Verdict // nil when the archive has none
+	Connections       []string // hosts that were asked for, by name
+
+	// What Judge says, or whoever has another act.
+	OK        bool
+	Sentence  string   // without "OK" before it and without a full stop
+	Hint      string   // what to do when it is not OK
+	Proved    []string // sentences in lower case
+	NotProved []string // what nobody may take for proved
+	Notes     []string // beside the verdict
+}
+
+// Word returns "OK", "NOT CLOSED" (complete, but with findings that break an install or a pull) or "NOT OK".
+func (v *Verdict) Word() string {
+	switch {
+	case !v.OK:
+		return "NOT OK"
+	case v.Findings.Breaking() > 0:
+		return "NOT CLOSED"
+	}
+	return "OK"
+}
+
+// Damaged reports whether a problem is damage.
+func (v *Verdict) Damaged() bool {
+	for _, p := range v.Problems {
+		if p.Kind == Damaged {
+			return true
+		}
+	}
+	return false
+}
+
+// What is wrong with something.
+const (
+	Missing   = "missing"   // it is not present
+	Damaged   = "damaged"   // its content is wrong
+	Different = "different" // something else is in its place
+)
+
+// Problem is one thing that is not as it should be.
+type Problem struct {
+	Kind   string   `json:"kind"`
+	What   string   `json:"what"`             // such as "blob sha256:…" or "tag 1.0.0"
+	Images []string `json:"images,omitempty"` // references of what needs it, sorted
+	Reason string   `json:"reason"`
+}
+
+// Row counts what was looked at of one kind of thing.
+type Row struct {
+	Of      string `json:"of"` // manifests, tags, locations images, attachments, layers
+	Checked int    `json:"checked"`
+	Wrong   int    `json:"wrong"` // of them
+}
+
+// Archive is an archive that was read or written.
+type Archive struct {
+	File string  `json:"file"`
+	Size int64   `json:"size"`
+	Form string  `json:"form"`          // relocate or imgpkg
+	Seal v1.Hash `json:"seal,omitzero"` // imgpkg's format has none
+}
+
+// SealText is what people see of the seal.
+func (a *Archive) SealText() string {
+	if a.Seal == (v1.Hash{}) {
+		return "none (imgpkg's form)"
+	}
+	return a.Seal.String()
+}
+
+// Root is what an archive was made of, or a repository was verified from.
+type Root struct {
+	Reference string  `json:"reference"`
+	Digest    v1.Hash `json:"digest"`
+}
+
+// String names the root and its digest: "registry/path:tag is sha256:…".
+func (r Root) String() string {
+	if strings.HasSuffix(r.Reference, r.Digest.String()) {
+		return text.Line(r.Reference)
+	}
+	return fmt.Sprintf("%s is %s", text.Line(r.Reference), r.Digest)
+}
+
+// Pinned names the root with its digest: "registry/path:tag@sha256:…".
+func (r Root) Pinned() string {
+	if strings.HasSuffix(r.Reference, r.Digest.String()) {
+		return r.Reference
+	}
+	return r.Reference + "@" + r.Digest.String()
+}
+
+// Contents counts what an archive or a repository holds.
+type Contents struct {
+	Packages        int   `json:"packages"` // names
+	PackageVersions int   `json:"packageVersions"`
+	Bundles         int   `json:"bundles"`
+	Images          int   `json:"images"` // children of indexes included
+	Indexes         int   `json:"indexes"`
+	Attachments     int   `json:"attachments"` // images and artifacts that are carried only because they are attached
+	Manifests       int   `json:"manifests"`
+	Blobs           int   `json:"blobs"` // distinct, manifests included
+	Bytes           int64 `json:"bytes"`
+}
+
+// String is one line: "3 versions of 2 packages, 5 bundles, 6 images".
+func (c Contents) String() string {
+	s := fmt.Sprintf("%s of %s, %s, %s", text.Count(c.PackageVersions, "version"), text.Count(c.Packages, "package"),
+		text.Count(c.Bundles, "bundle"), text.Count(c.Images, "image"))
+	if c.Indexes > 0 {
+		s += ", " + text.Count(c.Indexes, "index")
+	}
+	if c.Attachments > 0 {
+		s += ", " + text.Count(c.Attachments, "attachment")
+	}
+	return s
+}
+
+// Omitted is a blob that is named but not carried.
+type Omitted struct {
+	Digest    v1.Hash `json:"digest"`
+	Size      int64   `json:"size"`
+	MediaType string  `json:"mediaType"`
+	Image     string  `json:"image"` // reference
+	Reason    string  `json:"reason"`
+}
+
+// Attachment is something that is attached to an image.
+type Attachment struct {
+	Image   string  `json:"image,omitempty"` // reference of the subject; empty when it is not known
+	Subject v1.Hash `json:"subject"`
+	Digest  v1.Hash `json:"digest"`
+	Tag     string  `json:"tag,omitempty"` // empty: it names its subject itself
+}
+
+// Unseen is something that is or may be attached to an image, and is not carried.
+type Unseen struct {
+	Reference string `json:"reference"` // of a repository, or of one manifest
+	What      string `json:"what"`      // tags or referrers of a repository, or a manifest
+	Reason    string `json:"reason"`
+}
+
+// String says what was not seen.
+func (u Unseen) String() string {
+	switch {
+	case u.What == "tags":
+		return u.Reference + " refused to show its tags: it may have signatures"
+	case u.What == "referrers":
+		return u.Reference + " refused to show what refers to its images: it may have signatures"
+	}
+	return u.Reference + map[string]string{
+		"refused":       " was refused",
+		"gone":          " is listed and was not found",
+		"unreadable":    " is no manifest that can be carried",
+		"other-subject": " is listed and names another subject",
+		"circular":      " is attached to itself",
+		"incomplete":    " is left out: a part of it is missing or damaged",
+		"second":        " is left out: another one is carried under its tag",
+	}[u.Reason]
+}
+
+// Scan counts what was looked at for what leads outside.
+type Scan struct {
+	Packages        int `json:"packages"`        // versions
+	PackageInstalls int `json:"packageInstalls"` // in bundles
+	WithoutSecret   int `json:"withoutSecret"`   // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
+	Bundles         int `json:"bundles"`         // that were read, repositories among them
+	Files           int `json:"files"`           // of package bundles, and inline, that were looked at
+	References      int `json:"references"`      // fetches of Packages, and references in files
+	Inside          int `json:"inside"`          // of these, those that end at what is carried
+	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
+
+	IDs      int `json:"ids"`      // of the locks of package bundles
+	IDsFound int `json:"idsFound"` // of these, those that stand in a file of the bundle
+
+	More int `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
+}
+
+// ObjectCounts counts objects of a cluster, and the references in them.
+type ObjectCounts struct {
+	Objects    int `json:"objects"`
+	References int `json:"references"` // that objects have; one that comes twice counts twice
+	Inside     int `json:"inside"`     // of them, those that the repository has
+	Allowed    int `json:"allowed"`    // of them, those that may be elsewhere; nobody was asked for them
+	Running    int `json:"running"`    // containers whose image, by the node, is the one that is named
+}
+
+// String is one line, for people.
+func (c ObjectCounts) String() string {
+	return fmt.Sprintf("%s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run",
+		text.Count(c.References, "reference"), c.Inside, c.Allowed, text.Count(c.Running, "container"))
+}
