@@ -102,6 +102,7 @@ func (v *Verdict) except(accepted, acceptedMany string) string {
 	if len(v.Unseen) > 0 {
 		list = append(list, "attachments that were not seen")
 	}
+	add(len(v.AcceptedLeftOut), "attachment left out at the import", "attachments left out at the import")
 	add(v.Unread, "root that is no bundle and was not read", "roots that are no bundles and were not read")
 	add(v.Findings.count(Warning), "warning", "warnings")
 	add(len(v.Accepted), "finding "+accepted, "findings "+acceptedMany)

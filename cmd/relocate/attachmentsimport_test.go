@@ -66,7 +66,7 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 			verify := []string{"verify", "--repo", repo, file, "--registry-retry-count", "1"}
 			assert.NotZero(t, tryRelocate(t, verify...).status)
 			accepted := mustRelocate(t, append(verify, "--accept", reportFile)...)
-			assertAll(t, accepted.stdout, "OK: ", "says was left out")
+			assertAll(t, accepted.stdout, "OK: ", "left out at the import")
 			if kept := "sha256-" + s.bundles[0].Digest.Hex + ".sig"; c.part != ".sig" { // which was not left out
 				site{t: t, host: door.host}.send(http.MethodDelete, "http://"+door.host+"/v2/airgap/signed/manifests/"+kept, "", nil, http.StatusAccepted)
 				assert.Equal(t, statusMissing, tryRelocate(t, append(verify, "--accept", reportFile)...).status)

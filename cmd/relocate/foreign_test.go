@@ -62,7 +62,7 @@ func TestForeignLayer(t *testing.T) {
 				{"rehearse", file}, {"verify", file, "--strict"}, {"verify", "--repo", repo, file, "--level", "deep"},
 			} {
 				r := mustRelocate(t, append(args, "--accept", accept)...)
-				assertAll(t, r.stdout, "OK: ", "but for 1 layer left out", "2 findings")
+				assertAll(t, r.stdout, "OK: ", "except for 1 layer left out", "2 findings")
 			}
 
 			file, repo = export(t, ref, "--include-non-distributable-layers"), dst.Addr+"/with"
@@ -119,9 +119,9 @@ func TestImageRoot(t *testing.T) {
 	mustRelocate(t, "-b", ref, "-i", src.Addr+"/img/repository:1", "--to-tar", both)
 	const unread = "1 root that is no bundle and was not read"
 	for _, file := range []string{alone, both} {
-		assertAll(t, mustRelocate(t, "verify", file, "--strict").stdout, "OK: "+file+" is complete", ", but for "+unread)
+		assertAll(t, mustRelocate(t, "verify", file, "--strict").stdout, "OK: "+file+" is complete", ", except for "+unread)
 	}
-	assertAll(t, mustRelocate(t, "rehearse", both).stdout, "needs nothing from elsewhere, but for "+unread)
+	assertAll(t, mustRelocate(t, "rehearse", both).stdout, "needs nothing from elsewhere, except for "+unread)
 	r := mustRelocate(t, "rehearse", alone)
 	assertAll(t, r.stdout, "it has no bundle, so what it needs from elsewhere is not known")
 	assert.NotContains(t, r.stdout, "needs nothing")

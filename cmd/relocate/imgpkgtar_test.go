@@ -131,7 +131,7 @@ func (c imported) run(t *testing.T) {
 		assert.Equal(t, layer, string(got))
 	}
 	verified := mustRelocate(t, "verify", file)
-	assertAll(t, verified.stdout, "every manifest, config and layer was hashed", "without a seal")
+	assertAll(t, verified.stdout, "every manifest, config and layer was hashed", "has no seal")
 	inRepo := tryRelocate(t, "verify", "--repo", c.repo, file, "--level", "deep")
 	if c.name == "foreign" { // its layer is not there
 		assertAll(t, verified.stdout, "NOT CLOSED: "+file, "left out: 1 layer")
