@@ -24,8 +24,8 @@ type Options struct {
 	Username, Password string   // for the registries in Named
 	Token              string   // a bearer token for the registries in Named, where there is no user name
 	Anonymous          bool     // use no credentials at all
-	Logins             []Login  // of the environment; they come before all others
-	Keychains          []string // of clouds, by name (KeychainNames); they come next
+	Environ            []string // NAME=value each, as os.Environ returns them: the logins in it come before all others
+	Keychains          []string // of clouds: aks, ecr, gke or github; they come next
 	Named              []string // registries (host or host:port) that the operator named; no other gets the credentials above
 	CACerts            []string // PEM files to trust beside the system's pool
 	ClientCert         string   // PEM file with the certificate that Named and TokenHosts are shown; empty: none
@@ -37,23 +37,32 @@ type Options struct {
 	Jobs               int      // requests to a host at once, reading and writing apart; 0 means 1
 
 	// Only, if not nil, are the hosts (host, or host:port) that are connected to, and the address at which each is
-	// found. All others are refused (ErrNotAllowed), and no proxy is used. Dialed is told of each that is asked for.
+	// found. All others are refused, and no proxy is used. Dialed is told of each that is asked for.
 	Only   map[string]string
 	Dialed func(host string)
 
 	UserAgent string
 
-	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means DefaultConnectTimeout
-	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means DefaultHeaderTimeout
-	IdleTimeout    time.Duration // without a byte of a body, either way; 0 means DefaultIdleTimeout
-	Tries          int           // how often a request is sent at most, but to a host that is away for a while; 0 means DefaultTries
-	RetryWait      time.Duration // the most before the second try, doubled for each that follows; 0 means DefaultRetryWait
+	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means 10 s
+	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means 1 min
+	IdleTimeout    time.Duration // without a byte of a body, either way; 0 means 30 s
+	Tries          int           // how often a request is sent at most, but to a host that is away for a while; 0 means 5
+	RetryWait      time.Duration // the most before the second try, doubled for each that follows; 0 means 500 ms
+}
+
+// Defaults returns the options that New uses where others are zero.
+func Defaults() Options {
+	return Options{
+		Jobs: 1, ConnectTimeout: 10 * time.Second, HeaderTimeout: time.Minute, IdleTimeout: 30 * time.Second,
+		Tries: 5, RetryWait: 500 * time.Millisecond,
+	}
 }
 
 // Client reads from any registry. It is a bundle.Source and safe for concurrent use.
 type Client struct {
-	opt  Options
-	base *transportRules
+	opt    Options
+	logins []login // of the environment
+	base   *transportRules
 
 	mu         sync.Mutex
 	challenges map[access]*first[*transport.Challenge]
@@ -110,16 +119,21 @@ type repository struct {
 	begun   begun
 }
 
-// New returns a client. It is an error when a file of certificates cannot be read or holds none, or when a
-// keychain has no such name.
+// New returns a client. It is an error when a file of certificates cannot be read or holds none, when a
+// keychain has no such name, or when a login of the environment is malformed.
 func New(opt Options) (*Client, error) {
-	opt.Jobs = max(opt.Jobs, 1)
-	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, DefaultConnectTimeout)
-	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, DefaultHeaderTimeout)
-	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, DefaultIdleTimeout)
-	opt.Tries = cmp.Or(opt.Tries, DefaultTries)
-	opt.RetryWait = cmp.Or(opt.RetryWait, DefaultRetryWait)
+	defaults := Defaults()
+	opt.Jobs = max(opt.Jobs, defaults.Jobs)
+	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, defaults.ConnectTimeout)
+	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, defaults.HeaderTimeout)
+	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, defaults.IdleTimeout)
+	opt.Tries = cmp.Or(opt.Tries, defaults.Tries)
+	opt.RetryWait = cmp.Or(opt.RetryWait, defaults.RetryWait)
 	if err := checkKeychains(opt.Keychains); err != nil {
+		return nil, err
+	}
+	logins, err := readLogins(opt.Environ)
+	if err != nil {
 		return nil, err
 	}
 	base, err := newTransport(opt)
@@ -128,6 +142,7 @@ func New(opt Options) (*Client, error) {
 	}
 	return &Client{
 		opt:        opt,
+		logins:     logins,
 		base:       base,
 		challenges: map[access]*first[*transport.Challenge]{},
 		clients:    map[access]*first[*repository]{},

@@ -24,9 +24,9 @@ var loginPrefixes = []string{"RELOCATE_REGISTRY_", "IMGPKG_REGISTRY_"}
 // notLogins are variables of others with such a prefix.
 var notLogins = []string{"IMGPKG_REGISTRY_AZURE_CR_CONFIG"}
 
-// Login is a credential of the environment, and what it is for: a host, of which each part between dots
+// login is a credential of the environment, and what it is for: a host, of which each part between dots
 // may be a glob, its port, and a path that the repository's begins with.
-type Login struct {
+type login struct {
 	variable string // that has the host
 	hostname string // as it sorts
 	parts    []string
@@ -35,15 +35,15 @@ type Login struct {
 	config   authn.AuthConfig
 }
 
-// Logins reads the logins of an environment ("NAME=value" each), in the order in which they are asked: those
+// readLogins reads the logins of an environment ("NAME=value" each), in the order in which they are asked: those
 // of RELOCATE_REGISTRY_HOSTNAME[_SUFFIX] before those of IMGPKG_REGISTRY_HOSTNAME[_SUFFIX], and of each the
 // more specific ones first, by imgpkg's order. One suffix is one login; its other variables are …USERNAME,
 // …PASSWORD, …IDENTITY_TOKEN and …REGISTRY_TOKEN. It is an error when a variable has another name, or when
 // there is a login without a host. No error has a value.
-func Logins(environ []string) ([]Login, error) {
-	var all []Login
+func readLogins(environ []string) ([]login, error) {
+	var all []login
 	for _, prefix := range loginPrefixes {
-		bySuffix := map[string]*Login{}
+		bySuffix := map[string]*login{}
 		for _, variable := range environ {
 			key, value, _ := strings.Cut(variable, "=")
 			rest, ours := strings.CutPrefix(key, prefix)
@@ -54,7 +54,7 @@ func Logins(environ []string) ([]Login, error) {
 				return nil, err
 			}
 		}
-		var list []Login
+		var list []login
 		for suffix, l := range bySuffix {
 			if l.config == (authn.AuthConfig{}) {
 				continue // a host alone says nothing
@@ -64,7 +64,7 @@ func Logins(environ []string) ([]Login, error) {
 			}
 			list = append(list, *l)
 		}
-		slices.SortFunc(list, func(a, b Login) int {
+		slices.SortFunc(list, func(a, b login) int {
 			return cmp.Or(strings.Compare(b.hostname, a.hostname), strings.Compare(a.variable, b.variable))
 		})
 		all = append(all, list...)
@@ -73,7 +73,7 @@ func Logins(environ []string) ([]Login, error) {
 }
 
 // readLogin notes one variable: rest is its name behind the prefix.
-func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
+func readLogin(bySuffix map[string]*login, prefix, rest, value string) error {
 	for _, key := range []string{"HOSTNAME", "USERNAME", "PASSWORD", "IDENTITY_TOKEN", "REGISTRY_TOKEN"} {
 		suffix, found := strings.CutPrefix(rest, key)
 		if !found || suffix != "" && suffix[0] != '_' {
@@ -81,7 +81,7 @@ func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
 		}
 		l := bySuffix[suffix]
 		if l == nil {
-			l = &Login{variable: prefix + "HOSTNAME" + suffix}
+			l = &login{variable: prefix + "HOSTNAME" + suffix}
 			bySuffix[suffix] = l
 		}
 		switch key {
@@ -105,7 +105,7 @@ func readLogin(bySuffix map[string]*Login, prefix, rest, value string) error {
 
 // setHost reads a host with port and path. A scheme, and the path that docker's logins end with, are
 // dropped.
-func (l *Login) setHost(value string) error {
+func (l *login) setHost(value string) error {
 	if value == "" {
 		return nil
 	}
@@ -140,7 +140,7 @@ func (l *Login) setHost(value string) error {
 }
 
 // isFor reports whether the login is for a repository.
-func (l *Login) isFor(repo name.Repository) bool {
+func (l *login) isFor(repo name.Repository) bool {
 	u := &url.URL{Host: strings.ToLower(repo.RegistryStr())}
 	parts, under := strings.Split(u.Hostname(), "."), strings.Split(repo.RepositoryStr(), "/")
 	if u.Port() != l.port || len(parts) != len(l.parts) || len(under) < len(l.path) || !slices.Equal(under[:len(l.path)], l.path) {
@@ -163,8 +163,8 @@ func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bo
 	if c.opt.Anonymous || plain && !named && !isLoopback(hostname(repo.Registry)) {
 		return authn.Anonymous, nil
 	}
-	if i := slices.IndexFunc(c.opt.Logins, func(l Login) bool { return l.isFor(repo) }); i >= 0 {
-		return authn.FromConfig(c.opt.Logins[i].config), nil
+	if i := slices.IndexFunc(c.logins, func(l login) bool { return l.isFor(repo) }); i >= 0 {
+		return authn.FromConfig(c.logins[i].config), nil
 	}
 	if auth, err := c.cloud(ctx, repo); auth != authn.Anonymous || err != nil {
 		return auth, err

@@ -40,7 +40,7 @@ func TestLogins(t *testing.T) {
 		{"index.docker.io/library", "busybox", true},
 		{"docker.io", "quay.io/a", false},
 	} {
-		list, err := Logins([]string{"IMGPKG_REGISTRY_HOSTNAME_x=" + c.host, "IMGPKG_REGISTRY_PASSWORD_x=p"})
+		list, err := readLogins([]string{"IMGPKG_REGISTRY_HOSTNAME_x=" + c.host, "IMGPKG_REGISTRY_PASSWORD_x=p"})
 		require.NoError(t, err, c.host)
 		require.Len(t, list, 1)
 		assert.Equal(t, c.want, list[0].isFor(parseRepo(t, c.repo)), "%s for %s", c.host, c.repo)
@@ -57,7 +57,7 @@ func TestLoginsOrder(t *testing.T) {
 		}
 	}
 	environ = append(environ, "IMGPKG_REGISTRY_HOSTNAME=only.corp.com", "IMGPKG_REGISTRY_USERNAME_9=", "HOME=x", "GARBAGE")
-	list, err := Logins(environ)
+	list, err := readLogins(environ)
 	require.NoError(t, err)
 	var got []string
 	for _, l := range list {
@@ -81,7 +81,7 @@ func TestLoginsMalformed(t *testing.T) {
 		{"IMGPKG_REGISTRY_HOSTNAME=[hunter2"},
 		{"IMGPKG_REGISTRY_HOSTNAME=/hunter2"},
 	} {
-		_, err := Logins(environ)
+		_, err := readLogins(environ)
 		if assert.Error(t, err, environ) {
 			assert.NotContains(t, err.Error(), "hunter2")
 			assert.Contains(t, err.Error(), "_REGISTRY_")
@@ -96,15 +96,14 @@ func TestLoginTokens(t *testing.T) {
 	for key, want := range map[string]authn.AuthConfig{
 		"REGISTRY_TOKEN": {RegistryToken: "t"}, "IDENTITY_TOKEN": {IdentityToken: "t"},
 	} {
-		list, err := Logins([]string{"RELOCATE_REGISTRY_HOSTNAME=" + s.host, "RELOCATE_REGISTRY_" + key + "=t"})
-		require.NoError(t, err)
-		c, _ := client(t, Options{Logins: list})
+		environ := []string{"RELOCATE_REGISTRY_HOSTNAME=" + s.host, "RELOCATE_REGISTRY_" + key + "=t"}
+		c, _ := client(t, Options{Environ: environ})
 		auth, err := c.credentials(t.Context(), s.repo(t), true)
 		require.NoError(t, err)
 		got, err := auth.Authorization()
 		require.NoError(t, err)
 		assert.Equal(t, want, *got)
-		anonymous, _ := client(t, Options{Logins: list, Anonymous: true})
+		anonymous, _ := client(t, Options{Environ: environ, Anonymous: true})
 		auth, err = anonymous.credentials(t.Context(), s.repo(t), true)
 		require.NoError(t, err)
 		assert.Equal(t, authn.Anonymous, auth)
@@ -114,15 +113,14 @@ func TestLoginTokens(t *testing.T) {
 // TestPlainLogins: over plain HTTP a login of the environment goes to named registries only.
 func TestPlainLogins(t *testing.T) {
 	t.Parallel()
-	list, err := Logins([]string{"RELOCATE_REGISTRY_HOSTNAME=reg.corp.com", "RELOCATE_REGISTRY_PASSWORD=p"})
-	require.NoError(t, err)
+	environ := []string{"RELOCATE_REGISTRY_HOSTNAME=reg.corp.com", "RELOCATE_REGISTRY_PASSWORD=p"}
 	repo := parseRepo(t, "reg.corp.com/a")
 	for _, c := range []struct {
 		named []string
 		plain bool
 		want  bool
 	}{{nil, false, true}, {nil, true, false}, {[]string{"reg.corp.com"}, true, true}, {[]string{"other.com"}, true, false}} {
-		cl, _ := client(t, Options{Logins: list, Named: c.named, Insecure: true})
+		cl, _ := client(t, Options{Environ: environ, Named: c.named, Insecure: true})
 		auth, err := cl.credentials(t.Context(), repo, c.plain)
 		require.NoError(t, err)
 		assert.Equal(t, c.want, auth != authn.Anonymous, c)

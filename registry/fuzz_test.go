@@ -141,7 +141,7 @@ func FuzzRetryAfter(f *testing.F) {
 		_, err := c.Writer(fuzzRepo(t)).Resolve(t.Context(), "a")
 		var answer *Error
 		require.ErrorAs(t, err, &answer)
-		require.LessOrEqual(t, len(a.requests), DefaultTries)
+		require.LessOrEqual(t, len(a.requests), Defaults().Tries)
 	})
 }
 
@@ -263,7 +263,7 @@ func FuzzDownload(f *testing.F) {
 		require.NoError(t, err)
 		defer r.Close()
 		got, err := io.ReadAll(r)
-		require.LessOrEqual(t, len(a.requests), 2+DefaultTries*(len(content)+1))
+		require.LessOrEqual(t, len(a.requests), 2+Defaults().Tries*(len(content)+1))
 		if err == nil {
 			require.Equal(t, string(content), string(got))
 			return

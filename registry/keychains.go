@@ -38,14 +38,14 @@ var keychains = map[string]authn.Keychain{
 	"github": github.Keychain, // ghcr.io, by $GITHUB_TOKEN
 }
 
-// KeychainNames returns the names for Options.Keychains.
-func KeychainNames() []string { return []string{"aks", "ecr", "gke", "github"} }
+// keychainNames are the names for Options.Keychains, as imgpkg orders them.
+var keychainNames = []string{"aks", "ecr", "gke", "github"}
 
 func checkKeychains(names []string) error {
 	for _, n := range names {
 		if keychains[n] == nil {
 			//lint:ignore ST1005 imgpkg's words, which scripts look for
-			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(KeychainNames(), ", "))
+			return fmt.Errorf("Unable to load keychain for %s, available keychains [%s]", n, strings.Join(keychainNames, ", "))
 		}
 	}
 	return nil

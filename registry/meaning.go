@@ -29,36 +29,32 @@ var (
 	ErrPolicy = errors.New("a policy of the registry forbids it")
 )
 
-// Why a registry refuses a manifest.
-var (
-	// ErrDockerTypes says that a registry takes OCI's types only.
-	ErrDockerTypes = errors.New("the registry refuses Docker's media types")
+// ManifestError says that a registry refuses all manifests of a kind: of a media type, or with layers that have URLs.
+type ManifestError struct {
+	MediaType types.MediaType // of the manifest
+	URLs      bool            // it is refused because its layers have URLs, as those of Windows images, and not for its type
+}
 
-	// ErrNoIndex says that a registry refuses a kind of index.
-	ErrNoIndex = errors.New("the registry takes no index of this kind")
+func (e ManifestError) Error() string {
+	switch {
+	case e.URLs:
+		return "the registry refuses layers with URLs, as of Windows images"
+	case e.IsDocker():
+		return fmt.Sprintf("the registry refuses Docker's media types (%s)", e.MediaType)
+	case e.MediaType.IsIndex():
+		return fmt.Sprintf("the registry refuses indexes of this type (%s)", e.MediaType)
+	}
+	return fmt.Sprintf("the registry refuses manifests of this type (%s)", e.MediaType)
+}
 
-	// ErrType says that a registry refuses manifests of another type.
-	ErrType = errors.New("the registry refuses manifests of this type")
-
-	// ErrURLs says that a registry refuses manifests with layers that are to be fetched from elsewhere.
-	ErrURLs = errors.New("the registry refuses layers with URLs, as of Windows images")
-)
+// IsDocker reports whether the type is one of Docker's.
+func (e ManifestError) IsDocker() bool {
+	return e.MediaType == types.DockerManifestSchema2 || e.MediaType == types.DockerManifestList
+}
 
 // refusesType reports whether a refusal of a manifest is about its type: others are about the content or the digest.
 func (e *Error) refusesType() bool {
 	return e.Status == http.StatusUnsupportedMediaType || e.Code == "UNSUPPORTED"
-}
-
-// typeRefused is what a refusal of a type means.
-func typeRefused(kind types.MediaType, answer *Error) error {
-	meaning := ErrType
-	switch {
-	case kind == types.DockerManifestSchema2, kind == types.DockerManifestList:
-		meaning = ErrDockerTypes
-	case kind.IsIndex():
-		meaning = ErrNoIndex
-	}
-	return errorAs{fmt.Errorf("%w (%s)", meaning, kind), answer}
 }
 
 // explainManifest explains why a manifest was refused.
@@ -68,10 +64,10 @@ func explainManifest(kind types.MediaType, raw []byte, err error) error {
 	case !errors.As(err, &answer), answer.says != nil, isPermission(answer.Status):
 		return err
 	case answer.Status == http.StatusUnsupportedMediaType:
-		return typeRefused(kind, answer)
+		return errorAs{ManifestError{MediaType: kind}, answer}
 	case answer.refusesURLs(raw):
 		answer.blobs, answer.lacksBlobs = nil, false // they are not to be sent again
-		return errorAs{ErrURLs, answer}
+		return errorAs{ManifestError{MediaType: kind, URLs: true}, answer}
 	}
 	return err
 }

@@ -5,17 +5,10 @@ import (
 	"time"
 )
 
-// Retry is a wait before something is sent again.
-type Retry struct {
-	Host  string
-	Cause error
-	Wait  time.Duration
-}
-
 // Observer sees what requests do. Its functions may be nil, and must be safe for concurrent use.
 type Observer struct {
-	Moved    func()      // an answer began, or bytes of it came
-	Retrying func(Retry) // a wait begins
+	Moved    func()                                             // an answer began, or bytes of it came
+	Retrying func(host string, cause error, wait time.Duration) // a wait begins, before a request is sent to the host again
 }
 
 type observerKey struct{}
@@ -38,6 +31,6 @@ func (o Observer) moved() {
 
 func (o Observer) retrying(host string, cause error, wait time.Duration) {
 	if o.Retrying != nil {
-		o.Retrying(Retry{host, cause, wait})
+		o.Retrying(host, cause, wait)
 	}
 }

@@ -195,7 +195,7 @@ func (r *repository) takesType(ctx context.Context, kind types.MediaType) error 
 		r.probe(ctx, http.MethodDelete, "/manifests/"+nothing.String())
 		r.probe(ctx, http.MethodDelete, "/manifests/"+digest.Of(raw).String())
 	case errors.As(err, &answer) && answer.refusesType():
-		return typeRefused(kind, answer)
+		return errorAs{ManifestError{MediaType: kind}, answer}
 	}
 	return nil
 }

@@ -185,7 +185,7 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 // not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2). One
 // that is refused as invalid may have been damaged on its way, and is put once more, too.
 //
-// Errors: ErrUnreadable; ErrURLs; ErrDockerTypes, ErrNoIndex or ErrType; one with a method Replaced when the tag was
+// Errors: ErrUnreadable; ManifestError; one with a method Replaced when the tag was
 // moved by somebody else right after.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)

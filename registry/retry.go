@@ -13,18 +13,11 @@ import (
 	"time"
 )
 
-// Retries, if Options does not say otherwise: how often a request is sent, and the longest wait before
-// it is sent again for the first time, which is doubled each time.
-const (
-	DefaultTries     = 5
-	DefaultRetryWait = 500 * time.Millisecond
-)
-
 // maxRetryAfter is the longest wait; a registry that wants more is given up.
 const maxRetryAfter = 5 * time.Minute
 
 // As multiples of the first wait: what it grows to, and how long a host that answered before may refuse
-// everything, or be away, before it is given up. With DefaultRetryWait that is 15 seconds and two
+// everything, or be away, before it is given up. With the default wait that is 15 seconds and two
 // minutes: a registry that restarts takes less.
 const (
 	longestWaits = 30

@@ -17,13 +17,6 @@ import (
 	"time"
 )
 
-// Times after which a request is given up, if Options does not say otherwise.
-const (
-	DefaultConnectTimeout = 10 * time.Second
-	DefaultHeaderTimeout  = time.Minute
-	DefaultIdleTimeout    = 30 * time.Second
-)
-
 // transportRules is the RoundTripper below all others: it refuses plain HTTP where it was not asked
 // for, decides where redirects may lead, sends bodies anew, and retries.
 type transportRules struct {
@@ -158,8 +151,8 @@ func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, strin
 	}
 }
 
-// ErrNotAllowed says that a host is not among those that may be connected to.
-var ErrNotAllowed = errors.New("not among the hosts that may be connected to")
+// errNotAllowed says that a host is not among those that may be connected to.
+var errNotAllowed = errors.New("not among the hosts that may be connected to")
 
 // address returns where the host of a URL, with its port, is connected to.
 func (t *transportRules) address(host string) (string, error) {
@@ -171,7 +164,7 @@ func (t *transportRules) address(host string) (string, error) {
 	}
 	address, ok := t.only[strings.ToLower(host)]
 	if !ok {
-		return "", refusal{fmt.Errorf("%s is %w", host, ErrNotAllowed)}
+		return "", refusal{fmt.Errorf("%s is %w", host, errNotAllowed)}
 	}
 	return address, nil
 }

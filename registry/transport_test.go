@@ -96,8 +96,8 @@ func TestFiveTries(t *testing.T) {
 	assert.Len(t, s.log(), 5)
 	require.Len(t, waited.all(), 4)
 	for i, wait := range waited.all() {
-		assert.LessOrEqual(t, wait, DefaultRetryWait<<i)
-		assert.GreaterOrEqual(t, wait, DefaultRetryWait<<i/2)
+		assert.LessOrEqual(t, wait, Defaults().RetryWait<<i)
+		assert.GreaterOrEqual(t, wait, Defaults().RetryWait<<i/2)
 	}
 }
 
@@ -109,8 +109,8 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"seconds", "7", 7 * time.Second, 7 * time.Second},
 		{"date", "", 20 * time.Second, 40 * time.Second}, // 40 seconds from now
-		{"past", "Mon, 02 Jan 2006 15:04:05 GMT", 0, DefaultRetryWait},
-		{"nonsense", "-1", 0, DefaultRetryWait},
+		{"past", "Mon, 02 Jan 2006 15:04:05 GMT", 0, Defaults().RetryWait},
+		{"nonsense", "-1", 0, Defaults().RetryWait},
 		{"the most", "300", 5 * time.Minute, 5 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestRetryAfter(t *testing.T) {
 			require.Len(t, waited.all(), 3, "the manifest, the POST, the PUT")
 			for i, wait := range waited.all() {
 				assert.GreaterOrEqual(t, wait, c.least)
-				assert.LessOrEqual(t, wait, max(c.most, DefaultRetryWait<<i))
+				assert.LessOrEqual(t, wait, max(c.most, Defaults().RetryWait<<i))
 			}
 		})
 	}

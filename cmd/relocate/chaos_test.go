@@ -232,7 +232,7 @@ func (r *chaosRound) underChaos(run chaosRun) (result, map[string]int) {
 	for i, reg := range slices.Compact([]*hostileregistry.Registry{r.src, r.dst}) {
 		c := &hostileregistry.Chaos{Seed: r.seed + uint64(i), Rate: r.rate, Faults: r.faults}
 		if r.mild {
-			c.Most = registry.DefaultTries - 3
+			c.Most = registry.Defaults().Tries - 3
 		}
 		all = append(all, c)
 		reg.Behave(c.Manner(reg))

@@ -110,10 +110,10 @@ var judgements = []judgement{
 	{is(registry.ErrUnreadable), statusFailed, "the registry's disk was probably full: remove that manifest's file from its storage (blobs/sha256/…/DIGEST/data), make room, and run again"},
 	{is(registry.ErrReadOnly), statusFailed, "push to the registry that this one mirrors, or enable pushes to this one"},
 	{is(registry.ErrPolicy), statusPermission, "make the image meet the policy (signature, vulnerabilities), or ask the registry's administrator for an exception"},
-	{is(registry.ErrDockerTypes), statusFailed, `enable Docker's media types in the registry (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always need them`},
-	{is(registry.ErrType), statusFailed, "update the registry, or use one that supports this type"},
-	{is(registry.ErrURLs), statusFailed, "allow the URLs in the registry (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
-	{is(registry.ErrNoIndex), statusFailed, "images for several platforms need a registry that supports indexes: update it, or use another"},
+	{refuses(func(e registry.ManifestError) bool { return e.URLs }), statusFailed, "allow the URLs in the registry (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
+	{refuses(registry.ManifestError.IsDocker), statusFailed, `enable Docker's media types in the registry (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always need them`},
+	{refuses(func(e registry.ManifestError) bool { return e.MediaType.IsIndex() }), statusFailed, "images for several platforms need a registry that supports indexes: update it, or use another"},
+	{isA[registry.ManifestError], statusFailed, "update the registry, or use one that supports this type"},
 	{is(registry.ErrTLSRefused), statusPermission, "if the registry requires a client certificate, give --registry-client-cert FILE and --registry-client-key FILE"},
 	{is(registry.ErrNoSpace), statusNoSpace, "make room in the registry, or raise its quota, then run again; what was uploaded is skipped"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; no file was left under the final name"},
@@ -200,6 +200,14 @@ func isRegistry(target error) func(error) bool {
 	return func(err error) bool {
 		var e *registry.Error
 		return errors.As(err, &e) && errors.Is(e, target)
+	}
+}
+
+// refuses matches a registry's refusal of a kind of manifests.
+func refuses(is func(registry.ManifestError) bool) func(error) bool {
+	return func(err error) bool {
+		var e registry.ManifestError
+		return errors.As(err, &e) && is(e)
 	}
 }
 

@@ -25,6 +25,7 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
+	defaults := registry.Defaults()
 	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "also trust the CA certificates in `FILE` (PEM)")
 	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the certificates of registries")
 	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); logins are sent over it only to registries that the command line names")
@@ -38,11 +39,11 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "read the key of the client certificate from `FILE` (PEM)")
 	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "accept tokens from `HOST`, outside of the registry's domain (repeatable)")
 	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, and continue uploads there, whatever its address (repeatable)")
-	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", registry.DefaultConnectTimeout, "fail after `TIME` without a connection")
-	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", registry.DefaultHeaderTimeout, "fail after `TIME` without an answer")
-	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", registry.DefaultIdleTimeout, "fail after `TIME` without a byte of a transfer; the whole transfer has no limit")
-	flags.IntVar(&f.options.Tries, "registry-retry-count", registry.DefaultTries, "send a failing request at most `N` times; an unreachable registry gets two minutes")
-	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", registry.DefaultRetryWait, "wait at most `TIME` before the second try, twice as long before each later one")
+	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", defaults.ConnectTimeout, "fail after `TIME` without a connection")
+	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", defaults.HeaderTimeout, "fail after `TIME` without an answer")
+	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", defaults.IdleTimeout, "fail after `TIME` without a byte of a transfer; the whole transfer has no limit")
+	flags.IntVar(&f.options.Tries, "registry-retry-count", defaults.Tries, "send a failing request at most `N` times; an unreachable registry gets two minutes")
+	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", defaults.RetryWait, "wait at most `TIME` before the second try, twice as long before each later one")
 }
 
 // client returns a client; the credentials in the flags are for the named registries only.

@@ -227,7 +227,7 @@ func fifth(m hostileregistry.Manner) hostileregistry.Manner {
 		what := r.Method + " " + path + " " + r.URL.Query().Get("digest")
 		mu.Lock()
 		count++
-		fails := count >= failing && failed[what] < registry.DefaultTries-1
+		fails := count >= failing && failed[what] < registry.Defaults().Tries-1
 		if fails {
 			failed[what]++
 			failing = count + gaps[0]

@@ -62,9 +62,7 @@ func (f *common) client(side string, named []name.Repository) (*registry.Client,
 	if len(flags.options.Keychains) == 0 && !flags.options.Anonymous {
 		flags.options.Keychains = keychainsFrom(os.Getenv)
 	}
-	if flags.options.Logins, err = registry.Logins(os.Environ()); err != nil {
-		return nil, usageError{err}
-	}
+	flags.options.Environ = os.Environ()
 	return flags.client(f.jobs, named)
 }
 

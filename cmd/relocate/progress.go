@@ -35,9 +35,10 @@ type progress struct {
 	now *phase // of a verb
 
 	mu    sync.Mutex
-	waits int            // for registries
-	wait  registry.Retry // the last one
-	until time.Time      // when it ends
+	waits int       // for registries
+	host  string    // of the last wait
+	cause error     // of the last wait
+	until time.Time // when it ends
 }
 
 // progressMode is a value of --progress.
@@ -77,10 +78,10 @@ func newProgress(ctx context.Context, mode progressMode, out io.Writer) (context
 }
 
 // retrying notes a wait for a registry, which the live line shows.
-func (p *progress) retrying(r registry.Retry) {
+func (p *progress) retrying(host string, cause error, wait time.Duration) {
 	p.dog.moved()
 	p.mu.Lock()
-	p.waits, p.wait, p.until = p.waits+1, r, time.Now().Add(r.Wait)
+	p.waits, p.host, p.cause, p.until = p.waits+1, host, cause, time.Now().Add(wait)
 	p.mu.Unlock()
 	if p.mode == "json" {
 		p.event(struct {
@@ -88,7 +89,7 @@ func (p *progress) retrying(r registry.Retry) {
 			Host    string  `json:"host"`
 			Reason  string  `json:"reason"`
 			Seconds float64 `json:"seconds"`
-		}{"retry", r.Host, line(r.Cause.Error()), r.Wait.Seconds()})
+		}{"retry", host, line(cause.Error()), wait.Seconds()})
 	}
 }
 
@@ -102,19 +103,19 @@ func (p *progress) waitingFor() string {
 	}
 	why := "does not answer"
 	var answer *registry.Error
-	if errors.As(p.wait.Cause, &answer) {
+	if errors.As(p.cause, &answer) {
 		why = fmt.Sprintf("answered %d", answer.Status)
 	}
-	return fmt.Sprintf("%s %s, will retry in %s", line(p.wait.Host), why, seconds(left))
+	return fmt.Sprintf("%s %s, will retry in %s", line(p.host), why, seconds(left))
 }
 
 // noteWaits says how often registries were waited for.
 func (p *progress) noteWaits() {
 	p.mu.Lock()
-	waits, last := p.waits, p.wait
+	waits, host, cause := p.waits, p.host, p.cause
 	p.mu.Unlock()
 	if waits > 0 {
-		p.note("waited %s for registries that failed or were busy, the last time for %s: %v", count(waits, "time"), last.Host, last.Cause)
+		p.note("waited %s for registries that failed or were busy, the last time for %s: %v", count(waits, "time"), host, cause)
 	}
 }
 
