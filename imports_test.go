@@ -18,8 +18,10 @@ import (
 // bundle.Source and copy's sinks. See docs/decisions/0001-packages.md.
 var allowed = map[string][]string{
 	"internal/digest":   {},
+	"internal/outfile":  {},
 	"internal/ownfile":  {},
 	"internal/text":     {},
+	"internal/watchdog": {},
 	"internal/yamlnode": {"internal/text"},
 	"report":            {"internal/text"},
 	"report/page":       {"bundle", "carvel", "internal/text", "oci", "report"},
@@ -43,7 +45,9 @@ var allowed = map[string][]string{
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
 	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
-	"cmd/relocate": {".", "bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
+	"cmd/relocate": {".", "bundle", "carvel", "copy",
+		"internal/digest", "internal/outfile", "internal/ownfile", "internal/watchdog",
+		"oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/copy"
+	"relocate/internal/outfile"
 	"relocate/rewrite"
 	"relocate/tarball"
 )
@@ -175,7 +176,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, toStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (f *copyFlags) endChecks() []check {
 
 // archiveChecks are about flags that need, or exclude, an archive as the source or the destination.
 func (f *copyFlags) archiveChecks() []check {
-	archive, toTar, streamed := f.fromTar != "", f.toTar != "", toStream(f.toTar)
+	archive, toTar, streamed := f.fromTar != "", f.toTar != "", isStream(f.toTar)
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
 		{f.noResume && (!toTar || streamed), "--no-resume goes with --to-tar FILE only: only an export to a file can be resumed"},
@@ -241,7 +242,7 @@ func (f *copyFlags) checkPaths() error {
 	for _, out := range []struct{ flag, path string }{
 		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {
-		if out.path == "" || (out.flag == "--to-tar" && toStream(out.path)) {
+		if out.path == "" || (out.flag == "--to-tar" && isStream(out.path)) {
 			continue
 		}
 		path, err := checkOutput(out.flag, out.path)
@@ -249,7 +250,7 @@ func (f *copyFlags) checkPaths() error {
 			return err
 		}
 		for other, flag := range files {
-			if !takesAll(path) && sameFile(path, other) {
+			if !outfile.IsStream(path) && outfile.IsSame(path, other) {
 				return usagef("%s and %s are the same file, %s", flag, out.flag, out.path)
 			}
 		}

@@ -14,6 +14,8 @@ import (
 	"relocate"
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/outfile"
+	"relocate/internal/watchdog"
 	"relocate/report"
 	"relocate/report/page"
 	"relocate/tarball"
@@ -74,7 +76,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 		return err
 	}
 	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume}
-	if toStream(c.toTar) {
+	if isStream(c.toTar) {
 		stop, err := c.openStream(ctx)
 		if err != nil {
 			return err
@@ -88,7 +90,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 
 // openStream opens what the archive goes to, if that is not standard output.
 func (c *copying) openStream(ctx context.Context) (stop func() error, err error) {
-	if c.toTar == stream || standard(c.toTar) == os.Stdout {
+	if c.toTar == stream || outfile.Standard(c.toTar) == os.Stdout {
 		if isTerminal(c.stdout) {
 			return nil, usagef("--to-tar -: standard output is a terminal; send it to a pipe or a file")
 		}
@@ -98,7 +100,7 @@ func (c *copying) openStream(ctx context.Context) (stop func() error, err error)
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", c.toTar, err)
 	}
-	c.stdout = &resultWriter{w: f, dog: watchdogIn(ctx)}
+	c.stdout = &resultWriter{w: f, dog: watchdog.In(ctx)}
 	return f.Close, nil
 }
 
@@ -188,7 +190,7 @@ func (c *copying) writeResults(r *relocate.Result) error {
 		}
 	}
 	if c.lockOutput != "" {
-		if err := writeFile(c.lockOutput, r.Lock); err != nil {
+		if err := outfile.Write(c.lockOutput, r.Lock); err != nil {
 			return err
 		}
 	}
@@ -197,7 +199,7 @@ func (c *copying) writeResults(r *relocate.Result) error {
 		c.show.note("no root is a bundle with packages/; there is no PackageRepository to apply")
 		return nil
 	case c.repositoryOutput != "":
-		return writeFile(c.repositoryOutput, r.PackageRepository)
+		return outfile.Write(c.repositoryOutput, r.PackageRepository)
 	}
 	_, err := c.stdout.Write(r.PackageRepository)
 	return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/carvel"
+	"relocate/internal/outfile"
 	"relocate/rewrite"
 	"relocate/verify/leak"
 )
@@ -22,7 +24,7 @@ import (
 // emission is what emit writes.
 type emission struct {
 	objects []rewrite.Object // in the order to apply
-	nodes   []emittedFile    // for nodes, not for kubectl
+	nodes   []outfile.File   // for nodes, not for kubectl
 	notes   []string         // for the operator
 }
 
@@ -192,7 +194,7 @@ func (f *emitFlags) access() rewrite.Access {
 
 // node adds a file for nodes.
 func (e *emission) node(file string, text []byte) {
-	e.nodes = append(e.nodes, emittedFile{path: path.Join("nodes", file), text: text})
+	e.nodes = append(e.nodes, outfile.File{Path: path.Join("nodes", file), Text: text})
 }
 
 // containerdFolder is where the files of a registry are for containerd, below nodes.
@@ -303,19 +305,28 @@ func (e *emission) writeTo(dir string, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		files = append(files, emittedFile{o.File(), text, o.Skeleton})
+		files = append(files, outfile.File{Path: o.File(), Text: text, Skeleton: o.Skeleton})
 	}
 	text, err := rewrite.Kustomization(e.objects)
 	if err != nil {
 		return err
 	}
-	kept, err := writeEmitted(dir, append(files, emittedFile{path: "kustomization.yaml", text: text}), stderr)
+	files = append(files, outfile.File{Path: "kustomization.yaml", Text: text})
+	folder, err := outfile.WriteFolder(dir, files)
+	var refused *outfile.RefusedError
+	if errors.As(err, &refused) {
+		return usageError{err}
+	}
 	if err != nil {
 		return err
 	}
+	for _, path := range slices.Sorted(maps.Keys(folder.Kept)) {
+		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
+	}
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), folder.Written)
 	for i, o := range e.objects {
-		text := files[len(e.nodes)+i].text
-		if filled, found := kept[o.File()]; found {
+		text := files[len(e.nodes)+i].Text
+		if filled, found := folder.Kept[o.File()]; found {
 			text = filled
 		}
 		e.notePlaceholders(o, text)

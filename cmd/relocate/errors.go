@@ -18,6 +18,7 @@ import (
 	"relocate/copy"
 	"relocate/internal/digest"
 	"relocate/internal/ownfile"
+	"relocate/internal/watchdog"
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/serve"
@@ -167,7 +168,7 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	switch {
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
-	case isA[hangError](context.Cause(ctx)):
+	case isA[watchdog.StalledError](context.Cause(ctx)):
 		return statusFailed, context.Cause(ctx).Error(), "report this with that file; run the same command again to continue"
 	case ctx.Err() != nil:
 		return statusInterrupted, "interrupted", hintResume

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate"
+	"relocate/internal/watchdog"
 )
 
 // version is set when the program is built: -ldflags "-X main.version=…".
@@ -35,15 +36,15 @@ func main() {
 // run is the program: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	stdout, stderr = painted(stdout, args), painted(stderr, args)
-	ctx, stop := watched(ctx, func(err error) {
+	ctx, stop := watchdog.Watch(ctx, func(err error) {
 		fmt.Fprintln(stderr, "relocate:", err)
 		os.Exit(statusFailed)
 	})
 	defer stop()
 	cmd := newRoot()
-	out := &resultWriter{w: stdout, dog: watchdogIn(ctx)}
+	out := &resultWriter{w: stdout, dog: watchdog.In(ctx)}
 	cmd.SetArgs(args)
-	cmd.SetIn(watchedInput{os.Stdin, out.dog})
+	cmd.SetIn(out.dog.Input(os.Stdin))
 	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	ran, err := cmd.ExecuteContextC(ctx)
@@ -84,12 +85,12 @@ func hintFor(cmd *cobra.Command, hint string) string {
 // resultWriter remembers that results could not be written, for those who print and do not ask.
 type resultWriter struct {
 	w   io.Writer
-	dog *watchdog
+	dog *watchdog.Watchdog
 	err error
 }
 
 func (r *resultWriter) Write(p []byte) (int, error) {
-	n, err := r.dog.waiting(func() (int, error) { return r.w.Write(p) })
+	n, err := r.dog.Waiting(func() (int, error) { return r.w.Write(p) })
 	if err != nil && r.err == nil {
 		r.err = fmt.Errorf("write results: %w", err)
 	}

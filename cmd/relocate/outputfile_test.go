@@ -1,12 +1,10 @@
 package main
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -89,24 +87,4 @@ func TestOutputPipes(t *testing.T) {
 	} {
 		assert.Equal(t, want, digestOf(shell(script)), script)
 	}
-}
-
-// TestWriteFileRefused: what cannot be written stays as it is.
-func TestWriteFileRefused(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	pipe := filepath.Join(dir, "pipe")
-	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-	read, err := os.OpenFile(pipe, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	require.NoError(t, err)
-	require.NoError(t, writeFile(pipe, []byte("text")))
-	got, err := io.ReadAll(read)
-	require.NoError(t, err)
-	assert.Equal(t, "text", string(got))
-	require.NoError(t, read.Close())
-	link := filepath.Join(dir, "link")
-	require.NoError(t, os.Symlink("none", link))
-	require.ErrorContains(t, writeFile(link, nil), "write "+link)
-	require.ErrorContains(t, writeFile(dir, nil), "write "+dir)
-	assert.ElementsMatch(t, []string{"pipe", "link"}, namesIn(t, dir))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate/carvel"
+	"relocate/internal/outfile"
 )
 
 // packageView is what inspect prints of one package.
@@ -101,7 +102,7 @@ func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *carvel.Pac
 	if err != nil {
 		return fmt.Errorf("package %s: %w", which, err)
 	}
-	if err := writeFile(f.valuesFile, text); err != nil {
+	if err := outfile.Write(f.valuesFile, text); err != nil {
 		return err
 	}
 	fmt.Fprintf(stderr, "Created default values file at %s\n", line(f.valuesFile))

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/internal/outfile"
 	"relocate/report"
 	"relocate/report/page"
 )
@@ -20,7 +21,7 @@ func writePage(path, command string, v *report.Verdict, plan *bundle.Plan, platf
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return writeFile(path, text)
+	return outfile.Write(path, text)
 }
 
 // What a page says of attachments.

@@ -15,6 +15,7 @@ import (
 
 	"relocate"
 	"relocate/copy"
+	"relocate/internal/watchdog"
 	"relocate/registry"
 )
 
@@ -30,7 +31,7 @@ const (
 type progress struct {
 	mode progressMode
 	out  io.Writer
-	dog  *watchdog
+	dog  *watchdog.Watchdog
 
 	now *phase // of a verb
 
@@ -73,13 +74,13 @@ func newProgress(ctx context.Context, mode progressMode, out io.Writer) (context
 			mode = "tty"
 		}
 	}
-	p := &progress{mode: mode, out: out, dog: watchdogIn(ctx)}
-	return registry.Observe(ctx, registry.Observer{Moved: p.dog.moved, Retrying: p.retrying}), p
+	p := &progress{mode: mode, out: out, dog: watchdog.In(ctx)}
+	return registry.Observe(ctx, registry.Observer{Moved: p.dog.Moved, Retrying: p.retrying}), p
 }
 
 // retrying notes a wait for a registry, which the live line shows.
 func (p *progress) retrying(host string, cause error, wait time.Duration) {
-	p.dog.moved()
+	p.dog.Moved()
 	p.mu.Lock()
 	p.waits, p.host, p.cause, p.until = p.waits+1, host, cause, time.Now().Add(wait)
 	p.mu.Unlock()
@@ -195,7 +196,7 @@ const (
 // begin starts a phase. Without totals only what was done is counted.
 func (p *progress) begin(name string, blobs int, bytes int64) *phase {
 	ph := &phase{p: p, name: name, blobs: blobs, bytes: bytes, start: time.Now(), stop: make(chan struct{})}
-	p.dog.start()
+	p.dog.Start()
 	interval := lineInterval
 	switch p.mode {
 	case "none":
@@ -237,7 +238,7 @@ func (ph *phase) add(blobs int, bytes int64) { ph.step(copy.Step{Blobs: blobs, M
 
 // step tells what became done, by moving it or because it was there.
 func (ph *phase) step(s copy.Step) {
-	ph.p.dog.moved()
+	ph.p.dog.Moved()
 	ph.mu.Lock()
 	ph.done.Blobs += s.Blobs
 	ph.done.Moved += s.Moved

@@ -12,6 +12,7 @@ import (
 	"relocate"
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/outfile"
 	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
@@ -122,7 +123,7 @@ func (r *copyReport) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, b)
+	return outfile.Write(path, b)
 }
 
 // event writes the report as the last event of --progress json.

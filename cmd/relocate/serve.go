@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
+	"relocate/internal/outfile"
 	"relocate/oci"
 	"relocate/registry/serve"
 	"relocate/rewrite"
@@ -199,7 +200,7 @@ func (f *serveFlags) certificates(r *servingReport) ([]tls.Certificate, error) {
 			return nil, err
 		}
 		if f.writeCA != "" {
-			if err := writeFile(f.writeCA, ca); err != nil {
+			if err := outfile.Write(f.writeCA, ca); err != nil {
 				return nil, err
 			}
 			r.CA = f.writeCA

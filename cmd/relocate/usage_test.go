@@ -57,7 +57,7 @@ func TestUsage(t *testing.T) {
 		"no-tmpdir":              {[]string{"-b", ref, "--to-repo", repo, "--tmpdir", "/none/such"}, []string{"--tmpdir /none/such"}},
 		"report-stream":          {[]string{"-b", ref, "--to-tar", archive, "--report", "-"}, []string{"--report -"}},
 		"report-is-archive":      {[]string{"-b", ref, "--to-tar", archive, "--report", filepath.Dir(archive) + "/./no.tar"}, []string{"--to-tar and --report are the same file"}},
-		"report-link":            {[]string{"-b", ref, "--to-tar", archive, "--report", link}, []string{"--report " + link, "leads nowhere"}},
+		"report-link":            {[]string{"-b", ref, "--to-tar", archive, "--report", link}, []string{"--report " + link, "a broken symbolic link"}},
 		"report-folder":          {[]string{"-b", ref, "--to-tar", archive, "--report", filepath.Dir(archive)}, []string{"--report " + filepath.Dir(archive), "not a regular file"}},
 		"user-alone":             {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob"}, []string{"go together"}},
 		"user-and-token":         {[]string{"-b", ref, "--to-tar", archive, "--registry-username", "bob", "--registry-password", "x", "--registry-token", "y"}, []string{"exclude each other"}},

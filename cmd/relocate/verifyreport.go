@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
+	"relocate/internal/outfile"
 	"relocate/report"
 	"relocate/report/page"
 	"relocate/verify/leak"
@@ -106,7 +107,7 @@ func (f *reportFlags) write(r *verified) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(f.file, b)
+	return outfile.Write(f.file, b)
 }
 
 // packages names the versions of packages of the plan.

@@ -1,13 +1,13 @@
 //go:build unix
 
-package main
+package watchdog
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime is how much processor time the program has used; 0 when the system does not say.
+// cpuTime returns the processor time that the program has used; 0 when the system does not say.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -1,11 +1,11 @@
-package main
+package watchdog
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime is how much processor time the program has used; 0 when the system does not say.
+// cpuTime returns the processor time that the program has used; 0 when the system does not say.
 func cpuTime() time.Duration {
 	var created, ended, kernel, user syscall.Filetime
 	process, err := syscall.GetCurrentProcess()
@@ -18,7 +18,7 @@ func cpuTime() time.Duration {
 	return spent(kernel) + spent(user)
 }
 
-// spent is a duration, which Windows counts in units of 100 ns.
+// spent returns a duration, which Windows counts in units of 100 ns.
 func spent(t syscall.Filetime) time.Duration {
 	return time.Duration(int64(t.HighDateTime)<<32|int64(t.LowDateTime)) * 100
 }
