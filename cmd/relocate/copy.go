@@ -236,7 +236,7 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// checkPaths refuses output files that cannot be: better now than after hours.
+// checkPaths rejects output files that cannot be written, before the work that they are for.
 func (f *copyFlags) checkPaths() error {
 	files := map[string]string{f.fromTar: "--from-tar", f.lock: "--lock"}
 	for _, out := range []struct{ flag, path string }{

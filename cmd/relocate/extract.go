@@ -31,7 +31,7 @@ type extractReport struct {
 	Skipped   int     `json:"skipped"` // links, devices and the like
 }
 
-// showExtracted extracts the bundle that is asked for.
+// showExtracted extracts a bundle, and prints what it wrote.
 func (f *inspectFlags) showExtracted(cmd *cobra.Command, s *subject, view []string) error {
 	ref, err := s.bundleToExtract(f.bundle, strings.Join(view[min(1, len(view)):], ""))
 	if err != nil {
@@ -44,12 +44,12 @@ func (f *inspectFlags) showExtracted(cmd *cobra.Command, s *subject, view []stri
 	return f.format.print(cmd.OutOrStdout(), r, func(w io.Writer) {
 		fmt.Fprintf(w, "extracted %s (%s) of %s to %s\n", count(r.Files, "file"), size(r.Bytes), line(r.Bundle), line(r.Directory))
 		if r.Skipped > 0 {
-			fmt.Fprintf(w, "left out: %s that are no file: links, devices or the like\n", count(r.Skipped, "member"))
+			fmt.Fprintf(w, "skipped: %s (links, devices and the like)\n", count(r.Skipped, "member"))
 		}
 	})
 }
 
-// bundleToExtract returns the bundle with the reference or digest named, the one that a version of a package
+// bundleToExtract returns the bundle with the reference or digest named, or the one that a version of a package
 // fetches, or the only root.
 func (s *subject) bundleToExtract(named, pkg string) (name.Digest, error) {
 	d, err := s.digestToExtract(named, pkg)
@@ -147,14 +147,14 @@ func extract(ctx context.Context, src bundle.Source, ref name.Digest, dir string
 	return r, errors.Join(os.Chmod(work, info.Mode().Perm()), os.Remove(dir), os.Rename(work, dir))
 }
 
-// makeEmpty makes the folder dir, or sees that it is empty.
+// makeEmpty makes the folder dir, or checks that it is empty.
 func makeEmpty(dir string) (made bool, err error) {
 	err = os.Mkdir(dir, 0o777) // less the umask, as anyone makes folders
 	if !errors.Is(err, fs.ErrExist) {
 		return err == nil, err
 	}
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
-		return false, usagef("--extract %s: is there, and is no folder", dir)
+		return false, usagef("--extract %s: exists, and is not a folder", dir)
 	}
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
@@ -200,8 +200,8 @@ func (r *extractReport) fill(ctx context.Context, src bundle.Source, ref name.Di
 	return setModes(root, written, most&unmasked)
 }
 
-// allowed returns the permissions that the umask leaves. It makes a folder to see them: to ask for the umask is
-// to change it for the whole program.
+// allowed returns the permissions that the umask leaves. It makes a folder to see them, because reading the umask
+// changes it for the whole program.
 func allowed(root *os.Root) (fs.FileMode, error) {
 	const probe = ".relocate"
 	if err := root.Mkdir(probe, 0o777); err != nil {
@@ -214,7 +214,7 @@ func allowed(root *os.Root) (fs.FileMode, error) {
 	return info.Mode().Perm(), nil
 }
 
-// writeMember writes a file that is not there yet.
+// writeMember writes a new file.
 func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 	local, err := filepath.Localize(member)
 	if err != nil {
@@ -225,7 +225,7 @@ func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 	}
 	out, err := root.OpenFile(local, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%q: %w: is there twice", member, oci.ErrMalformed)
+		return fmt.Errorf("%q: %w: appears twice", member, oci.ErrMalformed)
 	}
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 // defaultJobs is how many requests are sent at once.
 const defaultJobs = 8
 
-// registryFlags are the flags that say how registries are reached.
+// registryFlags are the flags for connections to registries.
 type registryFlags struct {
 	options       registry.Options
 	verify        bool
@@ -46,7 +46,7 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", defaults.RetryWait, "wait at most `TIME` before the second try, twice as long before each later one")
 }
 
-// client returns a client; the credentials in the flags are for the named registries only.
+// client returns a client. Logins in the flags apply to the named registries only.
 func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Client, error) {
 	opt := f.options
 	opt.SkipVerify = !f.verify
@@ -103,7 +103,7 @@ func isHostPort(s string) bool {
 	return err == nil && u.Host == s && u.Hostname() != ""
 }
 
-// common are the flags of all commands that reach a registry.
+// common are the flags of all commands that connect to a registry.
 type common struct {
 	jobs     int
 	progress progressMode
@@ -153,9 +153,9 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	at := flag + " " + s + ": "
 	if err := firstWrong(
 		check{hasScheme, at + "write it without " + scheme + "://"},
-		check{!strings.Contains(s, "/"), at + "names no registry and path; write registry.example.com/path"},
-		check{strings.Contains(s, "@"), at + "is a reference with a digest; name a repository, as in registry.example.com/path"},
-		check{strings.Contains(path, ":"), at + "is a reference with a tag; name a repository, and the tag with --tag"},
+		check{!strings.Contains(s, "/"), at + "does not name a registry and a path; write registry.example.com/path"},
+		check{strings.Contains(s, "@"), at + "is a reference with a digest; name the repository, as in registry.example.com/path"},
+		check{strings.Contains(path, ":"), at + "is a reference with a tag; name the repository, and the tag with --tag"},
 	); err != nil {
 		return name.Repository{}, err
 	}
@@ -170,7 +170,7 @@ func parseRepo(flag, s string) (name.Repository, error) {
 		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
 	}
 	if named, _, _ := strings.Cut(s, "/"); repo.RegistryStr() == name.DefaultRegistry && named != "docker.io" && named != name.DefaultRegistry {
-		return repo, usagef("%s %s: names no registry; write registry.example.com/%s", flag, s, s)
+		return repo, usagef("%s %s: does not name a registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil
 }

@@ -183,7 +183,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *subject, view []string) error
 	})
 }
 
-// subject is what inspect looks at.
+// subject is what inspect shows.
 type subject struct {
 	name    string // of the archive's file, or the reference
 	graph   *bundle.Graph
@@ -239,10 +239,10 @@ func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*sub
 	return s, err
 }
 
-// oneFile wants one argument.
+// oneFile checks that there is one argument.
 func oneFile(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usagef("name one archive; there are %d arguments", len(args))
+		return usagef("name one archive; got %d arguments", len(args))
 	}
 	return nil
 }

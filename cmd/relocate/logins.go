@@ -17,14 +17,13 @@ import (
 	"relocate/registry"
 )
 
-// Sides of a copy: a registry flag counts for both, and with a side before its name for that one.
+// Sides of a copy. A registry flag applies to both; with a side before its name, to that one.
 const (
 	sourceSide      = "src"
 	destinationSide = "dst"
 )
 
-// wholes are flags of which a side has all or none of its own: half a login would be completed by the
-// other side's.
+// wholes are groups of flags that a side overrides together, so that it does not mix two logins.
 var wholes = [][]string{
 	{"registry-username", "registry-password", "registry-password-stdin", "registry-token", "registry-anon"},
 	{"registry-client-cert", "registry-client-key"},
@@ -42,7 +41,7 @@ func addSides(cmd *cobra.Command) {
 	}
 }
 
-// client returns a client for one side, whose flags go before those for both.
+// client returns a client for one side. Its own flags override those for both sides.
 func (f *common) client(side string, named []name.Repository) (*registry.Client, error) {
 	flags, loginGiven, err := f.of(side)
 	if err != nil {
@@ -66,7 +65,7 @@ func (f *common) client(side string, named []name.Repository) (*registry.Client,
 	return flags.client(f.jobs, named)
 }
 
-// of returns the registry flags as they count for a side, and whether one of them is a login.
+// of returns the registry flags that apply to a side, and whether one of them is a login.
 func (f *common) of(side string) (flags *registryFlags, loginGiven bool, err error) {
 	flags = &registryFlags{}
 	set := pflag.NewFlagSet(side, pflag.ContinueOnError)
@@ -84,7 +83,7 @@ func (f *common) of(side string) (flags *registryFlags, loginGiven bool, err err
 	return flags, loginGiven, err
 }
 
-// hasOwn reports whether a flag of a side is given, or one that goes together with it.
+// hasOwn reports whether the command line has the flag of a side, or another one of its group.
 func (f *common) hasOwn(side, flag string) bool {
 	group := []string{flag}
 	for _, names := range wholes {
@@ -108,8 +107,8 @@ func (f *common) checkSides(source, destination, archive bool) error {
 	var errs []error
 	f.flags.Visit(func(flag *pflag.Flag) {
 		errs = append(errs, firstWrong(
-			check{!source && strings.HasPrefix(flag.Name, sourceSide+"-"), "--" + flag.Name + ": the source is no registry"},
-			check{!destination && strings.HasPrefix(flag.Name, destinationSide+"-"), "--" + flag.Name + ": the destination is no registry"},
+			check{!source && strings.HasPrefix(flag.Name, sourceSide+"-"), "--" + flag.Name + ": the source is not a registry"},
+			check{!destination && strings.HasPrefix(flag.Name, destinationSide+"-"), "--" + flag.Name + ": the destination is not a registry"},
 			check{archive && strings.HasSuffix(flag.Name, "registry-password-stdin"), "--" + flag.Name + ": standard input is the archive"},
 		))
 	})
@@ -152,7 +151,7 @@ func (p *passwordInput) read() (string, error) {
 	return p.text, p.err
 }
 
-// loginFrom takes the login of the environment, as imgpkg does where there is no flag.
+// loginFrom sets the login from the environment, as imgpkg does without a flag.
 func (f *registryFlags) loginFrom(getenv func(string) string) {
 	get := func(key string) string { return firstOf(getenv, "RELOCATE_"+key, "IMGPKG_"+key) }
 	switch {
@@ -165,7 +164,7 @@ func (f *registryFlags) loginFrom(getenv func(string) string) {
 	}
 }
 
-// keychainsFrom returns the keychains that the environment asks for.
+// keychainsFrom returns the keychains that the environment names.
 func keychainsFrom(getenv func(string) string) []string {
 	names := firstOf(getenv, "RELOCATE_ACTIVE_KEYCHAINS", "IMGPKG_ACTIVE_KEYCHAINS")
 	if names == "" && getenv("IMGPKG_ENABLE_IAAS_AUTH") == "true" {

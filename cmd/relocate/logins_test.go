@@ -282,6 +282,6 @@ func TestLoginSides(t *testing.T) {
 	})
 	t.Run("a side that is no registry", func(t *testing.T) {
 		r := tryRelocate(t, "-b", m.ref, "--to-tar", filepath.Join(t.TempDir(), "x.tar"), "--dst-registry-anon")
-		assertFailed(t, r, statusUsage, "--dst-registry-anon: the destination is no registry")
+		assertFailed(t, r, statusUsage, "--dst-registry-anon: the destination is not a registry")
 	})
 }

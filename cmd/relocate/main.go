@@ -82,7 +82,7 @@ func hintFor(cmd *cobra.Command, hint string) string {
 	return hint
 }
 
-// resultWriter remembers that results could not be written, for those who print and do not ask.
+// resultWriter keeps the first error of writing results, which printing ignores.
 type resultWriter struct {
 	w   io.Writer
 	dog *watchdog.Watchdog

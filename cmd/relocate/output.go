@@ -79,7 +79,7 @@ func encodeYAML(v any) ([]byte, error) {
 	return escapeYAML(b.Bytes()), nil
 }
 
-// escapeYAML escapes what a terminal would obey in YAML that has it in double quotes only.
+// escapeYAML escapes control characters in YAML that has them in double quotes only.
 func escapeYAML(b []byte) []byte {
 	var out bytes.Buffer
 	for _, r := range string(b) {

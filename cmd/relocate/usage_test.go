@@ -40,7 +40,7 @@ func TestUsage(t *testing.T) {
 		"progress":               {[]string{"--from-tar", archive, "--to-repo", repo, "--progress", "loud"}, []string{"--progress", "loud", "json"}},
 		"repo-with-tag":          {[]string{"--from-tar", archive, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag", "--tag"}},
 		"repo-with-digest":       {[]string{"--from-tar", archive, "--to-repo", repo + "@" + digest}, []string{"--to-repo " + repo + "@" + digest, "digest"}},
-		"repo-without-registry":  {[]string{"--from-tar", archive, "--to-repo", "corp/x"}, []string{"--to-repo corp/x", "names no registry"}},
+		"repo-without-registry":  {[]string{"--from-tar", archive, "--to-repo", "corp/x"}, []string{"--to-repo corp/x", "does not name a registry"}},
 		"repo-upper":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr + "/X"}, []string{"--to-repo " + reg.Addr + "/X"}},
 		"repo-empty":             {[]string{"--from-tar", archive, "--to-repo", reg.Addr}, []string{"--to-repo " + reg.Addr}},
 		"direct-repo-with-tag":   {[]string{"-b", ref, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag"}},

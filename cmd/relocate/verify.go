@@ -130,13 +130,13 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		return nil, err
 	}
 	if _, err := v1.NewHash(f.seal); err != nil && f.seal != "" {
-		return nil, usagef("--seal %s: is no digest (sha256:…)", f.seal)
+		return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
 	}
 	var roots []v1.Hash
 	for _, s := range f.roots {
 		d, err := v1.NewHash(s)
 		if err != nil {
-			return nil, usagef("--root %s: is no digest (sha256:…)", s)
+			return nil, usagef("--root %s: not a digest (sha256:…)", s)
 		}
 		roots = append(roots, d)
 	}
