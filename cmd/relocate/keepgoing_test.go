@@ -76,7 +76,7 @@ func (b *broken) assertFailures(t *testing.T, r result, report string) {
 		}), "%v", failures)
 	}
 	assert.Len(t, failures, 2)
-	assertAll(t, r.stderr, "404 Not Found", "content does not match its descriptor", "(read twice)", "failed: 2 manifests and blobs", "hint: run the same command again")
+	assertAll(t, r.stderr, "404 Not Found", "content does not match its descriptor", "(read twice)", "failed: 2 manifests and blobs", "hint: fix the causes, then run the same command again")
 }
 
 // TestKeepGoingExport: every failure is told; there is no archive, and the rest is kept for when the source
