@@ -103,8 +103,7 @@ func readLogin(bySuffix map[string]*login, prefix, rest, value string) error {
 		prefix, rest, prefix)
 }
 
-// setHost reads a host with port and path. A scheme, and the path that docker's logins end with, are
-// dropped.
+// setHost reads a host with port and path. It ignores a scheme, and the path that docker's logins end with.
 func (l *login) setHost(value string) error {
 	if value == "" {
 		return nil
@@ -119,24 +118,27 @@ func (l *login) setHost(value string) error {
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("%s: write a host, host:port or host/path", l.variable)
 	}
-	p := u.Path
-	for _, version := range []string{"/v1", "/v2"} {
-		if rest, found := strings.CutPrefix(p, version); found && (rest == "" || rest[0] == '/') {
-			p = rest
-			break
-		}
-	}
 	host := strings.ToLower(u.Hostname())
 	if host == "docker.io" {
 		host = name.DefaultRegistry
 	}
-	p = strings.Trim(p, "/")
+	p := strings.Trim(withoutVersion(u.Path), "/")
 	l.parts, l.port = strings.Split(host, "."), u.Port()
 	l.hostname = strings.TrimSuffix(net.JoinHostPort(host, u.Port())+"/"+p, "/")
 	if p != "" {
 		l.path = strings.Split(p, "/")
 	}
 	return nil
+}
+
+// withoutVersion returns a path without the version of the API that it begins with.
+func withoutVersion(p string) string {
+	for _, version := range []string{"/v1", "/v2"} {
+		if rest, found := strings.CutPrefix(p, version); found && (rest == "" || rest[0] == '/') {
+			return rest
+		}
+	}
+	return p
 }
 
 // isFor reports whether the login is for a repository.
@@ -169,17 +171,25 @@ func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bo
 	if auth, err := c.cloud(ctx, repo); auth != authn.Anonymous || err != nil {
 		return auth, err
 	}
-	switch {
-	case named && c.opt.Username != "":
-		return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}, nil
-	case named && c.opt.Token != "":
-		return &authn.Bearer{Token: c.opt.Token}, nil
+	if auth := c.given(); named && auth != nil {
+		return auth, nil
 	}
 	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
 	if err != nil {
 		return nil, fmt.Errorf("%w for %s: %s", ErrCredentials, repo.RegistryStr(), withoutSecret(err.Error()))
 	}
 	return auth, nil
+}
+
+// given returns the credentials in the options; nil when they have none.
+func (c *Client) given() authn.Authenticator {
+	switch {
+	case c.opt.Username != "":
+		return &authn.Basic{Username: c.opt.Username, Password: c.opt.Password}
+	case c.opt.Token != "":
+		return &authn.Bearer{Token: c.opt.Token}
+	}
+	return nil
 }
 
 // withoutSecret makes a line of what a credential helper said, or nothing where that has a secret: a helper

@@ -131,11 +131,22 @@ func newError(res *http.Response) *Error {
 
 // errorDocument is the body of a refusal (distribution-spec 1.1, error codes).
 type errorDocument struct {
-	Errors []struct {
-		Code    string          `json:"code"`
-		Message string          `json:"message"`
-		Detail  json.RawMessage `json:"detail"`
-	} `json:"errors"`
+	Errors []errorEntry `json:"errors"`
+}
+
+type errorEntry struct {
+	Code    string          `json:"code"`
+	Message string          `json:"message"`
+	Detail  json.RawMessage `json:"detail"`
+}
+
+// text returns the message, and the detail where it adds something.
+func (e errorEntry) text() string {
+	detail := strings.Trim(string(e.Detail), `"`)
+	if slices.Contains([]string{"", "null", "{}", "[]"}, detail) || strings.Contains(e.Message, detail) {
+		detail = ""
+	}
+	return strings.Trim(e.Message+": "+detail, ": ")
 }
 
 // blobUnknown are the codes for a manifest whose blobs are missing. The second is Gitea's.
@@ -148,7 +159,6 @@ const mostErrors = 3
 func (e *Error) read(doc errorDocument) string {
 	var shown, all []string
 	for i, one := range doc.Errors {
-		detail := strings.Trim(string(one.Detail), `"`)
 		all = append(all, one.Code, one.Message, string(one.Detail))
 		if slices.Contains(blobUnknown, one.Code) && e.Method == http.MethodPut {
 			e.lacksBlobs = true
@@ -157,11 +167,7 @@ func (e *Error) read(doc errorDocument) string {
 			}
 		}
 		e.final = e.final || e.Method == http.MethodPut && strings.HasPrefix(one.Code, "MANIFEST_")
-		text := one.Message
-		if slices.Contains([]string{"", "null", "{}", "[]"}, detail) || strings.Contains(text, detail) {
-			detail = ""
-		}
-		text = strings.Trim(text+": "+detail, ": ")
+		text := one.text()
 		if i > 0 {
 			text = strings.TrimSpace(one.Code + " " + text)
 		}

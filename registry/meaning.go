@@ -112,15 +112,14 @@ var (
 
 // meaning returns what an answer says, by its method, its reference and its text; nil where the status says it all.
 func (e *Error) meaning(text string) error {
-	writes := e.Method == http.MethodPost || e.Method == http.MethodPut || e.Method == http.MethodPatch
 	switch {
-	case e.Status == http.StatusInsufficientStorage, writes && e.saysFull(text):
+	case e.Status == http.StatusInsufficientStorage, e.writes() && e.saysFull(text):
 		return ErrNoSpace
-	case e.Status < 400 || e.Status >= 500 || e.Status == http.StatusTooManyRequests:
+	case e.Status/100 != 4 || e.Status == http.StatusTooManyRequests:
 		return nil
 	case policyWords.MatchString(text):
 		return ErrPolicy
-	case writes && readOnlyWords.MatchString(text):
+	case e.writes() && readOnlyWords.MatchString(text):
 		return ErrReadOnly
 	case e.Status != http.StatusNotFound && noPathWords.MatchString(text):
 		return ErrPath
@@ -128,6 +127,11 @@ func (e *Error) meaning(text string) error {
 		return fs.ErrExist
 	}
 	return nil
+}
+
+// writes reports whether the request sends content.
+func (e *Error) writes() bool {
+	return slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, e.Method)
 }
 
 // saysFull reports whether a refusal of a write says that a registry has no room. A 429 may speak of a quota, too:

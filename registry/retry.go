@@ -58,19 +58,8 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 	}
 	now := a.gate.condition()
 	away := now.known && isOutage(cause)
-	if away && r.isOver(now) {
-		return fmt.Errorf("%w (no good answer for %v)", cause, now.waited.Round(time.Second))
-	}
-	if !away || a.tries == 1 || now.answers(cause) != a.good {
-		if a.counted++; a.counted >= r.tries {
-			return afterTries(a.tries, cause)
-		}
-		if !isTooMany(cause) { // it is a matter of time, and costs the host nothing
-			if !r.budget.take() {
-				return afterTries(a.tries, fmt.Errorf("%w; no more retries: too many requests of this run failed", cause))
-			}
-			a.taken++
-		}
+	if err := r.count(a, cause, now, away); err != nil {
+		return err
 	}
 	a.good = now.answers(cause)
 	if away && pauses(cause) {
@@ -79,6 +68,28 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 	wait := max(r.backOff(a.tries), after)
 	observerIn(ctx).retrying(a.host, cause, wait)
 	return r.sleep(ctx, wait)
+}
+
+// count counts a failed try against its attempt and the budget, but not in an outage in which the host
+// answers nothing else either. It returns an error when the request is not sent again.
+func (r *retries) count(a *attempt, cause error, now condition, away bool) error {
+	switch {
+	case away && r.isOver(now):
+		return fmt.Errorf("%w (no good answer for %v)", cause, now.waited.Round(time.Second))
+	case away && a.tries > 1 && now.answers(cause) == a.good:
+		return nil
+	}
+	a.counted++
+	switch {
+	case a.counted >= r.tries:
+		return afterTries(a.tries, cause)
+	case isTooMany(cause): // it needs time, and costs the host nothing
+		return nil
+	case !r.budget.take():
+		return afterTries(a.tries, fmt.Errorf("%w; no more retries: too many requests of this run failed", cause))
+	}
+	a.taken++
+	return nil
 }
 
 // progress notes that there was enough of it to begin counting anew.

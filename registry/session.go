@@ -158,6 +158,16 @@ func (s *session) isAlias(u *url.URL) bool {
 	return s.aliases[authority(u)]
 }
 
+// addAlias notes that a host asks for a login, where it is another than the registry's.
+func (s *session) addAlias(u *url.URL) {
+	if sameAuthority(u, s.registry) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aliases[authority(u)] = true
+}
+
 func otherScope(req *http.Request) string {
 	scope, _ := req.Context().Value(scopeKey{}).(string)
 	return scope
@@ -189,8 +199,8 @@ func (s *session) forward(req *http.Request, header string) (*http.Response, err
 	return s.inner.RoundTrip(r)
 }
 
-// next returns what a request that was refused with old is to be sent with now; nil when nothing would
-// change the answer. Those who wait meanwhile share what it finds.
+// next returns what a request that was refused with old is sent with now; nil when no other authorization
+// would change the answer. Requests that wait meanwhile share the result.
 func (s *session) next(req *http.Request, old *authorization, res *http.Response, round int) (*authorization, error) {
 	challenge, err := challengeIn(req.Context(), res)
 	if err != nil {
@@ -198,40 +208,46 @@ func (s *session) next(req *http.Request, old *authorization, res *http.Response
 	}
 	s.renewing.Lock()
 	defer s.renewing.Unlock()
+	s.addAlias(req.URL)
 	scope := otherScope(req)
-	now := s.get(scope)
-	if !sameAuthority(req.URL, s.registry) {
-		s.mu.Lock()
-		s.aliases[authority(req.URL)] = true
-		s.mu.Unlock()
-	}
-	asks, served := old.asks(challenge), old.good.Load() || old.expired()
-	switch {
-	case asks && now != old && !now.asks(challenge):
+	switch now := s.get(scope); {
+	case old.asks(challenge) && now != old && !now.asks(challenge):
 		return now, nil
-	case asks:
+	case old.asks(challenge):
 		return s.replace(req, old, challenge)
-	case !old.renews, old.sole.Load():
+	case !old.renews, old.sole.Load(), isProbe(req.Context()) && !old.mayHelpProbe(scope):
 		return nil, nil
-	case isProbe(req.Context()) && !old.expired() && (scope == "" || !served):
-		return nil, nil
+	}
+	return s.renew(req, old, challenge, round)
+}
+
+// renew is next for a token that answers the challenge and was refused all the same: it may have expired, or
+// have been good for a number of requests only.
+func (s *session) renew(req *http.Request, old *authorization, challenge *transport.Challenge, round int) (*authorization, error) {
+	scope := otherScope(req)
+	served := old.good.Load() || old.expired()
+	switch now := s.get(scope); {
 	case round < soleRound && now != old:
 		return now, nil
 	case round < soleRound && served:
 		return s.replace(req, old, old.challenge)
-	case served, old.sent.Load() > 1 && !old.bad.Load(): // others may have used it up
+	case served, old.sent.Load() > 1 && !old.bad.Load(): // other requests may have used it up
 		auth, err := s.login(req.Context(), old.challenge, scope)
 		auth.sole.Store(true)
 		return auth, err
 	}
 	old.bad.Store(true)
-	s.mu.Lock()
-	worked := s.worked
-	s.mu.Unlock()
-	if strings.EqualFold(challenge.Scheme, "basic") && !worked { // it takes no tokens for this
+	if strings.EqualFold(challenge.Scheme, "basic") && !s.hasWorked() { // the registry accepts no token for this
 		return s.replace(req, old, challenge)
 	}
 	return nil, nil
+}
+
+// hasWorked reports whether a token was good.
+func (s *session) hasWorked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.worked
 }
 
 // maxAsked is how many scopes that refusals named are asked for with each token.
@@ -289,6 +305,12 @@ func (a *authorization) asks(challenge *transport.Challenge) bool {
 	return !covers(a.scopes, challenge.Parameters["scope"]) ||
 		challenge.Parameters["realm"] != a.challenge.Parameters["realm"] ||
 		challenge.Parameters["service"] != a.challenge.Parameters["service"]
+}
+
+// mayHelpProbe reports whether a probe that was refused with a token is worth another one: the token has
+// expired, or it has another scope and was good before.
+func (a *authorization) mayHelpProbe(scope string) bool {
+	return a.expired() || scope != "" && a.good.Load()
 }
 
 func (a *authorization) expired() bool { return a.renews && time.Now().After(a.expires) }

@@ -27,7 +27,7 @@ type document struct {
 	Subject       *v1.Descriptor  `json:"subject"`
 }
 
-// putManifest takes a manifest when all that it names is there (distribution-spec 1.1, pushing manifests).
+// putManifest stores a manifest if all that it names is present (distribution-spec 1.1, pushing manifests).
 func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, id string) error {
 	raw, err := io.ReadAll(io.LimitReader(req.Body, maxManifest+1))
 	switch {
@@ -37,14 +37,8 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 		return refuse(http.StatusRequestEntityTooLarge, "SIZE_INVALID", fmt.Sprintf("a manifest has at most %d bytes", maxManifest))
 	}
 	key, _ := digest.SumOf(digest.Of(raw))
-	isDigest := strings.Contains(id, ":")
-	switch named, err := parseDigest(id); {
-	case isDigest && err != nil:
+	if err := checkID(id, key); err != nil {
 		return err
-	case isDigest && named != key:
-		return refuse(http.StatusBadRequest, "DIGEST_INVALID", "what was sent has the digest "+key.Hash().String())
-	case !isDigest && !oci.IsTag(id):
-		return refuse(http.StatusBadRequest, "TAG_INVALID", "that is no tag")
 	}
 	mediaType, doc, err := readDocument(req.Header.Get("Content-Type"), raw)
 	if err != nil {
@@ -60,21 +54,41 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 		return err
 	}
 	repo.manifests[key] = manifest{int64(len(raw)), unique.Make(mediaType)}
-	if !isDigest {
+	if oci.IsTag(id) {
 		repo.tags[strings.Clone(id)] = key
 	}
 	if doc.Subject != nil {
-		subject, ok := digest.SumOf(doc.Subject.Digest)
-		if ok && !slices.Contains(repo.referrers[subject], key) {
-			repo.referrers[subject] = append(repo.referrers[subject], key)
-		}
+		repo.addReferrer(doc.Subject.Digest, key)
 		w.Header().Set("OCI-Subject", doc.Subject.Digest.String())
 	}
 	created(w, "/v2/"+path+"/manifests/"+key.Hash().String(), key)
 	return nil
 }
 
-// readDocument reads a manifest, whose form, media type and the type that it was sent with must agree.
+// checkID checks the tag or the digest that a manifest is pushed under.
+func checkID(id string, key digest.Sum) error {
+	if !strings.Contains(id, ":") {
+		if !oci.IsTag(id) {
+			return refuse(http.StatusBadRequest, "TAG_INVALID", "not a valid tag")
+		}
+		return nil
+	}
+	named, err := parseDigest(id)
+	if err == nil && named != key {
+		err = refuse(http.StatusBadRequest, "DIGEST_INVALID", "the content has the digest "+key.Hash().String())
+	}
+	return err
+}
+
+// addReferrer notes that a manifest refers to a subject.
+func (repo *repository) addReferrer(subject v1.Hash, key digest.Sum) {
+	at, ok := digest.SumOf(subject)
+	if ok && !slices.Contains(repo.referrers[at], key) {
+		repo.referrers[at] = append(repo.referrers[at], key)
+	}
+}
+
+// readDocument reads a manifest. Its Content-Type, its mediaType and its fields must agree.
 func readDocument(contentType string, raw []byte) (types.MediaType, *document, error) {
 	invalid := func(format string, args ...any) (types.MediaType, *document, error) {
 		return "", nil, refuse(http.StatusBadRequest, "MANIFEST_INVALID", fmt.Sprintf(format, args...))
@@ -84,56 +98,70 @@ func readDocument(contentType string, raw []byte) (types.MediaType, *document, e
 	doc := &document{}
 	switch {
 	case err != nil || !mediaType.IsIndex() && !mediaType.IsImage():
-		return invalid("it was sent as %q, which is no media type of manifests", contentType)
+		return invalid("the Content-Type %q is not a manifest's", contentType)
 	case oci.CheckJSON(raw) != nil:
-		return invalid("it is no JSON, or can be read in two ways: %v", oci.CheckJSON(raw))
+		return invalid("the manifest is not unambiguous JSON: %v", oci.CheckJSON(raw))
 	case json.Unmarshal(raw, doc) != nil:
-		return invalid("it is no manifest")
+		return invalid("the content is not a manifest")
 	case doc.SchemaVersion != 2:
-		return invalid("its schemaVersion is %d", doc.SchemaVersion)
+		return invalid("the manifest's schemaVersion is %d", doc.SchemaVersion)
 	case doc.MediaType != "" && doc.MediaType != mediaType:
-		return invalid("it was sent as %q, and says that it is %q", header, doc.MediaType)
-	case mediaType.IsIndex() && (doc.Config != nil || doc.Layers != nil), mediaType.IsImage() && (doc.Config == nil || doc.Manifests != nil):
-		return invalid("it has not the form of %q", header)
+		return invalid("the Content-Type is %q, the manifest's mediaType %q", header, doc.MediaType)
+	case !doc.hasFieldsOf(mediaType):
+		return invalid("the manifest does not have the fields of %q", header)
 	}
 	return mediaType, doc, nil
 }
 
-// hasAll says what is not there of what a manifest names, or is there with another size. A foreign layer need
-// not be, nor the subject.
+// hasFieldsOf reports whether the document has the fields of an index or an image, and not of the other.
+func (doc *document) hasFieldsOf(mediaType types.MediaType) bool {
+	if mediaType.IsIndex() {
+		return doc.Config == nil && doc.Layers == nil
+	}
+	return doc.Config != nil && doc.Manifests == nil
+}
+
+// blobs returns the config and the layers that the document names.
+func (doc *document) blobs() []v1.Descriptor {
+	if doc.Config == nil {
+		return doc.Layers
+	}
+	return append([]v1.Descriptor{*doc.Config}, doc.Layers...)
+}
+
+// hasAll returns an error when something that a manifest names is missing, or has another size. Foreign layers
+// and the subject may be missing.
 func (repo *repository) hasAll(doc *document) error {
 	unknown := &refusal{status: http.StatusBadRequest, code: "MANIFEST_BLOB_UNKNOWN", message: "the repository does not have what the manifest names"}
-	check := func(d v1.Descriptor, size int64, there bool) error {
-		if !there {
-			unknown.missing = append(unknown.missing, d.Digest)
-		} else if size != d.Size {
-			return refuse(http.StatusBadRequest, "MANIFEST_INVALID", fmt.Sprintf("it says that %s has %d bytes; there it has %d", d.Digest, d.Size, size))
-		}
-		return nil
-	}
-	blobs := doc.Layers
-	if doc.Config != nil {
-		blobs = append([]v1.Descriptor{*doc.Config}, blobs...)
-	}
-	for _, d := range blobs {
+	for _, d := range doc.blobs() {
 		key, ok := digest.SumOf(d.Digest)
-		size, there := repo.blobs[key]
-		if oci.IsForeign(d) && !there {
+		size, found := repo.blobs[key]
+		if oci.IsForeign(d) && !found {
 			continue
 		}
-		if err := check(d, size, ok && there); err != nil {
+		if err := unknown.check(d, size, ok && found); err != nil {
 			return err
 		}
 	}
 	for _, d := range doc.Manifests {
 		key, ok := digest.SumOf(d.Digest)
-		m, there := repo.manifests[key]
-		if err := check(d, m.size, ok && there); err != nil {
+		m, found := repo.manifests[key]
+		if err := unknown.check(d, m.size, ok && found); err != nil {
 			return err
 		}
 	}
 	if len(unknown.missing) > 0 {
 		return unknown
+	}
+	return nil
+}
+
+// check adds d to what is missing, or returns an error when it has another size.
+func (e *refusal) check(d v1.Descriptor, size int64, found bool) error {
+	if !found {
+		e.missing = append(e.missing, d.Digest)
+	} else if size != d.Size {
+		return refuse(http.StatusBadRequest, "MANIFEST_INVALID", fmt.Sprintf("the manifest says that %s has %d bytes; the repository has %d", d.Digest, d.Size, size))
 	}
 	return nil
 }

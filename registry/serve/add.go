@@ -27,50 +27,64 @@ type adding struct {
 
 func (t *adding) bit() uint { return 1 << t.n }
 
-// content takes over manifests and blobs, and who names what.
+// content adds manifests and blobs, and which manifest names which.
 func (t *adding) content() error {
-	isNew := map[*manifest]bool{}
-	fresh := map[*blob]bool{}
+	added := map[*blob]bool{} // of manifests, too
 	for _, b := range t.plan.Blobs {
 		key, ok := digest.SumOf(b.Descriptor.Digest)
 		if !ok {
 			return fmt.Errorf("%s is no sha256 digest", b.Descriptor.Digest)
 		}
-		var own *blob
-		if b.IsManifest {
-			m := t.manifests[key]
-			if m == nil {
-				m = &manifest{sum: key, mediaType: unique.Make(string(b.Descriptor.MediaType)), blob: blob{size: b.Descriptor.Size, archive: t.n}}
-				t.manifests[key], isNew[m] = m, true
-			}
-			own = &m.blob
-		} else if own = t.blobs[key]; own == nil {
-			own = &blob{size: b.Descriptor.Size, archive: t.n}
-			t.blobs[key], fresh[own] = own, true
+		entry, isNew := t.entry(key, b)
+		if entry.size != b.Descriptor.Size {
+			return fmt.Errorf("%s has %d bytes in one archive and %d in another", b.Descriptor.Digest, entry.size, b.Descriptor.Size)
 		}
-		if own.size != b.Descriptor.Size {
-			return fmt.Errorf("%s has %d bytes in one archive and %d in another", b.Descriptor.Digest, own.size, b.Descriptor.Size)
-		}
-		own.in |= t.bit()
+		entry.in |= t.bit()
+		added[entry] = added[entry] || isNew
 	}
 	for _, n := range t.plan.Graph.Nodes {
-		m := t.manifest(n.Descriptor.Digest)
-		for _, d := range n.Blobs {
-			key, _ := digest.SumOf(d.Digest)
-			if b := t.blobs[key]; b != nil && (isNew[m] || fresh[b]) {
-				b.own(m)
-			}
-		}
-		for _, d := range n.Children {
-			if isNew[m] && n.Kind != bundle.Bundle { // what a lock names is not in the bundle's repository
-				t.manifest(d).own(m)
-			}
-		}
+		t.names(n, added)
 	}
 	return nil
 }
 
-// own notes that m names b. Who names it twice does so in one go.
+// entry returns the entry of a manifest or a blob, and whether it is a new one.
+func (t *adding) entry(key digest.Sum, b bundle.Blob) (entry *blob, isNew bool) {
+	if !b.IsManifest {
+		entry = t.blobs[key]
+		if isNew = entry == nil; isNew {
+			entry = &blob{size: b.Descriptor.Size, archive: t.n}
+			t.blobs[key] = entry
+		}
+		return entry, isNew
+	}
+	m := t.manifests[key]
+	if isNew = m == nil; isNew {
+		m = &manifest{sum: key, mediaType: unique.Make(string(b.Descriptor.MediaType)), blob: blob{size: b.Descriptor.Size, archive: t.n}}
+		t.manifests[key] = m
+	}
+	return &m.blob, isNew
+}
+
+// names notes what a manifest names: blobs, and the children of an index. The images in a bundle's lock are not in
+// the bundle's repository for that.
+func (t *adding) names(n *bundle.Node, added map[*blob]bool) {
+	m := t.manifest(n.Descriptor.Digest)
+	for _, d := range n.Blobs {
+		key, _ := digest.SumOf(d.Digest)
+		if b := t.blobs[key]; b != nil && (added[&m.blob] || added[b]) {
+			b.own(m)
+		}
+	}
+	if !added[&m.blob] || n.Kind == bundle.Bundle {
+		return
+	}
+	for _, d := range n.Children {
+		t.manifest(d).own(m)
+	}
+}
+
+// own notes that m names b. A manifest that names it twice does so in one call after the other.
 func (b *blob) own(m *manifest) {
 	if n := len(b.owners); n == 0 || b.owners[n-1] != m {
 		b.owners = append(b.owners, m)

@@ -265,12 +265,7 @@ func (s *Archives) Tags(_ context.Context, at, path, after string, n int) (tags 
 	if repo == nil {
 		return nil, false, fmt.Errorf("repository %s: %w", path, fs.ErrNotExist)
 	}
-	own := repo.list[from(repo.list, after, func(tag string) string { return tag }):]
-	if _, known := repo.hosts[at]; known {
-		own = slices.DeleteFunc(slices.Clone(own), func(tag string) bool {
-			return !slices.ContainsFunc(repo.tags[tag], func(t tagged) bool { return t.host == "" || t.host == at })
-		})
-	}
+	own := repo.tagsAfter(after, at)
 	attached := s.attached[from(s.attached, after, func(a attachedTag) string { return a.tag }):]
 	for len(tags) <= n && len(own)+len(attached) > 0 {
 		switch {
@@ -289,6 +284,17 @@ func (s *Archives) Tags(_ context.Context, at, path, after string, n int) (tags 
 		return tags[:n], true, nil
 	}
 	return tags, false, nil
+}
+
+// tagsAfter returns the repository's own tags after a name, sorted: at a registry that has this path, its own only.
+func (r *repository) tagsAfter(after, at string) []string {
+	list := r.list[from(r.list, after, func(tag string) string { return tag }):]
+	if _, known := r.hosts[at]; !known {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(tag string) bool {
+		return !slices.ContainsFunc(r.tags[tag], func(t tagged) bool { return t.host == "" || t.host == at })
+	})
 }
 
 // from returns where a sorted list goes on after a name.

@@ -14,37 +14,52 @@ type span struct {
 
 var errUnsatisfiable = errors.New("no such bytes")
 
-// parseRange reads a Range header for content of size bytes (RFC 9110, 14.1.2 and 14.2). What is not one range of bytes is
-// ignored, as a server may: all of the content is the answer.
+// parseRange reads a Range header for content of size bytes (RFC 9110, 14.1.2 and 14.2). A header that is not one range
+// of bytes is ignored, as a server may: the answer is all of the content.
 //
 // Errors: errUnsatisfiable.
 func parseRange(s string, size int64) (span, error) {
 	all := span{n: size}
-	unit, spec, ok := strings.Cut(s, "=")
-	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
-		return all, nil
-	}
-	first, last, ok := strings.Cut(strings.TrimSpace(spec), "-")
-	from, hasFrom := parsePosition(first)
-	to, hasTo := parsePosition(last)
+	first, last, ok := positions(s)
 	switch {
-	case !ok || (first != "" && !hasFrom) || (last != "" && !hasTo) || (first == "" && last == "") || (hasFrom && hasTo && to < from):
+	case !ok:
 		return all, nil
-	case !hasFrom: // the last bytes
-		n := min(to, size)
+	case first < 0: // the last bytes
+		n := min(last, size)
 		if n == 0 {
 			return all, errUnsatisfiable
 		}
 		return span{size - n, n, true}, nil
-	case from >= size:
+	case first >= size:
 		return all, errUnsatisfiable
-	case !hasTo || to >= size:
-		to = size - 1
+	case last < 0 || last >= size:
+		last = size - 1
 	}
-	return span{from, to - from + 1, true}, nil
+	return span{first, last - first + 1, true}, nil
 }
 
-// parsePosition reads digits. What is more than any size is as good as the largest.
+// positions reads "bytes=FIRST-LAST". One of the two may be missing: it is -1 then.
+func positions(s string) (first, last int64, ok bool) {
+	unit, spec, isRange := strings.Cut(s, "=")
+	from, to, isOne := strings.Cut(strings.TrimSpace(spec), "-")
+	if !isRange || !isOne || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || from == "" && to == "" {
+		return 0, 0, false
+	}
+	first, last = -1, -1
+	if from != "" {
+		if first, ok = parsePosition(from); !ok {
+			return 0, 0, false
+		}
+	}
+	if to != "" {
+		if last, ok = parsePosition(to); !ok {
+			return 0, 0, false
+		}
+	}
+	return first, last, first < 0 || last < 0 || first <= last
+}
+
+// parsePosition reads digits. A number above every size becomes a number that is too large for content.
 func parsePosition(s string) (n int64, ok bool) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
