@@ -2,7 +2,6 @@ package leak
 
 import (
 	"context"
-	"regexp"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -74,22 +73,16 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 		return nil, err
 	}
 	t.report.Manifests = int(store.count.Load())
-	t.report.addLeftOut(opt.Omitted)
+	t.report.addLeftOut(opt.Omitted, store.namedLayer)
 	return &t.report, nil
 }
 
 // addLeftOut adds a finding for each layer that was left out and that no finding names yet: the image may be
 // named by a fetch or by another image's attachment.
-func (r *Report) addLeftOut(omitted []report.Omitted) {
-	named := map[string]bool{}
-	for _, f := range r.Findings {
-		if f.Code == codeForeign {
-			named[digestInText.FindString(f.Message)] = true
-		}
-	}
+func (r *Report) addLeftOut(omitted []report.Omitted, named func(layer v1.Hash) bool) {
 	for i, o := range omitted {
-		switch d := o.Digest.String(); {
-		case named[d]:
+		switch {
+		case named(o.Digest):
 		case len(r.Findings) >= 2*maxFindings:
 			r.More += len(omitted) - i
 			return
@@ -98,9 +91,6 @@ func (r *Report) addLeftOut(omitted []report.Omitted) {
 		}
 	}
 }
-
-// digestInText finds the digest in a finding about a layer.
-var digestInText = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
 // Resolve goes from roots, which are digests in repo, the way that kapp-controller goes, and asks target for
 // each digest at its end, each once. Nothing else is contacted: a reference that ends elsewhere is a finding.

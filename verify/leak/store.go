@@ -78,6 +78,7 @@ type carried struct {
 	omitted map[v1.Hash]bool
 	pins    map[string]v1.Hash // tag → digest
 	seen    sync.Map           // digest → nothing
+	named   sync.Map           // digests of layers that a lookup named as left out
 	count   atomic.Int64
 }
 
@@ -109,11 +110,18 @@ func (c *carried) lookup(_ context.Context, d v1.Hash) (*lookup, error) {
 	for _, n := range nodes {
 		for _, b := range n.Blobs {
 			if c.omitted[b.Digest] {
+				c.named.Store(b.Digest, nil)
 				l.gaps = append(l.gaps, leftOut(b.Digest))
 			}
 		}
 	}
 	return l, nil
+}
+
+// namedLayer reports whether a lookup named a layer as left out, which made a finding.
+func (c *carried) namedLayer(d v1.Hash) bool {
+	_, named := c.named.Load(d)
+	return named
 }
 
 func (c *carried) localises(context.Context, *bundle.Node) (localised, error) { return always, nil }
