@@ -18,6 +18,8 @@ import (
 // bundle.Source and copy's sinks. See docs/decisions/0001-packages.md.
 var allowed = map[string][]string{
 	"internal/digest":   {},
+	"internal/extract":  {"bundle", "oci"},
+	"internal/inspect":  {"bundle", "carvel", "report", "tarball"},
 	"internal/outfile":  {},
 	"internal/ownfile":  {},
 	"internal/text":     {},
@@ -46,7 +48,7 @@ var allowed = map[string][]string{
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
 	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
-		"internal/digest", "internal/outfile", "internal/ownfile", "internal/watchdog",
+		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/watchdog",
 		"oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/carvel"
+	"relocate/internal/inspect"
 	"relocate/rewrite"
-	"relocate/tarball"
 )
 
 // emitFlags are the flags of emit.
@@ -209,7 +210,7 @@ func (f *emitFlags) loginChecks() []check {
 }
 
 // collect makes the objects of an archive or a lock.
-func (f *emitFlags) collect(ctx context.Context, args []string) (*emission, error) {
+func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, err error) {
 	if f.lock != "" {
 		list, repo, err := f.repositoriesOfLock()
 		if err != nil {
@@ -224,23 +225,19 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (*emission, erro
 	if err != nil {
 		return nil, err
 	}
-	a, err := tarball.Open(args[0])
+	s, err := inspect.Open(ctx, args[0], defaultJobs)
 	if err != nil {
 		return nil, err
 	}
-	defer a.Close()
-	plan, err := a.CheckedPlan(ctx, defaultJobs)
-	if err != nil {
-		return nil, err
-	}
-	list, err := rewrite.PackageRepositories(plan.Graph, repo, f.objects.name, f.objects.namespace, f.objects.secretRef)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	list, err := rewrite.PackageRepositories(s.Graph, repo, f.objects.name, f.objects.namespace, f.objects.secretRef)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	if len(list) == 0 {
 		return nil, usagef("%s holds no package repository: no root is a bundle with packages/", args[0])
 	}
-	return f.emit(ctx, list, repo, &subject{name: args[0], graph: plan.Graph, source: a})
+	return f.emit(ctx, list, repo, s)
 }
 
 // repositoriesOfLock takes the bundle in a lock for a package repository.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/carvel"
+	"relocate/internal/inspect"
 	"relocate/internal/outfile"
 	"relocate/rewrite"
 	"relocate/verify/leak"
@@ -30,7 +31,7 @@ type emission struct {
 
 // emit makes the objects that go with the PackageRepositories of repo. s is the archive that they are from, nil
 // when there is none.
-func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *subject) (*emission, error) {
+func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *inspect.Subject) (*emission, error) {
 	e := &emission{}
 	secret := cmp.Or(f.objects.secretRef, "pull-"+rewrite.DNSName(repo.RegistryStr()))
 	named := f.has(withSecret) && !f.has(withSecretExport)
@@ -44,7 +45,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 		return nil, usageError{err}
 	}
 	if s != nil {
-		f.addMirrors(e, rewrite.Sources(s.graph, repo), repo)
+		f.addMirrors(e, rewrite.Sources(s.Graph, repo), repo)
 	}
 	for _, p := range list {
 		e.objects = append(e.objects, p.Object())
@@ -65,11 +66,11 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 }
 
 // noteNested adds a note about objects inside packages that need a Secret, if there is an archive with any.
-func (e *emission) noteNested(ctx context.Context, s *subject, repo name.Repository) error {
+func (e *emission) noteNested(ctx context.Context, s *inspect.Subject, repo name.Repository) error {
 	if s == nil {
 		return nil
 	}
-	found, err := leak.Scan(ctx, s.source, s.graph, leak.Options{Jobs: defaultJobs})
+	found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: defaultJobs})
 	if err != nil {
 		return err
 	}
@@ -236,9 +237,9 @@ func (f *emitFlags) addMirrors(e *emission, sources []string, repo name.Reposito
 }
 
 // addInstall adds what installs a package: NAME[/VERSION][=AS]. seen has the names taken.
-func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, which, secret string, seen map[string]string) error {
+func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *inspect.Subject, which, secret string, seen map[string]string) error {
 	pkg, as, _ := strings.Cut(which, "=")
-	p, err := s.find(pkg)
+	p, err := s.Find(pkg)
 	if err != nil {
 		return err
 	}
@@ -254,7 +255,7 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 			i.Fetches = append(i.Fetches, n)
 		}
 	}
-	if i.Values, err = s.defaultValues(ctx, p); err != nil {
+	if i.Values, err = defaultValues(ctx, s, p); err != nil {
 		e.notes = append(e.notes, fmt.Sprintf("%s: no values Secret: %v", which, err))
 	}
 	objects, err := i.Objects()
@@ -270,15 +271,12 @@ func (f *emitFlags) addInstall(ctx context.Context, e *emission, s *subject, whi
 
 // defaultValues returns the text of a package's default values, empty when it has none. It may go to a
 // terminal, in an object.
-func (s *subject) defaultValues(ctx context.Context, p *carvel.Package) (string, error) {
-	d, err := s.graph.Node(p.Repository).Details(ctx, s.source, p.Name, p.Version)
-	if err != nil {
+func defaultValues(ctx context.Context, s *inspect.Subject, p *carvel.Package) (string, error) {
+	d, err := s.Package(ctx, p.Name+"/"+p.Version)
+	if err != nil || d.Package.ValuesSchema == nil {
 		return "", err
 	}
-	if d.Package == nil || d.Package.ValuesSchema == nil {
-		return "", nil
-	}
-	text, err := d.Package.ValuesSchema.DefaultFile()
+	text, err := d.DefaultValues()
 	return printable(string(text)), err
 }
 

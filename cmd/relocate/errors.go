@@ -17,6 +17,7 @@ import (
 	"relocate/carvel"
 	"relocate/copy"
 	"relocate/internal/digest"
+	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
 	"relocate/internal/watchdog"
 	"relocate/oci"
@@ -65,9 +66,6 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
-// absentError is something named on the command line that was not found.
-type absentError struct{ error }
-
 // notClosedError ends a copy with --strict when a reference leads outside.
 type notClosedError struct{ error }
 
@@ -98,7 +96,7 @@ var judgements = []judgement{
 	{is(relocate.ErrTags), statusUsage, hintTags},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[notClosedError], statusMissing, hintFindings},
-	{isA[absentError], statusMissing, "list the content with relocate inspect"},
+	{isA[inspect.MissingError], statusMissing, "list the content with relocate inspect"},
 	{is(cluster.ErrNotObjects), statusUsage, "pass the complete output of kubectl get … -A -o yaml"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package, not an image or index"},
 	{is(registry.ErrNotRegistry), statusUsage, "check the registry's name and port; a web server or a login page may have answered"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,38 +14,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/bundle"
-	"relocate/carvel"
-	"relocate/report"
-	"relocate/tarball"
+	"relocate/internal/inspect"
 )
 
 // inspectReport is what inspect prints.
 type inspectReport struct {
-	Version  int              `json:"version"`
-	Roots    []report.Root    `json:"roots"`
-	Archive  *report.Archive  `json:"archive,omitempty"`  // not with --repo
-	Contents *report.Contents `json:"contents,omitempty"` // of an archive, or with --tree
-	Packages []packageReport  `json:"packages"`
-	Images   []imageReport    `json:"images,omitempty"` // likewise
-	Omitted  []report.Omitted `json:"omitted,omitempty"`
-	Findings []report.Finding `json:"findings,omitempty"`
-
+	inspect.Report
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
-}
-
-type packageReport struct {
-	Name             string   `json:"name"`
-	DisplayName      string   `json:"displayName"`
-	ShortDescription string   `json:"shortDescription"`
-	Versions         []string `json:"versions"` // newest first
-}
-
-type imageReport struct {
-	Digest     v1.Hash     `json:"digest"`
-	Kind       bundle.Kind `json:"kind"`
-	References []string    `json:"references,omitempty"`
-	Size       int64       `json:"size"` // of the manifest and its own blobs
-	Children   []v1.Hash   `json:"children,omitempty"`
 }
 
 // inspectFlags are the flags of inspect.
@@ -95,7 +71,7 @@ func newInspect() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			file := ""
 			if f.repo == "" && len(args) > 0 {
 				file, args = args[0], args[1:]
@@ -108,7 +84,7 @@ func newInspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer s.close()
+			defer func() { err = errors.Join(err, s.Close()) }()
 			return f.show(cmd, s, args)
 		},
 	}
@@ -165,56 +141,32 @@ func (f *inspectFlags) extractChecks(view []string) []check {
 }
 
 // show does what the words after the archive, and the flags, say.
-func (f *inspectFlags) show(cmd *cobra.Command, s *subject, view []string) error {
+func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []string) error {
 	switch {
 	case f.extract != "":
 		return f.showExtracted(cmd, s, view)
 	case len(view) == 2:
 		return f.showPackage(cmd, s, view[1])
 	}
-	r := newInspectReport(s)
+	r := inspectReport{Report: s.Report()}
+	if s.Archive != nil {
+		r.Attachments = attachmentsOf(s.Graph, false)
+	}
 	return f.format.print(cmd.OutOrStdout(), r, func(w io.Writer) {
 		r.text(w)
 		if f.tree {
-			writeTree(w, s.graph)
+			writeTree(w, s.Graph)
 		} else {
 			r.table(w)
 		}
 	})
 }
 
-// subject is what inspect shows.
-type subject struct {
-	name    string // of the archive's file, or the reference
-	graph   *bundle.Graph
-	source  bundle.Source
-	plan    *bundle.Plan // nil when only the root was read
-	archive *report.Archive
-	close   func()
-}
-
 // open reads what is to be shown. The caller closes it.
-func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*subject, error) {
-	if f.repo != "" {
-		return f.openRepository(ctx, show)
+func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*inspect.Subject, error) {
+	if f.repo == "" {
+		return inspect.Open(ctx, file, f.jobs)
 	}
-	a, err := tarball.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := a.CheckedPlan(ctx, f.jobs)
-	if err != nil {
-		a.Close()
-		return nil, err
-	}
-	return &subject{
-		name: file, graph: plan.Graph, source: a, plan: plan,
-		archive: archiveOf(file, a), close: func() { a.Close() },
-	}, nil
-}
-
-// openRepository reads a bundle in a registry, and for --tree what it names, from its own repository only.
-func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*subject, error) {
 	ref, err := parseReference("--repo", f.repo)
 	if err != nil {
 		return nil, err
@@ -223,20 +175,13 @@ func (f *inspectFlags) openRepository(ctx context.Context, show *progress) (*sub
 	if err != nil {
 		return nil, err
 	}
-	source := client.Reader(ref.Context())
-	s := &subject{name: ref.Name(), source: source, close: func() {}}
 	ph := show.begin("read", 0, 0)
 	defer ph.end()
-	if s.graph, err = bundle.ReadBundle(ctx, source, ref); err != nil || !f.tree {
-		return s, err
+	source := client.Reader(ref.Context())
+	if !f.tree {
+		return inspect.Read(ctx, source, ref)
 	}
-	pins := []bundle.Pin{{Reference: ref.Name(), Digest: s.graph.Roots[0].Digest}}
-	opt := bundle.WalkOptions{Jobs: f.jobs, Closed: true, Pins: pins, Read: func() { ph.add(1, 0) }}
-	if s.graph, err = bundle.Walk(ctx, source, []name.Reference{ref}, opt); err != nil {
-		return nil, err
-	}
-	s.plan, err = bundle.NewPlan(s.graph, false)
-	return s, err
+	return inspect.Walk(ctx, source, ref, f.jobs, func() { ph.add(1, 0) })
 }
 
 // oneFile checks that there is one argument.
@@ -245,56 +190,6 @@ func oneFile(_ *cobra.Command, args []string) error {
 		return usagef("name one archive; got %d arguments", len(args))
 	}
 	return nil
-}
-
-func newInspectReport(s *subject) inspectReport {
-	r := inspectReport{
-		Version: reportVersion, Roots: s.graph.NamedRoots(), Archive: s.archive, Packages: packagesOf(s.graph), Findings: s.graph.Findings,
-	}
-	if s.plan == nil {
-		return r
-	}
-	c := s.plan.Contents()
-	r.Contents, r.Omitted = &c, s.plan.Omitted
-	if s.archive != nil {
-		r.Attachments = attachmentsOf(s.graph, false)
-	}
-	for _, n := range s.graph.Nodes {
-		r.Images = append(r.Images, imageReport{n.Descriptor.Digest, n.Kind, n.References, ownSize(n), n.Children})
-	}
-	return r
-}
-
-// packagesOf returns the packages by name.
-func packagesOf(g *bundle.Graph) []packageReport {
-	byName := map[string]*packageReport{}
-	for _, p := range g.Packages {
-		if byName[p.Name] == nil {
-			byName[p.Name] = &packageReport{Name: p.Name}
-		}
-		byName[p.Name].Versions = append(byName[p.Name].Versions, p.Version)
-	}
-	for _, m := range g.Metadata {
-		if p := byName[m.Name]; p != nil {
-			p.DisplayName, p.ShortDescription = m.DisplayName, m.ShortDescription
-		}
-	}
-	list := []packageReport{}
-	for _, p := range byName {
-		slices.SortFunc(p.Versions, func(a, b string) int { return carvel.CompareVersions(b, a) })
-		p.Versions = slices.Compact(p.Versions)
-		list = append(list, *p)
-	}
-	slices.SortFunc(list, func(a, b packageReport) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
-func ownSize(n *bundle.Node) int64 {
-	sum := n.Descriptor.Size
-	for _, d := range n.Blobs {
-		sum += d.Size
-	}
-	return sum
 }
 
 func (r inspectReport) text(w io.Writer) {
@@ -329,8 +224,16 @@ func (r inspectReport) table(w io.Writer) {
 	table(w, rows)
 }
 
-// writeTree draws the graph. What was drawn before is not drawn again. Each further name of a node has a line of
-// its own.
+// tree draws a graph.
+type tree struct {
+	w        io.Writer
+	graph    *bundle.Graph
+	packages map[v1.Hash]string // what is fetched → name and version
+	drawn    map[v1.Hash]bool
+}
+
+// writeTree draws the graph. Each node is drawn with its children once. Each further name of a node has a line of its
+// own.
 func writeTree(w io.Writer, g *bundle.Graph) {
 	t := &tree{w: w, graph: g, packages: map[v1.Hash]string{}, drawn: map[v1.Hash]bool{}}
 	for _, p := range g.Packages {
@@ -343,45 +246,44 @@ func writeTree(w io.Writer, g *bundle.Graph) {
 	}
 }
 
-// tree is what writeTree has drawn.
-type tree struct {
-	w        io.Writer
-	graph    *bundle.Graph
-	packages map[v1.Hash]string // name and version, by the digest that a package fetches
-	drawn    map[v1.Hash]bool
-}
-
-// draw draws a node with all below it, once. The line of the node begins with first, the lines below with indent.
+// draw draws a node and all below it. first begins the first line, indent all others.
 func (t *tree) draw(n *bundle.Node, first, indent string) {
 	digest := n.Descriptor.Digest
 	below := slices.Clone(n.Children)
 	for _, a := range t.graph.Attached(digest) {
 		below = append(below, a.Digest)
 	}
-	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(ownSize(n)), n.Name())
+	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(inspect.Size(n)), n.Name())
 	if p := t.packages[digest]; p != "" {
 		s = p + ": " + s
 	}
-	if t.drawn[digest] && len(below) > 0 {
-		s += " (as above)"
-	}
-	fmt.Fprintln(t.w, first+line(s))
 	if t.drawn[digest] {
+		if len(below) > 0 {
+			s += " (as above)"
+		}
+		fmt.Fprintln(t.w, first+line(s))
 		return
 	}
+	fmt.Fprintln(t.w, first+line(s))
 	t.drawn[digest] = true
-	beside := indent + "    "
-	if len(below) > 0 {
-		beside = indent + "│   "
-	}
-	for _, name := range n.References[min(1, len(n.References)):] {
-		fmt.Fprintln(t.w, beside+line("also "+name))
-	}
+	t.names(n, indent, len(below) > 0)
 	for i, d := range below {
 		if i < len(below)-1 {
 			t.draw(t.graph.Node(d), indent+"├── ", indent+"│   ")
 		} else {
 			t.draw(t.graph.Node(d), indent+"└── ", indent+"    ")
 		}
+	}
+}
+
+// names writes the other names of a node.
+func (t *tree) names(n *bundle.Node, indent string, hasBelow bool) {
+	if hasBelow {
+		indent += "│   "
+	} else {
+		indent += "    "
+	}
+	for _, name := range n.References[min(1, len(n.References)):] {
+		fmt.Fprintln(t.w, indent+line("also "+name))
 	}
 }

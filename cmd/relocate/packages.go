@@ -9,118 +9,41 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"relocate/carvel"
+	"relocate/internal/inspect"
 	"relocate/internal/outfile"
 )
 
-// packageView is what inspect prints of one package.
-type packageView struct {
-	Version  int                     `json:"version"`
-	Name     string                  `json:"name"`
-	Metadata *carvel.MetadataDetails `json:"metadata,omitempty"` // when there is a PackageMetadata
-	Package  *packageVersion         `json:"package,omitempty"`  // the version that was asked for
-	Versions []versionReport         `json:"versions,omitempty"` // newest first, when none was asked for
-}
-
-type packageVersion struct {
-	*carvel.PackageDetails
-	Fetches []string `json:"fetches"` // references and URLs, as written
-}
-
-type versionReport struct {
-	Version    string `json:"version"`
-	ReleasedAt string `json:"releasedAt"` // as written
-}
-
-// valuesView is what inspect prints of a values schema.
-type valuesView struct {
-	Version int            `json:"version"`
-	Package string         `json:"package"` // NAME/VERSION
-	Values  []carvel.Value `json:"values"`
-}
-
 // showPackage prints what package NAME[/VERSION] asks for.
-func (f *inspectFlags) showPackage(cmd *cobra.Command, s *subject, which string) error {
-	p, err := s.find(which)
+func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which string) error {
+	p, err := s.Package(cmd.Context(), which)
 	if err != nil {
 		return err
-	}
-	pkg, version, _ := strings.Cut(which, "/")
-	node := s.graph.Node(p.Repository)
-	d, err := node.Details(cmd.Context(), s.source, pkg, version)
-	if err != nil {
-		return err
-	}
-	if version != "" && d.Package == nil { // what the graph was made of is read again
-		return fmt.Errorf("package %s: its bundle %s changed while it was read", which, node.Name())
 	}
 	if f.valuesFile != "" {
-		if err := f.writeValues(cmd.ErrOrStderr(), which, d.Package); err != nil {
+		text, err := p.DefaultValues()
+		if err != nil {
 			return err
 		}
+		if err := outfile.Write(f.valuesFile, text); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "Created default values file at %s\n", line(f.valuesFile))
 	}
 	if f.schema {
-		return f.showValues(cmd.OutOrStdout(), which, d.Package)
+		return f.showValues(cmd.OutOrStdout(), p)
 	}
-	v := packageView{Version: reportVersion, Name: pkg, Metadata: d.Metadata}
-	if version != "" {
-		v.Package = &packageVersion{d.Package, []string{}}
-		for _, fetch := range p.Fetches {
-			v.Package.Fetches = append(v.Package.Fetches, fetch.Reference)
-		}
-	} else {
-		for _, p := range s.graph.Versions(pkg) {
-			v.Versions = append(v.Versions, versionReport{p.Version, p.ReleasedAt})
-		}
-	}
-	return f.format.print(cmd.OutOrStdout(), v, v.text)
-}
-
-// find returns the version of a package, or, when which names none, the newest.
-func (s *subject) find(which string) (*carvel.Package, error) {
-	pkg, version, _ := strings.Cut(which, "/")
-	versions := s.graph.Versions(pkg)
-	if len(versions) == 0 {
-		return nil, absentError{fmt.Errorf("package %s: %s has none of that name", pkg, s.name)}
-	}
-	var have []string
-	for i, p := range versions {
-		if version == "" || p.Version == version {
-			return &versions[i], nil
-		}
-		have = append(have, p.Version)
-	}
-	return nil, absentError{fmt.Errorf("package %s: %s has no such version, only %s", which, s.name, strings.Join(have, ", "))}
-}
-
-// writeValues writes the file of default values.
-func (f *inspectFlags) writeValues(stderr io.Writer, which string, p *carvel.PackageDetails) error {
-	if p.ValuesSchema == nil {
-		return absentError{fmt.Errorf("package %s: does not have any user configurable values", which)}
-	}
-	text, err := p.ValuesSchema.DefaultFile()
-	if err != nil {
-		return fmt.Errorf("package %s: %w", which, err)
-	}
-	if err := outfile.Write(f.valuesFile, text); err != nil {
-		return err
-	}
-	fmt.Fprintf(stderr, "Created default values file at %s\n", line(f.valuesFile))
-	return nil
+	return f.format.print(cmd.OutOrStdout(), p, func(w io.Writer) { writePackage(w, p) })
 }
 
 // showValues prints the values schema.
-func (f *inspectFlags) showValues(w io.Writer, which string, p *carvel.PackageDetails) error {
-	v := valuesView{Version: reportVersion, Package: which, Values: []carvel.Value{}}
-	if p.ValuesSchema != nil {
-		var err error
-		if v.Values, err = p.ValuesSchema.Values(); err != nil {
-			return fmt.Errorf("package %s: %w", which, err)
-		}
+func (f *inspectFlags) showValues(w io.Writer, p *inspect.Package) error {
+	v, err := p.Values()
+	if err != nil {
+		return err
 	}
 	return f.format.print(w, v, func(w io.Writer) {
-		if p.ValuesSchema == nil {
-			fmt.Fprintf(w, "Package '%s' does not have any user configurable values\n", line(which)) // kctrl's words
+		if p.Package.ValuesSchema == nil {
+			fmt.Fprintf(w, "Package '%s' does not have any user configurable values\n", line(v.Package)) // kctrl's words
 			return
 		}
 		rows := [][]string{{"KEY", "DEFAULT", "TYPE", "DESCRIPTION"}}
@@ -131,8 +54,8 @@ func (f *inspectFlags) showValues(w io.Writer, which string, p *carvel.PackageDe
 	})
 }
 
-// text prints the package in kctrl's order, with tanzu's headings.
-func (v packageView) text(w io.Writer) {
+// writePackage writes a package in kctrl's order, with tanzu's headings.
+func writePackage(w io.Writer, v *inspect.Package) {
 	rows := [][]string{{"NAME:", v.Name}}
 	if m := v.Metadata; m != nil {
 		rows = append(rows, []string{"DISPLAY-NAME:", m.DisplayName}, []string{"CATEGORIES:", list(m.Categories)},
@@ -157,7 +80,7 @@ func (v packageView) text(w io.Writer) {
 	table(w, rows)
 }
 
-// releasedAt writes a time as kctrl does; what is no time as it is.
+// releasedAt formats a time as kctrl does; what is not a time stays as it is.
 func releasedAt(s string) string {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {

@@ -1,0 +1,248 @@
+// Package inspect finds what an archive or a package repository contains: packages, images, and the bundle
+// that a reference, a digest or a package means.
+//
+// Begin with Open, Read or Walk, and ask the Subject that they return. JSON fields are never renamed or removed within Version.
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/report"
+	"relocate/tarball"
+)
+
+// Version is that of the JSON of this package.
+const Version = 1
+
+// Subject is an archive or a package repository.
+type Subject struct {
+	Name    string // of the archive's file, or the reference
+	Graph   *bundle.Graph
+	Source  bundle.Source
+	Plan    *bundle.Plan    // nil when only the root was read
+	Archive *report.Archive // nil of a repository
+
+	close func() error
+}
+
+// Open reads the plan of an archive, whose documents are checked, jobs at once. The caller closes the Subject.
+//
+// Errors: as tarball.Open and tarball.Archive.CheckedPlan.
+func Open(ctx context.Context, file string, jobs int) (*Subject, error) {
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := a.CheckedPlan(ctx, jobs)
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	archive := &report.Archive{File: file, Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
+	return &Subject{Name: file, Graph: plan.Graph, Source: a, Plan: plan, Archive: archive, close: a.Close}, nil
+}
+
+// Read reads the bundle ref alone.
+//
+// Errors: as bundle.ReadBundle.
+func Read(ctx context.Context, src bundle.Source, ref name.Reference) (*Subject, error) {
+	g, err := bundle.ReadBundle(ctx, src, ref)
+	if err != nil {
+		return nil, err
+	}
+	return &Subject{Name: ref.Name(), Graph: g, Source: src}, nil
+}
+
+// Walk reads the bundle ref, and all that it names in its own repository. read is called for each manifest,
+// concurrently.
+//
+// Errors: as bundle.ReadBundle and bundle.Walk.
+func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, read func()) (*Subject, error) {
+	s, err := Read(ctx, src, ref)
+	if err != nil {
+		return nil, err
+	}
+	pins := []bundle.Pin{{Reference: ref.Name(), Digest: s.Graph.Roots[0].Digest}}
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: pins, Read: read}
+	if s.Graph, err = bundle.Walk(ctx, src, []name.Reference{ref}, opt); err != nil {
+		return nil, err
+	}
+	s.Plan, err = bundle.NewPlan(s.Graph, false)
+	return s, err
+}
+
+// Close closes an archive that was opened.
+func (s *Subject) Close() error {
+	if s.close == nil {
+		return nil
+	}
+	return s.close()
+}
+
+// MissingError says that a subject does not have what was named.
+type MissingError struct{ reason string }
+
+func (e MissingError) Error() string { return e.reason }
+
+func missing(format string, args ...any) error { return MissingError{fmt.Sprintf(format, args...)} }
+
+// Report is the content of a Subject.
+type Report struct {
+	Version  int              `json:"version"`
+	Roots    []report.Root    `json:"roots"`
+	Archive  *report.Archive  `json:"archive,omitempty"`
+	Contents *report.Contents `json:"contents,omitempty"` // nil when only the root was read
+	Packages []PackageSummary `json:"packages"`           // by name
+	Images   []Image          `json:"images,omitempty"`   // likewise
+	Omitted  []report.Omitted `json:"omitted,omitempty"`
+	Findings []report.Finding `json:"findings,omitempty"`
+}
+
+// PackageSummary is a package and its versions.
+type PackageSummary struct {
+	Name             string   `json:"name"`
+	DisplayName      string   `json:"displayName"`
+	ShortDescription string   `json:"shortDescription"`
+	Versions         []string `json:"versions"` // newest first
+}
+
+// Image is a manifest of any kind.
+type Image struct {
+	Digest     v1.Hash     `json:"digest"`
+	Kind       bundle.Kind `json:"kind"`
+	References []string    `json:"references,omitempty"`
+	Size       int64       `json:"size"` // of the manifest and its own blobs
+	Children   []v1.Hash   `json:"children,omitempty"`
+}
+
+// Report returns the content.
+func (s *Subject) Report() Report {
+	r := Report{Version: Version, Roots: s.Graph.NamedRoots(), Archive: s.Archive, Packages: packages(s.Graph), Findings: s.Graph.Findings}
+	if s.Plan == nil {
+		return r
+	}
+	c := s.Plan.Contents()
+	r.Contents, r.Omitted = &c, s.Plan.Omitted
+	for _, n := range s.Graph.Nodes {
+		r.Images = append(r.Images, Image{n.Descriptor.Digest, n.Kind, n.References, Size(n), n.Children})
+	}
+	return r
+}
+
+// Size returns the bytes of a manifest and its own blobs.
+func Size(n *bundle.Node) int64 {
+	sum := n.Descriptor.Size
+	for _, d := range n.Blobs {
+		sum += d.Size
+	}
+	return sum
+}
+
+func packages(g *bundle.Graph) []PackageSummary {
+	byName := map[string]*PackageSummary{}
+	for _, p := range g.Packages {
+		if byName[p.Name] == nil {
+			byName[p.Name] = &PackageSummary{Name: p.Name}
+		}
+		byName[p.Name].Versions = append(byName[p.Name].Versions, p.Version)
+	}
+	for _, m := range g.Metadata {
+		if p := byName[m.Name]; p != nil {
+			p.DisplayName, p.ShortDescription = m.DisplayName, m.ShortDescription
+		}
+	}
+	list := []PackageSummary{}
+	for _, p := range byName {
+		slices.SortFunc(p.Versions, func(a, b string) int { return carvel.CompareVersions(b, a) })
+		p.Versions = slices.Compact(p.Versions)
+		list = append(list, *p)
+	}
+	slices.SortFunc(list, func(a, b PackageSummary) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Find returns the version NAME/VERSION of a package, or, of NAME alone, the newest one.
+//
+// Errors: MissingError.
+func (s *Subject) Find(which string) (*carvel.Package, error) {
+	pkg, version, _ := strings.Cut(which, "/")
+	versions := s.Graph.Versions(pkg)
+	if len(versions) == 0 {
+		return nil, missing("package %s: %s has no package of that name", pkg, s.Name)
+	}
+	var present []string
+	for i, p := range versions {
+		if version == "" || p.Version == version {
+			return &versions[i], nil
+		}
+		present = append(present, p.Version)
+	}
+	return nil, missing("package %s: %s does not have this version, only %s", which, s.Name, strings.Join(present, ", "))
+}
+
+// FetchedBundle returns the digest of the bundle that a package NAME[/VERSION] fetches.
+//
+// Errors: MissingError.
+func (s *Subject) FetchedBundle(which string) (v1.Hash, error) {
+	p, err := s.Find(which)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	for _, f := range p.Fetches {
+		if f.Kind == "imgpkgBundle" && f.Digest != (v1.Hash{}) {
+			return f.Digest, nil
+		}
+	}
+	return v1.Hash{}, missing("package %s: fetches no bundle that %s has", which, s.Name)
+}
+
+// Digest returns the digest that a reference has, or had when the archive was made.
+//
+// Errors: MissingError.
+func (s *Subject) Digest(ref name.Reference) (v1.Hash, error) {
+	if d, ok := ref.(name.Digest); ok {
+		return v1.NewHash(d.DigestStr())
+	}
+	for _, pin := range s.Graph.Pins {
+		if pin.Reference == ref.Name() {
+			return pin.Digest, nil
+		}
+	}
+	return v1.Hash{}, missing("%s: %s does not have this tag", ref, s.Name)
+}
+
+// Locate returns the reference by which the source has what a digest names. Where only the root was read,
+// that is beside the root.
+//
+// Errors: MissingError.
+func (s *Subject) Locate(digest v1.Hash) (name.Digest, error) {
+	n := s.Graph.Node(digest)
+	switch {
+	case n == nil && s.Plan != nil:
+		return name.Digest{}, missing("bundle %s: %s does not have it", digest, s.Name)
+	case n == nil:
+		n = s.Graph.Nodes[0]
+	}
+	return n.From.Digest(digest.String()), nil
+}
+
+// details reads what the bundle of p says of a package and, unless version is empty, of that version.
+func (s *Subject) details(ctx context.Context, p *carvel.Package, version string) (*carvel.Details, error) {
+	node := s.Graph.Node(p.Repository)
+	d, err := node.Details(ctx, s.Source, p.Name, version)
+	if err != nil {
+		return nil, err
+	}
+	if version != "" && d.Package == nil { // the graph was made of another content
+		return nil, fmt.Errorf("package %s/%s: its bundle %s changed while it was read", p.Name, version, node.Name())
+	}
+	return d, nil
+}
