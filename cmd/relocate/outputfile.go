@@ -24,7 +24,7 @@ func checkOutput(flag, file string) (string, error) {
 	isOther := err == nil && !info.Mode().IsRegular() // a link, too
 	if err := firstWrong(
 		check{strings.Contains(file, "://"), at + "is a URL; name a file"},
-		check{!isFolder(filepath.Dir(path)), at + "there is no folder " + filepath.Dir(file)},
+		check{!isFolder(filepath.Dir(path)), at + "no such folder: " + filepath.Dir(file)},
 		check{file == stream, flag + " -: name a file"},
 		check{flag == "--to-tar" && isOther, at + "is not a regular file"}, // a rename would replace it
 	); err != nil {
