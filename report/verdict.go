@@ -112,7 +112,7 @@ type Archive struct {
 // SealText is what people see of the seal.
 func (a *Archive) SealText() string {
 	if a.Seal == (v1.Hash{}) {
-		return "none (imgpkg's form)"
+		return "none (imgpkg's format)"
 	}
 	return a.Seal.String()
 }

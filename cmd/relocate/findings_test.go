@@ -48,7 +48,7 @@ func TestStrict(t *testing.T) {
 	}
 
 	r = mustRelocate(t, "-b", ref, "--to-tar", file, "--report", known)
-	assertAll(t, r.stderr, "findings: 1 breaks an install, 1 breaks a pull", "→ have the package's author push what is fetched as a bundle", "quay.io/corp/sidecar:1.2", "https://example.com/x.tgz")
+	assertAll(t, r.stderr, "findings: 1 breaks an install, 1 breaks a pull", "→ the author pushes what is fetched as a bundle", "quay.io/corp/sidecar:1.2", "https://example.com/x.tgz")
 	places := []string{"--allow", "quay.io/corp", "--allow", "example.com"}
 	for _, args := range [][]string{
 		append([]string{"-b", ref, "--to-tar", filepath.Join(dir, "places.tar"), "--strict"}, places...),

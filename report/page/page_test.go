@@ -147,7 +147,7 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(page, again), "the same bytes")
 	p := assertContained(t, page)
-	assertAll(t, p.text, "NOT CLOSED", "shop.tar is complete", "Packages2", "Versions3", "not all of it will work", "Date2026-07-01 12:00:00 UTC", "Programrelocate 1.2.3", "Commandrelocate verify shop.tar",
+	assertAll(t, p.text, "NOT CLOSED", "shop.tar is complete", "Packages2", "Versions3", "Not all of it works", "Date2026-07-01 12:00:00 UTC", "Programrelocate 1.2.3", "Commandrelocate verify shop.tar",
 		"1 breaks an install, 1 breaks a pull, 2 warnings, 1 for information", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
 		"every byte is accounted for", "refused to show its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Listed images without any 7", "Every repository that an image comes from was asked.")

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -350,30 +347,4 @@ func TestUTF16(t *testing.T) {
 	got, err := resolve(t, repo, repo.Name, leak.Options{}, interop.Hash(repo.PutBundle(files)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"install not-read packages/b.yml:1", "install not-read a.yml:0"}, codes(got))
-}
-
-// TestDocs keeps the table for users whole.
-func TestDocs(t *testing.T) {
-	t.Parallel()
-	docs, err := os.ReadFile("../../docs/leaks.md")
-	require.NoError(t, err)
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	layers, err := filepath.Glob("*/*.go")
-	require.NoError(t, err)
-	files = append(files, layers...)
-	defined := map[string]bool{}
-	for _, file := range append(files, "../../bundle/graph.go") {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)^(?:const|\s)\s*\w+\s+report\.Code\s+= "([a-z-]+)"`).FindAllSubmatch(text, -1) {
-			defined[string(m[1])] = true
-		}
-	}
-	require.Greater(t, len(defined), 20)
-	listed := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllSubmatch(docs[bytes.Index(docs, []byte("## Repositories")):], -1) {
-		listed[string(m[1])] = true
-	}
-	assert.Equal(t, defined, listed)
 }

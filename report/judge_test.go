@@ -1,0 +1,105 @@
+package report_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/report"
+)
+
+// TestJudge: the word and the sentence follow from what was found, and a good one names what it does not cover.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	breaks := report.Findings{{Code: "outside", Level: report.Install}}
+	known := report.Findings{{Code: "tag", Level: report.Information}, {Code: "url", Level: report.Warning}}
+	tags := []report.Problem{{Kind: report.Missing, What: "tag 1.0"}, {Kind: report.Missing, What: "locations image x"}}
+	scan := &report.Scan{Packages: 2, References: 3, Inside: 3, Bundles: 1}
+	for name, c := range map[string]struct {
+		v              report.Verdict
+		word, sentence string
+		hint           string
+	}{
+		"good":        {report.Verdict{Subject: "a.tar"}, "OK", "a.tar is complete", ""},
+		"closed":      {report.Verdict{Subject: "a.tar", Scan: scan}, "OK", "a.tar is complete and closed", ""},
+		"information": {report.Verdict{Subject: "a.tar", Findings: known[:1]}, "OK", "a.tar is complete", ""},
+		"excepted": {report.Verdict{Subject: "a.tar", Findings: known, Omitted: make([]report.Omitted, 2), Accepted: breaks, Unread: 1}, "OK",
+			"a.tar is complete, except for 2 layers left out, 1 root that is no bundle and was not read, 1 warning and 1 finding that is accepted", ""},
+		"open":   {report.Verdict{Subject: "a.tar", Findings: breaks}, "NOT CLOSED", "a.tar is complete, but not closed: 1 finding breaks an install or a pull (--strict fails on that)", "accept"},
+		"strict": {report.Verdict{Subject: "a.tar", Findings: breaks, Strict: true}, "NOT OK", "a.tar is complete, but not closed: 1 finding breaks an install or a pull", "accept"},
+		"bare":   {report.Verdict{Subject: "r.test/x", Level: "manifests", Problems: tags}, "NOT OK", "r.test/x has every manifest, but not what an import adds: 1 tag and 1 locations image", "import the archive"},
+		"damaged": {report.Verdict{Subject: "a.tar", Problems: problems(), Proved: []string{"x"}, Fix: "carry the file again"}, "NOT OK",
+			"a.tar is not as it should be: 2 problems", "carry the file again"},
+		"objects": {report.Verdict{Subject: "o.yml", Repository: "r.test/x", Objects: &report.ObjectCounts{Objects: 1, References: 1, Inside: 1}}, "OK",
+			"all that 1 object in o.yml names is in r.test/x", "each finding"},
+	} {
+		v := c.v
+		v.Judge()
+		assert.Equal(t, []string{c.word, c.sentence}, []string{v.Word(), v.Sentence}, name)
+		assert.Contains(t, v.Hint, c.hint, name)
+		if len(v.Problems) > 0 {
+			assert.Empty(t, v.Proved, name)
+		}
+	}
+}
+
+// TestRehearsal: what does not end inside is not proved, and the findings of both verifications count.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	of := (&report.Verdict{Subject: "r.test/x", Level: "manifests", Strict: true, Scan: &report.Scan{Packages: 1, Bundles: 1, References: 4, Inside: 2}, Accepted: make(report.Findings, 2)}).Judge()
+	objects := (&report.Verdict{Subject: "the PackageRepository", Repository: "r.test/x", Objects: &report.ObjectCounts{Objects: 1, References: 1, Inside: 1}}).Judge()
+	v := (&report.Verdict{Act: "Rehearsal", Subject: "a.tar", Repository: "r.test/x", Verify: of, PackageRepository: objects}).Judge()
+	assert.Equal(t, "a.tar can be imported into r.test/x, and needs nothing from elsewhere, except for 2 findings accepted", v.Sentence)
+	assert.Equal(t, []string{"the PackageRepository fetches from it, by digest"}, v.Proved)
+	assert.Contains(t, strings.Join(v.NotProved, "\n"), "2 of 4 references")
+
+	objects.Findings = report.Findings{{Level: report.Install, Object: &report.Object{Kind: "PackageRepository", Name: "x"}}}
+	v = (&report.Verdict{Act: "Rehearsal", Subject: "a.tar", Repository: "r.test/x", Verify: of, PackageRepository: objects.Judge()}).Judge()
+	assert.Equal(t, "a.tar does not work at r.test/x: the PackageRepository", v.Sentence)
+	assert.Equal(t, 1, v.Findings.Breaking())
+}
+
+// TestJSON holds the fields of version 1.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	v := shop()
+	v.Findings, v.Level = findings(), "deep"
+	raw, err := json.Marshal(v.Judge())
+	require.NoError(t, err)
+	var got map[string]any
+	require.NoError(t, json.Unmarshal(raw, &got))
+	assert.Subset(t, []string{"version", "subject", "ok", "archive", "roots", "contents", "proved", "notProved", "problems", "rows", "omitted", "unseen", "acceptedLeftOut", "findings", "accepted", "scan"}, keys(got))
+	assert.Equal(t, []any{}, got["problems"])
+	assert.Subset(t, []string{"code", "level", "bundle", "package", "file", "line", "reference", "message", "action"}, keys(got["findings"].([]any)[0].(map[string]any)))
+
+	objects := report.Verdict{Objects: &report.ObjectCounts{}, Findings: report.Findings{{Object: &report.Object{Kind: "Pod", Name: "<a>"}, Line: 1}}}
+	raw, err = json.Marshal(objects.Judge())
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &got))
+	finding := got["findings"].([]any)[0].(map[string]any)
+	assert.ElementsMatch(t, []string{"code", "level", "object", "line", "message"}, keys(finding))
+}
+
+func keys(m map[string]any) (list []string) {
+	for k := range m {
+		list = append(list, k)
+	}
+	return list
+}
+
+// Example fills a verdict in and judges it.
+func Example() {
+	v := &report.Verdict{Subject: "tce.tar", Findings: report.Findings{
+		report.Finding{Code: "tag", Level: report.Information, Package: "a.corp.com 1.0.0", File: "packages/a.yml", Line: 9}.Advised(),
+	}}
+	v.Judge()
+	fmt.Println(v.Word()+":", v.Sentence)
+	fmt.Println(v.Findings[0].Place(), v.Findings[0].Action)
+	// Output:
+	// OK: tce.tar is complete
+	// packages/a.yml:9 nothing, as long as the lock stays
+}
