@@ -119,13 +119,13 @@ func (f *filling) check() (err error) {
 
 // send moves the plan.
 func (f *filling) send(dst *registry.Checked) (err error) {
-	blobs, bytes := copy.Total(f.r.Plan, f.to.Attachments)
+	blobs, bytes := copy.Options{Attachments: f.to.Attachments}.Total(f.r.Plan)
 	ph := f.opt.begin(f.action, blobs, bytes)
 	f.r.Copied, err = f.move(dst, copy.Options{
 		Jobs: f.opt.jobs(), Trust: f.to.Trust, Tags: tagList(f.tags), RepoTags: f.to.RepoTags, KeepGoing: f.opt.KeepGoing,
 		Progress: ph.step, Attachments: f.to.Attachments,
 	})
-	f.r.Reread = ph.end().Again
+	f.r.Reread = ph.end().Reread
 	if refused := dst.Refused(); refused != nil {
 		err = refused
 	}

@@ -139,7 +139,7 @@ func ExampleCopy() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(copied.Copied.Manifests, "manifests uploaded,", copied.Copied.ManifestsHad, "already present")
+		fmt.Println(copied.Copied.Manifests, "manifests uploaded,", copied.Copied.ManifestsPresent, "already present")
 	}
 	// Output:
 	// 3 manifests uploaded, 0 already present

@@ -31,7 +31,7 @@ type Target struct {
 // archive then, but a .part.
 //
 // Errors: ErrOptions, *KindError; ErrHeld; *NotClosedError; *UnfinishedError where a later call
-// continues; those of tarball.Create and tarball.Resume; bundle.MissingError, *bundle.BareError and the
+// continues; those of tarball.New, tarball.Draft.Create and tarball.Resume; bundle.MissingError, *bundle.BareError and the
 // other errors of bundle.Walk; those of registry.Client.
 func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
 	w, err := newWalker(from, opt)
@@ -89,7 +89,7 @@ func (e *exporting) writeFile(ctx context.Context) (*Result, error) {
 		}
 	}
 	u, err := e.resume(ctx)
-	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tarball.ErrOtherExport) {
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, tarball.ErrCannotResume) {
 		u, err = e.start(ctx)
 	}
 	if err != nil {
@@ -109,21 +109,17 @@ func (e *exporting) start(ctx context.Context) (*unfinished, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unfinished{plan: found.plan, source: found.source, scan: found.scan, close: found.close}
-	if e.to.Format == tarball.Imgpkg {
-		var t *tarball.ImgpkgTar
-		if t, err = tarball.NewImgpkgTar(ctx, found.plan, found.source, e.isBundleLock); err == nil {
-			u.plan = t.Plan()
-			u.archive, err = t.Create(e.to.Path, e.request(), e.opt.jobs())
-		}
-	} else {
-		u.archive, err = tarball.Create(e.to.Path, found.plan, e.request(), e.opt.jobs())
-	}
+	draft, err := tarball.New(ctx, found.plan, found.source, e.request())
 	if err != nil {
 		found.close()
 		return nil, err
 	}
-	return u, nil
+	archive, err := draft.Create(e.to.Path, e.opt.jobs())
+	if err != nil {
+		found.close()
+		return nil, err
+	}
+	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, close: found.close}, nil
 }
 
 // walkNamed walks the source, and refuses package repositories that one import could not name apart.
@@ -157,7 +153,7 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	r.Moved, r.Scan = u.moved, u.scan
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
 	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
-	r.Reread = ph.end().Again
+	r.Reread = ph.end().Reread
 	kept := &UnfinishedError{Path: e.to.Path + ".part", Have: u.archive.Written(), Want: u.plan.Size()}
 	if err != nil {
 		kept.Err = errors.Join(fmt.Errorf("export to %s: %w", e.to.Path, err), u.archive.Suspend())
@@ -238,7 +234,7 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	r := exported(plan)
 	ph := e.opt.begin("export", len(plan.Blobs), plan.Size())
 	err = copy.ToArchive(ctx, plan, found.source, w, copy.ArchiveOptions{Jobs: e.opt.jobs(), Progress: ph.step})
-	r.Reread = ph.end().Again
+	r.Reread = ph.end().Reread
 	if err == nil {
 		err = w.Commit()
 	}
@@ -251,14 +247,10 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 
 // startStream begins an archive on a stream, and returns the plan in its order.
 func (e *exporting) startStream(ctx context.Context, found *walked) (*tarball.StreamWriter, *bundle.Plan, error) {
-	if e.to.Format != tarball.Imgpkg {
-		w, err := tarball.NewStreamWriter(e.to.Writer, found.plan)
-		return w, found.plan, err
-	}
-	t, err := tarball.NewImgpkgTar(ctx, found.plan, found.source, e.isBundleLock)
+	draft, err := tarball.New(ctx, found.plan, found.source, e.request())
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := t.Stream(e.to.Writer)
-	return w, t.StreamPlan(), err
+	w, err := draft.Stream(e.to.Writer)
+	return w, draft.StreamPlan(), err
 }

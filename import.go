@@ -57,7 +57,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 // as they come, and manifests when the seal was right: then everything was. What comes before the layers
 // is kept in a scratch file; of a stream in imgpkg's format, all of it.
 //
-// Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrGoneBy.
+// Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
 func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
 	unlock, err := lockRepository(to.Repository)
 	if err != nil {

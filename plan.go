@@ -30,16 +30,11 @@ func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, er
 	opt.noteTags(found.plan.Graph.Roots)
 	opt.noteForeign(found.plan.Graph)
 	r := &Result{Plan: found.plan, Scan: found.scan, Format: to.Format}
-	if to.Format != tarball.Imgpkg {
-		r.Size, err = tarball.Size(found.plan)
-	} else if t, imgpkgErr := tarball.NewImgpkgTar(ctx, found.plan, found.source, from.isBundleLock); imgpkgErr == nil {
-		r.Size = t.Size()
-	} else {
-		err = imgpkgErr
-	}
+	draft, err := tarball.New(ctx, found.plan, found.source, tarball.Request{Format: to.Format, NoOrigins: from.isBundleLock})
 	if err != nil {
 		return nil, err
 	}
+	r.Size = draft.Size()
 	return r, opt.content(ctx, found.source, found.plan)
 }
 

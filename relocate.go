@@ -132,8 +132,8 @@ func (p *phase) step(s copy.Step) {
 	p.mu.Lock()
 	p.done.Blobs += s.Blobs
 	p.done.Moved += s.Moved
-	p.done.There += s.There
-	p.done.Again += s.Again
+	p.done.Present += s.Present
+	p.done.Reread += s.Reread
 	p.mu.Unlock()
 	e := p.event
 	e.Step = s

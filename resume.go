@@ -50,13 +50,13 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 
 // other says that an archive that was cut off is not what is asked for.
 func (e *exporting) other(format string, args ...any) error {
-	return fmt.Errorf("resume %s: %w: %s", e.to.Path, tarball.ErrOtherExport, fmt.Sprintf(format, args...))
+	return fmt.Errorf("resume %s: %w: %s", e.to.Path, tarball.ErrCannotResume, fmt.Sprintf(format, args...))
 }
 
 // checkRoots asks the source again for the roots of an archive that was cut off. A file of an earlier run
 // does not decide what a reference means.
 //
-// Errors: tarball.ErrOtherExport when the source does not have them, or they are not what is asked for.
+// Errors: tarball.ErrCannotResume when the source does not have them, or they are not what is asked for.
 func (e *exporting) checkRoots(ctx context.Context, roots []bundle.Root) error {
 	for _, ref := range e.roots {
 		is := func(root bundle.Root) bool { return root.Digest.String() == ref.Identifier() }

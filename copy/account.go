@@ -60,8 +60,8 @@ func (c *filling) settle() error {
 // accounts counts all that the plan has.
 func (c *filling) accounts() []account {
 	g, r := c.plan.Graph, c.result
-	manifests := account{what: "manifests", planned: len(g.Nodes), uploaded: r.Manifests, present: r.ManifestsHad}
-	locations := account{what: "locations images", uploaded: r.Locations, present: r.LocationsHad}
+	manifests := account{what: "manifests", planned: len(g.Nodes), uploaded: r.Manifests, present: r.ManifestsPresent}
+	locations := account{what: "locations images", uploaded: r.Locations, present: r.LocationsPresent}
 	for _, n := range g.Nodes {
 		s := c.nodes[n.Descriptor.Digest]
 		of := n.Descriptor.Digest.String() + " of " + n.Name()
@@ -78,7 +78,7 @@ func (c *filling) accounts() []account {
 			}
 		}
 	}
-	blobs := account{what: "layers and configs", uploaded: r.Blobs - c.again, present: r.BlobsHad}
+	blobs := account{what: "layers and configs", uploaded: r.Blobs - c.again, present: r.BlobsPresent}
 	for i, b := range c.plan.Blobs {
 		if b.IsManifest {
 			continue
@@ -92,8 +92,8 @@ func (c *filling) accounts() []account {
 			blobs.open = append(blobs.open, b.Descriptor.Digest.String()+" of "+b.Node.Name())
 		}
 	}
-	tags := account{what: "tags", planned: len(c.opt.Tags), uploaded: r.Tags, present: r.TagsHad}
-	attachments := account{what: "attachments", planned: len(g.Attachments), uploaded: r.Attached, present: r.AttachedHad, leftOut: r.AttachmentsLeftOut}
+	tags := account{what: "tags", planned: len(c.opt.Tags), uploaded: r.Tags, present: r.TagsPresent}
+	attachments := account{what: "attachments", planned: len(g.Attachments), uploaded: r.Attached, present: r.AttachedPresent, leftOut: r.AttachmentsLeftOut}
 	for _, a := range g.Attachments {
 		if !c.attached[a] && !c.isLeftOut(a) {
 			attachments.open = append(attachments.open, a.Digest.String()+" of "+a.Subject.String())

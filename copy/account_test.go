@@ -71,6 +71,6 @@ func TestUnaccountedBlob(t *testing.T) {
 		}
 	}
 	require.NoError(t, c.settle())
-	c.result.BlobsHad++
+	c.result.BlobsPresent++
 	require.ErrorIs(t, c.settle(), ErrUnaccounted, "one too many")
 }

@@ -116,7 +116,7 @@ func (c *filling) referJob(subject *state, list []*state) job {
 
 func (c *filling) countAttached(n int, had bool) {
 	if had {
-		c.result.AttachedHad += n
+		c.result.AttachedPresent += n
 	} else {
 		c.result.Attached += n
 	}

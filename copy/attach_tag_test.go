@@ -110,13 +110,13 @@ func TestAttachKeeps(t *testing.T) {
 				if trust == TrustNothing && slices.Equal(c.there, c.ours) { // it is sent again
 					return
 				}
-				assert.Equal(t, []int{c.uploaded, c.present, c.merged}, []int{result.Attached, result.AttachedHad, result.Merged})
+				assert.Equal(t, []int{c.uploaded, c.present, c.merged}, []int{result.Attached, result.AttachedPresent, result.Merged})
 
 				dst.puts = nil
 				result, err = ToRepository(t.Context(), plan, src, dst, target, Options{})
 				require.NoError(t, err)
 				assert.Empty(t, dst.puts, "a second copy")
-				assert.Equal(t, 1, result.AttachedHad)
+				assert.Equal(t, 1, result.AttachedPresent)
 			})
 		}
 	}
@@ -199,7 +199,7 @@ func TestMergeReadsAgain(t *testing.T) {
 	var list v1.Manifest
 	require.NoError(t, json.Unmarshal(dst.manifests[site].raw, &list))
 	flips, again := &onceDamaged{memory: dst, blob: list.Config.Digest}, 0
-	_, err := ToRepository(t.Context(), plan, src, flips, target, Options{Jobs: 1, Progress: func(s Step) { again += s.Again }})
+	_, err := ToRepository(t.Context(), plan, src, flips, target, Options{Jobs: 1, Progress: func(s Step) { again += s.Reread }})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"site", "a"}, dst.listed(t, tag))
 	assert.Equal(t, []int{2, 1}, []int{flips.read, again})

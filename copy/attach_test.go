@@ -103,7 +103,7 @@ func TestAttach(t *testing.T) {
 			result, err := ToRepository(t.Context(), f.plan, f, wrap(dst), target, f.opt)
 			require.NoError(t, err)
 			assert.Equal(t, 4, result.Attached)
-			assert.Zero(t, result.AttachedHad)
+			assert.Zero(t, result.AttachedPresent)
 			at := func(d v1.Descriptor, tag string) int {
 				i := slices.Index(dst.puts, "manifest "+d.Digest.String()+" "+tag)
 				require.GreaterOrEqual(t, i, 0, "%s %s in %v", d.Digest, tag, dst.puts)
@@ -127,7 +127,7 @@ func TestAttach(t *testing.T) {
 			result, err = ToRepository(t.Context(), f.plan, f, wrap(dst), target, f.opt)
 			require.NoError(t, err)
 			assert.Empty(t, dst.puts)
-			assert.Equal(t, 4, result.AttachedHad)
+			assert.Equal(t, 4, result.AttachedPresent)
 			f.opt.Trust = TrustNothing
 			_, err = ToRepository(t.Context(), f.plan, f, wrap(dst), target, f.opt)
 			require.NoError(t, err)

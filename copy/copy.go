@@ -27,22 +27,19 @@ type Sink interface {
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error
 }
 
-// Step is what became done since the last call of Progress.
+// Step is progress since the last step.
 type Step struct {
-	Blobs int
-	Moved int64 // bytes
-	There int64 // bytes that were there already
-	Again int   // blobs that were not what their digests say when they were read, and were when they were read again
+	Blobs   int   // manifests, configs and layers that are complete
+	Moved   int64 // bytes that were read and written
+	Present int64 // bytes that were already present
+	Reread  int   // blobs that did not match their digests when they were first read, and did on the second read
 }
-
-// Progress is told each step. It must be safe for concurrent use.
-type Progress func(Step)
 
 // ArchiveOptions change what ToArchive does. The zero value copies one blob at a time.
 type ArchiveOptions struct {
-	Jobs      int  // blobs at once; 0 means 1
-	KeepGoing bool // try all blobs, whatever becomes of one
-	Progress  Progress
+	Jobs      int        // blobs at once; 0 means 1
+	KeepGoing bool       // try all blobs, even after one failed
+	Progress  func(Step) // must be safe for concurrent use; may be nil
 }
 
 // ToArchive puts every blob of the plan, in file order. Manifests are blobs. Content that is not what
@@ -81,12 +78,12 @@ func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Si
 type transfer struct {
 	src      bundle.Source
 	blob     bundle.Blob
-	progress Progress
+	progress func(Step)
 	reported int64 // bytes; read by one reader at a time
 	failed   bool  // the source could not be read
 }
 
-func newTransfer(src bundle.Source, b bundle.Blob, progress Progress) *transfer {
+func newTransfer(src bundle.Source, b bundle.Blob, progress func(Step)) *transfer {
 	if progress == nil {
 		progress = func(Step) {}
 	}
@@ -96,7 +93,7 @@ func newTransfer(src bundle.Source, b bundle.Blob, progress Progress) *transfer 
 // twice calls do again, once, when content was not what its digest says: it may have been damaged on
 // its way.
 func (t *transfer) twice(do func() error) error {
-	return twice(do, func() { t.progress(Step{Again: 1}) })
+	return twice(do, func() { t.progress(Step{Reread: 1}) })
 }
 
 // twice calls do again, once, when its error wraps digest.ErrMismatch, and helped when that has no error.
@@ -172,7 +169,7 @@ func (e sourceError) Unwrap() error { return e.error }
 
 // finish reports the blob as done. What was not read was there.
 func (t *transfer) finish() {
-	t.progress(Step{Blobs: 1, There: t.blob.Descriptor.Size - t.reported})
+	t.progress(Step{Blobs: 1, Present: t.blob.Descriptor.Size - t.reported})
 	t.reported = t.blob.Descriptor.Size
 }
 

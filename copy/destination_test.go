@@ -38,7 +38,7 @@ func TestForeignLayers(t *testing.T) {
 	assert.Equal(t, []string{"blob " + f.foreign.Digest.String()}, dst.puts)
 	assert.Equal(t, 1, count(dst.asked, "blob "), "no other is asked for")
 	assert.Equal(t, 1, result.Blobs)
-	assert.Equal(t, first.Manifests, result.ManifestsHad)
+	assert.Equal(t, first.Manifests, result.ManifestsPresent)
 	blobs, bytes := done()
 	assert.Equal(t, len(f.plan.Blobs), blobs)
 	assert.Equal(t, f.plan.Size(), bytes)

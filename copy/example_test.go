@@ -36,7 +36,7 @@ func ExampleToRepository() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("uploaded", result.Manifests, result.Blobs, "already present", result.ManifestsHad, result.BlobsHad)
+		fmt.Println("uploaded", result.Manifests, result.Blobs, "already present", result.ManifestsPresent, result.BlobsPresent)
 	}
 	// Output:
 	// uploaded 1 2 already present 0 0

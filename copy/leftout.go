@@ -30,15 +30,16 @@ type LeftOut struct {
 	Conflict bool   `json:"conflict,omitempty"` // something else is in its place
 }
 
-// NotWanted is the reason for which AttachNothing leaves something out.
-const NotWanted = "not wanted"
+// errNotWanted is why AttachNothing leaves something out.
+var errNotWanted = errors.New("not wanted")
 
-var errNotWanted = errors.New(NotWanted)
+// Unwanted reports whether AttachNothing left the attachment out.
+func (l LeftOut) Unwanted() bool { return l.Reason == errNotWanted.Error() }
 
-// Total returns of how many blobs, and bytes, Progress is told when all that is wanted of the plan is copied.
-func Total(plan *bundle.Plan, attachments Attachments) (blobs int, bytes int64) {
+// Total returns how many blobs and bytes all steps of a copy of the plan have together.
+func (o Options) Total(plan *bundle.Plan) (blobs int, bytes int64) {
 	var skipped map[v1.Hash]bool
-	if attachments == AttachNothing {
+	if o.Attachments == AttachNothing {
 		skipped = optional(plan.Graph)
 	}
 	for _, b := range plan.Blobs {

@@ -34,7 +34,7 @@ func (c *filling) locationsJob(s *state) job {
 		done: func() {
 			s.located = true
 			if had {
-				c.result.LocationsHad++
+				c.result.LocationsPresent++
 			} else {
 				c.result.Locations++
 			}

@@ -16,7 +16,7 @@ import (
 // ready puts a manifest whose blobs and children are there, unless it is there itself.
 func (c *filling) ready(s *state) {
 	if s.there && c.opt.Trust != TrustNothing {
-		c.result.ManifestsHad++
+		c.result.ManifestsPresent++
 		c.complete(s)
 		return
 	}
@@ -144,7 +144,7 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 			return err
 		}
 		if there {
-			c.result.TagsHad++
+			c.result.TagsPresent++
 			return nil
 		}
 	}

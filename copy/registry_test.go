@@ -161,7 +161,7 @@ func checkCrossing(t *testing.T, c *crossing) {
 	assert.Equal(t, len(tags)+children, c.count(`^200 HEAD /v2/inner/repo/manifests/`))
 	assert.Equal(t, len(c.dst.Requests()), c.count(`HEAD /v2/inner/repo/manifests/`)+c.count(`GET /v2/$`))
 	assert.Equal(t, &Result{
-		ManifestsHad: result.Manifests, BlobsHad: result.Blobs, BytesHad: result.Bytes, LocationsHad: result.Locations, TagsHad: 1,
+		ManifestsPresent: result.Manifests, BlobsPresent: result.Blobs, BytesPresent: result.Bytes, LocationsPresent: result.Locations, TagsPresent: 1,
 	}, second)
 }
 

@@ -59,31 +59,31 @@ type Tag struct {
 // Options change what ToRepository does. The zero value copies one blob at a time and trusts
 // manifests.
 type Options struct {
-	Jobs      int   // requests at once; 0 means 1
-	Trust     Trust // empty means TrustManifests
-	Tags      []Tag // of roots, put after everything else
-	RepoTags  bool  // imgpkg's --repo-based-tags
-	KeepGoing bool  // try everything, whatever becomes of one blob
-	Progress  Progress
+	Jobs      int        // requests at once; 0 means 1
+	Trust     Trust      // empty means TrustManifests
+	Tags      []Tag      // of roots, put after everything else
+	RepoTags  bool       // imgpkg's --repo-based-tags
+	KeepGoing bool       // try everything, whatever becomes of one blob
+	Progress  func(Step) // must be safe for concurrent use; may be nil
 
 	Attachments Attachments // what becomes of an attachment that the repository refuses
 }
 
 // Result counts what a copy did.
 type Result struct {
-	Manifests    int   `json:"manifests"` // put
-	ManifestsHad int   `json:"manifestsThere"`
-	Blobs        int   `json:"blobs"` // sent; one that was sent again counts again
-	Bytes        int64 `json:"bytes"`
-	BlobsHad     int   `json:"blobsThere"`
-	BytesHad     int64 `json:"bytesThere"`
-	Locations    int   `json:"locations"` // locations images put
-	LocationsHad int   `json:"locationsThere"`
-	Tags         int   `json:"tags"` // of roots, put
-	TagsHad      int   `json:"tagsThere"`
-	Attached     int   `json:"attachments"` // tags of attachments put, and referrers listed
-	AttachedHad  int   `json:"attachmentsThere"`
-	Merged       int   `json:"attachmentsMerged,omitempty"` // of Attached: with what others had put under the tag
+	Manifests        int   `json:"manifests"` // put
+	ManifestsPresent int   `json:"manifestsThere"`
+	Blobs            int   `json:"blobs"` // sent; one that was sent again counts again
+	Bytes            int64 `json:"bytes"`
+	BlobsPresent     int   `json:"blobsThere"`
+	BytesPresent     int64 `json:"bytesThere"`
+	Locations        int   `json:"locations"` // locations images put
+	LocationsPresent int   `json:"locationsThere"`
+	Tags             int   `json:"tags"` // of roots, put
+	TagsPresent      int   `json:"tagsThere"`
+	Attached         int   `json:"attachments"` // tags of attachments put, and referrers listed
+	AttachedPresent  int   `json:"attachmentsThere"`
+	Merged           int   `json:"attachmentsMerged,omitempty"` // of Attached: with what others had put under the tag
 
 	AttachmentsLeftOut  int       `json:"attachmentsLeftOut,omitempty"`
 	AttachmentConflicts int       `json:"attachmentConflicts,omitempty"` // of them: something else is in their place, and stays
@@ -401,8 +401,8 @@ func (c *filling) countBlob(b bundle.Blob, had bool) {
 		c.result.Bytes += b.Descriptor.Size
 		return
 	}
-	c.result.BlobsHad++
-	c.result.BytesHad += b.Descriptor.Size
+	c.result.BlobsPresent++
+	c.result.BytesPresent += b.Descriptor.Size
 	newTransfer(c.src, b, c.opt.Progress).finish()
 }
 

@@ -22,10 +22,10 @@ import (
 	"relocate/internal/imgpkg"
 )
 
-// progressOf returns a Progress and what it was told.
-func progressOf() (Progress, func() (int, int64)) {
+// progressOf returns a Progress function and the sum of its steps.
+func progressOf() (func(Step), func() (int, int64)) {
 	var blobs, bytes atomic.Int64
-	return func(s Step) { blobs.Add(int64(s.Blobs)); bytes.Add(s.Moved + s.There) },
+	return func(s Step) { blobs.Add(int64(s.Blobs)); bytes.Add(s.Moved + s.Present) },
 		func() (int, int64) { return int(blobs.Load()), bytes.Load() }
 }
 
@@ -83,7 +83,7 @@ func TestToRepository(t *testing.T) {
 			assert.Empty(t, f.reads)
 			assert.Len(t, dst.asked, len(f.tags)+2)
 			assert.Equal(t, &Result{
-				ManifestsHad: result.Manifests, BlobsHad: result.Blobs, BytesHad: result.Bytes, LocationsHad: 3, TagsHad: 1,
+				ManifestsPresent: result.Manifests, BlobsPresent: result.Blobs, BytesPresent: result.Bytes, LocationsPresent: 3, TagsPresent: 1,
 			}, second)
 			blobs, bytes = done()
 			assert.Equal(t, len(f.plan.Blobs), blobs)
@@ -135,7 +135,7 @@ func TestInterrupted(t *testing.T) {
 		assert.Equal(t, whole.tags, dst.tags)
 		assert.Equal(t, whole.manifests, dst.manifests)
 		assert.Equal(t, whole.blobs, dst.blobs)
-		assert.LessOrEqual(t, result.ManifestsHad, manifests)
+		assert.LessOrEqual(t, result.ManifestsPresent, manifests)
 		for d := range blobs {
 			assert.NotContains(t, dst.puts, "blob "+d.String())
 		}
@@ -218,7 +218,7 @@ func TestTrust(t *testing.T) {
 			assert.Empty(t, dst.asked)
 			assert.Equal(t, 8, result.Manifests)
 			assert.Equal(t, 1, result.Tags)
-			assert.Zero(t, result.BlobsHad)
+			assert.Zero(t, result.BlobsPresent)
 			checkOrder(t, f.plan, dst.puts, func(v1.Hash) bool { return false })
 		})
 	}
@@ -336,7 +336,7 @@ func TestOtherLocations(t *testing.T) {
 			require.NoError(t, err)
 			if c.kept {
 				assert.Equal(t, other.Descriptor.Digest, dst.tags[tag])
-				assert.Equal(t, 1, result.LocationsHad)
+				assert.Equal(t, 1, result.LocationsPresent)
 				return
 			}
 			assert.Equal(t, ours.Descriptor.Digest, dst.tags[tag])

@@ -22,7 +22,7 @@ import (
 // It is safe for concurrent use.
 type Spool struct {
 	src  bundle.Source
-	file File
+	file scratchSpace
 	once singleflight.Group
 
 	again atomic.Int64 // blobs that were read again
@@ -40,8 +40,8 @@ type document struct {
 	isManifest bool
 }
 
-// File is a scratch file.
-type File interface {
+// scratchSpace is a file for what must be read again.
+type scratchSpace interface {
 	io.ReaderAt
 	io.WriterAt
 }
@@ -53,7 +53,10 @@ type kept struct {
 }
 
 // NewSpool returns a spool over src that writes to an empty file.
-func NewSpool(src bundle.Source, file File) *Spool {
+func NewSpool(src bundle.Source, file interface {
+	io.ReaderAt
+	io.WriterAt
+}) *Spool {
 	return &Spool{src: src, file: file, kept: map[document]kept{}, tags: map[string]v1.Hash{}}
 }
 

@@ -34,7 +34,10 @@ const maxHeld = 4 << 20
 // it. Manifests follow when src has ended and was right to its end.
 //
 // Errors: as ToRepository; those of src.
-func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Repository, to name.Repository, scratch File, at int64, opt Options) (*Result, error) {
+func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Repository, to name.Repository, scratch interface {
+	io.ReaderAt
+	io.WriterAt
+}, at int64, opt Options) (*Result, error) {
 	c := newFilling(plan, src, dst, to, opt)
 	if err := c.ask(ctx); err != nil {
 		return nil, err
@@ -53,7 +56,7 @@ func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Reposi
 type incoming struct {
 	*filling
 	missing map[v1.Hash]bool // layers that are not there
-	scratch File
+	scratch scratchSpace
 	at      int64
 	mu      sync.Mutex // of the filling's result, sent and lost
 }
@@ -164,7 +167,7 @@ func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Co
 	err := send()
 	if errors.Is(err, digest.ErrMismatch) && !t.failed { // it came in right, and was damaged on its way to dst
 		if err = send(); err == nil {
-			t.progress(Step{Again: 1})
+			t.progress(Step{Reread: 1})
 		}
 	}
 	switch {

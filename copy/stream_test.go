@@ -65,7 +65,7 @@ func (f *flowing) Next() (v1.Hash, io.Reader, error) {
 var errCut = errors.New("cut")
 
 // pour copies what flows to dst.
-func (f *flowing) pour(t *testing.T, dst Repository, scratch File) (*Result, error) {
+func (f *flowing) pour(t *testing.T, dst Repository, scratch scratchSpace) (*Result, error) {
 	t.Helper()
 	return FromStream(t.Context(), f.plan, f, dst, target, scratch, 100, f.opt)
 }
@@ -209,7 +209,7 @@ func TestFromStreamDamagedOnItsWay(t *testing.T) {
 		f, large := newFlowing(t)
 		dst := &spoiling{memory: newMemory(), times: times, count: map[v1.Hash]int{}}
 		var again atomic.Int64
-		f.opt.Progress = func(s Step) { again.Add(int64(s.Again)) }
+		f.opt.Progress = func(s Step) { again.Add(int64(s.Reread)) }
 		_, err := f.pour(t, dst, newScratchFile())
 		if times == 2 {
 			require.ErrorIs(t, err, digest.ErrMismatch)

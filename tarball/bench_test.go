@@ -42,7 +42,7 @@ func BenchmarkCheck(b *testing.B) {
 	defer a.Close()
 	b.SetBytes(a.Size())
 	for b.Loop() {
-		damage, err := a.Check(b.Context(), tarball.CheckOptions{Blobs: true, Jobs: 2})
+		damage, err := a.Check(b.Context(), 2, nil)
 		require.NoError(b, err)
 		require.Empty(b, damage)
 	}
@@ -111,7 +111,7 @@ func manySteps(b *testing.B, n int) map[string]time.Duration {
 	require.NoError(b, err)
 	defer a.Close()
 	lap("open")
-	damage, err := a.Check(b.Context(), tarball.CheckOptions{Blobs: true, Jobs: 2})
+	damage, err := a.Check(b.Context(), 2, nil)
 	require.NoError(b, err)
 	require.Empty(b, damage)
 	lap("check")

@@ -291,7 +291,7 @@ func (f *rotten) requireFound(t *testing.T, bad []byte, what string) bool {
 		return true
 	}
 	require.Len(t, bad, len(f.good), "%s: a file of another size opens", what)
-	damage, err := a.Check(context.Background(), tarball.CheckOptions{Blobs: true, Jobs: 2})
+	damage, err := a.Check(context.Background(), 2, nil)
 	require.NoError(t, err, what)
 	require.NotEmpty(t, damage, "%s was not found", what)
 	if f.spanAt(firstChange(f.good, bad)).kindOf() != "relocate.json content" { // which says what all the rest must be

@@ -14,13 +14,6 @@ import (
 	"relocate/internal/digest"
 )
 
-// CheckOptions change what Check does. The zero value checks everything but the blobs' content.
-type CheckOptions struct {
-	Blobs    bool                         // hash the blobs, too
-	Jobs     int                          // blobs at once; 0 means 1
-	Progress func(blobs int, bytes int64) // told what was hashed since the last call; safe for concurrent use
-}
-
 // Damage is a place of the file that is not what it must be.
 type Damage struct {
 	Member string  `json:"member"`
@@ -33,12 +26,25 @@ func (d Damage) String() string {
 	return fmt.Sprintf("%s at byte %d: %s", d.Member, d.Offset, d.Reason)
 }
 
-// Check compares every byte of the file with what it must be and returns all damage, in file order.
-// An error says that the check could not be done: the file could not be read or was changed meanwhile
-// (ErrDamaged), or ctx ended.
+// Check compares every byte of the file with what it must be, and returns all damage in file order. It
+// hashes jobs blobs at once, at least 1. progress may be nil. It is called with the blobs and bytes that
+// were hashed since the last call, and must be safe for concurrent use.
 //
-// Without opt.Blobs it reads the documents, headers, padding and the end: what the seal covers.
-func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error) {
+// Errors: ErrDamaged when the file was changed meanwhile; those of reading the file; that of ctx.
+func (a *Archive) Check(ctx context.Context, jobs int, progress func(blobs int, bytes int64)) ([]Damage, error) {
+	if progress == nil {
+		progress = func(int, int64) {}
+	}
+	return a.check(ctx, func() ([]*Damage, error) { return a.checkBlobs(ctx, jobs, progress) })
+}
+
+// checkSealed checks what the seal covers: the documents, headers, padding and the end.
+func (a *Archive) checkSealed(ctx context.Context) ([]Damage, error) {
+	return a.check(ctx, func() ([]*Damage, error) { return make([]*Damage, len(a.l.offsets)), nil })
+}
+
+// check checks what the seal covers and, with checkBlobs, the blobs: an entry for each, nil where all is well.
+func (a *Archive) check(ctx context.Context, checkBlobs func() ([]*Damage, error)) ([]Damage, error) {
 	damage, err := a.checkDocs()
 	if err != nil {
 		return nil, err
@@ -47,22 +53,9 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 	if err != nil {
 		return nil, err
 	}
-	if opt.Progress == nil {
-		opt.Progress = func(int, int64) {}
-	}
-	blobs := make([]*Damage, len(a.l.offsets))
-	if opt.Blobs {
-		g, running := errgroup.WithContext(ctx)
-		g.SetLimit(max(opt.Jobs, 1))
-		for i := range blobs {
-			if running.Err() != nil {
-				break
-			}
-			g.Go(func() (err error) { blobs[i], err = a.checkBlob(running, i, opt.Progress); return err })
-		}
-		if err := g.Wait(); err != nil {
-			return nil, err
-		}
+	blobs, err := checkBlobs()
+	if err != nil {
+		return nil, err
 	}
 	for i, frame := range frames {
 		if frame != nil {
@@ -79,6 +72,20 @@ func (a *Archive) Check(ctx context.Context, opt CheckOptions) ([]Damage, error)
 		return nil, err
 	}
 	return damage, nil
+}
+
+// checkBlobs hashes all blobs. The result has an entry for each, nil where all is well.
+func (a *Archive) checkBlobs(ctx context.Context, jobs int, progress func(int, int64)) ([]*Damage, error) {
+	blobs := make([]*Damage, len(a.l.offsets))
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(jobs, 1))
+	for i := range blobs {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() (err error) { blobs[i], err = a.checkBlob(running, i, progress); return err })
+	}
+	return blobs, g.Wait()
 }
 
 // checkDocs compares the documents, which opened, with what the inventory implies: of each, the first

@@ -21,7 +21,7 @@ func (a *Archive) Name() string {
 //
 // Errors: ErrDamaged.
 func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	damage, err := a.Check(ctx, CheckOptions{})
+	damage, err := a.checkSealed(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
 	}

@@ -99,7 +99,7 @@ func TestSeveralDamages(t *testing.T) {
 	for _, jobs := range []int{0, 1, 8} {
 		a, err := open(b)
 		require.NoError(t, err)
-		damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true, Jobs: jobs})
+		damage, err := a.Check(t.Context(), jobs, nil)
 		require.NoError(t, err)
 		var got []string
 		for _, d := range damage {

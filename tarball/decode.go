@@ -18,15 +18,15 @@ var errUnreadable = errors.New("cannot be read")
 
 // decodeInventory reads an inventory in its one legal spelling, a line at a time. Of one that breaks a
 // limit it holds no more than the limit and a line.
-func decodeInventory(r io.Reader) (*Inventory, error) {
-	inv := &Inventory{}
+func decodeInventory(r io.Reader) (*inventory, error) {
+	inv := &inventory{}
 	d := &decoder{r: bufio.NewReaderSize(r, 1<<16)}
 	for _, part := range []func() error{
 		d.format,
 		func() error { return decodeList(d, "roots", maxRoots, ",", &inv.Roots, one[bundle.Pin]) },
 		func() error { return decodeList(d, "pins", maxPins, ",", &inv.Pins, one[bundle.Pin]) },
 		func() error {
-			return decodeList(d, "manifests", maxManifests, ",", &inv.Manifests, (*Manifest).compact)
+			return decodeList(d, "manifests", maxManifests, ",", &inv.Manifests, (*manifestEntry).compact)
 		},
 		func() error {
 			return decodeList(d, "attachments", maxPins, ",", &inv.Attachments, one[bundle.Attachment])
@@ -34,7 +34,7 @@ func decodeInventory(r io.Reader) (*Inventory, error) {
 		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
 		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[report.Omitted]) },
 		func() error { return d.lock(&inv.Lock) },
-		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[Blob]) },
+		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[blobEntry]) },
 		d.end,
 	} {
 		if err := part(); err != nil {
@@ -87,12 +87,12 @@ func (d *decoder) format() error {
 }
 
 // lock reads the list of a lock's entries, where there is one. It is not empty.
-func (d *decoder) lock(list *[]LockEntry) error {
+func (d *decoder) lock(list *[]lockEntry) error {
 	const begin = `"lock":[`
 	if b, err := d.r.Peek(len(begin)); err != nil || string(b) != begin {
 		return nil // what follows is read next, and says what is wrong
 	}
-	err := decodeList(d, "lock", maxPins, ",", list, func(e *LockEntry) int { return 1 + len(e.Annotations) })
+	err := decodeList(d, "lock", maxPins, ",", list, func(e *lockEntry) int { return 1 + len(e.Annotations) })
 	if err == nil && len(*list) == 0 {
 		err = errors.New("has an empty list lock")
 	}
@@ -167,7 +167,7 @@ func overLimit(key string, limit int) error {
 func one[T any](*T) int { return 1 }
 
 // compact lets manifests share what is the same in many, and returns what m weighs.
-func (m *Manifest) compact() int {
+func (m *manifestEntry) compact() int {
 	m.MediaType, m.From = unique.Make(m.MediaType).Value(), unique.Make(m.From).Value()
 	return 1 + len(m.References)
 }

@@ -40,7 +40,7 @@
 //
 // # Inventory
 //
-// relocate.json is JSON in one legal spelling: that of Inventory.encode, an element a line, so that
+// relocate.json is JSON in one legal spelling: that of inventory.encode, an element a line, so that
 // decoding and encoding it again must give the same bytes.
 //
 //	format      1

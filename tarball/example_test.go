@@ -34,7 +34,12 @@ func Example() {
 	desc := v1.Descriptor{MediaType: types.OCILayer, Size: size, Digest: digest}
 	plan := &bundle.Plan{Graph: &bundle.Graph{}, Blobs: []bundle.Blob{{Descriptor: &desc}}}
 
-	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
+	draft, err := tarball.New(context.Background(), plan, nil, tarball.Request{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	w, err := draft.Create(path, 1)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -57,8 +62,9 @@ func Example() {
 		return
 	}
 	defer a.Close()
-	damage, err := a.Check(context.Background(), tarball.CheckOptions{Blobs: true})
-	fmt.Println(len(a.Blobs()), "blob,", a.Size(), "bytes, damage:", damage, err)
+	damage, err := a.Check(context.Background(), 1, nil)
+	blobs, _ := a.Blobs()
+	fmt.Println(blobs, "blob,", a.Size(), "bytes, damage:", damage, err)
 	fmt.Println("the seal is the one that was written:", a.Seal() == w.Seal())
 	// Output:
 	// 1 blob, 6144 bytes, damage: [] <nil>

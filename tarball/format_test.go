@@ -31,7 +31,7 @@ func TestGolden(t *testing.T) {
 	a, err := tarball.Open(golden)
 	require.NoError(t, err)
 	defer a.Close()
-	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Empty(t, damage)
 	plan, err := a.Plan(t.Context(), 1)

@@ -17,18 +17,15 @@ import (
 	"relocate/bundle"
 )
 
-// Format is the form of an archive.
+// Format is the format of an archive. Its zero value is the one that the package comment specifies.
 type Format string
 
-// The forms of an archive.
-const (
-	Relocate Format = ""       // that of the package comment
-	Imgpkg   Format = "imgpkg" // that of imgpkg copy --to-tar
-)
+// Imgpkg is the format of imgpkg copy --to-tar.
+const Imgpkg Format = "imgpkg"
 
-// String returns the name of the form.
+// String returns the name of the format.
 func (f Format) String() string {
-	if f == Relocate {
+	if f == "" {
 		return "relocate"
 	}
 	return string(f)
@@ -107,19 +104,48 @@ var imgpkgNameForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.tar\.gz$`)
 // attachedForm is the tag by which cosign attaches something to the image whose digest is in it.
 var attachedForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att|sbom)$`)
 
-// ImgpkgTar is a tar of imgpkg's form that is to be written: the same bytes that imgpkg writes for the same
-// content, found in the same places; where imgpkg has several, entries of one digest are ordered by reference.
-type ImgpkgTar struct {
-	plan *bundle.Plan
-	l    *layout
+// imgpkgOrder returns the plan with the blobs behind the small section in the order of imgpkg's form.
+func imgpkgOrder(plan *bundle.Plan) *bundle.Plan {
+	ordered := *plan
+	ordered.Blobs = slices.Clone(plan.Blobs)
+	slices.SortFunc(ordered.Blobs[plan.Small:], func(a, b bundle.Blob) int {
+		return strings.Compare(a.Descriptor.Digest.Hex, b.Descriptor.Digest.Hex)
+	})
+	return &ordered
 }
 
-// NewImgpkgTar plans a tar of plan, whose manifests and configs src has. With noOrigins nothing says under
-// which references locks name its entries, as imgpkg does for a BundleLock. What cannot stand in
-// manifest.json, as it is too large or no text, is an error.
+// layers returns the layers that the tar holds, by digest. A config is among them if it is a layer, too.
+func (e *imgpkgEncoder) layers() ([]blobEntry, error) {
+	left := map[v1.Hash]bool{}
+	for _, o := range e.plan.Omitted {
+		left[o.Digest] = true
+	}
+	sizes := map[v1.Hash]int64{}
+	for _, n := range e.plan.Graph.Nodes {
+		if n.Kind == bundle.Index {
+			continue
+		}
+		if config := n.Blobs[0]; config.Size > maxImgpkgConfig {
+			return nil, fmt.Errorf("%s: its config has %d bytes; imgpkg's form, which has configs in manifest.json, is limited to %d here", n.Name(), config.Size, maxImgpkgConfig)
+		}
+		for _, d := range n.Blobs[1:] {
+			if !left[d.Digest] {
+				sizes[d.Digest] = d.Size
+			}
+		}
+	}
+	list := make([]blobEntry, 0, len(sizes))
+	for _, d := range slices.SortedFunc(maps.Keys(sizes), func(a, b v1.Hash) int { return strings.Compare(a.Hex, b.Hex) }) {
+		list = append(list, blobEntry{d, sizes[d]})
+	}
+	return list, nil
+}
+
+// newImgpkgLayout lays out imgpkg's format. With noOrigins no entry says under which reference a lock names
+// it, as imgpkg does for a BundleLock.
 //
 // Errors: ErrOneRoot.
-func NewImgpkgTar(ctx context.Context, plan *bundle.Plan, src bundle.Source, noOrigins bool) (*ImgpkgTar, error) {
+func newImgpkgLayout(ctx context.Context, plan *bundle.Plan, src bundle.Source, noOrigins bool) (*layout, error) {
 	e := newImgpkgEncoder(plan, src, noOrigins)
 	if err := e.oneRoot(); err != nil {
 		return nil, err
@@ -145,79 +171,5 @@ func NewImgpkgTar(ctx context.Context, plan *bundle.Plan, src bundle.Source, noO
 	}
 	l.elsewhere = e.elsewhere()
 	l.unseen = plan.Graph.Unseen[:min(len(plan.Graph.Unseen), maxUnseen)]
-	return &ImgpkgTar{imgpkgOrder(plan), l}, nil
-}
-
-// Size returns the exact size of the tar in bytes.
-func (t *ImgpkgTar) Size() int64 { return t.l.size }
-
-// Create begins the tar at path, as the function Create does an archive.
-func (t *ImgpkgTar) Create(path string, request Request, jobs int) (*Writer, error) {
-	return create(path, t.l, t.plan, request, jobs)
-}
-
-// Stream begins the tar on w, as NewStreamWriter does an archive.
-func (t *ImgpkgTar) Stream(w io.Writer) (*StreamWriter, error) { return newStreamWriter(w, t.l) }
-
-// Plan returns the plan with its blobs in the order in which to put them: what a later run could not go on
-// without first, and then in file order.
-func (t *ImgpkgTar) Plan() *bundle.Plan { return t.plan }
-
-// StreamPlan returns the plan with its blobs in file order.
-func (t *ImgpkgTar) StreamPlan() *bundle.Plan {
-	isLayer := map[v1.Hash]bool{}
-	for _, b := range t.l.blobs {
-		isLayer[b.Digest] = true
-	}
-	plan := *t.plan
-	plan.Blobs = slices.Clone(plan.Blobs)
-	slices.SortStableFunc(plan.Blobs, func(a, b bundle.Blob) int {
-		switch layer := isLayer[a.Descriptor.Digest]; {
-		case layer && isLayer[b.Descriptor.Digest]:
-			return strings.Compare(a.Descriptor.Digest.Hex, b.Descriptor.Digest.Hex)
-		case layer:
-			return 1
-		case isLayer[b.Descriptor.Digest]:
-			return -1
-		}
-		return 0
-	})
-	return &plan
-}
-
-// imgpkgOrder returns the plan with the blobs behind the small section in the order of imgpkg's form.
-func imgpkgOrder(plan *bundle.Plan) *bundle.Plan {
-	ordered := *plan
-	ordered.Blobs = slices.Clone(plan.Blobs)
-	slices.SortFunc(ordered.Blobs[plan.Small:], func(a, b bundle.Blob) int {
-		return strings.Compare(a.Descriptor.Digest.Hex, b.Descriptor.Digest.Hex)
-	})
-	return &ordered
-}
-
-// layers returns the layers that the tar holds, by digest. A config is among them if it is a layer, too.
-func (e *imgpkgEncoder) layers() ([]Blob, error) {
-	left := map[v1.Hash]bool{}
-	for _, o := range e.plan.Omitted {
-		left[o.Digest] = true
-	}
-	sizes := map[v1.Hash]int64{}
-	for _, n := range e.plan.Graph.Nodes {
-		if n.Kind == bundle.Index {
-			continue
-		}
-		if config := n.Blobs[0]; config.Size > maxImgpkgConfig {
-			return nil, fmt.Errorf("%s: its config has %d bytes; imgpkg's form, which has configs in manifest.json, is limited to %d here", n.Name(), config.Size, maxImgpkgConfig)
-		}
-		for _, d := range n.Blobs[1:] {
-			if !left[d.Digest] {
-				sizes[d.Digest] = d.Size
-			}
-		}
-	}
-	list := make([]Blob, 0, len(sizes))
-	for _, d := range slices.SortedFunc(maps.Keys(sizes), func(a, b v1.Hash) int { return strings.Compare(a.Hex, b.Hex) }) {
-		list = append(list, Blob{d, sizes[d]})
-	}
-	return list, nil
+	return l, nil
 }

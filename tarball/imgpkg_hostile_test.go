@@ -326,7 +326,7 @@ func judged(t testing.TB, b []byte) error {
 	if _, err := a.Plan(t.Context(), 1); err != nil {
 		return err
 	}
-	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	damage, err := a.Check(t.Context(), 1, nil)
 	if err == nil && len(damage) > 0 {
 		err = fmt.Errorf("%w: %s", tarball.ErrDamaged, damage[0])
 	}

@@ -66,7 +66,7 @@ func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	}
 	l := &layout{name: imgpkgName, size: size}
 	for _, m := range members.layers {
-		l.blobs = append(l.blobs, Blob{m.digest, m.size})
+		l.blobs = append(l.blobs, blobEntry{m.digest, m.size})
 		l.offsets = append(l.offsets, m.at-blockSize)
 	}
 	return c.archive(r, l, members)
@@ -89,10 +89,10 @@ func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, err
 	}}}
 	for d, carried := range c.layers {
 		if header.Request.NonDistributable || !carried.foreign {
-			l.blobs = append(l.blobs, Blob{d, carried.size})
+			l.blobs = append(l.blobs, blobEntry{d, carried.size})
 		}
 	}
-	slices.SortFunc(l.blobs, func(a, b Blob) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	slices.SortFunc(l.blobs, func(a, b blobEntry) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
 	for d, text := range c.texts {
 		l.within[d] = text.size
 	}

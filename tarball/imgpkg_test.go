@@ -48,7 +48,7 @@ func TestImgpkgAgain(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, tarball.Imgpkg, a.Format())
 			assert.Empty(t, a.Seal())
-			damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+			damage, err := a.Check(t.Context(), 1, nil)
 			require.NoError(t, err)
 			assert.Empty(t, damage)
 			plan, err := a.Plan(t.Context(), 4)
@@ -67,10 +67,10 @@ func TestImgpkgAgain(t *testing.T) {
 // rewritten writes a plan in imgpkg's form, to a file in some order and to a stream: the same bytes.
 func rewritten(t testing.TB, plan *bundle.Plan, src bundle.Source, noOrigins bool) []byte {
 	t.Helper()
-	tar, err := tarball.NewImgpkgTar(t.Context(), plan, src, noOrigins)
+	tar, err := tarball.New(t.Context(), plan, src, tarball.Request{Format: tarball.Imgpkg, NoOrigins: noOrigins})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "a.tar")
-	w, err := tar.Create(path, tarball.Request{Format: tarball.Imgpkg}, 4)
+	w, err := tar.Create(path, 4)
 	require.NoError(t, err)
 	blobs := slices.Clone(tar.Plan().Blobs)
 	rand.Shuffle(len(blobs), func(i, j int) { blobs[i], blobs[j] = blobs[j], blobs[i] })
@@ -191,7 +191,7 @@ func TestImgpkgRefusesToWrite(t *testing.T) {
 				Config: m.blob("application/octet-stream", []byte(config)), Layers: []v1.Descriptor{}}))
 		}
 		m.bundle(t, rootName, nil, "registry.example/odd@"+m.document(t, types.OCIImageIndex, index).Digest.String())
-		_, err := tarball.NewImgpkgTar(t.Context(), m.plan(t), m, false)
+		_, err := tarball.New(t.Context(), m.plan(t), m, tarball.Request{Format: tarball.Imgpkg})
 		if configs == nil {
 			require.NoError(t, err)
 			continue
@@ -223,7 +223,7 @@ func TestImgpkgOneRoot(t *testing.T) {
 	nested := root.Graph.Nodes[slices.IndexFunc(root.Graph.Nodes, func(n *bundle.Node) bool {
 		return n.Kind == bundle.Bundle && n.Descriptor.Digest != root.Graph.Roots[0].Digest
 	})]
-	_, err := tarball.NewImgpkgTar(t.Context(), plan(rootName, nested.Name()), m, false)
+	_, err := tarball.New(t.Context(), plan(rootName, nested.Name()), m, tarball.Request{Format: tarball.Imgpkg})
 	require.ErrorIs(t, err, tarball.ErrOneRoot)
 
 	again := "registry.example/repo@" + root.Graph.Roots[0].Digest.String()
@@ -278,7 +278,7 @@ func TestImgpkgResume(t *testing.T) {
 	m := repository(t, 1<<20, 3<<20, 700)
 	want := m.imgpkgBytes(t)
 	request := tarball.Request{Roots: []string{rootName}, Format: tarball.Imgpkg}
-	tar, err := tarball.NewImgpkgTar(t.Context(), m.plan(t), m, false)
+	tar, err := tarball.New(t.Context(), m.plan(t), m, request)
 	require.NoError(t, err)
 	plan := tar.Plan()
 	isLayer := func(b bundle.Blob) bool {
@@ -286,7 +286,7 @@ func TestImgpkgResume(t *testing.T) {
 	}
 	for n := range len(plan.Blobs) {
 		path := filepath.Join(memoryDir(t), "a.tar")
-		w, err := tar.Create(path, request, 1)
+		w, err := tar.Create(path, 1)
 		require.NoError(t, err)
 		put(t, w, 1, plan.Blobs[:n], m)
 		require.NoError(t, w.Suspend())
@@ -297,7 +297,7 @@ func TestImgpkgResume(t *testing.T) {
 		for _, other := range []tarball.Request{{Roots: request.Roots}, {Roots: []string{"other"}, Format: tarball.Imgpkg},
 			{Roots: request.Roots, Format: tarball.Imgpkg, NoOrigins: true}, {Roots: request.Roots, Format: tarball.Imgpkg, NonDistributable: true}} {
 			_, _, err := tarball.Resume(t.Context(), path, other, 1)
-			require.ErrorIs(t, err, tarball.ErrOtherExport)
+			require.ErrorIs(t, err, tarball.ErrCannotResume)
 		}
 		fetched, err := m.goOn(t, path, request)
 		require.NoError(t, err)
@@ -319,12 +319,12 @@ func TestImgpkgResumeDamaged(t *testing.T) {
 	m := repository(t, 1<<20)
 	want := m.imgpkgBytes(t)
 	request := tarball.Request{Roots: []string{rootName}, Format: tarball.Imgpkg}
-	tar, err := tarball.NewImgpkgTar(t.Context(), m.plan(t), m, false)
+	tar, err := tarball.New(t.Context(), m.plan(t), m, request)
 	require.NoError(t, err)
 	doc := len(unpack(t, want)[0].data) + 512
 	for at := 0; at < len(want); at += 1 + rand.IntN(len(want)/60) {
 		path := filepath.Join(memoryDir(t), "a.tar")
-		w, err := tar.Create(path, request, 1)
+		w, err := tar.Create(path, 1)
 		require.NoError(t, err)
 		put(t, w, 1, tar.Plan().Blobs, m)
 		require.NoError(t, w.Suspend())
@@ -333,7 +333,7 @@ func TestImgpkgResumeDamaged(t *testing.T) {
 		require.NoError(t, os.WriteFile(path+".part", part, 0o600))
 		_, err = m.goOn(t, path, request)
 		if err != nil {
-			require.ErrorIs(t, err, tarball.ErrOtherExport, "byte %d", at)
+			require.ErrorIs(t, err, tarball.ErrCannotResume, "byte %d", at)
 			continue
 		}
 		require.GreaterOrEqual(t, at, doc)

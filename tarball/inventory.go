@@ -19,28 +19,28 @@ import (
 // formatVersion is the version of the format that this package writes and reads.
 const formatVersion = 1
 
-// Inventory is what relocate.json says. See the package comment.
-type Inventory struct {
+// inventory is what relocate.json says. See the package comment.
+type inventory struct {
 	Roots       []bundle.Pin
 	Pins        []bundle.Pin
-	Manifests   []Manifest
+	Manifests   []manifestEntry
 	Attachments []bundle.Attachment
 	Unseen      []bundle.Unseen
 	Omitted     []report.Omitted
-	Lock        []LockEntry
-	Blobs       []Blob
+	Lock        []lockEntry
+	Blobs       []blobEntry
 
 	oneName bool // index.json has one entry for each digest, as archives had at first
 }
 
-// LockEntry is an entry of the ImagesLock whose images the roots are.
-type LockEntry struct {
+// lockEntry is an entry of the ImagesLock whose images the roots are.
+type lockEntry struct {
 	Image       string            `json:"image"` // reference with a digest
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Manifest is a manifest of the graph.
-type Manifest struct {
+// manifestEntry is a manifest of the graph.
+type manifestEntry struct {
 	Digest     v1.Hash         `json:"digest"`
 	MediaType  types.MediaType `json:"mediaType"`
 	Size       int64           `json:"size"` // bytes
@@ -49,40 +49,40 @@ type Manifest struct {
 	References []string        `json:"references,omitempty"` // sorted; empty for a child of an index, and for an attachment
 }
 
-// Blob is a member below blobs/.
-type Blob struct {
+// blobEntry is a member below blobs/.
+type blobEntry struct {
 	Digest v1.Hash `json:"digest"`
 	Size   int64   `json:"size"` // bytes
 }
 
 // newInventory returns the inventory of a plan.
-func newInventory(plan *bundle.Plan) *Inventory {
-	inv := &Inventory{
+func newInventory(plan *bundle.Plan) *inventory {
+	inv := &inventory{
 		Pins: plan.Graph.Pins, Omitted: plan.Omitted, Attachments: plan.Graph.Attachments, Unseen: plan.Graph.Unseen,
-		Manifests: make([]Manifest, 0, len(plan.Graph.Nodes)), Blobs: make([]Blob, 0, len(plan.Blobs)),
+		Manifests: make([]manifestEntry, 0, len(plan.Graph.Nodes)), Blobs: make([]blobEntry, 0, len(plan.Blobs)),
 	}
 	for _, root := range plan.Graph.Roots {
 		inv.Roots = append(inv.Roots, bundle.Pin{Reference: root.Reference.Name(), Digest: root.Digest})
 	}
 	for _, n := range plan.Graph.Nodes {
-		inv.Manifests = append(inv.Manifests, Manifest{
+		inv.Manifests = append(inv.Manifests, manifestEntry{
 			Digest: n.Descriptor.Digest, MediaType: n.Descriptor.MediaType, Size: n.Descriptor.Size,
 			Kind: n.Kind, From: n.From.Name(), References: n.References,
 		})
 	}
 	if lock := plan.Graph.Listed; lock != nil {
 		for _, e := range lock.Images {
-			inv.Lock = append(inv.Lock, LockEntry{e.Image.Name(), e.Annotations})
+			inv.Lock = append(inv.Lock, lockEntry{e.Image.Name(), e.Annotations})
 		}
 	}
 	for _, b := range plan.Blobs {
-		inv.Blobs = append(inv.Blobs, Blob{b.Descriptor.Digest, b.Descriptor.Size})
+		inv.Blobs = append(inv.Blobs, blobEntry{b.Descriptor.Digest, b.Descriptor.Size})
 	}
 	return inv
 }
 
 // encode writes the one legal spelling of the inventory.
-func (inv *Inventory) encode(w io.Writer) error {
+func (inv *inventory) encode(w io.Writer) error {
 	bw := bufio.NewWriter(w)
 	fmt.Fprintf(bw, "{\"format\":%d", formatVersion)
 	err := errors.Join(
@@ -121,7 +121,7 @@ func encodeList[T any](w *bufio.Writer, key string, list []T) error {
 }
 
 // encodeIndex writes the index.json that the inventory implies.
-func (inv *Inventory) encodeIndex(w io.Writer) error {
+func (inv *inventory) encodeIndex(w io.Writer) error {
 	bw := bufio.NewWriter(w)
 	fmt.Fprintf(bw, "{\"schemaVersion\":2,\"mediaType\":%q", types.OCIImageIndex)
 	err := encodeList(bw, "manifests", inv.indexEntries())
@@ -138,7 +138,7 @@ type indexEntry struct {
 }
 
 // indexEntries returns an entry for each name that a digest has: the roots as they were named, then others.
-func (inv *Inventory) indexEntries() []indexEntry {
+func (inv *inventory) indexEntries() []indexEntry {
 	rootNames := map[v1.Hash][]string{}
 	for _, root := range inv.Roots {
 		rootNames[root.Digest] = append(rootNames[root.Digest], root.Reference)
@@ -180,7 +180,7 @@ func (inv *Inventory) indexEntries() []indexEntry {
 }
 
 // takeForm finds out of how an index.json of that size, in bytes, names what has several references.
-func (inv *Inventory) takeForm(size int64) error {
+func (inv *inventory) takeForm(size int64) error {
 	for _, oneName := range []bool{true, false} {
 		inv.oneName = oneName
 		var n counter

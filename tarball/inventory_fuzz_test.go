@@ -28,10 +28,10 @@ func addInventories(f *testing.F) {
 	start := bytes.Index(golden, []byte(`{"format":1`))
 	f.Add(golden[start : start+bytes.Index(golden[start:], []byte("]}\n"))+3])
 	a, b := digest.Of([]byte("a")), digest.Of([]byte("b"))
-	inv := &Inventory{
+	inv := &inventory{
 		Roots: []bundle.Pin{{Reference: "reg.test/repo:1", Digest: a}, {Reference: "reg.test/also:1", Digest: a}},
 		Pins:  []bundle.Pin{{Reference: "reg.test/repo:1", Digest: a}},
-		Manifests: []Manifest{
+		Manifests: []manifestEntry{
 			{a, types.OCIManifestSchema1, 12, bundle.Bundle, "reg.test/repo", []string{"reg.test/repo:1"}},
 			{b, types.OCIImageIndex, 1, bundle.Index, "reg.test/repo", nil},
 			{b, "<&>\u2028", -1, "", "", []string{"\x1b", "\xff"}},
@@ -39,9 +39,9 @@ func addInventories(f *testing.F) {
 		Attachments: []bundle.Attachment{{Subject: a, Digest: b, Tag: "sha256-a.sig"}, {Subject: b, Digest: b}},
 		Unseen:      []bundle.Unseen{{Reference: "reg.test/repo", What: "tags", Reason: "refused"}, {}},
 		Omitted:     []report.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
-		Blobs:       []Blob{{a, 12}, {b, 1}},
+		Blobs:       []blobEntry{{a, 12}, {b, 1}},
 	}
-	for _, inv := range []*Inventory{inv, {}} {
+	for _, inv := range []*inventory{inv, {}} {
 		var text bytes.Buffer
 		require.NoError(f, inv.encode(&text))
 		f.Add(text.Bytes())
@@ -78,7 +78,7 @@ func FuzzInventory(f *testing.F) {
 		require.Equal(t, inv, again)
 		var whole struct {
 			Format int
-			Inventory
+			inventory
 		}
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.DisallowUnknownFields()

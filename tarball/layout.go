@@ -37,9 +37,9 @@ type document struct {
 // layout says where everything of an archive is. It follows from the inventory; in imgpkg's form, which
 // has neither inventory nor seal, from manifest.json.
 type layout struct {
-	inv     *Inventory
+	inv     *inventory
 	docs    []document
-	blobs   []Blob               // in file order
+	blobs   []blobEntry          // in file order
 	name    func(v1.Hash) string // of a blob's member
 	within  map[v1.Hash]int64    // blobs that stand in a document instead → their sizes in bytes
 	offsets []int64              // of each blob's header
@@ -52,7 +52,7 @@ type layout struct {
 }
 
 // newLayout computes all offsets. An inventory that breaks a limit of the format is an error.
-func newLayout(inv *Inventory) (*layout, error) {
+func newLayout(inv *inventory) (*layout, error) {
 	l := &layout{inv: inv, blobs: inv.Blobs, name: blobName, sealed: true, docs: []document{
 		{name: "oci-layout", limit: int64(len(layoutDoc)), encode: func(w io.Writer) error { _, err := io.WriteString(w, layoutDoc); return err }},
 		{name: "index.json", limit: maxIndex, encode: inv.encodeIndex},
@@ -98,7 +98,7 @@ func (l *layout) place() error {
 }
 
 // checkLimits refuses what could not be read again.
-func (inv *Inventory) checkLimits() error {
+func (inv *inventory) checkLimits() error {
 	manifests := len(inv.Manifests)
 	for _, m := range inv.Manifests {
 		manifests += len(m.References)
@@ -133,7 +133,7 @@ func (l *layout) format() Format {
 	if l.inv == nil {
 		return Imgpkg
 	}
-	return Relocate
+	return ""
 }
 
 // shown returns the seal that a file has: none in imgpkg's form, for which it only names the plan.
@@ -206,15 +206,6 @@ func (l *layout) end(seal v1.Hash) []byte {
 		b = append(h[:], seal.String()+"\n"...)
 	}
 	return append(b, make([]byte, l.size-l.seal-int64(len(b)))...)
-}
-
-// Size returns the exact size in bytes of the archive that plan makes.
-func Size(plan *bundle.Plan) (int64, error) {
-	l, err := newLayout(newInventory(plan))
-	if err != nil {
-		return 0, err
-	}
-	return l.size, nil
 }
 
 func blobName(d v1.Hash) string { return "blobs/" + d.Algorithm + "/" + d.Hex }

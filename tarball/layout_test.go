@@ -21,25 +21,25 @@ import (
 func TestLayoutLimits(t *testing.T) {
 	t.Parallel()
 	some := digest.Of(nil)
-	image := func(ref string) Manifest {
-		return Manifest{Digest: some, MediaType: types.OCIManifestSchema1, Kind: bundle.Plain, References: []string{ref}}
+	image := func(ref string) manifestEntry {
+		return manifestEntry{Digest: some, MediaType: types.OCIManifestSchema1, Kind: bundle.Plain, References: []string{ref}}
 	}
 	tests := []struct {
 		name string
-		inv  Inventory
+		inv  inventory
 		says string
 	}{
-		{"too many blobs", Inventory{Blobs: make([]Blob, maxBlobs+1)}, "more blobs than an archive can have (250000)"},
-		{"too many roots", Inventory{Roots: make([]bundle.Pin, maxRoots+1)}, "more roots than"},
-		{"too many pins", Inventory{Pins: make([]bundle.Pin, maxPins+1)}, "more pins than"},
-		{"too many references", Inventory{Manifests: []Manifest{{References: make([]string, maxManifests)}}}, "more manifests and references than"},
-		{"element too large", Inventory{Manifests: []Manifest{image(strings.Repeat("x", maxElement))}}, "manifests[0] has 4194"},
-		{"index too large", Inventory{Manifests: slices.Repeat([]Manifest{image(strings.Repeat("x", maxElement/2))}, 33)}, "index.json would have 69"},
-		{"another algorithm", Inventory{Blobs: []Blob{{v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}, 1}}}, "only sha256"},
-		{"no digest", Inventory{Blobs: []Blob{{Size: 1}}}, "only sha256"},
-		{"negative size", Inventory{Blobs: []Blob{{some, -1}}}, "-1 bytes are more than"},
-		{"huge size", Inventory{Blobs: []Blob{{some, 1<<63 - 1}}}, "9223372036854775807 bytes are more than"},
-		{"sizes that overflow", Inventory{Blobs: []Blob{{some, 1 << 61}, {some, 1 << 61}, {some, 1<<63 - 1}}}, "bytes are more than"},
+		{"too many blobs", inventory{Blobs: make([]blobEntry, maxBlobs+1)}, "more blobs than an archive can have (250000)"},
+		{"too many roots", inventory{Roots: make([]bundle.Pin, maxRoots+1)}, "more roots than"},
+		{"too many pins", inventory{Pins: make([]bundle.Pin, maxPins+1)}, "more pins than"},
+		{"too many references", inventory{Manifests: []manifestEntry{{References: make([]string, maxManifests)}}}, "more manifests and references than"},
+		{"element too large", inventory{Manifests: []manifestEntry{image(strings.Repeat("x", maxElement))}}, "manifests[0] has 4194"},
+		{"index too large", inventory{Manifests: slices.Repeat([]manifestEntry{image(strings.Repeat("x", maxElement/2))}, 33)}, "index.json would have 69"},
+		{"another algorithm", inventory{Blobs: []blobEntry{{v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}, 1}}}, "only sha256"},
+		{"no digest", inventory{Blobs: []blobEntry{{Size: 1}}}, "only sha256"},
+		{"negative size", inventory{Blobs: []blobEntry{{some, -1}}}, "-1 bytes are more than"},
+		{"huge size", inventory{Blobs: []blobEntry{{some, 1<<63 - 1}}}, "9223372036854775807 bytes are more than"},
+		{"sizes that overflow", inventory{Blobs: []blobEntry{{some, 1 << 61}, {some, 1 << 61}, {some, 1<<63 - 1}}}, "bytes are more than"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -71,13 +71,13 @@ func BenchmarkMost(b *testing.B) {
 }
 
 // synthetic returns an inventory of n blobs, of which a quarter are manifests of the usual length.
-func synthetic(n int) *Inventory {
-	inv := &Inventory{}
+func synthetic(n int) *inventory {
+	inv := &inventory{}
 	for i := range n {
 		d := digest.Of(fmt.Appendf(nil, "%d", i))
-		inv.Blobs = append(inv.Blobs, Blob{d, int64(i)})
+		inv.Blobs = append(inv.Blobs, blobEntry{d, int64(i)})
 		if i%4 == 0 && i < 200_000 { // 64 MiB of relocate.json hold no more
-			inv.Manifests = append(inv.Manifests, Manifest{Digest: d, MediaType: types.OCIManifestSchema1, Size: int64(i), Kind: bundle.Plain,
+			inv.Manifests = append(inv.Manifests, manifestEntry{Digest: d, MediaType: types.OCIManifestSchema1, Size: int64(i), Kind: bundle.Plain,
 				From: "registry.example/some/repository", References: []string{"registry.example/some/repository@" + d.String()}})
 		}
 	}

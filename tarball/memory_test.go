@@ -235,5 +235,5 @@ func inspect(b []byte) ([]tarball.Damage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Check(context.Background(), tarball.CheckOptions{Blobs: true, Jobs: 2})
+	return a.Check(context.Background(), 2, nil)
 }

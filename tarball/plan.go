@@ -44,7 +44,7 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 }
 
 // origins tells the nodes of g where they were found.
-func (inv *Inventory) origins(g *bundle.Graph) error {
+func (inv *inventory) origins(g *bundle.Graph) error {
 	for i, m := range inv.Manifests {
 		n := g.Node(m.Digest)
 		if n == nil {
@@ -60,7 +60,7 @@ func (inv *Inventory) origins(g *bundle.Graph) error {
 }
 
 // unseen tells g what was not shown where it was found.
-func (inv *Inventory) unseen(g *bundle.Graph) error {
+func (inv *inventory) unseen(g *bundle.Graph) error {
 	for i, u := range inv.Unseen {
 		if !u.Valid() || i > 0 && inv.Unseen[i-1].Compare(u) >= 0 {
 			return fmt.Errorf("%w: the inventory's unseen[%d] is %.200q", ErrDamaged, i, fmt.Sprint(u))
@@ -71,7 +71,7 @@ func (inv *Inventory) unseen(g *bundle.Graph) error {
 }
 
 // listed tells g the lock whose images the roots are.
-func (inv *Inventory) listed(g *bundle.Graph) error {
+func (inv *inventory) listed(g *bundle.Graph) error {
 	if len(inv.Lock) == 0 {
 		return nil
 	}
@@ -103,11 +103,11 @@ func (a *Archive) share(g *bundle.Graph) {
 }
 
 // compare reports the first difference between an inventory and the one that the content implies.
-func (inv *Inventory) compare(implied *Inventory) error {
+func (inv *inventory) compare(implied *inventory) error {
 	return errors.Join(
 		compareLists("roots", inv.Roots, implied.Roots, equal),
 		compareLists("pins", inv.Pins, implied.Pins, equal),
-		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b Manifest) bool {
+		compareLists("manifests", inv.Manifests, implied.Manifests, func(a, b manifestEntry) bool {
 			return a.Digest == b.Digest && a.MediaType == b.MediaType && a.Size == b.Size && a.Kind == b.Kind && a.From == b.From && slices.Equal(a.References, b.References)
 		}),
 		compareLists("attachments", inv.Attachments, implied.Attachments, equal),

@@ -98,7 +98,7 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 }
 
 // newArchive returns the archive that inv implies, whatever is in r.
-func newArchive(r io.ReaderAt, inv *Inventory) (_ *Archive, err error) {
+func newArchive(r io.ReaderAt, inv *inventory) (_ *Archive, err error) {
 	a := &Archive{r: r, index: map[v1.Hash]int{}, mediaType: map[v1.Hash]types.MediaType{}, pins: map[string]v1.Hash{}}
 	if a.l, err = newLayout(inv); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -126,7 +126,7 @@ func newArchive(r io.ReaderAt, inv *Inventory) (_ *Archive, err error) {
 }
 
 // readInventory finds and reads relocate.json.
-func readInventory(r io.ReaderAt, size int64) (*Inventory, error) {
+func readInventory(r io.ReaderAt, size int64) (*inventory, error) {
 	first := make([]byte, member(int64(len(layoutDoc))))
 	read, err := r.ReadAt(first, 0)
 	if want := header("oci-layout", int64(len(layoutDoc))); [blockSize]byte(first) != want {
@@ -251,8 +251,14 @@ func (a *Archive) Close() error {
 	return a.f.Close()
 }
 
-// Blobs returns the blobs that are members of the file. What lists them is no authority: walk the roots.
-func (a *Archive) Blobs() []Blob { return a.l.blobs }
+// Blobs returns how many blobs are members of the file, and how many bytes of content they have. Check
+// reads that much.
+func (a *Archive) Blobs() (n int, bytes int64) {
+	for _, b := range a.l.blobs {
+		bytes += b.Size
+	}
+	return len(a.l.blobs), bytes
+}
 
 // Format returns the form of the file.
 func (a *Archive) Format() Format { return a.l.format() }

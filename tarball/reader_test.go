@@ -94,7 +94,7 @@ func TestFileIsWritten(t *testing.T) {
 			defer a.Close()
 			require.NoError(t, a.Unchanged())
 			require.NoError(t, change(path))
-			_, err = a.Check(t.Context(), tarball.CheckOptions{})
+			_, err = a.Check(t.Context(), 1, nil)
 			for _, err := range []error{err, a.Unchanged()} {
 				require.ErrorIs(t, err, tarball.ErrDamaged)
 				assert.EqualError(t, err, path+" is damaged: it was changed while it was read")
@@ -130,7 +130,7 @@ func TestUnreadable(t *testing.T) {
 		a, err := tarball.NewArchive(medium{good, int64(at)}, int64(len(good)))
 		var damage []tarball.Damage
 		if err == nil {
-			damage, err = a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+			damage, err = a.Check(t.Context(), 1, nil)
 		}
 		assert.Empty(t, damage, "byte %d", at)
 		if at < 0 {
@@ -193,7 +193,7 @@ func TestUnstableMedium(t *testing.T) {
 	at := int64(bytes.Index(b, noise(300_000)) + 1234)
 	a, err := tarball.NewArchive(&unstable{Reader: bytes.NewReader(b), at: at}, int64(len(b)))
 	require.NoError(t, err)
-	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)
 	require.Len(t, damage, 1)
 	assert.Contains(t, damage[0].Reason, "unstable")

@@ -13,15 +13,15 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// ErrOtherExport says that the unfinished archive at hand is of another export, or no longer what its
+// ErrCannotResume says that the unfinished archive at hand is of another export, or no longer what its
 // journal says.
-var ErrOtherExport = errors.New("the unfinished archive cannot go on")
+var ErrCannotResume = errors.New("the unfinished archive cannot go on")
 
 // Resume goes on with an archive that an earlier run of the same request left unfinished at path, and
 // returns its plan, which was read from the file. Nothing that is kept is trusted: the plan is compared with the
 // seal, the small section is hashed here, and each other blob is hashed again by PutBlob.
 //
-// Errors: fs.ErrNotExist alone when there is nothing to go on with; ErrOtherExport; as CheckTarget.
+// Errors: fs.ErrNotExist alone when there is nothing to go on with; ErrCannotResume; as CheckTarget.
 func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
 	if err := CheckTarget(path); err != nil {
 		return nil, nil, err
@@ -52,7 +52,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	plan, err := a.Plan(ctx, jobs)
 	if err != nil {
 		if ctx.Err() == nil {
-			err = fmt.Errorf("resume %s: %w: %w", path, ErrOtherExport, err)
+			err = fmt.Errorf("resume %s: %w: %w", path, ErrCannotResume, err)
 		}
 		return nil, nil, err
 	}
@@ -92,12 +92,12 @@ func (p *promised) check(path string, request Request) error {
 	case err != nil:
 		return err
 	case p.header.Journal != journalVersion && p.header.Journal != 0:
-		return fmt.Errorf("resume %s: %w: its journal has version %d, this program writes %d", path, ErrOtherExport, p.header.Journal, journalVersion)
+		return fmt.Errorf("resume %s: %w: its journal has version %d, this program writes %d", path, ErrCannotResume, p.header.Journal, journalVersion)
 	case !p.ready:
 		return fs.ErrNotExist
 	}
 	if reason := p.header.differs(request); reason != "" {
-		return fmt.Errorf("resume %s: %w: %s", path, ErrOtherExport, reason)
+		return fmt.Errorf("resume %s: %w: %s", path, ErrCannotResume, reason)
 	}
 	return nil
 }
@@ -116,10 +116,10 @@ func openPart(f *os.File, header journalHeader) (*Archive, error) {
 		a, err = openOwnPart(f, info.Size())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("resume %s: %w: %w", f.Name(), ErrOtherExport, err)
+		return nil, fmt.Errorf("resume %s: %w: %w", f.Name(), ErrCannotResume, err)
 	}
 	if a.seal != header.Seal {
-		return nil, fmt.Errorf("resume %s: %w: its plan is not the one that its journal was written for", f.Name(), ErrOtherExport)
+		return nil, fmt.Errorf("resume %s: %w: its plan is not the one that its journal was written for", f.Name(), ErrCannotResume)
 	}
 	return a, nil
 }

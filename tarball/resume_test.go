@@ -136,7 +136,7 @@ func (h halves) finish(t testing.TB, m *memory, want []byte, what string) (refus
 	require.NoError(t, os.WriteFile(path+".part.journal", h.journal, 0o600))
 	_, refusal = m.goOn(t, path, request)
 	if refusal != nil {
-		require.ErrorIs(t, refusal, tarball.ErrOtherExport, what)
+		require.ErrorIs(t, refusal, tarball.ErrCannotResume, what)
 		require.ErrorContains(t, refusal, "resume "+path, what)
 		require.Equal(t, h.journal, readAll(t, path+".part.journal"), what)
 		require.NoError(t, tarball.Discard(path))
@@ -253,7 +253,7 @@ func TestResumeAnother(t *testing.T) {
 		"it was begun without --include-non-distributable-layers":               {Roots: []string{rootName}, NonDistributable: true},
 	} {
 		_, err := m.goOn(t, path, other)
-		require.ErrorIs(t, err, tarball.ErrOtherExport)
+		require.ErrorIs(t, err, tarball.ErrCannotResume)
 		require.ErrorContains(t, err, says)
 	}
 	_, err := m.goOn(t, path, request)
@@ -291,7 +291,7 @@ func TestResumeCancelled(t *testing.T) {
 	cancel()
 	_, _, err := tarball.Resume(ctx, path, request, 1)
 	require.ErrorIs(t, err, context.Canceled)
-	require.NotErrorIs(t, err, tarball.ErrOtherExport)
+	require.NotErrorIs(t, err, tarball.ErrCannotResume)
 	_, err = m.goOn(t, path, request)
 	require.NoError(t, err)
 }

@@ -32,7 +32,7 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	defer a.Close()
 
-	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Empty(t, damage)
 
@@ -86,9 +86,9 @@ func TestWhatIsNotThere(t *testing.T) {
 	require.ErrorIs(t, err, digest.ErrMismatch, "a size that the archive does not have")
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = a.Check(stopped, tarball.CheckOptions{})
+	_, err = a.CheckedPlan(stopped, 1)
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = a.Check(stopped, tarball.CheckOptions{Blobs: true})
+	_, err = a.Check(stopped, 1, nil)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -104,7 +104,7 @@ func TestProgress(t *testing.T) {
 		a, err := open(b)
 		require.NoError(t, err)
 		blobs, sum := 0, int64(0)
-		damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true, Progress: func(n int, bytes int64) { blobs += n; sum += bytes }})
+		damage, err := a.Check(t.Context(), 1, func(n int, bytes int64) { blobs += n; sum += bytes })
 		require.NoError(t, err)
 		assert.Equal(t, damaged, len(damage) > 0)
 		assert.Equal(t, len(m.plan(t).Blobs), blobs)
@@ -213,8 +213,9 @@ func TestSameBytes(t *testing.T) {
 	const mib = 1 << 20 // of the writer's buffer, in which the header, too, has 512 bytes
 	m := repository(t, mib-1025, mib-1024, mib-1023, mib-513, mib-512, mib-511, mib-1, mib, mib+1, 2*mib-513, 2*mib-512, 2*mib-511)
 	plan := m.plan(t)
-	size, err := tarball.Size(plan)
+	draft, err := tarball.New(t.Context(), plan, nil, tarball.Request{})
 	require.NoError(t, err)
+	size := draft.Size()
 	want := pack(t, unpack(t, m.bytes(t)))
 	assert.Equal(t, size, int64(len(want)))
 	tests := []struct {
@@ -282,7 +283,7 @@ func TestReadInParallel(t *testing.T) {
 			return err
 		})
 		g.Go(func() error {
-			damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true, Jobs: 4})
+			damage, err := a.Check(t.Context(), 4, nil)
 			assert.Empty(t, damage)
 			return err
 		})

@@ -26,8 +26,8 @@ type Stream struct {
 	left int64 // bytes of the last one that were not read
 }
 
-// File is a scratch file.
-type File interface {
+// scratch is a file for what must be read again.
+type scratch interface {
 	io.ReaderAt
 	io.WriterAt
 }
@@ -35,10 +35,14 @@ type File interface {
 // maxFront is the largest blob that may stand before the last manifest: a bundle's layer.
 const maxFront = 256 << 20
 
-// OpenStream reads the documents of an archive from r, and keeps in file what comes before the layers.
+// OpenStream reads the documents of an archive from r. It keeps what comes before the layers in file, from
+// byte 0 on. A stream in imgpkg's format is ErrNotArchive.
 //
-// Errors: ErrNotArchive, ErrTruncated, ErrDamaged.
-func OpenStream(r io.Reader, file File) (*Stream, error) {
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of r and file.
+func OpenStream(r io.Reader, file interface {
+	io.ReaderAt
+	io.WriterAt
+}) (*Stream, error) {
 	in := &incoming{r: bufio.NewReaderSize(r, bufferSize), file: file}
 	inv, err := readInventory(in, math.MaxInt64)
 	if err != nil {
@@ -155,13 +159,13 @@ func (s *Stream) finish() error {
 // Kept returns how many bytes of the scratch file are taken.
 func (s *Stream) Kept() int64 { return s.in.kept }
 
-// ErrGoneBy says that a layer of a stream is wanted again, and cannot be read again.
-var ErrGoneBy = errors.New("it came earlier in the stream, which cannot be read again")
+// ErrPassed says that a layer of a stream is wanted again, and cannot be read again.
+var ErrPassed = errors.New("it came earlier in the stream, which cannot be read again")
 
 // Blob implements bundle.Source, for the small section.
 func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	if i, ok := s.index[d.Digest]; ok && s.next > 0 && s.l.offsets[i] >= s.in.kept {
-		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrGoneBy)
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrPassed)
 	}
 	return s.Archive.Blob(ctx, repo, d)
 }
@@ -170,7 +174,7 @@ func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 // for it.
 type incoming struct {
 	r    *bufio.Reader
-	file File
+	file scratch
 
 	mu   sync.Mutex
 	at   int64 // bytes that have come in

@@ -10,8 +10,6 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"relocate/bundle"
 )
 
 // maxAhead is the largest blob that is fetched, into memory, before its turn in a stream has come, in bytes.
@@ -31,16 +29,6 @@ type StreamWriter struct {
 	next    int                   // the blob whose turn it is
 	waiting map[int]chan struct{} // closed when the turn of a blob comes
 	broken  error                 // a blob failed when its first bytes were out
-}
-
-// NewStreamWriter writes to w all that comes before the blobs. They must be put in file order, some at
-// once at most.
-func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
-	l, err := newLayout(newInventory(plan))
-	if err != nil {
-		return nil, err
-	}
-	return newStreamWriter(w, l)
 }
 
 func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {

@@ -12,7 +12,7 @@ import (
 
 // CheckTarget refuses a path that cannot become an archive: a folder, a device, a symbolic link (which
 // would be replaced, and what it points to stay), a file in a folder that is not there, or one whose
-// ".part" or journal is another program's (ErrPartThere) or may be another user's (ownfile.ErrUnsafe).
+// ".part" or journal is another program's (ErrPartExists) or may be another user's (ownfile.ErrUnsafe).
 // Create does so, too; a caller may want to know before it has planned anything.
 func CheckTarget(path string) error {
 	info, err := os.Lstat(path)
@@ -36,7 +36,7 @@ func CheckTarget(path string) error {
 	}
 	if _, err := os.Lstat(path + ".part"); err == nil {
 		if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("create %s: %s.part %w", path, path, ErrPartThere)
+			return fmt.Errorf("create %s: %s.part %w", path, path, ErrPartExists)
 		}
 	}
 	return nil

@@ -23,8 +23,8 @@ import (
 // cannot hold a file of that size.
 var ErrNoSpace = errors.New("no space")
 
-// ErrPartThere says that a file has the name of the unfinished archive and is not this program's.
-var ErrPartThere = errors.New("is there, and has no journal of relocate beside it")
+// ErrPartExists says that a file has the name of the unfinished archive and is not this program's.
+var ErrPartExists = errors.New("is there, and has no journal of relocate beside it")
 
 // bufferSize is how much of a blob a worker holds: a multiple of blockSize.
 const bufferSize = 1 << 20
@@ -46,22 +46,8 @@ type Writer struct {
 	buffers sync.Pool
 }
 
-// Create begins the archive of plan at path. It looks for enough space and writes all that comes
-// before the blobs. Nothing appears under path before Commit; what was there stays until then, but an
-// unfinished archive of an earlier run, which Resume would go on with, is removed. jobs is
-// how many blobs will be put at once: it decides how much may be lost when the run is cut off.
-//
-// Errors: ErrNoSpace; as CheckTarget.
-func Create(path string, plan *bundle.Plan, request Request, jobs int) (*Writer, error) {
-	l, err := newLayout(newInventory(plan))
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	return create(path, l, plan, request, jobs)
-}
-
-// create begins the archive that l describes.
-func create(path string, l *layout, plan *bundle.Plan, request Request, jobs int) (_ *Writer, err error) {
+// create begins the archive of d.
+func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 	fail := func(err error) (*Writer, error) { return nil, fmt.Errorf("create %s: %w", path, noSpace(err)) }
 	if err := CheckTarget(path); err != nil {
 		return nil, err
@@ -69,21 +55,21 @@ func create(path string, l *layout, plan *bundle.Plan, request Request, jobs int
 	if err := Discard(path); err != nil { // which Resume would not go on with
 		return fail(err)
 	}
-	if err := checkSpace(path, l, 0); err != nil {
+	if err := checkSpace(path, d.l, 0); err != nil {
 		return fail(err)
 	}
-	seal, err := l.sealDigest()
+	seal, err := d.l.sealDigest()
 	if err != nil {
 		return fail(err)
 	}
-	w := newWriter(path, l, seal, plan, jobs)
+	w := newWriter(path, d.l, seal, d.plan, jobs)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Suspend()) // which removes what promises nothing
 		}
 	}()
 	// The journal comes first: without it, a .part would be taken for another program's.
-	if err := w.journal.create(path, journalHeader{journalVersion, request, seal, l.elsewhere, l.unseen}); err != nil {
+	if err := w.journal.create(path, journalHeader{journalVersion, d.request, seal, d.l.elsewhere, d.l.unseen}); err != nil {
 		return fail(err)
 	}
 	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)

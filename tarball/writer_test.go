@@ -39,7 +39,7 @@ func TestCreateRefuses(t *testing.T) {
 	sha512.Blobs[2].Descriptor.Digest = v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}
 	_, err = tarball.Create(filepath.Join(dir, "a.tar"), sha512, tarball.Request{}, 1)
 	require.ErrorContains(t, err, "only sha256 is supported")
-	_, err = tarball.Size(sha512)
+	_, err = tarball.New(t.Context(), sha512, nil, tarball.Request{})
 	require.ErrorContains(t, err, "only sha256 is supported")
 	assertOnly(t, dir, "plain")
 }
@@ -87,7 +87,7 @@ func TestPartThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.tar")
 	require.NoError(t, os.WriteFile(path+".part", []byte("precious"), 0o600))
 	_, err := tarball.Create(path, m.plan(t), tarball.Request{}, 1)
-	require.ErrorIs(t, err, tarball.ErrPartThere)
+	require.ErrorIs(t, err, tarball.ErrPartExists)
 	require.NoError(t, tarball.Discard(path))
 	kept, err := os.ReadFile(path + ".part")
 	require.NoError(t, err)

@@ -50,10 +50,10 @@ func (f *sourceFlags) policy() copy.Attachments {
 
 // summarizeAttached writes what became of the attachments.
 func summarizeAttached(w io.Writer, r *copy.Result) {
-	if r == nil || r.Attached+r.AttachedHad+r.AttachmentsLeftOut == 0 {
+	if r == nil || r.Attached+r.AttachedPresent+r.AttachmentsLeftOut == 0 {
 		return
 	}
-	s := fmt.Sprintf("%d uploaded, %d already present", r.Attached, r.AttachedHad)
+	s := fmt.Sprintf("%d uploaded, %d already present", r.Attached, r.AttachedPresent)
 	if r.Merged > 0 {
 		s += fmt.Sprintf("; %d of the uploaded merged with what was already under the tag", r.Merged)
 	}
@@ -61,7 +61,7 @@ func summarizeAttached(w io.Writer, r *copy.Result) {
 	if r.AttachmentsLeftOut == 0 {
 		return
 	}
-	if r.LeftOut[0].Reason == copy.NotWanted { // then all are
+	if r.LeftOut[0].Unwanted() { // then all are
 		fmt.Fprintf(w, "left out: %s (--attachments none)\n", count(r.AttachmentsLeftOut, "attachment"))
 		return
 	}

@@ -111,7 +111,7 @@ func testAttachmentsCross(t *testing.T, src string, dst *meter) {
 	imported := readReport(t, reportFile)
 	assert.Equal(t, exported.Attachments.Found, imported.Attachments.Found)
 	assert.Equal(t, s.attached, imported.Result.Attached)
-	assert.Zero(t, imported.Result.AttachedHad)
+	assert.Zero(t, imported.Result.AttachedPresent)
 	s.assertSigned(t, dst.host, "airgap/signed")
 	for _, level := range []string{"manifests", "blobs", "deep"} {
 		mustRelocate(t, "verify", "--repo", repo, file, "--level", level)
@@ -122,7 +122,7 @@ func testAttachmentsCross(t *testing.T, src string, dst *meter) {
 	for _, r := range dst.asked("") {
 		assert.True(t, strings.HasPrefix(r, "GET ") || strings.HasPrefix(r, "HEAD "), "a second import writes: %s\n%s", r, again.stderr)
 	}
-	assert.Equal(t, s.attached, readReport(t, reportFile).Result.AttachedHad)
+	assert.Equal(t, s.attached, readReport(t, reportFile).Result.AttachedPresent)
 
 	direct := dst.host + "/direct"
 	mustRelocate(t, "-b", s.root, "--to-repo", direct, "--cosign-signatures") // as imgpkg needs it

@@ -60,7 +60,7 @@ func TestAttachmentsRefusedThere(t *testing.T) {
 			result := readReport(t, reportFile).Result
 			require.NotZero(t, result.AttachmentsLeftOut)
 			require.Len(t, result.LeftOut, result.AttachmentsLeftOut)
-			assert.Equal(t, s.attached, result.Attached+result.AttachedHad+result.AttachmentsLeftOut)
+			assert.Equal(t, s.attached, result.Attached+result.AttachedPresent+result.AttachmentsLeftOut)
 			assertAll(t, r.stderr, "left out: ", "warning: ")
 
 			verify := []string{"verify", "--repo", repo, file, "--registry-retry-count", "1"}

@@ -142,7 +142,7 @@ func TestHalfThere(t *testing.T) {
 				assert.Zero(t, manifests[strings.TrimPrefix(tag, "half:")], "PUT of %s", tag)
 			}
 			result := readReport(t, report).Result
-			assert.Equal(t, 3, result.ManifestsHad+result.LocationsHad, "guestbook 1.0.0: image, bundle, locations")
+			assert.Equal(t, 3, result.ManifestsPresent+result.LocationsPresent, "guestbook 1.0.0: image, bundle, locations")
 			mustRelocate(t, "verify", "--repo", to, file, "--level", "deep", "--no-tag")
 		})
 	}

@@ -15,7 +15,6 @@ import (
 	"relocate/copy"
 	"relocate/internal/outfile"
 	"relocate/rewrite"
-	"relocate/tarball"
 )
 
 // copyFlags are the flags of the root command.
@@ -206,7 +205,7 @@ func (f *copyFlags) archiveChecks() []check {
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
 		{f.noResume && (!toTar || streamed), "--no-resume goes with --to-tar FILE only: only an export to a file can be resumed"},
-		{f.tarFormat.Format != tarball.Relocate && !toTar, "--tar-format goes with --to-tar only: an import detects the format"},
+		{f.tarFormat.Format != "" && !toTar, "--tar-format goes with --to-tar only: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
 		{archive && finds, "--strict, --allow and --accept go with a source in a registry; relocate verify has them for archives and repositories"},
 	}

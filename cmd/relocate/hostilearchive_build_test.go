@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/tarball"
+	"relocate/report"
 )
 
 // This file writes archives from the words of tarball/doc.go, with nothing of the writer's. All that is
@@ -32,9 +32,34 @@ type member struct {
 	padding byte           // in place of zero
 }
 
+// craftedInventory is relocate.json.
+type craftedInventory struct {
+	Roots       []bundle.Pin
+	Pins        []bundle.Pin
+	Manifests   []listedManifest
+	Attachments []bundle.Attachment
+	Unseen      []bundle.Unseen
+	Omitted     []report.Omitted
+	Blobs       []listedBlob
+}
+
+type listedManifest struct {
+	Digest     v1.Hash         `json:"digest"`
+	MediaType  types.MediaType `json:"mediaType"`
+	Size       int64           `json:"size"`
+	Kind       bundle.Kind     `json:"kind"`
+	From       string          `json:"from"`
+	References []string        `json:"references,omitempty"`
+}
+
+type listedBlob struct {
+	Digest v1.Hash `json:"digest"`
+	Size   int64   `json:"size"`
+}
+
 // crafted is an archive to be. The hooks, which may be nil, change what would be right.
 type crafted struct {
-	tarball.Inventory
+	craftedInventory
 	blobs []member // in file order
 
 	layout    func(text string) string // oci-layout
@@ -61,7 +86,7 @@ func unpack(t *testing.T, archive []byte) *crafted {
 		require.NoError(t, err)
 		switch {
 		case h.Name == "relocate.json":
-			require.NoError(t, json.Unmarshal(content, &a.Inventory))
+			require.NoError(t, json.Unmarshal(content, &a.craftedInventory))
 		case strings.HasPrefix(h.Name, "blobs/"):
 			a.blobs = append(a.blobs, member{name: h.Name, content: content})
 		}
@@ -188,7 +213,7 @@ func (a *crafted) indexText(t *testing.T) string {
 }
 
 // attachedAs is the place of a manifest by its first attachment.
-func (a *crafted) attachedAs(m tarball.Manifest) string {
+func (a *crafted) attachedAs(m listedManifest) string {
 	for _, attached := range a.Attachments {
 		switch {
 		case attached.Digest != m.Digest:
@@ -204,13 +229,13 @@ func (a *crafted) attachedAs(m tarball.Manifest) string {
 // set puts another content in the place of blob i, with its digest.
 func (a *crafted) set(i int, content []byte) {
 	d, _ := v1.NewHash(digestOf(content)) // is one
-	a.Blobs[i] = tarball.Blob{Digest: d, Size: int64(len(content))}
+	a.Blobs[i] = listedBlob{Digest: d, Size: int64(len(content))}
 	a.blobs[i] = member{name: "blobs/sha256/" + d.Hex, content: content}
 }
 
 // add appends a blob.
 func (a *crafted) add(content []byte) {
-	a.Blobs, a.blobs = append(a.Blobs, tarball.Blob{}), append(a.blobs, member{})
+	a.Blobs, a.blobs = append(a.Blobs, listedBlob{}), append(a.blobs, member{})
 	a.set(len(a.blobs)-1, content)
 }
 
@@ -221,5 +246,5 @@ func (a *crafted) remove(i int) {
 
 // first returns the first manifest of a kind.
 func (a *crafted) first(kind bundle.Kind) int {
-	return slices.IndexFunc(a.Manifests, func(m tarball.Manifest) bool { return m.Kind == kind })
+	return slices.IndexFunc(a.Manifests, func(m listedManifest) bool { return m.Kind == kind })
 }

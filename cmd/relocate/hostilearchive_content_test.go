@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
-	"relocate/tarball"
 )
 
 // content is what an archive is crafted of: manifests and blobs, which nothing has checked.
@@ -27,7 +26,7 @@ type content struct {
 }
 
 type craftedManifest struct {
-	tarball.Manifest
+	listedManifest
 	own      []v1.Descriptor // config and layers
 	children []v1.Hash
 }
@@ -46,7 +45,7 @@ func (c *content) blob(mediaType types.MediaType, b []byte) v1.Descriptor {
 // manifest adds a manifest that needs blobs and children, whatever raw says.
 func (c *content) manifest(kind bundle.Kind, mediaType types.MediaType, raw []byte, own []v1.Descriptor, children ...v1.Descriptor) v1.Descriptor {
 	d := c.blob(mediaType, raw)
-	m := &craftedManifest{Manifest: tarball.Manifest{Digest: d.Digest, MediaType: mediaType, Size: d.Size, Kind: kind, From: c.host + "/app"}, own: own}
+	m := &craftedManifest{listedManifest: listedManifest{Digest: d.Digest, MediaType: mediaType, Size: d.Size, Kind: kind, From: c.host + "/app"}, own: own}
 	for _, child := range children {
 		m.children = append(m.children, child.Digest)
 	}
@@ -117,7 +116,7 @@ func (c *content) archive(root v1.Descriptor) *crafted {
 		}
 	}
 	for _, m := range graph {
-		a.Manifests = append(a.Manifests, m.Manifest)
+		a.Manifests = append(a.Manifests, m.listedManifest)
 		add(m.Digest)
 		for i, d := range m.own {
 			if i == 0 || m.Kind == bundle.Bundle {

@@ -9,7 +9,6 @@ import (
 
 	"relocate/bundle"
 	"relocate/report"
-	"relocate/tarball"
 )
 
 // The three documents. What the inventory says is changed with all that follows from it, so that only
@@ -132,7 +131,7 @@ var hostileInventories = []hostile{
 	{name: "a blob more", why: "r5: nothing surplus", make: said(func(a *crafted) { a.add([]byte("surplus")) }), status: statusDamage, says: "blobs, the content"},
 	{name: "a layer less", why: "r5", make: said(func(a *crafted) { a.remove(len(a.blobs) - 1) }), status: statusDamage, says: "blobs, the content"},
 	{name: "a manifest less", why: "r5", make: said(func(a *crafted) {
-		a.remove(slices.Index(a.Blobs, tarball.Blob{Digest: a.Manifests[3].Digest, Size: a.Manifests[3].Size}))
+		a.remove(slices.Index(a.Blobs, listedBlob{Digest: a.Manifests[3].Digest, Size: a.Manifests[3].Size}))
 	}),
 		status: statusDamage, says: "it does not hold", verify: inArchive},
 	{name: "layers in another order", why: "r6", make: said(func(a *crafted) { n := len(a.blobs); slices.Reverse(a.Blobs[n-2:]); slices.Reverse(a.blobs[n-2:]) }),
@@ -148,7 +147,7 @@ var hostileInventories = []hostile{
 		status: statusFailed, says: "is served as"},
 	{name: "a layer called a manifest", why: "i19", make: said(func(a *crafted) {
 		b := a.Blobs[len(a.Blobs)-1]
-		a.Manifests = append(a.Manifests, tarball.Manifest{Digest: b.Digest, MediaType: types.OCIManifestSchema1, Size: b.Size, Kind: bundle.Plain})
+		a.Manifests = append(a.Manifests, listedManifest{Digest: b.Digest, MediaType: types.OCIManifestSchema1, Size: b.Size, Kind: bundle.Plain})
 	}), status: statusDamage, says: "manifests, the content"},
 	{name: "a manifest of another size", why: "r5", make: said(func(a *crafted) { a.Manifests[1].Size++ }), status: statusDamage, says: "the inventory's manifests[1]"},
 	{name: "one reference more", why: "i32", make: said(func(a *crafted) { a.Manifests[1].References = append(a.Manifests[1].References, "z") }), status: statusDamage, says: "the inventory's manifests[1]"},

@@ -148,7 +148,7 @@ func assertNotReferred(t *testing.T, path string, dst *noting) {
 	defer a.Close()
 	plan, err := a.Plan(t.Context(), 1)
 	require.NoError(t, err)
-	damage, err := a.Check(t.Context(), tarball.CheckOptions{Blobs: true})
+	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)
 	bad := map[v1.Hash]bool{}
 	for _, d := range damage {

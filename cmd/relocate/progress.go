@@ -242,8 +242,8 @@ func (ph *phase) step(s copy.Step) {
 	ph.mu.Lock()
 	ph.done.Blobs += s.Blobs
 	ph.done.Moved += s.Moved
-	ph.done.There += s.There
-	ph.done.Again += s.Again
+	ph.done.Present += s.Present
+	ph.done.Reread += s.Reread
 	ph.mu.Unlock()
 }
 
@@ -294,7 +294,7 @@ func (ph *phase) showBar(done copy.Step, last bool) {
 	if ph.blobs == 0 {
 		_ = ph.bar.Add(1)
 	} else {
-		_ = ph.bar.Set64(min(done.Moved+done.There, ph.bytes-1)) // a full bar would be taken away
+		_ = ph.bar.Set64(min(done.Moved+done.Present, ph.bytes-1)) // a full bar would be taken away
 	}
 	if last {
 		_ = ph.bar.Clear()
@@ -312,14 +312,14 @@ func (ph *phase) showEvent(done copy.Step, last bool) {
 		BytesThere int64   `json:"bytesThere"`
 		Seconds    float64 `json:"seconds"`
 		Done       bool    `json:"done"`
-	}{"progress", ph.name, done.Blobs, ph.blobs, done.Moved + done.There, ph.bytes, done.There, time.Since(ph.start).Seconds(), last})
+	}{"progress", ph.name, done.Blobs, ph.blobs, done.Moved + done.Present, ph.bytes, done.Present, time.Since(ph.start).Seconds(), last})
 }
 
 func (ph *phase) line(done copy.Step) string {
 	if ph.blobs == 0 {
 		return fmt.Sprintf("%s: %s in %s", ph.name, count(done.Blobs, "manifest"), seconds(time.Since(ph.start)))
 	}
-	bytes := done.Moved + done.There
+	bytes := done.Moved + done.Present
 	s := fmt.Sprintf("%s: %s of %s, %d of %s", ph.name, size(bytes), size(ph.bytes), done.Blobs, count(ph.blobs, "blob"))
 	first, last := ph.samples[0], ph.samples[len(ph.samples)-1]
 	if over := last.at.Sub(first.at); over >= minRate {

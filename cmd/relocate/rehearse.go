@@ -184,7 +184,7 @@ func (s *stage) imports(ctx context.Context, a *tarball.Archive, r *report.Verdi
 			tags = append(tags, copy.Tag{Name: name, Digest: d})
 		}
 	}
-	blobs, bytes := copy.Total(plan, "")
+	blobs, bytes := copy.Options{}.Total(plan)
 	ph := s.show.begin("import", blobs, bytes)
 	result, err := copy.ToRepository(ctx, plan, a, client.Writer(s.repo), s.repo, copy.Options{Jobs: s.jobs, Tags: tags, Progress: ph.step})
 	ph.end()

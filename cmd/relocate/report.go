@@ -163,8 +163,8 @@ func (r *copyReport) summarize(w io.Writer) {
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
 		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
 			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), seconds(elapsed))
-		fmt.Fprintf(w, "  there  %s (%s), %s, %s, %s\n", count(res.BlobsHad, "layer and config"), size(res.BytesHad),
-			count(res.ManifestsHad, "manifest"), count(res.LocationsHad, "locations image"), count(res.TagsHad, "tag"))
+		fmt.Fprintf(w, "  there  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
+			count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
 	}
 	for _, root := range r.Roots {
 		fmt.Fprintf(w, "  root   %s\n", root)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -255,12 +256,11 @@ func TestServeIsSource(t *testing.T) {
 	assertAll(t, inspected.stdout, "simple-app.corp.com", "guestbook.corp.com")
 }
 
-func blobsOf(t *testing.T, file string) []tarball.Blob {
+func blobsOf(t *testing.T, file string) []listedBlob {
 	t.Helper()
-	a, err := tarball.Open(file)
+	archive, err := os.ReadFile(file)
 	require.NoError(t, err)
-	defer a.Close()
-	return a.Blobs()
+	return unpack(t, archive).Blobs
 }
 
 // TestServeInterop: imgpkg's own tars are served, from what imgpkg itself wrote.

@@ -19,9 +19,9 @@ func (f *tarFormat) add(flags *pflag.FlagSet) {
 
 // Set implements pflag.Value.
 func (f *tarFormat) Set(s string) error {
-	for _, form := range []tarball.Format{tarball.Relocate, tarball.Imgpkg} {
-		if s == form.String() {
-			f.Format = form
+	for _, format := range []tarball.Format{"", tarball.Imgpkg} {
+		if s == format.String() {
+			f.Format = format
 			return nil
 		}
 	}

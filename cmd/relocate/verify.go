@@ -162,12 +162,9 @@ func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash,
 		return nil, err
 	}
 	defer a.Close()
-	var bytes int64
-	for _, b := range a.Blobs() {
-		bytes += b.Size
-	}
-	ph := show.begin("verify", len(a.Blobs()), bytes)
-	damage, err := a.Check(ctx, tarball.CheckOptions{Blobs: true, Jobs: f.jobs, Progress: ph.add})
+	blobs, bytes := a.Blobs()
+	ph := show.begin("verify", blobs, bytes)
+	damage, err := a.Check(ctx, f.jobs, ph.add)
 	ph.end()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", file, err)
