@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
 		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/watchdog",
-		"oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
+		"internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 
