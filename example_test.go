@@ -21,6 +21,7 @@ import (
 	"relocate"
 	"relocate/registry"
 	"relocate/tarball"
+	"relocate/verify"
 )
 
 // The crossing: an archive is exported where the public registry can be reached, and imported where only
@@ -52,11 +53,15 @@ func Example() {
 	}
 	fmt.Println("the archive is the one that was exported:", imported.Seal == exported.Seal)
 	fmt.Println(imported.Copied.Manifests, "manifests uploaded, tagged", imported.Tags)
-	fmt.Println(strings.Contains(string(imported.PackageRepository), "kind: PackageRepository"))
+	verdict, err := relocate.Verify(ctx, archive, to, relocate.VerifyOptions{Level: verify.Deep})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("complete and closed:", verdict.OK)
 	// Output:
 	// the archive is the one that was exported: true
 	// 3 manifests uploaded, tagged [1.0.0]
-	// true
+	// complete and closed: true
 }
 
 func ExamplePlan() {
@@ -146,24 +151,46 @@ func ExampleCopy() {
 	// 0 manifests uploaded, 3 already present
 }
 
-// A registry straight from an archive.
-func ExampleServe() {
-	ctx, stop := context.WithCancel(context.Background())
-	public := startRegistry()
-	dir := tempDir()
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "repository.tar")
-	from := relocate.Source{Bundles: []name.Reference{publish(hostOf(public))}}
-	if _, err := relocate.Export(ctx, from, relocate.Target{Path: file}, relocate.Options{}); err != nil {
-		log.Fatal(err)
-	}
-	public.Close()
-	archive, err := tarball.Open(file)
+// An archive alone: every byte is accounted for, and the seal is the one that the export returned.
+func ExampleVerify() {
+	ctx := context.Background()
+	archive, exported := exportExample(ctx)
+	defer archive.Close()
+	verdict, err := relocate.Verify(ctx, archive, relocate.Destination{}, relocate.VerifyOptions{Seal: exported.Seal})
 	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println(verdict.Word())
+	for _, s := range verdict.Proved {
+		fmt.Println("proved:", s)
+	}
+	// Output:
+	// OK
+	// proved: every byte is accounted for, every blob hashed
+	// proved: the roots need all of it and nothing else
+	// proved: the seal is the one given: it is the file that was exported
+	// proved: none of the 2 references in 1 package version and their files leads outside
+}
+
+// An import is tried before the archive crosses. No registry is needed.
+func ExampleRehearse() {
+	ctx := context.Background()
+	archive, _ := exportExample(ctx)
 	defer archive.Close()
-	err = relocate.Serve(ctx, []*tarball.Archive{archive}, relocate.ServeOptions{
+	verdict, err := relocate.Rehearse(ctx, archive, relocate.Destination{}, relocate.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verdict.Word(), verdict.Repository)
+	// Output: OK embedded-registry.invalid/repository
+}
+
+// A registry straight from an archive.
+func ExampleServe() {
+	ctx, stop := context.WithCancel(context.Background())
+	archive, _ := exportExample(ctx)
+	defer archive.Close()
+	err := relocate.Serve(ctx, []*tarball.Archive{archive}, relocate.ServeOptions{
 		Listen: "127.0.0.1:0",
 		Path:   "tce/main",
 		Ready: func(at relocate.Serving) error {
@@ -201,6 +228,25 @@ func tempDir() string {
 		log.Fatal(err)
 	}
 	return dir
+}
+
+// exportExample returns the archive of the example, whose file is removed already.
+func exportExample(ctx context.Context) (*tarball.Archive, *relocate.Result) {
+	public := startRegistry()
+	defer public.Close()
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "repository.tar")
+	from := relocate.Source{Bundles: []name.Reference{publish(hostOf(public))}}
+	exported, err := relocate.Export(ctx, from, relocate.Target{Path: file}, relocate.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	archive, err := tarball.Open(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return archive, exported
 }
 
 // publish pushes a package repository with one package, which is a Deployment of one image.

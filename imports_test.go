@@ -46,10 +46,11 @@ var allowed = map[string][]string{
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
-	".":                  {"bundle", "carvel", "copy", "internal/ownfile", "internal/text", "oci", "registry", "registry/serve", "report", "rewrite", "tarball", "verify/leak"},
+	".": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
+		"tarball", "verify", "verify/cluster", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
 		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/watchdog",
-		"internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "report/page", "rewrite",
+		"internal/text", "oci", "registry", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 

@@ -4,8 +4,9 @@
 // The verbs are what the command of the same name does, without its flags and its text. Export writes an
 // archive, which holds a package repository and everything below it; Import fills a private registry from
 // it, and returns the PackageRepository for the cluster; Copy does both at once, from registry to
-// registry. Plan says what an export would move, and Serve answers as a registry from archives. Begin
-// with Export and Import.
+// registry. Verify proves that an archive, or what was imported, is complete and closed; Rehearse tries an
+// import without a registry. Plan says what an export would move, and Serve answers as a registry from
+// archives. Begin with Export and Import.
 //
 // Where things come from and go to is passed in: a Source and a Destination hold a *registry.Client and
 // names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each verb
@@ -87,7 +88,7 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-// Phases are read, scan, export, import and copy, and follow one another. Each begins with an event
+// Phases are read, scan, export, import, copy, verify and resolve, and follow one another. Each begins with an event
 // without a step, which comes before all its others, and ends with one that is Done, which comes after
 // them.
 type Event struct {
@@ -141,7 +142,10 @@ func (p *phase) step(s copy.Step) {
 }
 
 // read tells of a manifest that was read.
-func (p *phase) read() { p.step(copy.Step{Blobs: 1}) }
+func (p *phase) read() { p.add(1, 0) }
+
+// add tells what was done, by moving it.
+func (p *phase) add(blobs int, bytes int64) { p.step(copy.Step{Blobs: blobs, Moved: bytes}) }
 
 // end ends the phase, and returns what was done.
 func (p *phase) end() copy.Step {

@@ -24,10 +24,10 @@ type Source struct {
 	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: not looked for
 	Signatures       *name.Repository // where cosign's tags are looked for as well; nil: nowhere
 
-	// Strict lets the verb fail, before anything moves, when something would lead outside that Accept, if
-	// not nil, does not take for known.
+	// Strict lets the verb fail, before anything moves, when something would lead outside that Accept does not
+	// take for known.
 	Strict bool
-	Accept func(report.Finding) bool
+	Accept report.Acceptance
 
 	pins         []bundle.Pin       // of a lock with both a tag and a digest
 	lock         *carvel.ImagesLock // whose images these are; nil otherwise

@@ -156,12 +156,7 @@ func (s *Source) checkClosed(found *leak.Report) error {
 	if !s.Strict {
 		return nil
 	}
-	var list report.Findings
-	for _, f := range found.Findings {
-		if s.Accept == nil || !s.Accept(f) {
-			list = append(list, f)
-		}
-	}
+	list, _ := s.Accept.Split(found.Findings)
 	if list.Breaking() == 0 {
 		return nil
 	}

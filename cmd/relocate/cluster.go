@@ -102,6 +102,5 @@ func (f *verifyFlags) objects(ctx context.Context, objects *cluster.Objects, rep
 	if err != nil {
 		return nil, fmt.Errorf("verify objects of %s: %w", f.cluster.name(), err)
 	}
-	v := &report.Verdict{Act: "Verification", Subject: f.cluster.name(), Repository: repo.Name(), Objects: &result.ObjectCounts, Findings: result.Findings}
-	return v.Judge(), nil
+	return result.Verdict(f.cluster.name(), repo), nil
 }

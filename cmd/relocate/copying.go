@@ -16,7 +16,6 @@ import (
 	"relocate/copy"
 	"relocate/internal/outfile"
 	"relocate/internal/watchdog"
-	"relocate/report"
 	"relocate/report/page"
 	"relocate/tarball"
 )
@@ -47,11 +46,15 @@ func (c *copying) options() relocate.Options {
 // from is the source in a registry, by the flags.
 func (c *copying) from() (relocate.Source, error) {
 	from, err := c.sourceFlags.source(&c.common)
-	from.Strict, from.Accept = c.strict, func(f report.Finding) bool {
-		_, accepted, _ := c.known.split(report.Findings{f}) // which was checked
-		return len(accepted) > 0
+	if err != nil {
+		return from, err
 	}
-	return from, err
+	known, err := c.known.acceptance()
+	if err != nil {
+		return from, err
+	}
+	from.Strict, from.Accept = c.strict, *known
+	return from, nil
 }
 
 // to is the destination in a registry, by the flags.
@@ -203,23 +206,4 @@ func (c *copying) writeResults(r *relocate.Result) error {
 	}
 	_, err := c.stdout.Write(r.PackageRepository)
 	return err
-}
-
-// damageProblems names the images that damage of an archive hits; users may be nil.
-func damageProblems(damage []tarball.Damage, users map[v1.Hash][]string) []report.Problem {
-	var problems []report.Problem
-	for _, d := range damage {
-		problems = append(problems, report.Problem{
-			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
-		})
-	}
-	return problems
-}
-
-// place says what an offset of damage means: of a blob only its digest is known to be wrong.
-func place(d tarball.Damage) string {
-	if d.Digest.Hex != "" {
-		return "from"
-	}
-	return "at"
 }

@@ -1,21 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
-	"relocate/bundle"
 	"relocate/report"
 	"relocate/verify/leak"
 )
-
-// scan looks for what a plan carries that would lead outside; what is in the plan is read from src.
-func scan(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int, show *progress) (*leak.Report, error) {
-	ph := show.begin("scan", 0, 0)
-	defer ph.end()
-	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: jobs, Omitted: plan.Omitted, Read: func() { ph.add(1, 0) }})
-}
 
 // leaks is the part of a report about what leads outside.
 type leaks struct {

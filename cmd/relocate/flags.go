@@ -109,7 +109,6 @@ type common struct {
 	progress progressMode
 	flags    *pflag.FlagSet // the command's; it has the registry flags
 	password passwordInput
-	connect  func() (*registry.Client, error) // makes clients of the destination in place of the flags; nil: it does not
 }
 
 func (f *common) add(cmd *cobra.Command) {
@@ -133,9 +132,6 @@ func (f *common) source(roots []name.Reference) (*registry.Client, error) {
 
 // destination returns a client that uses the credentials in the flags for the registry of repo.
 func (f *common) destination(repo name.Repository) (*registry.Client, error) {
-	if f.connect != nil {
-		return f.connect()
-	}
 	return f.client(destinationSide, []name.Repository{repo})
 }
 

@@ -168,7 +168,7 @@ func TestTarFormat(t *testing.T) {
 	file = export(t, root, "--tar-format", "imgpkg")
 	r := tryRelocate(t, "verify", file, "--seal", digestOf("x"))
 	assert.Equal(t, statusUsage, r.status)
-	assertAll(t, r.stderr, "has no seal; --root")
+	assertAll(t, r.stderr, "has no seal to compare with")
 	mustRelocate(t, "verify", file, "--root", rootDigest(t, host, "corp/repository", "1.0.0"))
 	assert.Equal(t, statusMissing, tryRelocate(t, "verify", file, "--root", digestOf("x")).status)
 	assertAll(t, mustRelocate(t, "inspect", file, "-o", "json").stdout, `"form": "imgpkg"`)

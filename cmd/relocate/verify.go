@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"relocate/bundle"
-	"relocate/internal/digest"
-	"relocate/report"
+	"relocate"
 	"relocate/tarball"
 	"relocate/verify"
 )
@@ -28,7 +26,6 @@ type verifyFlags struct {
 	noTag bool
 
 	repoTags bool
-	opened   *tarball.Archive // the archive, where it is open already
 	strict   bool
 	known    tolerance
 	cluster  clusterFlags
@@ -118,19 +115,65 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*ve
 	if err != nil {
 		return nil, err
 	}
-	if f.repo == "" {
-		return f.archive(ctx, file, roots, show)
+	r := &verified{}
+	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Roots: roots, Level: verify.Level(f.level), Strict: f.strict}
+	known, err := f.known.acceptance()
+	if err != nil {
+		return nil, err
 	}
-	return f.repository(ctx, file, roots, show)
+	opt.Accept = *known
+	if f.seal != "" {
+		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
+			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
+		}
+	}
+	var at relocate.Destination
+	if f.repo != "" {
+		if at, opt.Root, err = f.at(ctx, file); err != nil {
+			return nil, err
+		}
+	}
+	var archive *tarball.Archive
+	if file != "" {
+		if archive, err = tarball.Open(file); err != nil {
+			return nil, err
+		}
+		defer archive.Close()
+	}
+	r.Verdict, err = relocate.Verify(ctx, archive, at, opt)
+	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {
+		err = missingRootError{err}
+	}
+	return r, err
+}
+
+// at is the repository of --repo, as it was filled, and the root in it, where neither an archive nor --root says what it
+// must hold.
+func (f *verifyFlags) at(ctx context.Context, file string) (at relocate.Destination, root name.Reference, err error) {
+	at = relocate.Destination{Tag: f.tag, NoTag: f.noTag, RepoTags: f.repoTags}
+	repo, rest, err := f.target(file)
+	if err != nil {
+		return at, nil, err
+	}
+	at.Repository = repo
+	if at.Client, err = f.destination(repo); err != nil || file != "" || len(f.roots) > 0 {
+		return at, nil, err
+	}
+	if rest == "" {
+		tag, err := onlyTag(ctx, at.Client, repo)
+		if err != nil {
+			return at, nil, fmt.Errorf("verify %s: %w", f.repo, err)
+		}
+		rest = ":" + tag
+	}
+	root, err = parseReference("--repo", repo.Name()+rest)
+	return at, root, err
 }
 
 // check rejects command lines that make no sense, and returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	if err := firstWrong(f.checks(file)...); err != nil {
 		return nil, err
-	}
-	if _, err := v1.NewHash(f.seal); err != nil && f.seal != "" {
-		return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
 	}
 	var roots []v1.Hash
 	for _, s := range f.roots {
@@ -153,126 +196,4 @@ func (f *verifyFlags) checks(file string) []check {
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags go with an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),
 	}
-}
-
-// archive verifies an archive.
-func (f *verifyFlags) archive(ctx context.Context, file string, roots []v1.Hash, show *progress) (*verified, error) {
-	a, err := tarball.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer a.Close()
-	blobs, bytes := a.Blobs()
-	ph := show.begin("verify", blobs, bytes)
-	damage, err := a.Check(ctx, f.jobs, ph.add)
-	ph.end()
-	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", file, err)
-	}
-	r := &verified{Verdict: &report.Verdict{Act: "Verification", Subject: file, Archive: archiveOf(file, a), Strict: f.strict,
-		Pinned: f.seal != "" || len(roots) > 0, AttachedNote: notLooked}}
-	more := max(0, len(damage)-mostDamage)
-	damage = slices.Clone(damage[:len(damage)-more])
-	plan, planErr := a.Plan(ctx, f.jobs)
-	if isBadFile(planErr) {
-		return nil, fmt.Errorf("verify %s: %w", file, planErr)
-	}
-	r.Fix = "carry the file again; if the original is damaged, too, export again"
-	if plan != nil {
-		r.holds(plan, true)
-		r.Roots = plan.Graph.NamedRoots()
-	}
-	r.Problems = append(r.Problems, damageProblems(damage, usersOf(plan, damage))...)
-	if more > 0 {
-		r.Problems = append(r.Problems, report.Problem{Kind: report.Damaged, What: "more", Reason: fmt.Sprintf("there are %d more damaged places", more)})
-	}
-	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
-		r.Problems = append(r.Problems, report.Problem{Kind: report.Damaged, What: "content", Reason: planErr.Error()})
-	}
-	r.Proved, r.NotProved = provedOf(a, plan)
-	if err := f.compareSeal(r, a); err != nil {
-		return nil, err
-	}
-	r.compareRoots(r.Roots, roots)
-	if plan != nil && len(damage) == 0 {
-		if err := f.scan(ctx, r, a, plan, show); err != nil {
-			return nil, fmt.Errorf("verify %s: %w", file, err)
-		}
-	}
-	r.Judge()
-	return r, ctx.Err()
-}
-
-// scan looks for what in an archive that is whole would lead outside.
-func (f *verifyFlags) scan(ctx context.Context, r *verified, a *tarball.Archive, plan *bundle.Plan, show *progress) error {
-	found, err := scan(ctx, a, plan, f.jobs, show)
-	if err != nil {
-		return err
-	}
-	if err := r.take(found, &f.known); err != nil {
-		return err
-	}
-	return f.output.platforms(ctx, r, a, f.jobs)
-}
-
-// mostDamage is how many damaged places of an archive a report lists.
-const mostDamage = 1000
-
-// isBadFile reports whether the file could not be read, which is not damage of what was written to it.
-func isBadFile(err error) bool { return isA[*fs.PathError](err) }
-
-// usersOf names the images that need what is damaged; plan may be nil.
-func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
-	users := map[v1.Hash][]string{}
-	for _, d := range damage {
-		users[d.Digest] = nil
-	}
-	if plan == nil || len(users) == 0 {
-		return users
-	}
-	for _, n := range plan.Graph.Nodes {
-		for _, d := range append([]v1.Descriptor{n.Descriptor}, n.Blobs...) {
-			names, isDamaged := users[d.Digest]
-			if isDamaged && (len(names) == 0 || names[len(names)-1] != n.Name()) { // a layer may come twice
-				users[d.Digest] = append(names, n.Name())
-			}
-		}
-	}
-	for _, names := range users {
-		slices.Sort(names)
-	}
-	return users
-}
-
-// compareSeal holds the archive's seal to the one that was given, if any.
-func (f *verifyFlags) compareSeal(r *verified, a *tarball.Archive) error {
-	if f.seal != "" && a.Format() == tarball.Imgpkg {
-		return usagef("--seal: %s has imgpkg's form, which has no seal; --root proves what it holds", r.Subject)
-	}
-	switch seal := a.Seal(); f.seal {
-	case "":
-	case seal.String():
-		r.Proved = append(r.Proved, "the seal is the one given: it is the file that was exported")
-	default:
-		r.Problems = append(r.Problems, report.Problem{Kind: report.Different, What: "seal", Reason: fmt.Sprintf("it is %s, want %s", seal, f.seal)})
-	}
-	return nil
-}
-
-// compareRoots holds the roots of an archive to the digests that were given, if any.
-func (r *verified) compareRoots(have []report.Root, want []v1.Hash) {
-	if len(want) == 0 {
-		return
-	}
-	for _, root := range have {
-		if !slices.Contains(want, root.Digest) {
-			r.Problems = append(r.Problems, report.Problem{Kind: report.Different, What: "root " + root.Reference, Reason: fmt.Sprintf("it is %s, which is no --root", root.Digest)})
-		}
-	}
-	for _, d := range want {
-		if !slices.ContainsFunc(have, func(root report.Root) bool { return root.Digest == d }) {
-			r.Problems = append(r.Problems, report.Problem{Kind: report.Missing, What: "root " + d.String(), Reason: "the archive does not have it as a root"})
-		}
-	}
-	r.Proved = append(r.Proved, "the roots are those given")
 }

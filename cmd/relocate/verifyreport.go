@@ -10,11 +10,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/internal/outfile"
 	"relocate/report"
 	"relocate/report/page"
-	"relocate/verify/leak"
 )
 
 // verified is a verdict, and what pages and JUnit have beside it.
@@ -66,12 +66,18 @@ func isPage(file string) bool { return strings.EqualFold(filepath.Ext(file), ".h
 // wantsPlan reports whether the packages, or images, of a plan are part of the report.
 func (f *reportFlags) wantsPlan() bool { return isPage(f.file) || f.format.format == "junit" }
 
-// platforms reads what a page says of the images, while their source is open.
-func (f *reportFlags) platforms(ctx context.Context, r *verified, src bundle.Source, jobs int) (err error) {
-	if isPage(f.file) && r.plan != nil {
-		r.platforms, err = page.Platforms(ctx, src, r.plan, jobs)
+// options say how a verification runs. It keeps in r what a page and JUnit have beside the verdict.
+func (f *reportFlags) options(r *verified, jobs int, show *progress) relocate.Options {
+	opt := relocate.Options{Jobs: jobs, Progress: show.see}
+	if f.wantsPlan() {
+		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
+			if r.plan = plan; isPage(f.file) {
+				r.platforms, err = page.Platforms(ctx, src, plan, jobs)
+			}
+			return err
+		}
 	}
-	return err
+	return opt
 }
 
 // print prints the verdict and then writes the report's file: the verdict is not lost when that fails. The error says
@@ -118,19 +124,6 @@ func (r *verified) packages() (names []string) {
 		}
 	}
 	return names
-}
-
-// take takes over what was found to lead outside.
-func (r *verified) take(found *leak.Report, known *tolerance) (err error) {
-	r.Scan = &found.Scan
-	r.Findings, r.Accepted, err = known.split(found.Findings)
-	return err
-}
-
-// holds takes over what a plan says. An archive knows which images have nothing attached (looked).
-func (r *verified) holds(plan *bundle.Plan, looked bool) {
-	r.plan = plan
-	plan.Describe(r.Verdict, looked)
 }
 
 func (r *verified) status() int {

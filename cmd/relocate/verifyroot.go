@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/registry"
-	"relocate/report"
 )
 
 // target returns the repository of --repo, and the tag or digest behind it with its ":" or "@". Only a repository
@@ -35,30 +31,6 @@ func splitReference(s string) (repo, rest string) {
 		return s[:path+i], s[path+i:]
 	}
 	return s, ""
-}
-
-// rootAt returns the root of repo with a tag or digest, as target returns them; of "" the only root that has a tag.
-func (f *verifyFlags) rootAt(ctx context.Context, client *registry.Client, repo name.Repository, rest string) (report.Root, error) {
-	if rest == "" {
-		tag, err := onlyTag(ctx, client, repo)
-		if err != nil {
-			return report.Root{}, err
-		}
-		rest = ":" + tag
-	}
-	ref, err := parseReference("--repo", repo.Name()+rest)
-	if err != nil {
-		return report.Root{}, err
-	}
-	if d, ok := ref.(name.Digest); ok {
-		hash, err := v1.NewHash(d.DigestStr())
-		return report.Root{Reference: ref.Name(), Digest: hash}, err
-	}
-	d, _, err := client.Manifest(ctx, ref)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = missingRootError{err}
-	}
-	return report.Root{Reference: ref.Name(), Digest: d.Digest}, err
 }
 
 // missingRootError is a root named on the command line that the registry does not have.

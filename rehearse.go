@@ -1,0 +1,148 @@
+package relocate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/internal/text"
+	"relocate/registry"
+	"relocate/registry/rehearsal"
+	"relocate/report"
+	"relocate/tarball"
+	"relocate/verify/cluster"
+)
+
+// Rehearse imports an archive into a registry of its own, and verifies there what the disconnected side would:
+// everything is there, the PackageRepository and what it leads to resolves inside, and no other host is asked for
+// anything. The registry listens for this machine alone, and is gone afterwards.
+//
+// as is where the archive is for: the zero Destination is the path that the root has at its origin. Its Client is not
+// used; nobody is asked there. Of opt, Options and Accept count.
+//
+// Errors: as Import.
+func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
+	}
+	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(archive), addr: listener.Addr().String()}
+	serving, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.reg.Serve(serving, listener)
+	}()
+	defer func() { stop(); <-ended }()
+	if err := s.furnish(); err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
+	}
+	return s.perform(ctx)
+}
+
+// stage is where an archive is rehearsed: the embedded registry, and a client that reaches nothing else.
+type stage struct {
+	archive *tarball.Archive
+	at      Destination
+	opt     VerifyOptions
+	reg     *rehearsal.Registry
+	addr    string
+
+	mu    sync.Mutex
+	hosts []string
+}
+
+// embeddedHost is the name of the embedded registry where the Destination gives it none. No host has it (RFC 2606).
+const embeddedHost = "embedded-registry.invalid"
+
+// furnish names the repository, where nothing does, and makes the client: it reaches the embedded registry, under the
+// name that the repository has, and nothing else. It has no credentials, and asks no helper for any.
+func (s *stage) furnish() (err error) {
+	if s.at.Repository == (name.Repository{}) {
+		roots, err := s.archive.Roots()
+		if err != nil {
+			return err
+		}
+		if len(roots) == 0 {
+			return errors.New("the archive has no roots")
+		}
+		if s.at.Repository, err = name.NewRepository(embeddedHost + "/" + roots[0].Context().RepositoryStr()); err != nil {
+			return err
+		}
+	}
+	s.at.Client, err = registry.New(registry.Options{
+		Jobs: s.opt.jobs(), UserAgent: "relocate", Anonymous: true, Insecure: true,
+		Only: map[string]string{s.at.Repository.RegistryStr(): s.addr},
+		Dialed: func(host string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !slices.Contains(s.hosts, host) {
+				s.hosts = append(s.hosts, host)
+			}
+		},
+	})
+	return err
+}
+
+// perform imports the archive, and verifies what is there then.
+func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
+	v := &report.Verdict{Act: "Rehearsal", Subject: s.archive.Name(), Archive: archiveOf(s.archive), Repository: s.at.Repository.Name()}
+	objects, err := s.imports(ctx, v)
+	if err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", s.archive.Name(), err)
+	}
+	debug.FreeOSMemory() // the plan is not needed any longer
+	// Level blobs would ask for what the registry has refused every manifest without, and hold all of it.
+	if v.Verify, err = Verify(ctx, s.archive, s.at, VerifyOptions{Options: s.opt.Options, Accept: s.opt.Accept}); err != nil {
+		return nil, err
+	}
+	if len(objects) > 0 {
+		if v.PackageRepository, err = s.verifyObjects(ctx, objects); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(s.hosts)
+	counts := s.reg.Counts()
+	v.Registry, v.Connections = counts, slices.Compact(s.hosts)
+	v.Proved = []string{
+		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names",
+			text.Count(counts.Manifests, "manifest"), text.Count(counts.Blobs, "blob")),
+		"no host was asked for anything except the registry, which is in this program: " + strings.Join(v.Connections, ", "),
+	}
+	return v.Judge(), nil
+}
+
+// imports imports the archive, and returns the PackageRepositories for the cluster.
+func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) {
+	opt := s.opt.Options
+	opt.Content = nil // which is for what is verified
+	r, err := importArchive(ctx, s.archive, s.at, opt)
+	if err != nil {
+		return nil, err
+	}
+	opt.noteForeign(r.Plan.Graph)
+	v.Import = r.Copied
+	return r.PackageRepository, nil
+}
+
+// verifyObjects verifies the PackageRepositories.
+func (s *stage) verifyObjects(ctx context.Context, objects []byte) (*report.Verdict, error) {
+	const subject = "the PackageRepository"
+	read, err := cluster.Read(bytes.NewReader(objects))
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", subject, err)
+	}
+	result, err := read.Verify(ctx, s.at.Client.Reader(s.at.Repository), s.at.Repository, cluster.Options{Jobs: s.opt.jobs()})
+	if err != nil {
+		return nil, fmt.Errorf("verify objects of %s: %w", subject, err)
+	}
+	return result.Verdict(subject, s.at.Repository), nil
+}

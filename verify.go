@@ -1,0 +1,65 @@
+package relocate
+
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/report"
+	"relocate/tarball"
+	"relocate/verify"
+	"relocate/verify/leak"
+)
+
+// VerifyOptions say how a verification runs, what it compares with, and how closely it looks.
+type VerifyOptions struct {
+	Options
+	Seal  v1.Hash        // that the archive must have; zero: any
+	Roots []v1.Hash      // that the archive must have, or the roots of a repository without an archive
+	Root  name.Reference // the only root of a repository without an archive and Roots: a tag or a digest in it
+	Level verify.Level   // at which a repository is verified; empty means verify.Manifests
+
+	Strict bool              // findings in an archive are a reason to fail; in a repository they always are
+	Accept report.Acceptance // what is known, and no reason to fail
+}
+
+// Verify says whether an archive, or a repository, is complete, and what in it leads outside. The verdict says
+// what was proved, and what was not.
+//
+// Of an archive alone, with the zero Destination, every byte is accounted for. A repository is compared with the
+// archive that was imported into it; at is as it was for that import. Without an archive (nil), everything
+// below opt.Roots or opt.Root must be there. No other registry is asked.
+//
+// opt.Content is called where a plan can be made of what was found.
+//
+// Errors: what makes a verdict impossible. ErrOptions where there is nothing to compare with, and where an archive
+// of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a repository is compared with;
+// fs.ErrNotExist where the registry does not have opt.Root.
+func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
+	c := &verifying{VerifyOptions: opt, archive: archive, at: at}
+	switch {
+	case at.Repository != (name.Repository{}):
+		return c.verifyRepository(ctx)
+	case archive != nil:
+		return c.verifyArchive(ctx)
+	}
+	return nil, optionsf("nothing to verify: name an archive or a repository")
+}
+
+// verifying is one Verify.
+type verifying struct {
+	VerifyOptions
+	archive *tarball.Archive // nil: none
+	at      Destination
+	verdict *report.Verdict
+}
+
+// notLookedFor is what a verification says of attachments.
+const notLookedFor = "They were looked for at the export only: what the source had, and was not asked for, is not known here."
+
+// take takes over what would lead outside.
+func (c *verifying) take(found *leak.Report) {
+	c.verdict.Scan = &found.Scan
+	c.verdict.Findings, c.verdict.Accepted = c.Accept.Split(found.Findings)
+}

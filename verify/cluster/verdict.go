@@ -1,0 +1,13 @@
+package cluster
+
+import (
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate/report"
+)
+
+// Verdict judges the result of Verify; subject names the objects, and repo is what they were compared with.
+func (r *Result) Verdict(subject string, repo name.Repository) *report.Verdict {
+	v := &report.Verdict{Act: "Verification", Subject: subject, Repository: repo.Name(), Objects: &r.ObjectCounts, Findings: r.Findings}
+	return v.Judge()
+}

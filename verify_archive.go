@@ -1,0 +1,178 @@
+package relocate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/internal/digest"
+	"relocate/internal/text"
+	"relocate/report"
+	"relocate/tarball"
+)
+
+// verifyArchive verifies an archive.
+func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) {
+	a := c.archive
+	c.verdict = &report.Verdict{
+		Act: "Verification", Subject: a.Name(), Archive: archiveOf(a), Strict: c.Strict, Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0,
+		AttachedNote: notLookedFor, Fix: "carry the file again; if the original is damaged, too, export again",
+	}
+	damage, err := c.check(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
+	}
+	plan, planErr := a.Plan(ctx, c.jobs())
+	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // which is no damage of what was written to it
+		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
+	}
+	c.listDamage(damage, plan)
+	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
+		c.problem(report.Damaged, "content", planErr.Error())
+	}
+	c.verdict.Proved, c.verdict.NotProved = provedOf(a, plan)
+	if err := c.compareSeal(); err != nil {
+		return nil, err
+	}
+	c.compareRoots(c.verdict.Roots)
+	if err := c.lookInto(ctx, plan, len(damage) == 0); err != nil {
+		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
+	}
+	return c.verdict.Judge(), ctx.Err()
+}
+
+// archiveOf returns the report of an archive.
+func archiveOf(a *tarball.Archive) *report.Archive {
+	return &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
+}
+
+func (c *verifying) problem(kind, what, reason string) {
+	c.verdict.Problems = append(c.verdict.Problems, report.Problem{Kind: kind, What: what, Reason: reason})
+}
+
+// check hashes everything.
+func (c *verifying) check(ctx context.Context) ([]tarball.Damage, error) {
+	blobs, bytes := c.archive.Blobs()
+	ph := c.begin("verify", blobs, bytes)
+	defer ph.end()
+	return c.archive.Check(ctx, c.jobs(), ph.add)
+}
+
+// mostDamage is how many damaged places of an archive a verdict lists.
+const mostDamage = 1000
+
+// listDamage names damage, and the images that it hits. plan may be nil.
+func (c *verifying) listDamage(damage []tarball.Damage, plan *bundle.Plan) {
+	if plan != nil {
+		plan.Describe(c.verdict, true)
+		c.verdict.Roots = plan.Graph.NamedRoots()
+	}
+	listed := damage[:min(len(damage), mostDamage)]
+	users := usersOf(plan, listed)
+	for _, d := range listed {
+		c.verdict.Problems = append(c.verdict.Problems, report.Problem{
+			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
+		})
+	}
+	if more := len(damage) - len(listed); more > 0 {
+		c.problem(report.Damaged, "more", fmt.Sprintf("there are %d more damaged places", more))
+	}
+}
+
+// place says what an offset of damage means: of a blob only its digest is known to be wrong.
+func place(d tarball.Damage) string {
+	if d.Digest.Hex != "" {
+		return "from"
+	}
+	return "at"
+}
+
+// usersOf names the images that need what is damaged; plan may be nil.
+func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
+	users := map[v1.Hash][]string{}
+	for _, d := range damage {
+		users[d.Digest] = nil
+	}
+	if plan == nil || len(users) == 0 {
+		return users
+	}
+	for _, n := range plan.Graph.Nodes {
+		for _, d := range append([]v1.Descriptor{n.Descriptor}, n.Blobs...) {
+			names, isDamaged := users[d.Digest]
+			if isDamaged && (len(names) == 0 || names[len(names)-1] != n.Name()) { // a layer may come twice
+				users[d.Digest] = append(names, n.Name())
+			}
+		}
+	}
+	for _, names := range users {
+		slices.Sort(names)
+	}
+	return users
+}
+
+// provedOf says what it means that an archive was found right, and what it does not mean.
+func provedOf(a *tarball.Archive, plan *bundle.Plan) (proved, not []string) {
+	if a.Format() != tarball.Imgpkg || plan == nil {
+		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}, nil
+	}
+	proved = []string{"every manifest, config and layer was hashed, and what the roots need is present"}
+	not = []string{"references, tags and the headers of members: imgpkg's form has no seal"}
+	if others, layers := a.Surplus(plan); others+layers > 0 {
+		not = append(not, fmt.Sprintf("what was passed over: %s without a use, %s of another kind", text.Count(layers, "layer"), text.Count(others, "member")))
+	}
+	return proved, not
+}
+
+// compareSeal holds the archive's seal to the one that was given, if any.
+func (c *verifying) compareSeal() error {
+	if c.Seal == (v1.Hash{}) {
+		return nil
+	}
+	if c.archive.Format() == tarball.Imgpkg {
+		return optionsf("%s has imgpkg's form, which has no seal to compare with; its roots prove what it holds", c.archive.Name())
+	}
+	if seal := c.archive.Seal(); seal != c.Seal {
+		c.problem(report.Different, "seal", fmt.Sprintf("it is %s, want %s", seal, c.Seal))
+		return nil
+	}
+	c.verdict.Proved = append(c.verdict.Proved, "the seal is the one given: it is the file that was exported")
+	return nil
+}
+
+// compareRoots holds the roots of an archive to the digests that were given, if any.
+func (c *verifying) compareRoots(have []report.Root) {
+	if len(c.Roots) == 0 {
+		return
+	}
+	for _, root := range have {
+		if !slices.Contains(c.Roots, root.Digest) {
+			c.problem(report.Different, "root "+root.Reference, fmt.Sprintf("it is %s, which is not one of the roots given", root.Digest))
+		}
+	}
+	for _, d := range c.Roots {
+		if !slices.ContainsFunc(have, func(root report.Root) bool { return root.Digest == d }) {
+			c.problem(report.Missing, "root "+d.String(), "the archive does not have it as a root")
+		}
+	}
+	c.verdict.Proved = append(c.verdict.Proved, "the roots are those given")
+}
+
+// lookInto looks for what in an archive that is whole would lead outside.
+func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, isWhole bool) error {
+	if plan == nil {
+		return nil
+	}
+	if isWhole {
+		found, err := c.scan(ctx, c.archive, plan)
+		if err != nil {
+			return err
+		}
+		c.take(found)
+	}
+	return c.content(ctx, c.archive, plan)
+}
