@@ -35,7 +35,7 @@ type Destination struct {
 
 	Name      string // of the PackageRepository; empty: the last element of the source's repository
 	Namespace string // empty: rewrite.GlobalNamespace
-	SecretRef string // the Secret there with the registry's login; empty: none
+	SecretRef string // the Secret in it with the registry's login; empty: none
 
 	lock *carvel.ImagesLock // whose images are copied
 }
@@ -157,8 +157,8 @@ func (f *filling) refer() (err error) {
 	return err
 }
 
-// manifestTypes returns the media types of the manifests that a copy of a graph always sends: attachments
-// can be left out, and the locations images of bundles are Docker's.
+// manifestTypes returns the media types of the manifests that a copy of a graph always sends:
+// attachments can be left out, and the locations images of bundles are Docker's.
 func manifestTypes(g *bundle.Graph) []types.MediaType {
 	var list []types.MediaType
 	for _, n := range g.Nodes[:g.Core()] {

@@ -19,20 +19,22 @@ type Target struct {
 	Path   string    // of the file
 	Writer io.Writer // of the stream; nil: the file
 	Format tarball.Format
-	// NoResume discards what an earlier export to the file kept. Else one for the same request continues.
+	// NoResume discards what an earlier export to the file kept. Else one for the same request
+	// continues.
 	NoResume bool
 }
 
 // Export writes an archive of what a source names, and of everything that its packages need. A file
-// appears under its name when it is complete. Before that it is beside it, as NAME.part, with which the
-// next Export for the same request continues after an interruption; a stream cannot be continued.
+// appears under its name when it is complete. Before that it is beside it, as NAME.part, with which
+// the next Export for the same request continues after an interruption; a stream cannot be
+// continued.
 //
-// With opt.KeepGoing the error may be a *copy.PartialError: blobs that could not be read. There is no
-// archive then, but a .part.
+// With opt.KeepGoing the error may be a *copy.PartialError: blobs that could not be read. There is
+// no archive then, but a .part.
 //
 // Errors: ErrOptions, *KindError; ErrHeld; *NotClosedError; *UnfinishedError where a later call
-// continues; those of tarball.New, tarball.Draft.Create and tarball.Resume; bundle.MissingError, *bundle.BareError and the
-// other errors of bundle.Walk; those of registry.Client.
+// continues; those of tarball.New, tarball.Draft.Create and tarball.Resume; bundle.MissingError,
+// *bundle.BareError and the other errors of bundle.Walk; those of registry.Client.
 func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
 	w, err := newWalker(from, opt)
 	if err != nil {
@@ -122,7 +124,8 @@ func (e *exporting) start(ctx context.Context) (*unfinished, error) {
 	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, close: found.close}, nil
 }
 
-// walkNamed walks the source, and refuses package repositories that one import could not name apart.
+// walkNamed walks the source, and refuses package repositories that one import could not name
+// apart.
 func (e *exporting) walkNamed(ctx context.Context, dir string) (*walked, error) {
 	found, err := e.walk(ctx, dir)
 	if err != nil {
@@ -195,9 +198,9 @@ func (r *Result) without(kept *UnfinishedError) *Result {
 	return r
 }
 
-// lookBack completes the result of an archive that is written, by what is in it. What leads outside is
-// looked for there when an earlier run walked: where the source is Strict it is reported then, and the
-// archive is complete.
+// lookBack completes the result of an archive that is written, by what is in it. What points
+// outside is looked for there when an earlier run walked: where the source is Strict it is reported
+// then, and the archive is complete.
 func (e *exporting) lookBack(ctx context.Context, u *unfinished, r *Result) (*Result, error) {
 	if u.scan != nil && e.opt.Content == nil {
 		return r, nil

@@ -13,9 +13,9 @@ import (
 	"relocate/tarball"
 )
 
-// Import fills a repository from an archive that is open. It has checked everything but the content of
-// layers before it sends the first byte; what is already present is not sent again. So an Import that was
-// interrupted is continued by another one.
+// Import fills a repository from an archive that is open. It has checked everything but the content
+// of layers before it sends the first byte; what is already present is not sent again. So an Import
+// that was interrupted is continued by another one.
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
@@ -53,9 +53,9 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	return f.run(ctx)
 }
 
-// ImportStream fills a repository from an archive that comes in once, from front to back. Layers are sent
-// as they come, and manifests when the seal was right: then everything was. What comes before the layers
-// is kept in a scratch file; of a stream in imgpkg's format, all of it.
+// ImportStream fills a repository from an archive that comes in once, from front to back. Layers
+// are sent as they come, and manifests when the seal was right: then everything was. What comes
+// before the layers is kept in a scratch file; of a stream in imgpkg's format, all of it.
 //
 // Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
 func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
@@ -128,8 +128,8 @@ func largest(plan *bundle.Plan) int64 {
 	return n
 }
 
-// importSpooled imports a stream in imgpkg's format, in which what describes the rest comes anywhere: all
-// of it is kept first.
+// importSpooled imports a stream in imgpkg's format, in which what describes the rest comes
+// anywhere: all of it is kept first.
 func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
 	in.opt.note("", "this is imgpkg's format, of which all is kept in %s before it is imported", in.scratch.dir)
 	n, err := io.Copy(in.scratch, in)
@@ -143,7 +143,8 @@ func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
 	return importArchive(ctx, a, in.to, in.opt)
 }
 
-// Copy copies from registry to registry what an Export and an Import would, with the checks of both.
+// Copy copies from registry to registry what an Export and an Import would, with the checks of
+// both.
 //
 // Errors: as Export, where it walks, and as Import.
 func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Result, error) {

@@ -37,8 +37,9 @@ func (e heldError) Is(target error) bool { return target == ErrHeld }
 // maxHolder is how much of a lock file is shown, in bytes.
 const maxHolder = 200
 
-// lockFile takes the lock in the file at path for what a run works on, and returns what gives it up. The
-// system gives it up, too, when the program ends in whatever way. Where files cannot be locked there is no lock.
+// lockFile takes the lock in the file at path for what a run works on, and returns what gives it
+// up. The system gives it up, too, when the program ends in whatever way. Where files cannot be
+// locked there is no lock.
 //
 // Errors: ErrHeld.
 func lockFile(path, what string) (unlock func(), err error) {
@@ -69,7 +70,8 @@ func lockFile(path, what string) (unlock func(), err error) {
 	}
 }
 
-// readHolder returns what another run wrote into its lock file; a message without it is a message, too.
+// readHolder returns what another run wrote into its lock file; a message without it is a message,
+// too.
 func readHolder(path string) string {
 	f, err := ownfile.Open(path, os.O_RDONLY)
 	if err != nil {
@@ -80,7 +82,8 @@ func readHolder(path string) string {
 	return text.Line(strings.ToValidUTF8(string(by), ""))
 }
 
-// writeHolder describes this run in the file at path, and reports whether that is the one that l locks.
+// writeHolder describes this run in the file at path, and reports whether that is the one that l
+// locks.
 func writeHolder(path string, l *flock.Flock) (is bool, err error) {
 	mine, err := l.Stat()
 	if err != nil {
@@ -117,9 +120,9 @@ func lockArchive(path string) (unlock func(), err error) {
 	return lockFile(path+".part.lock", path)
 }
 
-// lockRepository keeps other imports of this user on this machine away from repo. Those of others meet it
-// in the registry, where nothing worse comes of it than work that is done twice. So there is no lock where no
-// file for it can be made.
+// lockRepository keeps other imports of this user on this machine away from repo. Those of others
+// meet it in the registry, where nothing worse comes of it than work that is done twice. So there
+// is no lock where no file for it can be made.
 func lockRepository(repo name.Repository) (unlock func(), err error) {
 	dir, err := lockFolder()
 	if err == nil {
@@ -134,9 +137,9 @@ func lockRepository(repo name.Repository) (unlock func(), err error) {
 	return unlock, err
 }
 
-// lockFolder returns the folder for the locks of repositories: in the user's cache folder, or in the one
-// for temporary files where there is no such folder (no HOME), or it is not the user's (sudo with the
-// HOME of another).
+// lockFolder returns the folder for the locks of repositories: in the user's cache folder, or in
+// the one for temporary files where there is no such folder (no HOME), or it is not the user's
+// (sudo with the HOME of another).
 //
 // Errors: ownfile.ErrUnsafe.
 func lockFolder() (string, error) {

@@ -10,8 +10,8 @@ import (
 	"relocate/tarball"
 )
 
-// Plan says what Export would move from a source, and the exact size of the archive. It fetches manifests,
-// configs and bundles, and no layer of an image. Of to only Format counts.
+// Plan says what Export would move from a source, and the exact size of the archive. It fetches
+// manifests, configs and bundles, and no layer of an image. Of to only Format counts.
 //
 // Errors: as Export, where it walks.
 func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {

@@ -21,12 +21,13 @@ import (
 	"relocate/verify/cluster"
 )
 
-// Rehearse imports an archive into a registry of its own, and verifies there what the disconnected side would:
-// everything is there, the PackageRepository and what it leads to resolves inside, and no other host is asked for
-// anything. The registry listens for this machine alone, and is gone afterwards.
+// Rehearse imports an archive into a registry of its own, and verifies there what the disconnected
+// side would: everything is present, the PackageRepository and what it leads to resolves inside,
+// and no other host is contacted. The registry listens for this machine alone, and ends with the
+// call.
 //
-// as is where the archive is for: the zero Destination is the path that the root has at its origin. Its Client is not
-// used; nobody is asked there. Of opt, Options and Accept count.
+// as is where the archive is for: the zero Destination is the path that the root has at its origin.
+// Its Client is not used, and the registry is not contacted. Of opt, Options and Accept count.
 //
 // Errors: as Import.
 func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
@@ -48,7 +49,8 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	return s.perform(ctx)
 }
 
-// stage is where an archive is rehearsed: the embedded registry, and a client that reaches nothing else.
+// stage is where an archive is rehearsed: the embedded registry, and a client that reaches nothing
+// else.
 type stage struct {
 	archive *tarball.Archive
 	at      Destination
@@ -60,11 +62,13 @@ type stage struct {
 	hosts []string
 }
 
-// embeddedHost is the name of the embedded registry where the Destination gives it none. No host has it (RFC 2606).
+// embeddedHost is the name of the embedded registry where the Destination gives it none. No host
+// has it (RFC 2606).
 const embeddedHost = "embedded-registry.invalid"
 
-// furnish names the repository, where nothing does, and makes the client: it reaches the embedded registry, under the
-// name that the repository has, and nothing else. It has no credentials, and asks no helper for any.
+// furnish names the repository, where nothing does, and makes the client: it reaches the embedded
+// registry, under the name that the repository has, and nothing else. It has no credentials, and
+// asks no helper for any.
 func (s *stage) furnish() (err error) {
 	if s.at.Repository == (name.Repository{}) {
 		roots, err := s.archive.Roots()
@@ -92,7 +96,7 @@ func (s *stage) furnish() (err error) {
 	return err
 }
 
-// perform imports the archive, and verifies what is there then.
+// perform imports the archive, and verifies the result.
 func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 	v := &report.Verdict{Act: "Rehearsal", Subject: s.archive.Name(), Archive: archiveOf(s.archive), Repository: s.at.Repository.Name()}
 	objects, err := s.imports(ctx, v)
@@ -100,7 +104,8 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 		return nil, fmt.Errorf("rehearse %s: %w", s.archive.Name(), err)
 	}
 	debug.FreeOSMemory() // the plan is not needed any longer
-	// Level blobs would ask for what the registry has refused every manifest without, and hold all of it.
+	// Level blobs would ask for what the registry has refused every manifest without, and hold all
+	// of it.
 	if v.Verify, err = Verify(ctx, s.archive, s.at, VerifyOptions{Options: s.opt.Options, Accept: s.opt.Accept}); err != nil {
 		return nil, err
 	}

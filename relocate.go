@@ -1,20 +1,21 @@
-// Package relocate carries Carvel package repositories, with all that their packages need, across an air
-// gap. Digests never change.
+// Package relocate carries Carvel package repositories, with all that their packages need, across
+// an air gap. Digests never change.
 //
-// The verbs are what the command of the same name does, without its flags and its text. Export writes an
-// archive, which holds a package repository and everything below it; Import fills a private registry from
-// it, and returns the PackageRepository for the cluster; Copy does both at once, from registry to
-// registry. Verify proves that an archive, or what was imported, is complete and closed; Rehearse tries an
-// import without a registry. Plan says what an export would move, and Serve answers as a registry from
-// archives. Begin with Export and Import.
+// The verbs are what the command of the same name does, without its flags and its text. Export
+// writes an archive, which holds a package repository and everything below it; Import fills a
+// private registry from it, and returns the PackageRepository for the cluster; Copy does both at
+// once, from registry to registry. Verify proves that an archive, or what was imported, is complete
+// and closed; Rehearse tries an import without a registry. Plan says what an export would move, and
+// Serve answers as a registry from archives. Begin with Export and Import.
 //
-// Where things come from and go to is passed in: a Source and a Destination hold a *registry.Client and
-// names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each verb
-// takes Options, whose zero value works.
+// Where things come from and go to is passed in: a Source and a Destination hold a *registry.Client
+// and names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options.
+// Each verb takes Options, whose zero value works.
 //
-// What the package promises: it prints nothing, reads no flags or environment but what registry.Client
-// reads, and leaves nothing behind but what it was asked for and, after an interruption, what a later
-// call continues with. A result beside an error says what was done all the same.
+// What the package promises: it prints nothing, reads no flags or environment but what
+// registry.Client reads, and leaves nothing behind but what it was asked for and, after an
+// interruption, what a later call continues with. A result beside an error says what was done all
+// the same.
 package relocate
 
 import (
@@ -32,8 +33,8 @@ import (
 var (
 	// ErrOptions says that what was asked for does not go together, or not with what was found.
 	ErrOptions = errors.New("the options do not go together")
-	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one that
-	// Destination.Tag gives them.
+	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one
+	// that Destination.Tag gives them.
 	ErrTags = errors.New("the tags of the roots")
 	// ErrHeld says that another run works on the same archive or repository.
 	ErrHeld = errors.New("is held")
@@ -53,11 +54,11 @@ type Options struct {
 	Jobs      int         // requests, or blobs, at once; 0 means 8
 	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
 	KeepGoing bool        // of Export to a file, Import and Copy: try everything, whatever becomes of one blob
-	Progress  func(Event) // told what is done, if not nil; must be safe for concurrent use
+	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
 
-	// Content, if not nil, is called when everything is copied, while the source of plan can still be read.
-	// Manifests, configs and bundles are at hand there. Of a stream that is imported nothing is, and it is
-	// not called.
+	// Content, if not nil, is called when everything is copied, while the source of plan can still
+	// be read. Manifests, configs and bundles are at hand there. Of a stream that is imported
+	// nothing is, and it is not called.
 	Content func(ctx context.Context, src bundle.Source, plan *bundle.Plan) error
 }
 
@@ -88,9 +89,9 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-// Phases are read, scan, export, import, copy, verify and resolve, and follow one another. Each begins with an event
-// without a step, which comes before all its others, and ends with one that is Done, which comes after
-// them.
+// Phases are read, scan, export, import, copy, verify and resolve, and follow one another. Each
+// begins with an event without a step, which comes before all its others, and ends with one that is
+// Done, which comes after them.
 type Event struct {
 	Phase string    // of a step
 	Blobs int       // in all of the phase; 0 when unknown
@@ -98,8 +99,9 @@ type Event struct {
 	Step  copy.Step // what was done since the last event; where the total is unknown, a blob is a manifest
 	Done  bool
 
-	// Note is what an operator should know, in a sentence. Code says which note it is, where a program may
-	// have more to say: resumed, moved, tags, signatures-login, no-longer-refused. It is empty for all others.
+	// Note is what an operator should know, in a sentence. Code says which note it is, where a
+	// program may have more to say: resumed, moved, tags, signatures-login, no-longer-refused. It
+	// is empty for all others.
 	Note string
 	Code string
 }
@@ -141,10 +143,10 @@ func (p *phase) step(s copy.Step) {
 	p.tell(e)
 }
 
-// read tells of a manifest that was read.
+// read reports a manifest that was read.
 func (p *phase) read() { p.add(1, 0) }
 
-// add tells what was done, by moving it.
+// add reports what was done, by moving it.
 func (p *phase) add(blobs int, bytes int64) { p.step(copy.Step{Blobs: blobs, Moved: bytes}) }
 
 // end ends the phase, and returns what was done.

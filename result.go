@@ -11,10 +11,11 @@ import (
 )
 
 // Result is what a verb did. Beside an error it says what was done all the same: with a
-// *copy.PartialError, and with a *NotClosedError of an export that continued. It is nil with all others.
+// *copy.PartialError, and with a *NotClosedError of an export that continued. It is nil with all
+// others.
 type Result struct {
 	Plan   *bundle.Plan // what was, or would be, copied
-	Scan   *leak.Report // what would lead outside; of Import nil but where a Secret is named
+	Scan   *leak.Report // what would point outside; of Import nil but where a Secret is named
 	Copied *copy.Result // nil of Plan
 
 	// Of Plan and of an archive that was written or read; zero where an export is not complete.

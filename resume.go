@@ -18,7 +18,7 @@ import (
 
 // resume continues with an archive that was cut off.
 //
-// Errors: fs.ErrNotExist when there is none.
+// Errors: fs.ErrNotExist when none exists.
 func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 	w, plan, err := tarball.Resume(ctx, e.to.Path, e.request(), e.opt.jobs())
 	if err != nil {
@@ -53,10 +53,11 @@ func (e *exporting) other(format string, args ...any) error {
 	return fmt.Errorf("resume %s: %w: %s", e.to.Path, tarball.ErrCannotResume, fmt.Sprintf(format, args...))
 }
 
-// checkRoots asks the source again for the roots of an archive that was cut off. A file of an earlier run
-// does not decide what a reference means.
+// checkRoots asks the source again for the roots of an archive that was cut off. A file of an
+// earlier run does not decide what a reference means.
 //
-// Errors: tarball.ErrCannotResume when the source does not have them, or they are not what is asked for.
+// Errors: tarball.ErrCannotResume when the source does not have them, or they are not what is asked
+// for.
 func (e *exporting) checkRoots(ctx context.Context, roots []bundle.Root) error {
 	for _, ref := range e.roots {
 		is := func(root bundle.Root) bool { return root.Digest.String() == ref.Identifier() }
@@ -102,7 +103,8 @@ func (e *exporting) movedTags(ctx context.Context, pins []bundle.Pin) (moved []M
 	return moved, nil
 }
 
-// askAgain returns how a tag differs from what it meant when the export began; nil when it does not.
+// askAgain returns how a tag differs from what it meant when the export began; nil when it does
+// not.
 func askAgain(ctx context.Context, src bundle.Source, pin bundle.Pin) *MovedTag {
 	moved := &MovedTag{Reference: pin.Reference, Was: pin.Digest}
 	ref, err := name.ParseReference(pin.Reference)
@@ -128,8 +130,8 @@ func (o Options) noteMoved(m MovedTag) {
 	o.note("moved", "%s has moved to %s since the export began; it continues with %s", m.Reference, m.Is, m.Was)
 }
 
-// noteNotRefused asks again for attachments that were refused when the export began, and notes which are
-// refused no longer: the archive is laid out without them. The error is ctx's.
+// noteNotRefused asks again for attachments that were refused when the export began, and notes
+// which are refused no longer: the archive is laid out without them. The error is ctx's.
 func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
 	if !g.WasRefused() {
 		return nil

@@ -22,11 +22,11 @@ import (
 type ServeOptions struct {
 	Listen    string // HOST:PORT; empty: 127.0.0.1:5000; port 0 takes a free one
 	Path      string // the repository that answers as if everything was imported; empty: the path of each root at its origin
-	NoOrigins bool   // answer there only, and not where images came from
+	NoOrigins bool   // answer in that repository only, and not where images came from
 	Insecure  bool   // listen for other machines without TLS
 
-	// Server has what the registry needs beside the archives: Passwords, Certificates, Log and Fault. Its
-	// Store and Health are set by Serve.
+	// Server has what the registry needs beside the archives: Passwords, Certificates, Log and
+	// Fault. Its Store and Health are set by Serve.
 	Server serve.Server
 
 	Ready func(Serving) error // called when it listens, if not nil; an error ends it
@@ -36,13 +36,13 @@ type ServeOptions struct {
 // Serving is a registry that listens.
 type Serving struct {
 	URL          string
-	Repositories int        // how many there are
+	Repositories int        // number of repositories
 	Roots        [][]string // by archive: the references of its roots at this registry, by digest
 }
 
-// Serve answers as a read-only registry that has what open archives hold, until ctx ends; then it lets
-// requests finish, for a limited time, and returns nil. Before it listens it has checked everything but the
-// content of layers, which are hashed while they are sent.
+// Serve answers as a read-only registry that has what open archives hold, until ctx ends; then it
+// lets requests finish, for a limited time, and returns nil. Before it listens it has checked
+// everything but the content of layers, which are hashed while they are sent.
 //
 // Errors: ErrOptions where other machines could connect without TLS; tarball.ErrDamaged;
 // serve.ErrConflict; *net.OpError.
@@ -116,8 +116,8 @@ func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*S
 	return serving, err
 }
 
-// imports says where an archive answers as if it had been imported, with which tags: at Path, or where its
-// roots came from, for each registry that they came from.
+// imports says where an archive answers as if it had been imported, with which tags: at Path, or
+// where its roots came from, for each registry that they came from.
 func (o *ServeOptions) imports(roots []bundle.Root) ([]serve.Import, error) {
 	type place struct{ host, path string }
 	byPlace := map[place][]bundle.Root{}
@@ -151,8 +151,8 @@ func (o *ServeOptions) pathOf(root bundle.Root) string {
 	return cmp.Or(o.Path, root.Reference.Context().RepositoryStr())
 }
 
-// locate says where all of it is: at the port that is listened at, by the name that was asked for where it
-// is one.
+// locate says where all of it is: at the port that is listened at, by the name that was asked for
+// where it is one.
 func (s *Serving) locate(addr net.Addr, host string, isTLS bool) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {

@@ -21,11 +21,11 @@ type Source struct {
 	Images  []name.Reference // images and indexes, which are no bundles
 
 	NonDistributable bool             // carry layers whose licence may forbid it
-	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: not looked for
-	Signatures       *name.Repository // where cosign's tags are looked for as well; nil: nowhere
+	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: ignored
+	Signatures       *name.Repository // where cosign's tags are looked up as well; nil: nowhere
 
-	// Strict lets the verb fail, before anything moves, when something would lead outside that Accept does not
-	// take for known.
+	// Strict lets the verb fail, before anything moves, when something would point outside that
+	// Accept does not take for known.
 	Strict bool
 	Accept report.Acceptance
 
@@ -34,8 +34,8 @@ type Source struct {
 	isBundleLock bool
 }
 
-// ReadLock returns what a BundleLock or an ImagesLock names as a source. A BundleLock's tag is pinned to
-// its digest.
+// ReadLock returns what a BundleLock or an ImagesLock names as a source. A BundleLock's tag is
+// pinned to its digest.
 func ReadLock(text []byte) (Source, error) {
 	kind, err := carvel.KindOf(text)
 	if err != nil {

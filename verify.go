@@ -24,18 +24,19 @@ type VerifyOptions struct {
 	Accept report.Acceptance // what is known, and no reason to fail
 }
 
-// Verify says whether an archive, or a repository, is complete, and what in it leads outside. The verdict says
-// what was proved, and what was not.
+// Verify says whether an archive, or a repository, is complete, and what in it points outside. The
+// verdict says what was proved, and what was not.
 //
-// Of an archive alone, with the zero Destination, every byte is accounted for. A repository is compared with the
-// archive that was imported into it; at is as it was for that import. Without an archive (nil), everything
-// below opt.Roots or opt.Root must be there. No other registry is asked.
+// Of an archive alone, with the zero Destination, every byte is accounted for. A repository is
+// compared with the archive that was imported into it; at is as it was for that import. Without an
+// archive (nil), everything below opt.Roots or opt.Root must be present. No other registry is
+// asked.
 //
 // opt.Content is called where a plan can be made of what was found.
 //
-// Errors: what makes a verdict impossible. ErrOptions where there is nothing to compare with, and where an archive
-// of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a repository is compared with;
-// fs.ErrNotExist where the registry does not have opt.Root.
+// Errors: what makes a verdict impossible. ErrOptions where there is nothing to compare with, and
+// where an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
+// repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
 	c := &verifying{VerifyOptions: opt, archive: archive, at: at}
 	switch {
@@ -58,7 +59,7 @@ type verifying struct {
 // notLookedFor is what a verification says of attachments.
 const notLookedFor = "They were looked for at the export only: what the source had, and was not asked for, is not known here."
 
-// take takes over what would lead outside.
+// take takes over what would point outside.
 func (c *verifying) take(found *leak.Report) {
 	c.verdict.Scan = &found.Scan
 	c.verdict.Findings, c.verdict.Accepted = c.Accept.Split(found.Findings)

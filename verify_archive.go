@@ -134,7 +134,7 @@ func (c *verifying) compareSeal() error {
 		return nil
 	}
 	if c.archive.Format() == tarball.Imgpkg {
-		return optionsf("%s has imgpkg's form, which has no seal to compare with; its roots prove what it holds", c.archive.Name())
+		return optionsf("%s has imgpkg's format, which has no seal to compare with; its roots prove what it holds", c.archive.Name())
 	}
 	if seal := c.archive.Seal(); seal != c.Seal {
 		c.problem(report.Different, "seal", fmt.Sprintf("it is %s, want %s", seal, c.Seal))
@@ -162,7 +162,7 @@ func (c *verifying) compareRoots(have []report.Root) {
 	c.verdict.Proved = append(c.verdict.Proved, "the roots are those given")
 }
 
-// lookInto looks for what in an archive that is whole would lead outside.
+// lookInto looks for what in an archive that is whole would point outside.
 func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, isWhole bool) error {
 	if plan == nil {
 		return nil

@@ -128,7 +128,8 @@ func (c *verifying) resolveRoot(ctx context.Context, client *registry.Client) (v
 	return root.Digest, nil
 }
 
-// lookAt compares what is in the repository with what should be, and goes the way of kapp-controller from the roots.
+// lookAt compares what is in the repository with what should be, and goes the way of
+// kapp-controller from the roots.
 func (c *verifying) lookAt(ctx context.Context, target *target, roots []v1.Hash, want verify.Options) error {
 	plan, omitted, err := c.compare(ctx, target, roots, want)
 	if err != nil {
@@ -150,8 +151,8 @@ func (c *verifying) lookAt(ctx context.Context, target *target, roots []v1.Hash,
 	return c.content(ctx, target, plan)
 }
 
-// compare returns what is in the repository, nil where it has no plan, and what was left out by choice, as far as
-// somebody knows.
+// compare returns what is in the repository, nil where it has no plan, and what was left out by
+// choice, as far as somebody knows.
 func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash, want verify.Options) (*bundle.Plan, []report.Omitted, error) {
 	blobs, bytes := 0, int64(0)
 	if want.Want != nil {
@@ -190,8 +191,8 @@ func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash
 	return result.Plan, omitted, nil
 }
 
-// withoutLayers takes from a plan what a comparison does not look at, most of its memory: that a manifest is
-// the same says that its layers are.
+// withoutLayers takes from a plan what a comparison does not look at, most of its memory: that a
+// manifest is the same says that its layers are.
 func withoutLayers(plan *bundle.Plan) {
 	plan.Blobs, plan.Small = nil, 0
 	for _, n := range plan.Graph.Nodes {
@@ -199,8 +200,8 @@ func withoutLayers(plan *bundle.Plan) {
 	}
 }
 
-// target is a private repository of which each manifest, and each blob that a walk reads, is fetched once, however
-// many look at it.
+// target is a private repository of which each manifest, and each blob that a walk reads, is
+// fetched once, however many look at it.
 type target struct {
 	*registry.Repository
 	kept    bundle.Source
@@ -229,7 +230,8 @@ func (t *target) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	return d, t.explain(err)
 }
 
-// mostBroken is how many answers speak of single manifests; after more the registry itself is at fault.
+// mostBroken is how many answers speak of single manifests; after more the registry itself is at
+// fault.
 const mostBroken = 100
 
 // explain makes of a registry's 500 for a manifest an error about that manifest.

@@ -60,7 +60,7 @@ func newWalker(from Source, opt Options) (*walker, error) {
 // walked is what a walk of registries found: the plan, and a source of its content.
 type walked struct {
 	plan    *bundle.Plan
-	scan    *leak.Report // what would lead outside
+	scan    *leak.Report // what would point outside
 	source  *copy.Spool
 	scratch *scratch
 }
@@ -68,8 +68,9 @@ type walked struct {
 // close removes the scratch file.
 func (w *walked) close() { w.scratch.remove() }
 
-// walk reads the graph of the roots at their registries, and scans it. What it reads is kept in a scratch
-// file in dir, or where temporary files go, so that nothing is fetched twice. The caller closes the result.
+// walk reads the graph of the roots at their registries, and scans it. What it reads is kept in a
+// scratch file in dir, or where temporary files go, so that nothing is fetched twice. The caller
+// closes the result.
 //
 // Errors: *NotClosedError where the source is Strict.
 func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
@@ -137,21 +138,23 @@ func checkAttached(attachments copy.Attachments, g *bundle.Graph) error {
 	return nil
 }
 
-// scan looks for what a plan carries that would lead outside; what is in the plan is read from src.
+// scan looks for what a plan carries that would point outside; what is in the plan is read from
+// src.
 func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan) (*leak.Report, error) {
 	ph := o.begin("scan", 0, 0)
 	defer ph.end()
 	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: o.jobs(), Omitted: plan.Omitted, Read: ph.read})
 }
 
-// NotClosedError says that something would lead outside, where the source is Strict.
+// NotClosedError says that something would point outside, where the source is Strict.
 type NotClosedError struct {
 	Findings report.Findings // all that the source does not accept, warnings too
 }
 
 func (e *NotClosedError) Error() string { return e.Findings.Open() }
 
-// checkClosed fails where the source is Strict and something leads outside that it does not accept.
+// checkClosed fails where the source is Strict and something points outside that it does not
+// accept.
 func (s *Source) checkClosed(found *leak.Report) error {
 	if !s.Strict {
 		return nil
@@ -170,8 +173,8 @@ func hasFrom(g *bundle.Graph, repo name.Repository) bool {
 	})
 }
 
-// noteNoSignatures says why nothing was found in the repository of Signatures, and what to do. A client
-// sends a login to the registries that it was given for, the roots' as a rule.
+// noteNoSignatures says why nothing was found in the repository of Signatures, and what to do. A
+// client sends a login to the registries that it was given for, the roots' as a rule.
 func (w *walker) noteNoSignatures(g *bundle.Graph) {
 	repo := *w.Signatures
 	isHere := func(ref name.Reference) bool { return ref.Context().RegistryStr() == repo.RegistryStr() }
