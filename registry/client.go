@@ -18,39 +18,41 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Options say how registries are reached. The zero value verifies certificates against the
-// system's pool and takes credentials from docker's configuration.
+// Options say how registries are reached. The zero value verifies certificates against the system's
+// pool and takes credentials from docker's configuration. Hosts are host or host:port.
 type Options struct {
 	Username, Password string   // for the registries in Named
-	Token              string   // a bearer token for the registries in Named, where there is no user name
+	Token              string   // a bearer token for the registries in Named; used without Username
 	Anonymous          bool     // use no credentials at all
 	Environ            []string // NAME=value each, as os.Environ returns them: the logins in it come before all others
 	Keychains          []string // of clouds: aks, ecr, gke or github; they come next
-	Named              []string // registries (host or host:port) that the operator named; no other gets the credentials above
+	Named              []string // registries that the operator named; no other gets the credentials above
 	CACerts            []string // PEM files to trust beside the system's pool
 	ClientCert         string   // PEM file with the certificate that Named and TokenHosts are shown; empty: none
 	ClientKey          string   // PEM file with its key; required with ClientCert
 	SkipVerify         bool     // accept any certificate
 	Insecure           bool     // allow plain HTTP, and credentials over it for Named; loopback may always be plain
-	TokenHosts         []string // hosts (host or host:port) that may give the tokens of any registry
+	TokenHosts         []string // hosts that may issue the tokens of any registry
 	RedirectHosts      []string // hosts that a redirect may lead to, whatever their address
 	Jobs               int      // requests to a host at once, reading and writing apart; 0 means 1
 
-	// Only, if not nil, are the hosts (host, or host:port) that are connected to, and the address at which each is
-	// found. All others are refused, and no proxy is used. Dialed is told of each that is asked for.
-	Only   map[string]string
+	// Only has the hosts that may be connected to, and the address of each. All others are refused, and no proxy is
+	// used. Nil allows all hosts.
+	Only map[string]string
+
+	// Dialed is called with each host:port before it is connected to, or refused by Only. It may be called concurrently.
 	Dialed func(host string)
 
 	UserAgent string
 
 	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means 10 s
-	HeaderTimeout  time.Duration // for an answer to begin when the request was sent; 0 means 1 min
-	IdleTimeout    time.Duration // without a byte of a body, either way; 0 means 30 s
-	Tries          int           // how often a request is sent at most, but to a host that is away for a while; 0 means 5
-	RetryWait      time.Duration // the most before the second try, doubled for each that follows; 0 means 500 ms
+	HeaderTimeout  time.Duration // until an answer begins, after the request was sent; 0 means 1 min
+	IdleTimeout    time.Duration // without a byte of a body, in either direction; 0 means 30 s
+	Tries          int           // times that a request is sent at most; more while a host is away for a while; 0 means 5
+	RetryWait      time.Duration // the longest wait before the second try; it doubles for each later one; 0 means 500 ms
 }
 
-// Defaults returns the options that New uses where others are zero.
+// Defaults returns the values that New uses for fields that are zero. All other fields are zero.
 func Defaults() Options {
 	return Options{
 		Jobs: 1, ConnectTimeout: 10 * time.Second, HeaderTimeout: time.Minute, IdleTimeout: 30 * time.Second,
@@ -71,15 +73,15 @@ type Client struct {
 	clouds     map[access]*first[authn.Authenticator]
 }
 
-// access is a way to reach a registry or a repository.
+// access is a way to reach a registry or a repository. It is the key of what a Client keeps.
 type access struct {
 	name     string // of a registry or repository
 	action   string // transport.PullScope or transport.PushScope; empty for a registry
 	sameHost bool   // no redirect may lead to another host
 }
 
-// first keeps what the first call of get found; but no error of a context, which says nothing to
-// the next caller.
+// first keeps the result of the first call of get. It does not keep the error of a context that
+// ended, which says nothing to the next caller.
 type first[T any] struct {
 	mu    sync.Mutex
 	known bool
@@ -97,7 +99,7 @@ func (f *first[T]) get(ctx context.Context, find func() (T, error)) (T, error) {
 	return f.value, f.err
 }
 
-// entry returns the entry of m with the key, which it makes when there is none.
+// entry returns the entry of m with the key. It adds one if there is none.
 func entry[T any](c *Client, m map[access]*first[T], key access) *first[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,13 +116,15 @@ type repository struct {
 	api     *referrersAPI
 	http    *http.Client // follows redirects
 	base    string       // scheme://host/v2/path
-	noHead  atomic.Bool  // HEAD is refused
-	most    atomic.Int64 // bytes that one request of an upload may have: onePut, onePatch or fewer
+	noHead  atomic.Bool  // the registry refuses HEAD
+	most    atomic.Int64 // the most bytes in one request of an upload: onePut, onePatch or a number
 	begun   begun
 }
 
-// New returns a client. It is an error when a file of certificates cannot be read or holds none, when a
-// keychain has no such name, or when a login of the environment is malformed.
+// New returns a client. It opens no connection.
+//
+// Errors: a file of certificates that cannot be read or has none; an unknown keychain; a malformed
+// login in Options.Environ.
 func New(opt Options) (*Client, error) {
 	defaults := Defaults()
 	opt.Jobs = max(opt.Jobs, defaults.Jobs)
@@ -151,11 +155,12 @@ func New(opt Options) (*Client, error) {
 	}, nil
 }
 
-// challenge asks a registry once how it is to be spoken to.
+// challenge asks a registry once how it wants to be spoken to: over TLS or not, and with which kind
+// of login.
 func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool) (*transport.Challenge, error) {
 	known := entry(c, c.challenges, access{name: reg.RegistryStr(), sameHost: sameHost})
 	return known.get(ctx, func() (_ *transport.Challenge, err error) {
-		if c.opt.Insecure || isLoopback(hostname(reg)) { // of loopback, Ping knows 127.0.0.1 and ::1 only
+		if c.opt.Insecure || isLoopback(hostname(reg)) { // Ping knows only 127.0.0.1 and ::1 as loopback
 			if reg, err = name.NewRegistry(reg.RegistryStr(), name.Insecure); err != nil {
 				return nil, err
 			}
@@ -168,10 +173,10 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 			return challenge, nil
 		case errors.As(err, &refused):
 			return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), refused)
-		case errors.As(err, &certificate): // whatever it then answers to plain HTTP
+		case errors.As(err, &certificate): // whatever the registry answers to plain HTTP after that
 			return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), certificate)
 		case errors.Is(err, http.ErrSchemeMismatch) && !c.opt.Insecure && !isLoopback(hostname(reg)):
-			return nil, fmt.Errorf("reach registry %s: it speaks no TLS, and %w", reg.RegistryStr(), ErrPlainHTTP)
+			return nil, fmt.Errorf("reach registry %s: it does not use TLS, and %w", reg.RegistryStr(), ErrPlainHTTP)
 		}
 		return nil, fmt.Errorf("reach registry %s: %w", reg.RegistryStr(), explain(err))
 	})
@@ -179,7 +184,7 @@ func (c *Client) challenge(ctx context.Context, reg name.Registry, sameHost bool
 
 func hostname(reg name.Registry) string { return (&url.URL{Host: reg.RegistryStr()}).Hostname() }
 
-// reach returns the RoundTripper for what is asked of a registry.
+// reach returns the RoundTripper for requests to a registry.
 func (c *Client) reach(reg name.Registry, sameHost bool) http.RoundTripper {
 	if sameHost {
 		return oneHost{c.base, &url.URL{Host: reg.RegistryStr()}, c.base.redirects}
@@ -222,13 +227,14 @@ func (c *Client) open(ctx context.Context, repo name.Repository, action string, 
 	return r, nil
 }
 
-// attempt returns what counts the tries of something that is asked for with that method.
+// attempt returns the count of tries for something that is requested with that method.
 func (r *repository) attempt(method string) *attempt {
 	return r.rules.attempt(method, r.session.registry)
 }
 
-// stopHead returns what ends a HEAD at a redirect to a host that rt does not reach: it has what was
-// asked for, elsewhere. Everything else about redirects is for the RoundTrippers to say.
+// stopHead returns an http.Client's CheckRedirect. It ends a HEAD at a redirect to a host that rt
+// does not reach: the redirect says that the content exists. All other redirects are up to the
+// RoundTrippers.
 func stopHead(rt http.RoundTripper) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, _ []*http.Request) error {
 		if o, ok := rt.(oneHost); ok && req.Method == http.MethodHead && !o.has(req.URL) {
@@ -238,19 +244,19 @@ func stopHead(rt http.RoundTripper) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// do sends a request below the repository's base path and returns the response when its status is
-// one of want; the caller closes its body. Other statuses are an *Error. Only what reads is
-// redirected.
+// do sends a request below the repository's base path, and follows redirects of GET and HEAD. It
+// returns the response when its status is one of want; the caller closes its body. Any other status
+// is an *Error.
 func (r *repository) do(req *http.Request, want ...int) (*http.Response, error) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		return r.stay(req, want...)
+		return r.doDirect(req, want...)
 	}
 	res, err := r.http.Do(req)
 	return r.answered(req.Context(), res, err, want)
 }
 
-// stay is do without redirects.
-func (r *repository) stay(req *http.Request, want ...int) (*http.Response, error) {
+// doDirect is do without redirects.
+func (r *repository) doDirect(req *http.Request, want ...int) (*http.Response, error) {
 	res, err := r.session.RoundTrip(req)
 	if err != nil {
 		err = &url.Error{Op: req.Method, URL: req.URL.String(), Err: err}
@@ -268,9 +274,9 @@ func (r *repository) answered(ctx context.Context, res *http.Response, err error
 	answer := newError(res)
 	switch {
 	case res.StatusCode == http.StatusProxyAuthRequired:
-		return nil, errorAs{fmt.Errorf("%w wants a login", ErrProxy), answer}
+		return nil, explained{fmt.Errorf("%w requires a login", ErrProxy), answer}
 	case res.StatusCode < http.StatusBadRequest && sendsHTML(res):
-		return nil, errorAs{ErrNotRegistry, answer}
+		return nil, explained{ErrNotRegistry, answer}
 	}
 	if !sameAuthority(res.Request.URL, r.session.registry) {
 		return nil, answer

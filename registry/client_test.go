@@ -205,7 +205,7 @@ func TestClosedRepository(t *testing.T) {
 		for _, repo := range []*Repository{c.Reader(s.repo(t)), c.Writer(s.repo(t))} {
 			const want = "but only "
 			_, _, err := repo.Manifest(t.Context(), s.repo(t).Tag("a"))
-			assert.ErrorContains(t, err, "redirected to "+away.Addr().String()+", but only "+s.host+" may be reached from here")
+			assert.ErrorContains(t, err, "redirected to "+away.Addr().String()+", but only "+s.host+" may be reached")
 			_, err = repo.Blob(t.Context(), s.repo(t), blobDesc)
 			assert.ErrorContains(t, err, want)
 			has, err := repo.HasBlob(t.Context(), blobDesc)

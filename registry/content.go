@@ -9,21 +9,21 @@ import (
 	"sync/atomic"
 )
 
-// content is what open returns, handed out in pieces to the requests of an upload, one after the other: a
-// connection may still read when the registry's answer is there. It is opened again to be read from a
-// place that has gone by. The error of reading it is kept apart from those of sending.
+// content is the content of an upload. It is read in pieces, one for each request: a connection may
+// still read a piece when the registry has answered. To read bytes again, it is opened again.
+// Errors of reading are kept apart from errors of sending.
 type content struct {
 	ctx  context.Context
 	open func(context.Context) (io.ReadCloser, error)
 
 	stream io.ReadCloser // nil: not open
 	cancel context.CancelFunc
-	at     int64  // of the stream's next byte
+	at     int64  // offset of the stream's next byte
 	err    error  // of open or Read
-	last   *piece // nil before the first
+	last   *piece // nil: none, or closed
 }
 
-// piece returns size bytes from a place on. The piece before is closed.
+// piece returns size bytes from an offset. It closes the piece before.
 func (c *content) piece(from, size int64) (io.ReadCloser, error) {
 	if err := c.stop(); err != nil {
 		return nil, err
@@ -36,13 +36,13 @@ func (c *content) piece(from, size int64) (io.ReadCloser, error) {
 	return c.last, nil
 }
 
-// stop waits until the last piece is closed, and returns the error of reading, if there was one.
+// stop waits until the last piece is closed. It returns the error of reading, if there is one.
 func (c *content) stop() error {
 	if c.last == nil {
 		return c.err
 	}
 	if c.last.left.Load() > 0 {
-		c.last.ended.Store(true) // by us: what reading says from now on is no error of the source's
+		c.last.ended.Store(true) // we end it: later errors of reading are not the source's
 		c.cancel()
 	}
 	<-c.last.closed
@@ -53,8 +53,8 @@ func (c *content) stop() error {
 	return c.err
 }
 
-// pause waits as stop does, and closes the stream unless it was read to its end: an open download holds
-// a slot.
+// pause is stop. It also closes the stream, unless that was read to its end: an open download holds
+// a slot (limiter).
 func (c *content) pause(size int64) error {
 	err := c.stop()
 	if c.at < size {
@@ -63,7 +63,7 @@ func (c *content) pause(size int64) error {
 	return err
 }
 
-// seek makes from the stream's next byte.
+// seek makes from the offset of the next byte of the stream.
 func (c *content) seek(from int64) error {
 	if c.stream != nil && c.at > from {
 		c.close()
@@ -86,7 +86,7 @@ func (c *content) seek(from int64) error {
 	return c.err
 }
 
-// finish makes sure that the content ends at size, and well.
+// finish checks that the content ends at size, and without an error.
 func (c *content) finish(size int64) error {
 	if err := c.stop(); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (c *content) finish(size int64) error {
 	return c.err
 }
 
-// fail keeps an error of reading; the content ends where it should, or with one.
+// fail keeps an error of reading. An end before the expected size is io.ErrUnexpectedEOF.
 func (c *content) fail(err error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
@@ -112,16 +112,16 @@ func (c *content) fail(err error) {
 	c.err = err
 }
 
-// close closes the stream, which no piece reads.
+// close closes the stream. No piece may be reading it.
 func (c *content) close() {
 	if c.stream != nil {
-		_ = c.stream.Close() // it was read
+		_ = c.stream.Close() // its error no longer matters
 		c.cancel()
 		c.stream = nil
 	}
 }
 
-// piece is what one request sends.
+// piece is the content of one request.
 type piece struct {
 	content *content
 	left    atomic.Int64
@@ -147,7 +147,7 @@ func (p *piece) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer; net/http may call it twice.
+// Close implements io.Closer. net/http may call it twice.
 func (p *piece) Close() error {
 	p.once.Do(func() { close(p.closed) })
 	return nil

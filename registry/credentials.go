@@ -15,31 +15,35 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// ErrCredentials says that credentials could not be looked up, which is no word of a registry.
+// ErrCredentials says that credentials could not be looked up, as when a credential helper fails.
+// The registry was not asked.
 var ErrCredentials = errors.New("look up credentials")
 
-// Prefixes of the environment's variables, ours first.
+// loginPrefixes are the prefixes of the environment's variables, ours first.
 var loginPrefixes = []string{"RELOCATE_REGISTRY_", "IMGPKG_REGISTRY_"}
 
-// notLogins are variables of others with such a prefix.
+// notLogins are variables with such a prefix that are not part of a login.
 var notLogins = []string{"IMGPKG_REGISTRY_AZURE_CR_CONFIG"}
 
-// login is a credential of the environment, and what it is for: a host, of which each part between dots
-// may be a glob, its port, and a path that the repository's begins with.
+// login is a credential of the environment. It is for a host, of which each part between dots may
+// be a glob (path.Match), a port, and a path that the repository's path begins with.
 type login struct {
-	variable string // that has the host
-	hostname string // as it sorts
+	variable string // the one with the host
+	hostname string // the key to sort by
 	parts    []string
 	port     string
 	path     []string
 	config   authn.AuthConfig
 }
 
-// readLogins reads the logins of an environment ("NAME=value" each), in the order in which they are asked: those
-// of RELOCATE_REGISTRY_HOSTNAME[_SUFFIX] before those of IMGPKG_REGISTRY_HOSTNAME[_SUFFIX], and of each the
-// more specific ones first, by imgpkg's order. One suffix is one login; its other variables are …USERNAME,
-// …PASSWORD, …IDENTITY_TOKEN and …REGISTRY_TOKEN. It is an error when a variable has another name, or when
-// there is a login without a host. No error has a value.
+// readLogins reads the logins of an environment ("NAME=value" each), in the order in which they are
+// tried: those of RELOCATE_REGISTRY_HOSTNAME[_SUFFIX] before those of
+// IMGPKG_REGISTRY_HOSTNAME[_SUFFIX], and of each the more specific ones first, in imgpkg's order.
+// The variables with one suffix are one login; the others are …USERNAME, …PASSWORD, …IDENTITY_TOKEN
+// and …REGISTRY_TOKEN.
+//
+// Errors: a variable with the prefix and another name; a login without a host. No error contains a
+// value.
 func readLogins(environ []string) ([]login, error) {
 	var all []login
 	for _, prefix := range loginPrefixes {
@@ -57,10 +61,10 @@ func readLogins(environ []string) ([]login, error) {
 		var list []login
 		for suffix, l := range bySuffix {
 			if l.config == (authn.AuthConfig{}) {
-				continue // a host alone says nothing
+				continue // a host without a credential
 			}
 			if l.hostname == "" {
-				return nil, fmt.Errorf("the environment has a login without %sHOSTNAME%s", prefix, suffix)
+				return nil, fmt.Errorf("%sHOSTNAME%s is missing: a login in the environment needs it", prefix, suffix)
 			}
 			list = append(list, *l)
 		}
@@ -72,7 +76,7 @@ func readLogins(environ []string) ([]login, error) {
 	return all, nil
 }
 
-// readLogin notes one variable: rest is its name behind the prefix.
+// readLogin adds one variable to its login. rest is the name of the variable after the prefix.
 func readLogin(bySuffix map[string]*login, prefix, rest, value string) error {
 	for _, key := range []string{"HOSTNAME", "USERNAME", "PASSWORD", "IDENTITY_TOKEN", "REGISTRY_TOKEN"} {
 		suffix, found := strings.CutPrefix(rest, key)
@@ -156,10 +160,10 @@ func (l *login) isFor(repo name.Repository) bool {
 	return true
 }
 
-// credentials returns what there is for a repository: the first of the environment, the clouds' keychains
-// that were asked for, what the operator gave for the registry, and docker's configuration. Over plain HTTP
-// there is something for registries that the operator named only: references in locks name others, and
-// who is between makes TLS fail.
+// credentials returns the credentials for a repository, from the first of these that has some: the
+// environment, the keychains of clouds, the options (for named registries), docker's configuration.
+// Over plain HTTP only named registries get credentials: references in locks name other registries,
+// and an attacker on the network can make TLS fail.
 func (c *Client) credentials(ctx context.Context, repo name.Repository, plain bool) (authn.Authenticator, error) {
 	named := slices.Contains(c.opt.Named, repo.RegistryStr())
 	if c.opt.Anonymous || plain && !named && !isLoopback(hostname(repo.Registry)) {
@@ -192,8 +196,8 @@ func (c *Client) given() authn.Authenticator {
 	return nil
 }
 
-// withoutSecret makes a line of what a credential helper said, or nothing where that has a secret: a helper
-// may fail after it has printed one.
+// withoutSecret makes one line of a credential helper's output. It returns a fixed text if the
+// output may have a secret: a helper can fail after it has printed one.
 func withoutSecret(said string) string {
 	if strings.Contains(strings.ToLower(said), `"secret"`) {
 		return "the credential helper failed"

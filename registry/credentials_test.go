@@ -156,8 +156,8 @@ func TestHelperAnswers(t *testing.T) {
 		{"nothing", `echo 'credentials not found in native keychain'; exit 1`, authn.AuthConfig{}, ""},
 		{"failure", `echo 'no metadata server'; exit 1`, authn.AuthConfig{}, "no metadata server"},
 		{"secret failure", `echo '{"Secret":"hunter2"}'; exit 1`, authn.AuthConfig{}, "the credential helper failed"},
-		{"garbage", `echo hunter2`, authn.AuthConfig{}, "its answer is no credential"},
-		{"flood", `yes hunter2`, authn.AuthConfig{}, "it prints too much"},
+		{"garbage", `echo hunter2`, authn.AuthConfig{}, "its output is not a credential"},
+		{"flood", `yes hunter2`, authn.AuthConfig{}, "its output is too large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			calls := filepath.Join(dir, c.name)

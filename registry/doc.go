@@ -1,11 +1,22 @@
-// Package registry speaks the OCI distribution API (distribution-spec 1.1) to registries; it is the
-// only package that opens a connection. A Client reads from any registry (a bundle.Source), a
-// Repository reads and writes one repository and reaches nothing else (a Source and copy.Repository).
+// Package registry reads and writes registries by the OCI distribution API (distribution-spec 1.1).
 //
-// Every request passes one RoundTripper (transport.go), which refuses plain HTTP where it was not asked
-// for, retries what is idempotent within a budget for the run, ends transfers that stall, and sends a host
-// no more requests at once than it bears. Where redirects and token servers may be is in hosts.go. Names, keychains and the exchange of tokens are go-containerregistry's.
+// Begin with New, which returns a Client for all registries. A Client reads from any of them, and
+// is a bundle.Source. Client.Writer returns a Repository, which reads and writes one repository,
+// and is a bundle.Source and a copy.Repository; Client.Reader returns one for reading only.
 //
-// The body of a blob takes one of its host's requests until it is closed: who opens several and reads
-// them in an order must not wait for one while others stand open.
+// What it promises:
+//
+//   - No other package opens connections. A Repository follows no redirect to another host, and a Client none from a
+//     public host into a private network, but to Options.RedirectHosts. Credentials go to their registry only.
+//   - Plain HTTP is refused, but for loopback and with Options.Insecure.
+//   - What is read has the digest that it was asked by, or its reader returns
+//     digest.ErrMismatch; BlobFrom is the exception.
+//   - Requests that may be repeated are repeated, with growing waits, within a budget for the
+//     run. Transfers continue where they broke off, and fail when no data comes for a while. No
+//     host gets more than Options.Jobs requests at once.
+//   - A refusal is an *Error with the registry's status and words. errors.Is finds its meaning,
+//     such as ErrNoSpace or fs.ErrPermission.
+//
+// The body of a blob occupies one of its host's requests until it is closed: a caller that opens
+// several must not wait for one while it holds others open.
 package registry

@@ -14,7 +14,11 @@ import (
 	"relocate/internal/digest"
 )
 
-// Blob implements bundle.Source. A body that breaks off is asked for again from where it broke.
+// Blob opens the blob d of repo, and implements bundle.Source. A body that breaks off continues
+// with another request. Its digest is checked: the reader returns digest.ErrMismatch in place of
+// io.EOF.
+//
+// Errors: fs.ErrNotExist; fs.ErrPermission.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	r, err := c.repository(ctx, repo, transport.PullScope, false)
 	if err != nil {
@@ -23,9 +27,9 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return r.blob(ctx, d)
 }
 
-// BlobFrom opens the blob d at byte from, for who has what is before it. What it reads goes on after
-// breaks as Blob's does; its digest is not checked, which is the caller's affair, but its size is:
-// more or fewer bytes than d.Size-from are a digest.ErrMismatch.
+// BlobFrom opens the blob d at the byte from, for a caller that has the bytes before it. A body
+// that breaks off continues with another request. The caller checks the digest. The size is
+// checked: more or fewer bytes than d.Size-from are a digest.ErrMismatch.
 func (c *Client) BlobFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, from int64) (io.ReadCloser, error) {
 	r, err := c.repository(ctx, repo, transport.PullScope, false)
 	if err != nil {
@@ -34,7 +38,7 @@ func (c *Client) BlobFrom(ctx context.Context, repo name.Repository, d v1.Descri
 	return r.blobFrom(ctx, d, from)
 }
 
-// Blob implements bundle.Source.
+// Blob is Client.Blob, from this repository.
 func (r *Repository) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -67,7 +71,7 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 	switch {
 	case from < 0 || from > d.Size:
 		return nil, fmt.Errorf("read blob %s from byte %d: it has %d bytes", d.Digest, from, d.Size)
-	case from == d.Size && from > 0: // a range that no registry has
+	case from == d.Size && from > 0: // no registry answers to an empty range
 		return http.NoBody, nil
 	}
 	dl := &download{ctx: ctx, repo: r, desc: d, at: from, tries: r.attempt(http.MethodGet)}
@@ -77,33 +81,34 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 	return dl, nil
 }
 
-// progress is so many bytes, of a download or an upload, that tries are counted anew after them: a large
-// blob may need many connections. A registry that sends a byte in each gets no further.
+// progress is the number of bytes of a download or an upload after which its tries are counted
+// anew: a large blob may need many connections. A registry that sends one byte on each connection
+// is given up.
 const progress = 64 << 10
 
-// download is the content of a blob from some byte on. It goes on where it broke off, and ends with
-// digest.ErrMismatch where the registry has more or fewer bytes than the descriptor says. With its last
-// byte it gives back its slot (limiter).
+// download is the content of a blob from a byte on. It continues where it broke off. It ends with
+// digest.ErrMismatch if the registry has more or fewer bytes than the descriptor says. It gives its
+// slot (limiter) back with its last byte.
 type download struct {
 	ctx   context.Context
 	repo  *repository
 	desc  v1.Descriptor
 	body  io.ReadCloser
-	at    int64 // the next byte
-	came  int64 // bytes since tries were counted anew
-	skip  int64 // bytes of body before that one
+	at    int64 // offset of the next byte
+	came  int64 // bytes read since tries were counted anew
+	skip  int64 // bytes of the body to skip before it
 	tries *attempt
 }
 
-// open asks for the blob from d.at on, or for all of it where the registry has no such range.
+// open requests the blob from d.at on, or all of it if the registry does not support that range.
 func (d *download) open() error {
 	res, err := d.get(d.at)
 	var answer *Error
 	switch {
 	case errors.As(err, &answer) && answer.Status == http.StatusRequestedRangeNotSatisfiable:
 		res, err = d.get(0)
-	case err == nil && res.StatusCode == http.StatusPartialContent && !d.goesOn(res):
-		_ = res.Body.Close() // another range: what is in it is not to be trusted
+	case err == nil && res.StatusCode == http.StatusPartialContent && !d.continues(res):
+		_ = res.Body.Close() // another range than the one that was requested
 		res, err = d.get(0)
 	}
 	if err != nil {
@@ -111,7 +116,7 @@ func (d *download) open() error {
 	}
 	if sendsHTML(res) && res.StatusCode == http.StatusOK && res.ContentLength >= 0 && res.ContentLength != d.desc.Size {
 		_ = res.Body.Close()
-		return fmt.Errorf("GET %s/blobs/%s: %w: it sent a page of HTML in place of a blob", d.repo.base, d.desc.Digest, ErrNotRegistry)
+		return fmt.Errorf("GET %s/blobs/%s: %w: it sent an HTML page instead of a blob", d.repo.base, d.desc.Digest, ErrNotRegistry)
 	}
 	d.body, d.skip = res.Body, d.at
 	if res.StatusCode == http.StatusPartialContent {
@@ -120,7 +125,7 @@ func (d *download) open() error {
 	return nil
 }
 
-// get asks for the blob from a byte on. The answer is a 206 only where a range was asked for.
+// get requests the blob from a byte on. The answer is a 206 only if a range was requested.
 func (d *download) get(from int64) (*http.Response, error) {
 	req, err := d.repo.request(d.ctx, http.MethodGet, "/blobs/"+d.desc.Digest.String())
 	if err != nil {
@@ -133,8 +138,8 @@ func (d *download) get(from int64) (*http.Response, error) {
 	return d.repo.do(req, http.StatusOK, http.StatusPartialContent)
 }
 
-// goesOn reports whether a partial answer has the bytes from d.at to the end (RFC 9110, 14.4).
-func (d *download) goesOn(res *http.Response) bool {
+// continues reports whether a partial answer has the bytes from d.at to the end (RFC 9110, 14.4).
+func (d *download) continues(res *http.Response) bool {
 	var first, last int64
 	var total string
 	n, _ := fmt.Sscanf(res.Header.Get("Content-Range"), "bytes %d-%d/%s", &first, &last, &total)
@@ -151,10 +156,10 @@ func (d *download) Read(p []byte) (int, error) {
 		switch {
 		case err == nil:
 			return 0, nil
-		case d.at == d.desc.Size: // all is here, and nothing followed it
+		case d.at == d.desc.Size:
 			_ = d.body.Close()
 			return 0, io.EOF
-		case err == io.EOF: // the end of what the registry has; a break is another error
+		case err == io.EOF: // a broken connection is another error
 			return 0, fmt.Errorf("%w: %s ends after %d of %d bytes", digest.ErrMismatch, d.desc.Digest, d.at, d.desc.Size)
 		}
 		_ = d.body.Close()
@@ -171,7 +176,8 @@ func (d *download) Read(p []byte) (int, error) {
 	}
 }
 
-// count accounts for n bytes that were read. After the last one the body is read to its end and closed.
+// count counts n bytes that were read. After the last one it reads the body to its end and closes
+// it.
 func (d *download) count(n int) (int, error) {
 	left := d.desc.Size - d.at
 	if int64(n) > left {
@@ -183,7 +189,7 @@ func (d *download) count(n int) (int, error) {
 		return n, nil
 	}
 	var extra [1]byte
-	if more, _ := io.ReadFull(d.body, extra[:]); more > 0 { // a break after the last byte changes nothing
+	if more, _ := io.ReadFull(d.body, extra[:]); more > 0 { // an error after the last byte does not matter
 		return n, d.tooLong()
 	}
 	_ = d.body.Close()
@@ -196,7 +202,7 @@ func (d *download) tooLong() error {
 	return fmt.Errorf("%w: %s has more than %d bytes", digest.ErrMismatch, d.desc.Digest, d.desc.Size)
 }
 
-// read reads on in the body, behind what was handed out before.
+// read reads the next bytes of the body, after those that were returned before.
 func (d *download) read(p []byte) (int, error) {
 	if d.skip > 0 {
 		n, err := io.CopyN(io.Discard, d.body, d.skip)

@@ -20,33 +20,36 @@ import (
 	"relocate/internal/text"
 )
 
-// maxErrorBody is how much of an error's body is read: enough for a list of blobs.
+// maxErrorBody is the most that is read of the body of a refusal, in bytes: enough for a list of
+// blobs.
 const maxErrorBody = 64 << 10
 
-// ErrTLSRefused says that a registry ended TLS because of what we showed it, such as no certificate.
-var ErrTLSRefused = errors.New("the registry refuses us in TLS")
+// ErrTLSRefused says that a registry ended the TLS handshake, as when it requires a client
+// certificate.
+var ErrTLSRefused = errors.New("the registry refused the TLS connection")
 
-// isTLSRefused matches an alert of the other side.
+// isTLSRefused matches a TLS alert of the other side.
 func isTLSRefused(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// Error is a response that says no. Where its document or its status has one of these meanings, it is ErrNoSpace,
-// ErrReadOnly, ErrPolicy, ErrPath, fs.ErrNotExist (404), fs.ErrPermission (401, 403), fs.ErrExist (a tag that may
-// not be moved), or digest.ErrMismatch (a blob that came damaged).
+// Error is a response whose status is an error. errors.Is finds its meaning, from the text and the
+// status: ErrNoSpace, ErrReadOnly, ErrPolicy, ErrPath, fs.ErrNotExist (404), fs.ErrPermission (401,
+// 403), fs.ErrExist (a tag that cannot be moved), or digest.ErrMismatch (an upload that arrived
+// damaged).
 type Error struct {
 	Method  string
 	URL     string // without its query, which may hold a signature
 	Status  int
-	Code    string // of the distribution spec, such as MANIFEST_UNKNOWN; empty when the body has none
-	Message string // of the whole document
+	Code    string // such as MANIFEST_UNKNOWN (distribution-spec 1.1, error codes); empty if the body has none
+	Message string // of all errors in the body, on one line
 
-	retryAfter time.Duration
-	blobs      []v1.Hash
-	lacksBlobs bool
-	says       error // what the document says, whatever the status; nil: nothing that is known
-	final      bool  // a status of the registry's own fault, for a manifest that it refuses
+	retryAfter   time.Duration
+	blobs        []v1.Hash
+	blobsMissing bool
+	reason       error // the meaning of the text, whatever the status; nil: unknown
+	final        bool  // the registry refuses the manifest for good, although its status is a server error
 }
 
 func (e *Error) Error() string {
@@ -60,15 +63,15 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Is makes errors.Is see the meaning.
+// Is reports whether target is the meaning of e.
 func (e *Error) Is(target error) bool {
-	if e.says != nil && target == e.says {
+	if e.reason != nil && target == e.reason {
 		return true
 	}
 	switch {
 	case e.isDamage():
 		return target == digest.ErrMismatch
-	case e.says != nil && e.says != ErrPath: // which a search in several places passes by, as it does a status
+	case e.reason != nil && e.reason != ErrPath: // with ErrPath the status counts, too: a search continues in the next place
 		return false
 	case e.Status == http.StatusNotFound:
 		return target == fs.ErrNotExist
@@ -78,14 +81,14 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// MissingBlobs reports whether a registry refused a manifest because it lacks blobs (MANIFEST_BLOB_UNKNOWN), and
-// returns those that it named.
-func (e *Error) MissingBlobs() (named []v1.Hash, missing bool) { return e.blobs, e.lacksBlobs }
+// MissingBlobs reports whether a registry refused a manifest because blobs are missing
+// (MANIFEST_BLOB_UNKNOWN), and returns the ones that the answer names.
+func (e *Error) MissingBlobs() (named []v1.Hash, missing bool) { return e.blobs, e.blobsMissing }
 
-// Refused reports whether the registry refuses this one thing. A login that is missing, a registry that is full, too
-// busy or out of reach is about all of them.
+// Refused reports whether the registry refuses this one request. A missing login, and a registry
+// that is full, too busy or unreachable, are about all requests.
 func (e *Error) Refused() bool {
-	switch e.says {
+	switch e.reason {
 	case ErrNoSpace, ErrReadOnly:
 		return false
 	}
@@ -97,13 +100,12 @@ func (e *Error) Refused() bool {
 	return e.Status >= 400 && !e.isDamage()
 }
 
-// isDamage reports whether a blob came to the registry with another digest than it has: it was damaged on its
-// way.
+// isDamage reports whether a blob arrived at the registry with another digest than its own.
 func (e *Error) isDamage() bool {
 	return e.Method == http.MethodPut && e.Code == "DIGEST_INVALID" && !strings.Contains(e.URL, "/manifests/")
 }
 
-// statusOf returns what a response says without its body.
+// statusOf returns an Error without the body of the response.
 func statusOf(res *http.Response) *Error {
 	return &Error{
 		Method: res.Request.Method, URL: plainURL(res.Request.URL), Status: res.StatusCode,
@@ -111,7 +113,7 @@ func statusOf(res *http.Response) *Error {
 	}
 }
 
-// newError reads and closes the response.
+// newError returns the Error of a response, whose body it reads and closes.
 func newError(res *http.Response) *Error {
 	defer drain(res)
 	e := statusOf(res)
@@ -125,7 +127,7 @@ func newError(res *http.Response) *Error {
 			e.Message = oneLine(text)
 		}
 	}
-	e.says = e.meaning(text)
+	e.reason = e.meaning(text)
 	return e
 }
 
@@ -152,16 +154,16 @@ func (e errorEntry) text() string {
 // blobUnknown are the codes for a manifest whose blobs are missing. The second is Gitea's.
 var blobUnknown = []string{"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
 
-// mostErrors is how many errors of one answer are shown.
+// mostErrors is how many errors of one answer a message has.
 const mostErrors = 3
 
-// read takes over what a document says, and returns all of its text.
+// read fills e from a document, and returns all of the document's text.
 func (e *Error) read(doc errorDocument) string {
 	var shown, all []string
 	for i, one := range doc.Errors {
 		all = append(all, one.Code, one.Message, string(one.Detail))
 		if slices.Contains(blobUnknown, one.Code) && e.Method == http.MethodPut {
-			e.lacksBlobs = true
+			e.blobsMissing = true
 			if d, ok := digestIn(one.Detail); ok {
 				e.blobs = append(e.blobs, d)
 			}
@@ -183,8 +185,8 @@ func (e *Error) read(doc errorDocument) string {
 	return strings.Join(all, "\n")
 }
 
-// digestIn returns the digest in an error's detail: the distribution project's registry has it there
-// alone, others in an object.
+// digestIn returns the digest in an error's detail. The distribution project's registry writes the
+// digest alone, others an object with it.
 func digestIn(detail json.RawMessage) (v1.Hash, bool) {
 	var d v1.Hash
 	if json.Unmarshal(detail, &d) == nil {
@@ -195,15 +197,15 @@ func digestIn(detail json.RawMessage) (v1.Hash, bool) {
 	return object.Digest, err == nil && object.Digest.Hex != ""
 }
 
-// oneLine makes a line of what a registry sent, of a length for people.
+// oneLine makes one line of at most 200 characters of what a registry sent.
 func oneLine(s string) string { return text.Clip(text.Line(s), 200) }
 
 func plainURL(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// explain turns an error of net/http or of go-containerregistry's transport into one of ours: without
-// a query in its URL, and with the meaning of its status.
+// explain turns an error of net/http or of go-containerregistry's transport into one without a
+// query in its URL; a status becomes an *Error.
 func explain(err error) error {
 	var mine *Error
 	if errors.As(err, &mine) {
@@ -211,7 +213,7 @@ func explain(err error) error {
 		if errors.As(err, &u) && errors.As(u.Err, &mine) {
 			return u.Err
 		}
-		return mine // of two schemes that were tried, the one that answered
+		return mine // two schemes were tried, and this one answered
 	}
 	var status *transport.Error
 	if errors.As(err, &status) {

@@ -16,18 +16,18 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// maxRedirects is how often a request may be redirected.
+// maxRedirects is the most redirects of one request.
 const maxRedirects = 5
 
 var (
-	// ErrRedirected says that a redirect leads to a host that may not be reached.
+	// ErrRedirected says that a redirect, or the Location of an upload, points to a host that may not be reached.
 	ErrRedirected = errors.New("redirected")
 
-	// ErrTokenHost says that a registry sends for its tokens to a host that is not known to be its own.
-	ErrTokenHost = errors.New("the token server is at another host")
+	// ErrTokenHost says that a registry names a token server of another domain, which is not in Options.TokenHosts.
+	ErrTokenHost = errors.New("the token server is on another host")
 )
 
-// hostList holds hosts, each with its port or for any port.
+// hostList is a list of hosts: host:port, or host for any port.
 type hostList []string
 
 func (l hostList) has(u *url.URL) bool {
@@ -36,7 +36,7 @@ func (l hostList) has(u *url.URL) bool {
 	})
 }
 
-// authority returns the host and port of a URL, which may leave the port to its scheme.
+// authority returns host:port of a URL. The port may follow from the scheme.
 func authority(u *url.URL) string {
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
@@ -53,10 +53,10 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// route returns what sends a request. A request that was redirected from a registry to another host goes
-// to a public address only: else a registry could have what is behind our firewall read for it. A
-// registry behind it may redirect there itself, and so may any to hosts that the operator named. Where a
-// proxy connects, addresses are the proxy's affair.
+// route returns the transport for a request. A request that a registry redirected to another host
+// may reach public addresses only: otherwise a registry could make us read a server behind our
+// firewall. A registry that is behind it, too, may redirect there, and so may any registry to a
+// host in Options.RedirectHosts. With a proxy, the proxy decides about addresses.
 func (t *transportRules) route(req *http.Request) (http.RoundTripper, error) {
 	redirects, first := 0, req
 	for ; first.Response != nil; redirects++ {
@@ -83,14 +83,14 @@ func (t *transportRules) route(req *http.Request) (http.RoundTripper, error) {
 	return t.public, nil
 }
 
-// onlyPublic is a net.Dialer's ControlContext: it sees the address that a name stands for.
+// onlyPublic is a net.Dialer's ControlContext. It sees the address that a name resolved to.
 func onlyPublic(_ context.Context, _, address string, _ syscall.RawConn) error {
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return refusal{err}
 	}
 	if !isPublic(addr.Addr()) {
-		return refusal{fmt.Errorf("%w to %s, which is no public address", ErrRedirected, addr.Addr())}
+		return refusal{fmt.Errorf("%w to %s, which is not a public address", ErrRedirected, addr.Addr())}
 	}
 	return nil
 }
@@ -98,8 +98,8 @@ func onlyPublic(_ context.Context, _, address string, _ syscall.RawConn) error {
 // nat64 embeds IPv4 addresses in its last 32 bits (RFC 6052).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// notPublic are, with what netip knows, the special addresses of RFC 6890 that lead into a network or
-// hide an address of one.
+// notPublic are special addresses (RFC 6890) that reach into a network, or contain an address of
+// one. netip knows the others.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // carriers' NAT
@@ -123,7 +123,7 @@ func isPublic(addr netip.Addr) bool {
 		!slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// oneHost is a RoundTripper that reaches one host only, and those that the operator named.
+// oneHost is a RoundTripper that reaches one host, and those that the operator named.
 type oneHost struct {
 	inner http.RoundTripper
 	host  *url.URL
@@ -133,17 +133,17 @@ type oneHost struct {
 // RoundTrip implements http.RoundTripper.
 func (o oneHost) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !o.has(req.URL) {
-		return nil, refusal{fmt.Errorf("%w to %s, but only %s may be reached from here", ErrRedirected, req.URL.Host, o.host.Host)}
+		return nil, refusal{fmt.Errorf("%w to %s, but only %s may be reached", ErrRedirected, req.URL.Host, o.host.Host)}
 	}
 	return o.inner.RoundTrip(req)
 }
 
-// has reports whether a URL may be reached. The scheme is not asked for: see transportRules.
+// has reports whether a URL may be reached. It ignores the scheme, which transportRules checks.
 func (o oneHost) has(u *url.URL) bool {
 	return sameAuthority(u, &url.URL{Scheme: u.Scheme, Host: o.host.Host}) || o.named.has(u)
 }
 
-// tokenServer is a RoundTripper that reaches the token server of one registry, wherever that redirects to.
+// tokenServer is a RoundTripper to the token server of one registry. It checks redirects, too.
 type tokenServer struct {
 	inner    http.RoundTripper
 	registry *url.URL
@@ -158,12 +158,12 @@ func (t tokenServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.inner.RoundTrip(req)
 }
 
-// check holds the token server to the registry's host or its registrable domain, if the operator did
-// not name it: it is sent credentials, and asked even without.
+// check allows token servers on the registry's host or in its registrable domain, and those that
+// the operator named: they get credentials, and requests even without.
 func (t tokenServer) check(u *url.URL) error {
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || t.registry.Scheme != "http"):
-		return refusal{fmt.Errorf("registry %s names a token server that it does not speak TLS with, %s://%s", t.registry.Host, u.Scheme, u.Host)}
+		return refusal{fmt.Errorf("registry %s names the token server %s://%s, which does not use TLS", t.registry.Host, u.Scheme, u.Host)}
 	case strings.EqualFold(u.Hostname(), t.registry.Hostname()), t.named.has(u):
 		return nil
 	case u.Scheme == "https" && sameDomain(u.Hostname(), t.registry.Hostname()):
@@ -172,7 +172,7 @@ func (t tokenServer) check(u *url.URL) error {
 	return refusal{fmt.Errorf("%w: registry %s names %s", ErrTokenHost, t.registry.Host, u.Host)}
 }
 
-// sameDomain reports whether two hosts share the domain that one can register, such as docker.io.
+// sameDomain reports whether two hosts have the same registrable domain, such as docker.io.
 func sameDomain(a, b string) bool {
 	domain := func(host string) string {
 		if _, err := netip.ParseAddr(host); err == nil {

@@ -53,7 +53,7 @@ func TestTokenServer(t *testing.T) {
 		{"https://example.com", "https://auth.other.com/t", hostList{"auth.other.com:443"}, ""},
 
 		{"https://example.com", "https://auth.other.com:8444/t", hostList{"auth.other.com:8443"}, "names auth.other.com:8444"},
-		{"https://example.com", "https://evil.com/t", nil, "the token server is at another host: registry example.com names evil.com"},
+		{"https://example.com", "https://evil.com/t", nil, "the token server is on another host: registry example.com names evil.com"},
 		{"https://example.com", "https://example.com.evil.com/t", nil, "evil.com"},
 		{"https://example.com", "https://notexample.com/t", nil, "notexample.com"},
 		{"https://one.co.uk", "https://two.co.uk/t", nil, "two.co.uk"},
@@ -62,9 +62,9 @@ func TestTokenServer(t *testing.T) {
 		{"https://[fd00::1]", "https://[fd00::2]/t", nil, "[fd00::2]"},
 		{"https://example.com", "https://169.254.169.254/t", nil, "169.254.169.254"},
 		{"https://registry", "https://other/t", nil, "other"},
-		{"https://example.com", "http://example.com/t", nil, "does not speak TLS"},
-		{"https://example.com", "http://auth.example.com/t", hostList{"auth.example.com"}, "does not speak TLS"},
-		{"https://example.com", "file:///etc/passwd", nil, "does not speak TLS"},
+		{"https://example.com", "http://example.com/t", nil, "does not use TLS"},
+		{"https://example.com", "http://auth.example.com/t", hostList{"auth.example.com"}, "does not use TLS"},
+		{"https://example.com", "file:///etc/passwd", nil, "does not use TLS"},
 		{"http://example.com:5000", "http://auth.example.com/t", nil, "auth.example.com"},
 	} {
 		registry, err := url.Parse(c.registry)
@@ -134,7 +134,7 @@ func TestRedirectToPrivateAddress(t *testing.T) {
 			d := record(c, map[string]*server{public + ":80": s})
 			_, _, err := c.Manifest(t.Context(), parseRepo(t, public+":80/repo").Tag("a"))
 			assert.ErrorIs(t, err, ErrRedirected, to)
-			assert.ErrorContains(t, err, "which is no public address")
+			assert.ErrorContains(t, err, "which is not a public address")
 			assert.Len(t, inside.headers("Host"), before, "%s was asked, though it was not named", to)
 			assert.Contains(t, d.all(), to)
 			assert.Empty(t, slices.DeleteFunc(waited.all(), func(time.Duration) bool { return ping }), "not tried again")

@@ -8,23 +8,23 @@ import (
 	"net/http"
 )
 
-// ErrNotRegistry says that what answers at a registry's address is something else: a web server, or the login
-// page of a proxy.
+// ErrNotRegistry says that something else answers at the address of a registry: a web server, or
+// the login page of a proxy.
 var ErrNotRegistry = errors.New("this is not a registry")
 
-// sendsHTML reports whether an answer says that it is a page.
+// sendsHTML reports whether the Content-Type of an answer is HTML.
 func sendsHTML(res *http.Response) bool {
 	mediaType, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	return mediaType == "text/html"
 }
 
-// looksLikeHTML reports whether a body is markup, whatever its header says. No JSON begins like that.
+// looksLikeHTML reports whether a body is markup, whatever its header says. No JSON begins with <.
 func looksLikeHTML(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), " \t\r\n"), []byte("<"))
 }
 
-// pinging is a RoundTripper for /v2/. Whatever has no such path is not a registry (distribution-spec 1.1,
-// determining support).
+// pinging is a RoundTripper for /v2/. A server without that path is not a registry
+// (distribution-spec 1.1, determining support).
 type pinging struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -35,7 +35,7 @@ func (p pinging) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	switch {
 	case res.StatusCode == http.StatusProxyAuthRequired:
-		return nil, refusal{fmt.Errorf("%w wants a login: %w", ErrProxy, newError(res))}
+		return nil, refusal{fmt.Errorf("%w requires a login: %w", ErrProxy, newError(res))}
 	case res.StatusCode == http.StatusNotFound,
 		sendsHTML(res) && res.StatusCode > http.StatusBadRequest && !isPermission(res.StatusCode):
 		return nil, refusal{fmt.Errorf("%w: %v", ErrNotRegistry, newError(res))}

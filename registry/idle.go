@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// stalled says that the other side sent or took no byte for so long.
+// stalled is the error of a transfer in which no byte came or went for that long.
 type stalled time.Duration
 
-func (s stalled) Error() string { return fmt.Sprintf("no byte for %v", time.Duration(s)) }
+func (s stalled) Error() string { return fmt.Sprintf("no data for %v", time.Duration(s)) }
 
-// watchedConn is a connection whose other side must go on taking what is written to it. Reading has no
-// such limit here: a connection may wait for its next request.
+// watchedConn is a connection that fails when the other side accepts no data for idle. Reading has
+// no such limit: a connection may wait for its next request.
 type watchedConn struct {
 	net.Conn
 	idle time.Duration
 }
 
-// Write implements io.Writer. A deadline that passes while some bytes went is no stall.
+// Write implements io.Writer. It sets a new deadline whenever some bytes were written.
 func (c watchedConn) Write(p []byte) (int, error) {
 	written := 0
 	for {
@@ -40,18 +40,18 @@ func (c watchedConn) Write(p []byte) (int, error) {
 	}
 }
 
-// watchedBody is the body of an answer. It fails with stalled when no byte comes for too long; only time
-// inside Read counts, as a slow consumer is no stall. What it holds is given back by Close.
+// watchedBody is the body of an answer. Read fails with stalled when no byte comes for idle. Only
+// the time inside of Read counts: a slow consumer is no stall. Close calls release.
 type watchedBody struct {
 	io.ReadCloser
 	ctx     context.Context // of the request
 	idle    time.Duration
-	whole   bool // all of it must come in that time: it is small
+	whole   bool // the whole body, which is small, must come within idle
 	timer   *time.Timer
 	release func()
 }
 
-// watch returns the body of an answer to a request with ctx, which cancel ends.
+// watch returns the body of an answer to a request with ctx. cancel ends that request.
 func watch(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser, idle time.Duration, whole bool, release func()) *watchedBody {
 	timer := time.AfterFunc(idle, func() { cancel(stalled(idle)) })
 	if !whole {
@@ -65,7 +65,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 		b.timer.Reset(b.idle)
 		defer b.timer.Stop()
 	}
-	n, err := b.ReadCloser.Read(p) // a server that sees us go may end even a broken body well
+	n, err := b.ReadCloser.Read(p) // when we cancel, a server may end even an incomplete body without an error
 	if n > 0 {
 		observerIn(b.ctx).moved()
 	}
@@ -76,7 +76,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer; calling it twice is harmless.
+// Close implements io.Closer. It may be called twice.
 func (b *watchedBody) Close() error {
 	b.timer.Stop()
 	err := b.ReadCloser.Close()

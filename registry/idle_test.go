@@ -95,7 +95,7 @@ func TestStalledUpload(t *testing.T) {
 				return io.NopCloser(zeros{}), nil
 			})
 			if name != "proxy" { // which answers 502 in its place, or breaks off
-				assert.ErrorContains(t, err, "no byte for 100ms")
+				assert.ErrorContains(t, err, "no data for 100ms")
 			}
 			assert.ErrorContains(t, err, "(2 tries)")
 		})

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// keychains are those of the clouds, by the names that imgpkg gives them.
+// keychains are those of clouds, by the names that imgpkg uses.
 var keychains = map[string]authn.Keychain{
 	"aks": helper{
 		keychain: "aks", programs: []string{"docker-credential-acr-env"},
@@ -51,8 +51,8 @@ func checkKeychains(names []string) error {
 	return nil
 }
 
-// cloud returns what the clouds' keychains have for a repository: authn.Anonymous when that is nothing. A
-// host's helper is asked once.
+// cloud returns the credentials of the clouds' keychains for a repository; authn.Anonymous if none
+// has any. Each helper runs once for a host.
 func (c *Client) cloud(ctx context.Context, repo name.Repository) (authn.Authenticator, error) {
 	for _, n := range c.opt.Keychains {
 		known := entry(c, c.clouds, access{name: n + " " + repo.RegistryStr()})
@@ -64,23 +64,23 @@ func (c *Client) cloud(ctx context.Context, repo name.Repository) (authn.Authent
 	return authn.Anonymous, nil
 }
 
-// How long a credential helper may take, and how long what it gave counts: the clouds' tokens live for an
-// hour and more.
+// helperTimeout is the longest run of a credential helper. helperRenewal is how long its credential
+// is used: the clouds' tokens are valid for an hour or more.
 const (
 	helperTimeout = time.Minute
 	helperRenewal = 15 * time.Minute
 )
 
-// maxHelped is how much a credential helper may print, in bytes.
+// maxHelped is the most output of a credential helper, in bytes.
 const maxHelped = 1 << 20
 
-// helper is a keychain that runs a program which speaks docker's credential helper protocol, for the
-// hosts that are the program's own.
+// helper is a keychain that runs a program with docker's credential helper protocol, for the
+// cloud's own hosts.
 type helper struct {
 	keychain string
-	programs []string // the first that is there is run
+	programs []string // the first one found is run
 	hosts    *regexp.Regexp
-	install  string // where there is one
+	install  string // where to get the program
 }
 
 // Resolve implements authn.Keychain.
@@ -123,7 +123,7 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 	}
 	if err := cmd.Run(); err != nil {
 		said := strings.TrimSpace(out.String())
-		if strings.Contains(said, "credentials not found") { // the protocol's word for it
+		if strings.Contains(said, "credentials not found") { // the protocol's text for it
 			return authn.Anonymous, nil
 		}
 		if stdout.left < 0 {
@@ -133,7 +133,7 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 	}
 	var got struct{ Username, Secret string }
 	if json.Unmarshal(out.Bytes(), &got) != nil || got.Secret == "" {
-		return nil, fail("its answer is no credential")
+		return nil, fail("its output is not a credential")
 	}
 	if got.Username == "<token>" { // an identity token, by the protocol
 		return authn.FromConfig(authn.AuthConfig{IdentityToken: got.Secret}), nil
@@ -141,9 +141,9 @@ func (r running) ResolveContext(ctx context.Context, target authn.Resource) (aut
 	return &authn.Basic{Username: got.Username, Password: got.Secret}, nil
 }
 
-var errFlood = errors.New("it prints too much")
+var errFlood = errors.New("its output is too large")
 
-// limited is a writer that takes a number of bytes.
+// limited is a writer that fails after a number of bytes.
 type limited struct {
 	io.Writer
 	left int

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// limiter bounds the requests that each host has to answer at once. A host that says it is asked too
-// often (429, 503) gets half as many; with each answer that does not say so, a little more.
+// limiter bounds how many requests each host gets at once. A host that reports overload (429, 503)
+// gets half as many; each successful answer raises the number a little.
 //
-// Slots have an order, so that no two holders can wait for each other. An upload holds one writing slot
-// from its first request to its last, and what it sends may be read, from any host, with a reading slot:
-// writing comes before reading. Nobody who holds a reading slot waits for another slot: a download gives
-// its slot back with its last byte, and an upload closes content that it has not read to its end before it
-// gives its own back. Requests for tokens, and to /v2/, need no slot: who waits for them may hold any.
+// Slots have an order, so that no two holders wait for each other. An upload holds one writing slot
+// from its first request to its last, and reads its content, from any host, with a reading slot:
+// writing comes before reading. The holder of a reading slot waits for no other slot: a download
+// gives its slot back with its last byte, and an upload closes content that it has not read to the
+// end before it gives back its own. Requests for tokens, and to /v2/, need no slot: their callers
+// may hold any.
 type limiter struct {
 	most int
 
@@ -23,34 +24,34 @@ type limiter struct {
 	hosts map[string]*host // by host and port
 }
 
-// host is one that requests are sent to. Its lock is for the gates, too.
+// host is the state of one host. Its lock is for its gates, too.
 type host struct {
 	mu     sync.Mutex
 	reads  gate
 	writes gate
-	known  bool      // it answered a request well
-	good   int       // such answers, of all kinds
+	known  bool      // it answered a request successfully
+	good   int       // successful answers, of both gates
 	until  time.Time // no request is sent before
 }
 
-// gate lets so many requests through at once: those that are sent again first, the others in the order in
-// which they came. It knows how requests of its kind fare.
+// gate admits a number of requests at once: first those that are repeated, then the others in their
+// order. It counts how requests of its kind end.
 type gate struct {
 	host *host
 	most float64
 
 	limit   float64 // from 1 to most
 	busy    int
-	again   []chan struct{} // waiting, closed when their turn has come
+	again   []chan struct{} // waiting requests, closed when admitted
 	waiting []chan struct{}
 
-	good    int           // requests that were answered well
-	wave    int           // refusals, of which those of requests that were under way together are one
-	refused int           // waves since the last good answer
-	waited  time.Duration // what the waits after these come to
+	good    int           // successful answers
+	wave    int           // number of waves of refusals; refusals of requests under way together are one
+	refused int           // waves since the last successful answer
+	waited  time.Duration // in total, since the last successful answer
 }
 
-// gate returns the gate for a kind of request.
+// gate returns the gate of a host for reading (GET, HEAD) or writing.
 func (l *limiter) gate(host string, method string) *gate {
 	h := l.host(host)
 	if method == http.MethodGet || method == http.MethodHead {
@@ -75,14 +76,14 @@ func (l *limiter) host(name string) *host {
 	return h
 }
 
-// slot is leave to have one request under way.
+// slot is the permission to have one request under way.
 type slot struct {
 	gate *gate
 	once sync.Once
 }
 
-// enter waits for a slot. Who failed before is let in first: those who come after would use up what a
-// host that limits its rate has to give.
+// enter waits for a slot. Requests that are repeated go first: otherwise new ones would use up what
+// a host with a rate limit allows.
 func (g *gate) enter(ctx context.Context, again bool) (*slot, error) {
 	queue := &g.waiting
 	if again {
@@ -106,7 +107,7 @@ func (g *gate) enter(ctx context.Context, again bool) (*slot, error) {
 	return &slot{gate: g}, nil
 }
 
-// admit lets in who may go. The caller holds the lock.
+// admit grants free slots. The caller holds the lock.
 func (g *gate) admit() {
 	for _, queue := range []*[]chan struct{}{&g.again, &g.waiting} {
 		for len(*queue) > 0 && g.busy < int(g.limit) {
@@ -117,7 +118,7 @@ func (g *gate) admit() {
 	}
 }
 
-// release gives the slot back; only the first call counts.
+// release gives the slot back. Only the first call counts.
 func (s *slot) release() {
 	s.once.Do(func() {
 		s.gate.host.mu.Lock()
@@ -127,15 +128,16 @@ func (s *slot) release() {
 	})
 }
 
-// begin notes that a request is sent. What it returns tells which others are under way with it.
+// begin returns the wave of a request that is sent now. All requests under way at the same time are
+// in one wave.
 func (g *gate) begin() (wave int) {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
 	return g.wave
 }
 
-// answeredWell notes that a request was answered with what is no refusal.
-func (g *gate) answeredWell() {
+// succeeded notes an answer that is no refusal.
+func (g *gate) succeeded() {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
 	g.host.known = true
@@ -146,10 +148,10 @@ func (g *gate) answeredWell() {
 	g.admit()
 }
 
-// turnedAway notes that a request that began in that wave was refused, or not answered. It returns how many
-// waves there were since the last good answer when it is the first of its wave, and 0 otherwise. With slower,
-// the host says that it is asked too often.
-func (g *gate) turnedAway(wave int, slower bool) (waves int) {
+// refusedIn notes that a request of that wave was refused or not answered. For the first one of a
+// wave, it returns the number of waves since the last successful answer; otherwise 0. slower halves
+// the limit: the host reports overload.
+func (g *gate) refusedIn(wave int, slower bool) (waves int) {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
 	if wave != g.wave {
@@ -163,14 +165,14 @@ func (g *gate) turnedAway(wave int, slower bool) (waves int) {
 	return g.refused
 }
 
-// waits notes how long is waited after a wave.
-func (g *gate) waits(wait time.Duration) {
+// addWait adds to the time that was waited for the host.
+func (g *gate) addWait(wait time.Duration) {
 	g.host.mu.Lock()
 	defer g.host.mu.Unlock()
 	g.waited += wait
 }
 
-// pause lets no request be sent to the host before a time.
+// pause delays all requests to the host until a time.
 func (h *host) pause(until time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -179,11 +181,11 @@ func (h *host) pause(until time.Time) {
 	}
 }
 
-// condition is how a gate's requests fare.
+// condition is how a gate's requests ended so far.
 type condition struct {
-	known   bool // the host answered a request well
-	good    int  // such answers of the gate
-	any     int  // and of the host
+	known   bool // the host answered a request successfully
+	good    int  // successful answers of the gate
+	any     int  // successful answers of the host
 	refused int
 	waited  time.Duration
 	until   time.Time

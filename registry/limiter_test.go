@@ -38,12 +38,12 @@ func TestLimiter(t *testing.T) {
 		together := []*slot{enter(false), enter(false), enter(false), enter(false)}
 		wave := g.begin()
 		for i := range together {
-			assert.Equal(t, i == 0, g.turnedAway(wave, true) > 0)
+			assert.Equal(t, i == 0, g.refusedIn(wave, true) > 0)
 		}
 		assert.Equal(t, 4.0, g.limit)
 		assert.Equal(t, 1, g.condition().refused)
 		for _, want := range []float64{4.25, 4.25 + 1/4.25} {
-			g.answeredWell()
+			g.succeeded()
 			assert.Equal(t, want, g.limit)
 		}
 		assert.Zero(t, g.condition().refused)
@@ -80,11 +80,11 @@ func TestLimiter(t *testing.T) {
 		}
 		assert.Zero(t, g.busy)
 		for range 20 {
-			g.turnedAway(g.begin(), true)
+			g.refusedIn(g.begin(), true)
 		}
 		assert.Equal(t, 1.0, g.limit)
 		for range 100 {
-			g.answeredWell()
+			g.succeeded()
 		}
 		assert.Equal(t, 8.0, g.limit)
 	})
@@ -145,7 +145,7 @@ func TestBudget(t *testing.T) {
 	sent, failed := run(func() int { return 503 })
 	assert.Equal(t, requests+100, sent)
 	assert.ErrorContains(t, failed[0], "(5 tries)")
-	assert.ErrorContains(t, failed[requests-1], "503 Service Unavailable; no more retries: too many requests of this run failed")
+	assert.ErrorContains(t, failed[requests-1], "503 Service Unavailable; not retried: too many requests of this run failed")
 
 	chance := rand.New(rand.NewPCG(1, 2))
 	sent, failed = run(func() int {

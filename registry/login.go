@@ -14,18 +14,18 @@ import (
 )
 
 var (
-	// ErrNoLogin says that a registry wants a login, and none was found for it.
+	// ErrNoLogin says that a registry requires a login, and none was found for it.
 	ErrNoLogin = errors.New("no login found")
 
-	// ErrLogin says that a registry does not accept the login that was found for it.
+	// ErrLogin says that a registry rejects the login that was found for it.
 	ErrLogin = errors.New("refused this login")
 
-	// ErrNotAsked says that a registry refuses something without asking for a login, so that none was sent.
+	// ErrNotAsked says that a registry refused a request without asking for a login, so that none was sent.
 	ErrNotAsked = errors.New("refused without asking for a login")
 )
 
-// find looks up the credentials for the repository, when they are needed for the first time. What cannot be
-// looked up is remembered, and the registry asked without: it may want none.
+// find looks up the credentials for the repository, once, when they are first needed. An error is
+// kept for explain, and the registry is asked without credentials: it may need none.
 func (s *session) find(ctx context.Context) (config *authn.AuthConfig, err error) {
 	if s.auth == nil {
 		s.auth, err = s.client.credentials(ctx, s.repo, s.registry.Scheme == "http")
@@ -44,10 +44,10 @@ func (s *session) find(ctx context.Context) (config *authn.AuthConfig, err error
 	return &authn.AuthConfig{}, nil
 }
 
-// explain adds to a refusal what it means for the login: it was not asked for, there is none, it could not be looked
-// up, or it is wrong.
+// explain adds to a refusal what it means for the login: the registry did not ask for one, none was
+// found, it could not be looked up, or it is wrong.
 func (s *session) explain(ctx context.Context, answer *Error) error {
-	if !isPermission(answer.Status) || answer.says != nil || isProbe(ctx) {
+	if !isPermission(answer.Status) || answer.reason != nil || isProbe(ctx) {
 		return answer
 	}
 	s.renewing.Lock()
@@ -56,34 +56,34 @@ func (s *session) explain(ctx context.Context, answer *Error) error {
 	host := s.registry.Host
 	switch {
 	case auth == nil:
-		return errorAs{fmt.Errorf("%s %w", host, ErrNotAsked), answer}
+		return explained{fmt.Errorf("%s %w", host, ErrNotAsked), answer}
 	case lookUp != nil:
-		return errorAs{lookUp, answer}
+		return explained{lookUp, answer}
 	case auth == authn.Anonymous:
-		return errorAs{fmt.Errorf("%w for %s", ErrNoLogin, host), answer}
+		return explained{fmt.Errorf("%w for %s", ErrNoLogin, host), answer}
 	case answer.Status == http.StatusUnauthorized && !s.isAccepted(ctx):
-		return errorAs{fmt.Errorf("%s %w", host, ErrLogin), answer}
+		return explained{fmt.Errorf("%s %w", host, ErrLogin), answer}
 	}
 	return answer
 }
 
-// explainExchange is explain for what a token server answered.
+// explainExchange is explain for the answer of a token server.
 func (s *session) explainExchange(err error) error {
 	var answer *Error
 	switch {
 	case !errors.As(err, &answer) || !errors.Is(answer, fs.ErrPermission):
 	case s.lookUp != nil:
-		return errorAs{s.lookUp, answer}
+		return explained{s.lookUp, answer}
 	case s.auth == authn.Anonymous:
-		return errorAs{fmt.Errorf("%w for %s", ErrNoLogin, s.registry.Host), answer}
+		return explained{fmt.Errorf("%w for %s", ErrNoLogin, s.registry.Host), answer}
 	case answer.Status == http.StatusUnauthorized:
-		return errorAs{fmt.Errorf("%s %w", s.registry.Host, ErrLogin), answer}
+		return explained{fmt.Errorf("%s %w", s.registry.Host, ErrLogin), answer}
 	}
 	return err
 }
 
-// isAccepted asks, once, whether the registry knows the login: a token without a scope wants no right, and
-// neither does /v2/. Where nothing says that it does, it does not.
+// isAccepted asks, once, whether the registry knows the login: a token without a scope needs no
+// permission, and neither does /v2/. Without a clear answer it reports false.
 func (s *session) isAccepted(ctx context.Context) bool {
 	accepted, _ := s.accepted.get(ctx, func() (bool, error) {
 		auth := s.get("")
@@ -109,7 +109,8 @@ func (s *session) isAccepted(ctx context.Context) bool {
 	return accepted
 }
 
-// WantsLogin reports whether a login was used, and the registry refuses to show the manifest d without one.
+// WantsLogin reports whether a login was used, and the registry refuses to show the manifest d
+// without one.
 func (r *Repository) WantsLogin(ctx context.Context, d v1.Hash) bool {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -127,6 +128,6 @@ func (r *Repository) WantsLogin(ctx context.Context, d v1.Hash) bool {
 		auth: authn.Anonymous, current: map[string]*authorization{"": {challenge: s.pinged}}, aliases: map[string]bool{},
 	}
 	reader := &repository{rules: c.rules, session: anyone, base: c.base, http: &http.Client{Transport: anyone, CheckRedirect: c.http.CheckRedirect}}
-	_, err = reader.resolve(once(ctx), d.String())
+	_, err = reader.resolve(noRetry(ctx), d.String())
 	return errors.Is(err, fs.ErrPermission)
 }

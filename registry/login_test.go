@@ -161,7 +161,7 @@ func TestRefusalsAreFinal(t *testing.T) {
 		})
 	}
 	g.Wait()
-	assert.LessOrEqual(t, len(s.scopes), workers*each*soleRound+2)
+	assert.LessOrEqual(t, len(s.scopes), workers*each*privateRound+2)
 }
 
 // TestLifetimes: what token servers say in expires_in.

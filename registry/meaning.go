@@ -14,18 +14,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// What an answer can mean, beside fs.ErrNotExist, fs.ErrPermission and fs.ErrExist.
+// Meanings of an Error, beside fs.ErrNotExist, fs.ErrPermission and fs.ErrExist.
 var (
-	// ErrNoSpace says that a registry has no room, or allows no more: asking again makes none.
+	// ErrNoSpace says that a registry has no space left, or that a quota is used up.
 	ErrNoSpace = errors.New("the registry is full")
 
-	// ErrPath says that a registry has no place for what is pushed to a path.
-	ErrPath = errors.New("the registry takes nothing at this path")
+	// ErrPath says that a registry accepts no pushes to a path, as when its project does not exist.
+	ErrPath = errors.New("the registry does not accept pushes to this path")
 
-	// ErrReadOnly says that a registry, or a project of it, lets nobody push.
+	// ErrReadOnly says that a registry, or a project of it, accepts pushes from nobody.
 	ErrReadOnly = errors.New("the registry is read-only")
 
-	// ErrPolicy says that a registry has the content, and that its policy forbids to pull or push it.
+	// ErrPolicy says that a registry has the content, and that a policy forbids to pull or push it.
 	ErrPolicy = errors.New("a policy of the registry forbids it")
 )
 
@@ -52,29 +52,30 @@ func (e ManifestError) IsDocker() bool {
 	return e.MediaType == types.DockerManifestSchema2 || e.MediaType == types.DockerManifestList
 }
 
-// refusesType reports whether a refusal of a manifest is about its type: others are about the content or the digest.
+// refusesType reports whether a manifest is refused for its type. Other refusals are about its
+// content or digest.
 func (e *Error) refusesType() bool {
 	return e.Status == http.StatusUnsupportedMediaType || e.Code == "UNSUPPORTED"
 }
 
-// explainManifest explains why a manifest was refused.
+// explainManifest adds to the error of a PUT of a manifest why it was refused, where that is known.
 func explainManifest(kind types.MediaType, raw []byte, err error) error {
 	var answer *Error
 	switch {
-	case !errors.As(err, &answer), answer.says != nil, isPermission(answer.Status):
+	case !errors.As(err, &answer), answer.reason != nil, isPermission(answer.Status):
 		return err
 	case answer.Status == http.StatusUnsupportedMediaType:
-		return errorAs{ManifestError{MediaType: kind}, answer}
+		return explained{ManifestError{MediaType: kind}, answer}
 	case answer.refusesURLs(raw):
-		answer.blobs, answer.lacksBlobs = nil, false // they are not to be sent again
-		return errorAs{ManifestError{MediaType: kind, URLs: true}, answer}
+		answer.blobs, answer.blobsMissing = nil, false // they need not be uploaded again
+		return explained{ManifestError{MediaType: kind, URLs: true}, answer}
 	}
 	return err
 }
 
-// refusesURLs reports whether a refusal of a manifest is about layers with URLs. The distribution project's registry
-// answers to one that it does not allow: 500, with two errors without a text and MANIFEST_BLOB_UNKNOWN for a layer that
-// it may have.
+// refusesURLs reports whether a manifest is refused because of layers with URLs. The distribution
+// project's registry then answers 500, with two errors without a text and MANIFEST_BLOB_UNKNOWN for
+// such a layer, even if it has the layer.
 func (e *Error) refusesURLs(raw []byte) bool {
 	var doc struct {
 		Layers []struct {
@@ -93,15 +94,15 @@ func (e *Error) refusesURLs(raw []byte) bool {
 	return false
 }
 
-// The words of registries, in the whole text of a refusal.
+// Texts of registries, searched for in all of a refusal.
 var (
-	// fullWords: Harbor and others speak of a quota, the distribution project's registry has the system's error in
-	// the detail of an UNKNOWN (28 is ENOSPC), others have words of their own.
+	// fullWords say that there is no space: Harbor and others name a quota, the distribution
+	// project's registry has the system's error in the detail of an UNKNOWN (28 is ENOSPC).
 	fullWords = regexp.MustCompile(`(?i)quota|no space|"Err":28\b|disk full|insufficient (disk |storage )?(storage|space)|not enough (disk |storage )?(storage|space)`)
 
-	// limitWords mean the same in refusals only: Harbor 2.15 says "adding 2.6 MiB of storage resource, which when
-	// updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0 MiB". The storage behind a
-	// registry may limit requests, which is a failure of some time.
+	// limitWords mean the same in a 4xx only: Harbor 2.15 says "adding 2.6 MiB of storage resource,
+	// which when updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0
+	// MiB". In a 5xx, the storage behind a registry may limit its requests, which passes.
 	limitWords = regexp.MustCompile(`(?is)storage.{0,200}(exceed|limit)|(exceed|reach|over ).{0,60}(storage|upper limit)`)
 
 	readOnlyWords = regexp.MustCompile(`(?i)read[- ]?only|maintenance mode|proxy[- ]?(cache )?project|(proxy|pull[- ]through)[- ]cache`)
@@ -110,7 +111,8 @@ var (
 	tagWords      = regexp.MustCompile(`(?i)immutab|overwrit|already exists`)
 )
 
-// meaning returns what an answer says, by its method, its reference and its text; nil where the status says it all.
+// meaning returns the meaning of an answer by its method, its status and its text; nil if the
+// status says all.
 func (e *Error) meaning(text string) error {
 	switch {
 	case e.Status == http.StatusInsufficientStorage, e.writes() && e.saysFull(text):
@@ -134,8 +136,8 @@ func (e *Error) writes() bool {
 	return slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, e.Method)
 }
 
-// saysFull reports whether a refusal of a write says that a registry has no room. A 429 may speak of a quota, too:
-// of requests.
+// saysFull reports whether a refusal of a write says that there is no space. A 429 is not one: it
+// may name a quota of requests.
 func (e *Error) saysFull(text string) bool {
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge:
@@ -146,14 +148,14 @@ func (e *Error) saysFull(text string) bool {
 	return false
 }
 
-// putsTag reports whether the answer is to a PUT of a manifest under a tag.
+// putsTag reports whether the request was a PUT of a manifest under a tag.
 func (e *Error) putsTag() bool {
 	_, id, ok := strings.Cut(e.URL, "/manifests/")
 	return ok && e.Method == http.MethodPut && !strings.Contains(id, ":")
 }
 
-// keepsTag reports whether a refusal of a tag means that the tag may not be moved. TAG_INVALID is Amazon ECR's word for
-// it, and others' for a tag that cannot be.
+// keepsTag reports whether a refusal means that the tag cannot be moved. Amazon ECR uses
+// TAG_INVALID for it, others use that for an invalid tag.
 func (e *Error) keepsTag(text string) bool {
 	switch e.Status {
 	case http.StatusConflict, http.StatusPreconditionFailed:

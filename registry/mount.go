@@ -12,16 +12,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Mount lets the registry take the blob d over from another of its repositories (distribution-spec 1.1, mounting a
-// blob from another repository), and reports whether it did. A registry may always decline: then the blob
-// is to be uploaded. The token for it allows reading the other repository, too.
+// Mount asks the registry to take the blob d from another of its repositories (distribution-spec
+// 1.1, mounting a blob from another repository), and reports whether it did. A registry may always
+// decline; then the blob must be uploaded. The token for the request allows reading the other
+// repository, too.
 func (r *Repository) Mount(ctx context.Context, d v1.Descriptor, from name.Repository) (bool, error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return false, err
 	}
 	query := url.Values{"mount": {d.Digest.String()}, "from": {from.RepositoryStr()}}
-	ask := probing(alsoScope(once(ctx), from.Scope(transport.PullScope)))
+	ask := probing(alsoScope(noRetry(ctx), from.Scope(transport.PullScope)))
 	req, err := c.request(ask, http.MethodPost, "/blobs/uploads/?"+query.Encode())
 	if err != nil {
 		return false, err
@@ -32,7 +33,7 @@ func (r *Repository) Mount(ctx context.Context, d v1.Descriptor, from name.Repos
 	}
 	drain(res)
 	if res.StatusCode == http.StatusCreated {
-		return c.hasBlob(ctx, d) // whatever it says that it did
+		return c.hasBlob(ctx, d) // a 201 alone is no proof
 	}
 	if at, err := location(res, c.rules.redirects); err == nil {
 		c.begun.add(d.Digest, begunUpload{at, leastChunk(res)}) // PutBlob continues it
@@ -40,7 +41,7 @@ func (r *Repository) Mount(ctx context.Context, d v1.Descriptor, from name.Repos
 	return false, nil
 }
 
-// Mount is Repository.Mount.
+// Mount is Repository.Mount, after the checks.
 func (c *Checked) Mount(ctx context.Context, d v1.Descriptor, from name.Repository) (bool, error) {
 	if err := c.check(ctx); err != nil {
 		return false, err
@@ -48,26 +49,27 @@ func (c *Checked) Mount(ctx context.Context, d v1.Descriptor, from name.Reposito
 	return c.Repository.Mount(ctx, d, from)
 }
 
-// begunUpload is an upload that a registry began, and that has no content yet.
+// begunUpload is an upload that was begun and has no content yet.
 type begunUpload struct {
 	at    string
-	least int64 // bytes of a piece but the last
+	least int64 // fewest bytes of a piece that is not the last
 }
 
-// leastChunk returns the smallest piece that a registry takes in an upload that it began.
+// leastChunk returns the smallest piece that the registry accepts in an upload, in bytes; 0 means
+// any.
 func leastChunk(res *http.Response) int64 {
 	least, _ := strconv.ParseInt(res.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	return least
 }
 
-// begun are uploads that would be left behind if no blob used them: by declined mounts, and by a probe that may not
-// be cancelled.
+// begun are uploads that would be left behind if no blob used them: those of declined mounts, and
+// of a probe that cannot be cancelled.
 type begun struct {
 	mu     sync.Mutex
 	byBlob map[v1.Hash]begunUpload
 }
 
-// add keeps an upload for a blob, or with the digest nothing, for any.
+// add keeps an upload for the blob d; with the digest absent, for any blob.
 func (b *begun) add(d v1.Hash, u begunUpload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,11 +79,11 @@ func (b *begun) add(d v1.Hash, u begunUpload) {
 	b.byBlob[d] = u
 }
 
-// take returns an upload that a blob can use, which is no longer kept.
+// take returns an upload that the blob d can use, and removes it.
 func (b *begun) take(d v1.Hash) (begunUpload, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, key := range []v1.Hash{d, nothing} {
+	for _, key := range []v1.Hash{d, absent} {
 		if u, ok := b.byBlob[key]; ok {
 			delete(b.byBlob, key)
 			return u, true

@@ -114,7 +114,7 @@ func TestProbesAskOnce(t *testing.T) {
 	assert.Equal(t, map[string]int{
 		"GET /service/token": 2, "HEAD /blobs/" + blobDesc.Digest.String(): 1,
 		"POST /blobs/uploads/": 2, "DELETE /blobs/uploads/1": 1, "PUT /blobs/uploads/1": 1, // the preflight's upload and the mount
-		"GET /referrers/" + nothing.String(): 1, "DELETE /manifests/" + nothing.String(): 1,
+		"GET /referrers/" + absent.String(): 1, "DELETE /manifests/" + absent.String(): 1,
 	}, count)
 }
 

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// Observer sees what requests do. Its functions may be nil, and must be safe for concurrent use.
+// Observer is called when requests make progress or wait. Its functions may be nil, and must be
+// safe for concurrent use.
 type Observer struct {
-	Moved    func()                                             // an answer began, or bytes of it came
+	Moved    func()                                             // an answer began, or data of its body came
 	Retrying func(host string, cause error, wait time.Duration) // a wait begins, before a request is sent to the host again
 }
 
 type observerKey struct{}
 
-// Observe returns a context whose requests o sees, as net/http/httptrace does it.
+// Observe returns a context for requests that o observes, in the way of net/http/httptrace.
 func Observe(ctx context.Context, o Observer) context.Context {
 	return context.WithValue(ctx, observerKey{}, o)
 }

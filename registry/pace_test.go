@@ -127,7 +127,7 @@ func TestRestart(t *testing.T) {
 					return
 				}
 				require.Len(t, failed, 4)
-				assert.ErrorContains(t, failed[0], "no good answer for 2m")
+				assert.ErrorContains(t, failed[0], "no successful answer for 2m")
 				assert.Less(t, asked.Load(), int32(150))
 
 				before := asked.Load() // who comes later does not wait again

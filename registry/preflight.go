@@ -18,21 +18,22 @@ import (
 	"relocate/internal/digest"
 )
 
-// Checked is a repository for writing that asks what the registry allows before it writes for the first
-// time, and not at all when nothing is written. When that is refused, all writing fails with what Refused
-// returns. Every method that writes has to be here.
+// Checked is a repository for writing that asks what the registry allows, before it writes for the
+// first time. If the registry refuses, every write fails with the error that Refused returns.
+// Nothing is asked when nothing is written. Every method that writes must be here.
 type Checked struct {
 	*Repository
 	types []types.MediaType
 	ready first[[]string]
 }
 
-// Checked returns the repository for writing, manifests of these types among others.
+// Checked returns the repository for writing. manifests are the types that will be written, which
+// the registry must accept.
 func (r *Repository) Checked(manifests []types.MediaType) *Checked {
 	return &Checked{Repository: r, types: manifests}
 }
 
-// PutBlob is Repository.PutBlob.
+// PutBlob is Repository.PutBlob, after the checks.
 func (c *Checked) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
 	if err := c.check(ctx); err != nil {
 		return err
@@ -40,7 +41,7 @@ func (c *Checked) PutBlob(ctx context.Context, d v1.Descriptor, open func(contex
 	return c.Repository.PutBlob(ctx, d, open)
 }
 
-// PutManifest is Repository.PutManifest.
+// PutManifest is Repository.PutManifest, after the checks.
 func (c *Checked) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	if err := c.check(ctx); err != nil {
 		return err
@@ -48,8 +49,8 @@ func (c *Checked) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, 
 	return c.Repository.PutManifest(ctx, d, raw, tag)
 }
 
-// Resolve is Repository.Resolve. What a policy hides, as from who wants what is not signed yet, is not there; to put it
-// again is allowed.
+// Resolve is Repository.Resolve. Content that a policy hides, such as an image that is not signed
+// yet, is fs.ErrNotExist: it may be put again.
 func (c *Checked) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	d, err := c.Repository.Resolve(ctx, id)
 	if errors.Is(err, ErrPolicy) {
@@ -63,55 +64,55 @@ func (c *Checked) check(ctx context.Context) error {
 	return err
 }
 
-// Refused returns why nothing was written; nil when nothing was refused, or nothing asked.
+// Refused returns why every write failed; nil if the registry allows writing, or was not asked.
 func (c *Checked) Refused() error {
 	c.ready.mu.Lock()
 	defer c.ready.mu.Unlock()
 	if !c.ready.known {
-		return nil // nothing, or what a context ended
+		return nil // not asked, or ended by a context
 	}
 	return c.ready.err
 }
 
-// Notes returns what the registry does not do that no copy needs, in a line each.
+// Notes returns what the registry does not support, and no copy needs, in one line each.
 func (c *Checked) Notes() []string {
 	c.ready.mu.Lock()
 	defer c.ready.mu.Unlock()
 	return c.ready.value
 }
 
-// nothing is a digest that no content has.
-var nothing = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
+// absent is a digest that no content has.
+var absent = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
 
-// preflight asks what the registry allows, and leaves nothing there: an upload is begun and given up;
-// manifests are put that cannot be stored, since they name what does not exist under a digest that is not their
-// own; what does not exist is deleted. Only an answer that can mean nothing else is a refusal: whatever else
-// is wrong shows when it matters.
+// preflight asks what the registry allows, and changes nothing: it begins an upload and cancels it;
+// puts manifests that cannot be stored, since they name missing blobs under a digest that is not
+// theirs; and deletes what does not exist. Only an answer that can have no other reason counts as a
+// refusal.
 func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType) (notes []string, err error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx = once(ctx)
+	ctx = noRetry(ctx)
 	if err := c.mayPush(ctx, r.name); err != nil {
 		return nil, err
 	}
 	ctx = probing(ctx)
 	for _, kind := range manifests {
-		if err := c.takesType(ctx, kind); err != nil {
+		if err := c.acceptsType(ctx, kind); err != nil {
 			return nil, err
 		}
 	}
-	if status := c.probe(ctx, http.MethodGet, "/referrers/"+nothing.String()); refuses(status) || status == http.StatusNotFound {
-		notes = append(notes, fmt.Sprintf("%s has no referrers API: what is attached to an image is found there by tags", r.name.RegistryStr()))
+	if status := c.probe(ctx, http.MethodGet, "/referrers/"+absent.String()); refuses(status) || status == http.StatusNotFound {
+		notes = append(notes, fmt.Sprintf("%s has no referrers API; attachments are found by tags", r.name.RegistryStr()))
 	}
-	if status := c.probe(ctx, http.MethodDelete, "/manifests/"+nothing.String()); refuses(status) {
+	if status := c.probe(ctx, http.MethodDelete, "/manifests/"+absent.String()); refuses(status) {
 		notes = append(notes, fmt.Sprintf("%s does not allow deletes in %s (%d); ask its administrator to remove old versions", r.name.RegistryStr(), r.name.RepositoryStr(), status))
 	}
 	return notes, nil
 }
 
-// refuses reports whether a status refuses what was asked, whatever it was asked for.
+// refuses reports whether a status refuses a request, whatever it was for.
 func refuses(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -120,7 +121,8 @@ func refuses(status int) bool {
 	return false
 }
 
-// mayPush begins an upload and cancels it. Where that is refused, the first blob uses it.
+// mayPush begins an upload and cancels it. If the registry refuses to cancel, the first blob uses
+// the upload.
 func (r *repository) mayPush(ctx context.Context, repo name.Repository) error {
 	req, err := r.request(ctx, http.MethodPost, "/blobs/uploads/")
 	if err != nil {
@@ -142,12 +144,12 @@ func (r *repository) mayPush(ctx context.Context, repo name.Repository) error {
 	if res, err := r.do(req, http.StatusNoContent, http.StatusOK, http.StatusAccepted); err == nil {
 		drain(res)
 	} else {
-		r.begun.add(nothing, probe)
+		r.begun.add(absent, probe)
 	}
 	return nil
 }
 
-// explainPush explains why an upload cannot begin; nil where the answer may be another the next time.
+// explainPush explains why an upload cannot begin; nil if the next attempt may succeed.
 func explainPush(repo name.Repository, err error) error {
 	var answer *Error
 	switch {
@@ -155,34 +157,35 @@ func explainPush(repo name.Repository, err error) error {
 		return err
 	case !errors.As(err, &answer):
 		return nil
-	case answer.says != nil:
-		return errorAs{answer.says, answer}
+	case answer.reason != nil:
+		return explained{answer.reason, answer}
 	case errors.Is(answer, fs.ErrPermission):
-		return fmt.Errorf("no right to push to %s: %w", repo.Name(), err)
+		return fmt.Errorf("no permission to push to %s: %w", repo.Name(), err)
 	case answer.Status == http.StatusNotFound, answer.Code == "NAME_UNKNOWN":
-		return errorAs{ErrPath, answer}
+		return explained{ErrPath, answer}
 	case answer.Status == http.StatusMethodNotAllowed:
-		return errorAs{ErrReadOnly, answer}
+		return explained{ErrReadOnly, answer}
 	}
 	return nil
 }
 
-// errorAs is an answer with a meaning, which goes before that of its status.
-type errorAs struct {
+// explained is an answer with a meaning, which counts before that of its status.
+type explained struct {
 	meaning error
 	answer  *Error
 }
 
-func (e errorAs) Error() string   { return fmt.Sprintf("%v: %v", e.meaning, e.answer) }
-func (e errorAs) Unwrap() []error { return []error{e.meaning, e.answer} }
+func (e explained) Error() string   { return fmt.Sprintf("%v: %v", e.meaning, e.answer) }
+func (e explained) Unwrap() []error { return []error{e.meaning, e.answer} }
 
-// takesType puts a manifest that cannot be stored. A registry that stores it all the same has it deleted.
-func (r *repository) takesType(ctx context.Context, kind types.MediaType) error {
+// acceptsType checks a type with a manifest that cannot be stored. If the registry stores it all the
+// same, it is deleted.
+func (r *repository) acceptsType(ctx context.Context, kind types.MediaType) error {
 	raw, err := impossible(kind)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, r.base+"/manifests/"+nothing.String(), bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, r.base+"/manifests/"+absent.String(), bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
@@ -192,18 +195,18 @@ func (r *repository) takesType(ctx context.Context, kind types.MediaType) error 
 	switch {
 	case err == nil:
 		drain(res)
-		r.probe(ctx, http.MethodDelete, "/manifests/"+nothing.String())
+		r.probe(ctx, http.MethodDelete, "/manifests/"+absent.String())
 		r.probe(ctx, http.MethodDelete, "/manifests/"+digest.Of(raw).String())
 	case errors.As(err, &answer) && answer.refusesType():
-		return errorAs{ManifestError{MediaType: kind}, answer}
+		return explained{ManifestError{MediaType: kind}, answer}
 	}
 	return nil
 }
 
-// impossible returns a manifest of a type that names what no registry has.
+// impossible returns a manifest of a type that names content which no registry has.
 func impossible(kind types.MediaType) ([]byte, error) {
 	of := func(mediaType types.MediaType) v1.Descriptor {
-		return v1.Descriptor{MediaType: mediaType, Size: 2, Digest: nothing}
+		return v1.Descriptor{MediaType: mediaType, Size: 2, Digest: absent}
 	}
 	switch kind {
 	case types.DockerManifestList:
@@ -216,13 +219,13 @@ func impossible(kind types.MediaType) ([]byte, error) {
 	return json.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: kind, Config: of(types.OCIConfigJSON), Layers: []v1.Descriptor{of(types.OCILayer)}})
 }
 
-// probe sends a request and returns the status of its answer; 0 when there is none.
+// probe sends a request and returns the status of the answer; 0 without an answer.
 func (r *repository) probe(ctx context.Context, method, path string) int {
 	req, err := r.request(ctx, method, path)
 	if err != nil {
 		return 0
 	}
-	res, err := r.stay(req, http.StatusOK)
+	res, err := r.doDirect(req, http.StatusOK)
 	var answer *Error
 	switch {
 	case err == nil:

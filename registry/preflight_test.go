@@ -66,7 +66,7 @@ func unreadable(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnex
 // TestPreflight: what is asked, what it means, and that nothing is written when it is refused.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
-	zero := "/manifests/" + nothing.String()
+	zero := "/manifests/" + absent.String()
 	for name, c := range map[string]struct {
 		request string // that is refused; empty: none
 		status  int
@@ -88,8 +88,8 @@ func TestPreflight(t *testing.T) {
 		"a full project":        {"POST /blobs/uploads/", 403, `DENIED","message":"adding 2.6 MiB of storage resource, which when updated to current usage of 8.3 KiB will exceed the configured upper limit of 1.0 MiB.`, ErrNoSpace, ""},
 		"a proxy project":       {"POST /blobs/uploads/", 403, `DENIED","message":"can not push artifact to a proxy project: proxy`, ErrReadOnly, ""},
 		"an index of no child":  {"PUT " + zero, 400, "MANIFEST_INVALID", nil, ""},
-		"no referrers":          {"GET /referrers/" + nothing.String(), 404, "", nil, "has no referrers API"},
-		"no right to referrers": {"GET /referrers/" + nothing.String(), 403, "", nil, "has no referrers API"},
+		"no referrers":          {"GET /referrers/" + absent.String(), 404, "", nil, "has no referrers API"},
+		"no right to referrers": {"GET /referrers/" + absent.String(), 403, "", nil, "has no referrers API"},
 		"no deletes":            {"DELETE " + zero, 405, "UNSUPPORTED", nil, "does not allow deletes in repo (405)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestPreflight(t *testing.T) {
 			}
 			all := []string{
 				"HEAD /blobs/" + blobDesc.Digest.String(), "POST /blobs/uploads/", "DELETE /uploads/1", "PUT " + zero,
-				"GET /referrers/" + nothing.String(), "DELETE " + zero, "PUT /manifests/1", "HEAD /manifests/1", "PUT /manifests/1", "HEAD /manifests/1",
+				"GET /referrers/" + absent.String(), "DELETE " + zero, "PUT /manifests/1", "HEAD /manifests/1", "PUT /manifests/1", "HEAD /manifests/1",
 			}
 			if c.want == nil && c.status != 503 {
 				assert.Equal(t, all, s.log())

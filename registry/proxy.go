@@ -10,10 +10,11 @@ import (
 	"strings"
 )
 
-// ErrProxy says that it was the proxy that refused or could not be reached, and no registry.
+// ErrProxy says that the proxy refused a request or could not be reached. The registry was not
+// reached.
 var ErrProxy = errors.New("the proxy")
 
-// proxyFromEnvironment is http.ProxyFromEnvironment, whose error has the proxy's password in it.
+// proxyFromEnvironment is http.ProxyFromEnvironment, but its error has no password of the proxy.
 func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 	proxy, err := http.ProxyFromEnvironment(req)
 	if err != nil {
@@ -22,7 +23,8 @@ func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 	return proxy, nil
 }
 
-// checkConnected is an http.Transport's OnProxyConnectResponse. What a proxy forbids, it forbids the next time, too.
+// checkConnected is an http.Transport's OnProxyConnectResponse. A refusal is final, unless its
+// status is temporary.
 func checkConnected(_ context.Context, proxy *url.URL, req *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
@@ -34,7 +36,7 @@ func checkConnected(_ context.Context, proxy *url.URL, req *http.Request, res *h
 	return refusal{err}
 }
 
-// explainProxy says of an error that it was the proxy that could not be reached.
+// explainProxy marks the error of a connection to the proxy.
 func explainProxy(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks")) {

@@ -15,13 +15,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// maxReferrers is how many referrers of one manifest are read.
+// maxReferrers is the most referrers of one manifest.
 const maxReferrers = 10_000
 
-// referrersAPI is what is known of a registry's referrers API.
+// referrersAPI is whether a registry has the referrers API, once that is known.
 type referrersAPI struct {
-	mu           sync.Mutex
-	known, there bool
+	mu             sync.Mutex
+	known, present bool
 }
 
 // referrersAPI returns what is known of a registry's API.
@@ -34,10 +34,11 @@ func (c *Client) referrersAPI(reg name.Registry) *referrersAPI {
 	return c.apis[reg.RegistryStr()]
 }
 
-// Referrers returns the digests of what refers to subject, by the registry's referrers API (OCI
-// distribution 1.1). The first call for a registry finds out whether it has one.
+// Referrers returns the digests of the manifests whose subject is subject, from the registry's
+// referrers API (distribution-spec 1.1, listing referrers). The first call for a registry finds out
+// whether it has the API.
 //
-// Errors: errors.ErrUnsupported where there is none; fs.ErrPermission.
+// Errors: errors.ErrUnsupported without the API; fs.ErrPermission.
 func (c *Client) Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash, error) {
 	d, err := v1.NewHash(subject.DigestStr())
 	if err != nil {
@@ -50,7 +51,7 @@ func (c *Client) Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash,
 	return r.referrers(ctx, d)
 }
 
-// HasBlob reports whether repo says that it has the blob d.
+// HasBlob reports whether repo has the blob d, by the registry's answer to HEAD.
 //
 // Errors: fs.ErrPermission.
 func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (bool, error) {
@@ -61,7 +62,7 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descrip
 	return r.hasBlob(ctx, d)
 }
 
-// Referrers is Client.Referrers, of this repository.
+// Referrers is Client.Referrers, for this repository.
 func (r *Repository) Referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -75,16 +76,16 @@ func (r *repository) referrers(ctx context.Context, subject v1.Hash) ([]v1.Hash,
 	if isAnswer || err != nil {
 		return list, err
 	}
-	if list, err = r.askReferrers(ctx, subject); errors.Is(err, errNoList) { // of some that have none, so do registries that have the API
+	if list, err = r.askReferrers(ctx, subject); errors.Is(err, errNoList) { // some registries with the API answer so for a subject without referrers
 		return nil, nil
 	}
 	return list, err
 }
 
-// probeReferrers finds out, once, whether the registry has the API. Who asks meanwhile waits. The answer to
-// the request that found out is the subject's.
+// probeReferrers finds out, once, whether the registry has the API. Other callers wait for that.
+// isAnswer reports whether list is the answer for subject, from the request that found out.
 //
-// Errors: errors.ErrUnsupported where there is no API.
+// Errors: errors.ErrUnsupported without the API.
 func (r *repository) probeReferrers(ctx context.Context, subject v1.Hash) (list []v1.Hash, isAnswer bool, err error) {
 	r.api.mu.Lock()
 	defer r.api.mu.Unlock()
@@ -93,9 +94,9 @@ func (r *repository) probeReferrers(ctx context.Context, subject v1.Hash) (list 
 		if err != nil && !errors.Is(err, errNoList) {
 			return nil, false, err
 		}
-		r.api.known, r.api.there, isAnswer = true, err == nil, err == nil
+		r.api.known, r.api.present, isAnswer = true, err == nil, err == nil
 	}
-	if !r.api.there {
+	if !r.api.present {
 		return nil, false, errors.ErrUnsupported
 	}
 	return list, isAnswer, nil
@@ -120,10 +121,11 @@ func (r *repository) askReferrers(ctx context.Context, subject v1.Hash) ([]v1.Ha
 			return list, err
 		}
 	}
-	return nil, fmt.Errorf("GET %s/referrers/%s: more than %d referrers, or pages without end", r.base, subject, maxReferrers)
+	return nil, fmt.Errorf("GET %s/referrers/%s: more than %d referrers, or endless pages", r.base, subject, maxReferrers)
 }
 
-// referrersIn reads a page. What is no index comes from a registry, or a proxy, that does not know the API.
+// referrersIn reads a page. Anything but an index comes from a registry, or a proxy, that does not
+// know the API.
 func referrersIn(res *http.Response, raw []byte) ([]v1.Hash, error) {
 	if mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || types.MediaType(mediaType) != types.OCIImageIndex {
 		return nil, errNoList
@@ -134,7 +136,7 @@ func referrersIn(res *http.Response, raw []byte) ([]v1.Hash, error) {
 		} `json:"manifests"`
 	}
 	if err := json.Unmarshal(raw, &index); err != nil {
-		return nil, fmt.Errorf("GET %s: the list of referrers: %s", plainURL(res.Request.URL), oneLine(err.Error()))
+		return nil, fmt.Errorf("GET %s: malformed list of referrers: %s", plainURL(res.Request.URL), oneLine(err.Error()))
 	}
 	var list []v1.Hash
 	for _, m := range index.Manifests {

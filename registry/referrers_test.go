@@ -89,21 +89,21 @@ func TestReferrers(t *testing.T) {
 		"one":       {page(1, ""), 1, nil, ""},
 		"two pages": {page(2, `<?page=2>; rel="next"`), 4, nil, ""},
 		"too many":  {page(maxReferrers+1, ""), 0, nil, "more than"},
-		"without end": {func(w http.ResponseWriter, _ *http.Request, _ int) {
+		"endless pages": {func(w http.ResponseWriter, _ *http.Request, _ int) {
 			w.Header().Set("Link", `<?last=x>; rel="next"`)
 			writeReferrers(w, d)
-		}, 0, nil, "without end"},
-		"a link away": {page(1, `<https://elsewhere.test/v2/repo/referrers/x>; rel="next"`), 0, nil, "leads to another host, elsewhere.test"},
+		}, 0, nil, "endless pages"},
+		"a link away": {page(1, `<https://elsewhere.test/v2/repo/referrers/x>; rel="next"`), 0, nil, "points to another host, elsewhere.test"},
 		"refused":     {func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) }, 0, fs.ErrPermission, "403"},
 		"broken":      {func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(500) }, 0, nil, "500"},
 		"no index": {func(w http.ResponseWriter, _ *http.Request, _ int) {
 			w.Header().Set("Content-Type", string(types.OCIImageIndex))
 			_, _ = w.Write([]byte("{"))
-		}, 0, nil, "the list of referrers"},
+		}, 0, nil, "malformed list of referrers"},
 		"digests of no form": {func(w http.ResponseWriter, _ *http.Request, _ int) {
 			w.Header().Set("Content-Type", string(types.OCIImageIndex))
 			_, _ = w.Write([]byte(`{"manifests":[{"digest":"\u001b[31m"}]}`))
-		}, 0, nil, "the list of referrers"},
+		}, 0, nil, "malformed list of referrers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,16 +16,16 @@ import (
 	"relocate/internal/digest"
 )
 
-// Repository reads and writes one repository. Whatever repository a reference names, it asks this
-// one, and it follows no redirect to another host. It is a bundle.Source and a copy.Repository, and
-// safe for concurrent use.
+// Repository reads and writes one repository, whatever repository a reference names. It follows no
+// redirect to another host. It is a bundle.Source and a copy.Repository, and safe for concurrent
+// use.
 type Repository struct {
 	client *Client
 	name   name.Repository
 	action string
 }
 
-// Reader returns repo for reading only: it asks for no permission to push.
+// Reader returns repo for reading only. It does not ask for the permission to push.
 func (c *Client) Reader(repo name.Repository) *Repository {
 	return &Repository{client: c, name: repo, action: transport.PullScope}
 }
@@ -39,7 +39,7 @@ func (r *Repository) open(ctx context.Context) (*repository, error) {
 	return r.client.repository(ctx, r.name, r.action, true)
 }
 
-// Manifest implements bundle.Source.
+// Manifest is Client.Manifest, from this repository.
 func (r *Repository) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -48,9 +48,9 @@ func (r *Repository) Manifest(ctx context.Context, ref name.Reference) (v1.Descr
 	return c.manifest(ctx, ref.Identifier())
 }
 
-// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
+// Resolve returns the digest of the manifest with the tag or digest id.
 //
-// Errors: fs.ErrNotExist when there is none; ErrUnreadable.
+// Errors: fs.ErrNotExist; ErrUnreadable.
 func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -63,10 +63,10 @@ func (r *Repository) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 	return d, err
 }
 
-// answersManifests reports whether the registry can say that it lacks a manifest. Where it cannot, a 500 says
-// nothing about the manifest that was asked for.
+// answersManifests reports whether the registry can say that a manifest is missing. If it cannot, a
+// 500 says nothing about the manifest that was requested.
 func (r *repository) answersManifests(ctx context.Context) bool {
-	_, err := r.resolve(once(ctx), nothing.String())
+	_, err := r.resolve(noRetry(ctx), absent.String())
 	return errors.Is(err, fs.ErrNotExist)
 }
 
@@ -84,8 +84,8 @@ func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
 		}
 		req.Header.Set("Accept", acceptManifests)
 		res, err := r.do(req, slices.Concat(refusesHead, []int{http.StatusOK})...)
-		if isMute(err) {
-			desc, _, reason := r.manifest(once(ctx), id)
+		if hidesReason(err) {
+			desc, _, reason := r.manifest(noRetry(ctx), id)
 			return desc.Digest, reasonOf(err, reason)
 		}
 		if err != nil {
@@ -98,22 +98,24 @@ func (r *repository) resolve(ctx context.Context, id string) (v1.Hash, error) {
 			return d, nil
 		}
 	}
-	desc, _, err := r.manifest(ctx, id) // a registry that does not say it, or another digest of the same content
+	desc, _, err := r.manifest(ctx, id) // the registry gives no digest, or another algorithm's
 	return desc.Digest, err
 }
 
-// refusesHead are the answers of registries that know no HEAD.
+// refusesHead are the answers of registries that do not support HEAD.
 var refusesHead = []int{http.StatusMethodNotAllowed, http.StatusNotImplemented}
 
-// isMute reports whether err is a refused HEAD whose reason only a GET tells: a HEAD has no body, and some registries
-// answer 401, 400 or 412 to everything from a project that does not exist to a missing signature.
-func isMute(err error) bool {
+// hidesReason reports whether err is a refused HEAD whose reason a GET can show: a HEAD has no
+// body, and some registries answer 401, 400 or 412 to everything from a missing project to a
+// missing signature.
+func hidesReason(err error) bool {
 	var answer *Error
 	return errors.As(err, &answer) && answer.Method == http.MethodHead && answer.Status >= 400 && answer.Status < 500 &&
 		answer.Status != http.StatusNotFound && answer.Status != http.StatusTooManyRequests && !errors.Is(err, ErrNoLogin)
 }
 
-// reasonOf returns what a GET answered to what a HEAD refused; refused where the GET was not answered.
+// reasonOf returns the error of a GET that was sent to explain a refused HEAD; refused if the GET
+// was not answered.
 func reasonOf(refused, reason error) error {
 	var answer *Error
 	if reason == nil || errors.As(reason, &answer) && !isTemporaryStatus(answer.Status) {
@@ -122,12 +124,12 @@ func reasonOf(refused, reason error) error {
 	return refused
 }
 
-// redirects are the answers that say that a blob is elsewhere.
+// redirects are the statuses of redirects.
 var redirects = []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
 
-// HasBlob reports whether the repository says that it has the blob d, with d's size where it gives
-// one. A redirect to another host, which is not followed, says yes. A 500 to every try says no: when its
-// disk is full, docker-registry 2.8 leaves an empty link to a blob, which only another upload repairs.
+// HasBlob reports whether the repository has the blob d, with d's size if the registry gives one. A
+// redirect to another host, which is not followed, means yes. A 500 to every try means no: on a
+// full disk, docker-registry 2.8 leaves an empty link to a blob, which only another upload repairs.
 func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -143,26 +145,27 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	want := slices.Concat(redirects, []int{http.StatusOK, http.StatusNotFound})
 	if r.noHead.Load() {
-		return r.asksBlob(ctx, http.MethodGet, d, want)
+		return r.hasBlobBy(ctx, http.MethodGet, d, want)
 	}
-	has, err := r.asksBlob(ctx, http.MethodHead, d, want)
+	has, err := r.hasBlobBy(ctx, http.MethodHead, d, want)
 	var answer *Error
 	switch {
 	case errors.As(err, &answer) && slices.Contains(refusesHead, answer.Status):
 		r.noHead.Store(true)
-		return r.asksBlob(ctx, http.MethodGet, d, want)
-	case isMute(err):
-		has, reason := r.asksBlob(once(ctx), http.MethodGet, d, want)
+		return r.hasBlobBy(ctx, http.MethodGet, d, want)
+	case hidesReason(err):
+		has, reason := r.hasBlobBy(noRetry(ctx), http.MethodGet, d, want)
 		return has, reasonOf(err, reason)
 	}
 	return has, err
 }
 
-// asksBlob is hasBlob by a method. Nothing is read of a GET, so nobody need be followed.
-func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descriptor, want []int) (bool, error) {
+// hasBlobBy is hasBlob by one method. The body of a GET is not read, so its redirects are not
+// followed.
+func (r *repository) hasBlobBy(ctx context.Context, method string, d v1.Descriptor, want []int) (bool, error) {
 	send := r.do
 	if method == http.MethodGet {
-		send = r.stay
+		send = r.doDirect
 	}
 	req, err := r.request(ctx, method, "/blobs/"+d.Digest.String())
 	if err != nil {
@@ -179,14 +182,16 @@ func (r *repository) asksBlob(ctx context.Context, method string, d v1.Descripto
 	return res.StatusCode != http.StatusNotFound, nil
 }
 
-// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-// empty. A registry that refuses it because it lacks blobs makes an *Error with these in MissingBlobs. What was
-// put is asked for once, and put once more when it is not there: registries have been seen to take what they did
-// not store (docker-registry 2.8 on a full disk), and to lose what was put while others were (olareg 0.2.2). One
-// that is refused as invalid may have been damaged on its way, and is put once more, too.
+// PutManifest puts the manifest raw, which d describes, under tag; without a tag, under its digest.
+// If blobs are missing, the error is an *Error whose MissingBlobs returns them.
 //
-// Errors: ErrUnreadable; ManifestError; one with a method Replaced when the tag was
-// moved by somebody else right after.
+// Afterwards the manifest is read once, and put once more if the registry does not have it:
+// docker-registry 2.8 accepts manifests that it does not store on a full disk, and olareg 0.2.2
+// loses manifests that are put at the same time. A manifest that is refused as invalid may have
+// been damaged on its way, and is put once more, too.
+//
+// Errors: ErrUnreadable; ManifestError; an error with a method Replaced if somebody else moved the
+// tag right after.
 func (r *Repository) PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -222,10 +227,10 @@ func (r *repository) putManifest(ctx context.Context, d v1.Descriptor, raw []byt
 	return checkStored(res, d.Digest, true, func() (bool, error) { return r.hasManifest(ctx, tag, d.Digest) })
 }
 
-// hasManifest reports whether id stands for the manifest want, which was just put.
+// hasManifest reports whether id points to the manifest want, which was just put.
 func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (bool, error) {
 	got, err := r.resolve(ctx, id)
-	if errors.Is(err, fs.ErrNotExist) { // some answer every HEAD so
+	if errors.Is(err, fs.ErrNotExist) { // some registries answer every HEAD so
 		var desc v1.Descriptor
 		desc, _, err = r.manifest(ctx, id)
 		got = desc.Digest
@@ -233,32 +238,33 @@ func (r *repository) hasManifest(ctx context.Context, id string, want v1.Hash) (
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	case errors.Is(err, ErrPolicy): // which applies to what is there
+	case errors.Is(err, ErrPolicy): // a policy applies to present content only
 		return true, nil
 	case isInternal(err):
-		err = fmt.Errorf("put manifest %s: %w, although it took it: %w", want, ErrUnreadable, err)
+		err = fmt.Errorf("put manifest %s: accepted, but %w: %w", want, ErrUnreadable, err)
 	}
-	if err == nil && got != want { // somebody else has put it there meanwhile: it stays
-		err = refusal{replaced{fmt.Errorf("put manifest %s: %s now stands for %s", want, id, got)}}
+	if err == nil && got != want { // somebody else moved the tag meanwhile: that stays
+		err = refusal{replaced{fmt.Errorf("put manifest %s: %s now points to %s", want, id, got)}}
 	}
 	return err == nil, err
 }
 
-// replaced is the error of a PUT after which somebody else's is in its place.
+// replaced is the error of a PUT after which somebody else moved the tag.
 type replaced struct{ error }
 
-// Replaced tells it from other errors.
+// Replaced marks the error for package copy.
 func (replaced) Replaced() bool { return true }
 
-// ErrUnreadable says that a registry cannot read a manifest that it has taken: its file is empty or damaged.
+// ErrUnreadable says that a registry cannot read a manifest that it has accepted: its file is empty
+// or damaged.
 var ErrUnreadable = errors.New("the registry cannot read the manifest")
 
-// errNotKept says that a registry does not have what it said that it stored.
-var errNotKept = errors.New("the registry took it, and does not have it")
+// errNotKept says that a registry does not have what it accepted.
+var errNotKept = errors.New("the registry accepted it, but does not have it")
 
-// checkStored compares the digest that the registry says it stored. When it says none, or in any case if
-// always is set, there tells whether it has what was sent.
-func checkStored(res *http.Response, want v1.Hash, always bool, there func() (bool, error)) error {
+// checkStored compares want with the digest that the registry says it stored. Without that digest,
+// or if always is set, it calls present, which reports whether the registry has what was sent.
+func checkStored(res *http.Response, want v1.Hash, always bool, present func() (bool, error)) error {
 	fail := func(err error) error {
 		return refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), err)}
 	}
@@ -269,7 +275,7 @@ func checkStored(res *http.Response, want v1.Hash, always bool, there func() (bo
 	if said != "" && !always {
 		return nil
 	}
-	has, err := there()
+	has, err := present()
 	if err == nil && !has {
 		err = fail(errNotKept)
 	}

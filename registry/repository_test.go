@@ -73,7 +73,7 @@ func TestStoredInSilence(t *testing.T) {
 			})
 			cl, waited := client(t, Options{})
 			repo := cl.Writer(s.repo(t))
-			const lost = "the registry took it, and does not have it"
+			const lost = "the registry accepted it, but does not have it"
 			putErr, blobErr := repo.PutManifest(t.Context(), manifestDesc, manifestRaw, "a"), repo.PutBlob(t.Context(), blobDesc, bytesOf(blobRaw))
 			asked := []string{"PUT /manifests/a", "HEAD /manifests/a"}
 			switch {
@@ -85,7 +85,7 @@ func TestStoredInSilence(t *testing.T) {
 				asked = append(asked, "GET /manifests/a") // some answer every HEAD with 404
 				asked = append(asked, asked...)           // it is put once more
 			default: // what somebody else has put there is not replaced
-				assert.ErrorContains(t, putErr, "a now stands for "+c.manifest)
+				assert.ErrorContains(t, putErr, "a now points to "+c.manifest)
 				var moved interface{ Replaced() bool }
 				assert.ErrorAs(t, putErr, &moved)
 			}

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// maxRetryAfter is the longest wait; a registry that wants more is given up.
+// maxRetryAfter is the longest wait. A registry that asks for more is given up.
 const maxRetryAfter = 5 * time.Minute
 
-// As multiples of the first wait: what it grows to, and how long a host that answered before may refuse
-// everything, or be away, before it is given up. With the default wait that is 15 seconds and two
-// minutes: a registry that restarts takes less.
+// Multiples of the first wait: the most that it grows to, and how long a host that answered before
+// may refuse everything, or be away, before it is given up. With the default wait that is 15
+// seconds and two minutes: a registry that restarts takes less.
 const (
 	longestWaits = 30
 	outageWaits  = 240
 )
 
-// retries says whether and when something is tried again. It is one for all requests of a client.
+// retries decides whether and when a request is sent again. All requests of a client share it.
 type retries struct {
 	tries  int
 	wait   time.Duration                              // the most before the second try
@@ -33,20 +33,22 @@ type retries struct {
 	budget budget
 }
 
-// attempt is something that is tried until it succeeds. Tries that fail count against it where the host answers
-// other requests of the kind meanwhile, has never answered any, or fails in a way that is of this request. A
-// host that refuses all, or is away, has until the end of an outage, which is the same for all attempts.
+// attempt is something that is tried until it succeeds. A failed try counts if the host answers
+// other requests of the kind meanwhile, has never answered any, or fails in a way that is about
+// this request. A host that refuses everything, or is away, has until the end of an outage, which
+// is the same for all attempts.
 type attempt struct {
 	host    string
 	gate    *gate
-	tries   int // that failed
-	counted int // of these, those that count
+	tries   int // failed ones
+	counted int // failed ones that count
 	taken   int // from the budget
-	good    int // the host's good answers when it failed last
+	good    int // the host's successful answers at the last failure
 }
 
-// again waits before what failed is tried once more. When it is not worth that, it returns cause, with
-// the count of tries. Where a host refuses, the wait is all requests' to that host: it is spent before the next.
+// again waits before a failed request is sent once more. If it is not worth another try, again
+// returns cause, with the number of tries. A host that refuses all requests is waited for before
+// the next request to it, whichever that is.
 func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 	a.tries++
 	if ctx.Err() != nil || r.tries == 1 || !isTemporary(cause) {
@@ -54,7 +56,7 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 	}
 	after := askedWait(cause)
 	if after > maxRetryAfter {
-		return afterTries(a.tries, fmt.Errorf("%w; it asks to wait %v, and %v is the most", cause, after.Round(time.Second), maxRetryAfter))
+		return afterTries(a.tries, fmt.Errorf("%w; it asks to wait %v, more than the limit of %v", cause, after.Round(time.Second), maxRetryAfter))
 	}
 	now := a.gate.condition()
 	away := now.known && isOutage(cause)
@@ -75,7 +77,7 @@ func (r *retries) again(ctx context.Context, a *attempt, cause error) error {
 func (r *retries) count(a *attempt, cause error, now condition, away bool) error {
 	switch {
 	case away && r.isOver(now):
-		return fmt.Errorf("%w (no good answer for %v)", cause, now.waited.Round(time.Second))
+		return fmt.Errorf("%w (no successful answer for %v)", cause, now.waited.Round(time.Second))
 	case away && a.tries > 1 && now.answers(cause) == a.good:
 		return nil
 	}
@@ -86,13 +88,13 @@ func (r *retries) count(a *attempt, cause error, now condition, away bool) error
 	case isTooMany(cause): // it needs time, and costs the host nothing
 		return nil
 	case !r.budget.take():
-		return afterTries(a.tries, fmt.Errorf("%w; no more retries: too many requests of this run failed", cause))
+		return afterTries(a.tries, fmt.Errorf("%w; not retried: too many requests of this run failed", cause))
 	}
 	a.taken++
 	return nil
 }
 
-// progress notes that there was enough of it to begin counting anew.
+// progress resets the count of tries, after enough of the content was transferred.
 func (r *retries) progress(a *attempt) {
 	for range a.taken {
 		r.budget.giveBack()
@@ -100,8 +102,9 @@ func (r *retries) progress(a *attempt) {
 	*a = attempt{host: a.host, gate: a.gate}
 }
 
-// answers counts the good answers that speak against an outage. A host may refuse one kind of request and
-// answer another; where a connection breaks, any answer shows that it is not away.
+// answers returns the number of successful answers that speak against an outage. A host may refuse
+// one kind of request and answer another; if the connection broke, any answer shows that the host
+// is not away.
 func (c condition) answers(cause error) int {
 	var answer *Error
 	if errors.As(cause, &answer) {
@@ -110,30 +113,31 @@ func (c condition) answers(cause error) int {
 	return c.any
 }
 
-// isOver reports whether a host was waited for as long as an outage may last. What the requests took does not
-// count: on a slow machine, or line, that says nothing of the host.
+// isOver reports whether a host was waited for as long as an outage may last. The time of the
+// requests themselves does not count: on a slow machine or line it says nothing about the host.
 func (r *retries) isOver(c condition) bool {
 	return c.refused >= r.tries && c.waited >= outageWaits*min(r.wait, maxRetryAfter)
 }
 
-// backOff returns the wait before the try after that many failed: between half of its limit and all.
+// backOff returns the wait after a number of failed tries: a random time between half of the limit
+// and the limit.
 func (r *retries) backOff(failed int) time.Duration {
 	first := min(r.wait, maxRetryAfter)
 	limit := min(first<<min(failed-1, 10), longestWaits*first, maxRetryAfter)
 	return limit/2 + rand.N(limit/2+1)
 }
 
-// refused notes that a host did not answer a request, or said that it cannot now: with a 429 or 503, or when
-// it cannot be reached, all requests to it wait. Those that were under way together do so once.
+// refused notes that a host did not answer a request, or cannot now. After a 429 or a 503, or if
+// the host cannot be reached, all requests to it wait; those of one wave wait once.
 func (r *retries) refused(ctx context.Context, name string, g *gate, wave int, cause error) {
 	if !isTemporary(cause) || !isOutage(cause) {
 		return
 	}
 	wait := askedWait(cause)
-	waves := g.turnedAway(wave, isSlower(cause))
+	waves := g.refusedIn(wave, isOverloaded(cause))
 	if waves > 0 {
 		wait = max(wait, r.backOff(waves))
-		g.waits(wait)
+		g.addWait(wait)
 	}
 	c := g.condition()
 	if r.tries == 1 || !c.known || !pauses(cause) || wait > maxRetryAfter || r.isOver(c) {
@@ -161,7 +165,7 @@ func (r *retries) pause(ctx context.Context, g *gate) error {
 	}
 }
 
-// askedWait is the Retry-After of an answer (RFC 9110 §10.2.3).
+// askedWait is the Retry-After of an answer (RFC 9110, 10.2.3); 0 without one.
 func askedWait(cause error) time.Duration {
 	var answer *Error
 	if errors.As(cause, &answer) {
@@ -170,11 +174,11 @@ func askedWait(cause error) time.Duration {
 	return 0
 }
 
-// isOutage reports whether an error may be of the host, and not of the request alone.
+// isOutage reports whether an error may concern the whole host, and not this request alone.
 func isOutage(cause error) bool {
 	var answer *Error
 	if !errors.As(cause, &answer) {
-		return true // there was no answer
+		return true // no answer
 	}
 	switch answer.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -183,14 +187,14 @@ func isOutage(cause error) bool {
 	return false
 }
 
-// pauses reports whether an error says that no request has a chance now.
+// pauses reports whether no request to the host can succeed now.
 func pauses(cause error) bool {
 	var op *net.OpError
-	return isSlower(cause) || errors.As(cause, &op) && op.Op == "dial"
+	return isOverloaded(cause) || errors.As(cause, &op) && op.Op == "dial"
 }
 
-// isSlower reports whether a host says that it is asked too often.
-func isSlower(cause error) bool {
+// isOverloaded reports whether a host answers that it gets too many requests.
+func isOverloaded(cause error) bool {
 	var answer *Error
 	return errors.As(cause, &answer) && (answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable)
 }
@@ -207,9 +211,9 @@ func afterTries(try int, err error) error {
 	return fmt.Errorf("%w (%d tries)", err, try)
 }
 
-// budget bounds the retries of a run: a reserve, and one for every second request that was answered. A
-// registry that fails every third request gets through; one that is dead is asked little more often
-// than there are requests, however many go on to try it.
+// budget bounds the retries of a run: a reserve, and one for every second request that was
+// answered. A registry that fails every third request is usable; one that is down gets few more
+// requests than there are, however many are tried.
 type budget struct {
 	reserve  int64
 	answered atomic.Int64
@@ -224,16 +228,16 @@ func (b *budget) take() bool {
 	return false
 }
 
-// giveBack undoes a take.
+// giveBack undoes take.
 func (b *budget) giveBack() { b.taken.Add(-1) }
 
-// refusal is an error of ours about what a registry wants or says: asking again changes nothing.
+// refusal is our own error about an answer or a request of a registry. It is final.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-// isTemporary reports whether an error of a request may go away. What a context ended is not asked
-// here: to errors.Is, net's own timeouts are context.DeadlineExceeded, too.
+// isTemporary reports whether an error of a request may go away. Callers check for an ended context
+// first: errors.Is takes net's own timeouts for context.DeadlineExceeded.
 func isTemporary(err error) bool {
 	var (
 		answer      *Error
@@ -247,7 +251,7 @@ func isTemporary(err error) bool {
 	case errors.As(err, &lost):
 		return true
 	case errors.As(err, &answer):
-		return isTemporaryStatus(answer.Status) && answer.says == nil && !answer.final
+		return isTemporaryStatus(answer.Status) && answer.reason == nil && !answer.final
 	case errors.As(err, &dns) && dns.IsNotFound, isTLSRefused(err):
 		return false
 	}

@@ -18,16 +18,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// maxRounds is how often one request is sent at most, each time with another authorization; from soleRound
-// on with a token of its own: nobody else can have used that up.
+// maxRounds is how often one request is sent at most, each time with another authorization. From
+// privateRound on it gets a token of its own, which no other request can use up.
 const (
-	soleRound = 3
-	maxRounds = 5
+	privateRound = 3
+	maxRounds    = 5
 )
 
-// session is a RoundTripper that logs in when a registry asks for it, in its answer to /v2/ or to any other
-// request. Credentials and tokens go to that registry's host and port, and to a host that the operator
-// named where the registry lets an upload continue there and that host asks for a login.
+// session is a RoundTripper that logs in when a registry asks for it, in its answer to /v2/ or to
+// any other request. Credentials and tokens go to that registry's host and port only, and to a host
+// that the operator named, if the registry moves an upload there and that host asks for a login.
 type session struct {
 	client   *Client
 	inner    http.RoundTripper
@@ -36,35 +36,35 @@ type session struct {
 	scope    string // of the repository
 	pinged   *transport.Challenge
 
-	renewing sync.Mutex          // held while a token is asked for, and by who waits for one; guards what follows
+	renewing sync.Mutex          // held while a token is requested; guards the fields below
 	auth     authn.Authenticator // nil: not looked up yet
-	lookUp   error               // why nothing was found
-	asked    []string            // scopes that refusals named, the last one first
+	lookUp   error               // why the look-up failed
+	named    []string            // scopes that refusals named, the latest first
 
-	mu      sync.Mutex // held for a moment, never for a request
+	mu      sync.Mutex // never held during a request; guards the fields below
 	current map[string]*authorization
 	aliases map[string]bool // other names of the registry that ask for a login
-	worked  bool            // a token was good
+	worked  bool            // a token was accepted
 
 	accepted first[bool]
 }
 
-// authorization is what requests are sent with, and how they were answered.
+// authorization is the Authorization header of requests, and how they were answered.
 type authorization struct {
 	header    string
-	challenge *transport.Challenge // that it answers
+	challenge *transport.Challenge // the one that it answers
 	renews    bool                 // the header is a token from a token server
 	scopes    []string             // of the token
 	expires   time.Time
 
-	sent atomic.Int32 // requests
-	good atomic.Bool  // one of them was not refused
-	bad  atomic.Bool  // its only request was refused
-	sole atomic.Bool  // not yet for others
+	sent    atomic.Int32 // requests
+	good    atomic.Bool  // one of them was accepted
+	bad     atomic.Bool  // it was refused and never accepted
+	private atomic.Bool  // for one request, until it is accepted
 }
 
-// newSession returns a session for one scope with a registry that is reached by inner. It logs in where the
-// answer to /v2/ asked for it.
+// newSession returns a session for one scope with a registry, which inner reaches. It logs in if
+// the answer to /v2/ asked for that.
 func (c *Client) newSession(ctx context.Context, inner http.RoundTripper, registry *url.URL, repo name.Repository, challenge *transport.Challenge, action string) (*session, error) {
 	s := &session{
 		client: c, inner: inner, registry: registry, repo: repo, scope: repo.Scope(action), pinged: challenge,
@@ -83,13 +83,13 @@ type (
 	probeKey struct{}
 )
 
-// alsoScope marks the context of requests that need a scope beside the session's.
+// alsoScope returns a context for requests that need another scope beside the session's.
 func alsoScope(ctx context.Context, scope string) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
 }
 
-// probing marks the context of requests that a registry may refuse without harm. They are sent again only
-// where another token can change the answer.
+// probing returns a context for requests that a registry may refuse without harm. They are repeated
+// only if another token can change the answer.
 func probing(ctx context.Context) context.Context { return context.WithValue(ctx, probeKey{}, true) }
 
 func isProbe(ctx context.Context) bool { return ctx.Value(probeKey{}) != nil }
@@ -117,8 +117,8 @@ func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// authorization returns what a request is sent with first. A host where an upload continues gets nothing
-// before it asks.
+// authorization returns the authorization for the first try of a request. A host that an upload
+// moved to gets none before it asks.
 func (s *session) authorization(req *http.Request, own bool) *authorization {
 	s.renewing.Lock()
 	defer s.renewing.Unlock()
@@ -131,12 +131,13 @@ func (s *session) authorization(req *http.Request, own bool) *authorization {
 		if wider, err := s.login(req.Context(), auth.challenge, scope); err == nil {
 			auth = wider
 		}
-		s.set(scope, auth) // or what there is: the registry says whether that is enough
+		s.set(scope, auth) // if the login failed, the old one: the registry says whether that is enough
 	}
 	return auth
 }
 
-// get returns what requests with a scope beside the session's are sent with.
+// get returns the authorization for requests with another scope; for the empty one, that of the
+// session.
 func (s *session) get(scope string) *authorization {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,13 +174,13 @@ func otherScope(req *http.Request) string {
 	return scope
 }
 
-// send sends a request to the registry.
+// send sends a request to the registry, and notes how its authorization was answered.
 func (s *session) send(req *http.Request, auth *authorization) (*http.Response, error) {
 	auth.sent.Add(1)
 	res, err := s.forward(req, auth.header)
 	if err == nil && res.StatusCode != http.StatusUnauthorized {
 		auth.good.Store(true)
-		if auth.sole.Swap(false) {
+		if auth.private.Swap(false) {
 			s.set(otherScope(req), auth)
 		}
 		if auth.renews {
@@ -215,7 +216,7 @@ func (s *session) next(req *http.Request, old *authorization, res *http.Response
 		return now, nil
 	case old.asks(challenge):
 		return s.replace(req, old, challenge)
-	case !old.renews, old.sole.Load(), isProbe(req.Context()) && !old.mayHelpProbe(scope):
+	case !old.renews, old.private.Load(), isProbe(req.Context()) && !old.mayHelpProbe(scope):
 		return nil, nil
 	}
 	return s.renew(req, old, challenge, round)
@@ -227,13 +228,13 @@ func (s *session) renew(req *http.Request, old *authorization, challenge *transp
 	scope := otherScope(req)
 	served := old.good.Load() || old.expired()
 	switch now := s.get(scope); {
-	case round < soleRound && now != old:
+	case round < privateRound && now != old:
 		return now, nil
-	case round < soleRound && served:
+	case round < privateRound && served:
 		return s.replace(req, old, old.challenge)
 	case served, old.sent.Load() > 1 && !old.bad.Load(): // other requests may have used it up
 		auth, err := s.login(req.Context(), old.challenge, scope)
-		auth.sole.Store(true)
+		auth.private.Store(true)
 		return auth, err
 	}
 	old.bad.Store(true)
@@ -243,22 +244,22 @@ func (s *session) renew(req *http.Request, old *authorization, challenge *transp
 	return nil, nil
 }
 
-// hasWorked reports whether a token was good.
+// hasWorked reports whether a token was accepted.
 func (s *session) hasWorked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.worked
 }
 
-// maxAsked is how many scopes that refusals named are asked for with each token.
-const maxAsked = 4
+// maxNamed is how many scopes that refusals named are requested with each token.
+const maxNamed = 4
 
-// replace logs in anew, for all. It returns nil when that gives nothing else.
+// replace logs in anew, for all requests. It returns nil if the authorization would be the same.
 func (s *session) replace(req *http.Request, old *authorization, challenge *transport.Challenge) (*authorization, error) {
 	if named := challenge.Parameters["scope"]; !covers([]string{s.scope, otherScope(req)}, named) {
-		s.asked = slices.DeleteFunc(s.asked, func(scope string) bool { return scope == named })
-		s.asked = slices.Insert(s.asked, 0, named)
-		s.asked = s.asked[:min(len(s.asked), maxAsked)]
+		s.named = slices.DeleteFunc(s.named, func(scope string) bool { return scope == named })
+		s.named = slices.Insert(s.named, 0, named)
+		s.named = s.named[:min(len(s.named), maxNamed)]
 	}
 	auth, err := s.login(req.Context(), challenge, otherScope(req))
 	if err != nil || !auth.renews && (auth.header == "" || auth.header == old.header) {
@@ -268,7 +269,7 @@ func (s *session) replace(req *http.Request, old *authorization, challenge *tran
 	return auth, nil
 }
 
-// covers reports whether scopes allow all that another one asks for.
+// covers reports whether scopes allow everything that wanted asks for.
 func covers(scopes []string, wanted string) bool {
 	given := map[string]bool{}
 	for _, scope := range scopes {
@@ -279,7 +280,8 @@ func covers(scopes []string, wanted string) bool {
 	return !slices.ContainsFunc(rights(wanted), func(right string) bool { return !given[right] })
 }
 
-// rights splits scopes, "repository:a/b:pull,push repository:c:pull", into those of one action each.
+// rights splits scopes, "repository:a/b:pull,push repository:c:pull", into scopes of one action
+// each.
 func rights(scopes string) []string {
 	var list []string
 	for _, scope := range strings.Fields(scopes) {
@@ -291,7 +293,7 @@ func rights(scopes string) []string {
 	return list
 }
 
-// asks reports whether a challenge asks for something that a is no answer to.
+// asks reports whether a challenge asks for something that a does not answer.
 func (a *authorization) asks(challenge *transport.Challenge) bool {
 	bearer := strings.EqualFold(challenge.Scheme, "bearer")
 	switch {
@@ -300,7 +302,7 @@ func (a *authorization) asks(challenge *transport.Challenge) bool {
 	case !a.renews:
 		return bearer && !strings.EqualFold(a.challenge.Scheme, "bearer")
 	case !bearer:
-		return false // some say "basic" to a token that expired
+		return false // some registries answer "basic" to an expired token
 	}
 	return !covers(a.scopes, challenge.Parameters["scope"]) ||
 		challenge.Parameters["realm"] != a.challenge.Parameters["realm"] ||
@@ -315,8 +317,8 @@ func (a *authorization) mayHelpProbe(scope string) bool {
 
 func (a *authorization) expired() bool { return a.renews && time.Now().After(a.expires) }
 
-// login returns the authorization that answers a challenge. What a refusal named comes first in a token's
-// scopes: some token servers look at one scope only.
+// login returns the authorization that answers a challenge. Scopes that refusals named come first
+// in a token's scopes: some token servers read one scope only.
 func (s *session) login(ctx context.Context, challenge *transport.Challenge, scope string) (*authorization, error) {
 	auth := &authorization{challenge: challenge}
 	config, err := s.find(ctx)
@@ -327,7 +329,7 @@ func (s *session) login(ctx context.Context, challenge *transport.Challenge, sco
 	case config.RegistryToken != "":
 		auth.header = "Bearer " + config.RegistryToken
 	case strings.EqualFold(challenge.Scheme, "bearer"):
-		auth.scopes = append(slices.Clone(s.asked), s.scope)
+		auth.scopes = append(slices.Clone(s.named), s.scope)
 		if scope != "" {
 			auth.scopes = append(auth.scopes, scope)
 		}
@@ -344,8 +346,8 @@ func (s *session) login(ctx context.Context, challenge *transport.Challenge, sco
 	return auth, nil
 }
 
-// elsewhere sends a request that was redirected to another host: without credentials, and with a token
-// only if that host's token server gives it to anyone.
+// elsewhere sends a request that was redirected to another host: without credentials, and with a
+// token only if the token server of that host gives it to anyone.
 func (s *session) elsewhere(req *http.Request) (*http.Response, error) {
 	res, err := s.forward(req, "")
 	if err != nil || res.StatusCode != http.StatusUnauthorized {
@@ -363,15 +365,16 @@ func (s *session) elsewhere(req *http.Request) (*http.Response, error) {
 	return s.forward(req, "Bearer "+token)
 }
 
-// keep reads and closes the body of a small answer, which can be read as before: it holds no connection
-// while a token is asked for.
+// keep reads a small body into memory and closes it, so that it holds no connection while a token
+// is requested. The body can still be read.
 func keep(res *http.Response) {
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 	_ = res.Body.Close()
 	res.Body = io.NopCloser(bytes.NewReader(raw))
 }
 
-// challengeIn reads what a 401 asks for. The parser is go-containerregistry's; it is behind its Ping.
+// challengeIn reads the challenge of a 401. The parser is go-containerregistry's, which only Ping
+// exports.
 func challengeIn(ctx context.Context, res *http.Response) (*transport.Challenge, error) {
 	nowhere, err := name.NewRegistry("registry.invalid")
 	if err != nil {
@@ -382,7 +385,7 @@ func challengeIn(ctx context.Context, res *http.Response) (*transport.Challenge,
 	}})
 }
 
-// answer is a RoundTripper that has one answer to everything.
+// answer is a RoundTripper with one answer to every request.
 type answer struct{ *http.Response }
 
 // RoundTrip implements http.RoundTripper.

@@ -26,7 +26,10 @@ var acceptManifests = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.OCIManifestSchema1), string(types.DockerManifestList), string(types.DockerManifestSchema2),
 }, ", ")
 
-// Manifest implements bundle.Source.
+// Manifest reads the manifest that ref points to, and implements bundle.Source. Its digest is
+// checked.
+//
+// Errors: fs.ErrNotExist; fs.ErrPermission; digest.ErrMismatch.
 func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	r, err := c.repository(ctx, ref.Context(), transport.PullScope, false)
 	if err != nil {
@@ -35,8 +38,8 @@ func (c *Client) Manifest(ctx context.Context, ref name.Reference) (v1.Descripto
 	return r.manifest(ctx, ref.Identifier())
 }
 
-// manifest reads the manifest with a tag or digest. A manifest that is not what it should be is asked for
-// once more: it may have been changed on its way, or the tag moved between header and body.
+// manifest reads the manifest with a tag or digest. After digest.ErrMismatch it reads once more:
+// the content may have been damaged on its way, or the tag moved between header and body.
 func (r *repository) manifest(ctx context.Context, id string) (v1.Descriptor, []byte, error) {
 	d, raw, err := r.manifestOnce(ctx, id)
 	if errors.Is(err, digest.ErrMismatch) {
@@ -68,23 +71,24 @@ func (r *repository) manifestOnce(ctx context.Context, id string) (v1.Descriptor
 	}
 }
 
-// describe checks a manifest against what it was asked by, and against what the registry says of it.
+// describe returns the descriptor of a manifest. It checks the digest against id, or against the
+// header of the answer.
 func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte, error) {
 	fail := func(format string, args ...any) (v1.Descriptor, []byte, error) {
 		return v1.Descriptor{}, nil, fmt.Errorf("GET %s: %w", plainURL(res.Request.URL), fmt.Errorf(format, args...))
 	}
 	if len(raw) > maxManifest {
-		return fail("a manifest of more than %d bytes", maxManifest)
+		return fail("the manifest has more than %d bytes", maxManifest)
 	}
 	if looksLikeHTML(raw) {
-		return fail("%w: it sent a page of HTML in place of a manifest", ErrNotRegistry)
+		return fail("%w: it sent an HTML page instead of a manifest", ErrNotRegistry)
 	}
 	mediaType, err := mediaTypeOf(res.Header.Get("Content-Type"), raw)
 	if err != nil {
 		return fail("%w", err)
 	}
-	if mediaType.IsSchema1() { // its digest is not of its bytes
-		return fail("the media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)
+	if mediaType.IsSchema1() { // its digest is not that of its bytes
+		return fail("media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)
 	}
 	desc := v1.Descriptor{MediaType: mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}
 	if want, err := v1.NewHash(id); err == nil {
@@ -92,23 +96,23 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 			return fail("%w", err)
 		}
 	} else if said := res.Header.Get("Docker-Content-Digest"); said != "" && !strings.HasPrefix(said, "sha512:") && said != desc.Digest.String() {
-		return fail("%w: the registry says %s, the content is %s", digest.ErrMismatch, oneLine(said), desc.Digest)
+		return fail("%w: the registry says %s, the content has %s", digest.ErrMismatch, oneLine(said), desc.Digest)
 	}
 	return desc, raw, nil
 }
 
-// generalTypes are the media types of servers that know nothing of manifests.
+// generalTypes are the media types of servers that do not know manifests.
 var generalTypes = []string{"", "application/json", "text/json", "text/plain", "application/octet-stream", "binary/octet-stream"}
 
-// mediaTypeOf returns the media type of a manifest: that of the Content-Type, or where that is a general one, what
-// the document says of itself, or the only type whose document may say nothing (OCI's) and has such fields.
-// Whether type and document agree is not checked here.
+// mediaTypeOf returns the media type of a manifest: that of the Content-Type; if that is a general
+// one, the document's mediaType; without one, the OCI type that has the document's fields. It does
+// not check that they agree.
 func mediaTypeOf(header string, raw []byte) (types.MediaType, error) {
 	general := ""
 	if header != "" {
 		var err error
 		if general, _, err = mime.ParseMediaType(header); err != nil {
-			return "", fmt.Errorf("the media type %q: %w", oneLine(header), err)
+			return "", fmt.Errorf("media type %q: %w", oneLine(header), err)
 		}
 	}
 	if !slices.Contains(generalTypes, general) {
@@ -122,7 +126,7 @@ func mediaTypeOf(header string, raw []byte) (types.MediaType, error) {
 	}
 	switch err := json.Unmarshal(raw, &doc); {
 	case err != nil:
-		return "", fmt.Errorf("the media type %q, and the content is no manifest", general)
+		return "", fmt.Errorf("media type %q: the content is not a manifest", general)
 	case doc.MediaType != "":
 		return doc.MediaType, nil
 	case doc.SchemaVersion == 1:
@@ -132,7 +136,7 @@ func mediaTypeOf(header string, raw []byte) (types.MediaType, error) {
 	case doc.Manifests != nil && doc.Config == nil:
 		return types.OCIImageIndex, nil
 	}
-	return "", fmt.Errorf("the media type %q, and the content does not say what it is", general)
+	return "", fmt.Errorf("media type %q: the content does not name its own", general)
 }
 
 func (r *repository) request(ctx context.Context, method, path string) (*http.Request, error) {

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Limits on what is read of lists.
+// Limits on lists.
 const (
 	tagsPerPage = 1000
 	maxPages    = 100
@@ -23,14 +23,14 @@ const (
 	maxTag      = 128 // characters of a tag
 )
 
-// errNoList says that a registry has no list where the specification has one.
+// errNoList says that a registry does not have a list which the specification has.
 var errNoList = errors.New("the registry has no such list")
 
-// Tags returns tags of repo, and whether they are all. It sends at most so many requests, and no more than
-// 100. A registry that lists no tags, or in a way that cannot be followed, gives those so far, which are not
-// all.
+// Tags returns tags of repo, and whether they are all. It sends at most that many requests, and no
+// more than 100. If the registry lists no tags, or in a way that cannot be followed, the tags so
+// far are not all.
 //
-// Errors: fs.ErrPermission when the registry does not show them.
+// Errors: fs.ErrPermission.
 func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error) {
 	r, err := c.repository(ctx, repo, transport.PullScope, false)
 	if err != nil {
@@ -66,9 +66,9 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 	return tags, false, nil
 }
 
-// list reads a page of a list, of at most 4 MiB. An answer that breaks off is asked for again.
+// list reads a page of a list, of at most 4 MiB. If the answer breaks off, it is requested again.
 //
-// Errors: errNoList when the answer says that there is no list; fs.ErrPermission.
+// Errors: errNoList; fs.ErrPermission.
 func (r *repository) list(ctx context.Context, at, accept string) (*http.Response, []byte, error) {
 	a := r.attempt(http.MethodGet)
 	for {
@@ -77,7 +77,7 @@ func (r *repository) list(ctx context.Context, at, accept string) (*http.Respons
 			return nil, nil, err
 		}
 		req.Header.Set("Accept", accept)
-		res, err := r.stay(req, http.StatusOK)
+		res, err := r.doDirect(req, http.StatusOK)
 		if err != nil {
 			return nil, nil, noList(err)
 		}
@@ -85,7 +85,7 @@ func (r *repository) list(ctx context.Context, at, accept string) (*http.Respons
 		_ = res.Body.Close()
 		switch {
 		case err == nil && len(raw) > maxManifest:
-			return nil, nil, fmt.Errorf("GET %s: a page of more than %d bytes", plainURL(req.URL), maxManifest)
+			return nil, nil, fmt.Errorf("GET %s: the page has more than %d bytes", plainURL(req.URL), maxManifest)
 		case err == nil:
 			return res, raw, nil
 		}
@@ -95,8 +95,8 @@ func (r *repository) list(ctx context.Context, at, accept string) (*http.Respons
 	}
 }
 
-// noList turns an answer that means that there is no list into errNoList: registries, and proxies before
-// them, answer to what they do not know in many ways, redirects among them.
+// noList turns an answer that means that there is no list into errNoList. Registries, and proxies
+// before them, answer unknown requests in many ways, redirects among them.
 func noList(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || errors.Is(err, fs.ErrPermission) || isTemporaryStatus(e.Status) {
@@ -108,8 +108,8 @@ func noList(err error) error {
 	return err
 }
 
-// nextPage returns where a list goes on, by its Link; "" at its end. It is an error when that is not at the
-// same host.
+// nextPage returns the URL of the next page, from the Link header (RFC 8288); "" for the last page.
+// A URL of another host is an error.
 func nextPage(res *http.Response) (string, error) {
 	for _, header := range res.Header.Values("Link") {
 		for _, link := range strings.Split(header, ",") {
@@ -120,11 +120,11 @@ func nextPage(res *http.Response) (string, error) {
 			}
 			next, err := url.Parse(target[1:])
 			if err != nil {
-				return "", fmt.Errorf("GET %s: its Link is no address", plainURL(res.Request.URL))
+				return "", fmt.Errorf("GET %s: its Link header is not a URL", plainURL(res.Request.URL))
 			}
 			next = res.Request.URL.ResolveReference(next)
 			if next.Scheme != res.Request.URL.Scheme || !sameAuthority(next, res.Request.URL) || next.User != nil {
-				return "", fmt.Errorf("GET %s: its Link leads to another host, %s", plainURL(res.Request.URL), oneLine(next.Host))
+				return "", fmt.Errorf("GET %s: its Link header points to another host, %s", plainURL(res.Request.URL), oneLine(next.Host))
 			}
 			return next.String(), nil
 		}

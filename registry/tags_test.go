@@ -97,7 +97,7 @@ func TestTagsOtherwise(t *testing.T) {
 		"no JSON":            {body("<html>"), nil, false, nil, "", 1},
 		"null":               {body(`{"tags":null}`), nil, true, nil, "", 1},
 		"a tag too long":     {body(`{"tags":["a","` + strings.Repeat("b", 129) + `"]}`), []string{"a"}, true, nil, "", 1},
-		"a page too long":    {body(`{"tags":["` + strings.Repeat("b", maxManifest) + `"]}`), nil, false, nil, "a page of more than", 1},
+		"a page too long":    {body(`{"tags":["` + strings.Repeat("b", maxManifest) + `"]}`), nil, false, nil, "the page has more than", 1},
 		"a link away":        {link(`<http://elsewhere.test/v2/repo/tags/list>; rel="next"`), []string{"a"}, false, nil, "", 1},
 		"another port":       {link(`<http://127.0.0.1:1/v2/repo/tags/list>; rel=next`), []string{"a"}, false, nil, "", 1},
 		"another protocol":   {link(`<file:///etc/passwd>; rel="next"`), []string{"a"}, false, nil, "", 1},

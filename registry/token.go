@@ -21,12 +21,13 @@ import (
 
 var errNoToken = refusal{errors.New("the token server's answer has no token")}
 
-// exchange gets a token, and how long it is valid, from the server that a registry's challenge names.
+// exchange requests a token from the server that a challenge names. It returns the token and how
+// long it is valid.
 func (c *Client) exchange(ctx context.Context, registry *url.URL, auth authn.Authenticator, challenge *transport.Challenge, scopes ...string) (string, time.Duration, error) {
 	server := tokenServer{brief{c.base}, registry, c.opt.TokenHosts}
 	realm, err := url.Parse(challenge.Parameters["realm"])
 	if err != nil || realm.Host == "" {
-		return "", 0, refusal{errors.New("the registry wants a token, and does not say from where")}
+		return "", 0, refusal{errors.New("the registry requires a token, but names no token server")}
 	}
 	if err := server.check(realm); err != nil {
 		return "", 0, err
@@ -45,15 +46,16 @@ func (c *Client) exchange(ctx context.Context, registry *url.URL, auth authn.Aut
 	case errors.As(err, &request), errors.As(err, &status):
 		return "", 0, explain(err)
 	}
-	return "", 0, errNoToken // go-containerregistry puts the whole answer, secrets included, into others
+	return "", 0, errNoToken // other errors of go-containerregistry have the whole answer in them, with its secrets
 }
 
-// leastLifetime is how long a token is valid when its server says less, or nothing (distribution's token
-// specification, "expires_in").
+// leastLifetime is how long a token is valid if its server says less, or nothing (the distribution
+// project's token specification, expires_in).
 const leastLifetime = time.Minute
 
-// tokenAnswer is a RoundTripper to a token server. Of its answer it hands on the token alone: go-containerregistry
-// wants a whole number for expires_in, and servers send strings and fractions.
+// tokenAnswer is a RoundTripper to a token server. It returns the token of the answer alone:
+// go-containerregistry requires a whole number in expires_in, and servers send strings and
+// fractions.
 type tokenAnswer struct {
 	inner    http.RoundTripper
 	lifetime time.Duration
@@ -71,7 +73,7 @@ func (a *tokenAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if looksLikeHTML(raw) {
-		return nil, refusal{fmt.Errorf("token server %s sent a page of HTML in place of a token", req.URL.Host)}
+		return nil, refusal{fmt.Errorf("token server %s sent an HTML page instead of a token", req.URL.Host)}
 	}
 	var token struct {
 		Token       string          `json:"token,omitempty"`
@@ -89,12 +91,12 @@ func (a *tokenAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// lifetime reads expires_in: seconds, as a number or a string of one.
+// lifetime reads expires_in: seconds, as a number or in a string.
 func lifetime(raw json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
 	if err != nil || !(seconds > leastLifetime.Seconds()) {
 		return leastLifetime
 	}
-	const most = 24 * time.Hour // a claim of more changes nothing: the registry says when it is over
+	const most = 24 * time.Hour // the registry refuses an expired token anyway
 	return time.Duration(min(seconds, most.Seconds()) * float64(time.Second))
 }

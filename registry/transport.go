@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// transportRules is the RoundTripper below all others: it refuses plain HTTP where it was not asked
-// for, decides where redirects may lead, sends bodies anew, and retries.
+// transportRules is the RoundTripper below all others. It refuses plain HTTP, decides which hosts
+// redirects may reach, and repeats requests with their bodies.
 type transportRules struct {
 	retries
 	inner     http.RoundTripper
-	shown     http.RoundTripper // like inner, and shows the client certificate to who asks; nil without one
-	showTo    hostList          // beside the registries in named
+	shown     http.RoundTripper // like inner, with the client certificate; nil without one
+	showTo    hostList          // hosts that get the certificate, beside those in named
 	named     []string
-	public    http.RoundTripper // like inner, but it reaches public addresses only
+	public    http.RoundTripper // like inner, for public addresses only
 	proxy     func(*http.Request) (*url.URL, error)
 	insecure  bool
 	userAgent string
@@ -34,10 +34,10 @@ type transportRules struct {
 	limiter   limiter
 	only      map[string]string // host:port → address; nil: any
 	dialed    func(host string)
-	inside    sync.Map // authority → true, where the address was not public when it was reached
+	inside    sync.Map // authority → true, if its address was not public
 }
 
-// newTransport returns the rules that opt describes.
+// newTransport returns the rules for opt.
 func newTransport(opt Options) (*transportRules, error) {
 	pool, err := certPool(opt.CACerts)
 	if err != nil {
@@ -60,7 +60,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		t.only = withPorts(opt.Only)
 		t.proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // an outage while nothing was answered yet is no reason
+	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // enough for an outage before the first answer
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
 	inner := &http.Transport{
 		Proxy:                  t.proxy,
@@ -73,7 +73,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		MaxIdleConnsPerHost:    opt.Jobs,
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1: one connection a transfer
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only: each transfer has its own connection
 	}
 	outside := *dialer
 	outside.ControlContext = onlyPublic
@@ -88,7 +88,7 @@ func newTransport(opt Options) (*transportRules, error) {
 	return t, nil
 }
 
-// clientCertificate reads the certificate that hosts are shown; nil when there is none.
+// clientCertificate reads the client certificate; nil without one.
 func clientCertificate(opt Options) ([]tls.Certificate, error) {
 	if opt.ClientCert == "" {
 		return nil, nil
@@ -100,8 +100,8 @@ func clientCertificate(opt Options) ([]tls.Certificate, error) {
 	return []tls.Certificate{pair}, nil
 }
 
-// to returns what reaches a host that may be private. The client certificate is for the hosts that the
-// operator named: others would learn who we are.
+// to returns the transport to a host that may be private. Only hosts that the operator named get
+// the client certificate: it says who we are.
 func (t *transportRules) to(u *url.URL) http.RoundTripper {
 	if t.shown == nil {
 		return t.inner
@@ -133,7 +133,8 @@ func certPool(paths []string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// dial connects with d, and notes which hosts have addresses that are not public.
+// dial returns a function that connects with d, and notes which hosts have addresses that are not
+// public.
 func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, host string) (net.Conn, error) {
 		address, err := t.address(host)
@@ -151,10 +152,10 @@ func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, strin
 	}
 }
 
-// errNotAllowed says that a host is not among those that may be connected to.
+// errNotAllowed says that Options.Only does not have a host.
 var errNotAllowed = errors.New("not among the hosts that may be connected to")
 
-// address returns where the host of a URL, with its port, is connected to.
+// address returns the address for a host:port.
 func (t *transportRules) address(host string) (string, error) {
 	if t.dialed != nil {
 		t.dialed(host)
@@ -169,7 +170,7 @@ func (t *transportRules) address(host string) (string, error) {
 	return address, nil
 }
 
-// withPorts gives hosts without a port those of HTTP and HTTPS.
+// withPorts adds the ports of HTTP and HTTPS to hosts without one.
 func withPorts(hosts map[string]string) map[string]string {
 	all := map[string]string{}
 	for host, address := range hosts {
@@ -184,15 +185,15 @@ func withPorts(hosts map[string]string) map[string]string {
 	return all
 }
 
-// onceKey marks the context of a request whose repetition is its sender's affair.
-type onceKey struct{}
+// noRetryKey marks the context of a request that the transport does not repeat: its sender does.
+type noRetryKey struct{}
 
-func once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+func noRetry(ctx context.Context) context.Context { return context.WithValue(ctx, noRetryKey{}, true) }
 
-// ErrPlainHTTP says that a host would be spoken to without encryption.
+// ErrPlainHTTP says that a host does not use TLS, and that plain HTTP is not allowed.
 var ErrPlainHTTP = errors.New("plain HTTP is not allowed")
 
-// RoundTrip implements http.RoundTripper. A status that was retried in vain is returned as an *Error.
+// RoundTrip implements http.RoundTripper. A temporary status is an *Error if every try got one.
 func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "http" && !t.insecure && !isLoopback(req.URL.Hostname()) {
 		return nil, fmt.Errorf("%s: %w", req.URL.Host, ErrPlainHTTP)
@@ -204,7 +205,7 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	for a := t.attempt(req.Method, req.URL); ; {
 		res, err := t.send(inner, req, a.tries > 0)
-		if ctx.Value(onceKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
+		if ctx.Value(noRetryKey{}) != nil || (req.Body != nil && req.GetBody == nil) {
 			return res, err
 		}
 		if err == nil {
@@ -219,7 +220,7 @@ func (t *transportRules) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// attempt returns what counts the tries of something that is sent to a URL.
+// attempt returns the count of tries for requests to a URL.
 func (t *transportRules) attempt(method string, u *url.URL) *attempt {
 	host := authority(u)
 	return &attempt{host: u.Host, gate: t.limiter.gate(host, method)}
@@ -228,8 +229,8 @@ func (t *transportRules) attempt(method string, u *url.URL) *attempt {
 // heldKey marks the context of requests whose sender holds a slot for them.
 type heldKey struct{}
 
-// hold waits for a slot for several requests, one after the other, that are sent with the context that it
-// returns.
+// hold waits for one slot for several requests, one after the other. They are sent with the context
+// that it returns.
 func (t *transportRules) hold(ctx context.Context, a *attempt) (_ context.Context, release func(), err error) {
 	slot, err := a.gate.enter(ctx, a.tries > 0)
 	if err != nil {
@@ -238,7 +239,7 @@ func (t *transportRules) hold(ctx context.Context, a *attempt) (_ context.Contex
 	return context.WithValue(ctx, heldKey{}, true), slot.release, nil
 }
 
-// send sends the request once, when its host may be asked. The body of the answer holds the request's
+// send sends the request once, when its host may get it. The body of the answer holds the request's
 // slot until it is closed.
 func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again bool) (*http.Response, error) {
 	g := t.limiter.gate(authority(req.URL), req.Method)
@@ -274,19 +275,19 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again 
 	if isTemporaryStatus(res.StatusCode) {
 		t.refused(ctx, req.URL.Host, g, wave, statusOf(res))
 	} else {
-		g.answeredWell()
+		g.succeeded()
 		t.budget.answered.Add(1)
 	}
 	return res, nil
 }
 
-// exchange sends the request and returns the beginning of its answer.
+// exchange sends the request and returns the answer, whose body is not read yet.
 func (t *transportRules) exchange(ctx context.Context, inner http.RoundTripper, req *http.Request) (res *http.Response, err error) {
 	r := req.Clone(ctx)
 	if t.userAgent != "" {
 		r.Header.Set("User-Agent", t.userAgent)
 	}
-	if req.GetBody != nil { // a token may have been refused after the body was read
+	if req.GetBody != nil { // the body may have been read with a token that was refused
 		r.Body, err = req.GetBody()
 	}
 	if err == nil {
@@ -298,11 +299,12 @@ func (t *transportRules) exchange(ctx context.Context, inner http.RoundTripper, 
 	return res, explainProxy(err)
 }
 
-// maxAnswer is how much is read of what a registry answers to /v2/, and its token server, in bytes.
+// maxAnswer is the most that is read of a registry's answer to /v2/, and of its token server's
+// answers, in bytes.
 const maxAnswer = 1 << 20
 
-// brief is a RoundTripper whose answers are small: they end after maxAnswer, and must be there in the
-// time that others may pause. go-containerregistry reads the one to /v2/ to its end.
+// brief is a RoundTripper for small answers: it reads at most maxAnswer, and all of it must come
+// within the idle time. go-containerregistry reads the answer to /v2/ to its end.
 type brief struct{ http.RoundTripper }
 
 type briefKey struct{}
@@ -320,7 +322,7 @@ func (b brief) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// drain reads what is left of a small body, so that the connection can be used again.
+// drain reads the rest of a small body, so that its connection can be used again.
 func drain(res *http.Response) {
 	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
 	_ = res.Body.Close()

@@ -151,7 +151,7 @@ func TestRetryAfterTooLong(t *testing.T) {
 	})
 	c, waited := client(t, Options{})
 	_, _, err := c.Manifest(t.Context(), s.repo(t).Tag("a"))
-	assert.ErrorContains(t, err, "429 Too Many Requests; it asks to wait 5m1s, and 5m0s is the most")
+	assert.ErrorContains(t, err, "429 Too Many Requests; it asks to wait 5m1s, more than the limit of 5m0s")
 	err = c.Writer(s.repo(t)).PutBlob(t.Context(), blobDesc, bytesOf(blobRaw))
 	assert.ErrorContains(t, err, "it asks to wait 5m1s")
 	assert.Equal(t, []string{"GET /manifests/a", "POST /blobs/uploads/"}, s.log())
@@ -313,7 +313,7 @@ func TestPlainHTTPElsewhere(t *testing.T) {
 	c, waited := client(t, Options{})
 	_, _, err := c.Manifest(t.Context(), s.repo(t).Tag("a"))
 	assert.ErrorIs(t, err, ErrPlainHTTP)
-	assert.EqualError(t, err, "reach registry "+s.host+": it speaks no TLS, and plain HTTP is not allowed")
+	assert.EqualError(t, err, "reach registry "+s.host+": it does not use TLS, and plain HTTP is not allowed")
 	assert.Empty(t, s.headers("Host"), "no request")
 	assert.Empty(t, waited.all())
 

@@ -15,22 +15,24 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// How many bytes of a blob one request has: all, in the PUT that ends the upload or in a PATCH before it,
-// or as many as a registry did not refuse.
+// Bytes of a blob in one request: all, in the PUT that completes the upload or in a PATCH before it, or as
+// many as the registry accepts.
 const (
 	onePut   = math.MaxInt64
 	onePatch = onePut - 1
 
-	largestChunk  = 8 << 20 // the first that is tried when all at once was refused
+	largestChunk  = 8 << 20 // the first to try if all at once was refused
 	smallestChunk = 256 << 10
 )
 
-// PutBlob uploads the blob d: a POST, and one PUT with what open returns. What open returns must
-// fail in place of its last bytes when the content is not d's; its errors are returned as they are.
+// PutBlob uploads the blob d: a POST, and one PUT with the content (distribution-spec 1.1, pushing
+// a blob monolithically). open returns the content; its reader must fail in place of its last bytes
+// if the content is not d's. Errors of open and of the reader are returned unchanged.
 //
-// A broken upload goes on where the registry says that it has the content, with PATCHes, or begins
-// anew; open is called again then, and what it returned before is closed, as it is when PutBlob returns.
-// So is an upload whose way the registry refuses: without content in the PUT, in smaller pieces.
+// After an error the upload continues at the byte that the registry reports, with PATCHes, or
+// begins anew. open may be called several times; each reader is closed before the next call, and
+// before PutBlob returns. If the registry refuses the method, the upload begins anew with another:
+// the content in PATCHes, in smaller pieces.
 func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -38,7 +40,7 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 	}
 	u := &upload{ctx: ctx, repo: c, desc: d, content: &content{ctx: ctx, open: open}}
 	defer u.content.close()
-	tries := [2]*attempt{c.attempt(http.MethodPost), c.attempt(http.MethodPut)} // of beginning it, and of sending the content
+	tries := [2]*attempt{c.attempt(http.MethodPost), c.attempt(http.MethodPut)} // to begin, and to send the content
 	for try := tries[0]; ; {
 		err := u.send(try)
 		if readErr := u.content.pause(d.Size); readErr != nil {
@@ -47,7 +49,7 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 		if err == nil {
 			return nil
 		}
-		if u.otherWay(err) {
+		if u.adapt(err) {
 			continue
 		}
 		if try = tries[0]; u.at != "" {
@@ -68,23 +70,23 @@ func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(con
 	}
 }
 
-// upload is a blob on its way. It is begun (at is known), has sent some of the content, or all, and ends
-// with the PUT that names the digest.
+// upload is a blob under way. It is begun (at is set), has sent some or all of the content, and is
+// completed by the PUT that names the digest.
 type upload struct {
 	ctx     context.Context
 	held    context.Context // of the requests of send
 	repo    *repository
 	desc    v1.Descriptor
 	content *content
-	at      string // where the upload goes on; empty: it has to be begun
+	at      string // URL at which the upload continues; empty: not begun
 	sent    int64  // bytes that the registry has
-	counted int64  // of these, when tries were counted anew
-	resumed bool   // it goes on after a break
-	most    int64  // bytes of a request, as far as is known of the repository
-	least   int64  // bytes of a piece but the last
+	counted int64  // value of sent when tries were last counted anew
+	resumed bool   // it continues after an error
+	most    int64  // most bytes in one request, as far as known
+	least   int64  // fewest bytes of a piece that is not the last
 }
 
-// send brings the upload to its end, in one slot (limiter).
+// send completes the upload, within one slot (limiter).
 func (u *upload) send(try *attempt) (err error) {
 	u.most = u.repo.most.Load()
 	held, release, err := u.repo.rules.hold(u.ctx, try)
@@ -99,7 +101,7 @@ func (u *upload) send(try *attempt) (err error) {
 		}
 	}
 	if u.most == onePut && u.sent == 0 {
-		return u.lost(u.end(u.desc.Size))
+		return u.lost(u.complete(u.desc.Size))
 	}
 	for u.sent < u.desc.Size {
 		if err := u.patch(); err != nil {
@@ -109,16 +111,16 @@ func (u *upload) send(try *attempt) (err error) {
 	if err := u.content.finish(u.desc.Size); err != nil {
 		return err
 	}
-	return u.lost(u.end(0))
+	return u.lost(u.complete(0))
 }
 
-// begin asks for an upload.
+// begin begins the upload, or takes one that was begun before.
 func (u *upload) begin() error {
 	if b, ok := u.repo.begun.take(u.desc.Digest); ok {
 		u.at, u.least, u.sent, u.resumed = b.at, b.least, 0, true
 		return nil
 	}
-	req, err := u.repo.request(once(u.held), http.MethodPost, "/blobs/uploads/")
+	req, err := u.repo.request(noRetry(u.held), http.MethodPost, "/blobs/uploads/")
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func (u *upload) begin() error {
 	return err
 }
 
-// patch sends the next piece. Where the registry says how much it has, that counts.
+// patch sends the next piece. If the registry reports how much it has, that counts.
 func (u *upload) patch() error {
 	size := min(max(u.most, u.least), u.desc.Size-u.sent)
 	header := http.Header{}
@@ -151,15 +153,15 @@ func (u *upload) patch() error {
 	u.sent += size
 	if end, ok := received(res); ok && end != u.sent {
 		if end <= before || end > u.sent {
-			return lostUpload{fmt.Errorf("PATCH %s: the registry has %d bytes, of %d", plainURL(res.Request.URL), end, u.sent)}
+			return lostUpload{fmt.Errorf("PATCH %s: the registry reports %d bytes after %d were sent", plainURL(res.Request.URL), end, u.sent)}
 		}
 		u.sent = end
 	}
 	return nil
 }
 
-// end sends the PUT that ends the upload, with all of the content or none.
-func (u *upload) end(size int64) error {
+// complete sends the PUT that completes the upload, with all of the content or none.
+func (u *upload) complete(size int64) error {
 	at, err := url.Parse(u.at)
 	if err != nil {
 		return err
@@ -172,15 +174,15 @@ func (u *upload) end(size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := u.content.pause(u.desc.Size); err != nil { // it may hold what the next request needs
+	if err := u.content.pause(u.desc.Size); err != nil { // an open download may hold a slot that the next request needs
 		return err
 	}
 	return checkStored(res, u.desc.Digest, false, func() (bool, error) { return u.repo.hasBlob(u.ctx, u.desc) })
 }
 
-// piece sends size bytes of the content, from u.sent on.
+// piece sends size bytes of the content, from the offset u.sent.
 func (u *upload) piece(method, at string, header http.Header, size int64, want ...int) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(once(u.held), method, at, nil)
+	req, err := http.NewRequestWithContext(noRetry(u.held), method, at, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +194,7 @@ func (u *upload) piece(method, at string, header http.Header, size int64, want .
 		from := u.sent
 		req.ContentLength = size
 		req.GetBody = func() (io.ReadCloser, error) { return u.content.piece(from, size) }
-		req.Body = http.NoBody // replaced by GetBody's
+		req.Body = http.NoBody // the transport replaces it by GetBody's
 	}
 	res, err := u.repo.do(req, want...)
 	if err != nil {
@@ -202,20 +204,20 @@ func (u *upload) piece(method, at string, header http.Header, size int64, want .
 	return res, nil
 }
 
-// lostUpload is an error after which an upload can only begin anew.
+// lostUpload is an error after which an upload must begin anew.
 type lostUpload struct{ error }
 
 func (l lostUpload) Unwrap() error { return l.error }
 
-// lost marks an error that says that the registry does not know the upload any more, or does not go on
-// with it where it said.
+// lost marks an error which says that the registry no longer knows the upload, or does not continue
+// it where it said.
 func (u *upload) lost(err error) error {
 	var answer *Error
 	switch {
 	case !errors.As(err, &answer):
 		return err
 	case answer.Status == http.StatusNotFound, answer.Status == http.StatusRequestedRangeNotSatisfiable,
-		answer.Code == "BLOB_UPLOAD_UNKNOWN", answer.Code == "BLOB_UPLOAD_INVALID": // 400 at olareg, after a restart
+		answer.Code == "BLOB_UPLOAD_UNKNOWN", answer.Code == "BLOB_UPLOAD_INVALID": // olareg answers this with a 400 after a restart
 		return lostUpload{err}
 	case u.resumed && !errors.Is(answer, fs.ErrPermission) && !errors.Is(answer, ErrNoSpace):
 		return lostUpload{err}
@@ -223,13 +225,13 @@ func (u *upload) lost(err error) error {
 	return err
 }
 
-// wantsPatch are the answers of registries that know no upload in one PUT.
+// wantsPatch are the answers of registries that do not support an upload in one PUT.
 var wantsPatch = []int{http.StatusMethodNotAllowed, http.StatusLengthRequired, http.StatusUnsupportedMediaType,
 	http.StatusRequestedRangeNotSatisfiable, http.StatusNotImplemented}
 
-// otherWay reports whether the registry refused the way in which the blob was sent, and there is
-// another. That is remembered for the repository.
-func (u *upload) otherWay(err error) bool {
+// adapt reports whether the registry refused the method of the upload, and another one is left. It
+// selects that one, also for later uploads to the repository.
+func (u *upload) adapt(err error) bool {
 	var answer *Error
 	if u.at == "" || !errors.As(err, &answer) || errors.Is(answer, ErrNoSpace) {
 		return false
@@ -250,7 +252,7 @@ func (u *upload) otherWay(err error) bool {
 	return true
 }
 
-// chunkBelow returns a size for pieces where size was too large, or 0.
+// chunkBelow returns a size of pieces below one that was refused; 0 if none is left.
 func chunkBelow(size int64) int64 {
 	for chunk := int64(largestChunk); chunk >= smallestChunk; chunk /= 2 {
 		if chunk < size {
@@ -260,12 +262,12 @@ func chunkBelow(size int64) int64 {
 	return 0
 }
 
-// stored reports whether the registry has the blob after all: its answer may have been lost.
+// stored reports whether the registry has the blob: the answer to the PUT may have been lost.
 func (u *upload) stored() bool {
 	if u.at == "" {
 		return false
 	}
-	req, err := u.repo.request(once(u.ctx), http.MethodHead, "/blobs/"+u.desc.Digest.String())
+	req, err := u.repo.request(noRetry(u.ctx), http.MethodHead, "/blobs/"+u.desc.Digest.String())
 	if err != nil {
 		return false
 	}
@@ -277,8 +279,8 @@ func (u *upload) stored() bool {
 	return res.StatusCode != http.StatusOK || res.ContentLength == u.desc.Size
 }
 
-// resume asks how much the registry has of an upload that err ended. What it does not say for certain
-// lets the upload begin anew.
+// resume asks how much the registry has of an upload that ended with err. Without a certain answer,
+// the upload begins anew.
 func (u *upload) resume(err error) {
 	at := u.at
 	sent := u.sent
@@ -287,7 +289,7 @@ func (u *upload) resume(err error) {
 	if at == "" || errors.As(err, &lost) || sent == 0 && isTooMany(err) {
 		return
 	}
-	req, err := http.NewRequestWithContext(once(u.ctx), http.MethodGet, at, nil)
+	req, err := http.NewRequestWithContext(noRetry(u.ctx), http.MethodGet, at, nil)
 	if err != nil {
 		return
 	}
@@ -304,15 +306,16 @@ func (u *upload) resume(err error) {
 	}
 }
 
-// received returns how many bytes of an upload an answer says that the registry has: more than one. 0-0
-// says one byte or none, and counts for nothing.
+// received returns how many bytes of an upload the registry reports to have, if more than one. The
+// range 0-0 means one byte or none, and does not count.
 func received(res *http.Response) (int64, bool) {
 	var last int64
 	n, _ := fmt.Sscanf(strings.TrimPrefix(res.Header.Get("Range"), "bytes="), "0-%d", &last)
 	return last + 1, n == 1 && last > 0 && last < math.MaxInt64
 }
 
-// location returns where an upload continues: on the same host, or one that the operator named.
+// location returns the URL at which an upload continues: on the same host, or on one that the
+// operator named.
 func location(res *http.Response, named hostList) (string, error) {
 	fail := func(format string, args ...any) (string, error) {
 		return "", refusal{fmt.Errorf("%s %s: %w", res.Request.Method, plainURL(res.Request.URL), fmt.Errorf(format, args...))}
@@ -321,12 +324,12 @@ func location(res *http.Response, named hostList) (string, error) {
 	u, err := res.Request.URL.Parse(header)
 	switch {
 	case header == "":
-		return fail("the answer has no Location to go on with")
+		return fail("the answer has no Location header")
 	case err != nil:
-		header, _, _ = strings.Cut(header, "?") // the query may hold a secret
-		return fail("the answer's Location %q is no URL", oneLine(header))
+		header, _, _ = strings.Cut(header, "?") // the query may contain a secret
+		return fail("the answer's Location %q is not a URL", oneLine(header))
 	}
-	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own
+	u.Scheme = res.Request.URL.Scheme // a registry behind a proxy may not know its own scheme
 	if !sameAuthority(u, res.Request.URL) && !named.has(u) {
 		return fail("the upload was %w to another host, %s", ErrRedirected, u.Host)
 	}

@@ -239,8 +239,8 @@ func TestLocationIsRefused(t *testing.T) {
 	for at, want := range map[string]string{
 		"http://example.com/x": "the upload was redirected to another host, example.com",
 		"//127.0.0.1:1/x":      "the upload was redirected to another host, 127.0.0.1:1",
-		"none":                 "the answer has no Location to go on with",
-		"http://a b/?_state=s": `the answer's Location "http://a b/" is no URL`,
+		"none":                 "the answer has no Location header",
+		"http://a b/?_state=s": `the answer's Location "http://a b/" is not a URL`,
 	} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()

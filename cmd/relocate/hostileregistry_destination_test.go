@@ -62,7 +62,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: every fifth request is reset", manner: fifth(Reset)},
 		{name: "put: every fifth answer is lost", manner: fifth(Lose)},
 		{name: "put: uploads do not begin", manner: On("POST uploads", Answer(500, "")), status: []int{1}, says: []string{"upload blob", "(5 tries)"}},
-		{name: "put: there is no such project", manner: On("POST uploads", Refuse(404, "NAME_UNKNOWN", "no project all")), status: []int{2}, says: []string{"NAME_UNKNOWN", "takes nothing at this path", "hint: check the path"}},
+		{name: "put: there is no such project", manner: On("POST uploads", Refuse(404, "NAME_UNKNOWN", "no project all")), status: []int{2}, says: []string{"NAME_UNKNOWN", "does not accept pushes to this path", "hint: check the path"}},
 		{name: "put: no permission", manner: On("POST uploads", Refuse(403, "DENIED", "requested access is denied")), status: []int{4}, says: []string{"DENIED", "hint: a login does not help"}},
 		{name: "put: 429 in a burst", manner: First(3, On("POST uploads, PUT uploads, PUT manifests", Answer(429, loginPage, "Retry-After: 0")))},
 		{name: "put: uploads end with 500, always", manner: On("PUT uploads", swallow(Answer(500, ""))), status: []int{1}, says: []string{"500 Internal Server Error (5 tries)", "hint: check the registry's log"}, most: 8},
@@ -71,7 +71,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: Location at another port", manner: location(func(at string) string { return "http://127.0.0.1:1" + at }), status: []int{2}, says: []string{"another host", "hint: ", "--redirect-host"}},
 		{name: "put: Location at another host, without a scheme", manner: location(func(at string) string { return "//" + everywhere.addr + at }), status: []int{2}, says: []string{"another host", "hint: ", "--redirect-host"}},
 		{name: "put: no Location", manner: On("POST uploads", Header(remove("Location"))), status: []int{1}, says: []string{"no Location"}},
-		{name: "put: a Location of garbage", manner: location(func(string) string { return "http://[%zz" }), status: []int{1}, says: []string{"is no URL"}},
+		{name: "put: a Location of garbage", manner: location(func(string) string { return "http://[%zz" }), status: []int{1}, says: []string{"is not a URL"}},
 		{name: "put: a relative Location", manner: location(func(at string) string { return at[strings.LastIndex(at, "/")+1:] })},
 		{name: "put: a Location without a query", manner: location(func(at string) string { at, _, _ = strings.Cut(at, "?"); return at })},
 
@@ -87,7 +87,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: the upload is always lost", manner: On("PUT uploads", swallow(Refuse(404, "BLOB_UPLOAD_UNKNOWN", "gone"))), status: []int{1, 6}, says: []string{"BLOB_UPLOAD_UNKNOWN"}},
 		{name: "put: 416 for the rest", manner: All(First(1, On("PUT uploads", isLarge(Take(200_000)))), On("PATCH uploads", Answer(416, "")))},
 		{name: "put: blobs are taken and not kept", manner: On("PUT uploads", taken), status: []int{1}, says: []string{"MANIFEST_BLOB_UNKNOWN"}},
-		{name: "put: blobs are taken in silence and not kept", manner: On("PUT uploads", swallow(Answer(201, ""))), status: []int{1}, says: []string{"the registry took it, and does not have it"}},
+		{name: "put: blobs are taken in silence and not kept", manner: On("PUT uploads", swallow(Answer(201, ""))), status: []int{1}, says: []string{"the registry accepted it, but does not have it"}},
 		{name: "put: blobs are kept in silence", manner: On("PUT uploads", Header(remove("Docker-Content-Digest")))},
 		{name: "put: another digest is kept", manner: On("PUT uploads", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}, says: []string{"the registry stored " + otherDigest}},
 		{name: "put: another digest in control characters", manner: On("PUT uploads", Header(set("Docker-Content-Digest", "sha256:\x9b31m\u202e"))), status: []int{5}},
@@ -108,7 +108,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 			}
 			next(w, r)
 		})},
-		{name: "put: chunks that lie about their end", manner: All(On("PATCH uploads", Header(set("Range", "0-99999999999"))), isLarge(Answer(413, ""))), status: []int{1}, says: []string{"the registry has 100000000000 bytes"}, most: 8},
+		{name: "put: chunks that lie about their end", manner: All(On("PATCH uploads", Header(set("Range", "0-99999999999"))), isLarge(Answer(413, ""))), status: []int{1}, says: []string{"the registry reports 100000000000 bytes"}, most: 8},
 
 		{name: "put: a blob is unknown, once", manner: First(1, On("PUT tags", Answer(400, fmt.Sprintf(`{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":%q}}]}`, largeLayer))))},
 		{name: "put: a blob is unknown, always", manner: On("PUT tags", Answer(400, fmt.Sprintf(`{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":%q}}]}`, largeLayer))), status: []int{1}, says: []string{"MANIFEST_BLOB_UNKNOWN"}},
@@ -120,7 +120,7 @@ func hostileDestinations(t *testing.T, root string) []ordeal {
 		{name: "put: another manifest is kept", manner: On("PUT manifests", Header(set("Docker-Content-Digest", otherDigest))), status: []int{5}},
 		{name: "put: manifests are kept in silence", manner: On("PUT manifests", Header(remove("Docker-Content-Digest")))},
 		{name: "put: manifests are taken in silence and not kept", manner: On("PUT manifests", swallow(Answer(201, ""))), status: []int{1}, says: []string{"does not have it"}},
-		{name: "put: the root is taken and not kept", manner: only("/manifests/1.0.0", On("PUT tags", taken)), status: []int{1}, says: []string{"the registry took it, and does not have it"}},
+		{name: "put: the root is taken and not kept", manner: only("/manifests/1.0.0", On("PUT tags", taken)), status: []int{1}, says: []string{"the registry accepted it, but does not have it"}},
 		{name: "put: an error that obeys no terminal", manner: On("PUT manifests", Refuse(400, "\x1b[2J", "\x1b]0;owned\a\u202e")), status: []int{1}},
 
 		{name: "put: immutable tags, 409, of the same digest", manner: immutable(409, "CONFLICT")},

@@ -323,7 +323,7 @@ func TestServeHosts(t *testing.T) {
 		}
 	}
 	refused := startServe(t, one, two, "--as", "all")
-	assertFailed(t, refused.stop(), statusUsage, "all:1: sha256:", "one tag cannot stand for both")
+	assertFailed(t, refused.stop(), statusUsage, "all:1: sha256:", "a tag cannot point to both")
 }
 
 // TestServeTwo: two archives are one registry, unless they disagree.
@@ -344,5 +344,5 @@ func TestServeTwo(t *testing.T) {
 		assert.False(t, has(t, s.host, "/v2/pkg/one/manifests/"+d))
 	}
 	refused := startServe(t, first, second, "--as", "all")
-	assertFailed(t, refused.stop(), statusUsage, `all:1: sha256:`, " and sha256:", "one tag cannot stand for both", second, "--no-origins")
+	assertFailed(t, refused.stop(), statusUsage, `all:1: sha256:`, " and sha256:", "a tag cannot point to both", second, "--no-origins")
 }

@@ -89,9 +89,9 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 	case http.MethodDelete:
 		return func(_ http.ResponseWriter, req *http.Request) error {
 			if _, _, err := r.Manifest(req.Context(), "", repo, id); err != nil {
-				return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "there is no such manifest")
+				return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest not found")
 			}
-			return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "nothing is deleted here")
+			return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "deletes are not supported")
 		}
 	}
 	return nil
@@ -105,7 +105,7 @@ func parseDigest(s string) (digest.Sum, error) {
 	d, err := v1.NewHash(s)
 	key, ok := digest.SumOf(d)
 	if err != nil || !ok {
-		return key, refuse(http.StatusBadRequest, "DIGEST_INVALID", "that is no sha256 digest")
+		return key, refuse(http.StatusBadRequest, "DIGEST_INVALID", "not a sha256 digest")
 	}
 	return key, nil
 }

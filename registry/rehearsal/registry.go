@@ -106,8 +106,8 @@ func (r *Registry) Manifest(_ context.Context, _, path, id string) (v1.Descripto
 	if d, err := v1.NewHash(id); err == nil {
 		key, found = digest.SumOf(d)
 	}
-	m, there := repo.manifests[key]
-	if !found || !there {
+	m, present := repo.manifests[key]
+	if !found || !present {
 		return absent()
 	}
 	c, err := r.content(key)
@@ -120,7 +120,7 @@ func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Conten
 	defer r.mu.Unlock()
 	key, ok := digest.SumOf(d)
 	if repo := r.repository(path, false); ok && repo != nil {
-		if _, there := repo.blobs[key]; there {
+		if _, found := repo.blobs[key]; found {
 			return r.content(key)
 		}
 	}
@@ -130,19 +130,19 @@ func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Conten
 // content opens what was sent, which the caller has locked.
 func (r *Registry) content(key digest.Sum) (serve.Content, error) {
 	if raw, ok := r.kept[key]; ok {
-		return closing{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
+		return nopCloser{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
 	}
 	c, err := r.archive.Content(key.Hash())
 	if err != nil {
 		return nil, err
 	}
-	return closing{c}, nil
+	return nopCloser{c}, nil
 }
 
-// closing is content that holds nothing.
-type closing struct{ *io.SectionReader }
+// nopCloser is content that holds nothing.
+type nopCloser struct{ *io.SectionReader }
 
-func (closing) Close() error { return nil }
+func (nopCloser) Close() error { return nil }
 
 // Tags implements serve.Store.
 func (r *Registry) Tags(_ context.Context, _, path, after string, n int) (tags []string, more bool, err error) {
@@ -197,7 +197,7 @@ func (r *Registry) keep(key digest.Sum, size int64, raw []byte) error {
 		return nil
 	}
 	if raw == nil && size > 0 || r.keptSize+len(raw) > maxKept {
-		return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the archive does not have %s, and there is no room to keep it", key.Hash()))
+		return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the archive does not have %s, and the limit for other content is reached", key.Hash()))
 	}
 	r.kept[key] = bytes.Clone(raw)
 	r.keptSize += len(raw)

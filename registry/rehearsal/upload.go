@@ -53,7 +53,7 @@ func (r *Registry) upload(w http.ResponseWriter, req *http.Request, repo, id str
 	u := r.uploads[id]
 	r.mu.Unlock()
 	if u == nil || u.repo != repo {
-		return refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+		return refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "upload not found")
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -74,9 +74,9 @@ func (r *Registry) upload(w http.ResponseWriter, req *http.Request, repo, id str
 		u.answer(w, http.StatusAccepted)
 		return nil
 	case req.Method == http.MethodPut:
-		return r.end(w, req, u)
+		return r.complete(w, req, u)
 	}
-	return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "an upload knows GET, PATCH, PUT and DELETE")
+	return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "an upload supports GET, PATCH, PUT and DELETE")
 }
 
 // begin begins an upload. A mount is declined by that; content that comes with the POST ends it.
@@ -84,7 +84,7 @@ func (r *Registry) begin(w http.ResponseWriter, req *http.Request, repo string) 
 	r.mu.Lock()
 	if len(r.uploads) >= maxUploads {
 		r.mu.Unlock()
-		return refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many uploads were begun and not ended")
+		return refuse(http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many unfinished uploads")
 	}
 	r.begun++
 	u := &upload{id: strconv.Itoa(r.begun), repo: repo, hash: sha256.New()}
@@ -93,7 +93,7 @@ func (r *Registry) begin(w http.ResponseWriter, req *http.Request, repo string) 
 	if req.URL.Query().Get("digest") != "" {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		return r.end(w, req, u)
+		return r.complete(w, req, u)
 	}
 	u.answer(w, http.StatusAccepted)
 	return nil
@@ -117,7 +117,7 @@ func (u *upload) receive(req *http.Request) error {
 		var from, to int64
 		if n, err := fmt.Sscanf(s, "%d-%d", &from, &to); n != 2 || err != nil || from != u.size || to < from ||
 			req.ContentLength >= 0 && to-from+1 != req.ContentLength {
-			return refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the upload goes on at byte %d", u.size))
+			return refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the upload continues at byte %d", u.size))
 		}
 	}
 	if _, err := io.Copy(u, req.Body); err != nil {
@@ -127,7 +127,7 @@ func (u *upload) receive(req *http.Request) error {
 }
 
 // end takes the rest of an upload, and the blob if it has the digest that is said.
-func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) error {
+func (r *Registry) complete(w http.ResponseWriter, req *http.Request, u *upload) error {
 	key, err := parseDigest(req.URL.Query().Get("digest"))
 	if err == nil {
 		_, missing := r.archive.Content(key.Hash())
@@ -143,7 +143,7 @@ func (r *Registry) end(w http.ResponseWriter, req *http.Request, u *upload) erro
 		return err
 	}
 	if got := digest.Sum(u.hash.Sum(nil)); got != key {
-		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("what was sent, %d bytes, has the digest %s", u.size, got.Hash()))
+		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("the content, %d bytes, has the digest %s", u.size, got.Hash()))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

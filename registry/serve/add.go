@@ -33,7 +33,7 @@ func (t *adding) content() error {
 	for _, b := range t.plan.Blobs {
 		key, ok := digest.SumOf(b.Descriptor.Digest)
 		if !ok {
-			return fmt.Errorf("%s is no sha256 digest", b.Descriptor.Digest)
+			return fmt.Errorf("%s is not a sha256 digest", b.Descriptor.Digest)
 		}
 		entry, isNew := t.entry(key, b)
 		if entry.size != b.Descriptor.Size {
@@ -116,7 +116,7 @@ func (t *adding) attachments() {
 // imported lets a repository answer as if the archive had been imported into it (imgpkg's layout).
 func (t *adding) imported(place Import) error {
 	if !oci.IsPath(place.Repository) || len(place.Repository) > maxName {
-		return fmt.Errorf("%q is no path of a repository", place.Repository)
+		return fmt.Errorf("%q is not the path of a repository", place.Repository)
 	}
 	repo := t.repository(place.Repository)
 	repo.all |= t.bit()
@@ -165,7 +165,7 @@ func (t *adding) locations(repo *repository, n *bundle.Node) error {
 		t.keep(key, raw)
 	}
 	if t.extraSize > maxExtra {
-		return fmt.Errorf("locations images have more than %d bytes in all", maxExtra)
+		return fmt.Errorf("locations images have more than %d bytes in total", maxExtra)
 	}
 	repo.named[m] = struct{}{}
 	for _, tag := range []string{imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(image.Descriptor.Digest)} {

@@ -33,7 +33,7 @@ type Archive interface {
 const maxArchives = bits.UintSize
 
 // ErrConflict says that two archives give one tag of one repository different digests, and no registry tells them apart.
-var ErrConflict = errors.New("one tag cannot stand for both")
+var ErrConflict = errors.New("a tag cannot point to both")
 
 // Archives is the Store of what archives hold. It keeps digests, sizes and who names what, about 150 bytes a blob, and
 // nothing of the plans that it is made of.
@@ -86,7 +86,7 @@ type tagged struct {
 // attachedTag is a tag that is there wherever the subject is.
 type attachedTag struct {
 	tag             string
-	subject, stands *manifest
+	subject, target *manifest
 }
 
 // NewArchives returns a store without content.
@@ -136,8 +136,8 @@ func (s *Archives) sort() error {
 	s.names = slices.Sorted(maps.Keys(s.repos))
 	slices.SortFunc(s.attached, func(a, b attachedTag) int { return strings.Compare(a.tag, b.tag) })
 	for i := 1; i < len(s.attached); i++ {
-		if a, b := s.attached[i-1], s.attached[i]; a.tag == b.tag && a.stands != b.stands {
-			return fmt.Errorf("tag %s: %s and %s: %w", a.tag, a.stands.sum.Hash(), b.stands.sum.Hash(), ErrConflict)
+		if a, b := s.attached[i-1], s.attached[i]; a.tag == b.tag && a.target != b.target {
+			return fmt.Errorf("tag %s: %s and %s: %w", a.tag, a.target.sum.Hash(), b.target.sum.Hash(), ErrConflict)
 		}
 	}
 	s.attached = slices.CompactFunc(s.attached, func(a, b attachedTag) bool { return a.tag == b.tag })
@@ -175,7 +175,7 @@ func (s *Archives) find(at, path, id string) (*manifest, error) {
 	}
 	i, ok := slices.BinarySearchFunc(s.attached, id, func(a attachedTag, id string) int { return strings.Compare(a.tag, id) })
 	if ok && repo.has(s.attached[i].subject) {
-		return s.attached[i].stands, nil
+		return s.attached[i].target, nil
 	}
 	return nil, nil
 }
@@ -217,22 +217,22 @@ func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, err
 // open opens content. One that a plan has and the archive has not was left out: it is not there.
 func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	if raw, ok := s.extra[key]; ok {
-		return closing{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
+		return nopCloser{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
 	}
 	c, err := s.archives[b.archive].Content(key.Hash())
 	if err != nil {
 		return nil, err
 	}
 	if c.Size() != b.size {
-		return nil, fmt.Errorf("%s has %d bytes in the archive, its manifest says %d", key.Hash(), c.Size(), b.size)
+		return nil, fmt.Errorf("%s has %d bytes in the archive; its manifest says %d", key.Hash(), c.Size(), b.size)
 	}
-	return closing{c}, nil
+	return nopCloser{c}, nil
 }
 
-// closing is content that holds nothing.
-type closing struct{ *io.SectionReader }
+// nopCloser is content that holds nothing.
+type nopCloser struct{ *io.SectionReader }
 
-func (closing) Close() error { return nil }
+func (nopCloser) Close() error { return nil }
 
 // has reports whether the repository has a manifest.
 func (r *repository) has(m *manifest) bool { return r.hasAny([]*manifest{m}) }

@@ -33,7 +33,7 @@ func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repo, id stri
 		}
 		id = d.String()
 	} else if !oci.IsTag(id) {
-		return refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "that is neither a tag nor a digest"}
+		return refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", "not a tag or a digest"}
 	}
 	desc, c, err := h.store.Manifest(r.Context(), namespace(r), repo, id)
 	if err != nil {
@@ -55,7 +55,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, repo, id string) 
 		c, err = h.store.Blob(r.Context(), repo, d)
 	}
 	if err != nil {
-		return unknown(err, "BLOB_UNKNOWN", "the repository names no such blob")
+		return unknown(err, "BLOB_UNKNOWN", "the repository has no such blob")
 	}
 	defer c.Close()
 	part := span{n: c.Size()}
@@ -63,7 +63,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, repo, id string) 
 	if ranges := r.Header.Get("Range"); ranges != "" && r.Method == http.MethodGet && isFresh(r.Header.Get("If-Range"), d) {
 		if part, err = parseRange(ranges, c.Size()); err != nil {
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", c.Size()))
-			return refusal{http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "the blob has no such bytes"}
+			return refusal{http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "the range is outside of the blob"}
 		}
 	}
 	if part.isPart && c.Size() <= hashBefore {

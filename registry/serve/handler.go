@@ -64,7 +64,7 @@ func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.Path
 	switch {
 	case strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f"):
-		return refusal{http.StatusNotFound, "NAME_INVALID", "a slash is written as such"}
+		return refusal{http.StatusNotFound, "NAME_INVALID", "a slash must not be escaped"}
 	case path == "/healthz":
 		return h.health(w, r)
 	case path == "/v2" || path == "/v2/":
@@ -75,7 +75,7 @@ func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
 	}
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	if !ok {
-		return refusal{http.StatusNotFound, "UNSUPPORTED", "there is no such path; the API is at /v2/"}
+		return refusal{http.StatusNotFound, "UNSUPPORTED", "path not found; the API is at /v2/"}
 	}
 	if repo, ok := strings.CutSuffix(rest, "/tags/list"); ok {
 		return named(repo, func() error { return h.tags(w, r, repo) })
@@ -90,7 +90,7 @@ func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
 	case "referrers":
 		return named(repo, func() error { return h.referrers(w, r, repo, last) })
 	}
-	return refusal{http.StatusNotFound, "UNSUPPORTED", "there is no such path"}
+	return refusal{http.StatusNotFound, "UNSUPPORTED", "path not found"}
 }
 
 // cutLast divides a path at its last slash.
@@ -105,22 +105,22 @@ const maxName = 255
 // named answers when repo is the path of a repository.
 func named(repo string, answer func() error) error {
 	if len(repo) > maxName || !oci.IsPath(repo) {
-		return refusal{http.StatusBadRequest, "NAME_INVALID", "a repository is lower-case names between single slashes"}
+		return refusal{http.StatusBadRequest, "NAME_INVALID", "not a repository: write lower-case names between single slashes"}
 	}
 	return answer()
 }
 
 var (
-	sha256Form = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	digestForm = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`) // OCI image-spec 1.1, descriptor.md
-	knownForms = map[string]*regexp.Regexp{"sha256": sha256Form, "sha512": regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)}
+	sha256Format = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	digestFormat = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`) // OCI image-spec 1.1, descriptor.md
+	knownFormats = map[string]*regexp.Regexp{"sha256": sha256Format, "sha512": regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)}
 )
 
 // digestOf reads a digest of a path. One of another algorithm than sha256 is well formed, and nothing has it.
 func digestOf(s string) (v1.Hash, error) {
 	algorithm, hex, _ := strings.Cut(s, ":")
-	if form := knownForms[algorithm]; !digestForm.MatchString(s) || (form != nil && !form.MatchString(s)) {
-		return v1.Hash{}, refusal{http.StatusBadRequest, "DIGEST_INVALID", "that is no digest"}
+	if form := knownFormats[algorithm]; !digestFormat.MatchString(s) || (form != nil && !form.MatchString(s)) {
+		return v1.Hash{}, refusal{http.StatusBadRequest, "DIGEST_INVALID", "not a digest"}
 	}
 	if algorithm != "sha256" {
 		return v1.Hash{}, fs.ErrNotExist
@@ -151,7 +151,7 @@ type AmbiguousError struct {
 }
 
 func (e AmbiguousError) Error() string {
-	return fmt.Sprintf("the tag %s is of different manifests at %s: pull by digest, or name one of them with ?ns=, as containerd does for a mirror", e.Tag, strings.Join(e.Hosts, " and "))
+	return fmt.Sprintf("the tag %s points to different manifests at %s: pull by digest, or name the registry with ?ns=, as containerd does for a mirror", e.Tag, strings.Join(e.Hosts, " and "))
 }
 
 // namespace returns the registry that a client asks a mirror for (containerd's ns), as this program names it.
@@ -180,7 +180,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &ambiguous):
 		is = refusal{http.StatusNotFound, "MANIFEST_UNKNOWN", ambiguous.Error()}
 	default:
-		is = refusal{http.StatusServiceUnavailable, "UNAVAILABLE", "what was asked for cannot be read, or is damaged; the server's log has more"}
+		is = refusal{http.StatusServiceUnavailable, "UNAVAILABLE", "the content cannot be read, or is damaged; see the server's log"}
 		if r.Context().Err() == nil {
 			h.fault(r, err)
 		}
@@ -231,6 +231,6 @@ func (h *handler) turn(ctx context.Context) (done func(), err error) {
 	case h.heavy <- struct{}{}:
 		return func() { <-h.heavy }, nil
 	case <-ctx.Done():
-		return nil, refusal{http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many of these at once; try again"}
+		return nil, refusal{http.StatusTooManyRequests, "TOOMANYREQUESTS", "too many requests for referrers; try again"}
 	}
 }

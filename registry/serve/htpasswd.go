@@ -23,7 +23,7 @@ import (
 // Passwords are who may read.
 type Passwords struct {
 	hashes  map[string][]byte
-	nobody  []byte                            // a hash for names that are not there, so that these take as long
+	decoy   []byte                            // a hash for names that are not there, so that these take as long
 	matches func(hash, password []byte) error // bcrypt: it takes a processor for long
 	turns   turns
 	key     []byte // of logins
@@ -88,11 +88,11 @@ func ReadPasswords(text []byte) (*Passwords, error) {
 		is, err := bcrypt.Cost([]byte(hash))
 		switch _, twice := p.hashes[user]; {
 		case !ok || user == "" || err != nil:
-			return nil, fmt.Errorf("line %d is no name and bcrypt hash (htpasswd -B)", n)
+			return nil, fmt.Errorf("line %d: not a name and a bcrypt hash (htpasswd -B)", n)
 		case is > maxCost:
-			return nil, fmt.Errorf("line %d: a hash of cost %d takes too long; %d is the most", n, is, maxCost)
+			return nil, fmt.Errorf("line %d: the bcrypt cost %d is above the limit of %d", n, is, maxCost)
 		case twice:
-			return nil, fmt.Errorf("line %d: the name %q is there twice", n, user)
+			return nil, fmt.Errorf("line %d: duplicate name %q", n, user)
 		}
 		cost = max(cost, is)
 		p.hashes[user] = []byte(hash)
@@ -101,10 +101,10 @@ func ReadPasswords(text []byte) (*Passwords, error) {
 		return nil, err
 	}
 	if len(p.hashes) == 0 {
-		return nil, errors.New("it names nobody")
+		return nil, errors.New("no users")
 	}
 	var err error
-	p.nobody, err = bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
+	p.decoy, err = bcrypt.GenerateFromPassword([]byte(rand.Text()), cost)
 	return p, err
 }
 
@@ -203,7 +203,7 @@ func (p *Passwords) recall(name string, l login) (right, known bool) {
 func (p *Passwords) compare(name, password string, l login) (right bool) {
 	hash, exists := p.hashes[name]
 	if !exists {
-		hash = p.nobody
+		hash = p.decoy
 	}
 	right = p.matches(hash, []byte(password)) == nil && exists
 	p.mu.Lock()

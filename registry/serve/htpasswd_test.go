@@ -149,7 +149,7 @@ func TestLoginsTakeTheSame(t *testing.T) {
 		p, _ := slow(t)
 		p.matches = func(hash, _ []byte) error {
 			time.Sleep(comparing)
-			if bytes.Equal(hash, p.nobody) {
+			if bytes.Equal(hash, p.decoy) {
 				time.Sleep(comparing)
 			}
 			return errors.New("wrong")

@@ -28,7 +28,7 @@ func page(r *http.Request) (n int, last string, err error) {
 	if s := query.Get("n"); s != "" {
 		asked, ok := parsePosition(s)
 		if !ok {
-			return 0, "", refusal{http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "n is a number"}
+			return 0, "", refusal{http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", "n must be a number"}
 		}
 		n = int(min(asked, maxPage))
 	}
@@ -77,7 +77,7 @@ func (h *handler) tags(w http.ResponseWriter, r *http.Request, repo string) erro
 		return h.store.Tags(r.Context(), namespace(r), repo, after, n)
 	},
 		func(tags []string) any { return tagList{repo, tags} })
-	return unknown(err, "NAME_UNKNOWN", "there is no such repository")
+	return unknown(err, "NAME_UNKNOWN", "repository not found")
 }
 
 func (h *handler) catalog(w http.ResponseWriter, r *http.Request) error {

@@ -14,7 +14,7 @@ import (
 func logged(h http.Handler, print func(line string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		n := &noting{ResponseWriter: w}
+		n := &recorder{ResponseWriter: w}
 		defer func() {
 			broken := recover()
 			how := ""
@@ -33,7 +33,7 @@ func logged(h http.Handler, print func(line string)) http.Handler {
 // maxLogged is how much of a client's text is logged, in bytes.
 const maxLogged = 512
 
-func logLine(r *http.Request, start time.Time, n *noting) string {
+func logLine(r *http.Request, start time.Time, n *recorder) string {
 	user, _, ok := r.BasicAuth()
 	if user = quote(user); !ok {
 		user = "-"
@@ -45,13 +45,13 @@ func logLine(r *http.Request, start time.Time, n *noting) string {
 func quote(s string) string { return strconv.QuoteToASCII(s[:min(len(s), maxLogged)]) }
 
 // noting remembers what was answered.
-type noting struct {
+type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  atomic.Int64
 }
 
-func (n *noting) code() int {
+func (n *recorder) code() int {
 	if n.status == 0 {
 		return http.StatusOK
 	}
@@ -59,7 +59,7 @@ func (n *noting) code() int {
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (n *noting) WriteHeader(status int) {
+func (n *recorder) WriteHeader(status int) {
 	if n.status == 0 {
 		n.status = status
 	}
@@ -67,7 +67,7 @@ func (n *noting) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (n *noting) Write(b []byte) (int, error) {
+func (n *recorder) Write(b []byte) (int, error) {
 	if n.status == 0 {
 		n.status = http.StatusOK
 	}
@@ -77,4 +77,4 @@ func (n *noting) Write(b []byte) (int, error) {
 }
 
 // Unwrap lets http.ResponseController reach the connection.
-func (n *noting) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (n *recorder) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -77,14 +77,14 @@ func (s *Server) handler() http.Handler {
 	if s.Passwords != nil {
 		h = s.Passwords.protect(h)
 	}
-	if h = polite(h); s.Log != nil {
+	if h = limitBodies(h); s.Log != nil {
 		h = logged(h, s.Log)
 	}
 	return h
 }
 
-// polite bounds how long a body, which nobody reads, is waited for.
-func polite(h http.Handler) http.Handler {
+// limitBodies bounds how long a body, which nobody reads, is waited for.
+func limitBodies(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")

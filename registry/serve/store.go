@@ -12,7 +12,7 @@ import (
 type Store interface {
 	// Manifest opens the manifest that id, a tag or a digest, stands for in repo.
 	//
-	// Errors: fs.ErrNotExist, also when there is no such repository; AmbiguousError.
+	// Errors: fs.ErrNotExist, also when repository not found; AmbiguousError.
 	Manifest(ctx context.Context, at, repo, id string) (v1.Descriptor, Content, error)
 
 	// Blob opens a config or a layer that a manifest of repo names.
