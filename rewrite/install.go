@@ -4,19 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+
+	"relocate/carvel"
 )
 
-// Install says what is to be installed, and how.
+// Install is a package to install.
 type Install struct {
-	Name      string // of the PackageInstall, and the beginning of the names of what it needs
-	Namespace string
-	Package   string
-	Version   string // of the package; it is pinned
-	SecretRef string // a Secret of the namespace for fetching, when there is no SecretExport; may be empty
-	Fetches   []int  // the steps of the Package's fetch that it is for
-	Values    string // of the values Secret; without it there is none
-	Admin     bool   // the ServiceAccount may do everything, as kctrl has it
+	Name    string          // of the PackageInstall; the names of all its objects begin with it
+	Package *carvel.Package // the version is pinned
+	Values  string          // of the values Secret; empty means no Secret
 }
+
+// account is the name of the ServiceAccount.
+func (i Install) account() string { return i.Name + "-sa" }
 
 // packageInstall is the spec of a PackageInstall.
 type packageInstall struct {
@@ -25,7 +25,7 @@ type packageInstall struct {
 		RefName          string `json:"refName"`
 		VersionSelection struct {
 			Constraints string   `json:"constraints"`
-			Prereleases struct{} `json:"prereleases"` // all, as kctrl has it: the version says which
+			Prereleases struct{} `json:"prereleases"` // all, as in kctrl: the version is exact
 		} `json:"versionSelection"`
 	} `json:"packageRef"`
 	Values []installValues `json:"values,omitempty"`
@@ -35,46 +35,52 @@ type installValues struct {
 	SecretRef nameRef `json:"secretRef"`
 }
 
-var versionForm = regexp.MustCompile(`^[0-9A-Za-z.+-]+$`)
+var versionText = regexp.MustCompile(`^[0-9A-Za-z.+-]+$`)
 
-// Objects returns the ServiceAccount, its rights if Admin, the values Secret and the PackageInstall. What is
-// to be installed may need, and get, other rights.
-func (i Install) Objects() ([]Object, error) {
-	err := errors.Join(checkName("PackageInstall", i.Name), checkName("PackageInstall of "+i.Package, i.Package), checkNamespace(i.Namespace))
-	if i.SecretRef != "" {
-		err = errors.Join(err, checkName("Secret", i.SecretRef))
-	}
-	if !versionForm.MatchString(i.Version) {
-		err = errors.Join(err, fmt.Errorf("PackageInstall of %s: %q is no version", i.Package, i.Version))
-	}
-	if err != nil {
+// objects returns the ServiceAccount, its rights with admin, the values Secret and the PackageInstall.
+// secretRef names a Secret of the namespace for fetching; it may be empty. What is installed may need, and
+// get, other rights.
+func (i Install) objects(namespace, secretRef string, admin bool) ([]object, error) {
+	if err := i.check(namespace, secretRef); err != nil {
 		return nil, err
 	}
-	account := i.Name + "-sa"
-	list := []Object{{APIVersion: "v1", Kind: "ServiceAccount", Metadata: Metadata{Name: account, Namespace: i.Namespace}}}
-	if i.Admin {
-		list = append(list, Object{
+	list := []object{{APIVersion: "v1", Kind: "ServiceAccount", Metadata: metadata{Name: i.account(), Namespace: namespace}}}
+	if admin {
+		list = append(list, object{
 			APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRoleBinding",
-			Metadata: Metadata{Name: i.Name + "-" + i.Namespace + "-cluster-admin"},
-			RoleRef:  &RoleRef{"rbac.authorization.k8s.io", "ClusterRole", "cluster-admin"},
-			Subjects: []Subject{{"ServiceAccount", account, i.Namespace}},
+			Metadata: metadata{Name: i.Name + "-" + namespace + "-cluster-admin"},
+			RoleRef:  &roleRef{"rbac.authorization.k8s.io", "ClusterRole", "cluster-admin"},
+			Subjects: []subject{{"ServiceAccount", i.account(), namespace}},
 		})
 	}
-	spec := packageInstall{ServiceAccountName: account}
-	spec.PackageRef.RefName = i.Package
-	spec.PackageRef.VersionSelection.Constraints = i.Version
+	spec := packageInstall{ServiceAccountName: i.account()}
+	spec.PackageRef.RefName = i.Package.Name
+	spec.PackageRef.VersionSelection.Constraints = i.Package.Version
 	if i.Values != "" {
-		values := newSecret(i.Name+"-values", i.Namespace)
-		values.StringData, values.Skeleton = map[string]string{"values.yaml": i.Values}, true
+		values := newSecret(i.Name+"-values", namespace)
+		values.StringData, values.skeleton = map[string]string{"values.yaml": i.Values}, true
 		list = append(list, values)
 		spec.Values = []installValues{{nameRef{values.Metadata.Name}}}
 	}
-	o := Object{APIVersion: PackagingAPI, Kind: "PackageInstall", Metadata: Metadata{Name: i.Name, Namespace: i.Namespace}, Spec: spec}
-	if i.SecretRef != "" {
+	o := object{APIVersion: PackagingAPI, Kind: "PackageInstall", Metadata: metadata{Name: i.Name, Namespace: namespace}, Spec: spec}
+	if secretRef != "" {
 		o.Metadata.Annotations = map[string]string{}
-		for _, n := range i.Fetches {
-			o.Metadata.Annotations[fmt.Sprintf("ext.packaging.carvel.dev/fetch-%d-secret-name", n)] = i.SecretRef
+		for n, step := range i.Package.Fetches {
+			if step.Kind == "imgpkgBundle" || step.Kind == "image" {
+				o.Metadata.Annotations[fmt.Sprintf("ext.packaging.carvel.dev/fetch-%d-secret-name", n)] = secretRef
+			}
 		}
 	}
 	return append(list, o), nil
+}
+
+func (i Install) check(namespace, secretRef string) error {
+	err := errors.Join(checkName("PackageInstall", i.Name), checkName("PackageInstall of "+i.Package.Name, i.Package.Name), checkNamespace(namespace))
+	if secretRef != "" {
+		err = errors.Join(err, checkName("Secret", secretRef))
+	}
+	if !versionText.MatchString(i.Package.Version) {
+		err = errors.Join(err, fmt.Errorf("PackageInstall of %s: %q is not a version", i.Package.Name, i.Package.Version))
+	}
+	return err
 }

@@ -6,15 +6,15 @@ import (
 	"relocate/bundle"
 )
 
-// Move is a reference and where it was relocated to.
+// Move is a reference before and after a relocation.
 type Move struct {
 	From string      `json:"from"`
 	To   string      `json:"to"`
 	Kind bundle.Kind `json:"kind"`
 }
 
-// Mapping returns, for every reference of the graph, its place in repo, in graph order. The digest is
-// never changed.
+// Mapping returns for every reference of the graph the one in repo, in the order of the graph. Digests
+// stay the same.
 func Mapping(g *bundle.Graph, repo name.Repository) []Move {
 	var moves []Move
 	for _, n := range g.Nodes {

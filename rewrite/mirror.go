@@ -12,14 +12,12 @@ import (
 	"relocate/bundle"
 )
 
-// Everything lies in one repository at the destination, and of the tags there only the root's is
-// anyone's own. So a mirror is for pulls by digest only: by tag, a node would ask for a tag of one image
-// and could be given the root.
+// The destination keeps everything in one repository, whose tags are those of the roots. So a mirror is for
+// pulls by digest only: a node that asks for the tag of an image could get the root.
 
-// Sources returns the repositories that images and indexes of g are named by, sorted, but for repo
-// itself: those that a reference may lead to which kapp-controller does not rewrite. Bundles are not
-// pulled by nodes.
-func Sources(g *bundle.Graph, repo name.Repository) []string {
+// sources returns the repositories, sorted, by which images and indexes of g are named, but for repo
+// itself. Nodes do not pull bundles.
+func sources(g *bundle.Graph, repo name.Repository) []string {
 	var list []string
 	for _, n := range g.Nodes {
 		if n.Kind == bundle.Bundle {
@@ -44,9 +42,9 @@ func runtimeName(repo name.Repository) string {
 	return repo.Name()
 }
 
-// MirrorSet returns the ImageDigestMirrorSet by which OpenShift's nodes pull from repo what is named by
-// digest in one of sources.
-func MirrorSet(sources []string, repo name.Repository) Object {
+// mirrorSet returns the ImageDigestMirrorSet by which OpenShift's nodes pull from repo what is named by
+// digest in one of the sources.
+func mirrorSet(sources []string, repo name.Repository) object {
 	type mirror struct {
 		Source  string   `json:"source"`
 		Mirrors []string `json:"mirrors"`
@@ -55,22 +53,22 @@ func MirrorSet(sources []string, repo name.Repository) Object {
 	for _, source := range sources {
 		mirrors = append(mirrors, mirror{source, []string{runtimeName(repo)}})
 	}
-	return Object{
-		APIVersion: "config.openshift.io/v1", Kind: "ImageDigestMirrorSet", Metadata: Metadata{Name: DNSName(repo.Name())},
+	return object{
+		APIVersion: "config.openshift.io/v1", Kind: "ImageDigestMirrorSet", Metadata: metadata{Name: DNSName(repo.Name())},
 		Spec: map[string]any{"imageDigestMirrors": mirrors},
 	}
 }
 
-// Access is how clients reach the registry of the destination. The zero value is HTTPS with a certificate of a CA
+// access is how clients reach the registry of the destination. The zero value is HTTPS with a certificate
 // that they trust already.
-type Access struct {
-	CA        bool // its certificates are in ca.crt
-	PlainHTTP bool // there is no TLS
+type access struct {
+	CA        bool // the certificates of its CA are in ca.crt
+	PlainHTTP bool
 }
 
-// RegistriesConf returns a file for /etc/containers/registries.conf.d, by which CRI-O and podman pull from
-// repo what is named by digest in one of sources; and, with plain HTTP, what is named in repo itself.
-func RegistriesConf(sources []string, repo name.Repository, access Access) []byte {
+// registriesConf returns a file for /etc/containers/registries.conf.d, by which CRI-O and podman pull from
+// repo what is named by digest in one of the sources and, with plain HTTP, what is named in repo itself.
+func registriesConf(sources []string, repo name.Repository, access access) []byte {
 	var out bytes.Buffer
 	out.WriteString(`# For /etc/containers/registries.conf.d on each node that runs CRI-O (or podman).
 # An image that is still named as at its source is pulled from the mirror, if it is named by digest. By
@@ -78,7 +76,7 @@ func RegistriesConf(sources []string, repo name.Repository, access Access) []byt
 `)
 	insecure := ""
 	if access.CA {
-		fmt.Fprintf(&out, "# The registry's CA goes to %s on the same nodes.\n", CertsPath(repo.Registry))
+		fmt.Fprintf(&out, "# The registry's CA goes to %s on the same nodes.\n", certsPath(repo.Registry))
 	}
 	if access.PlainHTTP {
 		insecure = "insecure = true\n"
@@ -91,27 +89,28 @@ func RegistriesConf(sources []string, repo name.Repository, access Access) []byt
 	return out.Bytes()
 }
 
-// CertsPath returns where CRI-O and podman read the CA of a registry (containers-certs.d(5)). A file of such a name
-// cannot be in a folder that is also checked out on Windows.
-func CertsPath(registry name.Registry) string {
+// certsPath returns the path at which CRI-O and podman read the CA of a registry (containers-certs.d(5)).
+// Windows cannot check out a file with such a name.
+func certsPath(registry name.Registry) string {
 	return "/etc/containers/certs.d/" + registry.RegistryStr() + "/ca.crt"
 }
 
-// HostFolder returns the folder below /etc/containerd/certs.d that containerd reads for a registry.
-func HostFolder(registry name.Registry) string {
+// hostFolder returns the folder below /etc/containerd/certs.d that containerd reads for a registry.
+func hostFolder(registry name.Registry) string {
 	host := registry.RegistryStr()
 	if i := strings.LastIndex(host, ":"); i > 0 {
-		return host[:i] + "_" + host[i+1:] + "_" // read as host:port is, and a path on every system
+		return host[:i] + "_" + host[i+1:] + "_" // containerd reads it as host:port; it is a path on every system
 	}
 	return host
 }
 
-// HostsTOML returns the hosts.toml of the registry of repo for containerd; its CA, if any, is in ca.crt beside it.
+// hostsTOML returns the hosts.toml of the registry of repo for containerd. Its CA, if any, is in ca.crt
+// beside it.
 //
-// containerd asks each [host] first, and then the server itself with the settings before the first table. Without
-// those, any answer but the content would be followed by an attempt without the CA, whose error would be shown.
-// containerd 1 refuses a file without any table.
-func HostsTOML(repo name.Repository, access Access) []byte {
+// containerd asks each [host] first, and then the server with the settings before the first table. Without
+// those settings, an answer without the content would be followed by an attempt without the CA, and its
+// error would be shown. containerd 1 refuses a file without any table.
+func hostsTOML(repo name.Repository, access access) []byte {
 	var out bytes.Buffer
 	scheme := "https"
 	if access.PlainHTTP {
@@ -122,7 +121,7 @@ func HostsTOML(repo name.Repository, access Access) []byte {
 	if access.CA {
 		settings += "ca = \"ca.crt\"\n" // relative to the folder of this file
 	}
-	fmt.Fprintf(&out, "# For /etc/containerd/certs.d/%s on each node that runs containerd: how it reaches this registry.\n", HostFolder(repo.Registry))
+	fmt.Fprintf(&out, "# For /etc/containerd/certs.d/%s on each node that runs containerd: how it reaches this registry.\n", hostFolder(repo.Registry))
 	out.WriteString(`# There is no such file for the sources: containerd asks a mirror for an image at the path that it had at its
 # source, and here all images lie in one repository.
 `)
@@ -130,10 +129,10 @@ func HostsTOML(repo name.Repository, access Access) []byte {
 	return out.Bytes()
 }
 
-// quoteTOML returns s as a TOML basic string, of which JSON's strings are a part.
+// quoteTOML returns s as a TOML basic string. JSON's strings are basic strings.
 func quoteTOML(s string) string {
 	b, err := json.Marshal(s)
-	if err != nil { // there is no such string
+	if err != nil { // no string does that
 		return `""`
 	}
 	return strings.ReplaceAll(string(b), "\x7f", `\u007f`)

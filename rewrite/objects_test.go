@@ -1,4 +1,4 @@
-package rewrite_test
+package rewrite
 
 import (
 	"bytes"
@@ -19,8 +19,20 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"relocate/bundle"
-	"relocate/rewrite"
+	"relocate/carvel"
 )
+
+var (
+	digestA = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
+	digestB = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("b", 64)}
+)
+
+func repository(t *testing.T, s string) name.Repository {
+	t.Helper()
+	repo, err := name.NewRepository(s)
+	require.NoError(t, err)
+	return repo
+}
 
 // TestObjectFile: no two objects have one file, whatever their names.
 func TestObjectFile(t *testing.T) {
@@ -28,9 +40,9 @@ func TestObjectFile(t *testing.T) {
 	seen := map[string]bool{}
 	for _, namespace := range []string{"", "a", "a-b"} {
 		for _, name := range []string{"a", "b-a", "a.b", "b", "a-b.a"} {
-			file := rewrite.Object{Kind: "Secret", Metadata: rewrite.Metadata{Name: name, Namespace: namespace}}.File()
+			file := object{Kind: "Secret", Metadata: metadata{Name: name, Namespace: namespace}}.file()
 			if namespace == "" { // a kind has namespaces or not
-				file = rewrite.Object{Kind: "Namespace", Metadata: rewrite.Metadata{Name: name}}.File()
+				file = object{Kind: "Namespace", Metadata: metadata{Name: name}}.file()
 			}
 			assert.False(t, seen[file], file)
 			seen[file] = true
@@ -44,53 +56,53 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	registry := repository(t, "private.test/all").Registry
 	for _, bad := range []string{"", "A", "a_b", "-a", "a-", "a..b", "../a", "a\n", "a: b", strings.Repeat("a", 254)} {
-		_, err := rewrite.Namespace(bad)
-		require.ErrorContains(t, err, "is no DNS-1123 label", bad)
-		_, err = rewrite.RegistrySecret(bad, "a", registry, rewrite.Login{})
-		require.ErrorContains(t, err, "is no DNS-1123 subdomain", bad)
-		_, err = rewrite.RegistrySecret("a", bad, registry, rewrite.Login{})
-		require.ErrorContains(t, err, "is no DNS-1123 label", bad)
-		_, err = rewrite.SecretExport(bad, "a")
+		_, err := namespaceObject(bad)
+		require.ErrorContains(t, err, "is not a DNS-1123 label", bad)
+		_, err = registrySecret(bad, "a", registry, Login{})
+		require.ErrorContains(t, err, "is not a DNS-1123 subdomain", bad)
+		_, err = registrySecret("a", bad, registry, Login{})
+		require.ErrorContains(t, err, "is not a DNS-1123 label", bad)
+		_, err = secretExport(bad, "a")
 		require.Error(t, err, bad)
-		_, err = rewrite.CAConfig(bad, nil)
-		require.ErrorContains(t, err, "is no DNS-1123 label", bad)
-		good := rewrite.Install{Name: "a", Namespace: "b", Package: "a.corp.com", Version: "1.0.0+b.1-c"}
-		_, err = good.Objects()
-		require.NoError(t, err)
-		for _, spoil := range []func(*rewrite.Install){
-			func(i *rewrite.Install) { i.Name = bad }, func(i *rewrite.Install) { i.Namespace = bad }, func(i *rewrite.Install) { i.Package = bad },
-			func(i *rewrite.Install) { i.Version = bad + " " }, func(i *rewrite.Install) { i.SecretRef = bad + "_" },
+		_, err = caConfig(bad, nil)
+		require.ErrorContains(t, err, "is not a DNS-1123 label", bad)
+		for _, spoil := range []func(i *Install, namespace, secretRef *string){
+			func(i *Install, _, _ *string) { i.Name = bad }, func(_ *Install, namespace, _ *string) { *namespace = bad },
+			func(i *Install, _, _ *string) { i.Package.Name = bad }, func(i *Install, _, _ *string) { i.Package.Version = bad + " " },
+			func(_ *Install, _, secretRef *string) { *secretRef = bad + "_" },
 		} {
-			i := good
-			spoil(&i)
-			_, err := i.Objects()
+			i, namespace, secretRef := Install{Name: "a", Package: &carvel.Package{Name: "a.corp.com", Version: "1.0.0+b.1-c"}}, "b", ""
+			_, err = i.objects(namespace, secretRef, false)
+			require.NoError(t, err)
+			spoil(&i, &namespace, &secretRef)
+			_, err := i.objects(namespace, secretRef, false)
 			require.Error(t, err, "%q: %+v", bad, i)
 		}
 	}
-	_, err := rewrite.Namespace("a.b")
-	require.ErrorContains(t, err, `"a.b" is no DNS-1123 label`)
+	_, err := namespaceObject("a.b")
+	require.ErrorContains(t, err, `"a.b" is not a DNS-1123 label`)
 }
 
 // TestRegistrySecret: the login arrives as it is, whatever is in it.
 func TestRegistrySecret(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{"private.test:5000/a": "private.test:5000", "docker.io/a/b": "https://index.docker.io/v1/"} {
-		for _, login := range []rewrite.Login{{Username: "a", Password: "b"}, {Username: "{}", Password: "\"'\\\n---\nkind: Evil\u2028<"}} {
-			o, err := rewrite.RegistrySecret("pull", "a", repository(t, host).Registry, login)
+		for _, login := range []Login{{Username: "a", Password: "b"}, {Username: "{}", Password: "\"'\\\n---\nkind: Evil\u2028<"}} {
+			o, err := registrySecret("pull", "a", repository(t, host).Registry, login)
 			require.NoError(t, err)
-			assert.False(t, o.Skeleton)
-			text, err := rewrite.EncodeObjects(o)
+			assert.False(t, o.skeleton)
+			text, err := encodeObjects(o)
 			require.NoError(t, err)
 			var got struct{ StringData map[string]string }
 			require.NoError(t, yaml.Unmarshal(text, &got))
-			var config struct{ Auths map[string]rewrite.Login }
+			var config struct{ Auths map[string]Login }
 			require.NoError(t, json.Unmarshal([]byte(got.StringData[".dockerconfigjson"]), &config), "%s", text)
-			assert.Equal(t, map[string]rewrite.Login{want: login}, config.Auths)
+			assert.Equal(t, map[string]Login{want: login}, config.Auths)
 		}
 	}
-	o, err := rewrite.RegistrySecret("pull", "a", repository(t, "private.test/a").Registry, rewrite.Login{})
+	o, err := registrySecret("pull", "a", repository(t, "private.test/a").Registry, Login{})
 	require.NoError(t, err)
-	assert.True(t, o.Skeleton)
+	assert.True(t, o.skeleton)
 }
 
 // certificate returns a new certificate.
@@ -110,9 +122,9 @@ func TestCAConfig(t *testing.T) {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}))
 	}
 	a, b := certificate(t), certificate(t)
-	o, err := rewrite.CAConfig("tkg-system", []byte("subject=a\n"+block("CERTIFICATE", a)+"password: x\n"+block("CERTIFICATE", b)))
+	o, err := caConfig("tkg-system", []byte("subject=a\n"+block("CERTIFICATE", a)+"password: x\n"+block("CERTIFICATE", b)))
 	require.NoError(t, err)
-	assert.Equal(t, rewrite.Metadata{Name: "kapp-controller-config", Namespace: "tkg-system"}, o.Metadata)
+	assert.Equal(t, metadata{Name: "kapp-controller-config", Namespace: "tkg-system"}, o.Metadata)
 	assert.Equal(t, map[string]string{"caCerts": block("CERTIFICATE", a) + block("CERTIFICATE", b)}, o.StringData)
 	for text, part := range map[string]string{
 		"":                           "no certificate",
@@ -120,7 +132,7 @@ func TestCAConfig(t *testing.T) {
 		block("CERTIFICATE", a) + block("EC PRIVATE KEY", b): `"EC PRIVATE KEY"`,
 		block("CERTIFICATE", []byte("x")):                    "x509",
 	} {
-		_, err := rewrite.CAConfig("a", []byte(text))
+		_, err := caConfig("a", []byte(text))
 		require.ErrorContains(t, err, part)
 	}
 }
@@ -137,19 +149,19 @@ func TestMirrors(t *testing.T) {
 		{Kind: bundle.Index, References: []string{at("reg.test/b"), at("private.test:5000/all"), "no reference"}},
 		{Kind: bundle.Plain, Descriptor: v1.Descriptor{Digest: digestB}, IsChild: true},
 	}}
-	sources := rewrite.Sources(g, repo)
-	assert.Equal(t, []string{"docker.io/library/nginx", "reg.test/a", "reg.test/b"}, sources)
-	conf := string(rewrite.RegistriesConf(sources, repo, rewrite.Access{}))
+	list := sources(g, repo)
+	assert.Equal(t, []string{"docker.io/library/nginx", "reg.test/a", "reg.test/b"}, list)
+	conf := string(registriesConf(list, repo, access{}))
 	assert.Equal(t, 3, strings.Count(conf, "mirror-by-digest-only = true\n"))
 	assert.Equal(t, 3, strings.Count(conf, "\n[[registry.mirror]]\nlocation = \"private.test:5000/all\"\n"))
-	text, err := rewrite.EncodeObjects(rewrite.MirrorSet(sources, repo))
+	text, err := encodeObjects(mirrorSet(list, repo))
 	require.NoError(t, err)
 	assert.Equal(t, 3, bytes.Count(text, []byte("- private.test:5000/all\n")))
 
 	for host, folder := range map[string]string{"private.test": "private.test", "private.test:5000": "private.test_5000_", "[::1]:5000": "[::1]_5000_"} {
 		registry, err := name.NewRegistry(host)
 		require.NoError(t, err)
-		assert.Equal(t, folder, rewrite.HostFolder(registry))
+		assert.Equal(t, folder, hostFolder(registry))
 	}
 }
 
@@ -158,9 +170,9 @@ func TestMirrors(t *testing.T) {
 func TestNodeAccess(t *testing.T) {
 	t.Parallel()
 	repo := repository(t, "private.test:5000/all")
-	toml := func(access rewrite.Access) string { return string(rewrite.HostsTOML(repo, access)) }
-	ca, plain := rewrite.Access{CA: true}, rewrite.Access{PlainHTTP: true}
-	assert.NotContains(t, toml(rewrite.Access{}), "\nca = ")
+	toml := func(a access) string { return string(hostsTOML(repo, a)) }
+	ca, plain := access{CA: true}, access{PlainHTTP: true}
+	assert.NotContains(t, toml(access{}), "\nca = ")
 	before, table, found := strings.Cut(toml(ca), "\n[host.\"https://private.test:5000\"]\n")
 	require.True(t, found, toml(ca))
 	for _, part := range []string{before, table} {
@@ -171,8 +183,8 @@ func TestNodeAccess(t *testing.T) {
 	assert.Contains(t, toml(plain), "\n[host.\"http://private.test:5000\"]\n")
 	assert.NotContains(t, toml(plain), "https://")
 
-	conf := func(access rewrite.Access) string {
-		return string(rewrite.RegistriesConf([]string{"reg.test/a"}, repo, access))
+	conf := func(a access) string {
+		return string(registriesConf([]string{"reg.test/a"}, repo, a))
 	}
 	assert.NotContains(t, conf(ca), "insecure")
 	assert.Contains(t, conf(ca), "\n# The registry's CA goes to /etc/containers/certs.d/private.test:5000/ca.crt on the same nodes.\n")
@@ -184,11 +196,11 @@ func TestNodeAccess(t *testing.T) {
 // TestOldPackageRepository: the kind of the first alphas has no namespace.
 func TestOldPackageRepository(t *testing.T) {
 	t.Parallel()
-	p, err := rewrite.NewPackageRepository(repository(t, "reg.test/main").Digest(digestA.String()), repository(t, "private.test/all"), "", "", "", "")
+	p, err := NewPackageRepository(repository(t, "reg.test/main").Digest(digestA.String()), repository(t, "private.test/all"), "", "", "", "")
 	require.NoError(t, err)
-	assert.Equal(t, rewrite.GlobalNamespace, p.Object().Metadata.Namespace)
-	p.API = rewrite.OldPackagingAPI
-	o := p.Object()
-	assert.Equal(t, rewrite.Metadata{Name: "main"}, o.Metadata)
+	assert.Equal(t, GlobalNamespace, p.object().Metadata.Namespace)
+	p.API = OldPackagingAPI
+	o := p.object()
+	assert.Equal(t, metadata{Name: "main"}, o.Metadata)
 	assert.Equal(t, "install.package.carvel.dev/v1alpha1", o.APIVersion)
 }

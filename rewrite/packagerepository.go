@@ -13,11 +13,11 @@ import (
 	"relocate/bundle"
 )
 
-// GlobalNamespace is kapp-controller's default namespace of packages that are offered in every other.
+// GlobalNamespace is kapp-controller's default namespace of packages for all namespaces.
 const GlobalNamespace = "kapp-controller-packaging-global"
 
-// The APIs of PackageRepositories (docs/carvel.md, "API kinds"): since kapp-controller v0.19.0-alpha.10, and
-// before it, where they have no namespace.
+// The APIs of PackageRepositories (docs/carvel.md, "API kinds"). The old one is that of kapp-controller
+// before v0.19.0-alpha.10; its PackageRepositories have no namespace.
 const (
 	PackagingAPI    = "packaging.carvel.dev/v1alpha1"
 	OldPackagingAPI = "install.package.carvel.dev/v1alpha1"
@@ -35,8 +35,8 @@ type PackageRepository struct {
 
 // PackageRepositories returns the objects for the roots that are package repositories, relocated to
 // repo, in their order. Each is named after the last element of its source repository, so that it
-// keeps its name from one relocation to the next; as, for the only one, says otherwise when it is not
-// empty. It is an error when two have one name.
+// keeps its name from one relocation to the next. If as is not empty, it is the name of the only one. Two
+// objects with one name are an error.
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
@@ -55,7 +55,7 @@ func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, s
 		}
 		other, taken := named[p.Name]
 		if taken && other.Digest == root.Digest {
-			continue // one bundle, named twice
+			continue // one bundle with two names
 		}
 		if taken {
 			return nil, fmt.Errorf("PackageRepositories of %s and %s: both would be named %s", other.Reference.Name(), root.Reference.Name(), p.Name)
@@ -77,14 +77,14 @@ func NewPackageRepository(source name.Digest, repo name.Repository, version, as,
 		err = errors.Join(err, checkNamespace(namespace))
 	}
 	if secretRef != "" && !isDNSName(secretRef) {
-		err = errors.Join(err, fmt.Errorf("the Secret %q is no DNS-1123 subdomain", secretRef))
+		err = errors.Join(err, fmt.Errorf("the Secret %q is not a DNS-1123 subdomain", secretRef))
 	}
 	return p, err
 }
 
 func isDNSName(s string) bool { return s != "" && s == DNSName(s) }
 
-// DNSName makes a DNS-1123 subdomain of s, as Kubernetes wants for names; the result may be empty.
+// DNSName makes a DNS-1123 subdomain of s, which Kubernetes accepts as a name. The result may be empty.
 func DNSName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -118,10 +118,10 @@ type repositorySpec struct {
 // versionAnnotation is what "kctrl package repository list" shows as the version.
 const versionAnnotation = "kctrl.carvel.dev/repository-version"
 
-// Object returns the object for the cluster.
-func (p PackageRepository) Object() Object {
-	o := Object{APIVersion: cmp.Or(p.API, PackagingAPI), Kind: "PackageRepository"}
-	o.Metadata = Metadata{Name: p.Name, Namespace: cmp.Or(p.Namespace, GlobalNamespace)}
+// object returns the object for the cluster.
+func (p PackageRepository) object() object {
+	o := object{APIVersion: cmp.Or(p.API, PackagingAPI), Kind: "PackageRepository"}
+	o.Metadata = metadata{Name: p.Name, Namespace: cmp.Or(p.Namespace, GlobalNamespace)}
 	if o.APIVersion == OldPackagingAPI {
 		o.Metadata.Namespace = ""
 	}
@@ -139,9 +139,9 @@ func (p PackageRepository) Object() Object {
 
 // Encode returns the YAML of the list, one document each, for kubectl apply.
 func Encode(list []PackageRepository) ([]byte, error) {
-	var objects []Object
+	var objects []object
 	for _, p := range list {
-		objects = append(objects, p.Object())
+		objects = append(objects, p.object())
 	}
-	return EncodeObjects(objects...)
+	return encodeObjects(objects...)
 }

@@ -38,12 +38,12 @@ func TestPackageRepositories(t *testing.T) {
 		{name: "two of one name", roots: []bundle.Root{a, b}, err: "PackageRepositories of reg.test/corp/main_repo:1.0.0 and reg.test/other/main-repo:2: both would be named main-repo"},
 		{name: "two named alike", roots: []bundle.Root{a, root(t, "reg.test/corp/extra:1", digestB)}, as: "x", err: "both would be named x"},
 		{name: "one bundle named twice", roots: []bundle.Root{a, root(t, "reg.test/corp/main_repo@"+digestA.String(), digestA)}, want: list{{Name: "main-repo", Image: image, Version: "1.0.0"}}},
-		{name: "bad name", roots: []bundle.Root{a}, as: "Main_Repo", err: `the name "Main_Repo" is no DNS-1123 subdomain`},
-		{name: "bad namespace", roots: []bundle.Root{a}, namespace: "a b", err: `the namespace "a b" is no DNS-1123 label`},
-		{name: "namespace with dot", roots: []bundle.Root{a}, namespace: "a.b", err: `the namespace "a.b" is no DNS-1123 label`},
-		{name: "long namespace", roots: []bundle.Root{a}, namespace: strings.Repeat("x", 64), err: "is no DNS-1123 label"},
-		{name: "bad Secret", roots: []bundle.Root{a}, secretRef: "../x", err: `the Secret "../x" is no DNS-1123 subdomain`},
-		{name: "no name left", roots: []bundle.Root{root(t, "reg.test/corp/__:1", digestA)}, err: `the name "" is no DNS-1123 subdomain`},
+		{name: "bad name", roots: []bundle.Root{a}, as: "Main_Repo", err: `the name "Main_Repo" is not a DNS-1123 subdomain`},
+		{name: "bad namespace", roots: []bundle.Root{a}, namespace: "a b", err: `the namespace "a b" is not a DNS-1123 label`},
+		{name: "namespace with dot", roots: []bundle.Root{a}, namespace: "a.b", err: `the namespace "a.b" is not a DNS-1123 label`},
+		{name: "long namespace", roots: []bundle.Root{a}, namespace: strings.Repeat("x", 64), err: "is not a DNS-1123 label"},
+		{name: "bad Secret", roots: []bundle.Root{a}, secretRef: "../x", err: `the Secret "../x" is not a DNS-1123 subdomain`},
+		{name: "no name left", roots: []bundle.Root{root(t, "reg.test/corp/__:1", digestA)}, err: `the name "" is not a DNS-1123 subdomain`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

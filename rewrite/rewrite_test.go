@@ -117,13 +117,13 @@ func TestTags(t *testing.T) {
 		{"latest", []bundle.Root{root(t, "reg.test/a", digestA)}, "", map[string]v1.Hash{"latest": digestA}, ""},
 		{"another", []bundle.Root{root(t, "reg.test/a:1", digestA)}, "2", map[string]v1.Hash{"2": digestA}, ""},
 		{"for a digest", []bundle.Root{root(t, byDigest, digestA)}, "2", map[string]v1.Hash{"2": digestA}, ""},
-		{"for two", []bundle.Root{root(t, "reg.test/a:1", digestA), root(t, "reg.test/b:2", digestB)}, "3", nil, `tag "3": there are 2 roots`},
+		{"for two", []bundle.Root{root(t, "reg.test/a:1", digestA), root(t, "reg.test/b:2", digestB)}, "3", nil, `tag "3": a tag names one root, not 2`},
 		{"conflict", []bundle.Root{root(t, "reg.test/a:1", digestA), root(t, "reg.test/b:1", digestB)}, "", nil, `tag "1": both ` + digestA.String() + " and " + digestB.String()},
 		{"the same twice", []bundle.Root{root(t, "reg.test/a:1", digestA), root(t, "reg.test/b:1", digestA)}, "", map[string]v1.Hash{"1": digestA}, ""},
-		{"imgpkg's", []bundle.Root{root(t, "reg.test/a:sha256-"+digestA.Hex+".imgpkg", digestA)}, "", nil, "are given by digest"},
+		{"imgpkg's", []bundle.Root{root(t, "reg.test/a:sha256-"+digestA.Hex+".imgpkg", digestA)}, "", nil, "are made of digests"},
 		{"like imgpkg's", []bundle.Root{root(t, "reg.test/a:1", digestA)}, "sha256-x", nil, `tag "sha256-x"`},
-		{"no tag", []bundle.Root{root(t, "reg.test/a:1", digestA)}, "a/b", nil, `tag "a/b" is no tag`},
-		{"too long", []bundle.Root{root(t, "reg.test/a:1", digestA)}, strings.Repeat("x", 129), nil, "is no tag"},
+		{"no tag", []bundle.Root{root(t, "reg.test/a:1", digestA)}, "a/b", nil, `tag "a/b" is not valid`},
+		{"too long", []bundle.Root{root(t, "reg.test/a:1", digestA)}, strings.Repeat("x", 129), nil, "is not valid"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,20 +12,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Login is a name and a password at a registry. The zero value stands for one that is not known.
+// Login is a name and a password at a registry. The zero value is an unknown login.
 type Login struct {
 	Username, Password string
 }
 
-// What a registry Secret has in place of a login.
+// Placeholders of a Secret without a login.
 const (
-	PlaceholderUsername = "REPLACE-WITH-USERNAME"
-	PlaceholderPassword = "REPLACE-WITH-PASSWORD"
+	placeholderUsername = "REPLACE-WITH-USERNAME"
+	placeholderPassword = "REPLACE-WITH-PASSWORD"
 )
 
-// RegistrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login, or, when it is the zero
-// value, with placeholders to fill in.
-func RegistrySecret(secret, namespace string, registry name.Registry, login Login) (Object, error) {
+// registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The zero login
+// gets placeholders.
+func registrySecret(secret, namespace string, registry name.Registry, login Login) (object, error) {
 	o := newSecret(secret, namespace)
 	if err := errors.Join(checkName("Secret", secret), checkNamespace(namespace)); err != nil {
 		return o, err
@@ -39,21 +39,21 @@ func RegistrySecret(secret, namespace string, registry name.Registry, login Logi
 		Password string `json:"password"`
 	}
 	config, err := json.Marshal(map[string]map[string]auth{"auths": {host: {
-		cmp.Or(login.Username, PlaceholderUsername), cmp.Or(login.Password, PlaceholderPassword),
+		cmp.Or(login.Username, placeholderUsername), cmp.Or(login.Password, placeholderPassword),
 	}}})
 	o.Type, o.StringData = "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": string(config)}
-	o.Skeleton = login == Login{}
+	o.skeleton = login == Login{}
 	return o, err
 }
 
-func newSecret(name, namespace string) Object {
-	return Object{APIVersion: "v1", Kind: "Secret", Metadata: Metadata{Name: name, Namespace: namespace}}
+func newSecret(name, namespace string) object {
+	return object{APIVersion: "v1", Kind: "Secret", Metadata: metadata{Name: name, Namespace: namespace}}
 }
 
-// SecretExport returns the object by which secretgen-controller offers the Secret to every namespace, and fills
-// with it the placeholders that kapp-controller makes.
-func SecretExport(secret, namespace string) (Object, error) {
-	o := Object{APIVersion: "secretgen.carvel.dev/v1alpha1", Kind: "SecretExport", Metadata: Metadata{Name: secret, Namespace: namespace}}
+// secretExport returns the object by which secretgen-controller offers the Secret to every namespace, and fills
+// the placeholders that kapp-controller makes.
+func secretExport(secret, namespace string) (object, error) {
+	o := object{APIVersion: "secretgen.carvel.dev/v1alpha1", Kind: "SecretExport", Metadata: metadata{Name: secret, Namespace: namespace}}
 	o.Spec = map[string][]string{"toNamespaces": {"*"}}
 	return o, errors.Join(checkName("SecretExport", secret), checkNamespace(namespace))
 }
@@ -61,18 +61,17 @@ func SecretExport(secret, namespace string) (Object, error) {
 // ControllerNamespace is where kapp-controller's own release runs it.
 const ControllerNamespace = "kapp-controller"
 
-// ControllerConfig is the name of the Secret that kapp-controller reads its configuration from.
-const ControllerConfig = "kapp-controller-config"
+// controllerConfig is the name of the Secret that kapp-controller reads its configuration from.
+const controllerConfig = "kapp-controller-config"
 
-// CAConfig returns the Secret from which kapp-controller, in namespace, takes the CA certificates that it trusts
-// beside the system's. It is an error when bundle has no certificate, or anything else: a private key is
-// not for the cluster.
-func CAConfig(namespace string, bundle []byte) (Object, error) {
-	o := newSecret(ControllerConfig, namespace)
+// caConfig returns the Secret from which kapp-controller, in namespace, reads the CA certificates that it
+// trusts beside the system's. A file with anything else is an error: a private key is not for the cluster.
+func caConfig(namespace string, file []byte) (object, error) {
+	o := newSecret(controllerConfig, namespace)
 	if err := checkNamespace(namespace); err != nil {
 		return o, err
 	}
-	text, err := certificates(bundle)
+	text, err := certificates(file)
 	o.StringData = map[string]string{"caCerts": string(text)}
 	return o, err
 }
@@ -86,10 +85,10 @@ func certificates(file []byte) ([]byte, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("the file of CA certificates has a %q, too", block.Type)
+			return nil, fmt.Errorf("PEM block %q is not a certificate", block.Type)
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, fmt.Errorf("the file of CA certificates: %w", err)
+			return nil, err
 		}
 		block.Headers = nil
 		if err := pem.Encode(&out, block); err != nil {
@@ -97,7 +96,7 @@ func certificates(file []byte) ([]byte, error) {
 		}
 	}
 	if out.Len() == 0 {
-		return nil, errors.New("the file of CA certificates has no certificate (PEM)")
+		return nil, errors.New("no certificate (PEM) found")
 	}
 	return out.Bytes(), nil
 }

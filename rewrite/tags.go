@@ -10,12 +10,12 @@ import (
 	"relocate/oci"
 )
 
-// Tags returns the tags that the roots get at the destination: the ones they were named by, or tag for the only
-// root, when tag is not empty. It is an error when two roots want one tag, and when a tag could be
-// taken for one that imgpkg gives by digest.
+// Tags returns the tags of the roots at the destination: those by which they were named, or tag, if it is
+// not empty, for the only root. Two roots with the same tag are an error, and so is a tag that looks like
+// those that imgpkg makes of digests.
 func Tags(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
 	if tag != "" && len(roots) > 1 {
-		return nil, fmt.Errorf("tag %q: there are %d roots, and a tag stands for one", tag, len(roots))
+		return nil, fmt.Errorf("tag %q: a tag names one root, not %d", tag, len(roots))
 	}
 	tags := map[string]v1.Hash{}
 	for _, root := range roots {
@@ -27,13 +27,13 @@ func Tags(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
 			continue
 		}
 		if !oci.IsTag(t) {
-			return nil, fmt.Errorf("tag %q is no tag", t)
+			return nil, fmt.Errorf("tag %q is not valid", t)
 		}
 		if strings.HasPrefix(t, "sha256-") {
-			return nil, fmt.Errorf("tag %q: tags that begin with sha256- are given by digest", t)
+			return nil, fmt.Errorf("tag %q: tags that begin with sha256- are made of digests", t)
 		}
 		if other, ok := tags[t]; ok && other != root.Digest {
-			return nil, fmt.Errorf("tag %q: both %s and %s want it", t, other, root.Digest)
+			return nil, fmt.Errorf("tag %q: both %s and %s would get it", t, other, root.Digest)
 		}
 		tags[t] = root.Digest
 	}

@@ -108,15 +108,7 @@ func newEmit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f.directory != "" {
-				if err := e.writeTo(f.directory, cmd.ErrOrStderr()); err != nil {
-					return err
-				}
-			} else if err := e.write(cmd.OutOrStdout()); err != nil {
-				return err
-			}
-			e.say(cmd.ErrOrStderr())
-			return nil
+			return e.print(cmd, f.directory)
 		},
 	}
 	f.add(cmd)

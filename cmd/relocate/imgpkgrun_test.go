@@ -95,7 +95,7 @@ func TestImgpkgDamaged(t *testing.T) {
 		"names of another": {func(m []fileOfTar) []fileOfTar {
 			m[0].data = bytes.Replace(m[0].data, []byte(`"Tag":"1.0.0"`), []byte(`"Tag":"sha256-4"`), 1)
 			return m
-		}, "are given by digest", false},
+		}, "are made of digests", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

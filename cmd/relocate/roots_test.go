@@ -32,7 +32,7 @@ func TestTwoRoots(t *testing.T) {
 
 	same := filepath.Join(t.TempDir(), "same.tar")
 	two := []string{"-b", src.Addr + "/roots/first:v1", "-b", src.Addr + "/roots/second:v1"}
-	told := `tag "v1": both ` + roots["first"].String() + " and " + roots["second"].String() + " want it"
+	told := `tag "v1": both ` + roots["first"].String() + " and " + roots["second"].String() + " would get it"
 	for _, args := range [][]string{{"plan"}, {"--to-tar", same}, {"--to-tar", "-"}} {
 		assert.Contains(t, mustRelocate(t, append(args, two...)...).stderr, "the import will refuse the tags of the roots: "+told+"; --no-tag imports by digest")
 	}
