@@ -13,7 +13,7 @@ import (
 	"relocate/oci"
 )
 
-// refusal is an answer that is an error (distribution-spec 1.1, error codes).
+// refusal is an error that the client gets (distribution-spec 1.1, error codes).
 type refusal struct {
 	status        int
 	code, message string
@@ -39,7 +39,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case err == nil:
 		return
-	case !errors.As(err, &is): // the client's body could not be read
+	case !errors.As(err, &is): // an error of reading the request's body
 		is = &refusal{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", err.Error(), nil}
 	}
 	if len(is.missing) > 0 {
@@ -63,14 +63,14 @@ func (e *refusal) write(w http.ResponseWriter) {
 	if len(list) == 0 {
 		list = append(list, one{Code: e.code, Message: e.message})
 	}
-	body, _ := json.Marshal(map[string][]one{"errors": list}) // strings always can be
+	body, _ := json.Marshal(map[string][]one{"errors": list}) // strings always marshal
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // the client may have closed the connection
 }
 
-// route returns what answers a request that writes, or asks about an upload; nil for all others.
+// route returns what answers a request that writes, or is about an upload; nil for all others.
 func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Request) error {
 	rest, ok := strings.CutPrefix(req.URL.Path, "/v2/")
 	if !ok {
@@ -97,10 +97,10 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 	return nil
 }
 
-// maxName is the length of a repository's path.
+// maxName is the longest path of a repository.
 const maxName = 255
 
-// parseDigest reads a digest that something is sent under.
+// parseDigest reads the digest that content is pushed under.
 func parseDigest(s string) (digest.Sum, error) {
 	d, err := v1.NewHash(s)
 	key, ok := digest.SumOf(d)
@@ -110,7 +110,7 @@ func parseDigest(s string) (digest.Sum, error) {
 	return key, nil
 }
 
-// created says that something is there now.
+// created answers that content is stored.
 func created(w http.ResponseWriter, at string, key digest.Sum) {
 	w.Header().Set("Location", at)
 	w.Header().Set("Docker-Content-Digest", key.Hash().String())

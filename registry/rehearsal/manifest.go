@@ -17,7 +17,7 @@ import (
 	"relocate/oci"
 )
 
-// document is what a manifest or an index names.
+// document is what a manifest or an index names (image-spec 1.1, manifest.md and image-index.md).
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType"`

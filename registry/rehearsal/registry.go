@@ -23,11 +23,12 @@ import (
 // Limits on what a client sends.
 const (
 	maxManifest = 4 << 20  // bytes of a manifest
-	maxKept     = 64 << 20 // bytes that are kept in memory of what the archive does not have
-	maxUploads  = 1000     // begun, and not ended
+	maxKept     = 64 << 20 // bytes in memory of content that the archive does not have
+	maxUploads  = 1000     // unfinished
 )
 
-// Registry is a registry of which the content is in an archive. It is a serve.Store, and safe for concurrent use.
+// Registry is a registry in memory over an archive. It is a serve.Store and an http.Handler, and
+// safe for concurrent use.
 type Registry struct {
 	archive serve.Archive
 	read    http.Handler
@@ -37,16 +38,16 @@ type Registry struct {
 	kept     map[digest.Sum][]byte
 	keptSize int
 	uploads  map[string]*upload
-	begun    int // uploads, in all
+	begun    int // uploads in total
 	refused  int
 }
 
-// repository is what was sent to one path.
+// repository is what was pushed to one path.
 type repository struct {
 	blobs     map[digest.Sum]int64 // sizes
 	manifests map[digest.Sum]manifest
 	tags      map[string]digest.Sum
-	referrers map[digest.Sum][]digest.Sum // by subject, in the order in which they came
+	referrers map[digest.Sum][]digest.Sum // by subject, in order of arrival
 }
 
 type manifest struct {
@@ -54,19 +55,19 @@ type manifest struct {
 	mediaType unique.Handle[types.MediaType]
 }
 
-// New returns an empty registry. Content that the archive has is read from there.
+// New returns an empty registry. It reads content that the archive has from there.
 func New(archive serve.Archive) *Registry {
 	r := &Registry{archive: archive, repos: map[string]*repository{}, kept: map[digest.Sum][]byte{}, uploads: map[string]*upload{}}
 	r.read = serve.Handler(r, serve.Options{})
 	return r
 }
 
-// Counts is what a registry holds.
+// Counts says what a registry has.
 type Counts struct {
 	Manifests int `json:"manifests"`
 	Blobs     int `json:"blobs"`
-	Kept      int `json:"kept"`    // bytes that only it has
-	Refused   int `json:"refused"` // manifests that came before what they name
+	Kept      int `json:"kept"`    // bytes of content that the archive does not have
+	Refused   int `json:"refused"` // manifests that were pushed before what they name
 }
 
 // Counts counts over all repositories.
@@ -81,7 +82,8 @@ func (r *Registry) Counts() Counts {
 	return c
 }
 
-// repository returns the repository at path, which the caller has locked; it is made where make is set.
+// repository returns the repository at path; nil, or a new one with make, if there is none. The
+// caller holds the lock.
 func (r *Registry) repository(path string, make bool) *repository {
 	repo := r.repos[path]
 	if repo == nil && make {
@@ -127,7 +129,7 @@ func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Conten
 	return nil, fmt.Errorf("blob %s of %s: %w", d, path, fs.ErrNotExist)
 }
 
-// content opens what was sent, which the caller has locked.
+// content opens content that was pushed. The caller holds the lock.
 func (r *Registry) content(key digest.Sum) (serve.Content, error) {
 	if raw, ok := r.kept[key]; ok {
 		return nopCloser{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
@@ -139,7 +141,7 @@ func (r *Registry) content(key digest.Sum) (serve.Content, error) {
 	return nopCloser{c}, nil
 }
 
-// nopCloser is content that holds nothing.
+// nopCloser is content whose Close does nothing.
 type nopCloser struct{ *io.SectionReader }
 
 func (nopCloser) Close() error { return nil }
@@ -164,7 +166,7 @@ func (r *Registry) Repositories(_ context.Context, after string, n int) (repos [
 	return repos, more, nil
 }
 
-// page returns at most n of a sorted list, after a name.
+// page returns at most n names of a sorted list, after a name, and whether there are more.
 func page(list []string, after string, n int) ([]string, bool) {
 	i, found := slices.BinarySearch(list, after)
 	if found {
@@ -188,7 +190,8 @@ func (r *Registry) Referrers(_ context.Context, path string, d v1.Hash) ([]v1.Ha
 	return list, nil
 }
 
-// keep makes sure that content can be read again. The caller has locked; raw is nil when it was not kept.
+// keep makes sure that content can be read again. raw is nil if it was not kept. The caller holds
+// the lock.
 func (r *Registry) keep(key digest.Sum, size int64, raw []byte) error {
 	if _, kept := r.kept[key]; kept {
 		return nil

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// headerTime is how long a client may take for the header of a request: one that connects and says nothing
-// is dropped.
+// headerTime is how long a client may take for the header of a request.
 const headerTime = 10 * time.Second
 
-// Serve answers at l, in plain HTTP, until ctx ends; then it breaks off what is under way. It closes l.
+// Serve answers requests at l, in plain HTTP, until ctx ends. Then it cuts off requests under way.
+// It closes l.
 func (r *Registry) Serve(ctx context.Context, l net.Listener) {
 	server := &http.Server{Handler: r, ReadHeaderTimeout: headerTime, ErrorLog: log.New(io.Discard, "", 0)}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // what it cuts off, the client sees
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	_ = server.Serve(l) // it ends with the listener, which nobody misses but the client
+	_ = server.Serve(l) // its error is only that the listener was closed
 }

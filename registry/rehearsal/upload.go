@@ -13,11 +13,11 @@ import (
 	"relocate/internal/digest"
 )
 
-// maxBlob is how large a blob may be that is kept because the archive does not have it, in bytes: configs and
-// layers of locations images. Each upload under way may have as much in memory.
+// maxBlob is the largest blob that is kept because the archive does not have it, in bytes: configs
+// and layers of locations images. Each upload under way may have as much in memory.
 const maxBlob = 4 << 20
 
-// upload is a blob on its way. Its state is locked while a request sends to it.
+// upload is a blob under way. A request that pushes to it holds its lock.
 type upload struct {
 	id   string
 	repo string
@@ -25,8 +25,8 @@ type upload struct {
 	mu   sync.Mutex
 	hash hash.Hash
 	size int64
-	raw  []byte // what came, until it is too large to be kept
-	skip bool   // it need not be kept
+	raw  []byte // content so far; nil if too large to keep
+	skip bool   // the archive has the content
 	done bool
 }
 
@@ -41,7 +41,7 @@ func (u *upload) Write(b []byte) (int, error) {
 	return u.hash.Write(b)
 }
 
-// upload answers what is asked of the uploads of a repository (distribution-spec 1.1, pushing blobs).
+// upload answers requests about the uploads of a repository (distribution-spec 1.1, pushing blobs).
 func (r *Registry) upload(w http.ResponseWriter, req *http.Request, repo, id string) error {
 	if id == "" {
 		if req.Method != http.MethodPost {
@@ -79,7 +79,7 @@ func (r *Registry) upload(w http.ResponseWriter, req *http.Request, repo, id str
 	return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "an upload supports GET, PATCH, PUT and DELETE")
 }
 
-// begin begins an upload. A mount is declined by that; content that comes with the POST ends it.
+// begin begins an upload. That declines a mount. Content in the POST completes it.
 func (r *Registry) begin(w http.ResponseWriter, req *http.Request, repo string) error {
 	r.mu.Lock()
 	if len(r.uploads) >= maxUploads {
@@ -99,7 +99,7 @@ func (r *Registry) begin(w http.ResponseWriter, req *http.Request, repo string) 
 	return nil
 }
 
-// answer says how much of an upload is there.
+// answer says how much of an upload has arrived.
 func (u *upload) answer(w http.ResponseWriter, status int) {
 	w.Header().Set("Location", "/v2/"+u.repo+"/blobs/uploads/"+u.id)
 	w.Header().Set("Docker-Upload-UUID", u.id)
@@ -111,7 +111,7 @@ func (u *upload) answer(w http.ResponseWriter, status int) {
 	w.WriteHeader(status)
 }
 
-// receive reads the body of a request, which goes on where the upload is.
+// receive reads the body of a request, which continues the upload.
 func (u *upload) receive(req *http.Request) error {
 	if s := req.Header.Get("Content-Range"); s != "" {
 		var from, to int64
@@ -126,7 +126,7 @@ func (u *upload) receive(req *http.Request) error {
 	return nil
 }
 
-// end takes the rest of an upload, and the blob if it has the digest that is said.
+// complete reads the rest of an upload, and stores the blob if it has the digest in the query.
 func (r *Registry) complete(w http.ResponseWriter, req *http.Request, u *upload) error {
 	key, err := parseDigest(req.URL.Query().Get("digest"))
 	if err == nil {
@@ -136,7 +136,7 @@ func (r *Registry) complete(w http.ResponseWriter, req *http.Request, u *upload)
 	}
 	var is *refusal
 	if err != nil && !errors.As(err, &is) {
-		return err // it may go on
+		return err // the client may continue the upload
 	}
 	r.forget(u)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *Registry) complete(w http.ResponseWriter, req *http.Request, u *upload)
 	return nil
 }
 
-// forget ends an upload, which the caller has locked.
+// forget removes an upload. The caller holds its lock.
 func (r *Registry) forget(u *upload) {
 	u.done = true
 	r.mu.Lock()

@@ -15,10 +15,10 @@ import (
 	"relocate/oci"
 )
 
-// maxExtra is how many bytes of locations images are kept in memory.
+// maxExtra is the most bytes of locations images in memory.
 const maxExtra = 64 << 20
 
-// adding is one Add.
+// adding is one call of Add.
 type adding struct {
 	*Archives
 	plan *bundle.Plan
@@ -84,7 +84,8 @@ func (t *adding) names(n *bundle.Node, added map[*blob]bool) {
 	}
 }
 
-// own notes that m names b. A manifest that names it twice does so in one call after the other.
+// own notes that m names b. The calls for one manifest follow each other, so the last owner tells
+// whether it is noted.
 func (b *blob) own(m *manifest) {
 	if n := len(b.owners); n == 0 || b.owners[n-1] != m {
 		b.owners = append(b.owners, m)
@@ -97,7 +98,7 @@ func (t *adding) manifest(d v1.Hash) *manifest {
 	return t.manifests[key]
 }
 
-// attachments takes over what is attached to what.
+// attachments adds what is attached to which manifest.
 func (t *adding) attachments() {
 	for _, a := range t.plan.Graph.Attachments {
 		subject, m := t.manifest(a.Subject), t.manifest(a.Digest)
@@ -113,7 +114,7 @@ func (t *adding) attachments() {
 	}
 }
 
-// imported lets a repository answer as if the archive had been imported into it (imgpkg's layout).
+// imported adds the repository that the archive would be imported into, with imgpkg's layout.
 func (t *adding) imported(place Import) error {
 	if !oci.IsPath(place.Repository) || len(place.Repository) > maxName {
 		return fmt.Errorf("%q is not the path of a repository", place.Repository)
@@ -143,7 +144,7 @@ func (t *adding) imported(place Import) error {
 	return nil
 }
 
-// locations adds the locations image of a bundle, which no archive holds.
+// locations adds the locations image of a bundle, which no archive has.
 func (t *adding) locations(repo *repository, n *bundle.Node) error {
 	image, err := imgpkg.Locations(t.plan.Graph.Locations(n))
 	if err != nil {
@@ -183,13 +184,13 @@ func (t *adding) keep(key digest.Sum, raw []byte) {
 	}
 }
 
-// origins lets each path of a reference have what references name there.
+// origins adds the repositories that references name, with the images that they name there.
 func (t *adding) origins() error {
 	for _, n := range t.plan.Graph.Nodes {
 		for _, s := range n.References {
 			ref, err := name.ParseReference(s)
 			if err != nil || oci.CheckPath(ref.Context()) != nil {
-				continue // nobody can ask for it
+				continue // no client can request it
 			}
 			repo := t.repository(strings.Clone(ref.Context().RepositoryStr()))
 			repo.named[t.manifest(n.Descriptor.Digest)] = struct{}{}
@@ -218,7 +219,7 @@ func (t *adding) repository(path string) *repository {
 	return repo
 }
 
-// tag gives a manifest a tag at a registry, or at any.
+// tag gives a manifest a tag at a registry; if host is empty, at any.
 func (r *repository) tag(host, tag string, m *manifest) error {
 	for _, other := range r.tags[tag] {
 		switch {

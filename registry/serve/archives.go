@@ -20,25 +20,26 @@ import (
 	"relocate/internal/digest"
 )
 
-// Archive is where content is read from.
+// Archive is an archive that a Store reads content from. *tarball.Archive is one.
 type Archive interface {
-	// Content opens a manifest or a blob. What is read has not been hashed, and gives an error when the file is no
-	// longer the one that was opened.
+	// Content opens a manifest or a blob. Its digest is not checked. Reading fails if the file has
+	// changed since it was opened.
 	//
 	// Errors: fs.ErrNotExist.
 	Content(d v1.Hash) (*io.SectionReader, error)
 }
 
-// maxArchives is how many archives one store holds: as many as a word has bits.
+// maxArchives is the most archives of one store: the bits of a word.
 const maxArchives = bits.UintSize
 
-// ErrConflict says that two archives give one tag of one repository different digests, and no registry tells them apart.
+// ErrConflict says that two archives give the same tag of one repository different digests, and
+// have no registries that distinguish them.
 var ErrConflict = errors.New("a tag cannot point to both")
 
-// Archives is the Store of what archives hold. It keeps digests, sizes and who names what, about 150 bytes a blob, and
-// nothing of the plans that it is made of.
+// Archives is a Store of the content of archives. It keeps digests, sizes and which manifest names
+// what, about 150 bytes for each blob, and nothing else of the plans.
 //
-// Add all archives first; then it is safe for concurrent use.
+// Add all archives first. After that it is safe for concurrent use.
 type Archives struct {
 	archives  []Archive
 	manifests map[digest.Sum]*manifest
@@ -51,12 +52,12 @@ type Archives struct {
 	attached []attachedTag // sorted by tag
 }
 
-// blob is content that is in an archive.
+// blob is content of an archive.
 type blob struct {
-	in      uint        // a bit for each archive that has it, and all that names it there
+	in      uint        // a bit for each archive that has it, with the manifests that name it there
 	size    int64       // in bytes
-	owners  []*manifest // which name it as config, layer, child of an index, or as their subject's attachment
-	archive uint8       // which it is read from
+	owners  []*manifest // those that name it as config, layer or child, or that it is attached to
+	archive uint8       // index of the archive to read it from
 }
 
 // manifest is a blob with a media type.
@@ -64,26 +65,26 @@ type manifest struct {
 	blob
 	sum       digest.Sum
 	mediaType unique.Handle[string]
-	referrers []*manifest // whose subject it is, in the archives' order
+	referrers []*manifest // manifests whose subject it is, in the archives' order
 }
 
-// repository is what a path answers with.
+// repository is the content of one path.
 type repository struct {
 	path  string
-	all   uint                   // a bit for each archive all of which it has
-	named map[*manifest]struct{} // what references name there
+	all   uint                   // a bit for each archive that it has completely
+	named map[*manifest]struct{} // manifests that references name here
 	tags  map[string][]tagged
-	hosts map[string]struct{} // the registries that have this path
+	hosts map[string]struct{} // registries that have this path
 	list  []string            // of tags, sorted
 }
 
-// tagged is what a tag is of, at a registry or, if host is empty, at any.
+// tagged is the manifest of a tag at one registry; if host is empty, at any.
 type tagged struct {
 	host string
 	*manifest
 }
 
-// attachedTag is a tag that is there wherever the subject is.
+// attachedTag is a tag of every repository that has the subject.
 type attachedTag struct {
 	tag             string
 	subject, target *manifest
@@ -94,15 +95,16 @@ func NewArchives() *Archives {
 	return &Archives{manifests: map[digest.Sum]*manifest{}, blobs: map[digest.Sum]*blob{}, extra: map[digest.Sum][]byte{}, repos: map[string]*repository{}}
 }
 
-// Import says where an archive answers as if it had been imported: the repository's path, and the tags of the roots.
+// Import says where an archive answers as if it had been imported.
 type Import struct {
-	Repository string
-	Host       string // the registry that has the tags there; empty means any
-	Tags       map[string]v1.Hash
+	Repository string             // its path
+	Host       string             // the registry that has the tags; empty means any
+	Tags       map[string]v1.Hash // of the roots
 }
 
-// Add takes over what plan says of the archive a. With origins, each path of a reference has what references name there,
-// whatever the registry, and the tags that were followed, at theirs.
+// Add adds the archive a with the content of plan. With origins, the path of each reference in it
+// has the images that references name there, whatever their registry, and the tags that were
+// followed, at their registry.
 //
 // Errors: ErrConflict.
 func (s *Archives) Add(a Archive, plan *bundle.Plan, imports []Import, origins bool) error {
@@ -128,7 +130,7 @@ func (s *Archives) Add(a Archive, plan *bundle.Plan, imports []Import, origins b
 	return s.sort()
 }
 
-// sort makes the lists that requests go through.
+// sort prepares the sorted lists that requests read.
 func (s *Archives) sort() error {
 	for _, repo := range s.repos {
 		repo.list = slices.Sorted(maps.Keys(repo.tags))
@@ -155,7 +157,7 @@ func (s *Archives) Manifest(_ context.Context, at, repo, id string) (v1.Descript
 	return desc, c, err
 }
 
-// find returns the manifest that id stands for in repo, or nil.
+// find returns the manifest with the tag or digest id in the repository at path; nil without one.
 //
 // Errors: AmbiguousError.
 func (s *Archives) find(at, path, id string) (*manifest, error) {
@@ -180,8 +182,8 @@ func (s *Archives) find(at, path, id string) (*manifest, error) {
 	return nil, nil
 }
 
-// tagged returns what a tag is of at a registry; with none, or one that is not known at this path, at the only one that
-// has the tag.
+// tagged returns the manifest of a tag at a registry. If at is empty, or has no repository at this
+// path, the tag must be the same at all registries that have it.
 //
 // Errors: AmbiguousError.
 func (r *repository) tagged(at, tag string) (*manifest, error) {
@@ -214,7 +216,8 @@ func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, err
 	return s.open(key, b)
 }
 
-// open opens content. One that a plan has and the archive has not was left out: it is not there.
+// open opens content. Content that the plan has and the archive does not was left out:
+// fs.ErrNotExist.
 func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	if raw, ok := s.extra[key]; ok {
 		return nopCloser{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
@@ -229,7 +232,7 @@ func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	return nopCloser{c}, nil
 }
 
-// nopCloser is content that holds nothing.
+// nopCloser is content whose Close does nothing.
 type nopCloser struct{ *io.SectionReader }
 
 func (nopCloser) Close() error { return nil }
@@ -237,10 +240,11 @@ func (nopCloser) Close() error { return nil }
 // has reports whether the repository has a manifest.
 func (r *repository) has(m *manifest) bool { return r.hasAny([]*manifest{m}) }
 
-// hasAny reports whether the repository has one of the manifests: because all of an archive is there, a reference names
-// it there, or one that is there needs it or is its subject.
+// hasAny reports whether the repository has one of the manifests: because it has all of an archive,
+// because a reference names it here, or because it belongs to a manifest that is here (as its child
+// or attachment).
 func (r *repository) hasAny(list []*manifest) bool {
-	var seen map[*manifest]bool // who is owned is seldom, and seldom by many
+	var seen map[*manifest]bool // made late: few manifests have owners
 	for len(list) > 0 {
 		m := list[len(list)-1]
 		list = list[:len(list)-1]
@@ -297,7 +301,7 @@ func (r *repository) tagsAfter(after, at string) []string {
 	})
 }
 
-// from returns where a sorted list goes on after a name.
+// from returns the index of the first entry after a name in a sorted list.
 func from[T any](list []T, after string, nameOf func(T) string) int {
 	i, found := slices.BinarySearchFunc(list, after, func(v T, s string) int { return strings.Compare(nameOf(v), s) })
 	if found {

@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// validity is how long a generated certificate holds: it is made anew at each start.
+// validity is how long a generated certificate is valid. Each start makes a new one.
 const validity = 365 * 24 * time.Hour
 
-// NewCertificate makes a certificate (ECDSA, P-256) for the hosts, names and addresses, and returns it and the CA that
-// signed it, in PEM. The CA's key is forgotten: it signs nothing else.
+// NewCertificate makes a certificate (ECDSA, P-256) for hosts, which are names and addresses. It
+// returns the certificate, and the CA that signed it, in PEM. The CA's key is discarded: it signs
+// nothing else.
 func NewCertificate(hosts []string) (cert tls.Certificate, ca []byte, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,7 +57,7 @@ func NewCertificate(hosts []string) (cert tls.Certificate, ca []byte, err error)
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), nil
 }
 
-// serial is a number that no other certificate has.
+// serial returns a random serial number.
 func serial() *big.Int {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails

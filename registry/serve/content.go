@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10 // bytes; each answer under way has one
-	hashBefore = 8 << 20  // bytes of a blob up to which it is hashed before a part of it is sent
+	bufferSize = 64 << 10 // bytes; each answer under way has one buffer
+	hashBefore = 8 << 20  // bytes of the largest blob that is hashed before a range of it is sent
 )
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// manifest answers with a manifest, which is hashed before the first byte is sent.
+// manifest answers with a manifest. It hashes the manifest before it sends the first byte.
 func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repo, id string) error {
 	if strings.Contains(id, ":") {
 		d, err := digestOf(id)
@@ -47,7 +47,7 @@ func (h *handler) manifest(w http.ResponseWriter, r *http.Request, repo, id stri
 	return h.send(w, r, c, desc.Digest, span{n: c.Size()})
 }
 
-// blob answers with a blob, or a part of it.
+// blob answers with a blob, or a range of it.
 func (h *handler) blob(w http.ResponseWriter, r *http.Request, repo, id string) error {
 	d, err := digestOf(id)
 	var c Content
@@ -75,7 +75,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, repo, id string) 
 	return h.send(w, r, c, d, part)
 }
 
-// check hashes all of c.
+// check reads and hashes all of c.
 func check(ctx context.Context, c Content, d v1.Hash) error {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
@@ -96,8 +96,8 @@ func whole(c Content, d v1.Hash) io.Reader {
 	return digest.Reader(io.NewSectionReader(c, 0, c.Size()), d, c.Size())
 }
 
-// send answers with content of the digest d, or a part of it. An error comes before anything was sent; after that what
-// is wrong breaks the connection, with bytes still to come.
+// send answers with content of the digest d, or a part of it. An error is returned before anything
+// was sent; later errors break the connection before the last byte.
 func (h *handler) send(w http.ResponseWriter, r *http.Request, c Content, d v1.Hash, part span) error {
 	header := w.Header()
 	header.Set("Docker-Content-Digest", d.String())
@@ -145,13 +145,14 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, in io.Reader, s
 			return nil
 		}
 		if _, err := out.Write(buf[:got]); err != nil {
-			panic(http.ErrAbortHandler) // the client has gone, or is too slow
+			panic(http.ErrAbortHandler) // the client closed the connection, or is too slow
 		}
 		sent += int64(got)
 	}
 }
 
-// readFull fills buf as far as r goes; the end is no error. What came before an error is dropped.
+// readFull fills buf as far as r has content. The end is no error. Content before an error is
+// dropped.
 func readFull(r io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) {
 		got, err := r.Read(buf[n:])
@@ -166,10 +167,11 @@ func readFull(r io.Reader, buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// stall is how long a client may take for one buffer: whoever is slower than some 2 KiB/s is dropped.
+// stall is how long a client may take for one buffer: a client slower than about 2 KiB/s is
+// dropped.
 const stall = 30 * time.Second
 
-// pacing returns a writer to w that gives each piece its own time.
+// pacing returns a writer to w with a deadline for each buffer.
 func pacing(w http.ResponseWriter) io.Writer { return pacer{w, http.NewResponseController(w)} }
 
 type pacer struct {
@@ -179,7 +181,7 @@ type pacer struct {
 
 func (p pacer) Write(b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
-		_ = p.control.SetWriteDeadline(time.Now().Add(stall)) // a writer of tests has none
+		_ = p.control.SetWriteDeadline(time.Now().Add(stall)) // a test's writer has no deadline
 		var wrote int
 		wrote, err = p.w.Write(b[n:min(n+bufferSize, len(b))])
 		n += wrote
@@ -189,7 +191,7 @@ func (p pacer) Write(b []byte) (n int, err error) {
 
 func etag(d v1.Hash) string { return `"` + d.String() + `"` }
 
-// isKnown reports whether a client has d already (RFC 9110, 13.1.2).
+// isKnown reports whether a client already has d (RFC 9110, 13.1.2).
 func isKnown(values []string, d v1.Hash) bool {
 	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == "*" || tag == etag(d) {
@@ -199,5 +201,5 @@ func isKnown(values []string, d v1.Hash) bool {
 	return false
 }
 
-// isFresh reports whether a range is wanted (RFC 9110, 13.1.5).
+// isFresh reports whether a range may be sent (RFC 9110, 13.1.5).
 func isFresh(ifRange string, d v1.Hash) bool { return ifRange == "" || ifRange == etag(d) }

@@ -18,17 +18,19 @@ import (
 	"relocate/oci"
 )
 
-// Options change what a Handler does. The zero value works.
+// Options are callbacks of a Handler. The zero value works.
 type Options struct {
-	// Health says why not all can be served, for /healthz; nil means that nothing can go wrong.
+	// Health returns an error if not all content can be served; /healthz answers with it. Nil means
+	// always healthy.
 	Health func() error
 
-	// Fault is told of what kept an answer from being given whole: damage, or a store that fails. request is the client and
-	// what it asked for, in printable text. Nil means nobody.
+	// Fault is called with errors of the server: damaged content, or a Store that fails. request is
+	// the client's address and request, in printable text. It may be called concurrently. Nil
+	// ignores them.
 	Fault func(request string, err error)
 }
 
-// Handler returns the API over the store: /v2/ and /healthz.
+// Handler returns the API over the store, at /v2/, and /healthz.
 func Handler(store Store, opt Options) http.Handler {
 	if opt.Health == nil {
 		opt.Health = func() error { return nil }
@@ -42,13 +44,13 @@ func Handler(store Store, opt Options) http.Handler {
 type handler struct {
 	store Store
 	opt   Options
-	heavy chan struct{} // who makes lists of referrers
+	heavy chan struct{} // one entry for each list of referrers that is being made
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
-	w.Header().Set("X-Content-Type-Options", "nosniff") // content is foreign: no browser takes it for a page
+	w.Header().Set("X-Content-Type-Options", "nosniff") // content is foreign: a browser must not show it as a page
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this registry is read-only")
@@ -59,7 +61,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route answers a reading request, or says why not before anything was sent.
+// route answers a reading request, or returns an error before anything was sent.
 func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.Path
 	switch {
@@ -93,16 +95,16 @@ func (h *handler) route(w http.ResponseWriter, r *http.Request) error {
 	return refusal{http.StatusNotFound, "UNSUPPORTED", "path not found"}
 }
 
-// cutLast divides a path at its last slash.
+// cutLast splits a path at its last slash.
 func cutLast(path string) (before, last string) {
 	i := strings.LastIndexByte(path, '/')
 	return path[:max(i, 0)], path[i+1:]
 }
 
-// maxName is the length of a repository's path.
+// maxName is the longest path of a repository.
 const maxName = 255
 
-// named answers when repo is the path of a repository.
+// named answers if repo is a valid path of a repository.
 func named(repo string, answer func() error) error {
 	if len(repo) > maxName || !oci.IsPath(repo) {
 		return refusal{http.StatusBadRequest, "NAME_INVALID", "not a repository: write lower-case names between single slashes"}
@@ -116,10 +118,11 @@ var (
 	knownFormats = map[string]*regexp.Regexp{"sha256": sha256Format, "sha512": regexp.MustCompile(`^sha512:[0-9a-f]{128}$`)}
 )
 
-// digestOf reads a digest of a path. One of another algorithm than sha256 is well formed, and nothing has it.
+// digestOf reads a digest in a path. A valid one of another algorithm than sha256 is
+// fs.ErrNotExist.
 func digestOf(s string) (v1.Hash, error) {
 	algorithm, hex, _ := strings.Cut(s, ":")
-	if form := knownFormats[algorithm]; !digestFormat.MatchString(s) || (form != nil && !form.MatchString(s)) {
+	if format := knownFormats[algorithm]; !digestFormat.MatchString(s) || (format != nil && !format.MatchString(s)) {
 		return v1.Hash{}, refusal{http.StatusBadRequest, "DIGEST_INVALID", "not a digest"}
 	}
 	if algorithm != "sha256" {
@@ -136,7 +139,7 @@ func (h *handler) health(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// refusal is an answer that is an error.
+// refusal is an error that the client gets.
 type refusal struct {
 	status        int
 	code, message string // distribution-spec 1.1, error codes
@@ -144,7 +147,8 @@ type refusal struct {
 
 func (e refusal) Error() string { return e.message }
 
-// AmbiguousError is the answer to a tag that several registries have at one path.
+// AmbiguousError says that a tag points to different manifests at several registries with the same
+// path.
 type AmbiguousError struct {
 	Tag   string
 	Hosts []string // sorted
@@ -154,7 +158,8 @@ func (e AmbiguousError) Error() string {
 	return fmt.Sprintf("the tag %s points to different manifests at %s: pull by digest, or name the registry with ?ns=, as containerd does for a mirror", e.Tag, strings.Join(e.Hosts, " and "))
 }
 
-// namespace returns the registry that a client asks a mirror for (containerd's ns), as this program names it.
+// namespace returns the registry that a client of a mirror wants (ns, of containerd), in the
+// spelling of package name.
 func namespace(r *http.Request) string {
 	registry, err := name.NewRegistry(r.URL.Query().Get("ns"))
 	if err != nil || r.URL.Query().Get("ns") == "" {
@@ -163,7 +168,7 @@ func namespace(r *http.Request) string {
 	return registry.RegistryStr()
 }
 
-// unknown gives a thing that is not there the code of its kind.
+// unknown turns fs.ErrNotExist into a refusal with a code for the kind of content.
 func unknown(err error, code, message string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return refusal{http.StatusNotFound, code, message}
@@ -171,7 +176,8 @@ func unknown(err error, code, message string) error {
 	return err
 }
 
-// refuse answers with an error. One that is the server's own goes to Fault, and its text to nobody else.
+// refuse answers with an error. Errors of the server go to Fault; the client does not see their
+// text.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var is refusal
 	var ambiguous AmbiguousError
@@ -198,14 +204,14 @@ func fail(w http.ResponseWriter, status int, code, message string) {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	body, _ := json.Marshal(map[string][]one{"errors": {{code, message}}}) // strings always can be
+	body, _ := json.Marshal(map[string][]one{"errors": {{code, message}}}) // strings always marshal
 	for _, key := range []string{"Docker-Content-Digest", "Etag", "Accept-Ranges", "Link", "Oci-Filters-Applied"} {
 		w.Header().Del(key)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // the client may have closed the connection
 }
 
 // write answers with a small body.
@@ -213,17 +219,18 @@ func write(w http.ResponseWriter, r *http.Request, contentType string, body []by
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = pacing(w).Write(body) // the client may have gone
+		_, _ = pacing(w).Write(body) // the client may have closed the connection
 	}
 }
 
-// maxHeavy is how many lists of referrers are made at once, and heavyWait how long a request waits for its turn.
+// maxHeavy is how many lists of referrers are made at once. heavyWait is how long a request waits
+// for that.
 const (
 	maxHeavy  = 4
 	heavyWait = 10 * time.Second
 )
 
-// turn waits until a heavy answer may be made; done lets the next one.
+// turn waits until a list of referrers may be made. done admits the next one.
 func (h *handler) turn(ctx context.Context) (done func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, heavyWait)
 	defer cancel()

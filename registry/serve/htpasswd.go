@@ -20,36 +20,36 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Passwords are who may read.
+// Passwords are the names and passwords of those who may read. ReadPasswords makes them.
 type Passwords struct {
 	hashes  map[string][]byte
-	decoy   []byte                            // a hash for names that are not there, so that these take as long
-	matches func(hash, password []byte) error // bcrypt: it takes a processor for long
+	decoy   []byte                            // a hash to compare for unknown names, so that they take as long
+	matches func(hash, password []byte) error // bcrypt, which is slow
 	turns   turns
-	key     []byte // of logins
+	key     []byte // of the hashes of logins
 
 	mu      sync.Mutex
-	right   map[string]login // by name, the one that was right last
+	right   map[string]login // the last right login of each name
 	wrong   recent[login]    // logins that were refused
-	failing recent[attempt]  // how often addresses, and names from them, were refused
+	failing recent[attempt]  // refusals of addresses, and of names from them
 }
 
-// login is a keyed hash of a name and a password: neither stays in memory.
+// login is a keyed hash of a name and a password. Neither stays in memory.
 type login [sha256.Size]byte
 
-// attempt is who tries a name.
+// attempt is an address, or a name tried from it.
 type attempt struct {
 	address string            // without a port
 	name    [sha256.Size]byte // zero for any
 }
 
-// maxRecent is how many wrong logins are remembered, whoever makes them.
+// maxRecent is how many wrong logins are remembered in total.
 const maxRecent = 4096
 
-// recent counts things that happened; when there are many, it forgets those that began to be counted first.
+// recent counts events by key. At most maxRecent keys are kept; the oldest is forgotten first.
 type recent[K comparable] struct {
 	times map[K]int32
-	order []K // in which they came; it is a ring
+	order []K // of arrival, as a ring
 	at    int
 }
 
@@ -69,13 +69,15 @@ func (r *recent[K]) add(k K) {
 	r.at = (r.at + 1) % maxRecent
 }
 
-// maxCost keeps bcrypt within seconds.
+// maxCost is the highest bcrypt cost: a comparison takes seconds at most.
 const maxCost = 14
 
-// ReadPasswords reads an htpasswd file with bcrypt hashes ("htpasswd -B"), a line each.
+// ReadPasswords reads an htpasswd file with bcrypt hashes ("htpasswd -B"), one name:hash a line.
+//
+// Errors: a line of another format, a cost above 14, a name that occurs twice, no names.
 func ReadPasswords(text []byte) (*Passwords, error) {
 	p := &Passwords{hashes: map[string][]byte{}, right: map[string]login{}, key: make([]byte, 32), matches: bcrypt.CompareHashAndPassword}
-	p.turns.free = max(runtime.GOMAXPROCS(0)/2, 1) // not all of the processors
+	p.turns.free = max(runtime.GOMAXPROCS(0)/2, 1) // leave processors to other requests
 	_, _ = rand.Read(p.key)                        // never fails
 	cost := bcrypt.MinCost
 	lines := bufio.NewScanner(bytes.NewReader(text))
@@ -108,8 +110,8 @@ func ReadPasswords(text []byte) (*Passwords, error) {
 	return p, err
 }
 
-// protect returns a handler that answers who gives a name and its password, and everybody on /healthz. What writes is
-// refused for what it is, whoever asks.
+// protect returns a handler that requires a name and its password, but for /healthz. Methods that
+// write get their usual refusal without a login.
 func (p *Passwords) protect(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -118,7 +120,7 @@ func (p *Passwords) protect(h http.Handler) http.Handler {
 			return
 		}
 		right, err := p.allows(r)
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall)) // it may have waited
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stall)) // the login may have waited
 		if right {
 			h.ServeHTTP(w, r)
 			return
@@ -144,12 +146,12 @@ func countFailures(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, failuresKey{}, &failures{})
 }
 
-// allows reports whether a request has a right name and password. What was right once is found so again
-// without bcrypt and without waiting for others; so is what was wrong, which is answered late. The error
-// says that too many logins wait.
+// allows reports whether a request has a right name and password. A login that was compared before
+// is known without bcrypt and without waiting; answers to wrong logins are delayed. The error says
+// that too many logins wait.
 func (p *Passwords) allows(r *http.Request) (right bool, err error) {
 	name, password, ok := r.BasicAuth()
-	if !ok || len(password) > 72 { // of more, bcrypt sees nothing
+	if !ok || len(password) > 72 { // bcrypt ignores the rest
 		return false, nil
 	}
 	l := p.login(name, password)
@@ -181,7 +183,7 @@ func (p *Passwords) allows(r *http.Request) (right bool, err error) {
 	return right, nil
 }
 
-// login returns the login of a name, which has no colon, and a password.
+// login returns the hash of a name, which has no colon, and a password.
 func (p *Passwords) login(name, password string) (l login) {
 	mac := hmac.New(sha256.New, p.key)
 	mac.Write([]byte(name + ":" + password))
@@ -189,7 +191,7 @@ func (p *Passwords) login(name, password string) (l login) {
 	return l
 }
 
-// recall reports whether a login was right, where that is known.
+// recall reports whether a login was right, if it was compared before.
 func (p *Passwords) recall(name string, l login) (right, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +201,7 @@ func (p *Passwords) recall(name string, l login) (right, known bool) {
 	return false, p.wrong.times[l] > 0
 }
 
-// compare asks bcrypt, and remembers what it says. A name that is not there takes as long as one that is.
+// compare compares with bcrypt and remembers the result. Unknown names take as long as known ones.
 func (p *Passwords) compare(name, password string, l login) (right bool) {
 	hash, exists := p.hashes[name]
 	if !exists {
@@ -216,7 +218,7 @@ func (p *Passwords) compare(name, password string, l login) (right bool) {
 	return right
 }
 
-// failed returns how often whoever makes a request was wrong of late.
+// failed returns how often the client of a request was wrong recently.
 func (p *Passwords) failed(r *http.Request, who attempt) (f record) {
 	if connection, ok := r.Context().Value(failuresKey{}).(*failures); ok {
 		f[0] = connection.Load()

@@ -16,12 +16,12 @@ import (
 
 const (
 	maxPage      = 1000          // entries of a list, whatever n says
-	maxReferrers = 4<<20 - 1<<10 // bytes of a page of referrers: more is no manifest (distribution-spec 1.1, listing referrers)
-	maxRead      = 32 << 20      // bytes of manifests that are read for one page
-	maxManifest  = 4 << 20       // bytes of a manifest that is read here
+	maxReferrers = 4<<20 - 1<<10 // bytes of a page of referrers, which must be a valid manifest (distribution-spec 1.1, listing referrers)
+	maxRead      = 32 << 20      // bytes of manifests read for one page
+	maxManifest  = 4 << 20       // bytes of a manifest
 )
 
-// page reads n and last (distribution-spec 1.1, listing tags).
+// page reads n and last from the query (distribution-spec 1.1, listing tags).
 func page(r *http.Request) (n int, last string, err error) {
 	query := r.URL.Query()
 	n = maxPage
@@ -35,7 +35,7 @@ func page(r *http.Request) (n int, last string, err error) {
 	return n, query.Get("last"), nil
 }
 
-// next says where a list goes on.
+// next adds the Link to the next page.
 func next(w http.ResponseWriter, r *http.Request, last string) {
 	query := url.Values{"last": {last}}
 	for _, key := range []string{"artifactType", "n", "ns"} {
@@ -57,7 +57,7 @@ func list(w http.ResponseWriter, r *http.Request, read func(after string, n int)
 	if err != nil {
 		return err
 	}
-	names := append([]string{}, found...) // which JSON does not call null
+	names := append([]string{}, found...) // an empty list is not null in JSON
 	if more && len(names) > 0 {
 		next(w, r, names[len(names)-1])
 	}
@@ -85,7 +85,7 @@ func (h *handler) catalog(w http.ResponseWriter, r *http.Request) error {
 		func(repos []string) any { return map[string][]string{"repositories": repos} })
 }
 
-// referrers answers with an index of what refers to a manifest, which need not be there.
+// referrers answers with an index of the manifests that refer to one, which need not exist.
 func (h *handler) referrers(w http.ResponseWriter, r *http.Request, repo, id string) error {
 	d, err := digestOf(id)
 	var all []v1.Hash
@@ -129,10 +129,11 @@ func isUnknown(err error) bool {
 	return ok && is.status == http.StatusNotFound
 }
 
-// describe returns descriptors of those manifests that have the type of artifact, if one is asked for, from the query's
-// last on, and as many as one page can hold. cut is the last that was looked at, when there are more.
+// describe returns descriptors of the manifests with the artifact type (all, if it is empty), after
+// the query's last, as many as fit on one page. If there are more, cut is the digest to continue
+// after.
 func (h *handler) describe(r *http.Request, repo string, all []v1.Hash, artifactType string) (entries []json.RawMessage, cut string, err error) {
-	entries = []json.RawMessage{} // which JSON does not call null
+	entries = []json.RawMessage{} // an empty list is not null in JSON
 	last := r.URL.Query().Get("last")
 	all = all[slices.IndexFunc(all, func(d v1.Hash) bool { return d.String() == last })+1:]
 	size, read := int64(0), int64(0)
@@ -159,7 +160,8 @@ func (h *handler) describe(r *http.Request, repo string, all []v1.Hash, artifact
 	return entries, "", nil
 }
 
-// referrer describes a manifest that refers to another. One whose annotations fill a page alone loses them.
+// referrer returns the descriptor of a manifest that refers to another. Annotations that fill a
+// page alone are dropped.
 func (h *handler) referrer(r *http.Request, repo string, d v1.Hash) (v1.Descriptor, error) {
 	desc, c, err := h.store.Manifest(r.Context(), "", repo, d.String())
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// logged returns a handler that calls print with a line for each request that was answered, in the common log format:
-// client, user, time, request, status, bytes; then how long it took and what the client calls itself. What comes from
-// the client is quoted.
+// logged returns a handler that calls print with a line for each request after its answer, in the
+// common log format (client, user, time, request, status, bytes), then the time it took and the
+// User-Agent. Text of the client is quoted.
 func logged(h http.Handler, print func(line string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -30,7 +30,7 @@ func logged(h http.Handler, print func(line string)) http.Handler {
 	})
 }
 
-// maxLogged is how much of a client's text is logged, in bytes.
+// maxLogged is the most of a client's text in the log, in bytes.
 const maxLogged = 512
 
 func logLine(r *http.Request, start time.Time, n *recorder) string {
@@ -44,7 +44,7 @@ func logLine(r *http.Request, start time.Time, n *recorder) string {
 
 func quote(s string) string { return strconv.QuoteToASCII(s[:min(len(s), maxLogged)]) }
 
-// noting remembers what was answered.
+// recorder records the status and size of an answer.
 type recorder struct {
 	http.ResponseWriter
 	status int

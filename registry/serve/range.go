@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// span is n bytes from byte at on.
+// span is n bytes from the offset at.
 type span struct {
 	at, n  int64
 	isPart bool

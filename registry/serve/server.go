@@ -18,22 +18,22 @@ import (
 const (
 	maxConnections = 1000
 	maxHeader      = 16 << 10         // bytes
-	headerTime     = 10 * time.Second // to send a request in, and what body it may have
-	idleTime       = 60 * time.Second // without a request
-	stopTime       = 30 * time.Second // for what is under way when it is told to stop
+	headerTime     = 10 * time.Second // for a request to arrive, with its body
+	idleTime       = 60 * time.Second // between requests
+	stopTime       = 30 * time.Second // for requests under way when ctx ends
 )
 
-// Server is a registry that listens. Store is required.
+// Server is a registry that listens. Store is required. Begin with Serve.
 type Server struct {
 	Store Store
 	Options
-	Passwords    *Passwords        // nil lets everybody read
+	Passwords    *Passwords        // nil allows everybody to read
 	Log          func(line string) // called for each request, concurrently; nil logs none
-	Certificates []tls.Certificate // with some it speaks TLS and nothing else
+	Certificates []tls.Certificate // if not empty, TLS only
 }
 
-// Serve answers requests at l until ctx ends; then it lets those under way finish, for a limited time, and returns nil.
-// Connections beyond a limit take the place of idle ones.
+// Serve answers requests at l until ctx ends. Then it waits 30 s for requests under way, and
+// returns nil. A connection above the limit takes the place of one that is idle.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	idle := &idleConns{since: map[net.Conn]time.Time{}}
 	l = &limitListener{Listener: l, idle: idle, taken: make(chan struct{}, maxConnections)}
@@ -47,31 +47,31 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
-		WriteTimeout:      stall, // of each request; whoever sends much moves it on
+		WriteTimeout:      stall, // of each request; pacing extends it
 		MaxHeaderBytes:    maxHeader,
 		ConnState:         idle.state,
 		ConnContext:       countFailures,
-		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
+		ErrorLog:          log.New(io.Discard, "", 0), // errors of clients are not logged
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
-		idle.drop(maxConnections) // Shutdown waits for those that have asked for nothing yet
+		idle.drop(maxConnections) // Shutdown would wait for connections without a request
 		err := server.Shutdown(waiting)
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = server.Close() // who is not done by now is cut off
+			err = server.Close()
 		}
 		stopped <- err
 	})
 	err := server.Serve(l)
-	if stop() { // it was not told to
+	if stop() { // ctx has not ended
 		return err
 	}
 	return <-stopped
 }
 
-// handler puts everything around the API.
+// handler adds passwords, limits and the log to the API.
 func (s *Server) handler() http.Handler {
 	h := Handler(s.Store, s.Options)
 	if s.Passwords != nil {
@@ -83,19 +83,19 @@ func (s *Server) handler() http.Handler {
 	return h
 }
 
-// limitBodies bounds how long a body, which nobody reads, is waited for.
+// limitBodies bounds the time for a request's body, which is not read.
 func limitBodies(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTime)) // a connection has one
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTime)) // net/http's writer supports it
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// limitListener accepts so many connections. For one more it closes the one that has been idle the longest; where all
-// are busy, it waits.
+// limitListener accepts a number of connections. For one more it closes the connection that has
+// been idle the longest; if all are busy, it waits.
 type limitListener struct {
 	net.Listener
 	idle  *idleConns
@@ -117,7 +117,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	return &limited{Conn: conn, done: func() { <-l.taken }}, nil
 }
 
-// limited is a connection that counts until it is closed.
+// limited is a connection that calls done once when it is closed.
 type limited struct {
 	net.Conn
 	once sync.Once
@@ -131,7 +131,7 @@ func (c *limited) Close() error {
 	return err
 }
 
-// idleConns are the connections without a request, the oldest first, new ones among them.
+// idleConns are the connections without a request, new ones among them, by the time since when.
 type idleConns struct {
 	mu    sync.Mutex
 	since map[net.Conn]time.Time
@@ -147,7 +147,7 @@ func (i *idleConns) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// drop closes up to n connections, those that have been idle the longest.
+// drop closes up to n connections that have been idle the longest.
 func (i *idleConns) drop(n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -155,8 +155,8 @@ func (i *idleConns) drop(n int) {
 	for _, conn := range oldest[:min(n, len(oldest))] {
 		delete(i.since, conn)
 		if wrapped, ok := conn.(*tls.Conn); ok {
-			conn = wrapped.NetConn() // no farewell, which would be waited for
+			conn = wrapped.NetConn() // without TLS's close message, which could block
 		}
-		_ = conn.Close() // who serves it ends
+		_ = conn.Close() // ends its goroutine
 	}
 }

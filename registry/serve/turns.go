@@ -7,52 +7,54 @@ import (
 	"time"
 )
 
-// maxWaiting is how many logins wait for their turn; with one more, the least promising is turned away.
+// maxWaiting is how many logins wait for their turn. With one more, the one with the most failures
+// is refused.
 const maxWaiting = 256
 
-// Wrong logins are answered late: one by one, so that those who try again and again leave at least half of
-// the time to others, and never at once.
+// Answers to wrong logins are delayed: one after the other, so that clients that keep trying leave
+// at least half of the time to others, and never at once.
 const (
 	minHold = time.Second
 	maxHold = time.Minute
 )
 
-// turns lets few logins be compared at a time. Who has failed less goes first. Of those with as many
-// failures it is the newest, which all who try again and again would keep waiting, and at times the oldest,
-// so that nobody waits for ever.
+// turns bounds how many logins are compared at once. Those with fewer failures go first. Of those
+// with equally many, the newest goes first, which clients that keep trying would otherwise delay,
+// and every fourth time the oldest, so that nobody waits for ever.
 type turns struct {
 	mu       sync.Mutex
 	free     int
 	given    int
 	waiting  []*waiter // the oldest first
-	held     int       // wrong logins whose answer waits, at most maxWaiting
-	answered time.Time // until when these are spaced out
+	held     int       // answers that are delayed, at most maxWaiting
+	answered time.Time // when the last of these is due
 }
 
-// oldestEach is how often the oldest goes before the newest: each so many turns.
+// oldestEach is the number of turns after which the oldest goes first.
 const oldestEach = 4
 
 // waiter is a login that waits.
 type waiter struct {
 	login  login
-	failed func() record // by now
+	failed func() record // now
 	turn   chan outcome
 }
 
-// record is how often a client was wrong of late: its connection, its address, and its name from there.
+// record is how often a client was wrong recently: its connection, its address, and this name from
+// its address.
 type record [3]int32
 
-// outcome ends a wait.
+// outcome is how a wait ends.
 type outcome int
 
 const (
-	compare outcome = iota // it is its turn
-	settled                // another request has found out about the same login
+	compare outcome = iota // its turn has come
+	settled                // another request compared the same login
 	crowded                // too many wait
-	gone                   // the client is
+	gone                   // the client closed the connection
 )
 
-// take waits for a turn to compare; after compare, the caller must give it back.
+// take waits for a turn. After compare, the caller must call give.
 func (t *turns) take(ctx context.Context, l login, failed func() record) outcome {
 	t.mu.Lock()
 	if t.free > 0 {
@@ -77,7 +79,7 @@ func (t *turns) take(ctx context.Context, l login, failed func() record) outcome
 	}
 	t.mu.Unlock()
 	select {
-	case o := <-w.turn: // it came at the same time
+	case o := <-w.turn: // both happened at once
 		if o == compare {
 			t.give(login{})
 		}
@@ -86,7 +88,7 @@ func (t *turns) take(ctx context.Context, l login, failed func() record) outcome
 	return gone
 }
 
-// give gives a turn back. Those that wait with the login that was compared need none.
+// give gives a turn back. Waiting requests with the login that was compared need no turn.
 func (t *turns) give(compared login) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,7 +104,7 @@ func (t *turns) give(compared login) {
 	t.remove(t.next(), compare)
 }
 
-// next returns the index of who is next.
+// next returns the index of the login that goes next.
 func (t *turns) next() (best int) {
 	t.given++
 	least := t.waiting[0].failed()
@@ -115,7 +117,7 @@ func (t *turns) next() (best int) {
 	return best
 }
 
-// worst returns the index of the one that failed the most; of several, the oldest.
+// worst returns the index of the login with the most failures; of several, the oldest.
 func (t *turns) worst() (worst int) {
 	most := t.waiting[0].failed()
 	for i, w := range t.waiting {
@@ -131,11 +133,12 @@ func (t *turns) remove(i int, o outcome) {
 	t.waiting = slices.Delete(t.waiting, i, i+1)
 }
 
-// hold delays the answer to a wrong login that came at start and took so long to compare. Without others,
-// any such answer takes the same time: how long the comparison took would tell which names there are.
+// hold delays the answer to a wrong login that came at start and took that long to compare. Without
+// others waiting, each such answer takes the same time: the time of the comparison would show which
+// names exist.
 func (t *turns) hold(ctx context.Context, start time.Time, took time.Duration) {
 	t.mu.Lock()
-	if t.held >= maxWaiting { // connections are few, too
+	if t.held >= maxWaiting { // the number of connections bounds the rest
 		t.mu.Unlock()
 		return
 	}
