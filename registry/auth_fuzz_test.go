@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzChallenge: whatever a registry asks for in WWW-Authenticate, and whatever a token server answers,
-// the password goes to the registry and to the realm that it named, over https, and nowhere else; the
-// realm is never asked with what is meant for the registry; and no secret is in an error.
+// FuzzChallenge: whatever a registry sends in WWW-Authenticate, and whatever its token server
+// answers, the password goes to the registry and to the realm that it names, over https, and
+// nowhere else; the realm gets nothing that is for the registry; and no error contains a secret.
 func FuzzChallenge(f *testing.F) {
 	const password = "p4ssw0rd"
 	for _, s := range []string{
@@ -65,7 +65,7 @@ func FuzzChallenge(f *testing.F) {
 	})
 }
 
-// names reports whether a challenge has the host of u in it, escaped as in a quoted string or not.
+// names reports whether a challenge contains the host of u, escaped as in a quoted string or not.
 func names(header string, u *url.URL) bool {
 	return strings.Contains(strings.ReplaceAll(header, `\`, ""), u.Host) || strings.Contains(header, u.Host)
 }

@@ -19,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// home empties the places where credentials are looked for, and returns a new folder, which is
-// $DOCKER_CONFIG.
+// home empties the places where logins are looked up, and returns a new $DOCKER_CONFIG.
 func home(t *testing.T) string {
 	dir := t.TempDir()
 	for _, key := range []string{"HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} {
@@ -31,7 +30,7 @@ func home(t *testing.T) string {
 	return dir
 }
 
-// wantsBasic is a registry that wants a user name and a password.
+// wantsBasic is a registry that requires a user name and a password.
 func wantsBasic(t *testing.T, user, password string) *server {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
 		switch {
@@ -110,7 +109,7 @@ func TestBrokenConfiguration(t *testing.T) {
 	assert.ErrorContains(t, read(t, c, s), "look up credentials for "+s.host+": ")
 }
 
-// TestNamedCredentials gives credentials for one registry, and none to another.
+// TestNamedCredentials: credentials for one registry do not go to another.
 func TestNamedCredentials(t *testing.T) {
 	home(t)
 	s, other := wantsBasic(t, "u", "p"), wantsBasic(t, "u", "p")
@@ -122,7 +121,8 @@ func TestNamedCredentials(t *testing.T) {
 	assert.ErrorIs(t, read(t, c, s), fs.ErrPermission)
 }
 
-// TestEndedContextIsNotRemembered asks with a context that ended, then with another.
+// TestEndedContextIsNotRemembered: the error of a context that ended is not kept for the next
+// request.
 func TestEndedContextIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) { writeManifest(w) })
@@ -134,8 +134,7 @@ func TestEndedContextIsNotRemembered(t *testing.T) {
 	assert.NoError(t, read(t, c, s))
 }
 
-// TestRedirect has a registry whose blobs and manifests are at another host, with credentials that
-// must not go there.
+// TestRedirect: credentials are not sent to the host that blobs and manifests are redirected to.
 func TestRedirect(t *testing.T) {
 	home(t)
 	away := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
@@ -176,7 +175,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// TestClosedRepository redirects all that a Repository asks for: it reaches no other host.
+// TestClosedRepository: a Repository follows no redirect to another host.
 func TestClosedRepository(t *testing.T) {
 	t.Parallel()
 	away, dialed := net.Listener(nil), make(chan struct{}, 10)
@@ -263,7 +262,7 @@ func TestRedirectOutOfTLS(t *testing.T) {
 	assert.Empty(t, waited.all())
 }
 
-// TestSameAuthority: who redirects to the port that the scheme has redirects to the same host.
+// TestSameAuthority: a redirect to the default port of the scheme stays on the same host.
 func TestSameAuthority(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -301,7 +300,7 @@ func TestSameAuthority(t *testing.T) {
 	}
 }
 
-// TestEndlessAnswer: what a registry answers to /v2/ has an end.
+// TestEndlessAnswer: an endless answer to /v2/ is not read to its end.
 func TestEndlessAnswer(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 401, 500} {

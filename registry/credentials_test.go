@@ -47,7 +47,7 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// TestLoginsOrder: ours first, then the more specific.
+// TestLoginsOrder: our variables come before imgpkg's, more specific hosts before others.
 func TestLoginsOrder(t *testing.T) {
 	t.Parallel()
 	var environ []string
@@ -69,7 +69,7 @@ func TestLoginsOrder(t *testing.T) {
 	}, got)
 }
 
-// TestLoginsMalformed: no error has a value.
+// TestLoginsMalformed: a malformed variable is an error, which does not contain its value.
 func TestLoginsMalformed(t *testing.T) {
 	t.Parallel()
 	for _, environ := range [][]string{
@@ -127,7 +127,7 @@ func TestPlainLogins(t *testing.T) {
 	}
 }
 
-// TestHelperHosts: a cloud's helper is for the cloud's own hosts.
+// TestHelperHosts: a cloud's helper is asked for the cloud's own hosts only.
 func TestHelperHosts(t *testing.T) {
 	t.Parallel()
 	for keychain, hosts := range map[string]map[string]bool{
@@ -142,7 +142,7 @@ func TestHelperHosts(t *testing.T) {
 	}
 }
 
-// TestHelperAnswers: what a helper's answers mean, and that it is asked once for a host.
+// TestHelperAnswers: the answers of a helper, which runs once for a host.
 func TestHelperAnswers(t *testing.T) {
 	dir := home(t)
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))

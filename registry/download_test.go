@@ -16,7 +16,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// TestBlobThatBreaksOff breaks off three times, each time a little later.
+// TestBlobThatBreaksOff: a download that breaks off three times continues each time.
 func TestBlobThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	for _, ranges := range []bool{true, false} {
@@ -54,8 +54,8 @@ func TestBlobThatBreaksOff(t *testing.T) {
 	}
 }
 
-// TestBlobGoesOnInVain tells of what a registry sends after a blob broke off.
-func TestBlobGoesOnInVain(t *testing.T) {
+// TestBlobCannotContinue: wrong answers to a request for the rest of a blob.
+func TestBlobCannotContinue(t *testing.T) {
 	t.Parallel()
 	half := len(blobRaw) / 2
 	for _, c := range []struct {
@@ -154,7 +154,7 @@ func TestEmptyBlobIsRead(t *testing.T) {
 	assert.NoError(t, r.Close())
 }
 
-// ranged answers a request for a blob by ranges.
+// ranged answers a request for a range of a blob.
 func ranged(w http.ResponseWriter, r *http.Request, b []byte) {
 	var from int
 	if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil {
@@ -220,8 +220,8 @@ func TestBlobFrom(t *testing.T) {
 	}
 }
 
-// TestBlobFromGoesOn breaks off three times on the way.
-func TestBlobFromGoesOn(t *testing.T) {
+// TestBlobFromContinues: BlobFrom continues after each of three breaks.
+func TestBlobFromContinues(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
 		if n > 3 {
@@ -243,7 +243,7 @@ func TestBlobFromGoesOn(t *testing.T) {
 	assert.Len(t, waited.all(), 3)
 }
 
-// TestDownloadBreaksOften: tries are counted anew after so much, and after nothing less.
+// TestDownloadBreaksOften: tries are counted anew after enough bytes, and not after fewer.
 func TestDownloadBreaksOften(t *testing.T) {
 	t.Parallel()
 	for piece, through := range map[int]bool{progress: true, progress / 4: true, progress / 8: false, 1: false} {
@@ -268,7 +268,7 @@ func TestDownloadBreaksOften(t *testing.T) {
 	}
 }
 
-// What BlobFrom reads has the promised size, or an error in place of its end.
+// The content of BlobFrom has the promised size, or ends with an error.
 func TestBlobFromOfAnotherSize(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string][]byte{"short": blobRaw[:len(blobRaw)-1], "long": append(append([]byte{}, blobRaw...), 0), "shorter than the start": blobRaw[:10]} {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestMeaning: what registries answer, and what it means.
+// TestMeaning: the meanings of what registries answer.
 func TestMeaning(t *testing.T) {
 	t.Parallel()
 	meanings := []error{ErrNoSpace, fs.ErrNotExist, fs.ErrPermission, fs.ErrExist}
@@ -57,7 +57,7 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
-// An error that breaks off says what came of it.
+// The body of an error that breaks off does not hide its status.
 func TestErrorThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	err := newError(&http.Response{

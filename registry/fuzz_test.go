@@ -21,7 +21,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// scripted is a RoundTripper that opens no connection: a registry in a function.
+// scripted is a RoundTripper without connections: a function answers.
 type scripted struct {
 	answer func(req *http.Request, n int) *http.Response // the n-th request, from 1
 
@@ -53,7 +53,7 @@ func reply(status int, body []byte, headers ...string) *http.Response {
 	return res
 }
 
-// over returns a client whose requests a answers, and whose waits take no time.
+// over returns a client whose requests a answers. Its waits take no time.
 func over(t *testing.T, opt Options, a *scripted) *Client {
 	t.Helper()
 	c, err := New(opt)
@@ -68,7 +68,7 @@ func over(t *testing.T, opt Options, a *scripted) *Client {
 	return c
 }
 
-// fuzzHost needs no plain HTTP, so that it is asked over https alone.
+// fuzzHost is not loopback, so that it is reached over https only.
 const fuzzHost = "registry.test"
 
 func fuzzRepo(t testing.TB) name.Repository {
@@ -77,7 +77,7 @@ func fuzzRepo(t testing.TB) name.Repository {
 	return repo
 }
 
-// requireText holds what a registry's words became to a line that a terminal only shows.
+// requireText requires one line that is safe to print on a terminal.
 func requireText(t *testing.T, s string, most int) {
 	t.Helper()
 	for _, r := range s {
@@ -88,8 +88,8 @@ func requireText(t *testing.T, s string, most int) {
 	require.LessOrEqual(t, len(s), most)
 }
 
-// FuzzError: whatever body and headers a refusal has, the error is a line of bounded length without a
-// query, and names only blobs that have a digest.
+// FuzzError: whatever body and headers a refusal has, the error is one line of bounded length
+// without a query, and names only blobs that have a digest.
 func FuzzError(f *testing.F) {
 	d := digest.Of(nil).String()
 	for _, body := range []string{
@@ -118,7 +118,8 @@ func FuzzError(f *testing.F) {
 	})
 }
 
-// FuzzRetryAfter: a Retry-After is what RFC 9110 says or nothing, and nobody waits longer than the most.
+// FuzzRetryAfter: a Retry-After has the meaning of RFC 9110 or none, and no wait is longer than the
+// limit.
 func FuzzRetryAfter(f *testing.F) {
 	for _, s := range []string{"", "0", "5", "-1", "+5", "1e3", " 5", "2147483647", "2147483648", "99999999999999999999", "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 9999 07:28:00 GMT", "Wednesday, 21-Oct-15 07:28:00 GMT"} {
 		f.Add(s)
@@ -145,7 +146,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzLocation: an upload goes on at the registry's own host and scheme or not at all.
+// FuzzLocation: an upload continues at the registry's own host and scheme or not at all.
 func FuzzLocation(f *testing.F) {
 	for _, s := range []string{
 		"", "/v2/a/blobs/uploads/1", "?_state=x", "https://registry.test/x?_state=a%20b", "http://registry.test/x", "//other.test/x", "https://registry.test:443/x", "https://registry.test:444/x",
@@ -173,8 +174,8 @@ func FuzzLocation(f *testing.F) {
 	})
 }
 
-// FuzzManifestAnswer: a manifest is returned only with the digest that it was asked by, and with a
-// descriptor of its bytes; any other answer is an error that is a line.
+// FuzzManifestAnswer: a manifest is returned only with the digest that was requested, and with a
+// descriptor of its bytes; any other answer is an error on one line.
 func FuzzManifestAnswer(f *testing.F) {
 	good := string(types.OCIManifestSchema1)
 	for _, mediaType := range []string{good, good + "; charset=utf-8", "", "text/html", "APPLICATION/VND.OCI.IMAGE.MANIFEST.V1+JSON", "application/vnd.docker.distribution.manifest.v1+json", "a/b;c", "\x00"} {
@@ -223,9 +224,8 @@ func (b broken) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// FuzzDownload: whatever a registry answers when a blob is asked for, and asked for again from where it
-// broke off, who reads gets the blob's bytes or an error, never other bytes; and the registry is not
-// asked for ever.
+// FuzzDownload: whatever a registry answers to requests for a blob and for its rest, the reader
+// returns the blob's bytes or an error, never other bytes; and the number of requests is bounded.
 func FuzzDownload(f *testing.F) {
 	content := []byte("0123456789abcdef")
 	want := v1.Descriptor{Digest: digest.Of(content), Size: int64(len(content))}

@@ -80,7 +80,7 @@ func TestTokenServer(t *testing.T) {
 	}
 }
 
-// dials records what a client dials, and takes some names for a server.
+// dials records the addresses that a client dials. Some names are those of a server.
 type dials struct {
 	mu   sync.Mutex
 	list []string
@@ -111,8 +111,9 @@ func (d *dials) all() []string {
 	return slices.Compact(slices.Clone(d.list))
 }
 
-// TestRedirectToPrivateAddress: a public registry leads nobody into a private network, by address or by
-// name. A private one may, and so may any where the operator named the host.
+// TestRedirectToPrivateAddress: a redirect from a public registry cannot reach a private network,
+// by address or by name. One from a private registry can, and any to a host that the operator
+// named.
 func TestRedirectToPrivateAddress(t *testing.T) {
 	t.Parallel()
 	const public = "registry.example.com"
@@ -152,8 +153,8 @@ func TestRedirectToPrivateAddress(t *testing.T) {
 	}
 }
 
-// TestOnlyTheDestination: whatever the destination says, nothing but it is dialled, and what the operator
-// named; and nobody else gets a credential.
+// TestOnlyTheDestination: whatever the destination answers, only it is dialled, and hosts that the
+// operator named; no other host gets a credential.
 func TestOnlyTheDestination(t *testing.T) {
 	home(t)
 	other := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
@@ -220,8 +221,8 @@ func TestOnlyTheDestination(t *testing.T) {
 	assert.Equal(t, []string{""}, slices.Compact(other.headers("Authorization")))
 }
 
-// TestTokenElsewhere: a host to which a manifest was redirected may want a token, which anyone gets, from
-// itself. It gets no credentials, and the token goes to no one else.
+// TestTokenElsewhere: a host that a manifest was redirected to may require a token, which its own
+// token server gives to anyone. It gets no credentials, and the token goes to no other host.
 func TestTokenElsewhere(t *testing.T) {
 	home(t)
 	evil := serve(t, nil)
@@ -270,7 +271,7 @@ func TestTokenElsewhere(t *testing.T) {
 	assert.Empty(t, evil.headers("Host"))
 }
 
-// TestPlainCredentials: what docker's configuration has goes over plain HTTP only to registries that the
+// TestPlainCredentials: docker's credentials go over plain HTTP only to registries that the
 // operator named.
 func TestPlainCredentials(t *testing.T) {
 	dir := home(t)

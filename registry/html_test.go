@@ -13,7 +13,8 @@ import (
 	"relocate/internal/digest"
 )
 
-// TestNotRegistry: a page in place of a registry's answer is recognized, with or without its media type.
+// TestNotRegistry: an HTML page instead of an answer of a registry is recognized, with or without
+// its media type.
 func TestNotRegistry(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]struct {
@@ -49,7 +50,7 @@ func TestNotRegistry(t *testing.T) {
 	}
 }
 
-// TestPageForBlob: a page in place of a blob is no damage of the blob.
+// TestPageForBlob: an HTML page instead of a blob is not reported as damage of the blob.
 func TestPageForBlob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {

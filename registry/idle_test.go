@@ -21,7 +21,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// reached are ways in which a test's registry is reached.
+// reached are the ways to reach the registry of a test.
 var reached = map[string]func(t *testing.T, s *server, c *Client){
 	"plain": func(_ *testing.T, s *server, _ *Client) { s.Start() },
 	"TLS":   func(_ *testing.T, s *server, _ *Client) { s.StartTLS() },
@@ -37,7 +37,7 @@ var reached = map[string]func(t *testing.T, s *server, c *Client){
 	},
 }
 
-// TestStalledDownload: a registry that stops in the middle is asked for the rest.
+// TestStalledDownload: a download that stalls continues with another request.
 func TestStalledDownload(t *testing.T) {
 	t.Parallel()
 	for name, start := range reached {
@@ -69,7 +69,7 @@ func TestStalledDownload(t *testing.T) {
 	}
 }
 
-// TestStalledUpload: a registry that takes no byte any more is not waited for.
+// TestStalledUpload: an upload to a registry that accepts no more data fails after the idle time.
 func TestStalledUpload(t *testing.T) {
 	t.Parallel()
 	for name, start := range reached {
@@ -116,7 +116,8 @@ func (b slowBody) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// TestWatchedBody has the time of a day at its disposal.
+// TestWatchedBody: only time inside of Read counts. The times of the test are hours, in a synctest
+// bubble.
 func TestWatchedBody(t *testing.T) {
 	t.Parallel()
 	const idle = 30 * time.Second
@@ -158,7 +159,7 @@ func TestWatchedBody(t *testing.T) {
 	}
 }
 
-// pipeEnd is a connection whose writes go as far as its list says, and meet the deadline then.
+// pipeEnd is a connection whose writes accept the bytes in its list, and reach the deadline then.
 type pipeEnd struct {
 	net.Conn
 	takes     []int
@@ -176,7 +177,7 @@ func (p *pipeEnd) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A deadline that passes while the other side took some bytes is no stall.
+// A deadline that passes after some bytes were written is no stall.
 func TestWatchedConn(t *testing.T) {
 	t.Parallel()
 	slow := &pipeEnd{takes: []int{1, 2, 3, 100}}

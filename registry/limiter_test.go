@@ -23,8 +23,8 @@ func request(t *testing.T, method, url string) *http.Request {
 	return req
 }
 
-// TestLimiter: what was under way together halves the limit once; what is answered well raises it; who
-// failed is let in first.
+// TestLimiter: refusals of requests under way together halve the limit once; successful answers
+// raise it; requests that failed before go first.
 func TestLimiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,8 +90,8 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// TestOneSlot copies from a repository to another of the same registry, which bears one request at a
-// time: an upload that holds the one for writing reads by the other. All are given back.
+// TestOneSlot: copying within a registry that allows one request at a time uses one slot for
+// writing and one for reading. All slots are given back.
 func TestOneSlot(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)
@@ -117,15 +117,15 @@ func TestOneSlot(t *testing.T) {
 	allGivenBack(t, c)
 }
 
-// answers is a RoundTripper that answers with the status that it is told.
+// answers is a RoundTripper that answers with a status.
 func answers(status func() int) roundTrip {
 	return func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status(), Body: io.NopCloser(bytes.NewReader(nil)), Request: r}, nil
 	}
 }
 
-// TestBudget: a registry that is dead is not asked five times as often, and one that fails every fifth
-// request gets through.
+// TestBudget: a registry that is down does not get five times the requests, and one that fails
+// every fifth request is usable.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	const requests = 3000

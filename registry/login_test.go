@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// start starts a registry that answers all itself, /v2/ too.
+// start starts a registry that answers all requests itself, /v2/ too.
 func start(t *testing.T, h handler) *server {
 	s := newServer(t, h)
 	s.Start()
@@ -27,7 +27,7 @@ func start(t *testing.T, h handler) *server {
 	return s
 }
 
-// store is the least of a registry that can be pushed to: uploads begin, and everything is stored.
+// store is a minimal registry to push to: uploads begin, and everything is stored.
 func store(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
@@ -47,7 +47,7 @@ func store(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestLoginWhenAsked: a registry whose /v2/ is open asks for a login where it needs one.
+// TestLoginWhenAsked: a registry whose /v2/ is open asks for a login for other requests.
 func TestLoginWhenAsked(t *testing.T) {
 	home(t)
 	bearer := func(w http.ResponseWriter, r *http.Request, service string) {
@@ -112,7 +112,7 @@ func TestLoginWhenAsked(t *testing.T) {
 	}
 }
 
-// TestTokenOfFewRequests: a token may serve fewer requests than are under way.
+// TestTokenOfFewRequests: a token may be good for fewer requests than are under way.
 func TestTokenOfFewRequests(t *testing.T) {
 	home(t)
 	for _, uses := range []int{1, 3} {
@@ -136,7 +136,7 @@ func TestTokenOfFewRequests(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreFinal: where no token helps, each request asks for a few, and ends.
+// TestRefusalsAreFinal: if no token helps, each request asks for a few, and fails.
 func TestRefusalsAreFinal(t *testing.T) {
 	home(t)
 	s := wantsTokens(t, 1<<30, func(w http.ResponseWriter, r *http.Request, _ int) {
@@ -164,7 +164,7 @@ func TestRefusalsAreFinal(t *testing.T) {
 	assert.LessOrEqual(t, len(s.scopes), workers*each*privateRound+2)
 }
 
-// TestLifetimes: what token servers say in expires_in.
+// TestLifetimes: values of expires_in that token servers send.
 func TestLifetimes(t *testing.T) {
 	home(t)
 	for raw, want := range map[string]time.Duration{
@@ -190,7 +190,8 @@ func TestLifetimes(t *testing.T) {
 	assert.Equal(t, time.Minute, lifetime(nil))
 }
 
-// TestMissingHelper: a credential helper that cannot be run is in the way only where a login is wanted.
+// TestMissingHelper: a credential helper that cannot be run is an error only if the registry
+// requires a login.
 func TestMissingHelper(t *testing.T) {
 	dir := home(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"credsStore":"nowhere"}`), 0o600))
@@ -206,8 +207,8 @@ func TestMissingHelper(t *testing.T) {
 	assert.ErrorContains(t, err, "401 Unauthorized")
 }
 
-// TestNoLoginOrWrongLogin: that there is no login is one thing, that it is wrong another, and that it does not
-// allow something a third.
+// TestNoLoginOrWrongLogin: a missing login, a wrong login and a missing permission are different
+// errors.
 func TestNoLoginOrWrongLogin(t *testing.T) {
 	home(t)
 	h := startHarbor(t)
@@ -241,7 +242,8 @@ func TestNoLoginOrWrongLogin(t *testing.T) {
 	}
 }
 
-// TestRefusedWithoutAsking: where a registry asks for no login, none is missing and none is wrong.
+// TestRefusedWithoutAsking: if a registry asks for no login, the error says so, and not that one is
+// missing or wrong.
 func TestRefusedWithoutAsking(t *testing.T) {
 	home(t)
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(403) })
@@ -261,8 +263,8 @@ func TestRefusedWithoutAsking(t *testing.T) {
 	}
 }
 
-// TestUploadAtAnotherName: an upload continues at another host only where the operator named that, and a login goes
-// there only when that host asks for one.
+// TestUploadAtAnotherName: an upload continues at another host only if the operator named it. That
+// host gets a login only when it asks for one.
 func TestUploadAtAnotherName(t *testing.T) {
 	home(t)
 	for _, asks := range []bool{false, true} {

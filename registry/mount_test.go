@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// harbor is a registry that does with tokens, and with what a token does not allow, what Harbor 2.15 does.
+// harbor is a registry that treats tokens as Harbor 2.15 does.
 type harbor struct {
 	*server
 	read, write map[string]bool // repositories that u may read and push to
@@ -47,7 +47,8 @@ func startHarbor(t *testing.T) *harbor {
 	return h
 }
 
-// token gives what is asked for, as far as it is allowed; to a wrong password a token for nothing.
+// token grants what is requested, as far as it is allowed; for a wrong password, a token without
+// permissions.
 func (h *harbor) token(w http.ResponseWriter, r *http.Request) {
 	isRight := r.Header.Get("Authorization") == basic("u", "p")
 	scopes := r.URL.Query()["scope"]
@@ -75,7 +76,7 @@ func (h *harbor) refuses(r *http.Request, token string) bool {
 	return !has("repo", action) || from != "" && !has(from, "pull") || h.noDelete && r.Method == http.MethodDelete
 }
 
-// TestMountBetweenProjects: a mount comes with a token for both repositories.
+// TestMountBetweenProjects: a mount has a token for both repositories.
 func TestMountBetweenProjects(t *testing.T) {
 	home(t)
 	h := startHarbor(t)
@@ -91,8 +92,8 @@ func TestMountBetweenProjects(t *testing.T) {
 	assert.Len(t, tokens, 2, "one for the repository, one for both")
 }
 
-// TestProbesAskOnce: what a registry refuses to a probe is not asked again with another token, and an upload that
-// may not be cancelled is used.
+// TestProbesAskOnce: a refused probe is not repeated with another token, and an upload that cannot
+// be cancelled is used.
 func TestProbesAskOnce(t *testing.T) {
 	home(t)
 	h := startHarbor(t)
@@ -118,7 +119,7 @@ func TestProbesAskOnce(t *testing.T) {
 	}, count)
 }
 
-// TestDeclinedMountIsUsed: the upload that a declined mount begins takes the blob.
+// TestDeclinedMountIsUsed: the blob is uploaded with the upload that a declined mount begins.
 func TestDeclinedMountIsUsed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) { store(w, r) })

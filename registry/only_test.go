@@ -14,8 +14,8 @@ import (
 	"relocate/registry"
 )
 
-// TestOnly: with Only, a host is connected to at the address given for it, and all others are refused at
-// once, a token server, a redirect and a proxy among them.
+// TestOnly: with Only, a host is connected to at the address given for it. All others are refused
+// at once, a token server, a redirect and a proxy among them.
 func TestOnly(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked elsewhere") }))
 	defer elsewhere.Close()

@@ -19,9 +19,9 @@ import (
 	"relocate/testdata/hostileregistry"
 )
 
-// TestSlotsInOrder copies blobs within one registry and between two, whose limits are 1, while both say
-// that they are asked too often, also after they have read all of a blob. Nobody may wait for a slot that
-// somebody else holds who waits, too.
+// TestSlotsInOrder copies blobs within one registry and between two, with a limit of 1, while both
+// report overload, also after all of a blob was read. No request may wait for a slot whose holder
+// waits, too.
 func TestSlotsInOrder(t *testing.T) {
 	t.Parallel()
 	for name, largest := range map[string]int64{"in one request": 1 << 30, "in pieces": 256 << 10} {
@@ -82,7 +82,8 @@ func TestSlotsInOrder(t *testing.T) {
 	}
 }
 
-// TestRestart: a registry that was there is away for a minute. Everybody waits for it together.
+// TestRestart: a registry that answered before is away for a minute. All requests wait for it
+// together.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]hostileregistry.Manner{
@@ -138,8 +139,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestNobodyThere: a host that never answered is given up after the usual tries.
-func TestNobodyThere(t *testing.T) {
+// TestHostNeverAnswered: a host that never answered is given up after the usual tries.
+func TestHostNeverAnswered(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)
 	s.Behave(hostileregistry.Reset)
@@ -153,7 +154,8 @@ func TestNobodyThere(t *testing.T) {
 	assert.Less(t, sum, 20*time.Second)
 }
 
-// TestOneWave: what is refused together is one try, for all, and a Retry-After is everybody's.
+// TestOneWave: refusals of requests under way together count as one try, and a Retry-After is for
+// all requests.
 func TestOneWave(t *testing.T) {
 	t.Parallel()
 	const workers = 16

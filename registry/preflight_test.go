@@ -19,8 +19,8 @@ func refuseWith(w http.ResponseWriter, status int, code string) {
 	_, _ = w.Write([]byte(`{"errors":[{"code":"` + code + `"}]}`))
 }
 
-// TestPreflightTypes: each type is asked for with a manifest that cannot be stored, and one that is stored all the same is
-// deleted.
+// TestPreflightTypes: each type is checked with a manifest that cannot be stored. If it is stored
+// all the same, it is deleted.
 func TestPreflightTypes(t *testing.T) {
 	t.Parallel()
 	kinds := []types.MediaType{types.DockerManifestSchema2, types.DockerManifestList, types.OCIManifestSchema1, types.OCIImageIndex}
@@ -63,7 +63,8 @@ func TestPreflightTypes(t *testing.T) {
 // unreadable is content that cannot be read.
 func unreadable(context.Context) (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }
 
-// TestPreflight: what is asked, what it means, and that nothing is written when it is refused.
+// TestPreflight: which requests are sent, what their answers mean, and that nothing is written
+// after a refusal.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	zero := "/manifests/" + absent.String()

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProxyRefuses: that it was the proxy is said, and what it forbids is asked for once.
+// TestProxyRefuses: the error names the proxy, and a request that it forbids is sent once.
 func TestProxyRefuses(t *testing.T) {
 	t.Parallel()
 	for status, tries := range map[int]int32{403: 1, 407: 1, 404: 1, 502: 5, 503: 5} {

@@ -29,8 +29,8 @@ func writeReferrers(w http.ResponseWriter, list ...v1.Hash) {
 
 func numbered(n int) v1.Hash { return digest.Of(fmt.Append(nil, n)) }
 
-// TestReferrersProbe: whether a registry has the API is found out once, whoever asks, by the first question
-// itself.
+// TestReferrersProbe: the first request finds out whether a registry has the API; others wait for
+// it.
 func TestReferrersProbe(t *testing.T) {
 	t.Parallel()
 	html := func(w http.ResponseWriter, _ *http.Request, _ int) { _, _ = w.Write([]byte("<html>")) }
@@ -64,7 +64,7 @@ func TestReferrersProbe(t *testing.T) {
 	}
 }
 
-// TestReferrers reads lists, page by page, within bounds.
+// TestReferrers: lists are read page by page, within limits.
 func TestReferrers(t *testing.T) {
 	t.Parallel()
 	page := func(n int, link string) handler {

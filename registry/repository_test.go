@@ -40,7 +40,7 @@ func TestAnotherDigestIsStored(t *testing.T) {
 	assert.Empty(t, waited.all())
 }
 
-// A registry that does not say what it stored is asked whether it did.
+// If a registry does not say what it stored, the manifest is read.
 func TestStoredInSilence(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -127,8 +127,8 @@ func TestManifestDamagedOnItsWay(t *testing.T) {
 	}
 }
 
-// TestUnreadable: a registry whose disk was full may answer 201 to a manifest, and 500 to whoever asks for
-// it, for ever.
+// TestUnreadable: a registry whose disk was full may answer 201 to a manifest, and 500 to every
+// later request for it.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
@@ -146,7 +146,8 @@ func TestUnreadable(t *testing.T) {
 	require.ErrorContains(t, err, "500 Internal Server Error")
 }
 
-// TestResolveUnreadable: a 500 speaks of one manifest only where the registry can say that it lacks another.
+// TestResolveUnreadable: a 500 is about one manifest only if the registry can say that another is
+// missing.
 func TestResolveUnreadable(t *testing.T) {
 	t.Parallel()
 	for _, allFail := range []bool{false, true} {
@@ -215,7 +216,7 @@ func TestHasBlob(t *testing.T) {
 	}
 }
 
-// A registry that does not say what it has is asked for it.
+// If a registry gives no digest to HEAD, the manifest is read.
 func TestResolveWithoutHeader(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
@@ -228,7 +229,7 @@ func TestResolveWithoutHeader(t *testing.T) {
 	assert.Equal(t, manifestDesc.Digest, got)
 }
 
-// TestHeadIsRefused: a registry without HEAD is asked by GET, from the second question on at once.
+// TestHeadIsRefused: a registry without HEAD gets GET, and from the second request on only GET.
 func TestHeadIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, status := range refusesHead {
@@ -272,7 +273,7 @@ func TestHeadIsRefused(t *testing.T) {
 	}
 }
 
-// TestLostOnce: a registry that loses what was put while others are gets it once more.
+// TestLostOnce: a manifest that the registry lost is put once more.
 func TestLostOnce(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)

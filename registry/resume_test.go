@@ -20,7 +20,7 @@ import (
 // largeRaw needs two chunks of the largest size.
 var largeRaw = randomBytes(largestChunk + 1<<20)
 
-// methods shortens requests: "POST PUT HEAD …".
+// methods shortens a log to its methods: "POST PUT HEAD …".
 func methods(requests []string) string {
 	var list []string
 	for _, r := range requests {
@@ -31,12 +31,12 @@ func methods(requests []string) string {
 	return strings.Join(list, " ")
 }
 
-// isUpload reports whether a request asks how far an upload is.
+// isUpload reports whether a request asks for the state of an upload.
 func isUpload(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/uploads/")
 }
 
-// TestBrokenUpload: what is known of an upload that broke decides how it goes on.
+// TestBrokenUpload: how an upload continues after an error, by what the registry reports.
 func TestBrokenUpload(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -177,7 +177,7 @@ func TestBrokenUpload(t *testing.T) {
 	}
 }
 
-// TestUploadBreaksOften: as long as there is progress between, an upload may break more often than a
+// TestUploadBreaksOften: as long as there is progress, an upload may break more often than a
 // request is tried.
 func TestUploadBreaksOften(t *testing.T) {
 	t.Parallel()
@@ -212,7 +212,8 @@ func tooLarge(limit int64) hostileregistry.Manner {
 	}
 }
 
-// TestChunks: what is too large for one request goes in smaller pieces, and the repository remembers.
+// TestChunks: content that is too large for one request is sent in smaller pieces, also in later
+// uploads.
 func TestChunks(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int64]string{
@@ -251,8 +252,8 @@ func TestChunksAreTooLarge(t *testing.T) {
 	assert.Empty(t, waited.all())
 }
 
-// TestLargerChunks: a registry may want chunks of a least size (distribution spec 1.1, pushing a blob in
-// chunks).
+// TestLargerChunks: a registry may require chunks of a minimal size (distribution-spec 1.1, pushing
+// a blob in chunks).
 func TestLargerChunks(t *testing.T) {
 	t.Parallel()
 	s := hostileregistry.Start(t)
@@ -270,9 +271,9 @@ func TestLargerChunks(t *testing.T) {
 	assert.Equal(t, "POST PUT POST PATCH PUT", methods(s.Requests()))
 }
 
-// TestChunksGoOn: a registry that says that it has less of a chunk than was sent gets the rest again, and
-// one that gets no further does not keep us for ever.
-func TestChunksGoOn(t *testing.T) {
+// TestChunksContinue: if a registry reports less of a chunk than was sent, it gets the rest again;
+// without progress the upload fails.
+func TestChunksContinue(t *testing.T) {
 	t.Parallel()
 	for _, stuck := range []bool{false, true} {
 		s := hostileregistry.Start(t)
@@ -299,8 +300,8 @@ func TestChunksGoOn(t *testing.T) {
 	}
 }
 
-// TestBadContentIsNeverCompleted: the PUT that ends an upload is not sent for content that is not what it
-// should be, also where the registry has all of its bytes.
+// TestBadContentIsNeverCompleted: the PUT that completes an upload is not sent for wrong content,
+// even if the registry has all of its bytes.
 func TestBadContentIsNeverCompleted(t *testing.T) {
 	t.Parallel()
 	bad := append(append([]byte{}, largeRaw[:len(largeRaw)-1]...), 0)
@@ -336,8 +337,8 @@ func TestBadContentIsNeverCompleted(t *testing.T) {
 	}
 }
 
-// TestExpiredInUpload: a token that is refused in the middle of a chunk is replaced, and the chunk sent
-// anew.
+// TestExpiredInUpload: a token that is refused in the middle of a chunk is replaced, and the chunk
+// is sent anew.
 func TestExpiredInUpload(t *testing.T) {
 	home(t)
 	s := hostileregistry.Start(t)

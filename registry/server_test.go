@@ -27,7 +27,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// server is a registry that does what its test says, and notes what it was asked.
+// server is a registry whose answers a test gives, and which records its requests.
 type server struct {
 	*httptest.Server
 	host string
@@ -39,7 +39,8 @@ type server struct {
 // handler answers the n-th request (from 1) for a method and path.
 type handler func(w http.ResponseWriter, r *http.Request, n int)
 
-// serve starts a registry over plain HTTP that answers /v2/ with 200 and leaves the rest to h.
+// serve starts a registry over plain HTTP that answers /v2/ with 200, and all other requests with
+// h.
 func serve(t *testing.T, h handler) *server {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, n int) {
 		if r.URL.Path != "/v2/" {
@@ -69,7 +70,7 @@ func newServer(t *testing.T, h handler) *server {
 	return s
 }
 
-// log returns the requests but those for /v2/, each as "METHOD path?query", without /v2/repo.
+// log returns the requests except those for /v2/, each as "METHOD path?query", without /v2/repo.
 func (s *server) log() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *server) log() []string {
 	return list
 }
 
-// headers returns what the requests, /v2/ included, have in a header.
+// headers returns the values of a header in all requests, /v2/ included.
 func (s *server) headers(key string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,8 +102,8 @@ func parseRepo(t *testing.T, ref string) name.Repository {
 	return repo
 }
 
-// waits are the waits of a client between tries, which it does not spend. Its clock moves with them
-// alone.
+// waits are the waits of a client between tries. They take no time; the clock advances by them
+// only.
 type waits struct {
 	mu   sync.Mutex
 	list []time.Duration
@@ -169,7 +170,7 @@ func writeManifest(w http.ResponseWriter) {
 	_, _ = w.Write(manifestRaw)
 }
 
-// created says that a blob, or the manifest, is stored.
+// created answers that a blob, or the manifest, is stored.
 func created(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Docker-Content-Digest", cmp.Or(r.URL.Query().Get("digest"), manifestDesc.Digest.String()))
 	w.WriteHeader(http.StatusCreated)
@@ -184,7 +185,7 @@ func breakOff(w http.ResponseWriter, status int, b []byte, sent int) {
 	panic(http.ErrAbortHandler)
 }
 
-// bytesOf is what PutBlob's open is.
+// bytesOf returns an open for PutBlob.
 func bytesOf(b []byte) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) {
 		d := digest.Of(b)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tokens is a registry that wants bearer tokens, which it gives itself below /token. Each is good for
-// as many requests as uses says, and for the actions it was asked for.
+// tokens is a registry that requires bearer tokens, and issues them below /token. Each is good for
+// uses requests, and for the actions that were requested.
 type tokens struct {
 	*server
 	uses   int
@@ -82,7 +82,7 @@ func TestToken(t *testing.T) {
 	assert.Empty(t, waited.all())
 }
 
-// A registry whose refusal names no scope gives a token that is good for nothing to who asks for none.
+// A registry whose refusal names no scope issues a token without permissions.
 func TestExpiredTokenWithoutScope(t *testing.T) {
 	home(t)
 	var bodies [][]byte
@@ -122,7 +122,7 @@ func TestExpiredTokenWithoutScope(t *testing.T) {
 	assert.Equal(t, []string{login + pull, login}, s.scopes[before:], "one more token, one without a scope to see whether the login is right, then none")
 }
 
-// Of 40 requests, 30 are good with the first token, and the others with the second, whoever asks for it.
+// Of 40 requests, 30 are accepted with the first token, and the others with the second.
 func TestExpiredTokenConcurrently(t *testing.T) {
 	home(t)
 	s := wantsTokens(t, 30, func(w http.ResponseWriter, _ *http.Request, _ int) { writeManifest(w) })
@@ -144,7 +144,7 @@ func TestExpiredTokenConcurrently(t *testing.T) {
 	assert.Equal(t, 2, logins)
 }
 
-// TestAnswerWithoutToken: what a token server answers may be secret.
+// TestAnswerWithoutToken: the answer of a token server is not in the error, since it may be secret.
 func TestAnswerWithoutToken(t *testing.T) {
 	home(t)
 	for _, answer := range []string{`{"refresh_token":"s3cret"}`, `{"token":["s3cret"]}`, `s3cret`, strings.Repeat("s3cret", 1<<20)} {
@@ -180,7 +180,7 @@ func TestAnswerWithoutToken(t *testing.T) {
 	}
 }
 
-// What is wrong with the challenge is said.
+// The error says what is wrong with the challenge.
 func TestRefusedRealm(t *testing.T) {
 	home(t)
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
@@ -221,7 +221,7 @@ func TestRefusedLogin(t *testing.T) {
 	assert.NotContains(t, err.Error(), "pa55")
 }
 
-// A PUT whose token was refused, after some of its body was read, is sent again whole.
+// A PUT whose token was refused, after some of its body was read, is sent again with all of it.
 func TestPutIsSentAgainWithNewToken(t *testing.T) {
 	home(t)
 	var got []byte

@@ -86,7 +86,8 @@ func TestManifestIsRefused(t *testing.T) {
 	}
 }
 
-// TestMediaType: where the header says nothing, the manifest does; where it names a type, that type counts.
+// TestMediaType: the type of the header counts, unless it is a general one; then the manifest's own
+// counts.
 func TestMediaType(t *testing.T) {
 	t.Parallel()
 	const image, index = `{"schemaVersion":2,"config":{},"layers":[]}`, `{"schemaVersion":2,"manifests":[]}`
@@ -125,7 +126,7 @@ func TestMediaType(t *testing.T) {
 	}
 }
 
-// A registry may know a manifest by a digest of another algorithm, too.
+// A registry may also know a manifest by the digest of another algorithm.
 func TestTagOfSHA512(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tagPages answers a listing of n tags with pages of at most most.
+// tagPages answers with a list of n tags, in pages of at most most.
 func tagPages(n, most int) handler {
 	return func(w http.ResponseWriter, r *http.Request, _ int) {
 		size, _ := strconv.Atoi(r.URL.Query().Get("n"))
@@ -31,7 +31,7 @@ func tagPages(n, most int) handler {
 	}
 }
 
-// TestTags reads listings of several pages, and gives up where it may not ask more often.
+// TestTags: lists of several pages, and the limit on requests.
 func TestTags(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,7 +60,7 @@ func TestTags(t *testing.T) {
 	}
 }
 
-// TestTagsOtherwise: registries answer in many ways to a listing that they do not have.
+// TestTagsOtherwise: registries answer in many ways to a request for a list that they do not have.
 func TestTagsOtherwise(t *testing.T) {
 	t.Parallel()
 	status := func(status int) handler {
@@ -125,7 +125,7 @@ func TestTagsOtherwise(t *testing.T) {
 	}
 }
 
-// TestTagsBreak: an answer that breaks off is asked for again.
+// TestTagsBreak: a list that breaks off is requested again.
 func TestTagsBreak(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request, n int) {

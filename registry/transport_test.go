@@ -185,8 +185,8 @@ func TestRefusedConnection(t *testing.T) {
 	assert.ErrorContains(t, err, "(5 tries)")
 }
 
-// A registry that does not answer in time is asked again, though to errors.Is that is the deadline of
-// a context.
+// A request without an answer in time is sent again, although errors.Is takes that for the deadline
+// of a context.
 func TestTimeoutIsRetried(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
@@ -268,7 +268,8 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPOfLoopback: every address of loopback is asked over plain HTTP where it has no TLS, and no other host is.
+// TestPlainHTTPOfLoopback: every loopback address without TLS is reached over plain HTTP, and no
+// other host.
 func TestPlainHTTPOfLoopback(t *testing.T) {
 	t.Parallel()
 	for host, allowed := range map[string]bool{
@@ -359,7 +360,8 @@ func TestTLS(t *testing.T) {
 	assert.EqualError(t, err, "read CA certificates: "+ca+" holds no PEM certificate")
 }
 
-// TestConnections sends waves of requests, each wave at once: after the first, no connection is new.
+// TestConnections: requests that are sent at once, several times, open new connections the first
+// time only.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	const jobs, waves = 8, 5

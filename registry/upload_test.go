@@ -18,8 +18,8 @@ import (
 	"relocate/internal/digest"
 )
 
-// uploads is a registry that takes blobs. A non-nil answer is asked before a request is, and answers
-// it when it returns true.
+// uploads is a registry that accepts blobs. answer, if not nil, is called before each request, and
+// has answered it if it returns true.
 type uploads struct {
 	*server
 	answer func(w http.ResponseWriter, r *http.Request, n int) bool
@@ -104,8 +104,8 @@ func TestPutBlob(t *testing.T) {
 	assert.Empty(t, waited.all())
 }
 
-// Registries that know no upload in one PUT get a PATCH from then on, also for blobs whose PUT is
-// under way when the first is refused.
+// After a registry refused an upload in one PUT, all blobs are sent with PATCH, also those whose
+// PUT was under way.
 func TestPatchIsRemembered(t *testing.T) {
 	t.Parallel()
 	for _, status := range wantsPatch {
@@ -143,7 +143,7 @@ func TestPatchIsRemembered(t *testing.T) {
 	}
 }
 
-// A registry that takes neither is given up.
+// A registry that accepts neither is given up.
 func TestNeitherPutNorPatch(t *testing.T) {
 	t.Parallel()
 	u := takesBlobs(t)
@@ -261,7 +261,7 @@ func TestLocationIsRefused(t *testing.T) {
 	}
 }
 
-// The error of reading is the source's affair: it is returned as it is, and the blob is not stored.
+// An error of reading is returned unchanged, and the blob is not stored.
 func TestSourceFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -296,8 +296,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// A registry that answers before it has read the body, and goes on reading slowly or not at all: no
-// body is read when the next is opened, nor when PutBlob returns.
+// A registry may answer before it has read the body, and read on slowly or not at all: no body is
+// read when the next is opened, nor when PutBlob returns.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	puts := 0

@@ -43,7 +43,7 @@ func archiveOf(texts ...string) archive {
 	return a
 }
 
-// client talks to a registry, byte for byte.
+// client sends requests to a registry.
 type client struct {
 	t   *testing.T
 	url string
@@ -60,7 +60,7 @@ func start(t *testing.T, a archive) client {
 
 type header map[string]string
 
-// do sends a request and returns the answer, its body read.
+// do sends a request and returns the answer and its body.
 func (c client) do(method, at string, h header, body io.Reader) (*http.Response, string) {
 	c.t.Helper()
 	if !strings.HasPrefix(at, "http") {
@@ -79,7 +79,7 @@ func (c client) do(method, at string, h header, body io.Reader) (*http.Response,
 	return res, string(text)
 }
 
-// want sends a request, of which the answer must have the status and, if it is an error, the code.
+// want sends a request and requires a status and, for an error, a code.
 func (c client) want(status int, code, method, at string, h header, body string) *http.Response {
 	c.t.Helper()
 	res, text := c.do(method, at, h, strings.NewReader(body))
@@ -93,7 +93,7 @@ func (c client) want(status int, code, method, at string, h header, body string)
 	return res
 }
 
-// begin begins an upload and returns where it goes on.
+// begin begins an upload and returns its URL.
 func (c client) begin(repo string) string {
 	c.t.Helper()
 	res := c.want(202, "", "POST", "/v2/"+repo+"/blobs/uploads/", nil, "")
@@ -124,7 +124,8 @@ func imageOf(t *testing.T, config v1.Descriptor, layers ...v1.Descriptor) string
 	return encode(t, v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config, Layers: layers})
 }
 
-// TestManifestNeedsWhatItNames: all of it, sent in this run to this repository, whatever the archive has.
+// TestManifestNeedsWhatItNames: everything must be pushed in this run to this repository, whatever
+// the archive has.
 func TestManifestNeedsWhatItNames(t *testing.T) {
 	t.Parallel()
 	c := start(t, archiveOf("config", "layer"))
@@ -166,8 +167,8 @@ func TestManifestNeedsWhatItNames(t *testing.T) {
 	assert.Equal(t, rehearsal.Counts{Manifests: 3, Blobs: 3, Kept: len(image) + len(index(child)) + len(imageOf(t, config, foreign)), Refused: 4}, c.reg.Counts())
 }
 
-// TestManifestForm: what is sent is what it says, in every way in which it says it.
-func TestManifestForm(t *testing.T) {
+// TestManifestFormat: Content-Type, mediaType and fields must agree.
+func TestManifestFormat(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
 	config := c.blob("a", "config")
@@ -208,27 +209,27 @@ func TestManifestForm(t *testing.T) {
 	c.want(200, "", "GET", "/v2/_catalog", nil, "")
 }
 
-// TestUploads: each way to send a blob, and each way to send a wrong one.
+// TestUploads: each way to push a blob, right and wrong.
 func TestUploads(t *testing.T) {
 	t.Parallel()
 	c := start(t, archiveOf("in the archive"))
 	d := func(s string) string { return digest.Of([]byte(s)).String() }
-	there := func(s string) {
+	stored := func(s string) {
 		t.Helper()
 		res, text := c.do("GET", "/v2/a/blobs/"+d(s), nil, nil)
 		require.Equal(t, 200, res.StatusCode)
 		require.Equal(t, s, text)
 	}
 	c.blob("a", "in the archive")
-	there("in the archive")
+	stored("in the archive")
 	assert.Zero(t, c.reg.Counts().Kept, "it is read from the archive")
 	c.blob("a", "not in it")
-	there("not in it")
+	stored("not in it")
 	c.blob("a", "")
-	there("")
+	stored("")
 	assert.Equal(t, len("not in it"), c.reg.Counts().Kept)
 	c.want(201, "", "POST", "/v2/a/blobs/uploads/?digest="+d("in one"), nil, "in one")
-	there("in one")
+	stored("in one")
 	res := c.want(202, "", "POST", "/v2/b/blobs/uploads/?from=a&mount="+d("in one"), nil, "")
 	assert.NotEmpty(t, res.Header.Get("Location"), "a mount is declined")
 
@@ -241,7 +242,7 @@ func TestUploads(t *testing.T) {
 	assert.Equal(t, "0-4", c.want(204, "", "GET", at, nil, "").Header.Get("Range"))
 	c.want(202, "", "PATCH", at, nil, "ec")
 	c.want(201, "", "PUT", at+"?digest="+d("in pieces"), nil, "es")
-	there("in pieces")
+	stored("in pieces")
 	c.want(404, "BLOB_UPLOAD_UNKNOWN", "PUT", at+"?digest="+d("in pieces"), nil, "")
 
 	for name, query := range map[string]string{"other": d("other"), "sha512": "sha512:" + strings.Repeat("0", 128), "none": "", "odd": "x"} {
@@ -261,7 +262,7 @@ func TestUploads(t *testing.T) {
 	c.want(404, "", "HEAD", "/v2/a/blobs/"+d(large), nil, "")
 }
 
-// TestBrokenUpload: content that breaks off is no blob, and the upload goes on from there.
+// TestBrokenUpload: incomplete content is not a blob, and the upload continues from there.
 func TestBrokenUpload(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -279,7 +280,7 @@ func TestBrokenUpload(t *testing.T) {
 	c.want(201, "", "PUT", at+"?digest="+want, nil, "two")
 }
 
-// TestClient pushes with a client that is not ours, and pulls again.
+// TestClient pushes and pulls with a client of another project.
 func TestClient(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -311,7 +312,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestReferrers: what has a subject is listed with it, before the subject is there, and once.
+// TestReferrers: a referrer is listed once, even before its subject was pushed.
 func TestReferrers(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)
@@ -332,7 +333,7 @@ func TestReferrers(t *testing.T) {
 	assert.Contains(t, text, `"manifests":[]`)
 }
 
-// TestDamagedArchive: what the archive does not have any more as it was sent is no answer.
+// TestDamagedArchive: content that the archive no longer has as it was pushed is not an answer.
 func TestDamagedArchive(t *testing.T) {
 	t.Parallel()
 	a := archiveOf("content")
@@ -348,7 +349,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// FuzzHandler: whatever is asked, nothing is there that does not have its digest, and the answer is no 5xx.
+// FuzzHandler: whatever requests arrive, all stored content has its digest, and no answer is a 5xx.
 func FuzzHandler(f *testing.F) {
 	f.Add("PUT", "/v2/a/manifests/v1", imageType, []byte(`{"schemaVersion":2}`))
 	f.Add("POST", "/v2/a/blobs/uploads/?digest="+digest.Of([]byte("x")).String(), "", []byte("x"))

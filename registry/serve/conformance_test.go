@@ -54,14 +54,14 @@ func conformFixture(t *testing.T) (f *fixture, subjects []name.Digest) {
 	return f, subjects
 }
 
-// checks counts what was checked, as the conformance program of the distribution spec does.
+// checks counts the checks, as the conformance program of the distribution spec does.
 type checks struct {
 	t            *testing.T
 	base         string
 	done, failed int
 }
 
-// check asks once and holds the answer to what must be.
+// check sends one request and checks the answer.
 func (c *checks) check(what string, a answer, ok func(a answer) bool) {
 	c.t.Helper()
 	c.done++
@@ -71,7 +71,7 @@ func (c *checks) check(what string, a answer, ok func(a answer) bool) {
 	}
 }
 
-// content checks that HEAD and GET of a path give content, once each.
+// content checks that HEAD and GET of a path return content, once each.
 func (c *checks) content(path string, d v1.Hash, mediaType string) {
 	c.t.Helper()
 	got := send(c.t, http.MethodGet, c.base, path)
@@ -87,7 +87,7 @@ func (c *checks) content(path string, d v1.Hash, mediaType string) {
 	})
 }
 
-// list checks a list of tags and where it goes on.
+// list checks a list of tags and its next page.
 func (c *checks) list(path string, want []string, hasNext bool) (next string) {
 	c.t.Helper()
 	a := send(c.t, http.MethodGet, c.base, path)
@@ -156,7 +156,8 @@ func isError(status int, code string) func(answer) bool {
 	}
 }
 
-// TestReferrers: what refers to a manifest is described as its own manifest says, and filtered by type.
+// TestReferrers: descriptors of referrers have the values of their manifests, and are filtered by
+// type.
 func TestReferrers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "repo")
@@ -195,7 +196,7 @@ func TestReferrers(t *testing.T) {
 	}
 }
 
-// TestReferrersPages: a list that would be no manifest any more goes on behind a Link.
+// TestReferrersPages: a list too long for a manifest continues on another page.
 func TestReferrersPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "repo")

@@ -83,7 +83,7 @@ func (f *fixture) refer(subject name.Digest, artifactType, note string) name.Dig
 	return d
 }
 
-// plan walks what is there into an archive.
+// plan walks the content into an archive.
 func (f *fixture) plan() *bundle.Plan {
 	f.t.Helper()
 	for _, m := range f.repo.Manifests {
@@ -104,7 +104,7 @@ func (f *fixture) plan() *bundle.Plan {
 	return plan
 }
 
-// store is what serves the fixture where it came from.
+// store serves the fixture under the path of its origin.
 func (f *fixture) store() *serve.Archives {
 	f.t.Helper()
 	s := serve.NewArchives()
@@ -120,7 +120,7 @@ func start(t testing.TB, h http.Handler) string {
 	return server.URL
 }
 
-// answer is a response that was read.
+// answer is a response and its body.
 type answer struct {
 	status int
 	header http.Header
@@ -128,7 +128,7 @@ type answer struct {
 	err    error
 }
 
-// send sends a request as it is: the path is not cleaned.
+// send sends a request without cleaning its path.
 func send(t testing.TB, method, base, path string, headers ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, base+"/", nil)

@@ -29,7 +29,7 @@ func small(t testing.TB, opt serve.Options) (f *fixture, base, manifest, layer s
 	return f, start(t, serve.Handler(f.store(), opt)), d.DigestStr(), blob.Digest.String()
 }
 
-// TestPaths: every path is answered, most by a no, none by a failure.
+// TestPaths: every path gets an answer, and none a server error.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	_, base, manifest, layer := small(t, serve.Options{})
@@ -89,7 +89,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestMethods: whatever would write is refused on every path, whether there is something or not, and whoever asks.
+// TestMethods: methods that write are refused on every path, with and without a login.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	f, _, manifest, layer := small(t, serve.Options{})
@@ -111,7 +111,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestRanges: parts of a blob, as RFC 9110 has them.
+// TestRanges: ranges of a blob (RFC 9110, 14).
 func TestRanges(t *testing.T) {
 	t.Parallel()
 	f, base, _, layer := small(t, serve.Options{})
@@ -161,7 +161,7 @@ func TestRanges(t *testing.T) {
 	assert.Equal(t, content, strings.Join(got, ""), "64 ranges at once")
 }
 
-// TestConditions: who has it already is told so.
+// TestConditions: a client that already has the content gets 304.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	_, base, manifest, layer := small(t, serve.Options{})
@@ -181,7 +181,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestCatalog: repositories in pages.
+// TestCatalog: repositories are listed in pages.
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	store := serve.NewArchives()
@@ -208,7 +208,7 @@ func TestCatalog(t *testing.T) {
 	assert.Equal(t, one.body, send(t, http.MethodGet, base, "/v2/repo08/x/manifests/v1").body, "one manifest, in many archives and places")
 }
 
-// TestTagsPages: n is clamped, and a list of many tags has an end.
+// TestTagsPages: n is limited, and a long list ends.
 func TestTagsPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "many")
@@ -234,7 +234,7 @@ func TestTagsPages(t *testing.T) {
 	}
 }
 
-// TestDamage: content that is not what its digest says is never an answer, and is told of.
+// TestDamage: content with another digest is never a complete answer, and is reported to Fault.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

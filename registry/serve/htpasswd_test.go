@@ -18,10 +18,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// comparing is how long a comparison takes in these tests, in time that only passes when all wait.
+// comparing is how long a comparison takes in these tests, in a synctest bubble.
 const comparing = 300 * time.Millisecond
 
-// slow returns passwords of a user "right" and others, one comparison at a time, and counts comparisons.
+// slow returns passwords of a user "right" and others. It compares one at a time, and counts
+// comparisons.
 func slow(t *testing.T) (p *Passwords, compared *atomic.Int32) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
@@ -41,7 +42,7 @@ func slow(t *testing.T) (p *Passwords, compared *atomic.Int32) {
 	return p, compared
 }
 
-// request is one from an address, on a connection of its own.
+// request is a request from an address, on a connection of its own.
 func request(ctx context.Context, address, name, password string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/v2/", nil).WithContext(countFailures(ctx, nil))
 	r.RemoteAddr = address + ":1234"
@@ -49,8 +50,8 @@ func request(ctx context.Context, address, name, password string) *http.Request 
 	return r
 }
 
-// TestWrongLogins: however clients try wrong logins, a right one waits for a few comparisons at most, at any
-// time, and one that was right before waits for none.
+// TestWrongLogins: however many wrong logins clients try, a right one waits for a few comparisons
+// at most, and one that was right before for none.
 func TestWrongLogins(t *testing.T) {
 	t.Parallel()
 	const clients = 100
@@ -141,8 +142,8 @@ func TestSameLoginTogether(t *testing.T) {
 	}
 }
 
-// TestLoginsTakeTheSame: how long a wrong login takes does not tell which names there are, whatever their
-// hashes cost, nor whether it was tried before.
+// TestLoginsTakeTheSame: the time of a wrong login does not show which names exist, whatever the
+// cost of their hashes, nor whether it was tried before.
 func TestLoginsTakeTheSame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -165,8 +166,8 @@ func TestLoginsTakeTheSame(t *testing.T) {
 	})
 }
 
-// TestLoginsAreBounded: however many wrong logins there are, few wait and few are remembered. Those that are
-// turned away are told to try again, and clients that went away leave nothing behind.
+// TestLoginsAreBounded: however many wrong logins arrive, few wait and few are remembered. The
+// others get 429, and clients that leave use no memory.
 func TestLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -35,7 +35,7 @@ func listen(t testing.TB, s *serve.Server) string {
 	return "http://" + l.Addr().String()
 }
 
-// TestIdleConnections: more connections than there may be, which ask for nothing, keep nobody out.
+// TestIdleConnections: more idle connections than the limit do not keep other clients out.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
 	f, _, _, _ := small(t, serve.Options{})
@@ -63,7 +63,7 @@ func TestIdleConnections(t *testing.T) {
 	assert.ErrorIs(t, err, io.EOF, "the oldest had to go")
 }
 
-// TestLog: a line for each request, in which what a client sends is quoted.
+// TestLog: each request is one line, in which text of the client is quoted.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	f, _, _, layer := small(t, serve.Options{})
@@ -120,7 +120,7 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
-// TestBodies: nobody waits for the body of what is refused.
+// TestBodies: the body of a refused request is not waited for.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	f, _, _, _ := small(t, serve.Options{})
@@ -136,14 +136,14 @@ func TestBodies(t *testing.T) {
 	assert.True(t, res.Close)
 }
 
-// slow is a connection that notes how long each piece may take.
+// slow is a connection that records the deadline of each piece.
 type slow struct {
 	http.ResponseWriter
 	until []time.Time
 	after int // pieces that are taken
 }
 
-// SetWriteDeadline is what http.ResponseController looks for.
+// SetWriteDeadline is called by http.ResponseController.
 func (s *slow) SetWriteDeadline(t time.Time) error {
 	s.until = append(s.until, t)
 	return nil
@@ -156,7 +156,8 @@ func (s *slow) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-// TestSlowReaders: each piece of content has its own time, and who does not take it is dropped.
+// TestSlowReaders: each piece of content has its own deadline, and a client that is too slow is
+// dropped.
 func TestSlowReaders(t *testing.T) {
 	t.Parallel()
 	f, _, _, layer := small(t, serve.Options{Fault: func(request string, err error) { t.Errorf("a slow client is no fault: %v", err) }})
