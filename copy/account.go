@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ErrUnaccounted says that nothing failed, and yet not everything that was planned was uploaded, was already
-// present or was left out by an option. It is a fault of this program.
+// ErrUnaccounted says that nothing failed, and yet not everything planned was uploaded, already present or
+// left out by an option. It is a bug of this program.
 var ErrUnaccounted = errors.New("not everything that was planned was copied")
 
 // account is what was planned of one kind of thing, and what became of it.
@@ -15,7 +15,7 @@ type account struct {
 	what              string // plural
 	planned           int
 	uploaded, present int
-	leftOut           int      // attachments that were refused, or not asked for, and what only they need
+	leftOut           int      // attachments that were refused or not wanted, and what only they need
 	open              []string // what was planned and is in none of the other numbers
 }
 
@@ -37,8 +37,8 @@ func (a account) String() string {
 	return s
 }
 
-// settle compares what was planned with what became of it. What an option leaves out is not in the plan. Who
-// has failures to report has said already that not everything was copied.
+// settle compares what was planned with what became of it. What an option leaves out is not in the plan.
+// After failures it does nothing: they say already that not everything was copied.
 //
 // Errors: ErrUnaccounted.
 func (c *filling) settle() error {
@@ -57,47 +57,67 @@ func (c *filling) settle() error {
 	return fmt.Errorf("%w: %s", ErrUnaccounted, strings.Join(wrong, "; "))
 }
 
-// accounts counts all that the plan has.
+// accounts counts everything in the plan.
 func (c *filling) accounts() []account {
-	g, r := c.plan.Graph, c.result
-	manifests := account{what: "manifests", planned: len(g.Nodes), uploaded: r.Manifests, present: r.ManifestsPresent}
-	locations := account{what: "locations images", uploaded: r.Locations, present: r.LocationsPresent}
-	for _, n := range g.Nodes {
-		s := c.nodes[n.Descriptor.Digest]
-		of := n.Descriptor.Digest.String() + " of " + n.Name()
-		switch {
-		case s.leftOut != nil && !s.complete:
-			manifests.leftOut++
-		case !s.complete:
-			manifests.open = append(manifests.open, of)
-		}
-		if s.wantsLocations() {
-			locations.planned++
-			if !s.located {
-				locations.open = append(locations.open, of)
-			}
-		}
-	}
-	blobs := account{what: "layers and configs", uploaded: r.Blobs - c.again, present: r.BlobsPresent}
+	tags := account{what: "tags", planned: len(c.opt.Tags), uploaded: c.result.Tags, present: c.result.TagsPresent}
+	return []account{c.blobAccount(), c.manifestAccount(), c.locationsAccount(), c.attachmentAccount(), tags}
+}
+
+func (c *filling) blobAccount() account {
+	a := account{what: "layers and configs", uploaded: c.result.Blobs - c.again, present: c.result.BlobsPresent}
 	for i, b := range c.plan.Blobs {
 		if b.IsManifest {
 			continue
 		}
-		blobs.planned++
+		a.planned++
 		switch d := b.Descriptor.Digest; {
 		case c.counted[i] || c.sent[d]:
 		case c.skips(d) || c.refused[d]:
-			blobs.leftOut++
+			a.leftOut++
 		default:
-			blobs.open = append(blobs.open, b.Descriptor.Digest.String()+" of "+b.Node.Name())
+			a.open = append(a.open, d.String()+" of "+b.Node.Name())
 		}
 	}
-	tags := account{what: "tags", planned: len(c.opt.Tags), uploaded: r.Tags, present: r.TagsPresent}
-	attachments := account{what: "attachments", planned: len(g.Attachments), uploaded: r.Attached, present: r.AttachedPresent, leftOut: r.AttachmentsLeftOut}
-	for _, a := range g.Attachments {
-		if !c.attached[a] && !c.isLeftOut(a) {
-			attachments.open = append(attachments.open, a.Digest.String()+" of "+a.Subject.String())
+	return a
+}
+
+func (c *filling) manifestAccount() account {
+	nodes := c.plan.Graph.Nodes
+	a := account{what: "manifests", planned: len(nodes), uploaded: c.result.Manifests, present: c.result.ManifestsPresent}
+	for _, n := range nodes {
+		switch s := c.nodes[n.Descriptor.Digest]; {
+		case s.complete:
+		case s.leftOut != nil:
+			a.leftOut++
+		default:
+			a.open = append(a.open, n.Descriptor.Digest.String()+" of "+n.Name())
 		}
 	}
-	return []account{blobs, manifests, locations, attachments, tags}
+	return a
+}
+
+func (c *filling) locationsAccount() account {
+	a := account{what: "locations images", uploaded: c.result.Locations, present: c.result.LocationsPresent}
+	for _, n := range c.plan.Graph.Nodes {
+		s := c.nodes[n.Descriptor.Digest]
+		if !s.wantsLocations() {
+			continue
+		}
+		a.planned++
+		if !s.located {
+			a.open = append(a.open, n.Descriptor.Digest.String()+" of "+n.Name())
+		}
+	}
+	return a
+}
+
+func (c *filling) attachmentAccount() account {
+	list := c.plan.Graph.Attachments
+	a := account{what: "attachments", planned: len(list), uploaded: c.result.Attached, present: c.result.AttachedPresent, leftOut: c.result.AttachmentsLeftOut}
+	for _, attachment := range list {
+		if !c.attached[attachment] && !c.isLeftOut(attachment) {
+			a.open = append(a.open, attachment.Digest.String()+" of "+attachment.Subject.String())
+		}
+	}
+	return a
 }

@@ -12,18 +12,18 @@ import (
 	"relocate/oci"
 )
 
-// written is what an attachment needed to get under its tag.
+// written is what was put for an attachment under its tag.
 type written struct {
-	manifests int           // 0: what is there has all of it
-	merged    int           // 1: with what others had put there
-	again     []bundle.Blob // that were sent once more, and configs of what was merged
+	manifests int           // 0 when the tag had all of it already
+	merged    int           // 1 when it was merged with what others had put
+	again     []bundle.Blob // that were uploaded once more, and configs of merged lists
 }
 
-// attachByTag makes what is under the tag of an attachment have all of it. Nothing that others put there is lost:
-// lists of signatures and attestations are merged, and anything else that is there stays. What was written is read
-// again, as others may have written at the same time.
+// attachByTag puts an attachment under its tag. Nothing that others put there is lost: lists of signatures and
+// attestations are merged, and anything else under the tag stays. What was written is read again, because
+// others may have written at the same time.
 //
-// Errors: bundle.ErrConflict; ErrContended.
+// Errors: oci.ErrConflict, ErrContended.
 func (c *filling) attachByTag(ctx context.Context, a bundle.Attachment, s *state) (was written, err error) {
 	for range maxTries + 1 {
 		got, err := c.dst.Resolve(ctx, a.Tag)
@@ -56,11 +56,11 @@ func (c *filling) putUnder(ctx context.Context, tag string, s *state, was *writt
 	return err
 }
 
-// mergeUnder reports whether what is under the tag has all that the attachment has. If not, it puts there what both
-// have: the attachment itself when that is all of it.
+// mergeUnder reports whether the list under the tag has all that the attachment has. If not, it puts the two
+// together: the attachment itself, when it has all of the other.
 func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *written) (isIn bool, err error) {
 	desc, raw, err := c.dst.Manifest(ctx, c.at.Tag(tag))
-	if errors.Is(err, fs.ErrNotExist) { // since it was asked for
+	if errors.Is(err, fs.ErrNotExist) { // deleted since Resolve
 		return false, nil
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *wri
 	ours, err := oci.ParseLayerList(tag, s.node.Descriptor, raw)
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("%s: %w: it is not merged with %s", tag, oci.ErrConflict, desc.Digest)
+		return false, fmt.Errorf("%s: %w: it cannot be merged with %s", tag, oci.ErrConflict, desc.Digest)
 	case theirs.Contains(ours):
 		return true, nil
 	case ours.Contains(theirs):
@@ -85,7 +85,7 @@ func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *wri
 	return false, c.putMerged(ctx, tag, theirs, ours, was)
 }
 
-// putMerged puts what two lists have together under their tag.
+// putMerged puts the union of two lists under their tag.
 func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *oci.LayerList, was *written) error {
 	old, err := c.configOf(ctx, theirs)
 	if err != nil {
@@ -108,12 +108,12 @@ func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *oci.L
 	return nil
 }
 
-// maxConfig is the size of the largest config of a list that is merged: cosign's have 100 bytes for a layer.
+// maxConfig is the size in bytes of the largest config that is merged. cosign's have 100 bytes for each layer.
 const maxConfig = 4 << 20
 
 // configOf reads the config of a list at the destination.
 //
-// Errors: bundle.ErrConflict when there is none that can be read.
+// Errors: oci.ErrConflict when it is missing or too large.
 func (c *filling) configOf(ctx context.Context, list *oci.LayerList) ([]byte, error) {
 	d := list.Config()
 	if d.Size > maxConfig {
@@ -127,7 +127,7 @@ func (c *filling) configOf(ctx context.Context, list *oci.LayerList) ([]byte, er
 			return err
 		}
 		defer func() { _ = r.Close() }() // it was read only
-		text, err = io.ReadAll(r)        // the repository holds it to d's size
+		text, err = io.ReadAll(r)        // at most d.Size
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {

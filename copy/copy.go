@@ -1,6 +1,11 @@
-// Package copy moves a plan from a Source to where it is to be. ToArchive writes every blob in file
-// order; ToRepository fills a repository from the leaves up, so that nothing visible is ever
-// incomplete; FromStream fills one while an archive comes in. Each distinct blob is transferred once.
+// Package copy moves the content of a bundle.Plan from a bundle.Source to an archive or a repository.
+//
+// Start with ToRepository, which fills a repository from the leaves up, so that nothing visible is ever
+// incomplete. ToArchive writes every blob into an archive in file order. FromStream fills a repository while
+// an archive comes in. Each distinct blob is transferred once, and what the destination has already is not
+// transferred. Content that does not match its digest is never stored.
+//
+// A Spool keeps what a walk has read, so that the copy does not download it again.
 package copy
 
 import (
@@ -18,12 +23,13 @@ import (
 	"relocate/internal/digest"
 )
 
-// Sink is an archive to write. It is safe for concurrent use.
+// Sink is an archive to write. It is safe for concurrent use. A *tarball.Writer and a *tarball.StreamWriter
+// are Sinks.
 type Sink interface {
-	// PutBlob stores the blob d. It asks open for its bytes from one on: from 0, unless the sink has the
-	// first ones from an earlier run. What open returns from 0 gives an error in place of its last bytes
-	// when they are not d's; otherwise the sink must hash what it has and what it gets. When the content
-	// is not d's, the error wraps digest.ErrMismatch, and PutBlob may be called again.
+	// PutBlob stores the blob d. It calls open for the bytes from offset from on: 0, unless the sink has
+	// the first bytes from an earlier run. What open returns for 0 gives an error in place of its last
+	// bytes when they do not match d. For a later offset the sink must hash what it has and what it gets.
+	// When the content does not match d, the error wraps digest.ErrMismatch, and PutBlob may be called again.
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error
 }
 
@@ -42,10 +48,10 @@ type ArchiveOptions struct {
 	Progress  func(Step) // must be safe for concurrent use; may be nil
 }
 
-// ToArchive puts every blob of the plan, in file order. Manifests are blobs. Content that is not what
-// its digest says is fetched once more.
+// ToArchive puts every blob of the plan into dst, in file order. Manifests are blobs. Content that does not
+// match its digest is fetched once more.
 //
-// With opt.KeepGoing the error may be a *PartialError: blobs that could not be read.
+// Errors: *PartialError with opt.KeepGoing, when blobs could not be read; those of src and dst.
 func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Sink, opt ArchiveOptions) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(opt.Jobs, 1))
@@ -90,13 +96,12 @@ func newTransfer(src bundle.Source, b bundle.Blob, progress func(Step)) *transfe
 	return &transfer{src: src, blob: b, progress: progress}
 }
 
-// twice calls do again, once, when content was not what its digest says: it may have been damaged on
-// its way.
+// twice calls do once more when content did not match its digest. It may have been damaged in transit.
 func (t *transfer) twice(do func() error) error {
 	return twice(do, func() { t.progress(Step{Reread: 1}) })
 }
 
-// twice calls do again, once, when its error wraps digest.ErrMismatch, and helped when that has no error.
+// twice calls do once more when its error wraps digest.ErrMismatch, and then helped, if that succeeds.
 func twice(do func() error, helped func()) error {
 	err := do()
 	if !errors.Is(err, digest.ErrMismatch) {
@@ -121,7 +126,7 @@ func (t *transfer) what() string {
 // open opens the blob at its source.
 func (t *transfer) open(ctx context.Context) (io.ReadCloser, error) { return t.openFrom(ctx, 0) }
 
-// openFrom opens the blob at a byte. From a later one than the first it is not checked.
+// openFrom opens the blob at byte from. Only from byte 0 is the content checked.
 func (t *transfer) openFrom(ctx context.Context, from int64) (io.ReadCloser, error) {
 	r, err := t.read(ctx, from)
 	if err != nil {
@@ -131,7 +136,7 @@ func (t *transfer) openFrom(ctx context.Context, from int64) (io.ReadCloser, err
 	return &counted{ReadCloser: r, t: t, at: from}, nil
 }
 
-// ranges is a Source that opens a blob in the middle. What it returns is not checked.
+// ranges is a Source that opens a blob at any byte. What it returns is not checked.
 type ranges interface {
 	BlobFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, from int64) (io.ReadCloser, error)
 }
@@ -162,18 +167,18 @@ func manifest(ctx context.Context, src bundle.Source, b bundle.Blob) ([]byte, er
 	return raw, nil
 }
 
-// sourceError says that it was the source that could not be read.
+// sourceError is an error of reading the source.
 type sourceError struct{ error }
 
 func (e sourceError) Unwrap() error { return e.error }
 
-// finish reports the blob as done. What was not read was there.
+// finish reports the blob as complete. Bytes that were not read were already present.
 func (t *transfer) finish() {
 	t.progress(Step{Blobs: 1, Present: t.blob.Descriptor.Size - t.reported})
 	t.reported = t.blob.Descriptor.Size
 }
 
-// counted reports bytes that were not read before.
+// counted reports the bytes that it reads, each once however often the blob is read.
 type counted struct {
 	io.ReadCloser
 	t  *transfer

@@ -6,14 +6,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Failure is something that could not be copied, where a copy was to keep going.
+// Failure is a blob or manifest that could not be copied. The copy continued without it.
 type Failure struct {
 	Image  string  // reference
 	Digest v1.Hash // of the blob or manifest
 	Err    error
 }
 
-// PartialError says that everything was tried, and what failed.
+// PartialError says that everything was tried, and what failed. It wraps the errors of all failures.
 type PartialError struct {
 	Failures []Failure // at least one, in file order
 }

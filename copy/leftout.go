@@ -12,14 +12,13 @@ import (
 	"relocate/oci"
 )
 
-// Attachments says what becomes of an attachment that cannot be put.
+// Attachments says which attachments to copy. The empty value copies all, but leaves out, and reports, what
+// the destination refuses and what is in conflict.
 type Attachments string
 
-// What may become of one.
 const (
-	AttachAll     Attachments = "require" // it ends the copy
+	AttachAll     Attachments = "require" // a refusal or conflict ends the copy
 	AttachNothing Attachments = "none"    // no attachment is copied
-	// The empty value leaves out, and reports, what the destination refuses, and what is in conflict.
 )
 
 // LeftOut is an attachment that was not copied.
@@ -27,7 +26,7 @@ type LeftOut struct {
 	Image string `json:"image"` // reference of the subject
 	bundle.Attachment
 	Reason   string `json:"reason"`
-	Conflict bool   `json:"conflict,omitempty"` // something else is in its place
+	Conflict bool   `json:"conflict,omitempty"` // something else has its tag
 }
 
 // errNotWanted is why AttachNothing leaves something out.
@@ -68,7 +67,7 @@ func optional(g *bundle.Graph) map[v1.Hash]bool {
 	return set
 }
 
-// findOptional finds out what only attachments need.
+// findOptional notes what only attachments need.
 func (c *filling) findOptional() {
 	g := c.plan.Graph
 	if g.Core() == len(g.Nodes) {
@@ -82,8 +81,8 @@ func (c *filling) findOptional() {
 	}
 }
 
-// asked is how many nodes the destination is asked for.
-func (c *filling) asked() int {
+// wanted returns how many of the graph's nodes are to be copied: the first ones.
+func (c *filling) wanted() int {
 	if c.opt.Attachments == AttachNothing {
 		return c.plan.Graph.Core()
 	}
@@ -98,7 +97,7 @@ func (c *filling) tolerates(d v1.Hash, err error) bool {
 	return c.optional[d] && c.isRefusal(err)
 }
 
-// isRefusal reports whether err says that the destination does not take one thing, so that it is left out.
+// isRefusal reports whether err says that the destination refuses one thing, which is then left out.
 func (c *filling) isRefusal(err error) bool {
 	if err == nil || c.opt.Attachments == AttachAll {
 		return false
@@ -110,8 +109,7 @@ func (c *filling) isRefusal(err error) bool {
 	return errors.As(err, &answer) && answer.Refused() || errors.Is(err, fs.ErrExist) || errors.Is(err, oci.ErrConflict)
 }
 
-// tolerant changes the job of something, d, that only attachments need: when it is refused, those who need it are
-// left out.
+// tolerant changes the job of d when only attachments need d: a refusal leaves out those that need it.
 func (c *filling) tolerant(j job, d v1.Hash, users ...*state) job {
 	if !c.optional[d] {
 		return j
@@ -124,7 +122,7 @@ func (c *filling) tolerant(j job, d v1.Hash, users ...*state) job {
 	})
 }
 
-// tolerantOf changes the job that attaches something.
+// tolerantOf changes a job that attaches: a refusal leaves these attachments out.
 func (c *filling) tolerantOf(j job, list ...bundle.Attachment) job {
 	return c.orLeaveOut(j, func(err error) {
 		for _, a := range list {
@@ -133,8 +131,8 @@ func (c *filling) tolerantOf(j job, list ...bundle.Attachment) job {
 	})
 }
 
-// orLeaveOut changes a job: a refusal is no failure, but told to leave.
-func (c *filling) orLeaveOut(j job, leave func(error)) job {
+// orLeaveOut changes a job: a refusal does not fail it, but is passed to leaveOut.
+func (c *filling) orLeaveOut(j job, leaveOut func(error)) job {
 	do, done := j.do, j.done
 	var refusal error
 	j.do = func(ctx context.Context) error {
@@ -146,7 +144,7 @@ func (c *filling) orLeaveOut(j job, leave func(error)) job {
 	}
 	j.done = func() {
 		if refusal != nil {
-			leave(refusal)
+			leaveOut(refusal)
 		} else {
 			done()
 		}
@@ -154,7 +152,7 @@ func (c *filling) orLeaveOut(j job, leave func(error)) job {
 	return j
 }
 
-// whyLeftOut returns why an attachment that was not attached is left out; nil when that is for a failure.
+// whyLeftOut returns why an attachment is left out; nil when it is not attached because of a failure.
 func (c *filling) whyLeftOut(a bundle.Attachment) error {
 	if c.opt.Attachments == AttachNothing {
 		return errNotWanted
@@ -175,7 +173,7 @@ func (c *filling) whyLeftOut(a bundle.Attachment) error {
 	return nil
 }
 
-// leftOutBelow returns why s, or a child of it, is left out, which then s is, too.
+// leftOutBelow returns why s is left out, which it is when a child is.
 func (c *filling) leftOutBelow(s *state) error {
 	for _, d := range s.node.Children {
 		if s.leftOut != nil {
@@ -188,7 +186,7 @@ func (c *filling) leftOutBelow(s *state) error {
 	return s.leftOut
 }
 
-// isLeftOut reports whether an attachment was left out when it was to be attached.
+// isLeftOut reports whether an attachment was noted as left out.
 func (c *filling) isLeftOut(a bundle.Attachment) bool { return c.leftOut[a] != nil }
 
 func (c *filling) leaveOut(a bundle.Attachment, err error) { c.leftOut[a] = err }

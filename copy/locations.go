@@ -16,9 +16,9 @@ import (
 	"relocate/internal/imgpkg"
 )
 
-// locationsJob puts the locations image of a bundle all of whose locked images are there.
+// locationsJob puts the locations image of a bundle whose locked images are all present.
 func (c *filling) locationsJob(s *state) job {
-	n, had := s.node, false
+	n, present := s.node, false
 	failed := c.failed(n, n.Descriptor.Digest)
 	if failed != nil {
 		note := failed
@@ -26,14 +26,14 @@ func (c *filling) locationsJob(s *state) job {
 	}
 	return job{
 		do: func(ctx context.Context) (err error) {
-			if had, err = c.putLocations(ctx, n); err != nil {
+			if present, err = c.putLocations(ctx, n); err != nil {
 				return fmt.Errorf("put locations image of %s: %w", n.Name(), err)
 			}
 			return nil
 		},
 		done: func() {
 			s.located = true
-			if had {
+			if present {
 				c.result.LocationsPresent++
 			} else {
 				c.result.Locations++
@@ -43,51 +43,69 @@ func (c *filling) locationsJob(s *state) job {
 	}
 }
 
-// putLocations puts a locations image under its two tags and reports whether it was there. One that
-// lists the same is left alone, whatever its bytes: another compressor wrote it.
-func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (had bool, err error) {
+// putLocations puts a locations image under its two tags and reports whether it was already present. One
+// that lists the same stays as it is, even with other bytes: another compressor wrote it.
+func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (present bool, err error) {
 	locations := c.plan.Graph.Locations(n)
 	image, err := imgpkg.Locations(locations)
 	if err != nil {
 		return false, err
 	}
-	d := image.Descriptor.Digest
-	tag, self := imgpkg.LocationsTag(n.Descriptor.Digest), imgpkg.DefaultTag(d)
-	hasTag, hasSelf := false, false
+	var has located
 	if c.opt.Trust != TrustNothing {
-		there, err := c.dst.Resolve(ctx, tag)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
-		}
-		if hasTag = err == nil && there == d; err == nil && !hasTag {
-			if same, err := c.sameLocations(ctx, n, locations); err != nil || same {
-				return true, err
-			}
-		}
-		if hasSelf, err = c.stands(ctx, self, d); err != nil {
-			return false, err
+		if has, err = c.findLocations(ctx, n, locations, image.Descriptor.Digest); err != nil || has.same {
+			return has.same, err
 		}
 	}
-	if !c.trustsManifests() || (!hasTag && !hasSelf) {
-		if err := c.putBytes(ctx, c.opt.Trust != TrustNothing, image.Layer, image.Config); err != nil {
-			return false, err
-		}
-	}
-	if !hasSelf {
-		if err := c.putImage(ctx, image, self); err != nil {
-			return false, err
-		}
-	}
-	if !hasTag { // last: it is the tag that imgpkg believes
-		if err := c.putImage(ctx, image, tag); err != nil {
-			return false, err
-		}
-	}
-	return hasTag && hasSelf, nil
+	return has.tag && has.self, c.completeLocations(ctx, n, image, has)
 }
 
-// putImage puts the manifest of a locations image. Blobs that the repository turns out to miss are
-// sent, once.
+// completeLocations puts what the destination does not have of a locations image.
+func (c *filling) completeLocations(ctx context.Context, n *bundle.Node, image *imgpkg.Image, has located) error {
+	if !c.trustsManifests() || (!has.tag && !has.self) {
+		if err := c.putBytes(ctx, c.opt.Trust != TrustNothing, image.Layer, image.Config); err != nil {
+			return err
+		}
+	}
+	if !has.self {
+		if err := c.putImage(ctx, image, imgpkg.DefaultTag(image.Descriptor.Digest)); err != nil {
+			return err
+		}
+	}
+	if !has.tag { // last: imgpkg reads this tag
+		if err := c.putImage(ctx, image, imgpkg.LocationsTag(n.Descriptor.Digest)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// located is what a destination has of a locations image.
+type located struct {
+	tag, self bool // the image under the tag that imgpkg reads, and under its own default tag
+	same      bool // another image under the first tag, which lists the same
+}
+
+// findLocations asks the destination for the locations image d of n.
+func (c *filling) findLocations(ctx context.Context, n *bundle.Node, want *carvel.ImageLocations, d v1.Hash) (has located, err error) {
+	got, err := c.dst.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return has, err
+	case got == d:
+		has.tag = true
+	default:
+		if has.same, err = c.sameLocations(ctx, n, want); err != nil || has.same {
+			return has, err
+		}
+	}
+	has.self, err = c.stands(ctx, imgpkg.DefaultTag(d), d)
+	return has, err
+}
+
+// putImage puts the manifest of a locations image. Blobs that the repository turns out not
+// to have are uploaded, once.
 func (c *filling) putImage(ctx context.Context, image *imgpkg.Image, tag string) error {
 	err := c.put(ctx, image.Descriptor, image.Manifest, tag)
 	if _, missing := missingBlobs(err); !missing {
@@ -108,16 +126,16 @@ func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *carve
 	return got.Equal(want), nil
 }
 
-// putBytes puts blobs; with ask, those that the repository says it has not.
+// putBytes puts blobs; with ask, only those that the repository says it does not have.
 func (c *filling) putBytes(ctx context.Context, ask bool, blobs ...[]byte) error {
 	for _, b := range blobs {
 		d := v1.Descriptor{Digest: digest.Of(b), Size: int64(len(b))}
 		if ask {
-			had, err := c.dst.HasBlob(ctx, d)
+			present, err := c.dst.HasBlob(ctx, d)
 			if err != nil {
 				return err
 			}
-			if had {
+			if present {
 				continue
 			}
 		}

@@ -13,9 +13,9 @@ import (
 	"relocate/bundle"
 )
 
-// ready puts a manifest whose blobs and children are there, unless it is there itself.
+// ready puts a manifest whose blobs and children are present, unless it is present itself.
 func (c *filling) ready(s *state) {
-	if s.there && c.opt.Trust != TrustNothing {
+	if s.present && c.opt.Trust != TrustNothing {
 		c.result.ManifestsPresent++
 		c.complete(s)
 		return
@@ -45,7 +45,7 @@ func (c *filling) ready(s *state) {
 	}, s.node.Descriptor.Digest, s))
 }
 
-// complete is called when a manifest and everything below it is there.
+// complete notes that a manifest and everything below it is present, and continues with what waits for it.
 func (c *filling) complete(s *state) {
 	s.complete = true
 	newTransfer(c.src, s.blob, c.opt.Progress).finish()
@@ -53,12 +53,12 @@ func (c *filling) complete(s *state) {
 		c.next(c.locationsJob(s))
 	}
 	for _, waiting := range slices.Concat(s.parents, s.attached) {
-		c.less(waiting)
+		c.release(waiting)
 	}
 }
 
 // putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
-// turns out to miss are sent again, once; they are returned.
+// turns out not to have are uploaded again, once, and returned.
 func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {
 	raw, err := manifest(ctx, c.src, s.blob)
 	if err != nil {
@@ -79,12 +79,12 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 	return again, nil
 }
 
-// put puts a manifest under tag, or by its digest when tag is empty. A tag that may not be moved is as
-// it should be when it stands for the manifest.
+// put puts a manifest under tag, or by its digest when tag is empty. When the tag may not be moved, and
+// stands for the manifest, that is no error.
 func (c *filling) put(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	err := c.dst.PutManifest(ctx, d, raw, tag)
 	if errors.Is(err, fs.ErrExist) {
-		if there, askErr := c.stands(ctx, cmp.Or(tag, d.Digest.String()), d.Digest); askErr == nil && there {
+		if present, askErr := c.stands(ctx, cmp.Or(tag, d.Digest.String()), d.Digest); askErr == nil && present {
 			return nil
 		}
 	}
@@ -110,8 +110,8 @@ func missingBlobs(err error) (named []v1.Hash, missing bool) {
 	return refused.MissingBlobs()
 }
 
-// missing returns the blobs of the plan that are missing when the manifest of s was refused with err: those
-// that the refusal names, or, where it names none, all that the manifest needs.
+// missing returns the blobs that the repository does not have when it refused the manifest of s with err:
+// those that the refusal names or, where it names none, all that the manifest needs.
 func (c *filling) missing(s *state, err error) []bundle.Blob {
 	named, missing := missingBlobs(err)
 	if !missing {
@@ -135,15 +135,15 @@ func (c *filling) missing(s *state, err error) []bundle.Blob {
 	return blobs
 }
 
-// putTag gives a root its tag, unless it has it. The tag says that all is there, so it is read when it was
-// put: registries have been seen to say what is not so.
+// putTag gives a root its tag, unless it has it. The tag promises that everything is present, so it is read
+// back: some registries have accepted a tag and not stored it.
 func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	if c.opt.Trust != TrustNothing {
-		there, err := c.stands(ctx, tag.Name, tag.Digest)
+		present, err := c.stands(ctx, tag.Name, tag.Digest)
 		if err != nil {
 			return err
 		}
-		if there {
+		if present {
 			c.result.TagsPresent++
 			return nil
 		}
@@ -154,7 +154,7 @@ func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	}
 	desc, _, err := c.dst.Manifest(ctx, c.at.Tag(tag.Name))
 	if err == nil && desc.Digest != tag.Digest {
-		err = fmt.Errorf("the registry took it, and shows %s", desc.Digest)
+		err = fmt.Errorf("the registry accepted it, but shows %s", desc.Digest)
 	}
 	if err != nil {
 		return fmt.Errorf("put tag %s: read it back: %w", tag.Name, err)

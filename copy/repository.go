@@ -15,39 +15,39 @@ import (
 	"relocate/oci"
 )
 
-// Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use.
+// Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use. What
+// registry.Client.Writer returns is one.
 type Repository interface {
 	bundle.Source
 
-	// PutBlob stores the blob d, which open gives. It may call open again to try again, when what it
-	// returned before is closed. What open returns gives an error in place of its last bytes when
-	// they are not d's; PutBlob returns such an error and does not store the blob.
+	// PutBlob stores the blob d, which open returns. It may call open again for another try, after it has
+	// closed what open returned before. What open returns gives an error in place of its last bytes when
+	// they do not match d; PutBlob returns such an error and does not store the blob.
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
 
 	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
 	//
-	// Errors: fs.ErrNotExist when there is none.
+	// Errors: fs.ErrNotExist.
 	Resolve(ctx context.Context, id string) (v1.Hash, error)
 
 	// HasBlob reports whether the repository says that it has the blob d.
 	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
 	// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
-	// empty. When the repository refuses it because it lacks blobs, the error has the method
+	// empty. When the repository refuses it because blobs are missing, the error has the method
 	// MissingBlobs() (named []v1.Hash, missing bool).
 	//
-	// Errors: fs.ErrExist when the tag is there and may not be moved.
+	// Errors: fs.ErrExist when the tag exists and may not be moved.
 	PutManifest(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error
 }
 
-// Trust says whose word counts about what a repository has.
+// Trust says what proves that a repository has a blob.
 type Trust string
 
-// The degrees of trust.
 const (
-	TrustManifests Trust = "manifests" // a manifest that is there vouches for its own config and layers, but for no foreign ones
-	TrustBlobs     Trust = "blobs"     // each blob is asked for
-	TrustNothing   Trust = "nothing"   // everything is sent again
+	TrustManifests Trust = "manifests" // a manifest proves that its config and layers are present, but no foreign layers
+	TrustBlobs     Trust = "blobs"     // the repository is asked for each blob
+	TrustNothing   Trust = "nothing"   // nothing does: everything is uploaded again
 )
 
 // Tag is a tag that a manifest is to have.
@@ -63,45 +63,46 @@ type Options struct {
 	Trust     Trust      // empty means TrustManifests
 	Tags      []Tag      // of roots, put after everything else
 	RepoTags  bool       // imgpkg's --repo-based-tags
-	KeepGoing bool       // try everything, whatever becomes of one blob
+	KeepGoing bool       // try everything, even after one blob failed
 	Progress  func(Step) // must be safe for concurrent use; may be nil
 
-	Attachments Attachments // what becomes of an attachment that the repository refuses
+	Attachments Attachments // which attachments to copy
 }
 
 // Result counts what a copy did.
 type Result struct {
-	Manifests        int   `json:"manifests"` // put
+	Manifests        int   `json:"manifests"` // uploaded
 	ManifestsPresent int   `json:"manifestsThere"`
-	Blobs            int   `json:"blobs"` // sent; one that was sent again counts again
+	Blobs            int   `json:"blobs"` // uploaded; a blob that was uploaded twice counts twice
 	Bytes            int64 `json:"bytes"`
 	BlobsPresent     int   `json:"blobsThere"`
 	BytesPresent     int64 `json:"bytesThere"`
-	Locations        int   `json:"locations"` // locations images put
+	Locations        int   `json:"locations"` // locations images uploaded
 	LocationsPresent int   `json:"locationsThere"`
 	Tags             int   `json:"tags"` // of roots, put
 	TagsPresent      int   `json:"tagsThere"`
 	Attached         int   `json:"attachments"` // tags of attachments put, and referrers listed
 	AttachedPresent  int   `json:"attachmentsThere"`
-	Merged           int   `json:"attachmentsMerged,omitempty"` // of Attached: with what others had put under the tag
+	Merged           int   `json:"attachmentsMerged,omitempty"` // of Attached: merged with what others had put under the tag
 
 	AttachmentsLeftOut  int       `json:"attachmentsLeftOut,omitempty"`
-	AttachmentConflicts int       `json:"attachmentConflicts,omitempty"` // of them: something else is in their place, and stays
+	AttachmentConflicts int       `json:"attachmentConflicts,omitempty"` // of these: something else has their tag, and keeps it
 	LeftOut             []LeftOut `json:"leftOut,omitempty"`             // these attachments, in graph order
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
-// It works from the leaves up. An image's manifest is put when its blobs are there, an index when its
-// children are, a bundle when all that its lock names and its Packages fetch is there (but what may fetch the
-// bundle in turn, for which only the tags of roots wait), then the bundle's locations image and
-// attachments, and the tags of roots last. Every manifest but the children of an index and referrers, which
-// name their subjects themselves, gets imgpkg's default tag.
-// What is there is not sent again, as far as opt.Trust goes. Content that is not what its digest says is
-// read once more.
+// It works from the leaves up. It puts an image's manifest when its blobs are present, an index when its
+// children are, a bundle when all that its lock names and its Packages fetch is present; then the bundle's
+// locations image and attachments, and the tags of roots last. A bundle does not wait for what may fetch it in
+// turn; only the tags of roots wait for that. Every manifest gets imgpkg's default tag, except the children of
+// an index, and referrers, which name their subjects themselves.
 //
-// With opt.KeepGoing the error may be a *PartialError, beside a Result: nothing that needs what failed
-// was put, nor the tag of its root.
+// What is already present is not uploaded again, as far as opt.Trust allows. Content that does not match its
+// digest is read once more.
+//
+// Errors: *PartialError with opt.KeepGoing, beside a Result: neither what needs a failed blob nor the tags of
+// its roots were put; ErrUnaccounted; ErrContended with AttachAll; those of src and dst.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
 	c := newFilling(plan, src, dst, at, opt)
 	if err := c.ask(ctx); err != nil {
@@ -110,7 +111,7 @@ func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst
 	return c.fill(ctx)
 }
 
-// fill puts what is not there.
+// fill puts what is not present.
 func (c *filling) fill(ctx context.Context) (*Result, error) {
 	c.schedule()
 	if err := c.run(ctx); err != nil {
@@ -139,8 +140,8 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	return &result, partial(c.inFileOrder(c.failures))
 }
 
-// withdrawCircular takes back that bundles are complete which did not wait for what they fetch, where that
-// is not complete: no root that needs it gets its tag.
+// withdrawCircular withdraws bundles that did not wait for what they fetch, where that is not complete. So
+// no root that needs it gets its tag.
 func (c *filling) withdrawCircular() {
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; !s.complete {
@@ -151,8 +152,8 @@ func (c *filling) withdrawCircular() {
 	}
 }
 
-// filling is the state of one ToRepository. It is changed between the runs of jobs and in their
-// done functions only, never concurrently.
+// filling is the state of one ToRepository or FromStream. It changes between the runs of jobs and in their
+// done and failed functions only, never concurrently.
 type filling struct {
 	runner
 	plan   *bundle.Plan
@@ -163,19 +164,19 @@ type filling struct {
 	nodes  map[v1.Hash]*state
 	result Result
 
-	counted []bool // by index in the plan's Blobs: layers and configs that are there, and counted
-	again   int    // how many of result.Blobs had been counted
+	counted []bool // by index in the plan's Blobs: layers and configs that are present, and counted
+	again   int    // how many of result.Blobs are counted twice
 
-	attached map[bundle.Attachment]bool  // that are there
-	leftOut  map[bundle.Attachment]error // that are not, and need not be, and why
+	attached map[bundle.Attachment]bool  // that are attached
+	leftOut  map[bundle.Attachment]error // that are left out, and why
 
-	sent map[v1.Hash]bool  // layers of a stream that are there, and counted
-	lost map[v1.Hash]error // those that could not be put, and why
+	sent map[v1.Hash]bool  // layers of a stream that are present, and counted
+	lost map[v1.Hash]error // layers of a stream that could not be put, and why
 
 	optional map[v1.Hash]bool // blobs and manifests that only attachments need
-	refused  map[v1.Hash]bool // those of its blobs that were left out
+	refused  map[v1.Hash]bool // those of them that the destination refused
 
-	declined sync.Map // names of repositories from which nothing is mounted
+	declined sync.Map // names of repositories from which a mount failed
 
 	failures  []*Failure
 	unlocated []*state // bundles whose locations image failed
@@ -191,7 +192,7 @@ func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Re
 	return c
 }
 
-// ask finds out which manifests are there.
+// ask asks the destination which manifests are present.
 func (c *filling) ask(ctx context.Context) error {
 	for _, tag := range c.opt.Tags {
 		if c.nodes[tag.Digest] == nil {
@@ -203,34 +204,34 @@ func (c *filling) ask(ctx context.Context) error {
 	}
 	at := 0
 	c.rest = func() (job, bool) {
-		if at == c.asked() {
+		if at == c.wanted() {
 			return job{}, false
 		}
 		n := c.plan.Graph.Nodes[at]
 		at++
-		var there bool
+		var present bool
 		return job{
 			do: func(ctx context.Context) (err error) {
-				there, err = c.isNamed(ctx, n)
+				present, err = c.isNamed(ctx, n)
 				if c.tolerates(n.Descriptor.Digest, err) { // the answer to its upload decides
 					err = nil
 				}
 				return err
 			},
-			done: func() { c.nodes[n.Descriptor.Digest].there = there },
+			done: func() { c.nodes[n.Descriptor.Digest].present = present },
 		}, true
 	}
 	return c.run(ctx)
 }
 
-// isNamed reports whether a manifest is there under every tag that it is to have; a child of an index has
-// none but its digest.
+// isNamed reports whether a manifest is present under every tag that it gets, or, as a child of an index, by
+// its digest.
 func (c *filling) isNamed(ctx context.Context, n *bundle.Node) (bool, error) {
 	if n.IsChild {
 		return c.stands(ctx, n.Descriptor.Digest.String(), n.Descriptor.Digest)
 	}
 	for _, tag := range n.KeptTags(c.opt.RepoTags) {
-		if there, err := c.stands(ctx, tag, n.Descriptor.Digest); !there || err != nil {
+		if present, err := c.stands(ctx, tag, n.Descriptor.Digest); !present || err != nil {
 			return false, err
 		}
 	}
@@ -253,8 +254,8 @@ func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error
 	return got == d, nil
 }
 
-// users returns the manifests that need each of the plan's blobs, in the plan's order; nil for a manifest,
-// and for a blob that need not be looked at.
+// users returns the manifests that wait for each of the plan's blobs, in the plan's order; nil for a
+// manifest, and for a blob that a present manifest proves to be present.
 func (c *filling) users() [][]*state {
 	at := make(map[v1.Hash]int, len(c.plan.Blobs)-len(c.plan.Graph.Nodes))
 	for i, b := range c.plan.Blobs {
@@ -268,9 +269,9 @@ func (c *filling) users() [][]*state {
 		if s.leftOut != nil {
 			continue
 		}
-		vouched := s.there && c.trustsManifests()
+		vouched := s.present && c.trustsManifests()
 		for _, d := range distinct(n.Blobs) {
-			if i, planned := at[d.Digest]; planned && (!vouched || oci.IsForeign(d)) { // registries take a manifest without its foreign layers
+			if i, planned := at[d.Digest]; planned && (!vouched || oci.IsForeign(d)) { // registries accept a manifest without its foreign layers
 				users[i] = append(users[i], s)
 			}
 		}
@@ -278,36 +279,22 @@ func (c *filling) users() [][]*state {
 	return users
 }
 
-// schedule lets every manifest wait for its blobs and children, and queues the blobs in file order.
+// schedule makes every manifest wait for its blobs and children, and queues the blobs in file order.
 func (c *filling) schedule() {
 	for _, n := range c.plan.Graph.Nodes {
-		s := c.nodes[n.Descriptor.Digest]
-		circular := n.Circular
-		for _, d := range n.Children {
-			child := c.nodes[d]
-			if len(circular) > 0 && circular[0] == d {
-				circular = circular[1:]
-				child.circular = append(child.circular, s)
-				continue
-			}
-			child.parents = append(child.parents, s)
-			s.waits++
-		}
-		if subject := c.nodes[n.Subject]; subject != nil {
-			subject.attached = append(subject.attached, s)
-			s.waits++
-		}
+		c.awaitManifests(n)
 	}
 	users := c.users()
 	for i, b := range c.plan.Blobs {
-		if !c.sent[b.Descriptor.Digest] { // what was sent is counted, too
-			for _, s := range users[i] {
-				s.waits++
-			}
+		if c.sent[b.Descriptor.Digest] { // by FromStream, which counted it
+			continue
+		}
+		for _, s := range users[i] {
+			s.waits++
 		}
 	}
 	c.rest = c.blobJobs(users)
-	var leaves []*state // all, before the first is ready: that may free others, which are ready then
+	var leaves []*state // complete before the first is put, because that may free others, which are put then
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; s.waits == 0 && s.leftOut == nil {
 			leaves = append(leaves, s)
@@ -318,10 +305,31 @@ func (c *filling) schedule() {
 	}
 }
 
+// awaitManifests makes n wait for its children, but for those that may fetch it in turn, and for its subject.
+func (c *filling) awaitManifests(n *bundle.Node) {
+	s := c.nodes[n.Descriptor.Digest]
+	circular := n.Circular // in the order of n.Children
+	for _, d := range n.Children {
+		child := c.nodes[d]
+		if len(circular) > 0 && circular[0] == d {
+			circular = circular[1:]
+			child.circular = append(child.circular, s)
+			continue
+		}
+		child.parents = append(child.parents, s)
+		s.waits++
+	}
+	if subject := c.nodes[n.Subject]; subject != nil {
+		subject.attached = append(subject.attached, s)
+		s.waits++
+	}
+}
+
 func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Trust == TrustManifests }
 
-// blobJobs returns what gives a job for each blob that must be looked at, in file order; the others it counts.
-// There may be hundreds of thousands, so they are made when their turn has come.
+// blobJobs returns a function that returns a job for each blob that a manifest waits for, in file order, and
+// counts the others as present. A plan may have hundreds of thousands of blobs, so a job is made when its turn
+// comes.
 func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 	at := 0
 	return func() (job, bool) {
@@ -344,40 +352,41 @@ func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 	}
 }
 
-// blobJob sends the blob at that index of the plan, unless it is there.
+// blobJob uploads the blob at that index of the plan, unless it is present.
 func (c *filling) blobJob(at int, waiting []*state) job {
-	b, had := c.plan.Blobs[at], false
+	b, present := c.plan.Blobs[at], false
 	return job{
 		do: func(ctx context.Context) (err error) {
 			if err := c.lost[b.Descriptor.Digest]; err != nil {
 				return err
 			}
 			if c.opt.Trust != TrustNothing {
-				had, err = c.dst.HasBlob(ctx, *b.Descriptor)
+				present, err = c.dst.HasBlob(ctx, *b.Descriptor)
 				if err != nil {
 					return fmt.Errorf("ask for blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 				}
-				if had {
+				if present {
 					return nil
 				}
 			}
-			if had = c.mount(ctx, b); had {
+			if present = c.mount(ctx, b); present {
 				return nil
 			}
 			return c.send(ctx, b)
 		},
 		done: func() {
-			c.countBlob(b, had)
+			c.countBlob(b, present)
 			c.counted[at] = true
 			for _, s := range waiting {
-				c.less(s)
+				c.release(s)
 			}
 		},
 		failed: c.failed(b.Node, b.Descriptor.Digest),
 	}
 }
 
-// failed returns what notes the failure of a blob or manifest of n; nil when one failure is the end.
+// failed returns a function that notes the failure of a blob or manifest of n; nil when a failure ends the
+// copy.
 func (c *filling) failed(n *bundle.Node, d v1.Hash) func(error) {
 	if !c.opt.KeepGoing {
 		return nil
@@ -394,9 +403,9 @@ func (c *filling) send(ctx context.Context, b bundle.Blob) error {
 	return nil
 }
 
-// countBlob counts a blob as sent or as there. Sent ones told their progress themselves.
-func (c *filling) countBlob(b bundle.Blob, had bool) {
-	if !had {
+// countBlob counts a blob as present, which is progress, or as uploaded, whose transfer reported it.
+func (c *filling) countBlob(b bundle.Blob, present bool) {
+	if !present {
 		c.result.Blobs++
 		c.result.Bytes += b.Descriptor.Size
 		return
@@ -406,7 +415,7 @@ func (c *filling) countBlob(b bundle.Blob, had bool) {
 	newTransfer(c.src, b, c.opt.Progress).finish()
 }
 
-// countAgain counts blobs that were sent although they had been counted. They are no progress.
+// countAgain counts blobs that were uploaded although they had been counted. They are no progress.
 func (c *filling) countAgain(blobs []bundle.Blob) {
 	c.again += len(blobs)
 	for _, b := range blobs {
@@ -415,14 +424,14 @@ func (c *filling) countAgain(blobs []bundle.Blob) {
 	}
 }
 
-// less tells a manifest that something it waited for is there.
-func (c *filling) less(s *state) {
+// release notes that something for which a manifest waited is complete.
+func (c *filling) release(s *state) {
 	if s.waits--; s.waits == 0 && s.leftOut == nil {
 		c.ready(s)
 	}
 }
 
-// distinct drops descriptors whose digest came before.
+// distinct drops descriptors whose digest occurred before.
 func distinct(list []v1.Descriptor) []v1.Descriptor {
 	seen := map[v1.Hash]bool{}
 	var out []v1.Descriptor

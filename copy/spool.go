@@ -17,25 +17,24 @@ import (
 	"relocate/internal/digest"
 )
 
-// Spool is a Source that answers from a file what the walk has read, so that nothing is fetched
-// twice and nothing of it is held in memory. What it does not have comes from the source below it.
-// It is safe for concurrent use.
+// Spool is a Source that answers from a file what a walk has read, so that nothing is downloaded twice or
+// kept in memory. What it does not have comes from the source below it. It is safe for concurrent use.
 type Spool struct {
 	src  bundle.Source
 	file scratchSpace
 	once singleflight.Group
 
-	again atomic.Int64 // blobs that were read again
+	again atomic.Int64 // blobs that were damaged at first, and read again
 
 	mu   sync.Mutex
 	end  int64
-	kept map[document]kept
-	tags map[string]v1.Hash // what a tag stood for when it was first read through Keeping
+	kept map[item]kept
+	tags map[string]v1.Hash // what a tag stood for when it was first read
 }
 
-// document is what a digest stands for: a manifest, or a blob. They are apart, because a blob has no
-// media type of its own.
-type document struct {
+// item is what a digest stands for: a manifest or a blob. They differ because a blob has no media type of its
+// own.
+type item struct {
 	digest     v1.Hash
 	isManifest bool
 }
@@ -52,25 +51,26 @@ type kept struct {
 	desc v1.Descriptor
 }
 
-// NewSpool returns a spool over src that writes to an empty file.
+// NewSpool returns a spool over src that writes to file, from byte 0 on.
 func NewSpool(src bundle.Source, file interface {
 	io.ReaderAt
 	io.WriterAt
 }) *Spool {
-	return &Spool{src: src, file: file, kept: map[document]kept{}, tags: map[string]v1.Hash{}}
+	return &Spool{src: src, file: file, kept: map[item]kept{}, tags: map[string]v1.Hash{}}
 }
 
-// Keeping returns the spool as a Source for a walk: all that is read through it is kept, and a tag stands for the
-// same as long as the spool is there.
+// Keeping returns the spool as a Source for a walk. It keeps everything that is read, and a tag that was read
+// once stands for the same digest afterwards.
 func (s *Spool) Keeping() bundle.Source { return keeper{s} }
 
-// ReadAgain returns how many blobs that were kept came damaged, and were right when they were read again.
+// ReadAgain returns how many blobs that were kept did not match their digests at first, and did when they were
+// read again.
 func (s *Spool) ReadAgain() int { return int(s.again.Load()) }
 
 // Manifest implements bundle.Source.
 func (s *Spool) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	if d, err := v1.NewHash(ref.Identifier()); err == nil { // not a tag
-		if k, ok := s.find(document{d, true}); ok {
+		if k, ok := s.find(item{d, true}); ok {
 			return s.manifest(k)
 		}
 	}
@@ -79,33 +79,33 @@ func (s *Spool) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor
 
 // Blob implements bundle.Source.
 func (s *Spool) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
-	if k, ok := s.find(document{d.Digest, false}); ok {
+	if k, ok := s.find(item{d.Digest, false}); ok {
 		return s.blob(k, d), nil
 	}
 	return s.src.Blob(ctx, repo, d)
 }
 
 func (s *Spool) manifest(k kept) (v1.Descriptor, []byte, error) {
-	raw, err := io.ReadAll(s.blob(k, k.desc)) // the source that gave it has a limit
+	raw, err := io.ReadAll(s.blob(k, k.desc)) // the source limits the size
 	if err != nil {
 		return v1.Descriptor{}, nil, fmt.Errorf("read from the scratch file: %w", err)
 	}
 	return k.desc, raw, nil
 }
 
-// blob returns what was kept, which must be what d says.
+// blob returns a kept item, and checks that it matches d.
 func (s *Spool) blob(k kept, d v1.Descriptor) io.ReadCloser {
 	return io.NopCloser(digest.Reader(io.NewSectionReader(s.file, k.at, k.desc.Size), d.Digest, d.Size))
 }
 
-func (s *Spool) find(doc document) (kept, bool) {
+func (s *Spool) find(i item) (kept, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, ok := s.kept[doc]
+	k, ok := s.kept[i]
 	return k, ok
 }
 
-// keep writes what r gives, which d describes, to the file.
+// keep writes the content of r, which d describes, to the file.
 func (s *Spool) keep(d v1.Descriptor, isManifest bool, r io.Reader) (kept, error) {
 	s.mu.Lock()
 	k := kept{s.end, d}
@@ -116,16 +116,16 @@ func (s *Spool) keep(d v1.Descriptor, isManifest bool, r io.Reader) (kept, error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept[document{d.Digest, isManifest}] = k
+	s.kept[item{d.Digest, isManifest}] = k
 	return k, nil
 }
 
-// keeper keeps what it reads. Who asks one place for what is being read there waits for it.
+// keeper keeps what it reads. Concurrent calls for the same item share one read.
 type keeper struct{ *Spool }
 
 func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	k, err := s.first("manifest "+ref.Name(), func() (kept, error) {
-		if k, ok := s.find(document{s.standsFor(ref), true}); ok {
+		if k, ok := s.find(item{s.standsFor(ref), true}); ok {
 			return k, ctx.Err()
 		}
 		desc, raw, err := s.src.Manifest(ctx, ref)
@@ -146,7 +146,7 @@ func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor
 	return s.manifest(k)
 }
 
-// standsFor returns the digest in ref, or what its tag stood for; zero when it was not read yet.
+// standsFor returns the digest in ref, or what its tag stood for; zero when it has not been read.
 func (s keeper) standsFor(ref name.Reference) v1.Hash {
 	if d, err := v1.NewHash(ref.Identifier()); err == nil {
 		return d
@@ -158,7 +158,7 @@ func (s keeper) standsFor(ref name.Reference) v1.Hash {
 
 func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	k, err := s.first("blob "+repo.Digest(d.Digest.String()).Name(), func() (kept, error) {
-		if k, ok := s.find(document{d.Digest, false}); ok {
+		if k, ok := s.find(item{d.Digest, false}); ok {
 			return k, nil
 		}
 		return s.read(ctx, repo, d)
@@ -169,8 +169,8 @@ func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor)
 	return s.blob(k, d), nil
 }
 
-// read keeps a blob. One that is not what its digest says is read once more: it may have been damaged on
-// its way.
+// read keeps a blob. One that does not match its digest is read once more, because it may have been damaged in
+// transit.
 func (s keeper) read(ctx context.Context, repo name.Repository, d v1.Descriptor) (k kept, err error) {
 	err = twice(func() error {
 		r, err := s.src.Blob(ctx, repo, d)

@@ -10,20 +10,20 @@ import (
 type state struct {
 	node     *bundle.Node
 	blob     bundle.Blob // the manifest itself
-	there    bool        // the destination has it under its name
-	waits    int         // blobs and children that are not there yet
-	complete bool        // it and everything below it is there
-	located  bool        // its locations image is there
-	leftOut  error       // of an attachment, or a child of one: why it is not there, and need not be
+	present  bool        // the destination has it under its name
+	waits    int         // blobs, children and subjects that are not complete yet
+	complete bool        // it and everything below it is present
+	located  bool        // its locations image is present
+	leftOut  error       // of an attachment, or a child of one: why it is left out
 	parents  []*state
-	circular []*state // bundles whose Packages fetch it and that do not wait for it: it may need them
-	attached []*state // what hangs on it and on nothing that was met before
+	circular []*state // bundles that fetch it and do not wait for it, because it may need them
+	attached []*state // manifests that are attached to it, and wait for it
 }
 
 // wantsLocations reports whether it has a locations image at a destination.
 func (s *state) wantsLocations() bool { return s.node.Kind == bundle.Bundle }
 
-// withdraw takes back that s is complete, and with it all that is above it.
+// withdraw notes that s is not complete after all, and with it everything above it.
 func (s *state) withdraw() {
 	if !s.complete {
 		return // then nothing above it is, or it was withdrawn

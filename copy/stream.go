@@ -16,24 +16,25 @@ import (
 	"relocate/internal/digest"
 )
 
-// Incoming is an archive that comes in once, from front to back. It is a Source of the small section.
+// Incoming is an archive that is read once, from front to back. It is a Source of the small section. A
+// *tarball.Stream is one.
 type Incoming interface {
 	bundle.Source
 
-	// Next returns the next blob after the small section, in file order, and its content, unchecked, of
-	// which the caller reads every byte. At the end, which it checks, it returns io.EOF.
+	// Next returns the next blob after the small section, in file order, and its unchecked content, of which
+	// the caller reads every byte. At the end, which it checks, it returns io.EOF.
 	Next() (v1.Hash, io.Reader, error)
 }
 
-// maxHeld is how large a layer may be to be held in memory while it is sent; a larger one goes through
-// the scratch file. In bytes.
+// maxHeld is the size in bytes of the largest layer that is kept in memory while it is uploaded. Larger layers
+// are kept in the scratch file.
 const maxHeld = 4 << 20
 
-// FromStream copies the plan into dst, as ToRepository does, while src comes in. Layers are sent as they
-// come. A large one is kept in the scratch file, from byte at on, until it is there: another try may need
-// it. Manifests follow when src has ended and was right to its end.
+// FromStream copies the plan into dst, as ToRepository does, while src comes in. It uploads layers as they
+// come. It keeps a large layer in the scratch file, from byte at on, until it is uploaded, because another try
+// may need it. Manifests follow when src was read and checked to its end.
 //
-// Errors: as ToRepository; those of src.
+// Errors: as ToRepository; those of src.Next.
 func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Repository, to name.Repository, scratch interface {
 	io.ReaderAt
 	io.WriterAt
@@ -43,7 +44,7 @@ func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Reposi
 		return nil, err
 	}
 	in := &incoming{filling: c, missing: map[v1.Hash]bool{}, scratch: scratch, at: at}
-	if err := in.look(ctx); err != nil {
+	if err := in.findMissing(ctx); err != nil {
 		return nil, err
 	}
 	if err := in.layers(ctx, src); err != nil {
@@ -55,46 +56,46 @@ func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Reposi
 // incoming is the state of the layers of one FromStream.
 type incoming struct {
 	*filling
-	missing map[v1.Hash]bool // layers that are not there
+	missing map[v1.Hash]bool // layers that are not present
 	scratch scratchSpace
 	at      int64
 	mu      sync.Mutex // of the filling's result, sent and lost
 }
 
-// look finds out which layers are missing.
-func (in *incoming) look(ctx context.Context) error {
+// findMissing asks the destination which layers are missing.
+func (in *incoming) findMissing(ctx context.Context) error {
 	users := in.users()
 	for i, b := range in.plan.Blobs[in.plan.Small:] {
 		d := b.Descriptor.Digest
 		switch {
-		case users[in.plan.Small+i] == nil: // a manifest that is there vouches for it
+		case users[in.plan.Small+i] == nil: // a present manifest proves that it is present
 		case in.opt.Trust == TrustNothing:
 			in.missing[d] = true
 		default:
-			had := false
+			present := false
 			in.add(job{
 				do: func(ctx context.Context) (err error) {
-					had, err = in.dst.HasBlob(ctx, *b.Descriptor)
+					present, err = in.dst.HasBlob(ctx, *b.Descriptor)
 					if err != nil && !in.tolerates(d, err) {
 						return fmt.Errorf("ask for blob %s of %s: %w", d, b.Node.Name(), err)
 					}
 					return nil
 				},
-				done: func() { in.missing[d] = !had },
+				done: func() { in.missing[d] = !present },
 			})
 		}
 	}
 	return in.run(ctx)
 }
 
-// layers takes every layer from the stream: small ones are sent beside each other, a large one alone.
+// layers reads every layer from the stream. It uploads small ones in parallel, a large one alone.
 func (in *incoming) layers(ctx context.Context, src Incoming) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(in.opt.Jobs, 1))
 	err := in.each(running, src, g.Go)
 	isStopped := running.Err() != nil
 	failure := g.Wait()
-	if isStopped && failure != nil { // of which err is a consequence
+	if isStopped && failure != nil { // err is only its consequence
 		return failure
 	}
 	return errors.Join(failure, err)
@@ -110,7 +111,7 @@ func (in *incoming) each(ctx context.Context, src Incoming, spawn func(func() er
 			return err
 		}
 		if d != b.Descriptor.Digest {
-			return fmt.Errorf("the stream has blob %s where %s belongs", d, b.Descriptor.Digest)
+			return fmt.Errorf("the stream has blob %s in the place of %s", d, b.Descriptor.Digest)
 		}
 		if err := in.layer(ctx, b, r, spawn); err != nil {
 			return err
@@ -122,7 +123,7 @@ func (in *incoming) each(ctx context.Context, src Incoming, spawn func(func() er
 	return nil
 }
 
-// layer sends a layer, unless it is there, and reads all of it from r in any case.
+// layer uploads a layer, unless it is present, and reads all of it from r in any case.
 func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn func(func() error)) error {
 	checked := digest.Reader(r, b.Descriptor.Digest, b.Descriptor.Size)
 	switch {
@@ -150,12 +151,12 @@ func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn
 	}); err != nil {
 		return err
 	}
-	_, err := io.Copy(io.Discard, r) // what a failure left, if the copy keeps going
+	_, err := io.Copy(io.Discard, r) // what a tolerated failure left unread
 	return err
 }
 
-// put sends a layer, and once more if it did not arrive as it was sent. A failure that does not end the copy is found
-// again when its manifest wants it.
+// put uploads a layer, and once more if it was damaged on the way to the destination. A failure that does not
+// end the copy is noted, and reported when the layer's manifest needs it.
 func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Context) (io.ReadCloser, error)) error {
 	t := newTransfer(in.src, b, in.opt.Progress)
 	send := func() error {
@@ -165,7 +166,7 @@ func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Co
 		})
 	}
 	err := send()
-	if errors.Is(err, digest.ErrMismatch) && !t.failed { // it came in right, and was damaged on its way to dst
+	if errors.Is(err, digest.ErrMismatch) && !t.failed { // what came in was right: it was damaged on the way to dst
 		if err = send(); err == nil {
 			t.progress(Step{Reread: 1})
 		}
@@ -188,24 +189,24 @@ func (in *incoming) explain(b bundle.Blob, err error) error {
 	return fmt.Errorf("copy blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 }
 
-// done notes that a layer is there.
-func (in *incoming) done(b bundle.Blob, had bool) {
+// done notes that a layer is present.
+func (in *incoming) done(b bundle.Blob, present bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.sent[b.Descriptor.Digest] = true
-	in.countBlob(b, had)
+	in.countBlob(b, present)
 }
 
-// replay reads what comes in once, and can begin again: what was read it keeps in a file.
+// replay makes a stream readable again from its beginning: it keeps in a file what was read.
 type replay struct {
 	r       io.Reader
 	file    io.Writer
 	content io.ReaderAt
 	have    int64 // bytes in the file
-	full    error // why no more could be kept
+	full    error // why nothing can be kept any longer
 }
 
-// again returns a reader of everything from the first byte on. The one before is read no more.
+// again returns a reader from the first byte on. The reader that it returned before is no longer used.
 func (p *replay) again() io.Reader { return &replayed{p: p} }
 
 type replayed struct {
@@ -221,7 +222,7 @@ func (r *replayed) Read(b []byte) (int, error) {
 		return n, err
 	}
 	if p.full != nil && r.at == 0 {
-		return 0, fmt.Errorf("no other try is possible: its beginning could not be kept: %w", p.full)
+		return 0, fmt.Errorf("another try is not possible: keep its beginning: %w", p.full)
 	}
 	n, err := p.r.Read(b)
 	r.at += int64(n)
@@ -231,7 +232,7 @@ func (r *replayed) Read(b []byte) (int, error) {
 		}
 	}
 	if p.full != nil {
-		p.have = 0 // the file has only a part of what went by
+		p.have = 0 // the file has only a part of what was read
 	}
 	return n, err
 }

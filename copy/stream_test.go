@@ -266,7 +266,7 @@ func TestFromStreamWithoutRoom(t *testing.T) {
 		dst = &trying{memory: newMemory(), after: maxHeld}
 		dst.breaks.Store(1)
 		_, err = f.pour(t, dst, &scratchFile{room: room})
-		require.ErrorContains(t, err, "no other try is possible: its beginning could not be kept")
+		require.ErrorContains(t, err, "another try is not possible: keep its beginning")
 		require.ErrorIs(t, err, syscall.ENOSPC)
 		assert.Empty(t, dst.manifests)
 

@@ -120,34 +120,15 @@ func (e *imgpkgEncoder) encode(ctx context.Context, w io.Writer) error {
 	return bw.Flush()
 }
 
-// list returns the entries that a manifest has at the top level: one for each reference in a lock, if it
-// was found where one of them says, and one where it was found otherwise; one for each root. A child of
-// an index has none.
+// list returns the entries that a manifest has at the top level: one for each root; one for each reference
+// in a lock, if the manifest was found where one of them says, else one for the place where it was found. A
+// child of an index has none.
 func (e *imgpkgEncoder) list(n *bundle.Node) []imgpkgListed {
 	list := slices.Clone(e.listed[n.Descriptor.Digest])
-	var refs []name.Digest
-	found := false
-	for _, s := range n.References {
-		if ref, err := name.NewDigest(s); err == nil {
-			refs = append(refs, ref)
-			found = found || ref.Context().Name() == n.From.Name()
+	for _, l := range places(n) {
+		if !slices.ContainsFunc(list, func(other imgpkgListed) bool { return other.ref.Name() == l.ref.Name() }) {
+			list = append(list, l)
 		}
-	}
-	at := n.From.Digest(n.Descriptor.Digest.String())
-	add := func(ref, orig name.Digest) {
-		if !slices.ContainsFunc(list, func(l imgpkgListed) bool { return l.ref.Name() == ref.Name() }) {
-			list = append(list, imgpkgListed{ref: ref, orig: orig})
-		}
-	}
-	switch {
-	case found:
-		for _, ref := range refs {
-			add(ref, ref)
-		}
-	case len(refs) > 0:
-		add(at, refs[0])
-	case !n.IsChild:
-		add(at, at)
 	}
 	slices.SortStableFunc(list, func(a, b imgpkgListed) int {
 		return cmp.Or(strings.Compare(a.ref.Name(), b.ref.Name()), strings.Compare(a.tag, b.tag))
@@ -161,6 +142,27 @@ func (e *imgpkgEncoder) list(n *bundle.Node) []imgpkgListed {
 		}
 	}
 	return list
+}
+
+// places returns the entries of a manifest for the references in locks, or for the place where it was found.
+func places(n *bundle.Node) (list []imgpkgListed) {
+	found := false
+	for _, s := range n.References {
+		if ref, err := name.NewDigest(s); err == nil {
+			list = append(list, imgpkgListed{ref: ref, orig: ref})
+			found = found || ref.Context().Name() == n.From.Name()
+		}
+	}
+	at := n.From.Digest(n.Descriptor.Digest.String())
+	switch {
+	case found:
+		return list
+	case len(list) > 0:
+		return []imgpkgListed{{ref: at, orig: list[0].ref}}
+	case !n.IsChild:
+		return []imgpkgListed{{ref: at, orig: at}}
+	}
+	return nil
 }
 
 func withLabel(labels map[string]string, key, value string) map[string]string {

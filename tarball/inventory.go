@@ -143,7 +143,7 @@ func (inv *inventory) indexEntries() []indexEntry {
 	for _, root := range inv.Roots {
 		rootNames[root.Digest] = append(rootNames[root.Digest], root.Reference)
 	}
-	attached := map[v1.Hash]bundle.Attachment{} // the first of its subject's in their order
+	attached := map[v1.Hash]bundle.Attachment{} // the first of each
 	for _, a := range inv.Attachments {
 		if _, ok := attached[a.Digest]; !ok {
 			attached[a.Digest] = a
@@ -151,36 +151,37 @@ func (inv *inventory) indexEntries() []indexEntry {
 	}
 	var roots, others []indexEntry
 	for _, m := range inv.Manifests {
-		add := func(list *[]indexEntry, names ...string) {
-			if inv.oneName {
-				names = names[:min(1, len(names))]
-			}
-			for _, name := range names {
-				*list = append(*list, indexEntry{m.MediaType, m.Digest, m.Size, map[string]string{refName: name}})
-			}
-		}
-		named, isRoot := rootNames[m.Digest]
-		a, isAttached := attached[m.Digest]
+		named := rootNames[m.Digest]
 		slices.Sort(named)
-		switch {
-		case isRoot && inv.oneName:
-			add(&roots, named...)
-		case isRoot:
-			add(&roots, named...)
-			add(&others, slices.DeleteFunc(slices.Clone(m.References), func(s string) bool { return slices.Contains(named, s) })...)
+		roots = inv.addEntries(roots, m, named)
+		switch a, isAttached := attached[m.Digest]; {
+		case len(named) > 0 && inv.oneName:
+		case len(named) > 0:
+			others = inv.addEntries(others, m, slices.DeleteFunc(slices.Clone(m.References), func(s string) bool { return slices.Contains(named, s) }))
 		case len(m.References) > 0:
-			add(&others, m.References...)
+			others = inv.addEntries(others, m, m.References)
 		case isAttached && a.Tag != "":
-			add(&others, m.From+":"+a.Tag)
+			others = inv.addEntries(others, m, []string{m.From + ":" + a.Tag})
 		case isAttached:
-			add(&others, m.From+"@"+m.Digest.String())
+			others = inv.addEntries(others, m, []string{m.From + "@" + m.Digest.String()})
 		}
 	}
 	return slices.Concat(roots, others)
 }
 
-// takeForm finds out of how an index.json of that size, in bytes, names what has several references.
-func (inv *inventory) takeForm(size int64) error {
+// addEntries adds the entries of m with these names: in an index with one entry for each digest, the first.
+func (inv *inventory) addEntries(list []indexEntry, m manifestEntry, names []string) []indexEntry {
+	if inv.oneName {
+		names = names[:min(1, len(names))]
+	}
+	for _, name := range names {
+		list = append(list, indexEntry{m.MediaType, m.Digest, m.Size, map[string]string{refName: name}})
+	}
+	return list
+}
+
+// detectNames sets oneName as an index.json of that size, in bytes, was written.
+func (inv *inventory) detectNames(size int64) error {
 	for _, oneName := range []bool{true, false} {
 		inv.oneName = oneName
 		var n counter

@@ -112,8 +112,8 @@ func TestIndexOfOneName(t *testing.T) {
 	inv.oneName = false
 	require.NoError(t, inv.encodeIndex(&all))
 	require.Less(t, old, all)
-	require.NoError(t, inv.takeForm(int64(old)))
+	require.NoError(t, inv.detectNames(int64(old)))
 	require.True(t, inv.oneName)
-	require.NoError(t, inv.takeForm(int64(all)))
+	require.NoError(t, inv.detectNames(int64(all)))
 	require.False(t, inv.oneName)
 }

@@ -151,7 +151,7 @@ func readInventory(r io.ReaderAt, size int64) (*inventory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: relocate.json: %w", ErrDamaged, err)
 	}
-	if err := inv.takeForm(indexSize); err != nil {
+	if err := inv.detectNames(indexSize); err != nil {
 		return nil, fmt.Errorf("%w: index.json: %w", ErrDamaged, err)
 	}
 	return inv, nil
@@ -191,31 +191,40 @@ func isDamaged(got, want [blockSize]byte) bool {
 	return differ <= 8 && string(got[148:156]) != checksum(got)
 }
 
-// notArchive says what a file is that is not an archive.
+// notArchive says what a file is that is not an archive. first are its first bytes, and err is why they are
+// fewer than a header.
 func notArchive(first []byte, err error) error {
-	is := ""
 	ends := errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated)
-	switch {
-	case len(first) == 0 && ends:
-		is = "it is empty"
-	case err != nil && !ends:
+	if err != nil && !ends {
 		return err
-	case bytes.HasPrefix(first, []byte("\x1f\x8b")):
-		is = "it is compressed with gzip"
-	case bytes.HasPrefix(first, []byte("\x28\xb5\x2f\xfd")):
-		is = "it is compressed with zstd"
-	case bytes.HasPrefix(first, []byte("oci-layout\x00")):
-		is = "it is an OCI layout of another program, or damaged"
-	case len(first) >= 262 && string(first[257:262]) == "ustar":
-		is = "it is a tar that begins with " + strconv.Quote(string(bytes.TrimRight(first[:100], "\x00")))
-	case isText(first):
-		is = "it is text"
-	case err != nil:
+	}
+	is := kindOf(first)
+	switch {
+	case len(first) == 0:
+		is = "it is empty"
+	case is == "" && err != nil:
 		is = fmt.Sprintf("it has only %d bytes", len(first))
-	default:
+	case is == "":
 		is = "it does not begin as one"
 	}
 	return fmt.Errorf("%w: %s", ErrNotArchive, is)
+}
+
+// kindOf describes a file by its first bytes; "" when it is of no known kind.
+func kindOf(first []byte) string {
+	switch {
+	case bytes.HasPrefix(first, []byte("\x1f\x8b")):
+		return "it is compressed with gzip"
+	case bytes.HasPrefix(first, []byte("\x28\xb5\x2f\xfd")):
+		return "it is compressed with zstd"
+	case bytes.HasPrefix(first, []byte("oci-layout\x00")):
+		return "it is an OCI layout of another program, or damaged"
+	case len(first) >= 262 && string(first[257:262]) == "ustar":
+		return "it is a tar that begins with " + strconv.Quote(string(bytes.TrimRight(first[:100], "\x00")))
+	case isText(first):
+		return "it is text"
+	}
+	return ""
 }
 
 func isText(b []byte) bool {

@@ -13,15 +13,15 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// ErrCannotResume says that the unfinished archive at hand is of another export, or no longer what its
-// journal says.
-var ErrCannotResume = errors.New("the unfinished archive cannot go on")
+// ErrCannotResume says that the unfinished archive is of another request, or no longer matches its journal.
+var ErrCannotResume = errors.New("the unfinished archive cannot be continued")
 
-// Resume goes on with an archive that an earlier run of the same request left unfinished at path, and
-// returns its plan, which was read from the file. Nothing that is kept is trusted: the plan is compared with the
-// seal, the small section is hashed here, and each other blob is hashed again by PutBlob.
+// Resume continues an archive that an earlier run for the same request left unfinished at path, and returns
+// its plan, which it reads from the file. It trusts nothing that was kept: it compares the plan with the
+// seal and hashes the small section, and Writer.PutBlob hashes each other blob again.
 //
-// Errors: fs.ErrNotExist alone when there is nothing to go on with; ErrCannotResume; as CheckTarget.
+// Errors: fs.ErrNotExist, without ErrCannotResume, when nothing was kept; ErrCannotResume; ErrNoSpace; as
+// CheckTarget.
 func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
 	if err := CheckTarget(path); err != nil {
 		return nil, nil, err
@@ -37,11 +37,15 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
+	w, plan, err := p.resume(ctx, path, f, jobs)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return w, plan, nil
+}
+
+// resume continues in f, the .part, as the journal says.
+func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int) (*Writer, *bundle.Plan, error) {
 	a, err := openPart(f, p.header)
 	if err != nil {
 		return nil, nil, err
@@ -56,14 +60,14 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 		}
 		return nil, nil, err
 	}
-	if request.Format == Imgpkg {
+	if p.header.Request.Format == Imgpkg {
 		plan.Graph.Unseen = slices.DeleteFunc(p.header.Unseen, func(u bundle.Unseen) bool { return !u.Valid() })
 	}
 	if err := checkSpace(path, a.l, allocated(f)); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, err)
 	}
 	w := newWriter(path, a.l, a.seal, plan, jobs)
-	if err := w.goOn(f, p); err != nil {
+	if err := w.continueIn(f, p); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, noSpace(err))
 	}
 	return w, plan, nil
@@ -83,7 +87,7 @@ func openJournal(path string) (*promised, error) {
 	return p, nil
 }
 
-// check holds a journal to a request. One that promises nothing is as good as none.
+// check compares a journal with a request. A journal that promises nothing is fs.ErrNotExist.
 func (p *promised) check(path string, request Request) error {
 	_, err := os.Lstat(path + ".part")
 	switch {
@@ -102,8 +106,8 @@ func (p *promised) check(path string, request Request) error {
 	return nil
 }
 
-// openPart reads the plan in an unfinished archive, which must be the one that the journal was
-// written for. The part before the blobs is there, more need not be.
+// openPart reads the plan in an unfinished archive, which must be the one that the journal was written for.
+// The file has at least the part before the blobs.
 func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -132,8 +136,8 @@ func openOwnPart(f *os.File, size int64) (*Archive, error) {
 	return newArchive(f, inv)
 }
 
-// goOn takes over what the journal promises of f, the .part, and opens it again.
-func (w *Writer) goOn(f *os.File, p *promised) (err error) {
+// continueIn opens the journal again, which says what of f, the .part, is durable.
+func (w *Writer) continueIn(f *os.File, p *promised) (err error) {
 	for i, small := range w.isSmall {
 		if small {
 			w.done[i].Store(w.l.blobs[i].Size)
@@ -151,14 +155,14 @@ func (w *Writer) goOn(f *os.File, p *promised) (err error) {
 	if w.journal.file, err = ownfile.Open(journalName(w.path), os.O_WRONLY); err != nil {
 		return err
 	}
-	if err := w.journal.goOn(p.end); err != nil {
+	if err := w.journal.continueAt(p.end); err != nil {
 		return errors.Join(err, w.journal.file.Close())
 	}
 	return nil
 }
 
-// goOn begins to journal behind the lines that made sense, which end at byte end.
-func (j *journal) goOn(end int64) error {
+// continueAt begins to journal after the last valid line, which ends at byte end.
+func (j *journal) continueAt(end int64) error {
 	if err := j.file.Truncate(end); err != nil {
 		return err
 	}
@@ -169,7 +173,7 @@ func (j *journal) goOn(end int64) error {
 	return nil
 }
 
-// Discard removes an unfinished archive at path, if there is one of this program.
+// Discard removes an unfinished archive of this program at path, and its journal. Without one it does nothing.
 func Discard(path string) error {
 	if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
 		return nil

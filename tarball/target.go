@@ -10,33 +10,54 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// CheckTarget refuses a path that cannot become an archive: a folder, a device, a symbolic link (which
-// would be replaced, and what it points to stay), a file in a folder that is not there, or one whose
-// ".part" or journal is another program's (ErrPartExists) or may be another user's (ownfile.ErrUnsafe).
-// Create does so, too; a caller may want to know before it has planned anything.
+// CheckTarget returns an error for a path that cannot become an archive: a folder, a device, a symbolic link
+// (which would be replaced, and its target would stay), a file in a folder that does not exist, or one whose
+// ".part" or journal belongs to another program (ErrPartExists) or perhaps to another user
+// (ownfile.ErrUnsafe). Draft.Create and Resume check this, too; call it to find out before the plan is made.
+//
+// Errors: ErrPartExists, fs.ErrNotExist, ownfile.ErrUnsafe, and others.
 func CheckTarget(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case err == nil && info.IsDir():
-		err = errors.New("it is a folder")
-	case err == nil && info.Mode().Type() == fs.ModeSymlink:
-		err = errors.New("it is a symbolic link; name the file that it points to")
-	case err == nil && !info.Mode().IsRegular():
-		err = errors.New("it is not a regular file")
-	case errors.Is(err, fs.ErrNotExist):
-		_, err = os.Stat(filepath.Dir(path))
+	err := checkPlace(path)
+	if err == nil {
+		err = checkPart(path)
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
-	for _, name := range []string{path + ".part", journalName(path)} {
+	return nil
+}
+
+// checkPlace checks that a regular file can have the name path.
+func checkPlace(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		_, err = os.Stat(filepath.Dir(path))
+		return err
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("it is a folder")
+	case info.Mode().Type() == fs.ModeSymlink:
+		return errors.New("it is a symbolic link; name the file that it points to")
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file")
+	}
+	return nil
+}
+
+// checkPart checks that an unfinished archive and its journal, where they exist, are this program's and the
+// user's.
+func checkPart(path string) error {
+	part, journal := path+".part", journalName(path)
+	for _, name := range []string{part, journal} {
 		if err := ownfile.Check(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("create %s: %w", path, err)
+			return err
 		}
 	}
-	if _, err := os.Lstat(path + ".part"); err == nil {
-		if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("create %s: %s.part %w", path, path, ErrPartExists)
+	if _, err := os.Lstat(part); err == nil {
+		if _, err := os.Lstat(journal); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s %w", part, ErrPartExists)
 		}
 	}
 	return nil

@@ -135,17 +135,20 @@ func checkSpace(path string, l *layout, taken int64) error {
 	return nil
 }
 
-// PutBlob writes the blob d at its place, unless an earlier run did, or it stands in a document. Of one that was cut off it keeps
-// the beginning, and asks open for what follows. What open returns for the whole blob must give an error
-// in place of its last bytes when the content is not d's; what it returns from a later byte on is checked
-// here, together with what was kept. When the two are not the blob, it is fetched whole.
+// PutBlob writes the blob d at its place, unless an earlier run did, or a document holds it. Of a blob that
+// was cut off it keeps the beginning, and asks open for the rest, from that byte on. What open returns for
+// byte 0 must give an error in place of its last bytes when the content is not d's. What it returns for a
+// later byte is checked here, together with what was kept; when they do not match d, the whole blob is
+// fetched.
+//
+// Errors: digest.ErrMismatch, ErrNoSpace; those of open.
 func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error {
 	i, ok := w.index[d.Digest]
 	if !ok && w.l.has(d) {
 		return nil
 	}
 	if !ok || w.l.blobs[i].Size != d.Size {
-		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
+		return fmt.Errorf("write blob %s of %d bytes: it is not in the plan", d.Digest, d.Size)
 	}
 	kept := w.done[i].Load()
 	err := w.put(ctx, i, kept, open)
@@ -156,6 +159,11 @@ func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx con
 	if err != nil {
 		return err
 	}
+	return w.complete(i, kept)
+}
+
+// complete counts blob i, of which an earlier run had written kept bytes.
+func (w *Writer) complete(i int, kept int64) error {
 	if w.whole[i].Swap(true) {
 		return nil // it was put before
 	}
@@ -205,8 +213,8 @@ func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(cont
 	}{digest.Reader(io.MultiReader(begin, rest), blob.Digest, blob.Size), rest}, nil
 }
 
-// write puts header, content and padding of blob i in place, in as few writes as the buffer allows.
-// The first bytes of the content are there.
+// write puts header, content and padding of blob i in place, in as few writes as the buffer allows. The
+// first kept bytes of the content are in the file.
 func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) error {
 	buf := w.buffers.Get().(*[]byte)
 	defer w.buffers.Put(buf)
@@ -215,11 +223,11 @@ func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) erro
 	n, at := copy(*buf, h[:]), w.l.offsets[i]
 	left := blob.Size - kept
 	if kept > 0 {
-		if _, err := io.CopyN(io.Discard, r, kept); err != nil { // to be hashed
+		if _, err := io.CopyN(io.Discard, r, kept); err != nil { // r hashes them
 			return err
 		}
-		if _, err := w.f.WriteAt(h[:], at); err != nil {
-			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
+		if err := w.writeAt(h[:], at); err != nil {
+			return err
 		}
 		n, at = 0, at+blockSize+kept
 	}
@@ -227,20 +235,16 @@ func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) erro
 		m, err := fill(r, (*buf)[n:min(int64(len(*buf)), int64(n)+left+1)])
 		n, left = n+m, left-int64(m)
 		last := err == io.EOF
-		switch {
-		case left < 0:
-			return fmt.Errorf("blob %s: more than %d bytes", blob.Digest, blob.Size)
-		case last && left > 0:
-			return fmt.Errorf("blob %s: %d bytes too few: %w", blob.Digest, left, io.ErrUnexpectedEOF)
-		case last: // the padding fits: the buffer, too, is a multiple of a block
+		if err := checkLeft(blob, left, err); err != nil {
+			return err
+		}
+		if last { // the padding fits: the buffer, too, is a multiple of a block
 			pad := int(padding(blob.Size))
 			clear((*buf)[n : n+pad])
 			n += pad
-		case err != nil:
-			return err
 		}
-		if _, err := w.f.WriteAt((*buf)[:n], at); err != nil {
-			return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
+		if err := w.writeAt((*buf)[:n], at); err != nil {
+			return err
 		}
 		w.done[i].Store(blob.Size - left)
 		if err := w.journal.wrote(ctx, i, int64(m)); err != nil || last {
@@ -248,6 +252,26 @@ func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) erro
 		}
 		at, n = at+int64(n), 0
 	}
+}
+
+// checkLeft returns an error when a read failed with err, or blob has another size: left bytes are missing.
+func checkLeft(blob blobEntry, left int64, err error) error {
+	switch {
+	case left < 0:
+		return fmt.Errorf("blob %s: more than %d bytes", blob.Digest, blob.Size)
+	case err == io.EOF && left > 0:
+		return fmt.Errorf("blob %s: %d bytes too few: %w", blob.Digest, left, io.ErrUnexpectedEOF)
+	case err != io.EOF:
+		return err
+	}
+	return nil
+}
+
+func (w *Writer) writeAt(p []byte, at int64) error {
+	if _, err := w.f.WriteAt(p, at); err != nil {
+		return fmt.Errorf("write %s: %w", w.f.Name(), noSpace(err))
+	}
+	return nil
 }
 
 // fill reads until p is full, or r gives an error. Unlike io.ReadFull it returns that error as it is,

@@ -146,7 +146,7 @@ func TestResumeRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	r := newProcess(t, "-b", root, "--to-tar", file).run(t)
-	assertFailed(t, r, statusUsage, "resume "+file+".part: the unfinished archive cannot go on", "--no-resume")
+	assertFailed(t, r, statusUsage, "resume "+file+".part: the unfinished archive cannot be continued", "--no-resume")
 	mustRun(t, "-b", root, "--to-tar", file, "--no-resume")
 	assert.Equal(t, want, digestOfFile(t, file))
 }
@@ -198,7 +198,7 @@ func TestResumeOtherAnnotations(t *testing.T) {
 	breakOff(t, m, digestOf("app"), file, "--lock", begun)
 	for _, other := range others {
 		r := tryRelocate(t, "--lock", other, "--to-tar", file)
-		assertFailed(t, r, statusUsage, "resume "+file, "the unfinished archive cannot go on: the lock has other annotations", "--no-resume")
+		assertFailed(t, r, statusUsage, "resume "+file, "the unfinished archive cannot be continued: the lock has other annotations", "--no-resume")
 		assert.Equal(t, []string{"r.tar.part", "r.tar.part.journal"}, namesIn(t, filepath.Dir(file)))
 	}
 	assertAll(t, mustRelocate(t, "--lock", begun, "--to-tar", file).stderr, "note: continues with ")

@@ -188,7 +188,7 @@ func TestStreamRetry(t *testing.T) {
 	breaks.Store(1)
 	at.Store(4 << 20)
 	r, _ = importBytes(t, bytes.NewReader(archive), "--to-repo", m.host+"/broken", "--tmpdir", full)
-	assertFailed(t, r, statusNoSpace, "no other try is possible", full, "no space left")
+	assertFailed(t, r, statusNoSpace, "another try is not possible", full, "no space left")
 	assert.False(t, has(t, registry.Addr, "/v2/broken/manifests/1.0.0"))
 	assert.Empty(t, namesIn(t, full))
 

@@ -7,7 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Sum is a sha256 digest in the 32 bytes that it has: a third of what its text takes.
+// Sum is a sha256 digest as 32 bytes, which take a third of the memory of its text.
 type Sum [sha256.Size]byte
 
 // SumOf returns the digest as a Sum; ok is false for another algorithm's digest.
