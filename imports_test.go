@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/inspect":  {"bundle", "carvel", "report", "tarball"},
 	"internal/outfile":  {},
 	"internal/ownfile":  {},
+	"internal/printer":  {"internal/text"},
 	"internal/text":     {},
 	"internal/watchdog": {},
 	"internal/yamlnode": {"internal/text"},
@@ -49,7 +50,7 @@ var allowed = map[string][]string{
 	".": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
-		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/watchdog",
+		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }

@@ -7,6 +7,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/printer"
 	"relocate/report"
 )
 
@@ -77,7 +78,7 @@ func summarizeAttached(w io.Writer, r *copy.Result) {
 	if r.AttachmentConflicts > 0 {
 		s += fmt.Sprintf(", %d of them because something else is already in place, which stays", r.AttachmentConflicts)
 	}
-	fmt.Fprintf(w, "warning: %s\n%s\n", s, shortList(lines, mostLines, "; see --report"))
+	fmt.Fprintf(w, "warning: %s\n%s\n", s, printer.First(lines, mostLines, "; see --report"))
 }
 
 // summarize writes the report for people.
@@ -100,5 +101,5 @@ func summarizeUnseen(w io.Writer, unseen []report.Unseen, more string) {
 	for _, u := range unseen {
 		lines = append(lines, "  "+line(u.String()))
 	}
-	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), shortList(lines, mostLines, more))
+	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), printer.First(lines, mostLines, more))
 }

@@ -2,104 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
 	"testing"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/yaml"
 )
 
 // obeyed finds what a terminal does not only show: control characters, those that change the direction
-// of writing, and line breaks that only some see. It is a list of its own, not isShown.
+// of writing, and line breaks that only some see. It is a list of its own, not that of package text.
 var obeyed = regexp.MustCompile("[\x00-\x1f\x7f\u0080-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
-
-// FuzzPrintable: foreign text on a terminal has nothing that it obeys but the line feeds and tabs that
-// printable leaves; a line has not even those. What is harmless stays as it is.
-func FuzzPrintable(f *testing.F) {
-	for _, s := range hostileTexts {
-		f.Add(s)
-	}
-	f.Add("grüße, 世界\n\tok")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := printable(s)
-		require.False(t, obeyed.MatchString(strings.NewReplacer("\n", "", "\t", "").Replace(got)), "%q", got)
-		require.True(t, utf8.ValidString(got))
-		require.Equal(t, got, printable(got))
-		require.Equal(t, utf8.RuneCountInString(s), utf8.RuneCountInString(got))
-
-		one := line(s)
-		require.False(t, obeyed.MatchString(one), "%q", one)
-		require.Equal(t, one, line(one))
-		if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e || r < ' ' && r != '\n' && r != '\t' }) {
-			require.Equal(t, s, got)
-		}
-	})
-}
-
-// FuzzPrintableJSON: JSON for people has nothing that a terminal obeys but line feeds, and its meaning:
-// it decodes to what went in, so that two values never look the same.
-func FuzzPrintableJSON(f *testing.F) {
-	for _, s := range hostileTexts {
-		text, err := json.Marshal(map[string]any{s: []string{s}, "n": 1.5e300, "null": nil})
-		require.NoError(f, err)
-		f.Add(text)
-	}
-	f.Add([]byte(`"\ud800"`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var v any
-		if json.Unmarshal(raw, &v) != nil {
-			return
-		}
-		text, err := encodeJSON(v)
-		require.NoError(t, err)
-		require.False(t, obeyed.MatchString(strings.ReplaceAll(string(text), "\n", "")), "%q", text)
-		var again any
-		require.NoError(t, json.Unmarshal(text, &again), "%s", text)
-		require.Equal(t, v, again)
-	})
-}
-
-// FuzzYAML: -o yaml says what -o json says, and has nothing that a terminal obeys but line feeds.
-func FuzzYAML(f *testing.F) {
-	for _, s := range append(hostileTexts, "yes", "1.0", "---\na: b", "null", "0x1f", "a: b", " a ", "\n", "é", "2001-01-01", "<<", "- a", "%x", "a\r\nb", "\ta", "# a", "&a *b", "!!int 1", "\U0001f3f4\U000e0067", "\u0085", `\u202e`) {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		v := struct{ Text []string }{[]string{value, value}}
-		var out, asJSON strings.Builder
-		asYAML, plain := format("yaml"), format("json")
-		require.NoError(t, plain.print(&asJSON, v, nil))
-		require.NoError(t, asYAML.print(&out, v, nil))
-		var want, got struct{ Text []string }
-		require.NoError(t, json.Unmarshal([]byte(asJSON.String()), &want))
-		require.NoError(t, yaml.UnmarshalStrict([]byte(out.String()), &got), "%q", out.String())
-		require.Equal(t, want, got)
-		require.False(t, obeyed.MatchString(strings.ReplaceAll(out.String(), "\n", "")), "%q", out.String())
-	})
-}
-
-// FuzzTable: a table has a line for each row, whatever is in its cells, and nothing that a terminal
-// obeys.
-func FuzzTable(f *testing.F) {
-	for _, s := range hostileTexts {
-		f.Add(s, "b", "c\nd")
-	}
-	f.Add("", "", "")
-	f.Fuzz(func(t *testing.T, a, b, c string) {
-		var out strings.Builder
-		table(&out, [][]string{{"A", "B"}, {a, b}, {b, c}})
-		text := out.String()
-		require.Equal(t, 3, strings.Count(text, "\n"))
-		require.False(t, obeyed.MatchString(strings.ReplaceAll(text, "\n", "")), "%q", text)
-	})
-}
 
 // pathGrammar is the distribution specification's (1.1, pulling manifests), but for the separators, of
 // which the program takes any number.

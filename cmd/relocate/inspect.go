@@ -15,6 +15,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/inspect"
+	"relocate/internal/printer"
 )
 
 // inspectReport is what inspect prints.
@@ -221,7 +222,7 @@ func (r inspectReport) table(w io.Writer) {
 	for _, p := range r.Packages {
 		rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), p.Versions[0], strings.Join(p.Versions[1:], ", ")})
 	}
-	table(w, rows)
+	printer.Table(w, rows)
 }
 
 // tree draws a graph.

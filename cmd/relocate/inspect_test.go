@@ -195,14 +195,9 @@ func TestInspectAbsent(t *testing.T) {
 	}
 }
 
-// TestGrid: cells of several lines, and text that would steer the terminal or make rows of its own.
-func TestGrid(t *testing.T) {
+// TestReleasedAt: what is not a time stays as it is.
+func TestReleasedAt(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	grid(&out, [][]string{{"A", "B", "C"}, {"x", "- a\n- bb\n", "é"}, {"", "\x1b[2J", "a\tb\r\nc"}})
-	assert.Equal(t, "A  B     C\nx  - a   é\n   - bb\n-  \ufffd[2J  a b\ufffd\n         c\n", out.String())
-	assert.Equal(t, "aaa "+strings.Repeat("b", 76)+"\nc\n\nd", wrap("aaa "+strings.Repeat("b", 76)+" c\n\nd\n"))
-	assert.Equal(t, strings.Repeat("x", 90), wrap(strings.Repeat("x", 90)))
 	assert.Equal(t, "soon", releasedAt("soon"))
-	assert.Equal(t, "- a\n- b c", list([]string{"a", "b\nc"}))
+	assert.Equal(t, "2026-01-02 03:04:05 +0000 UTC", releasedAt("2026-01-02T03:04:05Z"))
 }

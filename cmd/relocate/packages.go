@@ -3,14 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"relocate/internal/inspect"
 	"relocate/internal/outfile"
+	"relocate/internal/printer"
 )
 
 // showPackage prints what package NAME[/VERSION] asks for.
@@ -50,7 +49,7 @@ func (f *inspectFlags) showValues(w io.Writer, p *inspect.Package) error {
 		for _, value := range v.Values {
 			rows = append(rows, []string{value.Key, value.DefaultText(), value.Type, value.Description})
 		}
-		grid(w, rows)
+		printer.Grid(w, rows)
 	})
 }
 
@@ -58,17 +57,17 @@ func (f *inspectFlags) showValues(w io.Writer, p *inspect.Package) error {
 func writePackage(w io.Writer, v *inspect.Package) {
 	rows := [][]string{{"NAME:", v.Name}}
 	if m := v.Metadata; m != nil {
-		rows = append(rows, []string{"DISPLAY-NAME:", m.DisplayName}, []string{"CATEGORIES:", list(m.Categories)},
-			[]string{"SHORT-DESCRIPTION:", wrap(m.ShortDescription)}, []string{"LONG-DESCRIPTION:", wrap(m.LongDescription)},
-			[]string{"PROVIDER:", m.ProviderName}, []string{"MAINTAINERS:", list(m.Maintainers)},
-			[]string{"SUPPORT-DESCRIPTION:", wrap(m.SupportDescription)})
+		rows = append(rows, []string{"DISPLAY-NAME:", m.DisplayName}, []string{"CATEGORIES:", printer.List(m.Categories)},
+			[]string{"SHORT-DESCRIPTION:", printer.Wrap(m.ShortDescription)}, []string{"LONG-DESCRIPTION:", printer.Wrap(m.LongDescription)},
+			[]string{"PROVIDER:", m.ProviderName}, []string{"MAINTAINERS:", printer.List(m.Maintainers)},
+			[]string{"SUPPORT-DESCRIPTION:", printer.Wrap(m.SupportDescription)})
 	}
 	if p := v.Package; p != nil {
 		rows = append(rows, []string{"VERSION:", p.Version}, []string{"RELEASED-AT:", releasedAt(p.ReleasedAt)},
-			[]string{"MIN-CAPACITY-REQUIREMENTS:", wrap(p.CapacityRequirements)}, []string{"RELEASE-NOTES:", wrap(p.ReleaseNotes)},
-			[]string{"LICENSES:", list(p.Licenses)}, []string{"FETCHES:", list(p.Fetches)})
+			[]string{"MIN-CAPACITY-REQUIREMENTS:", printer.Wrap(p.CapacityRequirements)}, []string{"RELEASE-NOTES:", printer.Wrap(p.ReleaseNotes)},
+			[]string{"LICENSES:", printer.List(p.Licenses)}, []string{"FETCHES:", printer.List(p.Fetches)})
 	}
-	grid(w, rows)
+	printer.Grid(w, rows)
 	if v.Package != nil {
 		return
 	}
@@ -77,7 +76,7 @@ func writePackage(w io.Writer, v *inspect.Package) {
 	for _, version := range v.Versions {
 		rows = append(rows, []string{v.Name, version.Version, releasedAt(version.ReleasedAt)})
 	}
-	table(w, rows)
+	printer.Table(w, rows)
 }
 
 // releasedAt formats a time as kctrl does; what is not a time stays as it is.
@@ -87,32 +86,4 @@ func releasedAt(s string) string {
 		return s
 	}
 	return t.UTC().String()
-}
-
-// list writes items on lines of their own.
-func list(items []string) string {
-	var lines []string
-	for _, item := range items {
-		lines = append(lines, "- "+line(item))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// wrapWidth is where kctrl wraps descriptions.
-const wrapWidth = 80
-
-// wrap breaks the lines of s between words. A word that is too long stays whole.
-func wrap(s string) string {
-	var out []string
-	for l := range strings.Lines(s) {
-		now := ""
-		for _, word := range strings.Fields(l) {
-			if now != "" && utf8.RuneCountInString(now)+1+utf8.RuneCountInString(word) > wrapWidth {
-				out, now = append(out, now), ""
-			}
-			now = strings.TrimPrefix(now+" "+word, " ")
-		}
-		out = append(out, now)
-	}
-	return strings.TrimRight(strings.Join(out, "\n"), "\n")
 }

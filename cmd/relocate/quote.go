@@ -4,7 +4,6 @@ import "relocate/internal/text"
 
 // Text for people, under the short names that nearly every message uses.
 var (
-	isShown       = text.IsShown
 	printable     = text.Printable
 	printableJSON = text.PrintableJSON
 	line          = text.Line

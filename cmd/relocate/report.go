@@ -13,6 +13,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/internal/outfile"
+	"relocate/internal/printer"
 	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
@@ -119,7 +120,7 @@ func (r *copyReport) write(path string) error {
 	if isPage(path) {
 		return writePage(path, r.command, r.verdict(), r.plan, r.platforms)
 	}
-	b, err := encodeJSON(r)
+	b, err := printer.JSON(r)
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (r *copyReport) summarizeFailures(w io.Writer) {
 	for _, f := range r.Failures {
 		lines = append(lines, fmt.Sprintf("  %s of %s\n    %s", f.Digest, line(f.Image), line(f.Reason)))
 	}
-	fmt.Fprintf(w, "failed: %s\n%s\n", count(len(r.Failures), "manifest and blob"), shortList(lines, mostProblems, "; see --report"))
+	fmt.Fprintf(w, "failed: %s\n%s\n", count(len(r.Failures), "manifest and blob"), printer.First(lines, mostProblems, "; see --report"))
 }
 
 // mostLines is how many findings a summary lists.
@@ -208,5 +209,5 @@ func summarizeOmitted(w io.Writer, omitted []report.Omitted) {
 		lines = append(lines, fmt.Sprintf("  %s (%s) of %s", o.Digest, size(o.Size), line(o.Image)))
 	}
 	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers carries them\n%s\n",
-		count(len(omitted), "layer"), shortList(lines, mostLines, "; see --report"))
+		count(len(omitted), "layer"), printer.First(lines, mostLines, "; see --report"))
 }

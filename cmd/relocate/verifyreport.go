@@ -13,6 +13,7 @@ import (
 	"relocate"
 	"relocate/bundle"
 	"relocate/internal/outfile"
+	"relocate/internal/printer"
 	"relocate/report"
 	"relocate/report/page"
 )
@@ -109,7 +110,7 @@ func (f *reportFlags) write(r *verified) error {
 	if isPage(f.file) {
 		return writePage(f.file, f.command, r.Verdict, r.plan, r.platforms)
 	}
-	b, err := encodeJSON(r.Verdict)
+	b, err := printer.JSON(r.Verdict)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"relocate/internal/printer"
 	"relocate/registry"
 )
 
@@ -53,7 +54,7 @@ func onlyTag(ctx context.Context, client *registry.Client, repo name.Repository)
 	case len(tags) == 0:
 		return "", missingRootError{fmt.Errorf("no tag of a root found; name the archive, or give the root's digest, as in --repo %s@sha256:…", repo)}
 	case len(tags) > 1 || !whole:
-		return "", usagef("name one of its tags, as in --repo %s:%s\n%s", repo, tags[0], shortList(indented(tags), most, ""))
+		return "", usagef("name one of its tags, as in --repo %s:%s\n%s", repo, tags[0], printer.First(indented(tags), most, ""))
 	}
 	return tags[0], nil
 }
