@@ -37,7 +37,33 @@ type Destination struct {
 	Namespace string // empty: rewrite.GlobalNamespace
 	SecretRef string // the Secret in it with the registry's login; empty: none
 
-	lock *carvel.ImagesLock // whose images are copied
+	listed *carvel.ImagesLock // whose images are copied
+}
+
+// lock rejects a destination that makes no sense, and keeps other runs away from it.
+//
+// Errors: ErrOptions, ErrHeld.
+func (to *Destination) lock() (unlock func(), err error) {
+	switch {
+	case to.Repository == (name.Repository{}):
+		return nil, optionsf("the destination names no repository")
+	case to.Tag != "" && to.NoTag:
+		return nil, optionsf("the root gets the tag %s, and no tag", to.Tag)
+	case !slices.Contains([]copy.Trust{"", copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing}, to.Trust):
+		return nil, optionsf("trust %q: must be manifests, blobs or nothing", to.Trust)
+	}
+	if err := checkPolicy(to.Attachments); err != nil {
+		return nil, err
+	}
+	return lockRepository(to.Repository)
+}
+
+// checkPolicy rejects what no policy for attachments is.
+func checkPolicy(a copy.Attachments) error {
+	if !slices.Contains([]copy.Attachments{"", copy.AttachAll, copy.AttachNothing}, a) {
+		return optionsf("attachments %q: must be require or none, or empty", a)
+	}
+	return nil
 }
 
 // tags returns the tags that the roots get.
@@ -147,8 +173,8 @@ func (f *filling) refer() (err error) {
 		tag = f.r.Tags[0] // the only one, if the lock names a tag at all
 	}
 	listed := g.Listed
-	if f.to.lock != nil {
-		listed = f.to.lock
+	if f.to.listed != nil {
+		listed = f.to.listed
 	}
 	f.r.Lock, err = rewrite.Lock(g, f.to.Repository, tag, listed)
 	if len(f.objects) > 0 && err == nil {

@@ -22,7 +22,7 @@ import (
 // Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *bundle.BareError; those of
 // copy.ToRepository and of registry.Client.
 func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
-	unlock, err := lockRepository(to.Repository)
+	unlock, err := to.lock()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 //
 // Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
 func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
-	unlock, err := lockRepository(to.Repository)
+	unlock, err := to.lock()
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
 //
 // Errors: as Export, where it walks, and as Import.
 func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Result, error) {
-	unlock, err := lockRepository(to.Repository)
+	unlock, err := to.lock()
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Resul
 		return nil, err
 	}
 	defer found.close()
-	to.lock = from.lock
+	to.listed = from.lock
 	r := &Result{Plan: found.plan, Scan: found.scan}
 	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {

@@ -51,7 +51,7 @@ func (e optionsError) Is(target error) bool { return target == ErrOptions }
 
 // Options say how a verb runs.
 type Options struct {
-	Jobs      int         // requests, or blobs, at once; 0 means 8
+	Jobs      int         // requests, or blobs, at once; less than 1 means 8
 	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
 	KeepGoing bool        // of Export to a file, Import and Copy: try everything, whatever becomes of one blob
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
@@ -62,11 +62,11 @@ type Options struct {
 	Content func(ctx context.Context, src bundle.Source, plan *bundle.Plan) error
 }
 
-// defaultJobs is what 0 jobs are.
+// defaultJobs is how many there are where Jobs does not say.
 const defaultJobs = 8
 
 func (o Options) jobs() int {
-	if o.Jobs == 0 {
+	if o.Jobs < 1 {
 		return defaultJobs
 	}
 	return o.Jobs

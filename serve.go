@@ -30,7 +30,7 @@ type ServeOptions struct {
 	Server serve.Server
 
 	Ready func(Serving) error // called when it listens, if not nil; an error ends it
-	Jobs  int                 // blobs that are checked at once; 0 means 8
+	Jobs  int                 // blobs that are checked at once; less than 1 means 8
 }
 
 // Serving is a registry that listens.

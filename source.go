@@ -69,6 +69,9 @@ func ReadLock(text []byte) (Source, error) {
 
 // roots returns the references that are named, or what is wrong with them.
 func (s *Source) roots() ([]name.Reference, error) {
+	if err := checkPolicy(s.Attachments); err != nil {
+		return nil, err
+	}
 	var list []name.Reference
 	for _, ref := range append(append(list, s.Bundles...), s.Images...) {
 		if err := oci.CheckPath(ref.Context()); err != nil {
