@@ -48,7 +48,7 @@ type Options struct {
 	ConnectTimeout time.Duration // for a connection, and for TLS on it; 0 means 10 s
 	HeaderTimeout  time.Duration // until an answer begins, after the request was sent; 0 means 1 min
 	IdleTimeout    time.Duration // without a byte of a body, in either direction; 0 means 30 s
-	Tries          int           // times that a request is sent at most; more while a host is away for a while; 0 means 5
+	Tries          int           // how often a request is sent at most, except to a host in an outage; 0 means 5
 	RetryWait      time.Duration // the longest wait before the second try; it doubles for each later one; 0 means 500 ms
 }
 
@@ -60,7 +60,8 @@ func Defaults() Options {
 	}
 }
 
-// Client reads from any registry. It is a bundle.Source and safe for concurrent use.
+// Client reads from any registry. New makes one. It is a bundle.Source, and safe for concurrent
+// use.
 type Client struct {
 	opt    Options
 	logins []login // of the environment

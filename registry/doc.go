@@ -6,11 +6,12 @@
 //
 // What it promises:
 //
-//   - No other package opens connections. A Repository follows no redirect to another host, and a Client none from a
-//     public host into a private network, but to Options.RedirectHosts. Credentials go to their registry only.
-//   - Plain HTTP is refused, but for loopback and with Options.Insecure.
-//   - What is read has the digest that it was asked by, or its reader returns
-//     digest.ErrMismatch; BlobFrom is the exception.
+//   - No other package opens connections. A Repository follows no redirect to another host, and a
+//     Client none from a public host into a private network, except to Options.RedirectHosts.
+//     Credentials go to their registry and its token server only.
+//   - Plain HTTP is refused, except for loopback and with Options.Insecure.
+//   - Content has the digest that was requested, or its reader returns digest.ErrMismatch. The
+//     exception is BlobFrom.
 //   - Requests that may be repeated are repeated, with growing waits, within a budget for the
 //     run. Transfers continue where they broke off, and fail when no data comes for a while. No
 //     host gets more than Options.Jobs requests at once.

@@ -20,8 +20,9 @@ import (
 
 // Checked is a repository for writing that asks what the registry allows, before it writes for the
 // first time. If the registry refuses, every write fails with the error that Refused returns.
-// Nothing is asked when nothing is written. Every method that writes must be here.
+// Nothing is asked when nothing is written. Repository.Checked makes one.
 type Checked struct {
+	// Checked has its own version of every method of Repository that writes.
 	*Repository
 	types []types.MediaType
 	ready first[[]string]

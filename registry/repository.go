@@ -16,9 +16,9 @@ import (
 	"relocate/internal/digest"
 )
 
-// Repository reads and writes one repository, whatever repository a reference names. It follows no
-// redirect to another host. It is a bundle.Source and a copy.Repository, and safe for concurrent
-// use.
+// Repository reads and writes one repository, whatever repository a reference names. Client.Writer
+// and Client.Reader make one. It follows no redirect to another host, except to
+// Options.RedirectHosts. It is a bundle.Source and a copy.Repository, and safe for concurrent use.
 type Repository struct {
 	client *Client
 	name   name.Repository
