@@ -34,7 +34,7 @@ type Target struct {
 //
 // Errors: ErrOptions, *KindError; ErrHeld; *NotClosedError; *UnfinishedError where a later call
 // continues; those of tarball.New, tarball.Draft.Create and tarball.Resume; bundle.MissingError,
-// *bundle.BareError and the other errors of bundle.Walk; those of registry.Client.
+// *bundle.NoAttachmentsError and the other errors of bundle.Walk; those of registry.Client.
 func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
 	w, err := newWalker(from, opt)
 	if err != nil {

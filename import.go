@@ -19,7 +19,7 @@ import (
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
-// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *bundle.BareError; those of
+// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *bundle.NoAttachmentsError; those of
 // copy.ToRepository and of registry.Client.
 func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
 	unlock, err := to.lock()

@@ -139,7 +139,7 @@ func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
 	ph := e.opt.begin("read", 0, 0)
 	opt := bundle.WalkOptions{Jobs: e.opt.jobs(), Read: ph.read}
 	e.discover(&opt)
-	list, err := g.Relented(ctx, e.client, opt)
+	list, err := g.NoLongerRefused(ctx, e.client, opt)
 	ph.end()
 	if err != nil {
 		e.opt.note("", "cannot ask again for what was refused when the export began: %v", err)

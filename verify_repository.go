@@ -15,6 +15,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/internal/text"
+	"relocate/oci"
 	"relocate/registry"
 	"relocate/report"
 	"relocate/verify"
@@ -240,7 +241,7 @@ func (t *target) explain(err error) error {
 	if !errors.As(err, &e) || e.Status != 500 || t.broken.Add(1) > mostBroken {
 		return err
 	}
-	return fmt.Errorf("%w: %w", bundle.ErrUnreadable, err)
+	return fmt.Errorf("%w: %w", oci.ErrUnreadable, err)
 }
 
 // Blob implements bundle.Source.

@@ -132,8 +132,8 @@ func checkAttached(attachments copy.Attachments, g *bundle.Graph) error {
 	if attachments != copy.AttachAll {
 		return nil
 	}
-	if bare := g.Bare(); len(bare) > 0 {
-		return &bundle.BareError{Images: bare}
+	if images := g.WithoutAttachments(); len(images) > 0 {
+		return &bundle.NoAttachmentsError{Images: images}
 	}
 	return nil
 }

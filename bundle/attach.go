@@ -13,26 +13,27 @@ import (
 	"relocate/oci"
 )
 
-// Limits on what is attached; what has more was made to exhaust its reader.
+// Limits on attachments. More than this is an attempt to exhaust memory.
 const (
 	maxAttached      = 2_000 // to one manifest
 	maxAttachedDepth = 8     // a signature of an SBOM of an image is two deep
 )
 
-// Attachment says that a manifest hangs on another one, its subject: by a tag that is made of the
-// subject's digest, as cosign does, or, without one, because it names the subject itself (OCI 1.1, referrers).
+// Attachment says that one manifest is attached to another, its subject. Tag is made of the subject's
+// digest, as cosign does. Without a tag, the manifest has the subject in its subject field (OCI
+// distribution specification 1.1, "Listing Referrers").
 type Attachment struct {
 	Subject v1.Hash `json:"subject"`
 	Digest  v1.Hash `json:"digest"`
 	Tag     string  `json:"tag,omitempty"`
 }
 
-// fits reports whether the tag, if there is one, is of the subject.
+// fits reports whether the tag, if any, is made of the subject's digest.
 func (a Attachment) fits() bool {
 	return a.Tag == "" || slices.Contains(oci.AttachmentTags(a.Subject), a.Tag)
 }
 
-// compare puts the attachments of one subject in their order: cosign's tags, then referrers by digest.
+// compare orders the attachments of one subject: cosign's tags first, then referrers by digest.
 func (a Attachment) compare(b Attachment) int {
 	rank := func(a Attachment) int {
 		tags := oci.AttachmentTags(a.Subject)
@@ -44,29 +45,29 @@ func (a Attachment) compare(b Attachment) int {
 	return cmp.Or(rank(a)-rank(b), strings.Compare(a.Digest.String(), b.Digest.String()))
 }
 
-// Unseen is something that is or may be attached to an image of a graph, and is not carried.
+// Unseen is something that is or may be attached to an image of a graph, and is left out.
 type Unseen struct {
 	Reference string `json:"reference"` // of a repository, or of one manifest
-	What      string `json:"what"`      // of a repository what it does not show: tags, referrers; else manifest
+	What      string `json:"what"`      // tags or referrers of a repository; manifest
 	Reason    string `json:"reason"`    // refused, gone, unreadable, other-subject, circular, incomplete, second
 }
 
-// What an Unseen is, and why.
+// Values of Unseen.What and Unseen.Reason.
 const (
 	unseenTags      = "tags"
 	unseenReferrers = "referrers"
 	unseenManifest  = "manifest"
 
-	refused      = "refused"       // the registry does not show it (401, 403)
-	gone         = "gone"          // it is listed, and not there
-	unreadable   = "unreadable"    // it is no manifest that can be carried
-	otherSubject = "other-subject" // it is listed, and names another subject, or none
-	circular     = "circular"      // it hangs on itself
-	incomplete   = "incomplete"    // a part of it is missing, or not what its digest says
-	second       = "second"        // another one is carried under its tag
+	refused      = "refused"       // the registry denies access (401, 403)
+	gone         = "gone"          // it is listed, but not found
+	unreadable   = "unreadable"    // it is not a manifest that can be copied
+	otherSubject = "other-subject" // it is listed, but names another subject or none
+	circular     = "circular"      // it is attached to itself, directly or through others
+	incomplete   = "incomplete"    // a part of it is missing or does not match its digest
+	second       = "second"        // another attachment has its tag
 )
 
-// Valid reports whether u is what a walk may have written.
+// Valid reports whether u has the values that a walk writes.
 func (u Unseen) Valid() bool {
 	_, err := name.ParseReference(u.Reference)
 	return err == nil && len(u.Reference) <= oci.MaxReference+len("@sha256:")+64 &&
@@ -74,7 +75,7 @@ func (u Unseen) Valid() bool {
 		slices.Contains([]string{refused, gone, unreadable, otherSubject, circular, incomplete, second}, u.Reason)
 }
 
-// Place names what was not seen: the tags or referrers of a repository, or a manifest.
+// Place names what is left out: the tags or referrers of a repository, or a manifest.
 func (u Unseen) Place() string {
 	switch u.What {
 	case unseenTags:
@@ -90,7 +91,7 @@ func (g *Graph) RefusedTags(repo name.Repository) bool {
 	return slices.Contains(g.Unseen, Unseen{repo.Name(), unseenTags, refused})
 }
 
-// WasRefused reports whether a registry refused to show something that may be attached.
+// WasRefused reports whether a registry denied access to something that may be attached.
 func (g *Graph) WasRefused() bool {
 	return slices.ContainsFunc(g.Unseen, func(u Unseen) bool { return u.Reason == refused })
 }
@@ -100,29 +101,30 @@ func (u Unseen) Compare(v Unseen) int {
 	return cmp.Or(strings.Compare(u.Reference, v.Reference), strings.Compare(u.What, v.What), strings.Compare(u.Reason, v.Reason))
 }
 
-// Discovery is a registry that can be asked what is attached to a manifest. It is safe for concurrent use.
+// Discovery finds what is attached to manifests in a registry. It is safe for concurrent use.
 type Discovery interface {
-	// Tags returns tags of repo, and whether they are all. It sends at most so many requests. A registry that
-	// lists no tags gives none, which are not all.
+	// Tags lists the tags of repo with at most the given number of requests. all reports whether the
+	// list is complete; of a registry that does not list tags it is empty and incomplete.
 	//
-	// Errors: fs.ErrPermission when the registry does not show them.
+	// Errors: fs.ErrPermission when the registry denies access.
 	Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error)
 
-	// Referrers returns the digests of what refers to subject, by the registry's referrers API.
+	// Referrers returns the digests of the manifests whose subject is subject, from the registry's
+	// referrers API (OCI distribution specification 1.1, "Listing Referrers").
 	//
-	// Errors: errors.ErrUnsupported where there is none; fs.ErrPermission.
+	// Errors: errors.ErrUnsupported when the registry does not have the API; fs.ErrPermission.
 	Referrers(ctx context.Context, subject name.Digest) ([]v1.Hash, error)
 
-	// HasBlob reports whether repo says that it has the blob d.
+	// HasBlob reports whether repo has the blob d. It does not read it.
 	//
 	// Errors: fs.ErrPermission.
 	HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (bool, error)
 }
 
-// Attached returns what hangs on the manifest d itself, in order.
+// Attached returns what is attached directly to the manifest d, in order.
 func (g *Graph) Attached(d v1.Hash) []Attachment { return g.attached[d] }
 
-// Core returns how many of the nodes, which come first, are not in the graph only because they are attached.
+// Core returns the number of nodes without attachments. These nodes come first in Nodes.
 func (g *Graph) Core() int {
 	n := slices.IndexFunc(g.Nodes, func(n *Node) bool { return n.Kind == Attached || n.Subject != (v1.Hash{}) })
 	if n < 0 {
@@ -131,12 +133,12 @@ func (g *Graph) Core() int {
 	return n
 }
 
-// BareError says that images have nothing attached that must have.
-type BareError struct {
+// NoAttachmentsError says that nothing is attached to images that need an attachment.
+type NoAttachmentsError struct {
 	Images []string // references, in graph order; at least one
 }
 
-func (e *BareError) Error() string {
+func (e *NoAttachmentsError) Error() string {
 	const most = 10
 	list := strings.Join(e.Images[:min(most, len(e.Images))], ", ")
 	if more := len(e.Images) - most; more > 0 {
@@ -145,14 +147,14 @@ func (e *BareError) Error() string {
 	return "nothing is attached to " + list
 }
 
-// Bare returns the names of the roots, bundles and images that a lock or a Package names to which nothing
-// is attached. Children of an index need nothing of their own.
-func (g *Graph) Bare() []string {
-	var bare []string
+// WithoutAttachments returns the names of the manifests to which nothing is attached: roots, and what
+// a lock or a Package names. Children of an index do not count.
+func (g *Graph) WithoutAttachments() []string {
+	var names []string
 	for _, n := range g.Nodes {
 		if len(n.References) > 0 && len(g.Attached(n.Descriptor.Digest)) == 0 {
-			bare = append(bare, n.Name())
+			names = append(names, n.Name())
 		}
 	}
-	return bare
+	return names
 }

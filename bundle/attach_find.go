@@ -15,20 +15,20 @@ import (
 	"relocate/oci"
 )
 
-// place is a repository in which attachments are looked for. What it shows is asked for once.
+// place is a repository that is searched for attachments. Its tags are listed once.
 type place struct {
 	repo    name.Repository
-	tags    map[string]bool // those that are made of digests
-	hasAll  bool            // it has no others
-	hasAPI  bool            // of referrers, and shows them
-	first   *Node           // of which the API was asked
-	answer  []v1.Hash       // what it said
+	tags    map[string]bool // names that attachments have
+	hasAll  bool            // tags is complete
+	hasAPI  bool            // the referrers API works
+	first   *Node           // the node of the first request to the API
+	answer  []v1.Hash       // the answer to that request
 	refused []Unseen
 }
 
-// discover asks registries what is attached to the subjects.
-func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*hanging, error) {
-	var places []*place // that are new
+// discover returns what may be attached to the subjects, from their registries.
+func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*candidate, error) {
+	var places []*place // not seen before
 	wanted := map[string]int{}
 	for _, n := range subjects {
 		repo := n.From.Name()
@@ -39,7 +39,7 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*hanging, erro
 		wanted[repo] += len(oci.AttachmentTags(n.Descriptor.Digest))
 	}
 	err := w.each(ctx, len(places), func(ctx context.Context, i int) error {
-		return w.enter(ctx, places[i], wanted[places[i].repo.Name()])
+		return w.listPlace(ctx, places[i], wanted[places[i].repo.Name()])
 	})
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*hanging, erro
 	for _, p := range places {
 		w.graph.Unseen = append(w.graph.Unseen, p.refused...)
 	}
-	lists, unseen := make([][]*hanging, len(subjects)), make([][]Unseen, len(subjects))
+	lists, unseen := make([][]*candidate, len(subjects)), make([][]Unseen, len(subjects))
 	err = w.each(ctx, len(subjects), func(ctx context.Context, i int) (err error) {
 		lists[i], unseen[i], err = w.search(ctx, w.places[subjects[i].From.Name()], subjects[i])
 		return err
@@ -56,9 +56,9 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*hanging, erro
 	return slices.Concat(lists...), err
 }
 
-// enter asks a repository for its tags, and whether it has the referrers API. The listing is given up
-// where it would take longer than to ask for the tags that are wanted.
-func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
+// listPlace lists the tags of a repository and finds out whether it has the referrers API. It stops
+// listing when requests for the wanted tags, one by one, would take less time.
+func (w *walk) listPlace(ctx context.Context, p *place, wanted int) error {
 	tags, all, err := w.opt.Discovery.Tags(ctx, p.repo, max(1, wanted/2))
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -82,30 +82,30 @@ func (w *walk) enter(ctx context.Context, p *place, wanted int) error {
 	case errors.Is(err, fs.ErrPermission):
 		p.refused = append(p.refused, Unseen{p.repo.Name(), unseenReferrers, refused})
 	case !errors.Is(err, errors.ErrUnsupported):
-		return fmt.Errorf("ask for the referrers of %s: %w", p.first.Name(), err)
+		return fmt.Errorf("list the referrers of %s: %w", p.first.Name(), err)
 	}
 	return nil
 }
 
-// search returns what may be attached to n, in its order.
-func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*hanging, []Unseen, error) {
+// search returns what may be attached to n, in order.
+func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*candidate, []Unseen, error) {
 	d := n.Descriptor.Digest
-	var list []*hanging
+	var list []*candidate
 	for _, tag := range oci.AttachmentTags(d) {
 		if p.tags[tag] || !p.hasAll {
-			list = append(list, &hanging{Attachment: Attachment{Subject: d, Tag: tag}, ref: p.repo.Tag(tag), listed: p.tags[tag]})
+			list = append(list, &candidate{Attachment: Attachment{Subject: d, Tag: tag}, ref: p.repo.Tag(tag), listed: p.tags[tag]})
 		}
 		if s := w.opt.Signatures; s != nil && s.Name() != p.repo.Name() {
-			list = append(list, &hanging{Attachment: Attachment{Subject: d, Tag: tag}, ref: s.Tag(tag)})
+			list = append(list, &candidate{Attachment: Attachment{Subject: d, Tag: tag}, ref: s.Tag(tag)})
 		}
 	}
 	referrers, unseen, err := w.referrers(ctx, p, n)
 	if err != nil {
-		return nil, nil, fmt.Errorf("ask for the referrers of %s: %w", n.Name(), err)
+		return nil, nil, fmt.Errorf("list the referrers of %s: %w", n.Name(), err)
 	}
 	slices.SortFunc(referrers, func(a, b v1.Hash) int { return strings.Compare(a.String(), b.String()) })
 	for _, referrer := range slices.Compact(referrers) {
-		list = append(list, &hanging{Attachment: Attachment{Subject: d, Digest: referrer}, ref: p.repo.Digest(referrer.String()), listed: true})
+		list = append(list, &candidate{Attachment: Attachment{Subject: d, Digest: referrer}, ref: p.repo.Digest(referrer.String()), listed: true})
 	}
 	if len(list) > maxAttached {
 		return nil, nil, tooMany(n)
@@ -113,8 +113,8 @@ func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*hanging, []Uns
 	return list, unseen, nil
 }
 
-// referrers returns what refers to n by the registry's API, or by the tag schema where there is no API, or
-// such a tag.
+// referrers returns the manifests whose subject is n: from the registry's API, and from the tag of the
+// referrers tag schema (OCI distribution specification 1.1) if the tag exists or the API does not.
 func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash, unseen []Unseen, err error) {
 	list, unseen, err = w.askReferrers(ctx, p, n)
 	tag := oci.ReferrersTag(n.Descriptor.Digest)
@@ -131,7 +131,7 @@ func (w *walk) referrers(ctx context.Context, p *place, n *Node) (list []v1.Hash
 	return append(list, more...), unseen, err
 }
 
-// askReferrers asks the registry's API, where there is one.
+// askReferrers asks the registry's API, if it has one.
 func (w *walk) askReferrers(ctx context.Context, p *place, n *Node) ([]v1.Hash, []Unseen, error) {
 	switch {
 	case n == p.first:
@@ -143,13 +143,14 @@ func (w *walk) askReferrers(ctx context.Context, p *place, n *Node) ([]v1.Hash, 
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return list, []Unseen{{p.repo.Name(), unseenReferrers, refused}}, nil
-	case errors.Is(err, errors.ErrUnsupported): // no more
+	case errors.Is(err, errors.ErrUnsupported): // no longer
 		return list, nil, nil
 	}
 	return list, nil, err
 }
 
-// tagSchema reads the index that lists what refers to a manifest. The reason says why there is none.
+// tagSchema reads the index of the referrers tag schema at ref. When the index cannot be used, the reason
+// says why.
 func (w *walk) tagSchema(ctx context.Context, ref name.Tag) (list []v1.Hash, reason string, err error) {
 	desc, raw, err := w.manifest(ctx, ref)
 	switch {

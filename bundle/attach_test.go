@@ -148,7 +148,7 @@ func TestAttach(t *testing.T) {
 	g := a.mustWalk(t)
 	assert.Equal(t, want, g.Attachments)
 	assert.Empty(t, g.Unseen)
-	assert.Empty(t, g.Bare())
+	assert.Empty(t, g.WithoutAttachments())
 	require.Len(t, g.Nodes, 7)
 	for _, n := range g.Nodes[1:] {
 		assert.Equal(t, bundle.Attached, n.Kind)
@@ -182,7 +182,7 @@ func TestAttach(t *testing.T) {
 	none, err := bundle.Walk(t.Context(), a.reg, refs(a.image), bundle.WalkOptions{})
 	require.NoError(t, err)
 	assert.Len(t, none.Nodes, 1)
-	assert.Equal(t, []string{a.image.Name()}, none.Bare())
+	assert.Equal(t, []string{a.image.Name()}, none.WithoutAttachments())
 }
 
 // TestAttachChildren: children of an index have attachments, and an attached index has children.
@@ -203,7 +203,7 @@ func TestAttachChildren(t *testing.T) {
 	}
 	assert.Equal(t, []bundle.Kind{bundle.Index, bundle.Plain, bundle.Index, bundle.Attached, bundle.Attached, bundle.Attached}, kinds)
 	assert.Equal(t, hashes(part), g.Node(hash(attached)).Children)
-	assert.Empty(t, g.Bare())
+	assert.Empty(t, g.WithoutAttachments())
 
 	closed := mustWalk(t, a.repo, bundle.WalkOptions{Closed: true, Attachments: g.Attachments}, a.image)
 	assert.Equal(t, g.Nodes, closed.Nodes)
@@ -297,7 +297,7 @@ func TestAttachUnseen(t *testing.T) {
 			g := a.mustWalk(t)
 			assert.Equal(t, want, g.Unseen)
 			assert.Empty(t, g.Attachments)
-			assert.Equal(t, []string{a.image.Name()}, g.Bare())
+			assert.Equal(t, []string{a.image.Name()}, g.WithoutAttachments())
 			for _, u := range g.Unseen {
 				assert.True(t, u.Valid(), "%v", u)
 			}
@@ -327,7 +327,7 @@ func TestAttachFails(t *testing.T) {
 		says   string
 	}{
 		"tags":      {func(a *attachable) { a.noTags = boom }, "list the tags of reg.test/app: boom"},
-		"referrers": {func(a *attachable) { a.refuse = boom }, "ask for the referrers of reg.test/app@"},
+		"referrers": {func(a *attachable) { a.refuse = boom }, "list the referrers of reg.test/app@"},
 		"a signature": {func(a *attachable) {
 			a.byTag(a.image, ".sig")
 			a.repo.Fail = func(id string) error {

@@ -16,31 +16,31 @@ import (
 	"relocate/oci"
 )
 
-// hanging is an attachment that is looked for.
-type hanging struct {
+// candidate is an attachment that may exist.
+type candidate struct {
 	Attachment
 	ref    name.Reference
-	listed bool   // a registry says that it is there
-	found  *want  // nil when it is not carried
-	reason string // why not
+	listed bool   // a registry lists it
+	found  *want  // nil when it is left out
+	reason string // why it is left out
 }
 
-// attach takes into the graph what is attached to its nodes, and what is attached to that, level by level.
-// Attachments are read as images and indexes; none makes a bundle.
+// attach adds to the graph what is attached to its nodes, and what is attached to that, level by level.
+// Attachments are images and indexes, never bundles.
 func (w *walk) attach(ctx context.Context) error {
 	w.attaching = true
 	w.graph.attached = map[v1.Hash][]Attachment{}
 	for depth, from := 0, 0; from < len(w.graph.Nodes); depth++ {
 		subjects := w.graph.Nodes[from:]
 		from = len(w.graph.Nodes)
-		list, err := w.hanging(ctx, subjects)
+		list, err := w.candidates(ctx, subjects)
 		if err != nil {
 			return err
 		}
 		if len(list) > 0 && depth == maxAttachedDepth {
 			return fmt.Errorf("%w: %s is attached to something that is attached, and so on, more than %d deep", oci.ErrMalformed, list[0].ref, maxAttachedDepth)
 		}
-		if err := w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.hang(ctx, list[i]) }); err != nil {
+		if err := w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.readCandidate(ctx, list[i]) }); err != nil {
 			return err
 		}
 		if err := w.registerAttached(ctx, list); err != nil {
@@ -52,8 +52,8 @@ func (w *walk) attach(ctx context.Context) error {
 	return nil
 }
 
-// hanging returns what may be attached to the subjects, in graph order.
-func (w *walk) hanging(ctx context.Context, subjects []*Node) ([]*hanging, error) {
+// candidates returns what may be attached to the subjects, in graph order.
+func (w *walk) candidates(ctx context.Context, subjects []*Node) ([]*candidate, error) {
 	if w.opt.Closed {
 		return w.recorded(subjects)
 	}
@@ -63,8 +63,8 @@ func (w *walk) hanging(ctx context.Context, subjects []*Node) ([]*hanging, error
 	return w.discover(ctx, subjects)
 }
 
-// recorded returns the attachments that opt knows. What cannot be attached is left out.
-func (w *walk) recorded(subjects []*Node) ([]*hanging, error) {
+// recorded returns the attachments in opt, without those whose tag does not fit.
+func (w *walk) recorded(subjects []*Node) ([]*candidate, error) {
 	if w.attachments == nil {
 		w.attachments = map[v1.Hash][]Attachment{}
 		for _, a := range w.opt.Attachments {
@@ -73,7 +73,7 @@ func (w *walk) recorded(subjects []*Node) ([]*hanging, error) {
 			}
 		}
 	}
-	var list []*hanging
+	var list []*candidate
 	for _, n := range subjects {
 		attached := w.attachments[n.Descriptor.Digest]
 		if len(attached) > maxAttached {
@@ -81,7 +81,7 @@ func (w *walk) recorded(subjects []*Node) ([]*hanging, error) {
 		}
 		slices.SortFunc(attached, Attachment.compare)
 		for _, a := range slices.Compact(attached) {
-			list = append(list, &hanging{Attachment: a, ref: n.From.Digest(a.Digest.String())})
+			list = append(list, &candidate{Attachment: a, ref: n.From.Digest(a.Digest.String())})
 		}
 	}
 	return list, nil
@@ -91,10 +91,10 @@ func tooMany(n *Node) error {
 	return fmt.Errorf("%w: %s has more than %d attachments", oci.ErrMalformed, n.Name(), maxAttached)
 }
 
-// hang reads the manifest of an attachment. That it cannot be carried is left in h.
-func (w *walk) hang(ctx context.Context, h *hanging) error {
+// readCandidate reads the manifest of an attachment. When it must be left out, h.reason says why.
+func (w *walk) readCandidate(ctx context.Context, h *candidate) error {
 	desc, raw, err := w.manifest(ctx, h.ref)
-	if h.reason = w.whyUnread(err); h.reason != "" {
+	if h.reason = w.skipReason(err); h.reason != "" {
 		return nil
 	}
 	if err != nil {
@@ -113,8 +113,8 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	if err := w.count(len(m.Blobs) + edgeWeight*(1+len(m.Children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
 	}
-	if !w.opt.Closed { // what is known here can be left out; later the plan is fixed
-		if h.reason, err = w.lacksPart(ctx, h.ref.Context(), m, 0); h.reason != "" || err != nil {
+	if !w.opt.Closed { // a plan is not fixed yet, so the attachment can be left out
+		if h.reason, err = w.checkParts(ctx, h.ref.Context(), m, 0); h.reason != "" || err != nil {
 			return err
 		}
 	}
@@ -125,13 +125,13 @@ func (w *walk) hang(ctx context.Context, h *hanging) error {
 	return nil
 }
 
-// whyUnread returns for which reason an attachment is left out whose manifest could not be read with err; empty when
-// it is not left out.
-func (w *walk) whyUnread(err error) string {
+// skipReason returns why an attachment is left out when reading its manifest gave err; empty when err
+// does not allow that.
+func (w *walk) skipReason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return gone
-	case errors.Is(err, ErrUnreadable):
+	case errors.Is(err, oci.ErrUnreadable):
 		return unreadable
 	case errors.Is(err, fs.ErrPermission) && !w.opt.Closed:
 		return refused
@@ -139,14 +139,14 @@ func (w *walk) whyUnread(err error) string {
 	return ""
 }
 
-// maxRead is the size of the largest blob of an attachment that is read to see whether it is whole: a signature, or
-// an attestation. For a larger one the registry is asked.
+// maxRead is the size in bytes of the largest blob of an attachment, such as a signature, that is read
+// to check it. The registry is asked whether it has larger ones.
 const maxRead = 1 << 20
 
-// lacksPart returns why an attachment cannot be carried whose manifest m can: a blob is missing, or a child, or a
-// part of one. What was read is kept by the source.
-func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manifest, depth int) (reason string, err error) {
-	if reason, err = w.lacksBlob(ctx, repo, m.Blobs); reason != "" || err != nil {
+// checkParts checks the blobs and children of an attachment with the manifest m. It returns why the
+// attachment must be left out, or an empty reason.
+func (w *walk) checkParts(ctx context.Context, repo name.Repository, m *oci.Manifest, depth int) (reason string, err error) {
+	if reason, err = w.checkBlobs(ctx, repo, m.Blobs); reason != "" || err != nil {
 		return reason, err
 	}
 	if depth > maxAttachedDepth {
@@ -154,7 +154,7 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manif
 	}
 	for _, d := range m.Children {
 		desc, raw, err := w.manifest(ctx, repo.Digest(d.Digest.String()))
-		if reason = whyIncomplete(err); reason != "" {
+		if reason = partReason(err); reason != "" {
 			return reason, nil
 		}
 		if err != nil {
@@ -164,16 +164,16 @@ func (w *walk) lacksPart(ctx context.Context, repo name.Repository, m *oci.Manif
 		if err != nil || desc.Size != d.Size || desc.MediaType != d.MediaType {
 			return unreadable, nil
 		}
-		if reason, err = w.lacksPart(ctx, repo, child, depth+1); reason != "" || err != nil {
+		if reason, err = w.checkParts(ctx, repo, child, depth+1); reason != "" || err != nil {
 			return reason, err
 		}
 	}
 	return "", nil
 }
 
-// whyIncomplete returns for which reason an attachment is left out of which a part could not be read with err; empty
-// when it is not left out.
-func whyIncomplete(err error) string {
+// partReason returns why an attachment is left out when reading a part of it gave err; empty when err
+// does not allow that.
+func partReason(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
 		return incomplete
@@ -183,8 +183,8 @@ func whyIncomplete(err error) string {
 	return ""
 }
 
-// lacksBlob does so for blobs.
-func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
+// checkBlobs is checkParts for blobs.
+func (w *walk) checkBlobs(ctx context.Context, repo name.Repository, blobs []v1.Descriptor) (reason string, err error) {
 	for _, d := range blobs {
 		if oci.IsForeign(d) {
 			continue
@@ -194,7 +194,7 @@ func (w *walk) lacksBlob(ctx context.Context, repo name.Repository, blobs []v1.D
 		} else if has, askErr := w.opt.Discovery.HasBlob(ctx, repo, d); askErr != nil || !has {
 			err = cmp.Or[error](askErr, fs.ErrNotExist)
 		}
-		if reason = whyIncomplete(err); reason != "" {
+		if reason = partReason(err); reason != "" {
 			return reason, nil
 		}
 		if err != nil {
@@ -213,8 +213,8 @@ func (w *walk) readBlob(ctx context.Context, repo name.Repository, d v1.Descript
 	return errors.Join(err, r.Close())
 }
 
-// tagged returns what is attached already by the tag of h, to the same subject.
-func (w *walk) tagged(h *hanging) (v1.Hash, bool) {
+// attachedByTag returns the digest of the attachment that already has the tag of h and its subject.
+func (w *walk) attachedByTag(h *candidate) (v1.Hash, bool) {
 	for _, a := range w.graph.attached[h.Subject] {
 		if h.Tag != "" && a.Tag == h.Tag {
 			return a.Digest, true
@@ -223,26 +223,26 @@ func (w *walk) tagged(h *hanging) (v1.Hash, bool) {
 	return v1.Hash{}, false
 }
 
-// registerAttached takes a level of attachments into the graph, and the children of indexes among them.
-func (w *walk) registerAttached(ctx context.Context, list []*hanging) error {
+// registerAttached adds a level of attachments, and the children of their indexes, to the graph.
+func (w *walk) registerAttached(ctx context.Context, list []*candidate) error {
 	var next []*want
 	for _, h := range list {
-		if !w.leaveOut(h) {
-			next = append(next, w.keep(h)...)
+		if !w.skip(h) {
+			next = append(next, w.addAttachment(h)...)
 		}
 	}
 	return w.levels(ctx, next)
 }
 
-// leaveOut reports whether an attachment is not taken into the graph, and notes why not.
-func (w *walk) leaveOut(h *hanging) bool {
-	first, isTagged := w.tagged(h)
+// skip reports whether an attachment is left out of the graph, and notes why.
+func (w *walk) skip(h *candidate) bool {
+	first, isTagged := w.attachedByTag(h)
 	switch {
-	case h.found != nil && w.hangsOn(h.Subject, h.Digest):
+	case h.found != nil && w.isBelow(h.Subject, h.Digest):
 		h.found, h.reason = nil, circular
 	case h.reason == otherSubject && w.isAttached(h): // Harbor lists cosign's tags among referrers
 		return true
-	case isTagged && h.found != nil && first == h.Digest: // WalkOptions.Signatures has it, too
+	case isTagged && h.found != nil && first == h.Digest: // WalkOptions.Signatures has it too
 		return true
 	case isTagged && h.found != nil:
 		h.found, h.listed, h.reason = nil, true, second
@@ -254,8 +254,8 @@ func (w *walk) leaveOut(h *hanging) bool {
 	return true
 }
 
-// keep takes an attachment into the graph, and returns what it needs and the graph does not have.
-func (w *walk) keep(h *hanging) (next []*want) {
+// addAttachment adds an attachment to the graph. It returns the children that the graph does not have.
+func (w *walk) addAttachment(h *candidate) (next []*want) {
 	g := w.graph
 	g.Attachments = append(g.Attachments, h.Attachment)
 	g.attached[h.Subject] = append(g.attached[h.Subject], h.Attachment)
@@ -276,13 +276,13 @@ func (w *walk) keep(h *hanging) (next []*want) {
 	return next
 }
 
-// isAttached reports whether the same manifest hangs on the subject by its tag.
-func (w *walk) isAttached(h *hanging) bool {
+// isAttached reports whether the same manifest is attached to the subject by a tag.
+func (w *walk) isAttached(h *candidate) bool {
 	return slices.ContainsFunc(w.graph.attached[h.Subject], func(a Attachment) bool { return a.Tag != "" && a.Digest == h.Digest })
 }
 
-// hangsOn reports whether subject is d, or hangs on it.
-func (w *walk) hangsOn(subject, d v1.Hash) bool {
+// isBelow reports whether subject is d, or is attached to d directly or through others.
+func (w *walk) isBelow(subject, d v1.Hash) bool {
 	for subject != d {
 		if subject = w.graph.byDigest[subject].Subject; subject == (v1.Hash{}) {
 			return false
@@ -291,12 +291,12 @@ func (w *walk) hangsOn(subject, d v1.Hash) bool {
 	return true
 }
 
-// noteUnseen reports what is listed, or there, and not carried. A Closed walk reports nothing: what is
-// recorded and not carried is missing from its graph.
-func (w *walk) noteUnseen(h *hanging) {
+// noteUnseen records an attachment that exists or may exist, and is left out. A Closed walk records
+// nothing: its graph shows which recorded attachments are missing.
+func (w *walk) noteUnseen(h *candidate) {
 	switch {
 	case w.opt.Closed:
-	case h.reason == refused && !h.listed: // the tags that were asked for one by one
+	case h.reason == refused && !h.listed: // a tag that was requested by name
 		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Context().Name(), unseenTags, refused})
 	case h.listed:
 		w.graph.Unseen = append(w.graph.Unseen, Unseen{h.ref.Name(), unseenManifest, h.reason})

@@ -6,10 +6,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// keepCircular drops from each node's Circular, which holds all children that only Packages name, those
-// that cannot lead back to it. A lock and an index name digests, so only fetches by tag can make a
-// circle. What is left in no circle is peeled off: a node without parents or without children that are
-// left. Edges between two circles count as circular, too.
+// keepCircular removes from each node's Circular the children that cannot lead back to it. Before, it
+// holds all children that only Packages name: a lock and an index name digests, so only a fetch by tag
+// can close a cycle. Nodes outside of cycles are removed one by one: those whose parents or children are
+// all removed. An edge between two cycles counts as circular too.
 func (g *Graph) keepCircular() {
 	if !slices.ContainsFunc(g.Nodes, func(n *Node) bool { return len(n.Circular) > 0 }) {
 		return
@@ -22,7 +22,7 @@ func (g *Graph) keepCircular() {
 	}
 }
 
-// peel returns the nodes that are in no circle and between none.
+// peel returns the nodes that are neither in a cycle nor between two cycles.
 func (g *Graph) peel() map[v1.Hash]bool {
 	p := peeling{peeled: map[v1.Hash]bool{}, above: map[v1.Hash]int{}, below: map[v1.Hash]int{}}
 	parents := map[v1.Hash][]v1.Hash{}
@@ -54,11 +54,11 @@ func (g *Graph) peel() map[v1.Hash]bool {
 // peeling is a run of peel.
 type peeling struct {
 	peeled       map[v1.Hash]bool
-	above, below map[v1.Hash]int // parents and children that are left
-	next         []v1.Hash       // whose parents and children are to be tried
+	above, below map[v1.Hash]int // how many parents and children remain
+	next         []v1.Hash       // peeled; their parents and children are tried next
 }
 
-// try peels d when no parent or no child of it is left.
+// try peels d when it has no remaining parent or no remaining child.
 func (p *peeling) try(d v1.Hash) {
 	if !p.peeled[d] && (p.above[d] == 0 || p.below[d] == 0) {
 		p.peeled[d] = true

@@ -5,12 +5,12 @@ import (
 	"relocate/report"
 )
 
-// packageFiles is what files below packages/ hold.
+// packageFiles is the content of the files below packages/.
 type packageFiles struct {
 	packages []carvel.Package
 	metadata []carvel.PackageMetadata
 	findings []report.Finding
-	size     int // documents and fetches that were read, and their text, for walk.count
+	size     int // of documents, fetches and their text, in the unit of walk.count
 }
 
 func (p *packageFiles) add(other packageFiles) {
@@ -33,7 +33,7 @@ func parsePackageFile(file string, data []byte) packageFiles {
 			out.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
 			out.metadata = append(out.metadata, *d.Metadata)
 		}
-		return out.size <= maxDescriptors // the walk will not hold more
+		return out.size <= maxDescriptors // more is an error of the walk
 	})
 	for _, gap := range gaps {
 		f := report.Finding{Code: codeNotRead, Level: report.Warning, File: file, Line: gap.Line, Message: gap.Message}
@@ -45,10 +45,10 @@ func parsePackageFile(file string, data []byte) packageFiles {
 	return out
 }
 
-// heldText is how many bytes of text count as much as a descriptor.
+// heldText is the number of bytes of text that count as one descriptor.
 const heldText = 256
 
-// sizeOf returns what p counts for in walk.count: its fetches and all text.
+// sizeOf returns the size of p, its fetches and text, in the unit of walk.count.
 func sizeOf(p *carvel.Package) int {
 	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt)
 	for _, f := range p.Fetches {

@@ -14,15 +14,17 @@ import (
 	"relocate/oci"
 )
 
-// readBundleLayer reads the one layer of a bundle image and calls visit for the regular files that
-// want accepts, in the order of the layer; one is in memory at a time. It holds bundles to imgpkg's
-// form: one layer, of Docker's type. Errors about the form, visit's too, wrap ErrMalformed.
+// readBundleLayer reads the layer of a bundle image and calls visit for the regular files that want
+// accepts, in the order of the layer. One file is in memory at a time. A bundle must have imgpkg's
+// format: one layer, of Docker's media type.
+//
+// Errors: oci.ErrMalformed for another format, and around every error of visit; those of Source.Blob.
 func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, want func(path string) bool, visit func(path string, data []byte) error) error {
 	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return imgpkg.ReadLayer(r, want, visit) })
 }
 
-// openBundleLayer lets read read the one layer of a bundle image, and holds the bundle to its form as
-// readBundleLayer does.
+// openBundleLayer calls read with the layer of a bundle image. It checks the format as readBundleLayer
+// does.
 func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, read func(io.Reader) error) error {
 	if n := len(m.Layers()); n != 1 {
 		return carvel.ImgpkgError{Err: fmt.Errorf("%w: has %d layers; a bundle has one", oci.ErrMalformed, n)}
@@ -40,7 +42,7 @@ func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *o
 	}
 	defer r.Close()
 	malformed := read(r)
-	// To the end, where the source compares the digest: damage explains whatever else was wrong.
+	// The source compares the digest at the end. Damage explains any other error.
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("layer %s: %w", layer.Digest, err)
 	}

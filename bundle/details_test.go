@@ -89,7 +89,7 @@ func TestDetailsRefused(t *testing.T) {
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
 	_, err = bundle.ReadBundle(t.Context(), r, tagRef(t, "reg.test/repository:2"))
 	require.ErrorContains(t, err, "find reg.test/repository:2")
-	require.NotEmpty(t, bundle.Missing(err))
+	require.NotEmpty(t, missingIn(err))
 }
 
 // TestReadBundle: the bundle alone, by tag and by digest, though nothing that it names is there.

@@ -1,7 +1,7 @@
-// Package bundle reads the graph of a package repository: the bundles, indexes and images that root references
-// lead to, and what is attached to them.
+// Package bundle reads the graph of a package repository: the bundles, indexes and images that the root
+// references need, and the signatures and other manifests attached to them.
 //
-// Begin with Walk. The same content gives the same Graph, whatever the number of jobs; NewPlan puts it in the
-// order of an archive. What is read comes through a Source, and is never trusted further than its digest; the
-// package opens neither connections nor files. Carvel's files are read by package carvel, manifests by package oci.
+// Begin with Walk. NewPlan puts its Graph in the order of an archive. The same content gives the same
+// Graph, for any number of jobs. All content comes from a Source and must match its digest. The package
+// opens neither connections nor files. Package carvel parses Carvel's files, package oci manifests.
 package bundle

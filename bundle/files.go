@@ -16,28 +16,28 @@ import (
 	"relocate/oci"
 )
 
-// File is a member of a bundle's layer: a folder, a regular file, or what is irregular: a link, a device or the like, which
-// imgpkg does not unpack.
+// File is a member of a bundle's layer: a folder, a regular file, or an irregular one, such as a link or
+// a device, which imgpkg does not unpack.
 type File struct {
 	Path    string      // cleaned, with slashes, relative to the bundle
-	Mode    fs.FileMode // type and permissions, as the bundle has them
-	Size    int64       // bytes; 0 of what is no regular file
+	Mode    fs.FileMode // type and permissions in the layer
+	Size    int64       // bytes; 0 unless the file is regular
 	ModTime time.Time
 }
 
-// Files reads the one layer of the bundle n and calls visit for each member that want accepts, in the order of the
-// layer. content gives the file's bytes until visit returns. A layer that was damaged is an error only when all
-// was visited: what visit made of it counts for nothing before Files returned nil.
+// Files reads the layer of the bundle n and calls visit for each member that want accepts, in the order
+// of the layer. content gives the file's bytes until visit returns. Damage is found at the end of the
+// layer, so do not rely on what visit received until Files returns nil.
 //
 // Errors: as Source.Blob; ErrNotBundle; oci.ErrMalformed; those of visit.
 func (n *Node) Files(ctx context.Context, src Source, want func(path string) bool, visit func(f File, content io.Reader) error) error {
 	if n.Kind != Bundle {
 		return fmt.Errorf("read bundle %s: it %w", n.Name(), ErrNotBundle)
 	}
-	var failed error // of visit: not the bundle's fault
+	var failed error // of visit; does not make the bundle malformed
 	err := openBundleLayer(ctx, src, n.From, &oci.Manifest{Blobs: n.Blobs}, func(r io.Reader) error {
 		return imgpkg.EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
-			if failed != nil || p == "" || !want(p) { // what is left is read for its digest
+			if failed != nil || p == "" || !want(p) { // the rest is read for its digest
 				return nil
 			}
 			if len(p) > imgpkg.MaxPath {
@@ -56,7 +56,7 @@ func (n *Node) Files(ctx context.Context, src Source, want func(path string) boo
 	return nil
 }
 
-// fileOf returns the member p of the header h. What is no regular file and no folder is irregular, whatever else it is.
+// fileOf returns the member p with the header h. Neither a regular file nor a folder: irregular.
 func fileOf(p string, h *tar.Header) File {
 	f := File{Path: p, Mode: h.FileInfo().Mode() & fs.ModePerm, ModTime: h.ModTime}
 	switch h.Typeflag {
@@ -70,18 +70,18 @@ func fileOf(p string, h *tar.Header) File {
 	return f
 }
 
-// Details reads what the repository bundle n says of a package and, when version is not empty, of that version of
-// it. Of several documents alike, the first Package and the last PackageMetadata count.
+// Details reads the description of a package in the repository bundle n and, unless version is empty, of
+// that version. If several documents describe it, the first Package and the last PackageMetadata count.
 //
-// Errors: as Files; of a document that cannot be read.
+// Errors: as Files; that of carvel.Details.AddFile for a document that cannot be read.
 func (n *Node) Details(ctx context.Context, src Source, pkg, version string) (*carvel.Details, error) {
 	d := &carvel.Details{}
-	var unread error // which does not make the bundle malformed
+	var unread error // does not make the bundle malformed
 	err := n.Files(ctx, src, carvel.IsPackageFile, func(f File, content io.Reader) error {
 		if !f.Mode.IsRegular() {
 			return nil
 		}
-		data, err := io.ReadAll(io.LimitReader(content, yamlnode.MaxSize+1)) // what is larger is not read
+		data, err := io.ReadAll(io.LimitReader(content, yamlnode.MaxSize+1)) // AddFile ignores a larger file
 		if err != nil {
 			return err
 		}

@@ -8,43 +8,43 @@ import (
 	"relocate/report"
 )
 
-// Kind says what a manifest is.
+// Kind is the kind of a manifest.
 type Kind string
 
 // The kinds of a manifest.
 const (
 	Index  Kind = "index"
 	Bundle Kind = "bundle"
-	Plain  Kind = "image" // an image or artifact that is no bundle
+	Plain  Kind = "image" // an image or artifact, not a bundle
 
-	Attached Kind = "attachment" // an image or artifact that is there only because it, or its index, hangs on another manifest
+	Attached Kind = "attachment" // an image or artifact that nothing names; it or its index is attached to a manifest
 )
 
-// Graph is everything that its roots need. It holds digests, sizes and edges, no documents.
+// Graph is everything that its roots need. It holds digests, sizes and edges, but no content.
 type Graph struct {
 	Roots    []Root
 	Nodes    []*Node // level by level, the roots first, then attachments; each digest once
 	Packages []carvel.Package
 	Metadata []carvel.PackageMetadata
-	Pins     []Pin            // tags that were followed, roots' included, sorted
-	Findings []report.Finding // in the order met
+	Pins     []Pin            // of every tag that was resolved, including roots; sorted
+	Findings []report.Finding // in graph order
 
-	Listed *carvel.ImagesLock // whose images the roots are, where it says more than the roots do; nil otherwise
+	Listed *carvel.ImagesLock // the lock that listed the roots, if it has more than their references; else nil
 
-	Attachments []Attachment // by subject in graph order, of one subject cosign's tags first
+	Attachments []Attachment // by subject in graph order; cosign's tags first
 	Unseen      []Unseen     // sorted
 
 	byDigest map[v1.Hash]*Node
 	attached map[v1.Hash][]Attachment // by subject
 }
 
-// Root is a reference that the operator named.
+// Root is a reference that the user named.
 type Root struct {
-	Reference name.Reference // as named, with registry, and tag or digest, filled in
+	Reference name.Reference // complete, with registry, and tag or digest
 	Digest    v1.Hash
 }
 
-// Tag returns the root's tag, or "" when it was named by digest.
+// Tag returns the root's tag, or "" when the user named a digest.
 func (r Root) Tag() string {
 	if tag, ok := r.Reference.(name.Tag); ok {
 		return tag.TagStr()
@@ -52,7 +52,7 @@ func (r Root) Tag() string {
 	return ""
 }
 
-// Pin is a tag and the digest it stood for. Tags move; what was exported does not.
+// Pin is a tag and the digest it had when it was resolved.
 type Pin struct {
 	Reference string  `json:"reference"`
 	Digest    v1.Hash `json:"digest"`
@@ -62,24 +62,24 @@ type Pin struct {
 type Node struct {
 	Descriptor v1.Descriptor // media type, size in bytes, digest
 	Kind       Kind
-	References []string        // every reference that named it in a lock, a Package or as root; sorted
+	References []string        // by which a lock, a Package or the user names it; sorted
 	From       name.Repository // where it was found
-	Blobs      []v1.Descriptor // of an image or bundle: the config, then the layers: media type, size, digest
-	Children   []v1.Hash       // manifests that it needs: of an index or a lock, then of Packages, in that order, each once
-	Circular   []v1.Hash       // those of Children that only Packages name and that may lead back to the bundle; in their order
-	Locked     []name.Digest   // of a bundle: its ImagesLock's references, in that order, each digest once
-	IsChild    bool            // reached only as the child of an index, or as what refers to a manifest: untagged at a destination
-	Subject    v1.Hash         // of an attachment that nothing else names: what it was found to hang on first
+	Blobs      []v1.Descriptor // of an image or bundle: config, then layers, with media type, size in bytes, digest
+	Children   []v1.Hash       // manifests that it needs: of the index or lock, then of Packages, in order, each once
+	Circular   []v1.Hash       // those of Children that only Packages name and that may lead back to the bundle
+	Locked     []name.Digest   // of a bundle: the references in its ImagesLock, in order, each digest once
+	IsChild    bool            // only an index or an attachment leads to it: untagged at a destination
+	Subject    v1.Hash         // of an attachment that nothing else names: the first subject
 	Tags       []string        // by which it is attached, sorted
 
-	HasPackages bool // a bundle with a YAML file below packages/, whatever could be read of it
+	HasPackages bool // a bundle with a YAML file below packages/, readable or not
 }
 
-// Node returns the manifest d, or nil when the graph has none.
+// Node returns the manifest d, or nil when it is not in the graph.
 func (g *Graph) Node(d v1.Hash) *Node { return g.byDigest[d] }
 
-// Name returns the smallest of the references that name the node; an attachment, or a child of an index,
-// which has none, is named by where it was found.
+// Name returns the first of the node's References. A node without any is named by its repository and
+// its first tag or its digest.
 func (n *Node) Name() string {
 	switch {
 	case len(n.References) > 0:
@@ -90,7 +90,7 @@ func (n *Node) Name() string {
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
 }
 
-// Count returns how many nodes are of the kind k.
+// Count returns the number of nodes of the kind k.
 func (g *Graph) Count(k Kind) int {
 	n := 0
 	for _, node := range g.Nodes {
@@ -101,8 +101,8 @@ func (g *Graph) Count(k Kind) int {
 	return n
 }
 
-// What a walk reports beside the graph. What reaches outside is package leak's to say.
+// Codes of a walk's findings. Package leak finds references that point outside.
 const (
-	codeNotRead    report.Code = "not-read"    // a file below packages/ that could not be read in full
-	codeNotCarried report.Code = "not-carried" // what a Package fetches, which no lock covers and the source does not have
+	codeNotRead    report.Code = "not-read"    // a file below packages/ could not be read in full
+	codeNotCarried report.Code = "not-carried" // a Package fetches what no lock covers and the source does not have
 )

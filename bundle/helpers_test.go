@@ -86,3 +86,9 @@ func putArtifact(repo *interop.Repo, config string, layers ...v1.Descriptor) nam
 	c.MediaType = "application/vnd.cncf.helm.config.v1+json"
 	return repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: c, Layers: layers})
 }
+
+// missingIn returns the missing images that err names.
+func missingIn(err error) []*bundle.MissingError {
+	missing, _ := bundle.Missing(err)
+	return missing
+}

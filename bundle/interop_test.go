@@ -155,7 +155,7 @@ func TestLocationsAreImgpkgs(t *testing.T) {
 		}
 		assert.Equal(t, dst.Repo(interop.Relocated).Tags[tag], image.Descriptor.Digest, dir)
 
-		read, err := bundle.ReadLocations(t.Context(), dst, digestRef(t, interop.Relocated+"@"+digest).Context(), d)
+		read, err := (&bundle.Node{Descriptor: v1.Descriptor{Digest: d}}).ReadLocations(t.Context(), dst, digestRef(t, interop.Relocated+"@"+digest).Context())
 		require.NoError(t, err)
 		assert.True(t, locations.Equal(read), dir)
 	}

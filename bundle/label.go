@@ -11,9 +11,9 @@ import (
 	"relocate/oci"
 )
 
-// isBundle reports whether the image's config has the bundle label. A config that is no JSON object
-// with labels, or too large for one, makes no bundle; it is an artifact's. An image's own that is too
-// large is an error: it may have the label.
+// isBundle reports whether the image's config has the bundle label. The config of an artifact may be of
+// any format and size, and has no label. An image's config above the limit is an error, because it may
+// have the label.
 func isBundle(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest) (bool, error) {
 	if m.Config().Size > oci.MaxSize {
 		if m.Config().MediaType.IsConfig() {
@@ -26,7 +26,7 @@ func isBundle(ctx context.Context, src Source, repo name.Repository, m *oci.Mani
 		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
 	}
 	defer r.Close()
-	raw, err := io.ReadAll(r) // at most maxManifest: the source holds the descriptor's size
+	raw, err := io.ReadAll(r) // at most oci.MaxSize: a source gives no more than the descriptor's size
 	if err != nil {
 		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
 	}

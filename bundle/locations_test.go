@@ -117,7 +117,7 @@ func TestReadLocations(t *testing.T) {
 			if tt.files != nil {
 				repo.PutBundle(tt.files, imgpkg.LocationsTag(d))
 			}
-			l, err := bundle.ReadLocations(t.Context(), &src, digestRef(t, "reg.test/repo@sha256:"+hexA).Context(), d)
+			l, err := (&bundle.Node{Descriptor: v1.Descriptor{Digest: d}}).ReadLocations(t.Context(), &src, digestRef(t, "reg.test/repo@sha256:"+hexA).Context())
 			require.ErrorIs(t, err, tt.err)
 			if err == nil {
 				assert.True(t, locationsOf(t, refA).Equal(l))

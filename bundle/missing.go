@@ -6,10 +6,6 @@ import (
 	"strings"
 )
 
-// ErrUnreadable says that a place has a manifest and cannot read it. A Walk takes it as missing; only a Source
-// that is verified gives such an error.
-var ErrUnreadable = errors.New("the registry has it and cannot read it")
-
 // MissingError says that an image which the graph needs was found nowhere. It wraps fs.ErrNotExist,
 // or fs.ErrPermission when some place did not show what it has.
 type MissingError struct {
@@ -24,12 +20,13 @@ type MissingError struct {
 func (e *MissingError) Error() string {
 	s := "find " + e.Reference
 	if e.WantedBy != "" {
-		s += ", wanted by " + e.WantedBy
+		s += ", referenced by " + e.WantedBy
 	}
-	return fmt.Sprintf("%s%s: %v (asked: %s)", s, e.Purpose(), e.err, strings.Join(e.Tried, ", "))
+	return fmt.Sprintf("%s%s: %v (tried: %s)", s, e.Purpose(), e.err, strings.Join(e.Tried, ", "))
 }
 
-// Purpose says what the image is for, as far as that is known: ", for linux/arm64, needed by the package a 1.0.0".
+// Purpose says what the image is for, as far as known: ", for linux/arm64, needed by the package a
+// 1.0.0".
 func (e *MissingError) Purpose() string {
 	s := ""
 	if e.Platform != "" {
@@ -41,10 +38,10 @@ func (e *MissingError) Purpose() string {
 	return s
 }
 
-// Unwrap returns what a place answered: a refusal where there was one, else the last answer.
+// Unwrap returns the first fs.ErrPermission, or else the error of the last request.
 func (e *MissingError) Unwrap() error { return e.err }
 
-// maxMissing is how many MissingErrors an error joins.
+// maxMissing is the number of MissingErrors that an error joins.
 const maxMissing = 1000
 
 // missingErrors collects MissingErrors. The zero value is ready.
@@ -53,7 +50,7 @@ type missingErrors struct {
 	more  moreMissing
 }
 
-// add takes an error of an image that neededBy tells the Package of: only what is named is looked for.
+// add adds an error. neededBy finds the Package of the image; it is called only for errors that are kept.
 func (m *missingErrors) add(err *MissingError, neededBy func() string) {
 	if len(m.first) < maxMissing {
 		err.Package = neededBy()
@@ -71,33 +68,29 @@ func (m *missingErrors) join() error {
 	return errors.Join(m.first...)
 }
 
-// moreMissing is how many images are missing beside those that are named.
+// moreMissing is the number of missing images above maxMissing.
 type moreMissing int
 
 func (n moreMissing) Error() string { return fmt.Sprintf("and %d more are missing", int(n)) }
 
-// MoreMissing returns how many images a Walk's error counts as missing beside those of Missing.
-func MoreMissing(err error) int {
-	var more moreMissing
-	errors.As(err, &more)
-	return int(more)
-}
-
-// Missing returns the MissingErrors that a Walk's error joins, or nil when it is any other error.
-func Missing(err error) []*MissingError {
+// Missing returns the MissingErrors that a Walk's error joins, at most 1,000, and the number of further
+// missing images. It returns nil and 0 for any other error.
+func Missing(err error) (list []*MissingError, more int) {
 	var one *MissingError
 	if !errors.As(err, &one) {
-		return nil
+		return nil, 0
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
-		return []*MissingError{one}
+		return []*MissingError{one}, 0
 	}
-	var missing []*MissingError
 	for _, err := range joined.Unwrap() {
-		if m, ok := err.(*MissingError); ok {
-			missing = append(missing, m)
+		switch e := err.(type) {
+		case *MissingError:
+			list = append(list, e)
+		case moreMissing:
+			more = int(e)
 		}
 	}
-	return missing
+	return list, more
 }

@@ -11,7 +11,7 @@ import (
 	"relocate/oci"
 )
 
-// open makes x's node of a manifest that was found in repo.
+// open sets x.found to the node of a manifest that was found in repo.
 func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.Descriptor, raw []byte) error {
 	m, err := oci.ParseManifest(desc, raw)
 	if err == nil {
@@ -41,7 +41,7 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 	return nil
 }
 
-// openPlain makes x's node of an index, or of what is of the kind k.
+// openPlain sets x.found to the node of an index, or of a manifest of the kind k.
 func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *oci.Manifest, k Kind) {
 	x.found = &Node{Descriptor: desc, Kind: k, From: repo, Blobs: m.Blobs}
 	if !m.IsIndex {
@@ -89,7 +89,7 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 	}
 	var local map[string]bool
 	if !w.opt.Closed {
-		if local, err = w.locations(ctx, repo, x.found.Descriptor.Digest); err != nil {
+		if local, err = w.locations(ctx, x.found); err != nil {
 			return err
 		}
 	}
@@ -98,10 +98,10 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 	return nil
 }
 
-// locations returns the digests that the bundle d has in its own repository, by its locations
-// image; nil when it has none.
-func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]bool, error) {
-	l, err := ReadLocations(ctx, w.src, repo, d)
+// locations returns the digests that, according to its locations image, the bundle n has in its own
+// repository; nil when it has no such image.
+func (w *walk) locations(ctx context.Context, n *Node) (map[string]bool, error) {
+	l, err := n.ReadLocations(ctx, w.src, n.From)
 	if isAbsent(err) {
 		return nil, nil
 	}
@@ -115,11 +115,11 @@ func (w *walk) locations(ctx context.Context, repo name.Repository, d v1.Hash) (
 	return local, nil
 }
 
-// edgeWeight is how many descriptors an entry of a lock, a fetch or a child of an index counts for: it
-// takes about a kilobyte of memory.
+// edgeWeight is the number of descriptors that an entry of a lock, a fetch or a child of an index counts
+// as. It takes about a kilobyte of memory.
 const edgeWeight = 4
 
-// count adds n to what the walk holds in memory: descriptors, entries of locks, documents of packages.
+// count adds n to the size of what the walk holds in memory. The unit is one descriptor.
 func (w *walk) count(n int) error {
 	if w.held.Add(int64(n)) > maxDescriptors {
 		return fmt.Errorf("%w: the graph has more than %d descriptors and documents", oci.ErrMalformed, maxDescriptors)

@@ -157,7 +157,7 @@ func TestFindings(t *testing.T) {
 		{name: "long reference", text: pkg(imgpkg(strings.Repeat("a.", 1000) + "test/b"))},
 		{name: "lock entry without id", text: pkg(), lock: lockHead + "images:\n- image: " + covered.Name() + "\n"},
 		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
-			{Code: "not-read", Level: report.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of no known kind"}}},
+			{Code: "not-read", Level: report.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of an unknown kind"}}},
 		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
 			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
 		{name: "ytt, not read", text: pkg() + "---\na: b: c #@ x\n", want: findings{

@@ -9,28 +9,31 @@ import (
 	"relocate/report"
 )
 
-// Plan is a graph in file order: every distinct blob, once. It is what a copy moves and an archive
-// holds.
+// Plan is a graph in archive order, with every distinct blob once. It is what a copy transfers and an
+// archive holds.
 type Plan struct {
 	Graph   *Graph
-	Blobs   []Blob // the small section (manifests, configs, bundle layers, in graph order), then layers in graph order
-	Small   int    // how many of Blobs are the small section
+	Blobs   []Blob // the small section (manifests, configs, bundle layers), then layers; each in graph order
+	Small   int    // number of Blobs in the small section
 	Omitted []report.Omitted
 }
 
-// Blob is a manifest, a config or a layer. There may be hundreds of thousands, so it points into its node.
+// Blob is a manifest, a config or a layer. It points into its node to save memory: a plan may have
+// hundreds of thousands.
 type Blob struct {
 	Descriptor *v1.Descriptor
-	Node       *Node // the first that names it; for a manifest, itself. It was found at Node.From.
+	Node       *Node // the first that names it; for a manifest, its own. The blob was found in Node.From.
 	IsManifest bool
 }
 
-// nonDistributableReason is the reason for which a layer of a foreign type is left out.
+// nonDistributableReason is the report.Omitted.Reason of a layer of a foreign type.
 const nonDistributableReason = "non-distributable"
 
-// NewPlan orders g. Layers that have a non-distributable type in every image are carried when
-// nonDistributable is set, else omitted. An error wraps oci.ErrMalformed: two descriptors give one digest two
-// sizes, or name one digest as a manifest and as a blob.
+// NewPlan puts g in archive order. Layers that have a non-distributable media type in every image are
+// included when nonDistributable is set, and omitted otherwise.
+//
+// Errors: oci.ErrMalformed when two descriptors give one digest different sizes, or when a digest is
+// both a manifest and a blob.
 func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 	left, err := blobsOf(g)
 	if err != nil {
@@ -81,8 +84,8 @@ func (o *ordering) addSmall() {
 	}
 }
 
-// addLayers adds the other configs and layers, those of foreign types on request only. A config is no layer, whatever
-// its type.
+// addLayers adds the other configs and layers. Layers of foreign types are added when foreign is set. A
+// config is not a layer, whatever its type.
 func (o *ordering) addLayers(foreign bool) {
 	for _, n := range o.plan.Graph.Nodes {
 		for i, d := range n.Blobs {
@@ -93,7 +96,7 @@ func (o *ordering) addLayers(foreign bool) {
 	}
 }
 
-// omitRest notes what no image names as an ordinary layer.
+// omitRest records the layers that have a foreign type in every image.
 func (o *ordering) omitRest() {
 	for _, n := range o.plan.Graph.Nodes {
 		for _, d := range n.Blobs {
@@ -106,8 +109,8 @@ func (o *ordering) omitRest() {
 	}
 }
 
-// blobsOf returns the distinct configs and layers with their sizes. It refuses a digest that is two
-// things: a blob of two sizes, or a manifest and a blob.
+// blobsOf returns the distinct configs and layers with their sizes in bytes. It refuses a digest with two
+// sizes, or one that is both a manifest and a blob.
 func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 	sizes := map[v1.Hash]int64{}
 	for _, n := range g.Nodes {
@@ -116,7 +119,7 @@ func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 				return nil, fmt.Errorf("read %s: %w: %s is both a manifest and a blob", n.Name(), oci.ErrMalformed, d.Digest)
 			}
 			if size, known := sizes[d.Digest]; known && size != d.Size {
-				return nil, fmt.Errorf("read %s: %w: gives blob %s %d bytes, another manifest gives it %d", n.Name(), oci.ErrMalformed, d.Digest, d.Size, size)
+				return nil, fmt.Errorf("read %s: %w: blob %s has %d bytes here, and %d in another manifest", n.Name(), oci.ErrMalformed, d.Digest, d.Size, size)
 			}
 			sizes[d.Digest] = d.Size
 		}
@@ -124,7 +127,7 @@ func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 	return sizes, nil
 }
 
-// Size returns the bytes of all blobs.
+// Size returns the size of all blobs in bytes.
 func (p *Plan) Size() int64 {
 	var sum int64
 	for _, b := range p.Blobs {

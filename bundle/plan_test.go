@@ -119,7 +119,7 @@ func TestPlanRefusesTwoSizesOfOneBlob(t *testing.T) {
 		layer.Size++
 		b := repo.PutPlain(`{}`, layer)
 		_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, a, b)), false)
-		require.EqualError(t, err, "read "+b.Name()+": malformed: gives blob "+layer.Digest.String()+" 6 bytes, another manifest gives it 5")
+		require.EqualError(t, err, "read "+b.Name()+": malformed: blob "+layer.Digest.String()+" has 6 bytes here, and 5 in another manifest")
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 	"relocate/oci"
 )
 
-// ErrNotBundle says that an image or an index is where a bundle is wanted.
+// ErrNotBundle says that a reference names an image or an index instead of a bundle.
 var ErrNotBundle = errors.New("is not a bundle")
 
-// ReadBundle reads the bundle ref alone: its manifest, config and layer, and nothing that it names. The graph
-// has one node, without children, and the bundle's packages.
+// ReadBundle reads the manifest, config and layer of the bundle ref, but none of the images that it
+// names. The graph has one node without children, and the bundle's packages.
 //
-// Errors: as Walk.
+// Errors: as Walk; ErrNotBundle.
 func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, error) {
 	w := &walk{src: src, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
 	x := w.add(&want{ref: ref, name: ref.Name(), tries: []name.Reference{ref}})
@@ -31,7 +31,7 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, er
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", x.name, err)
 	}
-	w.opt.Closed = true // what the bundle names is not looked for, so neither is where it may be
+	w.opt.Closed = true // the locations image is not needed
 	if err := w.open(ctx, x, ref.Context(), desc, raw); err != nil {
 		return nil, err
 	}
@@ -45,10 +45,11 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, er
 	return w.graph, w.finish([]name.Reference{ref})
 }
 
-// ReadNode reads the manifest ref and, of an image, its config, which says whether it is a bundle. Nothing
-// that it names is read: the children are those of an index, and what is known of a bundle is that it is one.
+// ReadNode reads the manifest ref and the config of an image, which says whether it is a bundle. It does
+// not read the images that a bundle names, so only an index has Children.
 //
-// Errors: as Source.Manifest; ErrMalformed. When it is the config that cannot be read, there is a node.
+// Errors: as Source.Manifest; oci.ErrMalformed. When only the config cannot be read, it returns both a
+// node and an error.
 func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	desc, raw, err := (&walk{src: src}).manifest(ctx, ref)
 	if err != nil {
@@ -77,7 +78,7 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	return x.found, nil
 }
 
-// Versions returns the versions of a package, the newest first, each once.
+// Versions returns the versions of the package with the name pkg, newest first, each once.
 func (g *Graph) Versions(pkg string) []carvel.Package {
 	var list []carvel.Package
 	for _, p := range g.Packages {

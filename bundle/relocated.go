@@ -9,16 +9,15 @@ import (
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
 	"relocate/oci"
 )
 
-// KeptTags returns the tags under which imgpkg keeps the manifest at a destination; a child of an index has none.
-// repoBased means its --repo-based-tags: one for each repository that the references to it name, the path before
-// the digest.
+// KeptTags returns the tags with which imgpkg protects the manifest from garbage collection at a
+// destination. A child of an index has none. repoBased stands for imgpkg's --repo-based-tags: one tag
+// for each repository in n.References, made of the repository's path and the digest.
 func (n *Node) KeptTags(repoBased bool) []string {
 	if n.IsChild {
 		return nil
@@ -32,7 +31,7 @@ func (n *Node) KeptTags(repoBased bool) []string {
 		paths = nil
 	}
 	for _, s := range n.References {
-		if ref, err := name.ParseReference(s); err == nil { // it was parsed when it was read
+		if ref, err := name.ParseReference(s); err == nil { // always: it was parsed before
 			paths = append(paths, ref.Context().RepositoryStr())
 		}
 	}
@@ -45,13 +44,12 @@ func (n *Node) KeptTags(repoBased bool) []string {
 	return tags
 }
 
-// ReadLocations reads the locations image of the bundle d in repo.
+// ReadLocations reads the locations image of the bundle n in repo.
 //
-// Errors: fs.ErrNotExist when there is none; fs.ErrPermission means none, too (docs/carvel.md, "Finding
-// nested bundles").
-// ErrMalformed when it is there and does not hold an ImageLocations.
-func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.Hash) (*carvel.ImageLocations, error) {
-	ref := repo.Tag(imgpkg.LocationsTag(d))
+// Errors: fs.ErrNotExist or fs.ErrPermission when repo does not have one (docs/carvel.md, "Finding
+// nested bundles"); oci.ErrMalformed when it does not hold an ImageLocations.
+func (n *Node) ReadLocations(ctx context.Context, src Source, repo name.Repository) (*carvel.ImageLocations, error) {
+	ref := repo.Tag(imgpkg.LocationsTag(n.Descriptor.Digest))
 	desc, raw, err := src.Manifest(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -77,14 +75,13 @@ func ReadLocations(ctx context.Context, src Source, repo name.Repository, d v1.H
 	return l, nil
 }
 
-// isAbsent reports whether err means that a place does not have, or does not show, what was asked
-// for: another place may.
+// isAbsent reports whether err means that a repository does not have a manifest or denies access to it.
+// Another repository may have it.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
-// Locations returns the ImageLocations of a bundle of g all of whose locked images are in the
-// bundle's own repository.
+// Locations returns the ImageLocations of the bundle n for a repository that has all images of its lock.
 func (g *Graph) Locations(n *Node) *carvel.ImageLocations {
 	l := &carvel.ImageLocations{}
 	for _, ref := range n.Locked {

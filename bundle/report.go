@@ -2,7 +2,7 @@ package bundle
 
 import "relocate/report"
 
-// Contents counts what the plan holds.
+// Contents returns the counts of what the plan holds.
 func (p *Plan) Contents() report.Contents {
 	g := p.Graph
 	names := map[string]bool{}
@@ -15,9 +15,9 @@ func (p *Plan) Contents() report.Contents {
 	}
 }
 
-// Describe fills in what the plan holds and what it omits: contents, findings, attachments. Of a graph that was walked
-// where attachments were looked for (looked), the images without any are known.
-func (p *Plan) Describe(v *report.Verdict, looked bool) {
+// Describe sets the fields of v about what the plan holds and omits: contents, findings, attachments.
+// searched says that the walk searched for attachments, so that images without any can be reported.
+func (p *Plan) Describe(v *report.Verdict, searched bool) {
 	g := p.Graph
 	c := p.Contents()
 	v.Contents, v.Omitted, v.Findings = &c, p.Omitted, g.Findings
@@ -33,12 +33,12 @@ func (p *Plan) Describe(v *report.Verdict, looked bool) {
 	for _, a := range g.Attachments {
 		v.Attached = append(v.Attached, report.Attachment{Image: g.Node(a.Subject).Name(), Subject: a.Subject, Digest: a.Digest, Tag: a.Tag})
 	}
-	if looked {
-		v.Bare = g.Bare()
+	if searched {
+		v.Bare = g.WithoutAttachments()
 	}
 }
 
-// NamedRoots returns the roots as reports name them.
+// NamedRoots returns the roots for a report.
 func (g *Graph) NamedRoots() []report.Root {
 	var roots []report.Root
 	for _, root := range g.Roots {

@@ -19,38 +19,39 @@ import (
 	"relocate/oci"
 )
 
-// Limits on a graph; what is larger was made to exhaust its reader.
+// Limits on a graph. A larger one is an attempt to exhaust memory.
 const (
 	maxDepth       = 32
 	maxChildren    = 50_000
 	maxDescriptors = 400_000
 )
 
-// WalkOptions change how Walk looks for things. The zero value walks a public registry, one request
-// at a time.
+// WalkOptions are the options of Walk. The zero value walks a public registry, one request at a time.
 type WalkOptions struct {
 	Jobs   int    // requests at once; 0 means 1
-	Closed bool   // the source is one place that has everything: nowhere else is looked
-	Pins   []Pin  // what tags stand for; others are asked of the source, or, when Closed, not found
+	Closed bool   // the source, an archive or one repository, has everything; no other place is tried
+	Pins   []Pin  // digests of tags; the source resolves other tags, but a Closed walk does not find them
 	Read   func() // called for each manifest that was read; must be safe for concurrent use
 
-	Discovery   Discovery        // where attachments are looked for; nil: nowhere. A Closed walk does not look
-	Signatures  *name.Repository // where cosign's tags are looked for as well; nil: nowhere
-	Attachments []Attachment     // what is attached, for a Closed walk. One that src does not have is left out
-	// Has, if not nil, says whether the source has what a Package fetches and no lock covers: what it does
-	// not have is left out, and reported.
+	Discovery   Discovery        // finds attachments; nil for none. A Closed walk ignores it
+	Signatures  *name.Repository // also searched for cosign's tags, if not nil
+	Attachments []Attachment     // for a Closed walk. Those that src does not have are left out
+
+	// Has, if not nil, reports whether the source has something that a Package fetches and no lock
+	// covers. What it does not have is left out, with a finding.
 	Has func(name.Reference) bool
 
-	// Root, if not nil, is called for each root when it was read, before anything that it names. An error
-	// ends the walk.
+	// Root, if not nil, is called for each root after it was read, and before anything that it names. An
+	// error ends the walk.
 	Root func(reference string, kind Kind) error
 }
 
-// Walk reads the graph of roots through src: level by level, each digest once. The same content gives the same graph, whatever the number of jobs.
+// Walk reads the graph of roots from src, level by level, each digest once. The same content gives the
+// same graph, for any number of jobs.
 //
-// What is in no place that may have it is collected over the whole graph: the error then joins a
-// MissingError for each of the first 1,000, in graph order (see Missing and MoreMissing). Any other error ends the walk: content that is not what
-// its digest says, or that wraps ErrMalformed, or one of opt.Root.
+// Errors: a joined MissingError for each image that was not found, at most 1,000, in graph order (see
+// Missing). All other errors end the walk: digest.ErrMismatch for content that does not match its
+// digest, oci.ErrMalformed, those of src and of opt.Root.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
 	w := newWalk(src, opt)
 	for _, pin := range opt.Pins {
@@ -74,7 +75,7 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 	return w.graph, nil
 }
 
-// levels reads a level, and those below it.
+// levels reads a level and all levels below it.
 func (w *walk) levels(ctx context.Context, level []*want) error {
 	var missing missingErrors
 	for depth := 0; len(level) > 0; depth++ {
@@ -92,18 +93,18 @@ func (w *walk) levels(ctx context.Context, level []*want) error {
 	return missing.join()
 }
 
-// walk is the state of one Walk. Only read runs concurrently, and each job writes to its own want.
+// walk is the state of one Walk. Only read runs jobs concurrently, and each job writes to its own want.
 type walk struct {
 	src    Source
 	opt    WalkOptions
 	graph  *Graph
 	pinned map[string]v1.Hash
 	seen   map[string]*want // by digest, and by tag reference
-	held   atomic.Int64     // what count counted
+	held   atomic.Int64     // size in memory, see count
 
 	places      map[string]*place        // by repository
-	attachments map[v1.Hash][]Attachment // opt's, by subject
-	attaching   bool                     // nothing more is a bundle
+	attachments map[v1.Hash][]Attachment // of opt, by subject
+	attaching   bool                     // manifests are now attachments, never bundles
 }
 
 func newWalk(src Source, opt WalkOptions) *walk {
@@ -112,8 +113,7 @@ func newWalk(src Source, opt WalkOptions) *walk {
 	}
 }
 
-// add returns w when its digest is new. Otherwise it leaves w's name with the one that is known and
-// returns nil.
+// add returns x when its digest is new. Otherwise it merges x into the known one and returns nil.
 func (w *walk) add(x *want) *want {
 	key := x.ref.Name()
 	if d, ok := w.pin(x.ref); ok {
@@ -135,8 +135,7 @@ func (w *walk) add(x *want) *want {
 	return x
 }
 
-// pin returns the digest that a tag is known to stand for. A digest stands for itself, whatever the
-// pins say.
+// pin returns the known digest of a tag. Pins do not apply to references by digest.
 func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 	if _, isTag := ref.(name.Tag); !isTag {
 		return v1.Hash{}, false
@@ -145,8 +144,8 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 	return d, ok
 }
 
-// read fills in what a level wants: first the first entry of each bundle's lock, which says where the others are looked
-// for first.
+// read finds everything in a level. The first entry of each bundle's lock comes first: where it is found
+// decides where the other entries are tried first.
 func (w *walk) read(ctx context.Context, level []*want) error {
 	var first, others []*want
 	for _, x := range level {
@@ -161,11 +160,11 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 	}
 	for _, x := range first {
 		if x.group != nil && x.found != nil {
-			x.group.ownOne = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
+			x.group.inBundleRepo = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
 		}
 	}
 	for _, x := range others {
-		if x.group.ownOne {
+		if x.group.inBundleRepo {
 			slices.Reverse(x.tries[:2])
 		}
 	}
@@ -176,7 +175,7 @@ func (w *walk) findAll(ctx context.Context, list []*want) error {
 	return w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.find(ctx, list[i]) })
 }
 
-// find looks for x in its places. That no place has it is left in x; other errors are returned.
+// find tries the places of x in order. When none has it, it sets x.err. It returns other errors.
 func (w *walk) find(ctx context.Context, x *want) error {
 	missing := &MissingError{Reference: x.name}
 	if x.by != nil {
@@ -186,20 +185,20 @@ func (w *walk) find(ctx context.Context, x *want) error {
 	var failed error
 	for i, ref := range x.tries {
 		if w.opt.Closed && i > 0 {
-			break // every reference is answered by the same place
+			break // the source gives the same answer for every repository
 		}
 		desc, raw, err := w.manifest(ctx, ref)
 		if err == nil {
 			return w.open(ctx, x, ref.Context(), desc, raw)
 		}
 		missing.Tried = append(missing.Tried, ref.Name())
-		if isAbsent(err) || errors.Is(err, ErrUnreadable) {
-			if !errors.Is(missing.err, fs.ErrPermission) { // a closed door says more than an empty room
+		if isAbsent(err) || errors.Is(err, oci.ErrUnreadable) {
+			if !errors.Is(missing.err, fs.ErrPermission) { // denied access explains more than "not found"
 				missing.err = err
 			}
 			continue
 		}
-		if failed == nil { // another place may have it; otherwise this is what went wrong
+		if failed == nil { // another place may have it; if not, this is the error
 			failed = fmt.Errorf("find %s%s: %w", x.name, x.wantedBy(), err)
 		}
 		if ctx.Err() != nil {
@@ -215,13 +214,13 @@ func (w *walk) find(ctx context.Context, x *want) error {
 
 func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	if _, isTag := ref.(name.Tag); isTag && w.opt.Closed {
-		return v1.Descriptor{}, nil, fmt.Errorf("what the tag stood for is not recorded: %w", fs.ErrNotExist)
+		return v1.Descriptor{}, nil, fmt.Errorf("the tag's digest is not recorded: %w", fs.ErrNotExist)
 	}
 	desc, raw, err := w.src.Manifest(ctx, ref)
 	if err != nil {
 		return desc, nil, err
 	}
-	if d, ok := ref.(name.Digest); ok && desc.Digest.String() != d.DigestStr() { // a source that broke its word
+	if d, ok := ref.(name.Digest); ok && desc.Digest.String() != d.DigestStr() { // the source did not check it
 		return desc, nil, fmt.Errorf("%w: asked for %s, got %s", digest.ErrMismatch, d.DigestStr(), desc.Digest)
 	}
 	if w.opt.Read != nil {
@@ -230,7 +229,7 @@ func (w *walk) manifest(ctx context.Context, ref name.Reference) (v1.Descriptor,
 	return desc, raw, nil
 }
 
-// register takes what a level found into the graph and returns the next level.
+// register adds the nodes of a level to the graph and returns the next level.
 func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) {
 	g := w.graph
 	var next []*want
@@ -250,7 +249,7 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 				return nil, err
 			}
 		}
-		if g.byDigest[d] != nil { // reached by a tag and by a digest
+		if g.byDigest[d] != nil { // named by both tag and digest
 			w.seen[d.String()].names = append(w.seen[d.String()].names, x.names...)
 			continue
 		}
@@ -269,7 +268,7 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 	return next, nil
 }
 
-// collect takes over a bundle's Packages and findings.
+// collect adds a bundle's Packages and findings to the graph.
 func (w *walk) collect(x *want) {
 	d := x.found.Descriptor.Digest
 	for _, p := range x.packages.packages {
@@ -286,7 +285,7 @@ func (w *walk) collect(x *want) {
 	}
 }
 
-// finish resolves what could only be known at the end: roots, children by digest, sorted names.
+// finish sets what is known only at the end: roots, children by digest, sorted names.
 func (w *walk) finish(roots []name.Reference) error {
 	g := w.graph
 	slices.SortFunc(g.Pins, func(a, b Pin) int { return strings.Compare(a.Reference, b.Reference) })
@@ -317,22 +316,23 @@ func (w *walk) finish(roots []name.Reference) error {
 	return nil
 }
 
-// digestOf returns what a reference of the graph stands for.
+// digestOf returns the digest of a reference in the graph.
 func (w *walk) digestOf(ref name.Reference) v1.Hash {
 	if d, ok := w.pin(ref); ok {
 		return d
 	}
-	d, _ := v1.NewHash(ref.Identifier()) // a digest reference was parsed with its digest
+	d, _ := v1.NewHash(ref.Identifier()) // valid: the reference was parsed
 	return d
 }
 
-// resolveChildren sets the children of n, which x found. An index must say of its children what they are.
+// resolveChildren sets the children of n, which x found. Sizes and media types that an index gives must
+// be those of its children.
 func (w *walk) resolveChildren(x *want, n *Node) error {
-	fetched := map[v1.Hash]bool{} // each child, and whether only Packages name it
+	fetched := map[v1.Hash]bool{} // by child: only Packages name it
 	for _, child := range x.next {
 		d := w.digestOf(child.ref)
 		if is, says := w.graph.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
-			return fmt.Errorf("read %s: %w: is %s of %d bytes, but %s says %s of %d bytes",
+			return fmt.Errorf("read %s: %w: has the type %s and %d bytes, but %s says %s and %d bytes",
 				child.name, oci.ErrMalformed, is.MediaType, is.Size, x.name, text.Quote(says.MediaType), says.Size)
 		}
 		only, known := fetched[d]
@@ -349,7 +349,7 @@ func (w *walk) resolveChildren(x *want, n *Node) error {
 	return nil
 }
 
-// resolveFetch gives a fetch by a tag that no lock covers the digest that the tag stands for.
+// resolveFetch sets the digest of a fetch by tag that no lock covers.
 func (w *walk) resolveFetch(f *carvel.Fetch) {
 	if f.Digest != (v1.Hash{}) || f.TagSelection || (f.Kind != "imgpkgBundle" && f.Kind != "image") {
 		return
@@ -359,7 +359,7 @@ func (w *walk) resolveFetch(f *carvel.Fetch) {
 	}
 }
 
-// each calls do for 0 to n-1, opt.Jobs at once.
+// each calls do for 0 to n-1, opt.Jobs at once. It returns the first error.
 func (w *walk) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(w.opt.Jobs, 1))

@@ -149,11 +149,11 @@ func TestWalkClosedWithoutPin(t *testing.T) {
 	src, root := wide()
 	opened := mustWalk(t, src, bundle.WalkOptions{}, root)
 	_, err := bundle.Walk(t.Context(), onePlace(src, opened), []name.Reference{root}, bundle.WalkOptions{Closed: true, Pins: opened.Pins[1:]})
-	missing := bundle.Missing(err)
+	missing := missingIn(err)
 	require.Len(t, missing, 1)
 	assert.Equal(t, "reg.test/loose:v1", missing[0].Reference)
 	assert.Equal(t, "reg.test/repo:1.0.0", missing[0].WantedBy)
-	assert.ErrorContains(t, err, "what the tag stood for is not recorded")
+	assert.ErrorContains(t, err, "the tag's digest is not recorded")
 }
 
 // A pin of a digest, which a hostile archive may have, puts nothing in the digest's place.
@@ -215,7 +215,7 @@ func TestWalkCollectsWhatIsMissing(t *testing.T) {
 
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{Jobs: 3})
 
-	missing := bundle.Missing(err)
+	missing := missingIn(err)
 	require.Len(t, missing, 3)
 	for i, want := range []bundle.MissingError{
 		{Reference: gone.Name(), WantedBy: root.Name(), Tried: []string{gone.Name(), repo.Ref(hash(gone)).Name()}},
@@ -236,12 +236,12 @@ func TestMissingRoot(t *testing.T) {
 	t.Parallel()
 	ref := tagRef(t, "reg.test/repo:1")
 	_, err := bundle.Walk(t.Context(), new(interop.Registry), []name.Reference{ref}, bundle.WalkOptions{})
-	missing := bundle.Missing(err)
+	missing := missingIn(err)
 	require.Len(t, missing, 1)
 	assert.Empty(t, missing[0].WantedBy)
 	assert.ErrorIs(t, err, fs.ErrNotExist)
-	assert.Nil(t, bundle.Missing(errors.New("another")))
-	assert.Nil(t, bundle.Missing(nil))
+	assert.Nil(t, missingIn(errors.New("another")))
+	assert.Nil(t, missingIn(nil))
 }
 
 // TestMissingPlatform: who misses a child of an index learns what it is for.
@@ -267,7 +267,7 @@ func TestMissingPlatform(t *testing.T) {
 			})
 			delete(repo.Manifests, hash(child))
 			_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
-			missing := bundle.Missing(err)
+			missing := missingIn(err)
 			require.Len(t, missing, 1)
 			assert.Equal(t, c.want, missing[0].Platform)
 			assert.Equal(t, "a.corp.com 1.0.0", missing[0].Package)
@@ -275,8 +275,8 @@ func TestMissingPlatform(t *testing.T) {
 			assert.ErrorContains(t, err, "needed by the package a.corp.com 1.0.0")
 
 			_, err = bundle.Walk(t.Context(), &src, refs(index), bundle.WalkOptions{})
-			require.Len(t, bundle.Missing(err), 1)
-			assert.Empty(t, bundle.Missing(err)[0].Package)
+			require.Len(t, missingIn(err), 1)
+			assert.Empty(t, missingIn(err)[0].Package)
 		})
 	}
 }
@@ -290,8 +290,8 @@ func TestMissingPackage(t *testing.T) {
 		".imgpkg/images.yml": lock(), "packages/a.yml": packageYAML("a.corp.com", "1.0.0", "{imgpkgBundle: {image: reg.test/gone:1}}"),
 	})
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
-	require.Len(t, bundle.Missing(err), 1)
-	assert.Equal(t, "a.corp.com 1.0.0", bundle.Missing(err)[0].Package)
+	require.Len(t, missingIn(err), 1)
+	assert.Equal(t, "a.corp.com 1.0.0", missingIn(err)[0].Package)
 }
 
 // A place that fails is no reason to fail as long as another has the image.
@@ -310,8 +310,8 @@ func TestWalkPassesOverPlaceThatFails(t *testing.T) {
 	delete(repo.Manifests, hash(here))
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
 	require.ErrorIs(t, err, unreachable)
-	assert.Nil(t, bundle.Missing(err), "it may be there")
-	assert.ErrorContains(t, err, "find "+far.Ref(hash(here)).Name()+", wanted by "+root.Name())
+	assert.Nil(t, missingIn(err), "it may be there")
+	assert.ErrorContains(t, err, "find "+far.Ref(hash(here)).Name()+", referenced by "+root.Name())
 }
 
 // Locations are imgpkg's word of what is where: no answer means none, any other failure ends the walk.
@@ -524,7 +524,7 @@ func TestWalkEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := bundle.Walk(ctx, src, []name.Reference{root}, bundle.WalkOptions{Jobs: 4, Read: cancel})
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Nil(t, bundle.Missing(err))
+	assert.Nil(t, missingIn(err))
 }
 
 // A failure ends the walk: what else the level wants is not asked for.
@@ -560,7 +560,7 @@ func TestWalkLooksInEveryPlace(t *testing.T) {
 
 	delete(second.Manifests, hash(image))
 	_, err := bundle.Walk(t.Context(), &src, refs(root), bundle.WalkOptions{})
-	missing := bundle.Missing(err)
+	missing := missingIn(err)
 	require.Len(t, missing, 1)
 	assert.Equal(t, []string{gone.Name(), first.Ref(hash(image)).Name(), second.Ref(hash(image)).Name()}, missing[0].Tried, "each once")
 }

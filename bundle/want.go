@@ -12,17 +12,17 @@ import (
 	"relocate/report"
 )
 
-// want is a manifest that something needs: first where to look, then what was found.
+// want is a manifest that the graph needs, and its node once it is found.
 type want struct {
-	ref      name.Reference   // the first that named it
+	ref      name.Reference   // the first reference to it
 	name     string           // of ref
-	names    []string         // of all that named it, but indexes
-	by       *want            // whose child it is; nil for a root
-	tries    []name.Reference // where to look, in order
-	desc     *v1.Descriptor   // what an index says of it
-	group    *group           // lock entries of one bundle, which are looked for in one order
-	platform string           // what an index says that it is for
-	fetch    bool             // a Package names it, no lock or index
+	names    []string         // all references to it, except those of indexes
+	by       *want            // the parent; nil for a root
+	tries    []name.Reference // places to try, in order
+	desc     *v1.Descriptor   // of it in an index
+	group    *group           // the lock entries of one bundle, with one order of places
+	platform string           // of it in an index
+	fetch    bool             // a Package names it, not a lock or an index
 	pkg      string           // that Package, by name and version
 
 	found    *Node
@@ -31,15 +31,15 @@ type want struct {
 	err      *MissingError
 }
 
-// wantedBy says who wants x; empty for a root.
+// wantedBy names what needs x, for an error; empty for a root.
 func (x *want) wantedBy() string {
 	if x.by == nil {
 		return ""
 	}
-	return ", wanted by " + x.by.name
+	return ", referenced by " + x.by.name
 }
 
-// neededBy returns the Package, by name and version, whose bundle needs x; empty when there is none.
+// neededBy returns the name and version of the Package whose bundle needs x; empty for none.
 func (x *want) neededBy() string {
 	for ; x.by != nil; x = x.by {
 		if x.pkg != "" {
@@ -59,21 +59,21 @@ func (x *want) neededBy() string {
 	return ""
 }
 
-// nameOf returns the name and version of a Package, not too long.
+// nameOf returns the name and version of a Package, shortened for a message.
 func nameOf(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 200) }
 
-// group is the lock entries of one bundle. Where its first entry is found decides where the others
-// are looked for first.
+// group is the lock entries of one bundle. Where its first entry is found decides where the others are
+// tried first.
 type group struct {
-	first  *want
-	ownOne bool // the first entry was found in the bundle's own repository
+	first        *want
+	inBundleRepo bool // the first entry was found in the bundle's own repository
 }
 
-// maxTries is in how many places a manifest is looked for that many locks name.
+// maxTries is the limit on the places that are tried for a manifest which many locks name.
 const maxTries = 64
 
-// merge takes over what another want for the same manifest says. Places are only added while the
-// manifest was not yet looked for.
+// merge adds the names and places of another want for the same manifest. Places are not needed once the
+// manifest is found.
 func (x *want) merge(other *want) {
 	x.names = append(x.names, other.names...)
 	if x.found != nil {
@@ -86,8 +86,8 @@ func (x *want) merge(other *want) {
 	}
 }
 
-// wantLocked makes the lock's entries wanted. An entry that the locations image has is looked for
-// in the bundle's own repository first, others where the lock says.
+// wantLocked adds the lock's entries to x.next. An entry that the locations image lists is tried in the
+// bundle's own repository first, others at the reference in the lock.
 func (x *want) wantLocked(lock *carvel.ImagesLock, local map[string]bool) {
 	own := x.found.From
 	g := &group{}
@@ -113,12 +113,12 @@ func (x *want) wantLocked(lock *carvel.ImagesLock, local map[string]bool) {
 	}
 }
 
-// wantFetched makes wanted what the Packages of a repository bundle fetch and the lock does not cover:
-// whether kapp-controller can reach it there is package leak's to say.
+// wantFetched adds to x.next what the Packages of a repository bundle fetch and the lock does not cover.
+// Package leak reports whether kapp-controller can fetch it after relocation.
 func (x *want) wantFetched(lock *carvel.ImagesLock, has func(name.Reference) bool) {
 	ids := map[string]v1.Hash{}
 	for _, e := range lock.Images {
-		if id := e.Annotations[carvel.KbldID]; ids[id] == (v1.Hash{}) { // the first counts
+		if id := e.Annotations[carvel.KbldID]; ids[id] == (v1.Hash{}) { // the first entry counts
 			ids[id] = oci.HashOf(e.Image)
 		}
 	}
@@ -129,7 +129,8 @@ func (x *want) wantFetched(lock *carvel.ImagesLock, has func(name.Reference) boo
 	}
 }
 
-// wantFetch does so for one step of p; ids are what the lock covers, has is WalkOptions.Has.
+// wantFetch is wantFetched for one fetch step of p. ids has what the lock covers; has is
+// WalkOptions.Has.
 func (x *want) wantFetch(p *carvel.Package, f *carvel.Fetch, ids map[string]v1.Hash, has func(name.Reference) bool) {
 	note := func(code report.Code, level report.Level, message string) {
 		x.packages.findings = append(x.packages.findings, report.Finding{Code: code, Level: level, Package: nameOf(p),
@@ -138,7 +139,7 @@ func (x *want) wantFetch(p *carvel.Package, f *carvel.Fetch, ids map[string]v1.H
 	id, covered := ids[f.Reference]
 	switch {
 	case f.Kind == "":
-		note(codeNotRead, report.Warning, "has a fetch step of no known kind")
+		note(codeNotRead, report.Warning, "has a fetch step of an unknown kind")
 	case f.Kind != "imgpkgBundle" && f.Kind != "image", f.TagSelection, f.Reference == "", len(f.Reference) > oci.MaxReference:
 	case f.Kind == "imgpkgBundle" && covered:
 		f.Digest = id
@@ -148,7 +149,7 @@ func (x *want) wantFetch(p *carvel.Package, f *carvel.Fetch, ids map[string]v1.H
 			return
 		}
 		if has != nil && !has(ref) {
-			note(codeNotCarried, report.Install, "fetches "+f.Reference+", which no lock entry covers: it was not carried")
+			note(codeNotCarried, report.Install, "fetches "+f.Reference+", which no lock entry covers: it is not in the archive")
 			return
 		}
 		if d, ok := ref.(name.Digest); ok {
@@ -160,8 +161,8 @@ func (x *want) wantFetch(p *carvel.Package, f *carvel.Fetch, ids map[string]v1.H
 	}
 }
 
-// fetched wants a reference of a Package: where it says, or, for a digest, in the bundle's own
-// repository.
+// fetched returns a want for a reference in a Package. It is tried where the reference says and, if it has
+// a digest, in the bundle's own repository.
 func (x *want) fetched(ref name.Reference) *want {
 	next := &want{ref: ref, name: ref.Name(), by: x, tries: []name.Reference{ref}, fetch: true}
 	if d, ok := ref.(name.Digest); ok {

@@ -119,7 +119,7 @@ func (c *filling) putImage(ctx context.Context, image *imgpkg.Image, tag string)
 
 // sameLocations reports whether the locations image at the destination lists the same.
 func (c *filling) sameLocations(ctx context.Context, n *bundle.Node, want *carvel.ImageLocations) (bool, error) {
-	got, err := bundle.ReadLocations(ctx, c.dst, c.at, n.Descriptor.Digest)
+	got, err := n.ReadLocations(ctx, c.dst, c.at)
 	if err != nil {
 		return false, ctx.Err() // one that cannot be read is replaced
 	}

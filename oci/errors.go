@@ -3,11 +3,15 @@ package oci
 import "errors"
 
 var (
-	// ErrMalformed says that content is what its digest says, but not in the format that its readers expect.
+	// ErrMalformed says that content matches its digest, but does not have the expected format.
 	ErrMalformed = errors.New("malformed")
 
-	// ErrUnsupported is the ErrMalformed of what others may carry: the form is a legal one.
+	// ErrUnsupported is an ErrMalformed for a valid format that this program does not read.
 	ErrUnsupported error = unsupported{}
+
+	// ErrUnreadable says that a registry has a manifest and cannot read it. A bundle.Walk treats the
+	// manifest as missing.
+	ErrUnreadable = errors.New("the registry has it and cannot read it")
 )
 
 type unsupported struct{}

@@ -35,12 +35,18 @@ func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, erro
 	return plan, nil
 }
 
+// isMissing reports whether err is about manifests that the graph needs and that were not found.
+func isMissing(err error) bool {
+	missing, _ := bundle.Missing(err)
+	return missing != nil
+}
+
 // mostMissing is how many images an error names.
 const mostMissing = 10
 
 // asDamage explains an error of a plan: what the archive does not hold is damage. All of it is counted.
 func asDamage(err error) error {
-	missing := bundle.Missing(err)
+	missing, more := bundle.Missing(err)
 	if missing == nil {
 		return err
 	}
@@ -53,7 +59,7 @@ func asDamage(err error) error {
 		s += m.Purpose()
 		lines = append(lines, s)
 	}
-	n := len(lines) + bundle.MoreMissing(err)
+	n := len(lines) + more
 	text := strings.Join(lines[:min(len(lines), mostMissing)], "\n  ")
 	if n > mostMissing {
 		text += fmt.Sprintf("\n  and %d more", n-mostMissing)

@@ -297,7 +297,7 @@ func TestImgpkgHostile(t *testing.T) {
 			if f.says != "" {
 				refused++
 				require.ErrorContains(t, err, f.says)
-				if bundle.Missing(err) == nil && !errors.Is(err, oci.ErrMalformed) && !errors.Is(err, digest.ErrMismatch) {
+				if missing, _ := bundle.Missing(err); missing == nil && !errors.Is(err, oci.ErrMalformed) && !errors.Is(err, digest.ErrMismatch) {
 					assertSpeaks(t, err)
 				}
 				return

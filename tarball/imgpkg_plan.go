@@ -114,7 +114,7 @@ func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs i
 		opt.Pins = append(opt.Pins, bundle.Pin{Reference: ref, Digest: d})
 	}
 	g, err := bundle.Walk(ctx, a, roots, opt)
-	if errors.Is(err, fs.ErrNotExist) && bundle.Missing(err) == nil {
+	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) {
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return g, err

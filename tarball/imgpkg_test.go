@@ -260,7 +260,7 @@ func TestImgpkgPins(t *testing.T) {
 			said = append(said, f.Message)
 		}
 	}
-	assert.Contains(t, strings.Join(said, "\n"), "it was not carried")
+	assert.Contains(t, strings.Join(said, "\n"), "it is not in the archive")
 	_, _, err = a.Manifest(t.Context(), mustTag(t, "registry.example/none:1"))
 	require.Error(t, err)
 }

@@ -26,7 +26,7 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	}
 	inv := a.l.inv
 	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments})
-	if errors.Is(err, fs.ErrNotExist) && bundle.Missing(err) == nil { // a manifest is there, and a blob that it needs is not
+	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a manifest is there, and a blob that it needs is not
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err != nil {

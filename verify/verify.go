@@ -74,8 +74,8 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if err == nil {
 		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
 	}
-	if missing := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
-		return &Result{Problems: missingProblems(missing, bundle.MoreMissing(err))}, nil
+	if missing, more := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
+		return &Result{Problems: missingProblems(missing, more)}, nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, oci.ErrMalformed) {
 		return &Result{Problems: []report.Problem{{Kind: report.Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
@@ -101,7 +101,7 @@ func missingProblems(missing []*bundle.MissingError, more int) []report.Problem 
 	var problems []report.Problem
 	for _, m := range missing {
 		p := report.Problem{Kind: report.Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
-		if errors.Is(m, bundle.ErrUnreadable) {
+		if errors.Is(m, oci.ErrUnreadable) {
 			p.Kind, p.Reason = report.Damaged, unreadable(m.Unwrap())+m.Purpose()
 		}
 		if m.WantedBy != "" {
@@ -188,7 +188,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 			break
 		}
 		g.Go(func() (err error) {
-			if v.found[i], err = check.run(running); errors.Is(err, bundle.ErrUnreadable) {
+			if v.found[i], err = check.run(running); errors.Is(err, oci.ErrUnreadable) {
 				v.found[i], err = []report.Problem{{Kind: report.Damaged, What: check.of, Reason: unreadable(err)}}, nil
 			}
 			return err
@@ -324,7 +324,7 @@ func (v *verification) checkTag(tag string, want v1.Hash, n *bundle.Node) func(c
 func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*report.Problem, error) {
 	return func(ctx context.Context) (*report.Problem, error) {
 		p := &report.Problem{What: "locations image " + imgpkg.LocationsTag(n.Descriptor.Digest), Images: []string{n.Name()}}
-		got, err := bundle.ReadLocations(ctx, v.target, v.repo, n.Descriptor.Digest)
+		got, err := n.ReadLocations(ctx, v.target, v.repo)
 		switch {
 		case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch):
 			p.Kind, p.Reason = report.Damaged, err.Error()

@@ -454,7 +454,7 @@ func TestRepositoryWithPins(t *testing.T) {
 		want []report.Problem
 	}{
 		{r.plan.Graph.Pins, nil},
-		{nil, []report.Problem{{Kind: report.Missing, What: "manifest " + origin + ":v1", Images: []string{r.target.Ref(hash(r.root)).Name()}, Reason: "the registry does not have it, needed by the package a.b.c 1.0.0: what the tag stood for is not recorded: file does not exist"}}},
+		{nil, []report.Problem{{Kind: report.Missing, What: "manifest " + origin + ":v1", Images: []string{r.target.Ref(hash(r.root)).Name()}, Reason: "the registry does not have it, needed by the package a.b.c 1.0.0: the tag's digest is not recorded: file does not exist"}}},
 	} {
 		_, problems, err := repository(t.Context(), r.target, private, []v1.Hash{hash(r.root)}, verify.Options{Pins: tt.pins, Want: r.plan})
 		require.NoError(t, err)

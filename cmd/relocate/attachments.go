@@ -36,7 +36,7 @@ func attachmentsOf(g *bundle.Graph, looked bool) *attachmentsReport {
 		r.Found = append(r.Found, report.Attachment{Image: g.Node(a.Subject).Name(), Subject: a.Subject, Digest: a.Digest, Tag: a.Tag})
 	}
 	if looked {
-		r.Absent = append(r.Absent, g.Bare()...)
+		r.Absent = append(r.Absent, g.WithoutAttachments()...)
 	}
 	return r
 }

@@ -61,7 +61,7 @@ func TestBadSource(t *testing.T) {
 		"no-lock":       {s.host + "/bad/nolock:1", statusFailed, []string{s.host + "/bad/nolock:1", "has no .imgpkg/images.yml"}},
 		"no-gzip":       {s.host + "/bad/layers:1", statusFailed, []string{s.host + "/bad/layers:1", "gzip"}},
 		"two-layers":    {s.host + "/bad/layers:2", statusFailed, []string{s.host + "/bad/layers:2", "2 layers"}},
-		"missing":       {s.host + "/bad/missing:1", statusMissing, []string{missing[0], missing[1], "wanted by " + s.host + "/bad/missing:1", "hint: push what is missing"}},
+		"missing":       {s.host + "/bad/missing:1", statusMissing, []string{missing[0], missing[1], "referenced by " + s.host + "/bad/missing:1", "hint: push what is missing"}},
 		"no-such-tag":   {s.host + "/bad/missing:2", statusMissing, []string{s.host + "/bad/missing:2", "hint: check the spelling"}},
 		"no-such-repo":  {s.host + "/no/such:1", statusMissing, []string{s.host + "/no/such:1", "hint: check the spelling"}},
 		"no-reference":  {s.host + "/UPPER:1", statusUsage, []string{s.host + "/UPPER:1", "hint: "}},

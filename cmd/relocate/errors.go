@@ -130,7 +130,7 @@ var judgements = []judgement{
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
 	{isA[carvel.ImgpkgError], statusFailed, "imgpkg rejects it, too: push it again in the right format"},
 	{is(oci.ErrMalformed), statusFailed, "push it again in the right format"},
-	{isA[*bundle.BareError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
+	{isA[*bundle.NoAttachmentsError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
 	{is(registry.ErrNotAsked), statusPermission, "a login does not help: a rule of the registry or of a proxy before it, or a quota, forbids the request; see their logs"},

@@ -187,7 +187,7 @@ var hostileGraphs = []hostile{
 		other.Size++
 		config := c.blob(types.OCIConfigJSON, []byte(`{}`))
 		return c.archive(c.bundleOf([]v1.Descriptor{c.imageOf(config, layer), c.imageOf(config, other)}))
-	}, status: statusFailed, says: "another manifest gives it"},
+	}, status: statusFailed, says: "in another manifest"},
 	{name: "the same layer a thousand times", why: "r9: once, taken", make: locked(func(c *content) v1.Descriptor {
 		return c.imageOf(c.blob(types.OCIConfigJSON, []byte(`{}`)), slices.Repeat([]v1.Descriptor{c.blob(types.OCILayer, []byte("x"))}, 1000)...)
 	}), says: "1 image"},

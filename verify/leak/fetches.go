@@ -27,7 +27,7 @@ func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document,
 	case "imgpkgBundle", "image":
 		return r.checkImageFetch(ctx, d, f)
 	case "":
-		r.noteFetch(d, f, codeNotRead, report.Warning, "has a fetch step of no known kind")
+		r.noteFetch(d, f, codeNotRead, report.Warning, "has a fetch step of an unknown kind")
 	default:
 		r.noteFetch(d, f, codeOutside, report.Install, "fetches by %s (%s), which is no image: it stays outside", f.Kind, text.Quote(f.Reference))
 	}

@@ -218,11 +218,11 @@ func (p *private) foreign(ctx context.Context, l *lookup) error {
 }
 
 func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, error) {
-	_, err := bundle.ReadLocations(ctx, p.target, p.repo, n.Descriptor.Digest)
+	_, err := n.ReadLocations(ctx, p.target, p.repo)
 	switch {
 	case err == nil:
 		return trusted, nil
-	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
+	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, oci.ErrUnreadable):
 		return broken, nil
 	case isAbsent(err):
 		return p.withoutLocations(ctx, n)
@@ -234,7 +234,7 @@ func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, err
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
 	_, err := p.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest))
 	switch {
-	case err == nil, errors.Is(err, bundle.ErrUnreadable):
+	case err == nil, errors.Is(err, oci.ErrUnreadable):
 		return broken, nil
 	case isAbsent(err):
 		return probed, nil
@@ -250,7 +250,7 @@ func (p *private) resolve(ctx context.Context, ref name.Reference) (v1.Hash, boo
 		return d, true, nil
 	}
 	d, err := p.target.Resolve(ctx, ref.Identifier())
-	if isAbsent(err) || errors.Is(err, bundle.ErrUnreadable) {
+	if isAbsent(err) || errors.Is(err, oci.ErrUnreadable) {
 		return v1.Hash{}, true, nil
 	}
 	return d, true, err
@@ -259,7 +259,7 @@ func (p *private) resolve(ctx context.Context, ref name.Reference) (v1.Hash, boo
 // explain tells what is wrong with content from what went wrong while it was read, which it returns.
 func explain(err error) (report.Code, string, error) {
 	switch {
-	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, bundle.ErrUnreadable):
+	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, oci.ErrUnreadable):
 		return codeDamaged, err.Error(), nil
 	case errors.Is(err, fs.ErrPermission):
 		return codeMissing, "the registry does not show it: " + err.Error(), nil

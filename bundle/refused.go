@@ -7,16 +7,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Relented looks again for what is attached to the nodes of g, in the places that refused to show some of it, and
-// returns those of g.Unseen that are refused no longer. opt is as it was for the walk of g. The graph stays as it is.
-func (g *Graph) Relented(ctx context.Context, src Source, opt WalkOptions) ([]Unseen, error) {
+// NoLongerRefused searches again for attachments in the repositories that denied access during the
+// walk of g. It returns the entries of g.Unseen that are now accessible. opt has the options of that
+// walk. The graph does not change.
+//
+// Errors: as Walk.
+func (g *Graph) NoLongerRefused(ctx context.Context, src Source, opt WalkOptions) ([]Unseen, error) {
 	places := map[string]bool{}
 	for _, u := range g.Unseen {
 		if u.Reason == refused {
 			places[u.repository()] = true
 		}
 	}
-	everywhere := opt.Signatures != nil && places[opt.Signatures.Name()] // it may have signatures of any image
+	everywhere := opt.Signatures != nil && places[opt.Signatures.Name()] // may have signatures of any image
 	w := newWalk(src, opt)
 	for _, n := range g.Nodes[:g.Core()] {
 		if everywhere || places[n.From.Name()] {
@@ -32,7 +35,7 @@ func (g *Graph) Relented(ctx context.Context, src Source, opt WalkOptions) ([]Un
 	}), nil
 }
 
-// repository returns the name of the repository that is meant, or has the manifest.
+// repository returns the name of the repository, or of the manifest's repository.
 func (u Unseen) repository() string {
 	if u.What != unseenManifest {
 		return u.Reference
