@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/digest":   {},
 	"internal/extract":  {"bundle", "oci"},
 	"internal/inspect":  {"bundle", "carvel", "report", "tarball"},
+	"internal/progress": {"copy", "internal/text", "internal/watchdog", "registry"},
 	"internal/outfile":  {},
 	"internal/ownfile":  {},
 	"internal/printer":  {"internal/text"},
@@ -50,7 +51,7 @@ var allowed = map[string][]string{
 	".": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
-		"internal/digest", "internal/extract", "internal/inspect", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
+		"internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }

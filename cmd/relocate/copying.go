@@ -25,7 +25,7 @@ type copying struct {
 	*copyFlags
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	show           *progress
+	show           *display
 	start          time.Time
 	repo           name.Repository      // of --to-repo
 	platforms      map[v1.Hash][]string // what a page says of the images
@@ -160,14 +160,14 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 		}
 	}
 	r.Seconds = time.Since(c.start).Seconds()
-	c.show.noteWaits()
-	if c.show.mode == "json" {
+	c.show.NoteWaits()
+	if c.progress == "json" {
 		failed = errors.Join(failed, r.event(c.stderr))
 	} else {
 		r.summarize(c.stderr)
 	}
 	if found.NeedsLogin {
-		c.show.note("reading %s needs a login, for the cluster too: put one into a Secret, and name it with --secret-ref", r.Repository)
+		c.show.Note("reading %s needs a login, for the cluster too: put one into a Secret, and name it with --secret-ref", r.Repository)
 	}
 	if c.report != "" {
 		failed = errors.Join(failed, r.write(c.report))
@@ -189,7 +189,7 @@ func (c *copying) explain(err error) error {
 func (c *copying) writeResults(r *relocate.Result) error {
 	if c.objects.secretRef != "" && r.Scan != nil {
 		if note := nestedNote(r.Scan, c.repo); note != "" {
-			c.show.note("%s", note)
+			c.show.Note("%s", note)
 		}
 	}
 	if c.lockOutput != "" {
@@ -199,7 +199,7 @@ func (c *copying) writeResults(r *relocate.Result) error {
 	}
 	switch {
 	case len(r.PackageRepository) == 0:
-		c.show.note("no root is a bundle with packages/; there is no PackageRepository to apply")
+		c.show.Note("no root is a bundle with packages/; there is no PackageRepository to apply")
 		return nil
 	case c.repositoryOutput != "":
 		return outfile.Write(c.repositoryOutput, r.PackageRepository)

@@ -164,7 +164,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 }
 
 // open reads what is to be shown. The caller closes it.
-func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*inspect.Subject, error) {
+func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*inspect.Subject, error) {
 	if f.repo == "" {
 		return inspect.Open(ctx, file, f.jobs)
 	}
@@ -176,13 +176,13 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *progress) (*
 	if err != nil {
 		return nil, err
 	}
-	ph := show.begin("read", 0, 0)
-	defer ph.end()
+	ph := show.Begin("read", 0, 0)
+	defer ph.End()
 	source := client.Reader(ref.Context())
 	if !f.tree {
 		return inspect.Read(ctx, source, ref)
 	}
-	return inspect.Walk(ctx, source, ref, f.jobs, func() { ph.add(1, 0) })
+	return inspect.Walk(ctx, source, ref, f.jobs, func() { ph.Add(1, 0) })
 }
 
 // oneFile checks that there is one argument.

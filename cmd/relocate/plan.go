@@ -84,7 +84,7 @@ work the same.
 }
 
 // run walks the repository.
-func (f *planFlags) run(ctx context.Context, show *progress) (*planReport, error) {
+func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error) {
 	if !f.source.given() {
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}

@@ -65,7 +65,7 @@ used; rehearse does not contact it.
 	return cmd
 }
 
-func (f *rehearseFlags) run(ctx context.Context, file string, show *progress) (*verified, error) {
+func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*verified, error) {
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag exclude each other")
 	}

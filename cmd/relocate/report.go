@@ -14,6 +14,7 @@ import (
 	"relocate/copy"
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
+	"relocate/internal/progress"
 	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
@@ -155,7 +156,7 @@ func (r *copyReport) summarize(w io.Writer) {
 		if file == stream {
 			file = "standard output"
 		}
-		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), seconds(elapsed))
+		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), progress.Seconds(elapsed))
 		if r.Kept != nil {
 			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
@@ -163,7 +164,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	default:
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
 		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
-			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), seconds(elapsed))
+			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), progress.Seconds(elapsed))
 		fmt.Fprintf(w, "  there  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
 			count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
 	}

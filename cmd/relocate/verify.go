@@ -110,7 +110,7 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (f *verifyFlags) run(ctx context.Context, file string, show *progress) (*verified, error) {
+func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*verified, error) {
 	roots, err := f.check(file)
 	if err != nil {
 		return nil, err

@@ -20,22 +20,22 @@ import (
 func TestWatchdog(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		do   func(ctx context.Context, show *progress)
+		do   func(ctx context.Context, show *display)
 		ends bool
 	}{
-		{"nothing moves", func(ctx context.Context, _ *progress) { <-ctx.Done() }, true},
-		{"progress", func(_ context.Context, show *progress) {
-			ph := show.begin("read", 0, 0)
+		{"nothing moves", func(ctx context.Context, _ *display) { <-ctx.Done() }, true},
+		{"progress", func(_ context.Context, show *display) {
+			ph := show.Begin("read", 0, 0)
 			for range 10 {
 				time.Sleep(watchdog.Limit * 9 / 10)
-				ph.add(1, 0)
+				ph.Add(1, 0)
 			}
-			ph.end()
+			ph.End()
 		}, false},
-		{"standard input", func(ctx context.Context, _ *progress) {
+		{"standard input", func(ctx context.Context, _ *display) {
 			_, _ = watchdog.In(ctx).Input(slow{}).Read(make([]byte, 1))
 		}, false},
-		{"standard output", func(ctx context.Context, _ *progress) {
+		{"standard output", func(ctx context.Context, _ *display) {
 			out := &resultWriter{w: slow{}, dog: watchdog.In(ctx)}
 			_, _ = out.Write(make([]byte, 1))
 		}, false},
@@ -46,7 +46,7 @@ func TestWatchdog(t *testing.T) {
 				ctx, stop := watchdog.Watch(t.Context(), func(error) {})
 				defer stop()
 				ctx, show := newProgress(ctx, "none", io.Discard)
-				show.begin("export", 0, 0).end()
+				show.Begin("export", 0, 0).End()
 				c.do(ctx, show)
 				if !c.ends {
 					require.NoError(t, ctx.Err())
