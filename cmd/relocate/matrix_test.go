@@ -97,12 +97,18 @@ func (m matrixRegistry) startAgain(t *testing.T, dir string) *realregistry.Regis
 	return realregistry.Start(t, realregistry.Options{Kind: m.kind, Program: m.program, Dir: dir})
 }
 
+// No two tests are given the same port: one whose registry restarts is free for a moment.
+var (
+	firstPort = rand.Int32N(2_000)
+	ports     atomic.Int32
+)
+
 // freeAddress is an address below those that systems give to whoever asks for any, so that it stays
 // free while nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
-		addr := fmt.Sprint("127.0.0.1:", 30_002+rand.IntN(2_000))
+		addr := fmt.Sprint("127.0.0.1:", 30_002+(firstPort+ports.Add(1))%2_000)
 		listener, err := net.Listen("tcp", addr)
 		if err == nil {
 			require.NoError(t, listener.Close())
