@@ -96,7 +96,7 @@ func mountExt2(t *testing.T, mib int) (dir string) {
 		}
 	}
 	t.Cleanup(func() {
-		out, err := exec.Command("umount", dir).CombinedOutput()
+		out, err := exec.Command("umount", "--lazy", dir).CombinedOutput()
 		assert.NoError(t, err, "%s", out)
 	})
 	require.NoError(t, os.Remove(filepath.Join(dir, "lost+found")))

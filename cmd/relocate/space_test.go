@@ -62,7 +62,7 @@ func mountTemp(t *testing.T, options string) (dir string) {
 		t.Skipf("needs the right to mount a small file system: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		out, err := exec.Command("umount", dir).CombinedOutput()
+		out, err := exec.Command("umount", "--lazy", dir).CombinedOutput()
 		assert.NoError(t, err, "%s", out)
 	})
 	return dir
