@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ErrUnaccounted says that nothing failed, and yet not everything planned was uploaded, already present or
-// left out by an option. It is a bug of this program.
+// ErrUnaccounted says that nothing failed, and yet not everything planned was uploaded, already
+// present or left out by an option. It is a bug of this program.
 var ErrUnaccounted = errors.New("not everything that was planned was copied")
 
 // account is what was planned of one kind of thing, and what became of it.
@@ -37,8 +37,8 @@ func (a account) String() string {
 	return s
 }
 
-// settle compares what was planned with what became of it. What an option leaves out is not in the plan.
-// After failures it does nothing: they say already that not everything was copied.
+// settle compares what was planned with what became of it. What an option leaves out is not in the
+// plan. After failures it does nothing: they say already that not everything was copied.
 //
 // Errors: ErrUnaccounted.
 func (c *filling) settle() error {

@@ -32,9 +32,9 @@ func isReplaced(err error) bool {
 	return errors.As(err, &replaced) && replaced.Replaced()
 }
 
-// attach attaches everything that is complete to its subject, if that is complete: by its tag, or in the
-// list of the subject's referrers, which one job at a time changes. A subject to which not everything could
-// be attached is not complete. Attachments that are left out do not count.
+// attach attaches everything that is complete to its subject, if that is complete: by its tag, or
+// in the list of the subject's referrers, which one job at a time changes. A subject to which not
+// everything could be attached is not complete. Attachments that are left out do not count.
 func (c *filling) attach(ctx context.Context) error {
 	for _, n := range c.plan.Graph.Nodes {
 		var refer []*state
@@ -122,9 +122,9 @@ func (c *filling) countAttached(n int, present bool) {
 	}
 }
 
-// refer lists the manifests as referrers of d, and returns how many were listed already. A registry with the
-// referrers API lists a manifest when it is put, so it is only asked. Manifests that it has and does not list
-// are put once more, because it may have had them before it had the API.
+// refer lists the manifests as referrers of d, and returns how many were listed already. A registry
+// with the referrers API lists a manifest when it is put, so it is only asked. Manifests that it
+// has and does not list are put once more, because it may have had them before it had the API.
 func (c *filling) refer(ctx context.Context, d v1.Hash, list []*state) (present int, err error) {
 	api, ok := c.dst.(referrers)
 	if !ok {
@@ -162,8 +162,9 @@ func (c *filling) unlisted(ctx context.Context, api referrers, d v1.Hash, list [
 	return slices.DeleteFunc(slices.Clone(list), func(s *state) bool { return slices.Contains(listed, s.node.Descriptor.Digest) }), nil
 }
 
-// referByTag adds the manifests to the index under the tag of the list of referrers (distribution-spec 1.1,
-// "Referrers Tag Schema"), and returns how many it listed already. Its other entries stay.
+// referByTag adds the manifests to the index under the tag of the list of referrers
+// (distribution-spec 1.1, "Referrers Tag Schema"), and returns how many it listed already. Its
+// other entries stay.
 //
 // Errors: oci.ErrConflict, ErrContended.
 func (c *filling) referByTag(ctx context.Context, d v1.Hash, list []*state) (present int, err error) {
@@ -204,8 +205,9 @@ func (c *filling) referrersOf(ctx context.Context, list []*state) ([]v1.Descript
 	return referrers, nil
 }
 
-// mergeReferrers puts the index under tag with what it does not list of add, and returns how many those
-// are; 0 when nothing had to be put. When somebody replaced the index at the same time, that is no error.
+// mergeReferrers puts the index under tag with what it does not list of add, and returns how many
+// those are; 0 when nothing had to be put. When somebody replaced the index at the same time, that
+// is no error.
 func (c *filling) mergeReferrers(ctx context.Context, tag string, add []v1.Descriptor) (added int, err error) {
 	desc, old, err := c.dst.Manifest(ctx, c.at.Tag(tag))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

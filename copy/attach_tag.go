@@ -19,9 +19,9 @@ type written struct {
 	again     []bundle.Blob // that were uploaded once more, and configs of merged lists
 }
 
-// attachByTag puts an attachment under its tag. Nothing that others put there is lost: lists of signatures and
-// attestations are merged, and anything else under the tag stays. What was written is read again, because
-// others may have written at the same time.
+// attachByTag puts an attachment under its tag. Nothing that others put there is lost: lists of
+// signatures and attestations are merged, and anything else under the tag stays. What was written
+// is read again, because others may have written at the same time.
 //
 // Errors: oci.ErrConflict, ErrContended.
 func (c *filling) attachByTag(ctx context.Context, a bundle.Attachment, s *state) (was written, err error) {
@@ -56,8 +56,8 @@ func (c *filling) putUnder(ctx context.Context, tag string, s *state, was *writt
 	return err
 }
 
-// mergeUnder reports whether the list under the tag has all that the attachment has. If not, it puts the two
-// together: the attachment itself, when it has all of the other.
+// mergeUnder reports whether the list under the tag has all that the attachment has. If not, it
+// puts the two together: the attachment itself, when it has all of the other.
 func (c *filling) mergeUnder(ctx context.Context, tag string, s *state, was *written) (isIn bool, err error) {
 	desc, raw, err := c.dst.Manifest(ctx, c.at.Tag(tag))
 	if errors.Is(err, fs.ErrNotExist) { // deleted since Resolve
@@ -108,7 +108,8 @@ func (c *filling) putMerged(ctx context.Context, tag string, theirs, ours *oci.L
 	return nil
 }
 
-// maxConfig is the size in bytes of the largest config that is merged. cosign's have 100 bytes for each layer.
+// maxConfig is the size in bytes of the largest config that is merged. cosign's have 100 bytes for
+// each layer.
 const maxConfig = 4 << 20
 
 // configOf reads the config of a list at the destination.

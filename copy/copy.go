@@ -1,9 +1,11 @@
-// Package copy moves the content of a bundle.Plan from a bundle.Source to an archive or a repository.
+// Package copy moves the content of a bundle.Plan from a bundle.Source to an archive or a
+// repository.
 //
-// Start with ToRepository, which fills a repository from the leaves up, so that nothing visible is ever
-// incomplete. ToArchive writes every blob into an archive in file order. FromStream fills a repository while
-// an archive comes in. Each distinct blob is transferred once, and what the destination has already is not
-// transferred. Content that does not match its digest is never stored.
+// Start with ToRepository, which fills a repository from the leaves up, so that nothing visible is
+// ever incomplete. ToArchive writes every blob into an archive in file order. FromStream fills a
+// repository while an archive comes in. Each distinct blob is transferred once, and what the
+// destination has already is not transferred. Content that does not match its digest is never
+// stored.
 //
 // A Spool keeps what a walk has read, so that the copy does not download it again.
 package copy
@@ -23,13 +25,14 @@ import (
 	"relocate/internal/digest"
 )
 
-// Sink is an archive to write. It is safe for concurrent use. A *tarball.Writer and a *tarball.StreamWriter
-// are Sinks.
+// Sink is an archive to write. It is safe for concurrent use. A *tarball.Writer and a
+// *tarball.StreamWriter are Sinks.
 type Sink interface {
-	// PutBlob stores the blob d. It calls open for the bytes from offset from on: 0, unless the sink has
-	// the first bytes from an earlier run. What open returns for 0 gives an error in place of its last
-	// bytes when they do not match d. For a later offset the sink must hash what it has and what it gets.
-	// When the content does not match d, the error wraps digest.ErrMismatch, and PutBlob may be called again.
+	// PutBlob stores the blob d. It calls open for the bytes from offset from on: 0, unless the
+	// sink has the first bytes from an earlier run. What open returns for 0 gives an error in place
+	// of its last bytes when they do not match d. For a later offset the sink must hash what it has
+	// and what it gets. When the content does not match d, the error wraps digest.ErrMismatch, and
+	// PutBlob may be called again.
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error
 }
 
@@ -48,8 +51,8 @@ type ArchiveOptions struct {
 	Progress  func(Step) // must be safe for concurrent use; may be nil
 }
 
-// ToArchive puts every blob of the plan into dst, in file order. Manifests are blobs. Content that does not
-// match its digest is fetched once more.
+// ToArchive puts every blob of the plan into dst, in file order. Manifests are blobs. Content that
+// does not match its digest is fetched once more.
 //
 // Errors: *PartialError with opt.KeepGoing, when blobs could not be read; those of src and dst.
 func ToArchive(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Sink, opt ArchiveOptions) error {
@@ -96,12 +99,14 @@ func newTransfer(src bundle.Source, b bundle.Blob, progress func(Step)) *transfe
 	return &transfer{src: src, blob: b, progress: progress}
 }
 
-// twice calls do once more when content did not match its digest. It may have been damaged in transit.
+// twice calls do once more when content did not match its digest. It may have been damaged in
+// transit.
 func (t *transfer) twice(do func() error) error {
 	return twice(do, func() { t.progress(Step{Reread: 1}) })
 }
 
-// twice calls do once more when its error wraps digest.ErrMismatch, and then helped, if that succeeds.
+// twice calls do once more when its error wraps digest.ErrMismatch, and then helped, if that
+// succeeds.
 func twice(do func() error, helped func()) error {
 	err := do()
 	if !errors.Is(err, digest.ErrMismatch) {

@@ -1,11 +1,14 @@
 package copy_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/crane"
@@ -15,6 +18,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/registry"
+	"relocate/tarball"
 )
 
 // A plan is copied from one registry to another, twice: the second time everything is present. For package
@@ -43,8 +47,52 @@ func ExampleToRepository() {
 	// uploaded 0 0 already present 1 2
 }
 
+// A walk reads through a Spool, so that the export does not download manifests and configs again.
+func ExampleToArchive() {
+	ctx := context.Background()
+	public := startRegistry()
+	defer public.Close()
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file, err := os.Create(filepath.Join(dir, "spool"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	root, client := pushImage(hostOf(public) + "/app:1.0")
+
+	spool := copy.NewSpool(client, file)
+	plan := planOf(ctx, spool.Keeping(), root)
+	draft, err := tarball.New(ctx, plan, spool, tarball.Request{Roots: []string{root.Name()}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var archive bytes.Buffer
+	w, err := draft.Stream(&archive)
+	if err == nil {
+		err = copy.ToArchive(ctx, draft.StreamPlan(), spool, w, copy.ArchiveOptions{Jobs: 4})
+	}
+	if err == nil {
+		err = w.Commit()
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(plan.Blobs), "blobs; the size was known before:", int64(archive.Len()) == draft.Size())
+	// Output:
+	// 3 blobs; the size was known before: true
+}
+
 // planImage pushes an image, and plans a copy of it.
 func planImage(ctx context.Context, tag string) (*bundle.Plan, *registry.Client) {
+	root, client := pushImage(tag)
+	return planOf(ctx, client, root), client
+}
+
+func pushImage(tag string) (name.Reference, *registry.Client) {
 	image, err := crane.Image(map[string][]byte{"hello.txt": []byte("hello\n")})
 	if err == nil {
 		err = crane.Push(image, tag)
@@ -60,7 +108,11 @@ func planImage(ctx context.Context, tag string) (*bundle.Plan, *registry.Client)
 	if err != nil {
 		log.Fatal(err)
 	}
-	graph, err := bundle.Walk(ctx, client, []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
+	return root, client
+}
+
+func planOf(ctx context.Context, src bundle.Source, root name.Reference) *bundle.Plan {
+	graph, err := bundle.Walk(ctx, src, []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -68,7 +120,7 @@ func planImage(ctx context.Context, tag string) (*bundle.Plan, *registry.Client)
 	if err != nil {
 		log.Fatal(err)
 	}
-	return plan, client
+	return plan
 }
 
 func startRegistry() *httptest.Server {

@@ -13,7 +13,8 @@ type Failure struct {
 	Err    error
 }
 
-// PartialError says that everything was tried, and what failed. It wraps the errors of all failures.
+// PartialError says that everything was tried, and what failed. It wraps the errors of all
+// failures.
 type PartialError struct {
 	Failures []Failure // at least one, in file order
 }
@@ -34,7 +35,7 @@ func (e *PartialError) Unwrap() []error {
 	return errs
 }
 
-// partial returns a PartialError for the failures that are not nil; nil when there is none.
+// partial returns a PartialError for the failures that are not nil; nil when all are nil.
 func partial(list []*Failure) error {
 	e := &PartialError{}
 	for _, f := range list {

@@ -12,8 +12,8 @@ import (
 	"relocate/oci"
 )
 
-// Attachments says which attachments to copy. The empty value copies all, but leaves out, and reports, what
-// the destination refuses and what is in conflict.
+// Attachments says which attachments to copy. The empty value copies all, but leaves out, and
+// reports, what the destination refuses and what is in conflict.
 type Attachments string
 
 const (
@@ -97,7 +97,8 @@ func (c *filling) tolerates(d v1.Hash, err error) bool {
 	return c.optional[d] && c.isRefusal(err)
 }
 
-// isRefusal reports whether err says that the destination refuses one thing, which is then left out.
+// isRefusal reports whether err says that the destination refuses one thing, which is then left
+// out.
 func (c *filling) isRefusal(err error) bool {
 	if err == nil || c.opt.Attachments == AttachAll {
 		return false
@@ -109,7 +110,8 @@ func (c *filling) isRefusal(err error) bool {
 	return errors.As(err, &answer) && answer.Refused() || errors.Is(err, fs.ErrExist) || errors.Is(err, oci.ErrConflict)
 }
 
-// tolerant changes the job of d when only attachments need d: a refusal leaves out those that need it.
+// tolerant changes the job of d when only attachments need d: a refusal leaves out those that need
+// it.
 func (c *filling) tolerant(j job, d v1.Hash, users ...*state) job {
 	if !c.optional[d] {
 		return j
@@ -152,7 +154,8 @@ func (c *filling) orLeaveOut(j job, leaveOut func(error)) job {
 	return j
 }
 
-// whyLeftOut returns why an attachment is left out; nil when it is not attached because of a failure.
+// whyLeftOut returns why an attachment is left out; nil when it is not attached because of a
+// failure.
 func (c *filling) whyLeftOut(a bundle.Attachment) error {
 	if c.opt.Attachments == AttachNothing {
 		return errNotWanted

@@ -43,8 +43,9 @@ func (c *filling) locationsJob(s *state) job {
 	}
 }
 
-// putLocations puts a locations image under its two tags and reports whether it was already present. One
-// that lists the same stays as it is, even with other bytes: another compressor wrote it.
+// putLocations puts a locations image under its two tags and reports whether it was already
+// present. One that lists the same stays as it is, even with other bytes: another compressor wrote
+// it.
 func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (present bool, err error) {
 	locations := c.plan.Graph.Locations(n)
 	image, err := imgpkg.Locations(locations)

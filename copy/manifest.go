@@ -45,7 +45,8 @@ func (c *filling) ready(s *state) {
 	}, s.node.Descriptor.Digest, s))
 }
 
-// complete notes that a manifest and everything below it is present, and continues with what waits for it.
+// complete notes that a manifest and everything below it is present, and continues with what waits
+// for it.
 func (c *filling) complete(s *state) {
 	s.complete = true
 	newTransfer(c.src, s.blob, c.opt.Progress).finish()
@@ -57,8 +58,8 @@ func (c *filling) complete(s *state) {
 	}
 }
 
-// putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the repository
-// turns out not to have are uploaded again, once, and returned.
+// putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the
+// repository turns out not to have are uploaded again, once, and returned.
 func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {
 	raw, err := manifest(ctx, c.src, s.blob)
 	if err != nil {
@@ -79,8 +80,8 @@ func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again 
 	return again, nil
 }
 
-// put puts a manifest under tag, or by its digest when tag is empty. When the tag may not be moved, and
-// stands for the manifest, that is no error.
+// put puts a manifest under tag, or by its digest when tag is empty. When the tag may not be moved,
+// and stands for the manifest, that is no error.
 func (c *filling) put(ctx context.Context, d v1.Descriptor, raw []byte, tag string) error {
 	err := c.dst.PutManifest(ctx, d, raw, tag)
 	if errors.Is(err, fs.ErrExist) {
@@ -100,8 +101,8 @@ func (c *filling) inFileOrder(list []*Failure) []*Failure {
 	return list
 }
 
-// missingBlobs reports whether a manifest was refused because blobs are missing, and returns those that the
-// refusal names.
+// missingBlobs reports whether a manifest was refused because blobs are missing, and returns those
+// that the refusal names.
 func missingBlobs(err error) (named []v1.Hash, missing bool) {
 	var refused interface{ MissingBlobs() ([]v1.Hash, bool) }
 	if !errors.As(err, &refused) {
@@ -110,8 +111,8 @@ func missingBlobs(err error) (named []v1.Hash, missing bool) {
 	return refused.MissingBlobs()
 }
 
-// missing returns the blobs that the repository does not have when it refused the manifest of s with err:
-// those that the refusal names or, where it names none, all that the manifest needs.
+// missing returns the blobs that the repository does not have when it refused the manifest of s
+// with err: those that the refusal names or, where it names none, all that the manifest needs.
 func (c *filling) missing(s *state, err error) []bundle.Blob {
 	named, missing := missingBlobs(err)
 	if !missing {
@@ -135,8 +136,8 @@ func (c *filling) missing(s *state, err error) []bundle.Blob {
 	return blobs
 }
 
-// putTag gives a root its tag, unless it has it. The tag promises that everything is present, so it is read
-// back: some registries have accepted a tag and not stored it.
+// putTag gives a root its tag, unless it has it. The tag promises that everything is present, so it
+// is read back: some registries have accepted a tag and not stored it.
 func (c *filling) putTag(ctx context.Context, tag Tag) error {
 	if c.opt.Trust != TrustNothing {
 		present, err := c.stands(ctx, tag.Name, tag.Digest)

@@ -9,15 +9,15 @@ import (
 	"relocate/bundle"
 )
 
-// mounter is a Repository that can mount blobs from other repositories of its registry (distribution-spec
-// 1.1, "Mounting a blob from another repository").
+// mounter is a Repository that can mount blobs from other repositories of its registry
+// (distribution-spec 1.1, "Mounting a blob from another repository").
 type mounter interface {
 	Mount(ctx context.Context, d v1.Descriptor, from name.Repository) (bool, error)
 }
 
-// mount mounts a blob from the repository where it was found, if that is in the same registry, and reports
-// whether that worked. A failure is no error, because the blob is uploaded then. A repository from which a
-// mount failed is not tried again.
+// mount mounts a blob from the repository where it was found, if that is in the same registry, and
+// reports whether that worked. A failure is no error, because the blob is uploaded then. A
+// repository from which a mount failed is not tried again.
 func (c *filling) mount(ctx context.Context, b bundle.Blob) bool {
 	dst, ok := c.dst.(mounter)
 	if !ok || c.opt.Trust == TrustNothing || b.Node.From.RegistryStr() != c.at.RegistryStr() || b.Node.From.Name() == c.at.Name() {

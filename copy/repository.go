@@ -15,14 +15,15 @@ import (
 	"relocate/oci"
 )
 
-// Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use. What
-// registry.Client.Writer returns is one.
+// Repository is a repository to fill, and a Source of what it has. It is safe for concurrent use.
+// What registry.Client.Writer returns is one.
 type Repository interface {
 	bundle.Source
 
-	// PutBlob stores the blob d, which open returns. It may call open again for another try, after it has
-	// closed what open returned before. What open returns gives an error in place of its last bytes when
-	// they do not match d; PutBlob returns such an error and does not store the blob.
+	// PutBlob stores the blob d, which open returns. It may call open again for another try, after
+	// it has closed what open returned before. What open returns gives an error in place of its
+	// last bytes when they do not match d; PutBlob returns such an error and does not store the
+	// blob.
 	PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error
 
 	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
@@ -92,17 +93,19 @@ type Result struct {
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
 //
-// It works from the leaves up. It puts an image's manifest when its blobs are present, an index when its
-// children are, a bundle when all that its lock names and its Packages fetch is present; then the bundle's
-// locations image and attachments, and the tags of roots last. A bundle does not wait for what may fetch it in
-// turn; only the tags of roots wait for that. Every manifest gets imgpkg's default tag, except the children of
-// an index, and referrers, which name their subjects themselves.
+// It works from the leaves up. It puts an image's manifest when its blobs are present, an index
+// when its children are, a bundle when all that its lock names and its Packages fetch is present;
+// then the bundle's locations image and attachments, and the tags of roots last. A bundle does not
+// wait for what may fetch it in turn; only the tags of roots wait for that. Every manifest gets
+// imgpkg's default tag, except the children of an index, and referrers, which name their subjects
+// themselves.
 //
-// What is already present is not uploaded again, as far as opt.Trust allows. Content that does not match its
-// digest is read once more.
+// What is already present is not uploaded again, as far as opt.Trust allows. Content that does not
+// match its digest is read once more.
 //
-// Errors: *PartialError with opt.KeepGoing, beside a Result: neither what needs a failed blob nor the tags of
-// its roots were put; ErrUnaccounted; ErrContended with AttachAll; those of src and dst.
+// Errors: *PartialError with opt.KeepGoing, beside a Result: neither what needs a failed blob nor
+// the tags of its roots were put; ErrUnaccounted; ErrContended with AttachAll; those of src and
+// dst.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
 	c := newFilling(plan, src, dst, at, opt)
 	if err := c.ask(ctx); err != nil {
@@ -140,8 +143,8 @@ func (c *filling) fill(ctx context.Context) (*Result, error) {
 	return &result, partial(c.inFileOrder(c.failures))
 }
 
-// withdrawCircular withdraws bundles that did not wait for what they fetch, where that is not complete. So
-// no root that needs it gets its tag.
+// withdrawCircular withdraws bundles that did not wait for what they fetch, where that is not
+// complete. So no root that needs it gets its tag.
 func (c *filling) withdrawCircular() {
 	for _, n := range c.plan.Graph.Nodes {
 		if s := c.nodes[n.Descriptor.Digest]; !s.complete {
@@ -152,8 +155,8 @@ func (c *filling) withdrawCircular() {
 	}
 }
 
-// filling is the state of one ToRepository or FromStream. It changes between the runs of jobs and in their
-// done and failed functions only, never concurrently.
+// filling is the state of one ToRepository or FromStream. It changes between the runs of jobs and
+// in their done and failed functions only, never concurrently.
 type filling struct {
 	runner
 	plan   *bundle.Plan
@@ -224,8 +227,8 @@ func (c *filling) ask(ctx context.Context) error {
 	return c.run(ctx)
 }
 
-// isNamed reports whether a manifest is present under every tag that it gets, or, as a child of an index, by
-// its digest.
+// isNamed reports whether a manifest is present under every tag that it gets, or, as a child of an
+// index, by its digest.
 func (c *filling) isNamed(ctx context.Context, n *bundle.Node) (bool, error) {
 	if n.IsChild {
 		return c.stands(ctx, n.Descriptor.Digest.String(), n.Descriptor.Digest)
@@ -254,8 +257,8 @@ func (c *filling) stands(ctx context.Context, id string, d v1.Hash) (bool, error
 	return got == d, nil
 }
 
-// users returns the manifests that wait for each of the plan's blobs, in the plan's order; nil for a
-// manifest, and for a blob that a present manifest proves to be present.
+// users returns the manifests that wait for each of the plan's blobs, in the plan's order; nil for
+// a manifest, and for a blob that a present manifest proves to be present.
 func (c *filling) users() [][]*state {
 	at := make(map[v1.Hash]int, len(c.plan.Blobs)-len(c.plan.Graph.Nodes))
 	for i, b := range c.plan.Blobs {
@@ -279,7 +282,8 @@ func (c *filling) users() [][]*state {
 	return users
 }
 
-// schedule makes every manifest wait for its blobs and children, and queues the blobs in file order.
+// schedule makes every manifest wait for its blobs and children, and queues the blobs in file
+// order.
 func (c *filling) schedule() {
 	for _, n := range c.plan.Graph.Nodes {
 		c.awaitManifests(n)
@@ -305,7 +309,8 @@ func (c *filling) schedule() {
 	}
 }
 
-// awaitManifests makes n wait for its children, but for those that may fetch it in turn, and for its subject.
+// awaitManifests makes n wait for its children, but for those that may fetch it in turn, and for
+// its subject.
 func (c *filling) awaitManifests(n *bundle.Node) {
 	s := c.nodes[n.Descriptor.Digest]
 	circular := n.Circular // in the order of n.Children
@@ -327,9 +332,9 @@ func (c *filling) awaitManifests(n *bundle.Node) {
 
 func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Trust == TrustManifests }
 
-// blobJobs returns a function that returns a job for each blob that a manifest waits for, in file order, and
-// counts the others as present. A plan may have hundreds of thousands of blobs, so a job is made when its turn
-// comes.
+// blobJobs returns a function that returns a job for each blob that a manifest waits for, in file
+// order, and counts the others as present. A plan may have hundreds of thousands of blobs, so a job
+// is made when its turn comes.
 func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 	at := 0
 	return func() (job, bool) {
@@ -385,8 +390,8 @@ func (c *filling) blobJob(at int, waiting []*state) job {
 	}
 }
 
-// failed returns a function that notes the failure of a blob or manifest of n; nil when a failure ends the
-// copy.
+// failed returns a function that notes the failure of a blob or manifest of n; nil when a failure
+// ends the copy.
 func (c *filling) failed(n *bundle.Node, d v1.Hash) func(error) {
 	if !c.opt.KeepGoing {
 		return nil
@@ -403,7 +408,8 @@ func (c *filling) send(ctx context.Context, b bundle.Blob) error {
 	return nil
 }
 
-// countBlob counts a blob as present, which is progress, or as uploaded, whose transfer reported it.
+// countBlob counts a blob as present, which is progress, or as uploaded, whose transfer reported
+// it.
 func (c *filling) countBlob(b bundle.Blob, present bool) {
 	if !present {
 		c.result.Blobs++

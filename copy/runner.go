@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// job is something to do. The do functions run concurrently. The others run one at a time: done after do
-// returned without error, and it may add jobs; failed after do returned an error. Where failed is nil, an
-// error ends the run.
+// job is something to do. The do functions run concurrently. The others run one at a time: done
+// after do returned without error, and it may add jobs; failed after do returned an error. Where
+// failed is nil, an error ends the run.
 type job struct {
 	do     func(context.Context) error
 	done   func()
@@ -21,8 +21,8 @@ type outcome struct {
 	err error
 }
 
-// runner works off a queue with a fixed number of workers. Only one goroutine at a time touches the queue
-// and what done and failed functions touch, so neither needs a lock.
+// runner works off a queue with a fixed number of workers. Only one goroutine at a time touches the
+// queue and what done and failed functions touch, so neither needs a lock.
 type runner struct {
 	jobs   int   // workers
 	urgent []job // first
@@ -50,7 +50,7 @@ func (r *runner) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// work does jobs until there are no more, or one fails whose failure ends the run.
+// work does jobs until todo is closed, or one fails whose failure ends the run.
 func work(ctx context.Context, todo <-chan job, outcomes chan<- outcome) error {
 	for j := range todo {
 		err := j.do(ctx)
@@ -66,7 +66,8 @@ func work(ctx context.Context, todo <-chan job, outcomes chan<- outcome) error {
 	return nil
 }
 
-// dispatch hands out the queued jobs and settles their outcomes, until nothing is queued or under way.
+// dispatch hands out the queued jobs and settles their outcomes, until nothing is queued or under
+// way.
 func (r *runner) dispatch(ctx context.Context, todo chan<- job, outcomes <-chan outcome) error {
 	for busy := 0; ; {
 		r.refill()

@@ -17,8 +17,9 @@ import (
 	"relocate/internal/digest"
 )
 
-// Spool is a Source that answers from a file what a walk has read, so that nothing is downloaded twice or
-// kept in memory. What it does not have comes from the source below it. It is safe for concurrent use.
+// Spool is a Source that answers from a file what a walk has read, so that nothing is downloaded
+// twice or kept in memory. What it does not have comes from the source below it. It is safe for
+// concurrent use.
 type Spool struct {
 	src  bundle.Source
 	file scratchSpace
@@ -32,8 +33,8 @@ type Spool struct {
 	tags map[string]v1.Hash // what a tag stood for when it was first read
 }
 
-// item is what a digest stands for: a manifest or a blob. They differ because a blob has no media type of its
-// own.
+// item is what a digest stands for: a manifest or a blob. They differ because a blob has no media
+// type of its own.
 type item struct {
 	digest     v1.Hash
 	isManifest bool
@@ -59,12 +60,12 @@ func NewSpool(src bundle.Source, file interface {
 	return &Spool{src: src, file: file, kept: map[item]kept{}, tags: map[string]v1.Hash{}}
 }
 
-// Keeping returns the spool as a Source for a walk. It keeps everything that is read, and a tag that was read
-// once stands for the same digest afterwards.
+// Keeping returns the spool as a Source for a walk. It keeps everything that is read, and a tag
+// that was read once stands for the same digest afterwards.
 func (s *Spool) Keeping() bundle.Source { return keeper{s} }
 
-// ReadAgain returns how many blobs that were kept did not match their digests at first, and did when they were
-// read again.
+// ReadAgain returns how many blobs that were kept did not match their digests at first, and did
+// when they were read again.
 func (s *Spool) ReadAgain() int { return int(s.again.Load()) }
 
 // Manifest implements bundle.Source.
@@ -169,8 +170,8 @@ func (s keeper) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor)
 	return s.blob(k, d), nil
 }
 
-// read keeps a blob. One that does not match its digest is read once more, because it may have been damaged in
-// transit.
+// read keeps a blob. One that does not match its digest is read once more, because it may have been
+// damaged in transit.
 func (s keeper) read(ctx context.Context, repo name.Repository, d v1.Descriptor) (k kept, err error) {
 	err = twice(func() error {
 		r, err := s.src.Blob(ctx, repo, d)

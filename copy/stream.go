@@ -16,23 +16,23 @@ import (
 	"relocate/internal/digest"
 )
 
-// Incoming is an archive that is read once, from front to back. It is a Source of the small section. A
-// *tarball.Stream is one.
+// Incoming is an archive that is read once, from front to back. It is a Source of the small
+// section. A *tarball.Stream is one.
 type Incoming interface {
 	bundle.Source
 
-	// Next returns the next blob after the small section, in file order, and its unchecked content, of which
-	// the caller reads every byte. At the end, which it checks, it returns io.EOF.
+	// Next returns the next blob after the small section, in file order, and its unchecked content,
+	// of which the caller reads every byte. At the end, which it checks, it returns io.EOF.
 	Next() (v1.Hash, io.Reader, error)
 }
 
-// maxHeld is the size in bytes of the largest layer that is kept in memory while it is uploaded. Larger layers
-// are kept in the scratch file.
+// maxHeld is the size in bytes of the largest layer that is kept in memory while it is uploaded.
+// Larger layers are kept in the scratch file.
 const maxHeld = 4 << 20
 
-// FromStream copies the plan into dst, as ToRepository does, while src comes in. It uploads layers as they
-// come. It keeps a large layer in the scratch file, from byte at on, until it is uploaded, because another try
-// may need it. Manifests follow when src was read and checked to its end.
+// FromStream copies the plan into dst, as ToRepository does, while src comes in. It uploads layers
+// as they come. It keeps a large layer in the scratch file, from byte at on, until it is uploaded,
+// because another try may need it. Manifests follow when src was read and checked to its end.
 //
 // Errors: as ToRepository; those of src.Next.
 func FromStream(ctx context.Context, plan *bundle.Plan, src Incoming, dst Repository, to name.Repository, scratch interface {
@@ -155,8 +155,8 @@ func (in *incoming) layer(ctx context.Context, b bundle.Blob, r io.Reader, spawn
 	return err
 }
 
-// put uploads a layer, and once more if it was damaged on the way to the destination. A failure that does not
-// end the copy is noted, and reported when the layer's manifest needs it.
+// put uploads a layer, and once more if it was damaged on the way to the destination. A failure
+// that does not end the copy is noted, and reported when the layer's manifest needs it.
 func (in *incoming) put(ctx context.Context, b bundle.Blob, open func(context.Context) (io.ReadCloser, error)) error {
 	t := newTransfer(in.src, b, in.opt.Progress)
 	send := func() error {
@@ -206,7 +206,8 @@ type replay struct {
 	full    error // why nothing can be kept any longer
 }
 
-// again returns a reader from the first byte on. The reader that it returned before is no longer used.
+// again returns a reader from the first byte on. The reader that it returned before is no longer
+// used.
 func (p *replay) again() io.Reader { return &replayed{p: p} }
 
 type replayed struct {

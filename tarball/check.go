@@ -14,7 +14,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// Damage is a place of the file that is not what it must be.
+// Damage is a place in the file that is not as it must be.
 type Damage struct {
 	Member string  `json:"member"`
 	Offset int64   `json:"offset"` // of the first wrong byte, or of the content of a blob
@@ -26,9 +26,9 @@ func (d Damage) String() string {
 	return fmt.Sprintf("%s at byte %d: %s", d.Member, d.Offset, d.Reason)
 }
 
-// Check compares every byte of the file with what it must be, and returns all damage in file order. It
-// hashes jobs blobs at once, at least 1. progress may be nil. It is called with the blobs and bytes that
-// were hashed since the last call, and must be safe for concurrent use.
+// Check compares every byte of the file with what it must be, and returns all damage in file order.
+// It hashes jobs blobs at once, at least 1. progress may be nil. It is called with the blobs and
+// bytes that were hashed since the last call, and must be safe for concurrent use.
 //
 // Errors: ErrDamaged when the file was changed meanwhile; those of reading the file; that of ctx.
 func (a *Archive) Check(ctx context.Context, jobs int, progress func(blobs int, bytes int64)) ([]Damage, error) {
@@ -43,7 +43,8 @@ func (a *Archive) checkSealed(ctx context.Context) ([]Damage, error) {
 	return a.check(ctx, func() ([]*Damage, error) { return make([]*Damage, len(a.l.offsets)), nil })
 }
 
-// check checks what the seal covers and, with checkBlobs, the blobs: an entry for each, nil where all is well.
+// check checks what the seal covers and, with checkBlobs, the blobs: an entry for each, nil where
+// all is well.
 func (a *Archive) check(ctx context.Context, checkBlobs func() ([]*Damage, error)) ([]Damage, error) {
 	damage, err := a.checkDocs()
 	if err != nil {
@@ -88,10 +89,10 @@ func (a *Archive) checkBlobs(ctx context.Context, jobs int, progress func(int, i
 	return blobs, g.Wait()
 }
 
-// checkDocs compares the documents, which opened, with what the inventory implies: of each, the first
-// wrong byte is reported.
+// checkDocs compares the documents with what the inventory implies. It reports the first wrong byte
+// of each.
 func (a *Archive) checkDocs() ([]Damage, error) {
-	if a.imgpkg != nil { // it was checked when it was opened
+	if a.imgpkg != nil { // Open has checked it
 		return nil, nil
 	}
 	var damage []Damage
@@ -109,8 +110,8 @@ func (a *Archive) checkDocs() ([]Damage, error) {
 	return damage, nil
 }
 
-// checkFrames compares headers, padding, seal and end; the result has an entry for each frame, the
-// last being the seal's, nil where all is well.
+// checkFrames compares headers, padding, seal and end. The result has an entry for each blob's
+// frame, and a last one for the seal's; nil where all is well.
 func (a *Archive) checkFrames() ([]*Damage, error) {
 	if a.imgpkg != nil {
 		return a.checkPadding()
@@ -148,8 +149,8 @@ func (a *Archive) frameReason(i int, at int64) string {
 	return "the padding before it is not zero"
 }
 
-// checkBlob hashes blob i. One that is wrong is read again: a medium, or a memory, that gives other bytes
-// each time is another trouble than a file that was changed.
+// checkBlob hashes blob i. It reads a wrong one again: a medium or memory that gives other bytes
+// each time is another fault than a file that was changed.
 func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64)) (*Damage, error) {
 	err := a.hashBlob(ctx, i, progress)
 	if !errors.Is(err, digest.ErrMismatch) {
@@ -161,16 +162,17 @@ func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64
 	case again != nil && !errors.Is(again, digest.ErrMismatch):
 		return nil, again
 	case again == nil || again.Error() != err.Error():
-		reason += "; read again it was not the same: the medium or this machine is unstable"
+		reason += "; the second read gave other bytes: the medium or this machine is unstable"
 	}
 	b := a.l.blobs[i]
 	return &Damage{Member: a.l.name(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
 }
 
-// hashBuffer is how much is read and hashed at a time: what a core's own cache holds. More made it slower by a fifth.
+// hashBuffer is how many bytes are read and hashed at a time. It fits into a core's own cache; more
+// was slower by a fifth.
 const hashBuffer = 256 << 10
 
-// hashBlob reads blob i. An error wraps digest.ErrMismatch when the content is not what it must be.
+// hashBlob reads blob i. The error wraps digest.ErrMismatch when the content does not match.
 func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)) error {
 	b := a.l.blobs[i]
 	r := digest.Reader(a.content(i), b.Digest, b.Size)

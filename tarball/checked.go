@@ -8,7 +8,7 @@ import (
 	"relocate/bundle"
 )
 
-// Name returns the path at which the archive was opened; "the archive" where Open did not open it.
+// Name returns the path at which Open opened the archive, else "the archive".
 func (a *Archive) Name() string {
 	if a.f == nil {
 		return "the archive"
@@ -16,10 +16,10 @@ func (a *Archive) Name() string {
 	return a.f.Name()
 }
 
-// CheckedPlan checks everything but the content of layers, and returns the plan. What the archive does
-// not hold is damage.
+// CheckedPlan checks everything but the content of layers, and returns the plan. It uses jobs
+// goroutines, at least 1. Something that is missing in the archive is damage.
 //
-// Errors: ErrDamaged.
+// Errors: ErrDamaged; those of reading the file; that of ctx.
 func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	damage, err := a.checkSealed(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func isMissing(err error) bool {
 // mostMissing is how many images an error names.
 const mostMissing = 10
 
-// asDamage explains an error of a plan: what the archive does not hold is damage. All of it is counted.
+// asDamage makes ErrDamaged of what is missing in the archive, and names and counts all of it.
 func asDamage(err error) error {
 	missing, more := bundle.Missing(err)
 	if missing == nil {

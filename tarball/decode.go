@@ -13,11 +13,11 @@ import (
 	"relocate/report"
 )
 
-// errUnreadable says that relocate.json was not read to its end: what is there may be right.
+// errUnreadable says that reading relocate.json failed. Its content may be right.
 var errUnreadable = errors.New("cannot be read")
 
-// decodeInventory reads an inventory in its one legal spelling, a line at a time. Of one that breaks a
-// limit it holds no more than the limit and a line.
+// decodeInventory reads an inventory in its one legal spelling, a line at a time. When one breaks a
+// limit, it keeps at most the limit and a line in memory.
 func decodeInventory(r io.Reader) (*inventory, error) {
 	inv := &inventory{}
 	d := &decoder{r: bufio.NewReaderSize(r, 1<<16)}
@@ -50,7 +50,7 @@ type decoder struct {
 	buf []byte // of the line
 }
 
-// line returns the next line without its line feed. It is good until the next call.
+// line returns the next line without its line feed. It is valid until the next call.
 func (d *decoder) line() ([]byte, error) {
 	d.buf = d.buf[:0]
 	for {
@@ -86,7 +86,7 @@ func (d *decoder) format() error {
 	return nil
 }
 
-// lock reads the list of a lock's entries, where there is one. It is not empty.
+// lock reads the list of a lock's entries, if it is present. It must not be empty.
 func (d *decoder) lock(list *[]lockEntry) error {
 	const begin = `"lock":[`
 	if b, err := d.r.Peek(len(begin)); err != nil || string(b) != begin {
@@ -99,7 +99,7 @@ func (d *decoder) lock(list *[]lockEntry) error {
 	return err
 }
 
-// end holds that nothing follows.
+// end checks that nothing follows.
 func (d *decoder) end() error {
 	switch b, err := d.r.Peek(1); {
 	case len(b) > 0:
@@ -110,8 +110,8 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// decodeList reads the list called key and what stands after it. weigh returns what e counts for: 1, and
-// its references.
+// decodeList reads the list called key and the text after it. weigh returns how much of limit an
+// element takes.
 func decodeList[T any](d *decoder, key string, limit int, after string, list *[]T, weigh func(e *T) int) error {
 	b, err := d.line()
 	if err != nil {
@@ -136,7 +136,7 @@ func decodeList[T any](d *decoder, key string, limit int, after string, list *[]
 	return nil
 }
 
-// decodeElement reads the line of an element. more says that another follows in the list.
+// decodeElement reads the line of an element. more reports whether another element follows.
 func decodeElement(d *decoder, after string, e any) (more bool, err error) {
 	b, err := d.line()
 	if err != nil {
@@ -149,7 +149,7 @@ func decodeElement(d *decoder, after string, e any) (more bool, err error) {
 		}
 	}
 	if err := json.Unmarshal(text, e); err != nil {
-		return false, fmt.Errorf("%.300s", err.Error()) // which may quote all of the line
+		return false, fmt.Errorf("%.300s", err.Error()) // the text may quote all of the line
 	}
 	if again, err := json.Marshal(e); err != nil || !bytes.Equal(again, text) {
 		return false, errors.New("is not written as relocate writes it")
@@ -166,7 +166,7 @@ func overLimit(key string, limit int) error {
 
 func one[T any](*T) int { return 1 }
 
-// compact lets manifests share what is the same in many, and returns what m weighs.
+// compact makes manifests share equal strings, and returns how much of the limit m takes.
 func (m *manifestEntry) compact() int {
 	m.MediaType, m.From = unique.Make(m.MediaType).Value(), unique.Make(m.From).Value()
 	return 1 + len(m.References)

@@ -7,7 +7,7 @@ import (
 
 const (
 	blockSize = 512
-	maxOctal  = 1 << 33 // sizes from here on are written in base 256
+	maxOctal  = 1 << 33 // bytes; larger sizes are written in base 256
 )
 
 // header returns the one legal header of a member.
@@ -32,7 +32,7 @@ func header(name string, size int64) [blockSize]byte {
 	return b
 }
 
-// checksum returns the checksum field of a header, which counts itself as blanks.
+// checksum returns the checksum field of a header. The field itself counts as blanks.
 func checksum(b [blockSize]byte) string {
 	copy(b[148:], "        ")
 	sum := 0
@@ -48,7 +48,7 @@ func padding(size int64) int64 { return -size & (blockSize - 1) }
 // member returns the bytes that a member takes: header, content, padding.
 func member(size int64) int64 { return blockSize + size + padding(size) }
 
-// sizeOf reads the size field of a header whose form is checked by comparing it with header().
+// sizeOf reads the size field of a header. Callers check the rest by comparing it with header().
 func sizeOf(b []byte) (int64, bool) {
 	if b[124] == 0x80 {
 		n := binary.BigEndian.Uint64(b[128:136])

@@ -31,42 +31,44 @@ func (f Format) String() string {
 	return string(f)
 }
 
-// Limits of imgpkg's form, beside those of the package comment.
+// Limits of imgpkg's format, beside those of the package comment.
 const (
 	maxImgpkgDocument = 256 << 20 // bytes of manifest.json
 	maxImgpkgEntry    = 32 << 20  // bytes of one of its entries
-	maxImgpkgConfig   = 4 << 20   // bytes of a config, which stands in manifest.json
-	maxElsewhere      = 10_000    // manifests of which a journal says where they were found
-	maxUnseen         = 10_000    // places and attachments of which a journal says that they were not seen
+	maxImgpkgConfig   = 4 << 20   // bytes of a config, which manifest.json holds
+	maxElsewhere      = 10_000    // places of manifests in a journal
+	maxUnseen         = 10_000    // entries of unseen in a journal
 )
 
-// ErrOneRoot says that several bundles were asked for: with more than one in a tar imgpkg's import panics.
-var ErrOneRoot = errors.New("imgpkg's form holds one root bundle")
+// ErrOneRoot says that a tar in imgpkg's format would have several root bundles, with which
+// imgpkg's import panics.
+var ErrOneRoot = errors.New("imgpkg's format holds one root bundle")
 
-// imgpkgDocument is the name of the member that lists what imgpkg's form holds.
+// imgpkgDocument is the name of the member that lists what a tar in imgpkg's format holds.
 const imgpkgDocument = "manifest.json"
 
-// rootLabel marks the bundle that was asked for. imgpkg ignores the others: pinsLabel has tags that a
-// Package names, which stood for the entry; subjectsLabel has what the entry refers to, as OCI 1.1 referrers do.
+// Labels of entries. rootLabel marks the root bundle. imgpkg ignores the others: pinsLabel has tags
+// in Packages that stood for the entry; subjectsLabel has the digests that the entry refers to as
+// an OCI 1.1 referrer.
 const (
 	rootLabel     = "dev.carvel.imgpkg.copy.root-bundle"
 	pinsLabel     = "relocate.pins"
 	subjectsLabel = "relocate.subjects"
 )
 
-// imgpkgEntry is an element of manifest.json: one of the two is there.
+// imgpkgEntry is an element of manifest.json. One of the two is set.
 type imgpkgEntry struct {
 	ImageIndex *imgpkgIndex
 	Image      *imgpkgImage
 }
 
 type imgpkgIndex struct {
-	Refs      []string // one: where it was found
+	Refs      []string // one reference: where it was found
 	Images    []*imgpkgImage
 	Indexes   []*imgpkgIndex
 	MediaType types.MediaType
 	Digest    string
-	Raw       json.RawMessage // a string, of which this is the spelling
+	Raw       json.RawMessage // a string, as it is spelled in JSON
 	Tag       string
 	OrigRef   string
 	Labels    map[string]string
@@ -99,12 +101,13 @@ type imgpkgLayer struct {
 // imgpkgName returns the name of a layer's member, whatever its type.
 func imgpkgName(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".tar.gz" }
 
-var imgpkgNameForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.tar\.gz$`)
+var imgpkgNamePattern = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.tar\.gz$`)
 
-// attachedForm is the tag by which cosign attaches something to the image whose digest is in it.
-var attachedForm = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att|sbom)$`)
+// attachedTag is the tag by which cosign attaches something to the image whose digest it has.
+var attachedTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})\.(sig|att|sbom)$`)
 
-// imgpkgOrder returns the plan with the blobs behind the small section in the order of imgpkg's form.
+// imgpkgOrder returns the plan with the blobs after the small section in the order of imgpkg's
+// format.
 func imgpkgOrder(plan *bundle.Plan) *bundle.Plan {
 	ordered := *plan
 	ordered.Blobs = slices.Clone(plan.Blobs)
@@ -114,7 +117,8 @@ func imgpkgOrder(plan *bundle.Plan) *bundle.Plan {
 	return &ordered
 }
 
-// layers returns the layers that the tar holds, by digest. A config is among them if it is a layer, too.
+// layers returns the layers that the tar holds, by digest. A config is among them if it is also a
+// layer.
 func (e *imgpkgEncoder) layers() ([]blobEntry, error) {
 	left := map[v1.Hash]bool{}
 	for _, o := range e.plan.Omitted {
@@ -126,7 +130,7 @@ func (e *imgpkgEncoder) layers() ([]blobEntry, error) {
 			continue
 		}
 		if config := n.Blobs[0]; config.Size > maxImgpkgConfig {
-			return nil, fmt.Errorf("%s: its config has %d bytes; imgpkg's form, which has configs in manifest.json, is limited to %d here", n.Name(), config.Size, maxImgpkgConfig)
+			return nil, fmt.Errorf("%s: its config has %d bytes; imgpkg's format, which has configs in manifest.json, is limited to %d here", n.Name(), config.Size, maxImgpkgConfig)
 		}
 		for _, d := range n.Blobs[1:] {
 			if !left[d.Digest] {
@@ -141,8 +145,8 @@ func (e *imgpkgEncoder) layers() ([]blobEntry, error) {
 	return list, nil
 }
 
-// newImgpkgLayout lays out imgpkg's format. With noOrigins no entry says under which reference a lock names
-// it, as imgpkg does for a BundleLock.
+// newImgpkgLayout lays out imgpkg's format. With noOrigins no entry says under which reference a
+// lock names it, as imgpkg does for a BundleLock.
 //
 // Errors: ErrOneRoot.
 func newImgpkgLayout(ctx context.Context, plan *bundle.Plan, src bundle.Source, noOrigins bool) (*layout, error) {

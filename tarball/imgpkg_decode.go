@@ -20,13 +20,13 @@ import (
 	"relocate/oci"
 )
 
-// imgpkgContent is what a manifest.json says. Each text in it was hashed.
+// imgpkgContent is the content of a manifest.json. Each text in it was hashed.
 type imgpkgContent struct {
 	top       []imgpkgTop
 	texts     map[v1.Hash]imgpkgText
 	mediaType map[v1.Hash]types.MediaType // of manifests
-	from      map[v1.Hash]string          // of manifests: the smallest reference by which one was found
-	layers    map[v1.Hash]imgpkgCarried   // that manifests name
+	from      map[v1.Hash]string          // of manifests: the smallest repository where one was found
+	layers    map[v1.Hash]imgpkgNamed     // that manifests name
 }
 
 // imgpkgTop is an entry at the top level.
@@ -34,20 +34,20 @@ type imgpkgTop struct {
 	digest v1.Hash
 	ref    name.Digest // where it was found
 	tag    string
-	isRoot bool // it has the label
+	isRoot bool // it has rootLabel
 	pins   []string
 
 	subjects []v1.Hash // what it is attached to, without a tag
 }
 
-// imgpkgText is where a manifest or config stands: a JSON string.
+// imgpkgText is the place of a manifest or config in the file, where it is a JSON string.
 type imgpkgText struct {
-	at, spelled int64 // bytes of the file
+	at, spelled int64 // offset and size of the JSON string, in bytes
 	size        int64 // of the text, in bytes
 }
 
-// imgpkgCarried is a layer that a manifest names.
-type imgpkgCarried struct {
+// imgpkgNamed is a layer that a manifest names.
+type imgpkgNamed struct {
 	size    int64
 	foreign bool // in every image
 }
@@ -57,7 +57,7 @@ func decodeImgpkg(r io.ReaderAt, at, size int64) (*imgpkgContent, error) {
 	if size > maxImgpkgDocument {
 		return nil, fmt.Errorf("%w: %s has %d bytes, more than the limit of %d", ErrDamaged, imgpkgDocument, size, maxImgpkgDocument)
 	}
-	c := &imgpkgContent{texts: map[v1.Hash]imgpkgText{}, mediaType: map[v1.Hash]types.MediaType{}, from: map[v1.Hash]string{}, layers: map[v1.Hash]imgpkgCarried{}}
+	c := &imgpkgContent{texts: map[v1.Hash]imgpkgText{}, mediaType: map[v1.Hash]types.MediaType{}, from: map[v1.Hash]string{}, layers: map[v1.Hash]imgpkgNamed{}}
 	in := &allowance{r: bufio.NewReaderSize(io.NewSectionReader(r, at, size), 1<<16), left: maxImgpkgEntry}
 	err := c.decode(json.NewDecoder(in), in, at)
 	switch {
@@ -73,7 +73,7 @@ func decodeImgpkg(r io.ReaderAt, at, size int64) (*imgpkgContent, error) {
 	return c, nil
 }
 
-// allowance is a reader that gives no more than left bytes; its reader's failure is in err.
+// allowance is a reader of at most left bytes. err is the error of r.
 type allowance struct {
 	r    io.Reader
 	left int
@@ -99,7 +99,7 @@ func (c *imgpkgContent) decode(d *json.Decoder, in *allowance, at int64) error {
 		return notEOF(err)
 	}
 	if t != json.Delim('[') {
-		return errors.New("is no list")
+		return errors.New("is not a list")
 	}
 	for d.More() {
 		in.left = maxImgpkgEntry
@@ -124,14 +124,14 @@ func (c *imgpkgContent) decode(d *json.Decoder, in *allowance, at int64) error {
 	return nil
 }
 
-// add takes over an entry.
+// add adds an entry.
 func (c *imgpkgContent) add(s *imgpkgSpelling) error {
 	if err := oci.CheckJSON(s.entry); err != nil {
 		return err
 	}
 	var e imgpkgEntry
 	if err := json.Unmarshal(s.entry, &e); err != nil {
-		return fmt.Errorf("%.300s", err.Error()) // which may quote much of the entry
+		return fmt.Errorf("%.300s", err.Error()) // the text may quote much of the entry
 	}
 	var top imgpkgTop
 	var err error
@@ -149,7 +149,7 @@ func (c *imgpkgContent) add(s *imgpkgSpelling) error {
 			err = c.image(s, i)
 		}
 	default:
-		return c.strange(s.entry)
+		return c.unknown(s.entry)
 	}
 	if err == nil {
 		c.top = append(c.top, top)
@@ -157,8 +157,8 @@ func (c *imgpkgContent) add(s *imgpkgSpelling) error {
 	return err
 }
 
-// strange says what an entry is that is neither an image nor an index of imgpkg.
-func (c *imgpkgContent) strange(entry []byte) error {
+// unknown returns the error for an entry that is neither an image nor an index of imgpkg.
+func (c *imgpkgContent) unknown(entry []byte) error {
 	var docker struct{ RepoTags, Layers *json.RawMessage }
 	if len(c.top) == 0 && json.Unmarshal(entry, &docker) == nil && (docker.RepoTags != nil || docker.Layers != nil) {
 		return fmt.Errorf("%w: it is a tar of docker save", ErrNotArchive)
@@ -166,7 +166,7 @@ func (c *imgpkgContent) strange(entry []byte) error {
 	return errors.New("is neither an image nor an index")
 }
 
-// readTop reads what an entry says beside its content.
+// readTop reads the members of an entry other than its content.
 func readTop(d string, refs []string, origRef, tag string, labels map[string]string) (top imgpkgTop, err error) {
 	if top.digest, err = parseDigest(d); err != nil {
 		return top, err
@@ -180,12 +180,12 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 		}
 	}
 	if top.tag = tag; tag != "" && !oci.IsTag(tag) {
-		return top, fmt.Errorf("its Tag %.200q is no tag", tag)
+		return top, fmt.Errorf("its Tag %.200q is not a tag", tag)
 	}
 	_, top.isRoot = labels[rootLabel]
 	for _, pin := range strings.Fields(labels[pinsLabel]) {
 		if ref, err := name.NewTag(pin); err != nil || ref.Name() != pin {
-			return top, fmt.Errorf("its label %s has %.200q, which is no tag", pinsLabel, pin)
+			return top, fmt.Errorf("its label %s has %.200q, which is not a tag", pinsLabel, pin)
 		}
 		top.pins = append(top.pins, pin)
 	}
@@ -202,7 +202,7 @@ func readTop(d string, refs []string, origRef, tag string, labels map[string]str
 // attachments returns what the entry is attached to.
 func (t imgpkgTop) attachments() []bundle.Attachment {
 	var list []bundle.Attachment
-	if m := attachedForm.FindStringSubmatch(t.tag); m != nil {
+	if m := attachedTag.FindStringSubmatch(t.tag); m != nil {
 		list = append(list, bundle.Attachment{Subject: v1.Hash{Algorithm: "sha256", Hex: m[1]}, Digest: t.digest, Tag: t.tag})
 	}
 	for _, d := range t.subjects {
@@ -214,7 +214,7 @@ func (t imgpkgTop) attachments() []bundle.Attachment {
 func parseDigest(s string) (v1.Hash, error) {
 	d, err := v1.NewHash(s)
 	if err != nil || d.Algorithm != "sha256" {
-		return d, fmt.Errorf("its Digest %.200q is no sha256 digest", s)
+		return d, fmt.Errorf("its Digest %.200q is not a sha256 digest", s)
 	}
 	return d, nil
 }
@@ -229,12 +229,12 @@ func parseFound(refs []string, d string) (name.Digest, error) {
 		err = oci.CheckPath(ref.Context())
 	}
 	if err != nil || ref.DigestStr() != d {
-		return ref, fmt.Errorf("%.300q is no reference by the digest %s", refs[0], d)
+		return ref, fmt.Errorf("%.300q is not a reference with the digest %s", refs[0], d)
 	}
 	return ref, nil
 }
 
-// index takes over an index with all that it nests.
+// index adds an index with all that it nests.
 func (c *imgpkgContent) index(s *imgpkgSpelling, i *imgpkgIndex) error {
 	if i == nil {
 		return errors.New("has null for an index")
@@ -256,7 +256,7 @@ func (c *imgpkgContent) index(s *imgpkgSpelling, i *imgpkgIndex) error {
 	return err
 }
 
-// image takes over an image. What it says of its config and layers must be what its manifest says.
+// image adds an image. Its config and layers must be those of its manifest.
 func (c *imgpkgContent) image(s *imgpkgSpelling, i *imgpkgImage) error {
 	if i == nil {
 		return errors.New("has null for an image")
@@ -274,7 +274,7 @@ func (c *imgpkgContent) image(s *imgpkgSpelling, i *imgpkgImage) error {
 	}
 	var says v1.Manifest
 	if err := json.Unmarshal([]byte(raw), &says); err != nil {
-		return fmt.Errorf("image %s: is no manifest: %.300s", m.Digest, err.Error())
+		return fmt.Errorf("image %s: is not a manifest: %.300s", m.Digest, err.Error())
 	}
 	if says.Config.Digest.String() != i.Config.Digest {
 		return fmt.Errorf("image %s: its Config is %s, its manifest's is %s", m.Digest, i.Config.Digest, says.Config.Digest)
@@ -284,17 +284,17 @@ func (c *imgpkgContent) image(s *imgpkgSpelling, i *imgpkgImage) error {
 	}) {
 		return fmt.Errorf("image %s: its Layers are not those of its manifest", m.Digest)
 	}
-	return c.carry(m.Digest, says.Layers)
+	return c.addLayers(m.Digest, says.Layers)
 }
 
-// carry notes the layers of an image.
-func (c *imgpkgContent) carry(image string, layers []v1.Descriptor) error {
+// addLayers adds the layers of an image.
+func (c *imgpkgContent) addLayers(image string, layers []v1.Descriptor) error {
 	for _, d := range layers {
-		carried, known := c.layers[d.Digest]
-		if known && carried.size != d.Size {
-			return fmt.Errorf("image %s: gives layer %s %d bytes, another image gives it %d", image, d.Digest, d.Size, carried.size)
+		named, known := c.layers[d.Digest]
+		if known && named.size != d.Size {
+			return fmt.Errorf("image %s: gives layer %s %d bytes, another image gives it %d", image, d.Digest, d.Size, named.size)
 		}
-		c.layers[d.Digest] = imgpkgCarried{d.Size, oci.IsForeign(d) && (!known || carried.foreign)}
+		c.layers[d.Digest] = imgpkgNamed{d.Size, oci.IsForeign(d) && (!known || named.foreign)}
 	}
 	if len(c.layers) > maxBlobs {
 		return overLimit("layers", maxBlobs)
@@ -302,7 +302,7 @@ func (c *imgpkgContent) carry(image string, layers []v1.Descriptor) error {
 	return nil
 }
 
-// manifest takes over a manifest, and returns its text.
+// manifest adds a manifest, and returns its text.
 func (c *imgpkgContent) manifest(s *imgpkgSpelling, id string, mediaType types.MediaType, raw json.RawMessage, refs []string) (string, error) {
 	d, err := parseDigest(id)
 	if err != nil {
@@ -329,7 +329,7 @@ func (c *imgpkgContent) manifest(s *imgpkgSpelling, id string, mediaType types.M
 	return text, nil
 }
 
-// text hashes the text of a manifest or config, notes where it stands, and returns it.
+// text hashes the text of a manifest or config, notes its place, and returns it.
 func (c *imgpkgContent) text(s *imgpkgSpelling, id string, raw json.RawMessage) (string, error) {
 	d, err := parseDigest(id)
 	if err != nil {
@@ -355,11 +355,11 @@ func (c *imgpkgContent) text(s *imgpkgSpelling, id string, raw json.RawMessage) 
 type imgpkgSpelling struct {
 	entry []byte
 	at    int64 // in the file
-	last  int   // byte of the entry behind what was found last
+	last  int   // offset in the entry after what was found last
 }
 
-// find returns where in the file a part of the entry stands; if it stands there several times, any of them.
-// Parts are asked for in their order, or nearly so.
+// find returns the offset in the file of a part of the entry, or of any copy of it. It is fast when
+// parts are searched about in their order.
 func (s *imgpkgSpelling) find(part []byte) int64 {
 	i := bytes.Index(s.entry[s.last:], part)
 	if i >= 0 {
@@ -371,7 +371,7 @@ func (s *imgpkgSpelling) find(part []byte) int64 {
 	return s.at + int64(i)
 }
 
-// notEOF gives the end of the text, where it must not be, a name.
+// notEOF makes io.ErrUnexpectedEOF of io.EOF.
 func notEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

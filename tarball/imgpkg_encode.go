@@ -26,7 +26,7 @@ type imgpkgEncoder struct {
 	noOrigins bool
 	listed    map[v1.Hash][]imgpkgListed // the entries of roots, and of what is attached
 	pins      map[v1.Hash][]string       // other tags that stood for a manifest
-	left      int                        // bytes that the entry may still take
+	left      int                        // bytes that the current entry may still take
 }
 
 func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *imgpkgEncoder {
@@ -35,9 +35,9 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 	for _, root := range plan.Graph.Roots {
 		isRoot[root.Reference.Name()] = true
 		l := imgpkgListed{ref: root.Reference.Context().Digest(root.Digest.String()), tag: root.Tag()}
-		if plan.Graph.Node(root.Digest).Kind == bundle.Bundle { // no other has an origin
+		if plan.Graph.Node(root.Digest).Kind == bundle.Bundle { // only bundles have an origin
 			l.orig = l.ref
-			if e.listed[root.Digest] == nil { // named twice, it has one label
+			if e.listed[root.Digest] == nil { // a root that is named twice has one label
 				l.labels = withLabel(nil, rootLabel, "")
 			}
 		}
@@ -53,7 +53,7 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 		l := imgpkgListed{ref: plan.Graph.Node(a.Digest).From.Digest(a.Digest.String()), tag: a.Tag}
 		if a.Tag == "" {
 			if subjects[a.Digest] = append(subjects[a.Digest], a.Subject.String()); len(subjects[a.Digest]) > 1 {
-				continue // it has its entry
+				continue // it has an entry
 			}
 		}
 		e.listed[a.Digest] = append(e.listed[a.Digest], l)
@@ -69,9 +69,9 @@ func newImgpkgEncoder(plan *bundle.Plan, src bundle.Source, noOrigins bool) *img
 	return e
 }
 
-// imgpkgListed is what an entry says beside its content.
+// imgpkgListed has the members of an entry other than its content.
 type imgpkgListed struct {
-	ref, orig name.Digest // orig is the zero value where there is none
+	ref, orig name.Digest // orig may be the zero value
 	tag       string
 	labels    map[string]string
 }
@@ -85,13 +85,14 @@ func (e *imgpkgEncoder) oneRoot() error {
 		case first == nil:
 			first = &root
 		case first.Digest != root.Digest:
-			return fmt.Errorf("%w: both %s and %s were asked for", ErrOneRoot, first.Reference.Name(), root.Reference.Name())
+			return fmt.Errorf("%w, but %s and %s were named", ErrOneRoot, first.Reference.Name(), root.Reference.Name())
 		}
 	}
 	return nil
 }
 
-// encode writes the array in imgpkg's order: by the digests of manifest and config, then by reference.
+// encode writes the array in imgpkg's order: by the digests of manifest and config, then by
+// reference.
 func (e *imgpkgEncoder) encode(ctx context.Context, w io.Writer) error {
 	nodes := slices.Clone(e.plan.Graph.Nodes)
 	slices.SortFunc(nodes, func(a, b *bundle.Node) int { return strings.Compare(a.Descriptor.Digest.Hex, b.Descriptor.Digest.Hex) })
@@ -120,9 +121,9 @@ func (e *imgpkgEncoder) encode(ctx context.Context, w io.Writer) error {
 	return bw.Flush()
 }
 
-// list returns the entries that a manifest has at the top level: one for each root; one for each reference
-// in a lock, if the manifest was found where one of them says, else one for the place where it was found. A
-// child of an index has none.
+// list returns the entries that a manifest has at the top level: one for each root; one for each
+// reference in a lock, if the manifest was found where one of them says, else one for the place
+// where it was found. A child of an index has none.
 func (e *imgpkgEncoder) list(n *bundle.Node) []imgpkgListed {
 	list := slices.Clone(e.listed[n.Descriptor.Digest])
 	for _, l := range places(n) {
@@ -144,7 +145,8 @@ func (e *imgpkgEncoder) list(n *bundle.Node) []imgpkgListed {
 	return list
 }
 
-// places returns the entries of a manifest for the references in locks, or for the place where it was found.
+// places returns the entries of a manifest for the references in locks, or for the place where it
+// was found.
 func places(n *bundle.Node) (list []imgpkgListed) {
 	found := false
 	for _, s := range n.References {
@@ -173,8 +175,8 @@ func withLabel(labels map[string]string, key, value string) map[string]string {
 	return labels
 }
 
-// elsewhere returns the repositories of manifests that were found in another one than who reads the
-// document back must think: of several that it names the smallest.
+// elsewhere returns the repositories of manifests where they differ from what a reader of the
+// document must assume: the smallest of several that it names.
 func (e *imgpkgEncoder) elsewhere() map[string]string {
 	read := map[v1.Hash]string{}
 	var visit func(n *bundle.Node, repo string)
@@ -289,13 +291,13 @@ func (e *imgpkgEncoder) config(ctx context.Context, n *bundle.Node) ([]byte, err
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r) // at most maxImgpkgConfig: layers has looked
+	return io.ReadAll(r) // at most maxImgpkgConfig, which layers has checked
 }
 
-// text spells a document of n, or below it, as a JSON string.
+// text spells a manifest or config of n as a JSON string.
 func (e *imgpkgEncoder) text(n *bundle.Node, raw []byte) (json.RawMessage, error) {
 	if !utf8.Valid(raw) {
-		return nil, errors.New("it is not UTF-8 text, and imgpkg's form holds nothing else: export without --tar-format imgpkg")
+		return nil, errors.New("it is not UTF-8 text, and imgpkg's format holds nothing else: export without --tar-format imgpkg")
 	}
 	text, err := json.Marshal(string(raw))
 	if e.left -= len(text); e.left < 0 {
@@ -305,11 +307,11 @@ func (e *imgpkgEncoder) text(n *bundle.Node, raw []byte) (json.RawMessage, error
 }
 
 func tooLargeEntry(n *bundle.Node) error {
-	return fmt.Errorf("%s: with all that it nests it takes more than the %d bytes that an entry of manifest.json may have", n.Name(), maxImgpkgEntry)
+	return fmt.Errorf("%s: with all that it nests, it takes more than the %d bytes that an entry of manifest.json may have", n.Name(), maxImgpkgEntry)
 }
 
-// diffIDsOf returns the DiffIDs of layers by a config that has one for each, as imgpkg finds them: of a layer that
-// comes twice the first.
+// diffIDsOf returns the DiffIDs of layers, if the config has one for each, as imgpkg finds them:
+// for a layer that occurs twice, the first.
 func diffIDsOf(n *bundle.Node, config []byte) map[v1.Hash]string {
 	var doc struct {
 		RootFS struct {

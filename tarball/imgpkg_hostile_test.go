@@ -137,7 +137,7 @@ var imgpkgForges = []imgpkgForge{
 	{"without Labels and Tags", "", eachEntry(func(what map[string]any) { delete(what, "Labels"); delete(what, "Tag") })},
 
 	// manifest.json
-	{"no list", "is no list", document(func(string) string { return "{}" })},
+	{"no list", "is not a list", document(func(string) string { return "{}" })},
 	{"null", "lists no image", document(func(string) string { return "null" })},
 	{"empty list", "lists no image", document(func(string) string { return "[]" })},
 	{"null in the list", "[0]: is neither an image nor an index", document(func(string) string { return "[null]" })},
@@ -163,20 +163,20 @@ var imgpkgForges = []imgpkgForge{
 	// Entries
 	{"no Refs", "has 0 Refs", eachEntry(func(what map[string]any) { what["Refs"] = nil })},
 	{"two Refs", "has 2 Refs", eachEntry(func(what map[string]any) { what["Refs"] = append(what["Refs"].([]any), what["Refs"].([]any)...) })},
-	{"Refs of another digest", "is no reference by the digest", in(`"Refs":["127.0.0.1:5110/src/images/worker@sha256:1`, `"Refs":["127.0.0.1:5110/src/images/worker@sha256:2`)},
-	{"Refs by a tag", "is no reference", eachEntry(func(what map[string]any) { what["Refs"] = []string{"127.0.0.1:5110/src:latest"} })},
-	{"Refs out of the API", "is no reference", document(func(s string) string {
+	{"Refs of another digest", "is not a reference with the digest", in(`"Refs":["127.0.0.1:5110/src/images/worker@sha256:1`, `"Refs":["127.0.0.1:5110/src/images/worker@sha256:2`)},
+	{"Refs by a tag", "is not a reference", eachEntry(func(what map[string]any) { what["Refs"] = []string{"127.0.0.1:5110/src:latest"} })},
+	{"Refs out of the API", "is not a reference", document(func(s string) string {
 		return strings.ReplaceAll(s, "src/images/worker@", "src/../../worker@")
 	})},
 	{"OrigRef of another digest", "OrigRef", in(`"OrigRef":"127.0.0.1:5110/src/images/worker@sha256:1`, `"OrigRef":"127.0.0.1:5110/src/images/worker@sha256:2`)},
-	{"Tag that is none", "is no tag", in(`"Tag":"1.0.0"`, `"Tag":"../1"`)},
+	{"Tag that is none", "is not a tag", in(`"Tag":"1.0.0"`, `"Tag":"../1"`)},
 	{"Tag of two", "stands for both", entries(func(doc []entry) []entry {
 		other := doc[0].what()
 		other["Tag"], other["Refs"] = "1.0.0", []string{"127.0.0.1:5110/src/repository@" + other["Manifest"].(map[string]any)["Digest"].(string)}
 		return doc
 	})},
-	{"pin that is none", "is no tag", in(`"dev.carvel.imgpkg.copy.root-bundle":""`, `"dev.carvel.imgpkg.copy.root-bundle":"","relocate.pins":"a@b"`)},
-	{"Digest that is none", "is no sha256 digest", document(func(s string) string { return strings.ReplaceAll(s, "sha256:1af6c5a0", "sha512:1af6c5a0") })},
+	{"pin that is none", "is not a tag", in(`"dev.carvel.imgpkg.copy.root-bundle":""`, `"dev.carvel.imgpkg.copy.root-bundle":"","relocate.pins":"a@b"`)},
+	{"Digest that is none", "is not a sha256 digest", document(func(s string) string { return strings.ReplaceAll(s, "sha256:1af6c5a0", "sha512:1af6c5a0") })},
 	{"Digest with capitals", "is no", document(func(s string) string { return strings.ReplaceAll(s, "sha256:1af6c5a0", "sha256:1AF6C5A0") })},
 
 	// Content
@@ -227,18 +227,18 @@ var imgpkgForges = []imgpkgForge{
 	{"a layer shorter", "bytes, ", packed(func(m []member) []member { m[2].data = m[2].data[1:]; return m })},
 	{"a layer with other bytes", "digest", packed(func(m []member) []member { m[2].data[5] ^= 1; return m })},
 	{"a bundle's layer with other bytes", "digest", packed(func(m []member) []member { m[1].data[9] ^= 1; return m })},
-	{"a layer that is a link", "is no regular file", packed(func(m []member) []member {
+	{"a layer that is a link", "is not a regular file", packed(func(m []member) []member {
 		m[2] = link(m[2].Name, m[1].Name)
 		return m
 	})},
-	{"manifest.json that is a link", "is no regular file", packed(func(m []member) []member {
+	{"manifest.json that is a link", "is not a regular file", packed(func(m []member) []member {
 		m[0] = link("manifest.json", "/etc/passwd")
 		return m
 	})},
-	{"a layer that is a hard link with content", "no regular file", raw(func(b []byte) []byte {
+	{"a layer that is a hard link with content", "not a regular file", raw(func(b []byte) []byte {
 		return reheader(b, secondHeader(b), func(h []byte) { h[156] = '1' })
 	})},
-	{"a device with a layer's name", "is no regular file", packed(func(m []member) []member {
+	{"a device with a layer's name", "is not a regular file", packed(func(m []member) []member {
 		m[2] = member{Header: tar.Header{Name: m[2].Name, Typeflag: tar.TypeChar}}
 		return m
 	})},
@@ -281,7 +281,7 @@ var imgpkgForges = []imgpkgForge{
 	{"the first header changed", "no header", raw(func(b []byte) []byte { b[200] ^= 1; return b })},
 }
 
-// TestImgpkgHostile: a tar of imgpkg's form is taken, or refused with a reason.
+// TestImgpkgHostile: a tar of imgpkg's format is taken, or refused with a reason.
 func TestImgpkgHostile(t *testing.T) {
 	t.Parallel()
 	good := imgpkgTar(t, "repository")

@@ -25,17 +25,17 @@ func (a *Archive) imgpkgText(d v1.Hash) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", imgpkgDocument, err)
 	}
 	var text string
-	if err := json.Unmarshal(spelled, &text); err != nil { // it was none when the file was opened
-		return nil, fmt.Errorf("%w: %s: %s cannot be read any more", digest.ErrMismatch, imgpkgDocument, d)
+	if err := json.Unmarshal(spelled, &text); err != nil { // it was valid when the file was opened
+		return nil, fmt.Errorf("%w: %s: %s can no longer be read", digest.ErrMismatch, imgpkgDocument, d)
 	}
 	return []byte(text), digest.Check([]byte(text), d)
 }
 
-// maxReading is how many texts are in memory at once, however many are open.
+// maxReading is how many texts are in memory at once.
 const maxReading = 4
 
-// spelled reads a text, which is spelled as JSON in the file: all of it for each part, so that nothing of it stays in
-// memory.
+// spelled reads a text that is spelled as JSON in the file. It reads all of it for each part, so
+// that nothing stays in memory.
 type spelled struct {
 	a *Archive
 	d v1.Hash
@@ -60,8 +60,8 @@ func (a *Archive) has(ref name.Reference) bool {
 	return a.mediaType[d] != ""
 }
 
-// imgpkgRoots returns what was asked for: the entries with imgpkg's label or a tag; where none has the label,
-// all. What is attached to others was asked for by nobody.
+// imgpkgRoots returns what was exported: the entries with imgpkg's label or a tag; where none has
+// the label, all. What is attached to others is not a root.
 func (a *Archive) imgpkgRoots() []name.Reference {
 	var roots []name.Reference
 	labelled := slices.ContainsFunc(a.imgpkg.top, func(t imgpkgTop) bool { return t.isRoot })
@@ -73,7 +73,8 @@ func (a *Archive) imgpkgRoots() []name.Reference {
 	return roots
 }
 
-// imgpkgPlan walks the roots as Plan does. What no root leads to is a root, too: imgpkg imports it.
+// imgpkgPlan walks the roots as Plan does. What no root needs is also a root, because imgpkg
+// imports it.
 func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	roots := a.imgpkgRoots()
 	g, err := a.imgpkgWalk(ctx, roots, jobs)
@@ -120,8 +121,8 @@ func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs i
 	return g, err
 }
 
-// imgpkgLayers plans the graph. Of layers that may not be distributed those are omitted that the tar does not
-// have; any other that it does not have is damage.
+// imgpkgLayers plans the graph. Layers that may not be distributed are omitted where the tar does
+// not have them. Any other missing layer is damage.
 func (a *Archive) imgpkgLayers(g *bundle.Graph) (*bundle.Plan, error) {
 	without, err := bundle.NewPlan(g, false)
 	if err != nil {
@@ -153,8 +154,9 @@ func (a *Archive) imgpkgLayers(g *bundle.Graph) (*bundle.Plan, error) {
 	return imgpkgOrder(plan), nil
 }
 
-// Surplus returns how many members of a file in imgpkg's form are no part of it, and how many are layers that
-// plan does not need. imgpkg passes over both; our own form has neither.
+// Surplus returns how many members of a tar in imgpkg's format are neither its document nor layers,
+// and how many layers plan does not need. imgpkg ignores both. An archive in relocate's format has
+// neither.
 func (a *Archive) Surplus(plan *bundle.Plan) (others, layers int) {
 	if a.imgpkg == nil {
 		return 0, 0

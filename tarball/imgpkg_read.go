@@ -17,14 +17,14 @@ import (
 
 const (
 	maxImgpkgMembers  = 1_000_000
-	maxImgpkgTrailing = 1 << 20 // zero bytes behind the end: GNU tar pads to a record
+	maxImgpkgTrailing = 1 << 20 // zero bytes after the end: GNU tar pads to a record
 )
 
-// IsImgpkg reports whether a file that begins with first is a tar as imgpkg writes it. One that was packed
-// again, in another order, may not be found so.
+// IsImgpkg reports whether a file that begins with first, at least 14 bytes, is a tar as imgpkg
+// writes it. It does not recognise one that was packed again in another order; Open does.
 func IsImgpkg(first []byte) bool { return bytes.HasPrefix(first, []byte(imgpkgDocument+"\x00")) }
 
-// mayBeImgpkg reports whether a file is a tar that is no OCI layout.
+// mayBeImgpkg reports whether a file is a tar, but not an OCI layout.
 func mayBeImgpkg(r io.ReaderAt, size int64) bool {
 	first := make([]byte, blockSize)
 	if n, _ := r.ReadAt(first, 0); n < blockSize || bytes.HasPrefix(first, []byte("oci-layout\x00")) {
@@ -34,11 +34,11 @@ func mayBeImgpkg(r io.ReaderAt, size int64) bool {
 	return err == nil || IsImgpkg(first)
 }
 
-// imgpkgMembers is what a scan of a tar's headers finds.
+// imgpkgMembers is the result of a scan of a tar's headers.
 type imgpkgMembers struct {
 	document imgpkgMember
 	layers   []imgpkgMember // by digest
-	others   int            // members that are neither: nobody reads them
+	others   int            // members that are neither, which are ignored
 }
 
 type imgpkgMember struct {
@@ -46,10 +46,10 @@ type imgpkgMember struct {
 	at, size int64   // of its content, in bytes
 }
 
-// newImgpkgArchive reads a tar in imgpkg's form, whatever the order of its members. That each text in its
-// manifest.json is what its digest says is checked here, layers are when they are read.
+// newImgpkgArchive reads a tar in imgpkg's format, with its members in any order. It checks each
+// text in manifest.json against its digest; layers are checked when they are read.
 //
-// Errors: ErrNotArchive when there is no manifest.json, or another program's.
+// Errors: ErrNotArchive when manifest.json is missing, or another program's.
 func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	members, err := scanImgpkg(r, size)
 	if err != nil {
@@ -72,8 +72,8 @@ func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	return c.archive(r, l, members)
 }
 
-// openImgpkgPart reads the plan in an unfinished tar that this package writes, whose layers may not be there
-// yet: where they belong follows from manifest.json.
+// openImgpkgPart reads the plan in an unfinished tar of this package, whose layers may be missing.
+// Their places follow from manifest.json.
 func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, error) {
 	n, err := documentSize(f, size, 0, imgpkgDocument, maxImgpkgDocument)
 	if err != nil {
@@ -87,9 +87,9 @@ func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, err
 		name: imgpkgDocument, limit: maxImgpkgDocument,
 		encode: func(w io.Writer) error { _, err := io.Copy(w, io.NewSectionReader(f, blockSize, n)); return err },
 	}}}
-	for d, carried := range c.layers {
-		if header.Request.NonDistributable || !carried.foreign {
-			l.blobs = append(l.blobs, blobEntry{d, carried.size})
+	for d, named := range c.layers {
+		if header.Request.NonDistributable || !named.foreign {
+			l.blobs = append(l.blobs, blobEntry{d, named.size})
 		}
 	}
 	slices.SortFunc(l.blobs, func(a, b blobEntry) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
@@ -126,7 +126,7 @@ func (c *imgpkgContent) archive(r io.ReaderAt, l *layout, members *imgpkgMembers
 	}
 	for _, top := range c.top {
 		tags := top.pins
-		if top.tag != "" && !attachedForm.MatchString(top.tag) {
+		if top.tag != "" && !attachedTag.MatchString(top.tag) {
 			tags = append(slices.Clone(tags), top.reference().Name())
 		}
 		for _, tag := range tags {
@@ -145,7 +145,7 @@ func (c *imgpkgContent) archive(r io.ReaderAt, l *layout, members *imgpkgMembers
 	return a, nil
 }
 
-// reference returns the reference by which the entry was asked for, if it was.
+// reference returns the reference of the entry as a root.
 func (t imgpkgTop) reference() name.Reference {
 	if t.tag != "" {
 		return t.ref.Context().Tag(t.tag)
@@ -153,8 +153,8 @@ func (t imgpkgTop) reference() name.Reference {
 	return t.ref.Context().Digest(t.digest.String())
 }
 
-// scanImgpkg reads the headers of a tar. Members that imgpkg does not look for are passed over, whatever
-// they are; of those that it does, each is there once, a regular file, and the same file to every reader.
+// scanImgpkg reads the headers of a tar. It ignores members that imgpkg ignores. Each of the others
+// must occur once, as a regular file, and be the same file to every reader.
 func scanImgpkg(r io.ReaderAt, size int64) (*imgpkgMembers, error) {
 	s := &imgpkgScan{r: io.NewSectionReader(r, 0, size), all: r, size: size, layers: map[v1.Hash]imgpkgMember{}}
 	tr := tar.NewReader(s.r)
@@ -173,7 +173,7 @@ func scanImgpkg(r io.ReaderAt, size int64) (*imgpkgMembers, error) {
 			return nil, err
 		}
 	}
-	if err := s.ended(); err != nil {
+	if err := s.checkEnd(); err != nil {
 		return nil, err
 	}
 	s.found.layers = slices.SortedFunc(maps.Values(s.layers), func(a, b imgpkgMember) int { return strings.Compare(a.digest.Hex, b.digest.Hex) })
@@ -182,7 +182,7 @@ func scanImgpkg(r io.ReaderAt, size int64) (*imgpkgMembers, error) {
 
 // imgpkgScan is the state of one scanImgpkg.
 type imgpkgScan struct {
-	r      *io.SectionReader // what archive/tar reads: after Next it stands at the content
+	r      *io.SectionReader // what archive/tar reads: after Next it is at the content
 	all    io.ReaderAt
 	size   int64
 	end    int64 // of the last member's content and padding
@@ -190,7 +190,7 @@ type imgpkgScan struct {
 	layers map[v1.Hash]imgpkgMember
 }
 
-// member takes over a member whose header was read.
+// member adds a member whose header was read.
 func (s *imgpkgScan) member(h *tar.Header) error {
 	at, err := s.r.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *imgpkgScan) member(h *tar.Header) error {
 	switch {
 	case err != nil:
 	case isOurs && h.Typeflag != tar.TypeReg:
-		err = fmt.Errorf("is no regular file (type %q)", h.Typeflag)
+		err = fmt.Errorf("is not a regular file (type %q)", h.Typeflag)
 	case isOurs && h.Name != string(rawName):
 		err = fmt.Errorf("has another name in its header, %.100q", rawName)
 	}
@@ -217,13 +217,13 @@ func (s *imgpkgScan) member(h *tar.Header) error {
 		return fmt.Errorf("%w in %.100q", ErrTruncated, h.Name)
 	}
 	if s.end = at + h.Size + padding(h.Size); isOurs {
-		return s.take(h.Name, imgpkgMember{at: at, size: h.Size})
+		return s.add(h.Name, imgpkgMember{at: at, size: h.Size})
 	}
 	s.found.others++
 	return nil
 }
 
-// checkMember refuses a member after which two readers could see different ones; raw is its header.
+// checkMember refuses a member that two readers could read differently. raw is its header.
 func checkMember(h *tar.Header, raw []byte) error {
 	size, ok := sizeOf(raw)
 	isSparse := h.Typeflag == tar.TypeGNUSparse
@@ -232,20 +232,21 @@ func checkMember(h *tar.Header, raw []byte) error {
 	}
 	switch {
 	case h.Typeflag == tar.TypeXGlobalHeader:
-		return errors.New("has PAX records for all others, which some readers obey")
+		return errors.New("has PAX records for all other members, which some readers obey")
 	case isSparse:
 		return errors.New("is sparse")
 	case h.Typeflag != tar.TypeReg && h.Size != 0:
-		return fmt.Errorf("is no regular file (type %q) and has %d bytes", h.Typeflag, h.Size)
+		return fmt.Errorf("is not a regular file (type %q) and has %d bytes", h.Typeflag, h.Size)
 	case !ok || (size != h.Size && (size != 0 || h.Size < maxOctal)): // archive/tar writes 0 where PAX has what is too large
 		return fmt.Errorf("has another size in its header than in PAX records, %d", h.Size)
 	}
 	return nil
 }
 
-func isImgpkgName(s string) bool { return s == imgpkgDocument || imgpkgNameForm.MatchString(s) }
+func isImgpkgName(s string) bool { return s == imgpkgDocument || imgpkgNamePattern.MatchString(s) }
 
-func (s *imgpkgScan) take(memberName string, m imgpkgMember) error {
+// add adds a member that imgpkg reads.
+func (s *imgpkgScan) add(memberName string, m imgpkgMember) error {
 	if memberName == imgpkgDocument {
 		if s.found.document.at != 0 {
 			return fmt.Errorf("%w: it has two members %s", ErrDamaged, memberName)
@@ -253,7 +254,7 @@ func (s *imgpkgScan) take(memberName string, m imgpkgMember) error {
 		s.found.document = m
 		return nil
 	}
-	m.digest = v1.Hash{Algorithm: "sha256", Hex: imgpkgNameForm.FindStringSubmatch(memberName)[1]}
+	m.digest = v1.Hash{Algorithm: "sha256", Hex: imgpkgNamePattern.FindStringSubmatch(memberName)[1]}
 	if _, twice := s.layers[m.digest]; twice {
 		return fmt.Errorf("%w: it has two members %s", ErrDamaged, memberName)
 	}
@@ -263,20 +264,20 @@ func (s *imgpkgScan) take(memberName string, m imgpkgMember) error {
 	return nil
 }
 
-// explain says where and how the tar ends to make sense.
+// explain says where and why the tar cannot be read further.
 func (s *imgpkgScan) explain(err error) error {
 	at, _ := s.r.Seek(0, io.SeekCurrent)
 	switch {
 	case s.end > s.size || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: it has %d bytes, and its members need more", ErrTruncated, s.size)
 	case errors.Is(err, tar.ErrHeader):
-		return fmt.Errorf("%w: at byte %d there is no header of a member", ErrDamaged, max(at-blockSize, s.end))
+		return fmt.Errorf("%w: at byte %d: no header of a member", ErrDamaged, max(at-blockSize, s.end))
 	}
 	return fmt.Errorf("read the headers: %w", err)
 }
 
-// ended holds the file to its end: two zero blocks, and no more than zeros behind them.
-func (s *imgpkgScan) ended() error {
+// checkEnd checks the end of the file: two zero blocks, and only zeros after them.
+func (s *imgpkgScan) checkEnd() error {
 	if s.size < s.end+2*blockSize {
 		return fmt.Errorf("%w: it has no end", ErrTruncated)
 	}
@@ -293,8 +294,8 @@ func (s *imgpkgScan) ended() error {
 	return nil
 }
 
-// checkPadding reads what fills the blocks behind contents, which archive/tar does not look at, and returns
-// damage, of each layer at its place, of manifest.json at the last.
+// checkPadding checks the padding after each content, which archive/tar ignores. The result has an
+// entry for each layer, and a last one for manifest.json; nil where all is well.
 func (a *Archive) checkPadding() ([]*Damage, error) {
 	frames := make([]*Damage, len(a.l.blobs)+1)
 	check := func(i int, member string, at, n int64) error {
@@ -304,7 +305,7 @@ func (a *Archive) checkPadding() ([]*Damage, error) {
 		}
 		for j, b := range buf {
 			if b != 0 {
-				frames[i] = &Damage{Member: member, Offset: at + n + int64(j), Reason: "the padding behind it is not zero"}
+				frames[i] = &Damage{Member: member, Offset: at + n + int64(j), Reason: "the padding after it is not zero"}
 				return nil
 			}
 		}

@@ -64,7 +64,7 @@ func TestImgpkgAgain(t *testing.T) {
 	}
 }
 
-// rewritten writes a plan in imgpkg's form, to a file in some order and to a stream: the same bytes.
+// rewritten writes a plan in imgpkg's format, to a file in some order and to a stream: the same bytes.
 func rewritten(t testing.TB, plan *bundle.Plan, src bundle.Source, noOrigins bool) []byte {
 	t.Helper()
 	tar, err := tarball.New(t.Context(), plan, src, tarball.Request{Format: tarball.Imgpkg, NoOrigins: noOrigins})
@@ -110,13 +110,13 @@ func putFrom(t testing.TB, w putter, jobs int, blobs []bundle.Blob, src bundle.S
 	require.NoError(t, g.Wait())
 }
 
-// imgpkgBytes is the repository of m in imgpkg's form.
+// imgpkgBytes is the repository of m in imgpkg's format.
 func (m *memory) imgpkgBytes(t testing.TB) []byte {
 	t.Helper()
 	return rewritten(t, m.plan(t), m, false)
 }
 
-// TestImgpkgSameGraph: a graph is the same after a crossing in imgpkg's form: tags in Packages, an index with what it
+// TestImgpkgSameGraph: a graph is the same after a crossing in imgpkg's format: tags in Packages, an index with what it
 // nests, a foreign layer that is left out, blobs that are config and layer at once.
 func TestImgpkgSameGraph(t *testing.T) {
 	t.Parallel()
@@ -299,7 +299,7 @@ func TestImgpkgResume(t *testing.T) {
 			_, _, err := tarball.Resume(t.Context(), path, other, 1)
 			require.ErrorIs(t, err, tarball.ErrCannotResume)
 		}
-		fetched, err := m.goOn(t, path, request)
+		fetched, err := m.resume(t, path, request)
 		require.NoError(t, err)
 		assertSame(t, want, path, "after %d blobs", n)
 		var left int64
@@ -331,7 +331,7 @@ func TestImgpkgResumeDamaged(t *testing.T) {
 		part := readAll(t, path+".part")
 		part[at] ^= 1 << rand.IntN(8)
 		require.NoError(t, os.WriteFile(path+".part", part, 0o600))
-		_, err = m.goOn(t, path, request)
+		_, err = m.resume(t, path, request)
 		if err != nil {
 			require.ErrorIs(t, err, tarball.ErrCannotResume, "byte %d", at)
 			continue

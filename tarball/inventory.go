@@ -19,7 +19,7 @@ import (
 // formatVersion is the version of the format that this package writes and reads.
 const formatVersion = 1
 
-// inventory is what relocate.json says. See the package comment.
+// inventory is the content of relocate.json. See the package comment.
 type inventory struct {
 	Roots       []bundle.Pin
 	Pins        []bundle.Pin
@@ -30,7 +30,7 @@ type inventory struct {
 	Lock        []lockEntry
 	Blobs       []blobEntry
 
-	oneName bool // index.json has one entry for each digest, as archives had at first
+	oneName bool // index.json has one entry for each digest, as in early archives
 }
 
 // lockEntry is an entry of the ImagesLock whose images the roots are.
@@ -92,12 +92,12 @@ func (inv *inventory) encode(w io.Writer) error {
 		encodeList(bw, "attachments", inv.Attachments),
 		encodeList(bw, "unseen", inv.Unseen),
 		encodeList(bw, "omitted", inv.Omitted))
-	if len(inv.Lock) > 0 { // archives without one stay as they are
+	if len(inv.Lock) > 0 { // archives without a lock keep the bytes that early ones have
 		err = errors.Join(err, encodeList(bw, "lock", inv.Lock))
 	}
 	err = errors.Join(err, encodeList(bw, "blobs", inv.Blobs))
 	bw.WriteString("}\n")
-	return cmp.Or(bw.Flush(), err) // Flush has the first error of all that was written
+	return cmp.Or(bw.Flush(), err) // Flush returns the first error of all writes
 }
 
 func encodeList[T any](w *bufio.Writer, key string, list []T) error {
@@ -137,7 +137,8 @@ type indexEntry struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// indexEntries returns an entry for each name that a digest has: the roots as they were named, then others.
+// indexEntries returns an entry for each name that a digest has: the roots as they were named, then
+// others.
 func (inv *inventory) indexEntries() []indexEntry {
 	rootNames := map[v1.Hash][]string{}
 	for _, root := range inv.Roots {
@@ -169,7 +170,8 @@ func (inv *inventory) indexEntries() []indexEntry {
 	return slices.Concat(roots, others)
 }
 
-// addEntries adds the entries of m with these names: in an index with one entry for each digest, the first.
+// addEntries adds the entries of m with these names: in an index with one entry for each digest,
+// the first.
 func (inv *inventory) addEntries(list []indexEntry, m manifestEntry, names []string) []indexEntry {
 	if inv.oneName {
 		names = names[:min(1, len(names))]

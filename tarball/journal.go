@@ -24,72 +24,71 @@ import (
 	"relocate/bundle"
 )
 
-// journalVersion is the version of the journal that this package writes and goes on from.
+// journalVersion is the version of the journal that this package writes and reads.
 const journalVersion = 1
 
-// readyLine follows the header of a journal when the plan and the small section are durable: from
-// then on a cut export can go on.
+// readyLine follows the header of a journal when the plan and the small section are durable. From
+// then on an export that is cut off can be resumed.
 const readyLine = "ready\n"
 
-// How much may be written, for each worker, and how much time may pass, before what was written is
-// made durable. With a buffer that is being written and one that is being filled, a kill costs each worker
-// 8 MiB at most.
+// How many bytes each worker may write, and how much time may pass, before what was written is made
+// durable. With one buffer being written and one being filled, a kill costs each worker at most 8
+// MiB.
 const (
 	journalWindow   = 8<<20 - 2*bufferSize // bytes
 	journalInterval = 2 * time.Second
 )
 
-// maxJournalHeader is the longest first line that is read, in bytes: room for all roots of a command line, and for
-// what imgpkg's form does not say.
+// maxJournalHeader is the longest first line that is read, in bytes: enough for all roots of a
+// command line, and for what imgpkg's format does not say.
 const maxJournalHeader = 32 << 20
 
-// How much of a journal is read: in bytes, room for lines of a week, and the blobs that it may count,
-// more than any plan has.
+// How much of a journal is read.
 const (
-	maxJournal      = 64 << 20
-	maxJournalBlobs = 1 << 20
+	maxJournal      = 64 << 20 // bytes: enough for the lines of a week
+	maxJournalBlobs = 1 << 20  // more than any plan has
 )
 
-// Request is what an export was asked for. A cut one goes on for the same request only.
+// Request is what an export was asked for. Resume continues an archive for the same request only.
 type Request struct {
 	Roots            []string `json:"roots"`                 // full references, as given
-	NonDistributable bool     `json:"nonDistributable"`      // layers that may not be distributed are carried
-	Attachments      string   `json:"attachments,omitempty"` // whether they are looked for
+	NonDistributable bool     `json:"nonDistributable"`      // include layers that may not be distributed
+	Attachments      string   `json:"attachments,omitempty"` // the caller's policy for attachments
 	Format           Format   `json:"format,omitempty"`
-	NoOrigins        bool     `json:"noOrigins,omitempty"` // as NewImgpkgTar
+	NoOrigins        bool     `json:"noOrigins,omitempty"` // imgpkg's format only: entries do not say under which reference a lock names them
 }
 
-// journalHeader is the first line of a journal. It binds the .part to its request and, by the seal, to
-// every byte of its plan.
+// journalHeader is the first line of a journal. It binds the .part to its request and, by the seal,
+// to every byte of its plan.
 type journalHeader struct {
 	Journal int     `json:"journal"`
 	Request Request `json:"request"`
 	Seal    v1.Hash `json:"seal"`
 
-	Elsewhere map[string]string `json:"elsewhere,omitempty"` // of imgpkg's form: digests → repositories, where its plan does not say them
+	Elsewhere map[string]string `json:"elsewhere,omitempty"` // imgpkg's format: digest → repository, where its plan does not say it
 
-	Unseen []bundle.Unseen `json:"unseen,omitempty"` // likewise: what may be attached and is not carried
+	Unseen []bundle.Unseen `json:"unseen,omitempty"` // imgpkg's format: what may be attached and is not in the archive
 }
 
-// journal is the file beside a .part that says what of it is durable: a header; "ready" when the plan
-// and the small section are; then lines of two numbers, the index of a blob in file order and how many
-// bytes of its content are durable. A line is written only after the bytes that it counts were synced.
-// The last line for a blob counts; a last line that is cut off does not.
+// journal is the file beside a .part that says what of it is durable: a header; "ready" when the
+// plan and the small section are; then lines of two numbers, the index of a blob in file order and
+// how many bytes of its content are durable. A line is written only after the bytes that it counts
+// were synced. The last line for a blob counts; a last line that is cut off does not.
 type journal struct {
 	file   *os.File
 	data   *os.File             // the .part
 	done   func(blob int) int64 // bytes of a blob that are written
-	size   func(blob int) int64
-	window int64       // bytes that may be written and not durable
-	began  atomic.Bool // the file promises something
+	size   func(blob int) int64 // bytes of a blob
+	window int64                // bytes that may be written and not durable
+	began  atomic.Bool          // the file promises something
 
 	mu      sync.Mutex
 	synced  chan struct{} // closed when a sync has ended, and replaced
-	limited bool          // who has written too much waits
+	limited bool          // wrote waits when too much is not durable
 	running bool
 	dirty   int64         // bytes written since the last sync began
 	active  map[int]int64 // blobs that have bytes written → bytes that the file says are durable
-	err     error         // of the first sync or line that failed: nothing is promised any more
+	err     error         // of the first sync or line that failed; nothing is promised afterwards
 
 	wake, stop chan struct{}
 	stopped    chan struct{} // closed when run has returned
@@ -103,7 +102,7 @@ func newJournal(jobs int, done, size func(int) int64) *journal {
 		active: map[int]int64{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 }
 
-// create begins the file, in which nothing is promised yet.
+// create begins the file, which promises nothing yet.
 func (j *journal) create(path string, header journalHeader) error {
 	line, err := json.Marshal(header)
 	if err != nil {
@@ -167,8 +166,8 @@ func (j *journal) run() {
 	}
 }
 
-// wrote tells that n more bytes of a blob are written. It waits while too much is not durable yet, unless
-// ctx ends, and returns why syncing failed, if it did.
+// wrote notes that n more bytes of a blob are written. It waits while too much is not durable,
+// until ctx ends, and returns why syncing failed, if it did.
 func (j *journal) wrote(ctx context.Context, blob int, n int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -185,7 +184,7 @@ func (j *journal) wrote(ctx context.Context, blob int, n int64) error {
 	for j.limited && j.err == nil && ctx.Err() == nil && j.dirty >= j.window {
 		synced := j.synced
 		j.mu.Unlock()
-		select { // a disk may take its time, and who interrupts does not wait
+		select { // a sync may take long, and an interrupt must not wait for it
 		case <-synced:
 		case <-ctx.Done():
 		}
@@ -194,9 +193,9 @@ func (j *journal) wrote(ctx context.Context, blob int, n int64) error {
 	return cmp.Or(j.err, ctx.Err())
 }
 
-// sync makes durable what is written, and then says so in the file. After a failure it does nothing: the
-// system may have dropped what it could not write, and tells so once; and half a line would make another
-// one of the next.
+// sync makes durable what is written, and then says so in the file. After a failure it does
+// nothing: the system may have dropped what it could not write, and reports that once; and the next
+// line would be appended to half a line.
 func (j *journal) sync() {
 	j.mu.Lock()
 	if j.err != nil {
@@ -231,7 +230,7 @@ func (j *journal) sync() {
 	j.release()
 }
 
-// release lets those go on who wait in wrote. It is called with mu locked.
+// release wakes the calls of wrote that wait. It is called with mu locked.
 func (j *journal) release() {
 	close(j.synced)
 	j.synced = make(chan struct{})
@@ -246,8 +245,8 @@ func (j *journal) append(durable map[int]int64) error {
 	return err
 }
 
-// end stops the goroutine, and returns why syncing failed, if it did. What is written since the last sync
-// is not promised.
+// end stops the goroutine, and returns why syncing failed, if it did. What is written since the
+// last sync is not promised.
 func (j *journal) end() error {
 	j.mu.Lock()
 	running := j.running
@@ -268,11 +267,11 @@ type promised struct {
 	header  journalHeader
 	ready   bool
 	durable map[int]int64 // blob → bytes
-	end     int64         // of the last whole line, in bytes
+	end     int64         // of the last valid line, in bytes
 }
 
-// readJournal reads a journal. A file without a whole header promises nothing; lines after one that
-// makes no sense, or beyond maxJournal, are left out: what they promised is fetched again.
+// readJournal reads a journal. A file without a complete header promises nothing. Lines after an
+// invalid one, or beyond maxJournal, are ignored: what they promised is fetched again.
 func readJournal(r io.Reader) (*promised, error) {
 	p := &promised{durable: map[int]int64{}}
 	br := bufio.NewReaderSize(io.LimitReader(r, maxJournal), 1<<16)
@@ -289,15 +288,15 @@ func readJournal(r io.Reader) (*promised, error) {
 		if err != nil {
 			return p, ignoreEOF(err)
 		}
-		if !p.take(text) {
+		if !p.add(text) {
 			return p, nil
 		}
 		p.end += int64(len(text))
 	}
 }
 
-// readHeader reads a header; of another version, whose request may have another form, the version only, and
-// nothing of what is no header.
+// readHeader reads a header. Of another version it reads the version only, because the request may
+// have another shape. Of an invalid header it reads nothing.
 func readHeader(text []byte) journalHeader {
 	var version struct{ Journal int }
 	var header journalHeader
@@ -310,8 +309,8 @@ func readHeader(text []byte) journalHeader {
 	return header
 }
 
-// take takes over a line after the header, and reports whether it made sense.
-func (p *promised) take(text string) bool {
+// add adds what a line after the header promises, and reports whether the line is valid.
+func (p *promised) add(text string) bool {
 	if !p.ready {
 		p.ready = text == readyLine
 		return p.ready
@@ -326,10 +325,10 @@ func (p *promised) take(text string) bool {
 	return true
 }
 
-// errLongLine says that a line is longer than any of a journal.
+// errLongLine says that a line is longer than any line of a journal can be.
 var errLongLine = errors.New("line too long")
 
-// readLine reads a line with its line feed. A line that is cut off is io.EOF.
+// readLine reads a line with its line feed. A line without one is io.EOF.
 func readLine(r *bufio.Reader, limit int) (string, error) {
 	var b []byte
 	for {
@@ -353,7 +352,7 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// differs says in what a request is not the one of the journal; "" when it is the same.
+// differs says how a request differs from that of the journal; "" when they are equal.
 func (h journalHeader) differs(request Request) string {
 	switch {
 	case !slices.Equal(h.Request.Roots, request.Roots):
@@ -363,7 +362,7 @@ func (h journalHeader) differs(request Request) string {
 	case h.Request.Format != request.Format:
 		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
 	case h.Request.NoOrigins != request.NoOrigins:
-		return "one of the two is for a BundleLock"
+		return "only one of the two exports is for a BundleLock"
 	case h.Request.NonDistributable == request.NonDistributable:
 		return ""
 	case h.Request.NonDistributable:

@@ -20,10 +20,10 @@ const (
 	maxInventory = 64 << 20 // bytes
 	maxElement   = 4 << 20  // bytes of a line of relocate.json
 	maxRoots     = 1_000
-	maxPins      = 50_000  // as many may be attached, unseen, omitted
+	maxPins      = 50_000  // also of attachments, unseen, omitted, and lock entries
 	maxManifests = 250_000 // with their references
 	maxBlobs     = 250_000
-	maxSize      = 1 << 62 // bytes of a file: so far offsets cannot overflow
+	maxSize      = 1 << 62 // bytes of a file: offsets below it cannot overflow
 )
 
 // document is one of the members before the blobs.
@@ -34,21 +34,21 @@ type document struct {
 	encode func(io.Writer) error
 }
 
-// layout says where everything of an archive is. It follows from the inventory; in imgpkg's form, which
-// has neither inventory nor seal, from manifest.json.
+// layout says where everything in an archive is. It follows from the inventory; in imgpkg's format,
+// which has neither inventory nor seal, from manifest.json.
 type layout struct {
 	inv     *inventory
 	docs    []document
 	blobs   []blobEntry          // in file order
 	name    func(v1.Hash) string // of a blob's member
-	within  map[v1.Hash]int64    // blobs that stand in a document instead → their sizes in bytes
+	within  map[v1.Hash]int64    // blobs that a document holds instead → their sizes in bytes
 	offsets []int64              // of each blob's header
 	sealed  bool
 	seal    int64 // of the seal's header; without a seal, of the end
 	size    int64 // of the file
 
 	elsewhere map[string]string // digests of manifests → repositories in which they were found, for the journal
-	unseen    []bundle.Unseen   // for the journal, where no document has it
+	unseen    []bundle.Unseen   // for the journal, where no document says it
 }
 
 // newLayout computes all offsets. An inventory that breaks a limit of the format is an error.
@@ -97,7 +97,7 @@ func (l *layout) place() error {
 	return nil
 }
 
-// checkLimits refuses what could not be read again.
+// checkLimits refuses an inventory that a reader would refuse.
 func (inv *inventory) checkLimits() error {
 	manifests := len(inv.Manifests)
 	for _, m := range inv.Manifests {
@@ -122,13 +122,13 @@ func (inv *inventory) checkLimits() error {
 	return nil
 }
 
-// has reports whether the blob d stands in a document.
+// has reports whether a document holds the blob d.
 func (l *layout) has(d v1.Descriptor) bool {
 	size, ok := l.within[d.Digest]
 	return ok && size == d.Size
 }
 
-// format returns the form of the file.
+// format returns the format of the file.
 func (l *layout) format() Format {
 	if l.inv == nil {
 		return Imgpkg
@@ -136,7 +136,8 @@ func (l *layout) format() Format {
 	return ""
 }
 
-// shown returns the seal that a file has: none in imgpkg's form, for which it only names the plan.
+// shown returns the seal that a file has: none in imgpkg's format, where the seal only identifies
+// the plan in the journal.
 func (l *layout) shown(seal v1.Hash) v1.Hash {
 	if !l.sealed {
 		return v1.Hash{}
@@ -144,7 +145,7 @@ func (l *layout) shown(seal v1.Hash) v1.Hash {
 	return seal
 }
 
-// frame returns what stands before blob i and is not content: the padding of the blob before it,
+// frame returns the bytes before blob i that are not content: the padding of the blob before it,
 // and its header. For i = len(blobs) it is the padding of the last one.
 func (l *layout) frame(i int) (offset int64, b []byte) {
 	offset = l.seal
@@ -198,7 +199,8 @@ func (l *layout) sealDigest() (v1.Hash, error) {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, nil
 }
 
-// end returns the last bytes of the file: the seal's member, if there is one, and the two zero blocks.
+// end returns the last bytes of the file: the seal's member, if it has one, and the two zero
+// blocks.
 func (l *layout) end(seal v1.Hash) []byte {
 	var b []byte
 	if l.sealed {

@@ -13,9 +13,12 @@ import (
 	"relocate/carvel"
 )
 
-// Plan walks the roots through the archive's own manifests and returns the plan that they make. The
-// archive must hold just that: nothing missing, nothing surplus, and an inventory that says the same.
-// Where things were found, and what was not shown there, only the inventory knows.
+// Plan walks the roots through the archive's own manifests, with jobs reads at once, and returns
+// the plan that they imply. The archive must hold exactly that: nothing missing, nothing surplus,
+// and an equal inventory. Only the inventory says where things were found, and what was not visible
+// there.
+//
+// Errors: ErrDamaged; bundle.MissingError; those of bundle.Walk; that of ctx.
 func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if a.imgpkg != nil {
 		return a.imgpkgPlan(ctx, jobs)
@@ -26,7 +29,7 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	}
 	inv := a.l.inv
 	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments})
-	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a manifest is there, and a blob that it needs is not
+	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a blob that a manifest needs
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if err != nil {
@@ -43,23 +46,23 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	return plan, inv.compare(newInventory(plan))
 }
 
-// origins tells the nodes of g where they were found.
+// origins sets where the nodes of g were found.
 func (inv *inventory) origins(g *bundle.Graph) error {
 	for i, m := range inv.Manifests {
 		n := g.Node(m.Digest)
 		if n == nil {
-			continue // compare says so
+			continue // compare reports it
 		}
 		from, err := name.NewRepository(m.From)
 		if err != nil || from.Name() != m.From {
-			return fmt.Errorf("%w: the inventory's manifests[%d] was found in %q, which is no repository", ErrDamaged, i, m.From)
+			return fmt.Errorf("%w: the inventory's manifests[%d] was found in %q, which is not a repository", ErrDamaged, i, m.From)
 		}
 		n.From = from
 	}
 	return nil
 }
 
-// unseen tells g what was not shown where it was found.
+// unseen sets what was not visible where g was found.
 func (inv *inventory) unseen(g *bundle.Graph) error {
 	for i, u := range inv.Unseen {
 		if !u.Valid() || i > 0 && inv.Unseen[i-1].Compare(u) >= 0 {
@@ -70,7 +73,7 @@ func (inv *inventory) unseen(g *bundle.Graph) error {
 	return nil
 }
 
-// listed tells g the lock whose images the roots are.
+// listed sets the lock whose images the roots of g are.
 func (inv *inventory) listed(g *bundle.Graph) error {
 	if len(inv.Lock) == 0 {
 		return nil
@@ -83,7 +86,7 @@ func (inv *inventory) listed(g *bundle.Graph) error {
 	for i, e := range inv.Lock {
 		ref, err := name.NewDigest(e.Image)
 		if err != nil || ref.Name() != e.Image || !roots[ref.DigestStr()] {
-			return fmt.Errorf("%w: the inventory's lock[%d] is %.200q, which is no root", ErrDamaged, i, e.Image)
+			return fmt.Errorf("%w: the inventory's lock[%d] is %.200q, which is not a root", ErrDamaged, i, e.Image)
 		}
 		lock.Images = append(lock.Images, carvel.LockEntry{Image: ref, Annotations: e.Annotations})
 	}
@@ -91,7 +94,7 @@ func (inv *inventory) listed(g *bundle.Graph) error {
 	return nil
 }
 
-// share gives the graph the digests of the inventory in the place of its own copies.
+// share replaces the graph's copies of digests by those of the inventory, which saves memory.
 func (a *Archive) share(g *bundle.Graph) {
 	for _, n := range g.Nodes {
 		for i, d := range n.Blobs {
@@ -102,7 +105,8 @@ func (a *Archive) share(g *bundle.Graph) {
 	}
 }
 
-// compare reports the first difference between an inventory and the one that the content implies.
+// compare reports the first difference in each list between an inventory and the one that the
+// content implies.
 func (inv *inventory) compare(implied *inventory) error {
 	return errors.Join(
 		compareLists("roots", inv.Roots, implied.Roots, equal),

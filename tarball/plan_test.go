@@ -49,10 +49,10 @@ func TestPlanRefuses(t *testing.T) {
 			(*blobs)[n-1], (*blobs)[n-2] = (*blobs)[n-2], (*blobs)[n-1]
 		}, "blobs["},
 		"no root":              {func(inv *inventory, _ *[]member) { inv.Roots = nil }, "has no root"},
-		"root is no reference": {func(inv *inventory, _ *[]member) { inv.Roots[0].Reference = "Not A Reference" }, "is no reference"},
+		"root is no reference": {func(inv *inventory, _ *[]member) { inv.Roots[0].Reference = "Not A Reference" }, "is not a reference"},
 		"root without a registry": {func(inv *inventory, _ *[]member) {
 			inv.Roots[0].Reference = "repo:1.0"
-		}, "is no reference"},
+		}, "is not a reference"},
 		"root of another tag":    {func(inv *inventory, _ *[]member) { inv.Roots[0].Reference = "registry.example/repo:2.0" }, "not recorded"},
 		"root of another digest": {func(inv *inventory, _ *[]member) { inv.Roots[0].Digest = inv.Manifests[1].Digest }, "roots[0]"},
 		"one more root": {func(inv *inventory, _ *[]member) {
@@ -160,11 +160,11 @@ func TestInventoryRefuses(t *testing.T) {
 			inv.Blobs = append(inv.Blobs, inv.Blobs[3])
 			*blobs = append(*blobs, (*blobs)[3])
 		}, "twice"},
-		"a pin that is no reference": {func(inv *inventory, _ *[]member) { inv.Pins[0].Reference = "Not:A:Tag" }, "is no tag"},
-		"a pin without a tag":        {func(inv *inventory, _ *[]member) { inv.Pins[0].Reference = "registry.example/extra" }, "is no tag"},
+		"a pin that is no reference": {func(inv *inventory, _ *[]member) { inv.Pins[0].Reference = "Not:A:Tag" }, "is not a tag"},
+		"a pin without a tag":        {func(inv *inventory, _ *[]member) { inv.Pins[0].Reference = "registry.example/extra" }, "is not a tag"},
 		"a pin of a digest reference": {func(inv *inventory, _ *[]member) {
 			inv.Pins[0].Reference = "registry.example/app@" + inv.Blobs[0].Digest
-		}, "is no tag"},
+		}, "is not a tag"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -197,5 +197,5 @@ func TestSubstitution(t *testing.T) {
 		inv.Pins = slices.Insert(inv.Pins, 0, pin{locked, evil.Digest.String()})
 	}))
 	require.ErrorIs(t, err, tarball.ErrDamaged)
-	assert.ErrorContains(t, err, "is no tag")
+	assert.ErrorContains(t, err, "is not a tag")
 }

@@ -18,7 +18,7 @@ import (
 	"relocate/internal/digest"
 )
 
-// Errors that tell what is wrong with a file.
+// What is wrong with a file.
 var (
 	ErrNotArchive = errors.New("is not an archive of relocate")
 	ErrTruncated  = errors.New("is cut off")
@@ -29,28 +29,30 @@ var (
 const maxManifest = 4 << 20
 
 // Archive is an open archive. It is a bundle.Source that answers by digest, whatever the repository
-// in a reference; a tag is answered by its pin. Its methods are safe for concurrent use.
+// in a reference; a tag is answered by its pin. Content that does not match its digest is an error
+// that wraps digest.ErrMismatch. Its methods are safe for concurrent use.
 type Archive struct {
 	r         io.ReaderAt
-	f         *os.File    // nil, as info, when it was not opened here
+	f         *os.File    // nil, as info, unless Open opened it
 	info      os.FileInfo // when it was opened
 	l         *layout
 	seal      v1.Hash
 	index     map[v1.Hash]int
 	mediaType map[v1.Hash]types.MediaType // of manifests
 	pins      map[string]v1.Hash
-	imgpkg    *imgpkgContent // nil when it is not of imgpkg's form
+	imgpkg    *imgpkgContent // nil when it is not in imgpkg's format
 	members   *imgpkgMembers
-	reading   chan struct{} // who has a text of imgpkg's form in memory
+	reading   chan struct{} // limits how many texts of imgpkg's format are in memory
 }
 
 var _ bundle.Source = (*Archive)(nil)
 
-// Open opens the archive at path and reads its inventory. Nothing else is checked: see Check.
+// Open opens the archive at path, in either format, and reads its inventory. It checks nothing
+// else: see Check and CheckedPlan. The caller closes the archive.
 //
-// Errors: ErrNotArchive, ErrTruncated, ErrDamaged.
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of os.Open.
 func Open(path string) (*Archive, error) {
-	// A FIFO would be waited for: what it is, is asked before it is opened, and again of what was opened.
+	// To open a FIFO would block, so the type is checked before, and again after.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s %w: it is not a regular file", path, ErrNotArchive)
 	}
@@ -76,7 +78,9 @@ func Open(path string) (*Archive, error) {
 	return a, nil
 }
 
-// NewArchive reads the inventory of an archive of size bytes, as Open does.
+// NewArchive reads the inventory of the archive of size bytes in r, as Open does.
+//
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of r.
 func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	if mayBeImgpkg(r, size) {
 		return newImgpkgArchive(r, size)
@@ -97,7 +101,7 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	return a, nil
 }
 
-// newArchive returns the archive that inv implies, whatever is in r.
+// newArchive returns the archive that inv implies. It reads nothing of r.
 func newArchive(r io.ReaderAt, inv *inventory) (_ *Archive, err error) {
 	a := &Archive{r: r, index: map[v1.Hash]int{}, mediaType: map[v1.Hash]types.MediaType{}, pins: map[string]v1.Hash{}}
 	if a.l, err = newLayout(inv); err != nil {
@@ -118,7 +122,7 @@ func newArchive(r io.ReaderAt, inv *inventory) (_ *Archive, err error) {
 	for i, pin := range inv.Pins {
 		// A pin of a digest would put other content in its place.
 		if tag, err := name.NewTag(pin.Reference); err != nil || tag.Name() != pin.Reference {
-			return nil, fmt.Errorf("%w: its inventory's pins[%d], %q, is no tag", ErrDamaged, i, pin.Reference)
+			return nil, fmt.Errorf("%w: its inventory's pins[%d], %q, is not a tag", ErrDamaged, i, pin.Reference)
 		}
 		a.pins[pin.Reference] = pin.Digest
 	}
@@ -168,7 +172,7 @@ func documentSize(r io.ReaderAt, size, at int64, name string, limit int64) (int6
 	}
 	n, ok := sizeOf(b)
 	if h := header(name, n); !ok || !bytes.Equal(b, h[:]) {
-		return 0, fmt.Errorf("%w: at byte %d there is no header of %s", ErrDamaged, at, name)
+		return 0, fmt.Errorf("%w: at byte %d: no header of %s", ErrDamaged, at, name)
 	}
 	if n > limit {
 		return 0, fmt.Errorf("%w: %s has %d bytes, more than the limit of %d", ErrDamaged, name, n, limit)
@@ -179,8 +183,8 @@ func documentSize(r io.ReaderAt, size, at int64, name string, limit int64) (int6
 	return n, nil
 }
 
-// isDamaged reports whether a header was the one that it must be. Another program's has the checksum
-// that fits it.
+// isDamaged reports whether a header is a damaged copy of want. A header of another program has a
+// valid checksum.
 func isDamaged(got, want [blockSize]byte) bool {
 	differ := 0
 	for i := range got {
@@ -191,8 +195,8 @@ func isDamaged(got, want [blockSize]byte) bool {
 	return differ <= 8 && string(got[148:156]) != checksum(got)
 }
 
-// notArchive says what a file is that is not an archive. first are its first bytes, and err is why they are
-// fewer than a header.
+// notArchive says what a file is that is not an archive. first are its first bytes, and err is why
+// they are fewer than a header.
 func notArchive(first []byte, err error) error {
 	ends := errors.Is(err, io.EOF) || errors.Is(err, ErrTruncated)
 	if err != nil && !ends {
@@ -236,8 +240,9 @@ func isText(b []byte) bool {
 	return true
 }
 
-// Unchanged returns ErrDamaged when the file's size or time of modification is not what it was when it
-// was opened: then what was read before may be of another file than what was read since.
+// Unchanged returns ErrDamaged when the file's size or modification time is not what it was when it
+// was opened: what was read then may not belong to what was read since. Without Open it returns
+// nil.
 func (a *Archive) Unchanged() error {
 	if a.f == nil {
 		return nil
@@ -260,8 +265,8 @@ func (a *Archive) Close() error {
 	return a.f.Close()
 }
 
-// Blobs returns how many blobs are members of the file, and how many bytes of content they have. Check
-// reads that much.
+// Blobs returns how many blobs are members of the file, and how many bytes of content they have.
+// Check reads that much.
 func (a *Archive) Blobs() (n int, bytes int64) {
 	for _, b := range a.l.blobs {
 		bytes += b.Size
@@ -269,17 +274,19 @@ func (a *Archive) Blobs() (n int, bytes int64) {
 	return len(a.l.blobs), bytes
 }
 
-// Format returns the form of the file.
+// Format returns the format of the file.
 func (a *Archive) Format() Format { return a.l.format() }
 
-// Seal returns the seal that the file must have; Check compares it with the one it has. imgpkg's form has
-// none.
+// Seal returns the seal that the file must have. Check compares it with the one that it has. In
+// imgpkg's format it is the zero value.
 func (a *Archive) Seal() v1.Hash { return a.l.shown(a.seal) }
 
 // Size returns the size of the file in bytes.
 func (a *Archive) Size() int64 { return a.l.size }
 
 // Roots returns the references that were exported, in their order.
+//
+// Errors: ErrDamaged.
 func (a *Archive) Roots() ([]name.Reference, error) {
 	if a.imgpkg != nil {
 		return a.imgpkgRoots(), nil
@@ -291,7 +298,7 @@ func (a *Archive) Roots() ([]name.Reference, error) {
 	for _, pin := range a.l.inv.Roots {
 		ref, err := name.ParseReference(pin.Reference)
 		if err != nil || ref.Name() != pin.Reference {
-			return nil, fmt.Errorf("%w: root %q is no reference", ErrDamaged, pin.Reference)
+			return nil, fmt.Errorf("%w: root %q is not a reference", ErrDamaged, pin.Reference)
 		}
 		roots = append(roots, ref)
 	}
@@ -343,8 +350,8 @@ func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) 
 	return io.NopCloser(digest.Reader(a.content(i), d.Digest, d.Size)), ctx.Err()
 }
 
-// Content opens a manifest or a blob, for those who read parts of it. What is read has not been hashed; it gives
-// ErrDamaged when the file was changed since it was opened, as far as Unchanged can tell.
+// Content opens a manifest or a blob to read parts of it, which are not hashed. A read returns
+// ErrDamaged when the file was changed, as Unchanged does.
 //
 // Errors: fs.ErrNotExist.
 func (a *Archive) Content(d v1.Hash) (*io.SectionReader, error) {
@@ -358,7 +365,7 @@ func (a *Archive) Content(d v1.Hash) (*io.SectionReader, error) {
 	return nil, fmt.Errorf("blob %s is not in the archive: %w", d, fs.ErrNotExist)
 }
 
-// watched reads an archive's file, as long as it is the one that was opened.
+// watched reads an archive's file, and checks after each read that it is unchanged.
 type watched struct{ a *Archive }
 
 func (w watched) ReadAt(p []byte, at int64) (int, error) {
@@ -374,7 +381,7 @@ func (a *Archive) content(i int) io.Reader {
 	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.blobs[i].Size)
 }
 
-// comparer is a writer that fails where what is written differs from what r has.
+// comparer is a writer that fails where what is written differs from the content of r.
 type comparer struct {
 	r   io.Reader
 	n   int64 // bytes found equal

@@ -13,15 +13,16 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// ErrCannotResume says that the unfinished archive is of another request, or no longer matches its journal.
+// ErrCannotResume says that the unfinished archive is of another request, or no longer matches its
+// journal.
 var ErrCannotResume = errors.New("the unfinished archive cannot be continued")
 
-// Resume continues an archive that an earlier run for the same request left unfinished at path, and returns
-// its plan, which it reads from the file. It trusts nothing that was kept: it compares the plan with the
-// seal and hashes the small section, and Writer.PutBlob hashes each other blob again.
+// Resume continues an archive that an earlier run for the same request left unfinished at path, and
+// returns its plan, which it reads from the file. It trusts nothing that was kept: it compares the
+// plan with the seal and hashes the small section, and Writer.PutBlob hashes each other blob again.
 //
-// Errors: fs.ErrNotExist, without ErrCannotResume, when nothing was kept; ErrCannotResume; ErrNoSpace; as
-// CheckTarget.
+// Errors: fs.ErrNotExist, without ErrCannotResume, when nothing was kept; ErrCannotResume;
+// ErrNoSpace; as CheckTarget.
 func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
 	if err := CheckTarget(path); err != nil {
 		return nil, nil, err
@@ -106,8 +107,8 @@ func (p *promised) check(path string, request Request) error {
 	return nil
 }
 
-// openPart reads the plan in an unfinished archive, which must be the one that the journal was written for.
-// The file has at least the part before the blobs.
+// openPart reads the plan in an unfinished archive, which must be the one that the journal was
+// written for. The file has at least the part before the blobs.
 func openPart(f *os.File, header journalHeader) (*Archive, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -173,7 +174,8 @@ func (j *journal) continueAt(end int64) error {
 	return nil
 }
 
-// Discard removes an unfinished archive of this program at path, and its journal. Without one it does nothing.
+// Discard removes an unfinished archive of this program at path, and its journal. Without one it
+// does nothing.
 func Discard(path string) error {
 	if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
 		return nil

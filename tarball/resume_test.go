@@ -40,8 +40,8 @@ func (m *memory) cut(t testing.TB, path string, n int) {
 	require.NoError(t, w.Suspend())
 }
 
-// goOn ends an archive as the program does: from where it was, or from the beginning when nothing is kept.
-func (m *memory) goOn(t testing.TB, path string, request tarball.Request) (fetched int64, err error) {
+// resume ends an archive as the program does: from where it was, or from the beginning when nothing is kept.
+func (m *memory) resume(t testing.TB, path string, request tarball.Request) (fetched int64, err error) {
 	t.Helper()
 	w, plan, err := tarball.Resume(t.Context(), path, request, 2)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +73,7 @@ func TestResume(t *testing.T) {
 		} else {
 			assertOnly(t, filepath.Dir(path), "a.tar.part", "a.tar.part.journal")
 		}
-		fetched, err := m.goOn(t, path, request)
+		fetched, err := m.resume(t, path, request)
 		require.NoError(t, err)
 		assertSame(t, want, path, "after %d blobs", n)
 		assertOnly(t, filepath.Dir(path), "a.tar")
@@ -134,13 +134,13 @@ func (h halves) finish(t testing.TB, m *memory, want []byte, what string) (refus
 	path := filepath.Join(memoryDir(t), "a.tar")
 	require.NoError(t, os.WriteFile(path+".part", h.part, 0o600))
 	require.NoError(t, os.WriteFile(path+".part.journal", h.journal, 0o600))
-	_, refusal = m.goOn(t, path, request)
+	_, refusal = m.resume(t, path, request)
 	if refusal != nil {
 		require.ErrorIs(t, refusal, tarball.ErrCannotResume, what)
 		require.ErrorContains(t, refusal, "resume "+path, what)
 		require.Equal(t, h.journal, readAll(t, path+".part.journal"), what)
 		require.NoError(t, tarball.Discard(path))
-		_, err := m.goOn(t, path, request)
+		_, err := m.resume(t, path, request)
 		require.NoError(t, err, what)
 	}
 	assertSame(t, want, path, "%s", what)
@@ -252,11 +252,11 @@ func TestResumeAnother(t *testing.T) {
 		"it was begun for " + rootName + ", not for " + rootName + ", " + "b:1": {Roots: []string{rootName, "b:1"}},
 		"it was begun without --include-non-distributable-layers":               {Roots: []string{rootName}, NonDistributable: true},
 	} {
-		_, err := m.goOn(t, path, other)
+		_, err := m.resume(t, path, other)
 		require.ErrorIs(t, err, tarball.ErrCannotResume)
 		require.ErrorContains(t, err, says)
 	}
-	_, err := m.goOn(t, path, request)
+	_, err := m.resume(t, path, request)
 	require.NoError(t, err)
 	assertSame(t, want, path, "in the end")
 }
@@ -274,7 +274,7 @@ func TestResumeLinks(t *testing.T) {
 		require.NoError(t, os.Rename(path+name, filepath.Join(dir, "target")))
 		before := readAll(t, filepath.Join(dir, "target"))
 		require.NoError(t, os.Symlink("target", path+name))
-		_, err := m.goOn(t, path, request)
+		_, err := m.resume(t, path, request)
 		require.ErrorIs(t, err, ownfile.ErrUnsafe)
 		require.ErrorContains(t, err, path+name)
 		assert.Equal(t, before, readAll(t, filepath.Join(dir, "target")))
@@ -292,7 +292,7 @@ func TestResumeCancelled(t *testing.T) {
 	_, _, err := tarball.Resume(ctx, path, request, 1)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, tarball.ErrCannotResume)
-	_, err = m.goOn(t, path, request)
+	_, err = m.resume(t, path, request)
 	require.NoError(t, err)
 }
 

@@ -62,7 +62,7 @@ func TestModeOfArchive(t *testing.T) {
 	path := filepath.Join(memoryDir(t), "a.tar")
 	m.cut(t, path, m.plan(t).Small)
 	require.NoError(t, os.Chmod(path+".part", 0o744))
-	_, err := m.goOn(t, path, request)
+	_, err := m.resume(t, path, request)
 	require.NoError(t, err)
 	info, err := os.Stat(path)
 	require.NoError(t, err)

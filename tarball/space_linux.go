@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isFAT reports whether files have at most 4 GiB - 1.
+// isFAT reports whether the file system is FAT, whose files have at most 4 GiB - 1.
 func isFAT(s *unix.Statfs_t) bool { return s.Type == unix.MSDOS_SUPER_MAGIC }
 
-// allocate takes the blocks of a file of size bytes, so that a full disk shows before anything is
-// fetched. A file system that cannot do it cheaply is left alone.
+// allocate reserves the blocks of a file of size bytes, so that a full disk is found before
+// anything is fetched. On a file system that cannot reserve cheaply it does nothing.
 func allocate(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 	for errors.Is(err, unix.EINTR) { // a terminal was resized, for example

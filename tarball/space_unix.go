@@ -33,7 +33,7 @@ func allocated(f *os.File) int64 {
 		return 0
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int64(s.Blocks) * 512 // of stat(2), whatever the file system's are
+		return int64(s.Blocks) * 512 // st_blocks counts 512 bytes on every file system
 	}
 	return info.Size()
 }

@@ -16,14 +16,14 @@ import (
 	"relocate/bundle"
 )
 
-// Stream is an archive that is read once, from front to back: from a pipe. What comes before the
-// layers, the documents and the small section, is kept in a file; of that it is a bundle.Source. Layers
-// go by: see Next.
+// Stream is an archive that is read once, from front to back, as from a pipe. It keeps what comes
+// before the layers in a file, the documents and the small section, and is a bundle.Source of that.
+// Next returns the layers. Call Plan first.
 type Stream struct {
 	*Archive
 	in   *incoming
-	next int   // the blob that Next returns
-	left int64 // bytes of the last one that were not read
+	next int   // index of the blob that Next returns
+	left int64 // unread bytes of the blob before it
 }
 
 // scratch is a file for what must be read again.
@@ -32,11 +32,12 @@ type scratch interface {
 	io.WriterAt
 }
 
-// maxFront is the largest blob that may stand before the last manifest: a bundle's layer.
+// maxFront is the size in bytes of the largest blob before the last manifest, which is a bundle's
+// layer.
 const maxFront = 256 << 20
 
-// OpenStream reads the documents of an archive from r. It keeps what comes before the layers in file, from
-// byte 0 on. A stream in imgpkg's format is ErrNotArchive.
+// OpenStream reads the documents of an archive from r. It keeps what comes before the layers in
+// file, from byte 0 on. A stream in imgpkg's format is ErrNotArchive.
 //
 // Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of r and file.
 func OpenStream(r io.Reader, file interface {
@@ -60,7 +61,7 @@ func OpenStream(r io.Reader, file interface {
 	}
 	for _, b := range inv.Blobs[:last] {
 		if b.Size > maxFront {
-			return nil, fmt.Errorf("%w: blob %s of %d bytes stands before a manifest", ErrDamaged, b.Digest, b.Size)
+			return nil, fmt.Errorf("%w: blob %s of %d bytes comes before a manifest", ErrDamaged, b.Digest, b.Size)
 		}
 	}
 	damage, err := a.checkDocs()
@@ -70,10 +71,10 @@ func OpenStream(r io.Reader, file interface {
 	return &Stream{Archive: a, in: in}, err
 }
 
-// Plan reads the small section, and returns the plan that the roots make, as Archive.Plan does. It is
-// called once, before Next. What the archive does not hold is damage.
+// Plan reads the small section, and returns the plan that the roots imply, as Archive.Plan does.
+// Call it once, before Next. Something that is missing in the archive is damage.
 //
-// Errors: ErrDamaged.
+// Errors: ErrDamaged, ErrTruncated, ErrNoSpace.
 func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	plan, err := s.Archive.Plan(ctx, jobs)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	return plan, nil
 }
 
-// checkFrame compares what stands before blob i, or before the seal, with what it must be.
+// checkFrame checks the bytes between blob i, or the seal, and the blob before it.
 func (s *Stream) checkFrame(r io.ReaderAt, i int) error {
 	offset, want := s.l.frame(i)
 	got := make([]byte, len(want))
@@ -104,15 +105,15 @@ func (s *Stream) checkFrame(r io.ReaderAt, i int) error {
 	return nil
 }
 
-// Next returns the next blob after the small section, and its content, unchecked, of which the caller
-// reads every byte. After the last one it checks the seal and the end, and returns io.EOF.
+// Next returns the next blob after the small section, and its unchecked content, of which the
+// caller reads every byte. After the last one it checks the seal and the end, and returns io.EOF.
 //
 // Errors: ErrTruncated, ErrDamaged.
 func (s *Stream) Next() (v1.Hash, io.Reader, error) {
 	if s.left > 0 {
-		return v1.Hash{}, nil, fmt.Errorf("%d bytes of the blob before were not read", s.left)
+		return v1.Hash{}, nil, fmt.Errorf("%d bytes of the previous blob were not read", s.left)
 	}
-	if err := s.checkFrame(s.in.behind(), s.next); err != nil {
+	if err := s.checkFrame(s.in.following(), s.next); err != nil {
 		return v1.Hash{}, nil, err
 	}
 	if s.next == len(s.l.blobs) {
@@ -140,7 +141,7 @@ func (c *content) Read(p []byte) (int, error) {
 func (s *Stream) finish() error {
 	want := s.l.end(s.seal)
 	got := make([]byte, len(want))
-	if _, err := s.in.behind().ReadAt(got, s.l.seal); err != nil {
+	if _, err := s.in.following().ReadAt(got, s.l.seal); err != nil {
 		return err
 	}
 	if !bytes.Equal(got, want) {
@@ -156,13 +157,15 @@ func (s *Stream) finish() error {
 	return io.EOF
 }
 
-// Kept returns how many bytes of the scratch file are taken.
+// Kept returns how many bytes of the scratch file are in use, from byte 0 on.
 func (s *Stream) Kept() int64 { return s.in.kept }
 
-// ErrPassed says that a layer of a stream is wanted again, and cannot be read again.
+// ErrPassed says that a layer is needed that came earlier in the stream.
 var ErrPassed = errors.New("it came earlier in the stream, which cannot be read again")
 
-// Blob implements bundle.Source, for the small section.
+// Blob implements bundle.Source for the small section.
+//
+// Errors: ErrPassed for a layer; as Archive.Blob.
 func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	if i, ok := s.index[d.Digest]; ok && s.next > 0 && s.l.offsets[i] >= s.in.kept {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrPassed)
@@ -170,29 +173,28 @@ func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor
 	return s.Archive.Blob(ctx, repo, d)
 }
 
-// incoming keeps in a file what has come in of a stream, at the same offsets, as far as somebody asks
-// for it.
+// incoming reads a stream, and keeps in a file, at the same offsets, what ReadAt asks for.
 type incoming struct {
 	r    *bufio.Reader
 	file scratch
 
 	mu   sync.Mutex
-	at   int64 // bytes that have come in
+	at   int64 // bytes that were read
 	kept int64 // bytes of these that are in the file
-	err  error // why no more can be kept
+	err  error // why nothing can be kept any longer
 }
 
 // ReadAt implements io.ReaderAt.
 func (in *incoming) ReadAt(p []byte, off int64) (int, error) {
 	if err := in.keep(off + int64(len(p))); err != nil {
-		n, _ := in.file.ReadAt(p, off) // what there is of it tells what was sent
+		n, _ := in.file.ReadAt(p, off) // the first bytes show what kind of file it is
 		return n, err
 	}
 	return in.file.ReadAt(p, off)
 }
 
-// keep lets the stream come in up to end, into the file. After a failure it does no more: of what was read
-// last, some may not be in the file.
+// keep reads the stream up to end, into the file. After a failure it returns that error, because
+// some of what was read last may not be in the file.
 func (in *incoming) keep(end int64) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -208,7 +210,7 @@ func (in *incoming) keep(end int64) error {
 	return in.err
 }
 
-// read reads on, and keeps nothing.
+// read reads the following bytes, and keeps nothing.
 func (in *incoming) read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	in.at += int64(n)
@@ -225,13 +227,13 @@ func (in *incoming) explain(err error) error {
 	return fmt.Errorf("read the stream after %d bytes: %w", in.at, noSpace(err))
 }
 
-// behind returns an io.ReaderAt that reads on where the stream is, whatever the offset.
-func (in *incoming) behind() io.ReaderAt { return readOn{in} }
+// following returns an io.ReaderAt of the bytes that follow in the stream. It ignores the offset.
+func (in *incoming) following() io.ReaderAt { return following{in} }
 
-type readOn struct{ in *incoming }
+type following struct{ in *incoming }
 
 // ReadAt implements io.ReaderAt.
-func (r readOn) ReadAt(p []byte, _ int64) (int, error) {
+func (r following) ReadAt(p []byte, _ int64) (int, error) {
 	for n := 0; n < len(p); {
 		m, err := r.in.read(p[n:])
 		if n += m; err != nil {

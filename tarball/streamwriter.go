@@ -12,12 +12,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// maxAhead is the largest blob that is fetched, into memory, before its turn in a stream has come, in bytes.
+// maxAhead is the size in bytes of the largest blob that is fetched into memory before its turn.
 const maxAhead = 4 << 20
 
 // StreamWriter writes an archive to a stream: the same bytes as Writer. Small blobs are fetched in
-// parallel and wait for their turn in memory; a large one is opened when its turn has come, for a source may not
-// give the one that is waited for while others stand open. Its methods are safe for concurrent use, but for
+// parallel and wait for their turn in memory. A large one is opened when its turn comes, because a
+// source may limit how many are open at once. Its methods are safe for concurrent use, except
 // Commit.
 type StreamWriter struct {
 	w     *bufio.Writer
@@ -28,7 +28,7 @@ type StreamWriter struct {
 	mu      sync.Mutex
 	next    int                   // the blob whose turn it is
 	waiting map[int]chan struct{} // closed when the turn of a blob comes
-	broken  error                 // a blob failed when its first bytes were out
+	broken  error                 // why a blob failed after its first bytes were written
 }
 
 func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {
@@ -45,16 +45,18 @@ func newStreamWriter(w io.Writer, l *layout) (_ *StreamWriter, err error) {
 	return s, nil
 }
 
-// PutBlob writes the blob d when those before it are written. What open returns must give an error in
-// place of its last bytes when the content is not d's. A blob that failed can be put again unless some of
-// it is out.
+// PutBlob writes the blob d when those before it are written. What open returns must give an error
+// in place of its last bytes when the content does not match d. A blob that failed can be put
+// again, unless some of it is written.
+//
+// Errors: ErrNoSpace; those of open and of the stream.
 func (s *StreamWriter) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) (err error) {
 	i, ok := s.index[d.Digest]
 	if !ok && s.l.has(d) {
 		return s.isBroken()
 	}
 	if !ok || s.l.blobs[i].Size != d.Size {
-		return fmt.Errorf("write blob %s of %d bytes: is not in the plan", d.Digest, d.Size)
+		return fmt.Errorf("write blob %s of %d bytes: it is not in the plan", d.Digest, d.Size)
 	}
 	if err := s.isBroken(); err != nil {
 		return err
@@ -129,8 +131,8 @@ func (s *StreamWriter) await(ctx context.Context, i int) error {
 	}
 }
 
-// write writes blob i, with what stands before it, and gives the turn to the next. After an error the stream
-// cannot go on: some of the blob may be out.
+// write writes blob i with its frame, and gives the turn to the next. After an error the stream is
+// broken, because some of the blob may be written.
 func (s *StreamWriter) write(i int, r io.Reader) error {
 	err := s.writeBlob(i, r)
 	s.mu.Lock()
@@ -155,7 +157,7 @@ func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 	blob := s.l.blobs[i]
 	n, err := io.Copy(s.w, r)
 	if err == nil && n != blob.Size {
-		err = fmt.Errorf("%d bytes where %d belong", n, blob.Size)
+		err = fmt.Errorf("it has %d bytes, want %d", n, blob.Size)
 	}
 	if err != nil {
 		return fmt.Errorf("write blob %s to the stream: %w", blob.Digest, noSpace(err))
@@ -166,13 +168,14 @@ func (s *StreamWriter) writeBlob(i int, r io.Reader) error {
 // Size returns the size in bytes of the whole archive.
 func (s *StreamWriter) Size() int64 { return s.l.size }
 
-// Format returns the form of the archive.
+// Format returns the format of the archive.
 func (s *StreamWriter) Format() Format { return s.l.format() }
 
-// Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
+// Seal returns the archive's seal, which is known from the start. In imgpkg's format it is the zero
+// value.
 func (s *StreamWriter) Seal() v1.Hash { return s.l.shown(s.seal) }
 
-// Commit writes the seal and the end.
+// Commit writes the seal and the end. It is an error when a blob was not put.
 func (s *StreamWriter) Commit() error {
 	if s.next != len(s.l.blobs) {
 		return fmt.Errorf("blob %s was not written", s.l.blobs[s.next].Digest)

@@ -10,10 +10,11 @@ import (
 	"relocate/internal/ownfile"
 )
 
-// CheckTarget returns an error for a path that cannot become an archive: a folder, a device, a symbolic link
-// (which would be replaced, and its target would stay), a file in a folder that does not exist, or one whose
-// ".part" or journal belongs to another program (ErrPartExists) or perhaps to another user
-// (ownfile.ErrUnsafe). Draft.Create and Resume check this, too; call it to find out before the plan is made.
+// CheckTarget returns an error for a path that cannot become an archive: a folder, a device, a
+// symbolic link (which would be replaced, and its target would stay), a file in a folder that does
+// not exist, or one whose ".part" or journal belongs to another program (ErrPartExists) or perhaps
+// to another user (ownfile.ErrUnsafe). Draft.Create and Resume check this, too; call it to find out
+// before the plan is made.
 //
 // Errors: ErrPartExists, fs.ErrNotExist, ownfile.ErrUnsafe, and others.
 func CheckTarget(path string) error {
@@ -46,8 +47,8 @@ func checkPlace(path string) error {
 	return nil
 }
 
-// checkPart checks that an unfinished archive and its journal, where they exist, are this program's and the
-// user's.
+// checkPart checks that an unfinished archive and its journal, where they exist, are this program's
+// and the user's.
 func checkPart(path string) error {
 	part, journal := path+".part", journalName(path)
 	for _, name := range []string{part, journal} {

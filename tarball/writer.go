@@ -19,28 +19,29 @@ import (
 	"relocate/internal/digest"
 )
 
-// ErrNoSpace says that the archive does not fit where it was to go: the file system is full, or
-// cannot hold a file of that size.
+// ErrNoSpace says that the archive does not fit: the file system is full, or cannot hold a file of
+// that size.
 var ErrNoSpace = errors.New("no space")
 
-// ErrPartExists says that a file has the name of the unfinished archive and is not this program's.
-var ErrPartExists = errors.New("is there, and has no journal of relocate beside it")
+// ErrPartExists says that a file has the name of the unfinished archive, and no journal shows that
+// it is this program's.
+var ErrPartExists = errors.New("exists, but has no journal of relocate beside it")
 
 // bufferSize is how much of a blob a worker holds: a multiple of blockSize.
 const bufferSize = 1 << 20
 
-// Writer writes an archive in place. Its methods are safe for concurrent use, but for Commit and
-// Suspend, of which exactly one ends it.
+// Writer writes an archive in place. Its methods are safe for concurrent use, except Commit and
+// Suspend. Exactly one of these ends it.
 type Writer struct {
 	path    string
 	f       *os.File // path + ".part"
 	l       *layout
 	seal    v1.Hash
 	index   map[v1.Hash]int
-	done    []atomic.Int64 // bytes of each blob that are written, from its beginning; all of them only when the digest is right
+	done    []atomic.Int64 // bytes of each blob that are written, from its beginning; all only when the digest matches
 	whole   []atomic.Bool  // written, or kept and hashed, by this run
 	isSmall []bool         // of the small section
-	small   atomic.Int64   // blobs of the small section that are not whole yet
+	small   atomic.Int64   // blobs of the small section that are not whole
 	kept    struct{ blobs, bytes atomic.Int64 }
 	journal *journal
 	buffers sync.Pool
@@ -52,7 +53,7 @@ func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 	if err := CheckTarget(path); err != nil {
 		return nil, err
 	}
-	if err := Discard(path); err != nil { // which Resume would not go on with
+	if err := Discard(path); err != nil { // Resume would not continue it
 		return fail(err)
 	}
 	if err := checkSpace(path, d.l, 0); err != nil {
@@ -65,10 +66,10 @@ func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 	w := newWriter(path, d.l, seal, d.plan, jobs)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.Suspend()) // which removes what promises nothing
+			err = errors.Join(err, w.Suspend()) // removes what cannot be resumed
 		}
 	}()
-	// The journal comes first: without it, a .part would be taken for another program's.
+	// The journal comes first: without it a .part is another program's.
 	if err := w.journal.create(path, journalHeader{journalVersion, d.request, seal, d.l.elsewhere, d.l.unseen}); err != nil {
 		return fail(err)
 	}
@@ -87,7 +88,8 @@ func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 	return w, nil
 }
 
-// begin takes the space of the archive in f, the .part, and writes all that comes before the blobs.
+// begin reserves the space of the archive in f, the .part, and writes all that comes before the
+// blobs.
 func (w *Writer) begin(f *os.File) error {
 	w.f, w.journal.data = f, f
 	if err := allocate(f, w.l.size); err != nil {
@@ -115,31 +117,31 @@ func newWriter(path string, l *layout, seal v1.Hash, plan *bundle.Plan, jobs int
 	return w
 }
 
-// journalSpace returns room for the journal of an archive, in bytes: a line or two for each blob, and
-// what those take that are long under way.
+// journalSpace returns how many bytes the journal of an archive may take: one or two lines for each
+// blob, and more for large ones.
 func journalSpace(l *layout) int64 { return 64<<10 + 32*int64(len(l.offsets)) }
 
-// checkSpace refuses an archive that cannot fit beside path, where the unfinished one has taken some
-// of its space already.
+// checkSpace refuses an archive that does not fit beside path. taken is how many bytes its
+// unfinished file has allocated.
 func checkSpace(path string, l *layout, taken int64) error {
 	free, limit, err := space(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	if l.size > limit {
-		return fmt.Errorf("%w: the archive has %d bytes, and this file system holds no file of more than %d", ErrNoSpace, l.size, limit)
+		return fmt.Errorf("%w: the archive has %d bytes; this file system holds files of at most %d", ErrNoSpace, l.size, limit)
 	}
 	if need := max(l.size-taken, 0) + journalSpace(l); need > free {
-		return fmt.Errorf("%w: the archive has %d bytes, with its journal %d more are needed, %d are free", ErrNoSpace, l.size, need, free)
+		return fmt.Errorf("%w: the archive has %d bytes and needs %d more with its journal; %d are free", ErrNoSpace, l.size, need, free)
 	}
 	return nil
 }
 
-// PutBlob writes the blob d at its place, unless an earlier run did, or a document holds it. Of a blob that
-// was cut off it keeps the beginning, and asks open for the rest, from that byte on. What open returns for
-// byte 0 must give an error in place of its last bytes when the content is not d's. What it returns for a
-// later byte is checked here, together with what was kept; when they do not match d, the whole blob is
-// fetched.
+// PutBlob writes the blob d at its place, unless an earlier run did, or a document holds it. Of a
+// blob that was cut off it keeps the beginning, and asks open for the rest, from that byte on. What
+// open returns for byte 0 must give an error in place of its last bytes when the content is not
+// d's. What it returns for a later byte is checked here, together with what was kept; when they do
+// not match d, the whole blob is fetched.
 //
 // Errors: digest.ErrMismatch, ErrNoSpace; those of open.
 func (w *Writer) PutBlob(ctx context.Context, d v1.Descriptor, open func(ctx context.Context, from int64) (io.ReadCloser, error)) error {
@@ -179,7 +181,7 @@ func (w *Writer) complete(i int, kept int64) error {
 	return nil
 }
 
-// put writes what follows the kept bytes of blob i. Of content that is wrong nothing is kept.
+// put writes what follows the kept bytes of blob i. It keeps nothing of wrong content.
 func (w *Writer) put(ctx context.Context, i int, kept int64, open func(context.Context, int64) (io.ReadCloser, error)) (err error) {
 	r, err := w.openFrom(ctx, i, kept, open)
 	if err != nil {
@@ -213,8 +215,8 @@ func (w *Writer) openFrom(ctx context.Context, i int, kept int64, open func(cont
 	}{digest.Reader(io.MultiReader(begin, rest), blob.Digest, blob.Size), rest}, nil
 }
 
-// write puts header, content and padding of blob i in place, in as few writes as the buffer allows. The
-// first kept bytes of the content are in the file.
+// write puts header, content and padding of blob i in place, in as few writes as the buffer allows.
+// The first kept bytes of the content are in the file.
 func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) error {
 	buf := w.buffers.Get().(*[]byte)
 	defer w.buffers.Put(buf)
@@ -254,7 +256,8 @@ func (w *Writer) write(ctx context.Context, i int, r io.Reader, kept int64) erro
 	}
 }
 
-// checkLeft returns an error when a read failed with err, or blob has another size: left bytes are missing.
+// checkLeft returns an error when a read failed with err, or blob has another size: left bytes are
+// missing.
 func checkLeft(blob blobEntry, left int64, err error) error {
 	switch {
 	case left < 0:
@@ -274,8 +277,8 @@ func (w *Writer) writeAt(p []byte, at int64) error {
 	return nil
 }
 
-// fill reads until p is full, or r gives an error. Unlike io.ReadFull it returns that error as it is,
-// so that an io.ErrUnexpectedEOF of r cannot be taken for its end.
+// fill reads until p is full, or r returns an error. Unlike io.ReadFull it returns that error as it
+// is, so that an io.ErrUnexpectedEOF of r is not mistaken for its end.
 func fill(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int
@@ -288,13 +291,14 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 // Size returns the size in bytes of the whole archive.
 func (w *Writer) Size() int64 { return w.l.size }
 
-// Format returns the form of the archive.
+// Format returns the format of the archive.
 func (w *Writer) Format() Format { return w.l.format() }
 
-// Seal returns the archive's seal, which is known from the start; imgpkg's form has none.
+// Seal returns the archive's seal, which is known from the start. In imgpkg's format it is the zero
+// value.
 func (w *Writer) Seal() v1.Hash { return w.l.shown(w.seal) }
 
-// Kept returns how many of the blobs that were put an earlier run had begun or finished, and how many
+// Kept returns how many of the blobs that were put had been begun by an earlier run, and how many
 // of their bytes were kept.
 func (w *Writer) Kept() (blobs int, bytes int64) {
 	return int(w.kept.blobs.Load()), w.kept.bytes.Load()
@@ -315,7 +319,9 @@ func (w *Writer) Written() int64 {
 }
 
 // Commit seals the archive, makes it durable and gives it its name. It is an error when a blob was
-// not written. After an error a later run can go on with what is durable.
+// not put. After an error Resume can continue with what is durable.
+//
+// Errors: ErrNoSpace, and others of the file system.
 func (w *Writer) Commit() error {
 	if err := w.commit(); err != nil {
 		return errors.Join(fmt.Errorf("commit %s: %w", w.path, noSpace(err)), w.close())
@@ -329,7 +335,7 @@ func (w *Writer) commit() error {
 			return fmt.Errorf("blob %s was not written", w.l.blobs[i].Digest)
 		}
 	}
-	if err := w.journal.end(); err != nil { // the system tells once what it could not write
+	if err := w.journal.end(); err != nil { // the system reports once what it could not write
 		return err
 	}
 	if _, err := w.f.WriteAt(w.l.end(w.seal), w.l.seal); err != nil {
@@ -338,11 +344,11 @@ func (w *Writer) commit() error {
 	if err := w.f.Truncate(w.l.size); err != nil {
 		return err
 	}
-	_ = w.f.Chmod(0o600) // what was there may have had another; some file systems know no modes
+	_ = w.f.Chmod(0o600) // Resume may have found another; some file systems have no modes
 	if err := w.f.Sync(); err != nil {
 		return err
 	}
-	if err := w.stillThere(); err != nil {
+	if err := w.checkSamePart(); err != nil {
 		return err
 	}
 	if err := w.close(); err != nil {
@@ -357,15 +363,15 @@ func (w *Writer) commit() error {
 	return os.Remove(journalName(w.path))
 }
 
-// stillThere reports whether the .part is the file that was written: who may write to the folder may
-// have put another one there.
-func (w *Writer) stillThere() error {
+// checkSamePart checks that the .part is the file that was written. Others who can write to the
+// folder may have replaced it.
+func (w *Writer) checkSamePart() error {
 	written, err := w.f.Stat()
 	if err != nil {
 		return err
 	}
-	there, err := os.Lstat(w.f.Name())
-	if err == nil && !os.SameFile(written, there) {
+	found, err := os.Lstat(w.f.Name())
+	if err == nil && !os.SameFile(written, found) {
 		err = fmt.Errorf("%s was replaced by another file while it was written", w.f.Name())
 	}
 	return err
@@ -374,14 +380,14 @@ func (w *Writer) stillThere() error {
 // suspendTime is how long Suspend waits for what is written to become durable.
 const suspendTime = 3 * time.Second
 
-// Suspend ends the writing for now. What a later run can go on with stays; if there is no such thing, it
-// removes what was written.
+// Suspend ends the writing, and keeps what Resume can continue. When it cannot continue anything,
+// Suspend removes what was written.
 func (w *Writer) Suspend() error {
 	if !w.Resumable() {
 		return errors.Join(w.close(), Discard(w.path))
 	}
 	durable := make(chan struct{})
-	go func() { // a slow disk takes its time, and who interrupts does not wait
+	go func() { // a sync may take long, and an interrupt must not wait for it
 		defer close(durable)
 		if w.journal.end() == nil {
 			w.journal.sync()
@@ -395,12 +401,12 @@ func (w *Writer) Suspend() error {
 	}
 }
 
-// Resumable reports whether a later run can go on with what was written.
+// Resumable reports whether Resume can continue what was written.
 func (w *Writer) Resumable() bool { return w.journal.began.Load() }
 
 // close closes the files that are open. It may be called again.
 func (w *Writer) close() error {
-	_ = w.journal.end() // its error was returned by who wrote, or Commit
+	_ = w.journal.end() // PutBlob or Commit has returned its error
 	var errs []error
 	for _, f := range []*os.File{w.f, w.journal.file} {
 		if f == nil {

@@ -161,15 +161,15 @@ var hostileInventories = []hostile{
 		a.Omitted = []report.Omitted{{Digest: b.Digest, Size: b.Size, Reason: "non-distributable"}}
 	}), status: statusDamage, says: "omitted, the content"},
 	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "holds 3 versions"},
-	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is no repository"},
+	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is not a repository"},
 }
 
 // Pins and roots.
 var hostilePins = []hostile{
 	{name: "a pin of a digest", why: "other content in its place", make: said(func(a *crafted) {
 		a.Pins = append([]bundle.Pin{{Reference: "a.example/a@" + a.Manifests[2].Digest.String(), Digest: a.Manifests[3].Digest}}, a.Pins...)
-	}), status: statusDamage, says: "is no tag"},
-	{name: "a pin that is no reference", why: "r2", make: said(func(a *crafted) { a.Pins[0].Reference = "../../x" }), status: statusDamage, says: "is no tag"},
+	}), status: statusDamage, says: "is not a tag"},
+	{name: "a pin that is no reference", why: "r2", make: said(func(a *crafted) { a.Pins[0].Reference = "../../x" }), status: statusDamage, says: "is not a tag"},
 	{name: "a pin leads to another bundle", why: "i41", make: said(func(a *crafted) { a.Pins[0].Digest = a.Manifests[1].Digest }), status: statusDamage, says: "the inventory"},
 	{name: "a pin leads nowhere", why: "i41", make: said(func(a *crafted) { a.Pins[0].Digest.Hex = strings.Repeat("0", 64) }), status: statusDamage, says: "it does not hold", verify: inArchive},
 	{name: "a pin that nothing follows", why: "r5", make: said(func(a *crafted) {
@@ -178,8 +178,8 @@ var hostilePins = []hostile{
 	{name: "a pin twice", why: "r5", make: said(func(a *crafted) { a.Pins = append(a.Pins, a.Pins[0]) }), status: statusDamage, says: "pins, the content"},
 	{name: "no pins", why: "r16: nothing is asked", make: said(func(a *crafted) { a.Pins = nil }), status: statusDamage, says: "it does not hold", verify: "is not recorded"},
 	{name: "no root", why: "r5", make: said(func(a *crafted) { a.Roots = nil }), status: statusDamage, says: "has no root"},
-	{name: "a root that is no reference", why: "r2", make: said(func(a *crafted) { a.Roots[0].Reference = "-b --to-repo" }), status: statusDamage, says: "is no reference"},
-	{name: "a root that is not spelled out", why: "r2", make: said(func(a *crafted) { a.Roots[0].Reference = "repository:1.0" }), status: statusDamage, says: "is no reference"},
+	{name: "a root that is no reference", why: "r2", make: said(func(a *crafted) { a.Roots[0].Reference = "-b --to-repo" }), status: statusDamage, says: "is not a reference"},
+	{name: "a root that is not spelled out", why: "r2", make: said(func(a *crafted) { a.Roots[0].Reference = "repository:1.0" }), status: statusDamage, says: "is not a reference"},
 	{name: "a root of another tag", why: "i32, i42", make: said(func(a *crafted) {
 		a.Roots[0].Reference = strings.Replace(a.Roots[0].Reference, ":1.0.0", ":2.0.0", 1)
 	}), status: statusDamage, says: "it does not hold", verify: "is not recorded"},

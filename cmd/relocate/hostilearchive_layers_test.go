@@ -96,8 +96,8 @@ var hostileStrings = []hostile{
 	{name: "name in a layer", why: "r23", make: layer(func(f *forge, lock string) []byte {
 		return zip(f.t, tarOf(f.t, "packages/"+evilText+".yml", strings.Repeat("#", 5<<20), lockName, lock))
 	}), status: statusFailed, says: "more than the limit of"},
-	{name: "root", why: "r23", make: said(func(a *crafted) { a.Roots[0].Reference += evilText }), status: statusDamage, says: "is no reference"},
-	{name: "pin", why: "r23", make: said(func(a *crafted) { a.Pins[0].Reference += evilText }), status: statusDamage, says: "is no tag"},
+	{name: "root", why: "r23", make: said(func(a *crafted) { a.Roots[0].Reference += evilText }), status: statusDamage, says: "is not a reference"},
+	{name: "pin", why: "r23", make: said(func(a *crafted) { a.Pins[0].Reference += evilText }), status: statusDamage, says: "is not a tag"},
 	{name: "reference in the inventory", why: "r23", make: said(func(a *crafted) { a.Manifests[1].References[0] = "a" + evilText }), status: statusDamage, says: "the inventory's manifests[1]"},
 	{name: "kind in the inventory", why: "r23", make: said(func(a *crafted) { a.Manifests[1].Kind = bundle.Kind(evilText) }), status: statusDamage, says: "the inventory's manifests[1]"},
 	{name: "key in the inventory", why: "r23", make: spelled(`"omitted"`, quoted(evilText)), status: statusDamage, says: "where the list omitted belongs"},

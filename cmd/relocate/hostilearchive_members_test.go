@@ -60,7 +60,7 @@ func named(i int, name string) func(*forge) *crafted {
 
 const (
 	notHeader   = "the header is not what the inventory implies"
-	noHeader    = "there is no header of"
+	noHeader    = "no header of"
 	notPadding  = "the padding before it is not zero"
 	notSeal     = "the seal is not that of this file"
 	notEnd      = "the end of the file is not as it must be"

@@ -1,8 +1,8 @@
 // Package digest checks content against its descriptor while it is read.
 //
-// Start with Reader. The check cannot be forgotten: its error comes in place of io.EOF. It comes in time: the
-// last bytes are returned only when the digest matches, so a receiver that counts bytes (an HTTP server
-// behind a Content-Length) never completes wrong content.
+// Start with Reader. The check cannot be forgotten: its error comes in place of io.EOF. It comes in
+// time: the last bytes are returned only when the digest matches, so a receiver that counts bytes
+// (an HTTP server behind a Content-Length) never completes wrong content.
 package digest
 
 import (
@@ -16,13 +16,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// ErrMismatch says that content does not match its descriptor: another digest, too few bytes or too many.
+// ErrMismatch says that content does not match its descriptor: another digest, too few bytes or too
+// many.
 var ErrMismatch = errors.New("content does not match its descriptor")
 
-// Reader returns a reader of exactly the content that want and size (in bytes) describe.
-// It returns an error that wraps ErrMismatch in place of the last bytes when the digest differs or
-// bytes follow, in place of io.EOF when bytes are missing. It returns errors of r as they are; only io.EOF
-// itself ends the content. An algorithm other than sha256 is an error of the first read.
+// Reader returns a reader of exactly the content that want and size (in bytes) describe. It returns
+// an error that wraps ErrMismatch in place of the last bytes when the digest differs or bytes
+// follow, in place of io.EOF when bytes are missing. It returns errors of r as they are; only
+// io.EOF itself ends the content. An algorithm other than sha256 is an error of the first read.
 func Reader(r io.Reader, want v1.Hash, size int64) io.Reader {
 	return &reader{r: r, want: want, size: size, left: size, sum: sha256.New()}
 }
@@ -63,7 +64,8 @@ func (d *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// before returns why nothing can be read: an earlier error, a descriptor that cannot be checked, or the end.
+// before returns why nothing can be read: an earlier error, a descriptor that cannot be checked, or
+// the end.
 func (d *reader) before() error {
 	switch {
 	case d.err != nil:

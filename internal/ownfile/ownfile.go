@@ -1,10 +1,11 @@
-// Package ownfile opens files that the program left for a later run: unfinished archives, journals and
-// locks. Their names are known, and they may be in folders that others can write to, such as /tmp. So a
-// file is used only when it belongs to the user, nobody else may write to it, and it is a regular file
-// that has no other name. Nothing is followed, and no FIFO or device is waited for.
+// Package ownfile opens files that the program left for a later run: unfinished archives, journals
+// and locks. Their names are known, and they may be in folders that others can write to, such as
+// /tmp. So a file is used only when it belongs to the user, nobody else may write to it, and it is
+// a regular file that has no other name. No link is followed, and opening never blocks on a FIFO or
+// device.
 //
-// Start with Open. On Windows the owner must be one that the user's token may give to a file; who may
-// write is left to the folder, from which files inherit it there.
+// Start with Open. On Windows the owner must be one that the user's token may give to a file. Who
+// may write is not checked there, because files inherit that from their folder.
 package ownfile
 
 import (
@@ -15,7 +16,7 @@ import (
 	"path/filepath"
 )
 
-// ErrUnsafe says that a file or folder may be someone else's work.
+// ErrUnsafe says that somebody else may have made or changed a file or folder.
 var ErrUnsafe = errors.New("is not safe to use")
 
 // Reasons for ErrUnsafe.
@@ -30,12 +31,12 @@ var (
 
 func refuse(path string, reason error) error { return fmt.Errorf("%s %w: %w", path, ErrUnsafe, reason) }
 
-// Open opens an existing file with the access that flag names, as os.OpenFile does. It does not create or
-// truncate: only what was found to be safe may be changed.
+// Open opens an existing file with the access that flag names, as os.OpenFile does. It neither
+// creates nor truncates a file, because only a safe one may be changed.
 //
 // Errors: fs.ErrNotExist, ErrUnsafe.
 func Open(path string, flag int) (*os.File, error) {
-	if err := Check(path); err != nil { // before it is opened: to open some devices is to use them
+	if err := Check(path); err != nil { // before it is opened, because to open some devices is to use them
 		return nil, err
 	}
 	f, err := os.OpenFile(path, flag|Flags, 0)
@@ -63,23 +64,23 @@ func Check(path string) error {
 	return checkFile(path, info, func() (owner, error) { return ownerAt(path, info) })
 }
 
-// owner is what the system says about a file beyond its mode.
+// owner is what the system says about a file in addition to its mode.
 type owner struct {
-	own   bool // it is the user's
+	own   bool // it belongs to the user
 	names int  // hard links
 }
 
-func checkFile(path string, info fs.FileInfo, ask func() (owner, error)) error {
+func checkFile(path string, info fs.FileInfo, find func() (owner, error)) error {
 	switch {
 	case info.Mode().Type() == fs.ModeSymlink:
 		return refuse(path, errLink)
 	case !info.Mode().IsRegular():
 		return refuse(path, errKind)
 	}
-	is, err := ask()
+	is, err := find()
 	switch {
 	case err != nil:
-		return fmt.Errorf("ask for the owner of %s: %w", path, err)
+		return fmt.Errorf("find the owner of %s: %w", path, err)
 	case !is.own:
 		return refuse(path, errOwner)
 	case othersWrite(info):
@@ -90,8 +91,9 @@ func checkFile(path string, info fs.FileInfo, ask func() (owner, error)) error {
 	return nil
 }
 
-// Folder makes the folders names, one in the other, in base, and returns the path of the last. Each must be
-// a folder of the user's that nobody else may write to; base is made where it is missing, and trusted.
+// Folder creates the folders names in base, each inside the one before, and returns the path of the
+// last. Each must belong to the user, and nobody else may write to it. base is created if it is
+// missing, and trusted.
 //
 // Errors: ErrUnsafe.
 func Folder(base string, names ...string) (string, error) {
@@ -125,7 +127,7 @@ func checkFolder(path string) error {
 	is, err := ownerAt(path, info)
 	switch {
 	case err != nil:
-		return fmt.Errorf("ask for the owner of %s: %w", path, err)
+		return fmt.Errorf("find the owner of %s: %w", path, err)
 	case !is.own:
 		return refuse(path, errOwner)
 	case othersWrite(info):

@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// Flags are what else files of this kind are opened with: no link is followed, and no FIFO waited for.
+// Flags are added to open such files: they do not follow a link, nor block on a FIFO.
 const Flags = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
 func ownerOf(_ *os.File, info fs.FileInfo) (owner, error) { return ownerAt("", info) }
 
-// ownerAt reads what info has. Root, too, uses only what root owns.
+// ownerAt reads the owner from info. Root, too, uses only what root owns.
 func ownerAt(_ string, info fs.FileInfo) (owner, error) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Flags are what else files of this kind are opened with: no link is followed.
+// Flags are added to open such files: they do not follow a link.
 const Flags = windows.O_FILE_FLAG_OPEN_REPARSE_POINT
 
-// ownerAt opens what is at path, a file or a folder, and asks as ownerOf does.
+// ownerAt opens the file or folder at path, and returns what ownerOf does.
 func ownerAt(path string, info fs.FileInfo) (is owner, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|Flags, 0)
 	if err != nil {
@@ -21,8 +21,8 @@ func ownerAt(path string, info fs.FileInfo) (is owner, err error) {
 	return ownerOf(f, info)
 }
 
-// ownerOf compares the owner with those that the user's token may give to a file: the user, and groups
-// such as the administrators, who own what an administrator makes.
+// ownerOf compares the owner with those that the user's token may give to a file: the user, and
+// groups such as the administrators, who own what an administrator creates.
 func ownerOf(f *os.File, _ fs.FileInfo) (owner, error) {
 	handle := windows.Handle(f.Fd())
 	var info windows.ByHandleFileInformation
@@ -54,5 +54,5 @@ func ownerOf(f *os.File, _ fs.FileInfo) (owner, error) {
 	return is, nil
 }
 
-// othersWrite is decided by the owner alone: the mode says nothing about others.
+// othersWrite reports false: here the mode says nothing about others.
 func othersWrite(fs.FileInfo) bool { return false }
