@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// File is a file of a folder. Earlier files are looked for in the folder itself and below its folder nodes.
+// File is a file of a folder. Files of an earlier call are found in the folder itself and below its folder nodes.
 type File struct {
 	Path     string // below the folder, with slashes
 	Text     []byte

@@ -108,7 +108,7 @@ func (p *Progress) event(e any) {
 	}
 }
 
-// Note says, beside the progress, what the operator should know.
+// Note writes a note for the operator beside the progress.
 func (p *Progress) Note(format string, args ...any) {
 	note := text.Line(fmt.Sprintf(format, args...))
 	if p.mode != JSON {
@@ -144,7 +144,7 @@ type moment struct {
 	moved int64
 }
 
-// rateOver is the time over which the rate is taken, and minRate the least for which one is shown.
+// rateOver is the time over which the rate is measured, and minRate the shortest time that shows one.
 const (
 	rateOver = 15 * time.Second
 	minRate  = 2 * time.Second
@@ -251,7 +251,7 @@ func (ph *Phase) showBar(done copy.Step, last bool) {
 	if ph.blobs == 0 {
 		_ = ph.bar.Add(1)
 	} else {
-		_ = ph.bar.Set64(min(done.Moved+done.Present, ph.bytes-1)) // a full bar would be taken away
+		_ = ph.bar.Set64(min(done.Moved+done.Present, ph.bytes-1)) // a full bar would disappear
 	}
 	if last {
 		_ = ph.bar.Clear()
