@@ -101,5 +101,5 @@ func Example() {
 	fmt.Println(v.Findings[0].Place(), v.Findings[0].Action)
 	// Output:
 	// OK: tce.tar is complete
-	// packages/a.yml:9 nothing, as long as the lock stays
+	// packages/a.yml:9 nothing, unless the lock changes
 }

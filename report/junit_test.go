@@ -98,7 +98,7 @@ func findings() report.Findings {
 		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
 		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
 		{Code: "outside", Level: report.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
-		{Code: "tag", Level: report.Information, Bundle: root, Package: "shop.acme.example 1.0.0", File: "packages/shop.yml", Line: 12, Reference: "registry.example/acme:shop", Message: "fetches a tag; the lock covers it", Action: "nothing, as long as the lock stays"},
+		{Code: "tag", Level: report.Information, Bundle: root, Package: "shop.acme.example 1.0.0", File: "packages/shop.yml", Line: 12, Reference: "registry.example/acme:shop", Message: "fetches a tag; the lock covers it", Action: "nothing, unless the lock changes"},
 	}
 }
 

@@ -130,13 +130,13 @@ type verification struct {
 	plan   *bundle.Plan
 	checks []check
 	found  [][]report.Problem
-	layers int               // that are looked at
-	wrong  []*report.Problem // by the index of the layer among the plan's blobs
+	layers int               // number of layers that are checked
+	wrong  []*report.Problem // by the index of the layer in the plan's blobs
 
-	expected int // how many of the plan's blobs, which come first, must be there; the others may be
+	expected int // number of the plan's blobs that must be present; they come first
 }
 
-// check looks at so many things of one kind.
+// check examines n things of one kind.
 type check struct {
 	of  string // as in Row
 	n   int
@@ -154,7 +154,7 @@ func (v *verification) add(of string, run func(context.Context) (*report.Problem
 	}})
 }
 
-// wanted returns what is wanted of n, which knows the references that named it; n itself where nothing is.
+// wanted returns the node of opt.Want for n, which has the references to it, or else n.
 func (v *verification) wanted(n *bundle.Node) *bundle.Node {
 	if v.opt.Want != nil {
 		if w := v.opt.Want.Graph.Node(n.Descriptor.Digest); w != nil {
@@ -164,8 +164,32 @@ func (v *verification) wanted(n *bundle.Node) *bundle.Node {
 	return n
 }
 
-// checkAll queues all checks in graph order and runs them.
+// checkAll queues all checks in graph order and runs them, opt.Jobs at once.
 func (v *verification) checkAll(ctx context.Context) error {
+	v.queue()
+	v.found, v.wrong = make([][]report.Problem, len(v.checks)), make([]*report.Problem, len(v.plan.Blobs))
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(v.opt.Jobs, 1))
+	for i := range v.checks {
+		if running.Err() != nil {
+			break
+		}
+		g.Go(func() error { return v.runCheck(running, i) })
+	}
+	for i := v.plan.Small; i < len(v.plan.Blobs) && running.Err() == nil; i++ {
+		if v.checksLayer(v.plan.Blobs[i].Descriptor) {
+			v.layers++
+			g.Go(func() (err error) { v.wrong[i], err = v.checkBlob(running, &v.plan.Blobs[i]); return err })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// queue adds all checks but those of layers, in graph order.
+func (v *verification) queue() {
 	for _, n := range v.plan.Graph.Nodes {
 		if !n.IsChild {
 			for _, tag := range v.wanted(n).KeptTags(v.opt.RepoTags) {
@@ -180,34 +204,24 @@ func (v *verification) checkAll(ctx context.Context) error {
 	for _, tag := range slices.Sorted(maps.Keys(v.opt.Tags)) {
 		v.add(tags, v.checkTag(tag, v.opt.Tags[tag], nil))
 	}
-	v.found, v.wrong = make([][]report.Problem, len(v.checks)), make([]*report.Problem, len(v.plan.Blobs))
-	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(max(v.opt.Jobs, 1))
-	for i, check := range v.checks {
-		if running.Err() != nil {
-			break
-		}
-		g.Go(func() (err error) {
-			if v.found[i], err = check.run(running); errors.Is(err, oci.ErrUnreadable) {
-				v.found[i], err = []report.Problem{{Kind: report.Damaged, What: check.of, Reason: unreadable(err)}}, nil
-			}
-			return err
-		})
-	}
-	for i := v.plan.Small; i < len(v.plan.Blobs) && running.Err() == nil; i++ {
-		// A registry takes a manifest without its foreign layers: that it is there says nothing about them.
-		if v.opt.Level == Blobs || v.opt.Level == Deep || oci.IsForeign(*v.plan.Blobs[i].Descriptor) {
-			v.layers++
-			g.Go(func() (err error) { v.wrong[i], err = v.checkBlob(running, &v.plan.Blobs[i]); return err })
-		}
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
 }
 
-// expectOmitted takes the foreign layers that the plan omits into its blobs.
+// runCheck runs the check i. What the registry cannot read is damaged.
+func (v *verification) runCheck(ctx context.Context, i int) (err error) {
+	if v.found[i], err = v.checks[i].run(ctx); errors.Is(err, oci.ErrUnreadable) {
+		v.found[i] = []report.Problem{{Kind: report.Damaged, What: v.checks[i].of, Reason: unreadable(err)}}
+		return nil
+	}
+	return err
+}
+
+// checksLayer reports whether the layer d is checked. Foreign layers always are: a registry accepts a
+// manifest without them.
+func (v *verification) checksLayer(d *v1.Descriptor) bool {
+	return v.opt.Level == Blobs || v.opt.Level == Deep || oci.IsForeign(*d)
+}
+
+// expectOmitted adds the foreign layers that the plan omits to its blobs.
 func (v *verification) expectOmitted() {
 	omitted := map[v1.Hash]bool{}
 	for _, o := range v.plan.Omitted {
@@ -223,9 +237,9 @@ func (v *verification) expectOmitted() {
 	}
 }
 
-// omitMissing takes those that are not there out again, and omits no other.
+// omitMissing removes those of them that are missing. Only these stay in the plan's Omitted.
 func (v *verification) omitMissing() {
-	there := map[v1.Hash]bool{}
+	present := map[v1.Hash]bool{}
 	blobs, wrong := v.plan.Blobs, v.wrong
 	v.plan.Blobs, v.wrong = blobs[:v.expected], wrong[:v.expected]
 	for i := v.expected; i < len(blobs); i++ {
@@ -233,10 +247,10 @@ func (v *verification) omitMissing() {
 			v.layers--
 			continue
 		}
-		there[blobs[i].Descriptor.Digest] = true
+		present[blobs[i].Descriptor.Digest] = true
 		v.plan.Blobs, v.wrong = append(v.plan.Blobs, blobs[i]), append(v.wrong, wrong[i])
 	}
-	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o report.Omitted) bool { return there[o.Digest] })
+	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o report.Omitted) bool { return present[o.Digest] })
 }
 
 // wrongLayers returns what is wrong with layers, in graph order, and names the images that need them.

@@ -149,7 +149,7 @@ func TestClusterUsage(t *testing.T) {
 		"password": {append(repo, "-f", "-", "--registry-password-stdin"), []string{"standard input is the objects"}},
 		"jobs":     {append(repo, "-f", good, "--concurrency", "0"), []string{"--concurrency 0"}},
 		"no-file":  {append(repo, "-f", filepath.Join(dir, "none.yml")), []string{"none.yml", "no such file"}},
-		"empty":    {append(repo, "-f", file("empty.yml", "")), []string{"empty.yml", "there is none in it", "kubectl"}},
+		"empty":    {append(repo, "-f", file("empty.yml", "")), []string{"empty.yml", "it has no objects", "kubectl"}},
 		"text":     {append(repo, "-f", file("text.yml", "kind: Pod\n---\n\n\x1b[2J: [\n")), []string{"read objects of ", "text.yml: document 2, line 2: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +193,7 @@ Pod default/web
   pull         line 16, spec.containers[0].image (outside)
                nginx
                it is at index.docker.io/library/nginx, outside of REPO
-               → bring it to REPO and refer to it there by digest, or let its registry be with --allow
+               → copy it to REPO and refer to it there by digest, or allow its registry with --allow
 
 PackageRepository kapp-controller-packaging-global/repository
   warning      line 12, spec.fetch.imgpkgBundle.image (not-pinned)

@@ -28,7 +28,7 @@ type answer struct {
 	children []v1.Hash // of an index; kept likewise
 }
 
-func (a *answer) there() bool { return a != nil && a.digest != v1.Hash{} }
+func (a *answer) exists() bool { return a != nil && a.digest != v1.Hash{} }
 
 // asker asks the repository once for each tag and digest.
 type asker struct {

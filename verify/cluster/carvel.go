@@ -96,7 +96,7 @@ func (x *extraction) fetch(step *yaml.Node) {
 	isRepository := x.object.Kind == "PackageRepository"
 	if inline := yamlnode.Get(step, "inline"); inline != nil {
 		if isRepository {
-			x.note(report.Finding{Code: codeNotRewritten, Level: report.Warning, Message: "it has its Packages inline: kapp-controller rewrites none of their references",
+			x.note(report.Finding{Code: codeNotRewritten, Level: report.Warning, Message: "its Packages are inline: kapp-controller does not rewrite their references",
 				Action: "fetch the repository's bundle with imgpkgBundle"}, inline.Line, "inline")
 		}
 		return
@@ -120,12 +120,12 @@ func (x *extraction) fetch(step *yaml.Node) {
 		x.take(claim{kind: kind, level: report.Install, selects: yamlnode.Get(how, "tagSelection") != nil}, ref, append([]string{string(kind)}, keys...)...)
 		if isRepository && kind != bundleFetch {
 			x.note(report.Finding{Code: codeNotRewritten, Level: report.Warning, Reference: cut(ref.Value),
-				Message: fmt.Sprintf("it fetches with %s: kapp-controller rewrites no reference of its Packages, which stay at their origin", kind),
+				Message: fmt.Sprintf("it fetches with %s: kapp-controller does not rewrite the references in its Packages, which point to their origin", kind),
 				Action:  "fetch the repository's bundle with imgpkgBundle"}, how.Line, string(kind))
 		}
 		return
 	}
-	x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it fetches in a way that is not known here"}, step.Line)
+	x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has a fetch step of an unknown kind"}, step.Line)
 }
 
 // pkg takes a Package, of which the claims are.
@@ -175,7 +175,7 @@ func (x *extraction) status(n *yaml.Node) {
 	says := cmp.Or(yamlnode.Text(n, "status", "usefulErrorMessage"), yamlnode.Text(n, "status", "friendlyDescription"))
 	line := yamlnode.Get(n, "status").Line
 	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(report.Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with another content: " + saying(says),
+		x.note(report.Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with different content: " + saying(says),
 			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
 		return
 	}

@@ -33,7 +33,7 @@ func readJSON(in io.Reader, objects *Objects) error {
 		case t == json.Delim('{'):
 			err = r.object()
 		default:
-			err = r.doc.fail(r.doc.line, errors.New("it is no object"))
+			err = r.doc.fail(r.doc.line, errors.New("it is not an object"))
 		}
 		if err != nil {
 			return err
@@ -49,11 +49,11 @@ type jsonReader struct {
 	doc     document
 }
 
-// fail returns an error at the value that was to be read: where in it the decoder stopped, it does not say.
+// fail returns an error at the value that was read next. The position in the value is not known.
 func (r *jsonReader) fail(err error) error {
 	line := r.lines.at(r.d.InputOffset())
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
-		err = errors.New("it ends before its end")
+		err = errors.New("it is incomplete")
 	}
 	if !errors.Is(err, errTooLarge) && r.lines.err != nil && r.lines.err != io.EOF {
 		return r.lines.err
@@ -61,7 +61,7 @@ func (r *jsonReader) fail(err error) error {
 	return r.doc.fail(line, errors.New(text.Line(text.Clip(err.Error(), 300))))
 }
 
-// object reads an object of the stream whose brace was read: a list's items for themselves.
+// object reads an object of the stream after its opening brace. The items of a list are added one by one.
 func (r *jsonReader) object() error {
 	top := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: r.doc.line}
 	size, listed := 0, false
@@ -70,43 +70,58 @@ func (r *jsonReader) object() error {
 		if err != nil {
 			return r.fail(err)
 		}
-		key, _ := t.(string) // Token gives no other keys
-		var raw json.RawMessage
-		if key == "items" {
-			if listed {
-				return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New(`it has the key "items" twice`))
-			}
-			listed = true
-			if t, err = r.d.Token(); err != nil {
-				return r.fail(err)
-			}
-			switch t {
-			case nil:
-				continue
-			case json.Delim('['):
-				if err := r.items(strings.TrimSuffix(yamlnode.Text(top, "kind"), "List")); err != nil {
-					return err
-				}
-				continue
-			}
-			return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New("its items are no list"))
+		key, _ := t.(string) // a key is always a string
+		switch {
+		case key != "items":
+			err = r.field(top, key, &size)
+		case listed:
+			err = r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New(`it has the key "items" twice`))
+		default:
+			listed, err = true, r.list(top)
 		}
-		line, err := r.next(&raw)
 		if err != nil {
 			return err
 		}
-		value, err := yamlnode.Document{Line: line, Text: raw}.JSON()
-		if err != nil {
-			return r.doc.fail(line, fmt.Errorf("it %w", err))
-		}
-		if size += len(key) + len(raw); size > maxObject {
-			return r.doc.fail(r.doc.line, fmt.Errorf("an object has more than %d bytes", maxObject))
-		}
-		top.Content = append(top.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: line}, value)
 	}
-	if _, err := r.d.Token(); err != nil { // the brace
+	if _, err := r.d.Token(); err != nil { // the closing brace
 		return r.fail(err)
 	}
+	return r.finish(top, listed)
+}
+
+// field reads the value of a key and adds both to the object top. size counts the bytes of all fields.
+func (r *jsonReader) field(top *yaml.Node, key string, size *int) error {
+	var raw json.RawMessage
+	line, err := r.next(&raw)
+	if err != nil {
+		return err
+	}
+	value, err := yamlnode.Document{Line: line, Text: raw}.JSON()
+	if err != nil {
+		return r.doc.fail(line, fmt.Errorf("it %w", err))
+	}
+	if *size += len(key) + len(raw); *size > maxObject {
+		return r.doc.fail(r.doc.line, fmt.Errorf("an object has more than %d bytes", maxObject))
+	}
+	top.Content = append(top.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: line}, value)
+	return nil
+}
+
+// list reads the value of the key "items" of the list top: null or an array.
+func (r *jsonReader) list(top *yaml.Node) error {
+	switch t, err := r.d.Token(); {
+	case err != nil:
+		return r.fail(err)
+	case t == nil:
+		return nil
+	case t == json.Delim('['):
+		return r.items(strings.TrimSuffix(yamlnode.Text(top, "kind"), "List"))
+	}
+	return r.doc.fail(r.lines.at(r.d.InputOffset()), errors.New("its items are not a list"))
+}
+
+// finish checks the object top and adds it. The items of a list were added before.
+func (r *jsonReader) finish(top *yaml.Node, listed bool) error {
 	if err := yamlnode.CheckKeys(top); err != nil {
 		return r.doc.fail(r.doc.line, fmt.Errorf("it %w", err))
 	}
@@ -120,7 +135,7 @@ func (r *jsonReader) object() error {
 	return nil
 }
 
-// items reads the objects of an array whose bracket was read. Those without a kind are of the given one.
+// items reads the objects of an array after its opening bracket. kind is that of objects without one.
 func (r *jsonReader) items(kind string) error {
 	for r.d.More() {
 		var raw json.RawMessage
@@ -142,7 +157,7 @@ func (r *jsonReader) items(kind string) error {
 	return nil
 }
 
-// next reads a value of limited size, and returns the line at which it begins.
+// next reads a value of limited size. It returns the line of its first byte.
 func (r *jsonReader) next(raw *json.RawMessage) (int, error) {
 	r.lines.until = r.d.InputOffset() + maxObject
 	if err := r.d.Decode(raw); err != nil {
@@ -153,13 +168,13 @@ func (r *jsonReader) next(raw *json.RawMessage) (int, error) {
 
 var errTooLarge = fmt.Errorf("an object has more than %d bytes", maxObject)
 
-// lineReader counts the lines of what a decoder has used, which reads ahead.
+// lineReader finds the line of an offset for a decoder that reads ahead.
 type lineReader struct {
 	r      io.Reader
 	offset int64   // of the next byte to read
-	until  int64   // how far may be read
-	breaks []int64 // offsets of line feeds that were read, and not passed
-	line   int     // at the last offset that was asked for
+	until  int64   // limit of offset
+	breaks []int64 // offsets of line feeds after the last offset given to at
+	line   int     // of the last offset given to at
 	err    error
 }
 
@@ -181,7 +196,7 @@ func (l *lineReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// at returns the line of an offset; offsets that are asked for never fall.
+// at returns the line of an offset, counted from 1. No offset may be smaller than the one before.
 func (l *lineReader) at(offset int64) int {
 	passed := 0
 	for passed < len(l.breaks) && l.breaks[passed] < offset {

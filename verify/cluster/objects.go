@@ -14,7 +14,7 @@ import (
 	"relocate/verify/leak/content"
 )
 
-// Objects is what Read kept of the objects: where they name images, and what nodes say of them.
+// Objects holds what Read found in the objects: the references, and the images that nodes report.
 type Objects struct {
 	count    int
 	held     int // bytes
@@ -25,7 +25,7 @@ type Objects struct {
 	findings report.Findings // that need no registry
 }
 
-// claim is a place where an object names an image, or where kapp-controller fetches from.
+// claim is a reference in an object: to an image, or to what kapp-controller fetches.
 type claim struct {
 	object *object
 	path   string
@@ -33,18 +33,18 @@ type claim struct {
 	ref    string // as written
 
 	kind    fetchKind
-	selects bool         // with a tag selection
-	level   report.Level // of what is outside, or missing
-	idle    string       // why nothing pulls it now, though the object is there; empty when something does
+	selects bool         // has a tag selection
+	level   report.Level // of a finding when the image is outside or missing
+	idle    string       // why no node pulls it now; empty when a node may
 }
 
-// add takes over an object, or a list of them. One without a kind is of the given kind.
+// add adds an object, or a list of objects. kind is that of an object without one.
 func (o *Objects) add(n *yaml.Node, kind string, doc document) error {
 	if n.Kind == yaml.SequenceNode {
 		return o.addList(n, kind, doc)
 	}
 	if n.Kind != yaml.MappingNode {
-		return doc.fail(n.Line, errors.New("it is no object"))
+		return doc.fail(n.Line, errors.New("it is not an object"))
 	}
 	if own := yamlnode.Text(n, "kind"); own != "" {
 		kind = own
@@ -61,7 +61,7 @@ func (o *Objects) add(n *yaml.Node, kind string, doc document) error {
 		return nil
 	}
 	if o.count++; o.count > maxObjects {
-		return doc.fail(n.Line, fmt.Errorf("there are more than %d objects", maxObjects))
+		return doc.fail(n.Line, fmt.Errorf("the input has more than %d objects", maxObjects))
 	}
 	object := &object{apiVersion: shortName(yamlnode.Text(n, "apiVersion")), line: n.Line}
 	object.Kind, object.Namespace = shortName(kind), shortName(yamlnode.Text(n, "metadata", "namespace"))
@@ -83,14 +83,14 @@ func itemsOf(n *yaml.Node) (items []*yaml.Node, ok bool) {
 	return nil, false
 }
 
-// addList takes over the objects of a sequence.
+// addList adds the objects of a sequence.
 func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
 	if n.Kind != yaml.SequenceNode {
-		return doc.fail(n.Line, errors.New("its items are no list"))
+		return doc.fail(n.Line, errors.New("its items are not a list"))
 	}
 	for _, item := range n.Content {
 		if item.Kind != yaml.MappingNode {
-			return doc.fail(item.Line, errors.New("an item is no object"))
+			return doc.fail(item.Line, errors.New("an item is not an object"))
 		}
 		if err := o.add(item, kind, doc); err != nil {
 			return err
@@ -99,19 +99,19 @@ func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
 	return nil
 }
 
-// extraction takes from one object what is kept of it.
+// extraction adds what one object names to objects.
 type extraction struct {
 	objects *Objects
 	object  *object
 	idle    string
 	path    []string
-	strings bool // what is walked is of programs: any string may name an image
+	strings bool // the values are for programs, and any string may name an image
 }
 
-// heldClaim is about what a claim takes in memory beside its text.
+// heldClaim is about the memory in bytes of a claim without its text.
 const heldClaim = 160
 
-// take keeps a claim, whose reference is the value of a key below the present path.
+// take adds a claim. Its reference is the value of a key below the current path.
 func (x *extraction) take(c claim, value *yaml.Node, keys ...string) {
 	c.object, c.idle, c.line = x.object, x.idle, value.Line
 	c.ref = strings.Clone(cut(value.Value))
@@ -120,24 +120,24 @@ func (x *extraction) take(c claim, value *yaml.Node, keys ...string) {
 	x.objects.claims = append(x.objects.claims, c)
 }
 
-// note keeps a finding that needs no registry.
+// note adds a finding that needs no registry.
 func (x *extraction) note(f report.Finding, line int, keys ...string) {
 	f.Object, f.Line, f.Path = &x.object.Object, line, x.at(keys...)
 	x.objects.held += heldClaim + len(f.Message) + len(f.Path)
 	x.objects.findings = append(x.objects.findings, f)
 }
 
-// maxReference is the longest reference that is kept whole, in bytes: no name of an image is longer.
+// maxReference is the limit on a reference in bytes. A longer text is cut.
 const maxReference = 1024
 
 func cut(s string) string {
 	if len(s) > maxReference {
-		return strings.ToValidUTF8(s[:maxReference], "") + "…" // which makes it no reference
+		return strings.ToValidUTF8(s[:maxReference], "") + "…" // not a reference any longer
 	}
 	return s
 }
 
-// at writes the present path and the keys below it: spec.containers[0].image.
+// at returns the current path and the keys below it, such as spec.containers[0].image.
 func (x *extraction) at(keys ...string) string {
 	var b strings.Builder
 	for _, key := range slices.Concat(x.path, keys) {
@@ -157,14 +157,14 @@ func isPlain(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
 }
 
-// below calls visit with the path one step longer.
+// below calls visit with key appended to the path.
 func (x *extraction) below(key string, visit func()) {
 	x.path = append(x.path, key)
 	visit()
 	x.path = x.path[:len(x.path)-1]
 }
 
-// all takes all that the object has.
+// all adds everything that the object names.
 func (x *extraction) all(n *yaml.Node) {
 	x.idle = idle(x.object.Kind, n)
 	x.objects.held += heldClaim
@@ -203,22 +203,22 @@ func (o *object) group() string {
 	return group
 }
 
-// idle says why nothing pulls the images of an object now; empty when something may.
+// idle says why no node pulls the images of an object now; empty when a node may.
 func idle(kind string, n *yaml.Node) string {
 	phase := yamlnode.Text(n, "status", "phase")
 	switch {
 	case kind == "Pod" && (phase == "Succeeded" || phase == "Failed"):
-		return "a Pod that has ended"
+		return "a finished Pod"
 	case kind == "Job" && yamlnode.Text(n, "status", "completionTime") != "":
-		return "a Job that has ended"
+		return "a finished Job"
 	case kind == "ReplicaSet" && yamlnode.Get(n, "metadata", "ownerReferences") != nil && yamlnode.Text(n, "spec", "replicas") == "0":
 		return "a ReplicaSet of an old revision, scaled to 0"
 	}
 	return ""
 }
 
-// walk takes the images of a value: those of containers and image volumes, what else has the key "image", and what
-// containers and ConfigMaps tell programs.
+// walk adds the claims of a value: images of containers and volumes, values of other keys "image", and
+// images in arguments, variables and ConfigMaps.
 func (x *extraction) walk(n *yaml.Node) {
 	if yamlnode.IsText(n) && x.strings {
 		x.text(n)
@@ -231,23 +231,31 @@ func (x *extraction) walk(n *yaml.Node) {
 		return
 	}
 	for key, child := range yamlnode.Pairs(n) {
-		switch {
-		case key == "image" && yamlnode.IsText(child):
-			if guess := x.guess(child.Value); guess != "" {
-				x.take(claim{level: guess}, child, key)
-			}
-		case (key == "containers" || key == "initContainers" || key == "ephemeralContainers") && isMaps(child):
-			x.below(key, func() { x.containerList(child) })
-		case key == "volumes" && isMaps(child):
-			x.below(key, func() { x.volumes(child) })
-		case key == "fetch" && x.isFetch():
-		default:
-			x.below(key, func() { x.walk(child) })
-		}
+		x.field(key, child)
 	}
 }
 
-// text takes the images that a string names, in an argument, a variable or a file.
+// field adds the claims of a key and its value.
+func (x *extraction) field(key string, value *yaml.Node) {
+	switch {
+	case key == "image" && yamlnode.IsText(value):
+		if guess := x.guess(value.Value); guess != "" {
+			x.take(claim{level: guess}, value, key)
+		}
+	case slices.Contains(containerKeys, key) && isMaps(value):
+		x.below(key, func() { x.containerList(value) })
+	case key == "volumes" && isMaps(value):
+		x.below(key, func() { x.volumes(value) })
+	case key == "fetch" && x.isFetch():
+	default:
+		x.below(key, func() { x.walk(value) })
+	}
+}
+
+// containerKeys are the keys of a Pod's spec that have lists of containers.
+var containerKeys = []string{"containers", "initContainers", "ephemeralContainers"}
+
+// text adds the claims of a string in an argument, a variable or a file.
 func (x *extraction) text(n *yaml.Node) {
 	for ref := range content.References(n.Value) {
 		if guess := x.guess(ref); guess != "" {
@@ -256,7 +264,7 @@ func (x *extraction) text(n *yaml.Node) {
 	}
 }
 
-// containerList takes the images of a list of containers.
+// containerList adds the claims of a list of containers.
 func (x *extraction) containerList(list *yaml.Node) {
 	was := x.strings
 	x.strings = true
@@ -274,7 +282,7 @@ func (x *extraction) containerList(list *yaml.Node) {
 	}
 }
 
-// volumes takes the images of a list of volumes.
+// volumes adds the claims of a list of volumes.
 func (x *extraction) volumes(list *yaml.Node) {
 	for i, v := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
@@ -287,15 +295,15 @@ func (x *extraction) volumes(list *yaml.Node) {
 	}
 }
 
-// guess says how much it hurts when what stands at the key "image" of some object cannot be had, as far as
-// it looks like an image; empty when it does not.
+// guess returns the level of a finding about the value s of a key "image"; empty when s does not look like
+// an image.
 func (x *extraction) guess(s string) report.Level {
 	host, rest, hasPath := strings.Cut(s, "/")
 	hasHost := hasPath && rest != "" && strings.ContainsAny(host, ".:")
 	switch {
 	case s == "", parse(s) == nil:
 		return ""
-	case !hasHost && x.object.Kind == "ConfigMap": // of which the key may be anything
+	case !hasHost && x.object.Kind == "ConfigMap": // its keys may mean anything
 		return ""
 	case !hasHost, x.object.group() == "data.packaging.carvel.dev": // a default in a schema
 		return report.Warning

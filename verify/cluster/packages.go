@@ -22,12 +22,12 @@ func (v *verification) installs() {
 		switch have := versions[i.name]; {
 		case len(versions) == 0:
 			f.Code, f.Level = codeNotChecked, report.Warning
-			f.Message, f.Action = "what it installs was not looked at: no Packages were given", "give those of the cluster, too: kubectl get packages -A -o yaml"
+			f.Message, f.Action = "what it installs was not checked: the input has no Packages", "add the cluster's Packages: kubectl get packages -A -o yaml"
 		case have == nil:
-			f.Message = fmt.Sprintf("there is no Package %s", text.Quote(i.name))
+			f.Message = fmt.Sprintf("the Package %s is missing", text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or see why its PackageRepository does not offer it"
 		case i.version != "" && !have[i.version]:
-			f.Message = fmt.Sprintf("there is no version %s of Package %s", text.Quote(i.version), text.Quote(i.name))
+			f.Message = fmt.Sprintf("the version %s of the Package %s is missing", text.Quote(i.version), text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or choose another version"
 		default:
 			continue
@@ -49,7 +49,7 @@ func (v *verification) conflicts() {
 			first[key] = p
 		} else if other.repository != p.repository && other.fetches != p.fetches {
 			v.result.Findings = append(v.result.Findings, report.Finding{Code: codeConflict, Level: report.Warning, Object: &p.object.Object, Line: p.line,
-				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from elsewhere; in one namespace the second of them fails", text.Quote(other.repository)),
+				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from another place; in one namespace the second one fails", text.Quote(other.repository)),
 				Action:  "relocate both to one repository"})
 		}
 	}

@@ -51,12 +51,12 @@ var notPulled = map[string]bool{
 func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) {
 	waiting := yamlnode.Get(status, "state", "waiting")
 	if reason := yamlnode.Text(waiting, "reason"); notPulled[reason] {
-		message := "its node has no image for it: " + reason
+		message := "its node could not get the image: " + reason
 		if says := yamlnode.Text(waiting, "message"); says != "" {
 			message += ": " + saying(says)
 		}
 		x.note(report.Finding{Code: codeNotPulled, Level: report.Pull, Reference: ref, Message: message,
-			Action: "see what is said of its image; if the image is there, see the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
+			Action: "check the findings about its image; if the image exists, check the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
 	}
 	at := yamlnode.Get(status, "imageID")
 	if !yamlnode.IsText(at) || at.Value == "" { // it has not been pulled
@@ -65,7 +65,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	id, ok := imageID(at.Value)
 	if !ok || !known {
 		x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Reference: ref,
-			Message: "what runs was not compared: its image ID is " + text.Quote(at.Value)}, at.Line, "imageID")
+			Message: "the running image was not compared: its image ID is " + text.Quote(at.Value)}, at.Line, "imageID")
 		return
 	}
 	c := container{object: x.object, path: x.at("imageID"), line: at.Line, ref: ref, id: id}

@@ -48,7 +48,7 @@ func Read(r io.Reader) (*Objects, error) {
 	case err != nil:
 		return nil, err
 	case objects.count == 0:
-		return nil, fmt.Errorf("the input %w: there is none in it", ErrNotObjects)
+		return nil, fmt.Errorf("the input %w: it has no objects", ErrNotObjects)
 	}
 	return objects, nil
 }

@@ -117,7 +117,7 @@ func (v *verification) claim(c *claim) {
 	ref, inside := v.inside(c.ref)
 	switch {
 	case ref == nil:
-		v.report(c, report.Finding{Code: codeNotReference, Message: "it is no reference to an image", Action: "name an image of " + v.repo.Name() + ", by digest"})
+		v.report(c, report.Finding{Code: codeNotReference, Message: "it is not an image reference", Action: "name an image of " + v.repo.Name() + ", by digest"})
 	case inside && c.selects:
 		v.selection(c, ref)
 	case inside:
@@ -139,21 +139,21 @@ func (v *verification) url(c *claim) {
 		v.report(c, report.Finding{Code: codeNotReference, Message: "it " + err.Error(), Action: "fetch a bundle of " + v.repo.Name() + " with imgpkgBundle"})
 	default:
 		v.report(c, report.Finding{Code: codeOutside, Message: fmt.Sprintf("kapp-controller fetches it with %s from %s", c.kind, text.Quote(host)),
-			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or let that host be with --allow if it is inside", v.repo.Name())})
+			Action: fmt.Sprintf("fetch a bundle of %s with imgpkgBundle, or allow that host with --allow if the cluster reaches it", v.repo.Name())})
 	}
 }
 
 // outside reports an image that is elsewhere.
 func (v *verification) outside(c *claim, ref name.Reference) {
 	f := report.Finding{Code: codeOutside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
-	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].there() {
+	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].exists() {
 		f.Message += ", which has the same digest"
 		f.Action = "refer to " + v.repo.Digest(ref.Identifier()).Name()
 		if c.kind == "" {
 			f.Action += ": the package's lock, or its kbld step, does not cover it"
 		}
 	} else {
-		f.Action = fmt.Sprintf("bring it to %s and refer to it there by digest, or let its registry be with --allow", v.repo.Name())
+		f.Action = fmt.Sprintf("copy it to %s and refer to it there by digest, or allow its registry with --allow", v.repo.Name())
 	}
 	v.report(c, f)
 }
@@ -167,9 +167,9 @@ func (v *verification) selection(c *claim, ref name.Reference) {
 	case pinned:
 		f.Message = "a tag selection beside a digest fails when it is fetched"
 	case c.object.Kind == "PackageRepository", c.object.Kind == "App":
-		f.Level, f.Message = report.Warning, "a range of tags chooses what is fetched; what that is was not looked at"
+		f.Level, f.Message = report.Warning, "a range of tags chooses what is fetched; its content was not examined"
 	default:
-		f.Message = "a range of tags chooses what is fetched, and the repository has no tags of packages"
+		f.Message = "a range of tags chooses what is fetched, but the repository has no tags for packages"
 	}
 	v.report(c, f)
 }
@@ -180,46 +180,24 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	_, isTag := ref.(name.Tag)
 	switch {
 	case got.damage != nil:
-		v.report(c, report.Finding{Code: codeDamaged, Message: "the registry has it damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
+		v.report(c, report.Finding{Code: codeDamaged, Message: "its manifest in the registry is damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
 		return
-	case !got.there() && isTag:
-		v.report(c, report.Finding{Code: codeMissing, Message: fmt.Sprintf("the registry has no tag %s there", text.Quote(ref.Identifier())), Action: "name its digest; what is imported has few tags"})
+	case !got.exists() && isTag:
+		v.report(c, report.Finding{Code: codeMissing, Message: fmt.Sprintf("the repository does not have the tag %s", text.Quote(ref.Identifier())), Action: "use its digest; imported images have few tags"})
 		return
-	case !got.there():
-		v.report(c, report.Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive that has it again"})
+	case !got.exists():
+		v.report(c, report.Finding{Code: codeMissing, Message: "the registry does not have it", Action: "import the archive with the image again"})
 		return
 	case isTag:
-		v.report(c, report.Finding{Code: codeNotPinned, Level: report.Warning, Message: "a tag names it, which may move: it stands for " + got.digest.String(),
+		v.report(c, report.Finding{Code: codeNotPinned, Level: report.Warning, Message: "it is named by a tag, which may move; its digest is now " + got.digest.String(),
 			Action: "refer to " + v.repo.Digest(got.digest.String()).Name()})
 	}
 	v.result.Inside++
 }
 
-// running compares what nodes say that they run with what the Pods name.
+// running compares the images that nodes report with those that the Pods name.
 func (v *verification) running(ctx context.Context) error {
-	var open []*container // those that may run by a child's config
-	for i := range v.objects.running {
-		c := &v.objects.running[i]
-		ref, inside := v.inside(c.ref)
-		var got *answer
-		if inside {
-			got = v.asker.answers[ref.Identifier()]
-		}
-		switch {
-		case inside && !got.there(): // which is a finding of its image
-		case !inside: // nobody is asked what is in an index elsewhere
-			if ref != nil && ref.Identifier() == c.id.String() {
-				v.result.Running++
-			}
-		case c.id == got.digest, c.id == got.config, slices.Contains(got.children, c.id):
-			v.result.Running++
-		default:
-			open = append(open, c)
-			for _, child := range got.children {
-				v.asker.want(child.String(), true)
-			}
-		}
-	}
+	open := v.compareRunning()
 	if err := v.asker.ask(ctx); err != nil {
 		return err
 	}
@@ -231,13 +209,40 @@ func (v *verification) running(ctx context.Context) error {
 			continue
 		}
 		v.result.Findings = append(v.result.Findings, report.Finding{Code: codeDifferent, Level: report.Pull, Object: &c.object.Object, Path: c.path, Line: c.line, Reference: c.ref,
-			Message: fmt.Sprintf("its node runs %s, which is not of %s", c.id, got.digest),
-			Action:  "have the Pod made again; if that does not help, see what the node takes for this registry: a mirror, an image that was loaded by hand"})
+			Message: fmt.Sprintf("its node runs %s, which does not belong to %s", c.id, got.digest),
+			Action:  "delete the Pod so that it is created again; if that does not help, check the node for a registry mirror or an image that was loaded by hand"})
 	}
 	return nil
 }
 
+// compareRunning counts the containers that run the image they name. It returns those for which the
+// children of an index decide, and has the repository asked for these children.
+func (v *verification) compareRunning() (open []*container) {
+	for i := range v.objects.running {
+		c := &v.objects.running[i]
+		ref, inside := v.inside(c.ref)
+		if !inside { // no other registry is asked what an index holds
+			if ref != nil && ref.Identifier() == c.id.String() {
+				v.result.Running++
+			}
+			continue
+		}
+		got := v.asker.answers[ref.Identifier()]
+		switch {
+		case !got.exists(): // the claim of the image has the finding
+		case got.digest == c.id, got.has(c.id):
+			v.result.Running++
+		default:
+			open = append(open, c)
+			for _, child := range got.children {
+				v.asker.want(child.String(), true)
+			}
+		}
+	}
+	return open
+}
+
 // has reports whether d is the image's config, or a child of the index.
 func (a *answer) has(d v1.Hash) bool {
-	return a.there() && (a.config == d || slices.Contains(a.children, d))
+	return a.exists() && (a.config == d || slices.Contains(a.children, d))
 }
