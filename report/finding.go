@@ -14,7 +14,7 @@ type Level string
 const (
 	Install     Level = "install"     // a package repository or a package cannot be installed, or only from outside
 	Pull        Level = "pull"        // pods cannot pull an image
-	Warning     Level = "warning"     // something may reach outside at run time, or could not be looked at
+	Warning     Level = "warning"     // something may reach outside at run time, or could not be examined
 	Information Level = "information" // it needs no action
 )
 
@@ -40,7 +40,7 @@ func (l Level) rank() int {
 }
 
 // Breaks reports whether findings of the level keep a cluster from running with its private registry alone. Others
-// may reach outside, could not be looked at, or need no action.
+// may reach outside, could not be examined, or need no action.
 func (l Level) Breaks() bool { return l == Install || l == Pull }
 
 // Finding is something that is wrong with the content of a bundle, or with an object of a cluster. Content is carried

@@ -104,7 +104,7 @@ func (v *Verdict) JUnit(packages []string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// integrity is the suite of what was looked at as a whole.
+// integrity is the suite of checks of the whole archive or repository.
 func (v *Verdict) integrity() junitSuite {
 	s := junitSuite{Name: "archive", Properties: &junitProperties{}}
 	if v.Level != "" || v.Objects != nil {

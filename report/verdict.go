@@ -15,17 +15,17 @@ type Verdict struct {
 	Act        string // such as "Verification": what a page is a report of
 	Subject    string // the archive, the repository, or the file with objects
 	Repository string // that was filled, or that objects were compared with
-	Level      string // at which a repository was looked at: manifests, blobs or deep; empty for an archive
+	Level      string // at which a repository was checked: manifests, blobs or deep; empty for an archive
 
 	Archive  *Archive
 	Roots    []Root
 	Tags     []string // of the roots, in the repository
 	Contents *Contents
-	Scan     *Scan // how much was looked at for what leads outside; nil when nothing was
+	Scan     *Scan // how much was searched for references that point outside; nil when nothing was
 	Unread   int   // roots that are no bundles: what is in them was not read
 
 	Problems []Problem
-	Rows     []Row // of a repository: what was looked at
+	Rows     []Row // of a repository: what was checked
 	Findings Findings
 	Accepted Findings // that are known, and no reason to fail
 	Omitted  []Omitted
@@ -94,7 +94,7 @@ type Problem struct {
 	Reason string   `json:"reason"`
 }
 
-// Row counts what was looked at of one kind of thing.
+// Row counts the checks of one kind of thing.
 type Row struct {
 	Of      string `json:"of"` // manifests, tags, locations images, attachments, layers
 	Checked int    `json:"checked"`
@@ -208,13 +208,13 @@ func (u Unseen) String() string {
 	}[u.Reason]
 }
 
-// Scan counts what was looked at for what leads outside.
+// Scan counts what was searched for references that point outside.
 type Scan struct {
 	Packages        int `json:"packages"`        // versions
 	PackageInstalls int `json:"packageInstalls"` // in bundles
 	WithoutSecret   int `json:"withoutSecret"`   // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
 	Bundles         int `json:"bundles"`         // that were read, repositories among them
-	Files           int `json:"files"`           // of package bundles, and inline, that were looked at
+	Files           int `json:"files"`           // of package bundles, and inline, that were examined
 	References      int `json:"references"`      // fetches of Packages, and references in files
 	Inside          int `json:"inside"`          // of these, those that end at what is carried
 	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to

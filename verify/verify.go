@@ -23,7 +23,7 @@ import (
 	"relocate/report"
 )
 
-// Level says how closely a repository is looked at.
+// Level says how thoroughly a repository is checked.
 type Level string
 
 // The levels, each of which includes the one before it.

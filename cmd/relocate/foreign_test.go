@@ -75,7 +75,7 @@ func TestForeignLayer(t *testing.T) {
 			for _, level := range []string{"manifests", "blobs", "deep"} {
 				r := mustRelocate(t, "verify", "--repo", repo, "--root", root.Digest.String(), "--level", level)
 				assertAll(t, r.stdout, "OK: "+repo+" is complete")
-				for _, wrong := range []string{"left out", "may not be distributed", "not looked at"} {
+				for _, wrong := range []string{"left out", "may not be distributed", "not examined"} {
 					assert.NotContains(t, r.stdout, wrong, level)
 				}
 			}

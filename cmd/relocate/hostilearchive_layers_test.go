@@ -77,7 +77,7 @@ var hostileStrings = []hostile{
 		"spec: {refName: " + quoted(evilText) + ", version: " + quoted("1.0.0"+evilText) + "}\n")), says: "1 version of 1 package"},
 	{name: "metadata of a package", why: "r23, i28: taken", make: packaged(plainText(packageText("p", "1.0.0", "':'") + "---\napiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\n" +
 		"metadata: {name: p}\nspec: {displayName: " + quoted(evilText) + ", shortDescription: " + quoted(evilText+"\nOK: x is complete\n") + "}\n")), says: "1 version of 1 package"},
-	{name: "reference of a fetch", why: "r23, i28: taken", make: packaged(fetching("{image: {url: " + quoted(evilText) + "}}")), says: "which is no image reference"},
+	{name: "reference of a fetch", why: "r23, i28: taken", make: packaged(fetching("{image: {url: " + quoted(evilText) + "}}")), says: "which is not an image reference"},
 	{name: "url of a fetch", why: "r23, i28: taken", make: packaged(fetching("{http: {url: " + quoted("http://x/"+evilText) + "}}")), says: "fetches by http"},
 	{name: "name of a file", why: "r23, i28: taken", make: func(f *forge) *crafted {
 		c := f.content()

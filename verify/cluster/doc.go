@@ -25,7 +25,7 @@ const (
 	codeNoPackage    report.Code = "no-package"    // what a PackageInstall installs is not among the Packages
 	codeConflict     report.Code = "conflict"      // two PackageRepositories have the same Package, with another content
 	codeFailed       report.Code = "failed"        // kapp-controller says that it cannot reconcile it
-	codeNotChecked   report.Code = "not-checked"   // it could not be looked at
+	codeNotChecked   report.Code = "not-checked"   // it could not be examined
 )
 
 // object is an object of the cluster.

@@ -8,7 +8,7 @@ import (
 )
 
 // installs looks for the Package of each PackageInstall. In which namespaces a Package is offered is
-// kapp-controller's configuration, and not looked at.
+// kapp-controller's configuration, and not checked.
 func (v *verification) installs() {
 	versions := map[string]map[string]bool{} // by the Package's name
 	for _, p := range v.objects.packages {

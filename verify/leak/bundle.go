@@ -45,7 +45,7 @@ func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &packageBundle{in: t, work: w, pkg: names(w.uses), named: map[int]bool{}, fetched: map[position]string{}}
 	var more bool
 	if b.groups, more = groups(w.uses); more {
-		b.out.findings.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were looked at", maxGroups))
+		b.out.findings.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were examined", maxGroups))
 	}
 	if w.node == nil {
 		for _, f := range w.inline {
@@ -117,7 +117,7 @@ func (b *packageBundle) file(f bundle.File, data []byte) {
 	case data == nil && f.Size > 0:
 		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(f.Path), "", "has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
 	case b.size > maxText:
-		b.out.findings.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; what follows was not looked at", maxText))
+		b.out.findings.note(newFinding(codeNotRead, report.Install, b.at(""), "", "has more than %d bytes of text; the rest was not examined", maxText))
 		data = nil
 	case isBinary(data) && !yamlnode.IsUTF16(data):
 		b.size -= len(data)

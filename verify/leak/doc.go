@@ -17,7 +17,7 @@
 // A reference passes through content/walk.go, content/reference.go, kbld/kbld.go and references.go on its way into the
 // report (findings.go).
 //
-// To add what is looked at:
+// To add something to examine:
 //
 //   - in a string or a file: a recogniser in package content (recognise.go) with its code and message;
 //   - of kbld: a rule or an outcome in package kbld (kbld.go);

@@ -29,7 +29,7 @@ func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document,
 	case "":
 		r.noteFetch(d, f, codeNotRead, report.Warning, "has a fetch step of an unknown kind")
 	default:
-		r.noteFetch(d, f, codeOutside, report.Install, "fetches by %s (%s), which is no image: it stays outside", f.Kind, text.Quote(f.Reference))
+		r.noteFetch(d, f, codeOutside, report.Install, "fetches by %s (%s), which is not an image and stays outside", f.Kind, text.Quote(f.Reference))
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Docu
 	}
 	ref, err := parseReference(f.Reference)
 	if err != nil {
-		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is no image reference: kapp-controller refuses the whole repository", text.Quote(f.Reference))
+		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is not an image reference: kapp-controller refuses the whole repository", text.Quote(f.Reference))
 		return nil
 	}
 	if entry, covered := r.lock.ids[f.Reference]; covered && f.Kind == "imgpkgBundle" {
@@ -90,16 +90,16 @@ func (r *repositoryBundle) uncovered(ctx context.Context, d *kappctrl.Document, 
 	case inside && found.node != nil:
 		r.in.report.Inside++
 	case inside:
-		r.noteFetch(d, f, found.code, report.Install, "fetches %s, which cannot be had: %s", f.Reference, found.why)
+		r.noteFetch(d, f, found.code, report.Install, "fetches %s, which is not available: %s", f.Reference, found.why)
 	case f.Kind == "image":
-		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s by image.url, which kapp-controller never rewrites, without a word", f.Reference)
+		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s by image.url, which kapp-controller never rewrites, and reports no error", f.Reference)
 	case isDigest:
-		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s, which no lock entry's %s covers: kapp-controller leaves it as it is, without a word", f.Reference, carvel.KbldID)
+		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s, which no lock entry's %s covers: kapp-controller does not change it and reports no error", f.Reference, carvel.KbldID)
 	default:
 		r.noteFetch(d, f, codeUncovered, report.Install, "fetches %s, which no lock entry's %s covers: kbld asks its registry, or fails the whole repository", f.Reference, carvel.KbldID)
 	}
 	for _, gap := range found.gaps {
-		r.noteFetch(d, f, gap.code, gap.level, "fetches an image that is not whole: %s", gap.why)
+		r.noteFetch(d, f, gap.code, gap.level, "fetches an incomplete image: %s", gap.why)
 	}
 	r.follow(d, f, found)
 	return nil
@@ -112,7 +112,7 @@ func (r *repositoryBundle) follow(d *kappctrl.Document, f kappctrl.Fetch, found 
 	case found.node.Kind == bundle.Bundle:
 		r.in.want(found.node, r.use(d, f), 1)
 	case f.Kind == "imgpkgBundle":
-		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is no bundle", f.Reference)
+		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is not a bundle", f.Reference)
 	}
 }
 

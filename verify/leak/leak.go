@@ -31,7 +31,7 @@ type Options struct {
 	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
 }
 
-// Report is what a scan looked at and what it found.
+// Report is what a scan examined and found.
 type Report struct {
 	report.Scan
 	// Findings are those of the repository bundles, then those of each other bundle, in the order in which

@@ -23,7 +23,7 @@ type lock struct {
 	ends    []problem      // of references that the entries rewrite
 }
 
-// problem is what is wrong with where a reference ends. Without a code it ends at what is present.
+// problem is what is wrong with what a reference points to. Without a code nothing is wrong.
 type problem struct {
 	code report.Code
 	why  string
@@ -130,7 +130,7 @@ func (l *lock) leftBecause(how localised) string {
 	case probed:
 		for i, found := range l.targets {
 			if found.node == nil && !found.head {
-				return fmt.Sprintf("%s is not there", l.images.Images[i].Image.DigestStr())
+				return fmt.Sprintf("%s is missing", l.images.Images[i].Image.DigestStr())
 			}
 		}
 	}
@@ -142,9 +142,9 @@ func (l *lock) leftBecause(how localised) string {
 func (l *lock) end(i int, own bool, left string) problem {
 	switch image, found := l.images.Images[i].Image, l.targets[i]; {
 	case left != "" && !own:
-		return problem{codeElsewhere, fmt.Sprintf("ends at %s: imgpkg leaves the lock as it is, because %s", image.Name(), left)}
+		return problem{codeElsewhere, fmt.Sprintf("points to %s: imgpkg does not change the lock, because %s", image.Name(), left)}
 	case found.node == nil:
-		return problem{found.code, fmt.Sprintf("ends at %s, which cannot be had: %s", image.DigestStr(), found.why)}
+		return problem{found.code, fmt.Sprintf("points to %s, which is not available: %s", image.DigestStr(), found.why)}
 	}
 	return problem{}
 }
@@ -162,10 +162,10 @@ func (l *lock) missing(how localised, at position) []report.Finding {
 			if how == trusted && code == codeMissing {
 				code, note = codeLocations, "; there is a locations image, so that imgpkg does not notice"
 			}
-			list = append(list, newFinding(code, report.Install, at, image, "the lock names an image that cannot be had: %s%s", found.why, note))
+			list = append(list, newFinding(code, report.Install, at, image, "the lock names an image that is not available: %s%s", found.why, note))
 		}
 		for _, gap := range found.gaps {
-			list = append(list, newFinding(gap.code, gap.level, at, image, "the lock names an image that is not whole: %s", gap.why))
+			list = append(list, newFinding(gap.code, gap.level, at, image, "the lock names an incomplete image: %s", gap.why))
 		}
 	}
 	return list

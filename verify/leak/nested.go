@@ -131,7 +131,7 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 	default:
 		for _, fetch := range []string{"http", "git", "helmChart"} { // the first that is set counts
 			if n := yamlnode.Get(step, fetch); n != nil {
-				note(codeOutside, yamlnode.Get(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is no image: it stays outside")
+				note(codeOutside, yamlnode.Get(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is not an image and stays outside")
 				return
 			}
 		}
@@ -163,7 +163,7 @@ func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	}
 	n := yamlnode.Get(ref, "refName")
 	for _, at := range b.positionsOf(file, n.Line) {
-		b.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall asks for %s, which the repository does not have",
+		b.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall needs %s, which the repository does not have",
 			text.Quote(strings.TrimSpace(name+" "+version))))
 	}
 }

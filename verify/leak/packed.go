@@ -38,12 +38,12 @@ func (b *packageBundle) unpack(p string, data []byte, depth int) {
 		b.out.findings.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))
 	}
 	if depth == maxPacked {
-		note(report.Install, "is a chart in more than %d others; it was not looked at", maxPacked)
+		note(report.Install, "is a chart in more than %d others; it was not examined", maxPacked)
 		return
 	}
 	zr, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		note(report.Warning, "is no packed chart: %v", err)
+		note(report.Warning, "is not a packed chart: %v", err)
 		return
 	}
 	limit := maxText - b.unpacked
@@ -59,10 +59,10 @@ func (b *packageBundle) unpack(p string, data []byte, depth int) {
 		case errors.Is(err, io.EOF) && unpacked.N > 0:
 			return
 		case unpacked.N <= 0, n == maxPackedFiles, b.size > maxText:
-			note(report.Install, "is, with the charts before it, of more than %d bytes, or %d files; what follows was not looked at", maxText, maxPackedFiles)
+			note(report.Install, "has, with the charts before it, more than %d bytes or %d files; the rest was not examined", maxText, maxPackedFiles)
 			return
 		case err != nil:
-			note(report.Warning, "is no packed chart: %v", err)
+			note(report.Warning, "is not a packed chart: %v", err)
 			return
 		}
 	}

@@ -55,7 +55,7 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		if errors.Is(found.cause, fs.ErrPermission) {
 			return found.cause
 		}
-		t.add(newFinding(found.code, report.Install, position{bundle: t.name(root)}, t.name(root), "the root cannot be had: %s", found.why))
+		t.add(newFinding(found.code, report.Install, position{bundle: t.name(root)}, t.name(root), "the root is not available: %s", found.why))
 		return nil
 	}
 	for _, gap := range found.gaps {
@@ -148,7 +148,7 @@ func (r *repositoryBundle) readDocuments(file string, data []byte) {
 		}
 		if r.bytes+len(doc.Schema) > maxText {
 			if r.schemas {
-				r.note(newFinding(codeNotRead, report.Warning, r.at(file).in(d.Line), "", "values schemas from here on were not looked at: there are too many"))
+				r.note(newFinding(codeNotRead, report.Warning, r.at(file).in(d.Line), "", "values schemas from here on were not examined: there are too many"))
 			}
 			doc.Schema, r.schemas = nil, false
 		}
@@ -156,7 +156,7 @@ func (r *repositoryBundle) readDocuments(file string, data []byte) {
 		n, things := doc.Size()
 		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
 			if !r.full {
-				r.notRead(report.Install, file, d.Line, "the Packages before it have too much for one look; what follows was not looked at")
+				r.notRead(report.Install, file, d.Line, "the Packages before it have too much for one look; the rest was not examined")
 			}
 			r.full = true
 			return false

@@ -53,7 +53,7 @@ func (r *repositoryBundle) dropped(d *kappctrl.Document) {
 	kind := strconv.Quote(text.Clip(d.Head.APIVersion+" "+d.Head.Kind, 200))
 	switch at := r.of(d, d.Head.Line); {
 	case d.Head.Package != nil || d.Head.Metadata != nil:
-		r.note(newFinding(codeOldKind, report.Warning, at, "", "%s %s is of a time before kapp-controller v0.20: a controller of today drops it", kind, text.Quote(d.Head.Name)))
+		r.note(newFinding(codeOldKind, report.Warning, at, "", "%s %s is older than kapp-controller v0.20: current versions drop it", kind, text.Quote(d.Head.Name)))
 	case d.Head.Kind != "" || !r.templates[d.File]:
 		r.note(newFinding(codeDropped, report.Information, at, "", "%s is neither a Package nor a PackageMetadata: kapp-controller drops it", kind))
 	}
@@ -71,7 +71,7 @@ func (r *repositoryBundle) checkDuplicate(d *kappctrl.Document) {
 	if first := r.byName[key]; first == nil {
 		r.byName[key] = d
 	} else if first.Sum != d.Sum {
-		r.note(newFinding(codeDuplicate, report.Warning, r.of(d, d.Head.Line), "", "%s is in %s, line %d, too, with different content", text.Quote(key), text.Quote(first.File), first.Head.Line))
+		r.note(newFinding(codeDuplicate, report.Warning, r.of(d, d.Head.Line), "", "%s is also in %s, line %d, with different content", text.Quote(key), text.Quote(first.File), first.Head.Line))
 	}
 }
 
@@ -94,9 +94,9 @@ func (r *repositoryBundle) checkImage(d *kappctrl.Document, image kappctrl.Image
 	_, isDigest := ref.(name.Digest)
 	switch {
 	case err != nil:
-		r.note(newFinding(codeBadImage, report.Install, at, image.Value, "the value of the key image, %s, is no reference: kbld refuses the whole repository", text.Quote(image.Value)))
+		r.note(newFinding(codeBadImage, report.Install, at, image.Value, "the value of the key image, %s, is not a reference: kbld refuses the whole repository", text.Quote(image.Value)))
 	case isDigest:
-		r.note(newFinding(codeUncovered, report.Warning, at, image.Value, "no lock entry's %s covers the value of the key image: kbld leaves it as it is", carvel.KbldID))
+		r.note(newFinding(codeUncovered, report.Warning, at, image.Value, "no lock entry's %s covers the value of the key image: kbld does not change it", carvel.KbldID))
 	default:
 		r.note(newFinding(codeUncovered, report.Install, at, image.Value, "no lock entry's %s covers the value of the key image, and it has no digest: kbld asks its registry, or fails the whole repository", carvel.KbldID))
 	}

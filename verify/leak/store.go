@@ -211,7 +211,7 @@ func (p *private) foreign(ctx context.Context, l *lookup) error {
 		case p.omitted[b.Digest]:
 			l.gaps = append(l.gaps, leftOut(b.Digest))
 		default:
-			l.gaps = append(l.gaps, gap{codeForeign, report.Install, fmt.Sprintf("its layer %s, which may not be distributed, is not there", b.Digest)})
+			l.gaps = append(l.gaps, gap{codeForeign, report.Install, fmt.Sprintf("its layer %s, which may not be distributed, is missing", b.Digest)})
 		}
 	}
 	return nil

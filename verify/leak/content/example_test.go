@@ -28,5 +28,5 @@ spec:
 	// config/pod.yml:5 nginx
 	// config/pod.yml:5 the kbld step is not given the lock: kbld asks its registry for the digest, and the template step fails
 	// config/pod.yml:6 registry.example/team/proxy:v1
-	// config/pod.yml:6 an image outside of the keys that kbld looks at: the lock does not have it, and pods pull it from there
+	// config/pod.yml:6 an image outside of the keys that kbld searches: the lock does not have it, and pods pull it from there
 }

@@ -63,7 +63,7 @@ func (w *walker) fetchedAt(root *yaml.Node, p []string, is string) {
 	for _, n := range at(root, p) {
 		if n.Kind == yaml.ScalarNode && n.Value != "" && fetches(n.Value, p[len(p)-1]) {
 			place := w.place(n.Line, n.Value)
-			w.note(place, codeFetcher, report.Warning, n.Value, is, "let the object name what the cluster reaches")
+			w.note(place, codeFetcher, report.Warning, n.Value, is, "point the object to an address that the cluster can reach")
 			w.scan.fetched[fetched{place, n.Value}] = true
 		}
 	}

@@ -23,7 +23,7 @@ func (s *scan) file(f *File) {
 		return
 	}
 	if len(f.Data) > yamlnode.MaxSize {
-		s.notRead(place{file: f.Path}, report.Warning, fmt.Sprintf("has %d bytes, more than the limit of %d; it was not looked at", len(f.Data), yamlnode.MaxSize), "")
+		s.notRead(place{file: f.Path}, report.Warning, fmt.Sprintf("has %d bytes, more than the limit of %d; it was not examined", len(f.Data), yamlnode.MaxSize), "")
 		return
 	}
 	defer yamlnode.Alone(f.Data)()
@@ -79,9 +79,9 @@ func (s *scan) binaryFile(f *File) {
 	switch at := (place{file: f.Path}); {
 	case !isYAML(f.Path):
 	case yamlnode.IsUTF16(f.Data):
-		s.notRead(at, report.Install, "is UTF-16 text; it was not looked at", "write it as UTF-8")
+		s.notRead(at, report.Install, "is UTF-16 text; it was not examined", "write it as UTF-8")
 	default:
-		s.notRead(at, report.Warning, "is not UTF-8 text; it was not looked at", "")
+		s.notRead(at, report.Warning, "is not UTF-8 text; it was not examined", "")
 	}
 }
 
@@ -126,7 +126,7 @@ func (s *scan) yamlFile(f *File) {
 // that is for its size.
 func (w *walker) unparsed(doc yamlnode.Parsed, sayLimit bool) {
 	if sayLimit && errors.Is(doc.Err, yamlnode.ErrLimit) {
-		w.scan.notRead(w.place(1, ""), report.Warning, doc.Err.Error()+"; it was looked at as text", "")
+		w.scan.notRead(w.place(1, ""), report.Warning, doc.Err.Error()+"; it was examined as text", "")
 	}
 	w.class, w.values = code, true
 	w.text(string(doc.Text))

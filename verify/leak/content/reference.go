@@ -80,7 +80,7 @@ func (w *walker) rewritten(at place, ref string, to kbld.Result) {
 	}
 	w.scan.add(at, to.Image)
 	if to.Lock != "" {
-		w.note(at, codeNotLocked, report.Pull, ref, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg leaves that as it is: pods pull it from there",
+		w.note(at, codeNotLocked, report.Pull, ref, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg does not change that: pods pull it from there",
 			to.Lock, shorten(to.Image)), "take that lock out of the kbld step, and add the image to "+carvel.LockFile)
 	}
 }
@@ -97,11 +97,11 @@ func (w *walker) notLocked(at place, ref string, outcome kbld.Outcome) {
 	}
 	switch outcome {
 	case kbld.Kept:
-		w.note(at, code, report.Pull, ref, lock+": kbld leaves it as it is, and pods pull it from there", action)
+		w.note(at, code, report.Pull, ref, lock+": kbld does not change it, and pods pull it from there", action)
 	case kbld.Asked:
 		w.note(at, code, report.Install, ref, lock+": kbld asks its registry for the digest, and the template step fails", action)
 	case kbld.Refused:
-		w.note(at, code, report.Install, ref, "is no reference: kbld refuses it, and the template step fails",
+		w.note(at, code, report.Install, ref, "is not a reference: kbld refuses it, and the template step fails",
 			"correct it, or exempt it by a searchRule of kbld with updateStrategy none")
 	}
 }
@@ -128,7 +128,7 @@ func (w *walker) outside(line int, ref string) {
 			"set the value at the cluster, or let the default name an image of the lock")
 		return
 	}
-	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld looks at: "+known+", and pods pull it from there",
+	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld searches: "+known+", and pods pull it from there",
 		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
 }
 

@@ -28,7 +28,7 @@ func (w *walker) address(n *yaml.Node) bool {
 		return false
 	}
 	if leadsOutside(m[2]) {
-		w.note(w.place(n.Line, m[2]), codeURL, report.Warning, m[2], "a program is given an address outside: it may connect there at run time",
+		w.note(w.place(n.Line, m[2]), codeURL, report.Warning, m[2], "a program gets an address outside and may connect to it at run time",
 			"set it to an address that the cluster reaches, if the program needs it")
 	}
 	return true

@@ -121,7 +121,7 @@ func (w *walker) composed(p *parts) bool {
 		level, known = report.Pull, fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
 	note := func() {
-		w.note(at, codeComposed, level, ref, "values that stand together name an image: "+known,
+		w.note(at, codeComposed, level, ref, "adjacent values name an image: "+known,
 			"set the values at the cluster, or let them name an image of the lock")
 	}
 	if inLibrary(at.file) && len(w.scan.defaults) < maxDefaults {

@@ -174,7 +174,7 @@ func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(.
 	}
 	for i := range s {
 		if i == maxSteps {
-			f.noteStep(&s[i], codeNotRead, "", fmt.Sprintf("has more than %d template steps; the others were not looked at", maxSteps), "")
+			f.noteStep(&s[i], codeNotRead, "", fmt.Sprintf("has more than %d template steps; the others were not examined", maxSteps), "")
 			break
 		}
 		f.step(&s[i])
@@ -290,7 +290,7 @@ func (f *flow) paths(s *Step) []string {
 	paths, values := s.Paths, s.Values
 	switch {
 	case len(paths)+len(values) > maxPaths:
-		f.noteStep(s, codeNotRead, "", fmt.Sprintf("the template step %s has more than %d paths; the others were not looked at", s.Kind, maxPaths), "")
+		f.noteStep(s, codeNotRead, "", fmt.Sprintf("the template step %s has more than %d paths; the others were not examined", s.Kind, maxPaths), "")
 		paths, values = paths[:min(len(paths), maxPaths)], values[:min(len(values), maxPaths)]
 	case paths == nil && f.piped && s.kind().piped:
 		paths = []string{"-"}
