@@ -8,6 +8,9 @@
 // stored.
 //
 // A Spool keeps what a walk has read, so that the copy does not download it again.
+//
+// The order of an archive is that of bundle.Plan. The order in which a repository is filled is in
+// schedule.go: which manifest waits for what, and which blob is sent when. queue.go runs the jobs.
 package copy
 
 import (

@@ -13,51 +13,6 @@ import (
 	"relocate/bundle"
 )
 
-// ready puts a manifest whose blobs and children are present, unless it is present itself.
-func (c *filling) ready(s *state) {
-	if s.present && c.opt.Trust != TrustNothing {
-		c.result.ManifestsPresent++
-		c.complete(s)
-		return
-	}
-	tags := s.node.KeptTags(c.opt.RepoTags)
-	if s.node.IsChild {
-		tags = []string{""}
-	}
-	var again []bundle.Blob
-	c.next(c.tolerant(job{
-		do: func(ctx context.Context) error {
-			for _, tag := range tags {
-				blobs, err := c.putManifest(ctx, s, tag)
-				if err != nil {
-					return err
-				}
-				again = append(again, blobs...)
-			}
-			return nil
-		},
-		done: func() {
-			c.countAgain(again)
-			c.result.Manifests++
-			c.complete(s)
-		},
-		failed: c.failed(s.node, s.node.Descriptor.Digest),
-	}, s.node.Descriptor.Digest, s))
-}
-
-// complete notes that a manifest and everything below it is present, and continues with what waits
-// for it.
-func (c *filling) complete(s *state) {
-	s.complete = true
-	newTransfer(c.src, s.blob, c.opt.Progress).finish()
-	if s.wantsLocations() {
-		c.next(c.locationsJob(s))
-	}
-	for _, waiting := range slices.Concat(s.parents, s.attached) {
-		c.release(waiting)
-	}
-}
-
 // putManifest puts a manifest under tag, or by its digest when tag is empty. Blobs that the
 // repository turns out not to have are uploaded again, once, and returned.
 func (c *filling) putManifest(ctx context.Context, s *state, tag string) (again []bundle.Blob, err error) {
