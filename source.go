@@ -78,7 +78,7 @@ func (s *Source) roots() ([]name.Reference, error) {
 			return nil, optionsf("%s: %w", ref, err)
 		}
 		if tag, ok := ref.(name.Tag); ok && oci.IsAttachmentTag(tag.TagStr()) {
-			return nil, optionsf("%s: names what is attached to an image and cannot be imported; name the image %s, its attachments come along",
+			return nil, optionsf("%s is attached to an image and cannot be imported by itself; name the image %s, and its attachments are copied with it",
 				ref, ref.Context().Name()+"@"+attachedTo(tag))
 		}
 		if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
@@ -130,9 +130,9 @@ type KindError struct {
 
 func (e *KindError) Error() string {
 	if e.Kind == bundle.Bundle {
-		return e.Reference + ": is a bundle, and named as an image"
+		return e.Reference + " is a bundle, but was named as an image"
 	}
-	return e.Reference + ": is no bundle, and named as one"
+	return e.Reference + " is not a bundle, but was named as one"
 }
 
 // Is makes a KindError an ErrOptions.

@@ -191,7 +191,7 @@ func (w *walker) noteNoSignatures(g *bundle.Graph) {
 // checkNames refuses package repositories that one import could not name apart.
 func checkNames(g *bundle.Graph) error {
 	if _, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", ""); err != nil {
-		return optionsf("%w; export them to archives of their own", err)
+		return optionsf("%w; export each to its own archive", err)
 	}
 	return nil
 }

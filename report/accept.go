@@ -63,11 +63,11 @@ func (a *Acceptance) Read(r io.Reader) error {
 	case len(raw) > maxAccepted:
 		return fmt.Errorf("has more than %s", text.Size(maxAccepted))
 	case err != nil:
-		return fmt.Errorf("is no report: %w", err)
+		return fmt.Errorf("is not a report: %w", err)
 	case doc.Version == 0:
-		return errors.New("is no report: it has no version")
+		return errors.New("is not a report: it has no version")
 	case doc.Running != nil:
-		return errors.New("is a report of objects, which names no findings of packages: give one of plan, verify, rehearse or an export")
+		return errors.New("is a report on cluster objects, which has no findings of packages: give a report of plan, verify, rehearse or an export")
 	case doc.Version != jsonVersion:
 		return fmt.Errorf("is a report of version %d; this program reads %d", doc.Version, jsonVersion)
 	}

@@ -137,7 +137,7 @@ func (v *Verdict) unadorned() string {
 }
 
 // hintFindings is what to do about findings.
-const hintFindings = "fix what is named; or accept with --allow or --accept what is known and may stay"
+const hintFindings = "fix each finding, or accept those that may stay with --allow or --accept"
 
 // remedy is what helps against what was found: nothing that is sent again fixes content, nor another file.
 func (v *Verdict) remedy() string {

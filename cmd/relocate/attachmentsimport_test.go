@@ -130,7 +130,7 @@ func TestAttachmentsContended(t *testing.T) {
 	}{
 		{2, nil, 0, []string{"1 of the uploaded merged"}},
 		{1000, nil, 0, []string{"warning: 1 attachment left out, 1 of them", "conflict: " + tag, "somebody else changes it at the same time"}},
-		{1000, []string{"--attachments", "require"}, statusFailed, []string{tag, "somebody else changes it at the same time", "hint: wait until nobody else signs"}},
+		{1000, []string{"--attachments", "require"}, statusFailed, []string{tag, "somebody else changes it at the same time", "hint: wait until nobody else is signing"}},
 	} {
 		dst := Start(t)
 		newSigner(site{t: t, host: dst.Addr}).signature("x", image)

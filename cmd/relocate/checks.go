@@ -23,12 +23,12 @@ func firstWrong(checks ...check) error {
 
 // together is the check of two flags of which none is given without the other.
 func together(a string, hasA bool, b string, hasB bool) check {
-	return check{hasA != hasB, a + " and " + b + " go together"}
+	return check{hasA != hasB, a + " and " + b + " must be given together"}
 }
 
 // exclusive is the check of two flags of which one is given at most.
 func exclusive(a string, hasA bool, b string, hasB bool) check {
-	return check{hasA && hasB, a + " and " + b + " exclude each other"}
+	return check{hasA && hasB, a + " and " + b + " cannot be used together"}
 }
 
 // oneOf is the check of a flag that takes some values only.
@@ -48,7 +48,7 @@ type given struct {
 func onlyWith(other string, hasOther bool, flags ...given) []check {
 	var checks []check
 	for _, f := range flags {
-		checks = append(checks, check{f.given && !hasOther, f.flag + " goes with " + other + " only"})
+		checks = append(checks, check{f.given && !hasOther, f.flag + " needs " + other})
 	}
 	return checks
 }

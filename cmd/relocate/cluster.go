@@ -38,9 +38,9 @@ func (f *verifyFlags) checkCluster(args []string) error {
 	imported := f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)
 	return errors.Join(firstWrong(
 		check{f.repo == "", "-f: name the private repository to compare the objects with: --repo REPO"},
-		check{roots || imported, "-f goes with --repo and --allow only; verify the archive and the repository in runs of their own"},
-		check{f.known.accept != "", "--accept takes findings of packages, not of objects: give --allow HOST[/PATH]"},
-		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input is the objects"},
+		check{roots || imported, "-f can be used only with --repo and --allow; verify the archive and the repository in separate runs"},
+		check{f.known.accept != "", "--accept takes findings of packages, not of cluster objects: use --allow HOST[/PATH]"},
+		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input already has the objects"},
 	), f.known.check(), f.output.check(), checkJobs(f.jobs))
 }
 

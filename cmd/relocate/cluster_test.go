@@ -142,11 +142,11 @@ func TestClusterUsage(t *testing.T) {
 		parts []string
 	}{
 		"no-repo":  {[]string{"-f", good}, []string{"-f", "--repo"}},
-		"archive":  {append(repo, "-f", good, "a.tar"), []string{"-f goes with --repo"}},
-		"root":     {append(repo, "-f", good, "--root", digestOf("x")), []string{"-f goes with --repo"}},
-		"level":    {append(repo, "-f", good, "--level", "deep"), []string{"-f goes with --repo"}},
+		"archive":  {append(repo, "-f", good, "a.tar"), []string{"-f can be used only with --repo"}},
+		"root":     {append(repo, "-f", good, "--root", digestOf("x")), []string{"-f can be used only with --repo"}},
+		"level":    {append(repo, "-f", good, "--level", "deep"), []string{"-f can be used only with --repo"}},
 		"allow":    {append(repo, "-f", good, "--allow", "https://quay.io"), []string{"--allow", "no host"}},
-		"password": {append(repo, "-f", "-", "--registry-password-stdin"), []string{"standard input is the objects"}},
+		"password": {append(repo, "-f", "-", "--registry-password-stdin"), []string{"standard input already has the objects"}},
 		"jobs":     {append(repo, "-f", good, "--concurrency", "0"), []string{"--concurrency 0"}},
 		"no-file":  {append(repo, "-f", filepath.Join(dir, "none.yml")), []string{"none.yml", "no such file"}},
 		"empty":    {append(repo, "-f", file("empty.yml", "")), []string{"empty.yml", "it has no objects", "kubectl"}},

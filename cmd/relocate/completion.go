@@ -33,9 +33,9 @@ func newCompletion() *cobra.Command {
 	shells := slices.Sorted(maps.Keys(completions))
 	cmd := &cobra.Command{
 		Use:   "completion (bash | fish | powershell | zsh)",
-		Short: "Print the completion script of a shell",
-		Long: `completion prints the script with which a shell completes commands and flags of
-relocate. Bash needs the package bash-completion; zsh needs compinit.`,
+		Short: "Print a shell completion script",
+		Long: `completion prints a script with which a shell completes the commands and flags
+of relocate. Bash needs the package bash-completion; zsh needs compinit.`,
 		Example: `  source <(relocate completion bash)              # this session; or zsh
   relocate completion bash > /etc/bash_completion.d/relocate
   relocate completion zsh > "${fpath[1]}/_relocate"

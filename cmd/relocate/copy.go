@@ -49,7 +49,7 @@ type objectFlags struct {
 func (f *objectFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.name, "name", "", "`NAME` of the PackageRepository (default: last element of the source repository)")
 	flags.StringVar(&f.namespace, "namespace", "", "`NAMESPACE` of the PackageRepository (default: "+rewrite.GlobalNamespace+")")
-	flags.StringVar(&f.secretRef, "secret-ref", "", "name the `SECRET` with the registry's login, in the namespace of the PackageRepository")
+	flags.StringVar(&f.secretRef, "secret-ref", "", "let the PackageRepository use the `SECRET` in its namespace to log in to the registry")
 }
 
 const copyHelp = `relocate copies Carvel package repositories across an air gap: the packages,
@@ -64,9 +64,9 @@ An interrupted run continues when the same command runs again: an export keeps
 its progress in FILE.part, and an import skips what is already present. FILE can
 be "-": --to-tar - writes to standard output, --from-tar - reads standard input.
 
-Each flag under Registries also exists for one side: --src-registry-username for
-the source, --dst-registry-username for the destination, and so on. See relocate
-help registries.
+Each flag under Registries can also be set for one side: --src-registry-username
+for the source, --dst-registry-username for the destination, and so on. See
+relocate help registries.
 
 Results go to standard output, everything else to standard error.
 
@@ -104,12 +104,12 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
 		f.tarFormat.add(flags)
-		flags.BoolVar(&f.noResume, "no-resume", false, "discard what an interrupted export kept, and start again")
+		flags.BoolVar(&f.noResume, "no-resume", false, "discard the progress of an interrupted export, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
-		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG`, not as at its source")
+		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "name the tags of images after their source repositories")
-		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "skip `WHAT` the registry already has: manifests with all that they name, blobs, or nothing")
+		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing")
 	})
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of standard output")
@@ -204,17 +204,17 @@ func (f *copyFlags) archiveChecks() []check {
 	archive, toTar, streamed := f.fromTar != "", f.toTar != "", isStream(f.toTar)
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
-		{f.noResume && (!toTar || streamed), "--no-resume goes with --to-tar FILE only: only an export to a file can be resumed"},
-		{f.tarFormat.Format != "" && !toTar, "--tar-format goes with --to-tar only: an import detects the format"},
+		{f.noResume && (!toTar || streamed), "--no-resume needs --to-tar FILE: only an export to a file can be resumed"},
+		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
-		{archive && finds, "--strict, --allow and --accept go with a source in a registry; relocate verify has them for archives and repositories"},
+		{archive && finds, "--strict, --allow and --accept need a source in a registry; for an archive, use them with relocate verify"},
 	}
 }
 
 // destinationChecks are about flags that need a registry as the destination.
 func (f *copyFlags) destinationChecks() []check {
 	toTar := f.toTar != ""
-	lock := check{toTar && f.lockOutput != "", "--lock-output goes with --to-repo only: Cannot output lock file with tar destination"}
+	lock := check{toTar && f.lockOutput != "", "--lock-output needs --to-repo: Cannot output lock file with tar destination"}
 	return append([]check{lock}, onlyWith("--to-repo", !toTar,
 		given{"--repository-output", f.repositoryOutput != ""}, given{"--tag", f.tag != ""}, given{"--no-tag", f.noTag},
 		given{"--repo-based-tags", f.repoTags}, given{"--name", f.objects.name != ""},
@@ -250,7 +250,7 @@ func (f *copyFlags) checkPaths() error {
 		}
 		for other, flag := range files {
 			if !outfile.IsStream(path) && outfile.IsSame(path, other) {
-				return usagef("%s and %s are the same file, %s", flag, out.flag, out.path)
+				return usagef("%s and %s name the same file, %s", flag, out.flag, out.path)
 			}
 		}
 		files[path] = out.flag

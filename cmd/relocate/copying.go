@@ -167,7 +167,7 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 		r.summarize(c.stderr)
 	}
 	if found.NeedsLogin {
-		c.show.Note("reading %s needs a login, for the cluster too: put one into a Secret, and name it with --secret-ref", r.Repository)
+		c.show.Note("%s needs a login for reading, so the cluster needs one, too: put it into a Secret, and name the Secret with --secret-ref", r.Repository)
 	}
 	if c.report != "" {
 		failed = errors.Join(failed, r.write(c.report))
@@ -199,7 +199,7 @@ func (c *copying) writeResults(r *relocate.Result) error {
 	}
 	switch {
 	case len(r.PackageRepository) == 0:
-		c.show.Note("no root is a bundle with packages/; there is no PackageRepository to apply")
+		c.show.Note("no root is a package repository (a bundle with packages/), so there is no PackageRepository to apply")
 		return nil
 	case c.repositoryOutput != "":
 		return outfile.Write(c.repositoryOutput, r.PackageRepository)

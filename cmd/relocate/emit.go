@@ -59,25 +59,25 @@ that it was imported to, or the BundleLock that an import wrote with
                     It has placeholders to replace, or the login that you give
                     with --secret-from-login
   secretexport      a SecretExport of that Secret, for clusters with
-                    secretgen-controller; no object has to name the Secret then
+                    secretgen-controller; then no object has to name the Secret
   ca                the Secret kapp-controller-config with the certificates of
                     --registry-ca-cert-path
-  idms              an ImageDigestMirrorSet (OpenShift): nodes pull from REPO
-                    what Pods name by digest as at its source
+  idms              an ImageDigestMirrorSet (OpenShift): if a Pod names an image
+                    at its source, by digest, nodes pull it from REPO
   registries-conf   the same for CRI-O and podman, with the registry's CA
                     (needs -d)
   hosts-toml        how containerd reaches the registry of REPO, with its CA
                     (needs -d)
-  cluster-admin     a ClusterRoleBinding that allows each --install everything,
+  cluster-admin     a ClusterRoleBinding that gives each --install full rights,
                     as kctrl does
 
 --install adds a PackageInstall, its ServiceAccount, and a Secret with the
 default values, commented out. Without --with cluster-admin, the ServiceAccount
 has no rights: bind a role to it.
 
--d DIR writes each object to a file of its own, and a kustomization.yaml. Files
-for nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets
-and values that you filled in; if you changed any other file, it writes nothing.
+-d DIR writes each object to its own file, and a kustomization.yaml. Files for
+nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets and
+values that you filled in; if you changed any other file, it writes nothing.
 
 `
 
@@ -117,24 +117,24 @@ func newEmit() *cobra.Command {
 
 func (f *emitFlags) add(cmd *cobra.Command) {
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.toRepo, "to-repo", "", "name the repository `REPO` that the archive was imported to")
+		flags.StringVar(&f.toRepo, "to-repo", "", "use `REPO`, the repository that the archive was imported to")
 		flags.StringVar(&f.lock, "lock", "", "read the BundleLock `FILE` of the destination instead of an archive")
 		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of standard output")
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
-		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository; "+rewrite.OldPackagingAPI+" is for kapp-controller until v0.19.0-alpha.9")
+		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
 	})
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
-		flags.StringArrayVar(&f.installs, "install", nil, "install the package `NAME[/VERSION][=AS]`, by default in its newest version, as AS (repeatable)")
+		flags.StringArrayVar(&f.installs, "install", nil, "install `NAME[/VERSION][=AS]`: the package NAME, in VERSION or its newest version, under the name AS (repeatable)")
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
 		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml and registries-conf")
 		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes to use plain HTTP with the registry")
 		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "write --registry-username and --registry-password to the Secret")
-		flags.StringVar(&f.login.Username, "registry-username", "", "`NAME` of the login for the Secret")
-		flags.StringVar(&f.login.Password, "registry-password", "", "`PASSWORD` of the login for the Secret")
+		flags.StringVar(&f.login.Username, "registry-username", "", "user `NAME` to write to the Secret")
+		flags.StringVar(&f.login.Password, "registry-password", "", "`PASSWORD` to write to the Secret")
 	})
 }
 
@@ -145,7 +145,7 @@ func (f *emitFlags) has(what string) bool { return slices.Contains(f.with, what)
 func (f *emitFlags) check() error {
 	for _, what := range f.with {
 		if what == "itms" { // decided against: docs/decisions/0007-cluster.md
-			return usagef("--with itms: no ImageTagMirrorSet can be right: the destination keeps all images in one repository, without their tags; idms mirrors by digest")
+			return usagef("--with itms: an ImageTagMirrorSet cannot work: the destination keeps all images in one repository, without their tags; use idms, which mirrors by digest")
 		}
 		if !slices.Contains(withAll, what) {
 			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
@@ -160,7 +160,7 @@ func (f *emitFlags) apiChecks() []check {
 	return []check{
 		oneOf("--api", f.api, rewrite.PackagingAPI, rewrite.OldPackagingAPI),
 		{old && f.objects.namespace != "", "--namespace with --api " + f.api + ": such a PackageRepository has no namespace"},
-		{old && len(f.installs) > 0, "--install goes with --api " + rewrite.PackagingAPI + " only"},
+		{old && len(f.installs) > 0, "--install needs --api " + rewrite.PackagingAPI},
 	}
 }
 
@@ -172,8 +172,8 @@ func (f *emitFlags) withChecks() []check {
 	mirrors := f.has(withIDMS) || f.has(withRegistriesConf)
 	return []check{
 		{f.has(withSecretExport) && !secret, "--with secretexport needs a Secret: add secret to the list, or name one with --secret-ref"},
-		{f.has(withAdmin) && !installs, "--with cluster-admin goes with --install"},
-		{f.installNamespace != "" && !installs, "--install-namespace goes with --install"},
+		{f.has(withAdmin) && !installs, "--with cluster-admin needs --install"},
+		{f.installNamespace != "" && !installs, "--install-namespace needs --install"},
 		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
 		{f.lock != "" && (mirrors || installs), "--install, and --with idms and registries-conf, need an archive: a lock does not list the repository's content"},
 	}
@@ -185,8 +185,8 @@ func (f *emitFlags) certificateChecks() []check {
 	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
 	return []check{
 		{f.has(withCA) && !certs, "--with ca: give the certificates with --registry-ca-cert-path FILE"},
-		{certs && !used, "--registry-ca-cert-path goes with --with ca, hosts-toml or registries-conf"},
-		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path exclude each other: plain HTTP has no certificates"},
+		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml or registries-conf"},
+		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
 	}
 }
 
@@ -197,7 +197,7 @@ func (f *emitFlags) loginChecks() []check {
 	return []check{
 		{given && !f.fromLogin, "--registry-username and --registry-password: emit contacts no registry; --secret-from-login writes them to the Secret"},
 		{f.fromLogin && !whole, "--secret-from-login: give --registry-username and --registry-password"},
-		{f.fromLogin && !f.has(withSecret), "--secret-from-login goes with --with secret"},
+		{f.fromLogin && !f.has(withSecret), "--secret-from-login needs --with secret"},
 	}
 }
 
@@ -211,7 +211,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 		return f.emit(ctx, list, repo, nil)
 	}
 	if f.toRepo == "" {
-		return nil, usagef("--to-repo is missing: name the repository that %s was imported to", args[0])
+		return nil, usagef("--to-repo is missing: give the repository that %s was imported to", args[0])
 	}
 	repo, err := parseRepo("--to-repo", f.toRepo)
 	if err != nil {
@@ -227,7 +227,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 		return nil, usageError{err}
 	}
 	if len(list) == 0 {
-		return nil, usagef("%s holds no package repository: no root is a bundle with packages/", args[0])
+		return nil, usagef("%s contains no package repository: no root is a bundle with packages/", args[0])
 	}
 	return f.emit(ctx, list, repo, s)
 }

@@ -41,11 +41,11 @@ const (
 
 // statusHelp is the table of exit statuses in the commands' help.
 const statusHelp = `Exit status: 0 success, 1 failure, 2 usage or configuration, 3 partial success
-(--keep-going), 4 login or permission, 5 damage, 6 missing, different or
-outside, 8 no space, 130 interrupted.`
+(--keep-going), 4 login or permission, 5 damage, 6 content is missing, different
+or points outside, 8 no space, 130 interrupted.`
 
 // hintTags is what to do about tags that the roots cannot have.
-const hintTags = "--no-tag imports by digest; --tag NAME gives the only root another tag"
+const hintTags = "--no-tag imports by digest; --tag NAME gives a single root another tag"
 
 // Hints that differ between commands, which hintFor adapts.
 const (
@@ -83,10 +83,10 @@ type judgement struct {
 
 // hintGoneBy is the hint when a registry removed layers that an import from a stream has uploaded.
 const hintGoneBy = "the registry removes layers that no manifest names yet: save the stream to a file and import that, " +
-	"or have the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
+	"or make the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
 // hintFindings is what to do about findings.
-const hintFindings = "fix what is named; or accept with --allow or --accept what is known and may stay"
+const hintFindings = "fix each finding, or accept those that may stay with --allow or --accept"
 
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
@@ -110,8 +110,8 @@ var judgements = []judgement{
 	{is(registry.ErrReadOnly), statusFailed, "push to the registry that this one mirrors, or enable pushes to this one"},
 	{is(registry.ErrPolicy), statusPermission, "make the image meet the policy (signature, vulnerabilities), or ask the registry's administrator for an exception"},
 	{refuses(func(e registry.ManifestError) bool { return e.URLs }), statusFailed, "allow the URLs in the registry (docker-registry: validation: manifests: urls: allow: [\"^https?://\"]), or use another registry"},
-	{refuses(registry.ManifestError.IsDocker), statusFailed, `enable Docker's media types in the registry (zot: "http": {"compat": ["docker2s2"]}), or use another; bundles always need them`},
-	{refuses(func(e registry.ManifestError) bool { return e.MediaType.IsIndex() }), statusFailed, "images for several platforms need a registry that supports indexes: update it, or use another"},
+	{refuses(registry.ManifestError.IsDocker), statusFailed, `enable Docker's media types in the registry (zot: "http": {"compat": ["docker2s2"]}), or use another registry; bundles always need these types`},
+	{refuses(func(e registry.ManifestError) bool { return e.MediaType.IsIndex() }), statusFailed, "images for several platforms need a registry that supports indexes: update this one, or use another"},
 	{isA[registry.ManifestError], statusFailed, "update the registry, or use one that supports this type"},
 	{is(registry.ErrTLSRefused), statusPermission, "if the registry requires a client certificate, give --registry-client-cert FILE and --registry-client-key FILE"},
 	{is(registry.ErrNoSpace), statusNoSpace, "make room in the registry, or raise its quota, then run again; what was uploaded is skipped"},
@@ -120,40 +120,40 @@ var judgements = []judgement{
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
 	{is(tarball.ErrPassed), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartExists), statusUsage, "move that file away, or give the archive another name"},
-	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to an archive of its own, or all to one without --tar-format imgpkg"},
+	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to its own archive, or all of them to one archive without --tar-format imgpkg"},
 	{is(tarball.ErrCannotResume), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
-	{is(relocate.ErrHeld), statusFailed, "wait until it has finished"},
+	{is(relocate.ErrHeld), statusFailed, "wait until the other run has finished"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
 	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed in transit or in storage; it was not used"},
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
-	{isA[carvel.ImgpkgError], statusFailed, "imgpkg rejects it, too: push it again in the right format"},
+	{isA[carvel.ImgpkgError], statusFailed, "imgpkg also rejects it: push it again in the right format"},
 	{is(oci.ErrMalformed), statusFailed, "push it again in the right format"},
 	{isA[*bundle.NoAttachmentsError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
-	{is(registry.ErrNotAsked), statusPermission, "a login does not help: a rule of the registry or of a proxy before it, or a quota, forbids the request; see their logs"},
+	{is(registry.ErrNotAsked), statusPermission, "a login does not help: a rule of the registry or of a proxy in front of it, or a quota, forbids the request; see their logs"},
 	{isSilent, statusPermission, "the registry gives no reason: a quota may be used up, or the login may lack permission; see the registry's log"},
-	{is(copy.ErrContended), statusFailed, "wait until nobody else signs these images, then run the same command again, or skip these signatures with --attachments auto"},
+	{is(copy.ErrContended), statusFailed, "wait until nobody else is signing these images, then run the same command again, or skip these signatures with --attachments auto"},
 	{is(oci.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it from the registry and import again"},
 	{isRegistry(fs.ErrPermission), statusPermission, "the login lacks permission: ask the registry's administrator, or log in as another user"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{answered(429), statusFailed, "the registry limits the request rate: lower --concurrency, or run again later; what was uploaded is skipped"},
-	{answered(413), statusFailed, "the registry, or a proxy before it, limits the size of requests: raise the limit (nginx: client_max_body_size 0)"},
+	{answered(413), statusFailed, "the registry, or a proxy in front of it, limits the size of requests: raise the limit (nginx: client_max_body_size 0)"},
 	{isRegistry(fs.ErrExist), statusFailed, "the registry has immutable tags: give the root another tag with --tag, or allow the registry to overwrite it"},
 	{isA[missingRootError], statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
-	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories asked, or name a repository that has it"},
+	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories that were searched, or name a repository that has it"},
 	{isURL, statusUsage, "download it first, and name the file"},
 	{isBadPath, statusUsage, "check the path"},
 	{is(syscall.EISDIR), statusUsage, "name a file"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if you need a proxy"},
-	{is(serve.ErrConflict), statusUsage, "serve these archives separately, or each under its own path with --as; --no-origins serves no mirror"},
+	{is(serve.ErrConflict), statusUsage, "serve these archives separately, or each under its own path with --as; --no-origins turns the mirror off"},
 	{isListen, statusFailed, "choose another address or port with --listen"},
 	{isA[*net.OpError], statusFailed, "check that the registry is running and that this machine can reach it"},
 	{isNameless, statusUsage, "renew the registry's certificate with its host name as a subject alternative name"},
-	{isA[x509.HostnameError], statusUsage, "use a name of the registry that is in its certificate"},
+	{isA[x509.HostnameError], statusUsage, "use one of the host names in the registry's certificate"},
 	{isOutOfDate, statusUsage, "renew the registry's certificate, or correct the clock of this machine"},
 	{isA[*tls.CertificateVerificationError], statusUsage, "give the registry's CA with --registry-ca-cert-path FILE"},
 	{isRegistry(fs.ErrNotExist), statusMissing, "use --keep-going to copy the rest and list all that is missing"},

@@ -28,22 +28,22 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	defaults := registry.Defaults()
 	flags.StringSliceVar(&f.options.CACerts, "registry-ca-cert-path", nil, "also trust the CA certificates in `FILE` (PEM)")
 	flags.BoolVar(&f.verify, "registry-verify-certs", true, "verify the certificates of registries")
-	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); logins are sent over it only to registries that the command line names")
-	flags.StringVar(&f.options.Username, "registry-username", "", "log in as `NAME` to the registries that the command line names")
+	flags.BoolVar(&f.options.Insecure, "registry-insecure", false, "allow plain HTTP (loopback needs no flag); logins are sent over it only to registries named on the command line")
+	flags.StringVar(&f.options.Username, "registry-username", "", "log in as `NAME` to the registries named on the command line")
 	flags.StringVar(&f.options.Password, "registry-password", "", "`PASSWORD` of --registry-username")
 	flags.BoolVar(&f.passwordStdin, "registry-password-stdin", false, "read the password from standard input")
-	flags.StringVar(&f.options.Token, "registry-token", "", "send the bearer `TOKEN` to the registries that the command line names")
-	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "do not log in, not even as the environment or Docker's configuration says")
+	flags.StringVar(&f.options.Token, "registry-token", "", "send the bearer `TOKEN` to the registries named on the command line")
+	flags.BoolVar(&f.options.Anonymous, "registry-anon", false, "do not log in, even if the environment or Docker's configuration has a login")
 	flags.StringSliceVar(&f.options.Keychains, "registry-keychain", nil, "log in to a cloud's registries with the keychain `NAME`: aks, ecr, gke or github (repeatable)")
-	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "present the client certificate in `FILE` (PEM) to the registries that the command line names")
+	flags.StringVar(&f.options.ClientCert, "registry-client-cert", "", "present the client certificate in `FILE` (PEM) to the registries named on the command line")
 	flags.StringVar(&f.options.ClientKey, "registry-client-key", "", "read the key of the client certificate from `FILE` (PEM)")
-	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "accept tokens from `HOST`, outside of the registry's domain (repeatable)")
-	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, and continue uploads there, whatever its address (repeatable)")
-	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", defaults.ConnectTimeout, "fail after `TIME` without a connection")
-	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", defaults.HeaderTimeout, "fail after `TIME` without an answer")
-	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", defaults.IdleTimeout, "fail after `TIME` without a byte of a transfer; the whole transfer has no limit")
-	flags.IntVar(&f.options.Tries, "registry-retry-count", defaults.Tries, "send a failing request at most `N` times; an unreachable registry gets two minutes")
-	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", defaults.RetryWait, "wait at most `TIME` before the second try, twice as long before each later one")
+	flags.StringSliceVar(&f.options.TokenHosts, "token-host", nil, "request tokens from `HOST`, even though it is outside the registry's domain (repeatable)")
+	flags.StringSliceVar(&f.options.RedirectHosts, "redirect-host", nil, "follow redirects to `HOST`, and continue uploads there, even at a private address (repeatable)")
+	flags.DurationVar(&f.options.ConnectTimeout, "registry-connect-timeout", defaults.ConnectTimeout, "fail if connecting takes longer than `TIME`")
+	flags.DurationVar(&f.options.HeaderTimeout, "registry-response-header-timeout", defaults.HeaderTimeout, "fail if a registry takes longer than `TIME` to begin its answer")
+	flags.DurationVar(&f.options.IdleTimeout, "registry-idle-timeout", defaults.IdleTimeout, "fail if a transfer moves no data for `TIME`; the whole transfer has no time limit")
+	flags.IntVar(&f.options.Tries, "registry-retry-count", defaults.Tries, "try a request at most `N` times; an unreachable registry is retried for two minutes")
+	flags.DurationVar(&f.options.RetryWait, "registry-retry-wait", defaults.RetryWait, "wait at most `TIME` before the first retry, and twice as long before each further one")
 }
 
 // client returns a client. Logins in the flags apply to the named registries only.
@@ -55,7 +55,7 @@ func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Cli
 	if err := firstWrong(
 		together("--registry-username", user, "--registry-password", opt.Password != ""),
 		exclusive("--registry-username", user, "--registry-token", token),
-		check{opt.Anonymous && login, "--registry-anon excludes a login"},
+		check{opt.Anonymous && login, "--registry-anon cannot be used with a login"},
 		together("--registry-client-cert", opt.ClientCert != "", "--registry-client-key", opt.ClientKey != ""),
 	); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func parseRepo(flag, s string) (name.Repository, error) {
 	at := flag + " " + s + ": "
 	if err := firstWrong(
 		check{hasScheme, at + "write it without " + scheme + "://"},
-		check{!strings.Contains(s, "/"), at + "does not name a registry and a path; write registry.example.com/path"},
+		check{!strings.Contains(s, "/"), at + "must have a registry and a path, as in registry.example.com/path"},
 		check{strings.Contains(s, "@"), at + "is a reference with a digest; name the repository, as in registry.example.com/path"},
 		check{strings.Contains(path, ":"), at + "is a reference with a tag; name the repository, and the tag with --tag"},
 	); err != nil {
@@ -166,7 +166,7 @@ func parseRepo(flag, s string) (name.Repository, error) {
 		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
 	}
 	if named, _, _ := strings.Cut(s, "/"); repo.RegistryStr() == name.DefaultRegistry && named != "docker.io" && named != name.DefaultRegistry {
-		return repo, usagef("%s %s: does not name a registry; write registry.example.com/%s", flag, s, s)
+		return repo, usagef("%s %s: has no registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil
 }

@@ -96,7 +96,7 @@ func archiveArgs(next cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if isReference(arg) {
-				return guessf(anew("-b", arg, "--to-tar", "FILE"), "%s: is a reference; %s takes an archive: export one first", arg, cmd.Name())
+				return guessf(anew("-b", arg, "--to-tar", "FILE"), "%s is a reference; %s takes an archive: export one first", arg, cmd.Name())
 			}
 		}
 		return next(cmd, args)
@@ -240,7 +240,7 @@ func swallowed(f *pflag.Flag, value string) error {
 	if f.Shorthand != "" {
 		short = "-" + f.Shorthand
 	}
-	return guessf(replacing(value, placeholder, value), "%s took %s as its %s; give one", short, value, placeholder)
+	return guessf(replacing(value, placeholder, value), "%s has no value: it took %s as its %s", short, value, placeholder)
 }
 
 // guarded makes a command check the values of its flags before its arguments.

@@ -67,9 +67,9 @@ func TestGuesses(t *testing.T) {
 		{"--registry-pasword secret", "", "--registry-password …"},
 		{"--registry-pasword=secret", "", "--registry-password=…"},
 
-		{"-b --to-tar x", "-b took --to-tar as its REF", "-b REF --to-tar x"},
-		{"-b r.test/a --to-repo --report x.json", "--to-repo took --report as its REPO", "-b r.test/a --to-repo REPO --report x.json"},
-		{"verify --repo --level=deep", "--repo took --level=deep as its REPO", "verify --repo REPO --level=deep"},
+		{"-b --to-tar x", "-b has no value: it took --to-tar as its REF", "-b REF --to-tar x"},
+		{"-b r.test/a --to-repo --report x.json", "--to-repo has no value: it took --report as its REPO", "-b r.test/a --to-repo REPO --report x.json"},
+		{"verify --repo --level=deep", "--repo has no value: it took --level=deep as its REPO", "verify --repo REPO --level=deep"},
 	} {
 		t.Run(c.given, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +140,7 @@ func TestImgpkgFlags(t *testing.T) {
 		r := tryRelocate(t, "copy", "-b", root, "--to-tar", "-", flag)
 		assertFailed(t, r, statusUsage, "relocate: "+flag+": ", use)
 	}
-	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file, "--resume", "--no-resume"), statusUsage, "--resume and --no-resume exclude each other")
+	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file, "--resume", "--no-resume"), statusUsage, "--resume and --no-resume cannot be used together")
 }
 
 // TestCompletion: scripts for every shell, and what they ask the program for.

@@ -74,9 +74,9 @@ func TestAcceptReports(t *testing.T) {
 	objects := filepath.Join(dir, "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
 	tryRelocate(t, "verify", "--repo", repo, "-f", objects, "--report", known)
-	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is a report of objects")
+	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is a report on cluster objects")
 	require.NoError(t, os.WriteFile(known, []byte("{}"), 0o600))
-	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is no report")
+	assertFailed(t, tryRelocate(t, "verify", file, "--accept", known), statusUsage, "is not a report")
 }
 
 // pageText is what is read on a page.

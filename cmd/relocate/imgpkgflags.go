@@ -9,11 +9,11 @@ type imgpkgFlags struct {
 }
 
 func (f *imgpkgFlags) add(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.tty, "tty", false, "accepted: progress is shown in any case")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "accepted: a copy asks nothing")
-	flags.BoolVar(&f.resume, "resume", false, "accepted: a copy resumes by default")
+	flags.BoolVar(&f.tty, "tty", false, "accepted without effect: progress is always shown")
+	flags.BoolVarP(&f.yes, "yes", "y", false, "accepted without effect: a copy asks no questions")
+	flags.BoolVar(&f.resume, "resume", false, "accepted without effect: a copy resumes by default")
 	flags.BoolVar(&f.color, "color", true, "false: no colour, as with NO_COLOR")
-	flags.BoolVar(&f.cosign, "cosign-signatures", false, "accepted: --attachments auto copies more")
+	flags.BoolVar(&f.cosign, "cosign-signatures", false, "accepted without effect: --attachments auto copies these and more")
 	flags.BoolVar(&f.json, "json", false, "use --report FILE or --progress json")
 	flags.BoolVar(&f.debug, "debug", false, "use --progress json")
 	flags.VisitAll(func(flag *pflag.Flag) { flag.Hidden = true })

@@ -158,7 +158,7 @@ func TestTarFormat(t *testing.T) {
 	root := pushSample(t, host)
 	file := filepath.Join(t.TempDir(), "r.tar")
 	for says, args := range map[string][]string{
-		"goes with --to-tar only":    {"-b", root, "--to-repo", host + "/x", "--tar-format", "imgpkg"},
+		"needs --to-tar":             {"-b", root, "--to-repo", host + "/x", "--tar-format", "imgpkg"},
 		"must be relocate or imgpkg": {"-b", root, "--to-tar", file, "--tar-format", "oci"},
 	} {
 		r := tryRelocate(t, args...)

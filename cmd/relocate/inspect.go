@@ -47,11 +47,12 @@ registry, as kctrl and tanzu show those of a cluster:
 
 --tree shows all bundles and images with their sizes instead. --extract DIR
 writes the files of a bundle to a new folder: of the root, of --bundle REF, or
-of the bundle that package NAME/VERSION fetches. The files are unchanged; so is
+of the bundle that package NAME/VERSION fetches. The files are unchanged, even
 .imgpkg/images.yml, which imgpkg pull rewrites for a relocated bundle.
 
-inspect reads manifests, configs and bundles, but no image layers. Of REF it
-reads that one bundle, and for --tree what REF's repository contains.
+inspect reads manifests, configs and bundles, but no image layers. With --repo
+it reads only the bundle REF; with --tree, also the bundles and images of REF
+that are in the same repository.
 
 `
 
@@ -68,7 +69,7 @@ func newInspect() *cobra.Command {
   relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if f.repo == "" && len(args) > 0 && isReference(args[0]) {
-				return guessf(replacing(args[0], "--repo", args[0]), "%s: is a reference; name a package repository with --repo", args[0])
+				return guessf(replacing(args[0], "--repo", args[0]), "%s is a reference; name a package repository with --repo", args[0])
 			}
 			return nil
 		},
@@ -122,7 +123,7 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 	_, version, _ := strings.Cut(pkg, "/")
 	return []check{
 		{f.repo == "" && file == "", "name an archive, or a package repository with --repo"},
-		{words != "" && words != "packages" && !(one && len(view) == 2), fmt.Sprintf("inspect one archive: after it comes \"packages\" or \"package NAME[/VERSION]\", not %q", words)},
+		{words != "" && words != "packages" && !(one && len(view) == 2), fmt.Sprintf("after the archive, write \"packages\" or \"package NAME[/VERSION]\", not %q", words)},
 		{strings.Contains(version, "/"), "package " + pkg + ": write NAME or NAME/VERSION"},
 		{f.schema && version == "", "--values-schema: name a version: package NAME/VERSION"},
 		{f.valuesFile != "" && version == "", "--values-file-output: name a version: package NAME/VERSION"},
@@ -135,9 +136,9 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 func (f *inspectFlags) extractChecks(view []string) []check {
 	other := f.tree || f.schema || f.valuesFile != "" || len(view) == 1
 	return []check{
-		{f.bundle != "" && f.extract == "", "--bundle goes with --extract"},
-		{f.bundle != "" && len(view) > 0, "--bundle and package exclude each other: name one bundle to extract"},
-		{f.extract != "" && other, "--extract goes with --bundle, or with package NAME/VERSION"},
+		{f.bundle != "" && f.extract == "", "--bundle needs --extract"},
+		{f.bundle != "" && len(view) > 0, "--bundle and package cannot be used together: name one bundle to extract"},
+		{f.extract != "" && other, "--extract can be used only with --bundle, or with package NAME/VERSION"},
 	}
 }
 

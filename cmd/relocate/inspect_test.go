@@ -181,7 +181,7 @@ func TestInspectAbsent(t *testing.T) {
 		"file-folder":    {statusUsage, []string{file, "package", contour + "/1.9.0", "--values-file-output", t.TempDir()}, []string{"not a regular file"}},
 		"extract-name":   {statusUsage, []string{file, "package", contour, "--extract", dir}, []string{"--extract", "NAME/VERSION"}},
 		"bundle-alone":   {statusUsage, []string{file, "--bundle", digestOf("x")}, []string{"--extract"}},
-		"bundle-package": {statusUsage, []string{file, "package", "a/1", "--extract", dir, "--bundle", digestOf("x")}, []string{"--bundle and package exclude"}},
+		"bundle-package": {statusUsage, []string{file, "package", "a/1", "--extract", dir, "--bundle", digestOf("x")}, []string{"--bundle and package cannot be used together"}},
 		"extract-tree":   {statusUsage, []string{file, "--extract", dir, "--tree"}, []string{"--extract"}},
 		"tree-package":   {statusUsage, []string{file, "package", "a", "--tree"}, []string{"--tree"}},
 		"view":           {statusUsage, []string{file, "images"}, []string{"images", "packages"}},

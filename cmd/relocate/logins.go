@@ -49,7 +49,7 @@ func (f *common) client(side string, named []name.Repository) (*registry.Client,
 	}
 	if flags.passwordStdin {
 		if flags.options.Password != "" {
-			return nil, usagef("--registry-password and --registry-password-stdin exclude each other")
+			return nil, usagef("--registry-password and --registry-password-stdin cannot be used together")
 		}
 		if flags.options.Password, err = f.password.read(); err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func (f *common) checkSides(source, destination, archive bool) error {
 		errs = append(errs, firstWrong(
 			check{!source && strings.HasPrefix(flag.Name, sourceSide+"-"), "--" + flag.Name + ": the source is not a registry"},
 			check{!destination && strings.HasPrefix(flag.Name, destinationSide+"-"), "--" + flag.Name + ": the destination is not a registry"},
-			check{archive && strings.HasSuffix(flag.Name, "registry-password-stdin"), "--" + flag.Name + ": standard input is the archive"},
+			check{archive && strings.HasSuffix(flag.Name, "registry-password-stdin"), "--" + flag.Name + ": standard input already has the archive"},
 		))
 	})
 	return errors.Join(append(errs, f.checkPasswords(source && destination))...)
@@ -122,7 +122,7 @@ func (f *common) checkPasswords(twoSides bool) error {
 	both := twoSides && f.flags.Changed("registry-password-stdin")
 	second := source && !f.hasOwn(destinationSide, "registry-password") || destination && !f.hasOwn(sourceSide, "registry-password")
 	return firstWrong(check{source && destination || both && second,
-		"--src-registry-password-stdin, --dst-registry-password-stdin: standard input has one password; give it once"})
+		"--src-registry-password-stdin, --dst-registry-password-stdin: standard input has only one password; give one of these flags"})
 }
 
 // passwordInput is the password on standard input, which is read once.
@@ -187,13 +187,13 @@ func firstOf(getenv func(string) string, keys ...string) string {
 func newRegistriesHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "registries",
-		Short: "Help about logins, certificates and the flags of one side",
+		Short: "Help on logins, certificates and flags for one side",
 		Long: `relocate logs in to a registry with the first login that it finds:
 
   1. Environment variables for the host: RELOCATE_REGISTRY_HOSTNAME_x, with
      _USERNAME_x and _PASSWORD_x, or _IDENTITY_TOKEN_x, or _REGISTRY_TOKEN_x.
-     The suffix _x is any name, or missing. The host can have a port, a path
-     that the repository begins with, and globs between dots, as in
+     The suffix _x is any name, and optional. The host can have a port, a path
+     with which the repository must begin, and globs between dots, as in
      *.example.com/team. IMGPKG_REGISTRY_… works the same.
   2. The keychain of a cloud: --registry-keychain NAME, or
      RELOCATE_ACTIVE_KEYCHAINS=NAME,… (or IMGPKG_…). aks runs
@@ -211,10 +211,10 @@ relocate sends a login when the registry asks for one. A credential helper that
 is missing or fails is an error only then. --registry-anon, or
 RELOCATE_ANON=true, uses no login. The client certificate of
 --registry-client-cert and --registry-client-key is presented to the registries
-that the command line names, and to their token servers.
+named on the command line, and to their token servers.
 
-A flag of a copy applies to both sides. With src- or dst- before its name it
-applies to one side, and overrides the flag for both:
+These flags of a copy apply to both sides. With src- or dst- before its name, a
+flag applies to one side, and overrides the flag for both:
 
   both sides         source only            destination only
   --registry-…       --src-registry-…       --dst-registry-…

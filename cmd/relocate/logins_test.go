@@ -273,7 +273,7 @@ func TestLoginSides(t *testing.T) {
 		{name: "no client certificate", args: args(src, dst, cert[:2]), status: 4, says: certHint},
 		{name: "another's client certificate", args: args(src, dst, cert[:2], []string{"--dst-registry-client-cert", m.alien, "--dst-registry-client-key", m.akey}), status: 4, says: certHint},
 		{name: "the source's client certificate", args: args(src, dst, cert[:2], []string{"--src-registry-client-cert", m.cert, "--src-registry-client-key", m.key}), status: 4, says: certHint},
-		{name: "a certificate without its key", args: args(src, dst, cert[:4]), status: 2, says: []string{"go together"}},
+		{name: "a certificate without its key", args: args(src, dst, cert[:4]), status: 2, says: []string{"must be given together"}},
 		{name: "a key of another", args: args(src, dst, cert[:4], []string{"--dst-registry-client-key", m.akey}), status: 2, says: []string{"read the client certificate"}},
 		{name: "the destination's CA for the source", args: args(src, dst, cert[2:], []string{"--src-registry-ca-cert-path", m.dstCA.File}), status: 2, says: []string{m.dst.Addr, "hint: give the registry's CA"}},
 	}

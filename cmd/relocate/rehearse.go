@@ -26,13 +26,13 @@ func newRehearse() *cobra.Command {
 	f := &rehearseFlags{}
 	cmd := &cobra.Command{
 		Use:   "rehearse FILE",
-		Short: "Try the import of an archive without a registry, and verify the result",
+		Short: "Try an import without a registry, and verify the result",
 		Long: `rehearse imports an archive into a registry inside relocate, and verifies the
 result as the disconnected side would: everything is present, each reference
-ends in the registry, and no other host is contacted. The registry accepts a
+leads to the registry, and no other host is contacted. The registry accepts a
 manifest only when everything that it names is present, and hashes every blob.
-It listens on loopback only, stores no second copy of the data, and ends with
-the command.
+It listens on loopback only, stores no second copy of the data, and stops when
+the command ends.
 
 --as REPO is the repository that the archive is meant for. Only its name is
 used; rehearse does not contact it.
@@ -53,7 +53,7 @@ used; rehearse does not contact it.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path of the root at its source)")
-		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG`, not as at its source")
+		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		f.known.add(flags)
 		f.output.add(flags)
@@ -67,7 +67,7 @@ used; rehearse does not contact it.
 
 func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*verified, error) {
 	if f.tag != "" && f.noTag {
-		return nil, usagef("--tag and --no-tag exclude each other")
+		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
 	if err := errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err

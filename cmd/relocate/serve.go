@@ -50,8 +50,8 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve FILE...",
 		Short: "Serve archives as a read-only registry",
-		Long: `serve is a read-only registry that answers from archives of relocate or imgpkg,
-without unpacking them. Images have two names:
+		Long: `serve runs a read-only registry with the content of archives of relocate or
+imgpkg, without unpacking them. Images have two names:
 
   as imported   the repository that an import would fill, in which
                 kapp-controller and imgpkg find everything
@@ -59,14 +59,15 @@ without unpacking them. Images have two names:
                 library/nginx for docker.io/library/nginx. containerd and CRI-O
                 ask a mirror for that path
 
-serve checks everything but layers before it listens. It hashes layers while it
-sends them, and breaks the connection before the end of a damaged one. On Ctrl-C
-or SIGTERM it finishes the requests in progress, for at most 30 s, and stops.
+serve checks everything except layers before it starts to listen. It hashes
+layers while it sends them, and closes the connection before the end of a
+damaged one. On Ctrl-C or SIGTERM it finishes the requests in progress, for at
+most 30 s, and stops.
 
 serve listens on loopback by default. Other addresses need TLS. With
---tls-self-signed each start makes a certificate for the names of this machine
-and of --tls-name; for more than a day, provide your own. /healthz answers 200
-while the archives are unchanged.
+--tls-self-signed it makes a new certificate at each start, for the names of
+this machine and those of --tls-name; to serve for more than a day, provide your
+own. /healthz answers 200 while the archives are unchanged.
 
 ` + statusHelp,
 		Example: `  relocate serve tce.tar
@@ -85,7 +86,7 @@ while the archives are unchanged.
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "listen at `HOST:PORT`; port 0 takes a free one")
+		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "listen at `HOST:PORT`; port 0 chooses a free port")
 		flags.StringVar(&f.as, "as", "", "serve everything as imported into the repository `PATH` (default: the path of the root at its source)")
 		flags.BoolVar(&f.noOrigins, "no-origins", false, "serve images as imported only, not as a mirror")
 		flags.StringVar(&f.log, "log", logRequests, "log `WHAT` to standard error: requests, errors (unreadable or damaged content) or none")
@@ -97,7 +98,7 @@ while the archives are unchanged.
 		flags.BoolVar(&f.selfSigned, "tls-self-signed", false, "use TLS with a certificate made for this run")
 		flags.StringSliceVar(&f.tlsNames, "tls-name", nil, "add the host `NAME` or IP address to the self-signed certificate (repeatable)")
 		flags.StringVar(&f.writeCA, "tls-write-ca", "", "write the CA of the self-signed certificate to `FILE` (PEM), for clients to trust")
-		flags.StringVar(&f.htpasswd, "htpasswd", "", "require a login of `FILE`, with bcrypt hashes (htpasswd -B)")
+		flags.StringVar(&f.htpasswd, "htpasswd", "", "require a login that is in `FILE`, which has bcrypt hashes (htpasswd -B)")
 		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: others on the network can read and change the traffic, including passwords")
 	})
 	return cmd

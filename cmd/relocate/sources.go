@@ -26,7 +26,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "copy the image or index `REF`, which is not a bundle (repeatable)")
 	flags.StringVar(&f.lock, "lock", "", "copy what the BundleLock or ImagesLock `FILE` lists")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also copy layers whose licence may forbid it")
-	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy `WHAT` of signatures, attestations and SBOMs: auto skips, with a warning, those that a registry refuses; require fails instead, and if a listed image has none; none copies none")
+	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy signatures, attestations and SBOMs in this `MODE`: auto skips those that a registry refuses, with a warning; require fails instead, and also if a listed image has none; none copies none")
 	flags.StringVar(&f.signaturesFrom, "signatures-from", "", "also look for cosign's tags in the repository `REPO` (COSIGN_REPOSITORY)")
 }
 
@@ -35,7 +35,7 @@ func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || 
 func (f *sourceFlags) check() error {
 	if err := firstWrong(
 		check{f.lock != "" && len(f.bundles)+len(f.images) > 0, "two sources: give --lock, or -b and -i"},
-		check{f.signaturesFrom != "" && (f.attachments == attachmentsNone || !f.given()), "--signatures-from goes with a source in a registry, and without --attachments none"},
+		check{f.signaturesFrom != "" && (f.attachments == attachmentsNone || !f.given()), "--signatures-from needs a source in a registry, and cannot be used with --attachments none"},
 		oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsRequire, attachmentsNone),
 	); err != nil || f.signaturesFrom == "" {
 		return err

@@ -20,7 +20,7 @@ type tolerance struct {
 
 func (t *tolerance) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&t.allow, "allow", nil, "accept references to `HOST[/PATH]` (repeatable)")
-	flags.StringVar(&t.accept, "accept", "", "accept the findings of the earlier report `FILE` (JSON), and the attachments that its import skipped")
+	flags.StringVar(&t.accept, "accept", "", "accept the findings in the earlier report `FILE` (JSON), and the attachments that its import skipped")
 }
 
 // places reads the values of --allow.

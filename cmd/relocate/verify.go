@@ -41,9 +41,9 @@ the roots need.
 verify --repo REPO FILE compares a private registry with the archive: manifests,
 tags and locations images. verify --repo REPO with :TAG, @DIGEST or --root
 DIGEST needs no archive: everything that the root names must be present. The
-digest of a tag comes from the registry; the verdict names it. verify then
-follows every reference of the Packages, and of the files of their bundles, as
-kapp-controller, imgpkg and kbld do: each must end at an image in REPO. It
+digest of a tag comes from the registry, and is printed. verify then follows
+every reference in the Packages, and in the files of their bundles, as
+kapp-controller, imgpkg and kbld do: each must lead to an image in REPO. It
 contacts no other registry.
 
 References that lead outside are errors in a registry, and in an archive with
@@ -82,13 +82,13 @@ func newVerify() *cobra.Command {
 		flags.StringVar(&f.repo, "repo", "", "verify the repository `REPO`: registry/path, with :TAG or @DIGEST if there is no archive")
 		flags.StringArrayVar(&f.roots, "root", nil, "require a root with this `DIGEST` (repeatable)")
 		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive")
-		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask for each), or deep (hash each)")
+		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask the registry for each), or deep (read and hash each)")
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
 		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
 		f.cluster.add(flags)
 		f.known.add(flags)
-		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive leads outside; in a repository it always fails")
+		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive leads outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
 	f.common.add(cmd)
@@ -101,7 +101,7 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 	case f.cluster.file != "":
 		return f.checkCluster(args)
 	case f.repo == "" && len(args) > 0 && isReference(args[0]):
-		return guessf(replacing(args[0], "--repo", args[0]), "%s: is a reference; name a repository with --repo", args[0])
+		return guessf(replacing(args[0], "--repo", args[0]), "%s is a reference; name a repository with --repo", args[0])
 	case f.repo == "" && len(args) == 0:
 		return usagef("name an archive, or a repository with --repo")
 	case f.repo == "" || len(args) > 1:
@@ -191,9 +191,9 @@ func (f *verifyFlags) checks(file string) []check {
 	imported := f.tag != "" || f.noTag || f.repoTags
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
-		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level go with --repo"},
-		{!archive && f.seal != "", "--seal goes with an archive"},
-		{!archive && imported, "--tag, --no-tag and --repo-based-tags go with an archive, which lists the roots' tags and references"},
+		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level need --repo"},
+		{!archive && f.seal != "", "--seal needs an archive"},
+		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),
 	}
 }

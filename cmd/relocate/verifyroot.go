@@ -16,8 +16,8 @@ import (
 func (f *verifyFlags) target(file string) (repo name.Repository, rest string, err error) {
 	s, rest := splitReference(f.repo)
 	if err := firstWrong(
-		check{rest != "" && file != "", "--repo " + f.repo + ": the archive names the roots: give the repository alone, and a tag of its own with --tag"},
-		check{rest != "" && len(f.roots) > 0, "--repo " + f.repo + " and --root name the root twice: give one"},
+		check{rest != "" && file != "", "--repo " + f.repo + ": the archive names the roots: give the repository without a tag or digest, and the tag of the import with --tag"},
+		check{rest != "" && len(f.roots) > 0, "--repo " + f.repo + " and --root both name the root: give one of them"},
 	); err != nil {
 		return repo, "", err
 	}

@@ -105,7 +105,7 @@ func TestURLForFile(t *testing.T) {
 func TestLoginForCluster(t *testing.T) {
 	t.Parallel()
 	archive := export(t, pushSample(t, startReal(t).Addr))
-	const note = "needs a login, for the cluster too"
+	const note = "so the cluster needs one, too"
 	asks := func(isOpen func(*http.Request) bool) string {
 		return startMemory(t, func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +123,7 @@ func TestLoginForCluster(t *testing.T) {
 	closed := asks(func(*http.Request) bool { return false }) + "/corp"
 	login := []string{"--registry-username", "user", "--registry-password", "password", "--from-tar", archive, "--to-repo"}
 	r := mustRelocate(t, append(login, closed)...)
-	assert.Contains(t, r.stderr, "note: reading "+closed+" needs a login, for the cluster too: put one into a Secret, and name it with --secret-ref")
+	assert.Contains(t, r.stderr, "note: "+closed+" needs a login for reading, so the cluster needs one, too: put it into a Secret, and name the Secret with --secret-ref")
 	r = mustRelocate(t, append(login, closed)...)
 	assert.Contains(t, r.stderr, note, "nothing was written")
 	r = mustRelocate(t, append(login, closed, "--secret-ref", "pull")...)
