@@ -168,7 +168,7 @@ func ExampleVerify() {
 	// OK
 	// proved: every byte is accounted for, every blob hashed
 	// proved: the roots need all of it and nothing else
-	// proved: the seal is the one given: it is the file that was exported
+	// proved: the seal is the one given: this is the file that was exported
 	// proved: none of the 2 references in 1 package version and their files leads outside
 }
 

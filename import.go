@@ -110,7 +110,7 @@ func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", in.name, err)
 	}
-	in.opt.note("", "keeps %s in %s, and at most %s of a layer while it is sent", text.Size(s.Kept()), in.scratch.dir, text.Size(largest(plan)))
+	in.opt.note("", "keeps %s in %s, and at most %s of a layer during its upload", text.Size(s.Kept()), in.scratch.dir, text.Size(largest(plan)))
 	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
 	f := &filling{action: "import", to: in.to, opt: in.opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
@@ -131,7 +131,7 @@ func largest(plan *bundle.Plan) int64 {
 // importSpooled imports a stream in imgpkg's format, in which what describes the rest comes
 // anywhere: all of it is kept first.
 func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
-	in.opt.note("", "this is imgpkg's format, of which all is kept in %s before it is imported", in.scratch.dir)
+	in.opt.note("", "the archive has imgpkg's format: all of it is stored in %s before the import", in.scratch.dir)
 	n, err := io.Copy(in.scratch, in)
 	if err != nil {
 		return nil, fmt.Errorf("keep %s in %s: %w", in.name, in.scratch.dir, err)

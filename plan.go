@@ -47,6 +47,6 @@ func (o Options) noteForeign(g *bundle.Graph) {
 		}
 	}
 	if images > 0 {
-		o.note("", "%s with layers from elsewhere, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", text.Count(images, "image"))
+		o.note("", "%s with foreign layers, as Windows images have: docker-registry refuses them unless validation.manifests.urls.allow in its configuration allows their URLs", text.Count(images, "image"))
 	}
 }

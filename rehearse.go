@@ -118,9 +118,9 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 	counts := s.reg.Counts()
 	v.Registry, v.Connections = counts, slices.Compact(s.hosts)
 	v.Proved = []string{
-		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, no manifest taken without what it names",
+		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, and no manifest was accepted before what it names",
 			text.Count(counts.Manifests, "manifest"), text.Count(counts.Blobs, "blob")),
-		"no host was asked for anything except the registry, which is in this program: " + strings.Join(v.Connections, ", "),
+		"no host was contacted except the registry inside this program: " + strings.Join(v.Connections, ", "),
 	}
 	return v.Judge(), nil
 }

@@ -32,12 +32,12 @@ import (
 // Errors that a caller can act on.
 var (
 	// ErrOptions says that what was asked for does not go together, or not with what was found.
-	ErrOptions = errors.New("the options do not go together")
+	ErrOptions = errors.New("the options cannot be used together")
 	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one
 	// that Destination.Tag gives them.
 	ErrTags = errors.New("the tags of the roots")
 	// ErrHeld says that another run works on the same archive or repository.
-	ErrHeld = errors.New("is held")
+	ErrHeld = errors.New("is locked")
 )
 
 // optionsError is an ErrOptions with words of its own.

@@ -127,7 +127,7 @@ func (o Options) noteMoved(m MovedTag) {
 		o.note("", "cannot check %s again (%s); the export continues with %s", m.Reference, m.Reason, m.Was)
 		return
 	}
-	o.note("moved", "%s has moved to %s since the export began; it continues with %s", m.Reference, m.Is, m.Was)
+	o.note("moved", "%s has moved to %s since the export began; the export continues with %s", m.Reference, m.Is, m.Was)
 }
 
 // noteNotRefused asks again for attachments that were refused when the export began, and notes
@@ -145,7 +145,7 @@ func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
 		e.opt.note("", "cannot ask again for what was refused when the export began: %v", err)
 	}
 	for _, u := range list {
-		e.opt.note("no-longer-refused", "%s can be read, and could not when the export began; it continues without what may be attached", u.Place())
+		e.opt.note("no-longer-refused", "%s can be read now, but could not when the export began; the export continues without what may be attached", u.Place())
 	}
 	return ctx.Err()
 }

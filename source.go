@@ -58,7 +58,7 @@ func ReadLock(text []byte) (Source, error) {
 		return Source{}, err
 	}
 	if len(lock.Images) == 0 {
-		return Source{}, fmt.Errorf("it lists no image")
+		return Source{}, fmt.Errorf("it lists no images")
 	}
 	s := Source{lock: lock}
 	for _, e := range lock.Images {

@@ -57,7 +57,7 @@ type verifying struct {
 }
 
 // notLookedFor is what a verification says of attachments.
-const notLookedFor = "They were looked for at the export only: what the source had, and was not asked for, is not known here."
+const notLookedFor = "They were looked for only at the export; what else the source had is not known here."
 
 // take takes over what would point outside.
 func (c *verifying) take(found *leak.Report) {

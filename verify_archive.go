@@ -21,7 +21,7 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 	a := c.archive
 	c.verdict = &report.Verdict{
 		Act: "Verification", Subject: a.Name(), Archive: archiveOf(a), Strict: c.Strict, Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0,
-		AttachedNote: notLookedFor, Fix: "carry the file again; if the original is damaged, too, export again",
+		AttachedNote: notLookedFor, Fix: "transfer the file again; if the original is damaged, too, export again",
 	}
 	damage, err := c.check(ctx)
 	if err != nil {
@@ -121,9 +121,9 @@ func provedOf(a *tarball.Archive, plan *bundle.Plan) (proved, not []string) {
 		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}, nil
 	}
 	proved = []string{"every manifest, config and layer was hashed, and what the roots need is present"}
-	not = []string{"references, tags and the headers of members: imgpkg's form has no seal"}
+	not = []string{"references, tags and the headers of members: imgpkg's format has no seal"}
 	if others, layers := a.Surplus(plan); others+layers > 0 {
-		not = append(not, fmt.Sprintf("what was passed over: %s without a use, %s of another kind", text.Count(layers, "layer"), text.Count(others, "member")))
+		not = append(not, fmt.Sprintf("what was ignored: %s that nothing uses, %s of another kind", text.Count(layers, "layer"), text.Count(others, "member")))
 	}
 	return proved, not
 }
@@ -140,7 +140,7 @@ func (c *verifying) compareSeal() error {
 		c.problem(report.Different, "seal", fmt.Sprintf("it is %s, want %s", seal, c.Seal))
 		return nil
 	}
-	c.verdict.Proved = append(c.verdict.Proved, "the seal is the one given: it is the file that was exported")
+	c.verdict.Proved = append(c.verdict.Proved, "the seal is the one given: this is the file that was exported")
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 		return nil, fmt.Errorf("verify %s: %w", c.at.Repository.Name(), err)
 	}
 	if c.archive == nil {
-		c.verdict.NotProved = append(c.verdict.NotProved, "that signatures and what else is attached are present: only the archive says what there must be")
+		c.verdict.NotProved = append(c.verdict.NotProved, "that signatures and other attachments are present: only the archive lists them")
 	}
 	return c.verdict.Judge(), nil
 }
@@ -81,7 +81,7 @@ func (c *verifying) expect(ctx context.Context, want *verify.Options) (roots []v
 		return nil, err
 	}
 	c.compareRoots(g.NamedRoots())
-	c.verdict.Proved = append(c.verdict.Proved, "it holds what "+c.archive.Name()+" names")
+	c.verdict.Proved = append(c.verdict.Proved, "it has everything that "+c.archive.Name()+" lists")
 	for _, root := range g.Roots {
 		if !slices.Contains(roots, root.Digest) {
 			roots = append(roots, root.Digest)
@@ -98,7 +98,7 @@ func (c *verifying) acceptLeftOut(want *verify.Options) {
 		}
 	}
 	if n := len(want.LeftOut); n > 0 {
-		c.verdict.NotProved = append(c.verdict.NotProved, fmt.Sprintf("that all attachments are present: %s left out at the import, by the report of --accept", text.Count(n, "attachment")))
+		c.verdict.NotProved = append(c.verdict.NotProved, fmt.Sprintf("that all attachments are present: %s left out at the import, according to the report of --accept", text.Count(n, "attachment")))
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *verifying) resolveRoot(ctx context.Context, client *registry.Client) (v
 		}
 		root.Digest = desc.Digest
 		c.verdict.NotProved = append(c.verdict.NotProved,
-			"that the tag stands for what was exported: its digest came from this registry; compare it with the digest that the export printed")
+			"that the tag names what was exported: its digest came from this registry; compare it with the digest that the export printed")
 	}
 	c.verdict.Subject, c.verdict.Roots = root.Pinned(), []report.Root{root}
 	return root.Digest, nil
@@ -183,11 +183,11 @@ func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash
 	if want.Want != nil {
 		omitted = want.Want.Omitted
 	}
-	c.verdict.Fix = "import again: what is missing is sent; layers that are missing are with --trust blobs, damaged ones with --trust nothing"
+	c.verdict.Fix = "import again, which uploads what is missing; for missing layers add --trust blobs, for damaged ones --trust nothing"
 	c.verdict.Proved = append(c.verdict.Proved, map[verify.Level]string{
-		verify.Manifests: "every manifest and bundle was read there",
-		verify.Blobs:     "every manifest and bundle was read there, and the registry says that it has every layer",
-		verify.Deep:      "every byte was read there and hashed",
+		verify.Manifests: "every manifest and bundle was read from the registry",
+		verify.Blobs:     "every manifest and bundle was read from the registry, which says that it has every layer",
+		verify.Deep:      "every byte was read from the registry and hashed",
 	}[c.Level])
 	return result.Plan, omitted, nil
 }

@@ -111,7 +111,7 @@ func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, e
 		return nil, err
 	}
 	if n := spool.ReadAgain(); n > 0 {
-		w.opt.note("", "read %s again that came damaged the first time: check the network and the memory", text.Count(n, "blob"))
+		w.opt.note("", "read %s again that arrived damaged the first time: check the network and the memory", text.Count(n, "blob"))
 	}
 	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
 		w.noteNoSignatures(g)
@@ -180,11 +180,11 @@ func (w *walker) noteNoSignatures(g *bundle.Graph) {
 	isHere := func(ref name.Reference) bool { return ref.Context().RegistryStr() == repo.RegistryStr() }
 	switch {
 	case !g.RefusedTags(repo):
-		w.opt.note("", "found nothing in %s that is attached to these images: check the repository's name", repo)
+		w.opt.note("", "found no attachments of these images in %s: check the repository's name", repo)
 	case slices.ContainsFunc(w.roots, isHere):
-		w.opt.note("", "%s refuses to be read: check the login for %s and its rights", repo, repo.RegistryStr())
+		w.opt.note("", "reading %s was refused: check the login for %s and its permissions", repo, repo.RegistryStr())
 	default:
-		w.opt.note("signatures-login", "%s refuses to be read: the login of the source is not sent to %s", repo, repo.RegistryStr())
+		w.opt.note("signatures-login", "reading %s was refused: the login of the source is not sent to %s", repo, repo.RegistryStr())
 	}
 }
 

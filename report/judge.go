@@ -41,7 +41,7 @@ func (v *Verdict) closed() string {
 	if v.Level == "" {
 		return fmt.Sprintf("none of the %s in %s and their files leads outside", references, versions)
 	}
-	return fmt.Sprintf("the %s in %s and their files end inside, by the rules of kapp-controller, imgpkg and kbld", references, versions)
+	return fmt.Sprintf("the %s in %s and their files lead to it, by the rules of kapp-controller, imgpkg and kbld", references, versions)
 }
 
 // content is the sentence about an archive or a repository: complete says that nothing is missing, closed that nothing
@@ -64,9 +64,9 @@ func (v *Verdict) content() string {
 		}
 		return fmt.Sprintf("%s has %s, but not what an import adds: %s", v.Subject, content, v.unadorned())
 	case breaking > 0:
-		return fmt.Sprintf("%s is not as it should be: %s; and %s", v.Subject, problems, open)
+		return fmt.Sprintf("%s has %s, and is %s", v.Subject, problems, open)
 	}
-	return fmt.Sprintf("%s is not as it should be: %s", v.Subject, problems)
+	return fmt.Sprintf("%s has %s", v.Subject, problems)
 }
 
 // good is the sentence of an OK.
@@ -100,10 +100,10 @@ func (v *Verdict) except(accepted, acceptedMany string) string {
 	}
 	add(len(v.Omitted), "layer left out", "layers left out")
 	if len(v.Unseen) > 0 {
-		list = append(list, "attachments that were not seen")
+		list = append(list, "attachments that were not copied")
 	}
 	add(len(v.AcceptedLeftOut), "attachment left out at the import", "attachments left out at the import")
-	add(v.Unread, "root that is no bundle and was not read", "roots that are no bundles and were not read")
+	add(v.Unread, "root that is not a bundle and was not read", "roots that are not bundles and were not read")
 	add(v.Findings.count(Warning), "warning", "warnings")
 	add(len(v.Accepted), "finding "+accepted, "findings "+acceptedMany)
 	if len(list) == 0 {
@@ -154,7 +154,7 @@ func (v *Verdict) remedy() string {
 	case v.unadorned() != "":
 		return "import the archive: that adds them, and uploads no layer that is already present"
 	case slices.ContainsFunc(v.Problems, isOther) && !v.Damaged():
-		return "it is another file, or was made anew: compare with what the export printed, and find the right one"
+		return "this is another file, or was written by another export: compare with what the export printed, and find the right file"
 	}
 	return v.Fix
 }
@@ -163,7 +163,7 @@ func (v *Verdict) remedy() string {
 func (v *Verdict) judgeObjects() {
 	breaking := v.Findings.Breaking()
 	v.OK, v.Hint = breaking == 0, "each finding says what to do"
-	objects, all, need, name := v.Objects.Objects, "all that", "need", "name"
+	objects, all, need, name := v.Objects.Objects, "everything that", "need", "name"
 	if objects == 1 {
 		need, name = "needs", "names"
 	}
@@ -181,7 +181,7 @@ func (v *Verdict) judgeObjects() {
 	if v.OK {
 		v.Proved = append(v.Proved, v.Objects.String())
 	}
-	v.NotProved = append(v.NotProved, "that what the objects name is whole: relocate verify --repo, with the archive, proves that")
+	v.NotProved = append(v.NotProved, "that the content that the objects name is intact: relocate verify --repo, with the archive, checks that")
 	v.Limit()
 }
 
@@ -198,7 +198,7 @@ func (v *Verdict) judgeRehearsal() {
 		v.Findings = append(v.Findings, objects.Findings...)
 	}
 	v.OK = of.OK && (objects == nil || objects.OK)
-	v.Hint = "fix what is named, or add what is missing, and export again"
+	v.Hint = "fix the problems, or add what is missing, and export again"
 	if len(v.Problems) == 0 && of.Findings.Breaking() > 0 {
 		v.Hint = hintFindings
 	}
@@ -206,15 +206,15 @@ func (v *Verdict) judgeRehearsal() {
 	if s := of.Scan; s != nil && s.References > 0 {
 		references := fmt.Sprintf("%s in %s and their files", text.Count(s.References, "reference"), text.Count(s.Packages, "package version"))
 		if s.Inside == s.References {
-			v.Proved = append(v.Proved, "the "+references+" end in it, by the rules of kapp-controller, imgpkg and kbld")
+			v.Proved = append(v.Proved, "the "+references+" lead to it, by the rules of kapp-controller, imgpkg and kbld")
 		} else {
-			v.NotProved = append(v.NotProved, fmt.Sprintf("that all references end in it: %d of %s do", s.Inside, references))
+			v.NotProved = append(v.NotProved, fmt.Sprintf("that all references lead to it: %d of %s do", s.Inside, references))
 		}
 	}
 	if objects != nil && objects.OK {
 		v.Proved = append(v.Proved, "the PackageRepository fetches from it, by digest")
 	}
-	v.NotProved = append(v.NotProved, "that the private registry takes it, and keeps it: this was a registry of its own; relocate verify --repo proves that, after the import")
+	v.NotProved = append(v.NotProved, "that the private registry accepts and keeps it: the rehearsal has its own registry; after the import, relocate verify --repo checks that")
 	v.limit()
 }
 
@@ -248,9 +248,9 @@ func (v *Verdict) limit() {
 	}
 	switch v.Level {
 	case "manifests":
-		add("that layers are present: at level manifests they are not asked for; --level blobs asks for each, --level deep reads and hashes each")
+		add("that layers are present: level manifests does not check that; --level blobs asks the registry for each, --level deep reads and hashes each")
 	case "blobs":
-		add("that layers are whole: the registry says that it has them, and did not have to show them; --level deep reads and hashes each")
+		add("that layers are intact: the registry says that it has them, but they were not read; --level deep reads and hashes each")
 	}
 	v.Limit()
 }
@@ -270,7 +270,7 @@ func (v *Verdict) Limit() *Verdict {
 			unread++
 		}
 	}
-	add(unread, "that every reference was seen: %s with what could not be read in full", "place")
-	add(len(v.Unseen), "that every signature was seen: %s refused or not carried", "attachment")
+	add(unread, "that every reference was found: %s could not be read in full", "place")
+	add(len(v.Unseen), "that every signature was found: %s refused or not copied", "attachment")
 	return v
 }

@@ -28,14 +28,14 @@ func TestJudge(t *testing.T) {
 		"closed":      {report.Verdict{Subject: "a.tar", Scan: scan}, "OK", "a.tar is complete and closed", ""},
 		"information": {report.Verdict{Subject: "a.tar", Findings: known[:1]}, "OK", "a.tar is complete", ""},
 		"excepted": {report.Verdict{Subject: "a.tar", Findings: known, Omitted: make([]report.Omitted, 2), Accepted: breaks, Unread: 1}, "OK",
-			"a.tar is complete, except for 2 layers left out, 1 root that is no bundle and was not read, 1 warning and 1 finding that is accepted", ""},
+			"a.tar is complete, except for 2 layers left out, 1 root that is not a bundle and was not read, 1 warning and 1 finding that is accepted", ""},
 		"open":   {report.Verdict{Subject: "a.tar", Findings: breaks}, "NOT CLOSED", "a.tar is complete, but not closed: 1 finding breaks an install or a pull (--strict fails on that)", "accept"},
 		"strict": {report.Verdict{Subject: "a.tar", Findings: breaks, Strict: true}, "NOT OK", "a.tar is complete, but not closed: 1 finding breaks an install or a pull", "accept"},
 		"bare":   {report.Verdict{Subject: "r.test/x", Level: "manifests", Problems: tags}, "NOT OK", "r.test/x has every manifest, but not what an import adds: 1 tag and 1 locations image", "import the archive"},
-		"damaged": {report.Verdict{Subject: "a.tar", Problems: problems(), Proved: []string{"x"}, Fix: "carry the file again"}, "NOT OK",
-			"a.tar is not as it should be: 2 problems", "carry the file again"},
+		"damaged": {report.Verdict{Subject: "a.tar", Problems: problems(), Proved: []string{"x"}, Fix: "transfer the file again"}, "NOT OK",
+			"a.tar has 2 problems", "transfer the file again"},
 		"objects": {report.Verdict{Subject: "o.yml", Repository: "r.test/x", Objects: &report.ObjectCounts{Objects: 1, References: 1, Inside: 1}}, "OK",
-			"all that 1 object in o.yml names is in r.test/x", "each finding"},
+			"everything that 1 object in o.yml names is in r.test/x", "each finding"},
 	} {
 		v := c.v
 		v.Judge()

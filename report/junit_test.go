@@ -83,7 +83,7 @@ func shop() *report.Verdict {
 		Omitted: []report.Omitted{{Digest: digest.Of([]byte("layer")), Size: 5_000_000, Image: "registry.example/acme/db", Reason: "non-distributable"}},
 		Unseen:  []report.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}},
 		Proved:  []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"},
-		Fix:     "carry the file again; if the original is damaged, too, export again",
+		Fix:     "transfer the file again; if the original is damaged, too, export again",
 	}
 }
 

@@ -193,18 +193,18 @@ type Unseen struct {
 func (u Unseen) String() string {
 	switch {
 	case u.What == "tags":
-		return u.Reference + " refused to show its tags: it may have signatures"
+		return u.Reference + " refused to list its tags: it may have signatures"
 	case u.What == "referrers":
-		return u.Reference + " refused to show what refers to its images: it may have signatures"
+		return u.Reference + " refused to list the referrers of its images: it may have signatures"
 	}
 	return u.Reference + map[string]string{
 		"refused":       " was refused",
-		"gone":          " is listed and was not found",
-		"unreadable":    " is no manifest that can be carried",
-		"other-subject": " is listed and names another subject",
+		"gone":          " is listed but was not found",
+		"unreadable":    " is not a manifest that can be copied",
+		"other-subject": " is listed but names another subject",
 		"circular":      " is attached to itself",
 		"incomplete":    " is left out: a part of it is missing or damaged",
-		"second":        " is left out: another one is carried under its tag",
+		"second":        " is left out: another one is copied under its tag",
 	}[u.Reason]
 }
 

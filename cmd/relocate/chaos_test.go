@@ -287,7 +287,7 @@ func (r *chaosRound) checkArchive(file string) {
 // which a copy says.
 func (r *chaosRound) checkCopy(got result) {
 	r.t.Helper()
-	if r.mild || !strings.Contains(got.stderr, "attachments not seen") {
+	if r.mild || !strings.Contains(got.stderr, "attachments not copied") {
 		r.checkImport(r.archive, got)
 		return
 	}

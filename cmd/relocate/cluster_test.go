@@ -176,16 +176,16 @@ func TestClusterEmitted(t *testing.T) {
 		return relocateInput(t, objects, append([]string{"verify", "--repo", repo, "-f", "-"}, args...)...)
 	}
 	r := verify(emitted)
-	assert.Equal(t, "OK: all that 1 object in standard input names is in "+repo+
+	assert.Equal(t, "OK: everything that 1 object in standard input names is in "+repo+
 		"\n  1 reference: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run\n"+
-		"not proved:\n  that what the objects name is whole: relocate verify --repo, with the archive, proves that\n", r.stdout)
+		"not proved:\n  that the content that the objects name is intact: relocate verify --repo, with the archive, checks that\n", r.stdout)
 	assert.Zero(t, r.status, r.stderr)
 
 	bad := strings.Replace(emitted, repo+"@", repo+":1.0.0 # ", 1) +
 		"---\nkind: Pod\nmetadata: {name: web, namespace: default}\nspec: {containers: [{image: nginx}]}\n"
 	r = verify(bad)
 	assert.Equal(t, statusMissing, r.status)
-	golden := strings.ReplaceAll(`NOT OK: not all that 2 objects in standard input need comes from REPO: 1 problem
+	golden := strings.ReplaceAll(`NOT OK: not everything that 2 objects in standard input need comes from REPO: 1 problem
   2 references: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run
 findings: 1 breaks a pull, 1 warning
 

@@ -181,7 +181,7 @@ func (c *copying) explain(err error) error {
 	if !errors.As(err, &open) {
 		return asUsage(err)
 	}
-	writeFindings(c.stderr, open.Findings, mostProblems, "; relocate plan -o json has them all")
+	writeFindings(c.stderr, open.Findings, mostProblems, "; relocate plan -o json lists them all")
 	return notClosedError{fmt.Errorf("--strict: %s", open.Findings.Open())}
 }
 

@@ -57,6 +57,6 @@ func writeFinding(w io.Writer, f report.Finding) {
 // summarizeAccepted says how many findings are accepted.
 func summarizeAccepted(w io.Writer, accepted report.Findings) {
 	if len(accepted) > 0 {
-		fmt.Fprintf(w, "accepted: %s; the JSON report has them\n", count(len(accepted), "finding"))
+		fmt.Fprintf(w, "accepted: %s; the JSON report lists them\n", count(len(accepted), "finding"))
 	}
 }

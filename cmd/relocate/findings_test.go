@@ -89,7 +89,7 @@ func TestStrictLate(t *testing.T) {
 	door.behave(nil, nil)
 	r = tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stderr, "continues with", "quay.io/corp/sidecar:1.2", "seal   sha256:", "--strict: not closed")
+	assertAll(t, r.stderr, "continues with", "quay.io/corp/sidecar:1.2", "seal  sha256:", "--strict: not closed")
 	assert.Equal(t, []string{"open.tar"}, namesIn(t, dir), "it is whole, and there")
 }
 

@@ -117,7 +117,7 @@ func TestImageRoot(t *testing.T) {
 	alone, both := filepath.Join(t.TempDir(), "i.tar"), filepath.Join(t.TempDir(), "both.tar")
 	mustRelocate(t, "-i", src.Addr+"/img/repository:1", "--to-tar", alone)
 	mustRelocate(t, "-b", ref, "-i", src.Addr+"/img/repository:1", "--to-tar", both)
-	const unread = "1 root that is no bundle and was not read"
+	const unread = "1 root that is not a bundle and was not read"
 	for _, file := range []string{alone, both} {
 		assertAll(t, mustRelocate(t, "verify", file, "--strict").stdout, "OK: "+file+" is complete", ", except for "+unread)
 	}

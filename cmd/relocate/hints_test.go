@@ -50,7 +50,7 @@ func TestFindingsHelp(t *testing.T) {
 
 	r := tryRelocate(t, "verify", file, "--seal", digestOf("other"))
 	assert.Equal(t, statusMissing, r.status)
-	assert.Contains(t, r.stderr, "hint: it is another file")
+	assert.Contains(t, r.stderr, "hint: this is another file")
 	r = tryRelocate(t, "verify", "--repo", registry.Addr+"/none", file)
 	assert.Equal(t, statusMissing, r.status)
 	assert.Contains(t, r.stderr, "hint: import again")
@@ -111,13 +111,13 @@ func TestPageSaysWhat(t *testing.T) {
 	seal := a.Seal().String()
 	require.NoError(t, a.Close())
 	rehearsed := page("rehearse", file, "--as", "registry.test/x")
-	assertAll(t, rehearsed, "Rehearsal report", file+" does not work at registry.test/x", seal, "every byte was hashed on arrival", "this was a registry of its own")
+	assertAll(t, rehearsed, "Rehearsal report", file+" does not work at registry.test/x", seal, "every byte was hashed on arrival", "the rehearsal has its own registry")
 	assert.NotContains(t, rehearsed, "--level")
 
 	objects := filepath.Join(dir, "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
 	looked := page("verify", "--repo", registry.Addr+"/x", "-f", objects)
-	assertAll(t, looked, "not all that 1 object in "+objects+" needs comes from "+registry.Addr+"/x: 1 problem", "Repository")
+	assertAll(t, looked, "not everything that 1 object in "+objects+" needs comes from "+registry.Addr+"/x: 1 problem", "Repository")
 	for _, no := range []string{"complete", "-o json", "--level", "Signatures"} {
 		assert.NotContains(t, looked, no)
 	}

@@ -160,7 +160,7 @@ var hostileInventories = []hostile{
 		b := a.Blobs[len(a.Blobs)-1]
 		a.Omitted = []report.Omitted{{Digest: b.Digest, Size: b.Size, Reason: "non-distributable"}}
 	}), status: statusDamage, says: "omitted, the content"},
-	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "holds 3 versions"},
+	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "contains 3 versions"},
 	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is not a repository"},
 }
 

@@ -62,7 +62,7 @@ func TestImgpkgStream(t *testing.T) {
 	src.Stop()
 	r, _ := importBytes(t, bytes.NewReader([]byte(out)), "--to-repo", dst.Addr+"/pipe", "--tmpdir", t.TempDir())
 	require.Zero(t, r.status, r.stderr)
-	assertAll(t, r.stderr, "of which all is kept in")
+	assertAll(t, r.stderr, "all of it is stored in")
 	assertRelocated(t, source, dumpReal(t, dst, "pipe"), "pipe", map[string]string{"1.0.0": source.tags["corp/repository:1.0.0"]})
 	mustRelocate(t, "verify", "--repo", dst.Addr+"/pipe", file, "--level", "deep")
 	dst.ResetRequests()

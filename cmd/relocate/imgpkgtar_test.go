@@ -144,7 +144,7 @@ func (c imported) run(t *testing.T) {
 	}
 	assertAll(t, mustRelocate(t, "inspect", file, "--tree").stdout, "seal  none (imgpkg's format)")
 	again := mustRelocate(t, "--from-tar", file, "--to-repo", c.repo)
-	assertAll(t, again.stderr, "sent   0 layers and configs (0 B), 0 manifests, 0 locations images, 0 tags")
+	assertAll(t, again.stderr, "uploaded         0 layers and configs (0 B), 0 manifests, 0 locations images, 0 tags")
 }
 
 // want returns the repository that the import must make.

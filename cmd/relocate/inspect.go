@@ -197,14 +197,14 @@ func oneFile(_ *cobra.Command, args []string) error {
 func (r inspectReport) text(w io.Writer) {
 	writeRoots(w, r.Roots)
 	if r.Contents != nil {
-		fmt.Fprintf(w, "holds %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
+		fmt.Fprintf(w, "contains %s: %s, %s\n", r.Contents, count(r.Contents.Blobs, "blob"), size(r.Contents.Bytes))
 	}
 	if r.Archive != nil {
-		fmt.Fprintf(w, "seal  %s\n", r.Archive.SealText())
+		fmt.Fprintf(w, "seal %s\n", r.Archive.SealText())
 	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
+	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	fmt.Fprintln(w)
 }
 

@@ -80,7 +80,7 @@ func TestInterop(t *testing.T) {
 		assertRecorded(t, want, layers, "rbt/repository")
 		mustRelocate(t, "verify", "--repo", repo, file, "--repo-based-tags")
 		again := mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--repo-based-tags")
-		assertAll(t, again.stderr, "sent   0 layers and configs (0 B), 0 manifests")
+		assertAll(t, again.stderr, "uploaded         0 layers and configs (0 B), 0 manifests")
 		assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--repo", repo, file).status, "other tags are expected")
 	})
 	t.Run("relocated source", func(t *testing.T) {

@@ -72,7 +72,7 @@ func TestTwoAtOnce(t *testing.T) {
 			before := namesIn(t, dir)
 			m.asked("")
 			second := newProcess(t, args...).run(t)
-			assertFailed(t, second, statusFailed, fmt.Sprintf("%s is held by process %d on ", c.what(m.host, dir), first.cmd.Process.Pid), "hint: wait")
+			assertFailed(t, second, statusFailed, fmt.Sprintf("%s is locked by process %d on ", c.what(m.host, dir), first.cmd.Process.Pid), "hint: wait")
 			assert.Equal(t, before, namesIn(t, dir))
 			if name != "copy" {
 				assert.Empty(t, m.asked(""), "it asks the registry for nothing")

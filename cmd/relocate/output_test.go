@@ -196,7 +196,7 @@ func TestProgressOutput(t *testing.T) {
 				assert.NotContains(t, exported.stderr+imported.stderr+verified.stderr, "\x1b")
 			}
 			if mode != "json" {
-				assertAll(t, exported.stderr, "exported ", "seal   sha256:")
+				assertAll(t, exported.stderr, "exported ", "seal  sha256:")
 				assertAll(t, imported.stderr, "imported ")
 				return
 			}

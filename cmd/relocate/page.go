@@ -26,11 +26,11 @@ func writePage(path, command string, v *report.Verdict, plan *bundle.Plan, platf
 
 // What a page says of attachments.
 const (
-	notLooked     = "They were looked for at the export only: what the source had, and was not asked for, is not known here."
+	notLooked     = "They were looked for only at the export; what else the source had is not known here."
 	allAsked      = "Every repository that an image comes from was asked."
 	notWanted     = "They were not looked for (--attachments none)."
-	verifyArchive = "that the file is still whole when it arrives: relocate verify, with the seal, proves that"
-	verifyTarget  = "that the registry still has all of it, and reaches nothing outside: relocate verify --repo proves that"
+	verifyArchive = "that the file is intact when it arrives: relocate verify, with the seal, checks that"
+	verifyTarget  = "that the registry still has all of it, and that no reference leads outside: relocate verify --repo checks that"
 )
 
 // verdict is the verdict on an export, an import or a copy between registries.
@@ -73,10 +73,10 @@ func (r *copyReport) verdict() *report.Verdict {
 // notes says what happened beside the verdict.
 func (r *copyReport) notes() (notes []string) {
 	if r.Reread > 0 {
-		notes = append(notes, count(r.Reread, "blob")+" came damaged, and right when read again: check the medium, the memory and the network.")
+		notes = append(notes, count(r.Reread, "blob")+" arrived damaged, and correct when read again: check the medium, the memory and the network.")
 	}
 	for _, m := range r.Moved {
-		note := fmt.Sprintf("The tag %s has moved since the export began: it was %s, which was exported, and is %s.", m.Reference, m.Was, m.Is)
+		note := fmt.Sprintf("The tag %s has moved since the export began: it was %s, which was exported, and is now %s.", m.Reference, m.Was, m.Is)
 		if m.Is == (v1.Hash{}) {
 			note = fmt.Sprintf("The tag %s was %s, which was exported; whether it has moved since is not known: %s.", m.Reference, m.Was, m.Reason)
 		}

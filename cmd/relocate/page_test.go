@@ -41,7 +41,7 @@ func TestPageOfCopy(t *testing.T) {
 		require.NoError(t, err)
 		return pageText(t, page)
 	}
-	assertAll(t, text(), "Export report", "OK", "Exported to shop.tar: 3 versions of 2 packages", digest.Of(nil).String(), "has moved since", "2 blobs came damaged",
+	assertAll(t, text(), "Export report", "OK", "Exported to shop.tar: 3 versions of 2 packages", digest.Of(nil).String(), "has moved since", "2 blobs arrived damaged",
 		"Listed images without any", "Every repository that an image comes from was asked.", "Commandrelocate -b registry.example/acme:1.0 --to-tar shop.tar", "Programrelocate "+version)
 
 	c.attachments = attachmentsNone

@@ -120,9 +120,9 @@ func (r planReport) text(w io.Writer) {
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
-	writeFindings(w, r.Findings, mostProblems, "; -o json has them all")
+	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)
 	if s := r.Scan; s != nil && s.Packages > 0 && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
-		fmt.Fprintf(w, "outside    none of the %s in %s and their files leads there\n", count(s.References, "reference"), count(s.Packages, "package version"))
+		fmt.Fprintf(w, "outside    none of the %s in %s and their files leads outside\n", count(s.References, "reference"), count(s.Packages, "package version"))
 	}
 }

@@ -40,7 +40,7 @@ func TestVerifyPushed(t *testing.T) {
 		assert.Equal(t, statusMissing, r.status)
 		assert.Contains(t, r.stderr, "hint: import the archive: that adds them")
 		assert.True(t, strings.HasPrefix(r.stdout, "NOT OK: "+repo+" has "+content+", but not what an import adds: 10 tags and 5 locations images\n"), r.stdout)
-		assertAll(t, r.stdout, "manifests         11 of 11 right", "tags              0 of 10 right", "locations images  0 of 5 right")
+		assertAll(t, r.stdout, "manifests         11 of 11 correct", "tags              0 of 10 correct", "locations images  0 of 5 correct")
 		assert.NotContains(t, r.stdout, "MANIFEST_UNKNOWN")
 	}
 	assert.Contains(t, tryRelocate(t, "verify", "--repo", repo, file, "--no-tag").stdout, "9 tags and 5 locations images")

@@ -352,7 +352,7 @@ func TestURLsRefused(t *testing.T) {
 	image := s.imageOf("win/app", "1", s.blob("win/app", types.DockerConfigJSON, []byte(`{"os":"windows"}`)), foreign)
 	s.bundle("win/root", "1", nil, s.ref("win/app", image))
 	ref := src.Addr + "/win/root:1"
-	const warning = "note: 1 image with layers from elsewhere, as Windows images have: docker-registry refuses them unless"
+	const warning = "note: 1 image with foreign layers, as Windows images have: docker-registry refuses them unless"
 	assertAll(t, mustRelocate(t, "plan", "-b", ref).stderr, warning)
 	for _, args := range [][]string{nil, {"--include-non-distributable-layers"}} {
 		file := export(t, append([]string{ref}, args...)...)

@@ -48,9 +48,9 @@ func TestRehearse(t *testing.T) {
 
 	r = mustRelocate(t, "rehearse", file)
 	assertAll(t, r.stdout, "OK: "+file+" can be imported into embedded-registry.invalid/corp/repository, and needs nothing from elsewhere\n",
-		"  imported 16 manifests and 31 blobs: every byte was hashed on arrival, no manifest taken without what it names\n",
-		"  no host was asked for anything except the registry, which is in this program: embedded-registry.invalid:443, embedded-registry.invalid:80\n",
-		"the 8 references", "fetches from it, by digest", "manifests         11 of 11 right")
+		"  imported 16 manifests and 31 blobs: every byte was hashed on arrival, and no manifest was accepted before what it names\n",
+		"  no host was contacted except the registry inside this program: embedded-registry.invalid:443, embedded-registry.invalid:80\n",
+		"the 8 references", "fetches from it, by digest", "manifests         11 of 11 correct")
 	assert.Equal(t, []string{"repository.tar"}, namesIn(t, filepath.Dir(file)))
 }
 

@@ -248,7 +248,7 @@ func TestResumeRefusedAttachments(t *testing.T) {
 				require.NotEmpty(t, unseen)
 				refuse()
 				r = mustRelocate(t, args...)
-				assertAll(t, r.stderr, "note: continues with ", fmt.Sprintf("attachments not seen: %d", len(unseen)))
+				assertAll(t, r.stderr, "note: continues with ", fmt.Sprintf("attachments not copied: %d", len(unseen)))
 				for _, u := range unseen {
 					assert.Equal(t, what, u.What)
 					assertAll(t, r.stderr, u.Reference+" can be read, and could not when the export began", u.String())

@@ -144,5 +144,5 @@ func TestVersionsInOneArchive(t *testing.T) {
 	archive := export(t, main+"1.0.0", roots["1.0.0"])
 	r := mustRelocate(t, "--from-tar", archive, "--to-repo", s.host+"/private/main")
 	assert.Equal(t, 1, strings.Count(r.stdout, "kind: PackageRepository"))
-	assertAll(t, r.stderr, "tagged 1.0.0")
+	assertAll(t, r.stderr, "tagged           1.0.0")
 }

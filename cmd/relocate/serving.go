@@ -67,7 +67,7 @@ func (r *servingReport) text(w io.Writer) {
 		fmt.Fprintf(w, "  certificate sha256:%s\n", r.Fingerprint)
 	}
 	if r.CA != "" {
-		fmt.Fprintf(w, "  clients trust it with %s\n", line(r.CA))
+		fmt.Fprintf(w, "  its CA, for clients to trust: %s\n", line(r.CA))
 	}
 	fmt.Fprintln(w, "Ctrl-C stops it")
 }

@@ -38,7 +38,7 @@ func TestSignaturesFrom(t *testing.T) {
 	site{t: t, host: host}.send("DELETE", "http://"+host+"/v2/k/app/manifests/"+tag, "", nil, 202)
 
 	file, reportFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "r.json")
-	const nothing = "found nothing in "
+	const nothing = "found no attachments of these images in "
 	exported := mustRelocate(t, "-i", host+"/k/app:1", "--to-tar", file, "--signatures-from", host+"/k/signatures", "--report", reportFile)
 	assert.NotContains(t, exported.stderr, nothing)
 	assert.Len(t, readReport(t, reportFile).Attachments.Found, 1)
@@ -75,11 +75,11 @@ func TestSignaturesFromElsewhere(t *testing.T) {
 	src.Behave(wantsLogin)
 	signatures.Behave(wantsLogin)
 	args := []string{"plan", "-i", src.Addr + "/k/app:1", "--signatures-from", signatures.Addr + "/k/signatures", "--registry-username", "user", "--registry-password", "password"}
-	assertAll(t, mustRelocate(t, args...).stderr, "note: "+signatures.Addr+"/k/signatures refuses to be read: the login of the source is not sent to "+signatures.Addr+": login flags are for the registries of -b, -i and --lock only",
+	assertAll(t, mustRelocate(t, args...).stderr, "note: reading "+signatures.Addr+"/k/signatures was refused: the login of the source is not sent to "+signatures.Addr+": login flags are for the registries of -b, -i and --lock only",
 		"use docker login, or RELOCATE_REGISTRY_HOSTNAME")
 	assert.Empty(t, signatures.Header("Authorization"))
 	same := mustRelocate(t, "plan", "-i", src.Addr+"/k/app:1", "--signatures-from", src.Addr+"/k/signatures", "--registry-username", "user", "--registry-password", "password")
-	assertAll(t, same.stderr, "found nothing in "+src.Addr+"/k/signatures")
+	assertAll(t, same.stderr, "found no attachments of these images in "+src.Addr+"/k/signatures")
 
 	skipShort(t)
 	for _, env := range [][]string{

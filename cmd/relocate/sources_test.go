@@ -80,7 +80,7 @@ func TestSourcesRefused(t *testing.T) {
 		"image-by-b":     {[]string{"-b", src + "/src/web:1.0"}, "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"},
 		"bundle-in-lock": {[]string{"--lock", lockFileOf(t, header+"ImagesLock\nimages:\n- image: "+s.ref("src/app", bundle)+"\n")}, "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images)"},
 		"image-in-lock":  {[]string{"--lock", lockFileOf(t, header+"BundleLock\nbundle:\n  image: "+s.ref("src/web", image)+"\n")}, "Expected bundle image but found plain image"},
-		"empty-lock":     {[]string{"--lock", lockFileOf(t, header+"ImagesLock\n")}, "it lists no image"},
+		"empty-lock":     {[]string{"--lock", lockFileOf(t, header+"ImagesLock\n")}, "it lists no images"},
 		"other-lock":     {[]string{"--lock", lockFileOf(t, "kind: Secret\n")}, `want "BundleLock" or "ImagesLock"`},
 		"no-lock":        {[]string{"--lock", "/none/such"}, "no such file"},
 		"lock-and-b":     {[]string{"--lock", "x", "-b", src + "/src/app:3.0"}, "two sources"},

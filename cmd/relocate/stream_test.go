@@ -49,7 +49,7 @@ func TestStreamSameBytes(t *testing.T) {
 		damaged.Store(0)
 		r := mustRun(t, "-b", root, "--to-tar", "-", "--concurrency", jobs)
 		assert.Equal(t, want, digestOf(r.stdout), "concurrency %s", jobs)
-		assertAll(t, r.stderr, "exported ", "seal   sha256:")
+		assertAll(t, r.stderr, "exported ", "seal  sha256:")
 		assert.Equal(t, int32(2), damaged.Load())
 	}
 }

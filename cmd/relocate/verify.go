@@ -56,7 +56,7 @@ func newVerify() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "verify (FILE | --repo REPO [FILE] | --repo REPO -f OBJECTS)",
-		Short: "Prove that an archive or a private registry is complete and closed",
+		Short: "Check that an archive or a private registry is complete and closed",
 		Long:  verifyHelp + clusterHelp + "\n\n" + statusHelp,
 		Example: `  relocate verify tce.tar --root sha256:1c2f…
   relocate verify --repo registry.airgap.internal/tce/main tce.tar

@@ -171,11 +171,11 @@ func writeVerdict(w io.Writer, v *report.Verdict) {
 		}
 	}
 	writeProblems(w, v)
-	writeFindings(w, v.Findings, mostProblems, "; -o json has them all")
+	writeFindings(w, v.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, v.Accepted)
 	if v.OK && v.Verify == nil {
 		summarizeOmitted(w, v.Omitted)
-		summarizeUnseen(w, v.Unseen, "; -o json has them all")
+		summarizeUnseen(w, v.Unseen, "; -o json lists them all")
 	}
 }
 
@@ -183,7 +183,7 @@ func writeVerdict(w io.Writer, v *report.Verdict) {
 func writeProblems(w io.Writer, v *report.Verdict) {
 	for i, p := range v.Problems {
 		if i == mostProblems {
-			fmt.Fprintf(w, "  … and %d more; -o json has them all\n", len(v.Problems)-i)
+			fmt.Fprintf(w, "  … and %d more; -o json lists them all\n", len(v.Problems)-i)
 			break
 		}
 		fmt.Fprintf(w, "  %s: %s: %s\n", p.Kind, line(p.What), line(p.Reason))
@@ -192,6 +192,6 @@ func writeProblems(w io.Writer, v *report.Verdict) {
 		}
 	}
 	for _, row := range v.Rows {
-		fmt.Fprintf(w, "  %-16s  %d of %d right\n", row.Of, row.Checked-row.Wrong, row.Checked)
+		fmt.Fprintf(w, "  %-16s  %d of %d correct\n", row.Of, row.Checked-row.Wrong, row.Checked)
 	}
 }

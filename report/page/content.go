@@ -32,7 +32,7 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 		p.Notes = append(p.Notes, fmt.Sprintf("The operator accepts %s (--allow, --accept), not listed here; the JSON report has all.", text.Count(n, "finding")))
 	}
 	p.Unproved = append(slices.Clone(v.NotProved),
-		"who made the content: signatures are carried, and not checked. cosign does that, with the signer's key; without internet access: "+CosignVerify+".",
+		"who made the content: signatures are copied but not checked. cosign checks them, with the signer's key; without internet access: "+CosignVerify+".",
 		"what the programs in the images do: vulnerabilities and malware were not looked for.")
 	p.problems(v.Problems)
 	p.Omitted = shorten(v.Omitted, mostPageProblems, func(o report.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason} })

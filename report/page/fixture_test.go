@@ -100,7 +100,7 @@ func (s *shopSource) report() *report.Verdict {
 	v := &report.Verdict{
 		Act: "Verification", Subject: "shop.tar", Archive: &report.Archive{File: "shop.tar", Size: 1, Form: "relocate", Seal: digest.Of(nil)}, Roots: s.plan.Graph.NamedRoots(),
 		Proved: []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"},
-		Fix:    "carry the file again; if the original is damaged, too, export again", AttachedNote: "Every repository that an image comes from was asked.",
+		Fix:    "transfer the file again; if the original is damaged, too, export again", AttachedNote: "Every repository that an image comes from was asked.",
 	}
 	s.plan.Describe(v, true)
 	v.Unseen = []report.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}}

@@ -149,7 +149,7 @@ func TestPage(t *testing.T) {
 	p := assertContained(t, page)
 	assertAll(t, p.text, "NOT CLOSED", "shop.tar is complete", "Packages2", "Versions3", "Not all of it works", "Date2026-07-01 12:00:00 UTC", "Programrelocate 1.2.3", "Commandrelocate verify shop.tar",
 		"1 breaks an install, 1 breaks a pull, 2 warnings, 1 for information", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
-		"every byte is accounted for", "refused to show its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
+		"every byte is accounted for", "refused to list its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Listed images without any 7", "Every repository that an image comes from was asked.")
 	assert.Less(t, strings.Index(p.text, "blog.acme.example 2.0.0"), strings.Index(p.text, "shop.acme.example 1.1.0"), "the worst first")
 	assert.Less(t, strings.Index(p.text, "Findings 5"), strings.Index(p.text, "What was proved"))
@@ -165,7 +165,7 @@ func TestPage(t *testing.T) {
 	page, err = s.page(t, v.Judge()).encode()
 	require.NoError(t, err)
 	p = assertContained(t, page)
-	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: carry the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
+	assertAll(t, p.text, "NOT OK", "2 problems", "What to do: transfer the file again", "damaged", "needed by "+s.web.Name(), "Nothing: see Problems.", "manifests1,2340layers302")
 	assert.NotContains(t, p.text, "No problems")
 
 	v = s.report()
