@@ -56,9 +56,9 @@ func summarizeAttached(w io.Writer, r *copy.Result) {
 	}
 	s := fmt.Sprintf("%d uploaded, %d already present", r.Attached, r.AttachedPresent)
 	if r.Merged > 0 {
-		s += fmt.Sprintf("; %d of the uploaded merged with what was already under the tag", r.Merged)
+		s += fmt.Sprintf("; %d of the uploaded ones were merged with what the tag already had", r.Merged)
 	}
-	fmt.Fprintf(w, "  attachments  %s\n", s)
+	fmt.Fprintf(w, "  attachments      %s\n", s)
 	if r.AttachmentsLeftOut == 0 {
 		return
 	}
@@ -76,7 +76,7 @@ func summarizeAttached(w io.Writer, r *copy.Result) {
 	}
 	s = count(r.AttachmentsLeftOut, "attachment") + " left out"
 	if r.AttachmentConflicts > 0 {
-		s += fmt.Sprintf(", %d of them because something else is already in place, which stays", r.AttachmentConflicts)
+		s += fmt.Sprintf(", %d of them because something else is already in place and was kept", r.AttachmentConflicts)
 	}
 	fmt.Fprintf(w, "warning: %s\n%s\n", s, printer.First(lines, mostLines, "; see --report"))
 }
@@ -87,7 +87,7 @@ func (r *attachmentsReport) summarize(w io.Writer) {
 		return
 	}
 	if len(r.Found) > 0 && len(r.Absent) > 0 {
-		fmt.Fprintf(w, "  bare   %s without any attachment\n", count(len(r.Absent), "listed image"))
+		fmt.Fprintf(w, "  %s without any attachment\n", count(len(r.Absent), "listed image"))
 	}
 	summarizeUnseen(w, r.Unseen, "; see --report")
 }
@@ -101,5 +101,5 @@ func summarizeUnseen(w io.Writer, unseen []report.Unseen, more string) {
 	for _, u := range unseen {
 		lines = append(lines, "  "+line(u.String()))
 	}
-	fmt.Fprintf(w, "attachments not seen: %d\n%s\n", len(unseen), printer.First(lines, mostLines, more))
+	fmt.Fprintf(w, "attachments not copied: %d\n%s\n", len(unseen), printer.First(lines, mostLines, more))
 }

@@ -104,7 +104,7 @@ func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subjec
 		short, _, _ := strings.Cut(p.Name, ".")
 		i := rewrite.Install{Name: cmp.Or(as, short), Package: p}
 		if other, taken := names[i.Name]; taken {
-			return nil, usagef("--install %s: %s has the name %s already; choose another name, as in %s=NAME", which, other, i.Name, which)
+			return nil, usagef("--install %s: %s already has the name %s; choose another name, as in %s=NAME", which, other, i.Name, which)
 		}
 		names[i.Name] = pkg
 		if i.Values, err = defaultValues(ctx, s, p); err != nil {
@@ -175,6 +175,6 @@ func (e *emission) writeTo(dir string, stderr io.Writer) (placeholders []string,
 	for _, path := range slices.Sorted(maps.Keys(folder.Kept)) {
 		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
 	}
-	fmt.Fprintf(stderr, "%s in %s, %d of them written; kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), folder.Written)
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), folder.Written)
 	return e.Placeholders(folder.Kept)
 }

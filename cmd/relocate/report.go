@@ -145,6 +145,7 @@ func (r *copyReport) event(w io.Writer) error {
 func (r *copyReport) summarize(w io.Writer) {
 	elapsed := time.Duration(r.Seconds * float64(time.Second))
 	res := r.Result
+	width := len("root") // of the names of rows
 	if len(r.Failures) > 0 {
 		r.summarizeFailures(w)
 		return
@@ -158,30 +159,31 @@ func (r *copyReport) summarize(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), progress.Seconds(elapsed))
 		if r.Kept != nil {
-			fmt.Fprintf(w, "  kept   %s (%s) of an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
+			fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 		}
-		fmt.Fprintf(w, "  seal   %s\n", r.Archive.SealText())
+		fmt.Fprintf(w, "  seal  %s\n", r.Archive.SealText())
 	default:
+		width = len("already present")
 		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
-		fmt.Fprintf(w, "  sent   %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
+		fmt.Fprintf(w, "  uploaded         %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
 			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), progress.Seconds(elapsed))
-		fmt.Fprintf(w, "  there  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
+		fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
 			count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
 	}
 	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  root   %s\n", root)
+		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
 		if r.Repository != "" {
-			fmt.Fprintf(w, "  is now %s@%s\n", r.Repository, root.Digest)
+			fmt.Fprintf(w, "  %-*s  %s@%s\n", width, "destination", r.Repository, root.Digest)
 		}
 	}
 	if len(r.Tags) > 0 {
-		fmt.Fprintf(w, "  tagged %s\n", strings.Join(r.Tags, ", "))
+		fmt.Fprintf(w, "  %-*s  %s\n", width, "tagged", strings.Join(r.Tags, ", "))
 	}
 	if r.Action == "import" && r.Contents.Packages > 0 && r.Archive.File != stream {
-		fmt.Fprintf(w, "  prove  relocate verify --repo %s %s: that it is complete, and what would lead outside\n", r.Repository, r.Archive.File)
+		fmt.Fprintf(w, "  %-*s  relocate verify --repo %s %s\n", width, "verify with", r.Repository, r.Archive.File)
 	}
 	if r.Reread > 0 {
-		fmt.Fprintf(w, "unstable: %s came damaged, and right when read again: look at the medium, the memory and the network\n", count(r.Reread, "blob"))
+		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
@@ -209,6 +211,6 @@ func summarizeOmitted(w io.Writer, omitted []report.Omitted) {
 	for _, o := range omitted {
 		lines = append(lines, fmt.Sprintf("  %s (%s) of %s", o.Digest, size(o.Size), line(o.Image)))
 	}
-	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers carries them\n%s\n",
+	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers copies them\n%s\n",
 		count(len(omitted), "layer"), printer.First(lines, mostLines, "; see --report"))
 }

@@ -164,13 +164,13 @@ func writeVerdict(w io.Writer, v *report.Verdict) {
 	for _, s := range v.Proved {
 		fmt.Fprintf(w, "  %s\n", line(s))
 	}
+	writeProblems(w, v)
 	if len(v.NotProved) > 0 && v.OK {
 		fmt.Fprintln(w, "not proved:")
 		for _, s := range v.NotProved {
 			fmt.Fprintf(w, "  %s\n", line(s))
 		}
 	}
-	writeProblems(w, v)
 	writeFindings(w, v.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, v.Accepted)
 	if v.OK && v.Verify == nil {
