@@ -169,7 +169,7 @@ func ExampleVerify() {
 	// proved: every byte is accounted for, every blob hashed
 	// proved: the roots need all of it and nothing else
 	// proved: the seal is the one given: this is the file that was exported
-	// proved: none of the 2 references in 1 package version and their files leads outside
+	// proved: none of the 2 references in 1 package version and their files points outside
 }
 
 // An import is tried before the archive crosses. No registry is needed.

@@ -35,11 +35,11 @@ func (v *Verdict) judgeContent() {
 	v.limit()
 }
 
-// closed says that no reference leads outside.
+// closed says that no reference points outside.
 func (v *Verdict) closed() string {
 	references, versions := text.Count(v.Scan.References, "reference"), text.Count(v.Scan.Packages, "package version")
 	if v.Level == "" {
-		return fmt.Sprintf("none of the %s in %s and their files leads outside", references, versions)
+		return fmt.Sprintf("none of the %s in %s and their files points outside", references, versions)
 	}
 	return fmt.Sprintf("the %s in %s and their files lead to it, by the rules of kapp-controller, imgpkg and kbld", references, versions)
 }
@@ -137,7 +137,7 @@ func (v *Verdict) unadorned() string {
 }
 
 // hintFindings is what to do about findings.
-const hintFindings = "fix each finding, or accept those that may stay with --allow or --accept"
+const hintFindings = "fix the findings above, or accept known ones with --allow HOST or --accept REPORT.json"
 
 // remedy is what helps against what was found: nothing that is sent again fixes content, nor another file.
 func (v *Verdict) remedy() string {

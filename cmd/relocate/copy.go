@@ -118,7 +118,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.StringVar(&f.report, "report", "", "write a report to `FILE`: a page if its name ends in .html, else JSON")
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference leads outside")
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference points outside")
 		f.known.add(flags)
 	})
 	f.common.add(cmd)

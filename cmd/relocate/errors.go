@@ -66,7 +66,7 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
-// notClosedError ends a copy with --strict when a reference leads outside.
+// notClosedError ends a copy with --strict when a reference points outside.
 type notClosedError struct{ error }
 
 // keptText says what an export that was cut off has kept.
@@ -86,7 +86,7 @@ const hintGoneBy = "the registry removes layers that no manifest names yet: save
 	"or make the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
 // hintFindings is what to do about findings.
-const hintFindings = "fix each finding, or accept those that may stay with --allow or --accept"
+const hintFindings = "fix the findings above, or accept known ones with --allow HOST or --accept REPORT.json"
 
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{

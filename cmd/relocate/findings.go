@@ -8,7 +8,7 @@ import (
 	"relocate/verify/leak"
 )
 
-// leaks is the part of a report about what leads outside.
+// leaks is the part of a report about what points outside.
 type leaks struct {
 	Findings report.Findings `json:"findings,omitempty"`
 	Accepted report.Findings `json:"accepted,omitempty"` // that --allow or --accept make no reason to fail

@@ -31,7 +31,7 @@ func pushOpen(t *testing.T, host string) string {
 	return host + "/root/open:1"
 }
 
-// TestStrict: an export tells what leads outside, and is done; under --strict nothing is moved. What the
+// TestStrict: an export tells what points outside, and is done; under --strict nothing is moved. What the
 // operator knows is no reason to fail, and everything else is.
 func TestStrict(t *testing.T) {
 	t.Parallel()
@@ -41,7 +41,7 @@ func TestStrict(t *testing.T) {
 
 	r := tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: fix what is named")
+	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: fix the findings above")
 	assert.Empty(t, namesIn(t, dir), "nothing was written")
 	for _, line := range src.Requests() {
 		assert.NotContains(t, line, digestOf("app"), "no layer was fetched")
@@ -159,7 +159,7 @@ func TestReportFiles(t *testing.T) {
 		page, err := os.ReadFile(at(name))
 		require.NoError(t, err)
 		assert.True(t, strings.HasPrefix(string(page), "<!DOCTYPE html>"), name)
-		if name != "import.html" { // which tells what it did; what leads outside is for the others
+		if name != "import.html" { // which tells what it did; what points outside is for the others
 			assert.Contains(t, string(page), "quay.io/corp/sidecar:1.2", name)
 		}
 	}

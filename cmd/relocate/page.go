@@ -30,7 +30,7 @@ const (
 	allAsked      = "Every repository that an image comes from was asked."
 	notWanted     = "They were not looked for (--attachments none)."
 	verifyArchive = "that the file is intact when it arrives: relocate verify, with the seal, checks that"
-	verifyTarget  = "that the registry still has all of it, and that no reference leads outside: relocate verify --repo checks that"
+	verifyTarget  = "that the registry still has all of it, and that no reference points outside: relocate verify --repo checks that"
 )
 
 // verdict is the verdict on an export, an import or a copy between registries.

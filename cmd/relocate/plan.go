@@ -42,7 +42,7 @@ func newPlan() *cobra.Command {
 		Short: "Show what an export would copy, and the exact size of the archive",
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
-references that lead outside as an export does; --strict, --allow and --accept
+references that point outside as an export does; --strict, --allow and --accept
 work the same.
 
 ` + statusHelp,
@@ -76,7 +76,7 @@ work the same.
 		addFormat(flags, &f.format)
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
-		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference leads outside")
+		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference points outside")
 		f.known.add(flags)
 	})
 	f.common.add(cmd)
@@ -123,6 +123,6 @@ func (r planReport) text(w io.Writer) {
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)
 	if s := r.Scan; s != nil && s.Packages > 0 && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
-		fmt.Fprintf(w, "outside    none of the %s in %s and their files leads outside\n", count(s.References, "reference"), count(s.Packages, "package version"))
+		fmt.Fprintf(w, "outside    none of the %s in %s and their files points outside\n", count(s.References, "reference"), count(s.Packages, "package version"))
 	}
 }

@@ -46,7 +46,7 @@ every reference in the Packages, and in the files of their bundles, as
 kapp-controller, imgpkg and kbld do: each must lead to an image in REPO. It
 contacts no other registry.
 
-References that lead outside are errors in a registry, and in an archive with
+References that point outside are errors in a registry, and in an archive with
 --strict. docs/leaks.md explains each finding. --allow HOST[/PATH] accepts
 references to a host; --accept accepts the findings of an earlier report.
 
@@ -88,7 +88,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
 		f.cluster.add(flags)
 		f.known.add(flags)
-		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive leads outside; in a repository, that always fails")
+		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
 	f.common.add(cmd)
