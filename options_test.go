@@ -33,7 +33,7 @@ func TestOptions(t *testing.T) {
 	for message, do := range map[string]func() error{
 		"names no bundle and no image": source(func(s *relocate.Source) { s.Bundles = nil }),
 		`attachments "some"`:           source(func(s *relocate.Source) { s.Attachments = "some" }),
-		"is attached to an image":       source(func(s *relocate.Source) { s.Bundles[0] = repo.Tag("sha256-" + zeros + ".sig") }),
+		"is attached to an image":      source(func(s *relocate.Source) { s.Bundles[0] = repo.Tag("sha256-" + zeros + ".sig") }),
 		"names no repository":          destination(func(d *relocate.Destination) { d.Repository = name.Repository{} }),
 		"the tag 1.0, and no tag":      destination(func(d *relocate.Destination) { d.Tag, d.NoTag = "1.0", true }),
 		`trust "all"`:                  destination(func(d *relocate.Destination) { d.Trust = "all" }),

@@ -156,7 +156,7 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 		r.Failures = failuresOf(partial)
 	} else if action != "export" {
 		if err := c.writeResults(found); err != nil {
-			return fmt.Errorf("everything is in %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", r.Repository, err)
+			return fmt.Errorf("everything was copied to %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", r.Repository, err)
 		}
 	}
 	r.Seconds = time.Since(c.start).Seconds()

@@ -142,7 +142,7 @@ func (c imported) run(t *testing.T) {
 		assert.Zero(t, inRepo.status, inRepo.stderr)
 		assertAll(t, inRepo.stdout, "OK: "+c.repo)
 	}
-	assertAll(t, mustRelocate(t, "inspect", file, "--tree").stdout, "seal  none (imgpkg's format)")
+	assertAll(t, mustRelocate(t, "inspect", file, "--tree").stdout, "seal none (imgpkg's format)")
 	again := mustRelocate(t, "--from-tar", file, "--to-repo", c.repo)
 	assertAll(t, again.stderr, "uploaded         0 layers and configs (0 B), 0 manifests, 0 locations images, 0 tags")
 }
