@@ -56,7 +56,7 @@ func summarizeAttached(w io.Writer, r *copy.Result) {
 	}
 	s := fmt.Sprintf("%d uploaded, %d already present", r.Attached, r.AttachedPresent)
 	if r.Merged > 0 {
-		s += fmt.Sprintf("; %d of the uploaded ones were merged with what the tag already had", r.Merged)
+		s += fmt.Sprintf("; %d of the uploaded ones merged with what the tag already had", r.Merged)
 	}
 	fmt.Fprintf(w, "  attachments      %s\n", s)
 	if r.AttachmentsLeftOut == 0 {

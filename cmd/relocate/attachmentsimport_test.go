@@ -128,7 +128,7 @@ func TestAttachmentsContended(t *testing.T) {
 		exit  int
 		says  []string
 	}{
-		{2, nil, 0, []string{"1 of the uploaded merged"}},
+		{2, nil, 0, []string{"1 of the uploaded ones merged"}},
 		{1000, nil, 0, []string{"warning: 1 attachment left out, 1 of them", "conflict: " + tag, "somebody else changes it at the same time"}},
 		{1000, []string{"--attachments", "require"}, statusFailed, []string{tag, "somebody else changes it at the same time", "hint: wait until nobody else is signing"}},
 	} {

@@ -52,7 +52,7 @@ func TestOddSources(t *testing.T) {
 	assert.NotContains(t, got.stderr, "malformed")
 	assert.NotContains(t, got.stderr, "imgpkg")
 	s.bundle("tag", "1", nil, s.host+"/a:1")
-	assertFailed(t, tryRelocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg rejects it, too")
+	assertFailed(t, tryRelocate(t, "plan", "-b", s.host+"/tag:1"), statusFailed, "has no digest", "hint: imgpkg also rejects it")
 }
 
 // refused is what a registry was seen to answer to requests of some kinds, and what it means.

@@ -96,7 +96,7 @@ func TestResumeMovedTag(t *testing.T) {
 
 	report := filepath.Join(t.TempDir(), "report.json")
 	r := mustRun(t, "-b", root, "--to-tar", file, "--report", report)
-	assertAll(t, r.stderr, "note: "+root+" has moved to "+other+" since the export began; it continues with "+was)
+	assertAll(t, r.stderr, "note: "+root+" has moved to "+other+" since the export began; the export continues with "+was)
 	assert.Equal(t, digestOfFile(t, old), digestOfFile(t, file))
 	require.Len(t, readReport(t, report).Moved, 1)
 	assert.Equal(t, other, readReport(t, report).Moved[0].Is.String())
@@ -251,7 +251,7 @@ func TestResumeRefusedAttachments(t *testing.T) {
 				assertAll(t, r.stderr, "note: continues with ", fmt.Sprintf("attachments not copied: %d", len(unseen)))
 				for _, u := range unseen {
 					assert.Equal(t, what, u.What)
-					assertAll(t, r.stderr, u.Reference+" can be read, and could not when the export began", u.String())
+					assertAll(t, r.stderr, u.Reference+" can be read now, but could not when the export began", u.String())
 				}
 				assert.Equal(t, unseen, readReport(t, reportFile).Attachments.Unseen)
 				r = mustRelocate(t, append(args, "--no-resume")...)

@@ -137,7 +137,7 @@ func TestVersionsInOneArchive(t *testing.T) {
 		roots[version] = s.ref("roots/main", d)
 	}
 	main := s.host + "/roots/main:"
-	parts := []string{main + "1.0.0", main + "2.0.0", "both would be named main", "archives of their own"}
+	parts := []string{main + "1.0.0", main + "2.0.0", "both would be named main", "export each to its own archive"}
 	failExport(t, statusUsage, parts, "-b", main+"1.0.0", "-b", main+"2.0.0")
 	assertFailed(t, tryRelocate(t, "plan", "-b", main+"1.0.0", "-b", main+"2.0.0"), statusUsage, parts...)
 

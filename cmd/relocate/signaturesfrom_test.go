@@ -49,7 +49,7 @@ func TestSignaturesFrom(t *testing.T) {
 	assert.Equal(t, string(list), string(there))
 
 	mistyped := mustRelocate(t, "plan", "-i", host+"/k/app:1", "--signatures-from", host+"/k/signature")
-	assertAll(t, mistyped.stderr, nothing+host+"/k/signature that is attached to these images")
+	assertAll(t, mistyped.stderr, nothing+host+"/k/signature: check the repository's name")
 
 	r := tryRelocate(t, "-i", host+"/k/signatures:"+tag, "--to-tar", filepath.Join(t.TempDir(), "b.tar"))
 	require.Equal(t, statusUsage, r.status, r.stderr)

@@ -27,7 +27,7 @@ func TestCertificates(t *testing.T) {
 		hint   string
 	}{
 		"no names":          {ca, func(c *x509.Certificate) { c.IPAddresses = nil }, "hint: renew the registry's certificate with its host name"},
-		"another name":      {ca, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.test"} }, "hint: use a name of the registry"},
+		"another name":      {ca, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"other.test"} }, "hint: use one of the host names"},
 		"expired":           {ca, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, "hint: renew the registry's certificate, or correct the clock of this machine"},
 		"not yet valid":     {ca, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(30 * time.Minute) }, "hint: renew the registry's certificate, or correct the clock of this machine"},
 		"another authority": {other, func(*x509.Certificate) {}, "hint: give the registry's CA"},
