@@ -63,7 +63,7 @@ func TestParseImagesLock(t *testing.T) {
 		{name: "not UTF-8", text: "\xff\xfe", err: "ImagesLock: is not UTF-8"},
 		{name: "comment first", text: "# by hand\n---\n" + image(refA), want: []string{refA}},
 		{name: "first document is empty", text: "---\n# by hand\n---\n" + image(refA), err: `apiVersion: is ""`}, // so for imgpkg
-		{name: "carriage return", text: image(refA) + "\r---\rkind: x\n", err: "ImagesLock: line 5: has a line break that is none to other readers"},
+		{name: "carriage return", text: image(refA) + "\r---\rkind: x\n", err: "ImagesLock: line 5: has a line break that other readers do not see"},
 		{name: "carriage return and line feed", text: strings.ReplaceAll(image(refA), "\n", "\r\n"), want: []string{refA}},
 		{name: "next line", text: lockHead + "\u0085", err: "ImagesLock: line 3: has a line break"},
 		{name: "line separator", text: lockHead + "#\u2028", err: "ImagesLock: line 3: has a line break"},
@@ -154,7 +154,7 @@ func TestParseBundleLock(t *testing.T) {
 		{name: "tag in image is dropped", text: text("reg.test/a:1@sha256:"+hexA, "")},
 		{name: "no digest", text: text("reg.test/a:1", ""), err: `bundle.image: "reg.test/a:1" has no digest`},
 		{name: "no bundle", text: "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\n", err: "bundle.image: is empty"},
-		{name: "bad tag", text: text(refA, "  tag: a/b\n"), err: `bundle.tag: "a/b" is no tag`},
+		{name: "bad tag", text: text(refA, "  tag: a/b\n"), err: `bundle.tag: "a/b" is not a tag`},
 		{name: "unknown key", text: text(refA, "  foo: 1\n"), err: `unknown field "foo"`},
 		{name: "duplicate key", text: text(refA, "kind: BundleLock\n"), err: "already set"},
 		{name: "another kind", text: lockHead, err: `kind: is "ImagesLock", want "BundleLock"`},

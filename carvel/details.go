@@ -9,14 +9,14 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// Details is what a repository bundle says of a package for people: of all versions, and of one. It is
-// foreign text, as written.
+// Details is the description of a package in a repository bundle, for all versions and for one. Its text is
+// foreign and unchanged.
 type Details struct {
-	Metadata *MetadataDetails // nil when there is no PackageMetadata
-	Package  *PackageDetails  // nil when no version was asked for, or there is none like it
+	Metadata *MetadataDetails // nil without a PackageMetadata
+	Package  *PackageDetails  // nil when no version was requested or it was not found
 }
 
-// MetadataDetails is what a PackageMetadata says.
+// MetadataDetails is the content of a PackageMetadata.
 type MetadataDetails struct {
 	DisplayName        string   `json:"displayName"`
 	Categories         []string `json:"categories,omitempty"`
@@ -27,7 +27,7 @@ type MetadataDetails struct {
 	SupportDescription string   `json:"supportDescription"`
 }
 
-// PackageDetails is what a Package says.
+// PackageDetails is the content of a Package.
 type PackageDetails struct {
 	Version              string   `json:"version"`
 	ReleasedAt           string   `json:"releasedAt"` // empty when absent
@@ -37,7 +37,7 @@ type PackageDetails struct {
 	ValuesSchema         Schema   `json:"-"` // nil when absent
 }
 
-// detailsYAML has what packageYAML leaves out.
+// detailsYAML has the fields that packageYAML does not have.
 type detailsYAML struct {
 	Spec struct {
 		MetadataDetails
@@ -54,9 +54,11 @@ type detailsYAML struct {
 	} `json:"spec"`
 }
 
-// AddFile takes over what a file below packages/ says of a package and, when version is not empty, of that version. Of
-// several documents alike, the first Package and the last PackageMetadata count. What is no YAML was reported by whoever read the
-// bundle's packages.
+// AddFile adds the description of a package in a file below packages/ and, unless version is empty, of that
+// version. If several documents describe it, the first Package and the last PackageMetadata count. A file
+// that is not YAML is ignored; ReadPackageFile reports it.
+//
+// Errors: a document that describes the package and cannot be decoded, with its line.
 func (d *Details) AddFile(data []byte, pkg, version string) error {
 	if yamlnode.Check(data) != nil {
 		return nil
@@ -73,7 +75,7 @@ func (d *Details) AddFile(data []byte, pkg, version string) error {
 	return nil
 }
 
-// addDocument takes over what one document says.
+// addDocument adds the description in one document.
 func (d *Details) addDocument(doc yamlnode.Document, pkg, version string) error {
 	var y packageYAML
 	if yamlnode.Decode(doc.Text, &y, false) != nil || !y.isPackaging() {

@@ -7,7 +7,7 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// lineOf returns the number of the first line of text that has s, from 1; 0 when none has.
+// lineOf returns the first line of text that contains s, counted from 1; 0 for none.
 func lineOf(text []byte, s string) int {
 	before, _, found := bytes.Cut(text, []byte(s))
 	if !found {
@@ -16,7 +16,7 @@ func lineOf(text []byte, s string) int {
 	return 1 + bytes.Count(before, []byte("\n"))
 }
 
-// linesOf sets the line in the file, in doc, of each of words that stands there as a word.
+// linesOf sets the line in the file of each key of words that doc contains as a word.
 func linesOf(doc yamlnode.Document, words map[string]int) {
 	line := doc.Line
 	for l := range bytes.Lines(doc.Text) {

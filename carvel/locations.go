@@ -10,14 +10,14 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// Location says of one image of a bundle's ImagesLock that it is in the bundle's own repository.
+// Location says that an image of a bundle's ImagesLock is in the bundle's own repository.
 type Location struct {
 	Image    name.Digest // as in the ImagesLock, normalised; not where it is now
 	IsBundle bool
 }
 
-// ImageLocations is what a relocated bundle has beside it: the images of its ImagesLock that were
-// copied into its repository.
+// ImageLocations lists the images of a relocated bundle's ImagesLock that were copied into its repository. imgpkg
+// stores it in the locations image.
 type ImageLocations struct {
 	Images []Location
 }
@@ -33,7 +33,9 @@ type locationYAML struct {
 	IsBundle bool   `json:"isBundle"`
 }
 
-// ParseImageLocations reads an ImageLocations; as imgpkg does, it ignores unknown keys.
+// ParseImageLocations reads an ImageLocations. It ignores unknown keys, as imgpkg does.
+//
+// Errors: ImgpkgError for another apiVersion or kind; others name the field.
 func ParseImageLocations(data []byte) (*ImageLocations, error) {
 	var y imageLocationsYAML
 	if err := yamlnode.Check(data); err != nil {

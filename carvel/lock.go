@@ -19,14 +19,14 @@ import (
 // lockAPIVersion is the apiVersion of ImagesLock, BundleLock and ImageLocations.
 const lockAPIVersion = "imgpkg.carvel.dev/v1alpha1"
 
-// LockFile is where a bundle has its ImagesLock.
+// LockFile is the path of a bundle's ImagesLock.
 const LockFile = ".imgpkg/images.yml"
 
 // KbldID is the annotation of a lock entry that kbld matches, as a literal string, against the
 // references it may replace.
 const KbldID = "kbld.carvel.dev/id"
 
-// ImgpkgError is an error about content that imgpkg (0.46) refuses, too.
+// ImgpkgError is an error about content that imgpkg 0.46 also refuses.
 type ImgpkgError struct{ Err error }
 
 func (e ImgpkgError) Error() string { return e.Err.Error() }
@@ -42,7 +42,7 @@ type LockEntry struct {
 
 // ImagesLock lists the images of a bundle (.imgpkg/images.yml).
 type ImagesLock struct {
-	Images []LockEntry // in the order of the file; one reference may come more than once
+	Images []LockEntry // in file order; a reference may occur several times
 }
 
 // Equal reports whether both are the same lock, or both are nil.
@@ -55,8 +55,7 @@ func (l *ImagesLock) Equal(other *ImagesLock) bool {
 	})
 }
 
-// SaysMore reports whether the lock says more than which images there are: it has annotations, or an image
-// twice.
+// SaysMore reports whether the lock has more than a list of images: annotations, or an image twice.
 func (l *ImagesLock) SaysMore() bool {
 	seen := map[string]bool{}
 	for _, e := range l.Images {
@@ -111,7 +110,7 @@ func (l *ImagesLock) Encode() ([]byte, error) {
 	return encodeLock(y)
 }
 
-// BundleLock names one bundle by digest, and the tag it had.
+// BundleLock names a bundle by digest, with the tag it had.
 type BundleLock struct {
 	Image name.Digest
 	Tag   string // empty when the bundle had none
@@ -140,7 +139,7 @@ func ParseBundleLock(data []byte) (*BundleLock, error) {
 		return nil, fmt.Errorf("bundle.image: %w", err)
 	}
 	if y.Bundle.Tag != "" && !oci.IsTag(y.Bundle.Tag) {
-		return nil, fmt.Errorf("bundle.tag: %s is no tag", text.Quote(y.Bundle.Tag))
+		return nil, fmt.Errorf("bundle.tag: %s is not a tag", text.Quote(y.Bundle.Tag))
 	}
 	return &BundleLock{Image: ref, Tag: y.Bundle.Tag}, nil
 }
@@ -155,7 +154,7 @@ func (l *BundleLock) Encode() ([]byte, error) {
 // Digest returns the bundle's digest.
 func (l *BundleLock) Digest() v1.Hash { return oci.HashOf(l.Image) }
 
-// KindOf returns the kind that a lock says it has. Nothing else of it is checked.
+// KindOf returns the kind of a lock, ImagesLock or BundleLock. It checks nothing else.
 func KindOf(data []byte) (string, error) {
 	var y struct {
 		Kind string `json:"kind"`
@@ -178,7 +177,7 @@ func parseLock(data []byte, kind string, out any) error {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
 	if line := yamlnode.HiddenBreak(string(data)); line > 0 {
-		return fmt.Errorf("%s: line %d: has a line break that is none to other readers", kind, line)
+		return fmt.Errorf("%s: line %d: has a line break that other readers do not see", kind, line)
 	}
 	if err := yamlnode.Decode(data, out, true); err != nil {
 		return ImgpkgError{fmt.Errorf("%s: %w", kind, err)}

@@ -11,27 +11,27 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// Package is a version of a package, as a repository bundle's packages/ has it.
+// Package is a version of a package in a repository bundle's packages/.
 type Package struct {
 	Name       string // spec.refName
 	Version    string
 	ReleasedAt string // as written; empty when absent
 	Fetches    []Fetch
-	Repository v1.Hash // the bundle that has it
+	Repository v1.Hash // digest of the bundle
 	File       string  // in that bundle
 	Line       int     // of the document's first line
 }
 
 // Fetch is one step of a Package's spec.template.spec.fetch.
 type Fetch struct {
-	Kind         string  // imgpkgBundle, image, http, git, helmChart, inline; empty for a step that has none of them
+	Kind         string  // imgpkgBundle, image, http, git, helmChart, inline; empty for an unknown kind
 	Reference    string  // image reference or URL, as written; empty for inline
 	TagSelection bool    // a semver range instead of a tag
 	Digest       v1.Hash // of the image: by the lock, a pin or the reference itself; zero when unknown
 	Line         int     // of the reference in the file, or else of the document
 }
 
-// PackageMetadata describes a package of any version.
+// PackageMetadata describes all versions of a package.
 type PackageMetadata struct {
 	Name             string
 	DisplayName      string
@@ -88,7 +88,7 @@ type fetchYAML struct {
 	} `json:"imgpkgBundle"`
 }
 
-// API groups of packages. A kapp-controller of today serves the first one only.
+// API groups of packages. Current versions of kapp-controller serve the first one only.
 const (
 	dataPackaging = "data.packaging.carvel.dev/v1alpha1"
 	oldPackaging  = "package.carvel.dev/v1alpha1"
@@ -110,9 +110,9 @@ type PackageDocument struct {
 	APIVersion string
 	Kind       string
 	Name       string           // metadata.name
-	Package    *Package         // of any generation (docs/carvel.md, "API kinds"); nil of anything else
+	Package    *Package         // of any generation (docs/carvel.md, "API kinds"); nil for anything else
 	Metadata   *PackageMetadata // as Package
-	Served     bool             // by a kapp-controller of today, which drops every other document
+	Served     bool             // by current versions of kapp-controller, which drop every other document
 }
 
 // Gap is a part of a file below packages/ that could not be read.
@@ -122,9 +122,9 @@ type Gap struct {
 	Hides   bool   // kapp-controller may read a Package there
 }
 
-// ReadPackageFile calls visit for the documents of a file below packages/, until it returns false. What
-// cannot be read becomes a Gap: kapp-controller runs ytt over these files, so one that is no plain YAML
-// may still be right.
+// ReadPackageFile calls visit for the documents of a file below packages/ until visit returns false. Parts
+// that cannot be read become Gaps, not errors: kapp-controller runs ytt on these files, so one that is not
+// plain YAML may still be valid.
 func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Gap {
 	if err := yamlnode.Check(data); err != nil {
 		return []Gap{{1, err.Error(), yamlnode.IsUTF16(data)}}
@@ -134,7 +134,7 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 		r.note(line, false, "has ytt directives; what they compute was not seen")
 	}
 	if r.hidden > 0 {
-		r.note(r.hidden, false, "has a line break that is none to other readers; what may be hidden behind it was not seen")
+		r.note(r.hidden, false, "has a line break that other readers do not see; a document hidden after it was not read")
 	}
 	n := 0
 	for doc := range yamlnode.Documents(data) {
@@ -166,7 +166,7 @@ func (r *packageReader) note(line int, hides bool, format string, args ...any) {
 	r.gaps = append(r.gaps, Gap{line, fmt.Sprintf(format, args...), hides})
 }
 
-// read reads a document. It reports false when no other is to be read.
+// read reads a document. It returns false when reading must stop.
 func (r *packageReader) read(doc yamlnode.Document) bool {
 	var y packageYAML
 	if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
@@ -174,7 +174,7 @@ func (r *packageReader) read(doc yamlnode.Document) bool {
 			r.firstUnread = len(r.gaps)
 			r.note(doc.Line, false, "is not YAML without ytt: %v", err)
 		}
-		if errors.Is(err, yamlnode.ErrLimit) { // kapp-controller may take it
+		if errors.Is(err, yamlnode.ErrLimit) { // kapp-controller may accept it
 			r.gaps[r.firstUnread].Hides = true
 		}
 		return true
@@ -183,12 +183,12 @@ func (r *packageReader) read(doc yamlnode.Document) bool {
 		return false
 	}
 	if r.hidden > 0 && doc.HidesMore() {
-		r.note(doc.Line, true, "has a document behind a line break that is none to other readers; it was not read")
+		r.note(doc.Line, true, "has a document after a line break that other readers do not see; it was not read")
 	}
 	return true
 }
 
-// document returns what y, which doc holds, is.
+// document returns the PackageDocument of doc, which was decoded into y.
 func (y *packageYAML) document(path string, doc yamlnode.Document) PackageDocument {
 	d := PackageDocument{Document: doc, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
 	if !y.isPackaging() {

@@ -20,11 +20,11 @@ import (
 // Schema is the schema of a package's values, OpenAPI v3 as JSON.
 type Schema json.RawMessage
 
-// Value is what a package's values schema says of one value, as a row of kctrl's table.
+// Value is one value of a package's values schema, a row of kctrl's table.
 type Value struct {
 	Key         string `json:"key"`     // of the properties from the top, joined by dots
 	Default     any    `json:"default"` // as encoding/json decodes; nil when absent
-	Type        string `json:"type"`    // as written; empty when absent or no string
+	Type        string `json:"type"`    // as written; empty when absent or not a string
 	Description string `json:"description"`
 }
 
@@ -35,7 +35,7 @@ var errNoProperties = errors.New("unable to parse the value schema, the value of
 // Values returns the values of the schema, sorted by key, flattened as kctrl and tanzu do
 // (docs/carvel.md, "Values"): a node with properties stands for them, and itself is no value, whatever
 // its default; one without, or with none in it, is a value. Items of arrays and additional
-// properties are not looked into, and what is no schema is passed over.
+// properties are not examined, and what is not a schema is skipped.
 func (s Schema) Values() ([]Value, error) {
 	var top map[string]any
 	if err := json.Unmarshal(s, &top); err != nil {
@@ -126,7 +126,7 @@ type schemaNode struct {
 	Properties map[string]schemaNode `json:"properties"`
 }
 
-// fill gives the properties that values lacks their defaults, and goes on below each.
+// fill sets the defaults of properties that values does not have, at every depth.
 func (n *schemaNode) fill(values map[string]any) {
 	for key, property := range n.Properties {
 		value, there := values[key]

@@ -6,8 +6,8 @@ import (
 )
 
 // CompareVersions orders versions as kapp-controller does: by semver 2.0.0 §11, and, beyond it, by
-// build metadata (1.0.0 < 1.0.0+ab < 1.0.0+z), identifier by identifier. What is no semver is
-// compared in the same way, as far as it goes.
+// build metadata (1.0.0 < 1.0.0+ab < 1.0.0+z), identifier by identifier. Other text is compared in
+// the same way.
 func CompareVersions(a, b string) int {
 	a, buildA, _ := strings.Cut(a, "+")
 	b, buildB, _ := strings.Cut(b, "+")

@@ -12,8 +12,8 @@ import (
 	"relocate/internal/text"
 )
 
-// MaxSize is the size in bytes of the largest manifest, index or config that is read: far more than any real one has,
-// and little enough to be held in memory by every worker.
+// MaxSize is the limit in bytes on a manifest, index or config: far above real ones, and small enough for
+// every job to hold one in memory.
 const MaxSize = 4 << 20
 
 // Limits on a document.
@@ -30,9 +30,9 @@ func checkJSON(raw []byte) error {
 	return CheckJSON(raw)
 }
 
-// CheckJSON refuses what two readers of a document may read in two ways, or what none should try to:
-// a key twice (in another case, too, as Go's decoder and others take the one for the other), bytes
-// that are no text, more than one value, deep nesting, very long lists.
+// CheckJSON refuses documents that two readers may understand differently, and those that exhaust a
+// reader: duplicate keys (ignoring case, as Go's decoder does), bytes that are not UTF-8, more than one
+// value, deep nesting, very long lists.
 func CheckJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("is not UTF-8")
@@ -48,8 +48,8 @@ func CheckJSON(raw []byte) error {
 	return nil
 }
 
-// checkValue reads one value of d. The keys of free are names that somebody chose, which may differ in
-// case only.
+// checkValue reads one value of d. When free is set, keys may differ in case
+// only: users choose them.
 func checkValue(d *json.Decoder, depth int, free bool) error {
 	t, err := d.Token()
 	delim, nested := t.(json.Delim)
@@ -67,10 +67,10 @@ func checkValue(d *json.Decoder, depth int, free bool) error {
 			if t, err = d.Token(); err != nil {
 				return err
 			}
-			key, _ = t.(string) // Token gives no other keys
+			key, _ = t.(string) // a key is always a string
 			folded := key
 			if !free {
-				folded = strings.ToLower(strings.ToUpper(key)) // as encoding/json: ſ is s, too
+				folded = strings.ToLower(strings.ToUpper(key)) // as encoding/json: ſ is s too
 			}
 			if keys[folded] {
 				return fmt.Errorf("has the key %s twice", text.Quote(key))

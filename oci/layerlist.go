@@ -17,7 +17,7 @@ import (
 	"relocate/internal/text"
 )
 
-// ErrConflict says that an attachment's tag stands for something else, with which it cannot be merged.
+// ErrConflict says that an attachment's tag names another manifest that cannot be merged with it.
 var ErrConflict = errors.New("something else is attached")
 
 // listSuffixes are the suffixes of the tags under which cosign keeps a list: each signature, or attestation, is a
@@ -50,7 +50,7 @@ type listedLayer struct {
 
 // ParseLayerList reads the manifest raw, which desc describes and tag stands for.
 //
-// Errors: ErrConflict when it is no such list.
+// Errors: ErrConflict when it is not such a list.
 func ParseLayerList(tag string, desc v1.Descriptor, raw []byte) (*LayerList, error) {
 	if !slices.ContainsFunc(listSuffixes, func(s string) bool { return strings.HasSuffix(tag, s) }) {
 		return nil, fmt.Errorf("%w: %s", ErrConflict, desc.Digest)
@@ -89,13 +89,13 @@ func ParseLayerList(tag string, desc v1.Descriptor, raw []byte) (*LayerList, err
 // Config describes the config of the list.
 func (l *LayerList) Config() v1.Descriptor { return l.config }
 
-// Contains reports whether all that o has is in l.
+// Contains reports whether l has all layers of o.
 func (l *LayerList) Contains(o *LayerList) bool {
-	return (o.subject == "" || o.subject == l.subject) && covers(l.annotations, o.annotations) && len(l.lacks(o)) == 0
+	return (o.subject == "" || o.subject == l.subject) && covers(l.annotations, o.annotations) && len(l.missing(o)) == 0
 }
 
-// lacks returns the layers of o that are not in l.
-func (l *LayerList) lacks(o *LayerList) []listedLayer {
+// missing returns the layers of o that are not in l.
+func (l *LayerList) missing(o *LayerList) []listedLayer {
 	byDigest := map[v1.Hash][]listedLayer{}
 	for _, have := range l.layers {
 		byDigest[have.desc.Digest] = append(byDigest[have.desc.Digest], have)
@@ -120,9 +120,9 @@ func covers(have, want map[string]string) bool {
 	return true
 }
 
-// Merge returns l with what it lacks of o behind its own, and the config of that. The config of l is given.
+// Merge returns l followed by the layers of o that it does not have, and the new config. config is that of l.
 //
-// Errors: ErrConflict when the two contradict each other, or l has no image's config.
+// Errors: ErrConflict when the two contradict each other, or l does not have the config of an image.
 func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw []byte, configDesc v1.Descriptor, configRaw []byte, err error) {
 	annotations := map[string]string{}
 	maps.Copy(annotations, o.annotations)
@@ -138,7 +138,7 @@ func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw 
 	if err != nil {
 		return desc, nil, configDesc, nil, err
 	}
-	more := l.lacks(o)
+	more := l.missing(o)
 	if configRaw, err = l.mergeConfig(config, more); err != nil {
 		return desc, nil, configDesc, nil, err
 	}

@@ -69,8 +69,8 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 	return m, cmp.Or(checkDescriptors(m.Blobs), checkDescriptors(m.Children))
 }
 
-// document has the fields of an image manifest and of an index.
-type document struct {
+// manifestFields has the fields of an image manifest and of an index.
+type manifestFields struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType"`
 	Config        *descriptor     `json:"config"`
@@ -80,7 +80,7 @@ type document struct {
 }
 
 // decodeDocument reads a document that is what it is served as.
-func decodeDocument(desc v1.Descriptor, raw []byte) (doc document, err error) {
+func decodeDocument(desc v1.Descriptor, raw []byte) (doc manifestFields, err error) {
 	if desc.MediaType.IsSchema1() {
 		return doc, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
 			ErrUnsupported, text.Quote(desc.MediaType))

@@ -16,8 +16,8 @@ var (
 	runtimePathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 )
 
-// CheckPath refuses a repository's path that cannot be part of a URL as it is: "a/../../b" would lead out of
-// the API. Everything else that go-containerregistry, and so imgpkg, takes is fine: some registries have
+// CheckPath refuses a repository's path that is not safe in a URL: "a/../../b" would leave the API. It
+// accepts everything else that go-containerregistry, and so imgpkg, accepts: some registries have
 // repositories like "a/_b", which the grammar of the distribution spec (1.1, pulling manifests) excludes.
 func CheckPath(repo name.Repository) error {
 	if path := repo.RepositoryStr(); !IsPath(path) {
@@ -35,15 +35,15 @@ func IsRuntimePath(s string) bool { return runtimePathForm.MatchString(s) }
 
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-// IsTag reports whether s has the form of a tag (distribution-spec 1.1, pulling manifests).
-// go-containerregistry's own check takes a leading "." or "-".
+// IsTag reports whether s is a valid tag (distribution-spec 1.1, pulling manifests).
+// go-containerregistry's own check accepts a leading "." or "-".
 func IsTag(s string) bool { return tagForm.MatchString(s) }
 
-// MaxReference is the longest reference that is read, in bytes: a host, a repository of 255, a tag of
-// 128 and a digest come to less.
+// MaxReference is the limit on a reference in bytes. A host, a repository of 255, a tag of 128 and a
+// digest are shorter.
 const MaxReference = 1024
 
-// HashOf returns the digest of a reference, which was parsed with it.
+// HashOf returns the digest of a reference.
 func HashOf(ref name.Digest) v1.Hash {
 	d, _ := v1.NewHash(ref.DigestStr())
 	return d

@@ -12,8 +12,8 @@ import (
 	"relocate/internal/digest"
 )
 
-// Referrer returns how a list of referrers describes the manifest raw, which desc describes: with the type
-// of artifact and the annotations that it has itself (OCI distribution 1.1, listing referrers).
+// Referrer returns the descriptor of the manifest raw for a list of referrers: desc with the manifest's
+// artifact type and annotations (OCI distribution specification 1.1, "Listing Referrers").
 func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 	var doc struct {
 		ArtifactType string            `json:"artifactType"`
@@ -33,7 +33,7 @@ func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 
 // Referrers returns the digests that the index raw, which desc describes, lists.
 //
-// Errors: ErrMalformed when it is no index.
+// Errors: ErrMalformed when it is not an index.
 func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
 	m, err := ParseManifest(desc, raw)
 	if err == nil && !m.IsIndex {
@@ -49,8 +49,8 @@ func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
 	return list, nil
 }
 
-// MergeReferrers returns the index old with those of the descriptors added that it does not list, and how
-// many these were. What it lists stays as it is. Without old, which desc describes, it makes an index.
+// MergeReferrers adds the descriptors that the index old does not list. It returns the new index and the
+// number of added ones. Existing entries do not change. desc describes old; without old it makes an index.
 func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.Descriptor, _ []byte, added int, _ error) {
 	index, err := readIndex(desc, old)
 	if err != nil {
@@ -79,7 +79,7 @@ func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.D
 	return v1.Descriptor{MediaType: types.OCIImageIndex, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw, added, err
 }
 
-// openIndex is an index that can be added to.
+// openIndex is an index while entries are added.
 type openIndex struct {
 	fields    map[string]json.RawMessage
 	manifests []json.RawMessage

@@ -9,7 +9,7 @@ import (
 // attachmentSuffixes are cosign's: a signature, attestations, an SBOM.
 var attachmentSuffixes = []string{".sig", ".att", ".sbom"}
 
-// AttachmentTags are the tags by which something hangs on the manifest d.
+// AttachmentTags returns the tags of attachments to the manifest d.
 func AttachmentTags(d v1.Hash) []string {
 	var tags []string
 	for _, suffix := range attachmentSuffixes {
@@ -18,11 +18,11 @@ func AttachmentTags(d v1.Hash) []string {
 	return tags
 }
 
-// ReferrersTag is the tag of the index that lists what refers to the manifest d, at a registry that has no
-// referrers API (OCI distribution 1.1, referrers tag schema).
+// ReferrersTag returns the tag of the index that lists the referrers of the manifest d, for a registry
+// without the referrers API (OCI distribution specification 1.1, "Referrers Tag Schema").
 func ReferrersTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex }
 
-// IsAttachmentTag reports whether something may hang on a manifest by tag.
+// IsAttachmentTag reports whether tag may be that of an attachment.
 func IsAttachmentTag(tag string) bool {
 	for _, suffix := range attachmentSuffixes {
 		if hex, ok := strings.CutSuffix(tag, suffix); ok {

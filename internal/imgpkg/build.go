@@ -17,14 +17,14 @@ import (
 	"relocate/internal/digest"
 )
 
-// Image is a small image held in memory: the manifest, and the blobs that it names.
+// Image is a small image in memory: the manifest and its blobs.
 type Image struct {
 	Descriptor    v1.Descriptor // of the manifest
 	Manifest      []byte
 	Config, Layer []byte
 }
 
-// Build makes the image that "imgpkg push" makes of files (path → content), with the same bytes:
+// Build builds the image that "imgpkg push" builds from files (path → content), with the same bytes:
 // one gzip layer at BestSpeed by Go's compress/gzip, directories 0700, files 0600, no times and no
 // owners (docs/carvel.md, "How imgpkg builds images"). Labels may be nil; a bundle has Label.
 func Build(files map[string][]byte, labels map[string]string) (*Image, error) {

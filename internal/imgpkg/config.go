@@ -9,7 +9,8 @@ import (
 // Label is the config label that makes an image a bundle; only its presence counts.
 const Label = "dev.carvel.imgpkg.bundle"
 
-// IsBundle reports whether an image with this config is a bundle. One that is no JSON object with labels makes none.
+// IsBundle reports whether an image with this config is a bundle. A config that is not a JSON
+// object with labels is not that of a bundle.
 func IsBundle(raw []byte) bool {
 	var config struct {
 		Config struct {

@@ -1,5 +1,5 @@
-// Package imgpkg makes the images that imgpkg (0.46) makes, with the same bytes and so the same digests, and reads their
-// layers: bundles, and the locations image that stands beside a relocated bundle. Tags are imgpkg's too.
+// Package imgpkg builds images with the same bytes and digests as imgpkg 0.46, and reads their layers: bundles,
+// and the locations images of relocated bundles. It also makes imgpkg's tags.
 //
 // Begin with Build, or with ReadLayer.
 package imgpkg

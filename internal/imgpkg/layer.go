@@ -19,7 +19,7 @@ const (
 	MaxUnpacked = 256 << 20 // bytes
 	maxMembers  = 100_000
 
-	// MaxPath is the longest path of a member that is taken out, in bytes.
+	// MaxPath is the limit on the path of a member in bytes.
 	MaxPath = 4096
 )
 
@@ -70,7 +70,8 @@ func EachMember(r io.Reader, visit func(path string, h *tar.Header, content io.R
 	}
 }
 
-// budget is a reader that fails after so many bytes: a layer that unpacks to more is a bomb.
+// budget is a reader that fails after so many bytes: a layer that unpacks to more is an
+// attack.
 type budget struct {
 	r    io.Reader
 	left int64

@@ -9,14 +9,14 @@ import (
 // LocationsFile is the file of a locations image that holds the ImageLocations.
 const LocationsFile = "image-locations.yml"
 
-// DefaultTag is the tag under which imgpkg keeps every manifest of a destination: registries
-// collect what has none.
+// DefaultTag is the tag that imgpkg gives every manifest of a destination, because
+// registries delete untagged manifests.
 func DefaultTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".imgpkg" }
 
-// maxTagPath is how much of a repository's path imgpkg keeps in a tag: with the rest it makes 128 characters.
+// maxTagPath is the number of characters of a repository's path in a tag. The whole tag has at most 128.
 const maxTagPath = 49
 
-// TagPath makes the beginning of a tag of a repository's path, as imgpkg does.
+// TagPath returns the prefix of a tag for a repository's path, as imgpkg makes it.
 func TagPath(path string) string {
 	clean := func(s string) string { return strings.TrimLeft(s, ".-") }
 	path = clean(strings.ReplaceAll(path, "/", "-"))

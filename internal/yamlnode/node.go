@@ -6,7 +6,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// Get returns what keys lead to from the mapping n; nil when there is nothing, or null. It follows aliases.
+// Get returns the value at the path keys in the mapping n; nil when it is missing or null. It follows aliases.
 func Get(n *yaml.Node, keys ...string) *yaml.Node {
 	n = target(n)
 	for _, key := range keys {
@@ -55,7 +55,7 @@ func Items(n *yaml.Node) []*yaml.Node {
 	return n.Content
 }
 
-// Text returns the scalar that keys lead to from n, as written; empty when there is none.
+// Text returns the scalar at the path keys in n, as written; empty when it is missing.
 func Text(n *yaml.Node, keys ...string) string {
 	if n = Get(n, keys...); n == nil || n.Kind != yaml.ScalarNode {
 		return ""

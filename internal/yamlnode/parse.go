@@ -22,7 +22,7 @@ const (
 // may have in memory.
 var parsingLarge sync.Mutex
 
-// Alone waits until no other large file is parsed, when data is one. The function that it returns ends that.
+// Alone waits, if data is large, until no other large file is parsed. Call done after parsing.
 func Alone(data []byte) (done func()) {
 	if len(data) < largeFile {
 		return func() {}
@@ -93,7 +93,7 @@ func tooDeep(n *yaml.Node, room int) bool {
 	return false
 }
 
-// Object returns what tells the kind of a Kubernetes object; ok is false when the document is none.
+// Object returns the apiVersion and kind of a Kubernetes object. ok is false for any other document.
 func (p Parsed) Object() (apiVersion, kind string, ok bool) {
 	if p.Root == nil {
 		return "", "", false

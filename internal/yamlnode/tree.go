@@ -78,7 +78,7 @@ func (d Document) Tree() (*yaml.Node, error) {
 	case err != nil:
 		return nil, d.at(err)
 	case decoder.Decode(&more) != io.EOF:
-		return nil, errors.New("has something behind the end of a document on a line that is none to other readers")
+		return nil, errors.New("has content after the end of a document on a line that other readers do not see")
 	}
 	if top := root.Content[0]; top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
 		return nil, nil

@@ -33,7 +33,7 @@ const (
 	largeNodes = 20_000 // from here on, one document at a time is parsed
 )
 
-// ErrLimit says of a document that it may be right, and is larger than the limits allow.
+// ErrLimit says that a document exceeds a limit. It may be valid.
 var ErrLimit = errors.New("more than the limit")
 
 // limitError is an ErrLimit in other words.
@@ -62,12 +62,12 @@ func reserve(data []byte) (release func(), err error) {
 	return parsing.Unlock, nil
 }
 
-// IsUTF16 reports whether YAML reads a text as UTF-16, which we do not.
+// IsUTF16 reports whether text is UTF-16 for YAML, which this package does not read.
 func IsUTF16(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
 }
 
-// Check refuses what no honest document is: one over the limit, or not UTF-8.
+// Check refuses a document above MaxSize, or one that is not UTF-8.
 func Check(data []byte) error {
 	if len(data) > MaxSize {
 		return fmt.Errorf("has %d bytes, more than the limit of %d", len(data), MaxSize)

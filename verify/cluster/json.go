@@ -46,7 +46,7 @@ type jsonReader struct {
 	d       *json.Decoder
 	lines   *lineReader
 	objects *Objects
-	doc     document
+	doc     position
 }
 
 // fail returns an error at the value that was read next. The position in the value is not known.

@@ -39,7 +39,7 @@ type claim struct {
 }
 
 // add adds an object, or a list of objects. kind is that of an object without one.
-func (o *Objects) add(n *yaml.Node, kind string, doc document) error {
+func (o *Objects) add(n *yaml.Node, kind string, doc position) error {
 	if n.Kind == yaml.SequenceNode {
 		return o.addList(n, kind, doc)
 	}
@@ -84,7 +84,7 @@ func itemsOf(n *yaml.Node) (items []*yaml.Node, ok bool) {
 }
 
 // addList adds the objects of a sequence.
-func (o *Objects) addList(n *yaml.Node, kind string, doc document) error {
+func (o *Objects) addList(n *yaml.Node, kind string, doc position) error {
 	if n.Kind != yaml.SequenceNode {
 		return doc.fail(n.Line, errors.New("its items are not a list"))
 	}

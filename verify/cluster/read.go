@@ -53,13 +53,13 @@ func Read(r io.Reader) (*Objects, error) {
 	return objects, nil
 }
 
-// document counts documents, and says where an error is.
-type document struct {
+// position is where a document of the input begins, for errors.
+type position struct {
 	number int
 	line   int // of its first line
 }
 
 // fail returns an error about the input.
-func (d document) fail(line int, err error) error {
+func (d position) fail(line int, err error) error {
 	return fmt.Errorf("document %d, line %d: %w: %w", d.number, line, ErrNotObjects, err)
 }

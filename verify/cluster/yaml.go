@@ -19,7 +19,7 @@ import (
 // be whole YAML: text that only seems to be an item makes an error, and hides nothing.
 type splitter struct {
 	objects *Objects
-	doc     document
+	doc     position
 	line    int    // of the next line
 	piece   []byte // being collected
 	start   int    // its line
@@ -41,7 +41,7 @@ func readYAML(in io.Reader, objects *Objects) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), maxObject+1)
 	lines.Split(wholeLines)
-	s := &splitter{objects: objects, doc: document{1, 1}, line: 1}
+	s := &splitter{objects: objects, doc: position{1, 1}, line: 1}
 	for lines.Scan() {
 		if err := s.add(lines.Bytes()); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (s *splitter) add(l []byte) error {
 		if err := s.endDocument(); err != nil {
 			return err
 		}
-		s.doc = document{s.doc.number + 1, s.line}
+		s.doc = position{s.doc.number + 1, s.line}
 	}
 	if s.part == whole && string(bytes.TrimRight(l, " \r\n")) == "items:" {
 		s.indent = -1

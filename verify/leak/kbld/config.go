@@ -181,7 +181,7 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 	}
 	defer yamlnode.Alone(data)()
 	for doc := range yamlnode.Parse(data) {
-		d := document{step: s, file: file, tree: doc}
+		d := configDocument{step: s, file: file, tree: doc}
 		switch apiVersion, kind, _ := doc.Object(); {
 		case doc.Root == nil && bytes.Contains(doc.Text, []byte(configVersion)):
 			d.notRead(doc.Offset+1, "kbld configuration", doc.Err)
@@ -203,8 +203,8 @@ func holdsConfig(file string, data []byte) bool {
 	return bytes.Contains(data, []byte(configVersion)) || bytes.Contains(data, []byte(lockVersion))
 }
 
-// document is a document of configuration, while it is added to a step.
-type document struct {
+// configDocument is a document of configuration, while it is added to a step.
+type configDocument struct {
 	step     *Step
 	file     string
 	tree     yamlnode.Parsed
@@ -212,7 +212,7 @@ type document struct {
 }
 
 // addLock adds a lock that is not the bundle's. It becomes a finding where one of its entries is used.
-func (d *document) addLock() {
+func (d *configDocument) addLock() {
 	var l otherLock
 	if err := d.tree.Root.Decode(&l); err != nil {
 		d.notRead(d.tree.LineOf(d.tree.Root), "lock", err)
@@ -224,7 +224,7 @@ func (d *document) addLock() {
 }
 
 // addConfig adds a Config document.
-func (d *document) addConfig() {
+func (d *configDocument) addConfig() {
 	line := d.tree.LineOf(d.tree.Root)
 	var c config
 	if err := d.tree.Root.Decode(&c); err != nil {
@@ -259,7 +259,7 @@ func (d *document) addConfig() {
 }
 
 // lineOfKey returns the line of a key of the document's map, or else or.
-func (d *document) lineOfKey(key string, or int) int {
+func (d *configDocument) lineOfKey(key string, or int) int {
 	root := d.tree.Root
 	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
 		if root.Content[i].Value == key {
@@ -273,7 +273,7 @@ func (d *document) lineOfKey(key string, or int) int {
 const maxRules = 200
 
 // addRule adds a rule. Rules of keys stand before the others.
-func (d *document) addRule(line int, r rule) {
+func (d *configDocument) addRule(line int, r rule) {
 	s := d.step
 	if len(s.rules) == maxRules {
 		d.note(codeNotRead, report.Warning, line, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
@@ -296,12 +296,12 @@ const (
 	codeNotRead   report.Code = "not-read"
 )
 
-func (d *document) note(code report.Code, level report.Level, line int, ref, message, action string) {
+func (d *configDocument) note(code report.Code, level report.Level, line int, ref, message, action string) {
 	d.findings = append(d.findings, report.Finding{Code: code, Level: level, File: d.file, Line: line, Reference: ref, Message: message, Action: action})
 }
 
 // noteOverride says where the newImage of an override leads.
-func (d *document) noteOverride(line int, value string, preresolved, selected bool) {
+func (d *configDocument) noteOverride(line int, value string, preresolved, selected bool) {
 	const action = "take the override out, or put the lock before it in the kbld step"
 	_, isDigest := name.NewDigest(value, name.WeakValidation)
 	if preresolved || isDigest == nil && !selected {
@@ -313,6 +313,6 @@ func (d *document) noteOverride(line int, value string, preresolved, selected bo
 }
 
 // notRead says that a document, which is a what, could not be read.
-func (d *document) notRead(line int, what string, err error) {
+func (d *configDocument) notRead(line int, what string, err error) {
 	d.note(codeNotRead, report.Warning, line, "", "the "+what+" could not be read: "+text.Clip(strings.Join(strings.Fields(err.Error()), " "), 200), "")
 }
