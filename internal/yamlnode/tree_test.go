@@ -35,7 +35,7 @@ func TestTree(t *testing.T) {
 		"a: 1\nb: {c: 1,\n  c: 2}\n": {11, `has the key "c" twice`},
 		"a: 1\nb: c: d\n":            {11, "is not YAML: mapping values are not allowed in this context"},
 		"a: \xff":                    {0, "is not UTF-8"},
-		"a: 1\u2028---\u2028b: 2":    {0, "has something behind the end of a document"},
+		"a: 1\u2028---\u2028b: 2":    {0, "has content after the end of a document"},
 		strings.Repeat("[", 202) + strings.Repeat("]", 202): {0, "is nested more than 200 deep"},
 	} {
 		_, err := yamlnode.Document{Line: 10, Text: []byte(text)}.Tree()
