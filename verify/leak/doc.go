@@ -20,9 +20,9 @@
 // To add something to examine:
 //
 //   - in a string or a file: a recogniser in package content (recognise.go) with its code and message;
-//   - of kbld: a rule or an outcome in package kbld (kbld.go);
+//   - of kbld: a search rule (rules.go) or an outcome (kbld.go) in package kbld;
 //   - a kind of template step or of fetch: a row of a table in package kappctrl (steps.go, packages.go);
 //   - in a document below packages/: a function in documentRules (rules.go);
 //   - in an App, a PackageRepository or a PackageInstall inside a bundle: a case of nestedObject (nested.go);
-//   - a code of a finding: a constant beside what finds it, and a row in docs/leaks.md.
+//   - a code of a finding: a constant beside what finds it, a row in report/codes.go and one in docs/leaks.md.
 package leak

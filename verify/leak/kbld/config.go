@@ -67,66 +67,6 @@ type otherLock struct {
 	} `yaml:"images"`
 }
 
-// rule is a search rule of the step.
-type rule struct {
-	search searchRule
-	keys   bool // of a Config's keys: those come before all searchRules
-}
-
-// searchRule is a rule as a Config writes it.
-type searchRule struct {
-	KeyMatcher     *keyMatcher `yaml:"keyMatcher"`
-	ValueMatcher   *imageRef   `yaml:"valueMatcher"`
-	UpdateStrategy *strategy   `yaml:"updateStrategy"`
-}
-
-// keyMatcher matches the key of a value, or the whole path to it. The name counts when both are set.
-type keyMatcher struct {
-	Name string `yaml:"name"`
-	Path []Part `yaml:"path"`
-}
-
-// strategy says what kbld does with a value that matches; nil and zero: the whole value is a reference.
-type strategy struct {
-	None *struct{}     `yaml:"none"`
-	JSON *nestedConfig `yaml:"json"`
-	YAML *nestedConfig `yaml:"yaml"`
-}
-
-// nestedConfig has the rules for the document that is in a string; no built-in one joins them.
-type nestedConfig struct {
-	SearchRules []searchRule `yaml:"searchRules"`
-}
-
-// Part is a part of the path to a value: a key of a map, or an index of a list.
-type Part struct {
-	Key     string
-	IsIndex bool
-	Index   int // in a rule -1 for all
-}
-
-// UnmarshalYAML reads "key", {index: 0} or {allIndexes: true}.
-func (p *Part) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.ScalarNode {
-		p.Key = n.Value
-		return nil
-	}
-	var y struct {
-		Index      *int `yaml:"index"`
-		AllIndexes bool `yaml:"allIndexes"`
-	}
-	if err := n.Decode(&y); err != nil {
-		return err
-	}
-	if y.Index == nil && !y.AllIndexes {
-		return fmt.Errorf("line %d: a path has a part without index and allIndexes", n.Line)
-	}
-	if p.IsIndex, p.Index = true, -1; y.Index != nil {
-		p.Index = *y.Index
-	}
-	return nil
-}
-
 // AddLock adds the entries of the bundle's lock, once. It returns a finding for each entry that makes kbld
 // refuse the lock.
 func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {

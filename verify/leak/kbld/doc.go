@@ -3,5 +3,6 @@
 //
 // Make a Step, give it the bundle's lock by AddLock and its other files by AddFile, in the order in which the step
 // reads them. Rules then tell which strings of a document kbld takes for references, and Resolve tells what becomes
-// of each. To add a search rule's strategy, add a field to strategy and a case to Rules.See.
+// of each. To add a search rule's strategy, add a field to strategy and a case to Rules.See
+// (rules.go).
 package kbld

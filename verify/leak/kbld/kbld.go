@@ -1,7 +1,6 @@
 package kbld
 
 import (
-	"encoding/json"
 	"regexp"
 	"strings"
 
@@ -112,85 +111,4 @@ func repository(ref string) string {
 		return m[1]
 	}
 	return ref
-}
-
-// Rules are the rules by which kbld finds references in a document, the first to be tried first.
-type Rules []searchRule
-
-// builtIn is the rule that kbld has without any configuration.
-var builtIn = searchRule{KeyMatcher: &keyMatcher{Name: "image"}}
-
-// Rules returns the rules of the step.
-func (s *Step) Rules() Rules {
-	if s == nil {
-		return Rules{builtIn}
-	}
-	rules := make(Rules, 0, len(s.rules)+1)
-	for _, r := range s.rules {
-		rules = append(rules, r.search)
-	}
-	return append(rules, builtIn)
-}
-
-// See says whether kbld takes the string at a path of a document for a reference. When it takes the string for a
-// document, inner has the rules for that one; it is nil otherwise.
-func (r Rules) See(path []Part, value string) (image bool, inner Rules) {
-	for _, rule := range r {
-		if !rule.matches(path, value) {
-			continue
-		}
-		switch how := rule.UpdateStrategy; {
-		case how == nil:
-			return true, nil
-		case how.None != nil:
-			return false, nil
-		case how.JSON != nil && json.Valid([]byte(value)):
-			return false, append(Rules{}, how.JSON.SearchRules...)
-		case how.JSON != nil:
-			return false, nil
-		case how.YAML != nil:
-			return false, append(Rules{}, how.YAML.SearchRules...)
-		}
-		return true, nil
-	}
-	return false, nil
-}
-
-func (r *searchRule) matches(path []Part, value string) bool {
-	return r.KeyMatcher.matches(path) && r.ValueMatcher.matches(value) && (r.KeyMatcher != nil || r.ValueMatcher != nil)
-}
-
-func (m *keyMatcher) matches(path []Part) bool {
-	switch {
-	case m == nil:
-		return true
-	case len(path) == 0:
-		return false
-	case m.Name != "":
-		last := path[len(path)-1]
-		return !last.IsIndex && last.Key == m.Name
-	case len(m.Path) != len(path):
-		return false
-	}
-	for i, p := range m.Path {
-		if !p.matches(path[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// matches reports whether p, of a rule, is part of a path to a value.
-func (p Part) matches(part Part) bool {
-	return p.IsIndex == part.IsIndex && p.Key == part.Key && (!p.IsIndex || p.Index < 0 || p.Index == part.Index)
-}
-
-func (r *imageRef) matches(value string) bool {
-	switch {
-	case r == nil:
-		return true
-	case r.Image != "":
-		return r.Image == value
-	}
-	return r.ImageRepo != "" && r.ImageRepo == repository(value)
 }
