@@ -110,20 +110,7 @@ func (v *Verdict) integrity() junitSuite {
 	if v.Level != "" || v.Objects != nil {
 		s.Name = "registry"
 	}
-	s.property("subject", v.Subject)
-	for _, root := range v.Roots {
-		s.property("root", root.String())
-	}
-	if v.Contents != nil {
-		s.property("contents", v.Contents.String())
-		s.property("bytes", strconv.FormatInt(v.Contents.Bytes, 10))
-	}
-	if len(v.Omitted) > 0 {
-		s.property("left out", text.Count(len(v.Omitted), "layer"))
-	}
-	if len(v.Unseen) > 0 {
-		s.property("attachments not seen", strconv.Itoa(len(v.Unseen)))
-	}
+	s.describe(v)
 	class := "relocate." + s.Name
 	for _, proved := range v.Proved {
 		s.Cases = append(s.Cases, junitCase{Class: class, Name: text.Line(proved)})
@@ -144,6 +131,24 @@ func (v *Verdict) integrity() junitSuite {
 		s.Cases = []junitCase{{Class: class, Name: "complete"}}
 	}
 	return s
+}
+
+// describe adds the properties that say what v is about.
+func (s *junitSuite) describe(v *Verdict) {
+	s.property("subject", v.Subject)
+	for _, root := range v.Roots {
+		s.property("root", root.String())
+	}
+	if v.Contents != nil {
+		s.property("contents", v.Contents.String())
+		s.property("bytes", strconv.FormatInt(v.Contents.Bytes, 10))
+	}
+	if len(v.Omitted) > 0 {
+		s.property("left out", text.Count(len(v.Omitted), "layer"))
+	}
+	if len(v.Unseen) > 0 {
+		s.property("attachments not seen", strconv.Itoa(len(v.Unseen)))
+	}
 }
 
 // findingSuite is the suite of a version of a package, or of a bundle.

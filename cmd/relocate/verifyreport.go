@@ -148,7 +148,26 @@ func (r *verified) text(w io.Writer) {
 	}
 }
 
+// writeVerdict writes a verdict for people.
 func writeVerdict(w io.Writer, v *report.Verdict) {
+	writeSubject(w, v)
+	for _, s := range v.Proved {
+		fmt.Fprintf(w, "  %s\n", line(s))
+	}
+	writeProblems(w, v)
+	if v.OK {
+		writeNotProved(w, v.NotProved)
+	}
+	writeFindings(w, v.Findings, mostProblems, "; -o json lists them all")
+	summarizeAccepted(w, v.Accepted)
+	if v.OK && v.Verify == nil {
+		summarizeOmitted(w, v.Omitted)
+		summarizeUnseen(w, v.Unseen, "; -o json lists them all")
+	}
+}
+
+// writeSubject writes the verdict and what it is about.
+func writeSubject(w io.Writer, v *report.Verdict) {
 	fmt.Fprintln(w, verdictLine(v))
 	if v.Contents != nil && (v.OK || v.Verify != nil) {
 		fmt.Fprintf(w, "  %s: %s, %s\n", v.Contents, count(v.Contents.Blobs, "blob"), size(v.Contents.Bytes))
@@ -161,21 +180,15 @@ func writeVerdict(w io.Writer, v *report.Verdict) {
 	if v.Objects != nil && !v.OK {
 		fmt.Fprintf(w, "  %s\n", v.Objects)
 	}
-	for _, s := range v.Proved {
+}
+
+func writeNotProved(w io.Writer, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "not proved:")
+	for _, s := range list {
 		fmt.Fprintf(w, "  %s\n", line(s))
-	}
-	writeProblems(w, v)
-	if len(v.NotProved) > 0 && v.OK {
-		fmt.Fprintln(w, "not proved:")
-		for _, s := range v.NotProved {
-			fmt.Fprintf(w, "  %s\n", line(s))
-		}
-	}
-	writeFindings(w, v.Findings, mostProblems, "; -o json lists them all")
-	summarizeAccepted(w, v.Accepted)
-	if v.OK && v.Verify == nil {
-		summarizeOmitted(w, v.Omitted)
-		summarizeUnseen(w, v.Unseen, "; -o json lists them all")
 	}
 }
 
