@@ -315,7 +315,7 @@ func TestAttachmentsRefused(t *testing.T) {
 	}
 }
 
-// TestAttachmentsInImgpkgTar: imgpkg's form carries attachments, too.
+// TestAttachmentsInImgpkgTar: imgpkg's format carries attachments, too.
 func TestAttachmentsInImgpkgTar(t *testing.T) {
 	t.Parallel()
 	s := newSignedSite(t, startReferrers(t))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKillImgpkgExport kills exports in imgpkg's form as TestKillExport does those in our own.
+// TestKillImgpkgExport kills exports in imgpkg's format as TestKillExport does those in our own.
 func TestKillImgpkgExport(t *testing.T) {
 	skipShort(t)
 	t.Parallel()

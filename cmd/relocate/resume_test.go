@@ -183,7 +183,7 @@ func TestResumeNotes(t *testing.T) {
 }
 
 // TestResumeOtherAnnotations: the annotations of an ImagesLock go into the archive, so an export goes on only with
-// the same ones. imgpkg's form has none: any will do.
+// the same ones. imgpkg's format has none: any will do.
 func TestResumeOtherAnnotations(t *testing.T) {
 	t.Parallel()
 	m := newMeter(t, startMemory(t, nil))
