@@ -250,7 +250,7 @@ func TestMountRefusals(t *testing.T) {
 // does not show is found under its tag all the same, and what was refused is told.
 func TestTagListRefusals(t *testing.T) {
 	t.Parallel()
-	const notShown = "/all refused to show its tags: it may have signatures"
+	const notShown = "/all refused to list its tags: it may have signatures"
 	for name, c := range map[string]struct {
 		manner Manner
 		exit   int
