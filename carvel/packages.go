@@ -222,7 +222,7 @@ func (p *Package) locate(doc yamlnode.Document) {
 	}
 }
 
-// split tells a package version from metadata. Both are nil when the document is neither.
+// split distinguishes a package version from metadata. Both are nil when the document is neither.
 func (y *packageYAML) split() (*Package, *PackageMetadata) {
 	switch y.Kind {
 	case "Package", "PackageVersion", "PackageMetadata":

@@ -33,9 +33,10 @@ var errNoProperties = errors.New("unable to parse the value schema, the value of
 	"(hint: the valuesSchema might not have any properties)")
 
 // Values returns the values of the schema, sorted by key, flattened as kctrl and tanzu do
-// (docs/carvel.md, "Values"): a node with properties stands for them, and itself is no value, whatever
-// its default; one without, or with none in it, is a value. Items of arrays and additional
-// properties are not examined, and what is not a schema is skipped.
+// (docs/carvel.md, "Values"). A node with properties is not a value, whatever its default: its
+// properties are listed instead. A node without properties, or with an empty list of them, is a
+// value. Items of arrays and additional properties are not examined, and what is not a schema is
+// skipped.
 func (s Schema) Values() ([]Value, error) {
 	var top map[string]any
 	if err := json.Unmarshal(s, &top); err != nil {
@@ -52,11 +53,12 @@ func (s Schema) Values() ([]Value, error) {
 	return list, nil
 }
 
-// maxKeys is how many bytes the keys of a schema may have, joined: in each, those above it come again.
+// maxKeys is the limit in bytes on all keys of a schema together: each repeats the keys above it.
 const maxKeys = 4 * yamlnode.MaxSize
 
-// appendValues adds the values of the node at path to list, while there is room in bytes for their keys, and
-// returns what room is left. The parser of the document has limited how deep nodes are nested.
+// appendValues adds the values of the node at path to list while their keys fit into room bytes,
+// and returns the room that is left. The parser of the document has limited how deep nodes are
+// nested.
 func appendValues(list []Value, path []string, node map[string]any, room int) ([]Value, int) {
 	properties, isMap := node["properties"].(map[string]any)
 	if _, there := node["properties"]; there && !isMap {
@@ -97,8 +99,8 @@ func (v Value) DefaultText() string {
 	return strings.TrimSpace(string(text))
 }
 
-// DefaultFile returns the values file of the schema, as kctrl's --default-values-file-output does: every
-// default, and every required property, as YAML, all of it commented out.
+// DefaultFile returns the values file of the schema, as kctrl's --default-values-file-output does:
+// every default and every required property, as YAML, commented out.
 func (s Schema) DefaultFile() ([]byte, error) {
 	var top schemaNode
 	d := json.NewDecoder(bytes.NewReader(s))
@@ -143,8 +145,8 @@ func (n *schemaNode) fill(values map[string]any) {
 	}
 }
 
-// hasDefaults reports whether a property below n makes n's own worth writing: one that is no object,
-// and has a default or is required.
+// hasDefaults reports whether a property below n makes n's own default worth writing: a property
+// that is not an object, and has a default or is required.
 func (n *schemaNode) hasDefaults() bool {
 	for key, property := range n.Properties {
 		if property.Type != "object" && (property.Default != nil || slices.Contains(n.Required, key)) {
@@ -164,7 +166,7 @@ func plainNumbers(v any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
-		f, _ := v.Float64() // a number, as the parser saw; what is too large becomes infinite
+		f, _ := v.Float64() // a number, as the parser has checked; one that is too large becomes infinite
 		return f
 	case []any:
 		list := make([]any, len(v))
@@ -182,8 +184,8 @@ func plainNumbers(v any) any {
 	return v
 }
 
-// comment makes comments of all lines, also of those that only some readers of YAML see, and takes the
-// braces from empty maps, so that there is a place to write to.
+// comment comments out all lines, also those that only some readers of YAML see, and removes the
+// braces of empty maps, so that users can add keys.
 func comment(text string) []byte {
 	var out bytes.Buffer
 	for l := range strings.Lines(oddBreaks.Replace(text)) {
@@ -192,5 +194,5 @@ func comment(text string) []byte {
 	return out.Bytes()
 }
 
-// oddBreaks makes line feeds of what is a line break to some readers of YAML.
+// oddBreaks replaces with line feeds what only some readers of YAML treat as a line break.
 var oddBreaks = strings.NewReplacer("\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
