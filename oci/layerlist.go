@@ -31,8 +31,8 @@ var listed = []types.MediaType{
 	"application/vnd.in-toto+json",
 }
 
-// LayerList is a manifest of cosign's whose layers are signatures or attestations. What tells two of them apart is
-// in their annotations: all signatures of one payload have the same digest.
+// LayerList is a manifest of cosign's whose layers are signatures or attestations. Only their
+// annotations distinguish them: all signatures of one payload have the same digest.
 type LayerList struct {
 	fields      map[string]json.RawMessage
 	mediaType   types.MediaType
@@ -168,8 +168,9 @@ func (l *LayerList) encode(more []listedLayer, config v1.Descriptor, annotations
 	return raw, err
 }
 
-// mergeConfig returns the config with a diff ID for each layer, which is its digest, as none is compressed; and an
-// entry of the history for each, if there is a history. All else in it stays.
+// mergeConfig returns the config with a diff ID for each layer and, if it has a history, an entry
+// of the history for each. The diff ID is the layer's digest, because no layer is compressed.
+// Nothing else in the config changes.
 func (l *LayerList) mergeConfig(config []byte, more []listedLayer) ([]byte, error) {
 	fields := map[string]json.RawMessage{}
 	var doc struct {

@@ -79,7 +79,7 @@ type manifestFields struct {
 	Subject       json.RawMessage `json:"subject"`
 }
 
-// decodeDocument reads a document that is what it is served as.
+// decodeDocument reads a document, and checks that it is of the type that it is served as.
 func decodeDocument(desc v1.Descriptor, raw []byte) (doc manifestFields, err error) {
 	if desc.MediaType.IsSchema1() {
 		return doc, fmt.Errorf("%w: has the media type %s: Docker schema 1 cannot be copied with its digest; push the image again in a newer format",
@@ -100,7 +100,7 @@ func decodeDocument(desc v1.Descriptor, raw []byte) (doc manifestFields, err err
 	return doc, nil
 }
 
-// indexEntry is a child of an index, and what the index says that it is for.
+// indexEntry is a child of an index, with the platform that the index gives it.
 type indexEntry struct {
 	descriptor
 	Platform json.RawMessage `json:"platform"`
@@ -108,8 +108,8 @@ type indexEntry struct {
 
 var platformPart = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// platformIn returns os/architecture or os/architecture/variant, or "" where that cannot be read: nothing
-// depends on it but messages.
+// platformIn returns os/architecture or os/architecture/variant, or "" when it cannot be read: only
+// messages depend on it.
 func platformIn(raw json.RawMessage) string {
 	var p struct{ OS, Architecture, Variant string }
 	if len(raw) == 0 || json.Unmarshal(raw, &p) != nil || p.OS == "unknown" ||
@@ -123,8 +123,8 @@ func platformIn(raw json.RawMessage) string {
 	return s
 }
 
-// subjectIn returns the digest of a subject, or "" when there is none that can be read: nothing else depends
-// on it.
+// subjectIn returns the digest of a subject, or "" when it is missing or cannot be read: nothing
+// else depends on it.
 func subjectIn(raw json.RawMessage) string {
 	var subject struct {
 		Digest string `json:"digest"`
