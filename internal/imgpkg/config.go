@@ -23,7 +23,7 @@ func IsBundle(raw []byte) bool {
 	return config.Config.Labels.hasBundle
 }
 
-// labels says of the labels of a config what makes a bundle, without holding them.
+// labels records whether the labels of a config make a bundle, without keeping them.
 type labels struct{ hasBundle bool }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -36,7 +36,7 @@ func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string,
 		if h.Size > yamlnode.MaxSize {
 			return fmt.Errorf("has %d bytes, more than the limit of %d", h.Size, yamlnode.MaxSize)
 		}
-		data, err := io.ReadAll(content) // at most MaxSize, and the budget counts what is really there
+		data, err := io.ReadAll(content) // at most MaxSize; the budget counts the bytes that are read
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,8 @@ func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string,
 	})
 }
 
-// EachMember calls visit for each member of a gzipped tar, with its cleaned path, which leads nowhere
-// out of the bundle, and its content.
+// EachMember calls visit for each member of a gzipped tar, with its content and its cleaned path,
+// which never points outside the bundle.
 func EachMember(r io.Reader, visit func(path string, h *tar.Header, content io.Reader) error) error {
 	zr, err := gzip.NewReader(r)
 	if err != nil {

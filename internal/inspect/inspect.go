@@ -29,7 +29,7 @@ type Subject struct {
 	Graph   *bundle.Graph
 	Source  bundle.Source
 	Plan    *bundle.Plan    // nil when only the root was read
-	Archive *report.Archive // nil of a repository
+	Archive *report.Archive // nil for a repository
 
 	close func() error
 }
@@ -169,7 +169,7 @@ func packages(g *bundle.Graph) []PackageSummary {
 	return list
 }
 
-// Find returns the version NAME/VERSION of a package, or, of NAME alone, the newest one.
+// Find returns the version NAME/VERSION of a package or, for NAME alone, the newest one.
 //
 // Errors: MissingError.
 func (s *Subject) Find(which string) (*carvel.Package, error) {
@@ -219,8 +219,8 @@ func (s *Subject) Digest(ref name.Reference) (v1.Hash, error) {
 	return v1.Hash{}, missing("%s: %s does not have this tag", ref, s.Name)
 }
 
-// Locate returns the reference by which the source has what a digest names. Where only the root was read,
-// that is beside the root.
+// Locate returns the reference under which the source has the manifest with a digest. Where only
+// the root was read, the manifest is taken to be in the root's repository.
 //
 // Errors: MissingError.
 func (s *Subject) Locate(digest v1.Hash) (name.Digest, error) {
@@ -241,7 +241,7 @@ func (s *Subject) details(ctx context.Context, p *carvel.Package, version string
 	if err != nil {
 		return nil, err
 	}
-	if version != "" && d.Package == nil { // the graph was made of another content
+	if version != "" && d.Package == nil { // the graph was made from other content
 		return nil, fmt.Errorf("package %s/%s: its bundle %s changed while it was read", p.Name, version, node.Name())
 	}
 	return d, nil

@@ -38,7 +38,7 @@ type Values struct {
 
 // Package describes the package NAME[/VERSION].
 //
-// Errors: MissingError; those of the source; of a document that cannot be read.
+// Errors: MissingError; those of the source; an error about a document that cannot be read.
 func (s *Subject) Package(ctx context.Context, which string) (*Package, error) {
 	p, err := s.Find(which)
 	if err != nil {
@@ -63,7 +63,8 @@ func (s *Subject) Package(ctx context.Context, which string) (*Package, error) {
 	return v, nil
 }
 
-// Values returns the settings of the package, whose version was asked for. It has none without a schema.
+// Values returns the settings of the package, whose version was asked for. Without a schema it has
+// none.
 func (p *Package) Values() (*Values, error) {
 	v := &Values{Version, p.which(), []carvel.Value{}}
 	schema := p.Package.ValuesSchema

@@ -18,7 +18,7 @@ import (
 type File struct {
 	Path     string // below the folder, with slashes
 	Text     []byte
-	Skeleton bool // to be filled in by hand; it is kept once it was
+	Skeleton bool // to be filled in by hand, and kept from then on
 }
 
 // Folder is what WriteFolder did.
@@ -86,8 +86,9 @@ func signed(text []byte) []byte {
 // maxSize is the size in bytes up to which a file is read.
 const maxSize = 64 << 20
 
-// stateOf returns the state of a file, and its content unless it is foreign. The content has the line ends
-// that were written: git on Windows checks text files out with others, which is no change.
+// stateOf returns the state of a file, and its content unless it is foreign. The content has the
+// line ends that were written: git on Windows checks out text files with others, which does not
+// count as a change.
 func stateOf(path string) (state, []byte, error) {
 	info, err := os.Lstat(path)
 	switch {

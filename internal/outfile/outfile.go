@@ -1,10 +1,10 @@
 // Package outfile writes the files that a user names: results, reports, and folders of files that are
 // written again later.
 //
-// Begin with Write, and with Check before hours of work whose result goes to a file. A file appears whole
-// or not at all, and a symbolic link stays a link. What takes any number of outputs, as a pipe or
-// /dev/stdout does, is written to and never replaced. WriteFolder updates what it wrote before, and
-// overwrites nothing else.
+// Begin with Write, and with Check before hours of work whose result goes to a file. A file appears
+// whole or not at all, and a symbolic link stays a link. A path that accepts any number of outputs,
+// such as a pipe or /dev/stdout, is written to and never replaced. WriteFolder updates what it
+// wrote before, and overwrites nothing else.
 package outfile
 
 import (
@@ -33,8 +33,8 @@ func Standard(path string) *os.File {
 	return nil
 }
 
-// IsStream reports whether path names what takes any number of outputs, one after the other: a pipe, a
-// device such as /dev/null, standard output. A rename would replace it.
+// IsStream reports whether path names something that accepts any number of outputs, one after the
+// other: a pipe, a device such as /dev/null, standard output. A rename would replace it.
 func IsStream(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && (info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0 || Standard(path) != nil)
@@ -71,7 +71,7 @@ func Check(path string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// linked returns the file that a symbolic link points to, or path itself when it is no link.
+// linked returns the file that a symbolic link points to, or path itself when it is not a link.
 func linked(path string) (string, error) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSymlink {
@@ -80,8 +80,8 @@ func linked(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// Write writes text to the file at path, or to the one that a link there points to, whole or not at all.
-// A stream is written to.
+// Write writes text to the file at path, or to the file that a link at path points to, whole or not
+// at all. A stream is written to in place.
 func Write(path string, text []byte) error {
 	write := replace
 	if IsStream(path) {

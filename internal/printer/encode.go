@@ -13,7 +13,7 @@ import (
 	"relocate/internal/text"
 )
 
-// JSON returns v as indented JSON. A terminal shows all of it.
+// JSON returns v as indented JSON, in which everything that a terminal would obey is escaped.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -57,8 +57,8 @@ func escapeYAML(b []byte) []byte {
 	return out.Bytes()
 }
 
-// restyle lets the encoder choose the style of a node and all below it, but for text that it would not
-// escape, or that readers of YAML 1.1 do not read as text.
+// restyle lets the encoder choose the style of a node and all below it, except for text that it
+// would not escape, or that readers of YAML 1.1 do not read as text.
 func restyle(n *yaml.Node) {
 	n.Style = 0
 	if n.Tag == "!!str" {

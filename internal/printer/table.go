@@ -1,7 +1,7 @@
-// Package printer writes results for people and programs: JSON and YAML that a terminal only shows,
-// tables, and lists that are not too long.
+// Package printer writes results for people and programs: JSON, YAML, tables, and lists that are
+// not too long.
 //
-// Begin with JSON and Table. Foreign text cannot steer a terminal through anything that it returns.
+// Begin with JSON and Table. Foreign text in what it returns cannot control a terminal.
 package printer
 
 import (
@@ -58,7 +58,8 @@ func Grid(w io.Writer, rows [][]string) {
 	}
 }
 
-// First returns the first lines of a list, most at the most, and the number of the others followed by more.
+// First returns the first lines of a list, at most most of them, and then the number of the others
+// followed by more.
 func First(lines []string, most int, more string) string {
 	if len(lines) <= most {
 		return strings.Join(lines, "\n")

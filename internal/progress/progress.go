@@ -138,7 +138,7 @@ type Phase struct {
 	samples []moment  // of the last moments, oldest first
 }
 
-// moment is how much was moved at a time.
+// moment is how much had been moved at a time.
 type moment struct {
 	at    time.Time
 	moved int64
@@ -232,7 +232,7 @@ func (ph *Phase) show(last bool) {
 	case JSON:
 		ph.showEvent(done, last)
 	case Plain:
-		if !last { // the summary tells the end
+		if !last { // the summary shows the end
 			fmt.Fprintln(ph.p.out, ph.line(done))
 			if waiting := ph.p.waitingFor(); waiting != "" {
 				fmt.Fprintln(ph.p.out, ph.name+": "+waiting)
@@ -241,7 +241,8 @@ func (ph *Phase) show(last bool) {
 	}
 }
 
-// showBar draws the live line. The bar's own errors are of the terminal, and no reason to stop.
+// showBar draws the live line. Errors of the bar come from the terminal, and are not a reason to
+// stop.
 func (ph *Phase) showBar(done copy.Step, last bool) {
 	line := ph.line(done)
 	if waiting := ph.p.waitingFor(); waiting != "" {
@@ -289,7 +290,7 @@ func (ph *Phase) line(done copy.Step) string {
 	return s
 }
 
-// maxLeft is the longest time that is shown as left; more is no estimate.
+// maxLeft is the longest remaining time that is shown; a longer one is not a useful estimate.
 const maxLeft = 100 * time.Hour
 
 // Seconds formats a duration for people.

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Error puts an error of a parser, which may have several lines and quote what it read, on one line of a length
-// for people.
+// Error puts an error of a parser, which may have several lines and quote what it read, on one
+// short line.
 func Error(err error) error {
 	return errors.New(Clip(strings.Join(strings.Fields(err.Error()), " "), 500))
 }

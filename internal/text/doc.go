@@ -1,2 +1,3 @@
-// Package text writes text for people: counts, sizes, and foreign text that a terminal or a page only shows.
+// Package text writes text for people: counts, sizes, and foreign text made safe for a terminal or
+// a page.
 package text

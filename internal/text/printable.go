@@ -8,8 +8,8 @@ import (
 	"unicode/utf16"
 )
 
-// IsShown reports whether a terminal shows r, and does nothing else: no control characters, no change of the
-// direction of writing.
+// IsShown reports whether a terminal displays r and does nothing else: r is not a control character
+// and does not change the direction of writing.
 func IsShown(r rune) bool { return unicode.IsPrint(r) }
 
 // Printable replaces what a terminal would obey: errors and tables have text from registries and archives. Line
@@ -23,7 +23,7 @@ func Printable(s string) string {
 	}, s)
 }
 
-// Line makes one line of foreign text that a terminal only shows.
+// Line puts foreign text on one line, and replaces what a terminal would obey.
 func Line(s string) string { return Printable(strings.Join(strings.Fields(s), " ")) }
 
 // PrintableJSON escapes in JSON what Printable replaces, so that it keeps its meaning.

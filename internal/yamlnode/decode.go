@@ -17,8 +17,9 @@ func Decode(data []byte, out any, strict bool) error {
 	if err != nil {
 		return err
 	}
-	// The library makes JSON of YAML, where each alias becomes a copy. How much that will be is counted
-	// first, in what the parser below the library makes of the same bytes: there, copies share their text.
+	// The library converts YAML to JSON, where each alias becomes a copy. The size of the result is
+	// counted first, in what the underlying parser makes of the same bytes: its copies share their
+	// text.
 	var tree any
 	if err := yamlv2.Unmarshal(data, &tree); err != nil {
 		return text.Error(err)

@@ -14,8 +14,8 @@ type Document struct {
 	Text []byte
 }
 
-// Documents cuts a YAML stream at its "---" lines, and after those of "...", and leaves out documents of comments,
-// directives and blanks.
+// Documents cuts a YAML stream at its "---" lines and after its "..." lines, and leaves out
+// documents that have only comments, directives and blanks.
 func Documents(data []byte) iter.Seq[Document] {
 	return func(yield func(Document) bool) {
 		doc, line, start, end := Document{Line: 1}, 1, 0, 0
@@ -42,7 +42,7 @@ func Documents(data []byte) iter.Seq[Document] {
 	}
 }
 
-// HidesMore reports whether YAML finds a second document in the text, or nothing that it can read.
+// HidesMore reports whether YAML finds a second document in the text, or cannot read it.
 func (d Document) HidesMore() bool {
 	decoder, node := yamlv3.NewDecoder(bytes.NewReader(d.Text)), yamlv3.Node{}
 	return decoder.Decode(&node) != nil || decoder.Decode(&node) != io.EOF

@@ -13,13 +13,13 @@ import (
 
 // Limits on the files that Parse keeps in memory as a whole, which are lower than those on one document.
 const (
-	maxParsedNodes   = 200_000   // keys, values and items of a document, as far as line breaks and flow style tell
+	maxParsedNodes   = 200_000   // keys, values and items of a document, estimated from line breaks and flow style
 	maxParsedNesting = 64        // levels of a document
 	largeFile        = 512 << 10 // bytes: from here on, one file at a time is parsed
 )
 
-// parsingLarge is held while a large file is parsed: together, one for each job would be more than the program
-// may have in memory.
+// parsingLarge is held while a large file is parsed: one for each job at once could need more
+// memory than the program may have.
 var parsingLarge sync.Mutex
 
 // Alone waits, if data is large, until no other large file is parsed. Call done after parsing.
@@ -105,8 +105,9 @@ func (p Parsed) Object() (apiVersion, kind string, ok bool) {
 // LineOf returns the line of a node of the document in the file.
 func (p Parsed) LineOf(n *yaml.Node) int { return p.Offset + n.Line }
 
-// Field returns the value of a key of the mapping n; nil for none. An alias of a scalar is resolved. One of more is
-// not followed: what it stands for is read where it stands.
+// Field returns the value of a key of the mapping n; nil for none. An alias of a scalar is
+// resolved. An alias of a mapping or a sequence is not followed: its content is read where it is
+// defined.
 func Field(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
@@ -119,7 +120,7 @@ func Field(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// Scalar returns the text of a Field; empty when it is no scalar.
+// Scalar returns the text of a Field; empty when it is not a scalar.
 func Scalar(n *yaml.Node, key string) string {
 	if v := Field(n, key); v != nil && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
 		return v.Value

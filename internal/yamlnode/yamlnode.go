@@ -1,9 +1,10 @@
 // Package yamlnode reads YAML, and JSON, of others with one set of limits: on size, nesting, documents, and what
 // aliases come to.
 //
-// Decode fills a struct. Documents cuts a file into its documents; of one, Node gives the tree as the parser made
-// it, and Tree one in which every reader must see the same. Get, Pairs, Items and Text find their way in trees. What is not
-// read is an error that says what is wrong with the document: "is nested more than 200 deep".
+// Decode fills a struct. Documents cuts a file into its documents; of one document, Node returns
+// the tree as the parser made it, and Tree a tree that every reader must understand in the same
+// way. Get, Pairs, Items and Text navigate trees. A document that is refused is an error that says
+// what is wrong with it: "is nested more than 200 deep".
 package yamlnode
 
 import (
@@ -36,7 +37,7 @@ const (
 // ErrLimit says that a document exceeds a limit. It may be valid.
 var ErrLimit = errors.New("more than the limit")
 
-// limitError is an ErrLimit in other words.
+// limitError is an ErrLimit with its own message.
 type limitError string
 
 func (e limitError) Error() string        { return string(e) }
@@ -44,12 +45,12 @@ func (e limitError) Is(target error) bool { return target == ErrLimit }
 
 var errNesting = limitError(fmt.Sprintf("is nested more than %d deep", maxNesting))
 
-// parsing is held while a large document is parsed: together, one for each job would need more memory
+// parsing is held while a large document is parsed: one for each job at once could need more memory
 // than the program may have.
 var parsing sync.Mutex
 
-// reserve refuses a document that would take too much memory. It waits until no other large one is parsed, when this one is
-// large; release is always to be called.
+// reserve refuses a document that would take too much memory. For a large document it waits until
+// no other large one is parsed. Callers always call release.
 func reserve(data []byte) (release func(), err error) {
 	n := 3*bytes.Count(data, []byte("\n")) + 2*(bytes.Count(data, []byte(","))+bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")))
 	switch {
@@ -78,8 +79,8 @@ func Check(data []byte) error {
 	return nil
 }
 
-// HiddenBreak returns the line, as editors count, that has a line break to YAML and not to most editors: a
-// document can hide behind it. 0 means that there is none.
+// HiddenBreak returns the line, as editors count, that has a line break for YAML but not for most
+// editors: a document can hide behind it. 0 means that no line has one.
 func HiddenBreak(text string) int {
 	line := 1
 	for i, r := range text {
