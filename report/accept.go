@@ -12,16 +12,17 @@ import (
 	"relocate/internal/text"
 )
 
-// Acceptance says which findings are known, and no reason to fail. The zero value accepts none.
+// Acceptance says which findings are known and are not a reason to fail. The zero value accepts
+// none.
 type Acceptance struct {
-	Allowed func(reference string) bool // images and what is fetched may be there; nil: nowhere
+	Allowed func(reference string) bool // reports where images and fetched content may be; nil: nowhere
 
 	known   map[identity]bool
 	leftOut map[attached]bool
 }
 
-// identity is by what a finding is the same in two reports: where it is, in which package, what of, and how
-// much it hurts. The repository that a bundle is in is no part of it.
+// identity is what makes a finding the same in two reports: its code, its level, its package, its
+// file and line, and its reference. The repository of the bundle is not part of it.
 type identity struct {
 	code                 Code
 	level                Level
@@ -33,7 +34,7 @@ func identityOf(f Finding) identity {
 	return identity{f.Code, f.Level, f.Package, f.File, f.Reference, f.Line}
 }
 
-// attached is by what an attachment is the same in two reports.
+// attached is what makes an attachment the same in two reports.
 type attached struct {
 	subject, digest v1.Hash
 	tag             string

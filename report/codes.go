@@ -8,7 +8,7 @@ import (
 // Code names a kind of Finding. docs/leaks.md lists them for users.
 type Code string
 
-// kind is what a code and a level ask for.
+// kind is what to do about the findings of a code at some levels.
 type kind struct {
 	code   Code
 	levels []Level
@@ -16,8 +16,8 @@ type kind struct {
 	object bool // of the objects of a cluster
 }
 
-// kinds is the one table of what to do about findings, with the rows of docs/leaks.md. Who makes a finding may say
-// something more exact.
+// kinds is the one table of what to do about findings, with the rows of docs/leaks.md. A finding
+// may have more exact advice of its own.
 var kinds = []kind{
 	{"no-packages", []Level{Install}, "relocate the bundle that the PackageRepository names", false},
 	{"no-packages", []Level{Warning}, "check whether it was meant to be a repository", false},
@@ -69,8 +69,8 @@ var kinds = []kind{
 	{"not-checked", []Level{Warning}, "examine it yourself", true},
 }
 
-// Advised returns the finding with what to do about it: what it says itself, or else what the table says of its code
-// and level, or of its code alone.
+// Advised returns the finding with what to do about it: its own advice or, without one, the table's
+// for its code and level, or for its code alone.
 func (f Finding) Advised() Finding {
 	if f.Action != "" {
 		return f
@@ -90,7 +90,8 @@ func (f Finding) Advised() Finding {
 // Codes of findings that another import fixes.
 var fixedByImport = []Code{"missing", "locations", "elsewhere", "foreign", "damaged"}
 
-// Codes of findings about references that end elsewhere: that place can be allowed. That fixes no lock that kbld
-// refuses, no file that is missing, and no image that is missing where a cluster looks for it.
+// Codes of findings about references that point elsewhere: that place can be allowed. Allowing it
+// does not fix a lock that kbld refuses, a missing file, or an image that is missing where a
+// cluster looks for it.
 var aboutPlaces = []Code{"uncovered", "outside", "elsewhere", "not-carried", "not-rewritten", "not-locked", "composed",
 	"outside-key", "default", "kbld-config", "url", "fetcher"}

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Level says how much a finding hurts at a cluster that reaches nothing but its private registry.
+// Level says how severe a finding is for a cluster that reaches nothing but its private registry.
 type Level string
 
 // The levels, the worst first.
@@ -18,7 +18,7 @@ const (
 	Information Level = "information" // it needs no action
 )
 
-// levels are all levels, the worst first, each with what findings of it do: one of them, several.
+// levels are all levels, the worst first, each with what is said of one finding and of several.
 var levels = []struct {
 	level     Level
 	one, some string
@@ -51,7 +51,7 @@ type Finding struct {
 	Bundle    string `json:"bundle"`              // reference
 	Package   string `json:"package,omitempty"`   // name and version, with a space between
 	File      string `json:"file,omitempty"`      // in the bundle
-	Line      int    `json:"line,omitempty"`      // in the file or in the input, from 1; 0 when it is of the whole file
+	Line      int    `json:"line,omitempty"`      // in the file or in the input, from 1; 0 when the finding is about the whole file
 	Reference string `json:"reference,omitempty"` // as written
 	Message   string `json:"message"`             // what is wrong
 	Action    string `json:"action,omitempty"`    // what to do about it
@@ -137,7 +137,8 @@ func (l Findings) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Sorted returns the findings by what they are about, that with the worst finding first, and of it the worst first.
+// Sorted returns the findings grouped by what they are about: the group with the worst finding
+// first, and in each group the worst finding first.
 func (l Findings) Sorted() Findings {
 	worst := map[string]int{}
 	for _, f := range l {

@@ -44,8 +44,8 @@ func (v *Verdict) closed() string {
 	return fmt.Sprintf("the %s in %s and their files lead to it, by the rules of kapp-controller, imgpkg and kbld", references, versions)
 }
 
-// content is the sentence about an archive or a repository: complete says that nothing is missing, closed that nothing
-// is needed from outside.
+// content is the sentence about an archive or a repository: complete says that nothing is missing,
+// closed that nothing from outside is needed.
 func (v *Verdict) content() string {
 	breaking := v.Findings.Breaking()
 	open := v.Findings.Open()
@@ -81,7 +81,8 @@ func (v *Verdict) good() string {
 	return s + v.except("that is accepted", "that are accepted")
 }
 
-// complete says, before what is not closed, that nothing is missing, or what is by choice.
+// complete begins a sentence about what is not closed: nothing is missing, or only what was left
+// out.
 func (v *Verdict) complete() string {
 	if n := len(v.Omitted); n > 0 {
 		return fmt.Sprintf("is complete except for %s left out, but", text.Count(n, "layer"))
@@ -89,8 +90,8 @@ func (v *Verdict) complete() string {
 	return "is complete, but"
 }
 
-// except says what a good verdict does not cover, for the end of a sentence; accepted, of one and of several, is what
-// is said of accepted findings.
+// except ends a sentence with what a good verdict does not cover. accepted and acceptedMany are the
+// words for one accepted finding and for several.
 func (v *Verdict) except(accepted, acceptedMany string) string {
 	var list []string
 	add := func(n int, one, some string) {
@@ -112,8 +113,8 @@ func (v *Verdict) except(accepted, acceptedMany string) string {
 	return ", except for " + joined(list)
 }
 
-// unadorned counts the tags and locations images that are missing, where nothing else is wrong: what another tool
-// uploads has all content, and neither. It is empty otherwise.
+// unadorned counts the tags and locations images that are missing, if nothing else is wrong:
+// another tool uploads all content, but neither of these. It is empty otherwise.
 func (v *Verdict) unadorned() string {
 	n := map[string]int{}
 	for _, p := range v.Problems {
@@ -139,7 +140,8 @@ func (v *Verdict) unadorned() string {
 // hintFindings is what to do about findings.
 const hintFindings = "fix the findings above, or accept known ones with --allow HOST or --accept REPORT.json"
 
-// remedy is what helps against what was found: nothing that is sent again fixes content, nor another file.
+// remedy is what fixes what was found. Another import does not fix content, and does not fix the
+// wrong file.
 func (v *Verdict) remedy() string {
 	isOther := func(p Problem) bool {
 		return p.Kind == Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
@@ -240,7 +242,7 @@ func (v *Verdict) rehearsed() string {
 	return fmt.Sprintf("%s does not work at %s: %s", v.Subject, v.Repository, strings.Join(why, "; "))
 }
 
-// limit says what nobody may take for proved of an archive or a repository.
+// limit says what is not proved about an archive or a repository.
 func (v *Verdict) limit() {
 	add := func(s string) { v.NotProved = append(v.NotProved, s) }
 	if v.Archive != nil && !v.Pinned {
@@ -255,8 +257,8 @@ func (v *Verdict) limit() {
 	v.Limit()
 }
 
-// Limit adds to NotProved what layers that were left out, content that could not be read and attachments that were not
-// seen leave open. Judge calls it. It returns v.
+// Limit adds to NotProved what is not proved because of layers that were left out, content that
+// could not be read and attachments that were not seen. Judge calls it. It returns v.
 func (v *Verdict) Limit() *Verdict {
 	add := func(n int, format string, noun string) {
 		if n > 0 {

@@ -11,8 +11,8 @@ import (
 	"relocate/internal/text"
 )
 
-// junitSuites is the JUnit XML that Jenkins, GitLab and GitHub's reporters read. There is no schema of it that all
-// agree on: this is what they have in common, with time, which some want, as zero.
+// junitSuites is the JUnit XML that Jenkins, GitLab and GitHub's reporters read. They share no
+// schema: this is what they have in common, with a time of zero, because some require one.
 type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
 	Name     string       `xml:"name,attr"`
@@ -65,12 +65,14 @@ type junitSkipped struct {
 	Message string `xml:"message,attr"`
 }
 
-// JUnit returns the verdict as JUnit XML: a suite of what was proved and of problems, and one of each version of
-// a package ("name version"), and of each bundle or object that has findings beside them.
+// JUnit returns the verdict as JUnit XML: one suite for what was proved and for problems, one for
+// each version of a package ("name version"), and one for each bundle or object that has other
+// findings.
 //
-// A finding that breaks an installation, or a pull, is a failure. A warning is a skipped case: of what is neither
-// passed nor failed that is all that Jenkins, GitLab and GitHub's reporters show in their counts and lists, and it
-// makes no pipeline red. Information is a passed case, whose output they hide.
+// A finding that breaks an installation, or a pull, is a failure. A warning is a skipped case: no
+// other result that is neither passed nor failed is in the counts and lists of Jenkins, GitLab and
+// GitHub's reporters, and it does not fail a pipeline. Information is a passed case, whose output
+// they hide.
 func (v *Verdict) JUnit(packages []string) ([]byte, error) {
 	all := junitSuites{Name: "relocate", Suites: []junitSuite{v.integrity()}}
 	findings := map[string]Findings{}
@@ -178,7 +180,8 @@ func findingSuite(name string, findings Findings) junitSuite {
 	return s
 }
 
-// settle counts the cases, and makes names unique: of two with one name GitLab shows one.
+// settle counts the cases, and makes names unique: of two cases with the same name GitLab shows
+// one.
 func (s *junitSuite) settle() {
 	seen := map[string]int{}
 	for i := range s.Cases {

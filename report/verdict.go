@@ -9,8 +9,9 @@ import (
 	"relocate/internal/text"
 )
 
-// Verdict says whether something is as it should be, and what is wrong with it. Its zero value is that of
-// nothing. Whoever looks fills in what was found and calls Judge; text, JSON, JUnit and pages are made of it.
+// Verdict says whether something is as it should be, and what is wrong with it. The zero value is
+// about nothing. The caller fills in what was found and calls Judge; text, JSON, JUnit and pages
+// are made from it.
 type Verdict struct {
 	Act        string // such as "Verification": what a page is a report of
 	Subject    string // the archive, the repository, or the file with objects
@@ -22,12 +23,12 @@ type Verdict struct {
 	Tags     []string // of the roots, in the repository
 	Contents *Contents
 	Scan     *Scan // how much was searched for references that point outside; nil when nothing was
-	Unread   int   // roots that are no bundles: what is in them was not read
+	Unread   int   // roots that are not bundles: their content was not read
 
 	Problems []Problem
 	Rows     []Row // of a repository: what was checked
 	Findings Findings
-	Accepted Findings // that are known, and no reason to fail
+	Accepted Findings // that are known and are not a reason to fail
 	Omitted  []Omitted
 
 	Attached        []Attachment // what is attached to images and was carried
@@ -38,7 +39,7 @@ type Verdict struct {
 
 	Pinned bool   // a seal or a root was given to compare with
 	Strict bool   // findings that break an install or a pull are a reason to fail
-	Fix    string // what helps against problems
+	Fix    string // what fixes problems
 
 	Objects *ObjectCounts // of the objects of a cluster; nil for all other verdicts
 
@@ -49,12 +50,12 @@ type Verdict struct {
 	PackageRepository *Verdict // nil when the archive has none
 	Connections       []string // hosts that were asked for, by name
 
-	// What Judge says, or whoever has another act.
+	// What Judge sets, or the caller for another act.
 	OK        bool
 	Sentence  string   // without "OK" before it and without a full stop
 	Hint      string   // what to do when it is not OK
 	Proved    []string // sentences in lower case
-	NotProved []string // what nobody may take for proved
+	NotProved []string // what is not proved, likewise
 	Notes     []string // beside the verdict
 }
 
@@ -220,7 +221,7 @@ type Scan struct {
 	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
 
 	IDs      int `json:"ids"`      // of the locks of package bundles
-	IDsFound int `json:"idsFound"` // of these, those that stand in a file of the bundle
+	IDsFound int `json:"idsFound"` // of these, those that occur in a file of the bundle
 
 	More int `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
 }
@@ -230,7 +231,7 @@ type ObjectCounts struct {
 	Objects    int `json:"objects"`
 	References int `json:"references"` // that objects have; one that comes twice counts twice
 	Inside     int `json:"inside"`     // of them, those that the repository has
-	Allowed    int `json:"allowed"`    // of them, those that may be elsewhere; nobody was asked for them
+	Allowed    int `json:"allowed"`    // of them, those that may be elsewhere; no registry was asked for them
 	Running    int `json:"running"`    // containers whose image, by the node, is the one that is named
 }
 

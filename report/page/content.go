@@ -15,7 +15,7 @@ import (
 	"relocate/report"
 )
 
-// How many rows of each kind a page has. What is more is counted: -o json has all.
+// The limits on the rows of each kind on a page. Rows beyond them are counted: -o json has all.
 const (
 	mostPageProblems = 1000
 	mostPageFindings = 2000
@@ -192,7 +192,8 @@ func (s *sizes) imageRows(platforms map[v1.Hash][]string) excerpt[imageRow] {
 	return shown
 }
 
-// withoutDigests returns references as they are read, each once: a digest is told beside them.
+// withoutDigests returns references without their digests, each once: the digest is shown beside
+// them.
 func withoutDigests(refs []string) excerpt[string] {
 	var list []string
 	for _, ref := range refs {
@@ -213,7 +214,7 @@ func attachmentWord(tag string) string {
 	return cmp.Or(map[string]string{"sig": "signature", "att": "attestation", "sbom": "SBOM"}[suffix], "referrer")
 }
 
-// dayOf is the day of a time; what is no time is as written.
+// dayOf is the day of a time; other text stays as written.
 func dayOf(s string) string {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {

@@ -28,10 +28,10 @@ type mapArea struct{ X, Y, W, H coordinate }
 // Bottom is the lower edge.
 func (a mapArea) Bottom() coordinate { return a.Y + a.H }
 
-// coordinate is a length on the canvas. It is written with so many places that the rest is not seen.
+// coordinate is a length on the canvas, written with as many decimals as can be seen.
 type coordinate float64
 
-// String is what SVG has in an attribute.
+// String formats it for an attribute of SVG.
 func (c coordinate) String() string { return strconv.FormatFloat(float64(c), 'f', 2, 64) }
 
 // mapGroup is a package in the treemap, or what stands beside packages.
@@ -41,7 +41,7 @@ type mapGroup struct {
 	Class string // its colour
 	Bytes int64
 	Share string // of all, in per cent
-	Label bool   // there is room for the name
+	Label bool   // the name fits
 	Boxes []mapBox
 
 	id int32 // the package, by its place in the list, or one of those below
@@ -58,7 +58,7 @@ type mapBox struct {
 	group, node int32
 }
 
-// Groups that are no packages.
+// Groups that are not packages.
 const (
 	noPackage     = nobody
 	sharedGroup   = several
@@ -131,8 +131,8 @@ func (s *sizes) owners() []int32 {
 	return owner
 }
 
-// tops returns for each manifest itself or, for the child of an index, the index; several, when there are
-// several. An index comes before its children.
+// tops returns for each manifest the manifest itself or, for the child of an index, the index;
+// several, when more than one index has it. An index comes before its children.
 func (s *sizes) tops() []int32 {
 	top := make([]int32, len(s.own))
 	for n := range top {
@@ -261,7 +261,7 @@ const mapLine = 20
 // fits reports whether a line of text is at most as wide as a box.
 func fits(s string, w coordinate) bool { return 7.2*float64(len([]rune(s)))+14 <= float64(w) }
 
-// percent writes a share that is not nothing: "12.3 %".
+// percent formats a share above zero: "12.3 %".
 func percent(part, all int64) string {
 	if all == 0 || 1000*float64(part) < float64(all) {
 		return "< 0.1 %"
@@ -269,9 +269,9 @@ func percent(part, all int64) string {
 	return strconv.FormatFloat(math.Round(1000*float64(part)/float64(all))/10, 'f', 1, 64) + " %"
 }
 
-// squarify divides an area by weights, which are positive, into rectangles as square as they get (Bruls, Huizing
-// and van Wijk, Squarified Treemaps, 2000). Products are converted so that no machine fuses them with sums:
-// all machines write the same page.
+// squarify divides an area by weights, which are positive, into rectangles as square as possible
+// (Bruls, Huizing and van Wijk, Squarified Treemaps, 2000). Products are converted so that no
+// machine fuses them with sums: all machines write the same page.
 func squarify(weights []int64, area mapArea) []mapArea {
 	out := make([]mapArea, 0, len(weights))
 	var left float64
@@ -316,7 +316,8 @@ func squarify(weights []int64, area mapArea) []mapArea {
 	return out
 }
 
-// worstRatio is the worst ratio of sides in a row of such a sum on a side, whose highest and lowest are given.
+// worstRatio is the worst aspect ratio in a row along side, whose weights have this maximum,
+// minimum and sum.
 func worstRatio(high, low, sum, side float64) float64 {
 	long := side * side
 	return max(float64(long*high)/float64(sum*sum), float64(sum*sum)/float64(long*low))

@@ -22,7 +22,7 @@ import (
 
 // Options are what a page has beside the verdict.
 type Options struct {
-	Plan      *bundle.Plan         // nil when there is none
+	Plan      *bundle.Plan         // nil for none
 	Platforms map[v1.Hash][]string // of Platforms; nil when they are not known
 	Program   string               // its name and version
 	Command   string               // how it was run, without secrets
@@ -32,14 +32,14 @@ type Options struct {
 // Render returns the page of a verdict. The same verdict and options give the same bytes.
 func Render(v *report.Verdict, opt Options) ([]byte, error) { return newPage(v, opt).encode() }
 
-// htmlPage is what people read before they let a disk, or a cluster, pass: one HTML file without anything from
-// elsewhere. All of its text may be foreign.
+// htmlPage is what people read before they approve a disk or a cluster: one HTML file without
+// anything from elsewhere. All of its text may be foreign.
 type htmlPage struct {
 	Verdict *report.Verdict
 	Options
 
 	Notes    []string // beside the verdict
-	Unproved []string // what nobody may take for proved
+	Unproved []string // what is not proved
 	Problems excerpt[pageProblem]
 	Findings pageFindings
 	Packages excerpt[packageRow]
@@ -50,7 +50,7 @@ type htmlPage struct {
 	Omitted  excerpt[report.Omitted]
 }
 
-// State is the colour of the verdict. What is complete may still be no good to a cluster.
+// State is the colour of the verdict. Complete content may still not work in a cluster.
 func (p *htmlPage) State() string {
 	return map[string]string{"OK": "good", "NOT CLOSED": "warn", "NOT OK": "bad"}[p.Verdict.Word()]
 }
@@ -63,7 +63,7 @@ type pageProblem struct {
 	Images excerpt[string]
 }
 
-// pageFindings are findings by what they are about, that with the worst first.
+// pageFindings are findings by what they are about, the group with the worst finding first.
 type pageFindings struct {
 	Groups []findingGroup
 	Counts string
@@ -109,13 +109,14 @@ type excerpt[T any] struct {
 	More int
 }
 
-// All returns how many there are.
+// All returns the length of the whole list.
 func (c excerpt[T]) All() int { return len(c.List) + c.More }
 
 // mostText is how many bytes of foreign text a list shows, in HTML: names can be long.
 const mostText = 1 << 20
 
-// shorten cuts a list to so many entries, and to mostText. The text of an entry is what is foreign in it.
+// shorten cuts a list to at most most entries, and to mostText. foreign returns the foreign text of
+// an entry.
 func shorten[T any](list []T, most int, foreign func(T) []string) excerpt[T] {
 	room := mostText
 	for i, entry := range list {
@@ -132,7 +133,8 @@ func shorten[T any](list []T, most int, foreign func(T) []string) excerpt[T] {
 // mostClip is how many characters of one foreign text are shown.
 const mostClip = 600
 
-// clip makes one line of foreign text that is not too long, and says when it was.
+// clip puts foreign text on one line, and cuts it if it is too long: then it says how much is
+// missing.
 func clip(s string) string {
 	if len(s) <= mostClip {
 		return text.Line(s)
@@ -173,8 +175,8 @@ func contentPolicy(style, script string) string {
 	return fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; img-src data:; base-uri 'none'; form-action 'none'", hash(style), hash(script))
 }
 
-// encode returns the page's HTML. What a terminal would obey, a reader of the page does not see, either: all
-// of it goes through printable.
+// encode returns the page's HTML. All text goes through printable: a reader of the page cannot see
+// what a terminal would obey, either.
 func (p *htmlPage) encode() ([]byte, error) {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, p); err != nil {
@@ -188,10 +190,10 @@ func levelClass(l report.Level) string {
 	return map[report.Level]string{report.Install: "bad", report.Pull: "bad", report.Warning: "warn"}[l]
 }
 
-// utc is a time as the page has it.
+// utc formats a time for the page.
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// number writes thousands apart: "12,345".
+// number separates thousands: "12,345".
 func number(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -207,7 +209,7 @@ func sizeOrNot(n int64) string {
 	return text.Size(n)
 }
 
-// placeOf is a reference without its digest, which is told beside it.
+// placeOf is a reference without its digest, which is shown beside it.
 func placeOf(ref string) string {
 	place, _, _ := strings.Cut(ref, "@")
 	return place

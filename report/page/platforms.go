@@ -15,15 +15,16 @@ import (
 	"relocate/oci"
 )
 
-// maxConfig is the size of the largest config that is looked into, as a walk does.
+// maxConfig is the size of the largest config that is read, as in a walk.
 const maxConfig = 4 << 20
 
-// mostPlatforms is how many platforms of an image are told.
+// mostPlatforms is how many platforms of an image are shown.
 const mostPlatforms = 64
 
-// Platforms returns by manifest what it is for, as "os/architecture/variant", sorted: of an index and its
-// children what the index says, of other images what their config says. What cannot be read, or says nothing
-// that can be a platform, has none: that is no affair of a page. The only error is ctx's.
+// Platforms returns the platforms of each manifest, as "os/architecture/variant", sorted: for an
+// index and its children what the index says, for other images what their config says. A manifest
+// whose platform cannot be read, or is not valid, has none: a page does not report that. The only
+// error is ctx's.
 func Platforms(ctx context.Context, src bundle.Source, plan *bundle.Plan, jobs int) (map[v1.Hash][]string, error) {
 	p := &platforms{of: map[v1.Hash][]string{}}
 	var indexes, alone []*bundle.Node
@@ -76,7 +77,7 @@ type platforms struct {
 	of map[v1.Hash][]string
 }
 
-// add keeps the first in sorted order, so that which come first does not matter.
+// add keeps the first platforms in sorted order, so that the order of the calls does not matter.
 func (p *platforms) add(d v1.Hash, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +98,7 @@ type platform struct {
 // platformPart is a word that can be part of a platform.
 var platformPart = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
 
-// String is "linux/arm/v7", or "" for what is no platform.
+// String is "linux/arm/v7", or "" for what is not a platform.
 func (p platform) String() string {
 	if !platformPart.MatchString(p.OS) || !platformPart.MatchString(p.Architecture) || p.OS == "unknown" {
 		return ""
@@ -109,8 +110,8 @@ func (p platform) String() string {
 	return s
 }
 
-// platformsInIndex returns the platforms of an index by child. One that two entries give two platforms has
-// the last.
+// platformsInIndex returns the platforms of an index by child. A child with two entries has the
+// platform of the last one.
 func platformsInIndex(ctx context.Context, src bundle.Source, n *bundle.Node) map[v1.Hash]string {
 	var index struct {
 		Manifests []struct {

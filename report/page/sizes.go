@@ -7,8 +7,8 @@ import (
 	"relocate/carvel"
 )
 
-// maxSteps bounds what is walked to compute sizes: what many packages share is walked for each of them, and a
-// graph can be made so that this is the square of its size.
+// maxSteps limits the walk that computes sizes: content that many packages share is walked for each
+// of them, and a graph can be made so that this is the square of its size.
 const maxSteps = 20_000_000
 
 // sizes computes what sets of manifests need. Manifests and blobs are numbers here: indexes in the plan.
@@ -55,7 +55,8 @@ func newSizes(plan *bundle.Plan) *sizes {
 	return s
 }
 
-// mostBlob is what a blob counts for at most. A registry can claim any size, and sums must stay sums.
+// mostBlob is the most that a blob counts for. A registry can claim any size, and sums must not
+// overflow.
 const mostBlob = 1 << 42
 
 // size returns the bytes of a blob.
@@ -67,8 +68,8 @@ func (s *sizes) of(d v1.Hash) (int32, bool) {
 	return i, ok
 }
 
-// reach calls visit once for each blob that the manifests from need, and all below them. With into, only what
-// it says of a manifest's kind is entered. It reports whether that was all: false when no steps were left.
+// reach calls visit once for each blob that the manifests from and all below them need. With into,
+// it enters only manifests of a kind that into accepts. It returns false when it ran out of steps.
 func (s *sizes) reach(from []int32, into func(bundle.Kind) bool, visit func(blob int32)) bool {
 	s.walks++
 	stack := make([]int32, 0, 64)
@@ -128,10 +129,10 @@ const (
 
 // versionSizes is what versions of packages need.
 type versionSizes struct {
-	all   []int64 // by version: distinct bytes of what it fetches and all that needs; -1 where nothing of it is carried
+	all   []int64 // by version: distinct bytes of what it fetches and of all that this needs; -1 where none of it is carried
 	only  []int64 // by version: those that no other version needs
 	names []int32 // by blob: the package, by its place in the list, nobody or several
-	known bool    // false: there is too much to compute it
+	known bool    // false: too much to compute
 }
 
 // versions computes the sizes of a list of packages, each of which has versions.
