@@ -14,7 +14,8 @@ import (
 	"relocate/bundle"
 )
 
-// ClusterOptions say what a cluster gets beside the PackageRepositories. The zero value is nothing.
+// ClusterOptions say what a cluster gets beside the PackageRepositories. The zero value adds
+// nothing.
 type ClusterOptions struct {
 	API string // of the PackageRepositories; empty means PackagingAPI
 
@@ -46,8 +47,8 @@ type Cluster struct {
 	opt     ClusterOptions
 	repo    name.Repository
 	secret  string // name
-	// Namespaces of the PackageRepositories' Secret and of what is installed. One Secret serves both where
-	// they are one.
+	// Namespaces of the PackageRepositories' Secret and of what is installed. One Secret serves
+	// both if they are the same.
 	home, installHome string
 }
 
@@ -58,10 +59,10 @@ type File struct {
 	Skeleton bool // to be filled in by hand
 }
 
-// ForCluster returns what a cluster gets with the PackageRepositories, of which there is at least one, and
-// which are in repo.
+// ForCluster returns what a cluster gets with at least one PackageRepository. All of them are in
+// repo.
 //
-// Errors: of names that Kubernetes does not accept; of CA when it has anything but certificates.
+// Errors: names that Kubernetes does not accept; a CA that has anything but certificates.
 func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptions) (*Cluster, error) {
 	list = slices.Clone(list)
 	opt.ControllerNamespace = cmp.Or(opt.ControllerNamespace, ControllerNamespace)
@@ -206,7 +207,8 @@ func (c *Cluster) noteNodes() {
 	}
 }
 
-// addMirrors adds what lets nodes find at the destination what is named as at its source.
+// addMirrors adds the settings with which nodes pull from the destination what is named at its
+// source.
 func (c *Cluster) addMirrors(sources []string) {
 	switch {
 	case !c.opt.MirrorSet && !c.opt.Registries:
