@@ -42,7 +42,8 @@ func Documents(data []byte) iter.Seq[Document] {
 	}
 }
 
-// HidesMore reports whether YAML finds a second document in the text, or cannot read it.
+// HidesMore reports whether YAML finds a second document in the text, or no document that it can
+// read.
 func (d Document) HidesMore() bool {
 	decoder, node := yamlv3.NewDecoder(bytes.NewReader(d.Text)), yamlv3.Node{}
 	return decoder.Decode(&node) != nil || decoder.Decode(&node) != io.EOF
