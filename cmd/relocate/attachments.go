@@ -25,8 +25,8 @@ type attachmentsReport struct {
 	Unseen []report.Unseen     `json:"unseen"` // what may be attached, and was refused or could not be carried
 }
 
-// attachmentsOf reports the attachments of a graph. Whether an image has none is known where it was walked,
-// and attachments were looked for: elsewhere nobody may have looked.
+// attachmentsOf reports the attachments of a graph. looked says that it was walked and searched for
+// attachments: only then is it known which images have none.
 func attachmentsOf(g *bundle.Graph, looked bool) *attachmentsReport {
 	r := &attachmentsReport{Found: []report.Attachment{}, Absent: []string{}, Unseen: []report.Unseen{}}
 	for _, u := range g.Unseen {
@@ -92,7 +92,7 @@ func (r *attachmentsReport) summarize(w io.Writer) {
 	summarizeUnseen(w, r.Unseen, "; see --report")
 }
 
-// summarizeUnseen tells what may be attached and is not carried; more says where all of it is.
+// summarizeUnseen says what may be attached and is not carried; more says where all of it is.
 func summarizeUnseen(w io.Writer, unseen []report.Unseen, more string) {
 	if len(unseen) == 0 {
 		return

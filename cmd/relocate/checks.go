@@ -21,12 +21,12 @@ func firstWrong(checks ...check) error {
 	return nil
 }
 
-// together is the check of two flags of which none is given without the other.
+// together is the check that two flags are given together, or neither of them.
 func together(a string, hasA bool, b string, hasB bool) check {
 	return check{hasA != hasB, a + " and " + b + " must be given together"}
 }
 
-// exclusive is the check of two flags of which one is given at most.
+// exclusive is the check that at most one of two flags is given.
 func exclusive(a string, hasA bool, b string, hasB bool) check {
 	return check{hasA && hasB, a + " and " + b + " cannot be used together"}
 }

@@ -161,7 +161,8 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	return errors.Join(upload(ctx), writeApart(cmd.OutOrStdout(), object.Bytes()))
 }
 
-// writeApart writes the PackageRepository after the summary on a terminal, apart from it; nothing when there is none.
+// writeApart writes the PackageRepository, if any, to a terminal, after the summary and apart from
+// it.
 func writeApart(w io.Writer, object []byte) error {
 	if len(object) == 0 {
 		return nil

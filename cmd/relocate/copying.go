@@ -175,7 +175,7 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 	return errors.Join(err, failed)
 }
 
-// explain says of an error what the flags have to do with it.
+// explain adds to an error what the flags have to do with it.
 func (c *copying) explain(err error) error {
 	var open *relocate.NotClosedError
 	if !errors.As(err, &open) {

@@ -27,8 +27,8 @@ type emission struct {
 	notes []string // for the operator
 }
 
-// emit makes the objects that go with the PackageRepositories of repo. s is the archive that they are from, nil
-// when there is none.
+// emit makes the objects that go with the PackageRepositories of repo. s is the archive that they
+// are from, nil for none.
 func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *inspect.Subject) (*emission, error) {
 	opt := rewrite.ClusterOptions{
 		API: f.api, Namespaces: f.has(withNamespace), Secret: f.has(withSecret), SecretExport: f.has(withSecretExport), ControllerCA: f.has(withCA),

@@ -270,7 +270,7 @@ func isUnknownHost(err error) bool {
 	return errors.As(err, &e)
 }
 
-// isListen matches an address that cannot be listened at.
+// isListen matches an address that cannot be listened on.
 func isListen(err error) bool {
 	var e *net.OpError
 	return errors.As(err, &e) && e.Op == "listen"

@@ -11,8 +11,8 @@ import (
 // leaks is the part of a report about what points outside.
 type leaks struct {
 	Findings report.Findings `json:"findings,omitempty"`
-	Accepted report.Findings `json:"accepted,omitempty"` // that --allow or --accept make no reason to fail
-	Scan     *report.Scan    `json:"scan,omitempty"`     // how much was looked at
+	Accepted report.Findings `json:"accepted,omitempty"` // that --allow or --accept accept
+	Scan     *report.Scan    `json:"scan,omitempty"`     // how much was searched
 }
 
 // take takes over what was found.

@@ -69,12 +69,13 @@ func replacing(old string, words ...string) func([]string) []string {
 	}
 }
 
-// anew returns an edit that leaves nothing of the arguments.
+// anew returns an edit that replaces all arguments.
 func anew(words ...string) func([]string) []string {
 	return func([]string) []string { return words }
 }
 
-// isReference reports whether a word is the reference of an image, with its registry, and no file.
+// isReference reports whether a word is the reference of an image, with its registry, and not a
+// file.
 func isReference(word string) bool {
 	host, _, hasPath := strings.Cut(word, "/")
 	named := host == "localhost" || strings.ContainsAny(host, ".:")
@@ -128,7 +129,7 @@ func misspelt(cmd *cobra.Command, err error) error {
 	return guess{usageError{err}, replacingFlag(long, words)}
 }
 
-// replacingFlag returns an edit that puts words, of which the last takes the value, in the place of a flag.
+// replacingFlag returns an edit that replaces a flag by words, the last of which takes the value.
 func replacingFlag(long string, words []string) func([]string) []string {
 	return func(args []string) []string {
 		for i, arg := range args {
@@ -149,7 +150,8 @@ func replacingFlag(long string, words []string) func([]string) []string {
 	}
 }
 
-// otherNames are flags of some commands, and what other commands have in their place; an empty list is no flag at all.
+// otherNames are flags of some commands, and what other commands have in their place; an empty list
+// means no flag.
 var otherNames = map[string]map[string][]string{
 	"json":     {"plan": {"-o", "json"}, "inspect": {"-o", "json"}, "verify": {"-o", "json"}, "rehearse": {"-o", "json"}, "serve": {"-o", "json"}, "version": {"-o", "json"}},
 	"repo":     {"relocate": {"--to-repo"}, "copy": {"--to-repo"}, "emit": {"--to-repo"}, "plan": {"-b"}, "rehearse": {"--as"}, "serve": {"--as"}},

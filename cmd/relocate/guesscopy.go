@@ -45,7 +45,7 @@ func (f *copyFlags) withFlags(args, words []string, act string) []string {
 	return append(args, missingFlags(source, destination, archive || act == "--from-tar")...)
 }
 
-// flagFor returns the flag that a word is probably for; source says that there is a source already.
+// flagFor returns the flag that a word is probably for; source says that a source is already named.
 func flagFor(word string, source bool, act string) string {
 	switch export := act == "--to-tar"; {
 	case isFile(word) && !source && !export:

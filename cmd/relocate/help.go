@@ -17,7 +17,7 @@ func writeHelp(cmd *cobra.Command, _ []string) {
 	}
 }
 
-// newHelp returns the command help, which says when there is no such command.
+// newHelp returns the command help, which reports a command that does not exist.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",

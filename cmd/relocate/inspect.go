@@ -186,7 +186,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*i
 	return inspect.Walk(ctx, source, ref, f.jobs, func() { ph.Add(1, 0) })
 }
 
-// oneFile checks that there is one argument.
+// oneFile checks that exactly one argument is given.
 func oneFile(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return usagef("name one archive; got %d arguments", len(args))

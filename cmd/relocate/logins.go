@@ -102,7 +102,7 @@ func copyValue(to, from pflag.Value) error {
 	return to.Set(from.String())
 }
 
-// checkSides rejects flags for a side that is no registry, and two uses of standard input.
+// checkSides rejects flags for a side that is not a registry, and two uses of standard input.
 func (f *common) checkSides(source, destination, archive bool) error {
 	var errs []error
 	f.flags.Visit(func(flag *pflag.Flag) {

@@ -49,7 +49,7 @@ type copyReport struct {
 	Roots      []report.Root       `json:"roots"`
 	Archive    *report.Archive     `json:"archive,omitempty"`
 	Repository string              `json:"repository,omitempty"`
-	Tags       []string            `json:"tags,omitempty"` // of the roots, there
+	Tags       []string            `json:"tags,omitempty"` // of the roots at the destination
 	Contents   report.Contents     `json:"contents"`
 	Result     *copy.Result        `json:"result"`
 	Kept       *keptReport         `json:"kept,omitempty"`   // by an earlier run

@@ -186,7 +186,7 @@ func (f *serveFlags) passwords() (*serve.Passwords, error) {
 	return passwords, nil
 }
 
-// certificates reads or makes what TLS needs; without TLS there are none.
+// certificates reads or makes the certificates for TLS; without TLS it returns none.
 func (f *serveFlags) certificates(r *servingReport) ([]tls.Certificate, error) {
 	var cert tls.Certificate
 	var err error
@@ -234,7 +234,7 @@ func (f *serveFlags) names() []string {
 	return slices.Compact(names)
 }
 
-// server is what answers, but for the archives.
+// server is the registry without the archives.
 func (f *serveFlags) server(r *servingReport) (s serve.Server, err error) {
 	if s.Passwords, err = f.passwords(); err != nil {
 		return s, err

@@ -25,8 +25,8 @@ func isTerminal(w io.Writer) bool {
 	return false
 }
 
-// painted returns w with colours where it is a terminal that shows them and nobody declines: NO_COLOR
-// (https://no-color.org), or --color=false, which is imgpkg's.
+// painted returns w with colours where it is a terminal that shows them and they are not turned
+// off: by NO_COLOR (https://no-color.org), or by --color=false, which is imgpkg's.
 func painted(w io.Writer, args []string) io.Writer {
 	declined := os.Getenv("NO_COLOR") != "" || slices.Contains(args, "--color=false")
 	if declined || os.Getenv("TERM") == "dumb" || runtime.GOOS == "windows" || !isTerminal(w) {

@@ -11,7 +11,7 @@ import (
 	"relocate/verify/cluster"
 )
 
-// tolerance are the flags that say which findings are known, and no reason to fail.
+// tolerance are the flags that say which findings are known and are not a reason to fail.
 type tolerance struct {
 	allow  []string
 	accept string
@@ -35,7 +35,7 @@ func (t *tolerance) places() (places []cluster.Place, err error) {
 	return places, nil
 }
 
-// check rejects values that cannot be, before anything is looked at.
+// check rejects values that are not possible, before anything is read.
 func (t *tolerance) check() error {
 	_, err := t.acceptance()
 	return err

@@ -21,7 +21,7 @@ import (
 // verified is a verdict, and what pages and JUnit have beside it.
 type verified struct {
 	*report.Verdict
-	plan      *bundle.Plan // nil when there is none
+	plan      *bundle.Plan // nil for none
 	platforms map[v1.Hash][]string
 }
 
@@ -192,7 +192,7 @@ func writeNotProved(w io.Writer, list []string) {
 	}
 }
 
-// writeProblems writes problems, and what was looked at.
+// writeProblems writes problems, and what was checked.
 func writeProblems(w io.Writer, v *report.Verdict) {
 	for i, p := range v.Problems {
 		if i == mostProblems {
