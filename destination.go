@@ -19,7 +19,7 @@ import (
 	"relocate/rewrite"
 )
 
-// Destination is the repository to fill, and what the cluster's PackageRepository for it is to be.
+// Destination is the repository to fill, and describes the cluster's PackageRepository for it.
 type Destination struct {
 	Client     *registry.Client // nil: one with the zero registry.Options
 	Repository name.Repository
@@ -58,7 +58,7 @@ func (to *Destination) lock() (unlock func(), err error) {
 	return lockRepository(to.Repository)
 }
 
-// checkPolicy rejects what no policy for attachments is.
+// checkPolicy rejects what is not a policy for attachments.
 func checkPolicy(a copy.Attachments) error {
 	if !slices.Contains([]copy.Attachments{"", copy.AttachAll, copy.AttachNothing}, a) {
 		return optionsf("attachments %q: must be require or none, or empty", a)
@@ -80,7 +80,7 @@ func (to *Destination) tags(roots []bundle.Root) (map[string]v1.Hash, error) {
 	return tags, nil
 }
 
-// tagsError is an ErrTags with words of its own.
+// tagsError is an ErrTags with its own message.
 type tagsError struct{ error }
 
 func (e tagsError) Is(target error) bool { return target == ErrTags || target == ErrOptions }
@@ -98,8 +98,8 @@ type filling struct {
 	objects []rewrite.PackageRepository
 }
 
-// run copies, and completes the result. When not everything was copied, nothing in it refers to the
-// destination.
+// run copies, and completes the result. Unless everything was copied, nothing in the result refers
+// to the destination.
 func (f *filling) run(ctx context.Context) (*Result, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (f *filling) run(ctx context.Context) (*Result, error) {
 	return f.r, err
 }
 
-// check looks for what makes the copy pointless, before anything is sent.
+// check finds what would make the copy pointless, before anything is uploaded.
 func (f *filling) check() (err error) {
 	g := f.r.Plan.Graph
 	if err := checkAttached(f.to.Attachments, g); err != nil {
@@ -143,7 +143,7 @@ func (f *filling) check() (err error) {
 	return nil
 }
 
-// send moves the plan.
+// send copies the blobs and manifests of the plan.
 func (f *filling) send(dst *registry.Checked) (err error) {
 	blobs, bytes := copy.Options{Attachments: f.to.Attachments}.Total(f.r.Plan)
 	ph := f.opt.begin(f.action, blobs, bytes)
@@ -164,7 +164,7 @@ func (f *filling) send(dst *registry.Checked) (err error) {
 	return nil
 }
 
-// refer makes what refers to a destination that has everything.
+// refer makes what refers to the destination, once it has everything.
 func (f *filling) refer() (err error) {
 	g := f.r.Plan.Graph
 	f.r.Moves, f.r.Tags = rewrite.Mapping(g, f.to.Repository), slices.Sorted(maps.Keys(f.tags))

@@ -19,18 +19,18 @@ type Target struct {
 	Path   string    // of the file
 	Writer io.Writer // of the stream; nil: the file
 	Format tarball.Format
-	// NoResume discards what an earlier export to the file kept. Else one for the same request
-	// continues.
+	// NoResume discards what an earlier export to the file kept. Otherwise an export for the same
+	// request resumes.
 	NoResume bool
 }
 
 // Export writes an archive of what a source names, and of everything that its packages need. A file
-// appears under its name when it is complete. Before that it is beside it, as NAME.part, with which
-// the next Export for the same request continues after an interruption; a stream cannot be
-// continued.
+// appears under its name when it is complete. Until then it is NAME.part in the same folder, and
+// the next Export for the same request resumes with that after an interruption. A stream cannot be
+// resumed.
 //
-// With opt.KeepGoing the error may be a *copy.PartialError: blobs that could not be read. There is
-// no archive then, but a .part.
+// With opt.KeepGoing the error may be a *copy.PartialError: blobs that could not be read. Then the
+// result is a .part and not an archive.
 //
 // Errors: ErrOptions, *KindError; ErrHeld; *NotClosedError; *UnfinishedError where a later call
 // continues; those of tarball.New, tarball.Draft.Create and tarball.Resume; bundle.MissingError,
@@ -124,8 +124,8 @@ func (e *exporting) start(ctx context.Context) (*unfinished, error) {
 	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, close: found.close}, nil
 }
 
-// walkNamed walks the source, and refuses package repositories that one import could not name
-// apart.
+// walkNamed walks the source, and refuses package repositories that one import would give the same
+// name.
 func (e *exporting) walkNamed(ctx context.Context, dir string) (*walked, error) {
 	found, err := e.walk(ctx, dir)
 	if err != nil {
@@ -198,9 +198,9 @@ func (r *Result) without(kept *UnfinishedError) *Result {
 	return r
 }
 
-// lookBack completes the result of an archive that is written, by what is in it. What points
-// outside is looked for there when an earlier run walked: where the source is Strict it is reported
-// then, and the archive is complete.
+// lookBack completes the result of an archive that is written, from what is in the archive. If an
+// earlier run walked, it searches the archive for what points outside: where the source is Strict
+// that is reported only now, and the archive is complete.
 func (e *exporting) lookBack(ctx context.Context, u *unfinished, r *Result) (*Result, error) {
 	if u.scan != nil && e.opt.Content == nil {
 		return r, nil

@@ -14,8 +14,8 @@ import (
 )
 
 // Import fills a repository from an archive that is open. It has checked everything but the content
-// of layers before it sends the first byte; what is already present is not sent again. So an Import
-// that was interrupted is continued by another one.
+// of layers before it uploads the first byte; what is already present is not uploaded again. So
+// another Import resumes one that was interrupted.
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
@@ -53,9 +53,9 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	return f.run(ctx)
 }
 
-// ImportStream fills a repository from an archive that comes in once, from front to back. Layers
-// are sent as they come, and manifests when the seal was right: then everything was. What comes
-// before the layers is kept in a scratch file; of a stream in imgpkg's format, all of it.
+// ImportStream fills a repository from an archive that arrives once, from front to back. Layers are
+// uploaded as they arrive, and manifests once the seal matches, which proves everything else. What
+// precedes the layers is kept in a scratch file; a stream in imgpkg's format is kept as a whole.
 //
 // Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
 func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
@@ -70,7 +70,7 @@ func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Optio
 	}
 	defer scratch.remove()
 	in, out := io.Pipe()
-	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // a read of a silent pipe ends by nothing else
+	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // nothing else ends a read of a silent pipe
 	go func() {
 		_, err := io.Copy(out, from)
 		_ = out.CloseWithError(err)
@@ -83,7 +83,7 @@ func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Optio
 	return s.importSealed(ctx)
 }
 
-// nameOf names a stream in errors: as it does itself, where it does.
+// nameOf names a stream in errors: by its own Name where it has one.
 func nameOf(stream any) string {
 	if named, ok := stream.(interface{ Name() string }); ok {
 		return named.Name()
@@ -100,7 +100,7 @@ type incoming struct {
 	opt     Options
 }
 
-// importSealed imports while the stream comes in.
+// importSealed imports while the stream arrives.
 func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
 	s, err := tarball.OpenStream(in, in.scratch)
 	if err != nil {
@@ -128,8 +128,8 @@ func largest(plan *bundle.Plan) int64 {
 	return n
 }
 
-// importSpooled imports a stream in imgpkg's format, in which what describes the rest comes
-// anywhere: all of it is kept first.
+// importSpooled imports a stream in imgpkg's format, where what describes the rest can be anywhere:
+// all of it is kept first.
 func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
 	in.opt.note("", "the archive has imgpkg's format: all of it is stored in %s before the import", in.scratch.dir)
 	n, err := io.Copy(in.scratch, in)

@@ -18,7 +18,7 @@ import (
 	"relocate/internal/text"
 )
 
-// heldError is an ErrHeld, and says by whom.
+// heldError is an ErrHeld that says who holds the lock.
 type heldError struct {
 	what string
 	by   string // as the other run wrote it; empty when it cannot be read
@@ -37,9 +37,9 @@ func (e heldError) Is(target error) bool { return target == ErrHeld }
 // maxHolder is how much of a lock file is shown, in bytes.
 const maxHolder = 200
 
-// lockFile takes the lock in the file at path for what a run works on, and returns what gives it
-// up. The system gives it up, too, when the program ends in whatever way. Where files cannot be
-// locked there is no lock.
+// lockFile takes the lock in the file at path for what a run works on, and returns a function that
+// releases it. The system releases it, too, however the program ends. Where files cannot be locked
+// nothing is locked.
 //
 // Errors: ErrHeld.
 func lockFile(path, what string) (unlock func(), err error) {
@@ -66,11 +66,11 @@ func lockFile(path, what string) (unlock func(), err error) {
 		case is:
 			return func() { _ = os.Remove(path); _ = l.Close() }, nil
 		}
-		_ = l.Close() // who held it before has removed the file since it was opened here
+		_ = l.Close() // its previous holder has removed the file since it was opened here
 	}
 }
 
-// readHolder returns what another run wrote into its lock file; a message without it is a message,
+// readHolder returns what another run wrote into its lock file. A message makes sense without it,
 // too.
 func readHolder(path string) string {
 	f, err := ownfile.Open(path, os.O_RDONLY)
@@ -96,7 +96,7 @@ func writeHolder(path string, l *flock.Flock) (is bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = f.Close() }() // what is in it is for people
+	defer func() { _ = f.Close() }() // its content is for people
 	there, err := f.Stat()
 	if err != nil || !os.SameFile(mine, there) {
 		return false, err
@@ -120,9 +120,9 @@ func lockArchive(path string) (unlock func(), err error) {
 	return lockFile(path+".part.lock", path)
 }
 
-// lockRepository keeps other imports of this user on this machine away from repo. Those of others
-// meet it in the registry, where nothing worse comes of it than work that is done twice. So there
-// is no lock where no file for it can be made.
+// lockRepository keeps other imports of this user on this machine away from repo. Those of other
+// users meet it in the registry, where the worst result is work that is done twice. So where no
+// file for the lock can be made, repo is not locked.
 func lockRepository(repo name.Repository) (unlock func(), err error) {
 	dir, err := lockFolder()
 	if err == nil {
@@ -138,8 +138,8 @@ func lockRepository(repo name.Repository) (unlock func(), err error) {
 }
 
 // lockFolder returns the folder for the locks of repositories: in the user's cache folder, or in
-// the one for temporary files where there is no such folder (no HOME), or it is not the user's
-// (sudo with the HOME of another).
+// the one for temporary files if the cache folder is missing (no HOME) or is not the user's (sudo
+// with the HOME of another).
 //
 // Errors: ownfile.ErrUnsafe.
 func lockFolder() (string, error) {

@@ -11,7 +11,7 @@ import (
 )
 
 // Plan says what Export would move from a source, and the exact size of the archive. It fetches
-// manifests, configs and bundles, and no layer of an image. Of to only Format counts.
+// manifests, configs and bundles, and no layer of an image. It uses only the Format of to.
 //
 // Errors: as Export, where it walks.
 func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {

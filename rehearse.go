@@ -26,8 +26,9 @@ import (
 // and no other host is contacted. The registry listens for this machine alone, and ends with the
 // call.
 //
-// as is where the archive is for: the zero Destination is the path that the root has at its origin.
-// Its Client is not used, and the registry is not contacted. Of opt, Options and Accept count.
+// as is the destination of the archive: the zero Destination means the path that the root has at
+// its origin. Its Client is not used, and its registry is not contacted. Only the Options and
+// Accept of opt are used.
 //
 // Errors: as Import.
 func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
@@ -66,9 +67,9 @@ type stage struct {
 // has it (RFC 2606).
 const embeddedHost = "embedded-registry.invalid"
 
-// furnish names the repository, where nothing does, and makes the client: it reaches the embedded
-// registry, under the name that the repository has, and nothing else. It has no credentials, and
-// asks no helper for any.
+// furnish names the repository, unless the Destination does, and makes the client: it reaches the
+// embedded registry, under the name that the repository has, and nothing else. It has no
+// credentials, and asks no helper for any.
 func (s *stage) furnish() (err error) {
 	if s.at.Repository == (name.Repository{}) {
 		roots, err := s.archive.Roots()
@@ -104,8 +105,8 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 		return nil, fmt.Errorf("rehearse %s: %w", s.archive.Name(), err)
 	}
 	debug.FreeOSMemory() // the plan is not needed any longer
-	// Level blobs would ask for what the registry has refused every manifest without, and hold all
-	// of it.
+	// Level blobs would only ask for blobs that the registry requires before it accepts a manifest,
+	// and hold all of them.
 	if v.Verify, err = Verify(ctx, s.archive, s.at, VerifyOptions{Options: s.opt.Options, Accept: s.opt.Accept}); err != nil {
 		return nil, err
 	}

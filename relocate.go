@@ -31,7 +31,7 @@ import (
 
 // Errors that a caller can act on.
 var (
-	// ErrOptions says that what was asked for does not go together, or not with what was found.
+	// ErrOptions says that the options do not go together, or not with what was found.
 	ErrOptions = errors.New("the options cannot be used together")
 	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one
 	// that Destination.Tag gives them.
@@ -40,7 +40,7 @@ var (
 	ErrHeld = errors.New("is locked")
 )
 
-// optionsError is an ErrOptions with words of its own.
+// optionsError is an ErrOptions with its own message.
 type optionsError struct{ error }
 
 func optionsf(format string, args ...any) error { return optionsError{fmt.Errorf(format, args...)} }
@@ -53,16 +53,16 @@ func (e optionsError) Is(target error) bool { return target == ErrOptions }
 type Options struct {
 	Jobs      int         // requests, or blobs, at once; less than 1 means 8
 	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
-	KeepGoing bool        // of Export to a file, Import and Copy: try everything, whatever becomes of one blob
+	KeepGoing bool        // of Export to a file, Import and Copy: try everything, even after a blob fails
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
 
 	// Content, if not nil, is called when everything is copied, while the source of plan can still
-	// be read. Manifests, configs and bundles are at hand there. Of a stream that is imported
-	// nothing is, and it is not called.
+	// be read. It has manifests, configs and bundles. When a stream is imported it has nothing, and
+	// Content is not called.
 	Content func(ctx context.Context, src bundle.Source, plan *bundle.Plan) error
 }
 
-// defaultJobs is how many there are where Jobs does not say.
+// defaultJobs is the number of jobs unless Jobs says another.
 const defaultJobs = 8
 
 func (o Options) jobs() int {

@@ -10,12 +10,12 @@ import (
 	"relocate/verify/leak"
 )
 
-// Result is what a verb did. Beside an error it says what was done all the same: with a
-// *copy.PartialError, and with a *NotClosedError of an export that continued. It is nil with all
-// others.
+// Result is what a verb did. It is also returned beside two errors, and says what was done until
+// then: a *copy.PartialError, and a *NotClosedError of an export that resumed. With all other
+// errors it is nil.
 type Result struct {
 	Plan   *bundle.Plan // what was, or would be, copied
-	Scan   *leak.Report // what would point outside; of Import nil but where a Secret is named
+	Scan   *leak.Report // what would point outside; nil of Import unless a Secret is named
 	Copied *copy.Result // nil of Plan
 
 	// Of Plan and of an archive that was written or read; zero where an export is not complete.

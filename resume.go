@@ -32,7 +32,7 @@ func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 	return u, nil
 }
 
-// recheck holds an archive that was cut off to what the source says now.
+// recheck compares an archive that was cut off with what the source says now.
 func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 	g := u.plan.Graph
 	if e.to.Format != tarball.Imgpkg && !g.Listed.Equal(e.listed()) { // imgpkg's format has no lock
@@ -48,7 +48,7 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 	return e.noteNotRefused(ctx, g)
 }
 
-// other says that an archive that was cut off is not what is asked for.
+// other says that an archive that was cut off is not what is requested.
 func (e *exporting) other(format string, args ...any) error {
 	return fmt.Errorf("resume %s: %w: %s", e.to.Path, tarball.ErrCannotResume, fmt.Sprintf(format, args...))
 }

@@ -151,8 +151,8 @@ func (o *ServeOptions) pathOf(root bundle.Root) string {
 	return cmp.Or(o.Path, root.Reference.Context().RepositoryStr())
 }
 
-// locate says where all of it is: at the port that is listened at, by the name that was asked for
-// where it is one.
+// locate sets the URL, and completes the references: with the port of addr, and with host unless it
+// is empty or means all addresses.
 func (s *Serving) locate(addr net.Addr, host string, isTLS bool) {
 	_, port, _ := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {

@@ -18,14 +18,14 @@ import (
 type Source struct {
 	Client  *registry.Client // nil: one with the zero registry.Options
 	Bundles []name.Reference // package repositories, packages and other bundles
-	Images  []name.Reference // images and indexes, which are no bundles
+	Images  []name.Reference // images and indexes that are not bundles
 
 	NonDistributable bool             // carry layers whose licence may forbid it
 	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: ignored
 	Signatures       *name.Repository // where cosign's tags are looked up as well; nil: nowhere
 
-	// Strict lets the verb fail, before anything moves, when something would point outside that
-	// Accept does not take for known.
+	// Strict makes the verb fail, before anything moves, when something would point outside that
+	// Accept does not accept.
 	Strict bool
 	Accept report.Acceptance
 
@@ -67,7 +67,7 @@ func ReadLock(text []byte) (Source, error) {
 	return s, nil
 }
 
-// roots returns the references that are named, or what is wrong with them.
+// roots returns the references that the source names, or an error about them.
 func (s *Source) roots() ([]name.Reference, error) {
 	if err := checkPolicy(s.Attachments); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (s *Source) listed() *carvel.ImagesLock {
 	return nil
 }
 
-// request returns what is asked for, which must be the same when an export continues.
+// request returns what is requested, which must be the same when an export resumes.
 func (s *Source) request(roots []name.Reference) []string {
 	var list []string
 	for _, ref := range roots {
@@ -138,7 +138,7 @@ func (e *KindError) Error() string {
 // Is makes a KindError an ErrOptions.
 func (e *KindError) Is(target error) bool { return target == ErrOptions }
 
-// check returns what holds a root to how it is named.
+// check returns the check that a root is of the kind that it is named as.
 func (s *Source) check() func(ref string, kind bundle.Kind) error {
 	isImage := map[string]bool{}
 	for _, ref := range s.Images {

@@ -12,7 +12,7 @@ import (
 	"relocate/verify/leak"
 )
 
-// VerifyOptions say how a verification runs, what it compares with, and how closely it looks.
+// VerifyOptions say how a verification runs, what it compares with, and how much it checks.
 type VerifyOptions struct {
 	Options
 	Seal  v1.Hash        // that the archive must have; zero: any
@@ -21,7 +21,7 @@ type VerifyOptions struct {
 	Level verify.Level   // at which a repository is verified; empty means verify.Manifests
 
 	Strict bool              // findings in an archive are a reason to fail; in a repository they always are
-	Accept report.Acceptance // what is known, and no reason to fail
+	Accept report.Acceptance // what is known and is not a reason to fail
 }
 
 // Verify says whether an archive, or a repository, is complete, and what in it points outside. The
@@ -34,8 +34,8 @@ type VerifyOptions struct {
 //
 // opt.Content is called where a plan can be made of what was found.
 //
-// Errors: what makes a verdict impossible. ErrOptions where there is nothing to compare with, and
-// where an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
+// Errors: what makes a verdict impossible. ErrOptions without anything to compare with, and where
+// an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
 	c := &verifying{VerifyOptions: opt, archive: archive, at: at}

@@ -28,11 +28,11 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
 	}
 	plan, planErr := a.Plan(ctx, c.jobs())
-	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // which is no damage of what was written to it
+	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // the file cannot be read: that does not say that its content is damaged
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
 	}
 	c.listDamage(damage, plan)
-	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // which is damage that is listed
+	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // a mismatch is in the list of damage
 		c.problem(report.Damaged, "content", planErr.Error())
 	}
 	c.verdict.Proved, c.verdict.NotProved = provedOf(a, plan)
@@ -115,7 +115,7 @@ func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
 	return users
 }
 
-// provedOf says what it means that an archive was found right, and what it does not mean.
+// provedOf says what is proved of an archive in which nothing is wrong, and what is not.
 func provedOf(a *tarball.Archive, plan *bundle.Plan) (proved, not []string) {
 	if a.Format() != tarball.Imgpkg || plan == nil {
 		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}, nil
@@ -128,7 +128,7 @@ func provedOf(a *tarball.Archive, plan *bundle.Plan) (proved, not []string) {
 	return proved, not
 }
 
-// compareSeal holds the archive's seal to the one that was given, if any.
+// compareSeal compares the archive's seal with the one that was given, if any.
 func (c *verifying) compareSeal() error {
 	if c.Seal == (v1.Hash{}) {
 		return nil
@@ -144,7 +144,7 @@ func (c *verifying) compareSeal() error {
 	return nil
 }
 
-// compareRoots holds the roots of an archive to the digests that were given, if any.
+// compareRoots compares the roots of an archive with the digests that were given, if any.
 func (c *verifying) compareRoots(have []report.Root) {
 	if len(c.Roots) == 0 {
 		return
@@ -162,7 +162,7 @@ func (c *verifying) compareRoots(have []report.Root) {
 	c.verdict.Proved = append(c.verdict.Proved, "the roots are those given")
 }
 
-// lookInto looks for what in an archive that is whole would point outside.
+// lookInto searches an archive without damage for what would point outside.
 func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, isWhole bool) error {
 	if plan == nil {
 		return nil

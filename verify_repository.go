@@ -22,7 +22,7 @@ import (
 	"relocate/verify/leak"
 )
 
-// verifyRepository verifies a repository, against an archive where there is one.
+// verifyRepository verifies a repository, against an archive if one is given.
 func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, error) {
 	c.Level = cmp.Or(c.Level, verify.Manifests)
 	c.verdict = &report.Verdict{
@@ -90,7 +90,7 @@ func (c *verifying) expect(ctx context.Context, want *verify.Options) (roots []v
 	return roots, nil
 }
 
-// acceptLeftOut takes the attachments of which Accept says that an import left them out as known.
+// acceptLeftOut accepts the attachments that an import left out, according to Accept.
 func (c *verifying) acceptLeftOut(want *verify.Options) {
 	for _, a := range want.Want.Graph.Attachments {
 		if x := (report.Attachment{Subject: a.Subject, Digest: a.Digest, Tag: a.Tag}); c.Accept.LeftOut(x) {
@@ -129,8 +129,8 @@ func (c *verifying) resolveRoot(ctx context.Context, client *registry.Client) (v
 	return root.Digest, nil
 }
 
-// lookAt compares what is in the repository with what should be, and goes the way of
-// kapp-controller from the roots.
+// lookAt compares what is in the repository with what should be, and resolves the roots as
+// kapp-controller does.
 func (c *verifying) lookAt(ctx context.Context, target *target, roots []v1.Hash, want verify.Options) error {
 	plan, omitted, err := c.compare(ctx, target, roots, want)
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *verifying) lookAt(ctx context.Context, target *target, roots []v1.Hash,
 }
 
 // compare returns what is in the repository, nil where it has no plan, and what was left out by
-// choice, as far as somebody knows.
+// choice, as far as that is known.
 func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash, want verify.Options) (*bundle.Plan, []report.Omitted, error) {
 	blobs, bytes := 0, int64(0)
 	if want.Want != nil {
@@ -192,8 +192,8 @@ func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash
 	return result.Plan, omitted, nil
 }
 
-// withoutLayers takes from a plan what a comparison does not look at, most of its memory: that a
-// manifest is the same says that its layers are.
+// withoutLayers removes from a plan what a comparison does not read, most of its memory: the same
+// manifest means the same layers.
 func withoutLayers(plan *bundle.Plan) {
 	plan.Blobs, plan.Small = nil, 0
 	for _, n := range plan.Graph.Nodes {
@@ -202,7 +202,7 @@ func withoutLayers(plan *bundle.Plan) {
 }
 
 // target is a private repository of which each manifest, and each blob that a walk reads, is
-// fetched once, however many look at it.
+// fetched once, however often it is read.
 type target struct {
 	*registry.Repository
 	kept    bundle.Source

@@ -188,7 +188,7 @@ func (w *walker) noteNoSignatures(g *bundle.Graph) {
 	}
 }
 
-// checkNames refuses package repositories that one import could not name apart.
+// checkNames refuses package repositories that one import would give the same name.
 func checkNames(g *bundle.Graph) error {
 	if _, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", ""); err != nil {
 		return optionsf("%w; export each to its own archive", err)
@@ -197,7 +197,7 @@ func checkNames(g *bundle.Graph) error {
 }
 
 // noteTags says which tags of the roots an import will refuse, while the archive can still be made
-// otherwise.
+// differently.
 func (o Options) noteTags(roots []bundle.Root) {
 	if _, err := rewrite.Tags(roots, ""); err != nil {
 		o.note("tags", "the import will refuse the tags of the roots: %v", err)
