@@ -129,7 +129,7 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 // imports imports the archive, and returns the PackageRepositories for the cluster.
 func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) {
 	opt := s.opt.Options
-	opt.Content = nil // which is for what is verified
+	opt.Content = nil // Content is for what is verified
 	r, err := importArchive(ctx, s.archive, s.at, opt)
 	if err != nil {
 		return nil, err

@@ -157,7 +157,7 @@ type descriptor struct {
 	Digest    v1.Hash         `json:"digest"`
 }
 
-// of returns the descriptors of a list. What is the same in many images is in memory once.
+// of returns the descriptors of a list. Equal media types share their memory.
 func of(list ...descriptor) []v1.Descriptor {
 	out := make([]v1.Descriptor, len(list))
 	for i, d := range list {

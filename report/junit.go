@@ -156,7 +156,7 @@ func (s *junitSuite) describe(v *Verdict) {
 // findingSuite is the suite of a version of a package, or of a bundle.
 func findingSuite(name string, findings Findings) junitSuite {
 	s := junitSuite{Name: text.Line(name)}
-	class := "package." + strings.ReplaceAll(s.Name, ".", "_") // Jenkins takes what is before the last dot for a folder
+	class := "package." + strings.ReplaceAll(s.Name, ".", "_") // Jenkins treats the part before the last dot as a folder
 	if len(findings) == 0 {
 		s.Cases = []junitCase{{Class: class, Name: "no findings"}}
 	}

@@ -217,7 +217,7 @@ type Scan struct {
 	Bundles         int `json:"bundles"`         // that were read, repositories among them
 	Files           int `json:"files"`           // of package bundles, and inline, that were examined
 	References      int `json:"references"`      // fetches of Packages, and references in files
-	Inside          int `json:"inside"`          // of these, those that end at what is carried
+	Inside          int `json:"inside"`          // of these, those that point to what is carried
 	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
 
 	IDs      int `json:"ids"`      // of the locks of package bundles

@@ -15,7 +15,7 @@ type leaks struct {
 	Scan     *report.Scan    `json:"scan,omitempty"`     // how much was searched
 }
 
-// take takes over what was found.
+// take records what was found.
 func (l *leaks) take(found *leak.Report, known *tolerance) (err error) {
 	l.Scan = &found.Scan
 	l.Findings, l.Accepted, err = known.split(found.Findings)

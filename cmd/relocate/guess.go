@@ -129,7 +129,7 @@ func misspelt(cmd *cobra.Command, err error) error {
 	return guess{usageError{err}, replacingFlag(long, words)}
 }
 
-// replacingFlag returns an edit that replaces a flag by words, the last of which takes the value.
+// replacingFlag returns an edit that replaces a flag with words, the last of which takes the value.
 func replacingFlag(long string, words []string) func([]string) []string {
 	return func(args []string) []string {
 		for i, arg := range args {

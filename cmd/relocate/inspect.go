@@ -116,7 +116,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 	return checkJobs(f.jobs)
 }
 
-// viewChecks are about what is shown, and of what.
+// viewChecks are about what to show, and from which part of an archive or a repository.
 func (f *inspectFlags) viewChecks(file string, view []string) []check {
 	words := strings.Join(view, " ")
 	pkg, one := strings.CutPrefix(words, "package ")
@@ -234,8 +234,8 @@ type tree struct {
 	drawn    map[v1.Hash]bool
 }
 
-// writeTree draws the graph. Each node is drawn with its children once. Each further name of a node has a line of its
-// own.
+// writeTree draws the graph. Each node is drawn with its children once. Each other name of a node
+// has its own line.
 func writeTree(w io.Writer, g *bundle.Graph) {
 	t := &tree{w: w, graph: g, packages: map[v1.Hash]string{}, drawn: map[v1.Hash]bool{}}
 	for _, p := range g.Packages {

@@ -26,7 +26,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns what is wrong.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Node returns what the document holds, nil when that is nothing. Lines are the file's, aliases stay.
+// Node returns the content of the document, nil if it is empty. Lines are the file's, aliases stay.
 func (d Document) Node() (*yaml.Node, error) {
 	release, err := reserve(d.Text)
 	defer release()
@@ -57,8 +57,9 @@ func (d Document) place(n *yaml.Node, depth int) error {
 	return nil
 }
 
-// Tree returns what the document holds, nil when that is nothing, or null. Lines are the file's; what an alias
-// stands for is in its place. A key that comes twice is an error, and so is a second document.
+// Tree returns the content of the document, nil if it is empty or null. Lines are the file's;
+// aliases are replaced by what they stand for. A key that comes twice is an error, and so is a
+// second document.
 //
 // Errors: *Error where the line is known.
 func (d Document) Tree() (*yaml.Node, error) {

@@ -67,7 +67,7 @@ func (p *htmlPage) contents(plan *bundle.Plan, platforms map[v1.Hash][]string) {
 	p.Images = s.imageRows(platforms)
 }
 
-// attached shows what is attached, unless nobody asked for it.
+// attached shows what is attached, if that was requested.
 func (p *htmlPage) attached(v *report.Verdict) {
 	if v.AttachedNote == "" {
 		return

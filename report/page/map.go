@@ -13,7 +13,7 @@ import (
 	"relocate/internal/text"
 )
 
-// The treemap's canvas, and how much it shows; what is beyond is summed.
+// The treemap's canvas, and how much it shows; the rest is summed.
 const (
 	mapWidth, mapHeight = 1200.0, 640.0
 

@@ -69,7 +69,8 @@ func (s *sizes) of(d v1.Hash) (int32, bool) {
 }
 
 // reach calls visit once for each blob that the manifests from and all below them need. With into,
-// it enters only manifests of a kind that into accepts. It returns false when it ran out of steps.
+// it follows the children of a manifest only if into accepts its kind. It returns false when it ran
+// out of steps.
 func (s *sizes) reach(from []int32, into func(bundle.Kind) bool, visit func(blob int32)) bool {
 	s.walks++
 	stack := make([]int32, 0, 64)
