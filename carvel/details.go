@@ -9,8 +9,8 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// Details is the description of a package in a repository bundle, for all versions and for one. Its text is
-// foreign and unchanged.
+// Details is the description of a package in a repository bundle, for all versions and for one. Its
+// text is foreign and unchanged.
 type Details struct {
 	Metadata *MetadataDetails // nil without a PackageMetadata
 	Package  *PackageDetails  // nil when no version was requested or it was not found
@@ -54,9 +54,9 @@ type detailsYAML struct {
 	} `json:"spec"`
 }
 
-// AddFile adds the description of a package in a file below packages/ and, unless version is empty, of that
-// version. If several documents describe it, the first Package and the last PackageMetadata count. A file
-// that is not YAML is ignored; ReadPackageFile reports it.
+// AddFile adds the description of a package in a file below packages/ and, unless version is empty,
+// of that version. If several documents describe it, the first Package and the last PackageMetadata
+// count. A file that is not YAML is ignored; ReadPackageFile reports it.
 //
 // Errors: a document that describes the package and cannot be decoded, with its line.
 func (d *Details) AddFile(data []byte, pkg, version string) error {

@@ -16,8 +16,8 @@ type Location struct {
 	IsBundle bool
 }
 
-// ImageLocations lists the images of a relocated bundle's ImagesLock that were copied into its repository. imgpkg
-// stores it in the locations image.
+// ImageLocations lists the images of a relocated bundle's ImagesLock that were copied into its
+// repository. imgpkg stores it in the locations image.
 type ImageLocations struct {
 	Images []Location
 }

@@ -122,9 +122,9 @@ type Gap struct {
 	Hides   bool   // kapp-controller may read a Package there
 }
 
-// ReadPackageFile calls visit for the documents of a file below packages/ until visit returns false. Parts
-// that cannot be read become Gaps, not errors: kapp-controller runs ytt on these files, so one that is not
-// plain YAML may still be valid.
+// ReadPackageFile calls visit for the documents of a file below packages/ until visit returns
+// false. Parts that cannot be read become Gaps, not errors: kapp-controller runs ytt on these
+// files, so one that is not plain YAML may still be valid.
 func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Gap {
 	if err := yamlnode.Check(data); err != nil {
 		return []Gap{{1, err.Error(), yamlnode.IsUTF16(data)}}

@@ -78,7 +78,8 @@ func appendValues(list []Value, path []string, node map[string]any, room int) ([
 	return list, room
 }
 
-// DefaultText returns the default as YAML, without a line feed at the end: empty for null, [] and {}.
+// DefaultText returns the default as YAML, without a line feed at the end: empty for null, [] and
+// {}.
 func (v Value) DefaultText() string {
 	switch d := v.Default.(type) {
 	case nil:

@@ -12,8 +12,8 @@ import (
 	"relocate/internal/text"
 )
 
-// MaxSize is the limit in bytes on a manifest, index or config: far above real ones, and small enough for
-// every job to hold one in memory.
+// MaxSize is the limit in bytes on a manifest, index or config: far above real ones, and small
+// enough for every job to hold one in memory.
 const MaxSize = 4 << 20
 
 // Limits on a document.
@@ -31,8 +31,8 @@ func checkJSON(raw []byte) error {
 }
 
 // CheckJSON refuses documents that two readers may understand differently, and those that exhaust a
-// reader: duplicate keys (ignoring case, as Go's decoder does), bytes that are not UTF-8, more than one
-// value, deep nesting, very long lists.
+// reader: duplicate keys (ignoring case, as Go's decoder does), bytes that are not UTF-8, more than
+// one value, deep nesting, very long lists.
 func CheckJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("is not UTF-8")

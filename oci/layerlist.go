@@ -20,8 +20,8 @@ import (
 // ErrConflict says that an attachment's tag names another manifest that cannot be merged with it.
 var ErrConflict = errors.New("something else is attached")
 
-// listSuffixes are the suffixes of the tags under which cosign keeps a list: each signature, or attestation, is a
-// layer. An SBOM is alone under its tag.
+// listSuffixes are the suffixes of the tags under which cosign keeps a list: each signature, or
+// attestation, is a layer. An SBOM is alone under its tag.
 var listSuffixes = []string{".sig", ".att"}
 
 // listed are the media types of the layers in cosign's lists (cosign, pkg/types/media.go).
@@ -120,9 +120,11 @@ func covers(have, want map[string]string) bool {
 	return true
 }
 
-// Merge returns l followed by the layers of o that it does not have, and the new config. config is that of l.
+// Merge returns l followed by the layers of o that it does not have, and the new config. config is
+// that of l.
 //
-// Errors: ErrConflict when the two contradict each other, or l does not have the config of an image.
+// Errors: ErrConflict when the two contradict each other, or l does not have the config of an
+// image.
 func (l *LayerList) Merge(o *LayerList, config []byte) (desc v1.Descriptor, raw []byte, configDesc v1.Descriptor, configRaw []byte, err error) {
 	annotations := map[string]string{}
 	maps.Copy(annotations, o.annotations)

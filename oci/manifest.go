@@ -150,7 +150,8 @@ func checkDescriptors(list []v1.Descriptor) error {
 // maxMediaType is the length of the longest media type (RFC 6838 §4.2).
 const maxMediaType = 255
 
-// descriptor is the part of a v1.Descriptor that a graph keeps: never its data, annotations and URLs.
+// descriptor is the part of a v1.Descriptor that a graph keeps: never its data, annotations and
+// URLs.
 type descriptor struct {
 	MediaType types.MediaType `json:"mediaType"`
 	Size      int64           `json:"size"`
@@ -166,6 +167,6 @@ func of(list ...descriptor) []v1.Descriptor {
 	return out
 }
 
-// IsForeign reports whether the registry of the layer d may decline to serve it: its licence forbids
-// distribution.
+// IsForeign reports whether the registry of the layer d may decline to serve it: its licence
+// forbids distribution.
 func IsForeign(d v1.Descriptor) bool { return !d.MediaType.IsDistributable() }

@@ -16,9 +16,10 @@ var (
 	runtimePathForm = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 )
 
-// CheckPath refuses a repository's path that is not safe in a URL: "a/../../b" would leave the API. It
-// accepts everything else that go-containerregistry, and so imgpkg, accepts: some registries have
-// repositories like "a/_b", which the grammar of the distribution spec (1.1, pulling manifests) excludes.
+// CheckPath refuses a repository's path that is not safe in a URL: "a/../../b" would leave the API.
+// It accepts everything else that go-containerregistry, and so imgpkg, accepts: some registries
+// have repositories like "a/_b", which the grammar of the distribution spec (1.1, pulling
+// manifests) excludes.
 func CheckPath(repo name.Repository) error {
 	if path := repo.RepositoryStr(); !IsPath(path) {
 		return fmt.Errorf("the path %s is not lower-case names between single slashes", text.Quote(path))
@@ -29,8 +30,8 @@ func CheckPath(repo name.Repository) error {
 // IsPath reports whether s is a path that CheckPath allows.
 func IsPath(s string) bool { return pathForm.MatchString(s) && !dotsForm.MatchString(s) }
 
-// IsRuntimePath reports whether container runtimes can pull from the path s: each of its elements begins and
-// ends with a letter or digit.
+// IsRuntimePath reports whether container runtimes can pull from the path s: each of its elements
+// begins and ends with a letter or digit.
 func IsRuntimePath(s string) bool { return runtimePathForm.MatchString(s) }
 
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
@@ -39,8 +40,8 @@ var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 // go-containerregistry's own check accepts a leading "." or "-".
 func IsTag(s string) bool { return tagForm.MatchString(s) }
 
-// MaxReference is the limit on a reference in bytes. A host, a repository of 255, a tag of 128 and a
-// digest are shorter.
+// MaxReference is the limit on a reference in bytes. A host, a repository of 255, a tag of 128 and
+// a digest are shorter.
 const MaxReference = 1024
 
 // HashOf returns the digest of a reference.

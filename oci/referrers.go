@@ -12,8 +12,9 @@ import (
 	"relocate/internal/digest"
 )
 
-// Referrer returns the descriptor of the manifest raw for a list of referrers: desc with the manifest's
-// artifact type and annotations (OCI distribution specification 1.1, "Listing Referrers").
+// Referrer returns the descriptor of the manifest raw for a list of referrers: desc with the
+// manifest's artifact type and annotations (OCI distribution specification 1.1, "Listing
+// Referrers").
 func Referrer(desc v1.Descriptor, raw []byte) (v1.Descriptor, error) {
 	var doc struct {
 		ArtifactType string            `json:"artifactType"`
@@ -49,8 +50,9 @@ func Referrers(desc v1.Descriptor, raw []byte) ([]v1.Hash, error) {
 	return list, nil
 }
 
-// MergeReferrers adds the descriptors that the index old does not list. It returns the new index and the
-// number of added ones. Existing entries do not change. desc describes old; without old it makes an index.
+// MergeReferrers adds the descriptors that the index old does not list. It returns the new index
+// and the number of added ones. Existing entries do not change. desc describes old; without old it
+// makes an index.
 func MergeReferrers(desc v1.Descriptor, old []byte, add []v1.Descriptor) (_ v1.Descriptor, _ []byte, added int, _ error) {
 	index, err := readIndex(desc, old)
 	if err != nil {

@@ -18,8 +18,8 @@ func AttachmentTags(d v1.Hash) []string {
 	return tags
 }
 
-// ReferrersTag returns the tag of the index that lists the referrers of the manifest d, for a registry
-// without the referrers API (OCI distribution specification 1.1, "Referrers Tag Schema").
+// ReferrersTag returns the tag of the index that lists the referrers of the manifest d, for a
+// registry without the referrers API (OCI distribution specification 1.1, "Referrers Tag Schema").
 func ReferrersTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex }
 
 // IsAttachmentTag reports whether tag may be that of an attachment.

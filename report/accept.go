@@ -43,8 +43,8 @@ type attached struct {
 // maxAccepted is the largest report that is read, in bytes.
 const maxAccepted = 64 << 20
 
-// Read accepts the findings of an earlier report (JSON of plan, verify, rehearse, an export or an import), and the
-// attachments that an import left out.
+// Read accepts the findings of an earlier report (JSON of plan, verify, rehearse, an export or an
+// import), and the attachments that an import left out.
 func (a *Acceptance) Read(r io.Reader) error {
 	raw, err := io.ReadAll(io.LimitReader(r, maxAccepted+1))
 	if err != nil {

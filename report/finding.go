@@ -39,12 +39,12 @@ func (l Level) rank() int {
 	return len(levels)
 }
 
-// Breaks reports whether findings of the level keep a cluster from running with its private registry alone. Others
-// may reach outside, could not be examined, or need no action.
+// Breaks reports whether findings of the level keep a cluster from running with its private
+// registry alone. Others may reach outside, could not be examined, or need no action.
 func (l Level) Breaks() bool { return l == Install || l == Pull }
 
-// Finding is something that is wrong with the content of a bundle, or with an object of a cluster. Content is carried
-// unchanged: such a finding is for the author, or for an overlay at the cluster.
+// Finding is something that is wrong with the content of a bundle, or with an object of a cluster.
+// Content is carried unchanged: such a finding is for the author, or for an overlay at the cluster.
 type Finding struct {
 	Code      Code   `json:"code"`
 	Level     Level  `json:"level"`
@@ -76,7 +76,8 @@ func (o *Object) String() string {
 	return o.Kind + " " + name
 }
 
-// Of names what the finding is about: the object, the package's version or, without one, the bundle.
+// Of names what the finding is about: the object, the package's version or, without one, the
+// bundle.
 func (f Finding) Of() string {
 	if f.Object != nil {
 		return f.Object.String()
@@ -84,7 +85,8 @@ func (f Finding) Of() string {
 	return cmp.Or(f.Package, f.Bundle)
 }
 
-// Place returns where it is: the file and its line, the line of the input and the path in the object, or the bundle.
+// Place returns where it is: the file and its line, the line of the input and the path in the
+// object, or the bundle.
 func (f Finding) Place() string {
 	switch {
 	case f.Object != nil && f.Path != "":
@@ -116,7 +118,8 @@ func (l Findings) Open() string {
 	return "not closed: " + counted(l.Breaking(), "finding breaks", "findings break") + " an install or a pull"
 }
 
-// String counts the findings of each level: "2 break an install, 1 breaks a pull, 5 warnings, 1 for information".
+// String counts the findings of each level: "2 break an install, 1 breaks a pull, 5 warnings, 1 for
+// information".
 func (l Findings) String() string {
 	var parts []string
 	for rank, level := range levels {

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// jsonVersion is the version of the JSON of verdicts. Within a version fields are added, never renamed or removed.
+// jsonVersion is the version of the JSON of verdicts. Within a version fields are added, never
+// renamed or removed.
 const jsonVersion = 1
 
 // contentJSON is the JSON of verify.
@@ -63,7 +64,8 @@ type rehearsalJSON struct {
 	Connections []string `json:"connections"`
 }
 
-// MarshalJSON implements json.Marshaler: docs/json.md has the documents of verify, verify -f and rehearse.
+// MarshalJSON implements json.Marshaler: docs/json.md has the documents of verify, verify -f and
+// rehearse.
 func (v *Verdict) MarshalJSON() ([]byte, error) {
 	switch {
 	case v.Verify != nil:

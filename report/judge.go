@@ -8,7 +8,8 @@ import (
 	"relocate/internal/text"
 )
 
-// Judge sets OK, Sentence and Hint by what was found, and completes Proved and NotProved. It returns v.
+// Judge sets OK, Sentence and Hint by what was found, and completes Proved and NotProved. It
+// returns v.
 func (v *Verdict) Judge() *Verdict {
 	switch {
 	case v.Verify != nil:

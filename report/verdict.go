@@ -43,7 +43,8 @@ type Verdict struct {
 
 	Objects *ObjectCounts // of the objects of a cluster; nil for all other verdicts
 
-	// A rehearsal is of an import and of two verifications: of the repository and of the PackageRepository.
+	// A rehearsal is of an import and of two verifications: of the repository and of the
+	// PackageRepository.
 	Import            any      // the result of the copy, for JSON
 	Registry          any      // what the registry holds then, for JSON
 	Verify            *Verdict // of the repository; nil for all other verdicts
@@ -59,7 +60,8 @@ type Verdict struct {
 	Notes     []string // beside the verdict
 }
 
-// Word returns "OK", "NOT CLOSED" (complete, but with findings that break an install or a pull) or "NOT OK".
+// Word returns "OK", "NOT CLOSED" (complete, but with findings that break an install or a pull) or
+// "NOT OK".
 func (v *Verdict) Word() string {
 	switch {
 	case !v.OK:

@@ -125,7 +125,8 @@ func (c *Cluster) addNamespaces(names []string) error {
 	return errors.Join(errs...)
 }
 
-// addSecrets adds the Secret to each of the namespaces, or to the first one with a SecretExport to all.
+// addSecrets adds the Secret to each of the namespaces, or to the first one with a SecretExport to
+// all.
 func (c *Cluster) addSecrets(namespaces []string) error {
 	if c.opt.SecretExport {
 		namespaces = namespaces[:1]
@@ -239,8 +240,8 @@ func (c *Cluster) addInstall(i Install, secretRef string) error {
 	return nil
 }
 
-// Encode returns the YAML of the objects for kubectl apply, and a note for each that has placeholders. It
-// has no files for nodes.
+// Encode returns the YAML of the objects for kubectl apply, and a note for each that has
+// placeholders. It has no files for nodes.
 func (c *Cluster) Encode() (text []byte, notes []string, err error) {
 	text, err = encodeObjects(c.objects...)
 	if err != nil {
@@ -250,7 +251,8 @@ func (c *Cluster) Encode() (text []byte, notes []string, err error) {
 	return text, notes, err
 }
 
-// Files returns a file of each object, files for nodes below the folder nodes, and a kustomization.yaml.
+// Files returns a file of each object, files for nodes below the folder nodes, and a
+// kustomization.yaml.
 func (c *Cluster) Files() ([]File, error) {
 	files := slices.Clone(c.nodes)
 	for _, o := range c.objects {
@@ -264,8 +266,8 @@ func (c *Cluster) Files() ([]File, error) {
 	return append(files, File{Path: "kustomization.yaml", Text: text}), err
 }
 
-// Placeholders returns a note for each object whose text still has a placeholder. filled has the text of
-// files that were filled in, by their paths.
+// Placeholders returns a note for each object whose text still has a placeholder. filled has the
+// text of files that were filled in, by their paths.
 func (c *Cluster) Placeholders(filled map[string][]byte) ([]string, error) {
 	var notes []string
 	for _, o := range c.objects {

@@ -37,9 +37,9 @@ type installValues struct {
 
 var versionText = regexp.MustCompile(`^[0-9A-Za-z.+-]+$`)
 
-// objects returns the ServiceAccount, its rights with admin, the values Secret and the PackageInstall.
-// secretRef names a Secret of the namespace for fetching; it may be empty. What is installed may need, and
-// get, other rights.
+// objects returns the ServiceAccount, its rights with admin, the values Secret and the
+// PackageInstall. secretRef names a Secret of the namespace for fetching; it may be empty. What is
+// installed may need, and get, other rights.
 func (i Install) objects(namespace, secretRef string, admin bool) ([]object, error) {
 	if err := i.check(namespace, secretRef); err != nil {
 		return nil, err

@@ -10,9 +10,9 @@ import (
 	"relocate/carvel"
 )
 
-// Lock returns the lock of what was relocated to repo, as imgpkg's --lock-output writes it. One bundle gets
-// a BundleLock with tag, which may be empty. Otherwise it is an ImagesLock: that of listed, if it is not
-// nil, with the new references, or one of the roots, sorted by reference.
+// Lock returns the lock of what was relocated to repo, as imgpkg's --lock-output writes it. One
+// bundle gets a BundleLock with tag, which may be empty. Otherwise it is an ImagesLock: that of
+// listed, if it is not nil, with the new references, or one of the roots, sorted by reference.
 func Lock(g *bundle.Graph, repo name.Repository, tag string, listed *carvel.ImagesLock) ([]byte, error) {
 	if listed != nil {
 		lock := carvel.ImagesLock{}

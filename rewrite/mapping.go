@@ -13,8 +13,8 @@ type Move struct {
 	Kind bundle.Kind `json:"kind"`
 }
 
-// Mapping returns for every reference of the graph the one in repo, in the order of the graph. Digests
-// stay the same.
+// Mapping returns for every reference of the graph the one in repo, in the order of the graph.
+// Digests stay the same.
 func Mapping(g *bundle.Graph, repo name.Repository) []Move {
 	var moves []Move
 	for _, n := range g.Nodes {

@@ -12,11 +12,11 @@ import (
 	"relocate/bundle"
 )
 
-// The destination keeps everything in one repository, whose tags are those of the roots. So a mirror is for
-// pulls by digest only: a node that asks for the tag of an image could get the root.
+// The destination keeps everything in one repository, whose tags are those of the roots. So a
+// mirror is for pulls by digest only: a node that asks for the tag of an image could get the root.
 
-// sources returns the repositories, sorted, by which images and indexes of g are named, but for repo
-// itself. Nodes do not pull bundles.
+// sources returns the repositories, sorted, by which images and indexes of g are named, but for
+// repo itself. Nodes do not pull bundles.
 func sources(g *bundle.Graph, repo name.Repository) []string {
 	var list []string
 	for _, n := range g.Nodes {
@@ -42,8 +42,8 @@ func runtimeName(repo name.Repository) string {
 	return repo.Name()
 }
 
-// mirrorSet returns the ImageDigestMirrorSet by which OpenShift's nodes pull from repo what is named by
-// digest in one of the sources.
+// mirrorSet returns the ImageDigestMirrorSet by which OpenShift's nodes pull from repo what is
+// named by digest in one of the sources.
 func mirrorSet(sources []string, repo name.Repository) object {
 	type mirror struct {
 		Source  string   `json:"source"`
@@ -59,15 +59,16 @@ func mirrorSet(sources []string, repo name.Repository) object {
 	}
 }
 
-// access is how clients reach the registry of the destination. The zero value is HTTPS with a certificate
-// that they trust already.
+// access is how clients reach the registry of the destination. The zero value is HTTPS with a
+// certificate that they trust already.
 type access struct {
 	CA        bool // the certificates of its CA are in ca.crt
 	PlainHTTP bool
 }
 
-// registriesConf returns a file for /etc/containers/registries.conf.d, by which CRI-O and podman pull from
-// repo what is named by digest in one of the sources and, with plain HTTP, what is named in repo itself.
+// registriesConf returns a file for /etc/containers/registries.conf.d, by which CRI-O and podman
+// pull from repo what is named by digest in one of the sources and, with plain HTTP, what is named
+// in repo itself.
 func registriesConf(sources []string, repo name.Repository, access access) []byte {
 	var out bytes.Buffer
 	out.WriteString(`# For /etc/containers/registries.conf.d on each node that runs CRI-O (or podman).
@@ -89,8 +90,8 @@ func registriesConf(sources []string, repo name.Repository, access access) []byt
 	return out.Bytes()
 }
 
-// certsPath returns the path at which CRI-O and podman read the CA of a registry (containers-certs.d(5)).
-// Windows cannot check out a file with such a name.
+// certsPath returns the path at which CRI-O and podman read the CA of a registry
+// (containers-certs.d(5)). Windows cannot check out a file with such a name.
 func certsPath(registry name.Registry) string {
 	return "/etc/containers/certs.d/" + registry.RegistryStr() + "/ca.crt"
 }
@@ -104,12 +105,12 @@ func hostFolder(registry name.Registry) string {
 	return host
 }
 
-// hostsTOML returns the hosts.toml of the registry of repo for containerd. Its CA, if any, is in ca.crt
-// beside it.
+// hostsTOML returns the hosts.toml of the registry of repo for containerd. Its CA, if any, is in
+// ca.crt beside it.
 //
-// containerd asks each [host] first, and then the server with the settings before the first table. Without
-// those settings, an answer without the content would be followed by an attempt without the CA, and its
-// error would be shown. containerd 1 refuses a file without any table.
+// containerd asks each [host] first, and then the server with the settings before the first table.
+// Without those settings, an answer without the content would be followed by an attempt without the
+// CA, and its error would be shown. containerd 1 refuses a file without any table.
 func hostsTOML(repo name.Repository, access access) []byte {
 	var out bytes.Buffer
 	scheme := "https"

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// object is an object of the target cluster. Which fields beside the first three are set depends on the
-// kind.
+// object is an object of the target cluster. Which fields beside the first three are set depends on
+// the kind.
 type object struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -48,8 +48,8 @@ type nameRef struct {
 	Name string `json:"name"`
 }
 
-// file returns the name of the object's file in a folder. No two kinds, namespaces or names have the same
-// one.
+// file returns the name of the object's file in a folder. No two kinds, namespaces or names have
+// the same one.
 func (o object) file() string {
 	parts := []string{strings.ToLower(o.Kind)}
 	if o.Metadata.Namespace != "" {
@@ -72,8 +72,8 @@ func encodeObjects(list ...object) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// kustomization returns the kustomization.yaml of the objects. sortOptions, since kustomize 5.0, keeps
-// their order.
+// kustomization returns the kustomization.yaml of the objects. sortOptions, since kustomize 5.0,
+// keeps their order.
 func kustomization(list []object) ([]byte, error) {
 	resources := []string{}
 	for _, o := range list {

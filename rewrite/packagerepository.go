@@ -16,8 +16,8 @@ import (
 // GlobalNamespace is kapp-controller's default namespace of packages for all namespaces.
 const GlobalNamespace = "kapp-controller-packaging-global"
 
-// The APIs of PackageRepositories (docs/carvel.md, "API kinds"). The old one is that of kapp-controller
-// before v0.19.0-alpha.10; its PackageRepositories have no namespace.
+// The APIs of PackageRepositories (docs/carvel.md, "API kinds"). The old one is that of
+// kapp-controller before v0.19.0-alpha.10; its PackageRepositories have no namespace.
 const (
 	PackagingAPI    = "packaging.carvel.dev/v1alpha1"
 	OldPackagingAPI = "install.package.carvel.dev/v1alpha1"
@@ -35,8 +35,8 @@ type PackageRepository struct {
 
 // PackageRepositories returns the objects for the roots that are package repositories, relocated to
 // repo, in their order. Each is named after the last element of its source repository, so that it
-// keeps its name from one relocation to the next. If as is not empty, it is the name of the only one. Two
-// objects with one name are an error.
+// keeps its name from one relocation to the next. If as is not empty, it is the name of the only
+// one. Two objects with one name are an error.
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
@@ -84,7 +84,8 @@ func NewPackageRepository(source name.Digest, repo name.Repository, version, as,
 
 func isDNSName(s string) bool { return s != "" && s == DNSName(s) }
 
-// DNSName makes a DNS-1123 subdomain of s, which Kubernetes accepts as a name. The result may be empty.
+// DNSName makes a DNS-1123 subdomain of s, which Kubernetes accepts as a name. The result may be
+// empty.
 func DNSName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

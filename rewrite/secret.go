@@ -23,8 +23,8 @@ const (
 	placeholderPassword = "REPLACE-WITH-PASSWORD"
 )
 
-// registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The zero login
-// gets placeholders.
+// registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The
+// zero login gets placeholders.
 func registrySecret(secret, namespace string, registry name.Registry, login Login) (object, error) {
 	o := newSecret(secret, namespace)
 	if err := errors.Join(checkName("Secret", secret), checkNamespace(namespace)); err != nil {
@@ -50,8 +50,8 @@ func newSecret(name, namespace string) object {
 	return object{APIVersion: "v1", Kind: "Secret", Metadata: metadata{Name: name, Namespace: namespace}}
 }
 
-// secretExport returns the object by which secretgen-controller offers the Secret to every namespace, and fills
-// the placeholders that kapp-controller makes.
+// secretExport returns the object by which secretgen-controller offers the Secret to every
+// namespace, and fills the placeholders that kapp-controller makes.
 func secretExport(secret, namespace string) (object, error) {
 	o := object{APIVersion: "secretgen.carvel.dev/v1alpha1", Kind: "SecretExport", Metadata: metadata{Name: secret, Namespace: namespace}}
 	o.Spec = map[string][]string{"toNamespaces": {"*"}}
@@ -64,8 +64,9 @@ const ControllerNamespace = "kapp-controller"
 // controllerConfig is the name of the Secret that kapp-controller reads its configuration from.
 const controllerConfig = "kapp-controller-config"
 
-// caConfig returns the Secret from which kapp-controller, in namespace, reads the CA certificates that it
-// trusts beside the system's. A file with anything else is an error: a private key is not for the cluster.
+// caConfig returns the Secret from which kapp-controller, in namespace, reads the CA certificates
+// that it trusts beside the system's. A file with anything else is an error: a private key is not
+// for the cluster.
 func caConfig(namespace string, file []byte) (object, error) {
 	o := newSecret(controllerConfig, namespace)
 	if err := checkNamespace(namespace); err != nil {

@@ -10,9 +10,9 @@ import (
 	"relocate/oci"
 )
 
-// Tags returns the tags of the roots at the destination: those by which they were named, or tag, if it is
-// not empty, for the only root. Two roots with the same tag are an error, and so is a tag that looks like
-// those that imgpkg makes of digests.
+// Tags returns the tags of the roots at the destination: those by which they were named, or tag, if
+// it is not empty, for the only root. Two roots with the same tag are an error, and so is a tag
+// that looks like those that imgpkg makes of digests.
 func Tags(roots []bundle.Root, tag string) (map[string]v1.Hash, error) {
 	if tag != "" && len(roots) > 1 {
 		return nil, fmt.Errorf("tag %q: a tag names one root, not %d", tag, len(roots))

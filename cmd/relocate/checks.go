@@ -11,7 +11,8 @@ type check struct {
 	message string
 }
 
-// firstWrong returns the message of the first check that is true as a usage error; nil when none is.
+// firstWrong returns the message of the first check that is true as a usage error; nil when none
+// is.
 func firstWrong(checks ...check) error {
 	for _, c := range checks {
 		if c.when {

@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completions write the completion script of a shell; descriptions says whether with the help of each flag.
+// completions write the completion script of a shell; descriptions says whether with the help of
+// each flag.
 var completions = map[string]func(root *cobra.Command, w io.Writer, descriptions bool) error{
 	"bash": (*cobra.Command).GenBashCompletionV2,
 	"fish": (*cobra.Command).GenFishCompletion,
@@ -27,7 +28,8 @@ var completions = map[string]func(root *cobra.Command, w io.Writer, descriptions
 	},
 }
 
-// newCompletion returns the command that prints completion scripts, in place of cobra's with a command for each shell.
+// newCompletion returns the command that prints completion scripts, in place of cobra's with a
+// command for each shell.
 func newCompletion() *cobra.Command {
 	bare := false
 	shells := slices.Sorted(maps.Keys(completions))

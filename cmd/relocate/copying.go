@@ -143,8 +143,8 @@ func (c *copying) direct(ctx context.Context) error {
 	return c.finish("copy", r, err)
 }
 
-// finish writes the results, says what was done and writes the report: also what was done in part. An err
-// of the verb is returned.
+// finish writes the results, says what was done and writes the report: also what was done in part.
+// An err of the verb is returned.
 func (c *copying) finish(action string, found *relocate.Result, err error) error {
 	err = c.explain(err)
 	if found == nil {

@@ -63,7 +63,8 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	return e, nil
 }
 
-// nestedNote says what objects inside packages need if the registry needs a login; empty if there are no such objects.
+// nestedNote says what objects inside packages need if the registry needs a login; empty if there
+// are no such objects.
 func nestedNote(found *leak.Report, repo name.Repository) string {
 	if found.WithoutSecret == 0 {
 		return ""
@@ -115,8 +116,8 @@ func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subjec
 	return list, nil
 }
 
-// defaultValues returns the text of a package's default values, empty when it has none. It may go to a
-// terminal, in an object.
+// defaultValues returns the text of a package's default values, empty when it has none. It may go
+// to a terminal, in an object.
 func defaultValues(ctx context.Context, s *inspect.Subject, p *carvel.Package) (string, error) {
 	d, err := s.Package(ctx, p.Name+"/"+p.Version)
 	if err != nil || d.Package.ValuesSchema == nil {

@@ -210,7 +210,8 @@ func refuses(is func(registry.ManifestError) bool) func(error) bool {
 	}
 }
 
-// isSilent matches a refused write without an explanation, as Gitea answers when a quota is used up.
+// isSilent matches a refused write without an explanation, as Gitea answers when a quota is used
+// up.
 func isSilent(err error) bool {
 	var e *registry.Error
 	return errors.As(err, &e) && e.Status == 403 && e.Method != "GET" && e.Method != "HEAD" && e.Code == "" && e.Message == ""

@@ -50,8 +50,8 @@ func (f *inspectFlags) showExtracted(cmd *cobra.Command, s *inspect.Subject, vie
 	})
 }
 
-// digestToExtract returns the digest of the bundle that --bundle names, of the one that a version of a package
-// fetches, or of the only root.
+// digestToExtract returns the digest of the bundle that --bundle names, of the one that a version
+// of a package fetches, or of the only root.
 func (f *inspectFlags) digestToExtract(s *inspect.Subject, pkg string) (v1.Hash, error) {
 	switch {
 	case pkg != "":

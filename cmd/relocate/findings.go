@@ -22,8 +22,8 @@ func (l *leaks) take(found *leak.Report, known *tolerance) (err error) {
 	return err
 }
 
-// writeFindings counts findings, and lists them by package, bundle or object, the worst first, up to most of them; more
-// says where all of them are.
+// writeFindings counts findings, and lists them by package, bundle or object, the worst first, up
+// to most of them; more says where all of them are.
 func writeFindings(w io.Writer, findings report.Findings, most int, more string) {
 	if len(findings) == 0 {
 		return

@@ -120,8 +120,8 @@ func (f *common) add(cmd *cobra.Command) {
 	f.flags, f.password.from = cmd.Flags(), cmd.InOrStdin
 }
 
-// source returns a client that uses the credentials in the flags for the registries of roots: those that the
-// operator named.
+// source returns a client that uses the credentials in the flags for the registries of roots: those
+// that the operator named.
 func (f *common) source(roots []name.Reference) (*registry.Client, error) {
 	var repos []name.Repository
 	for _, ref := range roots {

@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// guess is a usage error together with the edit that turns the arguments into what was probably meant.
+// guess is a usage error together with the edit that turns the arguments into what was probably
+// meant.
 type guess struct {
 	usageError
 	edit func(args []string) []string
@@ -27,7 +28,8 @@ func guessf(edit func([]string) []string, format string, args ...any) error {
 	return guess{usageError{fmt.Errorf(format, args...)}, edit}
 }
 
-// guessed returns what the error of a command line was probably meant to be, ready to paste; empty when unknown.
+// guessed returns what the error of a command line was probably meant to be, ready to paste; empty
+// when unknown.
 func guessed(err error, args []string) string {
 	var g guess
 	if !errors.As(err, &g) {
@@ -92,7 +94,8 @@ func isFile(word string) bool {
 	return err == nil || word == stream || slices.Contains([]string{".tar", ".tgz", ".gz"}, filepath.Ext(word))
 }
 
-// archiveArgs returns the check of a command's archives: a reference in their place is to be exported first.
+// archiveArgs returns the check of a command's archives: a reference in their place is to be
+// exported first.
 func archiveArgs(next cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
@@ -163,7 +166,8 @@ var otherNames = map[string]map[string][]string{
 	"o":        {"relocate": {"--to-tar"}, "copy": {"--to-tar"}, "emit": {"-d"}},
 }
 
-// nearestFlag returns the flag whose name is a misspelt one: the one it begins, or one that is a few letters away.
+// nearestFlag returns the flag whose name is a misspelt one: the one it begins, or one that is a
+// few letters away.
 func nearestFlag(flags *pflag.FlagSet, misspelt string) string {
 	var names []string
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -214,7 +218,8 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// checkValues rejects a flag that took the name of another flag as its value, and -bundle for --bundle.
+// checkValues rejects a flag that took the name of another flag as its value, and -bundle for
+// --bundle.
 func checkValues(cmd *cobra.Command) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		values := []string{f.Value.String()}

@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// copyWords are what some take for the commands of a copy, and the flag that each has in their place.
+// copyWords are what some take for the commands of a copy, and the flag that each has in their
+// place.
 var copyWords = map[string]string{"export": "--to-tar", "save": "--to-tar", "import": "--from-tar", "load": "--from-tar"}
 
 // misplaced returns the error of words that a copy takes with a flag only, or that name no command.
@@ -28,8 +29,8 @@ func (f *copyFlags) misplaced(cmd *cobra.Command, words []string) error {
 	}
 }
 
-// withFlags puts before each word the flag that it is probably for, and adds flags for what is still missing. act is
-// --to-tar of an export, --from-tar of an import, or empty.
+// withFlags puts before each word the flag that it is probably for, and adds flags for what is
+// still missing. act is --to-tar of an export, --from-tar of an import, or empty.
 func (f *copyFlags) withFlags(args, words []string, act string) []string {
 	archive, destination := f.fromTar != "", f.toTar != "" || f.toRepo != ""
 	source := archive || f.given()
@@ -58,7 +59,8 @@ func flagFor(word string, source bool, act string) string {
 	return "-b"
 }
 
-// completed adds to the error of a copy that has a source or a destination, but not both, the flag that is missing.
+// completed adds to the error of a copy that has a source or a destination, but not both, the flag
+// that is missing.
 func (f *copyFlags) completed(err error) error {
 	source, destination := f.given() || f.fromTar != "", f.toTar != "" || f.toRepo != ""
 	if source == destination {
@@ -68,7 +70,8 @@ func (f *copyFlags) completed(err error) error {
 	return guessf(func(args []string) []string { return append(args, missing...) }, "%w", err)
 }
 
-// missingFlags are the flags, with placeholders, of a copy without its source or destination; of an archive or not.
+// missingFlags are the flags, with placeholders, of a copy without its source or destination; of an
+// archive or not.
 func missingFlags(source, destination, archive bool) []string {
 	from, to := []string{"-b", "REF"}, []string{"--to-tar", "FILE"}
 	if archive {

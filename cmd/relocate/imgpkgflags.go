@@ -2,7 +2,8 @@ package main
 
 import "github.com/spf13/pflag"
 
-// imgpkgFlags are flags of imgpkg copy that scripts have. Those that ask for what a copy does anyway are accepted.
+// imgpkgFlags are flags of imgpkg copy that scripts have. Those that ask for what a copy does
+// anyway are accepted.
 type imgpkgFlags struct {
 	tty, yes, resume, color, cosign bool // accepted
 	json, debug                     bool // rejected
@@ -19,7 +20,8 @@ func (f *imgpkgFlags) add(flags *pflag.FlagSet) {
 	flags.VisitAll(func(flag *pflag.Flag) { flag.Hidden = true })
 }
 
-// checks are about imgpkg's flags where they cannot be accepted; streamed says that the archive goes to a stream.
+// checks are about imgpkg's flags where they cannot be accepted; streamed says that the archive
+// goes to a stream.
 func (f *imgpkgFlags) checks(noResume, streamed bool) []check {
 	return []check{
 		exclusive("--resume", f.resume, "--no-resume", noResume),

@@ -20,8 +20,8 @@ import (
 // version is set when the program is built: -ldflags "-X main.version=…".
 var version = "dev"
 
-// softLimit is the size in bytes towards which the garbage collector keeps the heap, so that the program
-// stays within 256 MiB (docs/decisions/0005-limits.md).
+// softLimit is the size in bytes towards which the garbage collector keeps the heap, so that the
+// program stays within 256 MiB (docs/decisions/0005-limits.md).
 const softLimit = 200 << 20
 
 func main() {

@@ -213,7 +213,8 @@ func (f *serveFlags) certificates(r *servingReport) ([]tls.Certificate, error) {
 	return []tls.Certificate{cert}, nil
 }
 
-// names are what clients may call this registry: loopback, where it listens, and what --tls-name says.
+// names are what clients may call this registry: loopback, where it listens, and what --tls-name
+// says.
 func (f *serveFlags) names() []string {
 	names := append([]string{"localhost", "127.0.0.1", "::1"}, f.tlsNames...)
 	host, _, _ := net.SplitHostPort(f.listen) // it was checked

@@ -44,7 +44,8 @@ func (f *sourceFlags) check() error {
 	return err
 }
 
-// source returns what the flags name, with a client that has the credentials in c for their registries.
+// source returns what the flags name, with a client that has the credentials in c for their
+// registries.
 func (f *sourceFlags) source(c *common) (relocate.Source, error) {
 	from, err := f.roots()
 	if err != nil {

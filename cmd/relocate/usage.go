@@ -29,7 +29,8 @@ func group(cmd *cobra.Command, title string, add func(*pflag.FlagSet)) {
 	cmd.Flags().AddFlagSet(flags)
 }
 
-// usage writes a command's usage: as cobra's, with the flags under their headings, after the commands.
+// usage writes a command's usage: as cobra's, with the flags under their headings, after the
+// commands.
 func usage(cmd *cobra.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Usage:\n  %s\n", synopsis(strings.TrimSuffix(cmd.UseLine(), " [flags]")))
@@ -94,7 +95,8 @@ func writeFlag(b *strings.Builder, f *pflag.Flag) {
 	fmt.Fprintf(b, "%-*s%s\n", flagColumn, name, wrapped(text, flagColumn, flagColumn))
 }
 
-// wrapped breaks text into lines that fit the help. The first line begins at column first, the others at column rest.
+// wrapped breaks text into lines that fit the help. The first line begins at column first, the
+// others at column rest.
 func wrapped(text string, first, rest int) string {
 	var b strings.Builder
 	column := first

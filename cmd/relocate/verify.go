@@ -147,8 +147,8 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 	return r, err
 }
 
-// at is the repository of --repo, as it was filled, and the root in it, where neither an archive nor --root says what it
-// must hold.
+// at is the repository of --repo, as it was filled, and the root in it, where neither an archive
+// nor --root says what it must hold.
 func (f *verifyFlags) at(ctx context.Context, file string) (at relocate.Destination, root name.Reference, err error) {
 	at = relocate.Destination{Tag: f.tag, NoTag: f.noTag, RepoTags: f.repoTags}
 	repo, rest, err := f.target(file)

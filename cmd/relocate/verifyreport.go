@@ -81,8 +81,8 @@ func (f *reportFlags) options(r *verified, jobs int, show *display) relocate.Opt
 	return opt
 }
 
-// print prints the verdict and then writes the report's file: the verdict is not lost when that fails. The error says
-// what was found.
+// print prints the verdict and then writes the report's file: the verdict is not lost when that
+// fails. The error says what was found.
 func (f *reportFlags) print(w io.Writer, r *verified) error {
 	if f.format.format == "junit" {
 		b, err := r.JUnit(r.packages())

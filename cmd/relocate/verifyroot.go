@@ -11,8 +11,8 @@ import (
 	"relocate/registry"
 )
 
-// target returns the repository of --repo, and the tag or digest behind it with its ":" or "@". Only a repository
-// that is verified without an archive and without --root can have one.
+// target returns the repository of --repo, and the tag or digest behind it with its ":" or "@".
+// Only a repository that is verified without an archive and without --root can have one.
 func (f *verifyFlags) target(file string) (repo name.Repository, rest string, err error) {
 	s, rest := splitReference(f.repo)
 	if err := firstWrong(
@@ -25,7 +25,8 @@ func (f *verifyFlags) target(file string) (repo name.Repository, rest string, er
 	return repo, rest, err
 }
 
-// splitReference splits a reference into its repository and its tag or digest, which begins with ":" or "@".
+// splitReference splits a reference into its repository and its tag or digest, which begins with
+// ":" or "@".
 func splitReference(s string) (repo, rest string) {
 	path := strings.LastIndex(s, "/") + 1
 	if i := strings.IndexAny(s[path:], ":@"); path > 0 && i >= 0 {

@@ -1,7 +1,7 @@
 // Package extract writes the files of a bundle to a folder.
 //
-// Begin with Bundle. All files are written or none, only regular files and folders, and nothing outside
-// of the folder, whatever the bundle contains.
+// Begin with Bundle. All files are written or none, only regular files and folders, and nothing
+// outside of the folder, whatever the bundle contains.
 package extract
 
 import (
@@ -34,8 +34,9 @@ type Result struct {
 
 // Bundle writes the files of the bundle ref to the folder dir, which is new or empty.
 //
-// Permissions are imgpkg's: everyone gets those of the owner, unless a member of the bundle has other
-// permissions for others. Nobody gets a permission that the umask takes away, or that dir does not have.
+// Permissions are imgpkg's: everyone gets those of the owner, unless a member of the bundle has
+// other permissions for others. Nobody gets a permission that the umask takes away, or that dir
+// does not have.
 //
 // Errors: ErrFolder; oci.ErrMalformed; those of src.
 func Bundle(ctx context.Context, src bundle.Source, ref name.Digest, dir string) (r *Result, err error) {
@@ -119,8 +120,8 @@ func (r *Result) fill(ctx context.Context, src bundle.Source, ref name.Digest, w
 	return setModes(root, written, limit&unmasked)
 }
 
-// unmasked returns the permissions that the umask leaves. It makes a folder to see them, because reading
-// the umask changes it for the whole program.
+// unmasked returns the permissions that the umask leaves. It makes a folder to see them, because
+// reading the umask changes it for the whole program.
 func unmasked(root *os.Root) (fs.FileMode, error) {
 	const probe = ".relocate"
 	if err := root.Mkdir(probe, 0o777); err != nil {
@@ -154,8 +155,8 @@ func writeMember(root *os.Root, member string, content io.Reader) (err error) {
 	return err
 }
 
-// setModes sets the times and permissions of files and then of folders, the deepest first. limit is the
-// permissions that they have at most.
+// setModes sets the times and permissions of files and then of folders, the deepest first. limit is
+// the permissions that they have at most.
 func setModes(root *os.Root, files []bundle.File, limit fs.FileMode) error {
 	var all fs.FileMode
 	for _, f := range files {

@@ -24,9 +24,10 @@ type Image struct {
 	Config, Layer []byte
 }
 
-// Build builds the image that "imgpkg push" builds from files (path → content), with the same bytes:
-// one gzip layer at BestSpeed by Go's compress/gzip, directories 0700, files 0600, no times and no
-// owners (docs/carvel.md, "How imgpkg builds images"). Labels may be nil; a bundle has Label.
+// Build builds the image that "imgpkg push" builds from files (path → content), with the same
+// bytes: one gzip layer at BestSpeed by Go's compress/gzip, directories 0700, files 0600, no times
+// and no owners (docs/carvel.md, "How imgpkg builds images"). Labels may be nil; a bundle has
+// Label.
 func Build(files map[string][]byte, labels map[string]string) (*Image, error) {
 	diff, err := tarOf(files)
 	if err != nil {

@@ -23,8 +23,9 @@ const (
 	MaxPath = 4096
 )
 
-// ReadLayer reads a gzipped tar, the layer of a bundle, and calls visit for the regular files that want accepts, in
-// their order; one is in memory at a time. A larger file than yamlnode.MaxSize is an error.
+// ReadLayer reads a gzipped tar, the layer of a bundle, and calls visit for the regular files that
+// want accepts, in their order; one is in memory at a time. A larger file than yamlnode.MaxSize is
+// an error.
 func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string, data []byte) error) error {
 	return EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
 		if h.Typeflag != tar.TypeReg || !want(p) {

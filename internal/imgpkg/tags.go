@@ -13,7 +13,8 @@ const LocationsFile = "image-locations.yml"
 // registries delete untagged manifests.
 func DefaultTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex + ".imgpkg" }
 
-// maxTagPath is the number of characters of a repository's path in a tag. The whole tag has at most 128.
+// maxTagPath is the number of characters of a repository's path in a tag. The whole tag has at most
+// 128.
 const maxTagPath = 49
 
 // TagPath returns the prefix of a tag for a repository's path, as imgpkg makes it.

@@ -1,7 +1,8 @@
-// Package inspect finds what an archive or a package repository contains: packages, images, and the bundle
-// that a reference, a digest or a package means.
+// Package inspect finds what an archive or a package repository contains: packages, images, and the
+// bundle that a reference, a digest or a package means.
 //
-// Begin with Open, Read or Walk, and ask the Subject that they return. JSON fields are never renamed or removed within Version.
+// Begin with Open, Read or Walk, and ask the Subject that they return. JSON fields are never
+// renamed or removed within Version.
 package inspect
 
 import (
@@ -34,7 +35,8 @@ type Subject struct {
 	close func() error
 }
 
-// Open reads the plan of an archive, whose documents are checked, jobs at once. The caller closes the Subject.
+// Open reads the plan of an archive, whose documents are checked, jobs at once. The caller closes
+// the Subject.
 //
 // Errors: as tarball.Open and tarball.Archive.CheckedPlan.
 func Open(ctx context.Context, file string, jobs int) (*Subject, error) {
@@ -61,8 +63,8 @@ func Read(ctx context.Context, src bundle.Source, ref name.Reference) (*Subject,
 	return &Subject{Name: ref.Name(), Graph: g, Source: src}, nil
 }
 
-// Walk reads the bundle ref, and all that it names in its own repository. read is called for each manifest,
-// concurrently.
+// Walk reads the bundle ref, and all that it names in its own repository. read is called for each
+// manifest, concurrently.
 //
 // Errors: as bundle.ReadBundle and bundle.Walk.
 func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, read func()) (*Subject, error) {
@@ -234,7 +236,8 @@ func (s *Subject) Locate(digest v1.Hash) (name.Digest, error) {
 	return n.From.Digest(digest.String()), nil
 }
 
-// details reads what the bundle of p says of a package and, unless version is empty, of that version.
+// details reads what the bundle of p says of a package and, unless version is empty, of that
+// version.
 func (s *Subject) details(ctx context.Context, p *carvel.Package, version string) (*carvel.Details, error) {
 	node := s.Graph.Node(p.Repository)
 	d, err := node.Details(ctx, s.Source, p.Name, version)

@@ -78,8 +78,8 @@ func (p *Package) Values() (*Values, error) {
 	return v, nil
 }
 
-// DefaultValues returns a file of the default values, commented out, of the package, whose version was
-// asked for.
+// DefaultValues returns a file of the default values, commented out, of the package, whose version
+// was asked for.
 //
 // Errors: MissingError without a schema.
 func (p *Package) DefaultValues() ([]byte, error) {

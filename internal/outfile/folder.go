@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// File is a file of a folder. Files of an earlier call are found in the folder itself and below its folder nodes.
+// File is a file of a folder. Files of an earlier call are found in the folder itself and below its
+// folder nodes.
 type File struct {
 	Path     string // below the folder, with slashes
 	Text     []byte
@@ -37,12 +38,12 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("write to %s: %s; nothing was written: name another folder, or move these files away", e.Dir, strings.Join(e.Reasons, "; "))
 }
 
-// WriteFolder writes the files below dir, in their order, each whole or not at all. Each gets a first line
-// with the digest of its text, by which a later call sees what it may overwrite. Files that are up to
-// date, and skeletons that were filled in, stay unchanged.
+// WriteFolder writes the files below dir, in their order, each whole or not at all. Each gets a
+// first line with the digest of its text, by which a later call sees what it may overwrite. Files
+// that are up to date, and skeletons that were filled in, stay unchanged.
 //
-// Nothing is written where another file is in the way, or where an earlier call wrote a file that is not
-// in files.
+// Nothing is written where another file is in the way, or where an earlier call wrote a file that
+// is not in files.
 //
 // Errors: *RefusedError.
 func WriteFolder(dir string, files []File) (*Folder, error) {

@@ -1,5 +1,5 @@
-// Package outfile writes the files that a user names: results, reports, and folders of files that are
-// written again later.
+// Package outfile writes the files that a user names: results, reports, and folders of files that
+// are written again later.
 //
 // Begin with Write, and with Check before hours of work whose result goes to a file. A file appears
 // whole or not at all, and a symbolic link stays a link. A path that accepts any number of outputs,
@@ -18,8 +18,8 @@ import (
 // ErrNotRegular says that a path names something that is neither a regular file nor a stream.
 var ErrNotRegular = errors.New("is not a regular file")
 
-// Standard returns standard output or standard error when path names the same file, as /dev/stdout does;
-// else nil. Opening such a path again would overwrite what is written through the other.
+// Standard returns standard output or standard error when path names the same file, as /dev/stdout
+// does; else nil. Opening such a path again would overwrite what is written through the other.
 func Standard(path string) *os.File {
 	info, err := os.Stat(path)
 	if err != nil {

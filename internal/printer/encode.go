@@ -23,8 +23,8 @@ func JSON(v any) ([]byte, error) {
 	return text.PrintableJSON(b.Bytes()), err
 }
 
-// YAML returns the document of JSON as YAML. Text with control characters is in double quotes, where all of
-// them can be escaped; the encoder escapes only some.
+// YAML returns the document of JSON as YAML. Text with control characters is in double quotes,
+// where all of them can be escaped; the encoder escapes only some.
 func YAML(v any) ([]byte, error) {
 	encoded, err := json.Marshal(v)
 	if err != nil {

@@ -27,7 +27,8 @@ func Table(w io.Writer, rows [][]string) {
 // maxColumn is the width of columns in characters. A longer cell does not widen the others.
 const maxColumn = 120
 
-// Grid writes rows in columns, two blanks apart. A cell may have several lines; an empty one is "-".
+// Grid writes rows in columns, two blanks apart. A cell may have several lines; an empty one is
+// "-".
 func Grid(w io.Writer, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

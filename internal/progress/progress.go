@@ -1,8 +1,8 @@
-// Package progress shows how far a command is: a live line on a terminal, a line every few seconds elsewhere,
-// or events in JSON.
+// Package progress shows how far a command is: a live line on a terminal, a line every few seconds
+// elsewhere, or events in JSON.
 //
-// Begin with New, and Begin a Phase. What a phase does is also reported to the watchdog of the context, and
-// waits for registries are shown.
+// Begin with New, and Begin a Phase. What a phase does is also reported to the watchdog of the
+// context, and waits for registries are shown.
 package progress
 
 import (
@@ -144,7 +144,8 @@ type moment struct {
 	moved int64
 }
 
-// rateOver is the time over which the rate is measured, and minRate the shortest time that shows one.
+// rateOver is the time over which the rate is measured, and minRate the shortest time that shows
+// one.
 const (
 	rateOver = 15 * time.Second
 	minRate  = 2 * time.Second

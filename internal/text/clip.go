@@ -12,7 +12,8 @@ func Error(err error) error {
 	return errors.New(Clip(strings.Join(strings.Fields(err.Error()), " "), 500))
 }
 
-// Quote returns foreign text for a message: in quotes, control characters escaped, and not too long.
+// Quote returns foreign text for a message: in quotes, control characters escaped, and not too
+// long.
 func Quote[T ~string](s T) string { return strconv.Quote(Clip(string(s), 200)) }
 
 // Clip cuts s to about n bytes.

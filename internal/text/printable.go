@@ -12,8 +12,8 @@ import (
 // and does not change the direction of writing.
 func IsShown(r rune) bool { return unicode.IsPrint(r) }
 
-// Printable replaces what a terminal would obey: errors and tables have text from registries and archives. Line
-// feeds and tabs stay.
+// Printable replaces what a terminal would obey: errors and tables have text from registries and
+// archives. Line feeds and tabs stay.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || IsShown(r) {

@@ -1,9 +1,10 @@
-// Package watchdog ends a command that has stalled: no byte, no answer and no progress for Limit, and
-// nothing is computed. Hashing a large layer takes long and moves nothing, but it uses the processor.
+// Package watchdog ends a command that has stalled: no byte, no answer and no progress for Limit,
+// and nothing is computed. Hashing a large layer takes long and moves nothing, but it uses the
+// processor.
 //
-// Begin with Watch, whose context the command runs in. What moves is reported to the watchdog of that
-// context. It promises never to end a command that waits for standard input or output, or that makes any
-// progress.
+// Begin with Watch, whose context the command runs in. What moves is reported to the watchdog of
+// that context. It promises never to end a command that waits for standard input or output, or that
+// makes any progress.
 package watchdog
 
 import (
@@ -52,8 +53,9 @@ type Watchdog struct {
 
 type contextKey struct{}
 
-// Watch returns a context with a watchdog, which cancels it with a StalledError as its cause. When the
-// command has not returned 10 seconds later, abandon is called. stop ends the watchdog, and the context.
+// Watch returns a context with a watchdog, which cancels it with a StalledError as its cause. When
+// the command has not returned 10 seconds later, abandon is called. stop ends the watchdog, and the
+// context.
 func Watch(ctx context.Context, abandon func(error)) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &Watchdog{ctx: ctx, cancel: cancel, abandon: abandon, cpu: cpuTime}
@@ -119,7 +121,8 @@ func writeStacks() (file string, err error) {
 	return f.Name(), err
 }
 
-// Waiting runs do, which reads from or writes to a person or another program, however long that takes.
+// Waiting runs do, which reads from or writes to a person or another program, however long that
+// takes.
 func (w *Watchdog) Waiting(do func() (int, error)) (int, error) {
 	w.waits.Add(1)
 	defer w.waits.Add(-1)

@@ -37,8 +37,8 @@ func Decode(data []byte, out any, strict bool) error {
 	return nil
 }
 
-// expanded returns how large a decoded YAML value is with all aliases written out: its nodes and the
-// bytes of its text. It is an error when that, or the depth, is over the limit.
+// expanded returns how large a decoded YAML value is with all aliases written out: its nodes and
+// the bytes of its text. It is an error when that, or the depth, is over the limit.
 func expanded(v any, depth int) (int, error) {
 	sum := 1
 	add := func(items ...any) error {

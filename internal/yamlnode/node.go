@@ -6,7 +6,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// Get returns the value at the path keys in the mapping n; nil when it is missing or null. It follows aliases.
+// Get returns the value at the path keys in the mapping n; nil when it is missing or null. It
+// follows aliases.
 func Get(n *yaml.Node, keys ...string) *yaml.Node {
 	n = target(n)
 	for _, key := range keys {

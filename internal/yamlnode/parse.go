@@ -11,7 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits on the files that Parse keeps in memory as a whole, which are lower than those on one document.
+// Limits on the files that Parse keeps in memory as a whole, which are lower than those on one
+// document.
 const (
 	maxParsedNodes   = 200_000   // keys, values and items of a document, estimated from line breaks and flow style
 	maxParsedNesting = 64        // levels of a document
@@ -31,7 +32,8 @@ func Alone(data []byte) (done func()) {
 	return parsingLarge.Unlock
 }
 
-// Parsed is a YAML document of a file that may be a template: it is parsed, or else its text is kept.
+// Parsed is a YAML document of a file that may be a template: it is parsed, or else its text is
+// kept.
 type Parsed struct {
 	Root   *yaml.Node // nil when the text could not be parsed
 	Text   []byte     // of a parsed one: with others that "..." ends
@@ -93,7 +95,8 @@ func tooDeep(n *yaml.Node, room int) bool {
 	return false
 }
 
-// Object returns the apiVersion and kind of a Kubernetes object. ok is false for any other document.
+// Object returns the apiVersion and kind of a Kubernetes object. ok is false for any other
+// document.
 func (p Parsed) Object() (apiVersion, kind string, ok bool) {
 	if p.Root == nil {
 		return "", "", false

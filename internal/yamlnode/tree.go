@@ -112,7 +112,8 @@ type resolver struct {
 	left  int // nodes
 }
 
-// resolve does so at a node and below it. seen says that an alias led here, to what was resolved already.
+// resolve does so at a node and below it. seen says that an alias led here, to what was resolved
+// already.
 func (r *resolver) resolve(at **yaml.Node, depth int, seen bool) error {
 	n := *at
 	if n.Kind == yaml.AliasNode {

@@ -1,5 +1,5 @@
-// Package yamlnode reads YAML, and JSON, of others with one set of limits: on size, nesting, documents, and what
-// aliases come to.
+// Package yamlnode reads YAML, and JSON, of others with one set of limits: on size, nesting,
+// documents, and what aliases come to.
 //
 // Decode fills a struct. Documents cuts a file into its documents; of one document, Node returns
 // the tree as the parser made it, and Tree a tree that every reader must understand in the same
@@ -18,18 +18,19 @@ import (
 
 // Limits on what is read.
 const (
-	// MaxSize is the size of the largest file, in bytes: far more than any real one has, and little enough to be
-	// held in memory by every worker.
+	// MaxSize is the size of the largest file, in bytes: far more than any real one has, and little
+	// enough to be held in memory by every worker.
 	MaxSize = 4 << 20
 
 	// MaxDocuments is how many documents of a file are read.
 	MaxDocuments = 10_000
 
-	// maxNesting is how many levels a document may have: the schemas of CustomResourceDefinitions are deep.
+	// maxNesting is how many levels a document may have: the schemas of CustomResourceDefinitions
+	// are deep.
 	maxNesting = 200
 
-	// maxNodes is how many keys, values and items a document may have. Before it is parsed they are estimated by
-	// its line breaks and its flow style: the parser needs up to 500 bytes for each.
+	// maxNodes is how many keys, values and items a document may have. Before it is parsed they are
+	// estimated by its line breaks and its flow style: the parser needs up to 500 bytes for each.
 	maxNodes   = 500_000
 	largeNodes = 20_000 // from here on, one document at a time is parsed
 )

@@ -43,7 +43,8 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 	return p
 }
 
-// CosignVerify is the command that checks a signature with nothing but its key and the registry. cosign's --offline alone still fetches keys.
+// CosignVerify is the command that checks a signature with nothing but its key and the registry.
+// cosign's --offline alone still fetches keys.
 const CosignVerify = "cosign verify --key cosign.pub --insecure-ignore-tlog IMAGE"
 
 func (p *htmlPage) problems(list []report.Problem) {

@@ -110,8 +110,8 @@ func (s *sizes) groupOf(blob int, node int32, v versionSizes) int32 {
 	return v.names[blob]
 }
 
-// owners returns for each blob the image or bundle that names it, or several. What an index has belongs to
-// the index.
+// owners returns for each blob the image or bundle that names it, or several. What an index has
+// belongs to the index.
 func (s *sizes) owners() []int32 {
 	owner := make([]int32, len(s.plan.Blobs))
 	for b := range owner {

@@ -1,5 +1,6 @@
-// Package page shows a verdict as an HTML page, for people who approve. Render makes it: one file that loads nothing and
-// sends nothing, the same bytes for the same verdict and options, with all foreign text escaped.
+// Package page shows a verdict as an HTML page, for people who approve. Render makes it: one file
+// that loads nothing and sends nothing, the same bytes for the same verdict and options, with all
+// foreign text escaped.
 package page
 
 import (
@@ -157,7 +158,8 @@ var pageCSS string
 //go:embed page.js
 var pageScript string
 
-// pageTemplate is parsed once. CSP lets the page's own style and script run, by their hashes, and nothing else.
+// pageTemplate is parsed once. CSP lets the page's own style and script run, by their hashes, and
+// nothing else.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"clip": clip, "size": text.Size, "number": number, "levelClass": levelClass, "attachment": attachmentWord,
 	"sizeOrNot": sizeOrNot, "released": dayOf, "place": placeOf, "utc": utc,

@@ -11,7 +11,8 @@ import (
 // of them, and a graph can be made so that this is the square of its size.
 const maxSteps = 20_000_000
 
-// sizes computes what sets of manifests need. Manifests and blobs are numbers here: indexes in the plan.
+// sizes computes what sets of manifests need. Manifests and blobs are numbers here: indexes in the
+// plan.
 type sizes struct {
 	plan     *bundle.Plan
 	node     map[v1.Hash]int32 // in plan.Graph.Nodes
@@ -101,8 +102,9 @@ func (s *sizes) reach(from []int32, into func(bundle.Kind) bool, visit func(blob
 	return s.left > 0
 }
 
-// image returns what a machine without any of it fetches for the manifest n: its own blobs and, of an
-// index, those of all its platforms; not what a bundle's lock names. It is -1 when that is not known.
+// image returns what a machine without any of it fetches for the manifest n: its own blobs and, of
+// an index, those of all its platforms; not what a bundle's lock names. It is -1 when that is not
+// known.
 func (s *sizes) image(n int32) int64 {
 	var sum int64
 	if !s.reach([]int32{n}, func(k bundle.Kind) bool { return k == bundle.Index }, func(b int32) { sum += s.size(b) }) {
