@@ -28,7 +28,7 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
 	}
 	plan, planErr := a.Plan(ctx, c.jobs())
-	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // the file cannot be read: that does not say that its content is damaged
+	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // an unreadable file is not damage
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
 	}
 	c.listDamage(damage, plan)
