@@ -8,9 +8,9 @@
 // and closed; Rehearse tries an import without a registry. Plan says what an export would move, and
 // Serve answers as a registry from archives. Begin with Export and Import.
 //
-// Where things come from and go to is passed in: a Source and a Destination hold a *registry.Client
-// and names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options.
-// Each verb takes Options, whose zero value works.
+// Callers pass in sources and destinations: a Source and a Destination hold a *registry.Client and
+// names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each
+// verb takes Options, whose zero value works.
 //
 // What the package promises: it prints nothing, reads no flags or environment but what
 // registry.Client reads, and leaves nothing behind but what it was asked for and, after an

@@ -59,7 +59,7 @@ type verifying struct {
 // notLookedFor is what a verification says of attachments.
 const notLookedFor = "They were looked for only at the export; what else the source had is not known here."
 
-// take takes over what would point outside.
+// take adds what would point outside to the verdict.
 func (c *verifying) take(found *leak.Report) {
 	c.verdict.Scan = &found.Scan
 	c.verdict.Findings, c.verdict.Accepted = c.Accept.Split(found.Findings)

@@ -82,7 +82,7 @@ func (a *Acceptance) Read(r io.Reader) error {
 	return nil
 }
 
-// Split takes the findings that are accepted out of a list.
+// Split separates the accepted findings from the rest.
 func (a *Acceptance) Split(findings Findings) (rest, accepted Findings) {
 	for _, f := range findings {
 		if a.known[identityOf(f)] || a.allows(f) {

@@ -188,7 +188,7 @@ func (v *Verdict) judgeObjects() {
 	v.Limit()
 }
 
-// judgeRehearsal takes over what the verification found, and judges.
+// judgeRehearsal copies what the verification found, and judges.
 func (v *Verdict) judgeRehearsal() {
 	of := v.Verify
 	v.Level, v.Pinned, v.Strict = "deep", true, true // every byte was hashed by the import

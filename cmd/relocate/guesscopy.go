@@ -8,8 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// copyWords are what some take for the commands of a copy, and the flag that each has in their
-// place.
+// copyWords are words that users mistake for commands of a copy, and the flag in place of each.
 var copyWords = map[string]string{"export": "--to-tar", "save": "--to-tar", "import": "--from-tar", "load": "--from-tar"}
 
 // misplaced returns the error of words that a copy takes with a flag only, or that name no command.

@@ -32,7 +32,7 @@ type servedRoot struct {
 	Origin    string `json:"origin"`
 }
 
-// add takes over an archive, whose roots are at these references.
+// add adds an archive, whose roots are at these references.
 func (r *servingReport) add(file string, a *tarball.Archive, at []string) error {
 	origins, err := a.Roots()
 	if err != nil {

@@ -79,7 +79,7 @@ func (t *tolerance) readReport(known *report.Acceptance) error {
 	return nil
 }
 
-// split takes the findings that are tolerated out of a list.
+// split separates the tolerated findings from the rest.
 func (t *tolerance) split(findings report.Findings) (rest, accepted report.Findings, err error) {
 	known, err := t.acceptance()
 	if err != nil {

@@ -36,8 +36,8 @@ func Alone(data []byte) (done func()) {
 // kept.
 type Parsed struct {
 	Root   *yaml.Node // nil when the text could not be parsed
-	Text   []byte     // of a parsed one: with others that "..." ends
-	Offset int        // of its lines in the file: the parser's are counted from 1
+	Text   []byte     // of a parsed one: includes others, if "..." separates them
+	Offset int        // to add to lines of the parser, which count from 1
 	Err    error      // why it was not parsed
 }
 

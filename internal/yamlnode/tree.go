@@ -88,7 +88,7 @@ func (d Document) Tree() (*yaml.Node, error) {
 	return root.Content[0], r.resolve(&root.Content[0], 0, false)
 }
 
-// parserLine is where the library says that an error is.
+// parserLine matches the line with which the library begins an error.
 var parserLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // at returns the parser's error at its line of the file.
