@@ -1,6 +1,6 @@
-// Package verify compares what is with what should be. Repository walks a private registry, looks as
-// closely as it is told, and compares what is there with what an archive holds; Users names the images
-// that damage of a blob hits.
+// Package verify compares what is present with what should be. Repository walks a private registry,
+// checks it as thoroughly as its level says, and compares it with what an archive holds. Users
+// names the images that a damaged blob affects.
 package verify
 
 import (
@@ -26,18 +26,18 @@ import (
 // Level says how thoroughly a repository is checked.
 type Level string
 
-// The levels, each of which includes the one before it.
+// The levels. Each includes the one before it.
 const (
-	Manifests Level = "manifests" // every manifest, lock, config and bundle is read, tags and locations images compared, foreign layers asked for
-	Blobs     Level = "blobs"     // the registry is asked for each layer; some answer yes for one that is gone
-	Deep      Level = "deep"      // each layer is read and hashed
+	Manifests Level = "manifests" // reads every manifest, lock, config and bundle, compares tags and locations images, asks for foreign layers
+	Blobs     Level = "blobs"     // asks the registry for each layer; some registries answer yes for a layer that is gone
+	Deep      Level = "deep"      // reads and hashes each layer
 )
 
 // Result is what Repository found.
 type Result struct {
-	Plan     *bundle.Plan     // what is there; nil when manifests are missing or not what they should be
+	Plan     *bundle.Plan     // what is present; nil when manifests are missing or wrong
 	Problems []report.Problem // in graph order
-	Rows     []report.Row     // in the order above; none of what there is nothing
+	Rows     []report.Row     // in the order above; kinds without things have no row
 }
 
 // Target is a repository to verify.
@@ -53,17 +53,18 @@ type Options struct {
 	Jobs     int
 	Pins     []bundle.Pin // what tags in Packages stand for
 	Tags     map[string]v1.Hash
-	RepoTags bool                // it was filled with imgpkg's --repo-based-tags; needs Want
-	LeftOut  []bundle.Attachment // of Want's: not looked for
-	Want     *bundle.Plan        // what must be there; nil when only the roots are known
-	Layers   bundle.Source       // where level deep reads layers; nil: the target
-	Read     func()              // called for each manifest that was read; safe for concurrent use
+	RepoTags bool                // the repository was filled with imgpkg's --repo-based-tags; needs Want
+	LeftOut  []bundle.Attachment // of Want; not looked for
+	Want     *bundle.Plan        // what must be present; nil when only the roots are known
+	Layers   bundle.Source       // where level deep reads layers; nil means the target
+	Read     func()              // called for each manifest read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
 }
 
-// Repository walks the roots, which are digests in repo, through target and returns what is there and
-// all that is wrong with it. Without opt.Want, nobody knows whether foreign layers were carried: those that are not
-// there are no problems, but the plan's Omitted. An error says that the repository could not be verified.
+// Repository walks the roots, which are digests in repo, through target. It returns what is present
+// and everything that is wrong with it. Without opt.Want it cannot know which foreign layers were
+// carried, so missing ones are not problems and stay in the plan's Omitted. An error means that the
+// repository could not be verified.
 func Repository(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Result, error) {
 	var refs []name.Reference
 	for _, d := range roots {
@@ -80,7 +81,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, oci.ErrMalformed) {
 		return &Result{Problems: []report.Problem{{Kind: report.Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
-	if errors.Is(err, fs.ErrNotExist) { // a manifest is there, and its config or bundle layer is not
+	if errors.Is(err, fs.ErrNotExist) { // a manifest is present, but its config or bundle layer is missing
 		return &Result{Problems: []report.Problem{{Kind: report.Missing, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
 	}
 	if err != nil {
@@ -115,14 +116,15 @@ func missingProblems(missing []*bundle.MissingError, more int) []report.Problem 
 	return problems
 }
 
-// unreadable says of a manifest that the registry cannot read what to do. Another import does not help: the
-// registry believes that it has it.
+// unreadable says what to do about a manifest that the registry cannot read. Another import does
+// not help, because the registry believes that it has the manifest.
 func unreadable(err error) string {
 	return err.Error() + ": remove its file from the registry's storage, and import again"
 }
 
-// verification is one run of Repository. Each check writes to its own place in found, and each look at a
-// layer to its own in wrong: there may be hundreds of thousands of layers, so they have no check of their own.
+// verification is one run of Repository. Each check writes to its own place in found, and each
+// check of a layer to its own place in wrong. There may be hundreds of thousands of layers, so they
+// have no entry in checks.
 type verification struct {
 	target Target
 	repo   name.Repository
@@ -130,7 +132,7 @@ type verification struct {
 	plan   *bundle.Plan
 	checks []check
 	found  [][]report.Problem
-	layers int               // number of layers that are checked
+	layers int               // number of layers checked
 	wrong  []*report.Problem // by the index of the layer in the plan's blobs
 
 	expected int // number of the plan's blobs that must be present; they come first
@@ -154,7 +156,7 @@ func (v *verification) add(of string, run func(context.Context) (*report.Problem
 	}})
 }
 
-// wanted returns the node of opt.Want for n, which has the references to it, or else n.
+// wanted returns opt.Want's node for n, which has the references to it, or n if there is none.
 func (v *verification) wanted(n *bundle.Node) *bundle.Node {
 	if v.opt.Want != nil {
 		if w := v.opt.Want.Graph.Node(n.Descriptor.Digest); w != nil {
@@ -188,7 +190,7 @@ func (v *verification) checkAll(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// queue adds all checks but those of layers, in graph order.
+// queue adds all checks except those of layers, in graph order.
 func (v *verification) queue() {
 	for _, n := range v.plan.Graph.Nodes {
 		if !n.IsChild {
@@ -206,7 +208,7 @@ func (v *verification) queue() {
 	}
 }
 
-// runCheck runs the check i. What the registry cannot read is damaged.
+// runCheck runs check i. Content that the registry cannot read counts as damaged.
 func (v *verification) runCheck(ctx context.Context, i int) (err error) {
 	if v.found[i], err = v.checks[i].run(ctx); errors.Is(err, oci.ErrUnreadable) {
 		v.found[i] = []report.Problem{{Kind: report.Damaged, What: v.checks[i].of, Reason: unreadable(err)}}
@@ -215,8 +217,8 @@ func (v *verification) runCheck(ctx context.Context, i int) (err error) {
 	return err
 }
 
-// checksLayer reports whether the layer d is checked. Foreign layers always are: a registry accepts a
-// manifest without them.
+// checksLayer reports whether the layer d is checked. Foreign layers always are, because a registry
+// accepts a manifest without them.
 func (v *verification) checksLayer(d *v1.Descriptor) bool {
 	return v.opt.Level == Blobs || v.opt.Level == Deep || oci.IsForeign(*d)
 }
@@ -237,7 +239,8 @@ func (v *verification) expectOmitted() {
 	}
 }
 
-// omitMissing removes those of them that are missing. Only these stay in the plan's Omitted.
+// omitMissing removes the missing foreign layers from the blobs. Only these stay in the plan's
+// Omitted.
 func (v *verification) omitMissing() {
 	present := map[v1.Hash]bool{}
 	blobs, wrong := v.plan.Blobs, v.wrong
@@ -253,10 +256,10 @@ func (v *verification) omitMissing() {
 	v.plan.Omitted = slices.DeleteFunc(v.plan.Omitted, func(o report.Omitted) bool { return present[o.Digest] })
 }
 
-// wrongLayers returns what is wrong with layers, in graph order, and names the images that need them.
+// wrongLayers returns the problems of layers, in graph order, with the images that need them.
 func (v *verification) wrongLayers() []report.Problem {
 	var list []report.Problem
-	var users map[v1.Hash][]string // of all blobs: made only when something is wrong
+	var users map[v1.Hash][]string // of all blobs; computed only when something is wrong
 	for i, p := range v.wrong {
 		if p == nil {
 			continue
@@ -279,7 +282,7 @@ const (
 	layers      = "layers"
 )
 
-// result sums up what the checks found, and compares the manifests.
+// result collects what the checks found and compares the manifests.
 func (v *verification) result() *Result {
 	wrong := v.wrongLayers()
 	r := &Result{Plan: v.plan, Problems: append(slices.Concat(v.found...), wrong...)}
@@ -343,7 +346,7 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*re
 		case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch):
 			p.Kind, p.Reason = report.Damaged, err.Error()
 			return p, nil
-		case errors.Is(err, fs.ErrNotExist): // it, or a blob of it
+		case errors.Is(err, fs.ErrNotExist): // the manifest, or one of its blobs
 			p.Kind, p.Reason = report.Missing, err.Error()
 			if _, err := v.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest)); errors.Is(err, fs.ErrNotExist) {
 				p.Reason = "the registry does not have it; imgpkg asks for each image instead"
@@ -359,7 +362,7 @@ func (v *verification) checkLocations(n *bundle.Node) func(context.Context) (*re
 	}
 }
 
-// checkBlob asks for a layer, or, at level deep, reads it.
+// checkBlob asks for a layer. At level deep it reads the layer.
 func (v *verification) checkBlob(ctx context.Context, b *bundle.Blob) (*report.Problem, error) {
 	what := "blob " + b.Descriptor.Digest.String()
 	if v.opt.Level != Deep {
@@ -410,8 +413,8 @@ func (v *verification) progress(bytes int64) {
 	}
 }
 
-// Compare returns what got, a graph that was walked, has otherwise than want. Where things were found
-// and by what name is not compared, nor what is attached.
+// Compare returns how got, a graph that was walked, differs from want. It ignores where and by what
+// name things were found, and attachments.
 func Compare(want, got *bundle.Plan) []report.Problem {
 	var list []report.Problem
 	core := want.Graph.Core()
@@ -442,8 +445,8 @@ func Compare(want, got *bundle.Plan) []report.Problem {
 	return list
 }
 
-// Users returns, for each blob and manifest of the graph, the sorted names of the images that need it
-// directly.
+// Users returns the sorted names of the images that directly need each blob and manifest of the
+// graph.
 func Users(g *bundle.Graph) map[v1.Hash][]string {
 	users := map[v1.Hash][]string{}
 	for _, n := range g.Nodes {

@@ -12,13 +12,13 @@ import (
 	"relocate/internal/text"
 )
 
-// Place is a host, or a path at one, where images may be beside the repository.
+// Place is a host, or a path on one, where images may be outside the repository.
 type Place struct {
 	host string // with its port, as go-containerregistry writes it
 	path string // empty for all
 }
 
-// ParsePlace reads HOST[:PORT][/PATH]. docker.io is Docker Hub by whatever name.
+// ParsePlace reads HOST[:PORT][/PATH]. docker.io covers every name of Docker Hub.
 func ParsePlace(s string) (Place, error) {
 	host, path, _ := strings.Cut(s, "/")
 	registry, err := name.NewRegistry(host)
@@ -34,12 +34,12 @@ func ParsePlace(s string) (Place, error) {
 	return Place{registry.RegistryStr(), path}, nil
 }
 
-// has reports whether the place is host, and has path.
+// has reports whether path on host is within the place.
 func (p Place) has(host, path string) bool {
 	return strings.EqualFold(p.host, host) && (p.path == "" || p.path == path || strings.HasPrefix(path, p.path+"/"))
 }
 
-// Holds reports whether what an image reference, or a URL, names is at the place.
+// Holds reports whether an image reference or a URL points to the place.
 func (p Place) Holds(reference string) bool {
 	if ref := parse(reference); ref != nil {
 		return p.has(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
@@ -48,7 +48,8 @@ func (p Place) Holds(reference string) bool {
 	return err == nil && p.has(host, path)
 }
 
-// parse reads a reference as a node does; nil when it is none. One with a tag and a digest is by digest.
+// parse reads a reference as a node does. It returns nil when s is not a reference. A reference
+// with a tag and a digest is read by digest.
 func parse(s string) name.Reference {
 	if len(s) > maxReference {
 		return nil
@@ -60,11 +61,11 @@ func parse(s string) name.Reference {
 	return ref
 }
 
-// splitURL returns the host and the path of what a fetch by URL reads, in the forms of http, git and helm:
-// https://host/path, oci://host/path, ssh://git@host/path, git@host:path.
+// splitURL returns the host and the path of a URL that a fetch reads, in the formats of http, git
+// and helm: https://host/path, oci://host/path, ssh://git@host/path, git@host:path.
 func splitURL(s string) (host, file string, err error) {
 	if !strings.Contains(s, "://") {
-		at, file, ok := strings.Cut(s, ":") // the first one: git sees a host before it, whatever follows
+		at, file, ok := strings.Cut(s, ":") // the first colon: git reads a host before it, whatever follows
 		host = at[strings.LastIndex(at, "@")+1:]
 		if !ok || host == "" || strings.ContainsAny(at, "/ []") {
 			return "", "", errors.New("is no URL")
@@ -78,5 +79,5 @@ func splitURL(s string) (host, file string, err error) {
 	return u.Host, cleanPath(u.Path), nil
 }
 
-// cleanPath returns a path as a server may read it, so that none climbs out of a place.
+// cleanPath returns a path as a server may read it, without the dots that would leave a place.
 func cleanPath(p string) string { return path.Clean("/" + p)[1:] }

@@ -14,18 +14,18 @@ import (
 	"relocate/internal/digest"
 )
 
-// Source is where manifests are read: the private repository, and nothing else. It is a bundle.Source's first
-// method, with its errors.
+// Source is where manifests are read: the private repository only. Its method is the first of
+// bundle.Source, with the same errors.
 type Source interface {
 	Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error)
 }
 
-// answer is what the repository says of a tag or a digest.
+// answer is the repository's answer for a tag or a digest.
 type answer struct {
-	digest   v1.Hash   // of the manifest; zero when it is not there
-	damage   error     // it is not what its digest says
-	config   v1.Hash   // of an image; kept where a node may name it
-	children []v1.Hash // of an index; kept likewise
+	digest   v1.Hash   // of the manifest; zero when it is missing
+	damage   error     // its content does not match its digest
+	config   v1.Hash   // of an image; kept where a node may report it
+	children []v1.Hash // of an index; kept where a node may report one
 }
 
 func (a *answer) exists() bool { return a != nil && a.digest != v1.Hash{} }
@@ -36,11 +36,11 @@ type asker struct {
 	repo    name.Repository
 	jobs    int
 	answers map[string]*answer // by tag or digest
-	wanted  []string           // not yet asked for, in the order met
-	open    map[string]bool    // those whose config and children are kept
+	wanted  []string           // not asked for yet, in the order found
+	open    map[string]bool    // the ids whose config and children are kept
 }
 
-// want has id, a tag or a digest, asked for; with its config and children where details is set.
+// want queues id, a tag or a digest, for ask. With details, ask also keeps its config and children.
 func (a *asker) want(id string, details bool) {
 	got, known := a.answers[id]
 	if !known || details && got != nil && !a.open[id] {
@@ -52,7 +52,8 @@ func (a *asker) want(id string, details bool) {
 	}
 }
 
-// ask asks for what is wanted. An error says that the repository does not answer.
+// ask asks the repository for everything queued. It returns an error when the repository does not
+// answer.
 func (a *asker) ask(ctx context.Context) error {
 	answers := make([]*answer, len(a.wanted))
 	g, running := errgroup.WithContext(ctx)

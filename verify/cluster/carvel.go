@@ -12,11 +12,11 @@ import (
 	"relocate/report"
 )
 
-// fetchKind says what a claim is a claim of.
+// fetchKind is the kind of fetch that makes a claim.
 type fetchKind string
 
-// The kinds of fetch that name something (docs/carvel.md, "API kinds"). The zero value is no fetch: a node pulls
-// the image.
+// The kinds of fetch that name something (docs/carvel.md, "API kinds"). The zero value is not a
+// fetch: a node pulls the image.
 const (
 	bundleFetch fetchKind = "imgpkgBundle"
 	imageFetch  fetchKind = "image"
@@ -29,7 +29,7 @@ const (
 type pkg struct {
 	object        *object
 	name, version string
-	fetches       string // all that it fetches
+	fetches       string // everything that it fetches
 	repository    string // namespace and name of the PackageRepository that it comes from
 	line          int
 }
@@ -37,14 +37,14 @@ type pkg struct {
 // install is a PackageInstall.
 type install struct {
 	object        *object
-	name, version string // version is the one that was chosen, or the only one that may be; may be empty
+	name, version string // version is the chosen one, or the only one allowed; may be empty
 	line          int
 }
 
-// repositoryAnnotation is kapp-controller's on what a PackageRepository made.
+// repositoryAnnotation is kapp-controller's annotation on objects that a PackageRepository created.
 const repositoryAnnotation = "packaging.carvel.dev/package-repository-ref"
 
-// isFetch reports whether a key "fetch" at the present path was taken by carvel.
+// isFetch reports whether carvel has already read a key "fetch" at the current path.
 func (x *extraction) isFetch() bool {
 	at := x.at()
 	if !x.object.isCarvel() {
@@ -59,7 +59,7 @@ func (x *extraction) isFetch() bool {
 	return false
 }
 
-// carvel takes what kapp-controller does with the object.
+// carvel reads what kapp-controller does with the object.
 func (x *extraction) carvel(n *yaml.Node) {
 	switch x.object.Kind {
 	case "PackageRepository":
@@ -91,7 +91,8 @@ func (x *extraction) fetches(steps *yaml.Node) {
 	}
 }
 
-// fetch takes one step; of several kinds, kapp-controller's choice.
+// fetch reads one step. When the step has several kinds, it reads the one that kapp-controller
+// chooses.
 func (x *extraction) fetch(step *yaml.Node) {
 	isRepository := x.object.Kind == "PackageRepository"
 	if inline := yamlnode.Get(step, "inline"); inline != nil {
@@ -128,7 +129,7 @@ func (x *extraction) fetch(step *yaml.Node) {
 	x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has a fetch step of an unknown kind"}, step.Line)
 }
 
-// pkg takes a Package, of which the claims are.
+// pkg adds a Package, which has these claims.
 func (x *extraction) pkg(n *yaml.Node, claims []claim) {
 	spec := yamlnode.Get(n, "spec")
 	p := pkg{
@@ -143,7 +144,7 @@ func (x *extraction) pkg(n *yaml.Node, claims []claim) {
 	x.objects.packages = append(x.objects.packages, p)
 }
 
-// install takes a PackageInstall.
+// install adds a PackageInstall.
 func (x *extraction) install(n *yaml.Node) {
 	ref := yamlnode.Get(n, "spec", "packageRef")
 	i := install{object: x.object, line: n.Line, name: shortName(cmp.Or(yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "publicName")))}
@@ -164,7 +165,7 @@ func isVersion(s string) bool {
 	return s != "" && s[0] >= '0' && s[0] <= '9' && !strings.ContainsAny(s, " <>=!|*") && strings.Count(s, ".") >= 2 && !strings.Contains(s, ".x")
 }
 
-// status takes what kapp-controller says of the object.
+// status reads what kapp-controller reports about the object.
 func (x *extraction) status(n *yaml.Node) {
 	failed := slices.ContainsFunc(yamlnode.Items(yamlnode.Get(n, "status", "conditions")), func(c *yaml.Node) bool {
 		return yamlnode.Text(c, "type") == "ReconcileFailed" && yamlnode.Text(c, "status") == "True"

@@ -13,8 +13,8 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// readJSON reads a stream of JSON values: objects, lists of them, or arrays. The items of a list are read
-// one after the other.
+// readJSON reads a stream of JSON values: objects, lists of objects, or arrays. It reads the items
+// of a list one by one.
 func readJSON(in io.Reader, objects *Objects) error {
 	lines := &lineReader{r: in, line: 1, until: maxObject}
 	r := &jsonReader{d: json.NewDecoder(lines), lines: lines, objects: objects}
@@ -41,7 +41,7 @@ func readJSON(in io.Reader, objects *Objects) error {
 	}
 }
 
-// jsonReader is a run of readJSON.
+// jsonReader is the state of one call of readJSON.
 type jsonReader struct {
 	d       *json.Decoder
 	lines   *lineReader
@@ -49,7 +49,7 @@ type jsonReader struct {
 	doc     position
 }
 
-// fail returns an error at the value that was read next. The position in the value is not known.
+// fail returns an error at the value that was read next. The position within it is unknown.
 func (r *jsonReader) fail(err error) error {
 	line := r.lines.at(r.d.InputOffset())
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
@@ -135,7 +135,8 @@ func (r *jsonReader) finish(top *yaml.Node, listed bool) error {
 	return nil
 }
 
-// items reads the objects of an array after its opening bracket. kind is that of objects without one.
+// items reads the objects of an array after its opening bracket. kind is the kind of objects that
+// do not have one.
 func (r *jsonReader) items(kind string) error {
 	for r.d.More() {
 		var raw json.RawMessage
@@ -157,7 +158,7 @@ func (r *jsonReader) items(kind string) error {
 	return nil
 }
 
-// next reads a value of limited size. It returns the line of its first byte.
+// next reads a value of limited size and returns the line of its first byte.
 func (r *jsonReader) next(raw *json.RawMessage) (int, error) {
 	r.lines.until = r.d.InputOffset() + maxObject
 	if err := r.d.Decode(raw); err != nil {
@@ -196,7 +197,7 @@ func (l *lineReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// at returns the line of an offset, counted from 1. No offset may be smaller than the one before.
+// at returns the line of an offset, counted from 1. Offsets must not decrease from call to call.
 func (l *lineReader) at(offset int64) int {
 	passed := 0
 	for passed < len(l.breaks) && l.breaks[passed] < offset {

@@ -21,8 +21,8 @@ func isMaps(n *yaml.Node) bool {
 	return true
 }
 
-// shortName makes one line of a name, no longer than Kubernetes allows.
+// shortName puts a name on one line and cuts it to the longest name that Kubernetes allows.
 func shortName(s string) string { return text.Line(text.Clip(s, 253)) }
 
-// saying quotes on one line what a program says, which may have several.
+// saying quotes a program's message on one line. The message may have several lines.
 func saying(s string) string { return strconv.Quote(text.Line(text.Clip(s, 200))) }

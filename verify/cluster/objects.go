@@ -22,7 +22,7 @@ type Objects struct {
 	running  []container
 	packages []pkg
 	installs []install
-	findings report.Findings // that need no registry
+	findings report.Findings // those that need no registry
 }
 
 // claim is a reference in an object: to an image, or to what kapp-controller fetches.
@@ -34,11 +34,11 @@ type claim struct {
 
 	kind    fetchKind
 	selects bool         // has a tag selection
-	level   report.Level // of a finding when the image is outside or missing
-	idle    string       // why no node pulls it now; empty when a node may
+	level   report.Level // of a finding that the image is outside or missing
+	idle    string       // why no node pulls it now; empty when a node may pull it
 }
 
-// add adds an object, or a list of objects. kind is that of an object without one.
+// add adds an object, or a list of objects. kind is the kind of an object that does not have one.
 func (o *Objects) add(n *yaml.Node, kind string, doc position) error {
 	if n.Kind == yaml.SequenceNode {
 		return o.addList(n, kind, doc)
@@ -73,7 +73,7 @@ func (o *Objects) add(n *yaml.Node, kind string, doc position) error {
 	return nil
 }
 
-// itemsOf returns the items of a list, and whether it has any key of that name.
+// itemsOf returns the items of a list, and whether it has a key "items".
 func itemsOf(n *yaml.Node) (items []*yaml.Node, ok bool) {
 	for key, value := range yamlnode.Pairs(n) {
 		if key == "items" {
@@ -105,13 +105,13 @@ type extraction struct {
 	object  *object
 	idle    string
 	path    []string
-	strings bool // the values are for programs, and any string may name an image
+	strings bool // the values are for programs, so any string may name an image
 }
 
-// heldClaim is about the memory in bytes of a claim without its text.
+// heldClaim is the approximate memory in bytes of a claim without its text.
 const heldClaim = 160
 
-// take adds a claim. Its reference is the value of a key below the current path.
+// take adds a claim. The value at keys below the current path is its reference.
 func (x *extraction) take(c claim, value *yaml.Node, keys ...string) {
 	c.object, c.idle, c.line = x.object, x.idle, value.Line
 	c.ref = strings.Clone(cut(value.Value))
@@ -132,12 +132,12 @@ const maxReference = 1024
 
 func cut(s string) string {
 	if len(s) > maxReference {
-		return strings.ToValidUTF8(s[:maxReference], "") + "…" // not a reference any longer
+		return strings.ToValidUTF8(s[:maxReference], "") + "…" // no longer a reference
 	}
 	return s
 }
 
-// at returns the current path and the keys below it, such as spec.containers[0].image.
+// at returns the current path with keys appended, such as spec.containers[0].image.
 func (x *extraction) at(keys ...string) string {
 	var b strings.Builder
 	for _, key := range slices.Concat(x.path, keys) {
@@ -185,7 +185,7 @@ func (x *extraction) all(n *yaml.Node) {
 	}
 }
 
-// isCarvel reports whether the object is one of kapp-controller's.
+// isCarvel reports whether the object is of a kind of kapp-controller's.
 func (o *object) isCarvel() bool {
 	switch o.group() {
 	case "packaging.carvel.dev", "install.package.carvel.dev", "package.carvel.dev", "data.packaging.carvel.dev",
@@ -203,7 +203,7 @@ func (o *object) group() string {
 	return group
 }
 
-// idle says why no node pulls the images of an object now; empty when a node may.
+// idle says why no node pulls the images of an object now. It is empty when a node may pull them.
 func idle(kind string, n *yaml.Node) string {
 	phase := yamlnode.Text(n, "status", "phase")
 	switch {
@@ -252,7 +252,7 @@ func (x *extraction) field(key string, value *yaml.Node) {
 	}
 }
 
-// containerKeys are the keys of a Pod's spec that have lists of containers.
+// containerKeys are the keys of a Pod's spec that hold lists of containers.
 var containerKeys = []string{"containers", "initContainers", "ephemeralContainers"}
 
 // text adds the claims of a string in an argument, a variable or a file.
@@ -295,8 +295,8 @@ func (x *extraction) volumes(list *yaml.Node) {
 	}
 }
 
-// guess returns the level of a finding about the value s of a key "image"; empty when s does not look like
-// an image.
+// guess returns the level of a finding about the value s of a key "image". It is empty when s does
+// not look like an image.
 func (x *extraction) guess(s string) report.Level {
 	host, rest, hasPath := strings.Cut(s, "/")
 	hasHost := hasPath && rest != "" && strings.ContainsAny(host, ".:")

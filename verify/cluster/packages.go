@@ -7,8 +7,8 @@ import (
 	"relocate/report"
 )
 
-// installs looks for the Package of each PackageInstall. In which namespaces a Package is offered is
-// kapp-controller's configuration, and not checked.
+// installs checks that the Package of each PackageInstall is present. The namespaces where a
+// Package is offered depend on kapp-controller's configuration and are not checked.
 func (v *verification) installs() {
 	versions := map[string]map[string]bool{} // by the Package's name
 	for _, p := range v.objects.packages {
@@ -36,9 +36,9 @@ func (v *verification) installs() {
 	}
 }
 
-// conflicts looks for Packages that two PackageRepositories have, and that fetch from two places: in one
-// namespace, the second of the two cannot be reconciled (docs/carvel.md, "How a PackageRepository
-// is reconciled").
+// conflicts finds Packages that two PackageRepositories have and that fetch from two places. In one
+// namespace, the second PackageRepository cannot be reconciled (docs/carvel.md, "How a
+// PackageRepository is reconciled").
 func (v *verification) conflicts() {
 	first := map[[2]string]*pkg{}
 	for i := range v.objects.packages {

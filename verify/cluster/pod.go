@@ -12,16 +12,16 @@ import (
 	"relocate/report"
 )
 
-// container is what a node says of a container of a Pod.
+// container is what a node reports about a container of a Pod.
 type container struct {
 	object *object
 	path   string // of its status
 	line   int
-	ref    string  // the image by the Pod's spec, as written
-	id     v1.Hash // of what runs: a manifest, or an image's config
+	ref    string  // the image in the Pod's spec, as written
+	id     v1.Hash // of the running image: of its manifest or its config
 }
 
-// containers takes what a Pod's status says of its containers.
+// containers reads a Pod's container statuses.
 func (x *extraction) containers(n *yaml.Node) {
 	if x.object.Kind != "Pod" || x.object.apiVersion != "v1" {
 		return
@@ -42,7 +42,7 @@ func (x *extraction) containers(n *yaml.Node) {
 	x.path = nil
 }
 
-// notPulled are the reasons for which a container waits when its node has no image for it.
+// notPulled are the reasons of a waiting container whose node could not get its image.
 var notPulled = map[string]bool{
 	"ImagePullBackOff": true, "ErrImagePull": true, "ErrImageNeverPull": true, "InvalidImageName": true,
 	"ImageInspectError": true, "RegistryUnavailable": true, "SignatureValidationFailed": true,
@@ -59,7 +59,7 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 			Action: "check the findings about its image; if the image exists, check the node's login, certificates and mirrors for the registry"}, waiting.Line, "state", "waiting")
 	}
 	at := yamlnode.Get(status, "imageID")
-	if !yamlnode.IsText(at) || at.Value == "" { // it has not been pulled
+	if !yamlnode.IsText(at) || at.Value == "" { // not pulled yet
 		return
 	}
 	id, ok := imageID(at.Value)
@@ -73,8 +73,8 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	x.objects.running = append(x.objects.running, c)
 }
 
-// imageID reads what container runtimes write: REPOSITORY@sha256:…, with docker-pullable:// before it, or a
-// config's digest, with docker:// before it, without sha256: by CRI-O.
+// imageID parses an image ID as container runtimes write it: REPOSITORY@sha256:…, optionally after
+// docker-pullable://; or a config's digest, after docker://, or from CRI-O without sha256:.
 func imageID(s string) (v1.Hash, bool) {
 	s = s[strings.LastIndex(s, "@")+1:]
 	s = strings.TrimPrefix(s, "docker://")

@@ -8,19 +8,20 @@ import (
 	"io"
 )
 
-// Limits on what is read.
+// Limits on the input.
 const (
 	maxObject  = 4 << 20   // bytes of one object's text; etcd keeps 1.5 MiB
-	maxHeld    = 64 << 20  // bytes of names, paths and references that are kept of all objects
-	maxInput   = 16 << 30  // bytes; what follows is an error, as it cuts an object
-	maxObjects = 2_000_000 // a list of empty ones would fill the memory, too
+	maxHeld    = 64 << 20  // bytes of names, paths and references kept from all objects
+	maxInput   = 16 << 30  // bytes; a longer input is an error, because an object would be cut
+	maxObjects = 2_000_000 // a list of empty objects would fill the memory, too
 )
 
-// ErrNotObjects says that the input is not what kubectl prints.
+// ErrNotObjects is the error for input that kubectl does not print.
 var ErrNotObjects = errors.New("is no list of Kubernetes objects")
 
-// Read reads what "kubectl get … -o yaml", or -o json, prints: objects, lists of them, or a stream of both.
-// One object is in memory at a time. An input without any object is an error: it would prove nothing.
+// Read reads the output of "kubectl get … -o yaml" or "-o json": objects, lists of objects, or a
+// stream of both. It holds one object in memory at a time. Input without an object is an error,
+// because it would prove nothing.
 //
 // Errors: ErrNotObjects, with the document and the line.
 func Read(r io.Reader) (*Objects, error) {
@@ -31,7 +32,7 @@ func Read(r io.Reader) (*Objects, error) {
 		return nil, err
 	}
 	if bytes.HasPrefix(start, []byte("\ufeff")) {
-		_, _ = in.Discard(3) // which are there
+		_, _ = in.Discard(3) // already peeked
 		start = start[3:]
 	}
 	blank := err == io.EOF

@@ -15,14 +15,14 @@ import (
 
 // Options change what Verify does.
 type Options struct {
-	Allow []Place // where images may be beside the repository; nobody is asked there
-	Jobs  int     // requests at once; 0 means 1
+	Allow []Place // where images may be outside the repository; Verify contacts none of them
+	Jobs  int     // concurrent requests; 0 means 1
 }
 
-// Verify compares what the objects name with the repository repo, of which source reads. It asks once for
-// each digest and tag, and nobody else for anything.
+// Verify compares what the objects name with the repository repo, which it reads through source. It
+// asks for each digest and tag once, and contacts no other registry.
 //
-// An error says that the repository could not be asked.
+// An error means that the repository could not be asked.
 func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repository, opt Options) (*Result, error) {
 	v := &verification{
 		objects: o, repo: repo, opt: opt, result: &Result{ObjectCounts: report.ObjectCounts{Objects: o.count, References: len(o.claims)}},
@@ -69,7 +69,7 @@ type verification struct {
 	result  *Result
 }
 
-// inside returns the reference s, and whether it is of the repository.
+// inside parses the reference s and reports whether it is in the repository.
 func (v *verification) inside(s string) (name.Reference, bool) {
 	ref := parse(s)
 	return ref, ref != nil && ref.Context().Name() == v.repo.Name()
@@ -79,8 +79,8 @@ func (v *verification) allowed(host, path string) bool {
 	return slices.ContainsFunc(v.opt.Allow, func(p Place) bool { return p.has(host, path) })
 }
 
-// wantClaim has the repository asked for what a claim names, and, of what is elsewhere, whether the
-// repository has it, too.
+// wantClaim queues a request for what a claim names. For an image outside the repository, it queues
+// its digest, to see whether the repository has it too.
 func (v *verification) wantClaim(c *claim) {
 	ref, inside := v.inside(c.ref)
 	_, pinned := ref.(name.Digest)
@@ -92,7 +92,7 @@ func (v *verification) wantClaim(c *claim) {
 	}
 }
 
-// isURL reports whether a claim names no image.
+// isURL reports whether a claim is a URL, not an image.
 func (c *claim) isURL() bool {
 	return c.kind == httpFetch || c.kind == gitFetch || c.kind == chartFetch
 }
@@ -129,7 +129,7 @@ func (v *verification) claim(c *claim) {
 	}
 }
 
-// url checks a claim that names no image.
+// url checks a claim that is a URL.
 func (v *verification) url(c *claim) {
 	host, path, err := splitURL(c.ref)
 	switch {
@@ -143,7 +143,7 @@ func (v *verification) url(c *claim) {
 	}
 }
 
-// outside reports an image that is elsewhere.
+// outside reports an image outside the repository.
 func (v *verification) outside(c *claim, ref name.Reference) {
 	f := report.Finding{Code: codeOutside, Message: "it is at " + ref.Context().Name() + ", outside of " + v.repo.Name()}
 	if _, isTag := ref.(name.Tag); !isTag && v.asker.answers[ref.Identifier()].exists() {
@@ -158,8 +158,8 @@ func (v *verification) outside(c *claim, ref name.Reference) {
 	v.report(c, f)
 }
 
-// selection reports a fetch from the repository that leaves the choice to a range of tags. kapp-controller
-// refuses one beside a digest, which is what it makes of a Package's reference (docs/carvel.md,
+// selection reports a fetch from the repository with a tag selection. kapp-controller rewrites a
+// Package's reference to a digest, and refuses a tag selection beside a digest (docs/carvel.md,
 // "How a PackageRepository is reconciled").
 func (v *verification) selection(c *claim, ref name.Reference) {
 	f := report.Finding{Code: codeNotPinned, Action: "name one digest, without a tag selection"}
@@ -215,13 +215,13 @@ func (v *verification) running(ctx context.Context) error {
 	return nil
 }
 
-// compareRunning counts the containers that run the image they name. It returns those for which the
-// children of an index decide, and has the repository asked for these children.
+// compareRunning counts the containers that run the image they name. It returns those that only the
+// children of an index can decide, and queues requests for these children.
 func (v *verification) compareRunning() (open []*container) {
 	for i := range v.objects.running {
 		c := &v.objects.running[i]
 		ref, inside := v.inside(c.ref)
-		if !inside { // no other registry is asked what an index holds
+		if !inside { // no other registry is asked for the children of an index
 			if ref != nil && ref.Identifier() == c.id.String() {
 				v.result.Running++
 			}
@@ -229,7 +229,7 @@ func (v *verification) compareRunning() (open []*container) {
 		}
 		got := v.asker.answers[ref.Identifier()]
 		switch {
-		case !got.exists(): // the claim of the image has the finding
+		case !got.exists(): // the image's claim has the finding
 		case got.digest == c.id, got.has(c.id):
 			v.result.Running++
 		default:

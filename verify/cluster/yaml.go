@@ -14,9 +14,9 @@ import (
 	"relocate/internal/yamlnode"
 )
 
-// splitter cuts a YAML stream into pieces that can be read for themselves: documents, and the items of a
-// list in the form that kubectl gives it, of which a cluster's can be larger than the memory. Each piece must
-// be whole YAML: text that only seems to be an item makes an error, and hides nothing.
+// splitter cuts a YAML stream into pieces that can be read on their own: documents, and the items
+// of a list as kubectl formats it. A cluster's list can be larger than the memory. Each piece must
+// be valid YAML by itself, so text that only looks like an item is an error and hides nothing.
 type splitter struct {
 	objects *Objects
 	doc     position
@@ -28,13 +28,13 @@ type splitter struct {
 	kind    string // of the list
 }
 
-// part is what a piece is of its document.
+// part is the part of its document that a piece is.
 type part int
 
 const (
-	whole part = iota // or what a list has before its items
+	whole part = iota // or the part of a list before its items
 	item
-	tail // what a list has after its items
+	tail // the part of a list after its items
 )
 
 func readYAML(in io.Reader, objects *Objects) error {
@@ -57,7 +57,7 @@ func readYAML(in io.Reader, objects *Objects) error {
 	return s.endDocument()
 }
 
-// wholeLines is bufio.ScanLines with the line breaks.
+// wholeLines is bufio.ScanLines, but keeps the line breaks.
 func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 	if i := bytes.IndexByte(data, '\n'); i >= 0 {
 		return i + 1, data[:i+1], nil
@@ -97,7 +97,7 @@ func (s *splitter) add(l []byte) error {
 	return nil
 }
 
-// itemOrTail says of a line among items whether another one, or the rest of the list, begins with it.
+// itemOrTail reports whether a line among items begins another item or the rest of the list.
 func (s *splitter) itemOrTail(l []byte) (next part, cuts bool) {
 	text := bytes.TrimLeft(l, " ")
 	indent := len(l) - len(text)
@@ -117,7 +117,7 @@ func (s *splitter) itemOrTail(l []byte) (next part, cuts bool) {
 	return item, false
 }
 
-// endPiece reads the piece that was collected; next is what follows it.
+// endPiece reads the collected piece. next is the part that follows it.
 func (s *splitter) endPiece(next part) error {
 	text, was := s.piece, s.part
 	s.piece, s.part = s.piece[:0], next
@@ -157,7 +157,7 @@ func (s *splitter) endDocument() error {
 	return nil
 }
 
-// lineOf returns the line that an error is at; or else the other.
+// lineOf returns the line of an error, or other when it has none.
 func lineOf(err error, other int) int {
 	var at *yamlnode.Error
 	if errors.As(err, &at) {
