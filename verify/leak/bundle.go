@@ -20,27 +20,28 @@ import (
 type result struct {
 	report   Report // its counts
 	findings findings
-	nested   []*bundle.Node // that its lock names
+	nested   []*bundle.Node // named by its lock
 }
 
-// packageBundle is one bundle, or inline fetch, while it is checked.
+// packageBundle is the state of the check of one bundle or inline fetch.
 type packageBundle struct {
 	in       *traversal
 	work     *work
 	groups   []group
 	pkg      string // names of the Packages that fetch it
 	files    []content.File
-	size     int   // of what was kept of them, in bytes
-	unpacked int64 // bytes of packed charts
-	lock     *lock // nil when it cannot be read
+	size     int   // bytes kept of them
+	unpacked int64 // bytes unpacked from charts
+	lock     *lock // nil when unreadable
 	out      result
-	named    map[int]bool // entries of the lock that a file names, or values that make them
+	named    map[int]bool // lock entries that a file names, or that values compose
 
 	fetched  map[position]string // references of nested fetches
-	compared int                 // versions with PackageInstalls
+	compared int                 // versions compared with PackageInstalls
 }
 
-// lookInto reads what the template steps of its Packages read of a bundle, and what its lock names.
+// lookInto reads the files of a bundle that its Packages' template steps read, and the images that
+// its lock names.
 func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	b := &packageBundle{in: t, work: w, pkg: names(w.uses), named: map[int]bool{}, fetched: map[position]string{}}
 	var more bool
@@ -111,7 +112,7 @@ func (b *packageBundle) read(ctx context.Context) (unread bool, err error) {
 	return false, b.readLock(ctx)
 }
 
-// file adds a file of the bundle. The path of one that is not read counts, too.
+// file adds a file of the bundle. The path of a file that is not read counts, too.
 func (b *packageBundle) file(f bundle.File, data []byte) {
 	switch b.size += len(data); {
 	case data == nil && f.Size > 0:
@@ -130,8 +131,8 @@ func (b *packageBundle) file(f bundle.File, data []byte) {
 	b.files = append(b.files, content.File{Path: f.Path, Data: data})
 }
 
-// readFiles calls visit for the files of the bundle n that want accepts, also for irregular ones. It gives the data of those
-// that are no larger than a file that is read.
+// readFiles calls visit for the files of the bundle n that want accepts, including irregular files.
+// It passes the data of files within the size limit.
 func readFiles(ctx context.Context, src bundle.Source, n *bundle.Node, want func(path string) bool, visit func(f bundle.File, data []byte)) error {
 	return n.Files(ctx, src, want, func(f bundle.File, content io.Reader) (err error) {
 		var data []byte
@@ -148,11 +149,11 @@ func readFiles(ctx context.Context, src bundle.Source, n *bundle.Node, want func
 	})
 }
 
-// readLock reads the bundle's lock, and looks for what it names.
+// readLock reads the bundle's lock and looks up the images that it names.
 func (b *packageBundle) readLock(ctx context.Context) error {
 	at, text := b.at(carvel.LockFile), []byte(nil)
 	if i := slices.IndexFunc(b.files, func(f content.File) bool { return f.Path == carvel.LockFile && f.Data != nil }); i >= 0 {
-		text = b.files[i].Data // the first counts
+		text = b.files[i].Data // the first one counts
 	}
 	l, wrong := parseLock(text, at)
 	b.out.findings.note(wrong...)
@@ -178,7 +179,8 @@ func (b *packageBundle) readLock(ctx context.Context) error {
 	return nil
 }
 
-// wants accepts the files that some Package's steps read, or all when no Package fetches it.
+// wants accepts the files that some Package's steps read, or all files when no Package fetches the
+// bundle.
 func (b *packageBundle) wants(p string) bool {
 	if p == carvel.LockFile {
 		return true
@@ -189,5 +191,5 @@ func (b *packageBundle) wants(p string) bool {
 	return slices.ContainsFunc(b.groups, func(g group) bool { return g.steps().Read(p) })
 }
 
-// isBinary reports whether data is no text.
+// isBinary reports whether data is not text.
 func isBinary(data []byte) bool { return bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data) }

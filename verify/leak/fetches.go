@@ -14,7 +14,7 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// checkFetch checks what a fetch of a Package fetches, and follows it.
+// checkFetch checks one fetch of a Package and follows it.
 func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
 	if f.Kind != "" && f.Kind != "inline" {
 		r.in.report.References++
@@ -39,13 +39,13 @@ func (r *repositoryBundle) noteFetch(d *kappctrl.Document, f kappctrl.Fetch, cod
 	r.note(newFinding(code, level, r.of(d, f.Line), f.Reference, format, args...))
 }
 
-// checkImageFetch checks where the fetch of an image or a bundle ends, and follows it.
+// checkImageFetch checks where the fetch of an image or a bundle points, and follows it.
 func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
 	switch {
 	case f.TagSelection:
 		r.noteFetch(d, f, codeOutside, report.Install, "fetches %s with a tagSelection, which cannot be relocated", text.Quote(f.Reference))
 		return nil
-	case r.lock == nil: // nothing is rewritten, which was said
+	case r.lock == nil: // nothing is rewritten; already reported
 		return nil
 	}
 	ref, err := parseReference(f.Reference)
@@ -60,7 +60,7 @@ func (r *repositoryBundle) checkImageFetch(ctx context.Context, d *kappctrl.Docu
 	return r.uncovered(ctx, d, f, ref)
 }
 
-// covered follows a fetch that the lock's entry rewrites.
+// covered follows a fetch that the lock entry rewrites.
 func (r *repositoryBundle) covered(d *kappctrl.Document, f kappctrl.Fetch, ref name.Reference, entry int) {
 	if _, isTag := ref.(name.Tag); isTag {
 		r.noteFetch(d, f, codeTag, report.Information, "fetches %s, a tag in place of a digest; the lock covers it", f.Reference)
@@ -105,7 +105,7 @@ func (r *repositoryBundle) uncovered(ctx context.Context, d *kappctrl.Document, 
 	return nil
 }
 
-// follow makes what f fetches wanted.
+// follow queues what f fetches for a check.
 func (r *repositoryBundle) follow(d *kappctrl.Document, f kappctrl.Fetch, found *lookup) {
 	switch {
 	case found.node == nil:
@@ -120,7 +120,8 @@ func (r *repositoryBundle) use(d *kappctrl.Document, f kappctrl.Fetch) *use {
 	return &use{at: r.of(d, f.Line), steps: d.Steps.Within(f.Folder), of: d}
 }
 
-// parseReference reads a reference as kbld does, and holds its path to the distribution spec's grammar.
+// parseReference reads a reference as kbld does, and checks its path against the distribution
+// spec's grammar.
 func parseReference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(text.Clip(s, 2048))
 	if err != nil {

@@ -10,36 +10,37 @@ import (
 	"relocate/report"
 )
 
-// What a scan finds in repository bundles, in Packages and in registries. docs/leaks.md has them for users.
+// The findings of a scan about repository bundles, Packages and registries. docs/leaks.md explains
+// them to users.
 const (
 	codeNoPackages report.Code = "no-packages" // a repository bundle without packages that kapp-controller would serve
 	codeBadLock    report.Code = "bad-lock"    // an ImagesLock that is missing or that imgpkg refuses
 	codeWithoutID  report.Code = "without-id"  // a lock entry without kbld.carvel.dev/id: kbld refuses the whole lock
-	codeBadImage   report.Code = "bad-image"   // an image key in a Package that is empty or no reference: kbld fails
+	codeBadImage   report.Code = "bad-image"   // an image key in a Package that is empty or not a reference: kbld fails
 
 	codeUncovered report.Code = "uncovered" // a reference that no lock entry's id covers, or fetch.image.url: nothing rewrites it
-	codeOutside   report.Code = "outside"   // a fetch that is no image: http, git, helmChart; or has a tagSelection
-	codeElsewhere report.Code = "elsewhere" // a reference that the lock covers, and the lock is not localised
+	codeOutside   report.Code = "outside"   // a fetch that is not an image (http, git, helmChart) or that has a tagSelection
+	codeElsewhere report.Code = "elsewhere" // a reference covered by a lock that imgpkg does not localise
 	codeTag       report.Code = "tag"       // a Package's reference by tag that the lock covers
 
-	codeMissing   report.Code = "missing"   // an image, or a child of it, that is not present
-	codeDamaged   report.Code = "damaged"   // content that is not what its digest or its form says
-	codeLocations report.Code = "locations" // a locations image that cannot be read, or lists what is not present
-	codeForeign   report.Code = "foreign"   // a layer that may not be distributed, and is not present
+	codeMissing   report.Code = "missing"   // an image, or a child of it, that is missing
+	codeDamaged   report.Code = "damaged"   // content that does not match its digest or its format
+	codeLocations report.Code = "locations" // a locations image that cannot be read, or that lists missing images
+	codeForeign   report.Code = "foreign"   // a layer that may not be distributed, and is missing
 
-	codeOldKind      report.Code = "old-kind"      // a package of a time before kapp-controller v0.20, which drops it today
+	codeOldKind      report.Code = "old-kind"      // a package of a kind from before kapp-controller v0.20, which now drops it
 	codeDropped      report.Code = "dropped"       // anything else below packages/ that kapp-controller drops
 	codeMisnamed     report.Code = "misnamed"      // a Package whose name is not refName.version
-	codeDuplicate    report.Code = "duplicate"     // a Package that comes twice, with different content
+	codeDuplicate    report.Code = "duplicate"     // a Package that occurs twice, with different content
 	codeNotRead      report.Code = "not-read"      // content that could not be read in full
-	codeNotCarried   report.Code = "not-carried"   // what a Package fetches, which no lock covers and which was not carried
-	codeNotInstalled report.Code = "not-installed" // a PackageInstall in a bundle whose Package the repository does not have
+	codeNotCarried   report.Code = "not-carried"   // a fetch of a Package that no lock covers and that was not carried
+	codeNotInstalled report.Code = "not-installed" // a PackageInstall in a bundle whose Package is missing from the repository
 )
 
 // maxReference is the longest reference of a finding, in bytes.
 const maxReference = 1024
 
-// newFinding makes a finding of a bundle, with what to do about it.
+// newFinding makes a finding about a bundle, with its action.
 func newFinding(code report.Code, level report.Level, at position, reference, format string, args ...any) report.Finding {
 	return report.Finding{
 		Code: code, Level: level, Bundle: at.bundle, Package: at.pkg, File: at.file, Line: at.line,
@@ -47,7 +48,7 @@ func newFinding(code report.Code, level report.Level, at position, reference, fo
 	}.Advised()
 }
 
-// position is where something is written.
+// position is a place in a bundle.
 type position struct {
 	bundle string // reference
 	pkg    string // name and version of the package, or of several
@@ -55,25 +56,25 @@ type position struct {
 	line   int    // from 1; 0 for the whole file
 }
 
-// in returns the line of the same file.
+// in returns the position of a line in the same file.
 func (p position) in(line int) position {
 	p.line = line
 	return p
 }
 
-// findings is a list of findings within a limit: those that lead outside and warnings apart, so that no flood of
-// warnings hides the others.
+// findings is a list of findings with a limit. It counts warnings apart from findings that point
+// outside, so that no flood of warnings hides the others.
 type findings struct {
 	list              []report.Finding
 	leading, warnings int // information counts as a warning
-	hidden            int // that lead outside, beyond the limit
+	hidden            int // findings that point outside, beyond the limit
 	left              int // beyond the limit
 }
 
-// maxFindings is how many warnings a list has, and how many other findings.
+// maxFindings is the limit on warnings in a list, and the limit on other findings.
 const maxFindings = 10_000
 
-// add adds a finding; false when the list has most of its sort already.
+// add adds a finding. It returns false when the list has too many findings of that sort already.
 func (l *findings) add(f report.Finding) bool {
 	n := &l.leading
 	if !f.Level.Breaks() {
@@ -97,7 +98,7 @@ func (l *findings) note(list ...report.Finding) {
 	}
 }
 
-// addOnce adds findings that are not among those added.
+// addOnce adds the findings that are not in added yet.
 func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding) {
 	for _, f := range list {
 		if !added[f] && l.add(f) {
@@ -106,7 +107,7 @@ func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding
 	}
 }
 
-// merge makes one of findings that say the same of several Packages, and sorts them.
+// merge combines findings that say the same about several Packages, and sorts the list.
 func (l *findings) merge() {
 	at := map[report.Finding]int{}
 	merged := l.list[:0]
@@ -126,7 +127,7 @@ func (l *findings) merge() {
 	l.list = merged
 }
 
-// level is how much it may hurt what was left out.
+// level returns the level of the findings that were left out.
 func (l *findings) level() report.Level {
 	if l.hidden > 0 {
 		return report.Install

@@ -15,7 +15,7 @@ type Target interface {
 	bundle.Source
 	// Resolve returns the digest of the manifest that id, a tag or a digest, stands for.
 	//
-	// Errors: fs.ErrNotExist when there is none.
+	// Errors: fs.ErrNotExist when there is no such manifest.
 	Resolve(ctx context.Context, id string) (v1.Hash, error)
 }
 
@@ -26,20 +26,21 @@ type blobTarget interface {
 
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
-	Jobs    int              // bundles read, and manifests asked for, at once; 0 means 1
-	Omitted []report.Omitted // what stayed behind by choice: foreign layers. No pod can pull an image without one
-	Read    func()           // called for each bundle that was read and each manifest asked for; safe for concurrent use
+	Jobs    int              // bundles and manifests read at once; 0 means 1
+	Omitted []report.Omitted // foreign layers left out by choice. No pod can pull an image without them
+	Read    func()           // called for each bundle read and each manifest asked for; safe for concurrent use
 }
 
 // Report is what a scan examined and found.
 type Report struct {
 	report.Scan
-	// Findings are those of the repository bundles, then those of each other bundle, in the order in which
-	// Packages, as files have them, and then locks lead to it; of a bundle by file and line. None comes twice.
+	// Findings has those of the repository bundles first, then those of each other bundle, in the
+	// order in which Packages, in file order, and then locks name it. Findings of one bundle are
+	// sorted by file and line. Each occurs once.
 	Findings report.Findings
 }
 
-// count adds the counts of what was found in one bundle.
+// count adds the counts of one bundle.
 func (r *Report) count(of *Report) {
 	r.PackageInstalls += of.PackageInstalls
 	r.WithoutSecret += of.WithoutSecret
@@ -51,11 +52,11 @@ func (r *Report) count(of *Report) {
 	r.IDsFound += of.IDsFound
 }
 
-// Scan looks at what g, a graph that was walked through src, carries: what would reach outside of the one
-// repository that everything is copied to. What a lock names and g holds counts as inside. Each bundle is read
-// once. The walk's own findings are in the report, too.
+// Scan examines what g, a graph that was walked through src, carries, and reports what would point
+// outside the one repository that everything is copied to. An image that a lock names and g holds
+// is inside. Each bundle is read once. The report includes the findings of the walk.
 //
-// An error is one of src; damage is a finding.
+// An error is an error of src; damage is a finding.
 func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) (*Report, error) {
 	var roots []v1.Hash
 	for _, root := range g.Roots {
@@ -64,7 +65,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	store := newCarried(g, opt.Omitted)
 	t := newTraversal(src, store, v1.Hash.String, opt)
 	for _, f := range g.Findings {
-		if f.Code != codeNotRead { // which the files are read for
+		if f.Code != codeNotRead { // reading the files finds it again
 			f = f.Advised()
 			t.walked = append(t.walked, f)
 		}
@@ -77,8 +78,8 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	return &t.report, nil
 }
 
-// addLeftOut adds a finding for each layer that was left out and that no finding names yet: the image may be
-// named by a fetch or by another image's attachment.
+// addLeftOut adds a finding for each left-out layer that no finding names yet. Such a layer may
+// belong to an image of a fetch or of an attachment.
 func (r *Report) addLeftOut(omitted []report.Omitted, named func(layer v1.Hash) bool) {
 	for i, o := range omitted {
 		switch {
@@ -92,12 +93,12 @@ func (r *Report) addLeftOut(omitted []report.Omitted, named func(layer v1.Hash) 
 	}
 }
 
-// Resolve goes from roots, which are digests in repo, the way that kapp-controller goes, and asks target for
-// each digest at its end, each once. Nothing else is contacted: a reference that ends elsewhere is a finding.
-// So is what is missing or damaged, and a foreign layer that target, if it has the method HasBlob, says it does
-// not have.
+// Resolve follows references from roots, which are digests in repo, as kapp-controller does, and
+// asks target for each digest once. It contacts nothing else. It reports references that point
+// elsewhere, content that is missing or damaged, and foreign layers that target does not have, if
+// target has the method HasBlob.
 //
-// An error says that target could not be asked. fs.ErrPermission: it does not show a root.
+// An error means that target could not be asked. fs.ErrPermission: target does not show a root.
 func Resolve(ctx context.Context, target Target, repo name.Repository, roots []v1.Hash, opt Options) (*Report, error) {
 	store := &private{target: target, repo: repo, omitted: digests(opt.Omitted), read: opt.Read}
 	t := newTraversal(target, store, func(d v1.Hash) string { return repo.Digest(d.String()).Name() }, opt)

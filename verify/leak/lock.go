@@ -17,19 +17,19 @@ import (
 // lock is the ImagesLock of a bundle, and what imgpkg makes of it.
 type lock struct {
 	images  *carvel.ImagesLock
-	ids     map[string]int // id → index of the entry; the first counts
+	ids     map[string]int // id → index of the entry; the first one counts
 	lines   []int          // of the entries
-	targets []*lookup      // what the entries lead to
+	targets []*lookup      // what the entries point to
 	ends    []problem      // of references that the entries rewrite
 }
 
-// problem is what is wrong with what a reference points to. Without a code nothing is wrong.
+// problem is what is wrong with the target of a reference. An empty code means no problem.
 type problem struct {
 	code report.Code
 	why  string
 }
 
-// parseLock reads the lock of a bundle. It returns the lock, or else what is wrong with it.
+// parseLock reads the lock of a bundle. It returns either the lock or findings.
 func parseLock(data []byte, at position) (*lock, []report.Finding) {
 	if data == nil {
 		return nil, []report.Finding{newFinding(codeBadLock, report.Install, at, "", "is missing: imgpkg takes no image without it for a bundle")}
@@ -49,7 +49,8 @@ func parseLock(data []byte, at position) (*lock, []report.Finding) {
 	return l, nil
 }
 
-// lockLines returns the line of each entry's image, and of the first that has no digest, 0 when all have.
+// lockLines returns the line of each entry's image, and the line of the first entry without a
+// digest, or 0.
 func lockLines(data []byte) (lines []int, odd int) {
 	for doc := range yamlnode.Documents(data) {
 		n, err := doc.Node()
@@ -68,7 +69,7 @@ func lockLines(data []byte) (lines []int, odd int) {
 	return lines, odd
 }
 
-// line returns that of entry i; 0 when it is not known.
+// line returns the line of entry i; 0 when unknown.
 func (l *lock) line(i int) int {
 	if i < len(l.lines) {
 		return l.lines[i]
@@ -76,7 +77,7 @@ func (l *lock) line(i int) int {
 	return 0
 }
 
-// lineOf returns the line of the first entry without id that names the image; 0 when it is not known.
+// lineOf returns the line of the first entry without an id that names the image; 0 when unknown.
 func (l *lock) lineOf(image string) int {
 	for i, e := range l.images.Images {
 		if e.Image.Name() == image && e.Annotations[carvel.KbldID] == "" {
@@ -98,7 +99,7 @@ func (l *lock) withoutID(at position) []report.Finding {
 	return list
 }
 
-// localise looks for what the lock of n names, and finds out what imgpkg makes of it.
+// localise looks up the images that the lock of n names, and finds out how imgpkg rewrites it.
 func (t *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at position) ([]report.Finding, error) {
 	how, err := t.store.localises(ctx, n)
 	if err != nil {
@@ -122,7 +123,7 @@ func (t *traversal) localise(ctx context.Context, n *bundle.Node, l *lock, at po
 	return l.missing(how, at), nil
 }
 
-// leftBecause says why imgpkg leaves the lock as it is; empty when it rewrites it.
+// leftBecause says why imgpkg leaves the lock unchanged. It is empty when imgpkg rewrites the lock.
 func (l *lock) leftBecause(how localised) string {
 	switch how {
 	case broken:
@@ -137,8 +138,8 @@ func (l *lock) leftBecause(how localised) string {
 	return ""
 }
 
-// end returns what is wrong with a reference that entry i rewrites. Own says that the entry names the bundle's own
-// repository, so that the reference ends there in any case.
+// end returns what is wrong with a reference that entry i rewrites. own says that the entry names
+// the bundle's own repository, so the reference points to it in any case.
 func (l *lock) end(i int, own bool, left string) problem {
 	switch image, found := l.images.Images[i].Image, l.targets[i]; {
 	case left != "" && !own:
@@ -149,7 +150,7 @@ func (l *lock) end(i int, own bool, left string) problem {
 	return problem{}
 }
 
-// missing returns a finding for each part of what the entries name that is not present.
+// missing returns a finding for each missing part of the images that the entries name.
 func (l *lock) missing(how localised, at position) []report.Finding {
 	var list []report.Finding
 	if how == broken {
@@ -171,7 +172,7 @@ func (l *lock) missing(how localised, at position) []report.Finding {
 	return list
 }
 
-// hashOf returns the digest of a reference, which was parsed with it.
+// hashOf returns the digest of a parsed reference.
 func hashOf(ref name.Digest) v1.Hash {
 	d, _ := v1.NewHash(ref.DigestStr())
 	return d

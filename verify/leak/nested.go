@@ -13,14 +13,15 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// Groups of kapp-controller's own kinds, which fetch by themselves once they are applied.
+// API groups of kapp-controller's own kinds. Objects of these kinds fetch by themselves once they
+// are applied.
 const (
 	kappctrlGroup = "kappctrl.k14s.io/"
 	packaging     = "packaging.carvel.dev/"
 )
 
-// nested checks the Apps, PackageRepositories and PackageInstalls among the files. Their values of image
-// keys are references like any other.
+// nested checks the Apps, PackageRepositories and PackageInstalls in the files. The values of their
+// image keys are references like any other.
 func (b *packageBundle) nested() {
 	for _, f := range b.files {
 		if !isNested(f.Data) {
@@ -39,14 +40,14 @@ func (b *packageBundle) nested() {
 			}
 		}
 	}
-	// What content says of the fetches is less of the same.
+	// These findings say more than content's about the same fetches.
 	b.out.findings.list = slices.DeleteFunc(b.out.findings.list, func(f report.Finding) bool {
 		ref, fetched := b.fetched[position{file: f.File, line: f.Line}]
 		return fetched && f.Code == "outside-key" && f.Reference == ref
 	})
 }
 
-// isNested reports whether text may have objects that kapp-controller takes.
+// isNested reports whether text may have objects of kapp-controller's kinds.
 func isNested(text []byte) bool {
 	return bytes.Contains(text, []byte(kappctrlGroup)) || bytes.Contains(text, []byte(packaging))
 }
@@ -63,7 +64,7 @@ func (b *packageBundle) nestedDocument(file string, n *yaml.Node) {
 
 // nestedObject checks an object of a file.
 func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
-	if n == nil || n.Kind != yaml.MappingNode { // what an alias names is checked where it is defined
+	if n == nil || n.Kind != yaml.MappingNode { // the target of an alias is checked at its definition
 		return
 	}
 	kind, apiVersion := yamlnode.Text(n, "kind"), yamlnode.Text(n, "apiVersion")
@@ -87,17 +88,19 @@ func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
 	}
 }
 
-// fetchAnnotation begins the annotations of a PackageInstall that name the Secrets of its Package's fetches.
+// fetchAnnotation is the prefix of a PackageInstall's annotations that name the Secrets of its
+// Package's fetches.
 const fetchAnnotation = "ext.packaging.carvel.dev/fetch-"
 
-// needsSecret counts an object whose placeholder Secret somebody has to fill in, where the registry wants a login.
+// needsSecret counts an object with a placeholder Secret. Someone has to fill it in if the registry
+// requires a login.
 func (b *packageBundle) needsSecret(does bool) {
 	if does {
 		b.out.report.WithoutSecret++
 	}
 }
 
-// namesNoSecret reports whether a fetch is of an image or bundle, and without a Secret.
+// namesNoSecret reports whether a step fetches an image or a bundle without a Secret.
 func namesNoSecret(step *yaml.Node) bool {
 	for _, fetch := range []string{"imgpkgBundle", "image"} {
 		if n := yamlnode.Get(step, fetch); n != nil {
@@ -107,10 +110,10 @@ func namesNoSecret(step *yaml.Node) bool {
 	return false
 }
 
-// fetchURLs are the fetches that leave the images, and where each says to what.
+// fetchURLs has the path of the URL for each kind of fetch that is not an image.
 var fetchURLs = map[string][]string{"http": {"url"}, "git": {"url"}, "helmChart": {"repository", "url"}}
 
-// nestedFetch checks a fetch, which nothing rewrites.
+// nestedFetch checks a fetch that nothing rewrites.
 func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 	if step == nil {
 		return
@@ -129,7 +132,7 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 	case yamlnode.Get(step, "imgpkgBundle", "tagSelection") != nil:
 		note(codeOutside, yamlnode.Get(step, "imgpkgBundle", "image"), "%s fetches %s with a tagSelection, which cannot be relocated")
 	default:
-		for _, fetch := range []string{"http", "git", "helmChart"} { // the first that is set counts
+		for _, fetch := range []string{"http", "git", "helmChart"} { // the first one set counts
 			if n := yamlnode.Get(step, fetch); n != nil {
 				note(codeOutside, yamlnode.Get(n, fetchURLs[fetch]...), "%s fetches by "+fetch+" (%s), which is not an image and stays outside")
 				return
@@ -138,13 +141,13 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 	}
 }
 
-// maxCompared is how many versions are compared with the PackageInstalls of one bundle.
+// maxCompared is the limit on versions compared with the PackageInstalls of one bundle.
 const maxCompared = 500_000
 
-// nestedInstall checks for the Package that a PackageInstall asks for.
+// nestedInstall checks that the Package of a PackageInstall is present.
 func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	name, version := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
-	if name == "" { // a template computes it
+	if name == "" { // computed by a template
 		return
 	}
 	if b.compared += len(b.in.versions[name]); b.compared > maxCompared {
@@ -168,7 +171,7 @@ func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	}
 }
 
-// positionsOf returns where a line of a file is that some Package reads.
+// positionsOf returns the positions of a line of a file that some Package reads.
 func (b *packageBundle) positionsOf(file string, line int) []position {
 	if len(b.groups) == 0 {
 		return b.positions(group{}, file, line)

@@ -19,11 +19,11 @@ import (
 
 // Limits on packed charts.
 const (
-	maxPacked      = 4      // charts in charts
-	maxPackedFiles = 10_000 // of one; all of a bundle unpack to maxText at most
+	maxPacked      = 4      // charts nested in charts
+	maxPackedFiles = 10_000 // in one chart; all charts of a bundle unpack to at most maxText
 )
 
-// isPackedChart reports whether helm unpacks a file: below charts/, or as the path of a step.
+// isPackedChart reports whether helm unpacks a file: one below charts/, or one that a step names.
 func (b *packageBundle) isPackedChart(p string) bool {
 	if path.Ext(p) != ".tgz" {
 		return false
@@ -31,8 +31,8 @@ func (b *packageBundle) isPackedChart(p string) bool {
 	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(b.groups, func(g group) bool { return g.steps().ReadChart(p) })
 }
 
-// unpack adds the text files of a packed chart as if the file were a folder of them. What cannot be read is a
-// finding.
+// unpack adds the text files of a packed chart as if it were a folder. A chart that cannot be read
+// is a finding.
 func (b *packageBundle) unpack(p string, data []byte, depth int) {
 	note := func(level report.Level, format string, args ...any) {
 		b.out.findings.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))

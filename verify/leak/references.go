@@ -13,18 +13,18 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// packageFiles is what the template steps of one package read.
+// packageFiles holds the files that the template steps of one package read.
 type packageFiles struct {
 	files []content.File
 	lock  *carvel.ImagesLock // of the bundle
-	steps kappctrl.Steps     // nil for a bundle that no Package fetches: all its files are read
+	steps kappctrl.Steps     // nil for a bundle that no Package fetches: all of its files are read
 
-	named []bool // by lock entry, set by references: the files name its id, or values that make it
+	named []bool // by lock entry, set by references: the files name its id, or values compose it
 }
 
-// references returns each reference in the files that kbld sees or that looks like one, and what is wrong
-// that needs no registry to be seen, by file and line. Bundle and Package of the findings are left to the caller. A
-// finding without File is about a template step: its line is in the Package's file.
+// references returns the references in the files that kbld sees or that look like references, and
+// the findings that need no registry, by file and line. The caller sets Bundle and Package of the
+// findings. A finding without File is about a template step, and its line is in the Package's file.
 func (p *packageFiles) references() ([]content.Reference, []report.Finding) {
 	to, files := p.results(), make([]*content.File, len(p.files))
 	for i, f := range p.files {
@@ -39,22 +39,23 @@ func (p *packageFiles) references() ([]content.Reference, []report.Finding) {
 	return to.references, to.findings.list
 }
 
-// schemaDefaults returns the references that a Package, which is the first document of a file of the repository bundle,
-// has as defaults of values which a user can set, and that the lock of the package's bundle does not have.
+// schemaDefaults returns findings for the references in the defaults of a Package's values schema
+// that are missing from the lock of the package's bundle. The Package is the first document of f, a
+// file of the repository bundle.
 func (p *packageFiles) schemaDefaults(f content.File) []report.Finding {
 	to := p.results()
 	content.SchemaDefaults(&f, p.lockStep(), to)
 	return to.findings.list
 }
 
-// lockStep returns a kbld step that has the lock and nothing else.
+// lockStep returns a kbld step that has only the lock.
 func (p *packageFiles) lockStep() *kbld.Step {
 	step := &kbld.Step{}
 	step.AddLock(p.lock)
 	return step
 }
 
-// results takes what is found in the files of one package.
+// results collects what is found in the files of one package.
 type results struct {
 	references []content.Reference
 	left       int // references beyond the limit
@@ -63,7 +64,7 @@ type results struct {
 	named      []bool // as in packageFiles
 }
 
-// sameFinding is what two findings have in common that say the same.
+// sameFinding is the key under which two findings say the same.
 type sameFinding struct {
 	code      report.Code
 	file      string
@@ -71,7 +72,7 @@ type sameFinding struct {
 	reference string
 }
 
-// maxReferences is how many references of one package are checked.
+// maxReferences is the limit on checked references of one package.
 const maxReferences = 100_000
 
 func (p *packageFiles) results() *results {
@@ -81,7 +82,7 @@ func (p *packageFiles) results() *results {
 	return &results{named: p.named, added: map[sameFinding]bool{}}
 }
 
-// Reference takes a reference.
+// Reference adds a reference.
 func (r *results) Reference(ref content.Reference) {
 	if ref.Entry >= 0 {
 		r.named[ref.Entry] = true
@@ -93,8 +94,8 @@ func (r *results) Reference(ref content.Reference) {
 	r.references = append(r.references, ref)
 }
 
-// Note takes a finding, once for each place and reference. It copies the reference, so that it does not keep the file
-// that it stands in.
+// Note adds a finding, once for each place and reference. It copies the reference, so that the file
+// can be freed.
 func (r *results) Note(f report.Finding) {
 	f.Reference = strings.Clone(text.Clip(f.Reference, maxReference))
 	key := sameFinding{f.Code, f.File, f.Line, f.Reference}
@@ -109,9 +110,9 @@ func (r *results) notes(list ...report.Finding) {
 	}
 }
 
-// references checks the references of the files that the uses of g read.
+// references checks the references in the files that the uses of g read.
 func (b *packageBundle) references(g group) {
-	p := &packageFiles{files: b.files, steps: g.steps()} // of the files, the steps take those that they read
+	p := &packageFiles{files: b.files, steps: g.steps()} // the steps select the files that they read
 	if b.lock != nil {
 		p.lock = b.lock.images
 	}
@@ -122,12 +123,12 @@ func (b *packageBundle) references(g group) {
 	}
 	for _, f := range found {
 		if f.Code == codeWithoutID {
-			if len(g.uses) == 0 { // nothing says that kbld reads the lock
+			if len(g.uses) == 0 { // kbld may not read the lock
 				continue
 			}
 			f.Line = b.lock.lineOf(f.Reference)
 		}
-		if len(g.uses) == 0 && b.work.depth > 0 { // nothing says that a cluster ever sees it
+		if len(g.uses) == 0 && b.work.depth > 0 { // a cluster may never see it
 			f.Level = report.Warning
 		}
 		f = f.Advised()
@@ -141,7 +142,8 @@ func (b *packageBundle) references(g group) {
 	}
 }
 
-// reference checks where a reference ends that the lock rewrites. Of any other, content has said what is wrong.
+// reference checks the target of a reference that the lock rewrites. content has reported all
+// others.
 func (b *packageBundle) reference(g group, ref content.Reference) {
 	b.out.report.References++
 	if b.lock == nil || !ref.Rewritten || ref.Entry >= len(b.lock.ends) {
@@ -168,8 +170,8 @@ func (b *packageBundle) schemaDefaults(p *packageFiles, g group) {
 	}
 }
 
-// positions returns where a line of file is for people: in a file of the bundle; in each Package of g that has
-// the file inline; or, of no file, in the steps of each.
+// positions returns the positions to report for a line of file: in a file of the bundle; in each
+// Package of g that has the file inline; or, for an empty file, in the steps of each Package.
 func (b *packageBundle) positions(g group, file string, line int) []position {
 	var list []position
 	for _, u := range g.uses {
@@ -195,7 +197,8 @@ func (b *packageBundle) positions(g group, file string, line int) []position {
 	return []position{{bundle: b.work.node.Name(), pkg: g.pkg, file: file, line: line}}
 }
 
-// stepAt returns where u has the step that is in line of those that steps were read from.
+// stepAt returns the position in u of the step at line. The line belongs to steps, which may be
+// another Package's.
 func (u use) stepAt(steps kappctrl.Steps, line int) position {
 	for i, s := range steps {
 		if s.Line == line && i < len(u.steps) {

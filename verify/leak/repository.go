@@ -20,29 +20,29 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// Limits on what is held of one bundle; what is beyond them is not read, which is a finding.
+// Limits on what is held from one bundle. Content beyond them is not read, which is a finding.
 const (
 	maxText   = 32 << 20 // bytes of text
 	maxThings = 200_000  // documents, fetches, steps, image keys
 )
 
-// repositoryBundle is a root bundle while its Packages are checked.
+// repositoryBundle is the state of the check of a root bundle.
 type repositoryBundle struct {
 	in        *traversal
 	node      *bundle.Node
 	lockText  []byte
-	lock      *lock // nil when it cannot be read
+	lock      *lock // nil when unreadable
 	documents []*kappctrl.Document
 	findings  []report.Finding
 	linked    bool // packages/ is a link
 	packages  bool // it has a file below packages/
-	unread    bool // something of packages/ was not read in full
+	unread    bool // packages/ was not read in full
 	bytes     int
 	things    int
 	full      bool                          // the limits are reached
 	schemas   bool                          // values schemas are within the limits
 	templates map[string]bool               // files that are ytt templates
-	byName    map[string]*kappctrl.Document // the first of each kind and name
+	byName    map[string]*kappctrl.Document // the first document of each kind and name
 }
 
 // root checks a root.
@@ -89,7 +89,8 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 	return nil
 }
 
-// inRepository accepts what kapp-controller looks at in a repository bundle, and what it might be expected to.
+// inRepository accepts the files of a repository bundle that kapp-controller reads, and files that
+// users may expect it to read.
 func inRepository(p string) bool {
 	return p == carvel.LockFile || p == "packages" || carvel.IsPackageFile(p) || strings.HasPrefix(p, "packages/") && strings.HasSuffix(p, ".json")
 }
@@ -118,7 +119,7 @@ func (r *repositoryBundle) visit(f bundle.File, data []byte) {
 	case data == nil && f.Size > 0:
 		r.notRead(report.Install, f.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
 	case f.Path == carvel.LockFile:
-		if r.lockText == nil { // the first counts
+		if r.lockText == nil { // the first one counts
 			r.lockText = append([]byte{}, data...)
 		}
 	case strings.HasSuffix(f.Path, ".json"):
@@ -173,7 +174,8 @@ func (r *repositoryBundle) readDocuments(file string, data []byte) {
 	}
 }
 
-// check checks all that was read of a repository bundle, and makes wanted what it leads to.
+// check checks everything that was read of a repository bundle, and queues the bundles that it
+// names.
 func (r *repositoryBundle) check(ctx context.Context) error {
 	if err := r.readLock(ctx); err != nil {
 		return err
@@ -200,7 +202,7 @@ func (r *repositoryBundle) check(ctx context.Context) error {
 	return nil
 }
 
-// readLock reads the bundle's lock, and looks up what it names.
+// readLock reads the bundle's lock and looks up the images that it names.
 func (r *repositoryBundle) readLock(ctx context.Context) error {
 	at := r.at(carvel.LockFile)
 	l, wrong := parseLock(r.lockText, at)

@@ -48,7 +48,8 @@ func (r *repositoryBundle) checkServed() {
 	}
 }
 
-// dropped says that kapp-controller drops a document, unless it is what a ytt template computes with.
+// dropped reports that kapp-controller drops a document, unless a ytt template uses it for
+// computation.
 func (r *repositoryBundle) dropped(d *kappctrl.Document) {
 	kind := strconv.Quote(text.Clip(d.Head.APIVersion+" "+d.Head.Kind, 200))
 	switch at := r.of(d, d.Head.Line); {
@@ -75,7 +76,7 @@ func (r *repositoryBundle) checkDuplicate(d *kappctrl.Document) {
 	}
 }
 
-// checkImages checks the image keys that kbld will read, except those of fetches.
+// checkImages checks the image keys that kbld reads, except those of fetches.
 func (r *repositoryBundle) checkImages(d *kappctrl.Document) {
 	if r.lock == nil {
 		return

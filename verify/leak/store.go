@@ -18,42 +18,45 @@ import (
 	"relocate/report"
 )
 
-// store is where everything has to be: what is carried, or the private repository. Safe for concurrent use.
+// store is the place where everything has to be: the carried graph, or the private repository. Safe
+// for concurrent use.
 type store interface {
-	// lookup returns what is present of the manifest d and of all that an index names. Each is asked for once.
+	// lookup returns what is present of the manifest d and, for an index, of its children. Each is
+	// asked for once.
 	lookup(ctx context.Context, d v1.Hash) (*lookup, error)
 
-	// localises says how imgpkg rewrites the lock of the bundle n when it pulls it from there.
+	// localises returns how imgpkg rewrites the lock of the bundle n when it pulls n from the
+	// store.
 	localises(ctx context.Context, n *bundle.Node) (localised, error)
 
-	// resolve returns the digest that ref, which nothing rewrites, has; inside is false when it leads elsewhere, and
-	// the digest is zero when ref has none.
+	// resolve returns the digest of ref, which nothing rewrites. inside is false when ref points
+	// elsewhere. The digest is zero when ref has none.
 	resolve(ctx context.Context, ref name.Reference) (d v1.Hash, inside bool, err error)
 }
 
 // lookup is what is present of a manifest.
 type lookup struct {
-	node  *bundle.Node // nil when it is not present
-	code  report.Code  // when it is not present: codeMissing or codeDamaged
+	node  *bundle.Node // nil when missing
+	code  report.Code  // when node is nil: codeMissing or codeDamaged
 	why   string       // as code
 	cause error        // as code
-	head  bool         // the manifest itself is present, which is all that imgpkg asks for
+	head  bool         // the manifest itself is present; imgpkg asks for nothing more
 	gaps  []gap        // of an image that is present
 }
 
-// gap is a part of an image that is not present.
+// gap is a missing part of an image.
 type gap struct {
 	code  report.Code
 	level report.Level
 	why   string
 }
 
-// leftOut is the gap of a layer that stayed behind by the operator's choice.
+// leftOut is the gap for a layer that the operator left out.
 func leftOut(d v1.Hash) gap {
 	return gap{codeForeign, report.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
 }
 
-// digests returns what is left out.
+// digests returns the digests of the omitted layers.
 func digests(omitted []report.Omitted) map[v1.Hash]bool {
 	set := map[v1.Hash]bool{}
 	for _, o := range omitted {
@@ -66,19 +69,19 @@ func digests(omitted []report.Omitted) map[v1.Hash]bool {
 type localised int
 
 const (
-	always  localised = iota // after an import: whatever is carried is present
-	trusted                  // it has a locations image: to its own repository, unchecked
-	probed                   // it has none: when all of its images are present
-	broken                   // it has one that imgpkg cannot read: the pull fails
+	always  localised = iota // after an import: everything carried is present
+	trusted                  // with a locations image: to its own repository, without a check
+	probed                   // without one: only if all of its images are present
+	broken                   // with one that imgpkg cannot read: the pull fails
 )
 
-// carried is what a graph has.
+// carried is the store of a carried graph.
 type carried struct {
 	graph   *bundle.Graph
 	omitted map[v1.Hash]bool
 	pins    map[string]v1.Hash // tag → digest
 	seen    sync.Map           // digest → nothing
-	named   sync.Map           // digests of layers that a lookup named as left out
+	named   sync.Map           // digests of layers that a lookup reported as left out
 	count   atomic.Int64
 }
 
@@ -118,7 +121,7 @@ func (c *carried) lookup(_ context.Context, d v1.Hash) (*lookup, error) {
 	return l, nil
 }
 
-// namedLayer reports whether a lookup named a layer as left out, which made a finding.
+// namedLayer reports whether a lookup reported a layer as left out, which makes a finding.
 func (c *carried) namedLayer(d v1.Hash) bool {
 	_, named := c.named.Load(d)
 	return named
@@ -133,7 +136,7 @@ func (c *carried) resolve(_ context.Context, ref name.Reference) (v1.Hash, bool,
 	return c.pins[ref.Name()], false, nil
 }
 
-// private is a repository that can be asked.
+// private is the store of a private repository.
 type private struct {
 	target  Target
 	repo    name.Repository
@@ -143,7 +146,7 @@ type private struct {
 	count   atomic.Int64
 }
 
-// Limits on what Resolve follows; what is larger was made to exhaust its reader.
+// Limits on what Resolve follows. Anything larger was made to exhaust its reader.
 const (
 	maxManifests = 400_000
 	maxDepth     = 32 // of bundles in bundles, and of indexes in indexes
@@ -159,7 +162,7 @@ func (p *private) lookAt(ctx context.Context, d v1.Hash, depth int) (*lookup, er
 	return once.(func() (*lookup, error))()
 }
 
-// ask reads the manifest d, and looks for what it names.
+// ask reads the manifest d and looks up what it names.
 func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*lookup, error) {
 	if p.count.Add(1) > maxManifests {
 		return nil, fmt.Errorf("look into %s: %w: it leads to more than %d manifests", p.repo, oci.ErrMalformed, maxManifests)
@@ -192,7 +195,7 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*lookup, error
 	return l, p.foreign(ctx, l)
 }
 
-// foreign asks for the layers of l that a registry takes a manifest without.
+// foreign asks for the layers of l that a registry does not require when it accepts a manifest.
 func (p *private) foreign(ctx context.Context, l *lookup) error {
 	target, can := p.target.(blobTarget)
 	if !can || l.node.Kind == bundle.Index {
@@ -230,7 +233,8 @@ func (p *private) localises(ctx context.Context, n *bundle.Node) (localised, err
 	return 0, err
 }
 
-// withoutLocations tells a locations image that is missing from one without a blob that it names.
+// withoutLocations returns probed when the locations image is missing, and broken when only its
+// blob is missing.
 func (p *private) withoutLocations(ctx context.Context, n *bundle.Node) (localised, error) {
 	_, err := p.target.Resolve(ctx, imgpkg.LocationsTag(n.Descriptor.Digest))
 	switch {
@@ -256,7 +260,8 @@ func (p *private) resolve(ctx context.Context, ref name.Reference) (v1.Hash, boo
 	return d, true, err
 }
 
-// explain tells what is wrong with content from what went wrong while it was read, which it returns.
+// explain returns the code and the message of an error that means missing or damaged content. It
+// returns any other error as it is.
 func explain(err error) (report.Code, string, error) {
 	switch {
 	case errors.Is(err, oci.ErrMalformed), errors.Is(err, digest.ErrMismatch), errors.Is(err, oci.ErrUnreadable):
@@ -269,7 +274,8 @@ func explain(err error) (report.Code, string, error) {
 	return "", "", err
 }
 
-// isAbsent reports whether err means that a place does not have, or does not show, what was asked for.
+// isAbsent reports whether err means that a registry does not have, or does not show, the content
+// asked for.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }

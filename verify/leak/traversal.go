@@ -12,15 +12,16 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// traversal is one Scan or Resolve. Root bundles are checked one after the other, then what they lead to, level
-// by level; only that runs concurrently, and each bundle has a result of its own.
+// traversal is one Scan or Resolve. It checks root bundles one after the other, then the bundles
+// that they name, level by level. Only a level runs concurrently, and each bundle in it has its own
+// result.
 type traversal struct {
 	src   bundle.Source
 	store store
 	name  func(v1.Hash) string // how the store names a digest
 	opt   Options
 
-	walked   []report.Finding // of the walk
+	walked   []report.Finding // from the walk
 	report   Report
 	findings findings
 	added    map[report.Finding]bool
@@ -39,11 +40,11 @@ func newTraversal(src bundle.Source, store store, name func(v1.Hash) string, opt
 type work struct {
 	node   *bundle.Node
 	inline []kappctrl.InlineFile // when node is nil
-	uses   []use                 // in the order of the Packages; none of a bundle that no Package fetches
+	uses   []use                 // in the order of the Packages; empty when no Package fetches the bundle
 	depth  int
 }
 
-// run checks the roots and all that they lead to, and fills the report.
+// run checks the roots and everything below them, and fills the report.
 func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	for i, root := range roots {
 		if slices.Contains(roots[:i], root) {
@@ -69,7 +70,7 @@ func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	return nil
 }
 
-// level checks bundles, and adds what was found in their order.
+// level checks bundles concurrently and adds their results in order.
 func (t *traversal) level(ctx context.Context, level []*work) error {
 	results := make([]result, len(level))
 	g, running := errgroup.WithContext(ctx)
@@ -98,7 +99,8 @@ func (t *traversal) level(ctx context.Context, level []*work) error {
 	return nil
 }
 
-// ask looks up all that l names at once, so that they are known when they are checked one by one.
+// ask looks up everything that l names concurrently, so that the checks, one by one, find the
+// answers known.
 func (t *traversal) ask(ctx context.Context, l *lock) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(t.opt.Jobs, 1))
@@ -114,7 +116,7 @@ func (t *traversal) ask(ctx context.Context, l *lock) error {
 	return ctx.Err()
 }
 
-// want makes n a bundle to check, for u, which may be nil.
+// want queues the bundle n for a check, for the use u, which may be nil.
 func (t *traversal) want(n *bundle.Node, u *use, depth int) {
 	w := t.wanted[n.Descriptor.Digest]
 	if w == nil {
@@ -127,7 +129,7 @@ func (t *traversal) want(n *bundle.Node, u *use, depth int) {
 	}
 }
 
-// add puts findings into the report, each once.
+// add adds findings to the report, each once.
 func (t *traversal) add(list ...report.Finding) { t.findings.addOnce(t.added, list...) }
 
 func (t *traversal) wasRead() {

@@ -15,16 +15,17 @@ type use struct {
 	of    *kappctrl.Document
 }
 
-// group is the uses of a bundle whose steps read the same in the same way.
+// group is a set of uses of a bundle whose steps read the same files in the same way.
 type group struct {
 	uses []use
 	pkg  string // names of their Packages
 }
 
-// maxGroups is how many groups of one bundle are checked. Real ones have one.
+// maxGroups is the limit on checked groups of one bundle. Real bundles have one.
 const maxGroups = 20
 
-// groups puts uses together; more says that those beyond the limit are left out.
+// groups puts uses with equal steps together. more reports that groups beyond the limit are left
+// out.
 func groups(uses []use) (list []group, more bool) {
 	for _, u := range uses {
 		i := slices.IndexFunc(list, func(g group) bool { return g.steps().Equal(u.steps) })
@@ -44,7 +45,7 @@ func groups(uses []use) (list []group, more bool) {
 	return list, more
 }
 
-// steps returns those of the first use; nil without one.
+// steps returns the steps of the first use; nil without uses.
 func (g group) steps() kappctrl.Steps {
 	if len(g.uses) == 0 {
 		return nil
@@ -52,7 +53,7 @@ func (g group) steps() kappctrl.Steps {
 	return g.uses[0].steps
 }
 
-// names joins the Packages of uses for people.
+// names joins the names of the Packages of uses, for display.
 func names(uses []use) string {
 	var list []string
 	seen := map[string]bool{}

@@ -16,15 +16,15 @@ import (
 
 // chart is a Helm chart of the bundle.
 type chart struct {
-	dir        string // without a slash at the end; empty for the bundle's root
+	dir        string // without a trailing slash; empty for the bundle's root
 	appVersion string
 	needs      []need
 }
 
-// maxNeeds is how many dependencies of a chart are checked.
+// maxNeeds is the limit on checked dependencies of a chart.
 const maxNeeds = 200
 
-// need is a chart that another one depends on.
+// need is a chart that another chart depends on.
 type need struct {
 	at                        place
 	name, version, repository string
@@ -41,7 +41,7 @@ type Charts struct {
 	paths map[string]bool // the files and folders of the bundle
 }
 
-// FindCharts finds the charts among all files of a bundle, and tells each file its chart.
+// FindCharts finds the charts among all files of a bundle, and sets the chart of each file.
 func FindCharts(files []*File) *Charts {
 	c := &Charts{byDir: map[string]*chart{}, paths: map[string]bool{}}
 	for _, f := range files {
@@ -64,7 +64,7 @@ func FindCharts(files []*File) *Charts {
 	return c
 }
 
-// of returns the innermost chart that has a file; nil for none.
+// of returns the innermost chart that contains a file; nil for none.
 func (c *Charts) of(f *File) *chart {
 	for dir := path.Dir("/" + f.Path); len(c.byDir) > 0; dir = path.Dir(dir) {
 		if chart := c.byDir[dir[1:]]; chart != nil || dir == "/" {
@@ -95,11 +95,11 @@ func (c *chart) read(f *File) {
 	}
 }
 
-// codeHelmDependency is of a chart that is missing.
+// codeHelmDependency is the code for a missing chart.
 const codeHelmDependency report.Code = "helm-dependency"
 
-// Missing returns a finding for each chart that the chart in dir needs and does not have below charts/: helm template
-// fails, it does not download.
+// Missing returns a finding for each chart that the chart in dir needs and that is missing from
+// charts/. helm template does not download it, and fails.
 func (c *Charts) Missing(dir string) (findings []report.Finding) {
 	of := c.byDir[dir]
 	if of == nil {
@@ -118,7 +118,7 @@ func (c *Charts) Missing(dir string) (findings []report.Finding) {
 	return findings
 }
 
-// MissingOfAll returns what Missing does of every chart that is no part of another one.
+// MissingOfAll returns the findings of Missing for every chart that is not part of another chart.
 func (c *Charts) MissingOfAll() (findings []report.Finding) {
 	for _, dir := range slices.Sorted(maps.Keys(c.byDir)) {
 		if !strings.Contains("/"+dir, "/charts/") {

@@ -9,23 +9,23 @@ import (
 type File struct {
 	Path string // cleaned, with slashes
 	Data []byte
-	Kbld *kbld.Step // the first kbld step that its documents go through; nil for none
+	Kbld *kbld.Step // the first kbld step that processes its documents; nil for none
 	CUE  bool       // a cue step reads it
 
-	chart  *chart  // the Helm chart it is of; nil for none
+	chart  *chart  // the Helm chart that contains it; nil for none
 	starts []int32 // offsets of its lines
 }
 
-// Sink takes what is found.
+// Sink receives references and findings.
 type Sink interface {
-	// Reference takes a reference that kbld sees, or that looks like one.
+	// Reference receives a reference that kbld sees, or text that looks like one.
 	Reference(Reference)
-	// Note takes a finding. Its bundle and package are for the sink to fill in.
+	// Note receives a finding. The sink fills in its bundle and package.
 	Note(report.Finding)
 }
 
-// Scan finds the references in files, which are in memory one at a time as far as they are large. The lock is a step
-// that was given the bundle's lock and nothing else.
+// Scan finds the references in files. It holds large files in memory one at a time. lock is a step
+// that has only the bundle's lock.
 func Scan(files []*File, lock *kbld.Step, to Sink) {
 	s := newScan(lock, to)
 	for _, f := range files {
@@ -39,19 +39,19 @@ type scan struct {
 	lock *kbld.Step // has the bundle's lock only
 	to   Sink
 
-	fetched  map[fetched]bool // what was said to be fetched by a controller
-	composed map[string]bool  // the keys of values that make an image of the lock, outside of ytt libraries
-	defaults []libraryDefault // of those libraries
+	fetched  map[fetched]bool // fetches by controllers that were reported
+	composed map[string]bool  // the keys of values that compose an image of the lock, outside ytt libraries
+	defaults []libraryDefault // from ytt libraries
 }
 
 func newScan(lock *kbld.Step, to Sink) *scan {
 	return &scan{lock: lock, to: to, fetched: map[fetched]bool{}, composed: map[string]bool{}}
 }
 
-// codeNotRead is of content that could not be read in full.
+// codeNotRead is the code for content that could not be read in full.
 const codeNotRead report.Code = "not-read"
 
-// notRead says that a file, or a part of it, was not read.
+// notRead reports that a file, or a part of it, was not read.
 func (s *scan) notRead(at place, level report.Level, message, action string) {
 	s.note(at, codeNotRead, level, "", message, action)
 }

@@ -13,7 +13,7 @@ import (
 type fetcher struct {
 	group string
 	kinds string     // separated by spaces, with a space at both ends; empty for all
-	paths [][]string // of what it fetches; "*" is each item of a list
+	paths [][]string // paths of what it fetches; "*" is each item of a list
 	is    string
 }
 
@@ -32,16 +32,16 @@ var fetcherKinds = []fetcher{
 	{"operator.cluster.x-k8s.io", "", [][]string{{"spec", "fetchConfig", "url"}}, "the Cluster API operator fetches this"},
 }
 
-// fetched is what an object was said to fetch.
+// fetched is a fetch of an object that was reported.
 type fetched struct {
 	at  place
 	ref string
 }
 
-// codeFetcher is of an object whose controller fetches by itself.
+// codeFetcher is the code for an object whose controller fetches by itself.
 const codeFetcher report.Code = "fetcher"
 
-// fetchers says what the controller of the object root fetches by itself.
+// fetchers reports what the controller of the object root fetches by itself.
 func (w *walker) fetchers(root *yaml.Node, apiVersion string) {
 	group, _, _ := strings.Cut(apiVersion, "/")
 	for _, f := range fetcherKinds {
@@ -58,7 +58,7 @@ func (w *walker) fetchers(root *yaml.Node, apiVersion string) {
 	}
 }
 
-// fetchedAt looks at the values at a path of the object.
+// fetchedAt checks the values at a path of the object.
 func (w *walker) fetchedAt(root *yaml.Node, p []string, is string) {
 	for _, n := range at(root, p) {
 		if n.Kind == yaml.ScalarNode && n.Value != "" && fetches(n.Value, p[len(p)-1]) {
@@ -69,7 +69,7 @@ func (w *walker) fetchedAt(root *yaml.Node, p []string, is string) {
 	}
 }
 
-// fetches reports whether a value leads outside: parameters can be anything.
+// fetches reports whether a value points outside. Parameters can have any value.
 func fetches(value, key string) bool {
 	if strings.Contains(value, "://") {
 		return leadsOutside(value)

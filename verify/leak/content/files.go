@@ -14,10 +14,10 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// maxStrings is how many strings, one in the other, a document may be in.
+// maxStrings is the limit on nesting of documents in strings.
 const maxStrings = 4
 
-// file finds what is in a file. The first case counts.
+// file finds what is in a file. The first matching case handles it.
 func (s *scan) file(f *File) {
 	if isForPeople(f.Path) {
 		return
@@ -41,8 +41,8 @@ func (s *scan) file(f *File) {
 	}
 }
 
-// isForPeople reports whether a file is for people or tools by its name, and no cluster gets it. That of a YAML file
-// says nothing: its documents do.
+// isForPeople reports whether a file is for people or tools by its name, so that no cluster gets
+// it. For a YAML file, its documents decide, not its name.
 func isForPeople(file string) bool {
 	base := path.Base(file)
 	if strings.HasSuffix(base, ".md") {
@@ -74,7 +74,7 @@ func isLibrary(file string) bool {
 	return strings.Contains(base, ".lib.")
 }
 
-// binaryFile says of a file that should be text that it is none.
+// binaryFile reports a file that should be text but is not.
 func (s *scan) binaryFile(f *File) {
 	switch at := (place{file: f.Path}); {
 	case !isYAML(f.Path):
@@ -91,7 +91,8 @@ func (s *scan) textFile(f *File, c class) {
 	w.text(string(f.Data))
 }
 
-// yamlFile finds what is in the documents of a file. Those that are no YAML without their templates are read by line.
+// yamlFile finds what is in the documents of a file. Documents that are not YAML without their
+// templates are read line by line.
 func (s *scan) yamlFile(f *File) {
 	overlay := bytes.Contains(f.Data, []byte("@overlay/"))
 	given := bytes.Contains(f.Data, []byte("@data/values"))
@@ -122,8 +123,8 @@ func (s *scan) yamlFile(f *File) {
 	s.templateCode(f)
 }
 
-// unparsed finds what is in the lines of a document that is no YAML without its templates. With sayLimit it is a finding when
-// that is for its size.
+// unparsed finds what is in the lines of a document that is not YAML without its templates. With
+// sayLimit, a document that is too large is a finding.
 func (w *walker) unparsed(doc yamlnode.Parsed, sayLimit bool) {
 	if sayLimit && errors.Is(doc.Err, yamlnode.ErrLimit) {
 		w.scan.notRead(w.place(1, ""), report.Warning, doc.Err.Error()+"; it was examined as text", "")
@@ -132,18 +133,18 @@ func (w *walker) unparsed(doc yamlnode.Parsed, sayLimit bool) {
 	w.text(string(doc.Text))
 }
 
-// isForTools reports whether a document is for kbld, vendir or imgpkg: no cluster gets it.
+// isForTools reports whether a document is for kbld, vendir or imgpkg, so that no cluster gets it.
 func isForTools(apiVersion, kind string) bool {
 	return kbld.IsConfig(apiVersion, kind) || strings.HasPrefix(apiVersion, "vendir.k14s.io/") || strings.HasPrefix(apiVersion, "imgpkg.carvel.dev/")
 }
 
-// isFunction finds what ytt's functions begin with: what follows can be any part of an object.
+// isFunction matches the start of a ytt function. The lines after it can be any part of an object.
 var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-// templateCode finds what is in the strings of ytt's code, which is in comments. Of annotations, only defaults of a
-// schema reach anything.
+// templateCode finds what is in the strings of ytt's code, which is in comments. Of annotations, it
+// reads only the defaults of a schema, because no others have an effect.
 func (s *scan) templateCode(f *File) {
 	line := 0
 	for l := range bytes.Lines(f.Data) {
@@ -171,10 +172,10 @@ var (
 	cueDependency   = regexp.MustCompile(`"([^"]+@v[0-9][^"]*)"\s*:`)
 )
 
-// codeCueModule is of a module that may have to be downloaded.
+// codeCueModule is the code for a module that may have to be downloaded.
 const codeCueModule report.Code = "cue-module"
 
-// cueModule says which modules a CUE module depends on.
+// cueModule reports the modules that a CUE module depends on.
 func (s *scan) cueModule(f *File) {
 	line, inside := 0, false
 	for l := range strings.Lines(string(f.Data)) {

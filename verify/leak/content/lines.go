@@ -2,21 +2,21 @@ package content
 
 import "bytes"
 
-// finder finds the lines of what a string says, where the parser tells only the line that the string starts
-// in: one that is folded or in quotes over several lines.
+// finder finds the lines of text in a string that is folded or quoted over several lines. The
+// parser returns only the line where the string starts.
 type finder struct {
 	file       *File
-	next, last int // the lines where it may stand
+	next, last int // the range of lines to search
 	lost       bool
 }
 
-// from returns a finder for a string of n bytes that starts in a line.
+// from returns a finder for a string of n bytes that starts at line.
 func (f *File) from(line, n int) *finder {
 	return &finder{file: f, next: line, last: min(line+n+1, f.lineCount())}
 }
 
-// find returns the first line from the one found last on that has text. When no line has it, that one is
-// returned from then on: the text is escaped or folded there.
+// find returns the first line that has text, starting from the line found last. When no line has
+// it, the text is escaped or folded, and find returns the last line found from then on.
 func (f *finder) find(text string) int {
 	if f.lost {
 		return f.next
@@ -31,7 +31,7 @@ func (f *finder) find(text string) int {
 	return f.next
 }
 
-// lineCount returns how many lines the file has.
+// lineCount returns the number of lines of the file.
 func (f *File) lineCount() int {
 	f.cut()
 	return len(f.starts)
@@ -50,13 +50,13 @@ func (f *File) line(n int) []byte {
 	return f.Data[f.starts[n-1]:end]
 }
 
-// cut finds out where the lines start.
+// cut finds the offsets where the lines start.
 func (f *File) cut() {
 	if f.starts != nil {
 		return
 	}
 	f.starts = make([]int32, 1, 1+bytes.Count(f.Data, []byte("\n")))
-	for i, c := range f.Data { // of maxFile bytes at most
+	for i, c := range f.Data { // at most maxFile bytes
 		if c == '\n' && i+1 < len(f.Data) {
 			f.starts = append(f.starts, int32(i+1))
 		}

@@ -16,13 +16,13 @@ import (
 	"relocate/report"
 )
 
-// The API versions of what kbld takes for its configuration.
+// The API versions of the documents that kbld reads as its configuration.
 const (
 	configVersion = "kbld.k14s.io/v1alpha1"
 	lockVersion   = "imgpkg.carvel.dev/v1alpha1"
 )
 
-// IsConfig reports whether kbld takes a document of that kind for its configuration.
+// IsConfig reports whether kbld reads a document of that kind as its configuration.
 func IsConfig(apiVersion, kind string) bool {
 	switch kind {
 	case "Config", "Sources", "ImageOverrides", "ImageDestinations", "ImageKeys":
@@ -31,7 +31,7 @@ func IsConfig(apiVersion, kind string) bool {
 	return false
 }
 
-// config is a document of kbld.k14s.io/v1alpha1, of any kind: kbld reads all alike.
+// config is a document of kbld.k14s.io/v1alpha1 of any kind. kbld reads all kinds alike.
 type config struct {
 	Sources     []source        `yaml:"sources"`
 	Overrides   []imageOverride `yaml:"overrides"`
@@ -53,13 +53,14 @@ type imageOverride struct {
 	TagSelection yaml.Node `yaml:"tagSelection"`
 }
 
-// imageRef says which images an override or a source is for. Image counts when both are set.
+// imageRef selects the images of an override or a source. Image takes precedence when both are set.
 type imageRef struct {
 	Image     string `yaml:"image"`
 	ImageRepo string `yaml:"imageRepo"`
 }
 
-// otherLock is an ImagesLock that is not the bundle's. kbld applies it, and imgpkg leaves it as it is.
+// otherLock is an ImagesLock other than the bundle's. kbld applies it, and imgpkg does not rewrite
+// it.
 type otherLock struct {
 	Images []struct {
 		Image       string            `yaml:"image"`
@@ -67,8 +68,8 @@ type otherLock struct {
 	} `yaml:"images"`
 }
 
-// AddLock adds the entries of the bundle's lock, once. It returns a finding for each entry that makes kbld
-// refuse the lock.
+// AddLock adds the entries of the bundle's lock, once. It returns a finding for each entry that
+// makes kbld refuse the lock.
 func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {
 	if lock == nil || s.hasLock {
 		return nil
@@ -89,7 +90,7 @@ func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {
 	return findings
 }
 
-// override adds an override; false when an earlier one counts.
+// override adds an override. It returns false when an earlier override takes precedence.
 func (s *Step) override(ref imageRef, o override) bool {
 	if s.byImage == nil {
 		s.byImage, s.byRepo = map[string]int{}, map[string]int{}
@@ -106,8 +107,9 @@ func (s *Step) override(ref imageRef, o override) bool {
 	return true
 }
 
-// AddFile adds the configuration that a file has, once for each path. Only YAML files have any. The file is not the
-// bundle's lock. The findings say what of the configuration leads outside or could not be read.
+// AddFile adds the configuration in a file, once for each path. Only YAML files have configuration.
+// The file must not be the bundle's lock. The findings report configuration that points outside or
+// that could not be read.
 func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 	if s.read[file] {
 		return nil
@@ -135,7 +137,7 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 	return findings
 }
 
-// holdsConfig reports whether a file may have a configuration: kbld reads YAML files only.
+// holdsConfig reports whether a file may have configuration. kbld reads YAML files only.
 func holdsConfig(file string, data []byte) bool {
 	if !slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file)) || len(data) > yamlnode.MaxSize {
 		return false
@@ -143,7 +145,7 @@ func holdsConfig(file string, data []byte) bool {
 	return bytes.Contains(data, []byte(configVersion)) || bytes.Contains(data, []byte(lockVersion))
 }
 
-// configDocument is a document of configuration, while it is added to a step.
+// configDocument is a configuration document that is being added to a step.
 type configDocument struct {
 	step     *Step
 	file     string
@@ -151,7 +153,7 @@ type configDocument struct {
 	findings []report.Finding
 }
 
-// addLock adds a lock that is not the bundle's. It becomes a finding where one of its entries is used.
+// addLock adds a lock other than the bundle's. It is a finding where one of its entries is used.
 func (d *configDocument) addLock() {
 	var l otherLock
 	if err := d.tree.Root.Decode(&l); err != nil {
@@ -180,7 +182,7 @@ func (d *configDocument) addConfig() {
 	for i, o := range c.Overrides {
 		value := o.NewImage.Value
 		if o.Of.Image == "" && o.Of.ImageRepo == "" || value == "" {
-			continue // kbld refuses it, connected or not
+			continue // kbld refuses it, with or without a network
 		}
 		if d.step.override(o.Of, override{newImage: value, entry: -1}) {
 			d.noteOverride(d.tree.LineOf(&c.Overrides[i].NewImage), value, o.Preresolved, !o.TagSelection.IsZero())
@@ -198,7 +200,7 @@ func (d *configDocument) addConfig() {
 	}
 }
 
-// lineOfKey returns the line of a key of the document's map, or else or.
+// lineOfKey returns the line of a key of the document's map. Without the key it returns or.
 func (d *configDocument) lineOfKey(key string, or int) int {
 	root := d.tree.Root
 	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
@@ -209,10 +211,10 @@ func (d *configDocument) lineOfKey(key string, or int) int {
 	return or
 }
 
-// maxRules is how many rules a step may have: each is compared with each value.
+// maxRules is the limit on the rules of a step. Each rule is compared with each value.
 const maxRules = 200
 
-// addRule adds a rule. Rules of keys stand before the others.
+// addRule adds a rule. Rules of keys come before the others.
 func (d *configDocument) addRule(line int, r rule) {
 	s := d.step
 	if len(s.rules) == maxRules {
@@ -231,8 +233,8 @@ func (d *configDocument) addRule(line int, r rule) {
 
 // The codes of findings about the configuration of a step.
 const (
-	codeConfig    report.Code = "kbld-config" // sources, and overrides that lead outside
-	codeWithoutID report.Code = "without-id"  // an entry of the lock that makes kbld refuse it
+	codeConfig    report.Code = "kbld-config" // sources, and overrides that point outside
+	codeWithoutID report.Code = "without-id"  // a lock entry that makes kbld refuse the lock
 	codeNotRead   report.Code = "not-read"
 )
 
@@ -240,7 +242,7 @@ func (d *configDocument) note(code report.Code, level report.Level, line int, re
 	d.findings = append(d.findings, report.Finding{Code: code, Level: level, File: d.file, Line: line, Reference: ref, Message: message, Action: action})
 }
 
-// noteOverride says where the newImage of an override leads.
+// noteOverride reports where the newImage of an override points.
 func (d *configDocument) noteOverride(line int, value string, preresolved, selected bool) {
 	const action = "take the override out, or put the lock before it in the kbld step"
 	_, isDigest := name.NewDigest(value, name.WeakValidation)
@@ -252,7 +254,7 @@ func (d *configDocument) noteOverride(line int, value string, preresolved, selec
 		"an override names this image by tag: kbld asks its registry for the digest, and the template step fails", action)
 }
 
-// notRead says that a document, which is a what, could not be read.
+// notRead reports that a document could not be read. what names its kind.
 func (d *configDocument) notRead(line int, what string, err error) {
 	d.note(codeNotRead, report.Warning, line, "", "the "+what+" could not be read: "+text.Clip(strings.Join(strings.Fields(err.Error()), " "), 200), "")
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Step is a kbld step: the configuration that it finds among its files. The zero value has none, and asks a
-// registry for each reference without a digest. A nil Step has the built-in search rule.
+// Step is a kbld step with the configuration from its files. The zero value has no configuration
+// and asks a registry for each reference without a digest. A nil Step has the built-in search rule.
 type Step struct {
 	rules      []rule     // of keys and searchRules; the built-in rule for "image" comes after them
-	keys       int        // how many of rules are of keys, which come first
-	overrides  []override // in the order of the files: the first one that fits counts
+	keys       int        // number of rules of keys, which come first
+	overrides  []override // in the order of the files; the first match counts
 	byImage    map[string]int
 	byRepo     map[string]int
 	builtImage map[string]bool   // images, and repositories, that have sources
@@ -22,11 +22,11 @@ type Step struct {
 	read       map[string]bool // files that were read
 }
 
-// override is what kbld puts in place of an image: an entry of a lock, or an override of a Config document.
+// override is what kbld replaces an image with: a lock entry, or an override of a Config document.
 type override struct {
 	newImage string
 	entry    int    // of the bundle's lock; -1 for none
-	lock     string // the file of a lock that is not the bundle's; empty for none
+	lock     string // the file of a lock other than the bundle's; empty for none
 }
 
 // Outcome is what kbld does with a reference.
@@ -34,22 +34,22 @@ type Outcome int
 
 // What kbld does with a reference.
 const (
-	Rewritten Outcome = iota // it becomes another one, by a lock or an override
-	Built                    // it has sources: kbld fails, because kapp-controller lets it build nothing
-	Kept                     // it has a digest, and stays as it is
+	Rewritten Outcome = iota // a lock or an override replaces it
+	Built                    // it has sources: kbld fails, because kapp-controller does not let it build
+	Kept                     // it has a digest and stays unchanged
 	Asked                    // kbld asks a registry for its digest
-	Refused                  // it is no reference: kbld fails
+	Refused                  // it is not a reference: kbld fails
 )
 
-// Result is the outcome for a reference, and what it becomes when it is rewritten.
+// Result is the outcome for a reference, and its replacement when it is rewritten.
 type Result struct {
 	Outcome Outcome
 	Image   string // what it becomes
-	Entry   int    // of the bundle's lock, whose image that is; -1 for none
-	Lock    string // the file of an ImagesLock that is not the bundle's, whose image that is; empty for none
+	Entry   int    // entry of the bundle's lock that Image comes from; -1 for none
+	Lock    string // file of another ImagesLock that Image comes from; empty for none
 }
 
-// maxReference is the longest text that kbld would take for a reference, in bytes.
+// maxReference is the longest text that kbld reads as a reference, in bytes.
 const maxReference = 1024
 
 // Resolve returns what kbld does with a reference.
@@ -86,10 +86,10 @@ func unlisted(ref string) Outcome {
 	return Asked
 }
 
-// HasLock reports whether the step was given the bundle's lock.
+// HasLock reports whether the step has the bundle's lock.
 func (s *Step) HasLock() bool { return s != nil && s.hasLock }
 
-// Entry returns the entry of the bundle's lock that has ref as its id.
+// Entry returns the entry of the bundle's lock whose id is ref.
 func (s *Step) Entry(ref string) (entry int, found bool) {
 	if i, ok := s.byImage[ref]; ok && s.overrides[i].entry >= 0 {
 		return s.overrides[i].entry, true
@@ -97,12 +97,13 @@ func (s *Step) Entry(ref string) (entry int, found bool) {
 	return -1, false
 }
 
-// Similar returns an id of the bundle's lock that is of the same repository as ref; empty when it has none.
+// Similar returns an id of the bundle's lock with the same repository as ref, or an empty string.
 func (s *Step) Similar(ref string) string { return s.similar[repository(ref)] }
 
 var repositoryForm = regexp.MustCompile(`\A(.+?)(:[A-Za-z0-9_\-.]+)?(@.+:.+)?\z`)
 
-// repository returns a reference without tag and digest, as kbld cuts it: its text is not completed.
+// repository returns a reference without tag and digest. Like kbld, it cuts the text and adds no
+// default host.
 func repository(ref string) string {
 	if len(ref) > maxReference {
 		return ref

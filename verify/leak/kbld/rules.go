@@ -10,7 +10,7 @@ import (
 // rule is a search rule of the step.
 type rule struct {
 	search searchRule
-	keys   bool // of a Config's keys: those come before all searchRules
+	keys   bool // from a Config's keys, which come before all searchRules
 }
 
 // searchRule is a rule as a Config writes it.
@@ -20,29 +20,31 @@ type searchRule struct {
 	UpdateStrategy *strategy   `yaml:"updateStrategy"`
 }
 
-// keyMatcher matches the key of a value, or the whole path to it. The name counts when both are set.
+// keyMatcher matches the key of a value, or the whole path to it. Name takes precedence when both
+// are set.
 type keyMatcher struct {
 	Name string `yaml:"name"`
 	Path []Part `yaml:"path"`
 }
 
-// strategy says what kbld does with a value that matches; nil and zero: the whole value is a reference.
+// strategy says what kbld does with a matching value. When it is nil or zero, the whole value is a
+// reference.
 type strategy struct {
 	None *struct{}     `yaml:"none"`
 	JSON *nestedConfig `yaml:"json"`
 	YAML *nestedConfig `yaml:"yaml"`
 }
 
-// nestedConfig has the rules for the document that is in a string; no built-in one joins them.
+// nestedConfig has the rules for the document in a string. The built-in rule is not added to them.
 type nestedConfig struct {
 	SearchRules []searchRule `yaml:"searchRules"`
 }
 
-// Part is a part of the path to a value: a key of a map, or an index of a list.
+// Part is an element of the path to a value: a key of a map, or an index of a list.
 type Part struct {
 	Key     string
 	IsIndex bool
-	Index   int // in a rule -1 for all
+	Index   int // -1 in a rule matches every index
 }
 
 // UnmarshalYAML reads "key", {index: 0} or {allIndexes: true}.
@@ -67,10 +69,11 @@ func (p *Part) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Rules are the rules by which kbld finds references in a document, the first to be tried first.
+// Rules are the rules by which kbld finds references in a document, in the order in which it tries
+// them.
 type Rules []searchRule
 
-// builtIn is the rule that kbld has without any configuration.
+// builtIn is the rule that kbld has without configuration.
 var builtIn = searchRule{KeyMatcher: &keyMatcher{Name: "image"}}
 
 // Rules returns the rules of the step.
@@ -85,8 +88,8 @@ func (s *Step) Rules() Rules {
 	return append(rules, builtIn)
 }
 
-// See says whether kbld takes the string at a path of a document for a reference. When it takes the string for a
-// document, inner has the rules for that one; it is nil otherwise.
+// See reports whether kbld reads the string at a path of a document as a reference. When kbld reads
+// the string as a document, inner has the rules for that document; otherwise it is nil.
 func (r Rules) See(path []Part, value string) (image bool, inner Rules) {
 	for _, rule := range r {
 		if !rule.matches(path, value) {
@@ -133,7 +136,7 @@ func (m *keyMatcher) matches(path []Part) bool {
 	return true
 }
 
-// matches reports whether p, of a rule, is part of a path to a value.
+// matches reports whether p, an element of a rule, matches part, an element of a path.
 func (p Part) matches(part Part) bool {
 	return p.IsIndex == part.IsIndex && p.Key == part.Key && (!p.IsIndex || p.Index < 0 || p.Index == part.Index)
 }
