@@ -69,7 +69,8 @@ func (w *walker) fetchedAt(root *yaml.Node, p []string, is string) {
 	}
 }
 
-// fetches reports whether a value points outside. Parameters can have any value.
+// fetches reports whether a value points outside. The value of a parameter (key "value") can be
+// anything, so it counts only as a URL or a reference.
 func fetches(value, key string) bool {
 	if strings.Contains(value, "://") {
 		return leadsOutside(value)

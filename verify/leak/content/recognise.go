@@ -11,7 +11,8 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// recognise looks at a string that kbld does not see. The first case that takes the string counts.
+// recognise examines a string that kbld does not see. The first case that handles the string
+// counts.
 func (w *walker) recognise(n *yaml.Node) {
 	switch {
 	case w.class == schema, w.isProse():
@@ -23,7 +24,7 @@ func (w *walker) recognise(n *yaml.Node) {
 	}
 }
 
-// isProse reports whether the value is text for people, or what kbld wrote.
+// isProse reports whether the value is text for people, or written by kbld.
 func (w *walker) isProse() bool {
 	switch key := w.key(0); key {
 	case "apiVersion", carvel.KbldID, "kbld.k14s.io/images":
@@ -33,10 +34,11 @@ func (w *walker) isProse() bool {
 	}
 }
 
-// imageInString finds strings that can hold a document with an image key.
+// imageInString matches strings that can hold a document with an image key.
 var imageInString = regexp.MustCompile(`(^|[\s{,"'])image["']?\s*:`)
 
-// embeddedImage takes the value of an image key in a document that kbld does not see, if it is a reference.
+// embeddedImage handles the value of an image key in a document that kbld does not see, if it is a
+// reference.
 func (w *walker) embeddedImage(n *yaml.Node) bool {
 	if w.class != embedded || w.key(0) != "image" || isTemplated(n.Value) || new(kbld.Step).Resolve(n.Value).Outcome == kbld.Refused {
 		return false
@@ -45,7 +47,7 @@ func (w *walker) embeddedImage(n *yaml.Node) bool {
 	return true
 }
 
-// tokens takes each reference in a string.
+// tokens adds each reference in a string.
 func (w *walker) tokens(n *yaml.Node) {
 	in, line := *w, n.Line
 	if n.Style&yaml.LiteralStyle == 0 && in.loose == nil {
@@ -69,8 +71,8 @@ func isComment(line string) bool {
 	return strings.HasPrefix(line, "#") || strings.HasPrefix(line, "//") || strings.HasPrefix(line, ";")
 }
 
-// References returns what in text has the form of a reference to an image and can hardly be anything else. Lines
-// that are comments in most languages have none.
+// References returns the parts of text that have the format of an image reference and can hardly be
+// anything else. It skips lines that are comments in most languages.
 func References(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for l := range strings.Lines(text) {
@@ -86,10 +88,10 @@ func References(text string) iter.Seq[string] {
 	}
 }
 
-// tokens returns the parts of text that have the form of a reference and can hardly be anything else, with
-// their offsets (docs/carvel.md, "Recognising a reference"): a repository of two names or more, with
-// a tag or a sha256 digest, or of one name with a digest, that no letter, digit or one of ./:@-% touches. It is
-// linear in the text.
+// tokens returns the parts of text that have the format of a reference and can hardly be anything
+// else, with their offsets (docs/carvel.md, "Recognising a reference"). A part is a repository of
+// two or more names with a tag or a sha256 digest, or a repository of one name with a digest. No
+// letter, digit or character of ./:@-% may touch it. Its time is linear in the text.
 func tokens(text string) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		for start := 0; start < len(text); {
@@ -112,7 +114,7 @@ func tokens(text string) iter.Seq2[int, string] {
 	}
 }
 
-// inToken holds the characters that a reference has, and those that may not touch one.
+// inToken holds the characters of a reference, and those that may not touch one.
 var inToken = func() (in [256]bool) {
 	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@-%" {
 		in[c] = true
@@ -120,7 +122,7 @@ var inToken = func() (in [256]bool) {
 	return in
 }()
 
-// withoutScheme takes a prefix away by which some programs tell references from paths.
+// withoutScheme removes a prefix by which some programs tell references from paths.
 func withoutScheme(token string) string {
 	for _, scheme := range []string{"docker://", "oci://", "docker-pullable://", "docker-image://"} {
 		if ref, ok := strings.CutPrefix(token, scheme); ok {
@@ -140,7 +142,8 @@ var (
 	letter         = regexp.MustCompile(`[a-z]`)
 )
 
-// isReference reports whether a token is a reference with a digest, or with a tag and at least one slash.
+// isReference reports whether a token is a reference with a digest, or a reference with a tag and
+// at least one slash.
 func isReference(token string) bool {
 	rest, digest, hasDigest := strings.Cut(token, "@")
 	if hasDigest && !digestForm.MatchString(digest) {
@@ -160,8 +163,8 @@ func isReference(token string) bool {
 	return isRepository(repo) || hasDigest && isRepository("library/"+repo)
 }
 
-// isRepository reports whether text is a repository with at least one slash, which is in lower case but for
-// the host.
+// isRepository reports whether text is a repository with at least one slash. All of it except the
+// host is in lower case.
 func isRepository(text string) bool {
 	first, rest, ok := strings.Cut(text, "/")
 	if !ok {

@@ -14,12 +14,12 @@ import (
 type Reference struct {
 	File      string
 	Line      int
-	Value     string // what the cluster gets before the lock is applied: the newImage of an override of kbld's
-	Entry     int    // of the bundle's lock, whose id it is; -1 for none
-	Rewritten bool   // kbld makes the entry's image of it
+	Value     string // the image before the lock is applied, but after kbld's overrides (newImage)
+	Entry     int    // entry of the bundle's lock whose id is Value; -1 for none
+	Rewritten bool   // kbld replaces it with the entry's image
 }
 
-// place is where something was found.
+// place is a line of a file.
 type place struct {
 	file string
 	line int
@@ -47,9 +47,9 @@ func (w *walker) note(at place, code report.Code, level report.Level, ref, messa
 // The codes of findings about references (docs/leaks.md, "Content of packages").
 const (
 	codeNotRewritten report.Code = "not-rewritten" // no kbld step with the lock sees the reference
-	codeNotLocked    report.Code = "not-locked"    // an image that kbld sees and the lock does not have
-	codeOutsideKey   report.Code = "outside-key"   // a reference where kbld does not look
-	codeDefault      report.Code = "default"       // a value that can be set, with such a reference
+	codeNotLocked    report.Code = "not-locked"    // an image that kbld sees and that is missing from the lock
+	codeOutsideKey   report.Code = "outside-key"   // a reference in a place that kbld does not read
+	codeDefault      report.Code = "default"       // a default of a value, with such a reference
 )
 
 // seen adds a reference that kbld sees, or would see if the file went through it.
@@ -63,7 +63,7 @@ func (w *walker) seen(at place, ref string) {
 	switch result := w.file.Kbld.Resolve(ref); result.Outcome {
 	case kbld.Rewritten:
 		w.rewritten(at, ref, result)
-	case kbld.Built: // a finding where the sources stand
+	case kbld.Built: // reported at the sources
 		w.scan.add(at, ref)
 	default:
 		w.scan.add(at, ref)
@@ -71,8 +71,8 @@ func (w *walker) seen(at place, ref string) {
 	}
 }
 
-// rewritten adds a reference that kbld rewrites. An override of a Config is a finding where that stands, one of a
-// lock is a finding here.
+// rewritten adds a reference that kbld rewrites. An override of a Config is reported at the Config;
+// an override of a lock is reported here.
 func (w *walker) rewritten(at place, ref string, to kbld.Result) {
 	if to.Entry >= 0 {
 		w.scan.locked(at, ref, to.Entry)
@@ -85,7 +85,7 @@ func (w *walker) rewritten(at place, ref string, to kbld.Result) {
 	}
 }
 
-// notLocked says what kbld does with a reference that it sees and that nothing rewrites.
+// notLocked reports what kbld does with a reference that it sees and that nothing rewrites.
 func (w *walker) notLocked(at place, ref string, outcome kbld.Outcome) {
 	code, lock := codeNotLocked, "the lock does not have it"
 	action := "add it to the lock with kbld --imgpkg-lock-output, and push the bundle again"
@@ -106,7 +106,7 @@ func (w *walker) notLocked(at place, ref string, outcome kbld.Outcome) {
 	}
 }
 
-// outside adds a reference that stands where kbld does not look.
+// outside adds a reference in a place that kbld does not read.
 func (w *walker) outside(line int, ref string) {
 	at := w.place(line, ref)
 	if w.values && w.templateRewrites(at, ref) {
@@ -115,7 +115,7 @@ func (w *walker) outside(line int, ref string) {
 	entry, isLocked := w.scan.lock.Entry(ref)
 	w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
 	if w.scan.fetched[fetched{at, ref}] {
-		return // said already what pulls it
+		return // already reported as a fetch
 	}
 	known := "the lock does not have it"
 	if other := w.scan.lock.Similar(ref); isLocked {
@@ -132,7 +132,8 @@ func (w *walker) outside(line int, ref string) {
 		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
 }
 
-// templateRewrites adds a reference that a template may put below an image key, when kbld rewrites it there.
+// templateRewrites adds a reference that a template may put below an image key, if kbld rewrites it
+// there.
 func (w *walker) templateRewrites(at place, ref string) bool {
 	if w.file.Kbld == nil {
 		return false
@@ -147,7 +148,7 @@ func (w *walker) templateRewrites(at place, ref string) bool {
 // maxReference is the longest reference that is recognised, in bytes, as in a lock.
 const maxReference = 1024
 
-// shorten copies foreign text, so that it does not keep the file it stands in, and cuts it to the length of
+// shorten copies foreign text, so that the file can be freed, and cuts it to the maximum length of
 // a reference.
 func shorten(s string) string {
 	return strings.Clone(text.Clip(s, maxReference))

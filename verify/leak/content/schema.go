@@ -7,11 +7,11 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// SchemaDefaults finds the references that the first document of a file, a Package, has as defaults of values which a
-// user can set. Those that the lock of the package's bundle has are rewritten.
+// SchemaDefaults finds the references in the defaults of a Package's values schema. The Package is
+// the first document of f. References that are in the lock of the package's bundle are rewritten.
 func SchemaDefaults(f *File, lock *kbld.Step, to Sink) {
 	if len(f.Data) > yamlnode.MaxSize {
-		return // reported by who reads the packages
+		return // reported by the reader of the Packages
 	}
 	s := newScan(lock, to)
 	f.Kbld = lock
@@ -26,7 +26,7 @@ func SchemaDefaults(f *File, lock *kbld.Step, to Sink) {
 	}
 }
 
-// defaultsOf looks at the defaults of a schema, and of its properties.
+// defaultsOf examines the defaults of a schema and of its properties.
 func (w *walker) defaultsOf(n *yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return

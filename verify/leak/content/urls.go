@@ -12,13 +12,14 @@ import (
 	"relocate/report"
 )
 
-// codeURL is of an address outside.
+// codeURL is the code for an address outside.
 const codeURL report.Code = "url"
 
 var addressForm = regexp.MustCompile(`^(-{1,2}[A-Za-z0-9._-]+=)?((?:https?|ftp|git|ssh)://\S+)$`)
 
-// address reports a string that is an address outside, where programs take one from: an argument, the
-// value of a variable, a line of a ConfigMap. It is true for any address, outside or not.
+// address reports a string that is an address outside, in a place where programs read addresses: an
+// argument, the value of a variable, a line of a ConfigMap. It returns true for any address,
+// outside or not.
 func (w *walker) address(n *yaml.Node) bool {
 	if w.class != object || !w.takesAddress() {
 		return false
@@ -34,8 +35,8 @@ func (w *walker) address(n *yaml.Node) bool {
 	return true
 }
 
-// takesAddress reports whether the value at w.path is an item of args or command, the value of a variable,
-// or one of a ConfigMap or a Secret.
+// takesAddress reports whether the value at w.path is an item of args or command, the value of a
+// variable, or a value of a ConfigMap or a Secret.
 func (w *walker) takesAddress() bool {
 	switch {
 	case w.key(1) == "args", w.key(1) == "command":
@@ -48,8 +49,8 @@ func (w *walker) takesAddress() bool {
 	return false
 }
 
-// leadsOutside reports whether an address is of a host that is neither in the cluster nor in a private
-// network, nor an example's.
+// leadsOutside reports whether the host of an address is public: not in the cluster, not in a
+// private network, and not an example.
 func leadsOutside(address string) bool {
 	if isTemplated(address) || strings.ContainsAny(address, "$<>") {
 		return false
@@ -71,5 +72,5 @@ func leadsOutside(address string) bool {
 		}
 	}
 	public, managed := publicsuffix.PublicSuffix(host)
-	return managed || strings.Contains(public, ".") // cluster.local, svc, internal, test and the like are in no public DNS
+	return managed || strings.Contains(public, ".") // cluster.local, svc, internal, test and the like are not in public DNS
 }

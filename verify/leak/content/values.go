@@ -11,19 +11,18 @@ import (
 	"relocate/report"
 )
 
-// parts are the values of a map that make a reference, as far as it has them.
+// parts are the values of a map that compose a reference. Any of them may be missing.
 type parts struct {
 	registry, repository, tag, digest string
 	line                              int      // of the repository
 	keys                              []string // of the map
-	full                              bool     // the repository's key says that it is one, not just a name
+	full                              bool     // the repository's key says that it is a repository, not just a name
 }
 
-// codeComposed is of values that make a reference which the lock does not have.
+// codeComposed is the code for values that compose a reference missing from the lock.
 const codeComposed report.Code = "composed"
 
-// compose looks for siblings in a map that make a reference together, and returns the
-// keys that are accounted for.
+// compose finds siblings in a map that compose a reference. It returns the keys that it handled.
 func (w *walker) compose(n *yaml.Node) map[string]bool {
 	if w.class != values && !(w.class != schema && isImageKey(w.key(0))) {
 		return nil
@@ -39,7 +38,8 @@ func (w *walker) compose(n *yaml.Node) map[string]bool {
 	return taken
 }
 
-// partsOf returns the parts of references in a map, by what the keys have in common, in the order of the keys.
+// partsOf returns the parts of references in a map, grouped by the common prefix of their keys, in
+// the order of the keys.
 func partsOf(n *yaml.Node) []*parts {
 	var list []*parts
 	groups := map[string]*parts{}
@@ -62,7 +62,7 @@ func partsOf(n *yaml.Node) []*parts {
 // isImageKey reports whether a key holds the parts of a reference.
 func isImageKey(key string) bool { return strings.HasSuffix(strings.ToLower(key), "image") }
 
-// partOf tells which part of a reference a key holds, and what of the key is not about that.
+// partOf returns the part of a reference that a key holds, and the rest of the key as prefix.
 func partOf(key string) (prefix, part string) {
 	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
 	for _, p := range []struct{ suffix, part string }{
@@ -97,7 +97,7 @@ func (p *parts) set(part string, value *yaml.Node, key string) {
 	}
 }
 
-// composed looks at the reference that parts make. It is false when they make none.
+// composed checks the reference that parts compose. It returns false when they do not compose one.
 func (w *walker) composed(p *parts) bool {
 	repo, candidates := w.candidates(p)
 	if len(candidates) == 0 || !isReference(candidates[0]) && !isReference("library/"+candidates[0]) {
@@ -132,13 +132,13 @@ func (w *walker) composed(p *parts) bool {
 	return true
 }
 
-// candidates returns the repository that the parts name, and the references that a template may make of it, the
-// likeliest first; none when the parts are of something else.
+// candidates returns the repository that the parts name, and the references that a template may
+// compose from it, the likeliest first. It returns none when the parts are about something else.
 func (w *walker) candidates(p *parts) (repo string, refs []string) {
 	switch chart := w.file.chart; {
 	case p.repository == "", p.tag == "" && p.digest == "" && chart == nil, strings.ContainsAny(p.repository, ":@"):
 		return "", nil
-	case !p.full && p.registry == "" && !isImageKey(w.key(0)) && !hasImageKey(p.keys): // "name" and "version" of anything
+	case !p.full && p.registry == "" && !isImageKey(w.key(0)) && !hasImageKey(p.keys): // "name" and "version" can be of anything
 		return "", nil
 	}
 	if repo = p.repository; p.registry != "" {
@@ -151,26 +151,28 @@ func (w *walker) candidates(p *parts) (repo string, refs []string) {
 	return repo, refs
 }
 
-// maxDefaults is how many values of libraries are compared with what is set outside.
+// maxDefaults is the limit on values of libraries that are compared with values set outside.
 const maxDefaults = 10_000
 
-// libraryDefault is a finding about the values of a ytt library, which are set by who uses the library.
+// libraryDefault is a finding about values of a ytt library. The user of the library sets these
+// values.
 type libraryDefault struct {
 	signature string // of the keys
 	note      func()
 }
 
-// inLibrary reports whether a file is of a private ytt library.
+// inLibrary reports whether a file is part of a private ytt library.
 func inLibrary(file string) bool { return strings.Contains("/"+file, "/_ytt_lib/") }
 
-// signature names the keys of the parts.
+// signature joins the keys of the parts.
 func (p *parts) signature() string {
 	keys := slices.Clone(p.keys)
 	slices.Sort(keys)
 	return strings.Join(keys, " ")
 }
 
-// libraryDefaults reports the values of libraries that no file outside sets to an image of the lock.
+// libraryDefaults reports the values of libraries that no file outside sets to an image of the
+// lock.
 func (s *scan) libraryDefaults() {
 	for _, d := range s.defaults {
 		if !s.composed[d.signature] {
@@ -179,7 +181,8 @@ func (s *scan) libraryDefaults() {
 	}
 }
 
-// candidates returns the references that a template may make of the parts, the likeliest first.
+// candidates returns the references that a template may compose from the parts, the likeliest
+// first.
 func (p *parts) candidates(repo string) []string {
 	digest := p.digest
 	if digest != "" && !strings.Contains(digest, ":") {
@@ -205,8 +208,8 @@ func hasImageKey(keys []string) bool {
 	return false
 }
 
-// templated looks at an image that a template completes: what stands before its first part that is filled in
-// must begin some id of the lock. What the template has in quotes may be an image as well.
+// templated checks an image that a template completes. The repository before the first templated
+// part must be in the lock. Quoted text in the template may be an image as well.
 func (w *walker) templated(line int, value string) {
 	in := *w
 	in.class, in.values = code, true
@@ -220,7 +223,7 @@ func (w *walker) templated(line int, value string) {
 	start := value[:max(end, 0)]
 	repo := strings.TrimRight(start, ":@")
 	if repo == start || !isRepository(repo) {
-		return // a template decides about all of it
+		return // the template computes all of it
 	}
 	if w.scan.lock.Similar(repo) != "" && w.file.Kbld.HasLock() {
 		return

@@ -10,35 +10,35 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// class is what a text is for: what its references come to depends on it.
+// class is the purpose of a text. It decides what its references mean.
 type class int
 
 const (
-	object   class = iota // what the cluster gets, or a part of it
-	values                // what templates are given: no cluster gets it as it is
+	object   class = iota // an object of the cluster, or a part of it
+	values                // input of templates: no cluster gets it unchanged
 	schema                // a CustomResourceDefinition
 	code                  // functions of templates
 	embedded              // a document in a string, which kbld does not see
 )
 
-// walker goes through one text: a document of a file, one in a string, or a file that is no YAML.
+// walker walks one text: a document of a file, a document in a string, or a file that is not YAML.
 type walker struct {
 	scan   *scan
 	file   *File
 	class  class
-	values bool // what has the form of a reference reaches an image key by a template, where kbld sees it
+	values bool // a template puts references below an image key, where kbld sees them
 	kind   string
 
-	function bool // of ytt, of values or any other part of an object
+	function bool // a ytt function, which may return any part of an object
 
-	offset  int     // of the text's lines in the file
-	loose   *finder // for a text whose lines are not those of the file
-	strings int     // how many strings it is in
+	offset  int     // offset of the text's lines in the file
+	loose   *finder // for a text whose lines differ from those of the file
+	strings int     // number of strings around the text
 	rules   kbld.Rules
 	path    []kbld.Part
 }
 
-// place returns the place of what stands in a line of the text, counted from 1.
+// place returns the place of text in a line of the walked text, counted from 1.
 func (w *walker) place(line int, what string) place {
 	if line += w.offset; w.loose != nil {
 		line = w.loose.find(what)
@@ -46,13 +46,13 @@ func (w *walker) place(line int, what string) place {
 	return place{w.file.Path, max(1, min(line, w.file.lineCount()))}
 }
 
-// document looks at a document as kbld would, and at what kbld does not see.
+// document examines a document as kbld does, and then the parts that kbld does not see.
 func (w *walker) document(root *yaml.Node) {
 	if w.strings == 0 {
 		w.rules = w.file.Kbld.Rules()
 	}
 	if items := yamlnode.Field(root, "items"); w.strings == 0 && w.kind == "List" && items != nil && items.Kind == yaml.SequenceNode {
-		for _, item := range items.Content { // kbld opens it
+		for _, item := range items.Content { // kbld opens lists
 			w.kind = yamlnode.Scalar(item, "kind")
 			w.value(item)
 		}
@@ -61,7 +61,7 @@ func (w *walker) document(root *yaml.Node) {
 	w.value(root)
 }
 
-// value looks at what stands at w.path.
+// value examines the value at w.path.
 func (w *walker) value(n *yaml.Node) {
 	switch n = yamlnode.Resolved(n); n.Kind {
 	case yaml.MappingNode:
@@ -82,14 +82,14 @@ func (w *walker) value(n *yaml.Node) {
 	}
 }
 
-// below looks at a value of the map or list at w.path.
+// below examines a value of the map or list at w.path.
 func (w *walker) below(p kbld.Part, n *yaml.Node) {
 	w.path = append(w.path, p)
 	w.value(n)
 	w.path = w.path[:len(w.path)-1]
 }
 
-// key returns the nth key or index from the end of the path; empty for an index.
+// key returns the nth key from the end of the path. It is empty for an index.
 func (w *walker) key(n int) string {
 	if n >= len(w.path) {
 		return ""
@@ -97,7 +97,7 @@ func (w *walker) key(n int) string {
 	return w.path[len(w.path)-1-n].Key
 }
 
-// string looks at a string: kbld's rules first, then the recognisers of what kbld does not see.
+// string examines a string, first by kbld's rules, then with the recognisers.
 func (w *walker) string(n *yaml.Node) {
 	image, inner := w.rules.See(w.path, n.Value)
 	switch {
@@ -109,7 +109,7 @@ func (w *walker) string(n *yaml.Node) {
 	}
 }
 
-// image looks at a value that kbld takes for a reference.
+// image examines a value that kbld reads as a reference.
 func (w *walker) image(n *yaml.Node) {
 	switch {
 	case isTemplated(n.Value):
@@ -125,7 +125,7 @@ func isTemplated(value string) bool {
 	return strings.Contains(value, "{{") || strings.Contains(value, "(@")
 }
 
-// inString looks at the documents in a string. It is false when it holds none.
+// inString examines the documents in a string. It returns false when the string has none.
 func (w *walker) inString(n *yaml.Node, rules kbld.Rules) bool {
 	if w.strings == maxStrings {
 		return false
@@ -153,7 +153,7 @@ func (w *walker) inString(n *yaml.Node, rules kbld.Rules) bool {
 
 var imageLine = regexp.MustCompile(`^[\s-]*["']?image["']?\s*:\s+(\S.*?)\s*$`)
 
-// text looks at text that is no YAML, by line.
+// text examines text that is not YAML, line by line.
 func (w *walker) text(text string) {
 	line := 0
 	for l := range strings.Lines(text) {
@@ -171,7 +171,7 @@ func (w *walker) text(text string) {
 	}
 }
 
-// imageText looks at what follows "image:" in a template.
+// imageText examines the text after "image:" in a template.
 func (w *walker) imageText(line int, value string) {
 	switch value = bare(value); {
 	case isTemplated(value):
@@ -186,7 +186,7 @@ func (w *walker) imageText(line int, value string) {
 	}
 }
 
-// bare returns a value without a comment behind it, an anchor before it, and quotes around it.
+// bare returns a value without a comment after it, an anchor before it, and quotes around it.
 func bare(value string) string {
 	if i := strings.Index(value, " #"); i >= 0 {
 		value = strings.TrimSpace(value[:i])

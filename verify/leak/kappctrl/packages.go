@@ -17,12 +17,12 @@ import (
 type Document struct {
 	Head     carvel.PackageDocument
 	File     string
-	Sum      [sha256.Size]byte // of its content; zero of what kapp-controller drops
+	Sum      [sha256.Size]byte // of its content; zero for documents that kapp-controller drops
 	NameLine int               // of metadata.name
-	Images   []ImageKey        // values of keys "image" that kbld sees, but those of fetches
+	Images   []ImageKey        // values of keys "image" that kbld sees, except those of fetches
 	Fetches  []Fetch           // of a Package
-	Steps    Steps             // of a Package's template; not nil
-	Inline   []InlineFile      // of its template steps, with the paths that the steps give them
+	Steps    Steps             // from a Package's template; not nil
+	Inline   []InlineFile      // files of its template steps, with the paths that the steps give them
 	Schema   []byte            // the document's text, when its values schema has defaults
 }
 
@@ -34,29 +34,29 @@ type ImageKey struct {
 
 // Fetch is a step of the fetch of a Package.
 type Fetch struct {
-	Kind         string // as carvel.Fetch
+	Kind         string // as in carvel.Fetch
 	Reference    string
 	TagSelection bool
 	Line         int
-	Folder       string       // where it lands; empty for the root
+	Folder       string       // target folder; empty for the root
 	Inline       []InlineFile // of an inline fetch
 }
 
-// InlineFile is a file that stands in a YAML document as a string.
+// InlineFile is a file in a string of a YAML document.
 type InlineFile struct {
-	Path string // as its key says
+	Path string // from its key
 	Data string
 
 	line  int  // of the string's first line
-	block bool // its lines are the document's
+	block bool // its lines are lines of the document
 }
 
-// Is reports whether the file is the one that Steps.Files, or the fetch, calls path.
+// Is reports whether path, as Steps.Files or the fetch gives it, is the path of the file.
 func (f InlineFile) Is(path string) bool {
 	return CleanPath(f.Path) == CleanPath(strings.TrimPrefix(path, inlineMark))
 }
 
-// Line returns the line of the document that has line n of the file.
+// Line returns the line of the document for line n of the file.
 func (f InlineFile) Line(n int) int {
 	if !f.block || n < 1 {
 		return f.line
@@ -64,8 +64,8 @@ func (f InlineFile) Line(n int) int {
 	return f.line + n - 1
 }
 
-// ReadDocument reads what the Package's own struct does not have. Of what kapp-controller
-// drops it reads the fetches of old kinds only.
+// ReadDocument reads the parts of a document that the Package's own struct does not have. From a
+// document that kapp-controller drops, it reads only the fetches of old kinds.
 func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	d, text := &Document{Head: head, File: file, NameLine: head.Line}, head.Text
 	d.Head.Text = nil
@@ -76,7 +76,7 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if content, err := sigsyaml.YAMLToJSON(text); err == nil { // which sorts keys
+	if content, err := sigsyaml.YAMLToJSON(text); err == nil { // this sorts keys
 		d.Sum = sha256.Sum256(content)
 	}
 	d.NameLine = yamlnode.Line(yamlnode.Get(n, "metadata", "name"), head.Line)
@@ -92,7 +92,8 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	return d, nil
 }
 
-// readImages finds the image keys in what kapp-controller keeps of the document, which kbld then reads.
+// readImages finds the image keys in the parts of the document that kapp-controller keeps and kbld
+// then reads.
 func (d *Document) readImages(n *yaml.Node) {
 	fetched := map[*yaml.Node]bool{}
 	for _, step := range yamlnode.Items(yamlnode.Get(n, "spec", "template", "spec", "fetch")) {
@@ -107,9 +108,9 @@ func (d *Document) readImages(n *yaml.Node) {
 	}
 }
 
-// eachImage calls visit for each value of a key "image" below n that is a string, at any depth, as kbld finds
-// them. Aliases are followed: what they name may be defined elsewhere. The document is one that
-// carvel.ReadPackageFile read, which limits what aliases come to.
+// eachImage calls visit for each string value of a key "image" below n, at any depth, as kbld finds
+// them. It follows aliases, because their targets may be defined elsewhere. The document comes from
+// carvel.ReadPackageFile, which limits the size of aliases.
 func eachImage(n *yaml.Node, visit func(image *yaml.Node, line int)) {
 	if n = yamlnode.Get(n); n == nil {
 		return
@@ -130,13 +131,13 @@ func eachImage(n *yaml.Node, visit func(image *yaml.Node, line int)) {
 	}
 }
 
-// fetchPlaces are where each kind of fetch says what it fetches.
+// fetchPlaces has the path of the reference for each kind of fetch.
 var fetchPlaces = map[string][]string{
 	"inline": {"inline"}, "image": {"image", "url"}, "http": {"http", "url"}, "git": {"git", "url"},
 	"helmChart": {"helmChart", "repository", "url"}, "imgpkgBundle": {"imgpkgBundle", "image"},
 }
 
-// readFetches gives the fetches of the Package their exact lines, their folders and inline files.
+// readFetches sets the exact lines, the folders and the inline files of the fetches of the Package.
 func (d *Document) readFetches(steps []*yaml.Node) {
 	for i, f := range d.Head.Package.Fetches {
 		next := Fetch{Kind: f.Kind, Reference: f.Reference, TagSelection: f.TagSelection, Line: f.Line}
@@ -155,7 +156,7 @@ func (d *Document) readFetches(steps []*yaml.Node) {
 	}
 }
 
-// readSteps reads the template steps. The files of inline ones get paths that no other file has.
+// readSteps reads the template steps. Inline files get paths that no other file has.
 func (d *Document) readSteps(list []*yaml.Node) {
 	d.Steps = Steps{}
 	for i, n := range list {
@@ -212,7 +213,8 @@ func inlineFiles(n *yaml.Node) []InlineFile {
 	return list
 }
 
-// Size returns how much text and how many things the document holds, for the limits of who keeps it.
+// Size returns the amount of text and the number of things in the document, for the caller's
+// limits.
 func (d *Document) Size() (bytes, things int) {
 	things = 1 + len(d.Images) + len(d.Fetches) + len(d.Steps)
 	for _, image := range d.Images {

@@ -16,11 +16,11 @@ import (
 	"relocate/verify/leak/kbld"
 )
 
-// Step is one of a Package's spec.template.spec.template: which files it reads.
+// Step is a template step of a Package (spec.template.spec.template): the files that it reads.
 type Step struct {
-	Kind   string            // the name of one of templateKinds
-	Paths  []string          // as written, relative to the fetched folder; "-" is what the step before gave; nil for none
-	Values []string          // paths of valuesFrom, as Paths
+	Kind   string            // a name in templateKinds
+	Paths  []string          // as written, relative to the fetched folder; "-" is the output of the previous step; nil for none
+	Values []string          // paths of valuesFrom, like Paths
 	Inline map[string]string // path → content
 	Line   int               // in the Package's file
 }
@@ -28,8 +28,8 @@ type Step struct {
 // templateKind is a kind of template step.
 type templateKind struct {
 	name     string
-	piped    bool // without paths it reads what the step before gave
-	silent   bool // it writes files, and gives nothing on
+	piped    bool // without paths it reads the output of the previous step
+	silent   bool // it writes files and has no output
 	rewrites bool // it is kbld
 	charts   bool // its paths are Helm charts
 	cue      bool // it reads CUE
@@ -54,7 +54,7 @@ func (s *Step) kind() templateKind {
 	return templateKinds[i]
 }
 
-// kindOf returns the kind of the template step n; empty for none that reads files.
+// kindOf returns the kind of the template step n. It is empty when the step reads no files.
 func kindOf(n *yaml.Node) string {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return ""
@@ -67,18 +67,19 @@ func kindOf(n *yaml.Node) string {
 	return ""
 }
 
-// Steps are the template steps of a Package. Nil ones are of a bundle that no Package fetches: all files are read.
+// Steps are the template steps of a Package. Nil Steps stand for a bundle that no Package fetches:
+// all of its files are read.
 type Steps []Step
 
-// Equal reports whether the steps read the same in the same way, wherever they stand.
+// Equal reports whether the steps read the same files in the same way, whatever their lines.
 func (s Steps) Equal(other Steps) bool {
 	return slices.EqualFunc(s, other, func(a, b Step) bool {
 		return a.Kind == b.Kind && slices.Equal(a.Paths, b.Paths) && slices.Equal(a.Values, b.Values) && maps.Equal(a.Inline, b.Inline)
 	})
 }
 
-// Within returns the steps as a fetch sees them that lands in folder: with paths relative to it, and
-// without those that lead to what others fetch.
+// Within returns the steps relative to a fetch into folder: with paths relative to it, and without
+// paths to the files of other fetches.
 func (s Steps) Within(folder string) Steps {
 	folder = CleanPath(folder)
 	if folder == "" {
@@ -95,7 +96,7 @@ func (s Steps) Within(folder string) Steps {
 	return out
 }
 
-// within returns the paths that lead into folder, relative to it; nil for nil.
+// within returns the paths that point into folder, relative to it; nil for nil.
 func within(list []string, folder string) []string {
 	if list == nil {
 		return nil
@@ -115,9 +116,9 @@ func within(list []string, folder string) []string {
 	return paths
 }
 
-// Read reports whether one of the steps reads a file. One without paths reads all when it is the first.
+// Read reports whether one of the steps reads a file. A first step without paths reads all files.
 func (s Steps) Read(file string) bool {
-	if len(s) == 0 { // which kapp-controller refuses
+	if len(s) == 0 { // kapp-controller refuses this
 		return true
 	}
 	reads := func(p string) bool { return p != "-" && leadsTo(p, file) }
@@ -132,7 +133,7 @@ func (s Steps) Read(file string) bool {
 	return false
 }
 
-// leadsTo reports whether the path p of a step, a file or a folder, has file.
+// leadsTo reports whether file is the path p of a step, or in the folder p.
 func leadsTo(p, file string) bool {
 	p = CleanPath(p)
 	return p == "" || p == file || strings.HasPrefix(file, p+"/")
@@ -145,13 +146,13 @@ func (s Steps) ReadChart(p string) bool {
 	})
 }
 
-// Limits on the steps of a package. Real ones have up to four, with three paths.
+// Limits on the steps of a package. Real packages have up to four steps with three paths.
 const (
 	maxSteps = 20
 	maxPaths = 1000 // of one step
 )
 
-// inlineMark is before the path of a file that a step has inline.
+// inlineMark is the prefix of the path of an inline file of a step.
 const inlineMark = "(inline) "
 
 // The codes of findings about steps.
@@ -160,9 +161,9 @@ const (
 	codeNotRead     report.Code = "not-read"
 )
 
-// Files returns those of the files that the steps read, by path, inline ones last, each with the kbld step that its
-// documents go through. Without steps, that is all files, and a kbld step with the lock is taken for granted. Findings
-// without a file are about a step: their line is in the Package's file.
+// Files returns the files that the steps read, sorted by path, with inline files last. Each has the
+// kbld step that processes its documents. Nil Steps read all files, through an assumed kbld step
+// with the lock. Findings without a file are about a step, and their line is in the Package's file.
 func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(...report.Finding)) []*content.File {
 	f := flow{lock: lock, note: note, all: slices.Clone(files), read: map[int]bool{}}
 	slices.SortStableFunc(f.all, func(a, b *content.File) int { return strings.Compare(a.Path, b.Path) })
@@ -188,16 +189,16 @@ func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(.
 	return out
 }
 
-// flow follows files through the steps, as kapp-controller runs them: each reads files of the fetched folder
-// or what the step before gave.
+// flow follows files through the steps, as kapp-controller runs them. Each step reads files of the
+// fetched folder or the output of the previous step.
 type flow struct {
 	lock   *carvel.ImagesLock
 	note   func(...report.Finding)
 	all    []*content.File
-	files  int          // how many of all are of the folder: they come first, sorted
+	files  int          // number of files of the folder in all; they come first, sorted
 	read   map[int]bool // indexes of all
-	stream []int        // what the step before gave: indexes of all, in the order read
-	piped  bool         // a step came before
+	stream []int        // output of the previous step: indexes of all, in the order read
+	piped  bool         // a previous step ran
 	charts *content.Charts
 }
 
@@ -237,12 +238,12 @@ func (f *flow) step(s *Step) {
 	}
 }
 
-// rewrite gives a kbld step a file.
+// rewrite adds a file to a kbld step.
 func (f *flow) rewrite(file *content.File, k *kbld.Step) {
 	switch {
 	case isLock(file):
 		f.note(k.AddLock(f.lock)...)
-	case file.Kbld != nil: // an earlier kbld step gave the objects on, not its configuration
+	case file.Kbld != nil: // an earlier kbld step outputs objects, not its configuration
 	default:
 		f.note(k.AddFile(file.Path, file.Data)...)
 	}
@@ -251,10 +252,10 @@ func (f *flow) rewrite(file *content.File, k *kbld.Step) {
 	}
 }
 
-// isLock reports whether a file is the bundle's ImagesLock. imgpkg rewrites no other.
+// isLock reports whether a file is the bundle's ImagesLock. imgpkg rewrites no other lock.
 func isLock(f *content.File) bool { return f.Path == carvel.LockFile }
 
-// inputs returns what a step reads, in its order, each file once.
+// inputs returns the files that a step reads, in its order, each once.
 func (f *flow) inputs(s *Step) []int {
 	kind := s.kind()
 	var in []int
@@ -284,8 +285,8 @@ func (f *flow) inputs(s *Step) []int {
 	return in
 }
 
-// paths returns the paths that a step reads. Of those of values templates take what they need: no output has them as
-// they are.
+// paths returns the paths that a step reads. These include values files, although no output
+// contains them unchanged.
 func (f *flow) paths(s *Step) []string {
 	paths, values := s.Paths, s.Values
 	switch {
@@ -300,7 +301,7 @@ func (f *flow) paths(s *Step) []string {
 	return slices.Concat(paths, values)
 }
 
-// below returns the files that a path names: itself, or what is in that folder, sorted.
+// below returns the files that a path names: the file itself, or the files in the folder, sorted.
 func (f *flow) below(p string, s *Step) []int {
 	clean := CleanPath(p)
 	in := f.from(clean, clean != "")
@@ -315,7 +316,7 @@ func (f *flow) below(p string, s *Step) []int {
 	return in
 }
 
-// from returns the files whose paths begin with prefix, or, exactly, are prefix.
+// from returns the files whose paths begin with prefix, or, with exactly, the file at prefix.
 func (f *flow) from(prefix string, exactly bool) []int {
 	var in []int
 	start, _ := slices.BinarySearchFunc(f.all[:f.files], prefix, func(file *content.File, p string) int { return strings.Compare(file.Path, p) })
@@ -328,5 +329,6 @@ func (f *flow) from(prefix string, exactly bool) []int {
 	return in
 }
 
-// CleanPath returns a path of a step as files have it; empty for the folder itself.
+// CleanPath returns a path of a step in the format of the paths of files; empty for the folder
+// itself.
 func CleanPath(p string) string { return path.Clean("/" + p)[1:] }

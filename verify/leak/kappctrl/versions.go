@@ -12,8 +12,8 @@ var (
 	spaceAfter = regexp.MustCompile(`([<>=!])\s+`)
 )
 
-// Meets reports whether kapp-controller takes a version for a constraint, such as ">=1.0.0 <2.0.0 || 3.0.0"
-// (docs/carvel.md, "Versions"). A constraint that is not of these forms is met by all.
+// Meets reports whether a version meets a constraint for kapp-controller, such as ">=1.0.0 <2.0.0
+// || 3.0.0" (docs/carvel.md, "Versions"). Every version meets a constraint in another format.
 func Meets(version, constraint string, prereleases bool) bool {
 	oneOf := strings.Split(spaceAfter.ReplaceAllString(constraint, "$1"), "||")
 	met, exact := false, ""
@@ -35,7 +35,7 @@ func Meets(version, constraint string, prereleases bool) bool {
 	return met && (prereleases || version == exact || !strings.Contains(release, "-"))
 }
 
-// fitsTerm reports whether a comparison came out as its operator wants.
+// fitsTerm reports whether c, the result of a comparison, satisfies the operator.
 func fitsTerm(operator string, c int) bool {
 	switch operator {
 	case "<":
