@@ -423,7 +423,7 @@ func Compare(want, got *bundle.Plan) []report.Problem {
 		p := report.Problem{What: "manifest " + w.Descriptor.Digest.String(), Images: []string{w.Name()}}
 		switch {
 		case n == nil && i >= core:
-			continue // a missing attachment is a problem of its own
+			continue // a missing attachment is a separate problem
 		case n == nil:
 			p.Kind, p.Reason = report.Missing, "nothing there leads to it"
 		case n.Kind != w.Kind || n.Descriptor.MediaType != w.Descriptor.MediaType || n.Descriptor.Size != w.Descriptor.Size:

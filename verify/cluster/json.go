@@ -61,7 +61,8 @@ func (r *jsonReader) fail(err error) error {
 	return r.doc.fail(line, errors.New(text.Line(text.Clip(err.Error(), 300))))
 }
 
-// object reads an object of the stream after its opening brace. The items of a list are added one by one.
+// object reads an object of the stream after its opening brace. The items of a list are added one
+// by one.
 func (r *jsonReader) object() error {
 	top := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: r.doc.line}
 	size, listed := 0, false
@@ -89,7 +90,8 @@ func (r *jsonReader) object() error {
 	return r.finish(top, listed)
 }
 
-// field reads the value of a key and adds both to the object top. size counts the bytes of all fields.
+// field reads the value of a key and adds both to the object top. size counts the bytes of all
+// fields.
 func (r *jsonReader) field(top *yaml.Node, key string, size *int) error {
 	var raw json.RawMessage
 	line, err := r.next(&raw)

@@ -217,8 +217,8 @@ func idle(kind string, n *yaml.Node) string {
 	return ""
 }
 
-// walk adds the claims of a value: images of containers and volumes, values of other keys "image", and
-// images in arguments, variables and ConfigMaps.
+// walk adds the claims of a value: images of containers and volumes, values of other keys "image",
+// and images in arguments, variables and ConfigMaps.
 func (x *extraction) walk(n *yaml.Node) {
 	if yamlnode.IsText(n) && x.strings {
 		x.text(n)

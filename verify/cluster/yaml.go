@@ -68,7 +68,7 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 	return 0, nil, nil
 }
 
-// add takes the next line.
+// add adds the next line.
 func (s *splitter) add(l []byte) error {
 	if yamlnode.IsMarker(l) {
 		if err := s.endDocument(); err != nil {

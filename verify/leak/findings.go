@@ -28,7 +28,7 @@ const (
 	codeLocations report.Code = "locations" // a locations image that cannot be read, or that lists missing images
 	codeForeign   report.Code = "foreign"   // a layer that may not be distributed, and is missing
 
-	codeOldKind      report.Code = "old-kind"      // a package of a kind from before kapp-controller v0.20, which now drops it
+	codeOldKind      report.Code = "old-kind"      // a package of a kind older than kapp-controller v0.20; current versions drop it
 	codeDropped      report.Code = "dropped"       // anything else below packages/ that kapp-controller drops
 	codeMisnamed     report.Code = "misnamed"      // a Package whose name is not refName.version
 	codeDuplicate    report.Code = "duplicate"     // a Package that occurs twice, with different content

@@ -48,8 +48,7 @@ func (r *repositoryBundle) checkServed() {
 	}
 }
 
-// dropped reports that kapp-controller drops a document, unless a ytt template uses it for
-// computation.
+// dropped reports a document that kapp-controller drops, unless it is data of a ytt template.
 func (r *repositoryBundle) dropped(d *kappctrl.Document) {
 	kind := strconv.Quote(text.Clip(d.Head.APIVersion+" "+d.Head.Kind, 200))
 	switch at := r.of(d, d.Head.Line); {

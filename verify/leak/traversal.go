@@ -99,8 +99,8 @@ func (t *traversal) level(ctx context.Context, level []*work) error {
 	return nil
 }
 
-// ask looks up everything that l names concurrently, so that the checks, one by one, find the
-// answers known.
+// ask looks up everything that l names concurrently. The checks, which run one by one, then have
+// the answers.
 func (t *traversal) ask(ctx context.Context, l *lock) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(t.opt.Jobs, 1))

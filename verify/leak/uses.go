@@ -24,7 +24,7 @@ type group struct {
 // maxGroups is the limit on checked groups of one bundle. Real bundles have one.
 const maxGroups = 20
 
-// groups puts uses with equal steps together. more reports that groups beyond the limit are left
+// groups puts uses with equal steps into one group. more says that groups beyond the limit are left
 // out.
 func groups(uses []use) (list []group, more bool) {
 	for _, u := range uses {

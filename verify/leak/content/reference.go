@@ -49,7 +49,7 @@ const (
 	codeNotRewritten report.Code = "not-rewritten" // no kbld step with the lock sees the reference
 	codeNotLocked    report.Code = "not-locked"    // an image that kbld sees and that is missing from the lock
 	codeOutsideKey   report.Code = "outside-key"   // a reference in a place that kbld does not read
-	codeDefault      report.Code = "default"       // a default of a value, with such a reference
+	codeDefault      report.Code = "default"       // a value that users can set, with such a reference
 )
 
 // seen adds a reference that kbld sees, or would see if the file went through it.

@@ -162,8 +162,9 @@ const (
 )
 
 // Files returns the files that the steps read, sorted by path, with inline files last. Each has the
-// kbld step that processes its documents. Nil Steps read all files, through an assumed kbld step
-// with the lock. Findings without a file are about a step, and their line is in the Package's file.
+// kbld step that processes its documents. Without steps it returns all files, and assumes a kbld
+// step with the lock. Findings without a file are about a step, and their line is in the Package's
+// file.
 func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(...report.Finding)) []*content.File {
 	f := flow{lock: lock, note: note, all: slices.Clone(files), read: map[int]bool{}}
 	slices.SortStableFunc(f.all, func(a, b *content.File) int { return strings.Compare(a.Path, b.Path) })
