@@ -58,7 +58,7 @@ func (p *packageFiles) lockStep() *kbld.Step {
 // results collects what is found in the files of one package.
 type results struct {
 	references []content.Reference
-	left       int // references beyond the limit
+	left       int // number of references beyond the limit
 	findings   findings
 	added      map[sameFinding]bool
 	named      []bool // as in packageFiles

@@ -80,7 +80,7 @@ type carried struct {
 	graph   *bundle.Graph
 	omitted map[v1.Hash]bool
 	pins    map[string]v1.Hash // tag → digest
-	seen    sync.Map           // digest → nothing
+	seen    sync.Map           // a set of digests
 	named   sync.Map           // digests of layers that a lookup reported as left out
 	count   atomic.Int64
 }

@@ -11,7 +11,7 @@ import (
 // use is the fetch of a bundle by a Package.
 type use struct {
 	at    position       // of the fetch, in the repository bundle
-	steps kappctrl.Steps // within the folder where the bundle lands
+	steps kappctrl.Steps // relative to the folder of the fetched bundle
 	of    *kappctrl.Document
 }
 

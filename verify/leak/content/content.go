@@ -24,8 +24,8 @@ type Sink interface {
 	Note(report.Finding)
 }
 
-// Scan finds the references in files. It holds large files in memory one at a time. lock is a step
-// that has only the bundle's lock.
+// Scan finds the references in files. It handles large files one at a time, to limit the memory.
+// lock is a step that has only the bundle's lock.
 func Scan(files []*File, lock *kbld.Step, to Sink) {
 	s := newScan(lock, to)
 	for _, f := range files {

@@ -32,7 +32,7 @@ var fetcherKinds = []fetcher{
 	{"operator.cluster.x-k8s.io", "", [][]string{{"spec", "fetchConfig", "url"}}, "the Cluster API operator fetches this"},
 }
 
-// fetched is a fetch of an object that was reported.
+// fetched identifies a fetch by a controller that was reported.
 type fetched struct {
 	at  place
 	ref string

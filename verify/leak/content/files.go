@@ -143,8 +143,8 @@ var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
 
 var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-// templateCode finds what is in the strings of ytt's code, which is in comments. Of annotations, it
-// reads only the defaults of a schema, because no others have an effect.
+// templateCode finds what is in the strings of ytt's code, which is in comments. It skips
+// annotations except schema defaults, because no others have an effect.
 func (s *scan) templateCode(f *File) {
 	line := 0
 	for l := range bytes.Lines(f.Data) {

@@ -56,7 +56,7 @@ func (f *File) cut() {
 		return
 	}
 	f.starts = make([]int32, 1, 1+bytes.Count(f.Data, []byte("\n")))
-	for i, c := range f.Data { // at most maxFile bytes
+	for i, c := range f.Data { // at most yamlnode.MaxSize bytes
 		if c == '\n' && i+1 < len(f.Data) {
 			f.starts = append(f.starts, int32(i+1))
 		}

@@ -122,7 +122,7 @@ var inToken = func() (in [256]bool) {
 	return in
 }()
 
-// withoutScheme removes a prefix by which some programs tell references from paths.
+// withoutScheme removes a prefix by which some programs distinguish references from paths.
 func withoutScheme(token string) string {
 	for _, scheme := range []string{"docker://", "oci://", "docker-pullable://", "docker-image://"} {
 		if ref, ok := strings.CutPrefix(token, scheme); ok {

@@ -29,7 +29,7 @@ type walker struct {
 	values bool // a template puts references below an image key, where kbld sees them
 	kind   string
 
-	function bool // a ytt function, which may return any part of an object
+	function bool // the text has a ytt function, which may return any part of an object
 
 	offset  int     // offset of the text's lines in the file
 	loose   *finder // for a text whose lines differ from those of the file

@@ -12,7 +12,7 @@ var (
 	spaceAfter = regexp.MustCompile(`([<>=!])\s+`)
 )
 
-// Meets reports whether a version meets a constraint for kapp-controller, such as ">=1.0.0 <2.0.0
+// Meets reports whether kapp-controller accepts a version for a constraint, such as ">=1.0.0 <2.0.0
 // || 3.0.0" (docs/carvel.md, "Versions"). Every version meets a constraint in another format.
 func Meets(version, constraint string, prereleases bool) bool {
 	oneOf := strings.Split(spaceAfter.ReplaceAllString(constraint, "$1"), "||")
