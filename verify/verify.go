@@ -37,7 +37,7 @@ const (
 type Result struct {
 	Plan     *bundle.Plan     // what is present; nil when manifests are missing or wrong
 	Problems []report.Problem // in graph order
-	Rows     []report.Row     // in the order above; kinds without things have no row
+	Rows     []report.Row     // in the order of the kinds below; a kind without things has no row
 }
 
 // Target is a repository to verify.

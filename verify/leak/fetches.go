@@ -105,7 +105,7 @@ func (r *repositoryBundle) uncovered(ctx context.Context, d *kappctrl.Document, 
 	return nil
 }
 
-// follow queues what f fetches for a check.
+// follow queues the target of f for a check.
 func (r *repositoryBundle) follow(d *kappctrl.Document, f kappctrl.Fetch, found *lookup) {
 	switch {
 	case found.node == nil:

@@ -92,8 +92,8 @@ func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
 // Package's fetches.
 const fetchAnnotation = "ext.packaging.carvel.dev/fetch-"
 
-// needsSecret counts an object with a placeholder Secret. Someone has to fill it in if the registry
-// requires a login.
+// needsSecret counts an object without a Secret. If the registry requires a login, someone has to
+// fill in its placeholder Secret.
 func (b *packageBundle) needsSecret(does bool) {
 	if does {
 		b.out.report.WithoutSecret++
@@ -171,7 +171,7 @@ func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
 	}
 }
 
-// positionsOf returns the positions of a line of a file that some Package reads.
+// positionsOf returns the positions of a line in a file that some Package reads.
 func (b *packageBundle) positionsOf(file string, line int) []position {
 	if len(b.groups) == 0 {
 		return b.positions(group{}, file, line)

@@ -64,7 +64,7 @@ type results struct {
 	named      []bool // as in packageFiles
 }
 
-// sameFinding is the key under which two findings say the same.
+// sameFinding is the key of findings that say the same.
 type sameFinding struct {
 	code      report.Code
 	file      string
@@ -123,12 +123,12 @@ func (b *packageBundle) references(g group) {
 	}
 	for _, f := range found {
 		if f.Code == codeWithoutID {
-			if len(g.uses) == 0 { // kbld may not read the lock
+			if len(g.uses) == 0 { // kbld might not read the lock
 				continue
 			}
 			f.Line = b.lock.lineOf(f.Reference)
 		}
-		if len(g.uses) == 0 && b.work.depth > 0 { // a cluster may never see it
+		if len(g.uses) == 0 && b.work.depth > 0 { // a cluster might never see it
 			f.Level = report.Warning
 		}
 		f = f.Advised()
