@@ -79,5 +79,6 @@ func splitURL(s string) (host, file string, err error) {
 	return u.Host, cleanPath(u.Path), nil
 }
 
-// cleanPath returns a path as a server may read it, without the dots that would leave a place.
+// cleanPath returns a path as a server may read it, with all .. resolved, so that no path leaves a
+// place.
 func cleanPath(p string) string { return path.Clean("/" + p)[1:] }

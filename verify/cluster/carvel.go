@@ -44,7 +44,7 @@ type install struct {
 // repositoryAnnotation is kapp-controller's annotation on objects that a PackageRepository created.
 const repositoryAnnotation = "packaging.carvel.dev/package-repository-ref"
 
-// isFetch reports whether carvel has already read a key "fetch" at the current path.
+// isFetch reports whether carvel, not walk, reads a key "fetch" at the current path.
 func (x *extraction) isFetch() bool {
 	at := x.at()
 	if !x.object.isCarvel() {

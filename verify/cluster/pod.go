@@ -73,8 +73,9 @@ func (x *extraction) containerStatus(status *yaml.Node, ref string, known bool) 
 	x.objects.running = append(x.objects.running, c)
 }
 
-// imageID parses an image ID as container runtimes write it: REPOSITORY@sha256:…, optionally after
-// docker-pullable://; or a config's digest, after docker://, or from CRI-O without sha256:.
+// imageID parses an image ID from a container runtime. It is REPOSITORY@sha256:…, which may follow
+// docker-pullable://, or a config's digest. Docker writes docker:// before a config's digest; CRI-O
+// leaves out its sha256:.
 func imageID(s string) (v1.Hash, bool) {
 	s = s[strings.LastIndex(s, "@")+1:]
 	s = strings.TrimPrefix(s, "docker://")

@@ -28,7 +28,7 @@ type splitter struct {
 	kind    string // of the list
 }
 
-// part is the part of its document that a piece is.
+// part says which part of its document a piece is.
 type part int
 
 const (
