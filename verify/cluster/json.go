@@ -49,7 +49,8 @@ type jsonReader struct {
 	doc     position
 }
 
-// fail returns an error at the value that was read next. The position within it is unknown.
+// fail returns an error at the line that the decoder has reached. The position within a value is
+// unknown.
 func (r *jsonReader) fail(err error) error {
 	line := r.lines.at(r.d.InputOffset())
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
