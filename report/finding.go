@@ -55,6 +55,7 @@ type Finding struct {
 	Reference string `json:"reference,omitempty"` // as written
 	Message   string `json:"message"`             // what is wrong
 	Action    string `json:"action,omitempty"`    // what to do about it
+	Root      string `json:"root,omitempty"`      // the first root that needs the bundle, as named; empty where there is one root
 
 	Object *Object `json:"-"` // of a cluster; nil for a finding of a bundle
 	Path   string  `json:"-"` // in the object: spec.containers[0].image
@@ -86,8 +87,15 @@ func (f Finding) Of() string {
 }
 
 // Place returns where it is: the file and its line, the line of the input and the path in the
-// object, or the bundle.
+// object, or the bundle. Where there are several roots, it names the finding's.
 func (f Finding) Place() string {
+	if f.Root != "" {
+		return f.place() + ", root " + f.Root
+	}
+	return f.place()
+}
+
+func (f Finding) place() string {
 	switch {
 	case f.Object != nil && f.Path != "":
 		return fmt.Sprintf("line %d, %s", f.Line, f.Path)

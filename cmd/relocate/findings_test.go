@@ -69,6 +69,18 @@ func TestStrict(t *testing.T) {
 	}
 }
 
+// TestFindingsOfRoots: where there are several roots, each finding names the first that needs its bundle.
+func TestFindingsOfRoots(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	open, closed := pushOpen(t, src.Addr), pushSample(t, src.Addr)
+	assertAll(t, mustRelocate(t, "plan", "-b", closed, "-b", open).stdout, "config/app.yml:6, root "+open+" (outside-key)")
+	assert.NotContains(t, mustRelocate(t, "plan", "-b", open).stdout, ", root ")
+	file := export(t, closed, "-b", open)
+	assertAll(t, mustRelocate(t, "verify", file).stdout, "config/app.yml:6, root "+open+" (outside-key)")
+	assertAll(t, mustRelocate(t, "verify", file, "-o", "json").stdout, `"root": "`+open+`"`)
+}
+
 // TestStrictLate: an export that goes on was walked by an earlier run, which may not have been strict. What leads
 // outside is told all the same.
 func TestStrictLate(t *testing.T) {

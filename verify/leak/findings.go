@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
 	"relocate/internal/text"
 	"relocate/report"
 )
@@ -137,4 +140,29 @@ func (l *findings) level() report.Level {
 
 func byLine(a, b report.Finding) int {
 	return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line)
+}
+
+// nameRoots sets the root of each finding where a graph has several: the first root that needs the bundle.
+func nameRoots(list []report.Finding, g *bundle.Graph) {
+	if len(g.Roots) < 2 {
+		return
+	}
+	roots := map[string]string{} // by the name of a bundle
+	seen := map[v1.Hash]bool{}
+	for _, root := range g.Roots {
+		for next := []v1.Hash{root.Digest}; len(next) > 0; {
+			d := next[len(next)-1]
+			next = next[:len(next)-1]
+			n := g.Node(d)
+			if n == nil || seen[d] {
+				continue
+			}
+			seen[d] = true
+			roots[n.Name()] = root.Reference.Name()
+			next = append(next, n.Children...)
+		}
+	}
+	for i := range list {
+		list[i].Root = roots[list[i].Bundle]
+	}
 }

@@ -75,6 +75,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	}
 	t.report.Manifests = int(store.count.Load())
 	t.report.addLeftOut(opt.Omitted, store.namedLayer)
+	nameRoots(t.report.Findings, g)
 	return &t.report, nil
 }
 
