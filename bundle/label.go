@@ -26,7 +26,7 @@ func isBundle(ctx context.Context, src Source, repo name.Repository, m *oci.Mani
 		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
 	}
 	defer r.Close()
-	raw, err := io.ReadAll(r) // at most oci.MaxSize: a source gives no more than the descriptor's size
+	raw, err := io.ReadAll(r) // a source returns at most the size in the descriptor, which is within oci.MaxSize
 	if err != nil {
 		return false, fmt.Errorf("config %s: %w", m.Config().Digest, err)
 	}

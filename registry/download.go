@@ -82,7 +82,7 @@ func (r *repository) blobFrom(ctx context.Context, d v1.Descriptor, from int64) 
 }
 
 // progress is the number of bytes of a download or an upload after which its tries are counted
-// anew: a large blob may need many connections. A registry that sends one byte on each connection
+// again: a large blob may need many connections. A registry that sends one byte on each connection
 // is given up.
 const progress = 64 << 10
 
@@ -95,7 +95,7 @@ type download struct {
 	desc  v1.Descriptor
 	body  io.ReadCloser
 	at    int64 // offset of the next byte
-	came  int64 // bytes read since tries were counted anew
+	came  int64 // bytes read since tries were counted again from zero
 	skip  int64 // bytes of the body to skip before it
 	tries *attempt
 }

@@ -243,7 +243,7 @@ func TestBlobFromContinues(t *testing.T) {
 	assert.Len(t, waited.all(), 3)
 }
 
-// TestDownloadBreaksOften: tries are counted anew after enough bytes, and not after fewer.
+// TestDownloadBreaksOften: tries are counted again from zero after enough bytes, and not after fewer.
 func TestDownloadBreaksOften(t *testing.T) {
 	t.Parallel()
 	for piece, through := range map[int]bool{progress: true, progress / 4: true, progress / 8: false, 1: false} {

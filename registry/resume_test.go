@@ -338,7 +338,7 @@ func TestBadContentIsNeverCompleted(t *testing.T) {
 }
 
 // TestExpiredInUpload: a token that is refused in the middle of a chunk is replaced, and the chunk
-// is sent anew.
+// is sent again.
 func TestExpiredInUpload(t *testing.T) {
 	home(t)
 	s := hostileregistry.Start(t)

@@ -254,7 +254,7 @@ func (s *session) hasWorked() bool {
 // maxNamed is how many scopes that refusals named are requested with each token.
 const maxNamed = 4
 
-// replace logs in anew, for all requests. It returns nil if the authorization would be the same.
+// replace logs in again, for all requests. It returns nil if the authorization would be the same.
 func (s *session) replace(req *http.Request, old *authorization, challenge *transport.Challenge) (*authorization, error) {
 	if named := challenge.Parameters["scope"]; !covers([]string{s.scope, otherScope(req)}, named) {
 		s.named = slices.DeleteFunc(s.named, func(scope string) bool { return scope == named })

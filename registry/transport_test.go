@@ -51,7 +51,7 @@ func TestTemporaryStatusIsRetried(t *testing.T) {
 			_, err = c.Writer(s.repo(t)).Resolve(t.Context(), "a")
 			require.NoError(t, err)
 			require.NoError(t, c.Writer(s.repo(t)).PutManifest(t.Context(), manifestDesc, manifestRaw, "a"))
-			assert.Equal(t, [][]byte{manifestRaw, manifestRaw}, bodies, "a body is sent anew")
+			assert.Equal(t, [][]byte{manifestRaw, manifestRaw}, bodies, "a body is sent again")
 			assert.Len(t, waited.all(), 3)
 		})
 	}

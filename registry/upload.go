@@ -30,8 +30,8 @@ const (
 // if the content is not d's. Errors of open and of the reader are returned unchanged.
 //
 // After an error the upload continues at the byte that the registry reports, with PATCHes, or
-// begins anew. open may be called several times; each reader is closed before the next call, and
-// before PutBlob returns. If the registry refuses the method, the upload begins anew with another:
+// starts over. open may be called several times; each reader is closed before the next call, and
+// before PutBlob returns. If the registry refuses the method, the upload starts over with another:
 // the content in PATCHes, in smaller pieces.
 func (r *Repository) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
 	c, err := r.open(ctx)
@@ -80,7 +80,7 @@ type upload struct {
 	content *content
 	at      string // URL at which the upload continues; empty: not begun
 	sent    int64  // bytes that the registry has
-	counted int64  // value of sent when tries were last counted anew
+	counted int64  // value of sent when tries were last counted from zero
 	resumed bool   // it continues after an error
 	most    int64  // most bytes in one request, as far as known
 	least   int64  // fewest bytes of a piece that is not the last
@@ -204,7 +204,7 @@ func (u *upload) piece(method, at string, header http.Header, size int64, want .
 	return res, nil
 }
 
-// lostUpload is an error after which an upload must begin anew.
+// lostUpload is an error after which an upload must start over.
 type lostUpload struct{ error }
 
 func (l lostUpload) Unwrap() error { return l.error }
@@ -280,7 +280,7 @@ func (u *upload) stored() bool {
 }
 
 // resume asks how much the registry has of an upload that ended with err. Without a certain answer,
-// the upload begins anew.
+// the upload starts over.
 func (u *upload) resume(err error) {
 	at := u.at
 	sent := u.sent

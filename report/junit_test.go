@@ -110,7 +110,7 @@ func problems() []report.Problem {
 	}
 }
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "write testdata again")
 
 // TestJUnit compares with what is written in testdata/junit.xml.
 func TestJUnit(t *testing.T) {

@@ -125,7 +125,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestBlocks damages whole blocks; the seal is computed anew where that makes sense, so that it is
+// TestBlocks damages whole blocks; the seal is recomputed where that makes sense, so that it is
 // not the seal alone that tells.
 func TestBlocks(t *testing.T) {
 	t.Parallel()

@@ -71,8 +71,8 @@ func replacing(old string, words ...string) func([]string) []string {
 	}
 }
 
-// anew returns an edit that replaces all arguments.
-func anew(words ...string) func([]string) []string {
+// replaceAll returns an edit that replaces all arguments.
+func replaceAll(words ...string) func([]string) []string {
 	return func([]string) []string { return words }
 }
 
@@ -100,7 +100,7 @@ func archiveArgs(next cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		for _, arg := range args {
 			if isReference(arg) {
-				return guessf(anew("-b", arg, "--to-tar", "FILE"), "%s is a reference; %s takes an archive: export one first", arg, cmd.Name())
+				return guessf(replaceAll("-b", arg, "--to-tar", "FILE"), "%s is a reference; %s takes an archive: export one first", arg, cmd.Name())
 			}
 		}
 		return next(cmd, args)

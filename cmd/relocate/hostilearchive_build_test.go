@@ -20,7 +20,7 @@ import (
 )
 
 // This file writes archives from the words of tarball/doc.go, with nothing of the writer's. All that is
-// implied is computed anew (sizes, headers, index.json, relocate.json, the seal), so that an attack is
+// implied is recomputed (sizes, headers, index.json, relocate.json, the seal), so that an attack is
 // refused for what it is, and not for a seal that is broken.
 
 // member is a member of a crafted archive.

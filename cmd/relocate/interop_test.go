@@ -244,5 +244,5 @@ func golden(t *testing.T, file, text string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err, "go test ./cmd/relocate -update writes it")
-	assert.Equal(t, string(want), text, "%s (go test ./cmd/relocate -update writes it anew)", path)
+	assert.Equal(t, string(want), text, "%s (go test ./cmd/relocate -update writes it again)", path)
 }

@@ -50,7 +50,7 @@ work the same.
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && isFile(args[0]):
-				return guessf(anew("inspect", args[0]), "%s is a file; plan takes a reference; inspect shows an archive", args[0])
+				return guessf(replaceAll("inspect", args[0]), "%s is a file; plan takes a reference; inspect shows an archive", args[0])
 			case len(args) > 0:
 				return guessf(replacing(args[0], "-b", args[0]), "%s: name a reference with -b or -i", args[0])
 			}

@@ -24,7 +24,7 @@ import (
 	"relocate/testdata/sample"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
+var update = flag.Bool("update", false, "write the golden files in testdata again")
 
 // TestMain keeps the settings of the machine out of the tests: docker's configuration and proxies.
 func TestMain(m *testing.M) {

@@ -26,7 +26,7 @@ const (
 var varying = regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9.]+ [kMG]?B\b|\bin [0-9.]+ m?s\b|\b127\.0\.0\.1:[0-9]+\b`)
 
 // TestDocumentedSamples runs the commands in the console blocks of the documentation and compares what they
-// print: of a command with a pipe, what goes to standard error. -update writes the output anew, with
+// print: of a command with a pipe, what goes to standard error. -update writes the output again, with
 // the digests and sizes of the sample as make demo pushes it.
 func TestDocumentedSamples(t *testing.T) {
 	files, err := filepath.Glob("../../docs/*.md")

@@ -40,7 +40,7 @@ var Bundles = map[string]string{
 }
 
 // Source returns the registry that the package repository was pushed to. It has the layers of
-// bundles, built anew, but none of images.
+// bundles, rebuilt, but none of images.
 func Source() (*Registry, error) { return load("registry/source.json", "127.0.0.1:5110") }
 
 // Destination returns the registry that imgpkg filled, with the layers of bundles and locations
