@@ -39,11 +39,15 @@ var allowed = map[string][]string{
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "report"},
 	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak/content"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "verify/leak/kbld"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render/kbld"},
 
-	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "verify/leak/kbld"},
-	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/kbld"},
-	"verify/leak/kbld":     {"carvel", "internal/text", "internal/yamlnode", "report"},
+	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld"},
+	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
+
+	"internal/child": {},
+	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/ytt"},
+	"render/kbld":    {"carvel", "internal/text", "internal/yamlnode", "report"},
+	"render/ytt":     {"internal/child"},
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 

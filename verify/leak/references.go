@@ -7,10 +7,10 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
-	"relocate/verify/leak/kbld"
 )
 
 // packageFiles holds the files that the template steps of one package read.

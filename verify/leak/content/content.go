@@ -1,8 +1,8 @@
 package content
 
 import (
+	"relocate/render/kbld"
 	"relocate/report"
-	"relocate/verify/leak/kbld"
 )
 
 // File is a text file that a package's templates read.

@@ -3,9 +3,9 @@ package content_test
 import (
 	"fmt"
 
+	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
-	"relocate/verify/leak/kbld"
 )
 
 // printer prints what is found.

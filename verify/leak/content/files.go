@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 
 	"relocate/internal/yamlnode"
+	"relocate/render/kbld"
 	"relocate/report"
-	"relocate/verify/leak/kbld"
 )
 
 // maxStrings is the limit on nesting of documents in strings.

@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/carvel"
-	"relocate/verify/leak/kbld"
+	"relocate/render/kbld"
 )
 
 // recognise examines a string that kbld does not see. The first case that handles the string

@@ -6,8 +6,8 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/render/kbld"
 	"relocate/report"
-	"relocate/verify/leak/kbld"
 )
 
 // Reference is an image that a file names.

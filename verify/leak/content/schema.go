@@ -4,7 +4,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/internal/yamlnode"
-	"relocate/verify/leak/kbld"
+	"relocate/render/kbld"
 )
 
 // SchemaDefaults finds the references in the defaults of a Package's values schema. The Package is

@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/internal/yamlnode"
-	"relocate/verify/leak/kbld"
+	"relocate/render/kbld"
 )
 
 // class is the purpose of a text. It decides what its references mean.

@@ -11,9 +11,9 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
-	"relocate/verify/leak/kbld"
 )
 
 // Step is a template step of a Package (spec.template.spec.template): the files that it reads.

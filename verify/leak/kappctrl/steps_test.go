@@ -6,10 +6,10 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"relocate/carvel"
+	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
-	"relocate/verify/leak/kbld"
 )
 
 // TestRead: a step reads its paths, files and folders; one without paths reads all, unless it is given the output of the

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"relocate/carvel"
-	"relocate/verify/leak/kbld"
+	"relocate/render/kbld"
 )
 
 // The lock rewrites what has its id. A Config can override others, and say where references are.

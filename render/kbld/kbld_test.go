@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/carvel"
-	"relocate/verify/leak/kbld"
+	"relocate/render/kbld"
 )
 
 var digest = "sha256:" + strings.Repeat("0123456789abcdef", 4)
