@@ -9,10 +9,13 @@ package render
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"relocate/internal/child"
 	"relocate/render/kbld"
 	"relocate/render/ytt"
+	"relocate/report"
 )
 
 // Renderer renders packages. Safe for concurrent use.
@@ -20,10 +23,19 @@ type Renderer struct {
 	Program           child.Program // runs ytt; without a path nothing is rendered
 	Helm              string        // path of a helm program; empty: helmTemplate steps are not rendered
 	KubernetesVersion string        // of the cluster, such as 1.31.0; empty: DefaultKubernetesVersion
+	KubernetesAPIs    []string      // group versions of the cluster; empty: those of Kubernetes itself
+	Time              time.Duration // limit on one App; zero: DefaultTime
+	Jobs              int           // Apps that are rendered at once; zero: two for each processor
 }
 
-// DefaultKubernetesVersion is the version for which charts are rendered.
-const DefaultKubernetesVersion = "1.30.0"
+const (
+	// DefaultKubernetesVersion is the version for which packages are rendered.
+	DefaultKubernetesVersion = "1.30.0"
+	// KappControllerVersion is the version that packages are told.
+	KappControllerVersion = "0.53.1"
+	// DefaultTime is the limit on the rendering of one App.
+	DefaultTime = time.Minute
+)
 
 // App is a package as a PackageInstall would deploy it.
 type App struct {
@@ -31,13 +43,16 @@ type App struct {
 	Annotations     map[string]string // of the PackageInstall
 	Spec            []byte            // the Package's spec.template.spec, as YAML or JSON
 	Fetched         []Fetched         // in the order of the fetches
-	Values          []ytt.File        // of the PackageInstall's values: file name → data values, the last one wins
+	Values          []ytt.File        // of the PackageInstall's values: file name and data values, the last one wins
 	Objects         []Object          // Secrets and ConfigMaps that valuesFrom and pathsFrom name
 }
 
 // Fetched is what one fetch of the App gives.
 type Fetched struct {
-	Files []ytt.File // relative to what is fetched, with .imgpkg/; of an inline fetch nil: they are in the spec
+	// Files are all files of what is fetched, with .imgpkg/, and before subPath. The lock is used as
+	// it is. Of an inline fetch there are none: they are in the spec.
+	Files   []ytt.File
+	Missing string // why there are no files, such as "git is not carried"; empty: there are
 }
 
 // Object is a Secret or a ConfigMap with its decoded data.
@@ -46,44 +61,64 @@ type Object struct {
 	Data       map[string][]byte
 }
 
+// File is a file of the app folder.
+type File struct {
+	Path  string // in the app folder
+	Data  []byte
+	Fetch int    // of the App, from 0
+	Name  string // in what is fetched
+}
+
 // Result is what comes out.
 type Result struct {
+	Files     []File          // of the app folder, by path
 	Text      []byte          // what kapp would be given
 	Documents []Document      // of Text
-	Images    []Image         // what kbld read as a reference, in the order of the documents
+	Images    []Image         // what kbld steps read as references, in the order of steps and documents
 	Faults    []Fault         // that kapp-controller does not report, and why the result is not what its author meant
-	Unused    map[string]bool // files of the folder that no step outputs or reads
+	Unused    map[string]bool // paths of the files of the app folder that no step prints, runs or could read
 }
 
 // Document is a document of the result.
 type Document struct {
-	Text    []byte
+	Text    []byte       // without the separator
 	Strings []ytt.String // Document is the index in Result.Documents; Place is in the app folder
 }
 
 // Image is a string that a kbld step of the App read as a reference.
 type Image struct {
-	Document int
+	Step     int
+	Document int    // that the step printed; of the last step: in Result.Documents
 	Path     string // JSON pointer
 	Value    string // before kbld
 	Result   kbld.Result
-	Place    ytt.Place // in the app folder, where ytt says it
+	Place    ytt.Place // in the app folder, where it is known
 }
 
 // Fault is something that is wrong with a step.
 type Fault struct {
-	Code    string
+	Code    report.Code
 	Step    int // of spec.template, from 0; -1: a fetch
 	Message string
 	Action  string
+	Place   ytt.Place // in the app folder, where it is known
 }
+
+// The codes of faults.
+const (
+	CodeDropped report.Code = "stream-dropped"  // a step loses what the step before it printed
+	CodeValues  report.Code = "values-not-used" // values that no step reads, or that the wrong one gets
+	CodeSkipped report.Code = "values-skipped"  // a valuesFrom path that kapp-controller skips silently
+	CodeOutside report.Code = "fetch-outside"   // a fetch whose path leaves the app folder
+	CodeChanged report.Code = "kbld-changes"    // kbld loses or rewrites what is not an image
+)
 
 // FailedError says that a step fails, as it would in the cluster.
 type FailedError struct {
-	Step    int      // of spec.template
-	Kind    string   // ytt, kbld, helmTemplate
+	Step    int      // of spec.template; -1: a fetch, or the spec itself
+	Kind    string   // ytt, kbld, helmTemplate, fetch, spec
 	Message string   // whole, of the step's program
-	Needs   []string // data values that the message asks for
+	Needs   []string // data values that the message asks for, such as vsphere.server
 }
 
 func (e *FailedError) Error() string { return e.Kind + ": " + e.Message }
@@ -93,9 +128,14 @@ type NotRenderedError struct{ Reason string }
 
 func (e *NotRenderedError) Error() string { return e.Reason }
 
-// App renders an App.
+func notRendered(format string, args ...any) error {
+	return &NotRenderedError{fmt.Sprintf(format, args...)}
+}
+
+// App renders an App. With an error the result is not nil: it has the files and the faults that were
+// found before.
 //
 // Errors: *FailedError; *NotRenderedError; *child.LimitError.
 func (r *Renderer) App(ctx context.Context, app App) (*Result, error) {
-	return nil, errors.New("not yet")
+	return &Result{}, errors.New("not yet")
 }
