@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "report"},
 	"verify/cluster":    {"bundle", "internal/digest", "internal/text", "internal/yamlnode", "report", "verify/leak/content"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render/kbld"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/ytt"},
 
 	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
@@ -52,11 +52,11 @@ var allowed = map[string][]string{
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
-	".": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "report", "rewrite",
+	".": {"bundle", "carvel", "copy", "internal/digest", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 	"cmd/relocate": {".", "bundle", "carvel", "copy",
-		"internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
-		"internal/text", "oci", "registry", "registry/serve", "report", "report/page", "rewrite",
+		"internal/child", "internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
+		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak"},
 }
 

@@ -27,6 +27,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/registry"
+	"relocate/render"
 )
 
 // Errors that a caller can act on.
@@ -55,6 +56,10 @@ type Options struct {
 	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
 	KeepGoing bool        // of Export to a file, Import and Copy: try everything, even after a blob fails
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
+
+	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
+	RenderPackages bool             // render packages, too, as they would deploy, and see what their objects name
+	Values         render.Values    // for these packages
 
 	// Content, if not nil, is called when everything is copied, while the source of plan can still
 	// be read. It has manifests, configs and bundles. When a stream is imported it has nothing, and

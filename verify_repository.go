@@ -136,11 +136,16 @@ func (c *verifying) lookAt(ctx context.Context, target *target, roots []v1.Hash,
 	if err != nil {
 		return err
 	}
+	if plan != nil {
+		if err := c.Values.Check(plan.Graph.Packages); err != nil {
+			return err
+		}
+	}
 	if c.Content == nil { // the plan is most of what is in memory
 		plan = nil
 	}
 	ph := c.begin("resolve", 0, 0)
-	found, err := leak.Resolve(ctx, target, c.at.Repository, roots, leak.Options{Jobs: c.jobs(), Omitted: omitted, Read: ph.read})
+	found, err := leak.Resolve(ctx, target, c.at.Repository, roots, c.leak(omitted, ph.read))
 	ph.end()
 	if err != nil {
 		return err

@@ -140,10 +140,20 @@ func checkAttached(attachments copy.Attachments, g *bundle.Graph) error {
 
 // scan looks for what a plan carries that would point outside; what is in the plan is read from
 // src.
+//
+// Errors: *render.UnusedValuesError.
 func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan) (*leak.Report, error) {
+	if err := o.Values.Check(plan.Graph.Packages); err != nil {
+		return nil, err
+	}
 	ph := o.begin("scan", 0, 0)
 	defer ph.end()
-	return leak.Scan(ctx, src, plan.Graph, leak.Options{Jobs: o.jobs(), Omitted: plan.Omitted, Read: ph.read})
+	return leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, ph.read))
+}
+
+// leak are the options of a search for what points outside.
+func (o Options) leak(omitted []report.Omitted, read func()) leak.Options {
+	return leak.Options{Jobs: o.jobs(), Omitted: omitted, Read: read, Renderer: o.Renderer, RenderPackages: o.RenderPackages, Values: o.Values}
 }
 
 // NotClosedError says that something would point outside, where the source is Strict.

@@ -7,6 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/render"
 	"relocate/report"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	Jobs    int              // bundles and manifests read at once; 0 means 1
 	Omitted []report.Omitted // foreign layers left out by choice. No pod can pull an image without them
 	Read    func()           // called for each bundle read and each manifest asked for; safe for concurrent use
+
+	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
+	RenderPackages bool             // render packages, too, as they would deploy
+	Values         render.Values    // for these packages
 }
 
 // Report is what a scan examined and found.
