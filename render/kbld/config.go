@@ -68,22 +68,24 @@ type otherLock struct {
 	} `yaml:"images"`
 }
 
-// AddLock adds the entries of the bundle's lock, once. It returns a finding for each entry that
-// makes kbld refuse the lock.
-func (s *Step) AddLock(lock *carvel.ImagesLock) (findings []report.Finding) {
-	if lock == nil || s.hasLock {
+// AddLock adds the entries of a bundle's lock, once for each file. Results have the entries numbered
+// from first. It returns a finding for each entry that makes kbld refuse the lock.
+func (s *Step) AddLock(file string, lock *carvel.ImagesLock, first int) (findings []report.Finding) {
+	if lock == nil || !s.begin(file) {
 		return nil
 	}
-	s.hasLock, s.similar = true, map[string]string{}
+	if s.hasLock = true; s.similar == nil {
+		s.similar = map[string]string{}
+	}
 	for i, e := range lock.Images {
 		id := e.Annotations[carvel.KbldID]
 		if id == "" {
-			findings = append(findings, report.Finding{Code: codeWithoutID, Level: report.Install, File: carvel.LockFile, Reference: e.Image.Name(),
+			findings = append(findings, report.Finding{Code: codeWithoutID, Level: report.Install, File: file, Reference: e.Image.Name(),
 				Message: "the entry has no annotation " + carvel.KbldID + ": kbld refuses the whole lock",
 				Action:  "write the lock with kbld --imgpkg-lock-output, and push the bundle again"})
 			continue
 		}
-		if s.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: i}) {
+		if s.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: first + i}) {
 			s.similar[repository(id)] = id
 		}
 	}
@@ -108,17 +110,10 @@ func (s *Step) override(ref imageRef, o override) bool {
 }
 
 // AddFile adds the configuration in a file, once for each path. Only YAML files have configuration.
-// The file must not be the bundle's lock. The findings report configuration that points outside or
+// The file must not be the lock of a bundle. The findings report configuration that points outside or
 // that could not be read.
 func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
-	if s.read[file] {
-		return nil
-	}
-	if s.read == nil {
-		s.read = map[string]bool{}
-	}
-	s.read[file] = true
-	if !holdsConfig(file, data) {
+	if !s.begin(file) || !holdsConfig(file, data) {
 		return nil
 	}
 	defer yamlnode.Alone(data)()
@@ -135,6 +130,18 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 		findings = append(findings, d.findings...)
 	}
 	return findings
+}
+
+// begin reports whether a file is not read yet.
+func (s *Step) begin(file string) bool {
+	if s.read[file] {
+		return false
+	}
+	if s.read == nil {
+		s.read = map[string]bool{}
+	}
+	s.read[file] = true
+	return true
 }
 
 // holdsConfig reports whether a file may have configuration. kbld reads YAML files only.

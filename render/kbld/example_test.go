@@ -20,7 +20,7 @@ images:
 		return
 	}
 	step := &kbld.Step{}
-	step.AddLock(lock)
+	step.AddLock(carvel.LockFile, lock, 0)
 	findings := step.AddFile("config/kbld.yml", []byte(`apiVersion: kbld.k14s.io/v1alpha1
 kind: Config
 keys: [sidecarImage]

@@ -17,7 +17,7 @@ type Step struct {
 	byRepo     map[string]int
 	builtImage map[string]bool   // images, and repositories, that have sources
 	builtRepo  map[string]bool   //
-	similar    map[string]string // repository → id of the bundle's lock
+	similar    map[string]string // repository → id of a bundle's lock
 	hasLock    bool
 	read       map[string]bool // files that were read
 }
@@ -25,7 +25,7 @@ type Step struct {
 // override is what kbld replaces an image with: a lock entry, or an override of a Config document.
 type override struct {
 	newImage string
-	entry    int    // of the bundle's lock; -1 for none
+	entry    int    // of the bundles' locks, as AddLock numbers them; -1 for none
 	lock     string // the file of a lock other than the bundle's; empty for none
 }
 
@@ -45,7 +45,7 @@ const (
 type Result struct {
 	Outcome Outcome
 	Image   string // what it becomes
-	Entry   int    // entry of the bundle's lock that Image comes from; -1 for none
+	Entry   int    // entry of the bundles' locks that Image comes from, as AddLock numbers them; -1 for none
 	Lock    string // file of another ImagesLock that Image comes from; empty for none
 }
 
@@ -86,10 +86,10 @@ func unlisted(ref string) Outcome {
 	return Asked
 }
 
-// HasLock reports whether the step has the bundle's lock.
+// HasLock reports whether the step has the lock of a bundle.
 func (s *Step) HasLock() bool { return s != nil && s.hasLock }
 
-// Entry returns the entry of the bundle's lock whose id is ref.
+// Entry returns the entry of the bundles' locks whose id is ref.
 func (s *Step) Entry(ref string) (entry int, found bool) {
 	if i, ok := s.byImage[ref]; ok && s.overrides[i].entry >= 0 {
 		return s.overrides[i].entry, true
@@ -97,7 +97,7 @@ func (s *Step) Entry(ref string) (entry int, found bool) {
 	return -1, false
 }
 
-// Similar returns an id of the bundle's lock with the same repository as ref, or an empty string.
+// Similar returns an id of the bundles' locks with the same repository as ref, or an empty string.
 func (s *Step) Similar(ref string) string { return s.similar[repository(ref)] }
 
 var repositoryForm = regexp.MustCompile(`\A(.+?)(:[A-Za-z0-9_\-.]+)?(@.+:.+)?\z`)

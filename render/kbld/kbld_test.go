@@ -30,13 +30,16 @@ func TestResolve(t *testing.T) {
 		"sources: [{image: app, path: .}, {imageRepo: other.test/app, path: .}]\n"
 	const other = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: by-other, annotations: {kbld.carvel.dev/id: postgres}}]\n"
 	lockFirst, configFirst := &kbld.Step{}, &kbld.Step{}
-	assert.Len(t, lockFirst.AddLock(parseLock(t)), 1, "an entry without id")
+	assert.Len(t, lockFirst.AddLock(carvel.LockFile, parseLock(t), 0), 1, "an entry without id")
 	lockFirst.AddFile("config.yml", []byte(config))
 	lockFirst.AddFile("other.yml", []byte(other))
 	lockFirst.AddFile("config.txt", []byte(strings.ReplaceAll(config, "nginx", "mysql")))
 	assert.Empty(t, lockFirst.AddFile("config.yml", []byte(config)), "once")
+	twoLocks := &kbld.Step{}
+	twoLocks.AddLock("1/"+carvel.LockFile, parseLock(t), 7)
+	twoLocks.AddLock("0/"+carvel.LockFile, parseLock(t), 0)
 	configFirst.AddFile("config.yml", []byte(config))
-	configFirst.AddLock(parseLock(t))
+	configFirst.AddLock(carvel.LockFile, parseLock(t), 0)
 	rewritten := func(image, lock string) kbld.Result {
 		return kbld.Result{Outcome: kbld.Rewritten, Image: image, Entry: -1, Lock: lock}
 	}
@@ -47,6 +50,7 @@ func TestResolve(t *testing.T) {
 		want kbld.Result
 	}{
 		{"lock", lockFirst, "nginx", kbld.Result{Outcome: kbld.Rewritten, Image: "private.test/all@" + digest, Entry: 0}},
+		{"the first of two locks", twoLocks, "nginx", kbld.Result{Outcome: kbld.Rewritten, Image: "private.test/all@" + digest, Entry: 7}},
 		{"config before the lock", configFirst, "nginx", rewritten("by-config", "")},
 		{"literally", lockFirst, "nginx:latest", kbld.Result{Outcome: kbld.Asked, Entry: -1}},
 		{"repository", lockFirst, "redis:7", rewritten("by-repo", "")},

@@ -51,7 +51,7 @@ func (p *packageFiles) schemaDefaults(f content.File) []report.Finding {
 // lockStep returns a kbld step that has only the lock.
 func (p *packageFiles) lockStep() *kbld.Step {
 	step := &kbld.Step{}
-	step.AddLock(p.lock)
+	step.AddLock(carvel.LockFile, p.lock, 0)
 	return step
 }
 

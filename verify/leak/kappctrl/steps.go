@@ -209,7 +209,7 @@ func (f *flow) noteStep(s *Step, code report.Code, ref, message, action string) 
 
 func (f *flow) withoutSteps() {
 	k := &kbld.Step{}
-	k.AddLock(f.lock)
+	k.AddLock(carvel.LockFile, f.lock, 0)
 	for _, file := range f.all {
 		file.Kbld, file.CUE = k, true
 	}
@@ -243,7 +243,7 @@ func (f *flow) step(s *Step) {
 func (f *flow) rewrite(file *content.File, k *kbld.Step) {
 	switch {
 	case isLock(file):
-		f.note(k.AddLock(f.lock)...)
+		f.note(k.AddLock(carvel.LockFile, f.lock, 0)...)
 	case file.Kbld != nil: // an earlier kbld step outputs objects, not its configuration
 	default:
 		f.note(k.AddFile(file.Path, file.Data)...)
