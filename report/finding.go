@@ -43,6 +43,15 @@ func (l Level) rank() int {
 // registry alone. Others may reach outside, could not be examined, or need no action.
 func (l Level) Breaks() bool { return l == Install || l == Pull }
 
+// Basis says what a finding was seen in.
+type Basis string
+
+// What a finding was seen in.
+const (
+	Rendered Basis = "rendered" // what the templates of the package make of its values: it reaches the cluster
+	AsText   Basis = "text"     // the text of a file: values or templates may keep it from the cluster
+)
+
 // Finding is something that is wrong with the content of a bundle, or with an object of a cluster.
 // Content is carried unchanged: such a finding is for the author, or for an overlay at the cluster.
 type Finding struct {
@@ -55,6 +64,7 @@ type Finding struct {
 	Reference string `json:"reference,omitempty"` // as written
 	Message   string `json:"message"`             // what is wrong
 	Action    string `json:"action,omitempty"`    // what to do about it
+	Basis     Basis  `json:"basis,omitempty"`     // of a finding in the content of a package; empty for all others
 	Root      string `json:"root,omitempty"`      // the first root that needs the bundle, as named; empty where there is one root
 
 	Object *Object `json:"-"` // of a cluster; nil for a finding of a bundle

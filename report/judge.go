@@ -273,6 +273,13 @@ func (v *Verdict) Limit() *Verdict {
 			unread++
 		}
 	}
+	if v.Scan != nil {
+		deploy := "deploy: their"
+		if v.Scan.PackagesAsText == 1 {
+			deploy = "deploys: its"
+		}
+		add(v.Scan.PackagesAsText, "what %s "+deploy+" files were examined as text only", "package version")
+	}
 	add(unread, "that every reference was found: %s could not be read in full", "place")
 	add(len(v.Unseen), "that every signature was found: %s refused or not copied", "attachment")
 	return v

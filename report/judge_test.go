@@ -63,6 +63,25 @@ func TestRehearsal(t *testing.T) {
 	assert.Equal(t, 1, v.Findings.Breaking())
 }
 
+// TestRendering: a verdict says of how many packages it was seen what they deploy, and that the others are not proved.
+func TestRendering(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		scan            report.Scan
+		says, notProved string
+	}{
+		{report.Scan{Packages: 2}, "", ""},
+		{report.Scan{Packages: 2, PackagesRendered: 2}, "rendered 2 of 2 package versions", ""},
+		{report.Scan{Packages: 1, PackagesAsText: 1}, "rendered 0 of 1 package version, examined 1 as text only", "what 1 package version deploys: its files were examined as text only"},
+		{report.Scan{Packages: 3, PackagesRendered: 1, PackagesAsText: 2}, "rendered 1 of 3 package versions, examined 2 as text only",
+			"what 2 package versions deploy: their files were examined as text only"},
+	} {
+		assert.Equal(t, c.says, c.scan.Rendering())
+		v := (&report.Verdict{Subject: "a.tar", Pinned: true, Scan: &c.scan}).Judge()
+		assert.Equal(t, c.notProved, strings.Join(v.NotProved, "\n"))
+	}
+}
+
 // TestJSON holds the fields of version 1.
 func TestJSON(t *testing.T) {
 	t.Parallel()
@@ -74,7 +93,7 @@ func TestJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal(raw, &got))
 	assert.Subset(t, []string{"version", "subject", "ok", "archive", "roots", "contents", "proved", "notProved", "problems", "rows", "omitted", "unseen", "acceptedLeftOut", "findings", "accepted", "scan"}, keys(got))
 	assert.Equal(t, []any{}, got["problems"])
-	assert.Subset(t, []string{"code", "level", "bundle", "package", "file", "line", "reference", "message", "action"}, keys(got["findings"].([]any)[0].(map[string]any)))
+	assert.Subset(t, []string{"code", "level", "bundle", "package", "file", "line", "reference", "message", "action", "basis"}, keys(got["findings"].([]any)[0].(map[string]any)))
 
 	objects := report.Verdict{Objects: &report.ObjectCounts{}, Findings: report.Findings{{Object: &report.Object{Kind: "Pod", Name: "<a>"}, Line: 1}}}
 	raw, err = json.Marshal(objects.Judge())

@@ -45,14 +45,15 @@ type junitProperty struct {
 }
 
 type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	File    string        `xml:"file,attr,omitempty"`
-	Line    int           `xml:"line,attr,omitempty"`
-	Time    int           `xml:"time,attr"`
-	Failure *junitFailure `xml:"failure"`
-	Skipped *junitSkipped `xml:"skipped"`
-	Out     string        `xml:"system-out,omitempty"`
+	Class      string           `xml:"classname,attr"`
+	Name       string           `xml:"name,attr"`
+	File       string           `xml:"file,attr,omitempty"`
+	Line       int              `xml:"line,attr,omitempty"`
+	Time       int              `xml:"time,attr"`
+	Properties *junitProperties `xml:"properties"`
+	Failure    *junitFailure    `xml:"failure"`
+	Skipped    *junitSkipped    `xml:"skipped"`
+	Out        string           `xml:"system-out,omitempty"`
 }
 
 type junitFailure struct {
@@ -145,6 +146,10 @@ func (s *junitSuite) describe(v *Verdict) {
 		s.property("contents", v.Contents.String())
 		s.property("bytes", strconv.FormatInt(v.Contents.Bytes, 10))
 	}
+	if v.Scan != nil && v.Scan.Packages > 0 {
+		s.property("packages rendered", strconv.Itoa(v.Scan.PackagesRendered))
+		s.property("packages examined as text", strconv.Itoa(v.Scan.PackagesAsText))
+	}
 	if len(v.Omitted) > 0 {
 		s.property("left out", text.Count(len(v.Omitted), "layer"))
 	}
@@ -162,6 +167,9 @@ func findingSuite(name string, findings Findings) junitSuite {
 	}
 	for _, f := range findings {
 		c := junitCase{Class: class, Name: text.Line(strings.Join([]string{string(f.Code), f.Place(), f.Reference}, " ")), File: text.Line(f.File), Line: f.Line}
+		if f.Basis != "" {
+			c.Properties = &junitProperties{[]junitProperty{{"basis", string(f.Basis)}}}
+		}
 		says := []string{f.Message, f.Place(), f.Reference}
 		if f.Bundle != "" {
 			says = append(says, "in "+f.Bundle)

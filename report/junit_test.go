@@ -95,8 +95,8 @@ func findings() report.Findings {
 	const root = "registry.example/acme:1.0"
 	return report.Findings{
 		{Code: "not-read", Level: report.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
-		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
-		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
+		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string", Basis: report.AsText},
+		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld", Basis: report.Rendered},
 		{Code: "outside", Level: report.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
 		{Code: "tag", Level: report.Information, Bundle: root, Package: "shop.acme.example 1.0.0", File: "packages/shop.yml", Line: 12, Reference: "registry.example/acme:shop", Message: "fetches a tag; the lock covers it", Action: "nothing, unless the lock changes"},
 	}
@@ -117,6 +117,7 @@ func TestJUnit(t *testing.T) {
 	t.Parallel()
 	v := shop()
 	v.Problems, v.Findings = problems(), findings()
+	v.Scan = &report.Scan{Packages: 3, PackagesRendered: 2, PackagesAsText: 1}
 	text, err := v.Judge().JUnit(packages)
 	require.NoError(t, err)
 	if *update {
@@ -132,6 +133,8 @@ func TestJUnit(t *testing.T) {
 	}
 	assert.Equal(t, []string{"archive", "blog.acme.example 2.0.0", "registry.example/acme:1.0", "shop.acme.example 1.0.0", "shop.acme.example 1.1.0"}, suites)
 	assert.Equal(t, []int{7, 4, 2}, []int{all.Tests, all.Failures, all.Skipped})
+	assert.Contains(t, string(text), `<property name="packages rendered" value="2">`)
+	assert.Equal(t, 1, strings.Count(string(text), `<property name="basis" value="rendered">`))
 	deploy := all.Suites[4].Cases[1]
 	assert.Equal(t, []string{"config/deploy.yml", "31", "pull", "names an image by tag, and no lock entry covers it"}, []string{deploy.File, deploy.Line, deploy.Failure.Type, deploy.Failure.Message})
 	assert.Contains(t, deploy.Failure.Text, "docker.io/library/nginx:1.25")

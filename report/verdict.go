@@ -213,19 +213,35 @@ func (u Unseen) String() string {
 
 // Scan counts what was searched for references that point outside.
 type Scan struct {
-	Packages        int `json:"packages"`        // versions
-	PackageInstalls int `json:"packageInstalls"` // in bundles
-	WithoutSecret   int `json:"withoutSecret"`   // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
-	Bundles         int `json:"bundles"`         // that were read, repositories among them
-	Files           int `json:"files"`           // of package bundles, and inline, that were examined
-	References      int `json:"references"`      // fetches of Packages, and references in files
-	Inside          int `json:"inside"`          // of these, those that point to what is carried
-	Manifests       int `json:"manifests"`       // distinct ones that locks and references lead to
+	Packages         int `json:"packages"`         // versions
+	PackageInstalls  int `json:"packageInstalls"`  // in bundles
+	WithoutSecret    int `json:"withoutSecret"`    // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
+	Bundles          int `json:"bundles"`          // that were read, repositories among them
+	Files            int `json:"files"`            // of package bundles, and inline, that were examined
+	PackagesRendered int `json:"packagesRendered"` // versions
+	PackagesAsText   int `json:"packagesAsText"`   // versions of which only the text of files was examined
+	References       int `json:"references"`       // fetches of Packages, and references in files
+	Inside           int `json:"inside"`           // of these, those that point to what is carried
+	Manifests        int `json:"manifests"`        // distinct ones that locks and references lead to
 
 	IDs      int `json:"ids"`      // of the locks of package bundles
 	IDsFound int `json:"idsFound"` // of these, those that occur in a file of the bundle
 
 	More int `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
+}
+
+// Rendering says of how many package versions it was seen what they deploy: "rendered 3 of 4 package
+// versions, examined 1 as text only". It is empty when there are none.
+func (s *Scan) Rendering() string {
+	all := s.PackagesRendered + s.PackagesAsText
+	if all == 0 {
+		return ""
+	}
+	says := fmt.Sprintf("rendered %d of %s", s.PackagesRendered, text.Count(all, "package version"))
+	if s.PackagesAsText > 0 {
+		says += fmt.Sprintf(", examined %d as text only", s.PackagesAsText)
+	}
+	return says
 }
 
 // ObjectCounts counts objects of a cluster, and the references in them.

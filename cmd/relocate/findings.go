@@ -44,7 +44,11 @@ func writeFindings(w io.Writer, findings report.Findings, most int, more string)
 }
 
 func writeFinding(w io.Writer, f report.Finding) {
-	fmt.Fprintf(w, "  %-11s  %s (%s)\n", f.Level, line(f.Place()), f.Code)
+	kind := string(f.Code)
+	if f.Basis != "" {
+		kind += ", " + string(f.Basis)
+	}
+	fmt.Fprintf(w, "  %-11s  %s (%s)\n", f.Level, line(f.Place()), kind)
 	if f.Reference != "" {
 		fmt.Fprintf(w, "               %s\n", line(f.Reference))
 	}

@@ -172,6 +172,9 @@ func writeSubject(w io.Writer, v *report.Verdict) {
 	if v.Contents != nil && (v.OK || v.Verify != nil) {
 		fmt.Fprintf(w, "  %s: %s, %s\n", v.Contents, count(v.Contents.Blobs, "blob"), size(v.Contents.Bytes))
 	}
+	if v.Scan != nil && v.Scan.Rendering() != "" && (v.OK || v.Verify != nil || len(v.Problems) == 0) {
+		fmt.Fprintf(w, "  %s\n", v.Scan.Rendering())
+	}
 	if v.OK && v.Verify == nil {
 		for _, root := range v.Roots {
 			fmt.Fprintf(w, "  root %s\n", root)

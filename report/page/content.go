@@ -91,6 +91,7 @@ func groupFindings(list report.Findings) pageFindings {
 	})
 	f.More = shown.More
 	for _, finding := range shown.List {
+		f.HasBasis = f.HasBasis || finding.Basis != ""
 		if n := len(f.Groups); n == 0 || f.Groups[n-1].Name != finding.Of() {
 			f.Groups = append(f.Groups, findingGroup{Name: finding.Of()})
 		}

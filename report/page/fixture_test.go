@@ -103,6 +103,7 @@ func (s *shopSource) report() *report.Verdict {
 		Fix:    "transfer the file again; if the original is damaged, too, export again", AttachedNote: "Every repository that an image comes from was asked.",
 	}
 	s.plan.Describe(v, true)
+	v.Scan = &report.Scan{Packages: 3, PackagesRendered: 2, PackagesAsText: 1}
 	v.Unseen = []report.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}}
 	return v
 }
@@ -112,8 +113,8 @@ func (s *shopSource) findings() report.Findings {
 	root := s.plan.Graph.Roots[0].Reference.Name()
 	return report.Findings{
 		{Code: "not-read", Level: report.Warning, Bundle: root, File: "packages/extra.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"},
-		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string"},
-		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld"},
+		{Code: "composed", Level: report.Warning, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/job.yml", Line: 7, Reference: "docker.io/library/busybox", Message: "names an image in a string", Basis: report.AsText},
+		{Code: "not-locked", Level: report.Pull, Bundle: root, Package: "shop.acme.example 1.1.0", File: "config/deploy.yml", Line: 31, Reference: "docker.io/library/nginx:1.25", Message: "names an image by tag, and no lock entry covers it", Action: "add the image to the bundle's ImagesLock with kbld", Basis: report.Rendered},
 		{Code: "outside", Level: report.Install, Bundle: root, Package: "blog.acme.example 2.0.0", File: "packages/blog.yml", Line: 9, Reference: "https://charts.example/blog", Message: "fetches by helmChart, which is not an image: it stays outside", Action: "put the chart into an imgpkg bundle"},
 		{Code: "tag", Level: report.Information, Bundle: root, Package: "shop.acme.example 1.0.0", File: "packages/shop.yml", Line: 12, Reference: root, Message: "fetches a tag; the lock covers it", Action: "nothing, unless the lock changes"},
 	}

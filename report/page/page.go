@@ -66,10 +66,11 @@ type pageProblem struct {
 
 // pageFindings are findings by what they are about, the group with the worst finding first.
 type pageFindings struct {
-	Groups []findingGroup
-	Counts string
-	All    int
-	More   int // that are not shown
+	Groups   []findingGroup
+	HasBasis bool // one of them says what it was seen in
+	Counts   string
+	All      int
+	More     int // that are not shown
 }
 
 // findingGroup is the findings of a package's version, of a bundle or of an object.

@@ -150,7 +150,8 @@ func TestPage(t *testing.T) {
 	assertAll(t, p.text, "NOT CLOSED", "shop.tar is complete", "Packages2", "Versions3", "Not all of it works", "Date2026-07-01 12:00:00 UTC", "Programrelocate 1.2.3", "Commandrelocate verify shop.tar",
 		"1 breaks an install, 1 breaks a pull, 2 warnings, 1 for information", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
 		"every byte is accounted for", "refused to list its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
-		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Listed images without any 7", "Every repository that an image comes from was asked.")
+		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Templatesrendered 2 of 3 package versions, examined 1 as text only", "pullrendered", "warningtext", "what 1 package version deploys",
+		"Listed images without any 7", "Every repository that an image comes from was asked.")
 	assert.Less(t, strings.Index(p.text, "blog.acme.example 2.0.0"), strings.Index(p.text, "shop.acme.example 1.1.0"), "the worst first")
 	assert.Less(t, strings.Index(p.text, "Findings 5"), strings.Index(p.text, "What was proved"))
 	assert.NotContains(t, p.text, "No problems")
@@ -158,6 +159,7 @@ func TestPage(t *testing.T) {
 	good, err := s.page(t, s.report().Judge()).encode()
 	require.NoError(t, err)
 	assertAll(t, assertContained(t, good).text, "OK", "No problems. No findings.")
+	assert.NotContains(t, string(good), "seen in the text of a file", "no finding says what it was seen in")
 
 	v = s.report()
 	v.Problems, v.Findings = s.problems(), s.findings()
