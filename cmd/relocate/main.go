@@ -15,6 +15,7 @@ import (
 
 	"relocate"
 	"relocate/internal/watchdog"
+	"relocate/render/ytt"
 )
 
 // version is set when the program is built: -ldflags "-X main.version=…".
@@ -25,6 +26,7 @@ var version = "dev"
 const softLimit = 200 << 20
 
 func main() {
+	ytt.Hook()
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softLimit)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/render/ytt"
 	"relocate/testdata/realregistry"
 	"relocate/testdata/sample"
 )
@@ -27,7 +28,9 @@ import (
 var update = flag.Bool("update", false, "write the golden files in testdata again")
 
 // TestMain keeps the settings of the machine out of the tests: docker's configuration and proxies.
+// The test binary is the program that renders.
 func TestMain(m *testing.M) {
+	ytt.Hook()
 	flag.Parse()
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"} {
 		os.Unsetenv(name)

@@ -6,21 +6,24 @@ package ytt
 
 import (
 	"context"
-	"errors"
 
 	"relocate/internal/child"
 )
 
 // File is a file in memory.
 type File struct {
-	Path string // with slashes
-	Data []byte
+	Path   string // with slashes, as ytt names it
+	Data   []byte
+	Origin string // what a Place says of it; empty: Path
 }
 
 // Input is a call of ytt.
 type Input struct {
-	Files                 []File   // in the order in which ytt reads them, with the paths that it gives them
-	Values                []File   // --data-values-file, the last one wins
+	// Files are in the order in which ytt reads them: that of the -f flags, and by the bytes of the
+	// paths within a folder. Their paths are relative to the folder of their flag. A file that a
+	// flag names has its base name, and standard input is stdin.yml.
+	Files                 []File
+	Values                []File   // --data-values-file, the last one wins; their paths as for Files
 	FileMarks             []string // --file-mark
 	IgnoreUnknownComments bool
 }
@@ -41,16 +44,17 @@ type String struct {
 	Place    Place
 }
 
-// Place is a line of an input file. The line is 0 when ytt does not know it.
+// Place is a line of an input file. The file is empty, or the line 0, when ytt does not know it.
 type Place struct {
-	File string
+	File string // its Origin
 	Line int
 }
 
-// FileUse says what ytt makes of an input file.
+// FileUse says what ytt makes of an input file, after file marks.
 type FileUse struct {
 	Template bool // its directives are run
-	Output   bool // its documents are printed
+	Output   bool // its documents are printed, or change what is
+	Read     bool // ytt, or a template with these values, reads it
 }
 
 // FailedError is ytt's own message: the input is wrong.
@@ -58,13 +62,25 @@ type FailedError struct{ Message string }
 
 func (e *FailedError) Error() string { return e.Message }
 
-// Run runs ytt.
-//
-// Errors: *FailedError; *child.LimitError when the child was ended or died; others say that the
-// child could not be started.
-func Run(ctx context.Context, by child.Program, in Input) (*Output, error) {
-	return nil, errors.New("not yet")
-}
+// mode is that of the child.
+const mode = "ytt"
 
-// Child is the child's side of Run: it reads an input from standard input, and writes the output.
-func Child() int { return 1 }
+// Hook makes this process a child of Run when it is started as one. Programs and tests whose
+// executable is a child.Program call it before anything else.
+func Hook() { child.Main(map[string]func() int{mode: Child}) }
+
+// Run runs ytt. It is safe for concurrent use.
+//
+// Errors: *FailedError; *child.LimitError when the child was ended or died; that of ctx; others say
+// that the child could not be started.
+func Run(ctx context.Context, by child.Program, in Input) (*Output, error) {
+	request, err := encodeRequest(in)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := by.Run(ctx, mode, request)
+	if err != nil {
+		return nil, err
+	}
+	return decodeAnswer(answer, in)
+}

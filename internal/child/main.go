@@ -1,0 +1,49 @@
+package child
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+)
+
+// maxStack is the limit of bytes of a goroutine's stack in a child.
+const maxStack = 64 << 20
+
+// Main makes this process the child that its arguments ask for, and ends it with the status that
+// its mode returns. It returns in a process that is no child. A program calls it before anything
+// else.
+func Main(modes map[string]func() int) {
+	if len(os.Args) < 4 || os.Args[1] != marker {
+		return
+	}
+	memory, err := strconv.ParseInt(os.Args[3], 10, 64)
+	if err == nil {
+		err = limit(memory)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "limit a child process:", err)
+		os.Exit(1)
+	}
+	if os.Args[2] == modeExec && len(os.Args) > 4 {
+		err := become(os.Args[4], os.Args[4:], append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", softLimit(memory))))
+		fmt.Fprintf(os.Stderr, "%s: %s: %v\n", marker, os.Args[4], err)
+		os.Exit(statusNoProgram)
+	}
+	debug.SetMemoryLimit(softLimit(memory))
+	debug.SetMaxStack(maxStack)
+	os.Exit(guarded(modes[os.Args[2]]))
+}
+
+// softLimit is the size of the heap from which on memory is collected at any cost.
+func softLimit(memory int64) int64 { return memory / 10 * 6 }
+
+func guarded(mode func() int) (status int) {
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintln(os.Stderr, v)
+			status = statusPanic
+		}
+	}()
+	return mode()
+}

@@ -1,0 +1,225 @@
+package ytt
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carvel.dev/ytt/pkg/cmd/template"
+	"carvel.dev/ytt/pkg/filepos"
+	"carvel.dev/ytt/pkg/files"
+	"carvel.dev/ytt/pkg/version"
+	"carvel.dev/ytt/pkg/yamlmeta"
+	_ "carvel.dev/ytt/pkg/yttlibraryext" // @ytt:toml
+)
+
+// Child is the child's side of Run: it reads an input from standard input, and writes the output.
+// It returns the exit status.
+func Child() int {
+	if err := serve(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func serve(stdin io.Reader, stdout io.Writer) error {
+	request, err := io.ReadAll(stdin)
+	if err != nil {
+		return err
+	}
+	in, err := decodeRequest(request)
+	if err != nil {
+		return err
+	}
+	// What templates print is dropped. The runtime's own last words go to the descriptor.
+	if os.Stderr, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	text, a, err := render(in)
+	if err != nil {
+		a = answer{Failed: err.Error()}
+	}
+	data, err := encodeAnswer(text, a)
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(data)
+	return err
+}
+
+// source is an input file, and whether it was read.
+type source struct {
+	files.BytesSource
+	read bool
+}
+
+func (s *source) Bytes() ([]byte, error) {
+	s.read = true
+	return s.BytesSource.Bytes()
+}
+
+// render runs ytt in this process. Its errors are ytt's.
+func render(in Input) ([]byte, answer, error) {
+	version.Version = "0.51.1"
+	opts := template.NewOptions()
+	opts.IgnoreUnknownComments = in.IgnoreUnknownComments
+	for i := range in.Values {
+		opts.DataValuesFlags.FromFiles = append(opts.DataValuesFlags.FromFiles, strconv.Itoa(i))
+	}
+	opts.DataValuesFlags.ReadFilesFunc = func(index string) ([]*files.File, error) {
+		i, err := strconv.Atoi(index)
+		if err != nil {
+			return nil, err
+		}
+		_, file, err := newFile(in.Values[i])
+		return []*files.File{file}, err
+	}
+
+	sources, all := make([]*source, len(in.Files)), make([]*files.File, len(in.Files))
+	for i, f := range in.Files {
+		var err error
+		if sources[i], all[i], err = newFile(f); err != nil {
+			return nil, answer{}, err
+		}
+	}
+	marks := template.FileMarksOpts{FileMarks: in.FileMarks}
+	marked, err := marks.Apply(files.NewSortedFiles(slices.Clone(all)))
+	if err != nil {
+		return nil, answer{}, err
+	}
+	result := opts.RunWithFiles(template.Input{Files: marked}, silent{})
+	if result.Err != nil {
+		return nil, answer{}, result.Err
+	}
+	p := &printer{places: newPlaces(all, in)}
+	text, err := result.DocSet.AsBytesWithPrinter(p.over)
+	if err != nil {
+		return nil, answer{}, fmt.Errorf("Marshaling combined template result: %s", err) //nolint:staticcheck // as the program says it
+	}
+	p.answer.Uses = uses(all, marked, sources)
+	return text, p.answer, nil
+}
+
+func newFile(f File) (*source, *files.File, error) {
+	s := &source{BytesSource: files.NewBytesSource(f.Path, f.Data)}
+	file, err := files.NewFileFromSource(s)
+	return s, file, err
+}
+
+func uses(all, marked []*files.File, sources []*source) []FileUse {
+	kept := map[*files.File]bool{}
+	for _, f := range marked {
+		kept[f] = true
+	}
+	list := make([]FileUse, len(all))
+	for i, f := range all {
+		if kept[f] {
+			list[i] = FileUse{
+				Template: f.IsTemplate(),
+				Output:   f.IsForOutput() && f.Type() == files.TypeYAML && !private(f.RelativePath()),
+				Read:     sources[i].read,
+			}
+		}
+	}
+	return list
+}
+
+// private reports whether a file is of a library: ytt prints of it what a template asks for.
+func private(path string) bool {
+	return strings.Contains("/"+path, "/_ytt_lib/")
+}
+
+// silent is the user interface of a program that says nothing.
+type silent struct{}
+
+func (silent) Printf(string, ...any)  {}
+func (silent) Debugf(string, ...any)  {}
+func (silent) Warnf(string, ...any)   {}
+func (silent) DebugWriter() io.Writer { return io.Discard }
+
+// printer prints documents as ytt does, and keeps their strings.
+type printer struct {
+	yamlmeta.DocumentPrinter
+	places places
+	answer answer
+}
+
+func (p *printer) over(w io.Writer) yamlmeta.DocumentPrinter {
+	p.DocumentPrinter = yamlmeta.NewYAMLPrinter(w)
+	return p
+}
+
+func (p *printer) Print(doc *yamlmeta.Document) error {
+	start := p.places.of(doc.Position, wirePlace{File: -1})
+	p.answer.Starts = append(p.answer.Starts, start)
+	p.walk(doc.Value, nil, start)
+	return p.DocumentPrinter.Print(doc)
+}
+
+// walk keeps the strings in a value at a path, which is at a place unless ytt knows a nearer one.
+func (p *printer) walk(value any, path []byte, at wirePlace) {
+	switch value := value.(type) {
+	case *yamlmeta.Map:
+		for _, item := range value.Items {
+			p.walk(item.Value, token(path, fmt.Sprint(item.Key)), p.places.of(item.Position, at))
+		}
+	case *yamlmeta.Array:
+		for i, item := range value.Items {
+			p.walk(item.Value, token(path, strconv.Itoa(i)), p.places.of(item.Position, at))
+		}
+	case string:
+		if mayHoldReference(value) {
+			p.answer.Strings = append(p.answer.Strings, wireString{len(p.answer.Starts) - 1, string(path), value, at})
+		}
+	}
+}
+
+var escapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+// token appends a token to a JSON pointer.
+func token(path []byte, key string) []byte {
+	return append(append(path[:len(path):len(path)], '/'), escapes.Replace(key)...)
+}
+
+// places finds the input file of a position: ytt names it by a path that several may have.
+type places struct {
+	files map[string][]int // by path, indexes of files
+	lines map[int][]string // of files whose path is another's, too
+}
+
+func newPlaces(all []*files.File, in Input) places {
+	p := places{map[string][]int{}, map[int][]string{}}
+	for i, f := range all {
+		p.files[f.RelativePath()] = append(p.files[f.RelativePath()], i)
+	}
+	for i, f := range in.Values {
+		p.files[f.Path] = append(p.files[f.Path], len(all)+i)
+	}
+	for _, same := range p.files {
+		for _, i := range same {
+			if len(same) > 1 {
+				p.lines[i] = strings.Split(string(slices.Concat(in.Files, in.Values)[i].Data), "\n")
+			}
+		}
+	}
+	return p
+}
+
+// of returns the place of a position, or one that is known if ytt does not know it.
+func (p places) of(at *filepos.Position, known wirePlace) wirePlace {
+	if !at.IsKnown() {
+		return known
+	}
+	line := at.LineNum()
+	same := p.files[at.GetFile()]
+	for _, i := range same {
+		if len(same) == 1 || line <= len(p.lines[i]) && strings.TrimSpace(p.lines[i][line-1]) == strings.TrimSpace(at.GetLine()) {
+			return wirePlace{i, line}
+		}
+	}
+	return known
+}
