@@ -49,7 +49,7 @@ func TestContent(t *testing.T) {
 				for _, r := range refs {
 					id := "-"
 					if r.Rewritten {
-						id = c.lock.Images[r.Entry].Annotations[carvel.KbldID]
+						id = c.locks[0].Images.Images[r.Entry].Annotations[carvel.KbldID]
 					}
 					got = append(got, fmt.Sprintf("%s:%d %s %s", r.File, r.Line, r.Value, id))
 				}
@@ -74,13 +74,18 @@ func readCase(t testing.TB, data []byte) (*packageFiles, map[string]string) {
 		case carvel.LockFile:
 			lock, err := carvel.ParseImagesLock(f.Data)
 			require.NoError(t, err)
-			c.lock = lock
+			c.locks = bundleLock(lock)
 			fallthrough
 		default:
 			c.files = append(c.files, f)
 		}
 	}
 	return c, want
+}
+
+// bundleLock is the lock of the only bundle of a folder.
+func bundleLock(lock *carvel.ImagesLock) []kappctrl.Lock {
+	return []kappctrl.Lock{{File: carvel.LockFile, Images: lock}}
 }
 
 // cutFiles returns the files of a txtar.

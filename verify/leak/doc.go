@@ -15,8 +15,8 @@
 //     of them;
 //   - package kappctrl reads Packages, what they fetch, and which files their template steps read
 //     in which order;
-//   - this package follows Packages and locks from the roots to all bundles (traversal.go,
-//     repository.go, bundle.go), asks the store whether the images of a lock are present (store.go,
+//   - this package follows Packages and locks from the roots to all folders and bundles (traversal.go,
+//     repository.go, folder.go), asks the store whether the images of a lock are present (store.go,
 //     lock.go), and assigns each finding to a Package and a bundle (references.go).
 //
 // A reference passes through content/walk.go, content/reference.go, kbld/kbld.go and references.go

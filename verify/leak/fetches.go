@@ -14,16 +14,35 @@ import (
 	"relocate/verify/leak/kappctrl"
 )
 
-// checkFetch checks one fetch of a Package and follows it.
+// checkFetches checks the fetches of a Package, and queues the folder that they make.
+func (r *repositoryBundle) checkFetches(ctx context.Context, d *kappctrl.Document) error {
+	r.parts = nil
+	isKnown := false
+	for i, f := range d.Fetches {
+		if err := r.checkFetch(ctx, d, f); err != nil {
+			return err
+		}
+		if len(r.parts) == i {
+			r.parts = append(r.parts, part{unknown: true})
+		}
+		r.parts[i].folder = kappctrl.CleanPath(f.Folder)
+		isKnown = isKnown || r.parts[i].node != nil || len(r.parts[i].inline) > 0
+	}
+	if isKnown {
+		r.in.wantFolder(r.parts, use{at: r.of(d, d.Fetches[0].Line), of: d})
+	}
+	return nil
+}
+
+// checkFetch checks one fetch of a Package and follows it: it adds what is fetched to r.parts, if
+// that is known.
 func (r *repositoryBundle) checkFetch(ctx context.Context, d *kappctrl.Document, f kappctrl.Fetch) error {
 	if f.Kind != "" && f.Kind != "inline" {
 		r.in.report.References++
 	}
 	switch f.Kind {
 	case "inline":
-		if len(f.Inline) > 0 {
-			r.in.queue = append(r.in.queue, &work{inline: f.Inline, uses: []use{*r.use(d, f)}})
-		}
+		r.parts = append(r.parts, part{inline: f.Inline})
 	case "imgpkgBundle", "image":
 		return r.checkImageFetch(ctx, d, f)
 	case "":
@@ -105,19 +124,15 @@ func (r *repositoryBundle) uncovered(ctx context.Context, d *kappctrl.Document, 
 	return nil
 }
 
-// follow queues the target of f for a check.
+// follow adds the target of f to the folder.
 func (r *repositoryBundle) follow(d *kappctrl.Document, f kappctrl.Fetch, found *lookup) {
 	switch {
 	case found.node == nil:
 	case found.node.Kind == bundle.Bundle:
-		r.in.want(found.node, r.use(d, f), 1)
+		r.parts = append(r.parts, part{node: found.node})
 	case f.Kind == "imgpkgBundle":
 		r.noteFetch(d, f, codeBadImage, report.Install, "fetches %s, which is not a bundle", f.Reference)
 	}
-}
-
-func (r *repositoryBundle) use(d *kappctrl.Document, f kappctrl.Fetch) *use {
-	return &use{at: r.of(d, f.Line), steps: d.Steps.Within(f.Folder), of: d}
 }
 
 // parseReference reads a reference as kbld does, and checks its path against the distribution

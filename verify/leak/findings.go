@@ -65,13 +65,15 @@ func (p position) in(line int) position {
 	return p
 }
 
-// findings is a list of findings with a limit. It counts warnings apart from findings that point
-// outside, so that no flood of warnings hides the others.
+// findings is a list of findings with a limit. Findings that say the same about several Packages are
+// one. It counts warnings apart from findings that point outside, so that no flood of warnings hides
+// the others.
 type findings struct {
 	list              []report.Finding
-	leading, warnings int // information counts as a warning
-	hidden            int // findings that point outside, beyond the limit
-	left              int // beyond the limit
+	known             map[report.Finding]int // index in list, by the finding without its Package
+	leading, warnings int                    // information counts as a warning
+	hidden            int                    // findings that point outside, beyond the limit
+	left              int                    // beyond the limit
 }
 
 // maxFindings is the limit on warnings in a list, and the limit on other findings.
@@ -79,6 +81,12 @@ const maxFindings = 10_000
 
 // add adds a finding. It returns false when the list has too many findings of that sort already.
 func (l *findings) add(f report.Finding) bool {
+	same := f
+	same.Package = ""
+	if i, known := l.known[same]; known {
+		l.list[i].Package = joinPackages(l.list[i].Package, f.Package)
+		return true
+	}
 	n := &l.leading
 	if !f.Level.Breaks() {
 		n = &l.warnings
@@ -90,8 +98,27 @@ func (l *findings) add(f report.Finding) bool {
 		return false
 	}
 	*n++
+	if l.known == nil {
+		l.known = map[report.Finding]int{}
+	}
+	l.known[same] = len(l.list)
 	l.list = append(l.list, f)
 	return true
+}
+
+// joinPackages adds the names of Packages to others, each once.
+func joinPackages(names, more string) string {
+	known := strings.Split(names, ", ")
+	for name := range strings.SplitSeq(more, ", ") {
+		switch {
+		case slices.Contains(known, name) || len(names) >= 1000:
+		case names == "":
+			names = name
+		default:
+			names += ", " + name
+		}
+	}
+	return names
 }
 
 // note adds findings, within the limit.
@@ -101,33 +128,10 @@ func (l *findings) note(list ...report.Finding) {
 	}
 }
 
-// addOnce adds the findings that are not in added yet.
-func (l *findings) addOnce(added map[report.Finding]bool, list ...report.Finding) {
-	for _, f := range list {
-		if !added[f] && l.add(f) {
-			added[f] = true
-		}
-	}
-}
-
-// merge combines findings that say the same about several Packages, and sorts the list.
-func (l *findings) merge() {
-	at := map[report.Finding]int{}
-	merged := l.list[:0]
-	for _, f := range l.list {
-		pkg := f.Package
-		f.Package = ""
-		i, known := at[f]
-		if !known {
-			at[f] = len(merged)
-			f.Package = pkg
-			merged = append(merged, f)
-		} else if first := merged[i].Package; !slices.Contains(strings.Split(first, ", "), pkg) && len(first) < 1000 {
-			merged[i].Package = first + ", " + pkg
-		}
-	}
-	slices.SortStableFunc(merged, byLine)
-	l.list = merged
+// sort sorts the list by rank, file and line. Nothing can be added after that.
+func (l *findings) sort(rank func(report.Finding) int) {
+	slices.SortStableFunc(l.list, func(a, b report.Finding) int { return cmp.Or(rank(a)-rank(b), byLine(a, b)) })
+	l.known = nil
 }
 
 // level returns the level of the findings that were left out.

@@ -32,7 +32,7 @@ func FuzzContent(f *testing.F) {
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, path string, data []byte) {
 		for _, steps := range []kappctrl.Steps{nil, {{Kind: "ytt"}, {Kind: "kbld"}}, {{Kind: "helmTemplate", Paths: []string{"chart"}}, {Kind: "kbld", Paths: []string{"-", carvel.LockFile, path}}}} {
-			c := &packageFiles{files: []content.File{{Path: path, Data: data}, {Path: carvel.LockFile}}, lock: lock, steps: steps}
+			c := &packageFiles{files: []content.File{{Path: path, Data: data}, {Path: carvel.LockFile}}, locks: bundleLock(lock), steps: steps}
 			refs, findings := c.references()
 			lines := 1 + bytes.Count(data, []byte("\n"))
 			for _, r := range refs {
@@ -48,6 +48,6 @@ func FuzzContent(f *testing.F) {
 			require.LessOrEqual(t, len(findings), maxFindings+1)
 			require.LessOrEqual(t, len(refs), maxReferences)
 		}
-		(&packageFiles{lock: lock}).schemaDefaults(content.File{Path: path, Data: data})
+		(&packageFiles{locks: bundleLock(lock)}).schemaDefaults(content.File{Path: path, Data: data})
 	})
 }

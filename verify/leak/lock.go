@@ -17,6 +17,7 @@ import (
 // lock is the ImagesLock of a bundle, and what imgpkg makes of it.
 type lock struct {
 	images  *carvel.ImagesLock
+	first   int            // number of its first entry among those of the folder's locks
 	ids     map[string]int // id → index of the entry; the first one counts
 	lines   []int          // of the entries
 	targets []*lookup      // what the entries point to

@@ -22,8 +22,8 @@ const (
 
 // nested checks the Apps, PackageRepositories and PackageInstalls in the files. The values of their
 // image keys are references like any other.
-func (b *packageBundle) nested() {
-	for _, f := range b.files {
+func (a *appFolder) nested() {
+	for _, f := range a.files {
 		if !isNested(f.Data) {
 			continue
 		}
@@ -36,13 +36,13 @@ func (b *packageBundle) nested() {
 				continue
 			}
 			if n, err := doc.Node(); err == nil { // a template may be anything
-				b.nestedDocument(f.Path, n)
+				a.nestedDocument(f.Path, n)
 			}
 		}
 	}
 	// These findings say more than content's about the same fetches.
-	b.out.findings.list = slices.DeleteFunc(b.out.findings.list, func(f report.Finding) bool {
-		ref, fetched := b.fetched[position{file: f.File, line: f.Line}]
+	a.out.findings.list = slices.DeleteFunc(a.out.findings.list, func(f report.Finding) bool {
+		ref, fetched := a.fetched[position{bundle: f.Bundle, file: f.File, line: f.Line}]
 		return fetched && f.Code == "outside-key" && f.Reference == ref
 	})
 }
@@ -53,17 +53,17 @@ func isNested(text []byte) bool {
 }
 
 // nestedDocument checks a document of a file.
-func (b *packageBundle) nestedDocument(file string, n *yaml.Node) {
-	b.nestedObject(file, n)
+func (a *appFolder) nestedDocument(file string, n *yaml.Node) {
+	a.nestedObject(file, n)
 	if yamlnode.Text(n, "kind") == "List" {
 		for _, item := range yamlnode.Items(yamlnode.Get(n, "items")) {
-			b.nestedObject(file, item)
+			a.nestedObject(file, item)
 		}
 	}
 }
 
 // nestedObject checks an object of a file.
-func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
+func (a *appFolder) nestedObject(file string, n *yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode { // the target of an alias is checked at its definition
 		return
 	}
@@ -72,19 +72,19 @@ func (b *packageBundle) nestedObject(file string, n *yaml.Node) {
 	case kind == "App" && strings.HasPrefix(apiVersion, kappctrlGroup):
 		steps := yamlnode.Items(yamlnode.Get(n, "spec", "fetch"))
 		for _, step := range steps {
-			b.nestedFetch(file, kind, yamlnode.Get(step))
+			a.nestedFetch(file, kind, yamlnode.Get(step))
 		}
-		b.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(yamlnode.Get(step)) }))
+		a.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(yamlnode.Get(step)) }))
 	case kind == "PackageRepository" && (strings.HasPrefix(apiVersion, packaging) || strings.HasPrefix(apiVersion, "install.package.carvel.dev/")):
-		b.nestedFetch(file, kind, yamlnode.Get(n, "spec", "fetch"))
-		b.needsSecret(namesNoSecret(yamlnode.Get(n, "spec", "fetch")))
+		a.nestedFetch(file, kind, yamlnode.Get(n, "spec", "fetch"))
+		a.needsSecret(namesNoSecret(yamlnode.Get(n, "spec", "fetch")))
 	case kind == "PackageInstall" && strings.HasPrefix(apiVersion, packaging):
-		b.out.report.PackageInstalls++
+		a.out.report.PackageInstalls++
 		annotations := yamlnode.Get(n, "metadata", "annotations")
-		b.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
+		a.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
 			return strings.HasPrefix(key.Value, fetchAnnotation)
 		}))
-		b.nestedInstall(file, yamlnode.Get(n, "spec", "packageRef"))
+		a.nestedInstall(file, yamlnode.Get(n, "spec", "packageRef"))
 	}
 }
 
@@ -94,9 +94,9 @@ const fetchAnnotation = "ext.packaging.carvel.dev/fetch-"
 
 // needsSecret counts an object without a Secret. If the registry requires a login, someone has to
 // fill in its placeholder Secret.
-func (b *packageBundle) needsSecret(does bool) {
+func (a *appFolder) needsSecret(does bool) {
 	if does {
-		b.out.report.WithoutSecret++
+		a.out.report.WithoutSecret++
 	}
 }
 
@@ -114,15 +114,15 @@ func namesNoSecret(step *yaml.Node) bool {
 var fetchURLs = map[string][]string{"http": {"url"}, "git": {"url"}, "helmChart": {"repository", "url"}}
 
 // nestedFetch checks a fetch that nothing rewrites.
-func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
+func (a *appFolder) nestedFetch(file, kind string, step *yaml.Node) {
 	if step == nil {
 		return
 	}
 	note := func(code report.Code, n *yaml.Node, format string) {
-		for _, at := range b.positionsOf(file, yamlnode.Line(n, step.Line)) {
+		for _, at := range a.positionsOf(file, yamlnode.Line(n, step.Line)) {
 			f := newFinding(code, report.Install, at, yamlnode.Text(n), format, kind, text.Quote(yamlnode.Text(n)))
-			b.fetched[position{file: f.File, line: f.Line}] = f.Reference
-			b.out.findings.note(f)
+			a.fetched[position{bundle: f.Bundle, file: f.File, line: f.Line}] = f.Reference
+			a.out.findings.note(f)
 		}
 	}
 	switch {
@@ -145,41 +145,41 @@ func (b *packageBundle) nestedFetch(file, kind string, step *yaml.Node) {
 const maxCompared = 500_000
 
 // nestedInstall checks that the Package of a PackageInstall is present.
-func (b *packageBundle) nestedInstall(file string, ref *yaml.Node) {
+func (a *appFolder) nestedInstall(file string, ref *yaml.Node) {
 	name, version := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
 	if name == "" { // computed by a template
 		return
 	}
-	if b.compared += len(b.in.versions[name]); b.compared > maxCompared {
-		for _, at := range b.positionsOf(file, 0) {
-			b.out.findings.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
+	if a.compared += len(a.in.versions[name]); a.compared > maxCompared {
+		for _, at := range a.positionsOf(file, 0) {
+			a.out.findings.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
 		}
 		return
 	}
 	prereleases := yamlnode.Get(ref, "versionSelection", "prereleases") != nil
-	if slices.ContainsFunc(b.in.versions[name], func(v string) bool { return version == "" || kappctrl.Meets(v, version, prereleases) }) {
+	if slices.ContainsFunc(a.in.versions[name], func(v string) bool { return version == "" || kappctrl.Meets(v, version, prereleases) }) {
 		return
 	}
 	level := report.Install
-	if b.in.unsure {
+	if a.in.unsure {
 		level = report.Warning
 	}
 	n := yamlnode.Get(ref, "refName")
-	for _, at := range b.positionsOf(file, n.Line) {
-		b.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall needs %s, which the repository does not have",
+	for _, at := range a.positionsOf(file, n.Line) {
+		a.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall needs %s, which the repository does not have",
 			text.Quote(strings.TrimSpace(name+" "+version))))
 	}
 }
 
 // positionsOf returns the positions of a line in a file that some Package reads.
-func (b *packageBundle) positionsOf(file string, line int) []position {
-	if len(b.groups) == 0 {
-		return b.positions(group{}, file, line)
+func (a *appFolder) positionsOf(file string, line int) []position {
+	if len(a.groups) == 0 {
+		return a.positions(group{}, file, line)
 	}
 	var list []position
-	for _, g := range b.groups {
-		if b.work.node == nil || g.steps().Read(file) {
-			list = append(list, b.positions(g, file, line)...)
+	for _, g := range a.groups {
+		if g.steps().Read(file) {
+			list = append(list, a.positions(g, file, line)...)
 		}
 	}
 	return list

@@ -24,18 +24,18 @@ const (
 )
 
 // isPackedChart reports whether helm unpacks a file: one below charts/, or one that a step names.
-func (b *packageBundle) isPackedChart(p string) bool {
+func (a *appFolder) isPackedChart(p string) bool {
 	if path.Ext(p) != ".tgz" {
 		return false
 	}
-	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(b.groups, func(g group) bool { return g.steps().ReadChart(p) })
+	return path.Base(path.Dir(p)) == "charts" || slices.ContainsFunc(a.groups, func(g group) bool { return g.steps().ReadChart(p) })
 }
 
 // unpack adds the text files of a packed chart as if it were a folder. A chart that cannot be read
 // is a finding.
-func (b *packageBundle) unpack(p string, data []byte, depth int) {
+func (a *appFolder) unpack(p string, data []byte, depth int) {
 	note := func(level report.Level, format string, args ...any) {
-		b.out.findings.note(newFinding(codeNotRead, level, b.at(p), "", format, args...))
+		a.out.findings.note(newFinding(codeNotRead, level, a.at(p), "", format, args...))
 	}
 	if depth == maxPacked {
 		note(report.Install, "is a chart in more than %d others; it was not examined", maxPacked)
@@ -46,19 +46,19 @@ func (b *packageBundle) unpack(p string, data []byte, depth int) {
 		note(report.Warning, "is not a packed chart: %v", err)
 		return
 	}
-	limit := maxText - b.unpacked
+	limit := maxText - a.unpacked
 	unpacked := &io.LimitedReader{R: zr, N: limit}
-	defer func() { b.unpacked += limit - unpacked.N }()
+	defer func() { a.unpacked += limit - unpacked.N }()
 	members := tar.NewReader(unpacked)
 	for n := 0; ; n++ {
 		h, err := members.Next()
 		if err == nil && h.Typeflag == tar.TypeReg {
-			err = b.member(path.Join(p, kappctrl.CleanPath(h.Name)), members, depth)
+			err = a.member(path.Join(p, kappctrl.CleanPath(h.Name)), members, depth)
 		}
 		switch {
 		case errors.Is(err, io.EOF) && unpacked.N > 0:
 			return
-		case unpacked.N <= 0, n == maxPackedFiles, b.size > maxText:
+		case unpacked.N <= 0, n == maxPackedFiles, a.size > maxText:
 			note(report.Install, "has, with the charts before it, more than %d bytes or %d files; the rest was not examined", maxText, maxPackedFiles)
 			return
 		case err != nil:
@@ -69,21 +69,21 @@ func (b *packageBundle) unpack(p string, data []byte, depth int) {
 }
 
 // member adds a file of a packed chart.
-func (b *packageBundle) member(p string, r io.Reader, depth int) error {
+func (a *appFolder) member(p string, r io.Reader, depth int) error {
 	data, err := io.ReadAll(io.LimitReader(r, yamlnode.MaxSize+1))
 	switch {
 	case err != nil:
 		return err
 	case len(data) > yamlnode.MaxSize:
-		b.out.findings.note(newFinding(codeNotRead, report.Warning, b.at(p), "", "has more bytes than the limit of %d", yamlnode.MaxSize))
+		a.out.findings.note(newFinding(codeNotRead, report.Warning, a.at(p), "", "has more bytes than the limit of %d", yamlnode.MaxSize))
 	case strings.HasSuffix(p, ".tgz"):
-		b.files = append(b.files, content.File{Path: p})
+		a.files = append(a.files, content.File{Path: p})
 		if path.Base(path.Dir(p)) == "charts" {
-			b.unpack(p, data, depth+1)
+			a.unpack(p, data, depth+1)
 		}
 	case !isBinary(data):
-		b.size += len(data)
-		b.files = append(b.files, content.File{Path: p, Data: data})
+		a.size += len(data)
+		a.files = append(a.files, content.File{Path: p, Data: data})
 	}
 	return nil
 }

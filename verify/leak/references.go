@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/render/kbld"
 	"relocate/report"
@@ -15,22 +14,23 @@ import (
 
 // packageFiles holds the files that the template steps of one package read.
 type packageFiles struct {
-	files []content.File
-	lock  *carvel.ImagesLock // of the bundle
-	steps kappctrl.Steps     // nil for a bundle that no Package fetches: all of its files are read
+	files   []content.File
+	locks   []kappctrl.Lock // of the bundles
+	unknown []string        // as in kappctrl.Folder
+	steps   kappctrl.Steps  // nil for a bundle that no Package fetches: all of its files are read
 
-	named []bool // by lock entry, set by references: the files name its id, or values compose it
+	named []bool // by the number of a lock entry, set by references: the files name its id, or values compose it
 }
 
 // references returns the references in the files that kbld sees or that look like references, and
 // the findings that need no registry, by file and line. The caller sets Bundle and Package of the
 // findings. A finding without File is about a template step, and its line is in the Package's file.
 func (p *packageFiles) references() ([]content.Reference, []report.Finding) {
-	to, files := p.results(), make([]*content.File, len(p.files))
-	for i, f := range p.files {
-		files[i] = &content.File{Path: kappctrl.CleanPath(f.Path), Data: f.Data}
+	to, in := p.results(), &kappctrl.Folder{Locks: p.locks, Unknown: p.unknown}
+	for _, f := range p.files {
+		in.Files = append(in.Files, &content.File{Path: kappctrl.CleanPath(f.Path), Data: f.Data})
 	}
-	content.Scan(p.steps.Files(files, p.lock, to.notes), p.lockStep(), to)
+	content.Scan(p.steps.Files(in, to.notes), p.lockStep(), to)
 	if more := to.findings.left + to.left; more > 0 {
 		to.findings.list = append(to.findings.list, report.Finding{Code: codeNotRead, Level: to.findings.level(),
 			Message: fmt.Sprintf("has %d more findings and references than are listed", more)})
@@ -48,10 +48,10 @@ func (p *packageFiles) schemaDefaults(f content.File) []report.Finding {
 	return to.findings.list
 }
 
-// lockStep returns a kbld step that has only the lock.
+// lockStep returns a kbld step that has only the locks.
 func (p *packageFiles) lockStep() *kbld.Step {
 	step := &kbld.Step{}
-	step.AddLock(carvel.LockFile, p.lock, 0)
+	(&kappctrl.Folder{Locks: p.locks}).AddTo(step)
 	return step
 }
 
@@ -76,8 +76,8 @@ type sameFinding struct {
 const maxReferences = 100_000
 
 func (p *packageFiles) results() *results {
-	if p.named == nil && p.lock != nil {
-		p.named = make([]bool, len(p.lock.Images))
+	if p.named == nil {
+		p.named = make([]bool, kappctrl.CountEntries(p.locks))
 	}
 	return &results{named: p.named, added: map[sameFinding]bool{}}
 }
@@ -111,98 +111,126 @@ func (r *results) notes(list ...report.Finding) {
 }
 
 // references checks the references in the files that the uses of g read.
-func (b *packageBundle) references(g group) {
-	p := &packageFiles{files: b.files, steps: g.steps()} // the steps select the files that they read
-	if b.lock != nil {
-		p.lock = b.lock.images
-	}
+func (a *appFolder) references(g group) {
+	p := &packageFiles{files: a.files, steps: g.steps(), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
 	refs, found := p.references()
-	b.schemaDefaults(p, g)
+	a.schemaDefaults(p, g)
 	for i, named := range p.named {
-		b.named[i] = b.named[i] || named
+		a.named[i] = a.named[i] || named
 	}
 	for _, f := range found {
 		if f.Code == codeWithoutID {
 			if len(g.uses) == 0 { // kbld might not read the lock
 				continue
 			}
-			f.Line = b.lock.lineOf(f.Reference)
+			i, _ := a.locate(f.File)
+			f.Line = a.locks[i].lineOf(f.Reference)
 		}
-		if len(g.uses) == 0 && b.work.depth > 0 { // a cluster might never see it
+		if len(g.uses) == 0 && a.work.depth > 0 { // a cluster might never see it
 			f.Level = report.Warning
 		}
 		f = f.Advised()
-		for _, at := range b.positions(g, f.File, f.Line) {
+		for _, at := range a.positions(g, f.File, f.Line) {
 			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
-			b.out.findings.note(f)
+			a.out.findings.note(f)
 		}
 	}
 	for _, ref := range refs {
-		b.reference(g, ref)
+		a.reference(g, ref)
 	}
 }
 
 // reference checks the target of a reference that the lock rewrites. content has reported all
 // others.
-func (b *packageBundle) reference(g group, ref content.Reference) {
-	b.out.report.References++
-	if b.lock == nil || !ref.Rewritten || ref.Entry >= len(b.lock.ends) {
+func (a *appFolder) reference(g group, ref content.Reference) {
+	a.out.report.References++
+	if !ref.Rewritten {
 		return
 	}
-	wrong := b.lock.ends[ref.Entry]
+	wrong, known := a.end(ref.Entry)
+	if !known {
+		return
+	}
 	if wrong.code == "" {
-		b.out.report.Inside++
+		a.out.report.Inside++
 		return
 	}
-	for _, at := range b.positions(g, ref.File, ref.Line) {
-		b.out.findings.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
+	for _, at := range a.positions(g, ref.File, ref.Line) {
+		a.out.findings.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
 	}
 }
 
+// placedLocks returns the locks of the bundles with their places in the folder.
+func (a *appFolder) placedLocks() (locks []kappctrl.Lock) {
+	for i, p := range a.work.parts {
+		if p.node == nil {
+			continue
+		}
+		l := kappctrl.Lock{File: p.lockFile()}
+		if a.locks[i] != nil {
+			l.Images, l.First = a.locks[i].images, a.locks[i].first
+		}
+		locks = append(locks, l)
+	}
+	return locks
+}
+
+// end returns what is wrong with a reference that an entry of the locks rewrites. It is not known
+// where the targets of the lock were not looked up.
+func (a *appFolder) end(entry int) (wrong problem, known bool) {
+	for _, l := range a.locks {
+		if l != nil && entry >= l.first && entry < l.first+len(l.ends) {
+			return l.ends[entry-l.first], true
+		}
+	}
+	return problem{}, false
+}
+
 // schemaDefaults checks the defaults in the values schemas of g's Packages.
-func (b *packageBundle) schemaDefaults(p *packageFiles, g group) {
+func (a *appFolder) schemaDefaults(p *packageFiles, g group) {
 	for _, u := range g.uses {
 		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
 			at := u.at.in(f.Line + u.of.Head.Line - 1)
 			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
-			b.out.findings.note(f)
+			a.out.findings.note(f)
 		}
 	}
 }
 
-// positions returns the positions to report for a line of file: in a file of the bundle; in each
+// positions returns the positions to report for a line of file: in a file of a bundle; in each
 // Package of g that has the file inline; or, for an empty file, in the steps of each Package.
-func (b *packageBundle) positions(g group, file string, line int) []position {
+func (a *appFolder) positions(g group, file string, line int) []position {
+	part, rest := a.locate(file)
 	var list []position
 	for _, u := range g.uses {
 		if file == "" {
 			list = append(list, u.stepAt(g.steps(), line))
 			continue
 		}
-		inline := u.of.Inline
-		if b.work.node == nil {
-			inline = slices.Concat(inline, b.work.inline)
-		}
-		i := slices.IndexFunc(inline, func(f kappctrl.InlineFile) bool { return f.Is(file) })
-		if i >= 0 {
-			list = append(list, u.at.in(inline[i].Line(line)))
+		if i := slices.IndexFunc(u.of.Inline, func(f kappctrl.InlineFile) bool { return f.Is(file) }); i >= 0 {
+			list = append(list, u.at.in(u.of.Inline[i].Line(line)))
+		} else if part >= 0 {
+			inline := u.of.Fetches[part].Inline
+			if i := slices.IndexFunc(inline, func(f kappctrl.InlineFile) bool { return f.Is(rest) }); i >= 0 {
+				list = append(list, u.at.in(inline[i].Line(line)))
+			}
 		}
 	}
 	switch {
 	case len(list) > 0:
 		return list
-	case b.work.node == nil:
+	case part < 0 || a.work.parts[part].node == nil:
 		return []position{g.uses[0].at}
 	}
-	return []position{{bundle: b.work.node.Name(), pkg: g.pkg, file: file, line: line}}
+	return []position{{bundle: a.work.parts[part].node.Name(), pkg: g.pkg, file: rest, line: line}}
 }
 
 // stepAt returns the position in u of the step at line. The line belongs to steps, which may be
 // another Package's.
 func (u use) stepAt(steps kappctrl.Steps, line int) position {
 	for i, s := range steps {
-		if s.Line == line && i < len(u.steps) {
-			return u.at.in(u.steps[i].Line)
+		if s.Line == line && i < len(u.of.Steps) {
+			return u.at.in(u.of.Steps[i].Line)
 		}
 	}
 	return u.at

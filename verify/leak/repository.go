@@ -33,6 +33,7 @@ type repositoryBundle struct {
 	lockText  []byte
 	lock      *lock // nil when unreadable
 	documents []*kappctrl.Document
+	parts     []part // of the Package whose fetches are being checked
 	findings  []report.Finding
 	linked    bool // packages/ is a link
 	packages  bool // it has a file below packages/
@@ -77,7 +78,7 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 	}
 	if !r.packages && !r.linked {
 		t.add(newFinding(codeNoPackages, report.Warning, r.at("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
-		t.want(r.node, nil, 0)
+		t.want(r.node, 0)
 		return nil
 	}
 	if err := r.check(ctx); err != nil {
@@ -186,16 +187,14 @@ func (r *repositoryBundle) check(ctx context.Context) error {
 	r.checkServed()
 	for _, d := range r.documents {
 		r.checkDocument(d)
-		for _, f := range d.Fetches {
-			if err := r.checkFetch(ctx, d, f); err != nil {
-				return err
-			}
+		if err := r.checkFetches(ctx, d); err != nil {
+			return err
 		}
 	}
 	if r.lock != nil { // bundles that no Package fetches
 		for _, found := range r.lock.targets {
 			if found.node != nil && found.node.Kind == bundle.Bundle {
-				r.in.want(found.node, nil, 1)
+				r.in.want(found.node, 1)
 			}
 		}
 	}

@@ -40,7 +40,7 @@ func TestTCE(t *testing.T) {
 		_, findings := c.references()
 		findings = append(findings, c.schemaDefaults(pkg)...)
 		spent += time.Since(start)
-		for i, e := range c.lock.Images {
+		for i, e := range c.locks[0].Images.Images {
 			if ids++; !c.named[i] {
 				unseen++
 				got = append(got, fmt.Sprintf("unseen %s %s", name, e.Annotations[carvel.KbldID]))
@@ -83,6 +83,6 @@ func readPackage(t *testing.T, file string) (*packageFiles, content.File) {
 	}))
 	lock, err := carvel.ParseImagesLock(read(filepath.Join(dir, carvel.LockFile)))
 	require.NoError(t, err)
-	c.lock = lock
+	c.locks = bundleLock(lock)
 	return c, pkg
 }

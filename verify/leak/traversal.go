@@ -9,12 +9,11 @@ import (
 
 	"relocate/bundle"
 	"relocate/report"
-	"relocate/verify/leak/kappctrl"
 )
 
-// traversal is one Scan or Resolve. It checks root bundles one after the other, then the bundles
-// that they name, level by level. Only a level runs concurrently, and each bundle in it has its own
-// result.
+// traversal is one Scan or Resolve. It checks root bundles one after the other, then the folders of
+// their Packages and the bundles that locks name, level by level. Only a level runs concurrently, and
+// each folder or bundle in it has its own result.
 type traversal struct {
 	src   bundle.Source
 	store store
@@ -24,24 +23,25 @@ type traversal struct {
 	walked   []report.Finding // from the walk
 	report   Report
 	findings findings
-	added    map[report.Finding]bool
 	versions map[string][]string // of the Packages of all roots, by refName
 	unsure   bool                // not all Packages were read
-	wanted   map[v1.Hash]*work
+	folders  map[string]*work    // of Packages, by keyOf
+	fetched  map[v1.Hash]bool    // bundles in them
+	wanted   map[v1.Hash]bool    // bundles that no Package fetches
+	counted  map[v1.Hash]bool    // bundles in the report's counts
 	queue    []*work
 }
 
 func newTraversal(src bundle.Source, store store, name func(v1.Hash) string, opt Options) *traversal {
 	return &traversal{src: src, store: store, name: name, opt: opt,
-		added: map[report.Finding]bool{}, versions: map[string][]string{}, wanted: map[v1.Hash]*work{}}
+		versions: map[string][]string{}, folders: map[string]*work{}, fetched: map[v1.Hash]bool{}, wanted: map[v1.Hash]bool{}, counted: map[v1.Hash]bool{}}
 }
 
-// work is a bundle to check, or an inline fetch.
+// work is the folder of a Package to check, or a bundle that no Package fetches.
 type work struct {
-	node   *bundle.Node
-	inline []kappctrl.InlineFile // when node is nil
-	uses   []use                 // in the order of the Packages; empty when no Package fetches the bundle
-	depth  int
+	parts []part
+	uses  []use // by Packages; empty when no Package fetches it
+	depth int   // of a bundle in bundles
 }
 
 // run checks the roots and everything below them, and fills the report.
@@ -56,7 +56,7 @@ func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	}
 	t.add(t.walked...)
 	for len(t.queue) > 0 {
-		level := t.queue
+		level := slices.DeleteFunc(t.queue, func(w *work) bool { return len(w.uses) == 0 && t.fetched[w.parts[0].node.Descriptor.Digest] })
 		t.queue = nil
 		if err := t.level(ctx, level); err != nil {
 			return err
@@ -70,7 +70,7 @@ func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 	return nil
 }
 
-// level checks bundles concurrently and adds their results in order.
+// level checks folders and bundles concurrently and adds their results in order.
 func (t *traversal) level(ctx context.Context, level []*work) error {
 	results := make([]result, len(level))
 	g, running := errgroup.WithContext(ctx)
@@ -91,9 +91,9 @@ func (t *traversal) level(ctx context.Context, level []*work) error {
 		t.add(r.findings.list...)
 		t.findings.left += r.findings.left
 		t.findings.hidden += r.findings.hidden
-		t.report.count(&r.report)
+		t.count(&r)
 		for _, n := range r.nested {
-			t.want(n, nil, level[i].depth+1)
+			t.want(n, level[i].depth+1)
 		}
 	}
 	return nil
@@ -116,21 +116,44 @@ func (t *traversal) ask(ctx context.Context, l *lock) error {
 	return ctx.Err()
 }
 
-// want queues the bundle n for a check, for the use u, which may be nil.
-func (t *traversal) want(n *bundle.Node, u *use, depth int) {
-	w := t.wanted[n.Descriptor.Digest]
-	if w == nil {
-		w = &work{node: n, depth: depth}
-		t.wanted[n.Descriptor.Digest] = w
-		t.queue = append(t.queue, w)
-	}
-	if u != nil {
-		w.uses = append(w.uses, *u)
+// count adds the counts of a result.
+func (t *traversal) count(r *result) {
+	t.report.count(&r.report)
+	for _, b := range r.bundles {
+		if !t.counted[b.digest] {
+			t.counted[b.digest] = true
+			t.report.count(&Report{Scan: report.Scan{Bundles: 1, Files: b.files, IDs: b.ids, IDsFound: b.idsFound}})
+		}
 	}
 }
 
-// add adds findings to the report, each once.
-func (t *traversal) add(list ...report.Finding) { t.findings.addOnce(t.added, list...) }
+// wantFolder queues the folder that a Package's fetches make.
+func (t *traversal) wantFolder(parts []part, u use) {
+	key := keyOf(parts)
+	w := t.folders[key]
+	if w == nil {
+		w = &work{parts: parts, depth: 1}
+		t.folders[key] = w
+		t.queue = append(t.queue, w)
+	}
+	w.uses = append(w.uses, u)
+	for _, p := range parts {
+		if p.node != nil {
+			t.fetched[p.node.Descriptor.Digest] = true
+		}
+	}
+}
+
+// want queues a bundle that a lock names, unless a Package fetches it.
+func (t *traversal) want(n *bundle.Node, depth int) {
+	if !t.wanted[n.Descriptor.Digest] {
+		t.wanted[n.Descriptor.Digest] = true
+		t.queue = append(t.queue, &work{parts: []part{{node: n}}, depth: depth})
+	}
+}
+
+// add adds findings to the report.
+func (t *traversal) add(list ...report.Finding) { t.findings.note(list...) }
 
 func (t *traversal) wasRead() {
 	if t.opt.Read != nil {

@@ -19,7 +19,7 @@ import (
 // Step is a template step of a Package (spec.template.spec.template): the files that it reads.
 type Step struct {
 	Kind   string            // a name in templateKinds
-	Paths  []string          // as written, relative to the fetched folder; "-" is the output of the previous step; nil for none
+	Paths  []string          // as written, relative to the App's folder; "-" is the output of the previous step; nil for none
 	Values []string          // paths of valuesFrom, like Paths
 	Inline map[string]string // path → content
 	Line   int               // in the Package's file
@@ -78,44 +78,6 @@ func (s Steps) Equal(other Steps) bool {
 	})
 }
 
-// Within returns the steps relative to a fetch into folder: with paths relative to it, and without
-// paths to the files of other fetches.
-func (s Steps) Within(folder string) Steps {
-	folder = CleanPath(folder)
-	if folder == "" {
-		return s
-	}
-	out := Steps{}
-	for _, step := range s {
-		hasPaths := step.Paths != nil
-		step.Paths, step.Values = within(step.Paths, folder), within(step.Values, folder)
-		if !hasPaths || len(step.Paths)+len(step.Values)+len(step.Inline) > 0 {
-			out = append(out, step)
-		}
-	}
-	return out
-}
-
-// within returns the paths that point into folder, relative to it; nil for nil.
-func within(list []string, folder string) []string {
-	if list == nil {
-		return nil
-	}
-	paths := []string{}
-	for _, p := range list {
-		clean := CleanPath(p)
-		switch rest, below := strings.CutPrefix(clean, folder+"/"); {
-		case p == "-":
-			paths = append(paths, p)
-		case below:
-			paths = append(paths, rest)
-		case clean == "" || clean == folder || strings.HasPrefix(folder, clean+"/"):
-			paths = append(paths, ".")
-		}
-	}
-	return paths
-}
-
 // Read reports whether one of the steps reads a file. A first step without paths reads all files.
 func (s Steps) Read(file string) bool {
 	if len(s) == 0 { // kapp-controller refuses this
@@ -161,12 +123,58 @@ const (
 	codeNotRead     report.Code = "not-read"
 )
 
+// Folder is the folder of an App, with what its fetches put there.
+type Folder struct {
+	Files   []*content.File
+	Locks   []Lock   // of the bundles
+	Unknown []string // folders of fetches whose files are not known, cleaned
+}
+
+// Lock is the lock of a bundle in a Folder. imgpkg rewrites no other lock.
+type Lock struct {
+	File   string             // in the folder
+	Images *carvel.ImagesLock // nil when it could not be read
+	First  int                // number of its first entry among those of all locks
+}
+
+// CountEntries counts the entries of locks.
+func CountEntries(locks []Lock) int {
+	n := 0
+	for _, l := range locks {
+		if l.Images != nil {
+			n = max(n, l.First+len(l.Images.Images))
+		}
+	}
+	return n
+}
+
+// AddTo adds the locks to a kbld step, in their order.
+func (f *Folder) AddTo(k *kbld.Step) {
+	for _, l := range f.Locks {
+		k.AddLock(l.File, l.Images, l.First)
+	}
+}
+
+// lock returns the lock at a path; nil for none.
+func (f *Folder) lock(path string) *Lock {
+	i := slices.IndexFunc(f.Locks, func(l Lock) bool { return l.File == path })
+	if i < 0 {
+		return nil
+	}
+	return &f.Locks[i]
+}
+
+// mayHave reports whether a fetch whose files are not known may give the path p.
+func (f *Folder) mayHave(p string) bool {
+	return slices.ContainsFunc(f.Unknown, func(folder string) bool { return leadsTo(folder, p) || leadsTo(p, folder) })
+}
+
 // Files returns the files that the steps read, sorted by path, with inline files last. Each has the
 // kbld step that processes its documents. Without steps it returns all files, and assumes a kbld
-// step with the lock. Findings without a file are about a step, and their line is in the Package's
+// step with the locks. Findings without a file are about a step, and their line is in the Package's
 // file.
-func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(...report.Finding)) []*content.File {
-	f := flow{lock: lock, note: note, all: slices.Clone(files), read: map[int]bool{}}
+func (s Steps) Files(in *Folder, note func(...report.Finding)) []*content.File {
+	f := flow{in: in, note: note, all: slices.Clone(in.Files), read: map[int]bool{}}
 	slices.SortStableFunc(f.all, func(a, b *content.File) int { return strings.Compare(a.Path, b.Path) })
 	f.files = len(f.all)
 	f.charts = content.FindCharts(f.all)
@@ -191,9 +199,9 @@ func (s Steps) Files(files []*content.File, lock *carvel.ImagesLock, note func(.
 }
 
 // flow follows files through the steps, as kapp-controller runs them. Each step reads files of the
-// fetched folder or the output of the previous step.
+// folder or the output of the previous step.
 type flow struct {
-	lock   *carvel.ImagesLock
+	in     *Folder
 	note   func(...report.Finding)
 	all    []*content.File
 	files  int          // number of files of the folder in all; they come first, sorted
@@ -209,7 +217,7 @@ func (f *flow) noteStep(s *Step, code report.Code, ref, message, action string) 
 
 func (f *flow) withoutSteps() {
 	k := &kbld.Step{}
-	k.AddLock(carvel.LockFile, f.lock, 0)
+	f.in.AddTo(k)
 	for _, file := range f.all {
 		file.Kbld, file.CUE = k, true
 	}
@@ -233,7 +241,7 @@ func (f *flow) step(s *Step) {
 		if k != nil {
 			f.rewrite(f.all[i], k)
 		}
-		if k == nil || !isLock(f.all[i]) {
+		if k == nil || f.in.lock(f.all[i].Path) == nil {
 			f.stream = append(f.stream, i)
 		}
 	}
@@ -241,9 +249,10 @@ func (f *flow) step(s *Step) {
 
 // rewrite adds a file to a kbld step.
 func (f *flow) rewrite(file *content.File, k *kbld.Step) {
+	lock := f.in.lock(file.Path)
 	switch {
-	case isLock(file):
-		f.note(k.AddLock(carvel.LockFile, f.lock, 0)...)
+	case lock != nil:
+		f.note(k.AddLock(lock.File, lock.Images, lock.First)...)
 	case file.Kbld != nil: // an earlier kbld step outputs objects, not its configuration
 	default:
 		f.note(k.AddFile(file.Path, file.Data)...)
@@ -252,9 +261,6 @@ func (f *flow) rewrite(file *content.File, k *kbld.Step) {
 		file.Kbld = k
 	}
 }
-
-// isLock reports whether a file is the bundle's ImagesLock. imgpkg rewrites no other lock.
-func isLock(f *content.File) bool { return f.Path == carvel.LockFile }
 
 // inputs returns the files that a step reads, in its order, each once.
 func (f *flow) inputs(s *Step) []int {
@@ -309,7 +315,7 @@ func (f *flow) below(p string, s *Step) []int {
 	if clean != "" {
 		in = append(in, f.from(clean+"/", false)...)
 	}
-	if len(in) == 0 && clean != "" {
+	if len(in) == 0 && clean != "" && !f.in.mayHave(clean) {
 		f.noteStep(s, codeMissingPath, p,
 			fmt.Sprintf("the template step %s reads %q, which the bundle does not have: the step fails", s.Kind, text.Clip(p, 1024)),
 			"put the file into the bundle, or take the path out of the step")

@@ -26,9 +26,6 @@ func TestRead(t *testing.T) {
 		{kappctrl.Steps{{Kind: "ytt", Paths: []string{"config"}}, {Kind: "helmTemplate"}}, []bool{true, true, true}},
 		{kappctrl.Steps{{Kind: "kbld", Paths: []string{"-", "./b/c/"}}}, []bool{false, false, true}},
 		{kappctrl.Steps{{Kind: "ytt", Paths: []string{"config.yml"}, Values: []string{"b"}}}, []bool{false, true, true}},
-		{kappctrl.Steps{{Kind: "ytt", Paths: []string{"b/config"}}}.Within("b"), []bool{true, false, false}},
-		{kappctrl.Steps{{Kind: "ytt", Paths: []string{"."}}, {Kind: "kbld", Paths: []string{"c"}}}.Within("b"), []bool{true, true, true}},
-		{kappctrl.Steps{{Kind: "ytt", Paths: []string{"c"}}, {Kind: "kbld", Paths: []string{"-"}}}.Within("b"), []bool{false, false, false}},
 	} {
 		assert.Equal(t, test.want, []bool{test.steps.Read("config/a.yml"), test.steps.Read("config.yml"), test.steps.Read("b/c/d.yml")}, "%+v", test.steps)
 	}
@@ -65,7 +62,7 @@ func TestFiles(t *testing.T) {
 	} {
 		var noted []report.Code
 		var got []string
-		for _, f := range test.steps.Files(bundle(), lock, func(list ...report.Finding) {
+		for _, f := range test.steps.Files(&kappctrl.Folder{Files: bundle(), Locks: []kappctrl.Lock{{File: carvel.LockFile, Images: lock}}}, func(list ...report.Finding) {
 			for _, f := range list {
 				noted = append(noted, f.Code)
 			}
@@ -87,7 +84,7 @@ func TestConfigOfEarlierStep(t *testing.T) {
 	const config = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{image: a, newImage: b, preresolved: true}]\n"
 	first, second := &content.File{Path: "config.yml", Data: []byte(config)}, &content.File{Path: "z.yml"}
 	steps := kappctrl.Steps{{Kind: "kbld", Paths: []string{"config.yml"}}, {Kind: "kbld", Paths: []string{"-", "z.yml"}}}
-	steps.Files([]*content.File{first, second}, nil, func(...report.Finding) {})
+	steps.Files(&kappctrl.Folder{Files: []*content.File{first, second}}, func(...report.Finding) {})
 	assert.Equal(t, kbld.Rewritten, first.Kbld.Resolve("a").Outcome)
 	assert.Equal(t, kbld.Asked, second.Kbld.Resolve("a").Outcome)
 }
