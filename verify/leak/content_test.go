@@ -133,22 +133,33 @@ func readSteps(t testing.TB, data []byte) kappctrl.Steps {
 	for _, n := range p.Spec.Template.Spec.Template {
 		var s struct {
 			Ytt *struct {
-				Paths  []string
-				Inline struct{ Paths map[string]string }
+				Paths      []string
+				FileMarks  []string `yaml:"fileMarks"`
+				Inline     struct{ Paths map[string]string }
+				ValuesFrom []struct{ Path string } `yaml:"valuesFrom"`
 			}
-			HelmTemplate    *struct{ Path string } `yaml:"helmTemplate"`
+			HelmTemplate *struct {
+				Path       string
+				ValuesFrom []struct{ Path string } `yaml:"valuesFrom"`
+			} `yaml:"helmTemplate"`
 			Kbld, Sops, Cue *paths
 		}
 		require.NoError(t, n.Decode(&s))
 		st := kappctrl.Step{Line: n.Line}
 		switch {
 		case s.Ytt != nil:
-			st.Kind, st.Paths, st.Inline = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths
+			st.Kind, st.Paths, st.Inline, st.Marks = "ytt", s.Ytt.Paths, s.Ytt.Inline.Paths, s.Ytt.FileMarks
+			for _, from := range s.Ytt.ValuesFrom {
+				st.Values = append(st.Values, from.Path)
+			}
 		case s.Kbld != nil:
 			st.Kind, st.Paths = "kbld", s.Kbld.Paths
 		case s.HelmTemplate != nil:
 			if st.Kind = "helmTemplate"; s.HelmTemplate.Path != "" {
 				st.Paths = []string{s.HelmTemplate.Path}
+			}
+			for _, from := range s.HelmTemplate.ValuesFrom {
+				st.Values = append(st.Values, from.Path)
 			}
 		case s.Sops != nil:
 			st.Kind, st.Paths = "sops", s.Sops.Paths

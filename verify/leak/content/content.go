@@ -12,7 +12,10 @@ type File struct {
 	Kbld *kbld.Step // the first kbld step that processes its documents; nil for none
 	CUE  bool       // a cue step reads it
 
-	chart  *chart  // the Helm chart that contains it; nil for none
+	chart  *chart // the Helm chart that contains it; nil for none
+	engine engine // set by a Select function, like the following
+	isYAML bool   // whatever its name
+	readAs readAs
 	starts []int32 // offsets of its lines
 }
 

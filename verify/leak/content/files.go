@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"go.yaml.in/yaml/v3"
+
 	"relocate/internal/yamlnode"
 	"relocate/render/kbld"
 	"relocate/report"
@@ -19,7 +21,7 @@ const maxStrings = 4
 
 // file finds what is in a file. The first matching case handles it.
 func (s *scan) file(f *File) {
-	if isForPeople(f.Path) {
+	if isForPeople(f.Path) && f.readAs == notRead {
 		return
 	}
 	if len(f.Data) > yamlnode.MaxSize {
@@ -30,7 +32,9 @@ func (s *scan) file(f *File) {
 	switch {
 	case !utf8.Valid(f.Data) || bytes.IndexByte(f.Data, 0) >= 0:
 		s.binaryFile(f)
-	case isYAML(f.Path):
+	case f.readAs != notRead:
+		s.dataFile(f)
+	case isYAML(f.Path), f.isYAML:
 		s.yamlFile(f)
 	case f.CUE && strings.HasSuffix(f.Path, "cue.mod/module.cue"):
 		s.cueModule(f)
@@ -89,6 +93,17 @@ func (s *scan) binaryFile(f *File) {
 func (s *scan) textFile(f *File, c class) {
 	w := &walker{scan: s, file: f, class: c, values: c == code}
 	w.text(string(f.Data))
+}
+
+// dataFile finds what is in a file that a template reads as text.
+func (s *scan) dataFile(f *File) {
+	if f.readAs == asValue {
+		s.textFile(f, code)
+		return
+	}
+	w := &walker{scan: s, file: f, class: embedded}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.LiteralStyle, Value: string(f.Data)}
+	w.recognise(n)
 }
 
 // yamlFile finds what is in the documents of a file. Documents that are not YAML without their

@@ -165,7 +165,7 @@ func (d *Document) readSteps(list []*yaml.Node) {
 		if kind == "" {
 			continue
 		}
-		s := Step{Kind: kind, Paths: texts(yamlnode.Get(n, kind, "paths")), Line: n.Line}
+		s := Step{Kind: kind, Paths: texts(yamlnode.Get(n, kind, "paths")), Marks: texts(yamlnode.Get(n, kind, "fileMarks")), Line: n.Line}
 		if path := yamlnode.Text(n, kind, "path"); path != "" { // helmTemplate
 			s.Paths = append(s.Paths, path)
 		}

@@ -22,6 +22,7 @@ type Step struct {
 	Paths  []string          // as written, relative to the App's folder; "-" is the output of the previous step; nil for none
 	Values []string          // paths of valuesFrom, like Paths
 	Inline map[string]string // path → content
+	Marks  []string          // fileMarks of a ytt step
 	Line   int               // in the Package's file
 }
 
@@ -74,7 +75,8 @@ type Steps []Step
 // Equal reports whether the steps read the same files in the same way, whatever their lines.
 func (s Steps) Equal(other Steps) bool {
 	return slices.EqualFunc(s, other, func(a, b Step) bool {
-		return a.Kind == b.Kind && slices.Equal(a.Paths, b.Paths) && slices.Equal(a.Values, b.Values) && maps.Equal(a.Inline, b.Inline)
+		return a.Kind == b.Kind && slices.Equal(a.Paths, b.Paths) && slices.Equal(a.Values, b.Values) && maps.Equal(a.Inline, b.Inline) &&
+			slices.Equal(a.Marks, b.Marks)
 	})
 }
 
@@ -230,6 +232,7 @@ func (f *flow) step(s *Step) {
 	if kind.silent {
 		return
 	}
+	in = f.selected(s, in)
 	f.stream, f.piped = nil, true
 	var k *kbld.Step
 	if kind.rewrites {
@@ -245,6 +248,49 @@ func (f *flow) step(s *Step) {
 			f.stream = append(f.stream, i)
 		}
 	}
+}
+
+// selected returns those of a step's inputs that can reach its output.
+func (f *flow) selected(s *Step, in []int) []int {
+	var inputs []content.Input
+	chosen := map[*content.File]bool{}
+	for _, i := range in {
+		if file := f.all[i]; slices.Contains(f.stream, i) || slices.ContainsFunc(s.Values, func(p string) bool { return leadsTo(p, file.Path) }) {
+			chosen[file] = true
+		} else {
+			inputs = append(inputs, s.input(file))
+		}
+	}
+	switch {
+	case s.Kind == "ytt":
+		inputs = content.SelectYtt(inputs, s.Marks)
+	case s.kind().charts:
+		inputs = f.charts.SelectHelm(inputs)
+	case s.kind().rewrites:
+		inputs = content.SelectKbld(inputs)
+	}
+	for _, input := range inputs {
+		chosen[input.File] = true
+	}
+	return slices.DeleteFunc(slices.Clone(in), func(i int) bool { return !chosen[f.all[i]] })
+}
+
+// input returns a file as a path of the step gives it.
+func (s *Step) input(file *content.File) content.Input {
+	if rest, isInline := strings.CutPrefix(file.Path, inlineMark); isInline {
+		if _, rel, ok := strings.Cut(rest, ")/"); ok {
+			rest = rel
+		}
+		return content.Input{File: file, Rel: rest, InFolder: true}
+	}
+	for _, p := range s.Paths {
+		if clean := CleanPath(p); clean == file.Path && p != "-" {
+			return content.Input{File: file, Rel: path.Base(clean)}
+		} else if p != "-" && leadsTo(p, file.Path) {
+			return content.Input{File: file, Rel: strings.TrimPrefix(strings.TrimPrefix(file.Path, clean), "/"), InFolder: true}
+		}
+	}
+	return content.Input{File: file, Rel: file.Path, InFolder: true}
 }
 
 // rewrite adds a file to a kbld step.
