@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
 
 	"internal/child": {},
-	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/ytt"},
+	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/ytt", "report"},
 	"render/kbld":    {"carvel", "internal/text", "internal/yamlnode", "report"},
 	"render/ytt":     {"internal/child"},
 

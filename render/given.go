@@ -1,11 +1,15 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"relocate/carvel"
+	"relocate/internal/yamlnode"
 	"relocate/render/ytt"
 )
 
@@ -13,6 +17,30 @@ import (
 type GivenValues struct {
 	Package string   // NAME, for every version, or NAME/VERSION
 	File    ytt.File // with the path by which the operator names it
+}
+
+// GiveValues returns values from a file: YAML documents, each of them a map or empty.
+//
+// Errors: what is not such a file, with its line.
+func GiveValues(pkg, path string, data []byte) (GivenValues, error) {
+	g := GivenValues{pkg, ytt.File{Path: path, Data: data}}
+	if err := yamlnode.Check(data); err != nil {
+		return g, err
+	}
+	for doc := range yamlnode.Documents(data) {
+		n, err := doc.Tree() // ytt ends with a panic where a key comes twice
+		var at *yamlnode.Error
+		if errors.As(err, &at) {
+			return g, fmt.Errorf("line %d: %w", at.Line, err)
+		}
+		if err != nil {
+			return g, err
+		}
+		if n != nil && n.Kind != yaml.MappingNode {
+			return g, fmt.Errorf("line %d: is not a map of data values", n.Line)
+		}
+	}
+	return g, nil
 }
 
 // Values are the files that the operator gives, in order: of a package the last one wins.

@@ -11,6 +11,32 @@ import (
 	"relocate/render/ytt"
 )
 
+// TestGiveValues: what is no map of values is refused, with its line.
+func TestGiveValues(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]string{
+		"":                         "",
+		"# nothing\n":              "",
+		"null\n":                   "",
+		"---\na: 1\n---\nb: [1]\n": "",
+		"{a: {b: c}}":              "",
+		"a: 1\n---\n- b\n":         "line 3: is not a map of data values",
+		"a: 1\na: 2":               `line 1: has the key "a" twice`,
+		"a: 1\n---\n\nb: [\n":      "line 5: is not YAML",
+		"text":                     "line 1: is not a map of data values",
+		"\n\na: [":                 "line 4: is not YAML",
+		"\xff":                     "is not UTF-8",
+	} {
+		g, err := render.GiveValues("a.test", "f.yml", []byte(text))
+		if says == "" {
+			require.NoError(t, err, text)
+			assert.Equal(t, render.GivenValues{Package: "a.test", File: ytt.File{Path: "f.yml", Data: []byte(text)}}, g)
+		} else {
+			assert.ErrorContains(t, err, says, text)
+		}
+	}
+}
+
 // TestValues: files go to the packages that they name, in order, and none is ignored.
 func TestValues(t *testing.T) {
 	t.Parallel()

@@ -40,8 +40,9 @@ func (f *verifyFlags) checkCluster(args []string) error {
 		check{f.repo == "", "-f: name the private repository to compare the objects with: --repo REPO"},
 		check{roots || imported, "-f can be used only with --repo and --allow; verify the archive and the repository in separate runs"},
 		check{f.known.accept != "", "--accept takes findings of packages, not of cluster objects: use --allow HOST[/PATH]"},
+		check{len(f.rendering.files) > 0, "--values-file gives values to packages of an archive or a repository; with -f, the values are those of the PackageInstalls"},
 		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input already has the objects"},
-	), f.known.check(), f.output.check(), checkJobs(f.jobs))
+	), f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs))
 }
 
 // runCluster verifies the objects of -f.

@@ -35,6 +35,7 @@ type copyFlags struct {
 	tmpDir           string
 	strict           bool
 	known            tolerance
+	rendering        renderFlags
 	command          string // as it was run, for a page
 	objects          objectFlags
 	imgpkg           imgpkgFlags
@@ -121,6 +122,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference points outside")
 		f.known.add(flags)
 	})
+	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	addSides(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
@@ -183,7 +185,7 @@ func (f *copyFlags) check() error {
 	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
-	return errors.Join(f.sourceFlags.check(), f.known.check(), checkJobs(f.jobs))
+	return errors.Join(f.sourceFlags.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs))
 }
 
 // endChecks are about the source and the destination.
@@ -209,6 +211,7 @@ func (f *copyFlags) archiveChecks() []check {
 		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
 		{archive && finds, "--strict, --allow and --accept need a source in a registry; for an archive, use them with relocate verify"},
+		{archive && f.rendering.on, "--render needs a source in a registry; relocate rehearse and verify render the packages of an archive"},
 	}
 }
 

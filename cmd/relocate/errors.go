@@ -23,6 +23,7 @@ import (
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/serve"
+	"relocate/render"
 	"relocate/tarball"
 	"relocate/verify/cluster"
 )
@@ -95,6 +96,7 @@ var judgements = []judgement{
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
+	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},
 	{isA[inspect.MissingError], statusMissing, "list the content with relocate inspect"},
 	{is(cluster.ErrNotObjects), statusUsage, "pass the complete output of kubectl get … -A -o yaml"},

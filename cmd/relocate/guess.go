@@ -32,7 +32,7 @@ func guessf(edit func([]string) []string, format string, args ...any) error {
 // when unknown.
 func guessed(err error, args []string) string {
 	var g guess
-	if !errors.As(err, &g) {
+	if !errors.As(meantPackage(err), &g) {
 		return ""
 	}
 	return shellLine(append([]string{"relocate"}, g.edit(slices.Clone(args))...))

@@ -27,11 +27,12 @@ type planReport struct {
 
 // planFlags are the flags of plan.
 type planFlags struct {
-	source sourceFlags
-	form   tarFormat
-	format format
-	strict bool
-	known  tolerance
+	source    sourceFlags
+	form      tarFormat
+	format    format
+	strict    bool
+	known     tolerance
+	rendering renderFlags
 	common
 }
 
@@ -79,6 +80,7 @@ work the same.
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference points outside")
 		f.known.add(flags)
 	})
+	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	return cmd
 }
@@ -88,14 +90,16 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if !f.source.given() {
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
-	if err := errors.Join(f.source.check(), f.known.check(), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.source.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	from, err := f.source.source(&f.common)
 	if err != nil {
 		return nil, err
 	}
-	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, relocate.Options{Jobs: f.jobs, Progress: show.see})
+	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
+	f.rendering.set(&opt)
+	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
 	if err != nil {
 		return nil, asUsage(err)
 	}

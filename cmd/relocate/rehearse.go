@@ -13,13 +13,14 @@ import (
 
 // rehearseFlags are the flags of rehearse.
 type rehearseFlags struct {
-	as       string
-	tag      string
-	noTag    bool
-	jobs     int
-	progress progressMode
-	known    tolerance
-	output   reportFlags
+	as        string
+	tag       string
+	noTag     bool
+	jobs      int
+	progress  progressMode
+	known     tolerance
+	rendering renderFlags
+	output    reportFlags
 }
 
 func newRehearse() *cobra.Command {
@@ -58,6 +59,7 @@ used; rehearse does not contact it.
 		f.known.add(flags)
 		f.output.add(flags)
 	})
+	f.rendering.addOff(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
 		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
 		addProgress(flags, &f.progress)
@@ -69,7 +71,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
-	if err := errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	known, err := f.known.acceptance()
@@ -88,6 +90,8 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	}
 	defer a.Close()
 	r := &verified{}
-	r.Verdict, err = relocate.Rehearse(ctx, a, as, relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known})
+	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known}
+	f.rendering.set(&opt.Options)
+	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)
 	return r, err
 }

@@ -16,6 +16,8 @@ func TestUsage(t *testing.T) {
 	archive := filepath.Join(t.TempDir(), "no.tar")
 	lock := filepath.Join(t.TempDir(), "lock.yml")
 	require.NoError(t, os.WriteFile(lock, []byte("---\napiVersion: imgpkg.carvel.dev/v1alpha1\nbundle:\n  image: private.test/x@"+digestOf("x")+"\nkind: BundleLock\n"), 0o600))
+	list := filepath.Join(t.TempDir(), "list.yml")
+	require.NoError(t, os.WriteFile(list, []byte("# values\n- a\n"), 0o600))
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink("none", link))
 	ref, repo, digest := reg.Addr+"/a/b:1", reg.Addr+"/x", digestOf("x")
@@ -90,6 +92,17 @@ func TestUsage(t *testing.T) {
 		"verify-seal-short":      {[]string{"verify", archive, "--seal", "12"}, []string{"--seal 12", "digest"}},
 		"emit-nothing":           {[]string{"emit"}, []string{"archive"}},
 		"emit-no-repo":           {[]string{"emit", archive}, []string{"--to-repo"}},
+		"values-plan":            {[]string{"plan", "-b", ref, "--values-file", "a.test=" + lock}, []string{"--values-file needs --render or --strict"}},
+		"values-export":          {[]string{"-b", ref, "--to-tar", archive, "--kubernetes-version", "1.31"}, []string{"--kubernetes-version needs --render or --strict"}},
+		"values-no-render":       {[]string{"rehearse", archive, "--no-render", "--values-file", "a.test=" + lock}, []string{"--no-render and --values-file cannot be used together"}},
+		"values-no-name":         {[]string{"rehearse", archive, "--values-file", lock}, []string{"--values-file " + lock, "write NAME=FILE"}},
+		"values-no-file":         {[]string{"verify", archive, "--values-file", "a.test=none.yml"}, []string{"--values-file", "none.yml", "no such file"}},
+		"values-folder":          {[]string{"verify", archive, "--values-file", "a.test=" + filepath.Dir(archive)}, []string{"is a directory"}},
+		"values-list":            {[]string{"verify", archive, "--values-file", "a.test=" + list}, []string{"--values-file " + list + ": line 2: is not a map"}},
+		"values-objects":         {[]string{"verify", "--repo", repo, "-f", "x.yml", "--values-file", "a.test=" + lock}, []string{"--values-file", "PackageInstalls"}},
+		"render-import":          {[]string{"--from-tar", archive, "--to-repo", repo, "--render"}, []string{"--render needs a source in a registry", "rehearse"}},
+		"helm-none":              {[]string{"rehearse", archive, "--helm", archive + "/helm"}, []string{"--helm", archive + "/helm"}},
+		"kubernetes-version":     {[]string{"rehearse", archive, "--kubernetes-version", "latest"}, []string{"--kubernetes-version latest: write a version, such as 1.30.0"}},
 		"ca-file":                {[]string{"-b", ref, "--to-tar", archive, "--registry-ca-cert-path", "no.pem"}, []string{"no.pem"}},
 	} {
 		t.Run(name, func(t *testing.T) {

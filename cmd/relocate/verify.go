@@ -25,11 +25,12 @@ type verifyFlags struct {
 	tag   string
 	noTag bool
 
-	repoTags bool
-	strict   bool
-	known    tolerance
-	cluster  clusterFlags
-	output   reportFlags
+	repoTags  bool
+	strict    bool
+	known     tolerance
+	cluster   clusterFlags
+	rendering renderFlags
+	output    reportFlags
 	common
 }
 
@@ -91,6 +92,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
+	f.rendering.addOff(cmd)
 	f.common.add(cmd)
 	return cmd
 }
@@ -122,6 +124,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		return nil, err
 	}
 	opt.Accept = *known
+	f.rendering.set(&opt.Options)
 	if f.seal != "" {
 		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
 			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
@@ -183,7 +186,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.known.check(), f.output.check(), checkJobs(f.jobs))
+	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs))
 }
 
 func (f *verifyFlags) checks(file string) []check {

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/internal/child"
+	"relocate/render"
+)
+
+// renderFlags are the flags that say how packages are rendered.
+type renderFlags struct {
+	on, off    bool // --render, --no-render
+	files      []string
+	helm       string
+	kubernetes string
+
+	renders  bool // what check found
+	renderer *render.Renderer
+	values   render.Values
+}
+
+// addOff adds the flags of a command that renders packages unless told not to.
+func (f *renderFlags) addOff(cmd *cobra.Command) {
+	group(cmd, "Rendering", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.off, "no-render", false, "do not run the templates of packages: examine their files as text only")
+		f.addValues(flags)
+	})
+}
+
+// addOn adds the flags of a command that renders packages only when told to.
+func (f *renderFlags) addOn(cmd *cobra.Command) {
+	group(cmd, "Rendering", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.on, "render", false, "also run the templates of packages, and examine what they deploy (--strict always does)")
+		f.addValues(flags)
+	})
+}
+
+func (f *renderFlags) addValues(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.files, "values-file", nil, "render a package with data values from a file: `NAME=FILE`, or NAME/VERSION=FILE (repeatable; the last one wins)")
+	f.addPrograms(flags)
+}
+
+func (f *renderFlags) addPrograms(flags *pflag.FlagSet) {
+	flags.StringVar(&f.helm, "helm", "", "render charts with the helm program at `PATH` (default: helm in $PATH)")
+	flags.StringVar(&f.kubernetes, "kubernetes-version", render.DefaultKubernetesVersion, "render for a cluster with Kubernetes `VERSION`")
+}
+
+// check rejects command lines that make no sense, and reads the values files: each is read once, for
+// it may be a pipe. renders says whether the command renders packages.
+func (f *renderFlags) check(renders bool) error {
+	f.renders = renders
+	checks := []check{{!kubernetesVersion.MatchString(f.kubernetes), "--kubernetes-version " + f.kubernetes + ": write a version, such as " + render.DefaultKubernetesVersion}}
+	for _, g := range []given{{"--values-file", len(f.files) > 0}, {"--helm", f.helm != ""}, {"--kubernetes-version", f.kubernetes != render.DefaultKubernetesVersion}} {
+		checks = append(checks, exclusive("--no-render", f.off, g.flag, g.given), check{!renders && g.given, g.flag + " needs --render or --strict"})
+	}
+	if err := firstWrong(checks...); err != nil {
+		return err
+	}
+	for _, s := range f.files {
+		pkg, file, ok := strings.Cut(s, "=")
+		if !ok || pkg == "" || file == "" {
+			return usagef("--values-file %s: write NAME=FILE, with the name of a package", s)
+		}
+		values, err := readValues(pkg, file)
+		if err != nil {
+			return err
+		}
+		f.values = append(f.values, values)
+	}
+	return f.makeRenderer()
+}
+
+// set sets how packages are rendered.
+func (f *renderFlags) set(opt *relocate.Options) {
+	opt.Renderer, opt.RenderPackages, opt.Values = f.renderer, f.renders, f.values
+}
+
+// kubernetesVersion is what --kubernetes-version takes.
+var kubernetesVersion = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(\.[0-9]+)?$`)
+
+// makeRenderer makes what runs templates.
+func (f *renderFlags) makeRenderer() error {
+	f.renderer = newRenderer()
+	version := kubernetesVersion.FindStringSubmatch(f.kubernetes)
+	f.renderer.KubernetesVersion = version[1] + cmp.Or(version[2], ".0")
+	if f.helm == "" {
+		return nil
+	}
+	helm, err := exec.LookPath(f.helm)
+	if err != nil {
+		return usagef("--helm: %w", err)
+	}
+	f.renderer.Helm = helm
+	return nil
+}
+
+// newRenderer runs templates with this program, and charts with helm in $PATH, if there is one.
+func newRenderer() *render.Renderer {
+	r := &render.Renderer{}
+	if own, err := os.Executable(); err == nil {
+		r.Program = child.Program{Path: own}
+	}
+	if helm, err := exec.LookPath("helm"); err == nil {
+		r.Helm = helm
+	}
+	return r
+}
+
+// maxValues is the size in bytes of the largest values file that is read.
+const maxValues = 4 << 20
+
+// readValues reads a file with data values of a package. It may be a pipe.
+func readValues(pkg, file string) (values render.GivenValues, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return values, fmt.Errorf("--values-file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, maxValues+1))
+	if err != nil {
+		return values, fmt.Errorf("--values-file: %w", err)
+	}
+	if values, err = render.GiveValues(pkg, file, data); err != nil {
+		return values, usagef("--values-file %s: %w", file, err)
+	}
+	return values, nil
+}
+
+// meantPackage returns a guess where an error says that values are for no package that was read, and
+// a package has a name like it.
+func meantPackage(err error) error {
+	var unused *render.UnusedValuesError
+	if !errors.As(err, &unused) {
+		return err
+	}
+	name, version, _ := strings.Cut(unused.Given.Package, "/")
+	meant := nearest(unused.Names, name)
+	if meant == "" || slices.Contains(unused.Names, name) {
+		return err
+	}
+	if version != "" {
+		meant += "/" + version
+	}
+	old := unused.Given.Package + "=" + unused.Given.File.Path
+	return guessf(func(args []string) []string {
+		for i := range args {
+			args[i] = strings.Replace(args[i], old, meant+"="+unused.Given.File.Path, 1)
+		}
+		return args
+	}, "%w", err)
+}
