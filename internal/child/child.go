@@ -115,11 +115,11 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	}
 	switch exit := (*exec.ExitError)(nil); {
 	case err == nil:
-		return stdout.Bytes(), nil
+		return stdout.data, nil
 	case errors.Is(err, exec.ErrWaitDelay):
 		return nil, ended("left a process that holds its output")
 	case errors.As(err, &exit):
-		return nil, p.judge(exit, c.Path != "", stderr.String())
+		return nil, p.judge(exit, c.Path != "", string(stderr.data))
 	default:
 		return nil, fmt.Errorf("child process: %w", err)
 	}
@@ -192,14 +192,14 @@ func seconds(d time.Duration) string {
 
 // head keeps the first bytes of what is written, and calls full when there are more.
 type head struct {
-	bytes.Buffer
+	data  []byte
 	limit int
 	full  func() // nil: the rest is dropped
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	kept := min(len(p), h.limit-h.Len())
-	h.Buffer.Write(p[:kept])
+	kept := min(len(p), h.limit-len(h.data))
+	h.data = append(h.data, p[:kept]...)
 	if kept < len(p) && h.full != nil {
 		h.full()
 		return kept, errors.New("too much output")

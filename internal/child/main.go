@@ -30,9 +30,14 @@ func Main(modes map[string]func() int) {
 		fmt.Fprintf(os.Stderr, "%s: %s: %v\n", marker, os.Args[4], err)
 		os.Exit(statusNoProgram)
 	}
+	mode := modes[os.Args[2]]
+	if mode == nil {
+		fmt.Fprintf(os.Stderr, "%s: no mode %s\n", marker, os.Args[2])
+		os.Exit(statusNoProgram)
+	}
 	debug.SetMemoryLimit(softLimit(memory))
 	debug.SetMaxStack(maxStack)
-	os.Exit(guarded(modes[os.Args[2]]))
+	os.Exit(guarded(mode))
 }
 
 // softLimit is the size of the heap from which on memory is collected at any cost.
