@@ -60,12 +60,14 @@ var kinds = []kind{
 	{"damaged", []Level{Install, Pull, Warning}, "import it again with --trust nothing", true},
 	{"not-pinned", []Level{Install, Pull, Warning}, "use a digest", true},
 	{"not-reference", []Level{Install, Pull, Warning}, "use an image of the repository, by digest", true},
+	{"not-bundle", []Level{Install}, "fetch a bundle", true},
+	{"no-packages", []Level{Install}, "fetch the bundle of a package repository", true},
 	{"not-rewritten", []Level{Warning}, "fetch a bundle with a lock", true},
 	{"different", []Level{Pull}, "restart the workload's Pods", true},
 	{"not-pulled", []Level{Pull}, "check why the node could not pull it", true},
 	{"no-package", []Level{Install}, "relocate a repository that has the Package", true},
 	{"conflict", []Level{Install, Warning}, "keep the Package in one PackageRepository only", true},
-	{"failed", []Level{Warning}, "check the object's status", true},
+	{"failed", []Level{Install}, "do what the message asks for, or check the object's status", true},
 	{"not-checked", []Level{Warning}, "examine it yourself", true},
 }
 

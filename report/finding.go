@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"relocate/internal/text"
 )
 
 // Level says how severe a finding is for a cluster that reaches nothing but its private registry.
@@ -115,6 +117,17 @@ func (f Finding) place() string {
 		return fmt.Sprintf("%s:%d", f.File, f.Line)
 	}
 	return cmp.Or(f.File, f.Bundle)
+}
+
+// Lines returns the lines of the message, safe for a terminal. A program's message has several.
+func (f Finding) Lines() []string {
+	var list []string
+	for l := range strings.Lines(f.Message) {
+		if l = strings.TrimRight(strings.ReplaceAll(text.Printable(l), "\t", "    "), " \n"); l != "" {
+			list = append(list, l)
+		}
+	}
+	return list
 }
 
 // Findings is a list of findings.

@@ -173,13 +173,16 @@ func (v *Verdict) judgeObjects() {
 	of := fmt.Sprintf("%s in %s", text.Count(objects, "object"), v.Subject)
 	switch {
 	case !v.OK:
-		v.Sentence = fmt.Sprintf("not %s %s %s comes from %s: %s", all, of, need, v.Repository, text.Count(breaking, "problem"))
+		v.Sentence = fmt.Sprintf("not %s %s %s comes from %s: %s", all, of, need, v.Repository, v.Findings)
 	case v.Objects.References == 0:
 		v.Sentence = fmt.Sprintf("%s %s no image", of, name)
 	case v.Objects.Allowed > 0:
 		v.Sentence = fmt.Sprintf("%s %s %s is in %s, or allowed to be elsewhere", all, of, name, v.Repository)
 	default:
 		v.Sentence = fmt.Sprintf("%s %s %s is in %s", all, of, name, v.Repository)
+	}
+	if v.OK {
+		v.Sentence += v.except("", "")
 	}
 	if v.OK {
 		v.Proved = append(v.Proved, v.Objects.String())

@@ -170,7 +170,7 @@ func findingSuite(name string, findings Findings) junitSuite {
 		if f.Basis != "" {
 			c.Properties = &junitProperties{[]junitProperty{{"basis", string(f.Basis)}}}
 		}
-		says := []string{f.Message, f.Place(), f.Reference}
+		says := append(f.Lines(), f.Place(), f.Reference)
 		if f.Bundle != "" {
 			says = append(says, "in "+f.Bundle)
 		}

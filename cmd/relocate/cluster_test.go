@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/report"
 	"relocate/testdata/realregistry"
 )
 
@@ -34,14 +35,33 @@ func startAirgap(t *testing.T) *airgap {
 	index := d.manifests[d.tags["corp/guestbook:1.1.0"]].document(t)
 	config := func(digest string) string { return d.manifests[digest].document(t).Config.Digest }
 	a := &airgap{Registry: dst, repo: repo, words: map[string]string{
-		"HOST": dst.Addr, "REPO": repo, "ROOT": d.tags["corp/repository:1.0.0"], "GONE": digestOf("gone"),
+		"SOURCE": src.Addr, "HOST": dst.Addr, "REPO": repo, "ROOT": d.tags["corp/repository:1.0.0"], "GONE": digestOf("gone"),
 		"BUNDLE_SIMPLE": d.tags["corp/packages/simple-app:1.0.0"], "SIMPLE": d.tags["corp/simple-app:1.0.0"],
 		"STATUS": d.tags["corp/status:1.0.0"], "INDEX": d.tags["corp/guestbook:1.1.0"], "INDEX_AMD64": index.Manifests[0].Digest,
 	}}
 	a.words["SIMPLE_CONFIG"] = config(a.words["SIMPLE"])
 	a.words["HEX_INDEX_ARM64_CONFIG"] = strings.TrimPrefix(config(index.Manifests[1].Digest), "sha256:")
+	for word, digest := range pushTwins(t, dst.Addr, a.words["BUNDLE_SIMPLE"], a.words["ROOT"]) {
+		a.words[word] = digest
+	}
 	dst.ResetRequests()
 	return a
+}
+
+// pushTwins pushes repositories that have one version of a Package: TWIN_A and TWIN_SAME with the same content from two
+// origins, TWIN_OTHER with another content, and TWIN_NEWER with that in a higher revision.
+func pushTwins(t *testing.T, host, bundle, other string) map[string]string {
+	t.Helper()
+	s := site{t: t, host: host}
+	twin := func(ref, annotations string) string {
+		text := strings.Replace(kbldText("twin.corp.com", "1.0.0", ref), "metadata:\n", "metadata:\n"+annotations, 1)
+		return s.bundle("airgap/corp", "", map[string]string{"packages/twin.yml": text}, ref).Digest.String()
+	}
+	return map[string]string{
+		"TWIN_A": twin("registry.example.com/a@"+bundle, ""), "TWIN_SAME": twin("registry.example.com/b@"+bundle, ""),
+		"TWIN_OTHER": twin("registry.example.com/a@"+other, ""),
+		"TWIN_NEWER": twin("registry.example.com/c@"+other, "  annotations: {packaging.carvel.dev/revision: 1.0.1}\n"),
+	}
 }
 
 // expand puts what the registry has in place of the words of a case.
@@ -102,7 +122,7 @@ func TestClusterCases(t *testing.T) {
 		assert.NotContains(t, printed.stdout, "\u202e")
 	}
 	for _, r := range a.Requests() {
-		assert.Regexp(t, `^(200|404) GET /v2/(airgap/corp/manifests/.*)?$`, r)
+		assert.Regexp(t, `^(200|404) GET /v2/(airgap/corp/(manifests|blobs)/.*)?$`, r)
 	}
 }
 
@@ -185,8 +205,10 @@ func TestClusterEmitted(t *testing.T) {
 		"---\nkind: Pod\nmetadata: {name: web, namespace: default}\nspec: {containers: [{image: nginx}]}\n"
 	r = verify(bad)
 	assert.Equal(t, statusMissing, r.status)
-	golden := strings.ReplaceAll(`NOT OK: not everything that 2 objects in standard input need comes from REPO: 1 problem
+	golden := strings.ReplaceAll(`NOT OK: not everything that 2 objects in standard input need comes from REPO: 1 breaks a pull, 1 warning
   2 references: 1 in the repository, 0 allowed elsewhere; 0 containers compared with what the nodes run
+not proved:
+  that the content that the objects name is intact: relocate verify --repo, with the archive, checks that
 findings: 1 breaks a pull, 1 warning
 
 Pod default/web
@@ -203,11 +225,49 @@ PackageRepository kapp-controller-packaging-global/repository
 	r = verify(bad, "-o", "yaml", "--allow", "docker.io")
 	assert.Zero(t, r.status)
 	assertAll(t, r.stdout, "ok: true", "code: not-pinned", "allowed: 1")
+	r = verify(bad, "--allow", "docker.io")
+	assert.True(t, strings.HasPrefix(r.stdout, "OK: everything that 2 objects in standard input name is in "+repo+", or allowed to be elsewhere, except for 1 warning\n"), r.stdout)
 
 	dst.Stop()
 	r = verify(emitted)
 	assert.Equal(t, statusFailed, r.status)
 	assert.Empty(t, r.stdout)
+}
+
+// TestClusterMessage: what kapp-controller says is shown whole, with its lines, in each form of the report.
+func TestClusterMessage(t *testing.T) {
+	t.Parallel()
+	dst := startReal(t)
+	long := strings.Repeat("long ", 200) + "end"
+	dir := t.TempDir()
+	r := relocateInput(t, `kind: PackageInstall
+apiVersion: packaging.carvel.dev/v1alpha1
+metadata: {name: web, namespace: shop}
+status:
+  conditions:
+  - type: ReconcileFailed
+    status: "True"
+    message: "Deploying: Error (see .status.usefulErrorMessage for details)"
+  usefulErrorMessage: |
+    kapp: Error: waiting on reconcile:
+      - `+long+`
+
+    <b>and more
+`, "verify", "--repo", dst.Addr+"/x", "-f", "-", "-o", "json", "--report", filepath.Join(dir, "report.html"))
+	assert.Equal(t, statusMissing, r.status)
+	says := "kapp-controller cannot reconcile it:\nDeploying: Error\nkapp: Error: waiting on reconcile:\n  - " + long + "\n\n<b>and more"
+	var got objectsJSON
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &got))
+	require.Len(t, got.Findings, 2)
+	f := got.Findings[1]
+	assert.Equal(t, []string{"failed", "install", says}, []string{string(f.Code), string(f.Level), f.Message})
+
+	var text strings.Builder
+	writeFinding(&text, report.Finding{Code: "failed", Level: report.Install, Message: f.Message + "\x1b"})
+	assert.Contains(t, text.String(), "\n                 - "+long+"\n               <b>and more\ufffd\n")
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "<br>  - "+long+"<br>&lt;b&gt;and more")
 }
 
 // relocateInput runs the program with a text as its standard input.

@@ -52,7 +52,9 @@ func writeFinding(w io.Writer, f report.Finding) {
 	if f.Reference != "" {
 		fmt.Fprintf(w, "               %s\n", line(f.Reference))
 	}
-	fmt.Fprintf(w, "               %s\n", line(f.Message))
+	for _, l := range f.Lines() {
+		fmt.Fprintf(w, "               %s\n", l)
+	}
 	if f.Action != "" {
 		fmt.Fprintf(w, "               → %s\n", line(f.Action))
 	}

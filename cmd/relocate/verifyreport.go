@@ -155,9 +155,7 @@ func writeVerdict(w io.Writer, v *report.Verdict) {
 		fmt.Fprintf(w, "  %s\n", line(s))
 	}
 	writeProblems(w, v)
-	if v.OK {
-		writeNotProved(w, v.NotProved)
-	}
+	writeNotProved(w, v.NotProved)
 	writeFindings(w, v.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, v.Accepted)
 	if v.OK && v.Verify == nil {

@@ -87,7 +87,11 @@ func (p *htmlPage) attached(v *report.Verdict) {
 func groupFindings(list report.Findings) pageFindings {
 	f := pageFindings{All: len(list), Counts: list.String()}
 	shown := shorten(list.Sorted(), mostPageFindings, func(f report.Finding) []string {
-		return []string{f.Of(), f.Place(), f.Reference, f.Message, f.Action}
+		foreign := []string{f.Of(), f.Place(), f.Reference, f.Action}
+		for part := range slices.Chunk([]byte(f.Message), mostClip) { // it is shown whole
+			foreign = append(foreign, string(part))
+		}
+		return foreign
 	})
 	f.More = shown.More
 	for _, finding := range shown.List {

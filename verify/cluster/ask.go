@@ -11,45 +11,49 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/oci"
 )
-
-// Source is where manifests are read: the private repository only. Its method is the first of
-// bundle.Source, with the same errors.
-type Source interface {
-	Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error)
-}
 
 // answer is the repository's answer for a tag or a digest.
 type answer struct {
-	digest   v1.Hash   // of the manifest; zero when it is missing
-	damage   error     // its content does not match its digest
-	config   v1.Hash   // of an image; kept where a node may report it
-	children []v1.Hash // of an index; kept where a node may report one
+	digest   v1.Hash      // of the manifest; zero when it is missing
+	damage   error        // its content does not match its digest, or is malformed
+	config   v1.Hash      // of an image; kept where a node may report it
+	children []v1.Hash    // of an index; kept where a node may report one
+	node     *bundle.Node // kept where kapp-controller fetches it as a bundle
 }
 
 func (a *answer) exists() bool { return a != nil && a.digest != v1.Hash{} }
 
+// detail says how much of an answer is kept.
+type detail int
+
+const (
+	presence detail = iota + 1 // whether it exists
+	parts                      // and its config or children
+	asBundle                   // and whether it is a bundle, which its config says
+)
+
 // asker asks the repository once for each tag and digest.
 type asker struct {
-	source  Source
+	source  bundle.Source
 	repo    name.Repository
 	jobs    int
 	answers map[string]*answer // by tag or digest
 	wanted  []string           // not asked for yet, in the order found
-	open    map[string]bool    // the ids whose config and children are kept
+	details map[string]detail
 }
 
-// want queues id, a tag or a digest, for ask. With details, ask also keeps its config and children.
-func (a *asker) want(id string, details bool) {
+// want queues id, a tag or a digest, for ask.
+func (a *asker) want(id string, d detail) {
 	got, known := a.answers[id]
-	if !known || details && got != nil && !a.open[id] {
+	if !known || got != nil && d > a.details[id] {
 		a.answers[id] = nil
 		a.wanted = append(a.wanted, id)
 	}
-	if details {
-		a.open[id] = true
-	}
+	a.details[id] = max(a.details[id], d)
 }
 
 // ask asks the repository for everything queued. It returns an error when the repository does not
@@ -89,7 +93,7 @@ func (a *asker) one(ctx context.Context, id string) (*answer, error) {
 		return nil, fmt.Errorf("ask for %s: %w", ref.Name(), err)
 	}
 	got := &answer{digest: desc.Digest}
-	if !a.open[id] {
+	if a.details[id] == presence {
 		return got, nil
 	}
 	var doc struct {
@@ -103,7 +107,35 @@ func (a *asker) one(ctx context.Context, id string) (*answer, error) {
 	for _, m := range doc.Manifests {
 		got.children = append(got.children, m.Digest)
 	}
+	if a.details[id] == asBundle {
+		got.node, err = bundle.ReadNode(ctx, answered{a.source, desc, raw}, a.repo.Digest(desc.Digest.String()))
+		if got.damage, err = damage(err); err != nil {
+			return nil, err
+		}
+	}
 	return got, nil
+}
+
+// answered is a source with the manifest that it gave.
+type answered struct {
+	bundle.Source
+	desc v1.Descriptor
+	raw  []byte
+}
+
+// Manifest implements bundle.Source.
+func (s answered) Manifest(context.Context, name.Reference) (v1.Descriptor, []byte, error) {
+	return s.desc, s.raw, nil
+}
+
+// damage separates what is wrong with content from an error of the repository.
+func damage(err error) (wrong, broken error) {
+	for _, of := range []error{digest.ErrMismatch, oci.ErrMalformed, oci.ErrUnreadable, fs.ErrNotExist} {
+		if errors.Is(err, of) {
+			return err, nil
+		}
+	}
+	return nil, err
 }
 
 func isDigest(id string) bool {

@@ -3,11 +3,11 @@ package cluster
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
 )
@@ -73,11 +73,13 @@ func (x *extraction) carvel(n *yaml.Node) {
 	case "App":
 		x.path = []string{"spec", "fetch"}
 		x.fetches(yamlnode.Get(n, "spec", "fetch"))
+		x.inlineFiles(yamlnode.Get(n, "spec"), "spec")
 	case "Package", "PackageVersion", "InternalPackage", "InternalPackageVersion":
 		x.path = []string{"spec", "template", "spec", "fetch"}
 		before := len(x.objects.claims)
 		x.fetches(yamlnode.Get(n, "spec", "template", "spec", "fetch"))
 		x.pkg(n, x.objects.claims[before:])
+		x.inlineFiles(yamlnode.Get(n, "spec", "template", "spec"), "spec", "template", "spec")
 	case "PackageInstall", "InstalledPackage":
 		x.install(n)
 	}
@@ -167,18 +169,40 @@ func isVersion(s string) bool {
 
 // status reads what kapp-controller reports about the object.
 func (x *extraction) status(n *yaml.Node) {
-	failed := slices.ContainsFunc(yamlnode.Items(yamlnode.Get(n, "status", "conditions")), func(c *yaml.Node) bool {
-		return yamlnode.Text(c, "type") == "ReconcileFailed" && yamlnode.Text(c, "status") == "True"
-	})
-	if !failed {
-		return
+	for _, c := range yamlnode.Items(yamlnode.Get(n, "status", "conditions")) {
+		cannot := cannot[yamlnode.Text(c, "type")]
+		if cannot == "" || yamlnode.Text(c, "status") != "True" {
+			continue
+		}
+		f := report.Finding{Code: codeFailed, Level: report.Install, Message: "kapp-controller cannot " + cannot + " it"}
+		says := cmp.Or(saysOf(yamlnode.Text(c, "message"), yamlnode.Text(n, "status", "usefulErrorMessage")), yamlnode.Text(n, "status", "friendlyDescription"))
+		if strings.Contains(says, "Conflicting resources: Package") {
+			f.Code, f.Message = codeConflict, "another PackageRepository has the same Package with different content"
+			f.Action = "remove one of the two, or relocate both to one repository"
+		}
+		if says != "" {
+			f.Message += ":\n" + says
+		}
+		x.note(f, c.Line, "status")
 	}
-	says := cmp.Or(yamlnode.Text(n, "status", "usefulErrorMessage"), yamlnode.Text(n, "status", "friendlyDescription"))
-	line := yamlnode.Get(n, "status").Line
-	if strings.Contains(says, "Conflicting resources: Package") {
-		x.note(report.Finding{Code: codeConflict, Level: report.Install, Message: "another PackageRepository has the same Package with different content: " + saying(says),
-			Action: "remove one of the two, or relocate both to one repository"}, line, "status")
-		return
-	}
-	x.note(report.Finding{Code: codeFailed, Level: report.Warning, Message: "kapp-controller cannot reconcile it: " + saying(says)}, line, "status")
 }
+
+// cannot has the conditions of what kapp-controller cannot do.
+var cannot = map[string]string{"ReconcileFailed": "reconcile", "DeleteFailed": "delete"}
+
+// saysOf returns what kapp-controller says in a condition and in status.usefulErrorMessage: the
+// condition may only point to the other, or have all of it.
+func saysOf(condition, useful string) string {
+	condition = strings.TrimSpace(strings.ReplaceAll(condition, "(see .status.usefulErrorMessage for details)", ""))
+	useful = strings.TrimSpace(useful)
+	switch {
+	case strings.Contains(condition, useful):
+		useful = ""
+	case strings.Contains(useful, condition):
+		condition = ""
+	}
+	return text.Clip(strings.TrimSpace(condition+"\n"+useful), maxMessage)
+}
+
+// maxMessage is the limit on a program's message in bytes.
+const maxMessage = 32 << 10

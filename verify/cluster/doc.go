@@ -20,6 +20,8 @@ const (
 	codeDamaged      report.Code = "damaged"       // the registry's manifest does not match its digest
 	codeNotPinned    report.Code = "not-pinned"    // a tag, or a range of tags, where a digest is required
 	codeNotReference report.Code = "not-reference" // it is not an image reference
+	codeNotBundle    report.Code = "not-bundle"    // what is fetched as a bundle is an image
+	codeNoPackages   report.Code = "no-packages"   // the bundle of a PackageRepository has no packages/
 	codeNotRewritten report.Code = "not-rewritten" // a fetch for which kapp-controller rewrites no references
 	codeDifferent    report.Code = "different"     // a node runs something else
 	codeNotPulled    report.Code = "not-pulled"    // a node could not pull it

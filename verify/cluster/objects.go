@@ -20,6 +20,7 @@ type Objects struct {
 	held     int // bytes
 	claims   []claim
 	running  []container
+	inlined  []inlined
 	packages []pkg
 	installs []install
 	findings report.Findings // those that need no registry
@@ -272,9 +273,14 @@ func (x *extraction) containerList(list *yaml.Node) {
 	for i, c := range list.Content {
 		x.below(fmt.Sprintf("[%d]", i), func() {
 			for key, child := range yamlnode.Pairs(c) {
-				if key == "image" && yamlnode.IsText(child) {
+				switch {
+				case key == "image" && yamlnode.IsText(child):
 					x.take(claim{level: report.Pull}, child, key)
-				} else {
+				case key == "env" && isMaps(child):
+					x.below(key, func() { x.env(child) })
+				case (key == "args" || key == "command") && child.Kind == yaml.SequenceNode:
+					x.below(key, func() { x.arguments(child) })
+				default:
 					x.below(key, func() { x.walk(child) })
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/bundle"
 	"relocate/internal/text"
 	"relocate/report"
 )
@@ -20,20 +21,21 @@ type Options struct {
 }
 
 // Verify compares what the objects name with the repository repo, which it reads through source. It
-// asks for each digest and tag once, and contacts no other registry.
+// asks for each digest and tag once, reads the bundles of PackageRepositories, and contacts no other
+// registry.
 //
 // An error means that the repository could not be asked.
-func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repository, opt Options) (*Result, error) {
+func (o *Objects) Verify(ctx context.Context, source bundle.Source, repo name.Repository, opt Options) (*Result, error) {
 	v := &verification{
 		objects: o, repo: repo, opt: opt, result: &Result{ObjectCounts: report.ObjectCounts{Objects: o.count, References: len(o.claims)}},
-		asker: asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, open: map[string]bool{}},
+		asker: asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, details: map[string]detail{}},
 	}
 	for i := range o.claims {
 		v.wantClaim(&o.claims[i])
 	}
 	for i := range o.running {
 		if ref, inside := v.inside(o.running[i].ref); inside {
-			v.asker.want(ref.Identifier(), true)
+			v.asker.want(ref.Identifier(), parts)
 		}
 	}
 	if err := v.asker.ask(ctx); err != nil {
@@ -46,8 +48,15 @@ func (o *Objects) Verify(ctx context.Context, source Source, repo name.Repositor
 	if err := v.running(ctx); err != nil {
 		return nil, err
 	}
+	if err := v.inlineFiles(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.repositories(ctx); err != nil {
+		return nil, err
+	}
 	v.installs()
 	v.conflicts()
+	v.collisions()
 	slices.SortStableFunc(v.result.Findings, func(a, b report.Finding) int {
 		return cmp.Compare(a.Line, b.Line)
 	})
@@ -67,6 +76,8 @@ type verification struct {
 	opt     Options
 	asker   asker
 	result  *Result
+
+	offering []*repository // in the order of the input
 }
 
 // inside parses the reference s and reports whether it is in the repository.
@@ -84,11 +95,12 @@ func (v *verification) allowed(host, path string) bool {
 func (v *verification) wantClaim(c *claim) {
 	ref, inside := v.inside(c.ref)
 	_, pinned := ref.(name.Digest)
-	if c.isURL() || inside && c.selects {
-		return
-	}
-	if ref != nil && (inside || pinned && !v.allowed(ref.Context().RegistryStr(), ref.Context().RepositoryStr())) {
-		v.asker.want(ref.Identifier(), false)
+	switch {
+	case c.isURL() || inside && c.selects:
+	case inside && c.kind == bundleFetch:
+		v.asker.want(ref.Identifier(), asBundle)
+	case ref != nil && (inside || pinned && !v.allowed(ref.Context().RegistryStr(), ref.Context().RepositoryStr())):
+		v.asker.want(ref.Identifier(), presence)
 	}
 }
 
@@ -166,10 +178,8 @@ func (v *verification) selection(c *claim, ref name.Reference) {
 	switch _, pinned := ref.(name.Digest); {
 	case pinned:
 		f.Message = "a tag selection beside a digest fails when it is fetched"
-	case c.object.Kind == "PackageRepository", c.object.Kind == "App":
-		f.Level, f.Message = report.Warning, "a range of tags chooses what is fetched; its content was not examined"
 	default:
-		f.Message = "a range of tags chooses what is fetched, but the repository has no tags for packages"
+		f.Message = "a range of tags chooses what is fetched: it is not pinned, and an import gives tags to the roots only"
 	}
 	v.report(c, f)
 }
@@ -191,6 +201,9 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	case isTag:
 		v.report(c, report.Finding{Code: codeNotPinned, Level: report.Warning, Message: "it is named by a tag, which may move; its digest is now " + got.digest.String(),
 			Action: "refer to " + v.repo.Digest(got.digest.String()).Name()})
+	}
+	if n := got.node; n != nil && c.kind == bundleFetch && n.Kind != bundle.Bundle {
+		v.report(c, report.Finding{Code: codeNotBundle, Message: fmt.Sprintf("it is an %s, not a bundle: kapp-controller cannot fetch it with imgpkgBundle", n.Kind), Action: "name the digest of a bundle"})
 	}
 	v.result.Inside++
 }
@@ -235,7 +248,7 @@ func (v *verification) compareRunning() (open []*container) {
 		default:
 			open = append(open, c)
 			for _, child := range got.children {
-				v.asker.want(child.String(), true)
+				v.asker.want(child.String(), parts)
 			}
 		}
 	}

@@ -13,11 +13,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/bundle"
 	"relocate/internal/digest"
 )
 
-// source has manifests by tag and digest, and counts who asks.
+// source has no blobs. It has manifests by tag and digest, and counts who asks.
 type source struct {
+	bundle.Source
 	manifests map[string]string
 	errs      map[string]error
 	mu        sync.Mutex

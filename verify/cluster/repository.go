@@ -1,0 +1,234 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+)
+
+// repository is a PackageRepository of the input whose bundle the private repository has.
+type repository struct {
+	claim  *claim
+	node   *bundle.Node
+	offers []offer
+	folder bool // it has a folder packages/
+	wrong  error
+}
+
+// offer is a Package as kapp-controller makes it of a PackageRepository's bundle.
+type offer struct {
+	name, version string
+	spec          []byte            // spec.template.spec as JSON
+	content       [sha256.Size]byte // of what kapp-controller compares
+	revision      []int             // by which kapp-controller chooses between different ones
+}
+
+// repositories reads the bundles of the PackageRepositories.
+func (v *verification) repositories(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(v.opt.Jobs, 1))
+	for i := range v.objects.claims {
+		c := &v.objects.claims[i]
+		if n := v.bundleOf(c); n != nil && c.object.Kind == "PackageRepository" {
+			r := &repository{claim: c, node: n}
+			v.offering = append(v.offering, r)
+			g.Go(func() error { return r.read(running, v) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, r := range v.offering {
+		switch {
+		case r.wrong != nil:
+			v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust nothing"})
+		case !r.folder:
+			v.report(r.claim, report.Finding{Code: codeNoPackages, Message: "the bundle has no folder packages/: kapp-controller refuses it", Action: "fetch the bundle of a package repository"})
+		}
+	}
+	return nil
+}
+
+// bundleOf returns the bundle that a claim fetches from the repository; nil for none.
+func (v *verification) bundleOf(c *claim) *bundle.Node {
+	ref, inside := v.inside(c.ref)
+	if c.kind != bundleFetch || !inside || c.selects {
+		return nil
+	}
+	got := v.asker.answers[ref.Identifier()]
+	if got.node == nil || got.node.Kind != bundle.Bundle {
+		return nil
+	}
+	return got.node
+}
+
+// read reads the bundle.
+func (r *repository) read(ctx context.Context, v *verification) error {
+	var lock *carvel.ImagesLock
+	files := map[string][]byte{}
+	err := r.node.Files(ctx, v.asker.source, func(p string) bool {
+		return p == carvel.LockFile || p == "packages" || strings.HasPrefix(p, "packages/")
+	}, func(f bundle.File, content io.Reader) (err error) {
+		switch {
+		case f.Path != carvel.LockFile:
+			r.folder = r.folder || f.Mode.IsDir() || f.Path != "packages"
+		case lock == nil && f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize:
+			var data []byte
+			if data, err = io.ReadAll(content); err == nil {
+				lock, _ = carvel.ParseImagesLock(data) // verify --repo reports a bad one
+			}
+			return err
+		}
+		if carvel.IsPackageFile(f.Path) && f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize {
+			files[f.Path], err = io.ReadAll(content)
+		}
+		return err
+	})
+	if r.wrong, err = damage(err); err != nil || r.wrong != nil {
+		return err
+	}
+	ids := map[string]string{}
+	if lock != nil {
+		for _, e := range lock.Images {
+			ids[e.Annotations[carvel.KbldID]] = v.repo.Digest(e.Image.DigestStr()).Name()
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		carvel.ReadPackageFile(file, files[file], func(d carvel.PackageDocument) bool {
+			if d.Served && d.Package != nil {
+				r.add(d, ids)
+			}
+			return true
+		})
+	}
+	return nil
+}
+
+// add adds a Package. ids has what kbld makes of a value of a key "image".
+func (r *repository) add(d carvel.PackageDocument, ids map[string]string) {
+	var doc struct {
+		Metadata struct {
+			Labels      map[string]string `json:"labels"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+		Spec map[string]any `json:"spec"`
+	}
+	if yamlnode.Decode(d.Text, &doc, false) != nil {
+		return
+	}
+	rewriteImages(doc.Spec, ids)
+	template, _ := doc.Spec["template"].(map[string]any)
+	o := offer{name: d.Package.Name, version: d.Package.Version, revision: revision(doc.Metadata.Annotations[revisionAnnotation])}
+	content, err := json.Marshal(doc)
+	if err == nil {
+		o.content = sha256.Sum256(content)
+		o.spec, err = json.Marshal(template["spec"])
+	}
+	if err == nil {
+		r.offers = append(r.offers, o)
+	}
+}
+
+// rewriteImages replaces the values of keys "image" as kbld does with a lock.
+func rewriteImages(n any, ids map[string]string) {
+	switch n := n.(type) {
+	case []any:
+		for _, item := range n {
+			rewriteImages(item, ids)
+		}
+	case map[string]any:
+		for key, value := range n {
+			if image, ok := value.(string); ok && key == "image" && ids[image] != "" {
+				n[key] = ids[image]
+			}
+			rewriteImages(value, ids)
+		}
+	}
+}
+
+// revisionAnnotation decides which of two different Packages stays.
+const revisionAnnotation = "packaging.carvel.dev/revision"
+
+// revision reads the numbers of a revision; -1 stands for none.
+func revision(s string) (list []int) {
+	for part := range strings.SplitSeq(s, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return []int{-1}
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// collisions finds Packages that two PackageRepositories of one namespace have with different
+// content: kapp-controller refuses the second one (docs/carvel.md, "How a PackageRepository is
+// reconciled").
+func (v *verification) collisions() {
+	type key struct{ namespace, name, version string }
+	type owner struct {
+		of *repository
+		*offer
+	}
+	first := map[key]owner{}
+	for _, r := range v.offering {
+		with := map[*repository][]string{}
+		var others []*repository
+		for i := range r.offers {
+			o := &r.offers[i]
+			k := key{r.claim.object.Namespace, o.name, o.version}
+			other, known := first[k]
+			if !known {
+				first[k] = owner{r, o}
+				continue
+			}
+			if other.of == r || other.content == o.content || slices.Compare(other.revision, o.revision) != 0 {
+				continue
+			}
+			if with[other.of] == nil {
+				others = append(others, other.of)
+			}
+			with[other.of] = append(with[other.of], o.name+" "+o.version)
+		}
+		for _, other := range others {
+			v.note(r.claim, codeConflict, fmt.Sprintf("PackageRepository %s has %s too, with different content: kapp-controller refuses the second of the two",
+				text.Quote(repositoryName(other.claim.object)), listed(with[other])), "keep the Package in one of the two, or put them into two namespaces")
+		}
+	}
+}
+
+// note reports a finding about a claim that has nothing to do with its reference.
+func (v *verification) note(c *claim, code report.Code, message, action string) {
+	v.result.Findings = append(v.result.Findings, report.Finding{Code: code, Level: report.Install, Object: &c.object.Object, Line: c.line, Path: c.path, Message: message, Action: action})
+}
+
+// repositoryName is the name of a PackageRepository as in its Packages' annotation.
+func repositoryName(o *object) string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}
+
+// listed lists the first of many names.
+func listed(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		names = append(slices.Clone(names[:most]), text.Count(more, "other"))
+	}
+	return text.Line(strings.Join(names, ", "))
+}
