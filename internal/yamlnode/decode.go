@@ -1,7 +1,10 @@
 package yamlnode
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 
 	yamlv2 "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/yaml"
@@ -69,4 +72,39 @@ func expanded(v any, depth int) (int, error) {
 		}
 	}
 	return sum, nil
+}
+
+// ToJSON converts the first document of data to JSON, and returns the library's own error where it
+// is no YAML.
+//
+// Errors: ErrLimit.
+func ToJSON(data []byte) ([]byte, error) {
+	if len(data) > MaxSize {
+		return nil, limitError(fmt.Sprintf("has %d bytes, more than the limit of %d", len(data), MaxSize))
+	}
+	release, err := reserve(data)
+	defer release()
+	if err != nil {
+		return nil, err
+	}
+	if bytes.IndexByte(data, '*') >= 0 { // aliases
+		var tree any
+		if yamlv2.Unmarshal(data, &tree) == nil {
+			if _, err := expanded(tree, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return yaml.YAMLToJSON(data)
+}
+
+// HasMore reports whether text follows the first document of data, which Decode and ToJSON ignore.
+func HasMore(data []byte) bool {
+	start := bytes.TrimLeft(data, " \t\r\n")
+	if !bytes.HasPrefix(data, []byte("...")) && !bytes.Contains(data, []byte("\n...")) && (len(start) == 0 || !bytes.ContainsRune([]byte("{[\"'"), rune(start[0]))) {
+		return false // a document in block style ends with the text, or with "..."
+	}
+	d := yamlv2.NewDecoder(bytes.NewReader(data))
+	var first, second any
+	return d.Decode(&first) == nil && !errors.Is(d.Decode(&second), io.EOF)
 }

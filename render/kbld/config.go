@@ -2,6 +2,7 @@ package kbld
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -31,41 +32,78 @@ func IsConfig(apiVersion, kind string) bool {
 	return false
 }
 
+// isLock reports whether kbld reads a document of that kind as a lock.
+func isLock(apiVersion, kind string) bool { return apiVersion == lockVersion && kind == "ImagesLock" }
+
 // config is a document of kbld.k14s.io/v1alpha1 of any kind. kbld reads all kinds alike.
 type config struct {
-	Sources     []source        `yaml:"sources"`
-	Overrides   []imageOverride `yaml:"overrides"`
-	Keys        []string        `yaml:"keys"`
-	SearchRules []searchRule    `yaml:"searchRules"`
+	MinimumRequiredVersion string          `json:"minimumRequiredVersion"`
+	Sources                []source        `json:"sources"`
+	Overrides              []imageOverride `json:"overrides"`
+	Destinations           []destination   `json:"destinations"`
+	Keys                   []string        `json:"keys"`
+	SearchRules            []searchRule    `json:"searchRules"`
 }
 
 // source is a source of an image, as a Config writes it.
 type source struct {
-	Of   imageRef `yaml:",inline"`
-	Path string   `yaml:"path"`
+	imageRef
+	Path string `json:"path"`
 }
 
 // imageOverride is an override as a Config writes it.
 type imageOverride struct {
-	Of           imageRef  `yaml:",inline"`
-	NewImage     yaml.Node `yaml:"newImage"`
-	Preresolved  bool      `yaml:"preresolved"`
-	TagSelection yaml.Node `yaml:"tagSelection"`
+	imageRef
+	NewImage          string        `json:"newImage"`
+	Preresolved       bool          `json:"preresolved"`
+	TagSelection      *tagSelection `json:"tagSelection"`
+	PlatformSelection *platform     `json:"platformSelection"`
+	Origins           []origin      `json:"origins"`
 }
 
-// imageRef selects the images of an override or a source. Image takes precedence when both are set.
+// destination is where a built image would be pushed.
+type destination struct {
+	imageRef
+	NewImage string   `json:"newImage"`
+	Tags     []string `json:"tags"`
+}
+
+// imageRef selects images. Image takes precedence when both are set.
 type imageRef struct {
-	Image     string `yaml:"image"`
-	ImageRepo string `yaml:"imageRepo"`
+	Image     string `json:"image"`
+	ImageRepo string `json:"imageRepo"`
 }
 
-// otherLock is an ImagesLock other than the bundle's. kbld applies it, and imgpkg does not rewrite
-// it.
-type otherLock struct {
-	Images []struct {
-		Image       string            `yaml:"image"`
-		Annotations map[string]string `yaml:"annotations"`
-	} `yaml:"images"`
+func (r imageRef) isEmpty() bool { return r.Image == "" && r.ImageRepo == "" }
+
+// tagSelection says which of a repository's tags is taken.
+type tagSelection struct {
+	Semver *struct {
+		Constraints string `json:"constraints"`
+		Prereleases *struct {
+			Identifiers []string `json:"identifiers"`
+		} `json:"prereleases"`
+	} `json:"semver"`
+}
+
+// platform says which image of an index is taken.
+type platform struct {
+	Architecture string   `json:"architecture"`
+	OS           string   `json:"os"`
+	OSVersion    string   `json:"os.version"`
+	OSFeatures   []string `json:"os.features"`
+	Variant      string   `json:"variant"`
+	Features     []string `json:"features"`
+}
+
+// imagesLock is an ImagesLock.
+type imagesLock struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Images     []struct {
+		Image       string            `json:"image"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"images"`
 }
 
 // AddLock adds the entries of a bundle's lock, once for each file. Results have the entries numbered
@@ -85,8 +123,9 @@ func (s *Step) AddLock(file string, lock *carvel.ImagesLock, first int) (finding
 				Action:  "write the lock with kbld --imgpkg-lock-output, and push the bundle again"})
 			continue
 		}
-		if s.override(imageRef{Image: id}, override{newImage: e.Image.Name(), entry: first + i}) {
-			s.similar[repository(id)] = id
+		if s.override(imageRef{Image: id}, override{newImage: e.Image.Name(), preresolved: true, entry: first + i, file: file, lock: true}) {
+			repo, _ := repository(id)
+			s.similar[repo] = id
 		}
 	}
 	return findings
@@ -124,7 +163,7 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 			d.notRead(doc.Offset+1, "kbld configuration", doc.Err)
 		case IsConfig(apiVersion, kind):
 			d.addConfig()
-		case apiVersion == lockVersion && kind == "ImagesLock":
+		case isLock(apiVersion, kind):
 			d.addLock()
 		}
 		findings = append(findings, d.findings...)
@@ -160,50 +199,75 @@ type configDocument struct {
 	findings []report.Finding
 }
 
-// addLock adds a lock other than the bundle's. It is a finding where one of its entries is used.
+// decode decodes the document as kbld does.
+func (d *configDocument) decode(out any) error {
+	text, err := yaml.Marshal(d.tree.Root)
+	if err != nil {
+		return err
+	}
+	return yamlnode.Decode(text, out, false)
+}
+
+// addLock adds a lock that is not a bundle's. It is a finding where one of its entries is used.
 func (d *configDocument) addLock() {
-	var l otherLock
-	if err := d.tree.Root.Decode(&l); err != nil {
+	var l imagesLock
+	if err := d.decode(&l); err != nil {
 		d.notRead(d.tree.LineOf(d.tree.Root), "lock", err)
 		return
 	}
 	for _, e := range l.Images {
-		d.step.override(imageRef{Image: e.Annotations[carvel.KbldID]}, override{newImage: e.Image, entry: -1, lock: d.file})
+		d.step.override(imageRef{Image: e.Annotations[carvel.KbldID]}, override{newImage: e.Image, preresolved: true, entry: -1, file: d.file, lock: true})
 	}
 }
 
-// addConfig adds a Config document.
+// addConfig adds a Config document. kbld refuses overrides without an image, with or without a
+// network.
 func (d *configDocument) addConfig() {
 	line := d.tree.LineOf(d.tree.Root)
 	var c config
-	if err := d.tree.Root.Decode(&c); err != nil {
+	if err := d.decode(&c); err != nil {
 		d.notRead(line, "kbld configuration", err)
 		return
 	}
-	for _, key := range c.Keys {
-		d.addRule(line, rule{keys: true, search: searchRule{KeyMatcher: &keyMatcher{Name: key}}})
+	if !d.step.addRules(&c) {
+		d.note(codeNotRead, report.Warning, line, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
 	}
-	for _, r := range c.SearchRules {
-		d.addRule(line, rule{search: r})
-	}
+	nodes := yamlnode.Items(yamlnode.Get(d.tree.Root, "overrides"))
 	for i, o := range c.Overrides {
-		value := o.NewImage.Value
-		if o.Of.Image == "" && o.Of.ImageRepo == "" || value == "" {
-			continue // kbld refuses it, with or without a network
+		if o.isEmpty() || o.NewImage == "" || !d.step.override(o.imageRef, o.override(d.file)) {
+			continue
 		}
-		if d.step.override(o.Of, override{newImage: value, entry: -1}) {
-			d.noteOverride(d.tree.LineOf(&c.Overrides[i].NewImage), value, o.Preresolved, !o.TagSelection.IsZero())
+		line := line
+		if i < len(nodes) {
+			line = d.tree.LineOf(cmp.Or(yamlnode.Get(nodes[i], "newImage"), nodes[i]))
 		}
+		d.noteOverride(line, o.NewImage, o.Preresolved, o.TagSelection != nil)
 	}
-	if d.step.builtImage == nil {
-		d.step.builtImage, d.step.builtRepo = map[string]bool{}, map[string]bool{}
-	}
+	d.step.addSources(&c)
 	for _, src := range c.Sources {
-		image, repo := src.Of.Image, src.Of.ImageRepo
-		d.step.builtImage[image], d.step.builtRepo[repo] = image != "", image == "" && repo != ""
-		d.note(codeConfig, report.Install, d.lineOfKey("sources", line), image+repo,
+		d.note(codeConfig, report.Install, d.lineOfKey("sources", line), src.Image+src.ImageRepo,
 			"kbld would have to build this image, and kapp-controller does not let it: the template step fails",
 			"build the image before, and take the sources out of the bundle")
+	}
+}
+
+// override returns the override for a step.
+func (o *imageOverride) override(file string) override {
+	return override{newImage: o.NewImage, preresolved: o.Preresolved, tagSelection: o.TagSelection, platform: o.PlatformSelection != nil,
+		origins: o.Origins, entry: -1, file: file}
+}
+
+// addSources adds the sources of a Config.
+func (s *Step) addSources(c *config) {
+	if s.builtImage == nil {
+		s.builtImage, s.builtRepo = map[string]bool{}, map[string]bool{}
+	}
+	for _, src := range c.Sources {
+		if src.Image != "" {
+			s.builtImage[src.Image] = true
+		} else if src.ImageRepo != "" {
+			s.builtRepo[src.ImageRepo] = true
+		}
 	}
 }
 
@@ -221,21 +285,30 @@ func (d *configDocument) lineOfKey(key string, or int) int {
 // maxRules is the limit on the rules of a step. Each rule is compared with each value.
 const maxRules = 200
 
-// addRule adds a rule. Rules of keys come before the others.
-func (d *configDocument) addRule(line int, r rule) {
-	s := d.step
-	if len(s.rules) == maxRules {
-		d.note(codeNotRead, report.Warning, line, "", fmt.Sprintf("the kbld step has more than %d search rules; the others were not applied", maxRules), "")
-		return
+// addRules adds the rules of a Config, as far as the limit lets it. Rules of keys come before the
+// others.
+func (s *Step) addRules(c *config) (all bool) {
+	var rules []rule
+	for _, key := range c.Keys {
+		rules = append(rules, rule{keys: true, search: searchRule{KeyMatcher: &keyMatcher{Name: key}}})
 	}
-	if !r.keys {
-		s.rules = append(s.rules, r)
-		return
+	for _, r := range c.SearchRules {
+		if r.problem() == "" {
+			rules = append(rules, rule{search: r})
+		}
 	}
-	rules := append([]rule{}, s.rules[:s.keys]...)
-	rules = append(rules, r)
-	s.rules = append(rules, s.rules[s.keys:]...)
-	s.keys++
+	for _, r := range rules {
+		switch {
+		case len(s.rules) == maxRules:
+			return false
+		case r.keys:
+			s.rules = slices.Insert(s.rules, s.keys, r)
+			s.keys++
+		default:
+			s.rules = append(s.rules, r)
+		}
+	}
+	return true
 }
 
 // The codes of findings about the configuration of a step.

@@ -1,6 +1,7 @@
 package kbld
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -24,9 +25,14 @@ type Step struct {
 
 // override is what kbld replaces an image with: a lock entry, or an override of a Config document.
 type override struct {
-	newImage string
-	entry    int    // of the bundles' locks, as AddLock numbers them; -1 for none
-	lock     string // the file of a lock other than the bundle's; empty for none
+	newImage     string
+	preresolved  bool
+	tagSelection *tagSelection
+	platform     bool // a platform is selected
+	origins      []origin
+	entry        int    // of the lock; -1 for none
+	file         string // with the lock or the Config
+	lock         bool   // the file is an ImagesLock
 }
 
 // Outcome is what kbld does with a reference.
@@ -36,54 +42,89 @@ type Outcome int
 const (
 	Rewritten Outcome = iota // a lock or an override replaces it
 	Built                    // it has sources: kbld fails, because kapp-controller does not let it build
-	Kept                     // it has a digest and stays unchanged
+	Kept                     // it has a digest, and none replaces it
 	Asked                    // kbld asks a registry for its digest
 	Refused                  // it is not a reference: kbld fails
 )
 
-// Result is the outcome for a reference, and its replacement when it is rewritten.
+// Result is the outcome for a reference.
 type Result struct {
 	Outcome Outcome
-	Image   string // what it becomes
-	Entry   int    // entry of the bundles' locks that Image comes from, as AddLock numbers them; -1 for none
-	Lock    string // file of another ImagesLock that Image comes from; empty for none
+	Image   string // what it becomes, or what kbld asks a registry for; empty when kbld fails
+	File    string // file with the lock or the override that Image comes from; empty for none
+	Lock    bool   // the file is an ImagesLock
+	Entry   int    // entry of that lock, in a Step of the bundles' locks, as AddLock numbers them; -1 for none
+	Reason  string // why kbld fails
 }
 
 // maxReference is the longest text that kbld reads as a reference, in bytes.
 const maxReference = 1024
 
 // Resolve returns what kbld does with a reference.
-func (s *Step) Resolve(ref string) Result {
-	repo := repository(ref)
+func (s *Step) Resolve(ref string) Result { return s.resolve(ref).Result }
+
+// resolved is a Result with what kbld writes about it.
+type resolved struct {
+	Result
+	origins []origin
+}
+
+// resolve looks up overrides once: what an override names is not looked up again.
+func (s *Step) resolve(ref string) resolved {
+	repo, _ := repository(ref)
 	i, found := s.byImage[ref]
 	if j, ok := s.byRepo[repo]; ok && (!found || j < i) {
 		i, found = j, true
 	}
-	switch {
-	case found:
-		o := s.overrides[i]
-		return Result{Rewritten, o.newImage, o.entry, o.lock}
-	case s.builtImage[ref] || s.builtRepo[repo]:
-		return Result{Outcome: Built, Entry: -1}
+	if !found {
+		return resolved{Result: s.resolveImage(Result{Outcome: Kept, Image: ref, Entry: -1}, override{})}
 	}
-	return Result{Outcome: unlisted(ref), Entry: -1}
+	o := s.overrides[i]
+	result := Result{Outcome: Rewritten, Image: o.newImage, File: o.file, Lock: o.lock, Entry: o.entry}
+	if o.preresolved {
+		return resolved{result, withPreresolved(o.origins, o.newImage)}
+	}
+	return resolved{Result: s.resolveImage(result, o)}
 }
 
-// unlisted returns what kbld does with a reference that no configuration names.
-func unlisted(ref string) Outcome {
-	if len(ref) > maxReference {
-		return Refused
+// resolveImage returns what kbld does with the image of a result, which has the outcome for an image
+// with a digest.
+func (s *Step) resolveImage(result Result, by override) Result {
+	image := result.Image
+	refused := func(reason string) Result {
+		result.Outcome, result.Image, result.Reason = Refused, "", reason
+		return result
 	}
-	if strings.Contains(ref, "@") {
-		if _, err := name.NewDigest(ref, name.WeakValidation); err != nil {
-			return Refused
+	repo, _ := repository(image)
+	switch {
+	case len(image) > maxReference:
+		return refused(fmt.Sprintf("has more than %d bytes", maxReference))
+	case by.tagSelection != nil:
+		if _, err := name.NewRepository(image, name.WeakValidation); err != nil {
+			return refused(err.Error())
 		}
-		return Kept
+		if by.tagSelection.Semver == nil {
+			return refused("Unknown tag selection strategy")
+		}
+		result.Outcome = Asked
+	case s.builtImage[image] || s.builtRepo[repo]:
+		refused(fmt.Sprintf("Building of images is disallowed (tried to build '%s' because a source was configured for it)", image))
+		result.Outcome = Built
+	case strings.Contains(image, "@"):
+		digest, err := name.NewDigest(image, name.WeakValidation)
+		if err != nil {
+			return refused(fmt.Sprintf("Expected valid digest reference, but found '%s', reason: %s", image, err))
+		}
+		if result.Image = digest.Name(); by.platform {
+			result.Outcome = Asked
+		}
+	default:
+		if _, err := name.NewTag(image, name.WeakValidation); err != nil {
+			return refused(err.Error())
+		}
+		result.Outcome = Asked
 	}
-	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
-		return Refused
-	}
-	return Asked
+	return result
 }
 
 // HasLock reports whether the step has the lock of a bundle.
@@ -98,18 +139,21 @@ func (s *Step) Entry(ref string) (entry int, found bool) {
 }
 
 // Similar returns an id of the bundles' locks with the same repository as ref, or an empty string.
-func (s *Step) Similar(ref string) string { return s.similar[repository(ref)] }
+func (s *Step) Similar(ref string) string {
+	repo, _ := repository(ref)
+	return s.similar[repo]
+}
 
 var repositoryForm = regexp.MustCompile(`\A(.+?)(:[A-Za-z0-9_\-.]+)?(@.+:.+)?\z`)
 
 // repository returns a reference without tag and digest. Like kbld, it cuts the text and adds no
-// default host.
-func repository(ref string) string {
+// default host. For other text it is not ok.
+func repository(ref string) (repo string, ok bool) {
 	if len(ref) > maxReference {
-		return ref
+		return ref, false
 	}
 	if m := repositoryForm.FindStringSubmatch(ref); m != nil {
-		return m[1]
+		return m[1], true
 	}
-	return ref
+	return ref, false
 }

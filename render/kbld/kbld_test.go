@@ -22,13 +22,20 @@ func parseLock(t *testing.T) *carvel.ImagesLock {
 	return lock
 }
 
+func disallowed(image string) string {
+	return "Building of images is disallowed (tried to build '" + image + "' because a source was configured for it)"
+}
+
 // TestResolve: the first override that fits counts, of a lock or of a Config, by image or by repository.
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	const config = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n" +
-		"overrides: [{image: nginx, newImage: by-config, preresolved: true}, {imageRepo: redis, newImage: by-repo}, {image: 'redis:7', newImage: too-late}]\n" +
+	config := "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n" +
+		"overrides: [{image: nginx, newImage: by-config, preresolved: true}, {imageRepo: redis, newImage: nginx}, {image: 'redis:7', newImage: too-late},\n" +
+		"  {image: mariadb, newImage: 'mariadb@" + digest + "'}, {image: built, newImage: app}, {image: broken, newImage: A B},\n" +
+		"  {image: platform, newImage: 'a.test/b@" + digest + "', platformSelection: {os: linux}},\n" +
+		"  {image: selected, newImage: a.test/b, tagSelection: {semver: {}}}, {image: unselected, newImage: a.test/b, tagSelection: {}}]\n" +
 		"sources: [{image: app, path: .}, {imageRepo: other.test/app, path: .}]\n"
-	const other = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: by-other, annotations: {kbld.carvel.dev/id: postgres}}]\n"
+	const other = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: by-nobody}, {image: by-other, annotations: {kbld.carvel.dev/id: postgres}}]\n"
 	lockFirst, configFirst := &kbld.Step{}, &kbld.Step{}
 	assert.Len(t, lockFirst.AddLock(carvel.LockFile, parseLock(t), 0), 1, "an entry without id")
 	lockFirst.AddFile("config.yml", []byte(config))
@@ -40,33 +47,40 @@ func TestResolve(t *testing.T) {
 	twoLocks.AddLock("0/"+carvel.LockFile, parseLock(t), 0)
 	configFirst.AddFile("config.yml", []byte(config))
 	configFirst.AddLock(carvel.LockFile, parseLock(t), 0)
-	rewritten := func(image, lock string) kbld.Result {
-		return kbld.Result{Outcome: kbld.Rewritten, Image: image, Entry: -1, Lock: lock}
-	}
 	for _, test := range []struct {
 		name string
 		step *kbld.Step
 		ref  string
 		want kbld.Result
 	}{
-		{"lock", lockFirst, "nginx", kbld.Result{Outcome: kbld.Rewritten, Image: "private.test/all@" + digest, Entry: 0}},
-		{"the first of two locks", twoLocks, "nginx", kbld.Result{Outcome: kbld.Rewritten, Image: "private.test/all@" + digest, Entry: 7}},
-		{"config before the lock", configFirst, "nginx", rewritten("by-config", "")},
-		{"literally", lockFirst, "nginx:latest", kbld.Result{Outcome: kbld.Asked, Entry: -1}},
-		{"repository", lockFirst, "redis:7", rewritten("by-repo", "")},
-		{"repository of a digest", lockFirst, "redis@" + digest, rewritten("by-repo", "")},
-		{"another lock", lockFirst, "postgres", rewritten("by-other", "other.yml")},
-		{"no YAML file", lockFirst, "mysql", kbld.Result{Outcome: kbld.Asked, Entry: -1}},
-		{"source", lockFirst, "app", kbld.Result{Outcome: kbld.Built, Entry: -1}},
-		{"source by repository", lockFirst, "other.test/app:1", kbld.Result{Outcome: kbld.Built, Entry: -1}},
-		{"digest", lockFirst, "a.test/b@" + digest, kbld.Result{Outcome: kbld.Kept, Entry: -1}},
-		{"broken digest", lockFirst, "a.test/b@sha256:12", kbld.Result{Outcome: kbld.Refused, Entry: -1}},
-		{"no reference", lockFirst, "A B", kbld.Result{Outcome: kbld.Refused, Entry: -1}},
-		{"empty", lockFirst, "", kbld.Result{Outcome: kbld.Refused, Entry: -1}},
-		{"long", lockFirst, strings.Repeat("a", 2000), kbld.Result{Outcome: kbld.Refused, Entry: -1}},
-		{"no configuration", &kbld.Step{}, "nginx", kbld.Result{Outcome: kbld.Asked, Entry: -1}},
+		{"lock", lockFirst, "nginx", kbld.Result{Image: "private.test/all@" + digest, File: carvel.LockFile, Lock: true}},
+		{"the first of two locks", twoLocks, "nginx", kbld.Result{Image: "private.test/all@" + digest, File: "1/" + carvel.LockFile, Lock: true, Entry: 7}},
+		{"config before the lock", configFirst, "nginx", kbld.Result{Image: "by-config", File: "config.yml", Entry: -1}},
+		{"literally", lockFirst, "nginx:latest", kbld.Result{Outcome: kbld.Asked, Image: "nginx:latest", Entry: -1}},
+		{"repository", lockFirst, "redis:7", kbld.Result{Outcome: kbld.Asked, Image: "nginx", File: "config.yml", Entry: -1}},
+		{"repository of a digest", lockFirst, "redis@" + digest, kbld.Result{Outcome: kbld.Asked, Image: "nginx", File: "config.yml", Entry: -1}},
+		{"override by digest", lockFirst, "mariadb", kbld.Result{Image: "index.docker.io/library/mariadb@" + digest, File: "config.yml", Entry: -1}},
+		{"override with a source", lockFirst, "built", kbld.Result{Outcome: kbld.Built, File: "config.yml", Entry: -1, Reason: disallowed("app")}},
+		{"override that is no reference", lockFirst, "broken", kbld.Result{Outcome: kbld.Refused, File: "config.yml", Entry: -1,
+			Reason: "repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: A B"}},
+		{"platform", lockFirst, "platform", kbld.Result{Outcome: kbld.Asked, Image: "a.test/b@" + digest, File: "config.yml", Entry: -1}},
+		{"tag selection", lockFirst, "selected", kbld.Result{Outcome: kbld.Asked, Image: "a.test/b", File: "config.yml", Entry: -1}},
+		{"another tag selection", lockFirst, "unselected", kbld.Result{Outcome: kbld.Refused, File: "config.yml", Entry: -1, Reason: "Unknown tag selection strategy"}},
+		{"another lock", lockFirst, "postgres", kbld.Result{Image: "by-other", File: "other.yml", Lock: true, Entry: -1}},
+		{"no YAML file", lockFirst, "mysql", kbld.Result{Outcome: kbld.Asked, Image: "mysql", Entry: -1}},
+		{"source", lockFirst, "app", kbld.Result{Outcome: kbld.Built, Entry: -1, Reason: disallowed("app")}},
+		{"source by repository", lockFirst, "other.test/app:1", kbld.Result{Outcome: kbld.Built, Entry: -1, Reason: disallowed("other.test/app:1")}},
+		{"digest", lockFirst, "a.test/b@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "a.test/b@" + digest, Entry: -1}},
+		{"digest and tag", lockFirst, "b:1@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "index.docker.io/library/b@" + digest, Entry: -1}},
+		{"long", lockFirst, strings.Repeat("a", 2000), kbld.Result{Outcome: kbld.Refused, Entry: -1, Reason: "has more than 1024 bytes"}},
+		{"no configuration", &kbld.Step{}, "nginx", kbld.Result{Outcome: kbld.Asked, Image: "nginx", Entry: -1}},
 	} {
 		assert.Equal(t, test.want, test.step.Resolve(test.ref), test.name)
+	}
+	for _, ref := range []string{"a.test/b@sha256:12", "A B", ""} {
+		result := lockFirst.Resolve(ref)
+		assert.Equal(t, kbld.Refused, result.Outcome, ref)
+		assert.NotEmpty(t, result.Reason, ref)
 	}
 	assert.True(t, lockFirst.HasLock())
 	assert.Equal(t, "nginx", lockFirst.Similar("nginx:1.27"))

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -60,10 +61,10 @@ func (w *walker) seen(at place, ref string) {
 			`add a step "kbld: {paths: ['-', .imgpkg/images.yml]}" after the last one that adds files`)
 		return
 	}
-	switch result := w.file.Kbld.Resolve(ref); result.Outcome {
-	case kbld.Rewritten:
+	switch result := w.file.Kbld.Resolve(ref); {
+	case result.File != "":
 		w.rewritten(at, ref, result)
-	case kbld.Built: // reported at the sources
+	case result.Outcome == kbld.Built: // reported at the sources
 		w.scan.add(at, ref)
 	default:
 		w.scan.add(at, ref)
@@ -71,17 +72,17 @@ func (w *walker) seen(at place, ref string) {
 	}
 }
 
-// rewritten adds a reference that kbld rewrites. An override of a Config is reported at the Config;
-// an override of a lock is reported here.
+// rewritten adds a reference that a lock or an override replaces. An override of a Config is reported
+// at the Config; an override of a lock is reported here.
 func (w *walker) rewritten(at place, ref string, to kbld.Result) {
 	if to.Entry >= 0 {
 		w.scan.locked(at, ref, to.Entry)
 		return
 	}
-	w.scan.add(at, to.Image)
-	if to.Lock != "" {
+	w.scan.add(at, cmp.Or(to.Image, ref))
+	if to.Lock {
 		w.note(at, codeNotLocked, report.Pull, ref, fmt.Sprintf("%q, which is not the bundle's lock, makes %q of it, and imgpkg does not change that: pods pull it from there",
-			to.Lock, shorten(to.Image)), "take that lock out of the kbld step, and add the image to "+carvel.LockFile)
+			to.File, shorten(to.Image)), "take that lock out of the kbld step, and add the image to "+carvel.LockFile)
 	}
 }
 
@@ -139,10 +140,10 @@ func (w *walker) templateRewrites(at place, ref string) bool {
 		return false
 	}
 	result := w.file.Kbld.Resolve(ref)
-	if result.Outcome == kbld.Rewritten {
+	if result.File != "" {
 		w.rewritten(at, ref, result)
 	}
-	return result.Outcome == kbld.Rewritten
+	return result.File != ""
 }
 
 // maxReference is the longest reference that is recognised, in bytes, as in a lock.
