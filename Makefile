@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/load ./testdata/hostileregistry
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/realhelm ./testdata/load ./testdata/hostileregistry
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
@@ -15,10 +15,15 @@ PARALLEL = -parallel $(shell expr 4 \* $(CORES)) -timeout 40m
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
-.PHONY: build demo test check cross vulncheck fuzz soak bench docs
+.PHONY: build helm demo test check cross vulncheck fuzz soak bench docs
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
+
+# helm builds the real helm that tests render charts with, where RELOCATE_TEST_HELM names it. It takes
+# minutes the first time.
+helm:
+	cd testdata/helm && CGO_ENABLED=0 GOWORK=off $(GO) build -o ../../bin/helm helm.sh/helm/v3/cmd/helm
 
 demo: build
 	$(GO) run ./testdata/demo -relocate bin/relocate
