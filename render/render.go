@@ -7,9 +7,13 @@
 package render
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"relocate/internal/child"
@@ -26,6 +30,9 @@ type Renderer struct {
 	KubernetesAPIs    []string      // group versions of the cluster; empty: those of Kubernetes itself
 	Time              time.Duration // limit on one App; zero: DefaultTime
 	Jobs              int           // Apps that are rendered at once; zero: two for each processor
+
+	once sync.Once
+	jobs chan struct{}
 }
 
 const (
@@ -41,6 +48,8 @@ const (
 type App struct {
 	Name, Namespace string            // of the PackageInstall
 	Annotations     map[string]string // of the PackageInstall
+	RefName         string            // of the Package
+	Version         string            // of the Package
 	Spec            []byte            // the Package's spec.template.spec, as YAML or JSON
 	Fetched         []Fetched         // in the order of the fetches
 	Values          []ytt.File        // of the PackageInstall's values: file name and data values, the last one wins
@@ -59,6 +68,14 @@ type Fetched struct {
 type Object struct {
 	Kind, Name string
 	Data       map[string][]byte
+}
+
+// Files returns the keys of the object as files, by name.
+func (o Object) Files() (files []ytt.File) {
+	for _, name := range slices.Sorted(maps.Keys(o.Data)) {
+		files = append(files, ytt.File{Path: name, Data: o.Data[name]})
+	}
+	return files
 }
 
 // File is a file of the app folder.
@@ -132,10 +149,48 @@ func notRendered(format string, args ...any) error {
 	return &NotRenderedError{fmt.Sprintf(format, args...)}
 }
 
-// App renders an App. With an error the result is not nil: it has the files and the faults that were
-// found before.
+// App renders an App. With an error the result is not nil: it has the files, faults and images that
+// were found before.
 //
-// Errors: *FailedError; *NotRenderedError; *child.LimitError.
+// Errors: *FailedError; *NotRenderedError; *child.LimitError; that of ctx.
 func (r *Renderer) App(ctx context.Context, app App) (*Result, error) {
-	return &Result{}, errors.New("not yet")
+	result := &Result{}
+	s, err := parseSpec(app.Spec)
+	if err != nil {
+		return result, err
+	}
+	if result.Files, result.Faults, err = app.folder(s.Fetch); err != nil {
+		return result, err
+	}
+	if err := r.can(s.Template); err != nil {
+		return result, err
+	}
+	end, err := r.begin(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer end()
+	limit := cmp.Or(r.Time, DefaultTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &child.LimitError{Reason: "did not end within " + limit.String()})
+	defer cancel()
+	n := &run{renderer: r, app: app, steps: s.Template, result: result}
+	if err := n.all(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return result, err
+	}
+	n.finish()
+	return result, nil
+}
+
+// begin waits until another App may be rendered. The caller calls end after it.
+func (r *Renderer) begin(ctx context.Context) (end func(), err error) {
+	r.once.Do(func() { r.jobs = make(chan struct{}, cmp.Or(r.Jobs, 2*runtime.GOMAXPROCS(0))) })
+	select {
+	case r.jobs <- struct{}{}:
+		return func() { <-r.jobs }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }

@@ -21,7 +21,7 @@ type Input struct {
 // Output is what a run of kbld gives.
 type Output struct {
 	Text      []byte     // what kbld prints; nil when it fails
-	Documents []Document // of Text
+	Documents []Document // of Text, or of what would be printed when images are the reason for a failure
 	Images    []Image    // what it reads as references, in the order of the documents
 	Faults    []Fault    // what it loses or changes without a word
 }
@@ -368,7 +368,6 @@ func (r *run) failure() error {
 		}
 	}
 	if refused {
-		r.out.Documents = nil
 		slices.Sort(lines)
 		return failed("%s", strings.Join(lines, ""))
 	}

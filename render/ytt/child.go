@@ -172,7 +172,7 @@ func (p *printer) walk(value any, path []byte, at wirePlace) {
 			p.walk(item.Value, token(path, strconv.Itoa(i)), p.places.of(item.Position, at))
 		}
 	case string:
-		if mayHoldReference(value) {
+		if MayHoldReference(value) {
 			p.answer.Strings = append(p.answer.Strings, wireString{len(p.answer.Starts) - 1, string(path), value, at})
 		}
 	}

@@ -96,8 +96,8 @@ func (p wirePlace) in(origins []string) Place {
 	return Place{File: origins[p.File], Line: p.Line}
 }
 
-// mayHoldReference reports whether a string is kept.
-func mayHoldReference(s string) bool {
+// MayHoldReference reports whether a string of a document is kept.
+func MayHoldReference(s string) bool {
 	if s == "" || !utf8.ValidString(s) {
 		return false
 	}
