@@ -21,7 +21,7 @@ type Input struct {
 // Output is what a run of kbld gives.
 type Output struct {
 	Text      []byte     // what kbld prints; nil when it fails
-	Documents []Document // of Text, or of what would be printed when images are the reason for a failure
+	Documents []Document // of Text, or of what would be printed when kbld fails after it found the images
 	Images    []Image    // what it reads as references, in the order of the documents
 	Faults    []Fault    // what it loses or changes without a word
 }
@@ -130,6 +130,7 @@ type run struct {
 	out       *Output
 	at        string  // JSON pointer of the string whose document is walked; empty in a document of the output
 	images    []image // of the document that is walked
+	unwritten error   // why kbld cannot write a document, which it tries after all images
 }
 
 // read adds the documents of an input.
@@ -244,8 +245,8 @@ func (r *run) print(i int) error {
 		}
 	}
 	text, err := yaml.Marshal(content)
-	if err != nil {
-		return err
+	if err != nil && r.unwritten == nil {
+		r.unwritten = err
 	}
 	r.documents[i].json = nil
 	r.out.Documents = append(r.out.Documents, Document{r.documents[i].Source, slices.Concat([]byte("---\n"), text)})
@@ -323,7 +324,7 @@ func (r *run) embedded(rules Rules, isJSON bool, path []Part, value string) (any
 		}
 		doc, err := yaml.Marshal(content)
 		if err != nil {
-			return nil, err
+			return nil, failed("panic: ObjVisitor: Encoding as YAML: %w", err)
 		}
 		text.WriteString("---\n")
 		text.Write(doc)
@@ -367,9 +368,12 @@ func (r *run) failure() error {
 			lines = append(lines, fmt.Sprintf("\n- Resolving image '%s': %s", image.Value, image.Result.Reason))
 		}
 	}
-	if refused {
+	switch {
+	case refused:
 		slices.Sort(lines)
 		return failed("%s", strings.Join(lines, ""))
+	case r.unwritten != nil:
+		return failed("Updating resource references: %w", r.unwritten)
 	}
 	for _, doc := range r.out.Documents {
 		r.out.Text = append(r.out.Text, doc.Text...)

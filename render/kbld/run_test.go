@@ -138,6 +138,7 @@ func TestRunFails(t *testing.T) {
 		"Validating config/ (kbld.k14s.io/v1alpha1) cluster: Validating SearchRules[0]: Expected KeyMatcher or ValueMatcher to be non-empty":                inputs("", configHead+"searchRules: [{}]"),
 		"Validating config/ (kbld.k14s.io/v1alpha1) cluster: kbld version '0.44.1' does not meet the minimum required version '0.45.0'":                     inputs("", configHead+"minimumRequiredVersion: 0.45.0"),
 		"Unmarshaling imageslock/ (imgpkg.carvel.dev/v1alpha1) cluster as ImagesLock: Validating images lock: Expected ref to be in digest form, got 'a:1'": inputs("", "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: 'a:1'}]\n"),
+		"Updating resource references: yaml: control characters are not allowed":                                                                            inputs("a: {image: z}\nb: \"\\x7f\"\n"),
 		"\n- Resolving image 'A B': repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: A B\n- Resolving image 'app': " + disallowed("app") + "\n- Resolving image 'z': would ask a registry for z": inputs(
 			"image: z\na: {image: app}\nb: {image: A B}\nc: {image: A B}\n", configHead+"sources: [{image: app, path: .}]"),
 	} {

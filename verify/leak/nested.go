@@ -2,6 +2,7 @@ package leak
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -146,8 +147,8 @@ const maxCompared = 500_000
 
 // nestedInstall checks that the Package of a PackageInstall is present.
 func (a *appFolder) nestedInstall(file string, ref *yaml.Node) {
-	name, version := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
-	if name == "" { // computed by a template
+	name, constraint := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
+	if name == "" || strings.Contains(constraint, "(@") || strings.Contains(constraint, "{{") { // computed by a template
 		return
 	}
 	if a.compared += len(a.in.versions[name]); a.compared > maxCompared {
@@ -156,19 +157,33 @@ func (a *appFolder) nestedInstall(file string, ref *yaml.Node) {
 		}
 		return
 	}
-	prereleases := yamlnode.Get(ref, "versionSelection", "prereleases") != nil
-	if slices.ContainsFunc(a.in.versions[name], func(v string) bool { return version == "" || kappctrl.Meets(v, version, prereleases) }) {
+	selection, err := kappctrl.ParseSelection(constraint, prereleasesOf(yamlnode.Get(ref, "versionSelection", "prereleases")))
+	if err == nil && slices.ContainsFunc(a.in.versions[name], selection.Meets) {
 		return
 	}
-	level := report.Install
-	if a.in.unsure {
+	needs := text.Quote(strings.TrimSpace(name + " " + constraint))
+	level, message := report.Install, fmt.Sprintf("a PackageInstall needs %s, which the repository does not have", needs)
+	switch {
+	case err != nil:
+		message = fmt.Sprintf("a PackageInstall needs %s, and kapp-controller refuses it: %s", needs, text.Error(err))
+	case a.in.unsure:
 		level = report.Warning
 	}
-	n := yamlnode.Get(ref, "refName")
-	for _, at := range a.positionsOf(file, n.Line) {
-		a.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+version), "a PackageInstall needs %s, which the repository does not have",
-			text.Quote(strings.TrimSpace(name+" "+version))))
+	for _, at := range a.positionsOf(file, yamlnode.Get(ref, "refName").Line) {
+		a.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+constraint), "%s", message))
 	}
+}
+
+// prereleasesOf reads the prereleases of a versionSelection; n is nil without them.
+func prereleasesOf(n *yaml.Node) *kappctrl.Prereleases {
+	if n == nil {
+		return nil
+	}
+	p := &kappctrl.Prereleases{}
+	for _, item := range yamlnode.Items(yamlnode.Get(n, "identifiers")) {
+		p.Identifiers = append(p.Identifiers, item.Value)
+	}
+	return p
 }
 
 // positionsOf returns the positions of a line in a file that some Package reads.

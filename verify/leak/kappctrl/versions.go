@@ -1,53 +1,63 @@
 package kappctrl
 
 import (
-	"regexp"
+	"fmt"
+	"slices"
 	"strings"
 
-	"relocate/carvel"
+	"github.com/k14s/semver/v4"
 )
 
-var (
-	termForm   = regexp.MustCompile(`^([<>]=?|={0,2}|!=?)([0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?)$`)
-	spaceAfter = regexp.MustCompile(`([<>=!])\s+`)
-)
+// Prereleases says which prereleases a PackageInstall takes: those with one of the identifiers as a
+// part, or all when it has none.
+type Prereleases struct{ Identifiers []string }
 
-// Meets reports whether kapp-controller accepts a version for a constraint, such as ">=1.0.0 <2.0.0
-// || 3.0.0" (docs/carvel.md, "Versions"). Every version meets a constraint in another format.
-func Meets(version, constraint string, prereleases bool) bool {
-	oneOf := strings.Split(spaceAfter.ReplaceAllString(constraint, "$1"), "||")
-	met, exact := false, ""
-	for _, all := range oneOf {
-		fits := true
-		for _, term := range strings.Fields(all) {
-			m := termForm.FindStringSubmatch(term)
-			if m == nil {
-				return true
-			}
-			fits = fits && fitsTerm(m[1], carvel.CompareVersions(version, m[2]))
-			if len(oneOf) == 1 && strings.Trim(m[1], "=") == "" {
-				exact = m[2]
-			}
-		}
-		met = met || fits
-	}
-	release, _, _ := strings.Cut(version, "+")
-	return met && (prereleases || version == exact || !strings.Contains(release, "-"))
+// Selection is the versionSelection of a PackageInstall.
+type Selection struct {
+	inRange     semver.Range // nil for all
+	prereleases *Prereleases // nil for none
 }
 
-// fitsTerm reports whether c, the result of a comparison, satisfies the operator.
-func fitsTerm(operator string, c int) bool {
-	switch operator {
-	case "<":
-		return c < 0
-	case "<=":
-		return c <= 0
-	case ">":
-		return c > 0
-	case ">=":
-		return c >= 0
-	case "!", "!=":
-		return c != 0
+// ParseSelection reads a constraint, such as ">=1.0.0 <2.0.0 || 3.0.0" (docs/carvel.md, "Versions").
+// One exact prerelease selects prereleases. Errors are kapp-controller's own.
+func ParseSelection(constraint string, prereleases *Prereleases) (Selection, error) {
+	s := Selection{prereleases: prereleases}
+	if constraint == "" {
+		return s, nil
 	}
-	return c == 0
+	if v, err := semver.Parse(constraint); err == nil && len(v.Pre) > 0 && prereleases == nil {
+		s.prereleases = &Prereleases{}
+	}
+	var err error
+	if s.inRange, err = semver.ParseRange(constraint); err != nil {
+		return s, fmt.Errorf("Selecting versions: Parsing version constraint '%s': %w", constraint, err)
+	}
+	return s, nil
+}
+
+// Meets reports whether kapp-controller may install a version. It takes none that is not semver.
+func (s Selection) Meets(version string) (met bool) {
+	v, err := semver.Parse(strings.TrimPrefix(version, "v"))
+	if err != nil || len(v.Pre) > 0 && !s.takes(v.Pre) {
+		return false
+	}
+	defer func() {
+		if recover() != nil {
+			met = false // the library panics at some ranges, in kapp-controller too
+		}
+	}()
+	return s.inRange == nil || s.inRange(v)
+}
+
+// takes reports whether a prerelease is selected.
+func (s Selection) takes(pre semver.PRVersion) bool {
+	if s.prereleases == nil || len(s.prereleases.Identifiers) == 0 {
+		return s.prereleases != nil
+	}
+	for _, part := range pre {
+		if slices.Contains(s.prereleases.Identifiers, part.VersionStr) {
+			return true
+		}
+	}
+	return false
 }
