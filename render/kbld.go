@@ -42,25 +42,21 @@ func (n *run) kbld(s *kbldStep) (*stream, error) {
 		n.fault(CodeChanged, n.stepName(n.step)+": "+text, action)
 		n.result.Faults[len(n.result.Faults)-1].Place = origins[fault.Source.Input].start(fault.Source.Document)
 	}
-	sources := make([]kbld.Source, len(out.Documents))
-	printed := &stream{text: out.Text}
-	for i, doc := range out.Documents {
-		sources[i] = doc.Source
-		place := origins[doc.Source.Input].start(doc.Source.Document)
-		printed.starts = append(printed.starts, place)
-		for _, s := range stringsOf(i, doc.Text, place) {
-			if s.Path != "/metadata/annotations/kbld.k14s.io~1images" {
-				s.Place = origins[doc.Source.Input].at(doc.Source, s.Path)
-				printed.strings = append(printed.strings, s)
-			}
-		}
-	}
+	seen := map[int]bool{} // documents with images
 	for _, image := range out.Images {
+		seen[image.Document] = true
 		i := Image{Step: n.step, Document: image.Document, Path: image.Path, Value: image.Value, Result: image.Result}
-		if image.Document < len(sources) {
-			i.Place = origins[sources[image.Document].Input].at(sources[image.Document], image.Path)
+		if image.Document < len(out.Documents) {
+			source := out.Documents[image.Document].Source
+			i.Place = origins[source.Input].at(source, image.Path)
 		}
 		n.result.Images = append(n.result.Images, i)
+	}
+	printed := &stream{text: out.Text}
+	for i, doc := range out.Documents {
+		from := origins[doc.Source.Input]
+		printed.starts = append(printed.starts, from.start(doc.Source.Document))
+		printed.strings = append(printed.strings, from.printed(i, doc, seen[i])...)
 	}
 	if asked := (*kbld.AskedError)(nil); err != nil && !errors.As(err, &asked) {
 		return nil, kbldFailed(err)
@@ -92,9 +88,18 @@ func faultOf(f kbld.Fault) (text, action string) {
 
 // origins say where the strings of a file come from that a step reads.
 type origins struct {
-	file    string                       // of the app folder; empty: the file is the stream
-	starts  []ytt.Place                  // of its documents
-	strings map[int]map[string]ytt.Place // by document and JSON pointer
+	file   string               // of the app folder; for the stream it is stdin
+	starts []ytt.Place          // of its documents
+	parts  map[part]*partOrigin // of the stream
+}
+
+// part is a document, or an item of it when item is not -1.
+type part struct{ document, item int }
+
+// partOrigin has the strings of a part, with paths in it.
+type partOrigin struct {
+	strings []ytt.String
+	places  map[string]ytt.Place
 }
 
 // originsOf returns the origins of a file that a step reads.
@@ -102,14 +107,48 @@ func (n *run) originsOf(f file) origins {
 	if f.Origin != stdin || n.stream == nil {
 		return origins{file: f.Origin}
 	}
-	o := origins{starts: n.stream.starts, strings: map[int]map[string]ytt.Place{}}
+	o := origins{file: stdin, starts: n.stream.starts, parts: map[part]*partOrigin{}}
 	for _, s := range n.stream.strings {
-		if o.strings[s.Document] == nil {
-			o.strings[s.Document] = map[string]ytt.Place{}
+		o.add(part{s.Document, -1}, s)
+		if index, rest, ok := strings.Cut(strings.TrimPrefix(s.Path, "/items/"), "/"); ok && strings.HasPrefix(s.Path, "/items/") {
+			if item, err := strconv.Atoi(index); err == nil {
+				s.Path = "/" + rest
+				o.add(part{s.Document, item}, s)
+			}
 		}
-		o.strings[s.Document][s.Path] = s.Place
 	}
 	return o
+}
+
+func (o origins) add(p part, s ytt.String) {
+	of := o.parts[p]
+	if of == nil {
+		of = &partOrigin{places: map[string]ytt.Place{}}
+		o.parts[p] = of
+	}
+	of.strings = append(of.strings, s)
+	of.places[s.Path] = s.Place
+}
+
+// printed returns the strings of a document that kbld printed. Where it saw no images they are those
+// of the document that it read.
+func (o origins) printed(i int, doc kbld.Document, hasImages bool) (list []ytt.String) {
+	if o.file == stdin && !hasImages {
+		if of := o.parts[part{doc.Source.Document, doc.Source.Item}]; of != nil {
+			list = of.strings
+		}
+		for j := range list {
+			list[j].Document = i
+		}
+		return list
+	}
+	for _, s := range stringsOf(i, doc.Text, ytt.Place{}) {
+		if s.Path != "/metadata/annotations/kbld.k14s.io~1images" { // kbld's own
+			s.Place = o.at(doc.Source, s.Path)
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // start returns the place of a document.
@@ -117,16 +156,18 @@ func (o origins) start(doc int) ytt.Place {
 	if doc < len(o.starts) {
 		return o.starts[doc]
 	}
+	if o.file == stdin {
+		return ytt.Place{}
+	}
 	return ytt.Place{File: o.file}
 }
 
 // at returns the place of a string at a path of a document that kbld printed.
-func (o origins) at(from kbld.Source, pointer string) ytt.Place {
-	if from.Item >= 0 {
-		pointer = "/items/" + strconv.Itoa(from.Item) + pointer
-	}
-	if place, ok := o.strings[from.Document][pointer]; ok {
-		return place
+func (o origins) at(from kbld.Source, path string) ytt.Place {
+	if of := o.parts[part{from.Document, from.Item}]; of != nil {
+		if place, ok := of.places[path]; ok {
+			return place
+		}
 	}
 	return o.start(from.Document)
 }
