@@ -68,6 +68,7 @@ var kinds = []kind{
 	{"no-package", []Level{Install}, "relocate a repository that has the Package", true},
 	{"conflict", []Level{Install, Warning}, "keep the Package in one PackageRepository only", true},
 	{"failed", []Level{Install}, "do what the message asks for, or check the object's status", true},
+	{"not-rendered", []Level{Install, Warning}, "add what is missing to the input, or examine it yourself", true},
 	{"not-checked", []Level{Warning}, "examine it yourself", true},
 }
 

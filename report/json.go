@@ -49,6 +49,7 @@ type objectFinding struct {
 	Reference string  `json:"reference,omitempty"`
 	Message   string  `json:"message"`
 	Action    string  `json:"action,omitempty"`
+	Basis     Basis   `json:"basis,omitempty"`
 }
 
 // rehearsalJSON is the JSON of rehearse.
@@ -75,7 +76,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 	case v.Objects != nil:
 		doc := objectsJSON{jsonVersion, v.Subject, v.Repository, v.OK, *v.Objects, []objectFinding{}}
 		for _, f := range v.Findings {
-			doc.Findings = append(doc.Findings, objectFinding{f.Code, f.Level, f.Object, f.Path, f.Line, f.Reference, f.Message, f.Action})
+			doc.Findings = append(doc.Findings, objectFinding{f.Code, f.Level, f.Object, f.Path, f.Line, f.Reference, f.Message, f.Action, f.Basis})
 		}
 		return encode(doc)
 	}

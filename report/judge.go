@@ -187,6 +187,9 @@ func (v *Verdict) judgeObjects() {
 	if v.OK {
 		v.Proved = append(v.Proved, v.Objects.String())
 	}
+	if n := v.Objects.NotRendered; n > 0 {
+		v.NotProved = append(v.NotProved, fmt.Sprintf("what %s: not rendered", counted(n, "PackageInstall deploys", "PackageInstalls deploy")))
+	}
 	v.NotProved = append(v.NotProved, "that the content that the objects name is intact: relocate verify --repo, with the archive, checks that")
 	v.Limit()
 }

@@ -251,10 +251,17 @@ type ObjectCounts struct {
 	Inside     int `json:"inside"`     // of them, those that the repository has
 	Allowed    int `json:"allowed"`    // of them, those that may be elsewhere; no registry was asked for them
 	Running    int `json:"running"`    // containers whose image, by the node, is the one that is named
+
+	Rendered    int `json:"rendered"`    // PackageInstalls that were rendered with their values
+	NotRendered int `json:"notRendered"` // those that were not
 }
 
 // String is one line, for people.
 func (c ObjectCounts) String() string {
-	return fmt.Sprintf("%s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run",
+	s := fmt.Sprintf("%s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run",
 		text.Count(c.References, "reference"), c.Inside, c.Allowed, text.Count(c.Running, "container"))
+	if n := c.Rendered + c.NotRendered; n > 0 {
+		s += fmt.Sprintf("; rendered %d of %s", c.Rendered, text.Count(n, "PackageInstall"))
+	}
+	return s
 }

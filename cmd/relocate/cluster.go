@@ -59,7 +59,11 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	v, err := f.objects(cmd.Context(), objects, repo, cluster.Options{Jobs: f.jobs, Allow: places})
+	opt := cluster.Options{Jobs: f.jobs, Allow: places}
+	if f.rendering.renders {
+		opt.Renderer = f.rendering.renderer
+	}
+	v, err := f.objects(cmd.Context(), objects, repo, opt)
 	if err != nil {
 		return err
 	}

@@ -41,11 +41,37 @@ func startAirgap(t *testing.T) *airgap {
 	}}
 	a.words["SIMPLE_CONFIG"] = config(a.words["SIMPLE"])
 	a.words["HEX_INDEX_ARM64_CONFIG"] = strings.TrimPrefix(config(index.Manifests[1].Digest), "sha256:")
+	a.words["VALUED"] = pushValued(t, dst.Addr, a.words["SIMPLE"])
 	for word, digest := range pushTwins(t, dst.Addr, a.words["BUNDLE_SIMPLE"], a.words["ROOT"]) {
 		a.words[word] = digest
 	}
 	dst.ResetRequests()
 	return a
+}
+
+// pushValued pushes a repository whose package takes its image from a value, and returns its digest.
+func pushValued(t *testing.T, host, image string) string {
+	t.Helper()
+	s := site{t: t, host: host}
+	bundle := s.bundle("airgap/corp", "", map[string]string{
+		"config/app.yml": `#@ load("@ytt:data", "data")
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app}
+spec:
+  template:
+    spec:
+      containers:
+      - name: app
+        image: #@ data.values.image
+        args: #@ ["--helper=" + data.values.helper] if data.values.helper else []
+`,
+		"config/values.yml": "#@data/values-schema\n---\nimage: registry.example.com/app@" + image + "\nhelper: \"\"\npassword: \"\"\n",
+	}, "registry.example.com/app@"+image)
+	ref := "registry.example.com/valued@" + bundle.Digest.String()
+	packages := kbldText("valued.corp.com", "1.0.0", ref) + "---\n" + kbldText("valued.corp.com", "1.1.0-rc.1", ref)
+	return s.bundle("airgap/corp", "", map[string]string{"packages/valued.yml": packages}, ref).Digest.String()
 }
 
 // pushTwins pushes repositories that have one version of a Package: TWIN_A and TWIN_SAME with the same content from two
@@ -135,8 +161,11 @@ func summarizeCluster(t *testing.T, r result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "status %d\n%d objects, %d references: %d inside, %d allowed, %d running\n",
 		r.status, report.Objects, report.References, report.Inside, report.Allowed, report.Running)
+	if n := report.Rendered + report.NotRendered; n > 0 {
+		fmt.Fprintf(&b, "%d of %d installs rendered\n", report.Rendered, n)
+	}
 	for _, f := range report.Findings {
-		fmt.Fprintf(&b, "%d: %s: %s %s: %s\n", f.Line, f.Object, f.Level, f.Code, f.Path)
+		fmt.Fprintf(&b, "%d: %s: %s %s%s: %s\n", f.Line, f.Object, f.Level, f.Code, strings.TrimSuffix(", "+string(f.Basis), ", "), f.Path)
 		for _, l := range slices.DeleteFunc([]string{f.Reference, f.Message, f.Action}, func(s string) bool { return s == "" }) {
 			fmt.Fprintf(&b, "  %s\n", line(l))
 		}

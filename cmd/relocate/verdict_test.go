@@ -26,6 +26,7 @@ type objectsJSON struct {
 	Subject, Repository                           string
 	OK                                            bool
 	Objects, References, Inside, Allowed, Running int
+	Rendered, NotRendered                         int
 	Findings                                      []struct {
 		Code      report.Code
 		Level     report.Level
@@ -35,5 +36,6 @@ type objectsJSON struct {
 		Reference string
 		Message   string
 		Action    string
+		Basis     report.Basis
 	}
 }

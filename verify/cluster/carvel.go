@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -30,6 +31,7 @@ type pkg struct {
 	object        *object
 	name, version string
 	fetches       string // everything that it fetches
+	spec          []byte // spec.template.spec as JSON; nil when it cannot be written so
 	repository    string // namespace and name of the PackageRepository that it comes from
 	line          int
 }
@@ -39,6 +41,11 @@ type install struct {
 	object        *object
 	name, version string // version is the chosen one, or the only one allowed; may be empty
 	line          int
+
+	constraint  string
+	prereleases bool
+	annotations map[string]string // that change its App
+	values      []string          // names of its values Secrets
 }
 
 // repositoryAnnotation is kapp-controller's annotation on objects that a PackageRepository created.
@@ -142,7 +149,11 @@ func (x *extraction) pkg(n *yaml.Node, claims []claim) {
 	for _, c := range claims {
 		p.fetches += c.ref + "\n"
 	}
-	x.objects.held += 2*heldClaim + len(p.fetches) + len(p.repository) + len(p.name)
+	var app any
+	if template := yamlnode.Get(spec, "template", "spec"); template != nil && template.Decode(&app) == nil {
+		p.spec, _ = json.Marshal(app) // a key that is no string has no JSON
+	}
+	x.objects.held += 2*heldClaim + len(p.fetches) + len(p.repository) + len(p.name) + len(p.spec)
 	x.objects.packages = append(x.objects.packages, p)
 }
 
@@ -157,8 +168,19 @@ func (x *extraction) install(n *yaml.Node) {
 	if i.version = yamlnode.Text(n, "status", "version"); isVersion(constraints) {
 		i.version = constraints
 	}
-	i.version = shortName(i.version)
-	x.objects.held += 2*heldClaim + len(i.name)
+	i.version, i.constraint = shortName(i.version), shortName(constraints)
+	i.prereleases = hasKey(yamlnode.Get(ref, "versionSelection"), "prereleases")
+	i.annotations = map[string]string{}
+	for key, value := range yamlnode.Pairs(yamlnode.Get(n, "metadata", "annotations")) {
+		if strings.HasPrefix(key, annotationPrefix) {
+			i.annotations[key] = value.Value
+			x.objects.held += len(key) + len(value.Value)
+		}
+	}
+	for _, from := range yamlnode.Items(yamlnode.Get(n, "spec", "values")) {
+		i.values = append(i.values, shortName(yamlnode.Text(from, "secretRef", "name")))
+	}
+	x.objects.held += (2+len(i.values))*heldClaim + len(i.name)
 	x.objects.installs = append(x.objects.installs, i)
 }
 

@@ -28,6 +28,7 @@ const (
 	codeNoPackage    report.Code = "no-package"    // the Package of a PackageInstall is missing
 	codeConflict     report.Code = "conflict"      // two PackageRepositories have the same Package with different content
 	codeFailed       report.Code = "failed"        // kapp-controller reports that it cannot reconcile it
+	codeNotRendered  report.Code = "not-rendered"  // what a PackageInstall deploys was not rendered
 	codeNotChecked   report.Code = "not-checked"   // it could not be examined
 )
 

@@ -21,6 +21,8 @@ type Objects struct {
 	claims   []claim
 	running  []container
 	inlined  []inlined
+	values   map[objectKey]kept
+	kept     int // bytes of values
 	packages []pkg
 	installs []install
 	findings report.Findings // those that need no registry
@@ -37,6 +39,7 @@ type claim struct {
 	selects bool         // has a tag selection
 	level   report.Level // of a finding that the image is outside or missing
 	idle    string       // why no node pulls it now; empty when a node may pull it
+	deploys string       // where it is in what a PackageInstall deploys; empty for a reference in the input
 }
 
 // add adds an object, or a list of objects. kind is the kind of an object that does not have one.
@@ -174,6 +177,9 @@ func (x *extraction) all(n *yaml.Node) {
 	}
 	if x.object.isCarvel() {
 		x.carvel(n)
+	}
+	if x.object.apiVersion == "v1" && (x.object.Kind == "Secret" || x.object.Kind == "ConfigMap") {
+		x.keep(n)
 	}
 	x.containers(n)
 	x.strings = x.object.Kind == "ConfigMap"

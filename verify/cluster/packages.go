@@ -17,18 +17,25 @@ func (v *verification) installs() {
 		}
 		versions[p.name][p.version] = true
 	}
-	for _, i := range v.objects.installs {
+	for n := range v.objects.installs {
+		i := &v.objects.installs[n]
+		if spec, _ := v.packageOf(i); spec != nil {
+			continue
+		}
 		f := report.Finding{Code: codeNoPackage, Level: report.Install, Object: &i.object.Object, Path: "spec.packageRef", Line: i.line}
 		switch have := versions[i.name]; {
 		case len(versions) == 0:
 			f.Code, f.Level = codeNotChecked, report.Warning
-			f.Message, f.Action = "what it installs was not checked: the input has no Packages", "add the cluster's Packages: kubectl get packages -A -o yaml"
+			f.Message, f.Action = "what it installs was not checked: the input has no Packages, and its PackageRepositories do not have it", "add the cluster's Packages: kubectl get packages -A -o yaml"
 		case have == nil:
 			f.Message = fmt.Sprintf("the Package %s is missing", text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or see why its PackageRepository does not offer it"
 		case i.version != "" && !have[i.version]:
 			f.Message = fmt.Sprintf("the version %s of the Package %s is missing", text.Quote(i.version), text.Quote(i.name))
 			f.Action = "relocate a repository that has it, or choose another version"
+		case i.version == "":
+			f.Message = fmt.Sprintf("no version of the Package %s meets %s", text.Quote(i.name), text.Quote(i.constraint))
+			f.Action = "relocate a repository that has one, or choose another version"
 		default:
 			continue
 		}

@@ -11,13 +11,15 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/text"
+	"relocate/render"
 	"relocate/report"
 )
 
 // Options change what Verify does.
 type Options struct {
-	Allow []Place // where images may be outside the repository; Verify contacts none of them
-	Jobs  int     // concurrent requests; 0 means 1
+	Allow    []Place          // where images may be outside the repository; Verify contacts none of them
+	Jobs     int              // concurrent requests; 0 means 1
+	Renderer *render.Renderer // renders what PackageInstalls deploy; nil: nothing is rendered
 }
 
 // Verify compares what the objects name with the repository repo, which it reads through source. It
@@ -56,6 +58,9 @@ func (o *Objects) Verify(ctx context.Context, source bundle.Source, repo name.Re
 	}
 	v.installs()
 	v.conflicts()
+	if err := v.deployments(ctx); err != nil {
+		return nil, err
+	}
 	v.collisions()
 	slices.SortStableFunc(v.result.Findings, func(a, b report.Finding) int {
 		return cmp.Compare(a.Line, b.Line)
@@ -113,6 +118,9 @@ func (c *claim) isURL() bool {
 func (v *verification) report(c *claim, f report.Finding) {
 	f.Object, f.Path, f.Line, f.Reference = &c.object.Object, c.path, c.line, c.ref
 	f.Level = cmp.Or(f.Level, c.level)
+	if c.deploys != "" {
+		f.Basis, f.Message = report.Rendered, "it deploys "+c.deploys+": "+f.Message
+	}
 	if c.idle != "" && f.Level == report.Pull {
 		f.Level = report.Warning
 		f.Message += "; it is " + c.idle
