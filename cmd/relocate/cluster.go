@@ -20,8 +20,10 @@ import (
 const clusterHelp = `verify --repo REPO -f OBJECTS checks objects of a cluster, in kubectl's YAML or
 JSON: each PackageRepository, Package and App must fetch from REPO by digest,
 each image of a workload must be in REPO, and each Pod must run the image that
-it names. --allow HOST[/PATH] accepts images elsewhere, without contacting the
-host.`
+it names. With PackageInstalls, and the Secrets that they name, in the input,
+each package is rendered with those very values, and each image that comes out
+must be in REPO; no value of a Secret is printed. --allow HOST[/PATH] accepts
+images elsewhere, without contacting the host.`
 
 // clusterFlags are the flags of verify about objects of the cluster.
 type clusterFlags struct {

@@ -146,6 +146,7 @@ func TestClusterCases(t *testing.T) {
 		assert.Equal(t, strings.HasPrefix(printed.stdout, "OK: "), printed.status == 0, file)
 		assert.NotContains(t, printed.stdout, "\x1b")
 		assert.NotContains(t, printed.stdout, "\u202e")
+		assert.NotContains(t, got+printed.stdout+printed.stderr, "hunter", "a value of a Secret")
 	}
 	for _, r := range a.Requests() {
 		assert.Regexp(t, `^(200|404) GET /v2/(airgap/corp/(manifests|blobs)/.*)?$`, r)

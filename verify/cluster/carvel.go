@@ -11,6 +11,7 @@ import (
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
+	"relocate/verify/leak/kappctrl"
 )
 
 // fetchKind is the kind of fetch that makes a claim.
@@ -43,7 +44,8 @@ type install struct {
 	line          int
 
 	constraint  string
-	prereleases bool
+	selects     kappctrl.Selection
+	wrong       error             // of the constraint
 	annotations map[string]string // that change its App
 	values      []string          // names of its values Secrets
 }
@@ -169,7 +171,11 @@ func (x *extraction) install(n *yaml.Node) {
 		i.version = constraints
 	}
 	i.version, i.constraint = shortName(i.version), shortName(constraints)
-	i.prereleases = hasKey(yamlnode.Get(ref, "versionSelection"), "prereleases")
+	var pre *kappctrl.Prereleases
+	if selection := yamlnode.Get(ref, "versionSelection"); hasKey(selection, "prereleases") {
+		pre = &kappctrl.Prereleases{Identifiers: texts(yamlnode.Get(selection, "prereleases", "identifiers"))}
+	}
+	i.selects, i.wrong = kappctrl.ParseSelection(i.constraint, pre)
 	i.annotations = map[string]string{}
 	for key, value := range yamlnode.Pairs(yamlnode.Get(n, "metadata", "annotations")) {
 		if strings.HasPrefix(key, annotationPrefix) {

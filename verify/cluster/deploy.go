@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +20,6 @@ import (
 	"relocate/render/kbld"
 	"relocate/render/ytt"
 	"relocate/report"
-	"relocate/verify/leak/kappctrl"
 )
 
 // maxFetched is the limit on the bytes of a bundle that is rendered.
@@ -29,7 +29,8 @@ const maxFetched = 64 << 20
 type deployment struct {
 	install *install
 	app     render.App
-	secrets *redactor
+	values  *redactor // of its values Secrets
+	secrets *redactor // of all Secrets, those with overlays too
 	result  *render.Result
 	err     error
 	claims  []claim
@@ -100,7 +101,7 @@ func (v *verification) prepare(ctx context.Context, d *deployment) (bool, error)
 		return false, nil
 	}
 	d.app = render.App{Name: i.object.Name, Namespace: i.object.Namespace, Annotations: i.annotations, RefName: i.name, Version: version, Spec: spec}
-	secrets := []render.Object{}
+	var secrets []render.Object
 	for _, name := range i.values {
 		k, given := v.objects.values[objectKey{"Secret", i.object.Namespace, name}]
 		switch {
@@ -122,7 +123,7 @@ func (v *verification) prepare(ctx context.Context, d *deployment) (bool, error)
 		}
 		d.app.Objects = append(d.app.Objects, render.Object{Kind: key.kind, Name: key.name, Data: k.data})
 	}
-	d.secrets = newRedactor(append(secrets, d.app.Objects...))
+	d.values, d.secrets = newRedactor(secrets), newRedactor(slices.Concat(secrets, d.app.Objects))
 	why, err := v.fetch(ctx, &d.app)
 	if why != "" {
 		return not("%s", why)
@@ -151,9 +152,9 @@ func (v *verification) packageOf(i *install) (spec []byte, version string) {
 // choose takes a Package if the PackageInstall allows it, and it is newer than the one before.
 func (i *install) choose(name, of string, from []byte, version *string, spec *[]byte) {
 	switch {
-	case name != i.name || from == nil:
+	case name != i.name || from == nil || i.wrong != nil:
 	case i.version != "" && i.version != of:
-	case i.version == "" && !kappctrl.Meets(of, i.constraint, i.prereleases):
+	case i.version == "" && !i.selects.Meets(of):
 	case *spec == nil || carvel.CompareVersions(of, *version) > 0:
 		*version, *spec = of, from
 	}
@@ -297,7 +298,7 @@ func (d *deployment) render(ctx context.Context, by *render.Renderer) {
 		if asked[c.ref] { // kbld fails when its registry does not answer
 			c.level = report.Install
 		}
-		c.deploys = fmt.Sprintf("%s, %s", c.object, c.path)
+		c.deploys = d.values.clean(fmt.Sprintf("%s, %s", c.object, c.path))
 		c.object, c.path, c.line = d.install.object, "spec.packageRef", d.install.line
 		d.claims = append(d.claims, c)
 	}

@@ -24,6 +24,8 @@ func (v *verification) installs() {
 		}
 		f := report.Finding{Code: codeNoPackage, Level: report.Install, Object: &i.object.Object, Path: "spec.packageRef", Line: i.line}
 		switch have := versions[i.name]; {
+		case i.wrong != nil:
+			f.Message, f.Action = "its constraint is not accepted: "+saying(i.wrong.Error()), "write a constraint such as >=1.0.0"
 		case len(versions) == 0:
 			f.Code, f.Level = codeNotChecked, report.Warning
 			f.Message, f.Action = "what it installs was not checked: the input has no Packages, and its PackageRepositories do not have it", "add the cluster's Packages: kubectl get packages -A -o yaml"
