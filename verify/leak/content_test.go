@@ -21,6 +21,9 @@ import (
 // Package whose steps read them, if there is one; want, the findings, a line each: level, code, file:line,
 // reference; references, if they matter: file:line, reference, the id in the lock or "-". DIGEST stands for a
 // digest, PKG in a place for the Package's file.
+//
+// A judged case has what ytt, kbld and helm make of it as well (TestJudges): output, or fails when a step fails;
+// aside are references in it that are no images.
 func TestContent(t *testing.T) {
 	t.Parallel()
 	cases, err := filepath.Glob("testdata/content/*.txtar")
@@ -44,6 +47,9 @@ func TestContent(t *testing.T) {
 			}
 			require.Contains(t, want, "want")
 			require.Equal(t, sortedLines(want["want"]), sorted(got))
+			if _, fails := want["fails"]; fails || want["output"] != "" {
+				requireJudged(t, c, want, findings)
+			}
 			if wanted, ok := want["references"]; ok {
 				var got []string
 				for _, r := range refs {
@@ -67,7 +73,7 @@ func readCase(t testing.TB, data []byte) (*packageFiles, map[string]string) {
 	c, want := &packageFiles{}, map[string]string{}
 	for _, f := range cutFiles(bytes.ReplaceAll(data, []byte("DIGEST"), []byte(testDigest))) {
 		switch f.Path {
-		case "want", "references":
+		case "want", "references", "output", "fails", "aside":
 			want[f.Path] = string(f.Data)
 		case "package.yml":
 			c.steps = readSteps(t, f.Data)

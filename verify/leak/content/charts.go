@@ -16,9 +16,9 @@ import (
 
 // chart is a Helm chart of the bundle.
 type chart struct {
-	dir        string // without a trailing slash; empty for the bundle's root
-	appVersion string
-	needs      []need
+	dir                       string // without a trailing slash; empty for the bundle's root
+	name, version, appVersion string
+	needs                     []need
 }
 
 // maxNeeds is the limit on checked dependencies of a chart.
@@ -81,8 +81,8 @@ func (c *chart) read(f *File) {
 		if doc.Root == nil {
 			return
 		}
-		if v := yamlnode.Scalar(doc.Root, "appVersion"); v != "" {
-			c.appVersion = v
+		if path.Base(f.Path) == "Chart.yaml" {
+			c.name, c.version, c.appVersion = yamlnode.Scalar(doc.Root, "name"), yamlnode.Scalar(doc.Root, "version"), yamlnode.Scalar(doc.Root, "appVersion")
 		}
 		if list := yamlnode.Field(doc.Root, "dependencies"); list != nil && list.Kind == yaml.SequenceNode {
 			for _, d := range list.Content {

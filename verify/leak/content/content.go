@@ -12,10 +12,14 @@ type File struct {
 	Kbld *kbld.Step // the first kbld step that processes its documents; nil for none
 	CUE  bool       // a cue step reads it
 
+	Values bool // a step takes it as values, and does not put it out
+
 	chart  *chart // the Helm chart that contains it; nil for none
 	engine engine // set by a Select function, like the following
 	isYAML bool   // whatever its name
 	readAs readAs
+	env    *env    // what its expressions can use; set while it is examined
+	blocks *blocks // the same; nil for none
 	starts []int32 // offsets of its lines
 }
 
@@ -31,10 +35,12 @@ type Sink interface {
 // lock is a step that has only the bundle's lock.
 func Scan(files []*File, lock *kbld.Step, to Sink) {
 	s := newScan(lock, to)
+	s.known = readDefaults(files)
 	for _, f := range files {
 		s.file(f)
 	}
 	s.libraryDefaults()
+	s.possibilities()
 }
 
 // scan is one call of Scan.
@@ -45,10 +51,14 @@ type scan struct {
 	fetched  map[fetched]bool // fetches by controllers that were reported
 	composed map[string]bool  // the keys of values that compose an image of the lock, outside ytt libraries
 	defaults []libraryDefault // from ytt libraries
+
+	known    *defaults
+	computed map[string]bool // images that templates compute with the default values
+	possibly []possibility
 }
 
 func newScan(lock *kbld.Step, to Sink) *scan {
-	return &scan{lock: lock, to: to, fetched: map[fetched]bool{}, composed: map[string]bool{}}
+	return &scan{lock: lock, to: to, fetched: map[fetched]bool{}, composed: map[string]bool{}, computed: map[string]bool{}, known: readDefaults(nil)}
 }
 
 // codeNotRead is the code for content that could not be read in full.

@@ -28,6 +28,7 @@ func (s *scan) file(f *File) {
 		s.notRead(place{file: f.Path}, report.Warning, fmt.Sprintf("has %d bytes, more than the limit of %d; it was not examined", len(f.Data), yamlnode.MaxSize), "")
 		return
 	}
+	f = s.execute(f)
 	defer yamlnode.Alone(f.Data)()
 	switch {
 	case !utf8.Valid(f.Data) || bytes.IndexByte(f.Data, 0) >= 0:
@@ -38,7 +39,9 @@ func (s *scan) file(f *File) {
 		s.yamlFile(f)
 	case f.CUE && strings.HasSuffix(f.Path, "cue.mod/module.cue"):
 		s.cueModule(f)
-	case isLibrary(f.Path):
+	case path.Ext(f.Path) == ".star":
+		s.starlarkFile(f)
+	case isLibrary(f.Path), f.engine == helm:
 		s.textFile(f, code)
 	default:
 		s.textFile(f, embedded)
@@ -109,11 +112,14 @@ func (s *scan) dataFile(f *File) {
 // yamlFile finds what is in the documents of a file. Documents that are not YAML without their
 // templates are read line by line.
 func (s *scan) yamlFile(f *File) {
+	var starts []int // of the documents
+	var kinds []class
 	overlay := bytes.Contains(f.Data, []byte("@overlay/"))
 	given := bytes.Contains(f.Data, []byte("@data/values"))
 	limited := false
 	for doc := range yamlnode.Parse(f.Data) {
 		w := &walker{scan: s, file: f, offset: doc.Offset, values: isLibrary(f.Path)}
+		starts, kinds = append(starts, doc.Offset), append(kinds, object)
 		if doc.Root == nil {
 			w.unparsed(doc, !limited)
 			limited = limited || errors.Is(doc.Err, yamlnode.ErrLimit)
@@ -125,17 +131,29 @@ func (s *scan) yamlFile(f *File) {
 			continue
 		case kind == "CustomResourceDefinition":
 			w.class = schema
-		case !isObject && (given || !overlay), f.isChartValues():
+		case !isObject && (given || !overlay), f.isChartValues(), f.Values:
 			w.class, w.values = values, true
 			w.function = !given && isFunction.Match(doc.Text)
 		}
-		w.kind = kind
+		if w.kind = kind; given {
+			kinds[len(kinds)-1] = w.class
+		}
 		if isObject && w.class == object {
 			w.fetchers(doc.Root, apiVersion)
 		}
 		w.document(doc.Root)
 	}
-	s.templateCode(f)
+	if f.engine == none {
+		return
+	}
+	s.templateCode(f, func(line int) class {
+		for i := len(starts) - 1; i >= 0; i-- {
+			if starts[i] < line {
+				return kinds[i]
+			}
+		}
+		return object
+	})
 }
 
 // unparsed finds what is in the lines of a document that is not YAML without its templates. With
@@ -155,30 +173,6 @@ func isForTools(apiVersion, kind string) bool {
 
 // isFunction matches the start of a ytt function. The lines after it can be any part of an object.
 var isFunction = regexp.MustCompile(`(?m)^\s*#@\s*def\s`)
-
-var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
-
-// templateCode finds what is in the strings of ytt's code, which is in comments. It skips
-// annotations except schema defaults, because no others have an effect.
-func (s *scan) templateCode(f *File) {
-	line := 0
-	for l := range bytes.Lines(f.Data) {
-		line++
-		_, rest, found := bytes.Cut(l, []byte("#@"))
-		if !found || isAnnotation.Match(rest) {
-			continue
-		}
-		w := &walker{scan: s, file: f, class: code, values: true}
-		if bytes.HasPrefix(rest, []byte("schema/")) {
-			w.class = values
-		}
-		for _, quoted := range codeString.FindAll(rest, -1) {
-			for _, ref := range tokens(string(quoted)) {
-				w.outside(line, ref)
-			}
-		}
-	}
-}
 
 var isAnnotation = regexp.MustCompile(`^(data/|overlay/|library/|yaml/|assert/|schema/[^d]|schema/de[^f])`)
 

@@ -154,8 +154,17 @@ func (f *yttFile) reads(r *reads) {
 	if !f.template && f.kind != "starlark" {
 		return
 	}
-	r.decoded = r.decoded || strings.Contains(string(f.Data), "decode(")
-	for _, m := range readForm.FindAllSubmatch(f.Data, -1) {
+	for l := range bytes.Lines(f.Data) {
+		if f.kind == "starlark" || bytes.Contains(l, []byte("#@")) || bytes.Contains(l, []byte("(@")) {
+			r.ytt(l)
+		}
+	}
+}
+
+// ytt adds what a line of code loads and reads.
+func (r *reads) ytt(line []byte) {
+	r.decoded = r.decoded || bytes.Contains(line, []byte("decode("))
+	for _, m := range readForm.FindAllSubmatch(line, -1) {
 		switch call, name := string(m[1]), string(m[2])+string(m[3]); {
 		case strings.HasSuffix(call, ".list"):
 		case name == "":

@@ -3,6 +3,7 @@ package content
 import (
 	"iter"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -59,10 +60,18 @@ func (w *walker) tokens(n *yaml.Node) {
 		if multi && isComment(l) {
 			continue
 		}
-		for _, ref := range tokens(l) {
+		for _, ref := range tokensAfter(w.context(), l) {
 			in.outside(line, ref)
 		}
 	}
+}
+
+// context returns the name by which programs know the value at w.path.
+func (w *walker) context() string {
+	if w.key(0) == "value" && w.key(2) == "env" {
+		return w.label
+	}
+	return w.key(0)
 }
 
 // isComment reports whether a line of text is a comment in most languages.
@@ -92,7 +101,10 @@ func References(text string) iter.Seq[string] {
 // else, with their offsets (docs/carvel.md, "Recognising a reference"). A part is a repository of
 // two or more names with a tag or a sha256 digest, or a repository of one name with a digest. No
 // letter, digit or character of ./:@-% may touch it. Its time is linear in the text.
-func tokens(text string) iter.Seq2[int, string] {
+func tokens(text string) iter.Seq2[int, string] { return tokensAfter("", text) }
+
+// tokensAfter returns the tokens of the value of a key.
+func tokensAfter(key, text string) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {
 		for start := 0; start < len(text); {
 			if !inToken[text[start]] {
@@ -105,7 +117,7 @@ func tokens(text string) iter.Seq2[int, string] {
 			}
 			token := strings.TrimRight(text[start:end], ".:-") // the end of a sentence
 			if end-start <= maxReference && strings.ContainsAny(token, "/@") && strings.Contains(token, ":") {
-				if ref := withoutScheme(token); isReference(ref) && !yield(start+len(token)-len(ref), ref) {
+				if ref := withoutScheme(token); isReference(ref) && !isOther(ref, key, text[:start]) && !yield(start+len(token)-len(ref), ref) {
 					return
 				}
 			}
@@ -161,6 +173,46 @@ func isReference(token string) bool {
 		return false
 	}
 	return isRepository(repo) || hasDigest && isRepository("library/"+repo)
+}
+
+var (
+	// before a value, which a space, a colon or an equals sign separates
+	imageWord = regexp.MustCompile(`(?i)image[a-z_-]*["']?\s*[=: ]\s*["']?$`)
+	verbs     = words("create get list watch update patch delete deletecollection use bind escalate impersonate approve sign")
+	modes     = words("ro rw z Z cached delegated consistent shared slave private rshared rslave rprivate nocopy")
+	mimeTypes = words("application text audio video font model multipart message image")
+)
+
+func words(list string) map[string]bool {
+	set := map[string]bool{}
+	for _, word := range strings.Fields(list) {
+		set[word] = true
+	}
+	return set
+}
+
+// isOther reports whether text that has the format of a reference without a registry is a service
+// with its port, a resource with a verb, a path with a mode of its mount, or a MIME type. It is not
+// when its key, or the text before, says that it is an image.
+func isOther(ref, key, before string) bool {
+	first, _, _ := strings.Cut(ref, "/")
+	i := strings.LastIndexByte(ref, ':')
+	if isHost(first) || strings.Contains(ref, "@") || i < 0 || isImageWord(key) || imageWord.MatchString(before[max(0, len(before)-maxWord):]) {
+		return false
+	}
+	tag := ref[i+1:]
+	return verbs[tag] || modes[tag] || mimeTypes[first] || isPort(tag) && first != "library"
+}
+
+func isImageWord(key string) bool { return strings.Contains(strings.ToLower(key), "image") }
+
+// maxWord is how much text before a reference is examined.
+const maxWord = 64
+
+// isPort reports whether a tag is likelier a port than a version.
+func isPort(tag string) bool {
+	n, err := strconv.Atoi(tag)
+	return err == nil && n >= 53 && n < 1<<16 && strconv.Itoa(n) == tag
 }
 
 // isRepository reports whether text is a repository with at least one slash. All of it except the

@@ -125,12 +125,21 @@ func (w *walker) outside(line int, ref string) {
 		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
 	if w.class == values && !w.function {
-		w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
-			"set the value at the cluster, or let the default name an image of the lock")
+		w.scan.possible(ref, func() {
+			w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
+				"set the value at the cluster, or let the default name an image of the lock")
+		})
 		return
 	}
-	w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld searches: "+known+", and pods pull it from there",
-		"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+	note := func() {
+		w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld searches: "+known+", and pods pull it from there",
+			"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+	}
+	if w.class == code {
+		w.scan.possible(ref, note)
+		return
+	}
+	note()
 }
 
 // templateRewrites adds a reference that a template may put below an image key, if kbld rewrites it

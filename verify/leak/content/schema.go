@@ -24,6 +24,7 @@ func SchemaDefaults(f *File, lock *kbld.Step, to Sink) {
 		spec := yamlnode.Field(doc.Root, "spec")
 		w.defaultsOf(yamlnode.Field(yamlnode.Field(spec, "valuesSchema"), "openAPIv3"))
 	}
+	s.possibilities()
 }
 
 // defaultsOf examines the defaults of a schema and of its properties.

@@ -2,6 +2,7 @@ package content
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -28,6 +29,9 @@ func (w *walker) compose(n *yaml.Node) map[string]bool {
 		return nil
 	}
 	taken := map[string]bool{}
+	if image := yamlnode.Field(n, "image"); w.taken[image] { // of a hub
+		return nil
+	}
 	for _, p := range partsOf(n) {
 		if w.composed(p) {
 			for _, key := range p.keys {
@@ -127,7 +131,7 @@ func (w *walker) composed(p *parts) bool {
 	if inLibrary(at.file) && len(w.scan.defaults) < maxDefaults {
 		w.scan.defaults = append(w.scan.defaults, libraryDefault{p.signature(), note})
 	} else {
-		note()
+		w.scan.possible(ref, note)
 	}
 	return true
 }
@@ -136,7 +140,7 @@ func (w *walker) composed(p *parts) bool {
 // compose from it, the likeliest first. It returns none when the parts are about something else.
 func (w *walker) candidates(p *parts) (repo string, refs []string) {
 	switch chart := w.file.chart; {
-	case p.repository == "", p.tag == "" && p.digest == "" && chart == nil, strings.ContainsAny(p.repository, ":@"):
+	case p.repository == "", p.tag == "" && p.digest == "" && chart == nil, strings.Contains(p.repository, "@"), strings.Contains(path.Base(p.repository), ":"):
 		return "", nil
 	case !p.full && p.registry == "" && !isImageKey(w.key(0)) && !hasImageKey(p.keys): // "name" and "version" can be of anything
 		return "", nil
@@ -206,28 +210,4 @@ func hasImageKey(keys []string) bool {
 		}
 	}
 	return false
-}
-
-// templated checks an image that a template completes. The repository before the first templated
-// part must be in the lock. Quoted text in the template may be an image as well.
-func (w *walker) templated(line int, value string) {
-	in := *w
-	in.class, in.values = code, true
-	for _, ref := range tokens(value) {
-		in.outside(line, ref)
-	}
-	end := strings.Index(value, "{{")
-	if i := strings.Index(value, "(@"); i >= 0 && (end < 0 || i < end) {
-		end = i
-	}
-	start := value[:max(end, 0)]
-	repo := strings.TrimRight(start, ":@")
-	if repo == start || !isRepository(repo) {
-		return // the template computes all of it
-	}
-	if w.scan.lock.Similar(repo) != "" && w.file.Kbld.HasLock() {
-		return
-	}
-	w.note(w.place(line, value), codeComposed, report.Warning, value, "a template names an image of a repository that the lock does not have",
-		"look at what the template makes of it, and add that to the lock")
 }

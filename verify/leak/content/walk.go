@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 
@@ -36,6 +37,8 @@ type walker struct {
 	strings int     // number of strings around the text
 	rules   kbld.Rules
 	path    []kbld.Part
+	label   string              // the name beside the value of a variable
+	taken   map[*yaml.Node]bool // values that are part of an image which was checked
 }
 
 // place returns the place of text in a line of the walked text, counted from 1.
@@ -58,13 +61,22 @@ func (w *walker) document(root *yaml.Node) {
 		}
 		return
 	}
+	w.hubs(root)
 	w.value(root)
 }
 
 // value examines the value at w.path.
 func (w *walker) value(n *yaml.Node) {
-	switch n = yamlnode.Resolved(n); n.Kind {
+	n = yamlnode.Resolved(n)
+	w.pairs(n)
+	switch n.Kind {
 	case yaml.MappingNode:
+		if w.key(0) == "image" && w.actionOnly(n) {
+			return
+		}
+		if w.key(1) == "env" {
+			w.label = yamlnode.Scalar(n, "name")
+		}
 		taken := w.compose(n)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if key := n.Content[i].Value; !taken[key] {
@@ -76,10 +88,21 @@ func (w *walker) value(n *yaml.Node) {
 			w.below(kbld.Part{IsIndex: true, Index: i}, item)
 		}
 	case yaml.ScalarNode:
-		if n.Tag == "!!str" && (n.Value != "" || w.key(0) == "image") {
+		if n.Tag == "!!str" && !w.taken[n] && (n.Value != "" || w.key(0) == "image") {
 			w.string(n)
 		}
 	}
+}
+
+// actionOnly handles the value of an image key that is a template of Helm without quotes, which YAML
+// reads as a map.
+func (w *walker) actionOnly(n *yaml.Node) bool {
+	m := imageLine.FindSubmatch(w.file.line(w.offset + n.Line))
+	if w.loose != nil || m == nil || !bytes.HasPrefix(m[1], []byte("{{")) {
+		return false
+	}
+	w.imageText(n.Line, string(m[1]))
+	return true
 }
 
 // below examines a value of the map or list at w.path.

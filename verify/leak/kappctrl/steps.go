@@ -253,10 +253,14 @@ func (f *flow) step(s *Step) {
 // selected returns those of a step's inputs that can reach its output.
 func (f *flow) selected(s *Step, in []int) []int {
 	var inputs []content.Input
-	chosen := map[*content.File]bool{}
+	chosen, stream := map[*content.File]bool{}, map[int]bool{}
+	for _, i := range f.stream {
+		stream[i] = true
+	}
 	for _, i := range in {
-		if file := f.all[i]; slices.Contains(f.stream, i) || slices.ContainsFunc(s.Values, func(p string) bool { return leadsTo(p, file.Path) }) {
+		if file := f.all[i]; stream[i] || slices.ContainsFunc(s.Values, func(p string) bool { return leadsTo(p, file.Path) }) {
 			chosen[file] = true
+			file.Values = file.Values || !stream[i] && (s.kind().charts || !slices.ContainsFunc(s.Paths, func(p string) bool { return p != "-" && leadsTo(p, file.Path) }))
 		} else {
 			inputs = append(inputs, s.input(file))
 		}

@@ -1,0 +1,221 @@
+package content
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+)
+
+// blocks are the lines of a template that conditions govern.
+type blocks struct {
+	dead  map[int]bool // lines that no values bring out, from 1
+	maybe map[int]bool // lines that come out for some values only, or whose condition is not understood
+}
+
+func (b *blocks) add(line int, dead, maybe bool) {
+	if dead {
+		b.dead[line] = true
+	} else if maybe {
+		b.maybe[line] = true
+	}
+}
+
+// block is a statement that is open.
+type block struct {
+	dead, maybe bool // its lines
+	taken       bool // a branch before is always taken
+	branches    bool // it is an if, and has branches
+}
+
+// stack holds the open statements, the innermost last.
+type stack []block
+
+func (s stack) dead() bool  { return len(s) > 0 && s[len(s)-1].dead }
+func (s stack) maybe() bool { return len(s) > 0 && s[len(s)-1].maybe }
+
+// open opens a statement that is no condition, such as a loop.
+func (s *stack) open() { *s = append(*s, block{dead: s.dead(), maybe: s.maybe()}) }
+
+// openIf opens a condition.
+func (s *stack) openIf(c truth) {
+	*s = append(*s, block{dead: s.dead() || c == never, maybe: s.maybe() || c == unsure, taken: c == always, branches: true})
+}
+
+// branch opens another branch of the innermost condition.
+func (s *stack) branch(c truth) {
+	n := len(*s)
+	if n == 0 || !(*s)[n-1].branches {
+		return
+	}
+	was, outer := (*s)[n-1], (*s)[:n-1]
+	undecided := was.maybe && !was.dead
+	*s = outer
+	s.openIf(c)
+	top := &(*s)[n-1]
+	top.dead = top.dead || was.taken
+	top.maybe = top.maybe || undecided
+	top.taken = was.taken || c == always
+}
+
+func (s *stack) end() {
+	if n := len(*s); n > 0 {
+		*s = (*s)[:n-1]
+	}
+}
+
+// truth is what a condition gives.
+type truth int
+
+const (
+	unsure truth = iota // for some values, or not understood
+	never
+	always
+)
+
+var statementForm = regexp.MustCompile(`^(if|elif|else|for|while|def|end)\b(/end\b)?\s*(.*?)\s*:?\s*$`)
+
+// yttBlocks finds the blocks of a ytt template, or of a Starlark file.
+func (e *env) yttBlocks(data []byte, isStarlark bool) *blocks {
+	b := &blocks{dead: map[int]bool{}, maybe: map[int]bool{}}
+	var open stack
+	node := nodeBlock{indent: -1}
+	line := 0
+	for l := range bytes.Lines(data) {
+		line++
+		text := strings.TrimRight(string(l), "\r\n")
+		code, isCode := codeOf(text, isStarlark)
+		b.add(line, node.covers(text) || open.dead(), open.maybe())
+		if !isCode {
+			continue
+		}
+		switch m := statementForm.FindStringSubmatch(code); {
+		case strings.HasPrefix(code, "overlay/remove"):
+			node.next()
+		case m == nil:
+		case m[2] != "":
+			if m[1] == "if" && e.condition(m[3]) == never {
+				node.next()
+			}
+		case m[1] == "if":
+			open.openIf(e.condition(m[3]))
+		case m[1] == "elif":
+			open.branch(e.condition(m[3]))
+		case m[1] == "else":
+			open.branch(always)
+		case m[1] == "end":
+			open.end()
+		case strings.HasSuffix(strings.TrimSpace(code), ":"):
+			open.open()
+		}
+	}
+	return b
+}
+
+// codeOf returns the code of a line: what follows "#@" at its start.
+func codeOf(line string, isStarlark bool) (code string, isCode bool) {
+	line = strings.TrimSpace(line)
+	if isStarlark {
+		return line, true
+	}
+	code, isCode = strings.CutPrefix(line, "#@")
+	return strings.TrimSpace(code), isCode
+}
+
+// nodeBlock follows a node of a YAML template that an annotation takes away: the next one, with
+// what is below it.
+type nodeBlock struct {
+	waits    bool
+	indent   int // of the node; -1 for none
+	document bool
+	isItem   bool
+}
+
+// next makes the next node the one that is taken away.
+func (n *nodeBlock) next() { *n = nodeBlock{waits: true, indent: -1} }
+
+// covers reports whether a line is of the node.
+func (n *nodeBlock) covers(line string) bool {
+	text := strings.TrimLeft(line, " ")
+	indent := len(line) - len(text)
+	isDocument := strings.HasPrefix(line, "---")
+	switch {
+	case n.waits && (text == "" || text[0] == '#'):
+		return false
+	case n.waits:
+		*n = nodeBlock{indent: indent, document: isDocument, isItem: strings.HasPrefix(text, "-")}
+		return true
+	case n.indent < 0:
+		return false
+	case n.document && !isDocument:
+		return true
+	case n.document, isDocument:
+	case text == "" || text[0] == '#' && indent > n.indent:
+		return true
+	case indent > n.indent, indent == n.indent && !n.isItem && strings.HasPrefix(text, "- "):
+		return true
+	}
+	n.indent = -1
+	return false
+}
+
+var (
+	actionForm     = regexp.MustCompile(`(?s)\{\{-?\s*(.*?)\s*-?\}\}`)
+	helmStatement  = regexp.MustCompile(`(?s)^(if|else if|else with|else|range|with|define|block|end)\b\s*(.*)$`)
+	helmComment    = regexp.MustCompile(`(?s)^/\*.*\*/$`)
+	lineBreakBytes = []byte("\n")
+)
+
+// helmBlocks finds the blocks of a template of a chart. A line is in a block when it starts in it.
+func (e *env) helmBlocks(data []byte) *blocks {
+	b := &blocks{dead: map[int]bool{}, maybe: map[int]bool{}}
+	var open stack
+	line, at := 1, 0
+	upTo := func(end int) {
+		for range bytes.Count(data[at:end], lineBreakBytes) {
+			line++
+			b.add(line, open.dead(), open.maybe())
+		}
+		at = end
+	}
+	for _, m := range actionForm.FindAllSubmatchIndex(data, -1) {
+		upTo(m[1])
+		action := string(data[m[2]:m[3]])
+		if helmComment.MatchString(action) {
+			continue
+		}
+		switch s := helmStatement.FindStringSubmatch(action); {
+		case s == nil:
+		case s[1] == "if":
+			open.openIf(e.condition(s[2]))
+		case s[1] == "else if":
+			open.branch(e.condition(s[2]))
+		case s[1] == "else", s[1] == "else with":
+			open.branch(always)
+		case s[1] == "end":
+			open.end()
+		default:
+			open.open()
+		}
+	}
+	upTo(len(data))
+	return b
+}
+
+// withoutDead returns data without the text of dead lines.
+func (b *blocks) withoutDead(data []byte) []byte {
+	if len(b.dead) == 0 {
+		return data
+	}
+	out := make([]byte, 0, len(data))
+	line := 0
+	for l := range bytes.Lines(data) {
+		line++
+		switch {
+		case !b.dead[line]:
+			out = append(out, l...)
+		case bytes.HasSuffix(l, lineBreakBytes):
+			out = append(out, '\n')
+		}
+	}
+	return out
+}
