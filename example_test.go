@@ -20,6 +20,8 @@ import (
 
 	"relocate"
 	"relocate/registry"
+	"relocate/render"
+	"relocate/render/ytt"
 	"relocate/tarball"
 	"relocate/verify"
 )
@@ -186,6 +188,34 @@ func ExampleRehearse() {
 }
 
 // A registry straight from an archive.
+// A program that renders is its own child, too: its main calls ytt.Hook before anything else.
+func init() { ytt.Hook() }
+
+func ExampleRender() {
+	public := startRegistry()
+	defer public.Close()
+	program, err := os.Executable()
+	if err != nil {
+		log.Fatal(err)
+	}
+	renderer := &render.Renderer{}
+	renderer.Program.Path = program
+	from := relocate.Source{Bundles: []name.Reference{publish(hostOf(public))}}
+	opt := relocate.RenderOptions{Options: relocate.Options{Renderer: renderer}, Destination: repository("registry.example.com/private")}
+	rendered, err := relocate.Render(context.Background(), nil, from, "app.example.com", opt)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, image := range rendered.Images {
+		repo, _, _ := strings.Cut(image.Reference, "@")
+		fmt.Println(rendered.Name, rendered.Version, "deploys an image of", repo)
+		fmt.Println("named in", image.File, "line", image.Line)
+	}
+	// Output:
+	// app.example.com 1.0.0 deploys an image of registry.example.com/private
+	// named in config/app.yml line 10
+}
+
 func ExampleServe() {
 	ctx, stop := context.WithCancel(context.Background())
 	archive, _ := exportExample(ctx)

@@ -49,6 +49,10 @@ func TestOptions(t *testing.T) {
 			_, err := relocate.Verify(t.Context(), nil, relocate.Destination{Repository: repo}, relocate.VerifyOptions{})
 			return err
 		},
+		"name one package repository, not 0": func() error {
+			_, err := relocate.Render(t.Context(), nil, relocate.Source{}, "app.example.com", relocate.RenderOptions{})
+			return err
+		},
 	} {
 		err := do()
 		assert.ErrorIs(t, err, relocate.ErrOptions)

@@ -5,8 +5,9 @@
 // writes an archive, which holds a package repository and everything below it; Import fills a
 // private registry from it, and returns the PackageRepository for the cluster; Copy does both at
 // once, from registry to registry. Verify proves that an archive, or what was imported, is complete
-// and closed; Rehearse tries an import without a registry. Plan says what an export would move, and
-// Serve answers as a registry from archives. Begin with Export and Import.
+// and closed; Rehearse tries an import without a registry. Render returns what a package would deploy. Plan
+// says what an export would move, and Serve answers as a registry from archives. Begin with Export and
+// Import.
 //
 // Callers pass in sources and destinations: a Source and a Destination hold a *registry.Client and
 // names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each

@@ -35,6 +35,7 @@ type PackageDetails struct {
 	ReleaseNotes         string   `json:"releaseNotes"`
 	Licenses             []string `json:"licenses,omitempty"`
 	ValuesSchema         Schema   `json:"-"` // nil when absent
+	Template             []byte   `json:"-"` // spec.template.spec, as JSON; nil when absent
 }
 
 // detailsYAML has the fields that packageYAML does not have.
@@ -51,6 +52,9 @@ type detailsYAML struct {
 		ValuesSchema         struct {
 			OpenAPIv3 json.RawMessage `json:"openAPIv3"`
 		} `json:"valuesSchema"`
+		Template struct {
+			Spec json.RawMessage `json:"spec"`
+		} `json:"template"`
 	} `json:"spec"`
 }
 
@@ -102,7 +106,7 @@ func (y *detailsYAML) version(p *Package) *PackageDetails {
 	s := &y.Spec
 	d := &PackageDetails{
 		Version: p.Version, ReleasedAt: p.ReleasedAt,
-		CapacityRequirements: s.CapacityRequirements, ReleaseNotes: s.ReleaseNotes, Licenses: s.Licenses,
+		CapacityRequirements: s.CapacityRequirements, ReleaseNotes: s.ReleaseNotes, Licenses: s.Licenses, Template: s.Template.Spec,
 	}
 	if schema := s.ValuesSchema.OpenAPIv3; string(schema) != "null" {
 		d.ValuesSchema = Schema(schema)

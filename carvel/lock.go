@@ -100,6 +100,16 @@ func ParseImagesLock(data []byte) (*ImagesLock, error) {
 	return lock, nil
 }
 
+// At returns the lock as imgpkg rewrites it when it pulls the bundle from a repository that has all
+// its images.
+func (l *ImagesLock) At(repo name.Repository) *ImagesLock {
+	at := &ImagesLock{}
+	for _, e := range l.Images {
+		at.Images = append(at.Images, LockEntry{Image: repo.Digest(e.Image.DigestStr()), Annotations: e.Annotations})
+	}
+	return at
+}
+
 // Encode returns the lock as imgpkg writes it: keys sorted, annotations before image, no images
 // key when there are none.
 func (l *ImagesLock) Encode() ([]byte, error) {

@@ -141,12 +141,15 @@ type FailedError struct {
 func (e *FailedError) Error() string { return e.Kind + ": " + e.Message }
 
 // NotRenderedError says why an App is not rendered.
-type NotRenderedError struct{ Reason string }
+type NotRenderedError struct {
+	Reason string
+	NoHelm bool // with a helm program it is rendered
+}
 
 func (e *NotRenderedError) Error() string { return e.Reason }
 
 func notRendered(format string, args ...any) error {
-	return &NotRenderedError{fmt.Sprintf(format, args...)}
+	return &NotRenderedError{Reason: fmt.Sprintf(format, args...)}
 }
 
 // App renders an App. With an error the result is not nil: it has the files, faults and images that

@@ -63,7 +63,7 @@ func (r *Renderer) can(steps []step) error {
 			return notRendered("step %d is %s", i+1, kind)
 		case "helmTemplate":
 			if r.Helm == "" {
-				return notRendered("step %d is helmTemplate, and there is no helm program", i+1)
+				return &NotRenderedError{fmt.Sprintf("step %d is helmTemplate, and there is no helm program", i+1), true}
 			}
 		}
 	}

@@ -15,11 +15,7 @@ import (
 // listed, if it is not nil, with the new references, or one of the roots, sorted by reference.
 func Lock(g *bundle.Graph, repo name.Repository, tag string, listed *carvel.ImagesLock) ([]byte, error) {
 	if listed != nil {
-		lock := carvel.ImagesLock{}
-		for _, e := range listed.Images {
-			lock.Images = append(lock.Images, carvel.LockEntry{Image: repo.Digest(e.Image.DigestStr()), Annotations: e.Annotations})
-		}
-		return lock.Encode()
+		return listed.At(repo).Encode()
 	}
 	root := g.Roots[0]
 	isBundle := slices.ContainsFunc(g.Nodes, func(n *bundle.Node) bool { return n.Descriptor.Digest == root.Digest && n.Kind == bundle.Bundle })

@@ -16,6 +16,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
+	"relocate/internal/child"
 	"relocate/internal/digest"
 	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
@@ -67,6 +68,14 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// needsValuesError says that a package may render with values.
+type needsValuesError struct {
+	error
+	status int
+}
+
+func (e needsValuesError) Unwrap() error { return e.error }
+
 // notClosedError ends a copy with --strict when a reference points outside.
 type notClosedError struct{ error }
 
@@ -98,6 +107,11 @@ var judgements = []judgement{
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},
+	{isA[*relocate.PackageError], statusMissing, "list the packages with relocate inspect"},
+	{isA[*render.FailedError], statusFailed, "this is what the cluster would say: see the package's files with relocate inspect … --extract DIR"},
+	{isNoHelm, statusUsage, "name the helm program with --helm PATH, or install it; relocate rehearse and verify examine the package as text without it"},
+	{isA[*render.NotRenderedError], statusFailed, "relocate rehearse and verify examine such a package as text"},
+	{isA[*child.LimitError], statusFailed, "examine the package's templates: relocate inspect … --extract DIR writes them to a folder"},
 	{isA[inspect.MissingError], statusMissing, "list the content with relocate inspect"},
 	{is(cluster.ErrNotObjects), statusUsage, "pass the complete output of kubectl get … -A -o yaml"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package, not an image or index"},
@@ -165,7 +179,10 @@ var judgements = []judgement{
 // judge returns the exit status of an error, its message and its hint.
 func judge(ctx context.Context, err error) (status int, text, hint string) {
 	var problems problemsError
+	var needsValues needsValuesError
 	switch {
+	case errors.As(err, &needsValues):
+		return needsValues.status, err.Error(), ""
 	case errors.As(err, &problems): // which were printed as the result
 		return problems.status, "", problems.hint
 	case isA[watchdog.StalledError](context.Cause(ctx)):
@@ -260,6 +277,12 @@ func isBadPath(err error) bool {
 func isURL(err error) bool {
 	var e *fs.PathError
 	return errors.As(err, &e) && strings.Contains(e.Path, "://")
+}
+
+// isNoHelm matches a package that helm would render.
+func isNoHelm(err error) bool {
+	var e *render.NotRenderedError
+	return errors.As(err, &e) && e.NoHelm
 }
 
 // isMissingRoot matches a reference on the command line that was not found.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if meant := guessed(err, args); meant != "" {
 		hint = "did you mean: " + meant
 	}
+	if isA[needsValuesError](err) {
+		hint = "write the values to a file, and run: " + shellLine(slices.Concat([]string{"relocate"}, args, []string{"--values-file", "values.yml"}))
+	}
 	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
@@ -110,7 +114,7 @@ func newRoot() *cobra.Command {
 	cmd.Version = version
 	cmd.SetVersionTemplate(versionLine())
 	cmd.Flags().Bool("version", false, "print the program's version")
-	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newVerify(), newRehearse(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp())
+	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newVerify(), newRehearse(), newRender(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp())
 	for _, c := range append(cmd.Commands(), cmd) {
 		guarded(c)
 	}

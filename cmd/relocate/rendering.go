@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,8 +103,8 @@ func (f *renderFlags) makeRenderer() error {
 	if err != nil {
 		return usagef("--helm: %w", err)
 	}
-	f.renderer.Helm = helm
-	return nil
+	f.renderer.Helm, err = filepath.Abs(helm)
+	return err
 }
 
 // newRenderer runs templates with this program, and charts with helm in $PATH, if there is one.
@@ -138,10 +139,24 @@ func readValues(pkg, file string) (values render.GivenValues, err error) {
 	return values, nil
 }
 
-// meantPackage returns a guess where an error says that values are for no package that was read, and
-// a package has a name like it.
+// meantPackage returns a guess where an error says that a package was not found, and another has a
+// name like it.
 func meantPackage(err error) error {
 	var unused *render.UnusedValuesError
+	var missing *relocate.PackageError
+	if errors.As(err, &missing) {
+		if meant := nearest(missing.Names, missing.Name); meant != "" && len(missing.Versions) == 0 {
+			return guessf(func(args []string) []string {
+				for i, arg := range args {
+					if rest, ok := strings.CutPrefix(arg, missing.Name); ok && (rest == "" || rest[0] == '/') {
+						args[i] = meant + rest
+					}
+				}
+				return args
+			}, "%w", err)
+		}
+		return err
+	}
 	if !errors.As(err, &unused) {
 		return err
 	}

@@ -103,6 +103,12 @@ func TestUsage(t *testing.T) {
 		"render-import":          {[]string{"--from-tar", archive, "--to-repo", repo, "--render"}, []string{"--render needs a source in a registry", "rehearse"}},
 		"helm-none":              {[]string{"rehearse", archive, "--helm", archive + "/helm"}, []string{"--helm", archive + "/helm"}},
 		"kubernetes-version":     {[]string{"rehearse", archive, "--kubernetes-version", "latest"}, []string{"--kubernetes-version latest: write a version, such as 1.30.0"}},
+		"render-nothing":         {[]string{"render"}, []string{"name an archive, or a package repository with --repo"}},
+		"render-no-package":      {[]string{"render", archive}, []string{"after the archive, write \"package NAME[/VERSION]\""}},
+		"render-packages":        {[]string{"render", archive, "packages"}, []string{"not \"packages\""}},
+		"render-slashes":         {[]string{"render", archive, "package", "a/1/2"}, []string{"write NAME or NAME/VERSION"}},
+		"render-format":          {[]string{"render", archive, "package", "a", "-o", "text"}, []string{"must be yaml or json"}},
+		"render-to-repo":         {[]string{"render", archive, "package", "a", "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag"}},
 		"ca-file":                {[]string{"-b", ref, "--to-tar", archive, "--registry-ca-cert-path", "no.pem"}, []string{"no.pem"}},
 	} {
 		t.Run(name, func(t *testing.T) {

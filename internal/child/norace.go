@@ -3,5 +3,3 @@
 package child
 
 const raceDetector = false
-
-var environment = []string{}

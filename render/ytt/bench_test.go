@@ -3,6 +3,7 @@ package ytt_test
 import (
 	"testing"
 
+	"relocate/internal/child"
 	"relocate/render/ytt"
 )
 
@@ -14,4 +15,5 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	_ = child.Program{}
 }

@@ -1,0 +1,365 @@
+package relocate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/oci"
+	"relocate/render"
+	"relocate/render/kbld"
+	"relocate/render/ytt"
+	"relocate/tarball"
+)
+
+// RenderOptions say how a package is rendered. Of Options, Jobs, TempDir, Renderer and Values count.
+type RenderOptions struct {
+	Options
+	// Destination is the repository that the bundles were relocated to, or will be: their locks are
+	// as imgpkg rewrites them there. The zero repository leaves them as they are.
+	Destination name.Repository
+}
+
+// Rendered is a version of a package as it would deploy.
+type Rendered struct {
+	Name, Version string
+	Fetches       []RenderedFetch
+	Images        []RenderedImage // in the order of the documents
+	*render.Result
+}
+
+// RenderedFetch is what the Package fetches.
+type RenderedFetch struct {
+	Kind      string `json:"kind"`
+	Reference string `json:"reference,omitempty"` // by the lock of the repository
+	Before    string `json:"before,omitempty"`    // as written, where that differs
+}
+
+// RenderedImage is an image in what a package deploys.
+type RenderedImage struct {
+	Reference    string `json:"reference"`              // as kapp would be given it
+	Before       string `json:"before,omitempty"`       // what kbld replaced; empty: nothing
+	NotRewritten bool   `json:"notRewritten,omitempty"` // a lock of the package has it, but kbld did not rewrite it
+	Document     int    `json:"document"`               // in Result.Documents, from 0
+	Path         string `json:"path"`                   // JSON pointer in it
+	File         string `json:"file,omitempty"`         // of the app folder, from which it comes, where that is known
+	Line         int    `json:"line,omitempty"`
+}
+
+// PackageError says that a package is not in what was read.
+type PackageError struct {
+	Of            string // the archive, or the reference
+	Name, Version string
+	Names         []string // of all packages, sorted
+	Versions      []string // of the package, newest first; none: it is not one of them
+}
+
+func (e *PackageError) Error() string {
+	if len(e.Versions) == 0 {
+		return fmt.Sprintf("package %s: %s has no package of that name", e.Name, e.Of)
+	}
+	return fmt.Sprintf("package %s/%s: %s does not have this version, only %s", e.Name, e.Version, e.Of, strings.Join(e.Versions, ", "))
+}
+
+// Is makes a PackageError an fs.ErrNotExist.
+func (e *PackageError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Render runs the templates of a package, NAME or NAME/VERSION, as kapp-controller does, and returns
+// what kapp would be given. Without a version it is the newest one. The package repository is that of
+// the archive or, where archive is nil, the only bundle of from. A bundle that the package fetches
+// from a registry is looked for beside the package repository first.
+//
+// Errors: *PackageError; ErrOptions; those of render.Renderer.App; of an archive, tarball.ErrDamaged;
+// of a registry, as bundle.ReadBundle.
+func Render(ctx context.Context, archive *tarball.Archive, from Source, pkg string, opt RenderOptions) (*Rendered, error) {
+	r := &rendering{opt: opt, archive: archive}
+	if err := r.open(ctx, from); err != nil {
+		return nil, err
+	}
+	p, err := r.find(pkg)
+	if err != nil {
+		return nil, err
+	}
+	if err := opt.Values.Check([]carvel.Package{*p}); err != nil {
+		return nil, err
+	}
+	return r.render(ctx, p)
+}
+
+// rendering is one Render.
+type rendering struct {
+	opt     RenderOptions
+	archive *tarball.Archive
+	of      string // what is read
+	src     bundle.Source
+	graph   *bundle.Graph
+	locks   []*carvel.ImagesLock // of what is fetched
+}
+
+// open reads the package repositories.
+func (r *rendering) open(ctx context.Context, from Source) error {
+	if r.archive != nil {
+		plan, err := r.archive.CheckedPlan(ctx, r.opt.jobs())
+		if err != nil {
+			return err
+		}
+		r.of, r.src, r.graph = r.archive.Name(), r.archive, plan.Graph
+		return nil
+	}
+	if len(from.Bundles) != 1 {
+		return optionsf("name one package repository, not %d", len(from.Bundles))
+	}
+	client, err := r.opt.client(from.Client)
+	if err != nil {
+		return err
+	}
+	r.of, r.src = from.Bundles[0].Name(), client
+	r.graph, err = bundle.ReadBundle(ctx, r.src, from.Bundles[0])
+	return err
+}
+
+// find returns the version of the package that was named.
+func (r *rendering) find(pkg string) (*carvel.Package, error) {
+	e := &PackageError{Of: r.of}
+	e.Name, e.Version, _ = strings.Cut(pkg, "/")
+	for _, p := range r.graph.Versions(e.Name) {
+		if e.Version == "" || p.Version == e.Version {
+			return &p, nil
+		}
+		e.Versions = append(e.Versions, p.Version)
+	}
+	for _, p := range r.graph.Packages {
+		e.Names = append(e.Names, p.Name)
+	}
+	slices.Sort(e.Names)
+	e.Names = slices.Compact(e.Names)
+	return nil, e
+}
+
+// render renders a package. Beside an error of the templates it returns what was found before.
+func (r *rendering) render(ctx context.Context, p *carvel.Package) (*Rendered, error) {
+	out := &Rendered{Name: p.Name, Version: p.Version}
+	of := fmt.Sprintf("render package %s/%s", p.Name, p.Version)
+	repository := r.graph.Node(p.Repository)
+	details, err := repository.Details(ctx, r.src, p.Name, p.Version)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", of, err)
+	}
+	if details.Package == nil {
+		return nil, fmt.Errorf("%s: its bundle %s changed while it was read", of, repository.Name())
+	}
+	app := render.PackageApp(p.Name, details.Package.Template)
+	app.Values = r.opt.Values.Of(p.Name, p.Version)
+	for _, f := range p.Fetches {
+		fetched, err := r.fetch(ctx, repository, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", of, err)
+		}
+		app.Fetched = append(app.Fetched, fetched)
+		out.Fetches = append(out.Fetches, r.fetchReference(f))
+	}
+	renderer := r.opt.Renderer
+	if renderer == nil {
+		renderer = &render.Renderer{}
+	}
+	if out.Result, err = renderer.App(ctx, app); err != nil {
+		return out, fmt.Errorf("%s: %w", of, err)
+	}
+	out.Images = r.images(out.Result)
+	return out, nil
+}
+
+// fetchReference returns what a fetch names, by the lock of the repository.
+func (r *rendering) fetchReference(f carvel.Fetch) RenderedFetch {
+	reference := f.Reference
+	if r.opt.Destination != (name.Repository{}) && f.Digest != (v1.Hash{}) {
+		reference = r.opt.Destination.Digest(f.Digest.String()).Name()
+	}
+	if reference == f.Reference {
+		return RenderedFetch{Kind: f.Kind, Reference: reference}
+	}
+	return RenderedFetch{Kind: f.Kind, Reference: reference, Before: f.Reference}
+}
+
+// maxFetched is the limit on the bytes of all files of one fetch.
+const maxFetched = 64 << 20
+
+// fetch reads the files that a fetch gives.
+func (r *rendering) fetch(ctx context.Context, repository *bundle.Node, f carvel.Fetch) (render.Fetched, error) {
+	switch f.Kind {
+	case "inline":
+		return render.Fetched{}, nil
+	case "imgpkgBundle", "image":
+	default:
+		return render.Fetched{Missing: fmt.Sprintf("what it fetches by %s was not read", f.Kind)}, nil
+	}
+	node, err := r.fetched(ctx, repository, f)
+	if node == nil && err == nil || errors.Is(err, fs.ErrNotExist) {
+		return render.Fetched{Missing: fmt.Sprintf("%s does not have %s", r.of, f.Reference)}, nil
+	}
+	if err != nil {
+		return render.Fetched{}, err
+	}
+	if node.Kind != bundle.Bundle {
+		return render.Fetched{Missing: fmt.Sprintf("%s is not a bundle, and its files were not read", f.Reference)}, nil
+	}
+	return r.files(ctx, node, f.Kind == "imgpkgBundle")
+}
+
+// fetched returns the manifest that a fetch names: in a registry from beside the repository, or from
+// where the Package says. It is nil where the archive does not have it.
+func (r *rendering) fetched(ctx context.Context, repository *bundle.Node, f carvel.Fetch) (*bundle.Node, error) {
+	if r.archive != nil {
+		return r.graph.Node(r.digest(f)), nil
+	}
+	var tries []name.Reference
+	if f.Digest != (v1.Hash{}) {
+		tries = append(tries, repository.From.Digest(f.Digest.String()))
+	}
+	if ref, err := name.ParseReference(f.Reference); err == nil {
+		tries = append(tries, ref)
+	}
+	var missing error
+	for _, ref := range tries {
+		node, err := r.read(ctx, ref)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return node, err
+		}
+		missing = err
+	}
+	return nil, missing
+}
+
+// digest returns the digest that a fetch stands for in an archive.
+func (r *rendering) digest(f carvel.Fetch) v1.Hash {
+	for _, pin := range r.graph.Pins {
+		if ref, err := name.ParseReference(f.Reference); err == nil && f.Digest == (v1.Hash{}) && pin.Reference == ref.Name() {
+			return pin.Digest
+		}
+	}
+	return f.Digest
+}
+
+// read reads a manifest of a registry.
+func (r *rendering) read(ctx context.Context, ref name.Reference) (*bundle.Node, error) {
+	if err := oci.CheckPath(ref.Context()); err != nil {
+		return nil, err
+	}
+	digest, ok := ref.(name.Digest)
+	if !ok {
+		desc, _, err := r.src.Manifest(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		digest = ref.Context().Digest(desc.Digest.String())
+	}
+	return bundle.ReadNode(ctx, r.src, digest)
+}
+
+// files reads the files of a bundle. The lock becomes what imgpkg makes of it at the destination.
+func (r *rendering) files(ctx context.Context, node *bundle.Node, localise bool) (fetched render.Fetched, err error) {
+	left := int64(maxFetched)
+	all := func(string) bool { return true }
+	err = node.Files(ctx, r.src, all, func(f bundle.File, content io.Reader) error {
+		if !f.Mode.IsRegular() {
+			return nil
+		}
+		if left -= f.Size; left < 0 {
+			return fmt.Errorf("read bundle %s: it has more than %s of files", node.Name(), text.Size(maxFetched))
+		}
+		data, err := io.ReadAll(content)
+		fetched.Files = append(fetched.Files, ytt.File{Path: f.Path, Data: data})
+		return err
+	})
+	if err != nil {
+		return fetched, err
+	}
+	for i, f := range fetched.Files {
+		if f.Path != carvel.LockFile {
+			continue
+		}
+		lock, err := carvel.ParseImagesLock(f.Data)
+		if err != nil {
+			return fetched, fmt.Errorf("read bundle %s: %s: %w", node.Name(), f.Path, err)
+		}
+		r.locks = append(r.locks, lock)
+		if localise && r.opt.Destination != (name.Repository{}) {
+			if fetched.Files[i].Data, err = lock.At(r.opt.Destination).Encode(); err != nil {
+				return fetched, err
+			}
+		}
+	}
+	return fetched, nil
+}
+
+// images returns the images in a result: what kbld read as a reference, the values of keys image, and
+// what a lock has under its own name.
+func (r *rendering) images(result *render.Result) (images []RenderedImage) {
+	before := map[string]string{} // what kbld read, by what it became
+	for _, i := range result.Images {
+		if final := finalOf(i); before[final] == "" {
+			before[final] = i.Value
+		}
+	}
+	named := r.named()
+	listed := map[string]bool{}
+	for d, doc := range result.Documents {
+		for _, s := range doc.Strings {
+			was, isRead := before[s.Value]
+			isCovered := named[s.Value] && !isRead
+			if !isRead && !isCovered && !strings.HasSuffix(s.Path, "/image") {
+				continue
+			}
+			listed[s.Value] = true
+			images = append(images, newRenderedImage(s.Value, was, isCovered, d, s.Path, s.Place))
+		}
+	}
+	for _, i := range result.Images { // in a document inside a string
+		if final := finalOf(i); !listed[final] && bytes.Contains(result.Text, []byte(final)) {
+			listed[final] = true
+			images = append(images, newRenderedImage(final, i.Value, false, i.Document, i.Path, i.Place))
+		}
+	}
+	slices.SortStableFunc(images, func(a, b RenderedImage) int { return a.Document - b.Document })
+	return images
+}
+
+// finalOf returns what kbld makes of an image.
+func finalOf(i render.Image) string {
+	if i.Result.Outcome == kbld.Rewritten {
+		return i.Result.Image
+	}
+	return i.Value
+}
+
+// named are the names that the locks give to their images.
+func (r *rendering) named() map[string]bool {
+	names := map[string]bool{}
+	for _, lock := range r.locks {
+		for _, e := range lock.Images {
+			names[e.Image.Name()] = true
+			if id := e.Annotations[carvel.KbldID]; id != "" {
+				names[id] = true
+			}
+		}
+	}
+	return names
+}
+
+func newRenderedImage(reference, before string, covered bool, document int, path string, place ytt.Place) RenderedImage {
+	if before == reference {
+		before = ""
+	}
+	return RenderedImage{Reference: reference, Before: before, NotRewritten: covered, Document: document, Path: path, File: place.File, Line: place.Line}
+}
