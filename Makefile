@@ -23,7 +23,7 @@ build:
 # helm builds the real helm that tests render charts with, where RELOCATE_TEST_HELM names it. It takes
 # minutes the first time.
 helm:
-	cd testdata/helm && CGO_ENABLED=0 GOWORK=off $(GO) build -o ../../bin/helm helm.sh/helm/v3/cmd/helm
+	cd testdata/helm && CGO_ENABLED=0 GOWORK=off $(GO) build -ldflags '-s -w' -o ../../bin/helm helm.sh/helm/v3/cmd/helm
 
 demo: build
 	$(GO) run ./testdata/demo -relocate bin/relocate

@@ -45,6 +45,9 @@ func (app App) folder(fetches []fetch) (files []File, faults []Fault, err error)
 			if err != nil {
 				return nil, faults, fetchFailed("%v", err)
 			}
+			if to == dirs[i] {
+				return nil, faults, fetchFailed("open %s: is a directory", file.Path)
+			}
 			file.Path = to
 			files = append(files, file)
 		}

@@ -144,10 +144,14 @@ func (d *helmFolder) write(name string, data []byte) error {
 	if !filepath.IsLocal(local) {
 		return notRendered("helm cannot be given the file %q: it is no file name on this system", name)
 	}
-	if err := d.root.MkdirAll(filepath.Dir(local), 0o700); err != nil {
-		return err
+	err := d.root.MkdirAll(filepath.Dir(local), 0o700)
+	if err == nil {
+		err = d.root.WriteFile(local, data, 0o600)
 	}
-	return d.root.WriteFile(local, data, 0o600)
+	if err != nil {
+		return notRendered("helm cannot be given the file %q: %v", name, err)
+	}
+	return nil
 }
 
 // environment is all that helm sees of ours.
@@ -205,8 +209,10 @@ func (n *run) helmOrigins(text []byte, chart string, files []file) *stream {
 		first, _, _ := bytes.Cut(doc, []byte("\n"))
 		if source, ok := bytes.CutPrefix(first, []byte("# Source: ")); ok {
 			_, rest, _ := strings.Cut(string(source), "/") // the chart's name
-			if at := path.Join(chart, rest); slices.ContainsFunc(files, func(f file) bool { return f.Origin == at }) {
-				place.File = at
+			for _, f := range files {
+				if f.Origin == path.Join(chart, rest) || f.Origin == chart { // packed
+					place.File = f.Origin
+				}
 			}
 		}
 		s.starts = append(s.starts, place)

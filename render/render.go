@@ -155,7 +155,8 @@ func notRendered(format string, args ...any) error {
 // App renders an App. With an error the result is not nil: it has the files, faults and images that
 // were found before.
 //
-// Errors: *FailedError; *NotRenderedError; *child.LimitError; that of ctx.
+// Errors: *FailedError; *NotRenderedError; *child.LimitError; that of ctx; others say that a child or
+// the folder for helm could not be made.
 func (r *Renderer) App(ctx context.Context, app App) (*Result, error) {
 	result := &Result{}
 	s, err := parseSpec(app.Spec)

@@ -1,7 +1,13 @@
 package render_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +83,7 @@ func TestFolder(t *testing.T) {
 		{"inline", "[{inline: {paths: {b.yml: b, sub/a.yml: a}}}]", nil, "b.yml sub/a.yml", "", 0},
 		{"inline outside", "[{inline: {paths: {../b.yml: b}}}]", nil, "", "fetch: Invalid path: ../b.yml", 0},
 		{"inline outside at the root", "[{inline: {paths: {/../b.yml: b}}}]", nil, "", "fetch: Invalid path: /../b.yml", 0},
+		{"inline is the folder", "[{inline: {paths: {.: b}}}]", nil, "", "fetch: open : is a directory", 0},
 		{"inline at the root", "[{inline: {paths: {/b.yml: b}}}]", nil, "b.yml", "", 0},
 		{"pathsFrom", "[{inline: {paths: {d/x.yml: a}, pathsFrom: [{secretRef: {name: s, directoryPath: d}}]}}]", nil, "d/x.yml d/y.yml", "", 0},
 		{"pathsFrom nothing", "[{inline: {pathsFrom: [{}]}}]", nil, "", "fetch: Expected either secretRef or configMapRef as a source", 0},
@@ -393,6 +400,76 @@ func TestLimits(t *testing.T) {
 	_, err = (&render.Renderer{}).App(t.Context(), app(bundle+"template: [{ytt: {}}]", "-- a.yml --\na: 1\n"))
 	var not *render.NotRenderedError
 	assert.ErrorAs(t, err, &not)
+}
+
+// TestHelmThenOthers: what helm prints goes on to the other steps, with the files that it comes from;
+// of a packed chart that is the pack.
+func TestHelmThenOthers(t *testing.T) {
+	t.Parallel()
+	r := renderer(t)
+	r.Helm = realhelm.Program(t)
+	chart := files("-- c/Chart.yaml --\napiVersion: v2\nname: c\nversion: 0.1.0\n-- c/templates/a.yaml --\n{{ if .Files.Get \"x\" }}\nimage: app:1.0\n{{ end }}\n-- c/x --\nyes\n-- .imgpkg/images.yml --\n" + lock)
+	const template = "template: [{helmTemplate: {path: %s}}, {ytt: {}}, {kbld: {paths: ['-', .imgpkg/images.yml]}}]"
+	for _, test := range []struct {
+		path, place string
+		files       []ytt.File
+	}{
+		{"c", "c/templates/a.yaml", chart},
+		{"c.tgz", "c.tgz", []ytt.File{{Path: "c.tgz", Data: pack(t, chart[:3])}, chart[3]}},
+	} {
+		got, err := r.App(t.Context(), render.App{Spec: []byte(bundle + strings.ReplaceAll(template, "%s", test.path)), Fetched: []render.Fetched{{Files: test.files}}})
+		require.NoError(t, err)
+		require.Len(t, got.Images, 1)
+		assert.Equal(t, kbld.Rewritten, got.Images[0].Result.Outcome)
+		assert.Equal(t, ytt.Place{File: test.place}, got.Images[0].Place)
+		assert.Empty(t, got.Unused)
+		assert.Empty(t, got.Faults)
+	}
+}
+
+// pack returns files as a gzipped tarball.
+func pack(t *testing.T, files []ytt.File) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	zip := gzip.NewWriter(&packed)
+	tarball := tar.NewWriter(zip)
+	for _, f := range files {
+		require.NoError(t, tarball.WriteHeader(&tar.Header{Name: f.Path, Size: int64(len(f.Data)), Mode: 0o644}))
+		_, err := tarball.Write(f.Data)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tarball.Close())
+	require.NoError(t, zip.Close())
+	return packed.Bytes()
+}
+
+// TestHelmIsAlone: helm sees nothing of the environment, and nothing of it stays.
+func TestHelmIsAlone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the stand-in for helm is a script for Linux")
+	}
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("HELM_NAMESPACE", "leaked")
+	program := filepath.Join(t.TempDir(), "helm")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n/usr/bin/env | /usr/bin/sort\nls -A \"$HOME\"\nstat -c %a \"$HOME/..\"\n"), 0o755))
+	r := renderer(t)
+	r.Helm = program
+	got, err := r.App(t.Context(), app(bundle+"template: [{helmTemplate: {path: chart}}]", "-- chart/Chart.yaml --\nname: c\n"))
+	require.NoError(t, err)
+	text := string(got.Text)
+	assert.Contains(t, text, "KUBERNETES_SERVICE_HOST=not-real\nKUBERNETES_SERVICE_PORT=not-real\n")
+	assert.NotContains(t, text, "leaked")
+	assert.True(t, strings.HasSuffix(text, "\n700\n"), text)
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if strings.HasPrefix(name, "HELM_") || name == "HOME" {
+			assert.True(t, strings.HasPrefix(value, tmp+"/relocate-helm-"), line)
+		}
+	}
+	left, err := os.ReadDir(tmp)
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }
 
 // TestHelm: how helm is called, and what comes out.
