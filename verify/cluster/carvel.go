@@ -31,7 +31,6 @@ const (
 type pkg struct {
 	object        *object
 	name, version string
-	fetches       string // everything that it fetches
 	spec          []byte // spec.template.spec as JSON; nil when it cannot be written so
 	repository    string // namespace and name of the PackageRepository that it comes from
 	line          int
@@ -85,9 +84,8 @@ func (x *extraction) carvel(n *yaml.Node) {
 		x.inlineFiles(yamlnode.Get(n, "spec"), "spec")
 	case "Package", "PackageVersion", "InternalPackage", "InternalPackageVersion":
 		x.path = []string{"spec", "template", "spec", "fetch"}
-		before := len(x.objects.claims)
 		x.fetches(yamlnode.Get(n, "spec", "template", "spec", "fetch"))
-		x.pkg(n, x.objects.claims[before:])
+		x.pkg(n)
 		x.inlineFiles(yamlnode.Get(n, "spec", "template", "spec"), "spec", "template", "spec")
 	case "PackageInstall", "InstalledPackage":
 		x.install(n)
@@ -140,22 +138,19 @@ func (x *extraction) fetch(step *yaml.Node) {
 	x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has a fetch step of an unknown kind"}, step.Line)
 }
 
-// pkg adds a Package, which has these claims.
-func (x *extraction) pkg(n *yaml.Node, claims []claim) {
+// pkg adds a Package.
+func (x *extraction) pkg(n *yaml.Node) {
 	spec := yamlnode.Get(n, "spec")
 	p := pkg{
 		object: x.object, line: n.Line, version: shortName(yamlnode.Text(spec, "version")),
 		name:       shortName(cmp.Or(yamlnode.Text(spec, "refName"), yamlnode.Text(spec, "publicName"), yamlnode.Text(spec, "packageName"))),
 		repository: shortName(yamlnode.Text(n, "metadata", "annotations", repositoryAnnotation)),
 	}
-	for _, c := range claims {
-		p.fetches += c.ref + "\n"
-	}
 	var app any
 	if template := yamlnode.Get(spec, "template", "spec"); template != nil && template.Decode(&app) == nil {
 		p.spec, _ = json.Marshal(app) // a key that is no string has no JSON
 	}
-	x.objects.held += 2*heldClaim + len(p.fetches) + len(p.repository) + len(p.name) + len(p.spec)
+	x.objects.held += 2*heldClaim + len(p.repository) + len(p.name) + len(p.spec)
 	x.objects.packages = append(x.objects.packages, p)
 }
 

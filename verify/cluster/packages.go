@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 
 	"relocate/internal/text"
@@ -45,7 +46,7 @@ func (v *verification) installs() {
 	}
 }
 
-// conflicts finds Packages that two PackageRepositories have and that fetch from two places. In one
+// conflicts finds Packages that two PackageRepositories have with different content. In one
 // namespace, the second PackageRepository cannot be reconciled (docs/carvel.md, "How a
 // PackageRepository is reconciled").
 func (v *verification) conflicts() {
@@ -56,9 +57,9 @@ func (v *verification) conflicts() {
 		other := first[key]
 		if other == nil {
 			first[key] = p
-		} else if other.repository != p.repository && other.fetches != p.fetches {
+		} else if other.repository != p.repository && !bytes.Equal(other.spec, p.spec) {
 			v.result.Findings = append(v.result.Findings, report.Finding{Code: codeConflict, Level: report.Warning, Object: &p.object.Object, Line: p.line,
-				Message: fmt.Sprintf("PackageRepository %s has the same Package, which fetches from another place; in one namespace the second one fails", text.Quote(other.repository)),
+				Message: fmt.Sprintf("the PackageRepositories %s and %s have this Package with different content: in one namespace the second one fails", text.Quote(other.repository), text.Quote(p.repository)),
 				Action:  "relocate both to one repository"})
 		}
 	}

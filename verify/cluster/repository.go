@@ -205,8 +205,8 @@ func (v *verification) collisions() {
 			with[other.of] = append(with[other.of], o.name+" "+o.version)
 		}
 		for _, other := range others {
-			v.note(r.claim, codeConflict, fmt.Sprintf("PackageRepository %s has %s too, with different content: kapp-controller refuses the second of the two",
-				text.Quote(repositoryName(other.claim.object)), listed(with[other])), "keep the Package in one of the two, or put them into two namespaces")
+			v.note(r.claim, codeConflict, fmt.Sprintf("the PackageRepositories %s and %s have %s with different content: kapp-controller refuses the second of the two",
+				text.Quote(repositoryName(other.claim.object)), text.Quote(repositoryName(r.claim.object)), listed(with[other])), "keep the Package in one of the two, or put them into two namespaces")
 		}
 	}
 }
