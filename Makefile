@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/realhelm ./testdata/load ./testdata/hostileregistry
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/realhelm ./testdata/load ./testdata/hostileregistry ./testdata/realkbld
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
@@ -36,6 +36,7 @@ check: vulncheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt wants changes in:"; echo "$$out"; exit 1; }
 	$(GO) vet $(PACKAGES)
 	cd testdata/registry && $(GO) vet ./...
+	cd testdata/oracle && $(GO) vet ./...
 	$(GO) tool -modfile=.ci/tools.mod staticcheck $(PACKAGES)
 	$(GO) tool -modfile=.ci/tools.mod errcheck -ignoretests -exclude .ci/errcheck.txt ./...
 	$(GO) test -race -short $(PARALLEL) $(PACKAGES)

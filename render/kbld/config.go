@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 
 	"relocate/carvel"
@@ -325,7 +324,7 @@ func (d *configDocument) note(code report.Code, level report.Level, line int, re
 // noteOverride reports where the newImage of an override points.
 func (d *configDocument) noteOverride(line int, value string, preresolved, selected bool) {
 	const action = "take the override out, or put the lock before it in the kbld step"
-	_, isDigest := name.NewDigest(value, name.WeakValidation)
+	_, isDigest := parseDigest(value)
 	if preresolved || isDigest == nil && !selected {
 		d.note(codeConfig, report.Pull, line, value, "an override names this image, and the lock is not applied to it: pods pull it from there", action)
 		return

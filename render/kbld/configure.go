@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/hashicorp/go-version"
 	"sigs.k8s.io/yaml"
 
@@ -69,13 +68,13 @@ func (s *Step) configureLock(r configResource, text []byte, file string) error {
 		return failed("Unmarshaling %s as ImagesLock: Unmarshaling images lock: %w", r, err)
 	}
 	for _, e := range l.Images {
-		if _, err := name.NewDigest(e.Image); err != nil {
+		if _, err := parseDigest(e.Image); err != nil {
 			return failed("Unmarshaling %s as ImagesLock: Validating images lock: Expected ref to be in digest form, got '%s'", r, e.Image)
 		}
 	}
 	var c config
 	for _, e := range l.Images {
-		image, err := name.NewDigest(e.Image)
+		image, err := parseDigest(e.Image)
 		if err != nil {
 			return err
 		}
@@ -83,7 +82,7 @@ func (s *Step) configureLock(r configResource, text []byte, file string) error {
 		if err != nil {
 			return failed("Unmarshaling %s as %s annotation:  %w", r, originsAnnotation, err)
 		}
-		c.Overrides = append(c.Overrides, imageOverride{imageRef: imageRef{Image: e.Annotations[carvel.KbldID]}, NewImage: image.Name(), Preresolved: true, Origins: origins})
+		c.Overrides = append(c.Overrides, imageOverride{imageRef: imageRef{Image: e.Annotations[carvel.KbldID]}, NewImage: image, Preresolved: true, Origins: origins})
 	}
 	if err := c.validate(); err != nil {
 		return failed("Validating %s: %w", r, err)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Step is a kbld step with the configuration from its files. The zero value has no configuration
@@ -57,9 +55,6 @@ type Result struct {
 	Reason  string // why kbld fails
 }
 
-// maxReference is the longest text that kbld reads as a reference, in bytes.
-const maxReference = 1024
-
 // Resolve returns what kbld does with a reference.
 func (s *Step) Resolve(ref string) Result { return s.resolve(ref).Result }
 
@@ -97,10 +92,8 @@ func (s *Step) resolveImage(result Result, by override) Result {
 	}
 	repo, _ := repository(image)
 	switch {
-	case len(image) > maxReference:
-		return refused(fmt.Sprintf("has more than %d bytes", maxReference))
 	case by.tagSelection != nil:
-		if _, err := name.NewRepository(image, name.WeakValidation); err != nil {
+		if _, err := parseRepository(image); err != nil {
 			return refused(err.Error())
 		}
 		if by.tagSelection.Semver == nil {
@@ -111,15 +104,15 @@ func (s *Step) resolveImage(result Result, by override) Result {
 		refused(fmt.Sprintf("Building of images is disallowed (tried to build '%s' because a source was configured for it)", image))
 		result.Outcome = Built
 	case strings.Contains(image, "@"):
-		digest, err := name.NewDigest(image, name.WeakValidation)
+		digest, err := parseDigest(image)
 		if err != nil {
 			return refused(fmt.Sprintf("Expected valid digest reference, but found '%s', reason: %s", image, err))
 		}
-		if result.Image = digest.Name(); by.platform {
+		if result.Image = digest; by.platform {
 			result.Outcome = Asked
 		}
 	default:
-		if _, err := name.NewTag(image, name.WeakValidation); err != nil {
+		if _, err := parseTag(image); err != nil {
 			return refused(err.Error())
 		}
 		result.Outcome = Asked
@@ -143,6 +136,9 @@ func (s *Step) Similar(ref string) string {
 	repo, _ := repository(ref)
 	return s.similar[repo]
 }
+
+// maxReference is the longest text that is cut, in bytes. kbld refuses longer ones.
+const maxReference = 1024
 
 var repositoryForm = regexp.MustCompile(`\A(.+?)(:[A-Za-z0-9_\-.]+)?(@.+:.+)?\z`)
 

@@ -32,8 +32,8 @@ func TestResolve(t *testing.T) {
 	config := "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n" +
 		"overrides: [{image: nginx, newImage: by-config, preresolved: true}, {imageRepo: redis, newImage: nginx}, {image: 'redis:7', newImage: too-late},\n" +
 		"  {image: mariadb, newImage: 'mariadb@" + digest + "'}, {image: built, newImage: app}, {image: broken, newImage: A B},\n" +
-		"  {image: platform, newImage: 'a.test/b@" + digest + "', platformSelection: {os: linux}},\n" +
-		"  {image: selected, newImage: a.test/b, tagSelection: {semver: {}}}, {image: unselected, newImage: a.test/b, tagSelection: {}}]\n" +
+		"  {image: platform, newImage: 'a.test/bb@" + digest + "', platformSelection: {os: linux}},\n" +
+		"  {image: selected, newImage: a.test/bb, tagSelection: {semver: {}}}, {image: unselected, newImage: a.test/bb, tagSelection: {}}]\n" +
 		"sources: [{image: app, path: .}, {imageRepo: other.test/app, path: .}]\n"
 	const other = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: by-nobody}, {image: by-other, annotations: {kbld.carvel.dev/id: postgres}}]\n"
 	lockFirst, configFirst := &kbld.Step{}, &kbld.Step{}
@@ -63,21 +63,23 @@ func TestResolve(t *testing.T) {
 		{"override with a source", lockFirst, "built", kbld.Result{Outcome: kbld.Built, File: "config.yml", Entry: -1, Reason: disallowed("app")}},
 		{"override that is no reference", lockFirst, "broken", kbld.Result{Outcome: kbld.Refused, File: "config.yml", Entry: -1,
 			Reason: "repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: A B"}},
-		{"platform", lockFirst, "platform", kbld.Result{Outcome: kbld.Asked, Image: "a.test/b@" + digest, File: "config.yml", Entry: -1}},
-		{"tag selection", lockFirst, "selected", kbld.Result{Outcome: kbld.Asked, Image: "a.test/b", File: "config.yml", Entry: -1}},
+		{"platform", lockFirst, "platform", kbld.Result{Outcome: kbld.Asked, Image: "a.test/bb@" + digest, File: "config.yml", Entry: -1}},
+		{"tag selection", lockFirst, "selected", kbld.Result{Outcome: kbld.Asked, Image: "a.test/bb", File: "config.yml", Entry: -1}},
 		{"another tag selection", lockFirst, "unselected", kbld.Result{Outcome: kbld.Refused, File: "config.yml", Entry: -1, Reason: "Unknown tag selection strategy"}},
 		{"another lock", lockFirst, "postgres", kbld.Result{Image: "by-other", File: "other.yml", Lock: true, Entry: -1}},
 		{"no YAML file", lockFirst, "mysql", kbld.Result{Outcome: kbld.Asked, Image: "mysql", Entry: -1}},
 		{"source", lockFirst, "app", kbld.Result{Outcome: kbld.Built, Entry: -1, Reason: disallowed("app")}},
 		{"source by repository", lockFirst, "other.test/app:1", kbld.Result{Outcome: kbld.Built, Entry: -1, Reason: disallowed("other.test/app:1")}},
-		{"digest", lockFirst, "a.test/b@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "a.test/b@" + digest, Entry: -1}},
-		{"digest and tag", lockFirst, "b:1@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "index.docker.io/library/b@" + digest, Entry: -1}},
-		{"long", lockFirst, strings.Repeat("a", 2000), kbld.Result{Outcome: kbld.Refused, Entry: -1, Reason: "has more than 1024 bytes"}},
+		{"digest", lockFirst, "a.test/bb@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "a.test/bb@" + digest, Entry: -1}},
+		{"digest and tag", lockFirst, "bb:1@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "index.docker.io/library/bb@" + digest, Entry: -1}},
+		{"one letter", lockFirst, "a.test/b", kbld.Result{Outcome: kbld.Refused, Entry: -1, Reason: "repository must be between 2 and 255 characters in length: b"}},
+		{"localhost without a port", lockFirst, "localhost/b@" + digest, kbld.Result{Outcome: kbld.Kept, Image: "index.docker.io/localhost/b@" + digest, Entry: -1}},
+		{"long", lockFirst, strings.Repeat("a", 2000), kbld.Result{Outcome: kbld.Refused, Entry: -1, Reason: "repository must be between 2 and 255 characters in length: " + strings.Repeat("a", 2000)}},
 		{"no configuration", &kbld.Step{}, "nginx", kbld.Result{Outcome: kbld.Asked, Image: "nginx", Entry: -1}},
 	} {
 		assert.Equal(t, test.want, test.step.Resolve(test.ref), test.name)
 	}
-	for _, ref := range []string{"a.test/b@sha256:12", "A B", ""} {
+	for _, ref := range []string{"a.test/bb@sha256:12", "A B", ""} {
 		result := lockFirst.Resolve(ref)
 		assert.Equal(t, kbld.Refused, result.Outcome, ref)
 		assert.NotEmpty(t, result.Reason, ref)

@@ -104,7 +104,7 @@ func TestRun(t *testing.T) {
 		"no annotation without images":                  {inputs("metadata: {annotations: {a: 1}}\n"), "---\nmetadata:\n  annotations:\n    a: 1\n", nil},
 		"metadata that is no map":                       {inputs("metadata: a\nimage: a\n", lockOf("a")), "---\nimage: " + private + digest + "\nmetadata: a\n", nil},
 		"origins of the lock":                           {inputs("image: a\n", strings.Replace(lockOf("a"), "'a'", "a, kbld.carvel.dev/origins: '[{git: {sha: x, other: 1}}, {preresolved: {url: private.test/all@"+digest+"}}]'", 1)), "---\nimage: " + private + digest + "\nmetadata:\n  annotations:\n    kbld.k14s.io/images: |\n      - origins:\n        - git:\n            dirty: false\n            remoteURL: \"\"\n            sha: x\n        - preresolved:\n            url: " + private + digest + "\n        url: " + private + digest + "\n", nil},
-		"an override is not looked up twice":            {inputs("image: a\n", configHead+"overrides: [{image: a, newImage: 'b@"+digest+"'}, {image: 'b@"+digest+"', newImage: c, preresolved: true}]"), "---\nimage: index.docker.io/library/b@" + digest + "\nmetadata:\n  annotations:\n    kbld.k14s.io/images: |\n      null\n", nil},
+		"an override is not looked up twice":            {inputs("image: a\n", configHead+"overrides: [{image: a, newImage: 'bb@"+digest+"'}, {image: 'bb@"+digest+"', newImage: c, preresolved: true}]"), "---\nimage: index.docker.io/library/bb@" + digest + "\nmetadata:\n  annotations:\n    kbld.k14s.io/images: |\n      null\n", nil},
 		"yaml is JSON first":                            {inputs("a: '{\"image\": \"x\", \"n\": 1.0}'\n", configHead+"searchRules: [{keyMatcher: {name: a}, updateStrategy: {yaml: {}}}]"), "---\na: '{\"image\":\"x\",\"n\":1}'\n", nil},
 		"yaml without documents":                        {inputs("a: '# only a comment'\n", configHead+"searchRules: [{keyMatcher: {name: a}, updateStrategy: {yaml: {}}}]"), "---\na: \"\"\n", nil},
 		"yaml that is none":                             {inputs("a: '--- x'\n", configHead+"searchRules: [{keyMatcher: {name: a}, updateStrategy: {yaml: {}}}]"), "---\na: '--- x'\n", nil},
@@ -138,9 +138,9 @@ func TestRunFails(t *testing.T) {
 		"Validating config/ (kbld.k14s.io/v1alpha1) cluster: Validating SearchRules[0]: Expected KeyMatcher or ValueMatcher to be non-empty":                inputs("", configHead+"searchRules: [{}]"),
 		"Validating config/ (kbld.k14s.io/v1alpha1) cluster: kbld version '0.44.1' does not meet the minimum required version '0.45.0'":                     inputs("", configHead+"minimumRequiredVersion: 0.45.0"),
 		"Unmarshaling imageslock/ (imgpkg.carvel.dev/v1alpha1) cluster as ImagesLock: Validating images lock: Expected ref to be in digest form, got 'a:1'": inputs("", "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: 'a:1'}]\n"),
-		"Updating resource references: yaml: control characters are not allowed":                                                                            inputs("a: {image: z}\nb: \"\\x7f\"\n"),
-		"\n- Resolving image 'A B': repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: A B\n- Resolving image 'app': " + disallowed("app") + "\n- Resolving image 'z': would ask a registry for z": inputs(
-			"image: z\na: {image: app}\nb: {image: A B}\nc: {image: A B}\n", configHead+"sources: [{image: app, path: .}]"),
+		"Updating resource references: yaml: control characters are not allowed":                                                                            inputs("a: {image: zz}\nb: \"\\x7f\"\n"),
+		"\n- Resolving image 'A B': repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: A B\n- Resolving image 'app': " + disallowed("app") + "\n- Resolving image 'zz': would ask a registry for zz": inputs(
+			"image: zz\na: {image: app}\nb: {image: A B}\nc: {image: A B}\n", configHead+"sources: [{image: app, path: .}]"),
 	} {
 		out, err := kbld.Run(in)
 		failed := &kbld.FailedError{}
@@ -157,12 +157,12 @@ func TestRunFails(t *testing.T) {
 // TestRunAsks: all that a registry would be asked for is named, and the rest is printed.
 func TestRunAsks(t *testing.T) {
 	t.Parallel()
-	out, err := kbld.Run(inputs("image: z:1\n---\nimage: side\na: {image: z:1, b: {image: b}}\n", lockOf("b")))
+	out, err := kbld.Run(inputs("image: zz:1\n---\nimage: side\na: {image: zz:1, b: {image: b}}\n", lockOf("b")))
 	asked := &kbld.AskedError{}
 	require.ErrorAs(t, err, &asked)
-	assert.Equal(t, []string{"side", "z:1"}, asked.Images)
+	assert.Equal(t, []string{"side", "zz:1"}, asked.Images)
 	assert.Len(t, out.Images, 4)
-	assert.Contains(t, string(out.Text), "image: z:1\n")
+	assert.Contains(t, string(out.Text), "image: zz:1\n")
 	assert.Contains(t, string(out.Text), "image: private.test/all@"+digest+"\n")
 }
 
@@ -177,7 +177,7 @@ func TestRunLimits(t *testing.T) {
 		"documents": inputs(strings.Repeat("a: 1\n---\n", yamlnode.MaxDocuments+1)),
 		"rules":     inputs("", configHead+"keys: ["+strings.Repeat("a, ", 201)+"]\n"),
 		"embedded":  inputs("a: |\n  "+strings.ReplaceAll(aliases, "\n", "\n  "), configHead+"searchRules: [{keyMatcher: {name: a}, updateStrategy: {yaml: {}}}]"),
-		"origins":   inputs("", lockOf("a"), "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: a@"+digest+"\n  annotations:\n    kbld.carvel.dev/id: b\n    kbld.carvel.dev/origins: |\n      "+strings.ReplaceAll(aliases, "\n", "\n      ")),
+		"origins":   inputs("", lockOf("a"), "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: aa@"+digest+"\n  annotations:\n    kbld.carvel.dev/id: b\n    kbld.carvel.dev/origins: |\n      "+strings.ReplaceAll(aliases, "\n", "\n      ")),
 	} {
 		_, err := kbld.Run(in)
 		assert.ErrorIs(t, err, yamlnode.ErrLimit, name)

@@ -1,0 +1,64 @@
+package kbld_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"relocate/internal/yamlnode"
+	"relocate/render/kbld"
+	"relocate/testdata/seed"
+)
+
+// FuzzRun: a run of any text ends with one of its errors, or prints YAML. What has a digest stays, and a
+// run over its own output changes nothing any more.
+func FuzzRun(f *testing.F) {
+	files := seed.Files(f, "../..", seed.YAML...)
+	for i, data := range files {
+		f.Add(data, files[(i+1)%len(files)])
+	}
+	for s := range uint64(20) {
+		in := generator{rand.New(rand.NewPCG(s, 0))}.inputs()
+		f.Add(in[0].Data, in[len(in)-1].Data)
+	}
+	f.Fuzz(func(t *testing.T, stream, file []byte) {
+		out, err := kbld.Run([]kbld.Input{{Path: "-", Data: stream}, {Path: "file.yml", Data: file}})
+		asked, failed := &kbld.AskedError{}, &kbld.FailedError{}
+		switch {
+		case errors.As(err, &failed):
+			require.NotEmpty(t, failed.Message)
+			return
+		case err != nil && !errors.As(err, &asked):
+			require.ErrorIs(t, err, yamlnode.ErrLimit)
+			return
+		}
+		for _, doc := range out.Documents {
+			var content map[string]any
+			require.NoError(t, yaml.Unmarshal(doc.Text, &content))
+		}
+		for _, image := range out.Images {
+			require.Less(t, image.Document, len(out.Documents))
+			require.True(t, image.Path != "" && image.Path[0] == '/')
+		}
+		if err != nil {
+			return
+		}
+		for _, image := range out.Images {
+			if again := new(kbld.Step).Resolve(image.Result.Image); again.Outcome == kbld.Kept {
+				require.Equal(t, again, new(kbld.Step).Resolve(again.Image), "what has a digest stays")
+			}
+		}
+		first, err := kbld.Run([]kbld.Input{{Path: "-", Data: out.Text}})
+		if err != nil {
+			return
+		}
+		second, err := kbld.Run([]kbld.Input{{Path: "-", Data: first.Text}})
+		require.NoError(t, err)
+		if len(first.Documents) == len(second.Documents) { // no items in items
+			require.Equal(t, string(first.Text), string(second.Text))
+		}
+	})
+}
