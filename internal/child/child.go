@@ -91,10 +91,9 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	p = p.withDefaults()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ended := func(reason string, args ...any) error { return &LimitError{fmt.Sprintf(reason, args...)} }
-	timed, stop := context.WithTimeoutCause(ctx, p.Time, ended("did not end within %s", seconds(p.Time)))
+	timed, stop := context.WithTimeoutCause(ctx, p.Time, &LimitError{"did not end within " + seconds(p.Time)})
 	defer stop()
-	stdout := &head{limit: int(p.Output), full: func() { cancel(ended("writes more than %s", mebibytes(p.Output))) }}
+	stdout := &head{limit: int(p.Output), full: func() { cancel(&LimitError{"writes more than " + mebibytes(p.Output)}) }}
 	stderr := &head{limit: stderrHead}
 
 	cmd, err := start(func() *exec.Cmd {
@@ -117,7 +116,7 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	case err == nil:
 		return stdout.data, nil
 	case errors.Is(err, exec.ErrWaitDelay):
-		return nil, ended("left a process that holds its output")
+		return nil, &LimitError{"left a process that holds its output"}
 	case errors.As(err, &exit):
 		return nil, p.judge(exit, c.Path != "", string(stderr.data))
 	default:
@@ -163,20 +162,35 @@ func (p Program) command(ctx context.Context, c Command) *exec.Cmd {
 // judge says what the end of a child means: a limit of its own runtime, a signal, or its own status.
 func (p Program) judge(exit *exec.ExitError, foreign bool, stderr string) error {
 	line, rest, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
-	fatal := strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "runtime: ")
+	for _, prefix := range []string{"fatal error: ", "runtime: ", crashed} {
+		if strings.HasPrefix(line, prefix) {
+			return &LimitError{p.fatal(line, rest)}
+		}
+	}
 	switch {
-	case fatal && strings.Contains(line+rest, "stack overflow"):
-		return &LimitError{fmt.Sprintf("needs more stack than %s", mebibytes(maxStack))}
-	case fatal && (strings.Contains(line, "memory") || strings.Contains(line, "failed to create new OS thread")):
-		return &LimitError{fmt.Sprintf("needs more memory than %s", mebibytes(p.Memory))}
 	case exit.ExitCode() == statusNoProgram && strings.HasPrefix(line, marker+": "):
 		return errors.New(strings.TrimPrefix(line, marker+": "))
-	case foreign && exit.ExitCode() > 0 && !fatal:
+	case foreign && exit.ExitCode() > 0:
 		return &ExitError{exit.ExitCode(), stderr}
 	case line == "":
 		line = exit.String()
 	}
 	return &LimitError{"ends its renderer: " + line}
+}
+
+// crashed are the last words of Go's runtime when a signal hits itself. Its garbage collector uses a
+// nil pointer when the system refuses it memory.
+const crashed = "SIGSEGV: segmentation violation"
+
+// fatal says what the last words of Go's runtime mean.
+func (p Program) fatal(line, rest string) string {
+	switch {
+	case strings.Contains(line+rest, "stack overflow"):
+		return "needs more stack than " + mebibytes(maxStack)
+	case line == crashed, strings.Contains(line, "memory"), strings.Contains(line, "failed to create new OS thread"), strings.Contains(line, "cannot map pages"):
+		return "needs more memory than " + mebibytes(p.Memory)
+	}
+	return "ends its renderer: " + line
 }
 
 func mebibytes(n int64) string {

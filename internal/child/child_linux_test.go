@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -108,7 +109,9 @@ func TestMemory(t *testing.T) {
 	if child.RaceDetector {
 		t.Skip("the race detector maps more than any limit")
 	}
-	_, err := program(t).Run(t.Context(), "memory", nil)
+	by := program(t)
+	by.Time = time.Hour
+	_, err := by.Run(t.Context(), "memory", nil)
 	var limit *child.LimitError
 	require.ErrorAs(t, err, &limit)
 	assert.Equal(t, "the template needs more memory than 512 MiB", err.Error())

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		"stack":   func() int { return descend(0) },
 		"output":  print,
 		"panic":   func() int { panic("first\nsecond") },
-		"status":  func() int { fmt.Fprint(os.Stderr, "first\nsecond\n"); return 1 },
+		"dies":    dies,
 	}
 	maps.Copy(modes, linuxModes)
 	child.Main(modes)
@@ -49,6 +49,11 @@ func echo() int {
 		return 1
 	}
 	return 0
+}
+
+func dies() int {
+	_, _ = io.Copy(os.Stderr, os.Stdin)
+	return 2
 }
 
 func endless() int {
@@ -73,6 +78,9 @@ func fill() {
 }
 
 func descend(n int) int {
+	if n < 0 {
+		return n
+	}
 	var frame [1 << 10]byte
 	frame[n%len(frame)] = byte(descend(n + 1))
 	return int(frame[0])
@@ -126,10 +134,12 @@ func TestLimits(t *testing.T) {
 		{"output", child.Program{}, "the template writes more than 32 MiB"},
 		{"stack", child.Program{}, "the template needs more stack than 64 MiB"},
 		{"panic", child.Program{}, "the template ends its renderer: first"},
-		{"status", child.Program{}, "the template ends its renderer: first"},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			c.limits.Path = program(t).Path
+			if c.limits.Time == 0 {
+				c.limits.Time = time.Hour
+			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			_, err := c.limits.Run(t.Context(), c.mode, nil)
@@ -139,6 +149,27 @@ func TestLimits(t *testing.T) {
 			assert.Equal(t, c.want, err.Error())
 			assert.Less(t, after.Sys-before.Sys, uint64(160<<20), "memory of the parent")
 		})
+	}
+}
+
+// TestLastWords holds what the end of a child means. The words are those that Go's runtime was seen to
+// write.
+func TestLastWords(t *testing.T) {
+	for words, want := range map[string]string{
+		"fatal error: runtime: out of memory\n\nruntime stack:\n":                                "needs more memory than 512 MiB",
+		"fatal error: runtime: cannot allocate memory\n":                                         "needs more memory than 512 MiB",
+		"fatal error: out of memory allocating heap arena metadata\n":                            "needs more memory than 512 MiB",
+		"runtime: out of memory: cannot allocate 4194304-byte block (503316480 in use)\n":        "needs more memory than 512 MiB",
+		"SIGSEGV: segmentation violation\nPC=0x438d7d m=0 sigcode=1 addr=0x0\n":                  "needs more memory than 512 MiB",
+		"runtime: goroutine stack exceeds 67108864-byte limit\nfatal error: stack overflow\n":    "needs more stack than 64 MiB",
+		"fatal error: concurrent map writes\n":                                                   "ends its renderer: fatal error: concurrent map writes",
+		"panic: runtime error: index out of range [1] with length 0\n\ngoroutine 7 [running]:\n": "ends its renderer: panic: runtime error: index out of range [1] with length 0",
+		"": "ends its renderer: exit status 2",
+	} {
+		_, err := program(t).Run(t.Context(), "dies", []byte(words))
+		var limit *child.LimitError
+		require.ErrorAs(t, err, &limit, words)
+		assert.Equal(t, want, limit.Reason, words)
 	}
 }
 

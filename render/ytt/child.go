@@ -98,7 +98,7 @@ func render(in Input) ([]byte, answer, error) {
 	p := &printer{places: newPlaces(all, in)}
 	text, err := result.DocSet.AsBytesWithPrinter(p.over)
 	if err != nil {
-		return nil, answer{}, fmt.Errorf("Marshaling combined template result: %s", err) //nolint:staticcheck // as the program says it
+		return nil, answer{}, &FailedError{"Marshaling combined template result: " + err.Error()} // as the program says it
 	}
 	p.answer.Uses = uses(all, marked, sources)
 	return text, p.answer, nil
