@@ -83,18 +83,34 @@ func (e *PackageError) Is(target error) bool { return target == fs.ErrNotExist }
 // Errors: *PackageError; ErrOptions; those of render.Renderer.App; of an archive, tarball.ErrDamaged;
 // of a registry, as bundle.ReadBundle.
 func Render(ctx context.Context, archive *tarball.Archive, from Source, pkg string, opt RenderOptions) (*Rendered, error) {
-	r := &rendering{opt: opt, archive: archive}
-	if err := r.open(ctx, from); err != nil {
-		return nil, err
-	}
-	p, err := r.find(pkg)
+	r, err := startRendering(ctx, archive, from, pkg, opt)
 	if err != nil {
 		return nil, err
 	}
-	if err := opt.Values.Check([]carvel.Package{*p}); err != nil {
+	if err := opt.Values.Check([]carvel.Package{*r.pkg}); err != nil {
 		return nil, err
 	}
-	return r.render(ctx, p)
+	return r.render(ctx)
+}
+
+// DataValues says which data values a package takes, by the files that it fetches. Its parameters are
+// those of Render.
+//
+// Errors: as Render.
+func DataValues(ctx context.Context, archive *tarball.Archive, from Source, pkg string, opt RenderOptions) (*render.DataValues, error) {
+	r, err := startRendering(ctx, archive, from, pkg, opt)
+	if err != nil {
+		return nil, err
+	}
+	app, err := r.app(ctx)
+	if err != nil {
+		return nil, err
+	}
+	values, err := r.renderer().DataValues(ctx, app)
+	if err != nil {
+		return nil, fmt.Errorf("find the data values of package %s/%s: %w", r.pkg.Name, r.pkg.Version, err)
+	}
+	return values, nil
 }
 
 // rendering is one Render.
@@ -104,7 +120,19 @@ type rendering struct {
 	of      string // what is read
 	src     bundle.Source
 	graph   *bundle.Graph
+	pkg     *carvel.Package
 	locks   []*carvel.ImagesLock // of what is fetched
+}
+
+// startRendering finds the package.
+func startRendering(ctx context.Context, archive *tarball.Archive, from Source, pkg string, opt RenderOptions) (*rendering, error) {
+	r := &rendering{opt: opt, archive: archive}
+	if err := r.open(ctx, from); err != nil {
+		return nil, err
+	}
+	var err error
+	r.pkg, err = r.find(pkg)
+	return r, err
 }
 
 // open reads the package repositories.
@@ -147,37 +175,52 @@ func (r *rendering) find(pkg string) (*carvel.Package, error) {
 	return nil, e
 }
 
-// render renders a package. Beside an error of the templates it returns what was found before.
-func (r *rendering) render(ctx context.Context, p *carvel.Package) (*Rendered, error) {
-	out := &Rendered{Name: p.Name, Version: p.Version}
-	of := fmt.Sprintf("render package %s/%s", p.Name, p.Version)
-	repository := r.graph.Node(p.Repository)
-	details, err := repository.Details(ctx, r.src, p.Name, p.Version)
+// render renders the package. Beside an error of the templates it returns what was found before.
+func (r *rendering) render(ctx context.Context) (*Rendered, error) {
+	app, err := r.app(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", of, err)
+		return nil, err
 	}
-	if details.Package == nil {
-		return nil, fmt.Errorf("%s: its bundle %s changed while it was read", of, repository.Name())
-	}
-	app := render.PackageApp(p.Name, details.Package.Template)
-	app.Values = r.opt.Values.Of(p.Name, p.Version)
-	for _, f := range p.Fetches {
-		fetched, err := r.fetch(ctx, repository, f)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", of, err)
-		}
-		app.Fetched = append(app.Fetched, fetched)
+	app.Values = r.opt.Values.Of(r.pkg.Name, r.pkg.Version)
+	out := &Rendered{Name: r.pkg.Name, Version: r.pkg.Version}
+	for _, f := range r.pkg.Fetches {
 		out.Fetches = append(out.Fetches, r.fetchReference(f))
 	}
-	renderer := r.opt.Renderer
-	if renderer == nil {
-		renderer = &render.Renderer{}
-	}
-	if out.Result, err = renderer.App(ctx, app); err != nil {
-		return out, fmt.Errorf("%s: %w", of, err)
+	if out.Result, err = r.renderer().App(ctx, app); err != nil {
+		return out, fmt.Errorf("render package %s/%s: %w", r.pkg.Name, r.pkg.Version, err)
 	}
 	out.Images = r.images(out.Result)
 	return out, nil
+}
+
+// renderer runs the templates, or says that it cannot.
+func (r *rendering) renderer() *render.Renderer {
+	if r.opt.Renderer != nil {
+		return r.opt.Renderer
+	}
+	return &render.Renderer{}
+}
+
+// app returns the package without values, with all that it fetches.
+func (r *rendering) app(ctx context.Context) (app render.App, err error) {
+	of := fmt.Sprintf("read package %s/%s", r.pkg.Name, r.pkg.Version)
+	repository := r.graph.Node(r.pkg.Repository)
+	details, err := repository.Details(ctx, r.src, r.pkg.Name, r.pkg.Version)
+	if err != nil {
+		return app, fmt.Errorf("%s: %w", of, err)
+	}
+	if details.Package == nil {
+		return app, fmt.Errorf("%s: its bundle %s changed while it was read", of, repository.Name())
+	}
+	app = render.PackageApp(r.pkg.Name, details.Package.Template)
+	for _, f := range r.pkg.Fetches {
+		fetched, err := r.fetch(ctx, repository, f)
+		if err != nil {
+			return app, fmt.Errorf("%s: %w", of, err)
+		}
+		app.Fetched = append(app.Fetched, fetched)
+	}
+	return app, nil
 }
 
 // fetchReference returns what a fetch names, by the lock of the repository.

@@ -201,33 +201,40 @@ func (n *run) inlineOrigin(name string) string {
 	return fmt.Sprintf("spec.template[%d].ytt.inline/%s", n.step, name)
 }
 
-// ytt runs a ytt step.
-func (n *run) ytt(ctx context.Context, s *yttStep) (*stream, error) {
+// yttInput returns what a ytt step reads.
+func (n *run) yttInput(s *yttStep) (in ytt.Input, err error) {
 	for _, p := range s.Paths {
 		if _, after, found := strings.Cut(p, "="); found { // ytt takes what is before it for another name
-			return nil, message(fmt.Sprintf("Checking file '%s': lstat %s: no such file or directory", after, after))
+			return in, message(fmt.Sprintf("Checking file '%s': lstat %s: no such file or directory", after, after))
 		}
 	}
 	files, err := n.paths(s.Paths, func(file) bool { return true })
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if s.Inline != nil {
 		inline, err := n.app.inlineFiles(s.Inline)
 		if err != nil {
-			return nil, err
+			return in, err
 		}
 		for _, f := range inline {
 			f.Origin = n.inlineOrigin(f.Path)
 			files = append(files, f)
 		}
 	}
-	in := ytt.Input{Files: files, FileMarks: s.FileMarks, IgnoreUnknownComments: s.IgnoreUnknownComments}
-	if in.Values, err = n.yttValues(s, files); err != nil {
+	in = ytt.Input{Files: files, FileMarks: s.FileMarks, IgnoreUnknownComments: s.IgnoreUnknownComments}
+	in.Values, err = n.yttValues(s, files)
+	return in, err
+}
+
+// ytt runs a ytt step.
+func (n *run) ytt(ctx context.Context, s *yttStep) (*stream, error) {
+	in, err := n.yttInput(s)
+	if err != nil {
 		return nil, err
 	}
 	n.given[n.step] = len(in.Values)
-	n.reads[n.step] = slices.ContainsFunc(files, func(f file) bool { return bytes.Contains(f.Data, []byte("@ytt:data")) })
+	n.reads[n.step] = slices.ContainsFunc(in.Files, func(f file) bool { return bytes.Contains(f.Data, []byte("@ytt:data")) })
 	out, err := ytt.Run(ctx, n.renderer.Program, in)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,8 @@ registry, as kctrl and tanzu show those of a cluster:
   package NAME            describe a package and list its versions
   package NAME/VERSION    also describe a version. --values-schema shows its
                           settings, --values-file-output writes a file with the
-                          default values, commented out
+                          default values, commented out. Where the Package has
+                          no schema, both are of the files that it fetches
 
 --tree shows all bundles and images with their sizes instead. --extract DIR
 writes the files of a bundle to a new folder: of the root, of --bundle REF, or
@@ -52,7 +53,8 @@ of the bundle that package NAME/VERSION fetches. The files are unchanged, even
 
 inspect reads manifests, configs and bundles, but no image layers. With --repo
 it reads only the bundle REF; with --tree, also the bundles and images of REF
-that are in the same repository.
+that are in the same repository; for the settings of a package without a schema,
+also what the package fetches.
 
 `
 
@@ -87,7 +89,7 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			return f.show(cmd, s, args)
+			return f.show(cmd, s, args, show)
 		},
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -143,12 +145,12 @@ func (f *inspectFlags) extractChecks(view []string) []check {
 }
 
 // show does what the words after the archive, and the flags, say.
-func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []string) error {
+func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []string, show *display) error {
 	switch {
 	case f.extract != "":
 		return f.showExtracted(cmd, s, view)
 	case len(view) == 2:
-		return f.showPackage(cmd, s, view[1])
+		return f.showPackage(cmd, s, view[1], show)
 	}
 	r := inspectReport{Report: s.Report()}
 	if s.Archive != nil {

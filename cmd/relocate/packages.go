@@ -1,22 +1,31 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
+	"relocate"
 	"relocate/internal/inspect"
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
+	"relocate/render"
+	"relocate/tarball"
 )
 
 // showPackage prints what package NAME[/VERSION] asks for.
-func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which string) error {
+func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which string, show *display) error {
 	p, err := s.Package(cmd.Context(), which)
 	if err != nil {
 		return err
+	}
+	if p.Package != nil && p.Package.ValuesSchema == nil && (f.schema || f.valuesFile != "") {
+		f.findValues(cmd.Context(), s, p, show)
 	}
 	if f.valuesFile != "" {
 		text, err := p.DefaultValues()
@@ -32,6 +41,45 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which
 		return f.showValues(cmd.OutOrStdout(), p)
 	}
 	return f.format.print(cmd.OutOrStdout(), p, func(w io.Writer) { writePackage(w, p) })
+}
+
+// findValues finds the values that the files of a package declare, where its Package has no schema.
+func (f *inspectFlags) findValues(ctx context.Context, s *inspect.Subject, p *inspect.Package, show *display) {
+	found, err := f.dataValues(ctx, s, p.Name+"/"+p.Package.Version)
+	switch {
+	case err != nil:
+		show.Note("the Package has no valuesSchema, and its files do not say which values it takes: %v", err)
+	case found.Schema == nil:
+	case found.Declared:
+		show.Note("the Package has no valuesSchema; its files declare these values: %s", strings.Join(found.From, ", "))
+	default:
+		show.Note("the Package has no valuesSchema; these are the defaults in its files: %s", strings.Join(found.From, ", "))
+	}
+	if err == nil && found.Schema != nil {
+		p.Package.ValuesSchema, p.Package.Origin = found.Schema, &inspect.Origin{Declared: found.Declared, Files: found.From}
+	}
+}
+
+// dataValues asks ytt which values a package takes.
+func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which string) (*render.DataValues, error) {
+	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Renderer: newRenderer()}}
+	if s.Archive != nil {
+		a, err := tarball.Open(s.Archive.File)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = a.Close() }() // it was only read
+		return relocate.DataValues(ctx, a, relocate.Source{}, which, opt)
+	}
+	ref, err := parseReference("--repo", f.repo)
+	if err != nil {
+		return nil, err
+	}
+	from := relocate.Source{Bundles: []name.Reference{ref}}
+	if from.Client, err = f.source(from.Bundles); err != nil {
+		return nil, err
+	}
+	return relocate.DataValues(ctx, nil, from, which, opt)
 }
 
 // showValues prints the values schema.

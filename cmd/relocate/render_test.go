@@ -139,3 +139,38 @@ func TestRenderFails(t *testing.T) {
 	assertFailed(t, try("package", "git.corp.com"), statusFailed, "git")
 	assertFailed(t, try("package", "web.corp.com", "--values-file", "picky.corp.com/1.0.0="+valuesFile(t, "")), statusUsage, "no such file")
 }
+
+// TestInspectDataValues: of a Package without a schema, inspect shows the values that its files declare.
+func TestInspectDataValues(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	root := pushRenderable(t, host)
+	archive := export(t, root)
+	mustRelocate(t, "--from-tar", archive, "--to-repo", host+"/private")
+	for name, of := range map[string][]string{"archive": {archive}, "source": {"--repo", root}, "destination": {"--repo", host + "/private:1.0.0"}} {
+		inspect := func(args ...string) result {
+			return mustRelocate(t, append(append([]string{"inspect"}, of...), args...)...)
+		}
+		r := inspect("package", "web.corp.com/2.0.0", "--values-schema")
+		assert.Equal(t, "KEY        DEFAULT  TYPE     DESCRIPTION\nnamespace  default  string   -\nreplicas   1        integer  How many pods answer\n", r.stdout, name)
+		assert.Contains(t, r.stderr, "note: the Package has no valuesSchema; its files declare these values: config/schema.yml\n")
+		r = inspect("package", "parts.corp.com/1.0.0", "--values-schema")
+		assert.Equal(t, "KEY  DEFAULT  TYPE    DESCRIPTION\nb    inline   string  -\n", r.stdout)
+		assert.Contains(t, r.stderr, "note: the Package has no valuesSchema; these are the defaults in its files: 2/values.yml\n")
+
+		asJSON, asYAML := formats(t, append(append([]string{"inspect"}, of...), "package", "web.corp.com/2.0.0", "--values-schema"))
+		assert.Equal(t, asJSON, asYAML)
+		assert.Equal(t, map[string]any{"declared": true, "files": []any{"config/schema.yml"}}, asJSON["origin"])
+
+		values := filepath.Join(t.TempDir(), "values.yml")
+		inspect("package", "web.corp.com/2.0.0", "--values-file-output", values)
+		text, err := os.ReadFile(values)
+		require.NoError(t, err)
+		assert.Equal(t, "# namespace: default\n# replicas: 1\n", string(text))
+
+		r = inspect("package", "cue.corp.com/1.0.0", "--values-schema")
+		assert.Equal(t, "Package 'cue.corp.com/1.0.0' does not have any user configurable values\n", r.stdout)
+		r = inspect("package", "git.corp.com/1.0.0", "--values-schema")
+		assert.Contains(t, r.stderr, "note: the Package has no valuesSchema, and its files do not say which values it takes: ")
+	}
+}

@@ -21,6 +21,7 @@ type Package struct {
 type PackageVersion struct {
 	*carvel.PackageDetails
 	Fetches []string `json:"fetches"` // references and URLs, as written
+	Origin  *Origin  `json:"-"`       // of ValuesSchema; nil: the Package's own
 }
 
 // ReleasedVersion is a version and its time.
@@ -34,6 +35,13 @@ type Values struct {
 	Version int            `json:"version"`
 	Package string         `json:"package"` // NAME/VERSION
 	Values  []carvel.Value `json:"values"`
+	Origin  *Origin        `json:"origin,omitempty"` // nil: the Package's own schema
+}
+
+// Origin says where values come from that a Package has no schema for.
+type Origin struct {
+	Declared bool     `json:"declared"` // by a schema of ytt; otherwise they are defaults
+	Files    []string `json:"files"`    // of what the package fetches
 }
 
 // Package describes the package NAME[/VERSION].
@@ -56,7 +64,7 @@ func (s *Subject) Package(ctx context.Context, which string) (*Package, error) {
 		}
 		return v, nil
 	}
-	v.Package = &PackageVersion{d.Package, []string{}}
+	v.Package = &PackageVersion{d.Package, []string{}, nil}
 	for _, fetch := range p.Fetches {
 		v.Package.Fetches = append(v.Package.Fetches, fetch.Reference)
 	}
@@ -66,7 +74,7 @@ func (s *Subject) Package(ctx context.Context, which string) (*Package, error) {
 // Values returns the settings of the package, whose version was asked for. Without a schema it has
 // none.
 func (p *Package) Values() (*Values, error) {
-	v := &Values{Version, p.which(), []carvel.Value{}}
+	v := &Values{Version, p.which(), []carvel.Value{}, p.Package.Origin}
 	schema := p.Package.ValuesSchema
 	if schema == nil {
 		return v, nil

@@ -67,6 +67,11 @@ func render(in Input) ([]byte, answer, error) {
 	version.Version = "0.51.1"
 	opts := template.NewOptions()
 	opts.IgnoreUnknownComments = in.IgnoreUnknownComments
+	opts.DataValuesFlags.Inspect = in.Inspect == DataValues
+	if in.Inspect == Schema {
+		opts.DataValuesFlags.InspectSchema = true
+		opts.RegularFilesSourceOpts.OutputType.Types = []string{template.RegularFilesOutputTypeOpenAPI}
+	}
 	for i := range in.Values {
 		opts.DataValuesFlags.FromFiles = append(opts.DataValuesFlags.FromFiles, strconv.Itoa(i))
 	}

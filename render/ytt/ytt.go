@@ -26,7 +26,17 @@ type Input struct {
 	Values                []File   // --data-values-file, the last one wins; their paths as for Files
 	FileMarks             []string // --file-mark
 	IgnoreUnknownComments bool
+	Inspect               Inspection // what is printed in place of the result; empty: the result
 }
+
+// Inspection is what ytt prints in place of its result.
+type Inspection string
+
+// What ytt prints in place of its result.
+const (
+	Schema     Inspection = "schema" // --data-values-schema-inspect -o openapi-v3
+	DataValues Inspection = "values" // --data-values-inspect
+)
 
 // Output is what ytt prints.
 type Output struct {
