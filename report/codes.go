@@ -55,6 +55,16 @@ var kinds = []kind{
 	{"url", []Level{Warning}, "check whether anything requests it, and set the value", false},
 	{"fetcher", []Level{Warning}, "point the object to an address that the cluster can reach", false},
 
+	{"needs-values", []Level{Warning}, "give the package values with --values-file", false},
+	{"step-fails", []Level{Install}, "the author corrects the step, or the package gets other values", false},
+	{"not-rendered", []Level{Information}, "nothing; what it deploys is not proved", false},
+	{"not-rendered", []Level{Warning}, "render the package yourself", false},
+	{"stream-dropped", []Level{Warning}, "the author adds - to the paths of the step", false},
+	{"values-not-used", []Level{Warning}, "the author reads the values in the first ytt or helmTemplate step", false},
+	{"values-skipped", []Level{Warning}, "the author corrects the path", false},
+	{"fetch-outside", []Level{Warning}, "the author gives the fetch a path below the folder", false},
+	{"kbld-changes", []Level{Warning}, "the author corrects the document", false},
+
 	{"outside", []Level{Install, Pull, Warning}, "use an image of the repository", true},
 	{"missing", []Level{Install, Pull, Warning}, "import the archive with the image again", true},
 	{"damaged", []Level{Install, Pull, Warning}, "import it again with --trust nothing", true},

@@ -56,7 +56,7 @@ func TestDocs(t *testing.T) {
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	used := map[Code]bool{}
-	for _, pattern := range []string{"../bundle/*.go", "../verify/*/*.go", "../verify/*/*/*.go", "../render/*/*.go"} {
+	for _, pattern := range []string{"../bundle/*.go", "../verify/*/*.go", "../verify/*/*/*.go", "../render/*.go", "../render/*/*.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files)

@@ -41,7 +41,7 @@ func TestStrict(t *testing.T) {
 
 	r := tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stderr, "config/app.yml:6 (outside-key)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: fix the findings above")
+	assertAll(t, r.stderr, "config/app.yml:6 (outside-key, rendered)", "quay.io/corp/sidecar:1.2", "packages/b.yml:", "https://example.com/x.tgz", "hint: fix the findings above")
 	assert.Empty(t, namesIn(t, dir), "nothing was written")
 	for _, line := range src.Requests() {
 		assert.NotContains(t, line, digestOf("app"), "no layer was fetched")
@@ -74,10 +74,10 @@ func TestFindingsOfRoots(t *testing.T) {
 	t.Parallel()
 	src := startReal(t)
 	open, closed := pushOpen(t, src.Addr), pushSample(t, src.Addr)
-	assertAll(t, mustRelocate(t, "plan", "-b", closed, "-b", open).stdout, "config/app.yml:6, root "+open+" (outside-key)")
+	assertAll(t, mustRelocate(t, "plan", "-b", closed, "-b", open).stdout, "config/app.yml:6, root "+open+" (outside-key, text)")
 	assert.NotContains(t, mustRelocate(t, "plan", "-b", open).stdout, ", root ")
 	file := export(t, closed, "-b", open)
-	assertAll(t, mustRelocate(t, "verify", file).stdout, "config/app.yml:6, root "+open+" (outside-key)")
+	assertAll(t, mustRelocate(t, "verify", file).stdout, "config/app.yml:6, root "+open+" (outside-key, rendered)")
 	assertAll(t, mustRelocate(t, "verify", file, "-o", "json").stdout, `"root": "`+open+`"`)
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/carvel"
+	"relocate/render"
+	"relocate/render/ytt"
 	"relocate/report"
 	"relocate/testdata/interop"
 )
@@ -32,6 +34,8 @@ type seeded struct {
 	images  map[string][]string          // what each is
 	setup   map[string][]string          // verb → names
 	want    map[string]string            // "", "scan", "resolve" → lines
+	values  render.Values                // that the operator gives
+	renders bool                         // the packages are rendered
 	refs    map[string]name.Digest       // what was built
 }
 
@@ -50,6 +54,8 @@ func readSeeded(t *testing.T, file, target string) *seeded {
 			of, rest, _ = strings.Cut(rest, "/")
 		}
 		switch {
+		case of == "values":
+			c.values = append(c.values, render.GivenValues{Package: rest, File: ytt.File{Path: "values.yml", Data: []byte(text)}})
 		case rest != "":
 			if c.files[of] == nil {
 				c.files[of] = map[string]string{}
@@ -252,7 +258,14 @@ func (c *seeded) found(findings []report.Finding) []string {
 		if pkg == "" {
 			pkg = "-"
 		}
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s | %s | %s | %s", f.Level, f.Code, pkg, where, f.Reference)))
+		kind := fmt.Sprintf("%s %s", f.Level, f.Code)
+		if c.renders && f.Basis != "" {
+			kind += " " + string(f.Basis)
+		}
+		if strings.HasSuffix(f.Message, ", only with other values") {
+			kind += " other"
+		}
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s | %s | %s | %s", kind, pkg, where, f.Reference)))
 	}
 	for i, line := range lines {
 		lines[i] = strings.TrimSuffix(line, " |")

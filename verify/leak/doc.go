@@ -22,6 +22,23 @@
 // A reference passes through content/walk.go, content/reference.go, kbld/kbld.go and references.go
 // on its way into the report (findings.go).
 //
+// With Options.RenderPackages, each Package is rendered, too, with its default values and those that
+// the operator gives (rendering.go), and what comes out is judged (deployed.go): such findings are
+// certain. The locks that templates get name a repository of ours for each image that ends inside, so
+// that every other reference that comes out ends outside. A finding in the text of a file then becomes,
+// for each Package (withdraw.go):
+//
+//   - nothing, if the rendering finds the same reference at the same place, which says more;
+//   - nothing, if it holds for no values: no step outputs or reads the file; the line is in a block
+//     under a literal "if False"; a line without a condition gives a reference that ends inside; or an
+//     overlay replaces the string. For the last, the object with the same kind and name comes out with
+//     a string from another file at the same path, and that file has an overlay/match and neither if,
+//     for, def, lambda, missing_ok, expects nor when, and does not match by data.values;
+//   - a warning, "only with other values", if its reference does not come out otherwise;
+//   - what it was, if the Package does not render, or the finding is about more than a reference.
+//
+// It is withdrawn only if that holds for all Packages with the same folder and steps.
+//
 // To add a check:
 //
 //   - of a string or a file: a recogniser in package content (recognise.go) with its code and

@@ -3,6 +3,7 @@ package leak
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"path"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/yamlnode"
+	"relocate/render/ytt"
 	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
@@ -49,14 +51,16 @@ type appFolder struct {
 	out      result
 	named    map[int]bool // lock entries that a file names, or that values compose
 
-	fetched  map[position]string // references of nested fetches
-	compared int                 // versions compared with PackageInstalls
+	objects []report.Finding // about Apps, PackageRepositories and PackageInstalls in files, with their paths in the folder
+	fetched [][]ytt.File     // by part, for rendering: the files, text or not
+	cut     string           // why fetched does not have all that steps read; empty when it has
+	binary  int              // bytes of files in fetched that are not text
 }
 
 // lookInto reads the files in the folder that its Packages' template steps read, and the images that
 // its locks name.
 func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
-	a := &appFolder{in: t, work: w, pkg: names(w.uses), locks: make([]*lock, len(w.parts)), named: map[int]bool{}, fetched: map[position]string{}}
+	a := &appFolder{in: t, work: w, pkg: names(w.uses), locks: make([]*lock, len(w.parts)), fetched: make([][]ytt.File, len(w.parts)), named: map[int]bool{}}
 	var more bool
 	if a.groups, more = groups(w.uses); more {
 		a.out.findings.note(newFinding(codeNotRead, report.Install, w.uses[0].at, "", "what it fetches is read by more than %d different sets of template steps; not all were examined", maxGroups))
@@ -64,13 +68,21 @@ func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 	if err := a.readParts(ctx); err != nil || len(a.unknown) == len(w.parts) {
 		return a.out, err
 	}
-	for _, g := range a.groups {
-		a.references(g)
-	}
-	if len(a.groups) == 0 {
-		a.references(group{})
+	if a.renders() {
+		if err := a.localiseLocks(); err != nil {
+			return a.out, err
+		}
 	}
 	a.nested()
+	groups := a.groups
+	if len(groups) == 0 {
+		groups = []group{{}}
+	}
+	for _, g := range groups {
+		if err := a.examine(ctx, g); err != nil {
+			return a.out, err
+		}
+	}
 	a.countBundles()
 	a.out.findings.sort(a.rank)
 	return a.out, nil
@@ -171,6 +183,7 @@ func (a *appFolder) read(ctx context.Context, i int) (unread bool, err error) {
 	p := a.work.parts[i]
 	err = readFiles(ctx, a.in.src, p.node, func(file string) bool { return a.wants(p, file) }, func(f bundle.File, data []byte) {
 		if f.Mode.IsRegular() {
+			a.keep(i, f, data)
 			a.file(path.Join(p.folder, f.Path), f.Size, data)
 		}
 	})
@@ -184,6 +197,22 @@ func (a *appFolder) read(ctx context.Context, i int) (unread bool, err error) {
 		return true, err
 	}
 	return false, a.readLock(ctx, i)
+}
+
+// keep keeps a file of a part's bundle for rendering.
+func (a *appFolder) keep(part int, f bundle.File, data []byte) {
+	switch {
+	case !a.renders() || a.cut != "":
+		return
+	case data == nil && f.Size > 0:
+		a.cut = fmt.Sprintf("%s has %d bytes, more than the limit of %d", f.Path, f.Size, yamlnode.MaxSize)
+	case isBinary(data):
+		a.binary += len(data)
+	}
+	if a.size+a.binary > 2*maxText {
+		a.cut = fmt.Sprintf("its bundles have more than %d bytes", 2*maxText)
+	}
+	a.fetched[part] = append(a.fetched[part], ytt.File{Path: f.Path, Data: data})
 }
 
 // file adds a file of a bundle. The path of a file that is not read counts, too.

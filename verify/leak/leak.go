@@ -51,6 +51,7 @@ func (r *Report) count(of *Report) {
 	r.WithoutSecret += of.WithoutSecret
 	r.Bundles += of.Bundles
 	r.Files += of.Files
+	r.PackagesRendered += of.PackagesRendered
 	r.References += of.References
 	r.Inside += of.Inside
 	r.IDs += of.IDs

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,8 +22,10 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/internal/child"
 	"relocate/internal/imgpkg"
 	"relocate/registry"
+	"relocate/render"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
 )
@@ -40,6 +43,9 @@ func TestCorpus(t *testing.T) {
 			c := readSeeded(t, file, target.repo.Name())
 			target.fill(c)
 			opt := leak.Options{Jobs: 3}
+			if _, c.renders = c.setup["render"]; c.renders {
+				opt.Renderer, opt.RenderPackages, opt.Values = renderer(t), true, c.values
+			}
 			roots := c.setup["root"]
 			if roots == nil {
 				roots = []string{root}
@@ -57,6 +63,14 @@ func TestCorpus(t *testing.T) {
 			assert.Equal(t, report, again, "one thing at a time")
 		})
 	}
+}
+
+// renderer runs this test binary for ytt.
+func renderer(t testing.TB) *render.Renderer {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	return &render.Renderer{Program: child.Program{Path: path}}
 }
 
 func (c *seeded) hashes(names []string) []v1.Hash {

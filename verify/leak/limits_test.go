@@ -24,7 +24,7 @@ func TestLimits(t *testing.T) {
 	notRead := sameFinding{code: codeNotRead, file: "a.yml", line: 1}
 	nested := "image: busybox\n"
 	for range maxStrings + 1 {
-		nested = "a: |\n  image: x\n  " + strings.ReplaceAll(strings.TrimSuffix(nested, "\n"), "\n", "\n  ") + "\n"
+		nested = "a: |\n  image: xx\n  " + strings.ReplaceAll(strings.TrimSuffix(nested, "\n"), "\n", "\n  ") + "\n"
 	}
 	at := func(line int) sameFinding { found.line = line; return found }
 	for _, test := range []struct {

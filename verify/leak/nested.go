@@ -21,31 +21,51 @@ const (
 	packaging     = "packaging.carvel.dev/"
 )
 
-// nested checks the Apps, PackageRepositories and PackageInstalls in the files. The values of their
+// nestedObjects finds the Apps, PackageRepositories and PackageInstalls in text. The values of their
 // image keys are references like any other.
-func (a *appFolder) nested() {
-	for _, f := range a.files {
-		if !isNested(f.Data) {
+type nestedObjects struct {
+	in       *traversal
+	note     func(line int, f report.Finding) // called with what is wrong at a line of the text
+	installs int                              // PackageInstalls
+	noSecret int                              // objects that fetch images and name no Secret
+	compared int                              // versions compared with PackageInstalls
+}
+
+// search searches the documents of a text.
+func (o *nestedObjects) search(text []byte) {
+	if !isNested(text) {
+		return
+	}
+	n := 0
+	for doc := range yamlnode.Documents(text) {
+		if n++; n > maxThings {
+			break
+		}
+		if !isNested(doc.Text) {
 			continue
 		}
-		n := 0
-		for doc := range yamlnode.Documents(f.Data) {
-			if n++; n > maxThings {
-				break
-			}
-			if !isNested(doc.Text) {
-				continue
-			}
-			if n, err := doc.Node(); err == nil { // a template may be anything
-				a.nestedDocument(f.Path, n)
-			}
+		if n, err := doc.Node(); err == nil { // a template may be anything
+			o.document(n)
 		}
 	}
-	// These findings say more than content's about the same fetches.
-	a.out.findings.list = slices.DeleteFunc(a.out.findings.list, func(f report.Finding) bool {
-		ref, fetched := a.fetched[position{bundle: f.Bundle, file: f.File, line: f.Line}]
-		return fetched && f.Code == "outside-key" && f.Reference == ref
-	})
+}
+
+// found adds a finding.
+func (o *nestedObjects) found(code report.Code, level report.Level, line int, reference, format string, args ...any) {
+	o.note(line, newFinding(code, level, position{}, reference, format, args...))
+}
+
+// nested searches the files of the folder.
+func (a *appFolder) nested() {
+	o := &nestedObjects{in: a.in}
+	for _, f := range a.files {
+		o.note = func(line int, found report.Finding) {
+			found.File, found.Line = f.Path, line
+			a.objects = append(a.objects, found)
+		}
+		o.search(f.Data)
+	}
+	a.out.report.PackageInstalls, a.out.report.WithoutSecret = o.installs, o.noSecret
 }
 
 // isNested reports whether text may have objects of kapp-controller's kinds.
@@ -53,18 +73,18 @@ func isNested(text []byte) bool {
 	return bytes.Contains(text, []byte(kappctrlGroup)) || bytes.Contains(text, []byte(packaging))
 }
 
-// nestedDocument checks a document of a file.
-func (a *appFolder) nestedDocument(file string, n *yaml.Node) {
-	a.nestedObject(file, n)
+// document checks a document.
+func (o *nestedObjects) document(n *yaml.Node) {
+	o.object(n)
 	if yamlnode.Text(n, "kind") == "List" {
 		for _, item := range yamlnode.Items(yamlnode.Get(n, "items")) {
-			a.nestedObject(file, item)
+			o.object(item)
 		}
 	}
 }
 
-// nestedObject checks an object of a file.
-func (a *appFolder) nestedObject(file string, n *yaml.Node) {
+// object checks an object.
+func (o *nestedObjects) object(n *yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode { // the target of an alias is checked at its definition
 		return
 	}
@@ -73,19 +93,19 @@ func (a *appFolder) nestedObject(file string, n *yaml.Node) {
 	case kind == "App" && strings.HasPrefix(apiVersion, kappctrlGroup):
 		steps := yamlnode.Items(yamlnode.Get(n, "spec", "fetch"))
 		for _, step := range steps {
-			a.nestedFetch(file, kind, yamlnode.Get(step))
+			o.fetch(kind, yamlnode.Get(step))
 		}
-		a.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(yamlnode.Get(step)) }))
+		o.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(yamlnode.Get(step)) }))
 	case kind == "PackageRepository" && (strings.HasPrefix(apiVersion, packaging) || strings.HasPrefix(apiVersion, "install.package.carvel.dev/")):
-		a.nestedFetch(file, kind, yamlnode.Get(n, "spec", "fetch"))
-		a.needsSecret(namesNoSecret(yamlnode.Get(n, "spec", "fetch")))
+		o.fetch(kind, yamlnode.Get(n, "spec", "fetch"))
+		o.needsSecret(namesNoSecret(yamlnode.Get(n, "spec", "fetch")))
 	case kind == "PackageInstall" && strings.HasPrefix(apiVersion, packaging):
-		a.out.report.PackageInstalls++
+		o.installs++
 		annotations := yamlnode.Get(n, "metadata", "annotations")
-		a.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
+		o.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
 			return strings.HasPrefix(key.Value, fetchAnnotation)
 		}))
-		a.nestedInstall(file, yamlnode.Get(n, "spec", "packageRef"))
+		o.install(yamlnode.Get(n, "spec", "packageRef"))
 	}
 }
 
@@ -95,9 +115,9 @@ const fetchAnnotation = "ext.packaging.carvel.dev/fetch-"
 
 // needsSecret counts an object without a Secret. If the registry requires a login, someone has to
 // fill in its placeholder Secret.
-func (a *appFolder) needsSecret(does bool) {
+func (o *nestedObjects) needsSecret(does bool) {
 	if does {
-		a.out.report.WithoutSecret++
+		o.noSecret++
 	}
 }
 
@@ -114,17 +134,13 @@ func namesNoSecret(step *yaml.Node) bool {
 // fetchURLs has the path of the URL for each kind of fetch that is not an image.
 var fetchURLs = map[string][]string{"http": {"url"}, "git": {"url"}, "helmChart": {"repository", "url"}}
 
-// nestedFetch checks a fetch that nothing rewrites.
-func (a *appFolder) nestedFetch(file, kind string, step *yaml.Node) {
+// fetch checks a fetch that nothing rewrites.
+func (o *nestedObjects) fetch(kind string, step *yaml.Node) {
 	if step == nil {
 		return
 	}
 	note := func(code report.Code, n *yaml.Node, format string) {
-		for _, at := range a.positionsOf(file, yamlnode.Line(n, step.Line)) {
-			f := newFinding(code, report.Install, at, yamlnode.Text(n), format, kind, text.Quote(yamlnode.Text(n)))
-			a.fetched[position{bundle: f.Bundle, file: f.File, line: f.Line}] = f.Reference
-			a.out.findings.note(f)
-		}
+		o.found(code, report.Install, yamlnode.Line(n, step.Line), yamlnode.Text(n), format, kind, text.Quote(yamlnode.Text(n)))
 	}
 	switch {
 	case yamlnode.Get(step, "inline") != nil:
@@ -145,20 +161,18 @@ func (a *appFolder) nestedFetch(file, kind string, step *yaml.Node) {
 // maxCompared is the limit on versions compared with the PackageInstalls of one bundle.
 const maxCompared = 500_000
 
-// nestedInstall checks that the Package of a PackageInstall is present.
-func (a *appFolder) nestedInstall(file string, ref *yaml.Node) {
+// install checks that the Package of a PackageInstall is present.
+func (o *nestedObjects) install(ref *yaml.Node) {
 	name, constraint := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
 	if name == "" || strings.Contains(constraint, "(@") || strings.Contains(constraint, "{{") { // computed by a template
 		return
 	}
-	if a.compared += len(a.in.versions[name]); a.compared > maxCompared {
-		for _, at := range a.positionsOf(file, 0) {
-			a.out.findings.note(newFinding(codeNotRead, report.Warning, at, "", "has PackageInstalls of too many versions; not all were compared"))
-		}
+	if o.compared += len(o.in.versions[name]); o.compared > maxCompared {
+		o.found(codeNotRead, report.Warning, 0, "", "has PackageInstalls of too many versions; not all were compared")
 		return
 	}
 	selection, err := kappctrl.ParseSelection(constraint, prereleasesOf(yamlnode.Get(ref, "versionSelection", "prereleases")))
-	if err == nil && slices.ContainsFunc(a.in.versions[name], selection.Meets) {
+	if err == nil && slices.ContainsFunc(o.in.versions[name], selection.Meets) {
 		return
 	}
 	needs := text.Quote(strings.TrimSpace(name + " " + constraint))
@@ -166,12 +180,10 @@ func (a *appFolder) nestedInstall(file string, ref *yaml.Node) {
 	switch {
 	case err != nil:
 		message = fmt.Sprintf("a PackageInstall needs %s, and kapp-controller refuses it: %s", needs, text.Error(err))
-	case a.in.unsure:
+	case o.in.unsure:
 		level = report.Warning
 	}
-	for _, at := range a.positionsOf(file, yamlnode.Get(ref, "refName").Line) {
-		a.out.findings.note(newFinding(codeNotInstalled, level, at, strings.TrimSpace(name+" "+constraint), "%s", message))
-	}
+	o.found(codeNotInstalled, level, yamlnode.Get(ref, "refName").Line, strings.TrimSpace(name+" "+constraint), "%s", message)
 }
 
 // prereleasesOf reads the prereleases of a versionSelection; n is nil without them.
@@ -184,18 +196,4 @@ func prereleasesOf(n *yaml.Node) *kappctrl.Prereleases {
 		p.Identifiers = append(p.Identifiers, item.Value)
 	}
 	return p
-}
-
-// positionsOf returns the positions of a line in a file that some Package reads.
-func (a *appFolder) positionsOf(file string, line int) []position {
-	if len(a.groups) == 0 {
-		return a.positions(group{}, file, line)
-	}
-	var list []position
-	for _, g := range a.groups {
-		if g.steps().Read(file) {
-			list = append(list, a.positions(g, file, line)...)
-		}
-	}
-	return list
 }

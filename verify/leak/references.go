@@ -1,6 +1,8 @@
 package leak
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,54 +112,97 @@ func (r *results) notes(list ...report.Finding) {
 	}
 }
 
-// references checks the references in the files that the uses of g read.
-func (a *appFolder) references(g group) {
+// textFinding is a finding about the text of a file, with its path in the folder.
+type textFinding struct {
+	report.Finding
+	of       group      // the uses that it is about
+	at       []position // where it is reported; nil for where the file is
+	ofSchema bool       // it is about a default of a Package's values schema, and the file is the Package's
+}
+
+// examine looks at the files that the uses of g read, and at what they deploy.
+func (a *appFolder) examine(ctx context.Context, g group) error {
 	p := &packageFiles{files: a.files, steps: g.steps(), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
 	refs, found := p.references()
-	a.schemaDefaults(p, g)
+	list := slices.Concat(a.inFiles(g, found), a.ofReferences(g, refs), a.ofSchemas(p, g))
 	for i, named := range p.named {
 		a.named[i] = a.named[i] || named
 	}
+	if a.renders() {
+		var err error
+		if list, err = a.rendered(ctx, g, list); err != nil {
+			return err
+		}
+	}
+	for _, f := range list {
+		f.Basis = cmp.Or(f.Basis, report.AsText)
+		if f.at == nil {
+			f.at = a.positions(f.of, f.File, f.Line)
+		}
+		for _, at := range f.at {
+			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
+			a.out.findings.note(f.Finding)
+		}
+	}
+	return nil
+}
+
+// inFiles returns what was found in the files that the uses of g read.
+func (a *appFolder) inFiles(g group, found []report.Finding) (list []textFinding) {
+	objects := map[sameFinding]bool{}
+	for _, f := range a.objects {
+		if len(g.uses) == 0 || g.steps().Read(f.File) {
+			objects[sameFinding{file: f.File, line: f.Line, reference: f.Reference}] = true
+			list = append(list, textFinding{Finding: f, of: g})
+		}
+	}
 	for _, f := range found {
-		if f.Code == codeWithoutID {
-			if len(g.uses) == 0 { // kbld might not read the lock
-				continue
-			}
+		switch {
+		case f.Code == codeWithoutID && len(g.uses) == 0: // kbld might not read the lock
+			continue
+		case f.Code == codeWithoutID:
 			i, _ := a.locate(f.File)
 			f.Line = a.locks[i].lineOf(f.Reference)
+		case f.Code == "outside-key" && objects[sameFinding{file: f.File, line: f.Line, reference: f.Reference}]: // that says more
+			continue
 		}
 		if len(g.uses) == 0 && a.work.depth > 0 { // a cluster might never see it
 			f.Level = report.Warning
 		}
-		f = f.Advised()
-		for _, at := range a.positions(g, f.File, f.Line) {
-			f.Bundle, f.Package, f.File, f.Line = at.bundle, at.pkg, at.file, at.line
-			a.out.findings.note(f)
-		}
+		list = append(list, textFinding{Finding: f.Advised(), of: g})
 	}
-	for _, ref := range refs {
-		a.reference(g, ref)
-	}
+	return list
 }
 
-// reference checks the target of a reference that the lock rewrites. content has reported all
-// others.
-func (a *appFolder) reference(g group, ref content.Reference) {
-	a.out.report.References++
-	if !ref.Rewritten {
-		return
+// ofReferences counts references, and returns what is wrong with the targets of those that the locks
+// rewrite. content has reported all others.
+func (a *appFolder) ofReferences(g group, refs []content.Reference) (list []textFinding) {
+	for _, ref := range refs {
+		a.out.report.References++
+		if !ref.Rewritten {
+			continue
+		}
+		switch wrong, known := a.end(ref.Entry); {
+		case !known:
+		case wrong.code == "":
+			a.out.report.Inside++
+		default:
+			f := newFinding(wrong.code, report.Pull, position{file: ref.File, line: ref.Line}, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why)
+			list = append(list, textFinding{Finding: f, of: g})
+		}
 	}
-	wrong, known := a.end(ref.Entry)
-	if !known {
-		return
+	return list
+}
+
+// ofSchemas checks the defaults in the values schemas of g's Packages.
+func (a *appFolder) ofSchemas(p *packageFiles, g group) (list []textFinding) {
+	for _, u := range g.uses {
+		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
+			at := []position{u.at.in(f.Line + u.of.Head.Line - 1)}
+			list = append(list, textFinding{Finding: f, of: g, at: at, ofSchema: true})
+		}
 	}
-	if wrong.code == "" {
-		a.out.report.Inside++
-		return
-	}
-	for _, at := range a.positions(g, ref.File, ref.Line) {
-		a.out.findings.note(newFinding(wrong.code, report.Pull, at, ref.Value, "names %s, which %s", text.Quote(ref.Value), wrong.why))
-	}
+	return list
 }
 
 // placedLocks returns the locks of the bundles with their places in the folder.
@@ -184,17 +229,6 @@ func (a *appFolder) end(entry int) (wrong problem, known bool) {
 		}
 	}
 	return problem{}, false
-}
-
-// schemaDefaults checks the defaults in the values schemas of g's Packages.
-func (a *appFolder) schemaDefaults(p *packageFiles, g group) {
-	for _, u := range g.uses {
-		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
-			at := u.at.in(f.Line + u.of.Head.Line - 1)
-			f.Bundle, f.Package, f.Line = at.bundle, at.pkg, at.line
-			a.out.findings.note(f)
-		}
-	}
 }
 
 // positions returns the positions to report for a line of file: in a file of a bundle; in each

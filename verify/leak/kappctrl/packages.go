@@ -3,6 +3,7 @@ package kappctrl
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,9 @@ type Document struct {
 	NameLine int               // of metadata.name
 	Images   []ImageKey        // values of keys "image" that kbld sees, except those of fetches
 	Fetches  []Fetch           // of a Package
+	Spec     []byte            // of the App that a PackageInstall makes of a Package (spec.template.spec), as JSON
 	Steps    Steps             // from a Package's template; not nil
+	Lines    []int             // of all template steps, also of those that Steps leaves out
 	Inline   []InlineFile      // files of its template steps, with the paths that the steps give them
 	Schema   []byte            // the document's text, when its values schema has defaults
 }
@@ -78,6 +81,7 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	}
 	if content, err := sigsyaml.YAMLToJSON(text); err == nil { // this sorts keys
 		d.Sum = sha256.Sum256(content)
+		d.readSpec(content)
 	}
 	d.NameLine = yamlnode.Line(yamlnode.Get(n, "metadata", "name"), head.Line)
 	d.readImages(n)
@@ -90,6 +94,20 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 		d.readSteps(yamlnode.Items(yamlnode.Get(app, "template")))
 	}
 	return d, nil
+}
+
+// readSpec reads the App's spec of a Package.
+func (d *Document) readSpec(document []byte) {
+	var pkg struct {
+		Spec struct {
+			Template struct {
+				Spec json.RawMessage `json:"spec"`
+			} `json:"template"`
+		} `json:"spec"`
+	}
+	if json.Unmarshal(document, &pkg) == nil { // what kapp-controller does not take has no spec
+		d.Spec = pkg.Spec.Template.Spec
+	}
 }
 
 // readImages finds the image keys in the parts of the document that kapp-controller keeps and kbld
@@ -161,6 +179,7 @@ func (d *Document) readSteps(list []*yaml.Node) {
 	d.Steps = Steps{}
 	for i, n := range list {
 		n = yamlnode.Get(n)
+		d.Lines = append(d.Lines, yamlnode.Line(n, d.Head.Line))
 		kind := kindOf(n)
 		if kind == "" {
 			continue
@@ -216,7 +235,8 @@ func inlineFiles(n *yaml.Node) []InlineFile {
 // Size returns the amount of text and the number of things in the document, for the caller's
 // limits.
 func (d *Document) Size() (bytes, things int) {
-	things = 1 + len(d.Images) + len(d.Fetches) + len(d.Steps)
+	things = 1 + len(d.Images) + len(d.Fetches) + len(d.Lines)
+	bytes = len(d.Spec)
 	for _, image := range d.Images {
 		bytes += len(image.Value)
 	}

@@ -81,10 +81,10 @@ func TestFiles(t *testing.T) {
 // TestConfigOfEarlierStep: a kbld step gives objects on, and not its configuration.
 func TestConfigOfEarlierStep(t *testing.T) {
 	t.Parallel()
-	const config = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{image: a, newImage: b, preresolved: true}]\n"
+	const config = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{image: aa, newImage: b, preresolved: true}]\n"
 	first, second := &content.File{Path: "config.yml", Data: []byte(config)}, &content.File{Path: "z.yml"}
 	steps := kappctrl.Steps{{Kind: "kbld", Paths: []string{"config.yml"}}, {Kind: "kbld", Paths: []string{"-", "z.yml"}}}
 	steps.Files(&kappctrl.Folder{Files: []*content.File{first, second}}, func(...report.Finding) {})
-	assert.Equal(t, kbld.Rewritten, first.Kbld.Resolve("a").Outcome)
-	assert.Equal(t, kbld.Asked, second.Kbld.Resolve("a").Outcome)
+	assert.Equal(t, kbld.Rewritten, first.Kbld.Resolve("aa").Outcome)
+	assert.Equal(t, kbld.Asked, second.Kbld.Resolve("aa").Outcome)
 }

@@ -1,0 +1,195 @@
+package leak
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"relocate/internal/text"
+	"relocate/render"
+	"relocate/render/kbld"
+	"relocate/render/ytt"
+	"relocate/report"
+	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
+)
+
+// deployed is what a Package deploys with the values given, and what is wrong with it.
+type deployed struct {
+	of      *appFolder
+	use     use
+	err     error // why it is not known
+	faults  []render.Fault
+	found   []deployedFinding
+	objects nestedObjects
+
+	unused  map[string]bool  // files that no step prints or reads
+	strings []ytt.String     // of the documents, with what kbld made of them
+	docs    [][]byte         // texts of the documents
+	outside map[string][]int // by reference: indexes in found
+	matched map[string]bool  // references that the text has where the rendering finds them
+	read    map[string]bool  // references that kbld read, and that end outside
+	fates   []fate           // of the findings in the text
+	inside  []render.Image   // references that end inside
+	lock    *kbld.Step       // has the folder's locks
+}
+
+// deployedFinding is a finding about a string of a document.
+type deployedFinding struct {
+	report.Finding
+	place ytt.Place
+	lines int // of the string
+}
+
+// deployed examines the result of a rendering.
+func (a *appFolder) deployed(u use, result *render.Result, err error) *deployed {
+	d := &deployed{of: a, use: u, err: err, faults: result.Faults, unused: result.Unused, outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{}}
+	(&kappctrl.Folder{Locks: a.placedLocks()}).AddTo(d.lock)
+	for _, image := range result.Images {
+		d.image(image)
+	}
+	if err != nil {
+		return d
+	}
+	for _, doc := range result.Documents {
+		d.docs, d.strings = append(d.docs, doc.Text), append(d.strings, doc.Strings...)
+		d.document(doc)
+	}
+	return d
+}
+
+// add adds a finding about a string with a place, which may be unknown.
+func (d *deployed) add(f report.Finding, place ytt.Place, value string) {
+	d.outside[f.Reference] = append(d.outside[f.Reference], len(d.found))
+	lines := 1 + strings.Count(value, "\n")
+	d.found = append(d.found, deployedFinding{f, d.find(f.Reference, place, lines), lines})
+}
+
+// find returns the line that has a reference: among those of a string at a place, or else the first
+// one in the files of the folder. Without one it returns the place.
+func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
+	switch {
+	case reference == "":
+	case at.Line > 0:
+		text := d.of.textOf(d.use, filePath(at.File))
+		for i := at.Line; i <= at.Line+lines; i++ {
+			if bytes.Contains(line(text, i), []byte(reference)) {
+				return ytt.Place{File: at.File, Line: i}
+			}
+		}
+	default:
+		for _, f := range d.of.files {
+			if at.File != "" && f.Path != at.File || d.of.isLock(f.Path) {
+				continue
+			}
+			if i := bytes.Index(f.Data, []byte(reference)); i >= 0 {
+				return ytt.Place{File: f.Path, Line: 1 + bytes.Count(f.Data[:i], []byte("\n"))}
+			}
+		}
+	}
+	return at
+}
+
+// isLock reports whether a file of the folder is the lock of a bundle.
+func (a *appFolder) isLock(file string) bool {
+	return slices.ContainsFunc(a.work.parts, func(p part) bool { return p.node != nil && p.lockFile() == file })
+}
+
+// image judges a reference that a kbld step read.
+func (d *deployed) image(image render.Image) {
+	value, to := image.Value, image.Result
+	if strings.HasPrefix(value, inside) { // a step before rewrote it
+		return
+	}
+	note := func(code report.Code, level report.Level, reference, format string, args ...any) {
+		d.read[reference], d.read[to.Image] = true, true
+		d.add(report.Finding{Code: code, Level: level, Reference: reference, Message: fmt.Sprintf(format, args...)}, image.Place, value)
+	}
+	_, inLock := d.lock.Entry(value)
+	switch code, lock := d.missing(value); to.Outcome {
+	case kbld.Rewritten:
+		wrong, isEntry := d.of.endOf(to.Image)
+		switch {
+		case strings.HasPrefix(to.Image, inside):
+			d.inside = append(d.inside, image)
+		case isEntry && inLock:
+			note(wrong.code, report.Pull, value, "names %s, which %s", text.Quote(value), wrong.why)
+		case to.Lock:
+			note("not-locked", report.Pull, value, "%q, which is not the bundle's lock, makes %q of it, and imgpkg does not change that: pods pull it from there", to.File, to.Image)
+		default:
+			note("kbld-config", report.Pull, to.Image, "an override names this image, and the lock is not applied to it: pods pull it from there")
+		}
+	case kbld.Kept:
+		note(code, report.Pull, value, "%s: kbld does not change it, and pods pull it from there", lock)
+	case kbld.Asked:
+		note(code, report.Install, value, "%s: kbld asks its registry for the digest, and the template step fails", lock)
+	}
+}
+
+// missing returns the code of a reference that kbld reads and no lock rewrites, and why.
+func (d *deployed) missing(reference string) (code report.Code, why string) {
+	if _, inLock := d.lock.Entry(reference); inLock {
+		return "not-rewritten", "the kbld step is not given the lock"
+	}
+	if other := d.lock.Similar(reference); other != "" {
+		return "not-locked", fmt.Sprintf("the lock does not have it, which has %q of that repository", other)
+	}
+	return "not-locked", "the lock does not have it"
+}
+
+// endOf returns what is wrong with the image of a lock entry.
+func (a *appFolder) endOf(image string) (problem, bool) {
+	for _, l := range a.locks {
+		if l == nil {
+			continue
+		}
+		for i, e := range l.images.Images {
+			if i < len(l.ends) && e.Image.Name() == image && l.ends[i].code != "" {
+				return l.ends[i], true
+			}
+		}
+	}
+	return problem{}, false
+}
+
+// document judges what a document names beside the references that kbld read: nothing rewrites it
+// any more.
+func (d *deployed) document(doc render.Document) {
+	known := maps.Clone(d.read) // and what objects fetch
+	d.objects.in = d.of.in
+	d.objects.note = func(_ int, f report.Finding) {
+		known[f.Reference] = true
+		d.addEach(f, doc)
+	}
+	d.objects.search(doc.Text)
+	content.Rendered(doc.Text, d.lock, sink(func(f report.Finding) {
+		if strings.Contains(f.Reference, inside) || known[f.Reference] && f.Code != "url" && f.Code != "fetcher" {
+			return
+		}
+		d.addEach(f, doc)
+	}))
+}
+
+// addEach adds a finding for each string of a document that has the reference.
+func (d *deployed) addEach(f report.Finding, doc render.Document) {
+	f.File, f.Line = "", 0
+	added := map[ytt.Place]bool{}
+	for _, s := range doc.Strings {
+		if f.Reference != "" && strings.Contains(s.Value, f.Reference) && !added[s.Place] {
+			added[s.Place] = true
+			d.add(f, s.Place, s.Value)
+		}
+	}
+	if len(added) == 0 {
+		d.add(f, ytt.Place{}, "")
+	}
+}
+
+// sink receives findings only.
+type sink func(report.Finding)
+
+func (s sink) Reference(content.Reference) {}
+
+func (s sink) Note(f report.Finding) { s(f) }
