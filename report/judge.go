@@ -240,11 +240,8 @@ func (v *Verdict) rehearsed() string {
 	if n := len(v.Problems); n > 0 {
 		why = append(why, text.Count(n, "problem"))
 	}
-	if of := v.Verify.Findings; of.Breaking() > 0 {
-		why = append(why, "findings: "+of.String())
-	}
-	if v.PackageRepository != nil && !v.PackageRepository.OK {
-		why = append(why, "the PackageRepository")
+	if v.Findings.Breaking() > 0 {
+		why = append(why, "findings: "+v.Findings.String())
 	}
 	return fmt.Sprintf("%s does not work at %s: %s", v.Subject, v.Repository, strings.Join(why, "; "))
 }

@@ -59,7 +59,7 @@ func TestRehearsal(t *testing.T) {
 
 	objects.Findings = report.Findings{{Level: report.Install, Object: &report.Object{Kind: "PackageRepository", Name: "x"}}}
 	v = (&report.Verdict{Act: "Rehearsal", Subject: "a.tar", Repository: "r.test/x", Verify: of, PackageRepository: objects.Judge()}).Judge()
-	assert.Equal(t, "a.tar does not work at r.test/x: the PackageRepository", v.Sentence)
+	assert.Equal(t, "a.tar does not work at r.test/x: findings: 1 breaks an install", v.Sentence)
 	assert.Equal(t, 1, v.Findings.Breaking())
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
-	"relocate/internal/child"
 	"relocate/internal/text"
 	"relocate/oci"
 	"relocate/render"
@@ -266,7 +265,6 @@ func (d *deployment) render(ctx context.Context, by *render.Renderer) {
 	}
 	var failed *render.FailedError
 	var not *render.NotRenderedError
-	var limit *child.LimitError
 	switch {
 	case errors.As(d.err, &failed):
 		note(codeFailed, report.Install, "kapp-controller cannot render it with its values:\n"+failed.Error(), "correct its values Secret, or choose another version")
@@ -274,11 +272,8 @@ func (d *deployment) render(ctx context.Context, by *render.Renderer) {
 	case errors.As(d.err, &not):
 		note(codeNotRendered, report.Warning, not.Reason+": not rendered", "")
 		return
-	case errors.As(d.err, &limit):
-		note(codeNotRendered, report.Install, limit.Error()+": not rendered", "")
-		return
-	case d.err != nil:
-		note(codeNotRendered, report.Warning, text.Line(d.err.Error())+": not rendered", "")
+	case d.err != nil: // a limit ended it, or it died
+		note(codeNotRendered, report.Install, text.Line(d.err.Error())+": not rendered", "examine it yourself: its templates may do harm, or be broken")
 		return
 	case len(bytes.TrimSpace(d.result.Text)) == 0:
 		return

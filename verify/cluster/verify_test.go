@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
+	"relocate/internal/child"
 	"relocate/internal/digest"
+	"relocate/render"
 )
 
 // source has no blobs. It has manifests by tag and digest, and counts who asks.
@@ -194,4 +196,41 @@ spec: {text: "quay.io/corp/any:v1"}
 		"pull outside spec.fetch.image 25 quay.io/corp/app:v1",
 	}, got)
 	assert.Equal(t, []int{8, 2, 1}, []int{r.References, r.Inside, r.Allowed})
+}
+
+// TestDeployDies: templates whose child dies are a problem, and those of a Package that are not rendered are not proved.
+func TestDeployDies(t *testing.T) {
+	t.Parallel()
+	o, err := Read(strings.NewReader(`---
+apiVersion: data.packaging.carvel.dev/v1alpha1
+kind: Package
+metadata: {name: a.test.corp.1.0.0}
+spec:
+  refName: a.test.corp
+  version: 1.0.0
+  template:
+    spec:
+      fetch: [{inline: {paths: {a.yml: "a: 1"}}}]
+      template: [{ytt: {}}]
+---
+apiVersion: packaging.carvel.dev/v1alpha1
+kind: PackageInstall
+metadata: {name: a, namespace: apps}
+spec: {packageRef: {refName: a.test.corp, versionSelection: {constraints: 1.0.0}}}
+`))
+	require.NoError(t, err)
+	repo, err := name.NewRepository("registry.airgap.test/corp/all")
+	require.NoError(t, err)
+	r, err := o.Verify(t.Context(), &source{}, repo, Options{Renderer: &render.Renderer{Program: child.Program{Path: "/bin/false"}}})
+	require.NoError(t, err)
+	require.Len(t, r.Findings, 1)
+	f := r.Findings[0]
+	assert.Equal(t, []string{string(codeNotRendered), "install", "PackageInstall apps/a"}, []string{string(f.Code), string(f.Level), f.Object.String()})
+	assert.Equal(t, []int{0, 1}, []int{r.Rendered, r.NotRendered})
+
+	r, err = o.Verify(t.Context(), &source{}, repo, Options{})
+	require.NoError(t, err)
+	assert.Empty(t, r.Findings)
+	assert.Equal(t, []int{0, 1}, []int{r.Rendered, r.NotRendered})
+	assert.Equal(t, "what 1 PackageInstall deploys: not rendered", r.Verdict("x", repo).NotProved[0])
 }
