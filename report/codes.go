@@ -46,7 +46,7 @@ var kinds = []kind{
 	{"not-rewritten", []Level{Install, Pull}, "the author puts a kbld step with .imgpkg/images.yml last", false},
 	{"not-locked", []Level{Install, Pull}, "the author adds it to the lock", false},
 	{"outside-key", []Level{Pull}, "the author adds a searchRules entry to a kbld Config, or an overlay sets the value", false},
-	{"composed", []Level{Install, Pull, Warning}, "set the values to an image in the repository", false},
+	{"composed", []Level{Install, Pull, Warning}, "add the image to the lock, or set the values to an image in the repository", false},
 	{"default", []Level{Warning}, "set the value when installing", false},
 	{"kbld-config", []Level{Install, Pull}, "the author removes it, or locks it", false},
 	{"helm-dependency", []Level{Install}, "the author vendors the chart", false},
