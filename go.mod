@@ -3,6 +3,7 @@ module relocate
 go 1.26.2
 
 require (
+	carvel.dev/ytt v0.51.1
 	github.com/gofrs/flock v0.13.1
 	github.com/google/go-containerregistry v0.22.1
 	github.com/klauspost/compress v1.20.3
@@ -22,7 +23,6 @@ require (
 )
 
 require (
-	carvel.dev/ytt v0.51.1 // indirect
 	github.com/BurntSushi/toml v1.2.1 // indirect
 	github.com/docker/cli v29.7.2+incompatible // indirect
 	github.com/docker/docker-credential-helpers v0.9.3 // indirect

@@ -149,7 +149,7 @@ func (p Program) command(ctx context.Context, c Command) *exec.Cmd {
 	default:
 		cmd = exec.CommandContext(ctx, c.Path, c.Args...)
 	}
-	cmd.Env = append([]string{}, c.Env...)
+	cmd.Env = append(environment[:len(environment):len(environment)], c.Env...)
 	cmd.Dir = c.Dir
 	if cmd.Dir == "" {
 		cmd.Dir = filepath.VolumeName(os.TempDir()) + string(filepath.Separator)

@@ -92,7 +92,7 @@ func TestProcess(t *testing.T) {
 			out, err := program(t).Run(t.Context(), "process", nil)
 			require.NoError(t, err)
 			got := string(out)
-			for _, want := range []string{"environment []\n", "folder /\n", "core 0 0\n", "files 64 64\n", "size 0 0\n"} {
+			for _, want := range []string{fmt.Sprintf("environment %v\n", child.Environment), "folder /\n", "core 0 0\n", "files 64 64\n", "size 0 0\n"} {
 				assert.Contains(t, got, want)
 			}
 			if !child.RaceDetector {

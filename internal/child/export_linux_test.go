@@ -2,6 +2,8 @@ package child
 
 const RaceDetector = raceDetector
 
+var Environment = environment
+
 // Namespaces reports whether the kernel allows a child's namespaces, once one has run.
 func Namespaces() bool { return !refused.Load() }
 

@@ -3,3 +3,5 @@
 package child
 
 const raceDetector = false
+
+var environment = []string{}

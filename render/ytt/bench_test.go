@@ -3,7 +3,6 @@ package ytt_test
 import (
 	"testing"
 
-	"relocate/internal/child"
 	"relocate/render/ytt"
 )
 
@@ -15,5 +14,4 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	_ = child.Program{}
 }

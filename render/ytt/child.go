@@ -11,6 +11,7 @@ import (
 	"carvel.dev/ytt/pkg/cmd/template"
 	"carvel.dev/ytt/pkg/filepos"
 	"carvel.dev/ytt/pkg/files"
+	"carvel.dev/ytt/pkg/orderedmap"
 	"carvel.dev/ytt/pkg/version"
 	"carvel.dev/ytt/pkg/yamlmeta"
 	_ "carvel.dev/ytt/pkg/yttlibraryext" // @ytt:toml
@@ -51,10 +52,22 @@ func serve(stdin io.Reader, stdout io.Writer) error {
 	return err
 }
 
+// stdin is the path that ytt gives to standard input.
+const stdin = "stdin.yml"
+
 // source is an input file, and whether it was read.
 type source struct {
 	files.BytesSource
-	read bool
+	origin string
+	read   bool
+}
+
+// Description names the file in messages as the program does.
+func (s *source) Description() string {
+	if path := s.BytesSource.Description(); s.origin == "" || path == stdin {
+		return path
+	}
+	return "file " + s.origin
 }
 
 func (s *source) Bytes() ([]byte, error) {
@@ -110,7 +123,7 @@ func render(in Input) ([]byte, answer, error) {
 }
 
 func newFile(f File) (*source, *files.File, error) {
-	s := &source{BytesSource: files.NewBytesSource(f.Path, f.Data)}
+	s := &source{BytesSource: files.NewBytesSource(f.Path, f.Data), origin: f.Origin}
 	file, err := files.NewFileFromSource(s)
 	return s, file, err
 }
@@ -159,7 +172,11 @@ func (p *printer) over(w io.Writer) yamlmeta.DocumentPrinter {
 }
 
 func (p *printer) Print(doc *yamlmeta.Document) error {
-	start := p.places.of(doc.Position, wirePlace{File: -1})
+	first := wirePlace{File: -1}
+	if m, ok := doc.Value.(*yamlmeta.Map); ok && len(m.Items) > 0 {
+		first = p.places.of(m.Items[0].Position, first)
+	}
+	start := p.places.of(doc.Position, first)
 	p.answer.Starts = append(p.answer.Starts, start)
 	p.walk(doc.Value, nil, start)
 	return p.DocumentPrinter.Print(doc)
@@ -175,6 +192,12 @@ func (p *printer) walk(value any, path []byte, at wirePlace) {
 	case *yamlmeta.Array:
 		for i, item := range value.Items {
 			p.walk(item.Value, token(path, strconv.Itoa(i)), p.places.of(item.Position, at))
+		}
+	case *orderedmap.Map: // of values: without places
+		value.Iterate(func(key, value any) { p.walk(value, token(path, fmt.Sprint(key)), at) })
+	case []any:
+		for i, item := range value {
+			p.walk(item, token(path, strconv.Itoa(i)), at)
 		}
 	case string:
 		if MayHoldReference(value) {
@@ -214,17 +237,25 @@ func newPlaces(all []*files.File, in Input) places {
 	return p
 }
 
-// of returns the place of a position, or one that is known if ytt does not know it.
+// of returns the place of a position, or one that is known where ytt does not know it, or where
+// files with one path have the same line.
 func (p places) of(at *filepos.Position, known wirePlace) wirePlace {
 	if !at.IsKnown() {
 		return known
 	}
-	line := at.LineNum()
+	line, found := at.LineNum(), -1
 	same := p.files[at.GetFile()]
 	for _, i := range same {
-		if len(same) == 1 || line <= len(p.lines[i]) && strings.TrimSpace(p.lines[i][line-1]) == strings.TrimSpace(at.GetLine()) {
-			return wirePlace{i, line}
+		if len(same) > 1 && (line > len(p.lines[i]) || strings.TrimSpace(p.lines[i][line-1]) != strings.TrimSpace(at.GetLine())) {
+			continue
 		}
+		if found >= 0 {
+			return known
+		}
+		found = i
 	}
-	return known
+	if found < 0 {
+		return known
+	}
+	return wirePlace{found, line}
 }

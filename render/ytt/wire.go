@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -31,6 +32,9 @@ type wirePlace struct {
 
 // longest is the length in bytes up to which a string is kept that has neither a colon nor a slash.
 const longest = 4 << 10
+
+// longestMessage is the length in bytes up to which a message is whole. A template may make one.
+const longestMessage = 64 << 10
 
 func encodeRequest(in Input) ([]byte, error) { return json.Marshal(in) }
 
@@ -64,7 +68,7 @@ func decodeAnswer(data []byte, in Input) (*Output, error) {
 		return nil, fmt.Errorf("%w: %w", errAnswer, err)
 	}
 	if a.Failed != "" {
-		return nil, &FailedError{a.Failed}
+		return nil, &FailedError{strings.ToValidUTF8(a.Failed[:min(len(a.Failed), longestMessage)], "")}
 	}
 	out := &Output{Text: data[:size:size], Uses: a.Uses, Starts: make([]Place, len(a.Starts)), Strings: make([]String, len(a.Strings))}
 	if len(a.Uses) != len(in.Files) {
@@ -101,13 +105,5 @@ func MayHoldReference(s string) bool {
 	if s == "" || !utf8.ValidString(s) {
 		return false
 	}
-	if len(s) <= longest {
-		return true
-	}
-	for i := range len(s) {
-		if s[i] == ':' || s[i] == '/' {
-			return true
-		}
-	}
-	return false
+	return len(s) <= longest || strings.ContainsAny(s, ":/")
 }
