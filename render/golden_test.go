@@ -47,13 +47,6 @@ func TestGoldens(t *testing.T) {
 // readApp reads a PackageInstall, its Package, and what both need.
 func readApp(t *testing.T, dir string) render.App {
 	t.Helper()
-	var pkg struct {
-		Spec struct {
-			RefName  string                   `yaml:"refName"`
-			Version  string                   `yaml:"version"`
-			Template struct{ Spec yaml.Node } `yaml:"template"`
-		} `yaml:"spec"`
-	}
 	var install struct {
 		Metadata struct {
 			Name, Namespace string
@@ -65,15 +58,10 @@ func readApp(t *testing.T, dir string) render.App {
 			}
 		}
 	}
-	decode(t, filepath.Join(dir, "package.yml"), &pkg)
+	app := readPackage(t, filepath.Join(dir, "package.yml"), filepath.Join(dir, "bundle"))
 	decode(t, filepath.Join(dir, "install.yml"), &install)
-	spec, err := yaml.Marshal(&pkg.Spec.Template.Spec)
-	require.NoError(t, err)
-	app := render.App{
-		Name: install.Metadata.Name, Namespace: install.Metadata.Namespace, Annotations: install.Metadata.Annotations,
-		RefName: pkg.Spec.RefName, Version: pkg.Spec.Version, Spec: spec,
-		Fetched: []render.Fetched{{Files: readFolder(t, filepath.Join(dir, "bundle"))}}, Objects: readObjects(t, filepath.Join(dir, "objects.yml")),
-	}
+	app.Name, app.Namespace, app.Annotations = install.Metadata.Name, install.Metadata.Namespace, install.Metadata.Annotations
+	app.Objects = readObjects(t, filepath.Join(dir, "objects.yml"))
 	for _, values := range install.Spec.Values {
 		for _, object := range app.Objects {
 			if object.Kind == "Secret" && object.Name == values.SecretRef.Name {
@@ -82,6 +70,25 @@ func readApp(t *testing.T, dir string) render.App {
 		}
 	}
 	return app
+}
+
+// readPackage reads a Package and the folder that it fetches.
+func readPackage(t *testing.T, file, bundle string) render.App {
+	t.Helper()
+	var pkg struct {
+		Spec struct {
+			RefName  string                   `yaml:"refName"`
+			Version  string                   `yaml:"version"`
+			Template struct{ Spec yaml.Node } `yaml:"template"`
+		} `yaml:"spec"`
+	}
+	decode(t, file, &pkg)
+	spec, err := yaml.Marshal(&pkg.Spec.Template.Spec)
+	require.NoError(t, err)
+	return render.App{
+		Name: "inst", Namespace: "space", RefName: pkg.Spec.RefName, Version: pkg.Spec.Version, Spec: spec,
+		Fetched: []render.Fetched{{Files: readFolder(t, bundle)}},
+	}
 }
 
 func decode(t *testing.T, file string, into any) {
