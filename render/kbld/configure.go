@@ -114,38 +114,38 @@ func (c *config) validate() error {
 	for i, s := range c.Sources {
 		switch {
 		case s.isEmpty():
-			return fmt.Errorf("Validating Sources[%d]: %w", i, errNoImage)
+			return failed("Validating Sources[%d]: %w", i, errNoImage)
 		case s.Path == "":
-			return fmt.Errorf("Validating Sources[%d]: Expected Path to be non-empty", i)
+			return failed("Validating Sources[%d]: Expected Path to be non-empty", i)
 		}
 	}
 	for i, o := range c.Overrides {
 		switch {
 		case o.isEmpty():
-			return fmt.Errorf("Validating Overrides[%d]: %w", i, errNoImage)
+			return failed("Validating Overrides[%d]: %w", i, errNoImage)
 		case o.NewImage == "":
-			return fmt.Errorf("Validating Overrides[%d]: Expected NewImage to be non-empty", i)
+			return failed("Validating Overrides[%d]: Expected NewImage to be non-empty", i)
 		}
 	}
 	for i, d := range c.Destinations {
 		if d.isEmpty() {
-			return fmt.Errorf("Validating Destinations[%d]: %w", i, errNoImage)
+			return failed("Validating Destinations[%d]: %w", i, errNoImage)
 		}
 	}
 	for i, key := range c.Keys {
 		if key == "" {
-			return fmt.Errorf("Validating Destinations[%d]: Expected to be non-empty", i)
+			return failed("Validating Destinations[%d]: Expected to be non-empty", i)
 		}
 	}
 	for i, r := range c.SearchRules {
 		if problem := r.problem(); problem != "" {
-			return fmt.Errorf("Validating SearchRules[%d]: %s", i, problem)
+			return failed("Validating SearchRules[%d]: %s", i, problem)
 		}
 	}
 	return nil
 }
 
-var errNoImage = errors.New("Expected Image or ImageRepo to be non-empty")
+var errNoImage = failed("Expected Image or ImageRepo to be non-empty")
 
 // checkVersion returns why this kbld is too old.
 func checkVersion(required string) error {
@@ -153,14 +153,14 @@ func checkVersion(required string) error {
 		return nil
 	}
 	if required[0] == 'v' {
-		return errors.New("Validating minimum version: Must not have prefix 'v' (e.g. '0.8.0')")
+		return failed("Validating minimum version: Must not have prefix 'v' (e.g. '0.8.0')")
 	}
 	constraint, err := version.NewConstraint(">=" + required)
 	if err != nil {
-		return fmt.Errorf("Parsing minimum version constraint: %w", err)
+		return failed("Parsing minimum version constraint: %w", err)
 	}
 	if !constraint.Check(version.Must(version.NewVersion(Version))) {
-		return fmt.Errorf("kbld version '%s' does not meet the minimum required version '%s'", Version, required)
+		return failed("kbld version '%s' does not meet the minimum required version '%s'", Version, required)
 	}
 	return nil
 }

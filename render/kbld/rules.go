@@ -2,7 +2,6 @@ package kbld
 
 import (
 	"encoding/json"
-	"errors"
 )
 
 // rule is a search rule of the step.
@@ -92,7 +91,7 @@ func (p *Part) UnmarshalJSON(data []byte) error {
 		AllIndexes *bool `json:"allIndexes"`
 	}
 	if string(data) == "null" || json.Unmarshal(data, &y) != nil {
-		return errors.New("Unknown path part")
+		return failed("Unknown path part")
 	}
 	p.IsIndex = true
 	switch {

@@ -30,10 +30,13 @@ func ParseSelection(constraint string, prereleases *Prereleases) (Selection, err
 	}
 	var err error
 	if s.inRange, err = semver.ParseRange(constraint); err != nil {
-		return s, fmt.Errorf("Selecting versions: Parsing version constraint '%s': %w", constraint, err)
+		return s, fmt.Errorf("%s '%s': %w", refuses, constraint, err)
 	}
 	return s, nil
 }
+
+// refuses is what kapp-controller says before its error about a constraint.
+const refuses = "Selecting versions: Parsing version constraint"
 
 // Meets reports whether kapp-controller may install a version. It takes none that is not semver.
 func (s Selection) Meets(version string) (met bool) {
