@@ -1,6 +1,7 @@
 package ytt
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -85,15 +86,14 @@ func render(in Input) ([]byte, answer, error) {
 		opts.DataValuesFlags.InspectSchema = true
 		opts.RegularFilesSourceOpts.OutputType.Types = []string{template.RegularFilesOutputTypeOpenAPI}
 	}
-	for i := range in.Values {
-		opts.DataValuesFlags.FromFiles = append(opts.DataValuesFlags.FromFiles, strconv.Itoa(i))
+	// The library asks for each file once, in order, by the name that it has in messages.
+	for _, f := range in.Values {
+		opts.DataValuesFlags.FromFiles = append(opts.DataValuesFlags.FromFiles, valuesName(f))
 	}
-	opts.DataValuesFlags.ReadFilesFunc = func(index string) ([]*files.File, error) {
-		i, err := strconv.Atoi(index)
-		if err != nil {
-			return nil, err
-		}
-		_, file, err := newFile(in.Values[i])
+	given := in.Values
+	opts.DataValuesFlags.ReadFilesFunc = func(string) ([]*files.File, error) {
+		_, file, err := newFile(given[0])
+		given = given[1:]
 		return []*files.File{file}, err
 	}
 
@@ -120,6 +120,15 @@ func render(in Input) ([]byte, answer, error) {
 	}
 	p.answer.Uses = uses(all, marked, sources)
 	return text, p.answer, nil
+}
+
+// valuesName returns the name of a file of data values. It begins with no @: that would be a library.
+func valuesName(f File) string {
+	name := cmp.Or(f.Origin, f.Path)
+	if strings.HasPrefix(name, "@") {
+		return "./" + name
+	}
+	return name
 }
 
 func newFile(f File) (*source, *files.File, error) {

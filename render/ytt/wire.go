@@ -1,6 +1,7 @@
 package ytt
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -76,10 +77,7 @@ func decodeAnswer(data []byte, in Input) (*Output, error) {
 	}
 	origins := make([]string, 0, len(in.Files)+len(in.Values))
 	for _, f := range append(in.Files[:len(in.Files):len(in.Files)], in.Values...) {
-		if f.Origin == "" {
-			f.Origin = f.Path
-		}
-		origins = append(origins, f.Origin)
+		origins = append(origins, cmp.Or(f.Origin, f.Path))
 	}
 	for i, p := range a.Starts {
 		out.Starts[i] = p.in(origins)
