@@ -81,6 +81,7 @@ func pushTwins(t *testing.T, host, bundle, other string) map[string]string {
 	s := site{t: t, host: host}
 	twin := func(ref, annotations string) string {
 		text := strings.Replace(kbldText("twin.corp.com", "1.0.0", ref), "metadata:\n", "metadata:\n"+annotations, 1)
+		text += "---\napiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: twin.corp.com}\nspec: {displayName: Twin of " + strings.TrimPrefix(ref, "registry.example.com/")[2:] + "}\n"
 		return s.bundle("airgap/corp", "", map[string]string{"packages/twin.yml": text}, ref).Digest.String()
 	}
 	return map[string]string{

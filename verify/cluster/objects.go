@@ -178,8 +178,11 @@ func (x *extraction) all(n *yaml.Node) {
 	if x.object.isCarvel() {
 		x.carvel(n)
 	}
-	if x.object.apiVersion == "v1" && (x.object.Kind == "Secret" || x.object.Kind == "ConfigMap") {
-		x.keep(n)
+	switch x.object.apiVersion {
+	case "", "v1": // items of a SecretList have none
+		if x.object.Kind == "Secret" || x.object.Kind == "ConfigMap" {
+			x.keep(n)
+		}
 	}
 	x.containers(n)
 	x.strings = x.object.Kind == "ConfigMap"

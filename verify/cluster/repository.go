@@ -29,10 +29,11 @@ type repository struct {
 	wrong  error
 }
 
-// offer is a Package as kapp-controller makes it of a PackageRepository's bundle.
+// offer is a Package, or a PackageMetadata, as kapp-controller makes it of a PackageRepository's
+// bundle.
 type offer struct {
-	name, version string
-	spec          []byte            // spec.template.spec as JSON
+	name, version string            // a PackageMetadata has no version
+	spec          []byte            // spec.template.spec of a Package as JSON
 	content       [sha256.Size]byte // of what kapp-controller compares
 	revision      []int             // by which kapp-controller chooses between different ones
 }
@@ -109,7 +110,7 @@ func (r *repository) read(ctx context.Context, v *verification) error {
 	}
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		carvel.ReadPackageFile(file, files[file], func(d carvel.PackageDocument) bool {
-			if d.Served && d.Package != nil {
+			if d.Served {
 				r.add(d, ids)
 			}
 			return true
@@ -118,7 +119,15 @@ func (r *repository) read(ctx context.Context, v *verification) error {
 	return nil
 }
 
-// add adds a Package. ids has what kbld makes of a value of a key "image".
+// String names the Package, or the PackageMetadata.
+func (o *offer) String() string {
+	if o.version == "" {
+		return "PackageMetadata " + o.name
+	}
+	return o.name + " " + o.version
+}
+
+// add adds a document. ids has what kbld makes of a value of a key "image".
 func (r *repository) add(d carvel.PackageDocument, ids map[string]string) {
 	var doc struct {
 		Metadata struct {
@@ -131,16 +140,17 @@ func (r *repository) add(d carvel.PackageDocument, ids map[string]string) {
 		return
 	}
 	rewriteImages(doc.Spec, ids)
-	template, _ := doc.Spec["template"].(map[string]any)
-	o := offer{name: d.Package.Name, version: d.Package.Version, revision: revision(doc.Metadata.Annotations[revisionAnnotation])}
 	content, err := json.Marshal(doc)
-	if err == nil {
-		o.content = sha256.Sum256(content)
-		o.spec, err = json.Marshal(template["spec"])
+	if err != nil {
+		return
 	}
-	if err == nil {
-		r.offers = append(r.offers, o)
+	o := offer{name: d.Name, content: sha256.Sum256(content), revision: revision(doc.Metadata.Annotations[revisionAnnotation])}
+	if d.Package != nil {
+		o.name, o.version = d.Package.Name, d.Package.Version
+		template, _ := doc.Spec["template"].(map[string]any)
+		o.spec, _ = json.Marshal(template["spec"]) // it was possible before
 	}
+	r.offers = append(r.offers, o)
 }
 
 // rewriteImages replaces the values of keys "image" as kbld does with a lock.
@@ -202,7 +212,7 @@ func (v *verification) collisions() {
 			if with[other.of] == nil {
 				others = append(others, other.of)
 			}
-			with[other.of] = append(with[other.of], o.name+" "+o.version)
+			with[other.of] = append(with[other.of], o.String())
 		}
 		for _, other := range others {
 			v.note(r.claim, codeConflict, fmt.Sprintf("the PackageRepositories %s and %s have %s with different content: kapp-controller refuses the second of the two",

@@ -66,12 +66,15 @@ func TestKeep(t *testing.T) {
 ---
 {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: n}, data: {x: YQ==}}
 ---
+{apiVersion: v1, kind: SecretList, items: [{metadata: {name: item, namespace: n}, data: {x: YQ==}}]}
+---
 {apiVersion: other/v1, kind: Secret, metadata: {name: other, namespace: n}, data: {x: YQ==}}
 `))
 	require.NoError(t, err)
 	assert.Equal(t, map[objectKey]kept{
 		{"Secret", "n", "a"}:    {data: map[string][]byte{"x": []byte("a"), "y": []byte("b")}},
 		{"Secret", "n", "bad"}:  {wrong: "its data is not in base64"},
+		{"Secret", "n", "item"}: {data: map[string][]byte{"x": []byte("a")}},
 		{"ConfigMap", "n", "a"}: {data: map[string][]byte{"x": []byte("YQ==")}},
 	}, o.values)
 }
