@@ -32,7 +32,7 @@ func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Opti
 
 // importArchive fills a repository that is locked.
 func importArchive(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
-	plan, err := from.CheckedPlan(ctx, opt.jobs())
+	plan, err := from.CheckedPlan(ctx, opt.jobs(), opt.Renderer)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", in.name, err)
 	}
-	plan, err := s.Plan(ctx, in.opt.jobs())
+	plan, err := s.Plan(ctx, in.opt.jobs(), in.opt.Renderer)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", in.name, err)
 	}

@@ -19,7 +19,7 @@ import (
 var allowed = map[string][]string{
 	"internal/digest":   {},
 	"internal/extract":  {"bundle", "oci"},
-	"internal/inspect":  {"bundle", "carvel", "report", "tarball"},
+	"internal/inspect":  {"bundle", "carvel", "render", "report", "tarball"},
 	"internal/progress": {"copy", "internal/text", "internal/watchdog", "registry"},
 	"internal/outfile":  {},
 	"internal/ownfile":  {},
@@ -32,22 +32,24 @@ var allowed = map[string][]string{
 	"oci":               {"internal/digest", "internal/text"},
 	"carvel":            {"internal/text", "internal/yamlnode", "oci"},
 	"internal/imgpkg":   {"internal/digest", "internal/text", "internal/yamlnode"},
-	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report"},
-	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "report"},
+	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
+	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report"},
 	"registry":          {"internal/digest", "internal/text"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
-	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "report"},
+	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "render", "report"},
 	"verify/cluster":    {"bundle", "carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "render", "render/kbld", "render/ytt", "report", "verify/leak/content", "verify/leak/kappctrl"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/ytt"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/packagingapi", "render/ytt"},
 
 	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
 
 	"internal/child": {},
-	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/ytt", "report"},
+	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/packagingapi", "render/ytt", "report"},
 	"render/kbld":    {"carvel", "internal/text", "internal/yamlnode", "report"},
 	"render/ytt":     {"internal/child"},
+
+	"render/packagingapi": {"internal/yamlnode"},
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 

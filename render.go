@@ -138,7 +138,7 @@ func startRendering(ctx context.Context, archive *tarball.Archive, from Source, 
 // open reads the package repositories.
 func (r *rendering) open(ctx context.Context, from Source) error {
 	if r.archive != nil {
-		plan, err := r.archive.CheckedPlan(ctx, r.opt.jobs())
+		plan, err := r.archive.CheckedPlan(ctx, r.opt.jobs(), r.opt.Renderer)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (r *rendering) open(ctx context.Context, from Source) error {
 		return err
 	}
 	r.of, r.src = from.Bundles[0].Name(), client
-	r.graph, err = bundle.ReadBundle(ctx, r.src, from.Bundles[0])
+	r.graph, err = bundle.ReadBundle(ctx, r.src, from.Bundles[0], r.opt.Renderer)
 	return err
 }
 
@@ -205,7 +205,7 @@ func (r *rendering) renderer() *render.Renderer {
 func (r *rendering) app(ctx context.Context) (app render.App, err error) {
 	of := fmt.Sprintf("read package %s/%s", r.pkg.Name, r.pkg.Version)
 	repository := r.graph.Node(r.pkg.Repository)
-	details, err := repository.Details(ctx, r.src, r.pkg.Name, r.pkg.Version)
+	details, err := repository.Details(ctx, r.src, r.opt.Renderer, r.pkg.Name, r.pkg.Version)
 	if err != nil {
 		return app, fmt.Errorf("%s: %w", of, err)
 	}

@@ -20,7 +20,7 @@ import (
 //
 // Errors: fs.ErrNotExist when none exists.
 func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
-	w, plan, err := tarball.Resume(ctx, e.to.Path, e.request(), e.opt.jobs())
+	w, plan, err := tarball.Resume(ctx, e.to.Path, e.request(), e.opt.jobs(), e.opt.Renderer)
 	if err != nil {
 		return nil, err
 	}

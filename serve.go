@@ -14,6 +14,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/registry/serve"
+	"relocate/render"
 	"relocate/rewrite"
 	"relocate/tarball"
 )
@@ -31,6 +32,8 @@ type ServeOptions struct {
 
 	Ready func(Serving) error // called when it listens, if not nil; an error ends it
 	Jobs  int                 // blobs that are checked at once; less than 1 means 8
+
+	Renderer *render.Renderer // as Options.Renderer
 }
 
 // Serving is a registry that listens.
@@ -86,7 +89,7 @@ func isLoopback(host string) bool {
 func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*Serving, error) {
 	store, serving := serve.NewArchives(), &Serving{}
 	for _, a := range archives {
-		plan, err := a.CheckedPlan(ctx, Options{Jobs: o.Jobs}.jobs())
+		plan, err := a.CheckedPlan(ctx, Options{Jobs: o.Jobs}.jobs(), o.Renderer)
 		if err != nil {
 			return nil, err
 		}

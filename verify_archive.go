@@ -27,8 +27,8 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
 	}
-	plan, planErr := a.Plan(ctx, c.jobs())
-	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) { // an unreadable file is not damage
+	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
+	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) || errors.Is(planErr, tarball.ErrNotRendered) { // this is not damage
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
 	}
 	c.listDamage(damage, plan)

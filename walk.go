@@ -100,7 +100,7 @@ func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
 // graph walks the roots through the spool.
 func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, error) {
 	ph := w.opt.begin("read", 0, 0)
-	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read}
+	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read, Renderer: w.opt.Renderer}
 	w.discover(&opt)
 	g, err := bundle.Walk(ctx, spool.Keeping(), w.roots, opt)
 	ph.end()

@@ -13,36 +13,19 @@ type packageFiles struct {
 	size     int // of documents, fetches and their text, in the unit of walk.count
 }
 
-func (p *packageFiles) add(other packageFiles) {
-	p.size += other.size
-	p.packages = append(p.packages, other.packages...)
-	p.metadata = append(p.metadata, other.metadata...)
-	p.findings = append(p.findings, other.findings...)
-}
-
-// parsePackageFile reads the packages of a file below packages/.
-func parsePackageFile(file string, data []byte) packageFiles {
-	var out packageFiles
-	gaps := carvel.ReadPackageFile(file, data, func(d carvel.PackageDocument) bool {
-		out.size++
-		switch {
-		case d.Package != nil:
-			out.size += sizeOf(d.Package)
-			out.packages = append(out.packages, *d.Package)
-		case d.Metadata != nil:
-			out.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
-			out.metadata = append(out.metadata, *d.Metadata)
-		}
-		return out.size <= maxDescriptors // more is an error of the walk
-	})
-	for _, gap := range gaps {
-		f := report.Finding{Code: codeNotRead, Level: report.Warning, File: file, Line: gap.Line, Message: gap.Message}
-		if gap.Hides {
-			f.Level = report.Install
-		}
-		out.findings = append(out.findings, f)
+// add adds a document. It returns false when there are more than a walk may hold, which is an error of
+// the walk.
+func (p *packageFiles) add(d carvel.PackageDocument) bool {
+	p.size++
+	switch {
+	case d.Package != nil:
+		p.size += sizeOf(d.Package)
+		p.packages = append(p.packages, *d.Package)
+	case d.Metadata != nil:
+		p.size += len(d.Metadata.Name+d.Metadata.DisplayName+d.Metadata.ShortDescription) / heldText
+		p.metadata = append(p.metadata, *d.Metadata)
 	}
-	return out
+	return p.size <= maxDescriptors
 }
 
 // heldText is the number of bytes of text that count as one descriptor.

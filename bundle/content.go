@@ -11,7 +11,10 @@ import (
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
 	"relocate/internal/text"
+	"relocate/internal/yamlnode"
 	"relocate/oci"
+	"relocate/render"
+	"relocate/report"
 )
 
 // readBundleLayer reads the layer of a bundle image and calls visit for the regular files that want
@@ -20,7 +23,34 @@ import (
 //
 // Errors: oci.ErrMalformed for another format, and around every error of visit; those of Source.Blob.
 func readBundleLayer(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, want func(path string) bool, visit func(path string, data []byte) error) error {
-	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return imgpkg.ReadLayer(r, want, visit) })
+	wanted := func(p string, _ int64) bool { return want(p) }
+	return openBundleLayer(ctx, src, repo, m, func(r io.Reader) error { return imgpkg.ReadLayer(r, wanted, visit) })
+}
+
+// readPackages reads the lock of a bundle image, for which it calls visit, and its packages.
+//
+// Errors: as readBundleLayer; that of ctx.
+func readPackages(ctx context.Context, src Source, repo name.Repository, m *oci.Manifest, packages *render.Packages, visit func(lock []byte) error) ([]report.Finding, error) {
+	want := func(p string, size int64) bool {
+		if size > yamlnode.MaxSize && packages.Wants(p) && !carvel.IsPackageFile(p) { // such a YAML file is an error
+			packages.TooLarge(p, size)
+			return false
+		}
+		return p == carvel.LockFile || packages.Wants(p)
+	}
+	err := openBundleLayer(ctx, src, repo, m, func(r io.Reader) error {
+		return imgpkg.ReadLayer(r, want, func(p string, data []byte) error {
+			if p == carvel.LockFile {
+				return visit(data)
+			}
+			packages.Add(p, data)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return packages.End(ctx)
 }
 
 // openBundleLayer calls read with the layer of a bundle image. It checks the format as readBundleLayer
@@ -51,6 +81,3 @@ func openBundleLayer(ctx context.Context, src Source, repo name.Repository, m *o
 	}
 	return nil
 }
-
-// inBundle accepts the files of a bundle that the walk reads.
-func inBundle(p string) bool { return p == carvel.LockFile || carvel.IsPackageFile(p) }

@@ -55,19 +55,20 @@ func TestDetails(t *testing.T) {
 		"ignored.txt": metadataYAML,
 		"old.yml":     "apiVersion: package.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: old.corp.com.1}\nspec: {publicName: old.corp.com, version: 1.0.0, description: d}\n",
 	})
-	d, err := node(t, r, ref).Details(t.Context(), r, "a.corp.com", "1.0.0")
+	d, err := node(t, r, ref).Details(t.Context(), r, nil, "a.corp.com", "1.0.0")
 	require.NoError(t, err)
 	assert.Equal(t, &carvel.MetadataDetails{DisplayName: "A", Categories: []string{"x", "z"}, ShortDescription: "short", LongDescription: "long",
 		ProviderName: "Corp", Maintainers: []string{"l", "m"}, SupportDescription: "call"}, d.Metadata)
 	assert.JSONEq(t, `{"properties": {"true": {"default": [1], "description": "d"}, "b": {"default": [1]}}}`, string(d.Package.ValuesSchema))
-	d.Package.ValuesSchema = nil
+	assert.JSONEq(t, `{"fetch": []}`, string(d.Package.Template))
+	d.Package.ValuesSchema, d.Package.Template = nil, nil
 	assert.Equal(t, &carvel.PackageDetails{Version: "1.0.0", ReleasedAt: "2024-01-02T03:04:05Z", CapacityRequirements: "much", ReleaseNotes: "notes", Licenses: []string{"l"}}, d.Package)
 
 	for which, want := range map[[2]string][2]bool{ // metadata, package
 		{"a.corp.com", ""}: {true, false}, {"a.corp.com", "2.0.0"}: {true, true}, {"a.corp.com", "3.0.0"}: {true, false},
 		{"b.corp.com", "1.0.0"}: {false, false}, {"old.corp.com", "1.0.0"}: {false, true},
 	} {
-		d, err := node(t, r, ref).Details(t.Context(), r, which[0], which[1])
+		d, err := node(t, r, ref).Details(t.Context(), r, nil, which[0], which[1])
 		require.NoError(t, err)
 		assert.Equal(t, want, [2]bool{d.Metadata != nil, d.Package != nil}, which)
 	}
@@ -77,17 +78,17 @@ func TestDetails(t *testing.T) {
 func TestDetailsRefused(t *testing.T) {
 	t.Parallel()
 	r, ref := repositoryOf(t, map[string]string{"a.yml": "# first\n---\n" + strings.Replace(packageYAML("a.corp.com", "1.0.0"), "spec:\n", "spec:\n  licenses: 3\n", 1)})
-	_, err := node(t, r, ref).Details(t.Context(), r, "a.corp.com", "1.0.0")
+	_, err := node(t, r, ref).Details(t.Context(), r, nil, "a.corp.com", "1.0.0")
 	require.ErrorContains(t, err, `"packages/a.yml": line 2: Package "a.corp.com.1.0.0": `)
 	require.NotErrorIs(t, err, oci.ErrMalformed)
 	image := putArtifact(r.Repo("reg.test/image"), "{}")
-	_, err = node(t, r, image).Details(t.Context(), r, "a.corp.com", "")
+	_, err = node(t, r, image).Details(t.Context(), r, nil, "a.corp.com", "")
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
 	err = node(t, r, image).Files(t.Context(), r, all, func(bundle.File, io.Reader) error { return nil })
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
-	_, err = bundle.ReadBundle(t.Context(), r, image)
+	_, err = bundle.ReadBundle(t.Context(), r, image, nil)
 	require.ErrorIs(t, err, bundle.ErrNotBundle)
-	_, err = bundle.ReadBundle(t.Context(), r, tagRef(t, "reg.test/repository:2"))
+	_, err = bundle.ReadBundle(t.Context(), r, tagRef(t, "reg.test/repository:2"), nil)
 	require.ErrorContains(t, err, "find reg.test/repository:2")
 	require.NotEmpty(t, missingIn(err))
 }
@@ -102,7 +103,7 @@ func TestReadBundle(t *testing.T) {
 		"packages/a.yml":     packageYAML("a.corp.com", "1.0.0", "{imgpkgBundle: {image: "+gone.Name()+"}}") + "---\n" + packageYAML("a.corp.com", "1.10.0") + "---\n" + packageYAML("a.corp.com", "1.9.0") + "---\n" + packageYAML("a.corp.com", "1.9.0"),
 	}, "1")
 	for _, named := range []name.Reference{tagRef(t, "reg.test/repository:1"), ref} {
-		g, err := bundle.ReadBundle(t.Context(), r, named)
+		g, err := bundle.ReadBundle(t.Context(), r, named, nil)
 		require.NoError(t, err)
 		assert.Equal(t, []bundle.Root{{Reference: named, Digest: hash(ref)}}, g.Roots)
 		require.Len(t, g.Nodes, 1)

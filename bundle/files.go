@@ -11,9 +11,9 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
-	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/oci"
+	"relocate/render"
 )
 
 // File is a member of a bundle's layer: a folder, a regular file, or an irregular one, such as a link or
@@ -72,23 +72,35 @@ func fileOf(p string, h *tar.Header) File {
 
 // Details reads the description of a package in the repository bundle n and, unless version is empty, of
 // that version. If several documents describe it, the first Package and the last PackageMetadata count.
+// r runs the templates below packages/; without r, the files are read as they are.
 //
-// Errors: as Files; that of carvel.Details.AddFile for a document that cannot be read.
-func (n *Node) Details(ctx context.Context, src Source, pkg, version string) (*carvel.Details, error) {
+// Errors: as Files; that of carvel.Details.Add for a document that cannot be read.
+func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg, version string) (*carvel.Details, error) {
 	d := &carvel.Details{}
 	var unread error // does not make the bundle malformed
-	err := n.Files(ctx, src, carvel.IsPackageFile, func(f File, content io.Reader) error {
-		if !f.Mode.IsRegular() {
+	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool {
+		if err := d.Add(doc, pkg, version); err != nil && unread == nil {
+			unread = fmt.Errorf("read bundle %s: %w", n.Name(), err)
+		}
+		return true
+	})
+	err := n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
+		switch {
+		case !f.Mode.IsRegular():
+			return nil
+		case f.Size > yamlnode.MaxSize:
+			packages.TooLarge(f.Path, f.Size)
 			return nil
 		}
-		data, err := io.ReadAll(io.LimitReader(content, yamlnode.MaxSize+1)) // AddFile ignores a larger file
+		data, err := io.ReadAll(content)
 		if err != nil {
 			return err
 		}
-		if err := d.AddFile(data, pkg, version); err != nil && unread == nil {
-			unread = fmt.Errorf("read bundle %s: %s: %w", n.Name(), text.Quote(f.Path), err)
-		}
+		packages.Add(f.Path, data)
 		return nil
 	})
+	if err == nil {
+		_, err = packages.End(ctx)
+	}
 	return d, cmp.Or(err, unread)
 }

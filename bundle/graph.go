@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"slices"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -77,6 +79,11 @@ type Node struct {
 
 // Node returns the manifest d, or nil when it is not in the graph.
 func (g *Graph) Node(d v1.Hash) *Node { return g.byDigest[d] }
+
+// MayHide reports whether something could not be read that may have Packages.
+func (g *Graph) MayHide() bool {
+	return slices.ContainsFunc(g.Findings, func(f report.Finding) bool { return f.Code == codeNotRead && f.Level == report.Install })
+}
 
 // Name returns the first of the node's References. A node without any is named by its repository and
 // its first tag or its digest.

@@ -59,19 +59,18 @@ func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *oci.Manife
 func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 	repo := x.found.From
 	var lock *carvel.ImagesLock
-	err := readBundleLayer(ctx, w.src, repo, m, inBundle, func(file string, data []byte) (err error) {
-		switch {
-		case file != carvel.LockFile:
-			x.found.HasPackages = true
-			found := parsePackageFile(file, data)
-			x.packages.add(found)
-			err = w.count(found.size)
-		case lock == nil: // the first one counts
+	packages := w.opt.Renderer.Packages(x.found.Descriptor.Digest, func(d carvel.PackageDocument) bool { return x.packages.add(d) })
+	findings, err := readPackages(ctx, w.src, repo, m, packages, func(data []byte) (err error) {
+		if lock == nil { // the first one counts
 			lock, err = carvel.ParseImagesLock(data)
 		}
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	x.packages.findings, x.found.HasPackages = findings, packages.Any()
+	if err := w.count(x.packages.size); err != nil {
 		return err
 	}
 	if lock == nil {

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/require"
 
 	"relocate/internal/yamlnode"
+	"relocate/render"
 	"relocate/testdata/seed"
 )
 
@@ -23,7 +25,12 @@ func FuzzPackageFile(f *testing.F) {
 	kinds := []string{"", "inline", "image", "http", "git", "helmChart", "imgpkgBundle"}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := 1 + bytes.Count(data, []byte("\n"))
-		got := parsePackageFile("packages/a.yml", data)
+		var got packageFiles
+		packages := (*render.Renderer)(nil).Packages(v1.Hash{}, got.add)
+		packages.Add("packages/a.yml", data)
+		var err error
+		got.findings, err = packages.End(t.Context())
+		require.NoError(t, err)
 		for _, finding := range got.findings {
 			require.True(t, finding.Line >= 1 && finding.Line <= lines, "line %d of %d: %s", finding.Line, lines, finding.Message)
 			require.Equal(t, "packages/a.yml", finding.File)

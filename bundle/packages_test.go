@@ -159,10 +159,10 @@ func TestFindings(t *testing.T) {
 		{name: "no kind of fetch", text: pkg("{path: x}"), want: findings{
 			{Code: "not-read", Level: report.Warning, Package: "a.b.c 1.0.0", File: "packages/a.yml", Line: 1, Message: "has a fetch step of an unknown kind"}}},
 		{name: "ytt, read", text: "#@ x = 1\n---\n" + pkg(imgpkg(covered.Name())) + "#@ end\n", want: findings{
-			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "has ytt directives; what they compute was not seen"}}},
+			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 1, Message: "has ytt directives that were not run; Packages that they compute were not seen"}}},
 		{name: "ytt, not read", text: pkg() + "---\na: b: c #@ x\n", want: findings{
-			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 12, Message: "has ytt directives; what they compute was not seen"},
-			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "}}},
+			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 11, Message: "is not YAML without ytt: "},
+			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 12, Message: "has ytt directives that were not run; Packages that they compute were not seen"}}},
 		{name: "not YAML", text: "a: [\n---\n" + pkg(), want: findings{{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: "}}},
 		{name: "not YAML, several times", text: "a: [\n---\n" + pkg() + "---\nb: [\n---\nc: [\n", want: findings{
 			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: yaml: line 1: did not find expected node content; and 2 more documents"}}},

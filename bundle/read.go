@@ -12,17 +12,19 @@ import (
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
 	"relocate/oci"
+	"relocate/render"
 )
 
 // ErrNotBundle says that a reference names an image or an index instead of a bundle.
 var ErrNotBundle = errors.New("is not a bundle")
 
 // ReadBundle reads the manifest, config and layer of the bundle ref, but none of the images that it
-// names. The graph has one node without children, and the bundle's packages.
+// names. The graph has one node without children, and the bundle's packages, for which r runs templates;
+// without r, the files are read as they are.
 //
 // Errors: as Walk; ErrNotBundle.
-func ReadBundle(ctx context.Context, src Source, ref name.Reference) (*Graph, error) {
-	w := &walk{src: src, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
+func ReadBundle(ctx context.Context, src Source, ref name.Reference, r *render.Renderer) (*Graph, error) {
+	w := &walk{src: src, opt: WalkOptions{Renderer: r}, graph: &Graph{byDigest: map[v1.Hash]*Node{}}, pinned: map[string]v1.Hash{}, seen: map[string]*want{}}
 	x := w.add(&want{ref: ref, name: ref.Name(), tries: []name.Reference{ref}})
 	desc, raw, err := w.manifest(ctx, ref)
 	if isAbsent(err) {

@@ -17,6 +17,7 @@ import (
 	"relocate/internal/digest"
 	"relocate/internal/text"
 	"relocate/oci"
+	"relocate/render"
 )
 
 // Limits on a graph. A larger one is an attempt to exhaust memory.
@@ -36,6 +37,8 @@ type WalkOptions struct {
 	Discovery   Discovery        // finds attachments; nil for none. A Closed walk ignores it
 	Signatures  *name.Repository // also searched for cosign's tags, if not nil
 	Attachments []Attachment     // for a Closed walk. Those that src does not have are left out
+
+	Renderer *render.Renderer // runs the templates below packages/; nil: the files are read as they are
 
 	// Has, if not nil, reports whether the source has something that a Package fetches and no lock
 	// covers. What it does not have is left out, with a finding.

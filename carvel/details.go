@@ -58,41 +58,20 @@ type detailsYAML struct {
 	} `json:"spec"`
 }
 
-// AddFile adds the description of a package in a file below packages/ and, unless version is empty,
+// Add adds the description of a package in a document below packages/ and, unless version is empty,
 // of that version. If several documents describe it, the first Package and the last PackageMetadata
-// count. A file that is not YAML is ignored; ReadPackageFile reports it.
+// count.
 //
-// Errors: a document that describes the package and cannot be decoded, with its line.
-func (d *Details) AddFile(data []byte, pkg, version string) error {
-	if yamlnode.Check(data) != nil {
-		return nil
-	}
-	n := 0
-	for doc := range yamlnode.Documents(data) {
-		if n++; n > yamlnode.MaxDocuments {
-			break
-		}
-		if err := d.addDocument(doc, pkg, version); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addDocument adds the description in one document.
-func (d *Details) addDocument(doc yamlnode.Document, pkg, version string) error {
-	var y packageYAML
-	if yamlnode.Decode(doc.Text, &y, false) != nil || !y.isPackaging() {
-		return nil
-	}
-	p, metadata := y.split()
+// Errors: a document that describes the package and cannot be decoded, with its file and line.
+func (d *Details) Add(doc PackageDocument, pkg, version string) error {
+	p := doc.Package
 	isVersion := p != nil && d.Package == nil && version != "" && p.Name == pkg && p.Version == version
-	if !isVersion && (metadata == nil || metadata.Name != pkg) {
+	if !isVersion && (doc.Metadata == nil || doc.Metadata.Name != pkg) {
 		return nil
 	}
 	var more detailsYAML
 	if err := yamlnode.Decode(doc.Text, &more, false); err != nil {
-		return fmt.Errorf("line %d: %s %s: %w", doc.Line, y.Kind, text.Quote(y.Metadata.Name), err)
+		return fmt.Errorf("%s: line %d: %s %s: %w", text.Quote(doc.File), doc.Line, doc.Kind, text.Quote(doc.Name), err)
 	}
 	if isVersion {
 		d.Package = more.version(p)

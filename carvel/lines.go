@@ -18,15 +18,15 @@ func lineOf(text []byte, s string) int {
 
 // linesOf sets the line in the file of each key of words that doc contains as a word.
 func linesOf(doc yamlnode.Document, words map[string]int) {
-	line := doc.Line
+	n := 1
 	for l := range bytes.Lines(doc.Text) {
 		if !bytes.HasPrefix(bytes.TrimSpace(l), []byte("#")) {
 			for word := range bytes.FieldsFuncSeq(l, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"{}[],", r) }) {
 				if known, wanted := words[string(word)]; wanted && known == 0 {
-					words[string(word)] = line
+					words[string(word)] = doc.LineOf(n)
 				}
 			}
 		}
-		line++
+		n++
 	}
 }

@@ -1,12 +1,14 @@
 package carvel
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.yaml.in/yaml/v3"
 
 	"relocate/internal/yamlnode"
 )
@@ -104,9 +106,10 @@ func (y *packageYAML) isPackaging() bool {
 	return y.APIVersion == dataPackaging || y.APIVersion == oldPackaging
 }
 
-// PackageDocument is a YAML document of a file below packages/.
+// PackageDocument is a YAML document of a file below packages/, or one that ytt makes of such files.
 type PackageDocument struct {
 	yamlnode.Document
+	File       string
 	APIVersion string
 	Kind       string
 	Name       string           // metadata.name
@@ -124,15 +127,13 @@ type Gap struct {
 
 // ReadPackageFile calls visit for the documents of a file below packages/ until visit returns
 // false. Parts that cannot be read become Gaps, not errors: kapp-controller runs ytt on these
-// files, so one that is not plain YAML may still be valid.
+// files, so one that is not plain YAML may still be valid. Package render runs it, too.
 func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool) []Gap {
 	if err := yamlnode.Check(data); err != nil {
 		return []Gap{{1, err.Error(), yamlnode.IsUTF16(data)}}
 	}
 	r := &packageReader{path: path, visit: visit, hidden: yamlnode.HiddenBreak(string(data))}
-	if line := lineOf(data, "#@"); line > 0 {
-		r.note(line, false, "has ytt directives; what they compute was not seen")
-	}
+	r.directives = bytes.Count(data, []byte("#@"))
 	if r.hidden > 0 {
 		r.note(r.hidden, false, "has a line break that other readers do not see; a document hidden after it was not read")
 	}
@@ -149,7 +150,19 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 	if r.unread > 1 {
 		r.gaps[r.firstUnread].Message += fmt.Sprintf("; and %d more documents", r.unread-1)
 	}
+	if r.directives > 0 {
+		r.note(lineOf(data, "#@"), true, "has ytt directives that were not run; Packages that they compute were not seen")
+	}
 	return r.gaps
+}
+
+// ReadPackageDocument reads a document of a file below packages/, or one that ytt made of it.
+func ReadPackageDocument(path string, doc yamlnode.Document) (PackageDocument, error) {
+	var y packageYAML
+	if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
+		return PackageDocument{}, err
+	}
+	return y.document(path, doc), nil
 }
 
 // packageReader is a run of ReadPackageFile.
@@ -160,6 +173,7 @@ type packageReader struct {
 	gaps        []Gap
 	unread      int // documents that are not YAML
 	firstUnread int // the gap that says so
+	directives  int // of ytt, and strings that look like one
 }
 
 func (r *packageReader) note(line int, hides bool, format string, args ...any) {
@@ -168,8 +182,8 @@ func (r *packageReader) note(line int, hides bool, format string, args ...any) {
 
 // read reads a document. It returns false when reading must stop.
 func (r *packageReader) read(doc yamlnode.Document) bool {
-	var y packageYAML
-	if err := yamlnode.Decode(doc.Text, &y, false); err != nil {
+	d, err := ReadPackageDocument(r.path, doc)
+	if err != nil {
 		if r.unread++; r.unread == 1 {
 			r.firstUnread = len(r.gaps)
 			r.note(doc.Line, false, "is not YAML without ytt: %v", err)
@@ -179,7 +193,8 @@ func (r *packageReader) read(doc yamlnode.Document) bool {
 		}
 		return true
 	}
-	if !r.visit(y.document(r.path, doc)) {
+	r.directives -= quotedDirectives(doc)
+	if !r.visit(d) {
 		return false
 	}
 	if r.hidden > 0 && doc.HidesMore() {
@@ -188,9 +203,34 @@ func (r *packageReader) read(doc yamlnode.Document) bool {
 	return true
 }
 
+// quotedDirectives counts what looks like a directive of ytt and is text of a string: an overlay in a
+// Package, for example.
+func quotedDirectives(doc yamlnode.Document) int {
+	if !bytes.Contains(doc.Text, []byte("#@")) {
+		return 0
+	}
+	n, err := doc.Node()
+	if err != nil {
+		return 0
+	}
+	return countIn(n, "#@")
+}
+
+// countIn counts s in the strings below n that have no escapes.
+func countIn(n *yaml.Node, s string) int {
+	if n == nil || n.Style&yaml.DoubleQuotedStyle != 0 {
+		return 0
+	}
+	sum := strings.Count(n.Value, s)
+	for _, child := range n.Content {
+		sum += countIn(child, s)
+	}
+	return sum
+}
+
 // document returns the PackageDocument of doc, which was decoded into y.
 func (y *packageYAML) document(path string, doc yamlnode.Document) PackageDocument {
-	d := PackageDocument{Document: doc, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
+	d := PackageDocument{Document: doc, File: path, APIVersion: y.APIVersion, Kind: y.Kind, Name: y.Metadata.Name}
 	if !y.isPackaging() {
 		return d
 	}

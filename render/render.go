@@ -31,8 +31,9 @@ type Renderer struct {
 	Time              time.Duration // limit on one App; zero: DefaultTime
 	Jobs              int           // Apps that are rendered at once; zero: two for each processor
 
-	once sync.Once
-	jobs chan struct{}
+	once         sync.Once
+	jobs         chan struct{}
+	repositories repositories // that were rendered
 }
 
 const (

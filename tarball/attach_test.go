@@ -79,7 +79,7 @@ func TestAttachmentsRoundTrip(t *testing.T) {
 	assert.Empty(t, damage)
 	a, err := open(b)
 	require.NoError(t, err)
-	got, err := a.Plan(t.Context(), 4)
+	got, err := a.Plan(t.Context(), 4, nil)
 	require.NoError(t, err)
 	assert.Equal(t, want.Graph.Attachments, got.Graph.Attachments)
 	assert.Equal(t, want.Graph.Unseen, got.Graph.Unseen)
@@ -133,7 +133,7 @@ func TestAttachmentsRefused(t *testing.T) {
 			t.Parallel()
 			a, err := open(tamper(t, good, func(inv *inventory, _ *[]member) { test.change(inv) }))
 			if err == nil {
-				_, err = a.Plan(t.Context(), 2)
+				_, err = a.Plan(t.Context(), 2, nil)
 			}
 			require.ErrorContains(t, err, test.says)
 			require.ErrorIs(t, err, tarball.ErrDamaged)

@@ -115,7 +115,7 @@ func manySteps(b *testing.B, n int) map[string]time.Duration {
 	require.NoError(b, err)
 	require.Empty(b, damage)
 	lap("check")
-	again, err := a.Plan(b.Context(), 2)
+	again, err := a.Plan(b.Context(), 2, nil)
 	require.NoError(b, err)
 	require.Len(b, again.Blobs, len(plan.Blobs))
 	lap("plan")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/render"
 )
 
 // Name returns the path at which Open opened the archive, else "the archive".
@@ -17,10 +18,10 @@ func (a *Archive) Name() string {
 }
 
 // CheckedPlan checks everything but the content of layers, and returns the plan. It uses jobs
-// goroutines, at least 1. Something that is missing in the archive is damage.
+// goroutines, at least 1. Something that is missing in the archive is damage. r is as for Plan.
 //
-// Errors: ErrDamaged; those of reading the file; that of ctx.
-func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+// Errors: ErrDamaged; ErrNotRendered; those of reading the file; that of ctx.
+func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
 	damage, err := a.checkSealed(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
@@ -28,7 +29,7 @@ func (a *Archive) CheckedPlan(ctx context.Context, jobs int) (*bundle.Plan, erro
 	if len(damage) > 0 {
 		return nil, fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, damage[0])
 	}
-	plan, err := a.Plan(ctx, jobs)
+	plan, err := a.Plan(ctx, jobs, r)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", a.Name(), asDamage(err))
 	}

@@ -26,7 +26,7 @@ func TestContent(t *testing.T) {
 			a, err := tarball.Open(path)
 			require.NoError(t, err)
 			defer a.Close()
-			plan, err := a.Plan(context.Background(), 1)
+			plan, err := a.Plan(context.Background(), 1, nil)
 			require.NoError(t, err)
 			require.NotEmpty(t, plan.Blobs)
 			for _, b := range plan.Blobs {

@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Empty(t, damage)
-	plan, err := a.Plan(t.Context(), 1)
+	plan, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Equal(t, m.plan(t).Graph.Nodes, plan.Graph.Nodes)
 }

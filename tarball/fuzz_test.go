@@ -94,7 +94,7 @@ func requireRewritable(t *testing.T, a *tarball.Archive, b []byte) {
 	for _, d := range damage {
 		require.True(t, d.Offset >= 0 && d.Offset < int64(len(b)) && d.Member != "" && d.Reason != "", d)
 	}
-	plan, err := a.Plan(context.Background(), 1)
+	plan, err := a.Plan(context.Background(), 1, nil)
 	if err != nil || len(damage) > 0 {
 		return
 	}

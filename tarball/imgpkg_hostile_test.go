@@ -287,7 +287,7 @@ func TestImgpkgHostile(t *testing.T) {
 	good := imgpkgTar(t, "repository")
 	a, err := open(good)
 	require.NoError(t, err)
-	want, err := a.Plan(t.Context(), 1)
+	want, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	refused := 0
 	for _, f := range imgpkgForges {
@@ -305,7 +305,7 @@ func TestImgpkgHostile(t *testing.T) {
 			require.NoError(t, err)
 			a, err := open(b)
 			require.NoError(t, err)
-			plan, err := a.Plan(t.Context(), 1)
+			plan, err := a.Plan(t.Context(), 1, nil)
 			require.NoError(t, err)
 			for _, n := range want.Graph.Nodes {
 				require.NotNil(t, plan.Graph.Node(n.Descriptor.Digest))
@@ -323,7 +323,7 @@ func judged(t testing.TB, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.Plan(t.Context(), 1); err != nil {
+	if _, err := a.Plan(t.Context(), 1, nil); err != nil {
 		return err
 	}
 	damage, err := a.Check(t.Context(), 1, nil)
@@ -341,7 +341,7 @@ func TestImgpkgBitrot(t *testing.T) {
 	doc := len(unpack(t, good)[0].data) + 512
 	a, err := open(good)
 	require.NoError(t, err)
-	want, err := a.Plan(t.Context(), 1)
+	want, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	headers := map[int]bool{}
 	next := 0
@@ -359,7 +359,7 @@ func TestImgpkgBitrot(t *testing.T) {
 		require.True(t, isSum || (at >= 512 && at < doc), "byte %d is taken, and is no part of manifest.json", at)
 		a, err := open(bad)
 		require.NoError(t, err)
-		plan, err := a.Plan(t.Context(), 1)
+		plan, err := a.Plan(t.Context(), 1, nil)
 		require.NoError(t, err)
 		require.Len(t, plan.Graph.Nodes, len(want.Graph.Nodes))
 		for _, n := range want.Graph.Nodes {

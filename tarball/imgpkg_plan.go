@@ -15,6 +15,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/render"
 )
 
 // imgpkgText reads a manifest or config out of manifest.json.
@@ -75,9 +76,9 @@ func (a *Archive) imgpkgRoots() []name.Reference {
 
 // imgpkgPlan walks the roots as Plan does. What no root needs is also a root, because imgpkg
 // imports it.
-func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+func (a *Archive) imgpkgPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
 	roots := a.imgpkgRoots()
-	g, err := a.imgpkgWalk(ctx, roots, jobs)
+	g, err := a.imgpkgWalk(ctx, roots, jobs, r)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 		}
 	}
 	if len(roots) > n {
-		if g, err = a.imgpkgWalk(ctx, roots, jobs); err != nil {
+		if g, err = a.imgpkgWalk(ctx, roots, jobs, r); err != nil {
 			return nil, err
 		}
 	}
@@ -106,8 +107,8 @@ func (a *Archive) imgpkgPlan(ctx context.Context, jobs int) (*bundle.Plan, error
 	return a.imgpkgLayers(g)
 }
 
-func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int) (*bundle.Graph, error) {
-	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has}
+func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs int, r *render.Renderer) (*bundle.Graph, error) {
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Has: a.has, Renderer: r}
 	for _, t := range a.imgpkg.top {
 		opt.Attachments = append(opt.Attachments, t.attachments()...)
 	}

@@ -51,7 +51,7 @@ func TestImgpkgAgain(t *testing.T) {
 			damage, err := a.Check(t.Context(), 1, nil)
 			require.NoError(t, err)
 			assert.Empty(t, damage)
-			plan, err := a.Plan(t.Context(), 4)
+			plan, err := a.Plan(t.Context(), 4, nil)
 			require.NoError(t, err)
 			others, layers := a.Surplus(plan)
 			assert.Zero(t, others+layers)
@@ -124,7 +124,7 @@ func TestImgpkgSameGraph(t *testing.T) {
 		plan := m.plan(t)
 		a, err := open(m.imgpkgBytes(t))
 		require.NoError(t, err, what)
-		got, err := a.Plan(t.Context(), 4)
+		got, err := a.Plan(t.Context(), 4, nil)
 		require.NoError(t, err, what)
 		assert.Equal(t, plan.Graph.Roots, got.Graph.Roots, what)
 		assert.Equal(t, plan.Graph.Pins, got.Graph.Pins, what)
@@ -232,7 +232,7 @@ func TestImgpkgOneRoot(t *testing.T) {
 	assert.Equal(t, 1, bytes.Count(b, []byte("dev.carvel.imgpkg.copy.root-bundle")))
 	a, err := open(b)
 	require.NoError(t, err)
-	got, err := a.Plan(t.Context(), 1)
+	got, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Len(t, got.Graph.Nodes, len(several.Graph.Nodes))
 	assert.Contains(t, got.Graph.Roots, several.Graph.Roots[0])
@@ -252,7 +252,7 @@ func TestImgpkgPins(t *testing.T) {
 	})
 	a, err := open(without)
 	require.NoError(t, err)
-	plan, err := a.Plan(t.Context(), 1)
+	plan, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	var said []string
 	for _, f := range plan.Graph.Findings {
@@ -296,7 +296,7 @@ func TestImgpkgResume(t *testing.T) {
 		}
 		for _, other := range []tarball.Request{{Roots: request.Roots}, {Roots: []string{"other"}, Format: tarball.Imgpkg},
 			{Roots: request.Roots, Format: tarball.Imgpkg, NoOrigins: true}, {Roots: request.Roots, Format: tarball.Imgpkg, NonDistributable: true}} {
-			_, _, err := tarball.Resume(t.Context(), path, other, 1)
+			_, _, err := tarball.Resume(t.Context(), path, other, 1, nil)
 			require.ErrorIs(t, err, tarball.ErrCannotResume)
 		}
 		fetched, err := m.resume(t, path, request)

@@ -11,24 +11,44 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/render"
 )
 
 // Plan walks the roots through the archive's own manifests, with jobs reads at once, and returns
 // the plan that they imply. The archive must hold exactly that: nothing missing, nothing surplus,
 // and an equal inventory. Only the inventory says where things were found, and what was not visible
-// there.
+// there. r runs the templates below packages/ of repositories; nil: the files are read as they are.
 //
-// Errors: ErrDamaged; bundle.MissingError; those of bundle.Walk; that of ctx.
-func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
+// An archive that was made without running them is read that way, too, where its content differs:
+// findings of the graph say so.
+//
+// Errors: ErrDamaged; ErrNotRendered; bundle.MissingError; those of bundle.Walk; that of ctx.
+func (a *Archive) Plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
 	if a.imgpkg != nil {
-		return a.imgpkgPlan(ctx, jobs)
+		return a.imgpkgPlan(ctx, jobs, r)
 	}
+	plan, err := a.plan(ctx, jobs, r)
+	if err == nil || r == nil || ctx.Err() != nil {
+		return plan, err
+	}
+	if plain, plainErr := a.plan(ctx, jobs, nil); plainErr == nil {
+		return plain, nil
+	}
+	return plan, err
+}
+
+// ErrNotRendered says that what an archive must hold is not known: templates below packages/ of its
+// repositories could not be run.
+var ErrNotRendered = errors.New("it has templates that were not run, and so what it must hold is not known")
+
+// plan is Plan with one way to read what is below packages/.
+func (a *Archive) plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
 	roots, err := a.Roots()
 	if err != nil {
 		return nil, err
 	}
 	inv := a.l.inv
-	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments})
+	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments, Renderer: r})
 	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a blob that a manifest needs
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -43,7 +63,11 @@ func (a *Archive) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan, inv.compare(newInventory(plan))
+	err = inv.compare(newInventory(plan))
+	if err != nil && g.MayHide() {
+		err = fmt.Errorf("%w: %s", ErrNotRendered, err) //nolint:errorlint // it may be no damage
+	}
+	return plan, err
 }
 
 // origins sets where the nodes of g were found.

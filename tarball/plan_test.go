@@ -100,7 +100,7 @@ func TestPlanRefuses(t *testing.T) {
 			damage, err := a.Check(t.Context(), 1, nil)
 			require.NoError(t, err)
 			require.Empty(t, damage, "the archive is consistent in itself")
-			_, err = a.Plan(t.Context(), 2)
+			_, err = a.Plan(t.Context(), 2, nil)
 			assert.ErrorContains(t, err, test.says)
 		})
 	}
@@ -108,14 +108,14 @@ func TestPlanRefuses(t *testing.T) {
 		t.Parallel()
 		a, err := open(tamper(t, good, func(inv *inventory, _ *[]member) { inv.Manifests[3].From = "other.example/place" }))
 		require.NoError(t, err)
-		_, err = a.Plan(t.Context(), 1)
+		_, err = a.Plan(t.Context(), 1, nil)
 		require.NoError(t, err)
 	})
 	t.Run("what is foreign is quoted", func(t *testing.T) {
 		t.Parallel()
 		a, err := open(tamper(t, good, func(inv *inventory, _ *[]member) { inv.Manifests[3].References[0] = "x\nOK \u202e" }))
 		require.NoError(t, err)
-		_, err = a.Plan(t.Context(), 1)
+		_, err = a.Plan(t.Context(), 1, nil)
 		require.ErrorContains(t, err, `x\nOK \u202e`)
 		assert.NotContains(t, err.Error(), "\u202e")
 	})
@@ -144,7 +144,7 @@ func TestRelocatedChild(t *testing.T) {
 	require.Contains(t, plan.Omitted[0].Image, "registry.example/repo@", "the locations were believed")
 	a, err := open(m.bytes(t))
 	require.NoError(t, err)
-	_, err = a.Plan(t.Context(), 1)
+	_, err = a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 }
 

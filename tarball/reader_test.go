@@ -166,7 +166,7 @@ func TestChangedAfterOpen(t *testing.T) {
 			require.ErrorIs(t, err, digest.ErrMismatch)
 		}
 	}
-	_, err = a.Plan(context.Background(), 1)
+	_, err = a.Plan(context.Background(), 1, nil)
 	require.ErrorIs(t, err, digest.ErrMismatch)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/ownfile"
+	"relocate/render"
 )
 
 // ErrCannotResume says that the unfinished archive is of another request, or no longer matches its
@@ -19,11 +20,12 @@ var ErrCannotResume = errors.New("the unfinished archive cannot be continued")
 
 // Resume continues an archive that an earlier run for the same request left unfinished at path, and
 // returns its plan, which it reads from the file. It trusts nothing that was kept: it compares the
-// plan with the seal and hashes the small section, and Writer.PutBlob hashes each other blob again.
+// plan with the seal and hashes the small section, and Writer.PutBlob hashes each other blob again. r is
+// as for Archive.Plan.
 //
 // Errors: fs.ErrNotExist, without ErrCannotResume, when nothing was kept; ErrCannotResume;
 // ErrNoSpace; as CheckTarget.
-func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Writer, _ *bundle.Plan, err error) {
+func Resume(ctx context.Context, path string, request Request, jobs int, r *render.Renderer) (_ *Writer, _ *bundle.Plan, err error) {
 	if err := CheckTarget(path); err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +40,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 	if err != nil {
 		return nil, nil, err
 	}
-	w, plan, err := p.resume(ctx, path, f, jobs)
+	w, plan, err := p.resume(ctx, path, f, jobs, r)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
@@ -46,7 +48,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int) (_ *Wri
 }
 
 // resume continues in f, the .part, as the journal says.
-func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int) (*Writer, *bundle.Plan, error) {
+func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int, r *render.Renderer) (*Writer, *bundle.Plan, error) {
 	a, err := openPart(f, p.header)
 	if err != nil {
 		return nil, nil, err
@@ -54,7 +56,7 @@ func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	plan, err := a.Plan(ctx, jobs)
+	plan, err := a.Plan(ctx, jobs, r)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = fmt.Errorf("resume %s: %w: %w", path, ErrCannotResume, err)

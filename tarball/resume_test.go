@@ -43,7 +43,7 @@ func (m *memory) cut(t testing.TB, path string, n int) {
 // resume ends an archive as the program does: from where it was, or from the beginning when nothing is kept.
 func (m *memory) resume(t testing.TB, path string, request tarball.Request) (fetched int64, err error) {
 	t.Helper()
-	w, plan, err := tarball.Resume(t.Context(), path, request, 2)
+	w, plan, err := tarball.Resume(t.Context(), path, request, 2, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		plan = m.plan(t)
 		w, err = tarball.Create(path, plan, request, 2)
@@ -289,7 +289,7 @@ func TestResumeCancelled(t *testing.T) {
 	m.cut(t, path, m.plan(t).Small)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := tarball.Resume(ctx, path, request, 1)
+	_, _, err := tarball.Resume(ctx, path, request, 1, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, tarball.ErrCannotResume)
 	_, err = m.resume(t, path, request)

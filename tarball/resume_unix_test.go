@@ -42,7 +42,7 @@ func TestResumeOthers(t *testing.T) {
 			require.NoError(t, change(path+name))
 			before, err := os.Lstat(path + name)
 			require.NoError(t, err)
-			_, _, err = tarball.Resume(t.Context(), path, request, 1)
+			_, _, err = tarball.Resume(t.Context(), path, request, 1, nil)
 			require.ErrorIs(t, err, ownfile.ErrUnsafe, "%s: %s", name, how)
 			require.ErrorContains(t, err, path+name)
 			_, err = tarball.Create(path, m.plan(t), request, 1)

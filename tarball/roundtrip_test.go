@@ -36,7 +36,7 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, damage)
 
-	got, err := a.Plan(t.Context(), 4)
+	got, err := a.Plan(t.Context(), 4, nil)
 	require.NoError(t, err)
 	assert.Equal(t, plan.Graph.Roots, got.Graph.Roots)
 	assert.Equal(t, plan.Graph.Pins, got.Graph.Pins)
@@ -86,7 +86,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	require.ErrorIs(t, err, digest.ErrMismatch, "a size that the archive does not have")
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = a.CheckedPlan(stopped, 1)
+	_, err = a.CheckedPlan(stopped, 1, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = a.Check(stopped, 1, nil)
 	require.ErrorIs(t, err, context.Canceled)
@@ -279,7 +279,7 @@ func TestReadInParallel(t *testing.T) {
 	var g errgroup.Group
 	for range 8 {
 		g.Go(func() error {
-			_, err := a.Plan(t.Context(), 4)
+			_, err := a.Plan(t.Context(), 4, nil)
 			return err
 		})
 		g.Go(func() error {
@@ -331,7 +331,7 @@ func TestRoots(t *testing.T) {
 	got, err := a.Roots()
 	require.NoError(t, err)
 	assert.Equal(t, roots, got, "in the order given")
-	again, err := a.Plan(t.Context(), 1)
+	again, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	assert.Equal(t, plan.Graph.Roots, again.Graph.Roots)
 	desc, _, err := a.Manifest(t.Context(), roots[2])

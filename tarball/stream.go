@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/render"
 )
 
 // Stream is an archive that is read once, from front to back, as from a pipe. It keeps what comes
@@ -75,8 +76,8 @@ func OpenStream(r io.Reader, file interface {
 // Call it once, before Next. Something that is missing in the archive is damage.
 //
 // Errors: ErrDamaged, ErrTruncated, ErrNoSpace.
-func (s *Stream) Plan(ctx context.Context, jobs int) (*bundle.Plan, error) {
-	plan, err := s.Archive.Plan(ctx, jobs)
+func (s *Stream) Plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
+	plan, err := s.Archive.Plan(ctx, jobs, r)
 	if err != nil {
 		return nil, asDamage(err)
 	}

@@ -115,7 +115,7 @@ func take(t testing.TB, r io.Reader, file *ram) (blobs map[string]bool, err erro
 	if err != nil {
 		return nil, err
 	}
-	plan, err := s.Plan(t.Context(), 3)
+	plan, err := s.Plan(t.Context(), 3, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"relocate/internal/digest"
 	"relocate/internal/imgpkg"
 	"relocate/oci"
+	"relocate/render"
 	"relocate/report"
 )
 
@@ -59,6 +60,7 @@ type Options struct {
 	Layers   bundle.Source       // where level deep reads layers; nil means the target
 	Read     func()              // called for each manifest read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
+	Renderer *render.Renderer // runs the templates below packages/; nil: the files are read as they are
 }
 
 // Repository walks the roots, which are digests in repo, through target. It returns what is present
@@ -70,7 +72,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	for _, d := range roots {
 		refs = append(refs, repo.Digest(d.String()))
 	}
-	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read})
+	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read, Renderer: opt.Renderer})
 	var plan *bundle.Plan
 	if err == nil {
 		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)

@@ -107,7 +107,7 @@ func planOf(t *testing.T, file string) *bundle.Plan {
 	a, err := tarball.Open(file)
 	require.NoError(t, err)
 	defer a.Close()
-	plan, err := a.Plan(t.Context(), 4)
+	plan, err := a.Plan(t.Context(), 4, nil)
 	require.NoError(t, err)
 	return plan
 }

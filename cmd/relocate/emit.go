@@ -217,7 +217,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	if err != nil {
 		return nil, err
 	}
-	s, err := inspect.Open(ctx, args[0], defaultJobs)
+	s, err := inspect.Open(ctx, args[0], defaultJobs, newRenderer())
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	}
 	e.notes = append(e.Notes, e.notes...)
 	if s != nil && (opt.Secret || f.objects.secretRef != "") && !opt.SecretExport {
-		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: defaultJobs})
+		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: defaultJobs, Renderer: s.Renderer})
 		if err != nil {
 			return nil, err
 		}

@@ -146,7 +146,7 @@ func assertNotReferred(t *testing.T, path string, dst *noting) {
 	a, err := tarball.Open(path)
 	require.NoError(t, err)
 	defer a.Close()
-	plan, err := a.Plan(t.Context(), 1)
+	plan, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	damage, err := a.Check(t.Context(), 1, nil)
 	require.NoError(t, err)

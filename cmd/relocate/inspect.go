@@ -169,7 +169,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 // open reads what is to be shown. The caller closes it.
 func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*inspect.Subject, error) {
 	if f.repo == "" {
-		return inspect.Open(ctx, file, f.jobs)
+		return inspect.Open(ctx, file, f.jobs, newRenderer())
 	}
 	ref, err := parseReference("--repo", f.repo)
 	if err != nil {
@@ -183,9 +183,9 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*i
 	defer ph.End()
 	source := client.Reader(ref.Context())
 	if !f.tree {
-		return inspect.Read(ctx, source, ref)
+		return inspect.Read(ctx, source, ref, newRenderer())
 	}
-	return inspect.Walk(ctx, source, ref, f.jobs, func() { ph.Add(1, 0) })
+	return inspect.Walk(ctx, source, ref, f.jobs, newRenderer(), func() { ph.Add(1, 0) })
 }
 
 // oneFile checks that exactly one argument is given.

@@ -24,7 +24,7 @@ func TestPageOfCopy(t *testing.T) {
 	a, err := tarball.Open(file)
 	require.NoError(t, err)
 	defer a.Close()
-	plan, err := a.Plan(t.Context(), 1)
+	plan, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	c := &copying{copyFlags: &copyFlags{}}
 	c.attachments = attachmentsAuto

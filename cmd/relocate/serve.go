@@ -158,7 +158,7 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		archives = append(archives, a)
 	}
 	return relocate.Serve(ctx, archives, relocate.ServeOptions{
-		Listen: f.listen, Path: f.as, NoOrigins: f.noOrigins, Insecure: f.insecure, Server: server,
+		Listen: f.listen, Path: f.as, NoOrigins: f.noOrigins, Insecure: f.insecure, Server: server, Renderer: newRenderer(),
 		Ready: func(at relocate.Serving) error {
 			r.URL, r.Repositories = at.URL, at.Repositories
 			for i, a := range archives {

@@ -167,7 +167,7 @@ func TestServeOrigins(t *testing.T) {
 	a, err := tarball.Open(file)
 	require.NoError(t, err)
 	defer a.Close()
-	plan, err := a.Plan(t.Context(), 1)
+	plan, err := a.Plan(t.Context(), 1, nil)
 	require.NoError(t, err)
 	pulled := 0
 	for _, n := range plan.Graph.Nodes {

@@ -26,9 +26,9 @@ const (
 // ReadLayer reads a gzipped tar, the layer of a bundle, and calls visit for the regular files that
 // want accepts, in their order; one is in memory at a time. A larger file than yamlnode.MaxSize is
 // an error.
-func ReadLayer(r io.Reader, want func(path string) bool, visit func(path string, data []byte) error) error {
+func ReadLayer(r io.Reader, want func(path string, size int64) bool, visit func(path string, data []byte) error) error {
 	return EachMember(r, func(p string, h *tar.Header, content io.Reader) error {
-		if h.Typeflag != tar.TypeReg || !want(p) {
+		if h.Typeflag != tar.TypeReg || !want(p, h.Size) {
 			return nil
 		}
 		if len(p) > MaxPath {

@@ -33,7 +33,7 @@ func FuzzLayer(f *testing.F) {
 	f.Add(zip(f, tar.Header{Name: "packages/\x1b[2J\n.yml", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": "x"}}))
 	f.Fuzz(func(t *testing.T, layer []byte) {
 		var got []file
-		err := imgpkg.ReadLayer(bytes.NewReader(layer), inBundle, func(p string, data []byte) error {
+		err := imgpkg.ReadLayer(bytes.NewReader(layer), func(p string, _ int64) bool { return inBundle(p) }, func(p string, data []byte) error {
 			require.True(t, inBundle(p))
 			require.Equal(t, p, strings.TrimPrefix(path.Clean("/"+p), "/"), "leads out of the bundle")
 			require.LessOrEqual(t, len(data), yamlnode.MaxSize)

@@ -1,7 +1,7 @@
 // Package inspect finds what an archive or a package repository contains: packages, images, and the
 // bundle that a reference, a digest or a package means.
 //
-// Begin with Open, Read or Walk, and ask the Subject that they return. JSON fields are never
+// Begin with Open, Read or Walk, for which a renderer runs the templates of repositories, and ask the Subject that they return. JSON fields are never
 // renamed or removed within Version.
 package inspect
 
@@ -17,6 +17,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/render"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -32,6 +33,9 @@ type Subject struct {
 	Plan    *bundle.Plan    // nil when only the root was read
 	Archive *report.Archive // nil for a repository
 
+	// Renderer runs the templates of repositories; nil: files are read as they are.
+	Renderer *render.Renderer
+
 	close func() error
 }
 
@@ -39,41 +43,41 @@ type Subject struct {
 // the Subject.
 //
 // Errors: as tarball.Open and tarball.Archive.CheckedPlan.
-func Open(ctx context.Context, file string, jobs int) (*Subject, error) {
+func Open(ctx context.Context, file string, jobs int, r *render.Renderer) (*Subject, error) {
 	a, err := tarball.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := a.CheckedPlan(ctx, jobs)
+	plan, err := a.CheckedPlan(ctx, jobs, r)
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	archive := &report.Archive{File: file, Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
-	return &Subject{Name: file, Graph: plan.Graph, Source: a, Plan: plan, Archive: archive, close: a.Close}, nil
+	return &Subject{Name: file, Graph: plan.Graph, Source: a, Plan: plan, Archive: archive, Renderer: r, close: a.Close}, nil
 }
 
 // Read reads the bundle ref alone.
 //
 // Errors: as bundle.ReadBundle.
-func Read(ctx context.Context, src bundle.Source, ref name.Reference) (*Subject, error) {
-	g, err := bundle.ReadBundle(ctx, src, ref)
+func Read(ctx context.Context, src bundle.Source, ref name.Reference, r *render.Renderer) (*Subject, error) {
+	g, err := bundle.ReadBundle(ctx, src, ref, r)
 	if err != nil {
 		return nil, err
 	}
-	return &Subject{Name: ref.Name(), Graph: g, Source: src}, nil
+	return &Subject{Name: ref.Name(), Graph: g, Source: src, Renderer: r}, nil
 }
 
 // Walk reads the bundle ref, and all that it names in its own repository. read is called for each
 // manifest, concurrently.
 //
 // Errors: as bundle.ReadBundle and bundle.Walk.
-func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, read func()) (*Subject, error) {
-	s, err := Read(ctx, src, ref)
+func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, r *render.Renderer, read func()) (*Subject, error) {
+	s, err := Read(ctx, src, ref, r)
 	if err != nil {
 		return nil, err
 	}
 	pins := []bundle.Pin{{Reference: ref.Name(), Digest: s.Graph.Roots[0].Digest}}
-	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: pins, Read: read}
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: pins, Renderer: r, Read: read}
 	if s.Graph, err = bundle.Walk(ctx, src, []name.Reference{ref}, opt); err != nil {
 		return nil, err
 	}
@@ -240,7 +244,7 @@ func (s *Subject) Locate(digest v1.Hash) (name.Digest, error) {
 // version.
 func (s *Subject) details(ctx context.Context, p *carvel.Package, version string) (*carvel.Details, error) {
 	node := s.Graph.Node(p.Repository)
-	d, err := node.Details(ctx, s.Source, p.Name, version)
+	d, err := node.Details(ctx, s.Source, s.Renderer, p.Name, version)
 	if err != nil {
 		return nil, err
 	}

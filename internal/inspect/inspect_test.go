@@ -19,7 +19,7 @@ func TestSubject(t *testing.T) {
 	ref, err := name.ParseReference(interop.Repository + ":1.0.0")
 	require.NoError(t, err)
 
-	alone, err := inspect.Read(t.Context(), src, ref)
+	alone, err := inspect.Read(t.Context(), src, ref, nil)
 	require.NoError(t, err)
 	r := alone.Report()
 	assert.Nil(t, r.Contents)
@@ -29,7 +29,7 @@ func TestSubject(t *testing.T) {
 	assert.Equal(t, []string{"2.0.0", "1.0.0"}, r.Packages[0].Versions)
 
 	read := make(chan struct{}, 100)
-	whole, err := inspect.Walk(t.Context(), src, ref, 2, func() { read <- struct{}{} })
+	whole, err := inspect.Walk(t.Context(), src, ref, 2, nil, func() { read <- struct{}{} })
 	require.NoError(t, err)
 	r = whole.Report()
 	assert.Equal(t, 3, r.Contents.PackageVersions)
@@ -44,7 +44,7 @@ func TestFind(t *testing.T) {
 	require.NoError(t, err)
 	ref, err := name.ParseReference(interop.Repository + ":1.0.0")
 	require.NoError(t, err)
-	s, err := inspect.Read(t.Context(), src, ref)
+	s, err := inspect.Read(t.Context(), src, ref, nil)
 	require.NoError(t, err)
 
 	p, err := s.Find("alpha.example.test")

@@ -12,6 +12,21 @@ import (
 type Document struct {
 	Line int // of its first line in the file, from 1
 	Text []byte
+
+	// Lines are the lines of the file that the lines of Text come from. It is nil where Text is the
+	// text of the file, and not one that a template computed.
+	Lines []int
+}
+
+// LineOf returns the line of the file that line n of Text, from 1, comes from.
+func (d Document) LineOf(n int) int {
+	switch {
+	case d.Lines == nil:
+		return d.Line + n - 1
+	case n < 1 || n > len(d.Lines):
+		return d.Line
+	}
+	return d.Lines[n-1]
 }
 
 // Documents cuts a YAML stream at its "---" lines and after its "..." lines, and leaves out

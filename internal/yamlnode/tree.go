@@ -48,7 +48,7 @@ func (d Document) place(n *yaml.Node, depth int) error {
 	if depth == maxNesting {
 		return errNesting
 	}
-	n.Line += d.Line - 1
+	n.Line = d.LineOf(n.Line)
 	for _, child := range n.Content {
 		if err := d.place(child, depth+1); err != nil {
 			return err

@@ -21,6 +21,8 @@ const (
 	codeWithoutID  report.Code = "without-id"  // a lock entry without kbld.carvel.dev/id: kbld refuses the whole lock
 	codeBadImage   report.Code = "bad-image"   // an image key in a Package that is empty or not a reference: kbld fails
 
+	codeRefused report.Code = "refused" // a file below packages/ for which kapp-controller refuses the whole repository
+
 	codeUncovered report.Code = "uncovered" // a reference that no lock entry's id covers, or fetch.image.url: nothing rewrites it
 	codeOutside   report.Code = "outside"   // a fetch that is not an image (http, git, helmChart) or that has a tagSelection
 	codeElsewhere report.Code = "elsewhere" // a reference covered by a lock that imgpkg does not localise

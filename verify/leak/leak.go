@@ -71,7 +71,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 	store := newCarried(g, opt.Omitted)
 	t := newTraversal(src, store, v1.Hash.String, opt)
 	for _, f := range g.Findings {
-		if f.Code != codeNotRead { // reading the files finds it again
+		if f.Code != codeNotRead && f.Code != codeRefused { // reading the files finds it again
 			f = f.Advised()
 			t.walked = append(t.walked, f)
 		}

@@ -43,8 +43,11 @@ func TestCorpus(t *testing.T) {
 			c := readSeeded(t, file, target.repo.Name())
 			target.fill(c)
 			opt := leak.Options{Jobs: 3}
+			if _, plain := c.setup["not-rendered"]; !plain {
+				opt.Renderer = renderer(t)
+			}
 			if _, c.renders = c.setup["render"]; c.renders {
-				opt.Renderer, opt.RenderPackages, opt.Values = renderer(t), true, c.values
+				opt.RenderPackages, opt.Values = true, c.values
 			}
 			roots := c.setup["root"]
 			if roots == nil {
@@ -88,7 +91,7 @@ func (c *seeded) scan(opt leak.Options, roots []string) {
 	for _, root := range roots {
 		refs = append(refs, c.refs[root])
 	}
-	g, err := bundle.Walk(c.t.Context(), &c.sources, refs, bundle.WalkOptions{})
+	g, err := bundle.Walk(c.t.Context(), &c.sources, refs, bundle.WalkOptions{Renderer: opt.Renderer})
 	require.NoError(c.t, err)
 	if _, closed := c.setup["omitted"]; closed {
 		plan, err := bundle.NewPlan(g, false)

@@ -198,7 +198,7 @@ func (a *appFolder) ofReferences(g group, refs []content.Reference) (list []text
 func (a *appFolder) ofSchemas(p *packageFiles, g group) (list []textFinding) {
 	for _, u := range g.uses {
 		for _, f := range p.schemaDefaults(content.File{Path: u.of.File, Data: u.of.Schema}) {
-			at := []position{u.at.in(f.Line + u.of.Head.Line - 1)}
+			at := []position{u.at.in(u.of.Head.LineOf(f.Line))}
 			list = append(list, textFinding{Finding: f, of: g, at: at, ofSchema: true})
 		}
 	}

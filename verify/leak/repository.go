@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +18,8 @@ import (
 	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
+	"relocate/render"
+	"relocate/render/packagingapi"
 	"relocate/report"
 	"relocate/verify/leak/kappctrl"
 )
@@ -32,6 +36,7 @@ type repositoryBundle struct {
 	node      *bundle.Node
 	lockText  []byte
 	lock      *lock // nil when unreadable
+	reader    *render.Packages
 	documents []*kappctrl.Document
 	parts     []part // of the Package whose fetches are being checked
 	findings  []report.Finding
@@ -66,7 +71,11 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		return nil
 	}
 	r := &repositoryBundle{in: t, node: found.node, schemas: true, templates: map[string]bool{}, byName: map[string]*kappctrl.Document{}}
+	r.reader = t.opt.Renderer.Packages(r.node.Descriptor.Digest, r.document)
 	err = readFiles(ctx, t.src, r.node, inRepository, r.visit)
+	if err == nil {
+		err = r.read(ctx)
+	}
 	t.wasRead()
 	t.report.Bundles++
 	if err != nil {
@@ -90,10 +99,20 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 	return nil
 }
 
+// read reads the Packages of the files that were visited.
+func (r *repositoryBundle) read(ctx context.Context) error {
+	list, err := r.reader.End(ctx)
+	for _, f := range list {
+		r.unread = true
+		r.note(newFinding(f.Code, f.Level, r.at(f.File).in(f.Line), "", "%s", f.Message))
+	}
+	return err
+}
+
 // inRepository accepts the files of a repository bundle that kapp-controller reads, and files that
 // users may expect it to read.
 func inRepository(p string) bool {
-	return p == carvel.LockFile || p == "packages" || carvel.IsPackageFile(p) || strings.HasPrefix(p, "packages/") && strings.HasSuffix(p, ".json")
+	return p == carvel.LockFile || p == "packages" || strings.HasPrefix(p, "packages/")
 }
 
 func (r *repositoryBundle) at(file string) position {
@@ -117,18 +136,21 @@ func (r *repositoryBundle) visit(f bundle.File, data []byte) {
 	switch {
 	case !f.Mode.IsRegular():
 		r.linked = r.linked || f.Path == "packages"
+	case data == nil && f.Size > 0 && !carvel.IsPackageFile(f.Path) && f.Path != carvel.LockFile:
+		r.reader.TooLarge(f.Path, f.Size)
 	case data == nil && f.Size > 0:
+		r.reader.TooLarge(f.Path, f.Size)
 		r.notRead(report.Install, f.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
 	case f.Path == carvel.LockFile:
 		if r.lockText == nil { // the first one counts
 			r.lockText = append([]byte{}, data...)
 		}
-	case strings.HasSuffix(f.Path, ".json"):
-		if s := string(data); strings.Contains(s, "packaging.carvel.dev") || strings.Contains(s, "package.carvel.dev") {
-			r.note(newFinding(codeDropped, report.Information, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
-		}
-	case carvel.IsPackageFile(f.Path):
-		r.readDocuments(f.Path, data)
+	case r.reader.Wants(f.Path):
+		r.templates[f.Path] = bytes.Contains(data, []byte("#@"))
+		r.reader.Add(f.Path, data)
+	}
+	if strings.HasSuffix(f.Path, ".json") && (bytes.Contains(data, []byte("packaging.carvel.dev")) || bytes.Contains(data, []byte("package.carvel.dev"))) {
+		r.note(newFinding(codeDropped, report.Information, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
 	}
 }
 
@@ -139,40 +161,45 @@ func (r *repositoryBundle) notRead(level report.Level, file string, line int, wh
 	r.note(newFinding(codeNotRead, level, r.at(file).in(line), "", "%s", why))
 }
 
-// readDocuments reads a file of Packages.
-func (r *repositoryBundle) readDocuments(file string, data []byte) {
-	r.templates[file] = bytes.Contains(data, []byte("#@"))
-	gaps := carvel.ReadPackageFile(file, data, func(d carvel.PackageDocument) bool {
-		doc, err := kappctrl.ReadDocument(file, d)
-		if err != nil {
-			r.notRead(report.Warning, file, d.Line, err.Error())
-			return true
-		}
-		if r.bytes+len(doc.Schema) > maxText {
-			if r.schemas {
-				r.note(newFinding(codeNotRead, report.Warning, r.at(file).in(d.Line), "", "values schemas from here on were not examined: there are too many"))
-			}
-			doc.Schema, r.schemas = nil, false
-		}
-		r.bytes += len(doc.Schema)
-		n, things := doc.Size()
-		if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
-			if !r.full {
-				r.notRead(report.Install, file, d.Line, "the Packages before it have too much for one look; the rest was not examined")
-			}
-			r.full = true
-			return false
-		}
-		r.documents = append(r.documents, doc)
+// document adds a document below packages/. It returns false when there are too many.
+func (r *repositoryBundle) document(d carvel.PackageDocument) bool {
+	doc, err := kappctrl.ReadDocument(d.File, d)
+	if err != nil {
+		r.notRead(report.Warning, d.File, d.Line, err.Error())
 		return true
-	})
-	for _, gap := range gaps {
-		level := report.Warning
-		if gap.Hides {
-			level = report.Install
-		}
-		r.notRead(level, file, gap.Line, gap.Message)
 	}
+	if doc.Sum, err = r.deployed(d); err != nil {
+		r.note(newFinding(codeRefused, report.Install, r.of(doc, d.Line), "", "kapp-controller refuses the whole repository: %v", err))
+	}
+	if r.bytes+len(doc.Schema) > maxText {
+		if r.schemas {
+			r.note(newFinding(codeNotRead, report.Warning, r.at(d.File).in(d.Line), "", "values schemas from here on were not examined: there are too many"))
+		}
+		doc.Schema, r.schemas = nil, false
+	}
+	r.bytes += len(doc.Schema)
+	n, things := doc.Size()
+	if r.bytes, r.things = r.bytes+n, r.things+things; r.bytes > maxText || r.things > maxThings {
+		if !r.full {
+			r.notRead(report.Install, d.File, d.Line, "the Packages before it have too much for one look; the rest was not examined")
+		}
+		r.full = true
+		return false
+	}
+	r.documents = append(r.documents, doc)
+	return true
+}
+
+// deployed returns the sum of what kapp-controller deploys of a document; zero of one that it drops.
+//
+// An error says why it refuses the repository.
+func (r *repositoryBundle) deployed(d carvel.PackageDocument) (sum [sha256.Size]byte, err error) {
+	object, err := packagingapi.Deployed(d.Document, "")
+	if object == nil {
+		return sum, err
+	}
+	content, err := json.Marshal(object) // this sorts keys
+	return sha256.Sum256(content), err
 }
 
 // check checks everything that was read of a repository bundle, and queues the bundles that it

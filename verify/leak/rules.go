@@ -71,7 +71,7 @@ func (r *repositoryBundle) checkDuplicate(d *kappctrl.Document) {
 	if first := r.byName[key]; first == nil {
 		r.byName[key] = d
 	} else if first.Sum != d.Sum {
-		r.note(newFinding(codeDuplicate, report.Warning, r.of(d, d.Head.Line), "", "%s is also in %s, line %d, with different content", text.Quote(key), text.Quote(first.File), first.Head.Line))
+		r.note(newFinding(codeDuplicate, report.Install, r.of(d, d.Head.Line), "", "%s is also in %s, line %d, with different content: kapp refuses the whole repository", text.Quote(key), text.Quote(first.File), first.Head.Line))
 	}
 }
 

@@ -93,6 +93,16 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 		d.readFetches(yamlnode.Items(yamlnode.Get(app, "fetch")))
 		d.readSteps(yamlnode.Items(yamlnode.Get(app, "template")))
 	}
+	if head.Lines != nil { // the lines of a block are not those of the file
+		for i := range d.Inline {
+			d.Inline[i].block = false
+		}
+		for _, f := range d.Fetches {
+			for i := range f.Inline {
+				f.Inline[i].block = false
+			}
+		}
+	}
 	return d, nil
 }
 
