@@ -46,6 +46,10 @@ func (n *run) helm(ctx context.Context, s *helmStep) (*stream, error) {
 		return nil, err
 	}
 	n.given[n.step] = len(given)
+	program, err := filepath.Abs(n.renderer.Helm)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := newHelmFolder()
 	if err != nil {
 		return nil, err
@@ -71,7 +75,7 @@ func (n *run) helm(ctx context.Context, s *helmStep) (*stream, error) {
 		}
 		args = append(args, "--values", name)
 	}
-	command := child.Command{Path: n.renderer.Helm, Args: args, Env: dir.environment(), Dir: dir.path()}
+	command := child.Command{Path: program, Args: args, Env: dir.environment(), Dir: dir.path()}
 	if n.stream != nil {
 		command.Input = n.stream.text
 	}

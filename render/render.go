@@ -176,7 +176,7 @@ func (r *Renderer) App(ctx context.Context, app App) (*Result, error) {
 	}
 	defer end()
 	limit := cmp.Or(r.Time, DefaultTime)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, &child.LimitError{Reason: "did not end within " + limit.String()})
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &child.LimitError{Reason: fmt.Sprintf("did not end within %g s", limit.Seconds())})
 	defer cancel()
 	n := &run{renderer: r, app: app, steps: s.Template, result: result}
 	if err := n.all(ctx); err != nil {

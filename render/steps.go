@@ -117,33 +117,35 @@ func (n *run) lost(s *step) {
 	}
 }
 
-// unread notes values that no template of their step reads.
+// unread notes values that no template of their step reads. Those of the PackageInstall go to the
+// first step that takes values.
 func (n *run) unread() {
-	takesValues := func(s step) bool { return s.Ytt != nil || s.HelmTemplate != nil }
-	first := slices.IndexFunc(n.steps, takesValues)
-	if first < 0 && len(n.app.Values) > 0 {
-		n.step = 0
+	first := slices.IndexFunc(n.steps, func(s step) bool { return s.Ytt != nil || s.HelmTemplate != nil })
+	if n.step = 0; first < 0 && len(n.app.Values) > 0 {
 		n.fault(CodeValues, "no step takes the values of the PackageInstall: there is no ytt and no helmTemplate step", "add a ytt step, or install the package without values")
 	}
 	for i := range n.steps {
-		if n.reads[i] || i != first && n.given[i] == 0 || first < 0 {
+		if n.reads[i] {
 			continue
 		}
-		later := -1
-		for j := i + 1; j < len(n.steps) && later < 0 && i == first; j++ {
-			if n.reads[j] && n.given[j] == 0 {
-				later = j
-			}
-		}
 		n.step = i
-		switch {
-		case later >= 0:
+		if later := n.readsLater(i); i == first && later >= 0 {
 			n.fault(CodeValues, fmt.Sprintf("the values of a PackageInstall go to %s, whose templates read no values; %s reads values and does not get them", n.stepName(i), n.stepName(later)),
 				"read the values in the first ytt or helmTemplate step")
-		case n.given[i] > 0:
+		} else if n.given[i] > 0 {
 			n.fault(CodeValues, fmt.Sprintf("%s gets values, and none of its templates reads values", n.stepName(i)), "give the values to the step whose templates read them")
 		}
 	}
+}
+
+// readsLater returns the first step after i that reads values and gets none, or -1.
+func (n *run) readsLater(i int) int {
+	for j := i + 1; j < len(n.steps); j++ {
+		if n.reads[j] && n.given[j] == 0 {
+			return j
+		}
+	}
+	return -1
 }
 
 // paths returns the files that a step gets, in the order of its paths: of a folder those that the
