@@ -23,38 +23,55 @@ func (b *blocks) add(line int, dead, maybe bool) {
 // block is a statement that is open.
 type block struct {
 	dead, maybe bool // its lines
-	taken       bool // a branch before is always taken
-	branches    bool // it is an if, and has branches
+
+	branches  bool // it is an if
+	taken     bool // a branch before is always taken
+	chosen    bool // a branch before is taken with the default values
+	undecided bool // a branch before may be taken with the default values
 }
 
 // stack holds the open statements, the innermost last.
 type stack []block
 
-func (s stack) dead() bool  { return len(s) > 0 && s[len(s)-1].dead }
-func (s stack) maybe() bool { return len(s) > 0 && s[len(s)-1].maybe }
+// top returns the innermost statement.
+func (s stack) top() block {
+	if len(s) == 0 {
+		return block{}
+	}
+	return s[len(s)-1]
+}
 
-// open opens a statement that is no condition, such as a loop.
-func (s *stack) open() { *s = append(*s, block{dead: s.dead(), maybe: s.maybe()}) }
+// loop opens a loop over a list. c tells whether something is in it.
+func (s *stack) loop(c truth) {
+	*s = append(*s, block{dead: s.top().dead, maybe: s.top().maybe || !c.holds()})
+}
+
+// function opens a function.
+func (s *stack) function(called bool) {
+	*s = append(*s, block{dead: s.top().dead, maybe: s.top().maybe || !called})
+}
 
 // openIf opens a condition.
-func (s *stack) openIf(c truth) {
-	*s = append(*s, block{dead: s.dead() || c == never, maybe: s.maybe() || c == unsure, taken: c == always, branches: true})
-}
+func (s *stack) openIf(c truth) { s.add(block{}, c) }
 
 // branch opens another branch of the innermost condition.
 func (s *stack) branch(c truth) {
-	n := len(*s)
-	if n == 0 || !(*s)[n-1].branches {
-		return
+	if before := s.top(); before.branches {
+		s.end()
+		s.add(before, c)
 	}
-	was, outer := (*s)[n-1], (*s)[:n-1]
-	undecided := was.maybe && !was.dead
-	*s = outer
-	s.openIf(c)
-	top := &(*s)[n-1]
-	top.dead = top.dead || was.taken
-	top.maybe = top.maybe || undecided
-	top.taken = was.taken || c == always
+}
+
+// add opens a branch after the branches before.
+func (s *stack) add(before block, c truth) {
+	*s = append(*s, block{
+		dead:      s.top().dead || before.taken || c == never,
+		maybe:     s.top().maybe || before.chosen || before.undecided || !c.holds(),
+		branches:  true,
+		taken:     before.taken || c == always,
+		chosen:    before.chosen || c.holds(),
+		undecided: before.undecided || c == unsure,
+	})
 }
 
 func (s *stack) end() {
@@ -67,24 +84,41 @@ func (s *stack) end() {
 type truth int
 
 const (
-	unsure truth = iota // for some values, or not understood
-	never
-	always
+	unsure truth = iota // not understood
+	never               // for no values
+	always              // for all values
+	no                  // with the default values
+	yes                 // with the default values
 )
+
+func (t truth) holds() bool { return t == always || t == yes }
 
 var statementForm = regexp.MustCompile(`^(if|elif|else|for|while|def|end)\b(/end\b)?\s*(.*?)\s*:?\s*$`)
 
-// yttBlocks finds the blocks of a ytt template, or of a Starlark file.
-func (e *env) yttBlocks(data []byte, isStarlark bool) *blocks {
+// countNames counts the names in a template.
+func countNames(data []byte) map[string]int {
+	counts := map[string]int{}
+	for _, name := range nameForms.FindAll(data, -1) {
+		counts[string(name)]++
+	}
+	return counts
+}
+
+var functionName = regexp.MustCompile(`^\w+`)
+
+// yttBlocks finds the blocks of a ytt template, or of a Starlark file. Other files call the functions
+// of a library.
+func (e *env) yttBlocks(data []byte, isStarlark, isLibrary bool) *blocks {
 	b := &blocks{dead: map[int]bool{}, maybe: map[int]bool{}}
 	var open stack
+	var names map[string]int
 	node := nodeBlock{indent: -1}
 	line := 0
 	for l := range bytes.Lines(data) {
 		line++
 		text := strings.TrimRight(string(l), "\r\n")
 		code, isCode := codeOf(text, isStarlark)
-		b.add(line, node.covers(text) || open.dead(), open.maybe())
+		b.add(line, node.covers(text) || open.top().dead, open.top().maybe)
 		if !isCode {
 			continue
 		}
@@ -104,8 +138,14 @@ func (e *env) yttBlocks(data []byte, isStarlark bool) *blocks {
 			open.branch(always)
 		case m[1] == "end":
 			open.end()
+		case m[1] == "for":
+			_, list, _ := strings.Cut(m[3], " in ")
+			open.loop(e.condition(list))
 		case strings.HasSuffix(strings.TrimSpace(code), ":"):
-			open.open()
+			if names == nil {
+				names = countNames(data)
+			}
+			open.function(isLibrary || names[functionName.FindString(m[3])] > 1)
 		}
 	}
 	return b
@@ -173,7 +213,7 @@ func (e *env) helmBlocks(data []byte) *blocks {
 	upTo := func(end int) {
 		for range bytes.Count(data[at:end], lineBreakBytes) {
 			line++
-			b.add(line, open.dead(), open.maybe())
+			b.add(line, open.top().dead, open.top().maybe)
 		}
 		at = end
 	}
@@ -193,8 +233,14 @@ func (e *env) helmBlocks(data []byte) *blocks {
 			open.branch(always)
 		case s[1] == "end":
 			open.end()
+		case s[1] == "range", s[1] == "with":
+			_, list, isAssigned := strings.Cut(s[2], ":=")
+			if !isAssigned {
+				list = s[2]
+			}
+			open.openIf(e.condition(strings.TrimSpace(list)))
 		default:
-			open.open()
+			open.function(true)
 		}
 	}
 	upTo(len(data))

@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"relocate/render/kbld"
@@ -112,15 +113,20 @@ func (w *walker) computedText(line int, v value, shown string) {
 		return
 	}
 	for _, ref := range tokens(v.text) {
-		at := w.place(line, ref)
-		entry, _ := w.scan.lock.Entry(ref)
-		w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
-		level := report.Pull
-		if len(w.file.Kbld.Rules()) > 1 { // one of them may be for this place
-			level = report.Warning
-		}
-		w.noteComputed(at, level, ref, "the template makes this image of the default values, outside of the keys that kbld searches: pods pull it from there")
+		w.computedReference(line, ref)
 	}
+}
+
+// computedReference checks an image that a template composes in another place than an image key.
+func (w *walker) computedReference(line int, ref string) {
+	at := w.place(line, ref)
+	entry, _ := w.scan.lock.Entry(ref)
+	w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
+	level := report.Pull
+	if len(w.file.Kbld.Rules()) > 1 || w.class != object && w.class != embedded { // kbld may see it after all
+		level = report.Warning
+	}
+	w.noteComputed(at, level, ref, "the template makes this image of the default values, outside of the keys that kbld searches: pods pull it from there")
 }
 
 var (
@@ -209,16 +215,20 @@ var codeString = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 // isLiteral reports whether an expression is one string.
 func isLiteral(expr string) bool { return codeString.FindString(expr) == strings.TrimSpace(expr) }
 
-var (
-	beforeFragment = regexp.MustCompile(`[+%]\s*$|[=!]=\s*$`)
-	afterFragment  = regexp.MustCompile(`^\s*([+%]|[=!]=|\.format\b|\.join\b)`)
-)
+var besideFragment = []string{"+", "%", "==", "!=", ".format(", ".join("}
+
+// isFragment reports whether code composes the string between before and after with others, or
+// compares it.
+func isFragment(before, after string) bool {
+	before, after = strings.TrimRight(before, " \t"), strings.TrimLeft(after, " \t")
+	return slices.ContainsFunc(besideFragment, func(s string) bool { return strings.HasSuffix(before, s) || strings.HasPrefix(after, s) })
+}
 
 // codeStrings finds the references in the strings of code. It skips strings that code composes or
 // compares.
 func (w *walker) codeStrings(line int, expr string) {
 	for _, at := range codeString.FindAllStringIndex(expr, -1) {
-		if beforeFragment.MatchString(expr[:at[0]]) || afterFragment.MatchString(expr[at[1]:]) {
+		if isFragment(expr[:at[0]], expr[at[1]:]) {
 			continue
 		}
 		for _, ref := range tokens(expr[at[0]:at[1]]) {
@@ -242,13 +252,24 @@ var action = regexp.MustCompile(`(?s)\{\{-?\s*(.*?)\s*-?\}\}|\(@-?=?\s*(.*?)\s*-
 
 // templated checks an image that a template completes, by the templates in its value.
 func (w *walker) templated(line int, text string) {
-	v := value{text: action.ReplaceAllStringFunc(text, func(a string) string {
+	v := w.filled(text)
+	if w.class != values && w.computedImage(line, v, text) && v.isKnown() {
+		return
+	}
+	in := *w
+	in.class, in.values = code, true
+	in.codeStrings(line, text)
+}
+
+// filled returns a text with what its templates give. Unknown parts are holes.
+func (w *walker) filled(text string) value {
+	return value{text: action.ReplaceAllStringFunc(text, func(a string) string {
 		result := unknownValue
 		switch m := action.FindStringSubmatch(a); {
 		case w.file.env == nil:
-		case strings.HasPrefix(a, "{{"):
+		case strings.HasPrefix(a, "{{") && w.file.env.chart != nil:
 			result = w.file.env.helm(m[1])
-		default:
+		case strings.HasPrefix(a, "(@") && bytes.Contains(w.file.Data, []byte("text-templated-strings")):
 			result = w.file.env.starlark(m[2])
 		}
 		if result.kind == listKind {
@@ -256,10 +277,4 @@ func (w *walker) templated(line int, text string) {
 		}
 		return result.text
 	})}
-	if w.class != values && w.computedImage(line, v, text) && v.isKnown() {
-		return
-	}
-	in := *w
-	in.class, in.values = code, true
-	in.codeStrings(line, text)
 }

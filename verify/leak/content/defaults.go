@@ -91,6 +91,9 @@ func (d *defaults) add(f *File, offset int, n *yaml.Node, below string, to map[s
 		at := below + key.Value
 		if d.n++; v.Kind != yaml.ScalarNode {
 			to[at] = value{kind: listKind}
+			if len(v.Content) == 0 || f.chart == nil && v.Kind == yaml.SequenceNode { // that of a schema is its type
+				to[at] = value{kind: nullKind}
+			}
 			d.add(f, offset, v, at+".", to)
 			continue
 		}
@@ -160,25 +163,40 @@ func (d *defaults) nest() {
 	}
 }
 
-// env returns what is known in the template f.
-func (d *defaults) env(f *File) *env {
+// of returns the values that templates get which are with f.
+func (d *defaults) of(f *File) map[string]value {
 	switch {
 	case f.chart != nil && f.engine != ytt:
-		return &env{values: d.charts[f.chart], chart: map[string]string{"Name": f.chart.name, "Version": f.chart.version, "AppVersion": f.chart.appVersion}}
+		return d.charts[f.chart]
 	case inLibrary(f.Path):
-		return &env{}
+		return nil
 	}
-	return &env{values: d.ytt}
+	return d.ytt
 }
 
-var assignment = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*([^=].*?)\s*$`)
+// env returns what is known in the template f.
+func (d *defaults) env(f *File) *env {
+	e := &env{values: d.of(f)}
+	if f.chart != nil && f.engine != ytt {
+		e.chart = map[string]string{"Name": f.chart.name, "Version": f.chart.version, "AppVersion": f.chart.appVersion}
+	}
+	return e
+}
 
-// variables finds the variables that the code of a ytt template or a Starlark file assigns once,
-// and always.
-func (e *env) assign(data []byte, isStarlark bool) {
+var (
+	nameForms  = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+	assignment = regexp.MustCompile(`^\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*([^=].*?)\s*$`)
+)
+
+// bound matches the names that functions and loops bind.
+var bound = regexp.MustCompile(`\bdef\s+\w+\s*\(([^)]*)\)|\bfor\s+([\w\s,]+?)\s+in\b`)
+
+// assign finds the variables that the code of a ytt template or a Starlark file assigns once, and
+// always.
+func (e *env) assign(data []byte, isStarlark, isLibrary bool) {
 	times := map[string]int{}
 	lines := map[string]int{}
-	e.variables = map[string]string{}
+	e.variables, e.evaluated = map[string]string{}, map[string]value{}
 	line := 0
 	for l := range bytes.Lines(data) {
 		line++
@@ -186,18 +204,24 @@ func (e *env) assign(data []byte, isStarlark bool) {
 		if !isCode {
 			continue
 		}
+		for _, m := range bound.FindAllStringSubmatch(code, -1) {
+			for _, name := range nameForms.FindAllString(m[1]+" "+m[2], -1) {
+				times[name] += 2
+			}
+		}
 		if m := assignment.FindStringSubmatch(code); m != nil && len(m[2]) <= maxExpression {
 			times[m[1]]++
 			lines[m[1]] = line
 			e.variables[m[1]] = m[2]
 		}
 	}
-	b := e.yttBlocks(data, isStarlark)
+	b := e.yttBlocks(data, isStarlark, isLibrary)
 	for name := range e.variables {
 		if times[name] > 1 || b.dead[lines[name]] || b.maybe[lines[name]] {
 			delete(e.variables, name)
 		}
 	}
+	clear(e.evaluated)
 }
 
 // execute finds what the file's program knows and does not put out.
@@ -215,8 +239,8 @@ func (s *scan) execute(f *File) *File {
 		}
 		live.blocks = live.env.helmBlocks(f.Data)
 	case isStarlark, bytes.Contains(f.Data, []byte("#@")):
-		live.env.assign(f.Data, isStarlark)
-		live.blocks = live.env.yttBlocks(f.Data, isStarlark)
+		live.env.assign(f.Data, isStarlark, isLibrary(f.Path))
+		live.blocks = live.env.yttBlocks(f.Data, isStarlark, isLibrary(f.Path))
 	}
 	if live.blocks != nil {
 		live.Data = live.blocks.withoutDead(f.Data)

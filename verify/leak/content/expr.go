@@ -12,15 +12,15 @@ type env struct {
 	chart     map[string]string // by name below .Chart
 	variables map[string]string // of Starlark: name → expression
 
-	depth int // of evaluations
-	steps int // evaluations for one expression
+	evaluated map[string]value // of the variables
+	depth     int              // of evaluations
 }
 
 // value is what an expression gives. hole stands in it for what is not known.
 type value struct {
 	text   string
 	kind   kind
-	values []value // of a tuple
+	values []value // of a tuple of arguments
 }
 
 type kind int
@@ -30,7 +30,7 @@ const (
 	numberKind
 	boolKind
 	nullKind
-	listKind // or a map
+	listKind // or a map, with something in it
 )
 
 // hole stands for unknown text. No text file has this character.
@@ -44,7 +44,9 @@ func (v value) isKnown() bool { return !strings.Contains(v.text, hole) && v.kind
 // truth returns what the value is as a condition.
 func (v value) truth() truth {
 	switch {
-	case v.kind == listKind, !v.isKnown():
+	case v.kind == listKind:
+		return always
+	case !v.isKnown():
 		return unsure
 	case v.kind == nullKind, v.text == "", v.kind == boolKind && v.text == "false", v.kind == numberKind && v.text == "0":
 		return never
@@ -56,17 +58,12 @@ func (v value) truth() truth {
 const (
 	maxExpression = 4096 // bytes
 	maxDepth      = 30   // of parentheses and variables
-	maxSteps      = 1000 // evaluations of variables
 )
 
-// enter begins an evaluation. It returns false when there were too many.
+// enter begins an evaluation. It returns false when there are too many, one in another.
 func (e *env) enter(expr string) bool {
-	if e.depth == 0 {
-		e.steps = 0
-	}
 	e.depth++
-	e.steps++
-	return len(expr) <= maxExpression && e.depth <= maxDepth && e.steps <= maxSteps
+	return len(expr) <= maxExpression && e.depth <= maxDepth
 }
 
 func (e *env) leave() { e.depth-- }
@@ -336,10 +333,19 @@ func (e *env) named(name string) value {
 		if v, known := e.values[key]; known {
 			return v
 		}
-	} else if expr, known := e.variables[name]; known {
-		return e.starlark(expr)
+		return unknownValue
 	}
-	return unknownValue
+	expr, isVariable := e.variables[name]
+	if !isVariable {
+		return unknownValue
+	}
+	v, done := e.evaluated[name]
+	if !done {
+		e.evaluated[name] = unknownValue // of a variable that is defined by itself
+		v = e.starlark(expr)
+		e.evaluated[name] = v
+	}
+	return v
 }
 
 // format is the method of a string of that name.
@@ -397,15 +403,16 @@ func printf(s string, list []value) string {
 	}
 }
 
-// condition returns what a condition gives with the default values. A condition is false for all
-// values only when it is literally so.
+// condition returns what a condition gives. Values can change it unless it is a literal.
 func (e *env) condition(expr string) truth {
-	literal := (&env{}).expression(expr)
-	if t := literal.truth(); t != unsure {
+	if t := (&env{}).expression(expr).truth(); t != unsure {
 		return t
 	}
-	if e.expression(expr).truth() == always {
-		return always
+	switch e.expression(expr).truth() {
+	case always:
+		return yes
+	case never:
+		return no
 	}
 	return unsure
 }

@@ -60,8 +60,21 @@ func (w *walker) tokens(n *yaml.Node) {
 		if multi && isComment(l) {
 			continue
 		}
-		for _, ref := range tokensAfter(w.context(), l) {
-			in.outside(line, ref)
+		in.line(line, w.context(), l)
+	}
+}
+
+// line adds each reference in a line of the value of a key. Templates in it are filled in.
+func (w *walker) line(line int, key, text string) {
+	v := value{text: text}
+	if isTemplated(text) {
+		v = w.filled(text)
+	}
+	for _, ref := range tokensAfter(key, v.text) {
+		if strings.Contains(text, ref) {
+			w.outside(line, ref)
+		} else {
+			w.computedReference(line, ref)
 		}
 	}
 }
@@ -128,7 +141,7 @@ func tokensAfter(key, text string) iter.Seq2[int, string] {
 
 // inToken holds the characters of a reference, and those that may not touch one.
 var inToken = func() (in [256]bool) {
-	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@-%" {
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@-%" + hole {
 		in[c] = true
 	}
 	return in

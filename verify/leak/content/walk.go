@@ -138,9 +138,21 @@ func (w *walker) image(n *yaml.Node) {
 	case isTemplated(n.Value):
 		w.templated(n.Line, n.Value)
 	case w.values && n.Value == "":
+	case w.class == values && !w.file.Values && w.isReplaced(n.Value):
+		w.outside(n.Line, n.Value)
 	default:
 		w.seen(w.place(n.Line, n.Value), n.Value)
 	}
+}
+
+// isReplaced reports whether other files of the bundle set the value at w.path to another one.
+func (w *walker) isReplaced(text string) bool {
+	var keys []string
+	for _, p := range w.path {
+		keys = append(keys, p.Key)
+	}
+	v, known := w.scan.known.of(w.file)[strings.Join(keys, ".")]
+	return known && v.text != text
 }
 
 // isTemplated reports whether a value has parts that ytt or Helm fills in.
@@ -188,9 +200,7 @@ func (w *walker) text(text string) {
 			w.imageText(line, m[1])
 			continue
 		}
-		for _, ref := range tokens(l) {
-			w.outside(line, ref)
-		}
+		w.line(line, "", l)
 	}
 }
 
