@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
+	"unicode/utf8"
 
 	"relocate/report"
 	"relocate/verify/leak"
@@ -53,11 +55,22 @@ func writeFinding(w io.Writer, f report.Finding) {
 		fmt.Fprintf(w, "               %s\n", line(f.Reference))
 	}
 	for _, l := range f.Lines() {
-		fmt.Fprintf(w, "               %s\n", l)
+		fmt.Fprintf(w, "               %s\n", folded(w, l, 15))
 	}
 	if f.Action != "" {
-		fmt.Fprintf(w, "               → %s\n", line(f.Action))
+		fmt.Fprintf(w, "               → %s\n", folded(w, line(f.Action), 17))
 	}
+}
+
+// folded breaks a line of text that begins at a column between words, so that it fits a terminal.
+// Elsewhere it stays one line, for programs that search it.
+func folded(w io.Writer, s string, column int) string {
+	if !isTerminal(w) || column+utf8.RuneCountInString(s) <= helpWidth {
+		return s
+	}
+	text := strings.TrimLeft(s, " ")
+	lead := len(s) - len(text)
+	return s[:lead] + wrapped(text, column+lead, column+lead)
 }
 
 // summarizeAccepted says how many findings are accepted.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,23 @@ func TestObjectOnTerminal(t *testing.T) {
 	redirected := mustRelocate(t, "--from-tar", file, "--to-repo", host+"/x")
 	assert.Equal(t, redirected.stdout, object)
 	assert.True(t, strings.HasPrefix(object, "---\napiVersion: "), object)
+}
+
+// TestFindingsOnTerminal: findings fit a terminal of 80 columns; elsewhere a message is one line.
+func TestFindingsOnTerminal(t *testing.T) {
+	t.Parallel()
+	file := export(t, pushOpen(t, startMemory(t, nil)))
+	_, findings, found := strings.Cut(onTerminal(t, "verify", file, "--progress", "none"), "\nfindings: ")
+	require.True(t, found)
+	for l := range strings.Lines(findings) {
+		if strings.HasPrefix(l, "               ") && strings.Contains(strings.TrimSpace(l), " ") {
+			assert.LessOrEqual(t, utf8.RuneCountInString(l), 81, l)
+		}
+	}
+	const message = "an image outside of the keys that kbld searches: the lock does not have it, and pods pull it from there"
+	assert.NotContains(t, findings, message)
+	assert.Contains(t, strings.Join(strings.Fields(findings), " "), message)
+	assert.Contains(t, mustRelocate(t, "verify", file).stdout, message)
 }
 
 // TestColours: verdicts and errors have colours on a terminal, unless somebody declines.
