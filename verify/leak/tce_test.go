@@ -15,15 +15,19 @@ import (
 )
 
 // TestTCE looks at the 154 real bundles of Tanzu Community Edition, which are beside the lab that
-// RELOCATE_TEST_LAB names. testdata/tce.txt has every finding on them, and each is true; and every id of a lock
-// that no text has.
+// RELOCATE_TEST_LAB names, or in the checkout that RELOCATE_TEST_TCE names (vmware-tanzu/community-edition at
+// fe3d3e73, which has the Starlark modules as well). testdata/tce.txt has every finding on them, and each is true;
+// and every id of a lock that no text has.
 func TestTCE(t *testing.T) {
 	t.Parallel()
-	lab := os.Getenv("RELOCATE_TEST_LAB")
-	if lab == "" {
+	tree := os.Getenv("RELOCATE_TEST_TCE")
+	if lab := os.Getenv("RELOCATE_TEST_LAB"); tree == "" && lab != "" {
+		tree = filepath.Join(lab, "..", "tce")
+	}
+	if tree == "" {
 		t.Skip("RELOCATE_TEST_LAB does not name the lab, beside which the definitions of Tanzu Community Edition are")
 	}
-	packages := filepath.Join(lab, "..", "tce", "addons", "packages")
+	packages := filepath.Join(tree, "addons", "packages")
 	manifests, err := filepath.Glob(filepath.Join(packages, "*", "*", "package.yaml"))
 	require.NoError(t, err)
 	require.Len(t, manifests, 188)
