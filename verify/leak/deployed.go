@@ -20,7 +20,8 @@ import (
 type deployed struct {
 	of      *appFolder
 	use     use
-	err     error // why it is not known
+	err     error         // why it is not known
+	text    []textFinding // what the text of files says
 	faults  []render.Fault
 	found   []deployedFinding
 	objects nestedObjects
@@ -43,9 +44,9 @@ type deployedFinding struct {
 	lines int // of the string
 }
 
-// deployed examines the result of a rendering.
-func (a *appFolder) deployed(u use, result *render.Result, err error) *deployed {
-	d := &deployed{of: a, use: u, err: err, faults: result.Faults, unused: result.Unused, outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{}}
+// deployed examines the result of a rendering. text is what the text of the files says.
+func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, err error) *deployed {
+	d := &deployed{of: a, use: u, text: text, err: err, faults: result.Faults, unused: result.Unused, outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{}}
 	(&kappctrl.Folder{Locks: a.placedLocks()}).AddTo(d.lock)
 	for _, image := range result.Images {
 		d.image(image)
@@ -64,6 +65,13 @@ func (a *appFolder) deployed(u use, result *render.Result, err error) *deployed 
 func (d *deployed) add(f report.Finding, place ytt.Place, value string) {
 	d.outside[f.Reference] = append(d.outside[f.Reference], len(d.found))
 	lines := 1 + strings.Count(value, "\n")
+	if place.File == "" {
+		for _, said := range d.text {
+			if said.Code == f.Code && said.Reference == f.Reference && !said.ofSchema {
+				place = ytt.Place{File: said.File, Line: said.Line}
+			}
+		}
+	}
 	d.found = append(d.found, deployedFinding{f, d.find(f.Reference, place, lines), lines})
 }
 

@@ -209,8 +209,8 @@ func (a *appFolder) keep(part int, f bundle.File, data []byte) {
 	case isBinary(data):
 		a.binary += len(data)
 	}
-	if a.size+a.binary > 2*maxText {
-		a.cut = fmt.Sprintf("its bundles have more than %d bytes", 2*maxText)
+	if a.size+a.binary > maxText {
+		a.cut = fmt.Sprintf("its bundles have more than %d bytes", maxText)
 	}
 	a.fetched[part] = append(a.fetched[part], ytt.File{Path: f.Path, Data: data})
 }

@@ -42,8 +42,8 @@ func (a *appFolder) rendered(ctx context.Context, g group, list []textFinding) (
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			d = a.deployed(u, result, err)
-			d.judge(list)
+			d = a.deployed(u, list, result, err)
+			d.judge()
 			done[key] = d
 		}
 		for i := range list {

@@ -46,7 +46,7 @@ func TestImgpkgsRepository(t *testing.T) {
 	var reads atomic.Int32
 	got, err := resolve(t, relocated.Repo(interop.Relocated), interop.Relocated, leak.Options{Jobs: 4, Read: func() { reads.Add(1) }}, root)
 	require.NoError(t, err)
-	want := leak.Report{Scan: report.Scan{Packages: 3, Bundles: 5, Files: got.Files, References: got.References, Inside: got.References - 1,
+	want := leak.Report{Scan: report.Scan{Packages: 3, PackagesAsText: 3, Bundles: 5, Files: got.Files, References: got.References, Inside: got.References - 1,
 		Manifests: got.Manifests, IDs: got.IDs, IDsFound: got.IDsFound}, Findings: got.Findings}
 	assert.Equal(t, want, *got)
 	assert.Equal(t, int32(got.Bundles+got.Manifests), reads.Load())
@@ -76,7 +76,7 @@ func TestCounts(t *testing.T) {
 	got, err := leak.Resolve(t.Context(), target, target.repo, c.hashes([]string{root}), leak.Options{})
 	require.NoError(t, err)
 	// Two versions, one bundle for both, a nested one, two files; two fetches and two images.
-	assert.Equal(t, &leak.Report{Scan: report.Scan{Packages: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}}, got)
+	assert.Equal(t, &leak.Report{Scan: report.Scan{Packages: 2, PackagesAsText: 2, Bundles: 3, Files: 2, References: 4, Inside: 4, Manifests: 7, IDs: 3, IDsFound: 2}}, got)
 	assert.Empty(t, got.Findings)
 }
 

@@ -66,9 +66,7 @@ func (t *traversal) run(ctx context.Context, roots []v1.Hash) error {
 		t.findings.list = append(t.findings.list, newFinding(codeNotRead, report.Install, position{}, "",
 			"there are %d more findings that break an install or a pull than are listed", t.findings.hidden))
 	}
-	if t.opt.RenderPackages {
-		t.report.PackagesAsText = t.report.Packages - t.report.PackagesRendered
-	}
+	t.report.PackagesAsText = t.report.Packages - t.report.PackagesRendered
 	t.report.Findings, t.report.More = t.findings.list, t.findings.left
 	return nil
 }

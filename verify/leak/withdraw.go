@@ -52,15 +52,15 @@ func (f textFinding) after(g group, fates []fate) (left []textFinding) {
 }
 
 // judge decides the fates of the findings in the text.
-func (d *deployed) judge(list []textFinding) {
-	for _, f := range list {
+func (d *deployed) judge() {
+	for _, f := range d.text {
 		for _, i := range d.outside[f.Reference] {
 			if at := d.found[i]; !f.ofSchema && spans(at.place, at.lines, f) {
 				d.matched[f.Reference] = true
 			}
 		}
 	}
-	for _, f := range list {
+	for _, f := range d.text {
 		d.fates = append(d.fates, d.fate(f))
 	}
 }
