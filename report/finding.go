@@ -210,6 +210,17 @@ func joined(list []string) string {
 	return strings.Join(list, "")
 }
 
+// ofCode counts the findings of a code.
+func (l Findings) ofCode(code Code) int {
+	n := 0
+	for _, f := range l {
+		if f.Code == code {
+			n++
+		}
+	}
+	return n
+}
+
 // count counts the findings of a level.
 func (l Findings) count(level Level) int {
 	n := 0

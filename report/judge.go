@@ -270,20 +270,18 @@ func (v *Verdict) Limit() *Verdict {
 		}
 	}
 	add(len(v.Omitted), "that all layers are present: %s that may not be distributed left out", "layer")
-	unread := 0
-	for _, f := range v.Findings {
-		if f.Code == "not-read" {
-			unread++
-		}
-	}
 	if v.Scan != nil {
 		deploy := "deploy: their"
 		if v.Scan.PackagesAsText == 1 {
 			deploy = "deploys: its"
 		}
-		add(v.Scan.PackagesAsText, "what %s "+deploy+" files were examined as text only", "package version")
+		says := "what %s " + deploy + " files were examined as text only"
+		if n := v.Findings.ofCode("needs-values"); n > 0 {
+			says += fmt.Sprintf(", %d for want of values (--values-file)", n)
+		}
+		add(v.Scan.PackagesAsText, says, "package version")
 	}
-	add(unread, "that every reference was found: %s could not be read in full", "place")
+	add(v.Findings.ofCode("not-read"), "that every reference was found: %s could not be read in full", "place")
 	add(len(v.Unseen), "that every signature was found: %s refused or not copied", "attachment")
 	return v
 }
