@@ -82,9 +82,9 @@ func fetchDirs(fetches []fetch) ([]string, []Fault, error) {
 		if path.IsAbs(dir) || dirs[i] == "." || dirs[i] == ".." || strings.HasPrefix(dirs[i], "../") {
 			return nil, []Fault{{
 				Code: CodeOutside, Step: -1,
-				Message: fmt.Sprintf("fetch %d goes to %q, which is not in the folder of the App: vendir would write over files of kapp-controller", i, dir),
+				Message: fmt.Sprintf("fetch %d goes to %q, which is not in the folder of the App: vendir would write over files of kapp-controller", i+1, dir),
 				Action:  "give the fetch a path below the folder of the App, such as " + strconv.Itoa(i),
-			}}, notRendered("fetch %d goes to %q, which is not in the folder of the App", i, dir)
+			}}, notRendered("fetch %d goes to %q, which is not in the folder of the App", i+1, dir)
 		}
 	}
 	return dirs, nil, nil
@@ -105,9 +105,9 @@ func (app App) fetch(i int, f *fetch) (files []File, err error) {
 		}
 		return files, nil
 	case i >= len(app.Fetched):
-		return nil, notRendered("fetch %d (%s) is not at hand", i, kind)
+		return nil, notRendered("fetch %d (%s) is not at hand", i+1, kind)
 	case app.Fetched[i].Missing != "":
-		return nil, notRendered("fetch %d: %s", i, app.Fetched[i].Missing)
+		return nil, notRendered("fetch %d: %s", i+1, app.Fetched[i].Missing)
 	}
 	sub := ""
 	if f.subPath() != "" {
@@ -123,7 +123,7 @@ func (app App) fetch(i int, f *fetch) (files []File, err error) {
 		}
 	}
 	if !found {
-		return nil, fetchFailed("fetch %d: subPath '%s': no such file or directory", i, f.subPath())
+		return nil, fetchFailed("fetch %d: subPath '%s': no such file or directory", i+1, f.subPath())
 	}
 	return files, nil
 }

@@ -78,7 +78,7 @@ func TestFolder(t *testing.T) {
 		{"two with a path", "[{imgpkgBundle: {}}, {image: {}, path: p}]", two, "0/.imgpkg/images.yml 0/a.yml 0/sub/b.yml p/c.yml", "", 0},
 		{"subPath", "[{image: {subPath: sub/}}]", one, "b.yml", "", 0},
 		{"no subPath of a bundle", "[{imgpkgBundle: {subPath: sub}}]", one, ".imgpkg/images.yml a.yml sub/b.yml", "", 0},
-		{"subPath that is not there", "[{image: {subPath: none}}]", one, "", "fetch: fetch 0: subPath 'none': no such file or directory", 0},
+		{"subPath that is not there", "[{image: {subPath: none}}]", one, "", "fetch: fetch 1: subPath 'none': no such file or directory", 0},
 		{"subPath outside", "[{image: {subPath: ../x}}]", one, "", "fetch: Calculating new root path: Invalid path: ../x", 0},
 		{"inline", "[{inline: {paths: {b.yml: b, sub/a.yml: a}}}]", nil, "b.yml sub/a.yml", "", 0},
 		{"inline outside", "[{inline: {paths: {../b.yml: b}}}]", nil, "", "fetch: Invalid path: ../b.yml", 0},
@@ -92,10 +92,10 @@ func TestFolder(t *testing.T) {
 		{"unknown", "[{ftp: {}}]", nil, "", "fetch: Fetching (0): Unsupported way to fetch templates", 0},
 		{"refused", "[{imgpkgBundle: {}, path: .}]", one, "", "fetch: Validating directory '.' (0): Expected path to not be one of '/', '.', '..', ''", 0},
 		{"overlapping", "[{imgpkgBundle: {}}, {image: {}, path: 0/x}]", two, "", "fetch: Expected to not manage overlapping paths: '0/x' and '0'", 0},
-		{"outside", "[{imgpkgBundle: {}, path: a/../../x}]", one, "", `fetch 0 goes to "a/../../x", which is not in the folder of the App`, 1},
-		{"absolute", "[{imgpkgBundle: {}, path: /etc}]", one, "", `fetch 0 goes to "/etc", which is not in the folder of the App`, 1},
-		{"not carried", "[{git: {}}]", []render.Fetched{{Missing: "git is not carried"}}, "", "fetch 0: git is not carried", 0},
-		{"not given", "[{http: {}}]", nil, "", "fetch 0 (http) is not at hand", 0},
+		{"outside", "[{imgpkgBundle: {}, path: a/../../x}]", one, "", `fetch 1 goes to "a/../../x", which is not in the folder of the App`, 1},
+		{"absolute", "[{imgpkgBundle: {}, path: /etc}]", one, "", `fetch 1 goes to "/etc", which is not in the folder of the App`, 1},
+		{"not carried", "[{git: {}}]", []render.Fetched{{Missing: "git is not carried"}}, "", "fetch 1: git is not carried", 0},
+		{"not given", "[{http: {}}]", nil, "", "fetch 1 (http) is not at hand", 0},
 	} {
 		a := render.App{Spec: []byte("fetch: " + test.fetch), Fetched: test.fetched, Objects: []render.Object{secret("s", map[string]string{"y.yml": "y", "x.yml": "x"})}}
 		folder, faults, err := a.Folder()
