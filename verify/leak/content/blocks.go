@@ -112,23 +112,26 @@ func (e *env) yttBlocks(data []byte, isStarlark, isLibrary bool) *blocks {
 	b := &blocks{dead: map[int]bool{}, maybe: map[int]bool{}}
 	var open stack
 	var names map[string]int
-	node := nodeBlock{indent: -1}
+	dead, maybe := nodeBlock{indent: -1}, nodeBlock{indent: -1}
 	line := 0
 	for l := range bytes.Lines(data) {
 		line++
 		text := strings.TrimRight(string(l), "\r\n")
 		code, isCode := codeOf(text, isStarlark)
-		b.add(line, node.covers(text) || open.top().dead, open.top().maybe)
+		isDead, isMaybe := dead.covers(text), maybe.covers(text)
+		b.add(line, isDead || open.top().dead, isMaybe || open.top().maybe)
 		if !isCode {
 			continue
 		}
 		switch m := statementForm.FindStringSubmatch(code); {
 		case strings.HasPrefix(code, "overlay/remove"):
-			node.next()
+			dead.next()
 		case m == nil:
 		case m[2] != "":
-			if m[1] == "if" && e.condition(m[3]) == never {
-				node.next()
+			if c := e.condition(m[3]); m[1] == "if" && c == never {
+				dead.next()
+			} else if m[1] != "if" || !c.holds() {
+				maybe.next()
 			}
 		case m[1] == "if":
 			open.openIf(e.condition(m[3]))
@@ -161,8 +164,8 @@ func codeOf(line string, isStarlark bool) (code string, isCode bool) {
 	return strings.TrimSpace(code), isCode
 }
 
-// nodeBlock follows a node of a YAML template that an annotation takes away: the next one, with
-// what is below it.
+// nodeBlock follows the node of a YAML template that an annotation is for: the next one, with what
+// is below it.
 type nodeBlock struct {
 	waits    bool
 	indent   int // of the node; -1 for none
@@ -170,7 +173,7 @@ type nodeBlock struct {
 	isItem   bool
 }
 
-// next makes the next node the one that is taken away.
+// next makes the next node the one to follow.
 func (n *nodeBlock) next() { *n = nodeBlock{waits: true, indent: -1} }
 
 // covers reports whether a line is of the node.

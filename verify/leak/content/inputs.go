@@ -200,8 +200,17 @@ func (r *reads) read(file string, isData bool) bool {
 // SelectHelm returns the inputs of a helmTemplate step that can reach its output: what belongs to
 // the charts, and what their templates read with .Files.
 func (c *Charts) SelectHelm(inputs []Input) []Input {
+	var top *chart // the one that the step names
+	for _, in := range inputs {
+		if in.chart != nil && (top == nil || len(in.chart.dir) < len(top.dir)) {
+			top = in.chart
+		}
+	}
 	byChart := map[*chart]*reads{}
 	for _, in := range inputs {
+		if in.chart != nil && in.chart != top && !strings.HasPrefix(top.rel(in.chart.dir), "charts/") {
+			in.chart = top // a chart among its files
+		}
 		if in.chart == nil || !in.chart.renders(in.Path) {
 			continue
 		}
