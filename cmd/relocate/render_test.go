@@ -54,7 +54,9 @@ func pushRenderable(t *testing.T, host string) string {
 		"packages/cue.yml":   steps("cue.corp.com", fetch, "      - cue: {}\n"),
 		"packages/chart.yml": steps("chart.corp.com", fetch, "      - helmTemplate: {path: config}\n"),
 		"packages/git.yml":   steps("git.corp.com", "      - git: {url: https://example.com/x.git, ref: v1}\n", "      - ytt: {}\n"),
-		"packages/odd.yml":   steps("odd.corp.com", fetch, "      - ytt: {paths: [config]}\n      - ytt: {paths: [config]}\n"),
+		"packages/computed.yml": "#@ for version in [\"1.0.0\", \"1.1.0\"]:\n---\n" + strings.ReplaceAll(strings.ReplaceAll(kbldText("computed.corp.com", "VERSION", one),
+			"version: VERSION", "version: #@ version"), "name: computed.corp.com.VERSION", "name: #@ \"computed.corp.com.\" + version") + "#@ end\n",
+		"packages/odd.yml": steps("odd.corp.com", fetch, "      - ytt: {paths: [config]}\n      - ytt: {paths: [config]}\n"),
 	}, whole, one, other, picky)
 	return host + "/corp/repository:1.0.0"
 }
@@ -83,6 +85,8 @@ func TestRender(t *testing.T) {
 		assert.Equal(t, render("package", "web.corp.com").stdout, render("package", "web.corp.com/2.0.0").stdout, "the newest")
 		assert.Contains(t, render("package", "web.corp.com/1.0.0").stdout, "image: "+host+"/corp/images/web@sha256:", "the lock as it is")
 		assert.Contains(t, render("package", "parts.corp.com", "--to-repo", "r.test/shop").stdout, "b: inline\n", "fetches in their folders")
+
+		assert.Equal(t, render("package", "web.corp.com/1.0.0").stdout, render("package", "computed.corp.com/1.1.0").stdout, "a Package that ytt computes")
 
 		var report renderReport
 		require.NoError(t, json.Unmarshal([]byte(render("package", "web.corp.com", "--to-repo", "r.test/shop", "-o", "json").stdout), &report))
