@@ -117,7 +117,7 @@ func TestPageSaysWhat(t *testing.T) {
 	objects := filepath.Join(dir, "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte("kind: Pod\nmetadata: {name: web}\nspec: {containers: [{image: nginx}]}\n"), 0o600))
 	looked := page("verify", "--repo", registry.Addr+"/x", "-f", objects)
-	assertAll(t, looked, "not everything that 1 object in "+objects+" needs comes from "+registry.Addr+"/x: 1 problem", "Repository")
+	assertAll(t, looked, "not everything that 1 object in "+objects+" needs comes from "+registry.Addr+"/x: 1 breaks a pull", "Repository")
 	for _, no := range []string{"complete", "-o json", "--level", "Signatures"} {
 		assert.NotContains(t, looked, no)
 	}
