@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,8 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/render"
+	"relocate/render/ytt"
 	"relocate/report"
 	"relocate/testdata/interop"
 	"relocate/verify/leak"
@@ -52,6 +55,65 @@ func TestTCERepository(t *testing.T) {
 	for _, code := range []report.Code{"no-packages", "bad-lock", "without-id", "bad-image", "outside", "uncovered", "elsewhere",
 		"missing", "damaged", "old-kind", "dropped", "duplicate"} {
 		assert.Empty(t, found[code], code)
+	}
+}
+
+// TestTCERendered renders the repository of Tanzu Community Edition. RELOCATE_TEST_TCE is the folder
+// addons/packages of its repository, with the modules in Starlark that the lab does not have, and
+// RELOCATE_TEST_TCE_VALUES a folder with files NAME.yml of values for the packages that ask for some.
+func TestTCERendered(t *testing.T) {
+	t.Parallel()
+	folder, given := os.Getenv("RELOCATE_TEST_TCE"), os.Getenv("RELOCATE_TEST_TCE_VALUES")
+	if folder == "" || given == "" {
+		t.Skip("RELOCATE_TEST_TCE and RELOCATE_TEST_TCE_VALUES do not name the packages of Tanzu Community Edition and their values")
+	}
+	var src interop.Registry
+	g, err := bundle.Walk(t.Context(), &src, []name.Reference{putTCE(t, &src, folder)}, bundle.WalkOptions{})
+	require.NoError(t, err)
+	var values render.Values
+	for _, p := range g.Packages {
+		short, _, _ := strings.Cut(p.Name, ".")
+		if data, err := os.ReadFile(filepath.Join(given, short+".yml")); err == nil {
+			values = append(values, render.GivenValues{Package: p.Name + "/" + p.Version, File: ytt.File{Path: short + ".yml", Data: data}})
+		}
+	}
+	for _, test := range []struct {
+		values                render.Values
+		rendered, needsValues int
+	}{
+		{nil, 112, 43}, // one of the 34 whose bundle is not known has steps that read all there is
+		{values, 155, 0},
+	} {
+		got, err := leak.Scan(t.Context(), &src, g, leak.Options{Jobs: 2, Renderer: renderer(t), RenderPackages: true, Values: test.values})
+		require.NoError(t, err)
+		assert.Equal(t, test.rendered, got.PackagesRendered)
+		assert.Equal(t, 188, got.PackagesRendered+got.PackagesAsText)
+		found := map[report.Code]int{}
+		var certain []string
+		for _, f := range got.Findings {
+			for range strings.Split(f.Package, ", ") {
+				found[f.Code]++
+			}
+			if f.Basis == report.Rendered && f.Level.Breaks() && f.Code != "missing-path" {
+				name, _, _ := strings.Cut(f.Package, ".")
+				reference, _, _ := strings.Cut(f.Reference, "@")
+				certain = append(certain, fmt.Sprintf("%s %s %s", f.Code, name, reference))
+			}
+		}
+		slices.Sort(certain)
+		assert.Equal(t, test.needsValues, found["needs-values"])
+		assert.Equal(t, 2, found["not-rendered"], "kubeapps, by helm")
+		assert.Equal(t, []string{
+			"not-installed app-toolkit cartographer.carto.run 0.2.1",
+			"not-locked load-balancer-and-ingress-service projects-stg.registry.vmware.com/tkg/ako:v1.7.2_vmware.3",
+			"outside-key knative-serving gcr.io/knative-releases/knative.dev/serving/cmd/queue",
+			"outside-key knative-serving gcr.io/knative-releases/knative.dev/serving/cmd/queue",
+			"outside-key knative-serving gcr.io/knative-releases/knative.dev/serving/cmd/queue",
+			"outside-key knative-serving gcr.io/knative-releases/knative.dev/serving/cmd/queue",
+			"outside-key local-path-storage busybox",
+			"outside-key local-path-storage busybox",
+			"outside-key local-path-storage busybox",
+		}, certain)
 	}
 }
 
