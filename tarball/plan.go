@@ -27,12 +27,17 @@ func (a *Archive) Plan(ctx context.Context, jobs int, r *render.Renderer) (*bund
 	if a.imgpkg != nil {
 		return a.imgpkgPlan(ctx, jobs, r)
 	}
-	plan, err := a.plan(ctx, jobs, r)
-	if err == nil || r == nil || ctx.Err() != nil {
+	plan, err := a.plan(ctx, bundle.WalkOptions{Jobs: jobs, Renderer: r})
+	if err == nil || ctx.Err() != nil {
 		return plan, err
 	}
-	if plain, plainErr := a.plan(ctx, jobs, nil); plainErr == nil {
+	plain, plainErr := a.plan(ctx, bundle.WalkOptions{Jobs: jobs, Has: a.has})
+	switch {
+	case plain == nil || !plain.Graph.MayHide(): // it has no templates
+	case plainErr == nil:
 		return plain, nil
+	case r == nil:
+		return nil, plainErr
 	}
 	return plan, err
 }
@@ -41,14 +46,16 @@ func (a *Archive) Plan(ctx context.Context, jobs int, r *render.Renderer) (*bund
 // repositories could not be run.
 var ErrNotRendered = errors.New("it has templates that were not run, and so what it must hold is not known")
 
-// plan is Plan with one way to read what is below packages/.
-func (a *Archive) plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
+// plan is Plan with one way to read what is below packages/. It returns a plan also when the inventory
+// says something else.
+func (a *Archive) plan(ctx context.Context, opt bundle.WalkOptions) (*bundle.Plan, error) {
 	roots, err := a.Roots()
 	if err != nil {
 		return nil, err
 	}
 	inv := a.l.inv
-	g, err := bundle.Walk(ctx, a, roots, bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: inv.Pins, Attachments: inv.Attachments, Renderer: r})
+	opt.Closed, opt.Pins, opt.Attachments = true, inv.Pins, inv.Attachments
+	g, err := bundle.Walk(ctx, a, roots, opt)
 	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a blob that a manifest needs
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
