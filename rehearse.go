@@ -146,7 +146,7 @@ func (s *stage) verifyObjects(ctx context.Context, objects []byte) (*report.Verd
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", subject, err)
 	}
-	result, err := read.Verify(ctx, s.at.Client.Reader(s.at.Repository), s.at.Repository, cluster.Options{Jobs: s.opt.jobs()})
+	result, err := read.Verify(ctx, s.at.Client.Reader(s.at.Repository), s.at.Repository, cluster.Options{Jobs: s.opt.jobs(), Renderer: s.opt.Renderer})
 	if err != nil {
 		return nil, fmt.Errorf("verify objects of %s: %w", subject, err)
 	}

@@ -61,10 +61,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	opt := cluster.Options{Jobs: f.jobs, Allow: places}
-	if f.rendering.renders {
-		opt.Renderer = f.rendering.renderer
-	}
+	opt := cluster.Options{Jobs: f.jobs, Allow: places, Renderer: f.rendering.renderer, RenderPackages: f.rendering.renders}
 	v, err := f.objects(cmd.Context(), objects, repo, opt)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func startAirgap(t *testing.T) *airgap {
 	}}
 	a.words["SIMPLE_CONFIG"] = config(a.words["SIMPLE"])
 	a.words["HEX_INDEX_ARM64_CONFIG"] = strings.TrimPrefix(config(index.Manifests[1].Digest), "sha256:")
-	a.words["VALUED"] = pushValued(t, dst.Addr, a.words["SIMPLE"])
+	a.words["VALUED"], a.words["COMPUTED"], a.words["REFUSED"] = pushValued(t, dst.Addr, a.words["SIMPLE"])
 	for word, digest := range pushTwins(t, dst.Addr, a.words["BUNDLE_SIMPLE"], a.words["ROOT"]) {
 		a.words[word] = digest
 	}
@@ -49,8 +49,9 @@ func startAirgap(t *testing.T) *airgap {
 	return a
 }
 
-// pushValued pushes a repository whose package takes its image from a value, and returns its digest.
-func pushValued(t *testing.T, host, image string) string {
+// pushValued pushes repositories whose package takes its image from a value, and returns their digests: as usual, with a
+// version that ytt computes, and with a template that fails.
+func pushValued(t *testing.T, host, image string) (valued, computed, refused string) {
 	t.Helper()
 	s := site{t: t, host: host}
 	bundle := s.bundle("airgap/corp", "", map[string]string{
@@ -70,8 +71,13 @@ spec:
 		"config/values.yml": "#@data/values-schema\n---\nimage: registry.example.com/app@" + image + "\nhelper: \"\"\npassword: \"\"\n",
 	}, "registry.example.com/app@"+image)
 	ref := "registry.example.com/valued@" + bundle.Digest.String()
-	packages := kbldText("valued.corp.com", "1.0.0", ref) + "---\n" + kbldText("valued.corp.com", "1.1.0-rc.1", ref)
-	return s.bundle("airgap/corp", "", map[string]string{"packages/valued.yml": packages}, ref).Digest.String()
+	push := func(packages string) string {
+		return s.bundle("airgap/corp", "", map[string]string{"packages/valued.yml": packages}, ref).Digest.String()
+	}
+	computing := strings.NewReplacer("valued.corp.com.1.0.0", `#@ "computed.corp.com." + v`, "refName: valued", "refName: computed", "version: 1.0.0", "version: #@ v")
+	return push(kbldText("valued.corp.com", "1.0.0", ref) + "---\n" + kbldText("valued.corp.com", "1.1.0-rc.1", ref)),
+		push("#@ v = \"2.0.0\"\n" + computing.Replace(kbldText("valued.corp.com", "1.0.0", ref))),
+		push("#@ fail(\"no way\")\n" + kbldText("valued.corp.com", "1.0.0", ref))
 }
 
 // pushTwins pushes repositories that have one version of a Package: TWIN_A and TWIN_SAME with the same content from two

@@ -91,7 +91,7 @@ func (v *verification) deployments(ctx context.Context) error {
 func (v *verification) prepare(ctx context.Context, d *deployment) (bool, error) {
 	i := d.install
 	spec, version := v.packageOf(i)
-	if spec == nil || v.opt.Renderer == nil {
+	if spec == nil || v.opt.Renderer == nil || !v.opt.RenderPackages {
 		return false, nil
 	}
 	not := func(format string, args ...any) (bool, error) {

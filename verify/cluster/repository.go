@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +26,8 @@ type repository struct {
 	offers []offer
 	folder bool // it has a folder packages/
 	wrong  error
+
+	findings []report.Finding // about packages/
 }
 
 // offer is a Package, or a PackageMetadata, as kapp-controller makes it of a PackageRepository's
@@ -60,6 +61,11 @@ func (v *verification) repositories(ctx context.Context) error {
 		case !r.folder:
 			v.report(r.claim, report.Finding{Code: codeNoPackages, Message: "the bundle has no folder packages/: kapp-controller refuses it", Action: "fetch the bundle of a package repository"})
 		}
+		for _, f := range r.findings {
+			if f.Level.Breaks() { // verify --repo reports the others
+				v.report(r.claim, report.Finding{Code: f.Code, Level: f.Level, Message: "in its bundle, " + f.File + ": " + f.Message, Action: f.Advised().Action})
+			}
+		}
 	}
 	return nil
 }
@@ -77,29 +83,43 @@ func (v *verification) bundleOf(c *claim) *bundle.Node {
 	return got.node
 }
 
-// read reads the bundle.
+// read reads the bundle as kapp-controller does.
 func (r *repository) read(ctx context.Context, v *verification) error {
 	var lock *carvel.ImagesLock
-	files := map[string][]byte{}
+	var documents []carvel.PackageDocument
+	packages := v.opt.Renderer.Packages(r.node.Descriptor.Digest, func(d carvel.PackageDocument) bool {
+		if d.Served {
+			documents = append(documents, d)
+		}
+		return true
+	})
 	err := r.node.Files(ctx, v.asker.source, func(p string) bool {
 		return p == carvel.LockFile || p == "packages" || strings.HasPrefix(p, "packages/")
-	}, func(f bundle.File, content io.Reader) (err error) {
+	}, func(f bundle.File, content io.Reader) error {
+		isLock := f.Path == carvel.LockFile
+		r.folder = r.folder || !isLock && (f.Mode.IsDir() || f.Path != "packages")
+		if !f.Mode.IsRegular() || !isLock && !packages.Wants(f.Path) {
+			return nil
+		}
+		if f.Size > yamlnode.MaxSize {
+			packages.TooLarge(f.Path, f.Size)
+			return nil
+		}
+		data, err := io.ReadAll(content)
 		switch {
-		case f.Path != carvel.LockFile:
-			r.folder = r.folder || f.Mode.IsDir() || f.Path != "packages"
-		case lock == nil && f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize:
-			var data []byte
-			if data, err = io.ReadAll(content); err == nil {
-				lock, _ = carvel.ParseImagesLock(data) // verify --repo reports a bad one
-			}
+		case err != nil:
 			return err
+		case !isLock:
+			packages.Add(f.Path, data)
+		case lock == nil:
+			lock, _ = carvel.ParseImagesLock(data) // verify --repo reports a bad one
 		}
-		if carvel.IsPackageFile(f.Path) && f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize {
-			files[f.Path], err = io.ReadAll(content)
-		}
-		return err
+		return nil
 	})
 	if r.wrong, err = damage(err); err != nil || r.wrong != nil {
+		return err
+	}
+	if r.findings, err = packages.End(ctx); err != nil {
 		return err
 	}
 	ids := map[string]string{}
@@ -108,13 +128,8 @@ func (r *repository) read(ctx context.Context, v *verification) error {
 			ids[e.Annotations[carvel.KbldID]] = v.repo.Digest(e.Image.DigestStr()).Name()
 		}
 	}
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		carvel.ReadPackageFile(file, files[file], func(d carvel.PackageDocument) bool {
-			if d.Served {
-				r.add(d, ids)
-			}
-			return true
-		})
+	for _, d := range documents {
+		r.add(d, ids)
 	}
 	return nil
 }

@@ -19,7 +19,9 @@ import (
 type Options struct {
 	Allow    []Place          // where images may be outside the repository; Verify contacts none of them
 	Jobs     int              // concurrent requests; 0 means 1
-	Renderer *render.Renderer // renders what PackageInstalls deploy; nil: nothing is rendered
+	Renderer *render.Renderer // runs templates; nil: nothing is rendered
+
+	RenderPackages bool // also render what PackageInstalls deploy, not only the Packages of PackageRepositories
 }
 
 // Verify compares what the objects name with the repository repo, which it reads through source. It

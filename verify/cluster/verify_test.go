@@ -221,7 +221,7 @@ spec: {packageRef: {refName: a.test.corp, versionSelection: {constraints: 1.0.0}
 	require.NoError(t, err)
 	repo, err := name.NewRepository("registry.airgap.test/corp/all")
 	require.NoError(t, err)
-	r, err := o.Verify(t.Context(), &source{}, repo, Options{Renderer: &render.Renderer{Program: child.Program{Path: "/bin/false"}}})
+	r, err := o.Verify(t.Context(), &source{}, repo, Options{RenderPackages: true, Renderer: &render.Renderer{Program: child.Program{Path: "/bin/false"}}})
 	require.NoError(t, err)
 	require.Len(t, r.Findings, 1)
 	f := r.Findings[0]
