@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,4 +39,65 @@ func TestUnusedValues(t *testing.T) {
 			"hint: did you mean: relocate "+args[0], "--values-file guestbook.corp.com/1.0.0="+values)
 		assertFailed(t, with("guestbook.corp.com/7.0.0="+values), statusUsage, "package guestbook.corp.com does not have version 7.0.0, only 1.1.0, 1.0.0")
 	}
+}
+
+// TestProofWithValues: what a package deploys with the values given is in the proof, and only that is certain.
+func TestProofWithValues(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	s := site{t: t, host: host}
+	app := s.ref("corp/app", s.image("corp/app", "1", "app"))
+	pkg := s.ref("pkg/a", s.bundle("pkg/a", "1", map[string]string{
+		"config/schema.yml": "#@data/values-schema\n---\nhost: \"\"\n",
+		"config/app.yml":    "#@ load(\"@ytt:data\", \"data\")\n#@ load(\"@ytt:assert\", \"assert\")\nimage: " + app + "\nagent: #@ (data.values.host or assert.fail(\"a host is required\")) + \"/corp/agent:1\"\n",
+	}, app))
+	s.bundle("root/values", "1", map[string]string{"packages/a.yml": kbldText("a.corp.com", "1.0.0", pkg)}, pkg)
+	root := host + "/root/values:1"
+	archive, report := export(t, root), filepath.Join(t.TempDir(), "report.json")
+	mustRelocate(t, "--from-tar", archive, "--to-repo", host+"/private")
+
+	const outside = "quay.io/corp/agent:1"
+	given := []string{"--values-file", "a.corp.com=" + valuesFile(t, "host: quay.io\n")}
+	for _, args := range [][]string{{"rehearse", archive}, {"verify", archive}, {"verify", "--repo", host + "/private", archive}} {
+		with := func(more ...string) result {
+			return tryRelocate(t, append(append(args[:len(args):len(args)], more...), "--report", report)...)
+		}
+		r := with()
+		assert.Zero(t, r.status, r.stderr)
+		assertAll(t, r.stdout, "rendered 0 of 1 package version, examined 1 as text only\n", "(needs-values", "a host is required",
+			"what 1 package version deploys: its files were examined as text only, 1 for want of values (--values-file)")
+		assert.NotContains(t, r.stdout, outside)
+
+		r = with(given...)
+		assertAll(t, r.stdout, "rendered 1 of 1 package version\n", "(outside-key, rendered)", outside)
+		assert.NotContains(t, r.stdout, "deploys: its files")
+		assert.Contains(t, string(readFile(t, report)), `"basis": "rendered"`)
+		assert.Contains(t, string(readFile(t, report)), `"packagesRendered": 1`)
+		assert.Equal(t, args[0] == "verify" && len(args) == 2, r.status == 0, "an archive is to be --strict")
+
+		r = with("--no-render")
+		assert.Zero(t, r.status, r.stderr)
+		assertAll(t, r.stdout, "rendered 0 of 1 package version, examined 1 as text only\n")
+		assert.NotContains(t, r.stdout, "needs-values")
+	}
+
+	assert.Contains(t, mustRelocate(t, "plan", "-b", root).stdout, "templates  rendered 0 of 1 package version, examined 1 as text only\n")
+	planned := mustRelocate(t, append([]string{"plan", "-b", root, "--render"}, given...)...)
+	assertAll(t, planned.stdout, "templates  rendered 1 of 1 package version\n", outside)
+	file := filepath.Join(t.TempDir(), "strict.tar")
+	strict := tryRelocate(t, append([]string{"-b", root, "--to-tar", file, "--strict"}, given...)...)
+	assertFailed(t, strict, statusMissing, outside, "not closed")
+	assert.NoFileExists(t, file)
+	exported := mustRelocate(t, append([]string{"-b", root, "--to-tar", file, "--render"}, given...)...)
+	assertAll(t, exported.stderr, "  rendered 1 of 1 package version\n", outside)
+}
+
+// TestHelmProgram: --helm names the program, also relative to the folder of the command.
+func TestHelmProgram(t *testing.T) {
+	root := pushRenderable(t, startMemory(t, nil))
+	t.Chdir(t.TempDir())
+	t.Setenv("PATH", "/usr/bin:/bin")
+	require.NoError(t, os.WriteFile("myhelm", []byte("#!/bin/sh\necho 'kind: ConfigMap'\necho \"arguments: '$*'\"\n"), 0o700))
+	r := mustRelocate(t, "render", "--repo", root, "package", "chart.corp.com", "--helm", "./myhelm", "--kubernetes-version", "v1.31")
+	assertAll(t, r.stdout, "kind: ConfigMap\n", "arguments: 'template chart ", "--kube-version 1.31.0")
 }

@@ -67,6 +67,7 @@ type copyReport struct {
 	plan      *bundle.Plan
 	platforms map[v1.Hash][]string
 	command   string // as it was run
+	renders   bool   // packages were rendered
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -96,7 +97,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves,
-		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
@@ -188,6 +189,9 @@ func (r *copyReport) summarize(w io.Writer) {
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
+	if r.Scan != nil && r.renders && r.Scan.Rendering() != "" {
+		fmt.Fprintf(w, "  %s\n", r.Scan.Rendering())
+	}
 	writeFindings(w, r.Findings, mostLines, "; see --report")
 	summarizeAccepted(w, r.Accepted)
 }
