@@ -27,6 +27,7 @@ import (
 	"relocate/registry"
 	"relocate/render"
 	"relocate/testdata/interop"
+	"relocate/testdata/realhelm"
 	"relocate/verify/leak"
 )
 
@@ -48,6 +49,9 @@ func TestCorpus(t *testing.T) {
 			}
 			if _, c.renders = c.setup["render"]; c.renders {
 				opt.RenderPackages, opt.Values = true, c.values
+			}
+			if _, withHelm := c.setup["helm"]; withHelm {
+				opt.Renderer.Helm = realhelm.Program(t)
 			}
 			roots := c.setup["root"]
 			if roots == nil {
