@@ -193,6 +193,7 @@ var (
 	imageWord = regexp.MustCompile(`(?i)image[a-z_-]*["']?\s*[=: ]\s*["']?$`)
 	verbs     = words("create get list watch update patch delete deletecollection use bind escalate impersonate approve sign")
 	modes     = words("ro rw z Z cached delegated consistent shared slave private rshared rslave rprivate nocopy")
+	ports     = words("22 25 53 80 88 110 111 123 143 389 443 445 465 514 587 636 853 993 995") // of services, below 1024
 	mimeTypes = words("application text audio video font model multipart message image")
 )
 
@@ -214,7 +215,8 @@ func isOther(ref, key, before string) bool {
 		return false
 	}
 	tag := ref[i+1:]
-	return verbs[tag] || modes[tag] || mimeTypes[first] || isPort(tag) && first != "library"
+	isService := strings.Count(ref, "/") == 1 && first != "library"
+	return verbs[tag] || modes[tag] || mimeTypes[first] || isService && isPort(tag)
 }
 
 func isImageWord(key string) bool { return strings.Contains(strings.ToLower(key), "image") }
@@ -222,10 +224,10 @@ func isImageWord(key string) bool { return strings.Contains(strings.ToLower(key)
 // maxWord is how much text before a reference is examined.
 const maxWord = 64
 
-// isPort reports whether a tag is likelier a port than a version.
+// isPort reports whether a tag is likelier the port of a service than a version.
 func isPort(tag string) bool {
 	n, err := strconv.Atoi(tag)
-	return err == nil && n >= 53 && n < 1<<16 && strconv.Itoa(n) == tag
+	return err == nil && (n >= 1024 && n < 1<<16 || ports[tag]) && strconv.Itoa(n) == tag
 }
 
 // isRepository reports whether text is a repository with at least one slash. All of it except the
