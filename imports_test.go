@@ -39,9 +39,9 @@ var allowed = map[string][]string{
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "render", "report"},
 	"verify/cluster":    {"bundle", "carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "render", "render/kbld", "render/ytt", "report", "verify/leak/content", "verify/leak/kappctrl"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/packagingapi", "render/ytt"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/ytt"},
 
-	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld"},
+	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld", "render/packagingapi"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
 
 	"internal/child": {},

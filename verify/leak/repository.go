@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +17,6 @@ import (
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/render"
-	"relocate/render/packagingapi"
 	"relocate/report"
 	"relocate/verify/leak/kappctrl"
 )
@@ -168,8 +165,8 @@ func (r *repositoryBundle) document(d carvel.PackageDocument) bool {
 		r.notRead(report.Warning, d.File, d.Line, err.Error())
 		return true
 	}
-	if doc.Sum, err = r.deployed(d); err != nil {
-		r.note(newFinding(codeRefused, report.Install, r.of(doc, d.Line), "", "kapp-controller refuses the whole repository: %v", err))
+	if doc.Refused != nil {
+		r.note(newFinding(codeRefused, report.Install, r.of(doc, d.Line), "", "kapp-controller refuses the whole repository: %v", doc.Refused))
 	}
 	if r.bytes+len(doc.Schema) > maxText {
 		if r.schemas {
@@ -188,18 +185,6 @@ func (r *repositoryBundle) document(d carvel.PackageDocument) bool {
 	}
 	r.documents = append(r.documents, doc)
 	return true
-}
-
-// deployed returns the sum of what kapp-controller deploys of a document; zero of one that it drops.
-//
-// An error says why it refuses the repository.
-func (r *repositoryBundle) deployed(d carvel.PackageDocument) (sum [sha256.Size]byte, err error) {
-	object, err := packagingapi.Deployed(d.Document, "")
-	if object == nil {
-		return sum, err
-	}
-	content, err := json.Marshal(object) // this sorts keys
-	return sha256.Sum256(content), err
 }
 
 // check checks everything that was read of a repository bundle, and queues the bundles that it

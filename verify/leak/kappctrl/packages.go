@@ -8,17 +8,18 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"relocate/carvel"
 	"relocate/internal/yamlnode"
+	"relocate/render/packagingapi"
 )
 
 // Document is a document below packages/, without its text.
 type Document struct {
 	Head     carvel.PackageDocument
 	File     string
-	Sum      [sha256.Size]byte // of its content; zero for documents that kapp-controller drops
+	Sum      [sha256.Size]byte // of what is deployed; zero for documents that kapp-controller drops
+	Refused  error             // why kapp-controller refuses the whole repository
 	NameLine int               // of metadata.name
 	Images   []ImageKey        // values of keys "image" that kbld sees, except those of fetches
 	Fetches  []Fetch           // of a Package
@@ -79,10 +80,7 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	if content, err := sigsyaml.YAMLToJSON(text); err == nil { // this sorts keys
-		d.Sum = sha256.Sum256(content)
-		d.readSpec(content)
-	}
+	d.readDeployed(head.Document)
 	d.NameLine = yamlnode.Line(yamlnode.Get(n, "metadata", "name"), head.Line)
 	d.readImages(n)
 	if schema := yamlnode.Get(n, "spec", "valuesSchema"); schema != nil && bytes.Contains(text, []byte("default")) {
@@ -106,17 +104,18 @@ func ReadDocument(file string, head carvel.PackageDocument) (*Document, error) {
 	return d, nil
 }
 
-// readSpec reads the App's spec of a Package.
-func (d *Document) readSpec(document []byte) {
-	var pkg struct {
-		Spec struct {
-			Template struct {
-				Spec json.RawMessage `json:"spec"`
-			} `json:"template"`
-		} `json:"spec"`
+// readDeployed reads what kapp-controller deploys of a document.
+func (d *Document) readDeployed(doc yamlnode.Document) {
+	object, err := packagingapi.Deployed(doc, "")
+	if object == nil {
+		d.Refused = err
+		return
 	}
-	if json.Unmarshal(document, &pkg) == nil { // what kapp-controller does not take has no spec
-		d.Spec = pkg.Spec.Template.Spec
+	if content, err := json.Marshal(object); err == nil { // this sorts keys
+		d.Sum = sha256.Sum256(content)
+	}
+	if spec, ok := object["spec"].(map[string]any)["template"].(map[string]any); ok && spec["spec"] != nil {
+		d.Spec, _ = json.Marshal(spec["spec"]) // it was JSON before
 	}
 }
 
