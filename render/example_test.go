@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"relocate/internal/child"
 	"relocate/render"
 	"relocate/render/ytt"
 )
@@ -17,7 +16,8 @@ func ExampleRenderer_App() {
 		fmt.Println(err)
 		return
 	}
-	renderer := &render.Renderer{Program: child.Program{Path: program}}
+	renderer := &render.Renderer{}
+	renderer.Program.Path = program
 	result, err := renderer.App(context.Background(), render.App{
 		Spec: []byte("fetch: [{imgpkgBundle: {}}]\ntemplate: [{ytt: {paths: [config]}}]"),
 		Fetched: []render.Fetched{{Files: []ytt.File{
