@@ -37,6 +37,9 @@ type deployed struct {
 	lock    *kbld.Step       // has the folder's locks
 }
 
+// kbldAnnotation is the path of the annotation in which kbld lists what it read.
+const kbldAnnotation = "/metadata/annotations/kbld.k14s.io~1images"
+
 // deployedFinding is a finding about a string of a document.
 type deployedFinding struct {
 	report.Finding
@@ -46,7 +49,10 @@ type deployedFinding struct {
 
 // deployed examines the result of a rendering. text is what the text of the files says.
 func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, err error) *deployed {
-	d := &deployed{of: a, use: u, text: text, err: err, faults: result.Faults, unused: result.Unused, outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{}}
+	d := &deployed{
+		of: a, use: u, text: text, err: err, faults: result.Faults, unused: result.Unused,
+		outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{},
+	}
 	(&kappctrl.Folder{Locks: a.placedLocks()}).AddTo(d.lock)
 	for _, image := range result.Images {
 		d.image(image)
@@ -55,7 +61,12 @@ func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, e
 		return d
 	}
 	for _, doc := range result.Documents {
-		d.docs, d.strings = append(d.docs, doc.Text), append(d.strings, doc.Strings...)
+		d.docs = append(d.docs, doc.Text)
+		for _, s := range doc.Strings {
+			if s.Path != kbldAnnotation {
+				d.strings = append(d.strings, s)
+			}
+		}
 		d.document(doc)
 	}
 	return d

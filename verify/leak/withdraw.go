@@ -51,7 +51,7 @@ func (f textFinding) after(g group, fates []fate) (left []textFinding) {
 	return left
 }
 
-// judge decides the fates of the findings in the text.
+// judge decides the fates of the findings in the text, and drops what only that needs.
 func (d *deployed) judge() {
 	for _, f := range d.text {
 		for _, i := range d.outside[f.Reference] {
@@ -63,6 +63,7 @@ func (d *deployed) judge() {
 	for _, f := range d.text {
 		d.fates = append(d.fates, d.fate(f))
 	}
+	d.text, d.unused, d.strings, d.docs, d.inside = nil, nil, nil, nil, nil
 }
 
 // The codes of findings about what does not come out as a string of a document. A rendering that
