@@ -60,7 +60,7 @@ type Options struct {
 
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
 	RenderPackages bool             // render packages, too, as they would deploy, and see what their objects name
-	Values         render.Values    // for these packages
+	Values         render.Values    // for these packages; a file for none of them is a *render.UnusedValuesError
 
 	// Content, if not nil, is called when everything is copied, while the source of plan can still
 	// be read. It has manifests, configs and bundles. When a stream is imported it has nothing, and

@@ -41,6 +41,7 @@ func TestGuesses(t *testing.T) {
 		{"verify r.test/a/b:1", "is a reference; name a repository with --repo", "verify --repo r.test/a/b:1"},
 		{"inspect r.test/a/b:1 packages", "is a reference; name a package repository with --repo", "inspect --repo r.test/a/b:1 packages"},
 		{"render r.test/a/b:1 package a.test", "is a reference; name a package repository with --repo", "render --repo r.test/a/b:1 package a.test"},
+		{"render x.tar a.test/1.0.0", `write "package NAME[/VERSION]", not "a.test/1.0.0"`, "render x.tar package a.test/1.0.0"},
 		{"rendr x.tar package a.test", `unknown command "rendr"`, "render x.tar package a.test"},
 		{"plan r.test/a/b:1", "name a reference with -b", "plan -b r.test/a/b:1"},
 		{"plan x.tar", "is a file; plan takes a reference", "inspect x.tar"},

@@ -150,6 +150,9 @@ func newRender() *cobra.Command {
 // is what follows the archive.
 func (f *packageFlags) check(file string, view []string) (pkg string, err error) {
 	words := strings.Join(view, " ")
+	if len(view) == 1 && words != "package" && words != "packages" {
+		return "", guessf(replacing(words, "package", words), "after the archive, write \"package NAME[/VERSION]\", not %q", words)
+	}
 	pkg, one := strings.CutPrefix(words, "package ")
 	_, version, _ := strings.Cut(pkg, "/")
 	if err := firstWrong(

@@ -72,7 +72,7 @@ func TestRender(t *testing.T) {
 	archive := export(t, root)
 	mustRelocate(t, "--from-tar", archive, "--to-repo", host+"/private")
 	values := filepath.Join("testdata", "render", "web", "values.yml")
-	for name, of := range map[string][]string{"archive": {archive}, "source": {"--repo", root}, "destination": {"--repo", host + "/private:1.0.0"}} {
+	for name, of := range map[string][]string{"archive": {archive}, "imgpkg's archive": {export(t, root, "--tar-format", "imgpkg")}, "source": {"--repo", root}, "destination": {"--repo", host + "/private:1.0.0"}} {
 		render := func(args ...string) result {
 			return mustRelocate(t, append(append([]string{"render"}, of...), args...)...)
 		}
