@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/realhelm ./testdata/load ./testdata/hostileregistry ./testdata/realkbld
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/judges ./testdata/load ./testdata/hostileregistry ./testdata/realkbld
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
@@ -12,18 +12,22 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 CORES   := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PARALLEL = -parallel $(shell expr 4 \* $(CORES)) -timeout 40m
 
+JUDGE = CGO_ENABLED=0 GOWORK=off $(GO) build -o $(CURDIR)/bin/judges
+
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
-.PHONY: build helm demo test check cross vulncheck fuzz soak bench docs
+.PHONY: build judges demo test check cross vulncheck fuzz soak bench docs
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
 
-# helm builds the real helm that tests render charts with, where RELOCATE_TEST_HELM names it. It takes
-# minutes the first time.
-helm:
-	cd testdata/helm && CGO_ENABLED=0 GOWORK=off $(GO) build -ldflags '-s -w' -o ../../bin/helm helm.sh/helm/v3/cmd/helm
+# judges builds the real programs that tests compare ours with, where RELOCATE_TEST_JUDGES names bin/judges.
+# It takes minutes the first time.
+judges:
+	cd testdata/ytt && $(JUDGE)/ytt -ldflags '-s -w -X carvel.dev/ytt/pkg/version.Version=0.51.1' carvel.dev/ytt/cmd/ytt
+	cd testdata/oracle && $(JUDGE)/kbld -ldflags '-s -w -X carvel.dev/kbld/pkg/kbld/version.Version=0.44.0' carvel.dev/kbld/cmd/kbld
+	cd testdata/helm && $(JUDGE)/helm -ldflags '-s -w' helm.sh/helm/v3/cmd/helm
 
 demo: build
 	$(GO) run ./testdata/demo -relocate bin/relocate

@@ -14,7 +14,7 @@ import (
 	"relocate/internal/child"
 	"relocate/render"
 	"relocate/render/ytt"
-	"relocate/testdata/realhelm"
+	"relocate/testdata/judges"
 )
 
 // renderer runs this test binary for ytt.
@@ -32,7 +32,7 @@ func TestGoldens(t *testing.T) {
 			t.Parallel()
 			r := renderer(t)
 			if name == "4-helm" {
-				r.Helm = realhelm.Program(t)
+				r.Helm = judges.Program(t, "helm")
 			}
 			dir := filepath.Join("testdata", "golden", name)
 			want, err := os.ReadFile(filepath.Join(dir, "output.yml"))

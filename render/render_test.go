@@ -21,7 +21,7 @@ import (
 	"relocate/render/kbld"
 	"relocate/render/ytt"
 	"relocate/report"
-	"relocate/testdata/realhelm"
+	"relocate/testdata/judges"
 )
 
 const (
@@ -407,7 +407,7 @@ func TestLimits(t *testing.T) {
 func TestHelmThenOthers(t *testing.T) {
 	t.Parallel()
 	r := renderer(t)
-	r.Helm = realhelm.Program(t)
+	r.Helm = judges.Program(t, "helm")
 	chart := files("-- c/Chart.yaml --\napiVersion: v2\nname: c\nversion: 0.1.0\n-- c/templates/a.yaml --\n{{ if .Files.Get \"x\" }}\nimage: app:1.0\n{{ end }}\n-- c/x --\nyes\n-- .imgpkg/images.yml --\n" + lock)
 	const template = "template: [{helmTemplate: {path: %s}}, {ytt: {}}, {kbld: {paths: ['-', .imgpkg/images.yml]}}]"
 	for _, test := range []struct {
@@ -475,7 +475,7 @@ func TestHelmIsAlone(t *testing.T) {
 // TestHelm: how helm is called, and what comes out.
 func TestHelm(t *testing.T) {
 	t.Parallel()
-	helm := realhelm.Program(t)
+	helm := judges.Program(t, "helm")
 	const text = "-- chart/Chart.yaml --\napiVersion: v2\nname: c\nversion: 0.1.0\n-- chart/values.yaml --\nv: chart\n" +
 		"-- chart/templates/a.yaml --\nkube: {{ .Capabilities.KubeVersion.Version }}\nname: {{ .Release.Name }} {{ .Release.Namespace }}\nv: {{ .Values.v }}\nimage: app:1.0\n" +
 		"-- chart/README.md --\n-- chart/ci/test.yaml --\nv: ci\n-- v.yaml --\nv: file\n-- other.txt --\n"

@@ -21,8 +21,7 @@ import (
 	"relocate/render/ytt"
 )
 
-// program051 is ytt 0.51.1: go build -ldflags "-X carvel.dev/ytt/pkg/version.Version=0.51.1" of its
-// cmd/ytt.
+// program051 is ytt 0.51.1, which "make judges" builds.
 var program051 = flag.String("ytt", "", "path of a ytt program that writes the expectations in testdata again")
 
 // TestAsTheProgram holds that Run prints what the program prints. The cases are txtar files: a command

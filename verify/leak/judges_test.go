@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/report"
+	"relocate/testdata/judges"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
 )
@@ -22,27 +23,17 @@ import (
 var record = flag.Bool("record", false, "write what the programs give into the cases")
 
 // TestJudges runs the real programs over the judged cases of testdata/content, as kapp-controller calls them, and
-// compares what they give with the sections output and fails. RELOCATE_TEST_JUDGES names a folder with the
-// programs ytt (v0.51.1), kbld (v0.44.0) and helm (v3.22.0), which are built from their modules:
-//
-//	go build carvel.dev/ytt/cmd/ytt
-//	go build -ldflags "-X carvel.dev/kbld/pkg/kbld/version.Version=0.44.0" carvel.dev/kbld/cmd/kbld
-//	go build helm.sh/helm/v3/cmd/helm
-//
-// With -record it writes the sections.
+// compares what they give with the sections output and fails. With -record it writes the sections.
 func TestJudges(t *testing.T) {
 	t.Parallel()
-	programs := os.Getenv("RELOCATE_TEST_JUDGES")
-	if programs == "" {
-		t.Skip("RELOCATE_TEST_JUDGES does not name a folder with ytt, kbld and helm")
-	}
+	judges.Program(t, "ytt") // or skip
 	for _, file := range judgedCases(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			data, err := os.ReadFile(file)
 			require.NoError(t, err)
 			c, want := readCase(t, data)
-			output, fails := judge(t, programs, c)
+			output, fails := judge(t, c)
 			if *record {
 				data, _, _ = bytes.Cut(data, []byte("-- output --\n"))
 				data, _, _ = bytes.Cut(data, []byte("-- fails --\n"))
@@ -70,7 +61,7 @@ func judgedCases(t *testing.T) []string {
 }
 
 // judge runs the template steps of a case.
-func judge(t *testing.T, programs string, c *packageFiles) (output, fails string) {
+func judge(t *testing.T, c *packageFiles) (output, fails string) {
 	t.Helper()
 	root, inline := t.TempDir(), t.TempDir()
 	for _, f := range c.files {
@@ -87,7 +78,7 @@ func judge(t *testing.T, programs string, c *packageFiles) (output, fails string
 			}
 			args = append(args, "-f", inline)
 		}
-		run := exec.Command(filepath.Join(programs, program), args...)
+		run := exec.Command(judges.Program(t, program), args...)
 		run.Dir, run.Stdin = root, bytes.NewReader(stream)
 		run.Env = []string{"HOME=" + inline, "HTTPS_PROXY=http://127.0.0.1:1", "HTTP_PROXY=http://127.0.0.1:1"} // no registry answers
 		out, err := run.Output()

@@ -27,7 +27,7 @@ import (
 	"relocate/registry"
 	"relocate/render"
 	"relocate/testdata/interop"
-	"relocate/testdata/realhelm"
+	"relocate/testdata/judges"
 	"relocate/verify/leak"
 )
 
@@ -51,7 +51,7 @@ func TestCorpus(t *testing.T) {
 				opt.RenderPackages, opt.Values = true, c.values
 			}
 			if _, withHelm := c.setup["helm"]; withHelm {
-				opt.Renderer.Helm = realhelm.Program(t)
+				opt.Renderer.Helm = judges.Program(t, "helm")
 			}
 			roots := c.setup["root"]
 			if roots == nil {
