@@ -32,6 +32,9 @@ import (
 //
 // Errors: as Import.
 func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
+	if err := opt.checkValues(ctx, archive); err != nil {
+		return nil, err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)

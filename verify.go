@@ -38,6 +38,9 @@ type VerifyOptions struct {
 // an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
+	if err := opt.checkValues(ctx, archive); err != nil {
+		return nil, err
+	}
 	c := &verifying{VerifyOptions: opt, archive: archive, at: at}
 	switch {
 	case at.Repository != (name.Repository{}):
@@ -46,6 +49,21 @@ func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt V
 		return c.verifyArchive(ctx)
 	}
 	return nil, optionsf("nothing to verify: name an archive or a repository")
+}
+
+// checkValues fails where values are for no package of an archive, before the work of minutes. What is
+// wrong with the archive is found later.
+//
+// Errors: *render.UnusedValuesError; that of ctx.
+func (o *VerifyOptions) checkValues(ctx context.Context, archive *tarball.Archive) error {
+	if archive == nil || len(o.Values) == 0 {
+		return nil
+	}
+	plan, err := archive.Plan(ctx, o.jobs(), o.Renderer)
+	if err != nil {
+		return ctx.Err()
+	}
+	return o.Values.Check(plan.Graph.Packages)
 }
 
 // verifying is one Verify.

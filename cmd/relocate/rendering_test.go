@@ -37,6 +37,10 @@ func TestUnusedValues(t *testing.T) {
 		assertFailed(t, with("nothing.test="+values), statusUsage, "values file "+values+": package nothing.test was not found", "hint: list the packages with relocate inspect")
 		assertFailed(t, with("guestbok.corp.com/1.0.0="+values), statusUsage, "package guestbok.corp.com was not found",
 			"hint: did you mean: relocate "+args[0], "--values-file guestbook.corp.com/1.0.0="+values)
+		if args[0] == "rehearse" || args[0] == "verify" {
+			r := tryRelocate(t, append(args[:len(args):len(args)], "--values-file", "nothing.test="+values, "--progress", "json")...)
+			assert.NotContains(t, r.stderr, `"phase"`, "before any work")
+		}
 		assertFailed(t, with("guestbook.corp.com/7.0.0="+values), statusUsage, "package guestbook.corp.com does not have version 7.0.0, only 1.1.0, 1.0.0")
 	}
 }
