@@ -14,7 +14,10 @@ import (
 
 // imageKey matches the names of variables and arguments whose value is an image: RELATED_IMAGE_WEB,
 // SIDECAR_IMAGE, --sidecar-image, sidecarImage.
-var imageKey = regexp.MustCompile(`^RELATED_IMAGE_.|(?i:^|[-_.])(?i:image)$|[a-z0-9]Image$`)
+var imageKey = regexp.MustCompile(`^` + relatedImage + `.|(?i:^|[-_.])(?i:image)$|[a-z0-9]Image$`)
+
+// relatedImage begins the names of variables that name an operator's images.
+const relatedImage = "RELATED_IMAGE_"
 
 // isImage reports whether the value of such a name is an image. One without a slash is one, too; a
 // switch or a number is none.

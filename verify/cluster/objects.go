@@ -252,6 +252,8 @@ func (x *extraction) field(key string, value *yaml.Node) {
 		if guess := x.guess(value.Value); guess != "" {
 			x.take(claim{level: guess}, value, key)
 		}
+	case x.strings && strings.HasPrefix(key, relatedImage) && yamlnode.IsText(value) && isImage(value.Value): // in a ConfigMap for envFrom
+		x.take(claim{level: report.Pull}, value, key)
 	case slices.Contains(containerKeys, key) && isMaps(value):
 		x.below(key, func() { x.containerList(value) })
 	case key == "volumes" && isMaps(value):
