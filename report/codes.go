@@ -31,7 +31,7 @@ var kinds = []kind{
 	{"tag", []Level{Information}, "nothing, unless the lock changes", false},
 	{"old-kind", []Level{Warning}, "the author converts it to data.packaging.carvel.dev/v1alpha1", false},
 	{"dropped", []Level{Information}, "nothing, unless it was meant to be a Package", false},
-	{"misnamed", []Level{Warning}, "the author corrects the name", false},
+	{"misnamed", []Level{Install}, "the author corrects the name", false},
 	{"duplicate", []Level{Install}, "the author removes one", false},
 	{"not-installed", []Level{Install, Warning}, "also relocate a repository with that version", false},
 	{"not-carried", []Level{Install}, "export again from the original registry", false},

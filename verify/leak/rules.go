@@ -61,7 +61,7 @@ func (r *repositoryBundle) dropped(d *kappctrl.Document) {
 
 func (r *repositoryBundle) checkName(d *kappctrl.Document) {
 	if p := d.Head.Package; p != nil && d.Head.Name != p.Name+"."+p.Version {
-		r.note(newFinding(codeMisnamed, report.Warning, r.of(d, d.NameLine), "", "is named %s, which is not refName.version, %s: kapp-controller refuses it",
+		r.note(newFinding(codeMisnamed, report.Install, r.of(d, d.NameLine), "", "is named %s, which is not refName.version, %s: kapp-controller refuses it, and the repository fails to reconcile",
 			text.Quote(d.Head.Name), text.Quote(p.Name+"."+p.Version)))
 	}
 }
