@@ -286,12 +286,16 @@ func (r *rendering) fetched(ctx context.Context, repository *bundle.Node, f carv
 
 // digest returns the digest that a fetch stands for in an archive.
 func (r *rendering) digest(f carvel.Fetch) v1.Hash {
+	ref, err := name.ParseReference(f.Reference)
+	if err != nil || f.Digest != (v1.Hash{}) {
+		return f.Digest
+	}
 	for _, pin := range r.graph.Pins {
-		if ref, err := name.ParseReference(f.Reference); err == nil && f.Digest == (v1.Hash{}) && pin.Reference == ref.Name() {
+		if pin.Reference == ref.Name() {
 			return pin.Digest
 		}
 	}
-	return f.Digest
+	return v1.Hash{}
 }
 
 // read reads a manifest of a registry.

@@ -78,8 +78,9 @@ func (f *renderFormat) Type() string { return "FORMAT" }
 
 const renderHelp = `render runs the templates of a package as kapp-controller does (ytt, kbld and
 helm), and prints what kapp would be given. It takes the package from an
-archive, or from the package repository REF in a registry; without VERSION it
-takes the newest one.
+archive, or from the package repository REF in a registry, where it looks for
+the package's bundles beside REF and then where the Package says; without
+VERSION it takes the newest one.
 
 Without a values file, the package has its default values. --values-file gives
 it others, as the values Secret of a PackageInstall does. With --to-repo REPO
