@@ -212,7 +212,7 @@ func (r *rendering) app(ctx context.Context) (app render.App, err error) {
 	if details.Package == nil {
 		return app, fmt.Errorf("%s: its bundle %s changed while it was read", of, repository.Name())
 	}
-	app = render.PackageApp(r.pkg.Name, details.Package.Template)
+	app = render.PackageApp(r.pkg.Name, r.pkg.Version, details.Package.Template)
 	for _, f := range r.pkg.Fetches {
 		fetched, err := r.fetch(ctx, repository, f)
 		if err != nil {

@@ -21,7 +21,7 @@ func TestDataValues(t *testing.T) {
 	require.NoError(t, err)
 	r := &render.Renderer{Program: child.Program{Path: own}}
 	find := func(steps string, files ...ytt.File) (*render.DataValues, error) {
-		app := render.PackageApp("a.test", []byte(`{"fetch":[{"imgpkgBundle":{"image":"r.test/a"}}],"template":[`+steps+`]}`))
+		app := render.PackageApp("a.test", "1.0.0", []byte(`{"fetch":[{"imgpkgBundle":{"image":"r.test/a"}}],"template":[`+steps+`]}`))
 		app.Fetched = []render.Fetched{{Files: files}}
 		return r.DataValues(t.Context(), app)
 	}

@@ -61,8 +61,8 @@ func (a *appFolder) rendered(ctx context.Context, g group, list []textFinding) (
 // app returns the App that a PackageInstall without a name of its own makes of a Package.
 func (a *appFolder) app(u use) render.App {
 	p := u.of.Head.Package
-	name, _, _ := strings.Cut(p.Name, ".")
-	app := render.App{Name: name, Namespace: "default", Spec: u.of.Spec, Values: a.in.opt.Values.Of(p.Name, p.Version)}
+	app := render.PackageApp(p.Name, p.Version, u.of.Spec)
+	app.Values = a.in.opt.Values.Of(p.Name, p.Version)
 	for i, part := range a.work.parts {
 		f := render.Fetched{Files: a.fetched[i]}
 		if slices.Contains(a.unknown, part.folder) {
@@ -76,7 +76,7 @@ func (a *appFolder) app(u use) render.App {
 // keyOfApp returns what two Apps of one folder have in common that give the same.
 func keyOfApp(app render.App) (key [sha256.Size]byte) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q\n", app.Name, app.Spec)
+	fmt.Fprintf(sum, "%q %q %q\n", app.RefName, app.Version, app.Spec)
 	for _, f := range app.Values {
 		fmt.Fprintf(sum, "%q %q\n", f.Path, f.Data)
 	}
