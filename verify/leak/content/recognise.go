@@ -112,8 +112,8 @@ func References(text string) iter.Seq[string] {
 
 // tokens returns the parts of text that have the format of a reference and can hardly be anything
 // else, with their offsets (docs/carvel.md, "Recognising a reference"). A part is a repository of
-// two or more names with a tag or a sha256 digest, or a repository of one name with a digest. No
-// letter, digit or character of ./:@-% may touch it. Its time is linear in the text.
+// two or more names with a tag or a sha256 digest, or a repository of one name with a digest, or with
+// a tag after a name that ends in "image". No letter, digit or character of ./:@-% may touch it. Its time is linear in the text.
 func tokens(text string) iter.Seq2[int, string] { return tokensAfter("", text) }
 
 // tokensAfter returns the tokens of the value of a key.
@@ -129,8 +129,10 @@ func tokensAfter(key, text string) iter.Seq2[int, string] {
 				end++
 			}
 			token := strings.TrimRight(text[start:end], ".:-") // the end of a sentence
-			if end-start <= maxReference && strings.ContainsAny(token, "/@") && strings.Contains(token, ":") {
-				if ref := withoutScheme(token); isReference(ref) && !isOther(ref, key, text[:start]) && !yield(start+len(token)-len(ref), ref) {
+			if end-start <= maxReference && strings.Contains(token, ":") {
+				ref, before := withoutScheme(token), text[:start]
+				isImage := isReference(ref) && !isOther(ref, key, before) || isShort(ref, key, before)
+				if isImage && !yield(start+len(token)-len(ref), ref) {
 					return
 				}
 			}
@@ -191,6 +193,7 @@ func isReference(token string) bool {
 var (
 	// before a value, which a space, a colon or an equals sign separates
 	imageWord = regexp.MustCompile(`(?i)image[a-z_-]*["']?\s*[=: ]\s*["']?$`)
+	imageEnd  = regexp.MustCompile(`(?i)image["']?\s*[=:]\s*["']?$`)
 	verbs     = words("create get list watch update patch delete deletecollection use bind escalate impersonate approve sign")
 	modes     = words("ro rw z Z cached delegated consistent shared slave private rshared rslave rprivate nocopy")
 	ports     = words("22 25 53 80 88 110 111 123 143 389 443 445 465 514 587 636 853 993 995") // of services, below 1024
@@ -217,6 +220,16 @@ func isOther(ref, key, before string) bool {
 	tag := ref[i+1:]
 	isService := strings.Count(ref, "/") == 1 && first != "library"
 	return verbs[tag] || modes[tag] || mimeTypes[first] || isService && isPort(tag)
+}
+
+var shortForm = regexp.MustCompile(`^[a-z0-9]*[a-z][a-z0-9]*([._-]+[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+
+// isShort reports whether text is an image of Docker Hub by its short name and a tag, as the value of
+// a key, a variable or a flag whose name says that it is an image.
+func isShort(ref, key, before string) bool {
+	_, tag, _ := strings.Cut(ref, ":")
+	isNamed := before == "" && isImageKey(key) || imageEnd.MatchString(before[max(0, len(before)-maxWord):])
+	return isNamed && shortForm.MatchString(ref) && !isPort(tag)
 }
 
 func isImageWord(key string) bool { return strings.Contains(strings.ToLower(key), "image") }
