@@ -199,7 +199,8 @@ func (n *run) usedByHelm(files []file) {
 	n.reads[n.step] = asks(".Values")
 	readsFiles := asks(".Files")
 	for _, f := range files {
-		if readsFiles || inFolder(f) || slices.Contains(chartParts, f.Path) {
+		isText := strings.HasPrefix(f.Path, "crds/") && !slices.Contains([]string{".json", ".yaml", ".yml"}, path.Ext(f.Path))
+		if readsFiles || inFolder(f) && !isText || slices.Contains(chartParts, f.Path) {
 			n.use(f)
 		}
 	}

@@ -237,7 +237,10 @@ func (c *Charts) SelectHelm(inputs []Input) []Input {
 }
 
 // renders reports whether helm executes a file of the chart as a template.
-func (c *chart) renders(file string) bool { return strings.HasPrefix(c.rel(file), "templates/") }
+func (c *chart) renders(file string) bool {
+	rel := c.rel(file)
+	return strings.HasPrefix(rel, "templates/") && !strings.HasPrefix(rel, "templates/.")
+}
 
 // has reports whether a file of the chart is a template, an object, or about the chart.
 func (c *chart) has(file string) bool {
@@ -245,7 +248,7 @@ func (c *chart) has(file string) bool {
 	case "Chart.yaml", "values.yaml", "requirements.yaml":
 		return true
 	default:
-		return c.renders(file) || strings.HasPrefix(rel, "crds/")
+		return c.renders(file) || strings.HasPrefix(rel, "crds/") && isYAML(rel)
 	}
 }
 

@@ -233,6 +233,9 @@ func (f *flow) step(s *Step) {
 		return
 	}
 	in = f.selected(s, in)
+	for _, i := range f.stream {
+		f.read[i] = slices.Contains(in, i) // what a step does not read of the output before it is lost
+	}
 	f.stream, f.piped = nil, true
 	var k *kbld.Step
 	if kind.rewrites {
@@ -345,7 +348,7 @@ func (f *flow) inputs(s *Step) []int {
 // paths returns the paths that a step reads. These include values files, although no output
 // contains them unchanged.
 func (f *flow) paths(s *Step) []string {
-	paths, values := s.Paths, s.Values
+	paths, values := s.Paths, slices.DeleteFunc(slices.Clone(s.Values), isSkipped)
 	switch {
 	case len(paths)+len(values) > maxPaths:
 		f.noteStep(s, codeNotRead, "", fmt.Sprintf("the template step %s has more than %d paths; the others were not examined", s.Kind, maxPaths), "")
@@ -356,6 +359,13 @@ func (f *flow) paths(s *Step) []string {
 		paths = []string{"."}
 	}
 	return slices.Concat(paths, values)
+}
+
+// isSkipped reports whether kapp-controller skips a path of valuesFrom: it leads out of the App's
+// folder.
+func isSkipped(p string) bool {
+	first, _, _ := strings.Cut(path.Join(".", p), "/")
+	return first == ".."
 }
 
 // below returns the files that a path names: the file itself, or the files in the folder, sorted.
