@@ -143,8 +143,12 @@ func placeNodes(node *yaml.Node, pointer string, known map[string]ytt.Place, fir
 // finish fills the result with what the last step printed.
 func (n *run) finish() {
 	n.result.Text = n.stream.text
-	for _, text := range documents(n.stream.text) {
-		n.result.Documents = append(n.result.Documents, Document{Text: text})
+	for i, text := range documents(n.stream.text) {
+		doc := Document{Text: text}
+		if i < len(n.stream.starts) {
+			doc.Place = n.stream.starts[i]
+		}
+		n.result.Documents = append(n.result.Documents, doc)
 	}
 	for _, s := range n.stream.strings {
 		if s.Document < len(n.result.Documents) {

@@ -100,6 +100,7 @@ type Result struct {
 // Document is a document of the result.
 type Document struct {
 	Text    []byte       // without the separator
+	Place   ytt.Place    // in the app folder, where it begins, if known
 	Strings []ytt.String // Document is the index in Result.Documents; Place is in the app folder
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -77,13 +78,23 @@ func (d *deployed) add(f report.Finding, place ytt.Place, value string) {
 	d.outside[f.Reference] = append(d.outside[f.Reference], len(d.found))
 	lines := 1 + strings.Count(value, "\n")
 	if place.File == "" {
-		for _, said := range d.text {
-			if said.Code == f.Code && said.Reference == f.Reference && !said.ofSchema {
-				place = ytt.Place{File: said.File, Line: said.Line}
-			}
+		place = d.said(f.Reference, place)
+	}
+	if place = d.find(f.Reference, place, lines); place.Line == 0 { // helm names only the file
+		place = d.said(f.Reference, place)
+	}
+	d.found = append(d.found, deployedFinding{f, place, lines})
+}
+
+// said returns the place of a finding in the text with the reference: in the file of a place, or in
+// any when there is none. Without such a finding it returns the place.
+func (d *deployed) said(reference string, at ytt.Place) ytt.Place {
+	for _, f := range d.text {
+		if f.Reference == reference && !f.ofSchema && (at.File == "" || filePath(at.File) == f.File) {
+			return ytt.Place{File: f.File, Line: f.Line}
 		}
 	}
-	d.found = append(d.found, deployedFinding{f, d.find(f.Reference, place, lines), lines})
+	return at
 }
 
 // find returns the line that has a reference: among those of a string at a place, or else the first
@@ -92,11 +103,8 @@ func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
 	switch {
 	case reference == "":
 	case at.Line > 0:
-		text := d.of.textOf(d.use, filePath(at.File))
-		for i := at.Line; i <= at.Line+lines; i++ {
-			if bytes.Contains(line(text, i), []byte(reference)) {
-				return ytt.Place{File: at.File, Line: i}
-			}
+		if i := findInString(d.of.textOf(d.use, filePath(at.File)), at.Line, lines, reference); i > 0 {
+			return ytt.Place{File: at.File, Line: i}
 		}
 	default:
 		for _, f := range d.of.files {
@@ -111,6 +119,29 @@ func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
 	return at
 }
 
+var isBlock = regexp.MustCompile(`(^|[\s:-])[|>][0-9+-]*\s*$`)
+
+// findInString returns the line that has a reference, of a string that has some lines of text, or is
+// a block of YAML, after the line at which it begins. It returns 0 when none has it.
+func findInString(text []byte, at, lines int, reference string) int {
+	i, indent := 0, -1
+	for l := range bytes.Lines(text) {
+		own := len(l) - len(bytes.TrimLeft(l, " "))
+		switch i++; {
+		case i < at:
+			continue
+		case i == at && isBlock.Match(l):
+			indent = own
+		case i > at+lines && (indent < 0 || own <= indent && len(bytes.TrimSpace(l)) > 0):
+			return 0
+		}
+		if bytes.Contains(l, []byte(reference)) {
+			return i
+		}
+	}
+	return 0
+}
+
 // isLock reports whether a file of the folder is the lock of a bundle.
 func (a *appFolder) isLock(file string) bool {
 	return slices.ContainsFunc(a.work.parts, func(p part) bool { return p.node != nil && p.lockFile() == file })
@@ -123,7 +154,7 @@ func (d *deployed) image(image render.Image) {
 		return
 	}
 	note := func(code report.Code, level report.Level, reference, format string, args ...any) {
-		d.read[reference], d.read[to.Image] = true, true
+		d.read[value], d.read[to.Image] = true, true
 		d.add(report.Finding{Code: code, Level: level, Reference: reference, Message: fmt.Sprintf(format, args...)}, image.Place, value)
 	}
 	_, inLock := d.lock.Entry(value)
@@ -143,6 +174,10 @@ func (d *deployed) image(image render.Image) {
 	case kbld.Kept:
 		note(code, report.Pull, value, "%s: kbld does not change it, and pods pull it from there", lock)
 	case kbld.Asked:
+		if to.File != "" {
+			note("kbld-config", report.Install, to.Image, "%q makes this of %s: kbld asks its registry for the digest, and the template step fails", to.File, text.Quote(value))
+			return
+		}
 		note(code, report.Install, value, "%s: kbld asks its registry for the digest, and the template step fails", lock)
 	}
 }
@@ -187,22 +222,33 @@ func (d *deployed) document(doc render.Document) {
 		if strings.Contains(f.Reference, inside) || known[f.Reference] && f.Code != "url" && f.Code != "fetcher" {
 			return
 		}
+		if steps := d.use.of.Steps; f.Code == "not-rewritten" && len(steps) > 0 && steps[len(steps)-1].Kind == "kbld" {
+			f.Message = "a searchRule of kbld exempts the image: pods pull it from there"
+			f.Action = "the author takes its searchRule with updateStrategy none out, and adds the image to the lock"
+		}
 		d.addEach(f, doc)
 	}))
 }
 
-// addEach adds a finding for each string of a document that has the reference.
+// addEach adds a finding for each string of a document that has the reference, or else for the
+// document.
 func (d *deployed) addEach(f report.Finding, doc render.Document) {
 	f.File, f.Line = "", 0
+	has := func(s ytt.String) bool { return f.Reference != "" && strings.Contains(s.Value, f.Reference) }
+	if f.Code == codeNotInstalled { // by name and version
+		has = func(s ytt.String) bool {
+			return strings.HasSuffix(s.Path, "/packageRef/refName") && strings.HasPrefix(f.Reference+" ", s.Value+" ")
+		}
+	}
 	added := map[ytt.Place]bool{}
 	for _, s := range doc.Strings {
-		if f.Reference != "" && strings.Contains(s.Value, f.Reference) && !added[s.Place] {
+		if has(s) && !added[s.Place] {
 			added[s.Place] = true
 			d.add(f, s.Place, s.Value)
 		}
 	}
 	if len(added) == 0 {
-		d.add(f, ytt.Place{}, "")
+		d.add(f, doc.Place, "")
 	}
 }
 

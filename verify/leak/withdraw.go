@@ -2,6 +2,7 @@ package leak
 
 import (
 	"bytes"
+	"encoding/base64"
 	"regexp"
 	"slices"
 	"strconv"
@@ -97,14 +98,12 @@ func (d *deployed) fate(f textFinding) fate {
 	return unused
 }
 
-// prints reports whether a string of the documents has the reference.
+// prints reports whether a string of the documents has the reference, in base64 or not.
 func (d *deployed) prints(reference string) bool {
-	for _, s := range d.strings {
-		if strings.Contains(s.Value, reference) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.strings, func(s ytt.String) bool {
+		decoded, _ := base64.StdEncoding.DecodeString(s.Value)
+		return strings.Contains(s.Value, reference) || bytes.Contains(decoded, []byte(reference))
+	})
 }
 
 // finds reports whether the rendering finds the reference of f: at its place; or, when f is about
