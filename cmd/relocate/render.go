@@ -262,11 +262,14 @@ func (f *packageFlags) print(w io.Writer, r *relocate.Rendered) error {
 
 // writeImages writes images, each once, with what they were before and all places that they come from.
 func writeImages(w io.Writer, images []relocate.RenderedImage) {
-	type listed struct{ reference, before string }
+	type listed struct {
+		reference, before string
+		notRewritten      bool
+	}
 	var order []listed
 	from := map[listed][]string{}
 	for _, i := range images {
-		key := listed{i.Reference, i.Before}
+		key := listed{i.Reference, i.Before, i.NotRewritten}
 		if from[key] == nil {
 			order = append(order, key)
 		}
@@ -278,6 +281,9 @@ func writeImages(w io.Writer, images []relocate.RenderedImage) {
 		fmt.Fprintln(w, line(i.reference))
 		if i.before != "" {
 			fmt.Fprintf(w, "  was   %s\n", line(i.before))
+		}
+		if i.notRewritten {
+			fmt.Fprintln(w, "  is in the lock, but kbld does not rewrite it")
 		}
 		for _, at := range from[i] {
 			if at != "" {
