@@ -73,46 +73,58 @@ func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, e
 	return d
 }
 
-// add adds a finding about a string with a place, which may be unknown.
+// add adds a finding about a string with a place, which may be unknown. A finding in the text about the
+// same reference in that string has the exact line, and says what its rule is.
 func (d *deployed) add(f report.Finding, place ytt.Place, value string) {
+	found := deployedFinding{f, place, 1 + strings.Count(value, "\n")}
+	for _, said := range d.text {
+		if said.ofSchema || said.Reference != f.Reference || !found.mayBe(said) {
+			continue
+		}
+		found.place.File, found.place.Line = said.File, said.Line
+		if aboutKbld[f.Code] && aboutKbld[said.Code] {
+			found.Code, found.Message, found.Action = said.Code, said.Message, said.Action
+		}
+		break
+	}
+	if found.place.Line == 0 || found.place == place {
+		found.place = d.find(f.Reference, found.place, found.lines)
+	}
 	d.outside[f.Reference] = append(d.outside[f.Reference], len(d.found))
-	lines := 1 + strings.Count(value, "\n")
-	if place.File == "" {
-		place = d.said(f.Reference, place)
-	}
-	if place = d.find(f.Reference, place, lines); place.Line == 0 { // helm names only the file
-		place = d.said(f.Reference, place)
-	}
-	d.found = append(d.found, deployedFinding{f, place, lines})
+	d.found = append(d.found, found)
 }
 
-// said returns the place of a finding in the text with the reference: in the file of a place, or in
-// any when there is none. Without such a finding it returns the place.
-func (d *deployed) said(reference string, at ytt.Place) ytt.Place {
-	for _, f := range d.text {
-		if f.Reference == reference && !f.ofSchema && (at.File == "" || filePath(at.File) == f.File) {
-			return ytt.Place{File: f.File, Line: f.Line}
-		}
+// The codes of findings about a reference that kbld leaves as it is, by the rules of a step.
+var aboutKbld = map[report.Code]bool{"not-locked": true, "not-rewritten": true}
+
+// mayBe reports whether a finding in the text about the same reference is about the same string.
+func (f deployedFinding) mayBe(said textFinding) bool {
+	switch {
+	case f.place.File == "":
+		return true
+	case f.place.Line == 0: // helm names only the file
+		return filePath(f.place.File) == said.File
 	}
-	return at
+	return spans(f.place, f.lines, said)
 }
 
 // find returns the line that has a reference: among those of a string at a place, or else the first
 // one in the files of the folder. Without one it returns the place.
 func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
-	switch {
-	case reference == "":
-	case at.Line > 0:
+	if at.Line > 0 {
 		if i := findInString(d.of.textOf(d.use, filePath(at.File)), at.Line, lines, reference); i > 0 {
-			return ytt.Place{File: at.File, Line: i}
+			at.Line = i
 		}
-	default:
-		for _, f := range d.of.files {
-			if at.File != "" && f.Path != at.File || d.of.isLock(f.Path) {
-				continue
-			}
-			if i := bytes.Index(f.Data, []byte(reference)); i >= 0 {
-				return ytt.Place{File: f.Path, Line: 1 + bytes.Count(f.Data[:i], []byte("\n"))}
+		return at
+	}
+	for _, f := range d.of.files {
+		if at.File != "" && f.Path != at.File || d.of.isLock(f.Path) || !bytes.Contains(f.Data, []byte(reference)) {
+			continue
+		}
+		i := 0
+		for l := range bytes.Lines(f.Data) {
+			if i++; content.Has(string(l), reference) {
+				return ytt.Place{File: f.Path, Line: i}
 			}
 		}
 	}
@@ -135,7 +147,7 @@ func findInString(text []byte, at, lines int, reference string) int {
 		case i > at+lines && (indent < 0 || own <= indent && len(bytes.TrimSpace(l)) > 0):
 			return 0
 		}
-		if bytes.Contains(l, []byte(reference)) {
+		if content.Has(string(l), reference) {
 			return i
 		}
 	}
@@ -158,7 +170,7 @@ func (d *deployed) image(image render.Image) {
 		d.add(report.Finding{Code: code, Level: level, Reference: reference, Message: fmt.Sprintf(format, args...)}, image.Place, value)
 	}
 	_, inLock := d.lock.Entry(value)
-	switch code, lock := d.missing(value); to.Outcome {
+	switch code, lock := d.missing(image); to.Outcome {
 	case kbld.Rewritten:
 		wrong, isEntry := d.of.endOf(to.Image)
 		switch {
@@ -183,14 +195,24 @@ func (d *deployed) image(image render.Image) {
 }
 
 // missing returns the code of a reference that kbld reads and no lock rewrites, and why.
-func (d *deployed) missing(reference string) (code report.Code, why string) {
-	if _, inLock := d.lock.Entry(reference); inLock {
+func (d *deployed) missing(image render.Image) (code report.Code, why string) {
+	if !d.givesLock(image.Step) {
 		return "not-rewritten", "the kbld step is not given the lock"
 	}
-	if other := d.lock.Similar(reference); other != "" {
+	if other := d.lock.Similar(image.Value); other != "" {
 		return "not-locked", fmt.Sprintf("the lock does not have it, which has %q of that repository", other)
 	}
 	return "not-locked", "the lock does not have it"
+}
+
+// givesLock reports whether a step, or one before it, reads the lock of a bundle.
+func (d *deployed) givesLock(step int) bool {
+	steps := d.use.of.Steps
+	if step < len(d.use.of.Lines) {
+		i := slices.IndexFunc(steps, func(s kappctrl.Step) bool { return s.Line == d.use.of.Lines[step] })
+		steps = steps[:i+1]
+	}
+	return len(steps) > 0 && slices.ContainsFunc(d.of.work.parts, func(p part) bool { return p.node != nil && steps.Read(p.lockFile()) })
 }
 
 // endOf returns what is wrong with the image of a lock entry.
@@ -219,22 +241,43 @@ func (d *deployed) document(doc render.Document) {
 	}
 	d.objects.search(doc.Text)
 	content.Rendered(doc.Text, d.lock, sink(func(f report.Finding) {
-		if strings.Contains(f.Reference, inside) || known[f.Reference] && f.Code != "url" && f.Code != "fetcher" {
-			return
-		}
-		if steps := d.use.of.Steps; f.Code == "not-rewritten" && len(steps) > 0 && steps[len(steps)-1].Kind == "kbld" {
+		switch {
+		case strings.Contains(f.Reference, inside):
+		case known[f.Reference] && f.Code != "url" && f.Code != "fetcher":
+		case f.Code == "not-rewritten" && !d.isImage(f.Reference):
+		case f.Code == "not-rewritten" && d.endsWithKbld():
 			f.Message = "a searchRule of kbld exempts the image: pods pull it from there"
 			f.Action = "the author takes its searchRule with updateStrategy none out, and adds the image to the lock"
+			d.addEach(f, doc)
+		default:
+			d.addEach(f, doc)
 		}
-		d.addEach(f, doc)
 	}))
+}
+
+// isImage reports whether the value of a key image that no kbld step read is a reference. After a kbld
+// step, its configuration exempts the key, which may be of anything then.
+func (d *deployed) isImage(value string) bool {
+	if d.endsWithKbld() {
+		for ref := range content.References(value) {
+			return ref == value
+		}
+		return false
+	}
+	return new(kbld.Step).Resolve(value).Outcome != kbld.Refused
+}
+
+// endsWithKbld reports whether the last step is kbld.
+func (d *deployed) endsWithKbld() bool {
+	steps := d.use.of.Steps
+	return len(steps) > 0 && steps[len(steps)-1].Kind == "kbld"
 }
 
 // addEach adds a finding for each string of a document that has the reference, or else for the
 // document.
 func (d *deployed) addEach(f report.Finding, doc render.Document) {
 	f.File, f.Line = "", 0
-	has := func(s ytt.String) bool { return f.Reference != "" && strings.Contains(s.Value, f.Reference) }
+	has := func(s ytt.String) bool { return content.Has(s.Value, f.Reference) }
 	if f.Code == codeNotInstalled { // by name and version
 		has = func(s ytt.String) bool {
 			return strings.HasSuffix(s.Path, "/packageRef/refName") && strings.HasPrefix(f.Reference+" ", s.Value+" ")

@@ -29,9 +29,9 @@
 // for each Package (withdraw.go):
 //
 //   - nothing, if the rendering finds the same reference at the same place, which says more;
-//   - nothing, if it holds for no values: no step outputs or reads the file; the line is in a block
-//     under a literal "if False"; a line without a condition gives a reference that ends inside; or an
-//     overlay replaces the string. For the last, the object with the same kind and name comes out with
+//   - nothing, if it holds for no values: no step outputs or reads the file; a line without a condition
+//     gives a reference that ends inside; or an overlay replaces the string. (Package content leaves out
+//     what is under a literal "if False".) For the last, the object with the same kind and name comes out with
 //     a string from another file at the same path, and that file has an overlay/match and neither if,
 //     for, def, lambda, missing_ok, expects nor when, and does not match by data.values;
 //   - a warning, "only with other values", if its reference does not come out otherwise;

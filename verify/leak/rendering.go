@@ -130,8 +130,15 @@ func (a *appFolder) localiseLocks() error {
 	return nil
 }
 
-// wantsValues matches the messages of steps that fail for want of a value, or because of one.
-var wantsValues = regexp.MustCompile(`assert\.fail|fail: |has no \.\w+ field or method|Validating final data values|execution error at|nil pointer evaluating`)
+var (
+	aboutValue  = regexp.MustCompile(`assert\.fail|fail: |has no \.\w+ field or method|Validating final data values|execution error at|nil pointer evaluating`)
+	aboutSource = regexp.MustCompile(`undefined: |^Error: validation: `)
+)
+
+// wantsValues reports whether a step fails for want of a value, or because of one.
+func wantsValues(failed *render.FailedError) bool {
+	return !aboutSource.MatchString(failed.Message) && (len(failed.Needs) > 0 || aboutValue.MatchString(failed.Message))
+}
 
 // report adds the findings of a rendering to those of the folder. When the Package does not render,
 // that is one: unless a finding in the text says why, which then is certain.
@@ -147,7 +154,7 @@ func (a *appFolder) report(u use, d *deployed, list []textFinding) {
 	switch err := d.err; {
 	case err == nil:
 		a.out.report.PackagesRendered++
-	case errors.As(err, &failed) && (len(failed.Needs) > 0 || wantsValues.MatchString(failed.Message)):
+	case errors.As(err, &failed) && wantsValues(failed):
 		action := "give it values with --values-file " + u.of.Head.Package.Name + "=FILE"
 		if len(failed.Needs) > 0 {
 			action += "; it asks for " + strings.Join(failed.Needs, ", ")
@@ -175,7 +182,14 @@ func clipped(message string) string { return text.Clip(strings.TrimSpace(message
 func confirm(list []textFinding, failed *render.FailedError) bool {
 	confirmed := false
 	for i, f := range list {
-		if f.Level == report.Install && (f.Reference != "" && strings.Contains(failed.Message, f.Reference) || f.Code == codeWithoutID && failed.Kind == "kbld") {
+		says := f.Reference != "" && strings.Contains(failed.Message, f.Reference)
+		switch f.Code {
+		case codeWithoutID:
+			says = failed.Kind == "kbld"
+		case "helm-dependency":
+			says = strings.Contains(failed.Message, "missing in charts/")
+		}
+		if says && f.Level == report.Install {
 			list[i].Basis, confirmed = report.Rendered, true
 		}
 	}

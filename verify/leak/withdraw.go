@@ -13,6 +13,7 @@ import (
 	"relocate/internal/yamlnode"
 	"relocate/render/ytt"
 	"relocate/report"
+	"relocate/verify/leak/content"
 )
 
 // fate is what a rendering says about a finding in the text of a file.
@@ -77,6 +78,8 @@ var aboutValues = map[report.Code]bool{"default": true, "composed": true, "kbld-
 // fate says what becomes of a finding in the text of a file, by the rules in doc.go.
 func (d *deployed) fate(f textFinding) fate {
 	switch {
+	case d.err != nil && d.finds(f):
+		return replaced
 	case d.err != nil:
 		return kept
 	case !f.ofSchema && d.unused[f.File]:
@@ -86,7 +89,7 @@ func (d *deployed) fate(f textFinding) fate {
 	case d.finds(f):
 		return replaced
 	case f.ofSchema:
-	case d.endsInside(f), isUnderFalse(d.of.textOf(d.use, f.File), f.Line), d.isOverlaid(f):
+	case d.endsInside(f), d.isOverlaid(f):
 		return withdrawn
 	}
 	switch {
@@ -102,7 +105,7 @@ func (d *deployed) fate(f textFinding) fate {
 func (d *deployed) prints(reference string) bool {
 	return slices.ContainsFunc(d.strings, func(s ytt.String) bool {
 		decoded, _ := base64.StdEncoding.DecodeString(s.Value)
-		return strings.Contains(s.Value, reference) || bytes.Contains(decoded, []byte(reference))
+		return content.Has(s.Value, reference) || content.Has(string(decoded), reference)
 	})
 }
 
@@ -150,56 +153,6 @@ func line(text []byte, n int) []byte {
 		}
 	}
 	return nil
-}
-
-var (
-	blockStart = regexp.MustCompile(`^\s*#@\s*(if|for|def|while)\s(.*?):\s*$`)
-	blockElse  = regexp.MustCompile(`^\s*#@\s*(else|elif)\b`)
-	blockEnd   = regexp.MustCompile(`^\s*#@\s*end\b`)
-	nodeFalse  = regexp.MustCompile(`^\s*#@\s*if/end\s+False\s*:\s*$`)
-)
-
-// isUnderFalse reports whether a line of a ytt template is in a block whose condition is literally
-// False.
-func isUnderFalse(text []byte, n int) bool {
-	var blocks []bool // whether each open block is never printed
-	below := -1       // the column of a node that is never printed; -1 for none, -2 for the next one
-	i := 0
-	for l := range bytes.Lines(text) {
-		i++
-		s := string(bytes.TrimRight(l, "\r\n"))
-		column := len(s) - len(strings.TrimLeft(s, " "))
-		isNode := strings.TrimSpace(s) != "" && s[column] != '#'
-		switch m := blockStart.FindStringSubmatch(s); {
-		case m != nil:
-			blocks = append(blocks, m[1] == "if" && strings.TrimSpace(m[2]) == "False")
-		case blockElse.MatchString(s) && len(blocks) > 0:
-			blocks[len(blocks)-1] = false
-		case blockEnd.MatchString(s) && len(blocks) > 0:
-			blocks = blocks[:len(blocks)-1]
-		case nodeFalse.MatchString(s):
-			below = -2
-		case isNode && below == -2:
-			below = column
-			if i == n {
-				return true
-			}
-		case isNode && below >= 0 && column <= below:
-			below = -1
-		}
-		if i == n {
-			break
-		}
-	}
-	if i != n {
-		return false
-	}
-	for _, never := range blocks {
-		if never {
-			return true
-		}
-	}
-	return below >= 0
 }
 
 // conditional matches code of ytt that applies an overlay only with some values or to some documents.

@@ -1,6 +1,8 @@
 package content
 
 import (
+	"strings"
+
 	"relocate/internal/yamlnode"
 	"relocate/render/kbld"
 )
@@ -27,5 +29,21 @@ func Rendered(document []byte, lock *kbld.Step, to Sink) {
 			w.fetchers(doc.Root, apiVersion)
 		}
 		w.document(doc.Root)
+	}
+	s.possibilities()
+}
+
+// Has reports whether text has a reference, and not only a part of another one.
+func Has(text, reference string) bool {
+	for i := 0; ; i++ {
+		j := strings.Index(text[i:], reference)
+		if j < 0 || reference == "" {
+			return false
+		}
+		i += j
+		before, after := text[:i], strings.TrimLeft(text[i+len(reference):], ".:-") // the end of a sentence
+		if (before == "" || !inToken[before[len(before)-1]] || strings.HasSuffix(before, "://")) && (after == "" || !inToken[after[0]] || i+len(reference) == len(text)) {
+			return true
+		}
 	}
 }
