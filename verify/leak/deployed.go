@@ -291,7 +291,11 @@ func (d *deployed) addEach(f report.Finding, doc render.Document) {
 		}
 	}
 	if len(added) == 0 {
-		d.add(f, doc.Place, "")
+		place := doc.Place
+		if f.Reference != "" && slices.ContainsFunc(d.text, func(said textFinding) bool { return said.Reference == f.Reference && !said.ofSchema }) {
+			place = ytt.Place{} // the text knows it better
+		}
+		d.add(f, place, "")
 	}
 }
 
