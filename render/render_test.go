@@ -354,6 +354,8 @@ func TestUnused(t *testing.T) {
 		{"kbld reads", "[{ytt: {paths: [config]}}, {kbld: {paths: ['-', .imgpkg]}}]", "", "config/notes.md config/x.json other/b.yml"},
 		{"data.read", "[{ytt: {paths: [config]}}]", "-- config/r.yml --\n#@ load('@ytt:data', 'data')\n#@ if False:\nr: #@ data.read('x.json')\n#@ end\n", ".imgpkg/images.yml other/b.yml"},
 		{"excluded", "[{ytt: {paths: [config], fileMarks: ['a.yml:exclude=true']}}]", "", ".imgpkg/images.yml config/a.yml config/notes.md config/x.json other/b.yml"},
+		{"a library that none gets", "[{ytt: {paths: [config, other]}}]", "-- config/_ytt_lib/l/a.yml --\na: 1\n", ".imgpkg/images.yml config/_ytt_lib/l/a.yml config/notes.md config/x.json"},
+		{"a library", "[{ytt: {paths: [config, other]}}]", "-- config/_ytt_lib/l/a.yml --\na: 1\n-- config/r.yml --\n#@ load('@ytt:library', 'library')\n#@ if False:\nr: #@ library.get('l')\n#@ end\n", ".imgpkg/images.yml config/notes.md config/x.json"},
 		{"values", "[{ytt: {paths: [config], valuesFrom: [{path: other}]}}]", "", ".imgpkg/images.yml config/notes.md config/x.json"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,19 +3,24 @@ package render
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"relocate/render/ytt"
 )
 
 // usedByYtt notes which files of the folder a ytt step uses: those that it prints, runs or reads,
 // and all when a template may read files, which depends on the values. ytt itself reads all YAML and
-// Starlark files.
+// Starlark files, except for private libraries that no template asks for.
 func (n *run) usedByYtt(files []file, uses []ytt.FileUse) {
-	readsFiles := slices.ContainsFunc(files, func(f file) bool {
-		return bytes.Contains(f.Data, []byte("data.read")) || bytes.Contains(f.Data, []byte("data.list"))
-	})
+	has := func(code ...string) bool {
+		return slices.ContainsFunc(files, func(f file) bool {
+			return slices.ContainsFunc(code, func(c string) bool { return bytes.Contains(f.Data, []byte(c)) })
+		})
+	}
+	readsFiles, getsLibraries := has("data.read", "data.list"), has("@ytt:library")
 	for i, use := range uses {
-		if use.Template || use.Output || use.Read || readsFiles {
+		runs := use.Template && (getsLibraries || !strings.Contains("/"+files[i].Path, "/_ytt_lib/"))
+		if runs || use.Output || use.Read || readsFiles {
 			n.use(files[i])
 		}
 	}
