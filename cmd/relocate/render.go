@@ -29,6 +29,16 @@ type renderReport struct {
 	Documents []renderedDocument       `json:"documents"`
 	Images    []relocate.RenderedImage `json:"images"`
 	Faults    []renderFault            `json:"faults"`
+	Counts    renderCounts             `json:"counts"`
+}
+
+// renderCounts counts what a package deploys.
+type renderCounts struct {
+	Documents    int `json:"documents"`
+	Images       int `json:"images"`       // places that name one
+	Rewritten    int `json:"rewritten"`    // of them, by kbld
+	NotRewritten int `json:"notRewritten"` // of them, those that a lock has
+	Faults       int `json:"faults"`
 }
 
 // renderedDocument is a document that kapp would be given.
@@ -313,6 +323,15 @@ func newRenderReport(r *relocate.Rendered) (*renderReport, error) {
 	}
 	for _, f := range r.Faults {
 		doc.Faults = append(doc.Faults, renderFault{f.Code, f.Step, f.Message, f.Action, f.Place.File, f.Place.Line})
+	}
+	doc.Counts = renderCounts{Documents: len(doc.Documents), Images: len(doc.Images), Faults: len(doc.Faults)}
+	for _, i := range doc.Images {
+		if i.Before != "" {
+			doc.Counts.Rewritten++
+		}
+		if i.NotRewritten {
+			doc.Counts.NotRewritten++
+		}
 	}
 	return doc, nil
 }

@@ -102,6 +102,7 @@ func TestRender(t *testing.T) {
 		assert.Equal(t, []any{"quay.io/corp/web:2", 1, "/spec/template/spec/containers/0/image", "config/deployment.yml", 15},
 			[]any{image.Before, image.Document, image.Path, image.File, image.Line})
 		assert.Empty(t, report.Faults)
+		assert.Equal(t, renderCounts{Documents: 2, Images: 2, Rewritten: 1, NotRewritten: 1}, report.Counts)
 	}
 }
 
