@@ -13,7 +13,7 @@ var needForms = []*regexp.Regexp{
 	regexp.MustCompile(`(?:\b|\.)[vV]alues\.([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)`),
 	regexp.MustCompile(`(?m)^ *([\w.-]+)\n +from: `),
 	regexp.MustCompile(`has no \.(\w+) field or method`),
-	regexp.MustCompile(`(?:^|[^\\\w]|\\n)(\w+) is required`),
+	regexp.MustCompile(`(?:^|[^\\\w]|\\n)((?:\w+\.)*\w+) is required`),
 	regexp.MustCompile(`\b([a-z]+(?:[A-Z]+[a-z]*)+|[a-z]+(?:_[a-z]+)+)\b`),
 }
 

@@ -372,6 +372,7 @@ func TestNeeds(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, text, message, want string }{
 		{"assert", "#@ load('@ytt:data', 'data')\n#@ load('@ytt:assert', 'assert')\n#@ if not data.values.vsphere.server:\n#@   assert.fail('no server: set data.values.vsphere.server')\n#@ end\n", "no server", "vsphere.server"},
+		{"required", "#@ load('@ytt:assert', 'assert')\n#@ assert.fail('cloud.region is required')\n", "is required", "cloud.region"},
 		{"field", "#@ load('@ytt:data', 'data')\na: #@ data.values.region\n", "struct has no .region field or method", "region"},
 		{"validation", "#@data/values-schema\n---\n#@schema/validation min_len=1\nname: ''\n", "must be: length >= 1", "name"},
 	} {
