@@ -47,7 +47,11 @@ func (w *walker) pair(p *parts) {
 	case strings.Contains(names, "git"), strings.Contains(names, "helm"), strings.Contains(names, "chart"):
 		return // repositories of other kinds
 	}
-	ref, at := repo+":"+p.tag, w.place(p.line, p.repository)
+	w.joined(w.place(p.line, p.repository), repo, repo+":"+p.tag, saysImage)
+}
+
+// joined reports an image whose parts a program gets. isImage says that their names leave no doubt.
+func (w *walker) joined(at place, repo, ref string, isImage bool) {
 	entry, isLocked := w.scan.lock.Entry(ref)
 	w.scan.to.Reference(Reference{File: at.file, Line: at.line, Value: shorten(ref), Entry: entry})
 	known := "the lock does not have it"
@@ -58,7 +62,7 @@ func (w *walker) pair(p *parts) {
 		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
 	}
 	level := report.Warning
-	if saysImage || other != "" {
+	if isImage || other != "" {
 		level = report.Pull
 	}
 	w.note(at, codeComposed, level, ref, "a program gets the parts of an image: "+known+", and pods pull it from there",
@@ -69,9 +73,9 @@ func (w *walker) pair(p *parts) {
 // above names of images.
 type hub struct{ name, tag string }
 
-// hubs finds the images that values compose of a hub, a name and a tag.
+// hubs finds the images that values, or a document in a string, compose of a hub, a name and a tag.
 func (w *walker) hubs(root *yaml.Node) {
-	if w.class != values || yamlnode.Resolved(root).Kind != yaml.MappingNode {
+	if w.class != values && w.class != embedded || yamlnode.Resolved(root).Kind != yaml.MappingNode {
 		return
 	}
 	h := hub{}.in(yamlnode.Field(root, "global")).in(root)
@@ -115,6 +119,10 @@ func (w *walker) hubBelow(n *yaml.Node, h hub) {
 // hubImage checks the image that values compose.
 func (w *walker) hubImage(n *yaml.Node, ref string) {
 	at := w.place(n.Line, n.Value)
+	if w.class == embedded {
+		w.joined(at, ref[:strings.LastIndexByte(ref, ':')], ref, true)
+		return
+	}
 	if w.templateRewrites(at, ref) {
 		return
 	}
