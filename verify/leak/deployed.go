@@ -103,7 +103,8 @@ func (f deployedFinding) mayBe(said textFinding) bool {
 	case f.place.File == "":
 		return true
 	case f.place.Line == 0: // helm names only the file
-		return filePath(f.place.File) == said.File
+		file := filePath(f.place.File)
+		return file == said.File || strings.HasPrefix(said.File, file+"/") // packed
 	}
 	return spans(f.place, f.lines, said)
 }
@@ -282,6 +283,9 @@ func (d *deployed) addEach(f report.Finding, doc render.Document) {
 		has = func(s ytt.String) bool {
 			return strings.HasSuffix(s.Path, "/packageRef/refName") && strings.HasPrefix(f.Reference+" ", s.Value+" ")
 		}
+	}
+	if !slices.ContainsFunc(doc.Strings, has) { // joined of several
+		has = func(s ytt.String) bool { return len(s.Value) > 1 && strings.HasPrefix(f.Reference, s.Value+":") }
 	}
 	added := map[ytt.Place]bool{}
 	for _, s := range doc.Strings {

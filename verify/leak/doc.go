@@ -28,13 +28,14 @@
 // that every other reference that comes out ends outside. A finding in the text of a file then becomes,
 // for each Package (withdraw.go):
 //
-//   - nothing, if the rendering finds the same reference at the same place, which says more;
+//   - nothing, if the rendering finds the same reference at the same place, which says more, or
+//     anywhere, when the file only has values;
 //   - nothing, if it holds for no values: no step outputs or reads the file; a line without a condition
 //     gives a reference that ends inside; or an overlay replaces the string. (Package content leaves out
 //     what is under a literal "if False".) For the last, the object with the same kind and name comes out with
 //     a string from another file at the same path, and that file has an overlay/match and neither if,
 //     for, def, lambda, missing_ok, expects nor when, and does not match by data.values;
-//   - a warning, "only with other values", if its reference does not come out otherwise;
+//   - a warning, "only with other values", if its reference does not come out there;
 //   - what it was, if the Package does not render, or the finding is about more than a reference.
 //
 // It is withdrawn only if that holds for all Packages with the same folder and steps.

@@ -95,10 +95,23 @@ func (d *deployed) fate(f textFinding) fate {
 	switch {
 	case f.Reference == "" && slices.ContainsFunc(d.found, func(found deployedFinding) bool { return found.Code == f.Code }):
 		return replaced
-	case f.Reference == "" || d.prints(f.Reference):
+	case f.Reference == "":
+		return kept
+	case len(d.outside[f.Reference]) > 0 && d.isPlaced(f.Reference): // and at other places only
+		if !slices.ContainsFunc(d.strings, func(s ytt.String) bool { return filePath(s.Place.File) == f.File }) {
+			return replaced // it is about values
+		}
+	case d.prints(f.Reference):
 		return kept
 	}
 	return unused
+}
+
+// isPlaced reports whether the lines are known of all strings that have a reference.
+func (d *deployed) isPlaced(reference string) bool {
+	return !slices.ContainsFunc(d.strings, func(s ytt.String) bool {
+		return s.Place.Line == 0 && strings.Contains(s.Value, reference)
+	})
 }
 
 // prints reports whether a string of the documents has the reference, in base64 or not.
