@@ -3,7 +3,6 @@ package leak
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,15 +26,15 @@ type deployed struct {
 	found   []deployedFinding
 	objects nestedObjects
 
-	unused  map[string]bool  // files that no step prints or reads
-	strings []ytt.String     // of the documents, with what kbld made of them
-	docs    [][]byte         // texts of the documents
-	outside map[string][]int // by reference: indexes in found
-	matched map[string]bool  // references that the text has where the rendering finds them
-	read    map[string]bool  // references that kbld read, and that end outside
-	fates   []fate           // of the findings in the text
-	inside  []render.Image   // references that end inside
-	lock    *kbld.Step       // has the folder's locks
+	unused  map[string]bool            // files that no step prints or reads
+	strings []ytt.String               // of the documents, with what kbld made of them
+	docs    [][]byte                   // texts of the documents
+	outside map[string][]int           // by reference: indexes in found
+	matched map[string]bool            // references that the text has where the rendering finds them
+	read    map[string]map[string]bool // paths at which kbld read references that end outside, by reference
+	fates   []fate                     // of the findings in the text
+	inside  []render.Image             // references that end inside
+	lock    *kbld.Step                 // has the folder's locks
 }
 
 // kbldAnnotation is the path of the annotation in which kbld lists what it read.
@@ -52,7 +51,7 @@ type deployedFinding struct {
 func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, err error) *deployed {
 	d := &deployed{
 		of: a, use: u, text: text, err: err, faults: result.Faults, unused: result.Unused,
-		outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]bool{}, lock: &kbld.Step{},
+		outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]map[string]bool{}, lock: &kbld.Step{},
 	}
 	(&kappctrl.Folder{Locks: a.placedLocks()}).AddTo(d.lock)
 	for _, image := range result.Images {
@@ -167,7 +166,12 @@ func (d *deployed) image(image render.Image) {
 		return
 	}
 	note := func(code report.Code, level report.Level, reference, format string, args ...any) {
-		d.read[value], d.read[to.Image] = true, true
+		for _, ref := range []string{value, to.Image} {
+			if d.read[ref] == nil {
+				d.read[ref] = map[string]bool{}
+			}
+			d.read[ref][image.Path] = true
+		}
 		d.add(report.Finding{Code: code, Level: level, Reference: reference, Message: fmt.Sprintf(format, args...)}, image.Place, value)
 	}
 	_, inLock := d.lock.Entry(value)
@@ -234,17 +238,20 @@ func (a *appFolder) endOf(image string) (problem, bool) {
 // document judges what a document names beside the references that kbld read: nothing rewrites it
 // any more.
 func (d *deployed) document(doc render.Document) {
-	known := maps.Clone(d.read) // and what objects fetch
+	fetched := map[string]bool{} // by objects
 	d.objects.in = d.of.in
 	d.objects.note = func(_ int, f report.Finding) {
-		known[f.Reference] = true
+		fetched[f.Reference] = true
 		d.addEach(f, doc)
 	}
 	d.objects.search(doc.Text)
 	content.Rendered(doc.Text, d.lock, sink(func(f report.Finding) {
 		switch {
 		case strings.Contains(f.Reference, inside):
-		case known[f.Reference] && f.Code != "url" && f.Code != "fetcher":
+		case f.Code == "url", f.Code == "fetcher":
+			d.addEach(f, doc)
+		case fetched[f.Reference]:
+		case d.read[f.Reference] != nil && (f.Code == "not-rewritten" || !slices.ContainsFunc(doc.Strings, d.hasUnread(f.Reference))):
 		case f.Code == "not-rewritten" && !d.isImage(f.Reference):
 		case f.Code == "not-rewritten" && d.endsWithKbld():
 			f.Message = "a searchRule of kbld exempts the image: pods pull it from there"
@@ -254,6 +261,14 @@ func (d *deployed) document(doc render.Document) {
 			d.addEach(f, doc)
 		}
 	}))
+}
+
+// hasUnread returns a function that reports whether a string has a reference, and kbld did not read it
+// there.
+func (d *deployed) hasUnread(reference string) func(ytt.String) bool {
+	return func(s ytt.String) bool {
+		return content.Has(s.Value, reference) && !d.read[reference][s.Path]
+	}
 }
 
 // isImage reports whether the value of a key image that no kbld step read is a reference. After a kbld
@@ -279,7 +294,10 @@ func (d *deployed) endsWithKbld() bool {
 func (d *deployed) addEach(f report.Finding, doc render.Document) {
 	f.File, f.Line = "", 0
 	has := func(s ytt.String) bool { return content.Has(s.Value, f.Reference) }
-	if f.Code == codeNotInstalled { // by name and version
+	switch f.Code {
+	case "outside-key":
+		has = d.hasUnread(f.Reference)
+	case codeNotInstalled: // by name and version
 		has = func(s ytt.String) bool {
 			return strings.HasSuffix(s.Path, "/packageRef/refName") && strings.HasPrefix(f.Reference+" ", s.Value+" ")
 		}

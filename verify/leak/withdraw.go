@@ -97,21 +97,29 @@ func (d *deployed) fate(f textFinding) fate {
 		return replaced
 	case f.Reference == "":
 		return kept
-	case len(d.outside[f.Reference]) > 0 && d.isPlaced(f.Reference): // and at other places only
-		if !slices.ContainsFunc(d.strings, func(s ytt.String) bool { return filePath(s.Place.File) == f.File }) {
-			return replaced // it is about values
-		}
+	case len(d.outside[f.Reference]) > 0:
+		return d.elsewhere(f)
 	case d.prints(f.Reference):
 		return kept
 	}
 	return unused
 }
 
-// isPlaced reports whether the lines are known of all strings that have a reference.
-func (d *deployed) isPlaced(reference string) bool {
-	return !slices.ContainsFunc(d.strings, func(s ytt.String) bool {
-		return s.Place.Line == 0 && strings.Contains(s.Value, reference)
-	})
+// elsewhere returns the fate of a finding whose reference is found at other places.
+func (d *deployed) elsewhere(f textFinding) fate {
+	prints := false // the file of f prints something
+	for _, s := range d.strings {
+		file := filePath(s.Place.File)
+		isIn := file == f.File || strings.HasPrefix(f.File, file+"/") // packed
+		if s.Place.Line == 0 && (file == "" || isIn) && content.Has(s.Value, f.Reference) {
+			return kept
+		}
+		prints = prints || isIn
+	}
+	if prints {
+		return unused
+	}
+	return replaced // f is about values
 }
 
 // prints reports whether a string of the documents has the reference, in base64 or not.
@@ -125,6 +133,9 @@ func (d *deployed) prints(reference string) bool {
 // finds reports whether the rendering finds the reference of f: at its place; or, when f is about
 // values or the text has the reference at no such place, at any.
 func (d *deployed) finds(f textFinding) bool {
+	if f.Code == "composed" && slices.ContainsFunc(d.found, func(found deployedFinding) bool { return spans(found.place, 0, f) }) {
+		return true
+	}
 	found := d.outside[f.Reference]
 	if f.Reference == "" || len(found) == 0 {
 		return false
