@@ -133,10 +133,10 @@ func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
 
 var isBlock = regexp.MustCompile(`(^|[\s:-])[|>][0-9+-]*\s*$`)
 
-// findInString returns the line that has a reference, of a string that has some lines of text, or is
-// a block of YAML, after the line at which it begins. It returns 0 when none has it.
+// findInString returns the line that has a reference, of a string that begins at a line and has some
+// lines, or begins after it. It returns 0 when none has it.
 func findInString(text []byte, at, lines int, reference string) int {
-	i, indent := 0, -1
+	i, indent, last := 0, -1, at+lines-1
 	for l := range bytes.Lines(text) {
 		own := len(l) - len(bytes.TrimLeft(l, " "))
 		switch i++; {
@@ -144,7 +144,9 @@ func findInString(text []byte, at, lines int, reference string) int {
 			continue
 		case i == at && isBlock.Match(l):
 			indent = own
-		case i > at+lines && (indent < 0 || own <= indent && len(bytes.TrimSpace(l)) > 0):
+		case i == at && bytes.HasSuffix(bytes.TrimSpace(l), []byte(":")):
+			last++
+		case i > last && (indent < 0 || own <= indent && len(bytes.TrimSpace(l)) > 0):
 			return 0
 		}
 		if content.Has(string(l), reference) {

@@ -146,10 +146,9 @@ func (d *deployed) finds(f textFinding) bool {
 	return slices.ContainsFunc(found, func(i int) bool { return spans(d.found[i].place, d.found[i].lines, f) })
 }
 
-// spans reports whether a string of some lines at a place has the line of f. The place may be the
-// line before the string.
+// spans reports whether a string of some lines at a place has the line of f.
 func spans(place ytt.Place, lines int, f textFinding) bool {
-	return filePath(place.File) == f.File && f.Line >= place.Line && f.Line <= place.Line+lines
+	return filePath(place.File) == f.File && f.Line >= place.Line && f.Line < place.Line+max(lines, 1)
 }
 
 var isConditional = regexp.MustCompile(`\b(if|else|elif|for|or|and)\b`)
