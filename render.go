@@ -51,6 +51,7 @@ type RenderedImage struct {
 	Reference    string `json:"reference"`              // as kapp would be given it
 	Before       string `json:"before,omitempty"`       // what kbld replaced; empty: nothing
 	NotRewritten bool   `json:"notRewritten,omitempty"` // a lock of the package has it, but kbld did not rewrite it
+	NotLocked    bool   `json:"notLocked,omitempty"`    // no lock has it: kbld would ask a registry for its digest
 	Document     int    `json:"document"`               // in Result.Documents, from 0
 	Path         string `json:"path"`                   // JSON pointer in it
 	File         string `json:"file,omitempty"`         // of the app folder, from which it comes, where that is known
@@ -354,10 +355,13 @@ func (r *rendering) files(ctx context.Context, node *bundle.Node, localise bool)
 // what a lock has under its own name.
 func (r *rendering) images(result *render.Result) (images []RenderedImage) {
 	before := map[string]string{} // what kbld read, by what it became
+	asked := map[string]bool{}    // what kbld would ask a registry for
 	for _, i := range result.Images {
-		if final := finalOf(i); before[final] == "" {
+		final := finalOf(i)
+		if before[final] == "" {
 			before[final] = i.Value
 		}
+		asked[final] = asked[final] || i.Result.Outcome == kbld.Asked
 	}
 	named := r.named()
 	listed := map[string]bool{}
@@ -369,13 +373,13 @@ func (r *rendering) images(result *render.Result) (images []RenderedImage) {
 				continue
 			}
 			listed[s.Value] = true
-			images = append(images, newRenderedImage(s.Value, was, isCovered, d, s.Path, s.Place))
+			images = append(images, RenderedImage{s.Value, changed(was, s.Value), isCovered, asked[s.Value], d, s.Path, s.Place.File, s.Place.Line})
 		}
 	}
 	for _, i := range result.Images { // in a document inside a string
 		if final := finalOf(i); !listed[final] && bytes.Contains(result.Text, []byte(final)) {
 			listed[final] = true
-			images = append(images, newRenderedImage(final, i.Value, false, i.Document, i.Path, i.Place))
+			images = append(images, RenderedImage{final, changed(i.Value, final), false, asked[final], i.Document, i.Path, i.Place.File, i.Place.Line})
 		}
 	}
 	slices.SortStableFunc(images, func(a, b RenderedImage) int { return a.Document - b.Document })
@@ -404,9 +408,10 @@ func (r *rendering) named() map[string]bool {
 	return names
 }
 
-func newRenderedImage(reference, before string, covered bool, document int, path string, place ytt.Place) RenderedImage {
+// changed returns what an image was before kbld; empty when it is the same.
+func changed(before, reference string) string {
 	if before == reference {
-		before = ""
+		return ""
 	}
-	return RenderedImage{Reference: reference, Before: before, NotRewritten: covered, Document: document, Path: path, File: place.File, Line: place.Line}
+	return before
 }

@@ -105,7 +105,7 @@ func (app App) fetch(i int, f *fetch) (files []File, err error) {
 		}
 		return files, nil
 	case i >= len(app.Fetched):
-		return nil, notRendered("fetch %d (%s) is not at hand", i+1, kind)
+		return nil, notRendered("what fetch %d (%s) gives is not available", i+1, kind)
 	case app.Fetched[i].Missing != "":
 		return nil, notRendered("fetch %d: %s", i+1, app.Fetched[i].Missing)
 	}

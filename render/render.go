@@ -13,6 +13,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,7 +141,7 @@ type FailedError struct {
 	Needs   []string // data values that the message asks for, such as vsphere.server
 }
 
-func (e *FailedError) Error() string { return e.Kind + ": " + e.Message }
+func (e *FailedError) Error() string { return e.Kind + ": " + strings.TrimSpace(e.Message) }
 
 // NotRenderedError says why an App is not rendered.
 type NotRenderedError struct {

@@ -95,7 +95,7 @@ func TestFolder(t *testing.T) {
 		{"outside", "[{imgpkgBundle: {}, path: a/../../x}]", one, "", `fetch 1 goes to "a/../../x", which is not in the folder of the App`, 1},
 		{"absolute", "[{imgpkgBundle: {}, path: /etc}]", one, "", `fetch 1 goes to "/etc", which is not in the folder of the App`, 1},
 		{"not carried", "[{git: {}}]", []render.Fetched{{Missing: "git is not carried"}}, "", "fetch 1: git is not carried", 0},
-		{"not given", "[{http: {}}]", nil, "", "fetch 1 (http) is not at hand", 0},
+		{"not given", "[{http: {}}]", nil, "", "what fetch 1 (http) gives is not available", 0},
 	} {
 		a := render.App{Spec: []byte("fetch: " + test.fetch), Fetched: test.fetched, Objects: []render.Object{secret("s", map[string]string{"y.yml": "y", "x.yml": "x"})}}
 		folder, faults, err := a.Folder()
@@ -142,8 +142,8 @@ func TestSteps(t *testing.T) {
 		{"kbld on the stream", "[{ytt: {paths: [a.yml]}}, {kbld: {}}]", "---\na: 1\n", "", nil},
 		{"kbld with a comma", "[{kbld: {paths: ['a.yml,b.yml']}}]", "", `kbld: kbld splits the path "a.yml,b.yml" at its comma: no such file or directory`, nil},
 		{"the first kind counts", "[{cue: {}, kbld: {paths: [b.yml]}, ytt: {paths: [a.yml]}}]", "a: 1\n", "", nil},
-		{"sops", "[{sops: {}}, {ytt: {}}]", "", "step 1 is sops", nil},
-		{"cue", "[{ytt: {}}, {cue: {}}]", "", "step 2 is cue", nil},
+		{"sops", "[{sops: {}}, {ytt: {}}]", "", "step 1 is sops, which relocate does not run", nil},
+		{"cue", "[{ytt: {}}, {cue: {}}]", "", "step 2 is cue, which relocate does not run", nil},
 		{"helm", "[{helmTemplate: {path: chart}}]", "", "step 1 is helmTemplate, and there is no helm program", nil},
 		{"inline comes last", "[{ytt: {paths: [a.yml], inline: {paths: {z.yml: 'z: 1', b/c.yml: 'c: 1'}}}}]", "a: 1\n---\nc: 1\n---\nz: 1\n", "", nil},
 		{"inline outside", "[{ytt: {inline: {paths: {../z.yml: 'z: 1'}}}}]", "", "ytt: Invalid path: ../z.yml", nil},

@@ -60,7 +60,7 @@ func (r *Renderer) can(steps []step) error {
 		case "":
 			return &FailedError{Step: i, Kind: "template", Message: "Unsupported way to template"}
 		case "sops", "cue":
-			return notRendered("step %d is %s", i+1, kind)
+			return notRendered("step %d is %s, which relocate does not run", i+1, kind)
 		case "helmTemplate":
 			if r.Helm == "" {
 				return &NotRenderedError{fmt.Sprintf("step %d is helmTemplate, and there is no helm program", i+1), true}

@@ -277,7 +277,7 @@ func (v *Verdict) Limit() *Verdict {
 		}
 		says := "what %s " + deploy + " files were examined as text only"
 		if n := v.Findings.ofCode("needs-values"); n > 0 {
-			says += fmt.Sprintf(", %d for want of values (--values-file)", n)
+			says += fmt.Sprintf(", %d because values are missing (--values-file)", n)
 		}
 		add(v.Scan.PackagesAsText, says, "package version")
 	}

@@ -81,7 +81,7 @@ func TestRendering(t *testing.T) {
 		assert.Equal(t, c.notProved, strings.Join(v.NotProved, "\n"))
 	}
 	v := (&report.Verdict{Subject: "a.tar", Pinned: true, Scan: &report.Scan{Packages: 2, PackagesAsText: 2}, Findings: report.Findings{{Code: "needs-values", Level: report.Warning}}}).Judge()
-	assert.Equal(t, []string{"what 2 package versions deploy: their files were examined as text only, 1 for want of values (--values-file)"}, v.NotProved)
+	assert.Equal(t, []string{"what 2 package versions deploy: their files were examined as text only, 1 because values are missing (--values-file)"}, v.NotProved)
 }
 
 // TestJSON holds the fields of version 1.

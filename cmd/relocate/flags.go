@@ -151,7 +151,7 @@ func parseRepo(flag, s string) (name.Repository, error) {
 		check{hasScheme, at + "write it without " + scheme + "://"},
 		check{!strings.Contains(s, "/"), at + "must have a registry and a path, as in registry.example.com/path"},
 		check{strings.Contains(s, "@"), at + "is a reference with a digest; name the repository, as in registry.example.com/path"},
-		check{strings.Contains(path, ":"), at + "is a reference with a tag; name the repository, and the tag with --tag"},
+		check{strings.Contains(path, ":"), at + "is a reference with a tag; name the repository only (--tag gives an import its tag)"},
 	); err != nil {
 		return name.Repository{}, err
 	}

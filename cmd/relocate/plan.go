@@ -122,13 +122,13 @@ func (r planReport) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "blobs      %d distinct, %s\n", c.Blobs, size(c.Bytes))
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
+	if s := r.Scan; s != nil && s.Rendering() != "" {
+		fmt.Fprintf(w, "templates  %s\n", s.Rendering())
+	}
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)
-	if s := r.Scan; s != nil && s.Rendering() != "" {
-		fmt.Fprintf(w, "templates  %s\n", s.Rendering())
-	}
 	if s := r.Scan; s != nil && s.Packages > 0 && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
 		fmt.Fprintf(w, "outside    none of the %s in %s and their files points outside\n", count(s.References, "reference"), count(s.Packages, "package version"))
 	}

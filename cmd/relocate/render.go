@@ -26,7 +26,7 @@ type renderReport struct {
 	Version   int                      `json:"version"`
 	Package   string                   `json:"package"` // NAME/VERSION
 	Fetches   []relocate.RenderedFetch `json:"fetches"`
-	Documents []renderedDocument       `json:"documents"`
+	Documents []renderedDocument       `json:"documents,omitzero"` // nil with --images
 	Images    []relocate.RenderedImage `json:"images"`
 	Faults    []renderFault            `json:"faults"`
 	Counts    renderCounts             `json:"counts"`
@@ -161,14 +161,20 @@ func newRender() *cobra.Command {
 // is what follows the archive.
 func (f *packageFlags) check(file string, view []string) (pkg string, err error) {
 	words := strings.Join(view, " ")
+	after := "after the archive"
+	if f.repo != "" {
+		after = "with --repo"
+	}
 	if len(view) == 1 && words != "package" && words != "packages" {
-		return "", guessf(replacing(words, "package", words), "after the archive, write \"package NAME[/VERSION]\", not %q", words)
+		return "", guessf(replacing(words, "package", words), "%s, write \"package NAME[/VERSION]\", not %q", after, words)
 	}
 	pkg, one := strings.CutPrefix(words, "package ")
 	_, version, _ := strings.Cut(pkg, "/")
 	if err := firstWrong(
 		check{f.repo == "" && file == "", "name an archive, or a package repository with --repo"},
-		check{!one || len(view) != 2, fmt.Sprintf("after the archive, write \"package NAME[/VERSION]\", not %q", words)},
+		exclusive("an archive", len(view) == 3 && view[1] == "package", "--repo", f.repo != ""),
+		check{words == "", after + ", write \"package NAME[/VERSION]\""},
+		check{!one || len(view) != 2, fmt.Sprintf("%s, write \"package NAME[/VERSION]\", not %q", after, words)},
 		check{strings.Contains(version, "/"), "package " + pkg + ": write NAME or NAME/VERSION"},
 	); err != nil {
 		return "", err
@@ -222,6 +228,10 @@ func (f *packageFlags) warn(w io.Writer, r *relocate.Rendered) {
 	for _, i := range r.Images {
 		if i.NotRewritten {
 			fmt.Fprintf(w, "warning: %s%s is in the lock, but kbld does not rewrite it\n", place(i.File, i.Line), line(i.Reference))
+		}
+		if i.NotLocked {
+			fmt.Fprintf(w, "warning: %s%s has a tag and is not in the lock: kbld asks its registry for the digest, and the step fails without an answer\n",
+				place(i.File, i.Line), line(i.Reference))
 		}
 	}
 }

@@ -22,7 +22,8 @@ func renderFile(t *testing.T, name string) string {
 // pushRenderable pushes a package repository as corp/repository:1.0.0 and returns its reference. Its
 // packages: web.corp.com in two versions, of which the newest is testdata/render/web; parts.corp.com,
 // which fetches two bundles and inline files; picky.corp.com, which wants a value; cue.corp.com and
-// chart.corp.com, which ytt does not render; odd.corp.com, whose second step drops what the first made.
+// chart.corp.com, which ytt does not render; odd.corp.com, whose second step drops what the first made; asks.corp.com, with an image by tag that is
+// in no lock.
 func pushRenderable(t *testing.T, host string) string {
 	t.Helper()
 	s := site{t: t, host: host}
@@ -56,7 +57,8 @@ func pushRenderable(t *testing.T, host string) string {
 		"packages/git.yml":   steps("git.corp.com", "      - git: {url: https://example.com/x.git, ref: v1}\n", "      - ytt: {}\n"),
 		"packages/computed.yml": "#@ for version in [\"1.0.0\", \"1.1.0\"]:\n---\n" + strings.ReplaceAll(strings.ReplaceAll(kbldText("computed.corp.com", "VERSION", one),
 			"version: VERSION", "version: #@ version"), "name: computed.corp.com.VERSION", "name: #@ \"computed.corp.com.\" + version") + "#@ end\n",
-		"packages/odd.yml": steps("odd.corp.com", fetch, "      - ytt: {paths: [config]}\n      - ytt: {paths: [config]}\n"),
+		"packages/asks.yml": steps("asks.corp.com", "      - inline: {paths: {a.yml: \"image: quay.io/corp/other:1\\n\"}}\n", "      - ytt: {}\n      - kbld: {paths: ['-']}\n"),
+		"packages/odd.yml":  steps("odd.corp.com", fetch, "      - ytt: {paths: [config]}\n      - ytt: {paths: [config]}\n"),
 	}, whole, one, other, picky)
 	return host + "/corp/repository:1.0.0"
 }
@@ -117,6 +119,20 @@ func TestRenderFault(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, "render", "--repo", root, "package", "odd.corp.com", "-o", "json").stdout), &report))
 	require.Len(t, report.Faults, 1)
 	assert.Equal(t, "stream-dropped", string(report.Faults[0].Code))
+}
+
+// TestRenderAsks: an image that kbld would ask a registry for is a warning. --images leaves the documents out.
+func TestRenderAsks(t *testing.T) {
+	t.Parallel()
+	args := []string{"render", "--repo", pushRenderable(t, startMemory(t, nil)), "package", "asks.corp.com"}
+	r := mustRelocate(t, args...)
+	assert.Equal(t, "---\nimage: quay.io/corp/other:1\n", r.stdout)
+	assert.Contains(t, r.stderr, "warning: a.yml:1: quay.io/corp/other:1 has a tag and is not in the lock: kbld asks its registry for the digest")
+	asJSON, asYAML := formats(t, append(args, "--images"))
+	assert.Equal(t, asJSON, asYAML)
+	assert.NotContains(t, asJSON, "documents")
+	assert.Equal(t, true, asJSON["images"].([]any)[0].(map[string]any)["notLocked"])
+	assert.Contains(t, mustRelocate(t, append(args, "-o", "json")...).stdout, `"documents": [`)
 }
 
 // TestRenderFails: a package that is not rendered says why, and what to do.

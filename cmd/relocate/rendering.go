@@ -101,7 +101,7 @@ func (f *renderFlags) makeRenderer() error {
 	}
 	helm, err := exec.LookPath(f.helm)
 	if err != nil {
-		return usagef("--helm: %w", err)
+		return usagef("--helm %s: %w", f.helm, errors.Unwrap(err))
 	}
 	f.renderer.Helm, err = filepath.Abs(helm)
 	return err

@@ -69,7 +69,7 @@ func TestProofWithValues(t *testing.T) {
 		r := with()
 		assert.Zero(t, r.status, r.stderr)
 		assertAll(t, r.stdout, "rendered 0 of 1 package version, examined 1 as text only\n", "(needs-values", "a host is required",
-			"what 1 package version deploys: its files were examined as text only, 1 for want of values (--values-file)")
+			"what 1 package version deploys: its files were examined as text only, 1 because values are missing (--values-file)")
 		assert.NotContains(t, r.stdout, outside)
 
 		r = with(given...)

@@ -51,7 +51,7 @@ func check(wanted scalar, v any, path string) error {
 		is = "a list"
 	}
 	if is != wanted {
-		return fmt.Errorf("%s is %s, and not %s", path, is, wanted)
+		return fmt.Errorf("%s is %s, not %s", path, is, wanted)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -96,7 +97,7 @@ func (v *verification) prepare(ctx context.Context, d *deployment) (bool, error)
 	}
 	not := func(format string, args ...any) (bool, error) {
 		v.result.Findings = append(v.result.Findings, report.Finding{Code: codeNotRendered, Level: report.Warning, Object: &i.object.Object, Path: "spec.packageRef", Line: i.line,
-			Message: fmt.Sprintf(format, args...) + ": not rendered"})
+			Message: "it was not rendered: " + fmt.Sprintf(format, args...)})
 		return false, nil
 	}
 	d.app = render.App{Name: i.object.Name, Namespace: i.object.Namespace, Annotations: i.annotations, RefName: i.name, Version: version, Spec: spec}
@@ -253,11 +254,26 @@ func (v *verification) unpack(ctx context.Context, n *bundle.Node) (files []ytt.
 	return files, "", err
 }
 
+// remedy says what to do about a package that does not render.
+func remedy(d *deployment, failed *render.FailedError) string {
+	switch {
+	case len(failed.Needs) > 0 && len(d.install.values) == 0:
+		return "name a Secret with its values; it asks for " + strings.Join(failed.Needs, ", ")
+	case len(d.install.values) == 0:
+		return "give it values in a Secret, or choose another version"
+	}
+	return "correct its values Secret, or choose another version"
+}
+
 // render renders the App, and reads what comes out.
 func (d *deployment) render(ctx context.Context, by *render.Renderer) {
 	d.result, d.err = by.App(ctx, d.app)
 	note := func(code report.Code, level report.Level, message, action string) {
-		d.notes = append(d.notes, report.Finding{Code: code, Level: level, Basis: report.Rendered, Object: &d.install.object.Object, Path: "spec.packageRef", Line: d.install.line,
+		basis := report.Rendered
+		if code == codeNotRendered {
+			basis = ""
+		}
+		d.notes = append(d.notes, report.Finding{Code: code, Level: level, Basis: basis, Object: &d.install.object.Object, Path: "spec.packageRef", Line: d.install.line,
 			Message: text.Clip(d.secrets.clean(message), maxMessage), Action: action})
 	}
 	for _, f := range d.result.Faults {
@@ -267,13 +283,17 @@ func (d *deployment) render(ctx context.Context, by *render.Renderer) {
 	var not *render.NotRenderedError
 	switch {
 	case errors.As(d.err, &failed):
-		note(codeFailed, report.Install, "kapp-controller cannot render it with its values:\n"+failed.Error(), "correct its values Secret, or choose another version")
+		note(codeFailed, report.Install, "kapp-controller cannot render it with its values:\n"+failed.Error(), remedy(d, failed))
 		return
 	case errors.As(d.err, &not):
-		note(codeNotRendered, report.Warning, not.Reason+": not rendered", "")
+		action := ""
+		if not.NoHelm {
+			action = "install helm, or name it with --helm PATH"
+		}
+		note(codeNotRendered, report.Warning, "it was not rendered: "+not.Reason, action)
 		return
 	case d.err != nil: // a limit ended it, or it died
-		note(codeNotRendered, report.Install, text.Line(d.err.Error())+": not rendered", "examine it yourself: its templates may do harm, or be broken")
+		note(codeNotRendered, report.Install, "it was not rendered: "+text.Line(d.err.Error()), "examine it yourself: its templates may do harm, or be broken")
 		return
 	case len(bytes.TrimSpace(d.result.Text)) == 0:
 		return

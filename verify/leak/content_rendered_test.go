@@ -2,6 +2,7 @@ package leak
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -42,11 +43,11 @@ func TestContentRendered(t *testing.T) {
 				if strings.HasSuffix(f.Message, ", only with other values") {
 					other = " other"
 				}
-				fmt.Fprintf(&got, "  %s %s %s %s:%d %s%s\n", f.Level, f.Code, f.Basis, f.File, f.Line, f.Reference, other)
+				fmt.Fprintf(&got, "  %s %s %s %s:%d %s%s\n", f.Level, f.Code, cmp.Or(f.Basis, "-"), f.File, f.Line, f.Reference, other)
 			}
 		}
 	}
-	text := strings.ReplaceAll(strings.ReplaceAll(got.String(), testDigest, "DIGEST"), "  information not-rendered  ", "  information not-rendered - ")
+	text := strings.ReplaceAll(got.String(), testDigest, "DIGEST")
 	if *update {
 		require.NoError(t, os.WriteFile("testdata/rendered.txt", []byte(text), 0o644))
 	}

@@ -66,7 +66,7 @@ func (a *appFolder) app(u use) render.App {
 	for i, part := range a.work.parts {
 		f := render.Fetched{Files: a.fetched[i]}
 		if slices.Contains(a.unknown, part.folder) {
-			f.Missing = "what it fetches is not at hand"
+			f.Missing = "what it fetches is not available"
 		}
 		app.Fetched = append(app.Fetched, f)
 	}
@@ -160,16 +160,20 @@ func (a *appFolder) report(u use, d *deployed, list []textFinding) {
 			action += "; it asks for " + strings.Join(failed.Needs, ", ")
 		}
 		a.noteAt(u, ytt.Place{}, failed.Step, report.Finding{Code: codeNeedsValues, Level: report.Warning, Action: action,
-			Message: fmt.Sprintf("the %s step fails for want of values, and the package was examined as text: %s", failed.Kind, clipped(failed.Message))})
+			Message: fmt.Sprintf("the %s step needs values, and the package was examined as text only: %s", failed.Kind, clipped(failed.Message))})
 	case errors.As(err, &failed):
 		if !confirm(list, failed) {
 			a.noteAt(u, ytt.Place{}, failed.Step, report.Finding{Code: codeStepFails, Level: report.Install,
 				Message: fmt.Sprintf("the %s step fails: %s", failed.Kind, clipped(failed.Message))})
 		}
 	case errors.As(err, &not):
-		a.out.findings.note(newFinding(codeNotRendered, report.Information, u.at, "", "was examined as text only: %s", not.Reason))
+		f := newFinding(codeNotRendered, report.Information, u.at, "", "the package was examined as text only: %s", not.Reason)
+		if not.NoHelm {
+			f.Action = "install helm, or name it with --helm PATH"
+		}
+		a.out.findings.note(f)
 	default: // a limit, or no child could be started
-		a.out.findings.note(newFinding(codeNotRendered, report.Warning, u.at, "", "was examined as text only: %s", clipped(err.Error())))
+		a.out.findings.note(newFinding(codeNotRendered, report.Warning, u.at, "", "the package was examined as text only: %s", clipped(err.Error())))
 	}
 	a.out.report.PackageInstalls = max(a.out.report.PackageInstalls, d.objects.installs)
 	a.out.report.WithoutSecret = max(a.out.report.WithoutSecret, d.objects.noSecret)
@@ -199,7 +203,10 @@ func confirm(list []textFinding, failed *render.FailedError) bool {
 // noteAt adds a finding about what a use deploys: at a place in the folder; or, when that is not
 // known, at a step of the Package (-1 for its fetch).
 func (a *appFolder) noteAt(u use, place ytt.Place, step int, f report.Finding) {
-	f.Basis, f.Reference = report.Rendered, text.Clip(f.Reference, maxReference)
+	f.Reference = text.Clip(f.Reference, maxReference)
+	if f.Code != codeNeedsValues { // which says that nothing came out
+		f.Basis = report.Rendered
+	}
 	f = f.Advised()
 	at := []position{u.at}
 	switch {
