@@ -109,9 +109,9 @@ func render(in Input) ([]byte, answer, error) {
 	if err != nil {
 		return nil, answer{}, err
 	}
-	result := opts.RunWithFiles(template.Input{Files: marked}, silent{})
-	if result.Err != nil {
-		return nil, answer{}, result.Err
+	result, err := run(opts, marked)
+	if err != nil {
+		return nil, answer{}, err
 	}
 	p := &printer{places: newPlaces(all, in)}
 	text, err := result.DocSet.AsBytesWithPrinter(p.over)
@@ -120,6 +120,18 @@ func render(in Input) ([]byte, answer, error) {
 	}
 	p.answer.Uses = uses(all, marked, sources)
 	return text, p.answer, nil
+}
+
+// run runs ytt. Where ytt panics, such as at a key of data values that is no string, so does the program
+// of kapp-controller.
+func run(opts *template.Options, list []*files.File) (result template.Output, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &FailedError{fmt.Sprintf("panic: %v", v)}
+		}
+	}()
+	result = opts.RunWithFiles(template.Input{Files: list}, silent{})
+	return result, result.Err
 }
 
 // valuesName returns the name of a file of data values. It begins with no @: that would be a library.
