@@ -38,6 +38,7 @@ type renderCounts struct {
 	Images       int `json:"images"`       // places that name one
 	Rewritten    int `json:"rewritten"`    // of them, by kbld
 	NotRewritten int `json:"notRewritten"` // of them, those that a lock has
+	NotLocked    int `json:"notLocked"`    // of them, those that kbld asks a registry for
 	Faults       int `json:"faults"`
 }
 
@@ -285,11 +286,12 @@ func writeImages(w io.Writer, images []relocate.RenderedImage) {
 	type listed struct {
 		reference, before string
 		notRewritten      bool
+		notLocked         bool
 	}
 	var order []listed
 	from := map[listed][]string{}
 	for _, i := range images {
-		key := listed{i.Reference, i.Before, i.NotRewritten}
+		key := listed{i.Reference, i.Before, i.NotRewritten, i.NotLocked}
 		if from[key] == nil {
 			order = append(order, key)
 		}
@@ -304,6 +306,9 @@ func writeImages(w io.Writer, images []relocate.RenderedImage) {
 		}
 		if i.notRewritten {
 			fmt.Fprintln(w, "  is in the lock, but kbld does not rewrite it")
+		}
+		if i.notLocked {
+			fmt.Fprintln(w, "  is not in the lock: kbld asks its registry for the digest")
 		}
 		for _, at := range from[i] {
 			if at != "" {
@@ -341,6 +346,9 @@ func newRenderReport(r *relocate.Rendered) (*renderReport, error) {
 		}
 		if i.NotRewritten {
 			doc.Counts.NotRewritten++
+		}
+		if i.NotLocked {
+			doc.Counts.NotLocked++
 		}
 	}
 	return doc, nil

@@ -128,6 +128,7 @@ func TestRenderAsks(t *testing.T) {
 	r := mustRelocate(t, args...)
 	assert.Equal(t, "---\nimage: quay.io/corp/other:1\n", r.stdout)
 	assert.Contains(t, r.stderr, "warning: a.yml:1: quay.io/corp/other:1 has a tag and is not in the lock: kbld asks its registry for the digest")
+	assert.Contains(t, mustRelocate(t, append(args, "--images")...).stdout, "quay.io/corp/other:1\n  is not in the lock: kbld asks its registry for the digest\n  from  a.yml:1\n")
 	asJSON, asYAML := formats(t, append(args, "--images"))
 	assert.Equal(t, asJSON, asYAML)
 	assert.NotContains(t, asJSON, "documents")
