@@ -44,7 +44,7 @@ registry, as kctrl and tanzu show those of a cluster:
   package NAME/VERSION    also describe a version. --values-schema shows its
                           settings, --values-file-output writes a file with the
                           default values, commented out. Where the Package has
-                          no schema, both are of the files that it fetches
+                          no schema, both come from the files that it fetches
 
 --tree shows all bundles and images with their sizes instead. --extract DIR
 writes the files of a bundle to a new folder: of the root, of --bundle REF, or

@@ -88,23 +88,22 @@ func (f *renderFormat) Set(s string) error {
 func (f *renderFormat) Type() string { return "FORMAT" }
 
 const renderHelp = `render runs the templates of a package as kapp-controller does (ytt, kbld and
-helm), and prints what kapp would be given. It takes the package from an
-archive, or from the package repository REF in a registry, where it looks for
-the package's bundles beside REF and then where the Package says; without
-VERSION it takes the newest one.
+helm), and prints what kapp would be given. The package comes from an archive,
+or from the package repository REF in a registry, where its bundles are looked
+for in the repository of REF and then where the Package says. Without VERSION it
+is the newest one.
 
-Without a values file, the package has its default values. --values-file gives
-it others, as the values Secret of a PackageInstall does. With --to-repo REPO
-images are named as they are after an import to REPO; otherwise, by the locks
-as they are.
+The package has its default values, and those of --values-file, as from the
+values Secret of a PackageInstall. With --to-repo REPO images are named as they
+are after an import to REPO; without it, the locks are used as they are.
 
---images lists the images only: what each is in the end, what it was before
-kbld, and the file and line that it comes from. -o json has all of it, and what
-is wrong with the package's steps.
+--images lists the images only: each as kapp would be given it, what it was
+before kbld, and the file and line that it comes from. -o json has everything,
+and also the faults of the package's steps.
 
-Templates are programs of others. They run without a network, with limits on
-time and memory, and see only the files of the package. helm is the program of
-that name, if there is one.
+Templates are untrusted programs. They see only the files of the package, run
+with limits on time, output and memory, and have no network, as far as the
+system can enforce that. Charts need a helm program.
 
 `
 

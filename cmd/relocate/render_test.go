@@ -154,7 +154,7 @@ func TestRenderFails(t *testing.T) {
 		"hint: write the values to a file, and run: relocate render "+archive+" package picky.corp.com --values-file values.yml\n")
 	r = mustRelocate(t, "render", archive, "package", "picky.corp.com", "--values-file", valuesFile(t, "host: {name: a}\n"), "--values-file", valuesFile(t, "host: {name: b}\n"))
 	assert.Equal(t, "host: b\n", r.stdout, "the last one wins")
-	assertFailed(t, try("package", "picky.corp.com", "--values-file", valuesFile(t, "hots: {name: a}\n")), statusFailed, "Given data value is not declared in schema", "hint: this is what the cluster would say")
+	assertFailed(t, try("package", "picky.corp.com", "--values-file", valuesFile(t, "hots: {name: a}\n")), statusFailed, "Given data value is not declared in schema", "hint: a cluster fails the same way")
 
 	assertFailed(t, try("package", "cue.corp.com"), statusFailed, "step 1 is cue", "hint: relocate rehearse and verify examine such a package as text")
 	assertFailed(t, try("package", "chart.corp.com"), statusUsage, "step 1 is helmTemplate, and there is no helm program", "hint: ", "--helm PATH")

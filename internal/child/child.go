@@ -73,7 +73,7 @@ const (
 )
 
 // Run runs a mode of the relocate program (Main) with input as its standard input, and returns what
-// it writes. The output is that of a program that strangers may have taken over.
+// it writes. The output is untrusted: a template may have taken over the program.
 //
 // Errors: *LimitError; that of ctx; others say that the child could not be started.
 func (p Program) Run(ctx context.Context, mode string, input []byte) ([]byte, error) {
@@ -175,7 +175,7 @@ func (p Program) judge(exit *exec.ExitError, foreign bool, stderr string) error 
 	case line == "":
 		line = exit.String()
 	}
-	return &LimitError{"ends its renderer: " + line}
+	return &LimitError{"crashes its renderer: " + line}
 }
 
 // crashed are the last words of Go's runtime when a signal hits itself. Its garbage collector uses a
@@ -190,7 +190,7 @@ func (p Program) fatal(line, rest string) string {
 	case line == crashed, strings.Contains(line, "memory"), strings.Contains(line, "failed to create new OS thread"), strings.Contains(line, "cannot map pages"):
 		return "needs more memory than " + mebibytes(p.Memory)
 	}
-	return "ends its renderer: " + line
+	return "crashes its renderer: " + line
 }
 
 func mebibytes(n int64) string {

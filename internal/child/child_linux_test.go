@@ -133,7 +133,7 @@ func TestKilled(t *testing.T) {
 	err := <-failed
 	var limit *child.LimitError
 	require.ErrorAs(t, err, &limit)
-	assert.Equal(t, "the template ends its renderer: signal: killed", err.Error())
+	assert.Equal(t, "the template crashes its renderer: signal: killed", err.Error())
 }
 
 // TestNothingIsLeft holds that what a child starts ends with it.

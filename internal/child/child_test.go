@@ -133,7 +133,7 @@ func TestLimits(t *testing.T) {
 		{"output", child.Program{Output: 1 << 20}, "the template writes more than 1 MiB"},
 		{"output", child.Program{}, "the template writes more than 32 MiB"},
 		{"stack", child.Program{}, "the template needs more stack than 64 MiB"},
-		{"panic", child.Program{}, "the template ends its renderer: first"},
+		{"panic", child.Program{}, "the template crashes its renderer: first"},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			c.limits.Path = program(t).Path
@@ -162,9 +162,9 @@ func TestLastWords(t *testing.T) {
 		"runtime: out of memory: cannot allocate 4194304-byte block (503316480 in use)\n":        "needs more memory than 512 MiB",
 		"SIGSEGV: segmentation violation\nPC=0x438d7d m=0 sigcode=1 addr=0x0\n":                  "needs more memory than 512 MiB",
 		"runtime: goroutine stack exceeds 67108864-byte limit\nfatal error: stack overflow\n":    "needs more stack than 64 MiB",
-		"fatal error: concurrent map writes\n":                                                   "ends its renderer: fatal error: concurrent map writes",
-		"panic: runtime error: index out of range [1] with length 0\n\ngoroutine 7 [running]:\n": "ends its renderer: panic: runtime error: index out of range [1] with length 0",
-		"": "ends its renderer: exit status 2",
+		"fatal error: concurrent map writes\n":                                                   "crashes its renderer: fatal error: concurrent map writes",
+		"panic: runtime error: index out of range [1] with length 0\n\ngoroutine 7 [running]:\n": "crashes its renderer: panic: runtime error: index out of range [1] with length 0",
+		"": "crashes its renderer: exit status 2",
 	} {
 		_, err := program(t).Run(t.Context(), "dies", []byte(words))
 		var limit *child.LimitError

@@ -1,6 +1,6 @@
 // Package ytt runs ytt v0.51.1 on files in memory, in a limited child process.
 //
-// Templates are programs of strangers, and the library cannot be stopped once it runs. So Run starts
+// Templates are untrusted programs, and the library cannot be stopped once it runs. So Run starts
 // a relocate program as its child, which calls Child: see package internal/child for its limits.
 package ytt
 

@@ -169,7 +169,7 @@ func (a *appFolder) report(u use, d *deployed, list []textFinding) {
 	case errors.As(err, &not):
 		f := newFinding(codeNotRendered, report.Information, u.at, "", "the package was examined as text only: %s", not.Reason)
 		if not.NoHelm {
-			f.Action = "install helm, or name it with --helm PATH"
+			f.Action = "install helm, or name it with --helm PATH; without it, what the package deploys is not proved"
 		}
 		a.out.findings.note(f)
 	default: // a limit, or no child could be started
