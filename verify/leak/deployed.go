@@ -3,7 +3,6 @@ package leak
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -105,6 +104,9 @@ func (f deployedFinding) mayBe(said textFinding) bool {
 		file := filePath(f.place.File)
 		return file == said.File || strings.HasPrefix(said.File, file+"/") // packed
 	}
+	if f.Reference == "" { // the place is that of the document
+		return spans(f.place, f.lines+1, said)
+	}
 	return spans(f.place, f.lines, said)
 }
 
@@ -131,22 +133,18 @@ func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
 	return at
 }
 
-var isBlock = regexp.MustCompile(`(^|[\s:-])[|>][0-9+-]*\s*$`)
-
-// findInString returns the line that has a reference, of a string that begins at a line and has some
-// lines, or begins after it. It returns 0 when none has it.
+// findInString returns the line that has a reference, of a string that begins at a line, and has some
+// lines or goes on below its key. It returns 0 when none has it.
 func findInString(text []byte, at, lines int, reference string) int {
-	i, indent, last := 0, -1, at+lines-1
+	i, column := 0, 0
 	for l := range bytes.Lines(text) {
 		own := len(l) - len(bytes.TrimLeft(l, " "))
 		switch i++; {
 		case i < at:
 			continue
-		case i == at && isBlock.Match(l):
-			indent = own
-		case i == at && bytes.HasSuffix(bytes.TrimSpace(l), []byte(":")):
-			last++
-		case i > last && (indent < 0 || own <= indent && len(bytes.TrimSpace(l)) > 0):
+		case i == at:
+			column = len(l) - len(bytes.TrimLeft(l, " -"))
+		case i >= at+lines && own <= column && len(bytes.TrimSpace(l)) > 0:
 			return 0
 		}
 		if content.Has(string(l), reference) {
@@ -304,8 +302,12 @@ func (d *deployed) addEach(f report.Finding, doc render.Document) {
 			return strings.HasSuffix(s.Path, "/packageRef/refName") && strings.HasPrefix(f.Reference+" ", s.Value+" ")
 		}
 	}
-	if !slices.ContainsFunc(doc.Strings, has) { // joined of several
-		has = func(s ytt.String) bool { return len(s.Value) > 1 && strings.HasPrefix(f.Reference, s.Value+":") }
+	if !slices.ContainsFunc(doc.Strings, has) { // joined of several, of which one is the repository
+		repo, _, _ := strings.Cut(f.Reference, "@")
+		if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
+			repo = repo[:i]
+		}
+		has = func(s ytt.String) bool { return repo != "" && s.Value == repo }
 	}
 	added := map[ytt.Place]bool{}
 	for _, s := range doc.Strings {

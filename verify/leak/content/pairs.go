@@ -10,13 +10,14 @@ import (
 	"relocate/report"
 )
 
-// pairs reports pairs of a repository and a tag that programs get as variables or in a ConfigMap,
-// and join to an image. kbld sees neither.
+// pairs reports pairs of a repository and a tag that programs get as variables, in a ConfigMap or
+// Secret, or in a document in a string, and join to an image. kbld sees neither.
 func (w *walker) pairs(n *yaml.Node) {
-	if w.class != object {
+	if w.class != object && w.class != embedded {
 		return
 	}
 	switch {
+	case w.class == embedded && n.Kind == yaml.MappingNode:
 	case n.Kind == yaml.SequenceNode && w.key(0) == "env":
 		m := &yaml.Node{Kind: yaml.MappingNode}
 		for _, item := range n.Content {
@@ -27,7 +28,7 @@ func (w *walker) pairs(n *yaml.Node) {
 			}
 		}
 		n = m
-	case n.Kind == yaml.MappingNode && w.kind == "ConfigMap" && len(w.path) == 1 && w.key(0) == "data":
+	case n.Kind == yaml.MappingNode && len(w.path) == 1 && (w.kind == "ConfigMap" && w.key(0) == "data" || w.kind == "Secret" && w.key(0) == "stringData"):
 	default:
 		return
 	}
@@ -38,16 +39,16 @@ func (w *walker) pairs(n *yaml.Node) {
 
 // pair reports a repository and its tag.
 func (w *walker) pair(p *parts) {
-	repo, _ := w.candidates(p)
+	repo, refs := w.candidates(p)
 	names := strings.ToLower(strings.Join(p.keys, " "))
-	saysImage := strings.Contains(names, "image")
+	saysImage := strings.Contains(names, "image") || strings.Contains(names, "img")
 	switch {
-	case !p.full && !saysImage, !isRepository(repo), !tagForm.MatchString(p.tag):
+	case !p.full && !saysImage && !isImageKey(w.key(0)), !isRepository(repo), len(refs) == 0, !isReference(refs[0]):
 		return
 	case strings.Contains(names, "git"), strings.Contains(names, "helm"), strings.Contains(names, "chart"):
 		return // repositories of other kinds
 	}
-	w.joined(w.place(p.line, p.repository), repo, repo+":"+p.tag, saysImage)
+	w.joined(w.place(p.line, p.repository), repo, refs[0], saysImage)
 }
 
 // joined reports an image whose parts a program gets. isImage says that their names leave no doubt.

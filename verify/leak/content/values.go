@@ -25,8 +25,8 @@ const codeComposed report.Code = "composed"
 
 // compose finds siblings in a map that compose a reference. It returns the keys that it handled.
 func (w *walker) compose(n *yaml.Node) map[string]bool {
-	if w.class != values && !(w.class != schema && isImageKey(w.key(0))) {
-		return nil
+	if w.class == embedded || w.class != values && !(w.class != schema && isImageKey(w.key(0))) {
+		return nil // pairs handles the former
 	}
 	taken := map[string]bool{}
 	if image := yamlnode.Field(n, "image"); w.taken[image] { // of a hub
@@ -71,7 +71,7 @@ func partOf(key string) (prefix, part string) {
 	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
 	for _, p := range []struct{ suffix, part string }{
 		{"registry", "registry"}, {"repository", "repository"}, {"repo", "repository"}, {"imagename", "repository"}, {"name", "name"},
-		{"image", "name"}, {"tag", "tag"}, {"imageversion", "tag"}, {"version", "version"}, {"digest", "digest"},
+		{"image", "name"}, {"img", "name"}, {"tag", "tag"}, {"imageversion", "tag"}, {"version", "version"}, {"digest", "digest"},
 	} {
 		if prefix, ok := strings.CutSuffix(plain, p.suffix); ok {
 			return strings.TrimSuffix(prefix, "image"), p.part
@@ -205,7 +205,7 @@ func (p *parts) candidates(repo string) []string {
 
 func hasImageKey(keys []string) bool {
 	for _, key := range keys {
-		if strings.Contains(strings.ToLower(key), "image") {
+		if key = strings.ToLower(key); strings.Contains(key, "image") || strings.Contains(key, "img") {
 			return true
 		}
 	}
