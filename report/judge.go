@@ -27,7 +27,7 @@ func (v *Verdict) judgeContent() {
 	breaking := v.Findings.Breaking()
 	v.OK = len(v.Problems) == 0 && (!v.Strict || breaking == 0)
 	if s := v.Scan; s != nil && breaking == 0 && s.References+s.Packages > 0 {
-		v.Proved = append(v.Proved, v.closed())
+		v.closed(v.Level != "")
 	}
 	if len(v.Problems) > 0 {
 		v.Proved = nil
@@ -36,13 +36,21 @@ func (v *Verdict) judgeContent() {
 	v.limit()
 }
 
-// closed says that no reference points outside.
-func (v *Verdict) closed() string {
-	references, versions := text.Count(v.Scan.References, "reference"), text.Count(v.Scan.Packages, "package version")
-	if v.Level == "" {
-		return fmt.Sprintf("none of the %s in %s and their files points outside", references, versions)
+// closed says that no reference points outside, or that some do: a warning or an accepted finding names
+// them. leads says that they lead to a registry.
+func (v *Verdict) closed(leads bool) {
+	s := v.Scan
+	references := fmt.Sprintf("%s in %s and their files", text.Count(s.References, "reference"), text.Count(s.Packages, "package version"))
+	switch outside := s.References - s.Inside; {
+	case outside == 0 && leads:
+		v.Proved = append(v.Proved, "the "+references+" lead to it, by the rules of kapp-controller, imgpkg and kbld")
+	case outside == 0:
+		v.Proved = append(v.Proved, "none of the "+references+" points outside")
+	case leads:
+		v.NotProved = append(v.NotProved, fmt.Sprintf("that all references lead to it: %d of %s do", s.Inside, references))
+	default:
+		v.NotProved = append(v.NotProved, fmt.Sprintf("that no reference points outside: %d of %s do", outside, references))
 	}
-	return fmt.Sprintf("the %s in %s and their files lead to it, by the rules of kapp-controller, imgpkg and kbld", references, versions)
 }
 
 // content is the sentence about an archive or a repository: complete says that nothing is missing,
@@ -213,12 +221,7 @@ func (v *Verdict) judgeRehearsal() {
 	}
 	v.Sentence = v.rehearsed()
 	if s := of.Scan; s != nil && s.References > 0 {
-		references := fmt.Sprintf("%s in %s and their files", text.Count(s.References, "reference"), text.Count(s.Packages, "package version"))
-		if s.Inside == s.References {
-			v.Proved = append(v.Proved, "the "+references+" lead to it, by the rules of kapp-controller, imgpkg and kbld")
-		} else {
-			v.NotProved = append(v.NotProved, fmt.Sprintf("that all references lead to it: %d of %s do", s.Inside, references))
-		}
+		v.closed(true)
 	}
 	if objects != nil && objects.OK {
 		v.Proved = append(v.Proved, "the PackageRepository fetches from it, by digest")

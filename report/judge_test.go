@@ -124,3 +124,24 @@ func Example() {
 	// OK: tce.tar is complete
 	// packages/a.yml:9 nothing, unless the lock changes
 }
+
+// TestClosed: that no reference points outside is proved only where none does, whatever is accepted.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		level             string
+		inside            int
+		proved, notProved []string
+	}{
+		{"", 2, []string{"none of the 2 references in 1 package version and their files points outside"}, nil},
+		{"", 1, nil, []string{"that no reference points outside: 1 of 2 references in 1 package version and their files do"}},
+		{"deep", 2, []string{"the 2 references in 1 package version and their files lead to it, by the rules of kapp-controller, imgpkg and kbld"}, nil},
+		{"deep", 1, nil, []string{"that all references lead to it: 1 of 2 references in 1 package version and their files do"}},
+	} {
+		v := (&report.Verdict{Subject: "a", Level: c.level, Scan: &report.Scan{Packages: 1, References: 2, Inside: c.inside},
+			Accepted: report.Findings{{Code: "outside-key", Level: report.Pull}}}).Judge()
+		assert.True(t, v.OK)
+		assert.Equal(t, c.proved, v.Proved)
+		assert.Equal(t, c.notProved, v.NotProved)
+	}
+}
