@@ -214,7 +214,10 @@ func (d *deployed) missing(image render.Image) (code report.Code, why string) {
 func (d *deployed) givesLock(step int) bool {
 	steps := d.use.of.Steps
 	if step < len(d.use.of.Lines) {
-		i := slices.IndexFunc(steps, func(s kappctrl.Step) bool { return s.Line == d.use.of.Lines[step] })
+		i := min(step, len(steps)-1) // or before, when steps before it have no known kind
+		for i >= 0 && steps[i].Line != d.use.of.Lines[step] {
+			i--
+		}
 		steps = steps[:i+1]
 	}
 	return len(steps) > 0 && slices.ContainsFunc(d.of.work.parts, func(p part) bool { return p.node != nil && steps.Read(p.lockFile()) })
