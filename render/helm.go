@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -214,14 +215,31 @@ func (n *run) helmOrigins(text []byte, chart string, files []file) *stream {
 		first, _, _ := bytes.Cut(doc, []byte("\n"))
 		if source, ok := bytes.CutPrefix(first, []byte("# Source: ")); ok {
 			_, rest, _ := strings.Cut(string(source), "/") // the chart's name
-			for _, f := range files {
-				if f.Origin == path.Join(chart, rest) || f.Origin == chart { // packed
-					place.File = f.Origin
-				}
-			}
+			place.File = sourceOf(path.Join(chart, rest), chart, files)
 		}
 		s.starts = append(s.starts, place)
 		s.strings = append(s.strings, stringsOf(i, doc, place)...)
 	}
 	return s
+}
+
+var subchart = regexp.MustCompile(`charts/[^/]+/`)
+
+// sourceOf returns the file of a chart at a path that helm names, in which subcharts may have other
+// names (alias). It returns none when it may be several.
+func sourceOf(name, chart string, files []file) string {
+	form := regexp.MustCompile("^" + subchart.ReplaceAllString(regexp.QuoteMeta(name), "charts/[^/]+/") + "$")
+	found := ""
+	for _, f := range files {
+		switch {
+		case f.Origin == name, f.Origin == chart: // packed
+			return f.Origin
+		case !form.MatchString(f.Origin):
+		case found != "":
+			return ""
+		default:
+			found = f.Origin
+		}
+	}
+	return found
 }

@@ -26,8 +26,8 @@ const maxNeeds = 200
 
 // need is a chart that another chart depends on.
 type need struct {
-	at                        place
-	name, version, repository string
+	at                               place
+	name, version, repository, alias string
 }
 
 // isChartValues reports whether a file has the default values of its chart.
@@ -87,12 +87,22 @@ func (c *chart) read(f *File) {
 		if list := yamlnode.Field(doc.Root, "dependencies"); list != nil && list.Kind == yaml.SequenceNode {
 			for _, d := range list.Content {
 				if name := yamlnode.Scalar(d, "name"); name != "" && len(c.needs) < maxNeeds {
-					c.needs = append(c.needs, need{place{f.Path, doc.LineOf(d)}, name, yamlnode.Scalar(d, "version"), yamlnode.Scalar(d, "repository")})
+					c.needs = append(c.needs, need{place{f.Path, doc.LineOf(d)}, name, yamlnode.Scalar(d, "version"), yamlnode.Scalar(d, "repository"), yamlnode.Scalar(d, "alias")})
 				}
 			}
 		}
 		return
 	}
+}
+
+// keyOf returns the key of the chart's values for a chart below its charts/.
+func (c *chart) keyOf(sub *chart) string {
+	for _, n := range c.needs {
+		if n.alias != "" && n.name == sub.name {
+			return n.alias
+		}
+	}
+	return path.Base(sub.dir)
 }
 
 // codeHelmDependency is the code for a missing chart.

@@ -154,7 +154,7 @@ func (d *defaults) nest() {
 			continue
 		}
 		for at, v := range d.charts[charts[outer]] {
-			if own, ok := strings.CutPrefix(at, path.Base(c.dir)+"."); ok {
+			if own, ok := strings.CutPrefix(at, charts[outer].keyOf(c)+"."); ok {
 				d.charts[c][own] = v
 			} else if strings.HasPrefix(at, "global.") {
 				d.charts[c][at] = v
