@@ -5,9 +5,9 @@
 // writes an archive, which holds a package repository and everything below it; Import fills a
 // private registry from it, and returns the PackageRepository for the cluster; Copy does both at
 // once, from registry to registry. Verify proves that an archive, or what was imported, is complete
-// and closed; Rehearse tries an import without a registry. Render returns what a package would deploy. Plan
-// says what an export would move, and Serve answers as a registry from archives. Begin with Export and
-// Import.
+// and closed; Rehearse tries an import without a registry. Render returns what a package would
+// deploy. Plan says what an export would move, and Serve answers as a registry from archives. Begin
+// with Export and Import.
 //
 // Callers pass in sources and destinations: a Source and a Destination hold a *registry.Client and
 // names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each
@@ -59,8 +59,8 @@ type Options struct {
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
 
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
-	RenderPackages bool             // render packages, too, as they would deploy, and see what their objects name
-	Values         render.Values    // for these packages; a file for none of them is a *render.UnusedValuesError
+	RenderPackages bool             // also render packages, and examine what they deploy
+	Values         render.Values    // of packages; *render.UnusedValuesError where one is not found
 
 	// Content, if not nil, is called when everything is copied, while the source of plan can still
 	// be read. It has manifests, configs and bundles. When a stream is imported it has nothing, and

@@ -135,7 +135,7 @@ type source struct {
 	Path         string       `json:"path"`
 	DownwardAPI  *downwardAPI `json:"downwardAPI"`
 
-	files []file // of the PackageInstall's values, which are at hand
+	files []file // of the PackageInstall's values, which the App brings
 }
 
 type ref struct {

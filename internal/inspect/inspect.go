@@ -1,8 +1,8 @@
 // Package inspect finds what an archive or a package repository contains: packages, images, and the
 // bundle that a reference, a digest or a package means.
 //
-// Begin with Open, Read or Walk, for which a renderer runs the templates of repositories, and ask the Subject that they return. JSON fields are never
-// renamed or removed within Version.
+// Begin with Open, Read or Walk, for which a renderer runs the templates of repositories, and ask the
+// Subject that they return. JSON fields are never renamed or removed within Version.
 package inspect
 
 import (

@@ -32,7 +32,7 @@ type Options struct {
 	Read    func()           // called for each bundle read and each manifest asked for; safe for concurrent use
 
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
-	RenderPackages bool             // render packages, too, as they would deploy
+	RenderPackages bool             // also render packages, and examine what they deploy
 	Values         render.Values    // for these packages
 }
 

@@ -120,7 +120,7 @@ type textFinding struct {
 	ofSchema bool       // it is about a default of a Package's values schema, and the file is the Package's
 }
 
-// examine looks at the files that the uses of g read, and at what they deploy.
+// examine checks the files that the uses of g read, and at what they deploy.
 func (a *appFolder) examine(ctx context.Context, g group) error {
 	p := &packageFiles{files: a.files, steps: g.steps(), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
 	refs, found := p.references()

@@ -64,7 +64,7 @@ func (w *walker) computedImage(line int, v value, shown string) bool {
 	case w.file.Kbld.Resolve(v.text).Outcome == kbld.Kept:
 		level, known = report.Pull, "the lock does not have it: kbld does not change it, and pods pull it from there"
 	}
-	w.noteComputed(at, level, v.text, "the template makes this image of the default values: "+known)
+	w.noteComputed(at, level, v.text, "the template makes this image from default values; "+known)
 	return true
 }
 
@@ -126,7 +126,7 @@ func (w *walker) computedReference(line int, ref string) {
 	if len(w.file.Kbld.Rules()) > 1 || w.class != object && w.class != embedded { // kbld may see it after all
 		level = report.Warning
 	}
-	w.noteComputed(at, level, ref, "the template makes this image of the default values, outside of the keys that kbld searches: pods pull it from there")
+	w.noteComputed(at, level, ref, "the template makes this image from default values, outside the keys that kbld searches: pods pull it from there")
 }
 
 var (
