@@ -17,7 +17,7 @@ func (n *run) usedByYtt(files []file, uses []ytt.FileUse) {
 			return slices.ContainsFunc(code, func(c string) bool { return bytes.Contains(f.Data, []byte(c)) })
 		})
 	}
-	readsFiles, getsLibraries := has("data.read", "data.list"), has("@ytt:library")
+	readsFiles, getsLibraries := has(".read", ".list"), has("@ytt:library")
 	for i, use := range uses {
 		runs := use.Template && (getsLibraries || !strings.Contains("/"+files[i].Path, "/_ytt_lib/"))
 		if runs || use.Output || use.Read || readsFiles {

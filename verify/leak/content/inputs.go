@@ -146,8 +146,8 @@ type reads struct {
 	decoded bool     // a template may parse what it reads
 }
 
-// readForm matches a call that loads or reads a file, and its argument when that is a literal.
-var readForm = regexp.MustCompile(`\b(load|\w+\.read|\w+\.list)\s*\(\s*(?:"([^"]*)"|'([^']*)')?`)
+// readForm matches a call that loads or reads a file, and its first argument when that is a literal.
+var readForm = regexp.MustCompile(`\b(load|\w+\.read|\w+\.list)\s*\(\s*(?:(?:"([^"]*)"|'([^']*)')\s*[,)])?`)
 
 // reads adds what a file loads and reads.
 func (f *yttFile) reads(r *reads) {
