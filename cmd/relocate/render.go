@@ -219,18 +219,21 @@ func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display)
 
 // warn says what is wrong with what came out.
 func (f *packageFlags) warn(w io.Writer, r *relocate.Rendered) {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(w, "warning: %s\n", folded(w, fmt.Sprintf(format, args...), 9))
+	}
 	for _, fault := range r.Faults {
-		fmt.Fprintf(w, "warning: %s%s (%s)\n", place(fault.Place.File, fault.Place.Line), line(fault.Message), fault.Code)
+		say("%s%s (%s)", place(fault.Place.File, fault.Place.Line), line(fault.Message), fault.Code)
 		if fault.Action != "" {
-			fmt.Fprintf(w, "  → %s\n", line(fault.Action))
+			fmt.Fprintf(w, "  → %s\n", folded(w, line(fault.Action), 4))
 		}
 	}
 	for _, i := range r.Images {
 		if i.NotRewritten {
-			fmt.Fprintf(w, "warning: %s%s is in the lock, but kbld does not rewrite it\n", place(i.File, i.Line), line(i.Reference))
+			say("%s%s is in the lock, but kbld does not rewrite it", place(i.File, i.Line), line(i.Reference))
 		}
 		if i.NotLocked {
-			fmt.Fprintf(w, "warning: %s%s has a tag and is not in the lock: kbld asks its registry for the digest, and the step fails without an answer\n",
+			say("%s%s has a tag and is not in the lock: kbld asks its registry for the digest, and the step fails without an answer",
 				place(i.File, i.Line), line(i.Reference))
 		}
 	}

@@ -69,6 +69,16 @@ func TestFindingsOnTerminal(t *testing.T) {
 	assert.Contains(t, mustRelocate(t, "verify", file).stdout, message)
 }
 
+// TestWarningsOnTerminal: the warnings of render fit a terminal of 80 columns.
+func TestWarningsOnTerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	shown := onTerminal(t, "render", "--repo", pushRenderable(t, startMemory(t, nil)), "package", "asks.corp.com", "--progress", "none")
+	assert.Contains(t, strings.Join(strings.Fields(shown), " "), "warning: a.yml:1: quay.io/corp/other:1 has a tag and is not in the lock: kbld asks its registry for the digest, and the step fails")
+	for l := range strings.Lines(shown) {
+		assert.LessOrEqual(t, utf8.RuneCountInString(l), 82, l) // with the end of the line
+	}
+}
+
 // TestColours: verdicts and errors have colours on a terminal, unless somebody declines.
 func TestColours(t *testing.T) {
 	host := startMemory(t, nil)
