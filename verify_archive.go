@@ -23,11 +23,16 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 		Act: "Verification", Subject: a.Name(), Archive: archiveOf(a), Strict: c.Strict, Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0,
 		AttachedNote: notLookedFor, Fix: "transfer the file again; if the original is damaged, too, export again",
 	}
+	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
+	var beside *scanBeside
+	if plan != nil {
+		beside = c.scanBeside(ctx, a, plan)
+		defer beside.cancel()
+	}
 	damage, err := c.check(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
 	}
-	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
 	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) || errors.Is(planErr, tarball.ErrNotRendered) { // this is not damage
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
 	}
@@ -40,7 +45,7 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 		return nil, err
 	}
 	c.compareRoots(c.verdict.Roots)
-	if err := c.lookInto(ctx, plan, len(damage) == 0); err != nil {
+	if err := c.lookInto(ctx, plan, beside, len(damage) == 0); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
 	}
 	return c.verdict.Judge(), ctx.Err()
@@ -162,13 +167,13 @@ func (c *verifying) compareRoots(have []report.Root) {
 	c.verdict.Proved = append(c.verdict.Proved, "the roots are those given")
 }
 
-// lookInto searches an archive without damage for what would point outside.
-func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, isWhole bool) error {
+// lookInto takes what the scan of an archive without damage found. plan may be nil.
+func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, beside *scanBeside, isWhole bool) error {
 	if plan == nil {
 		return nil
 	}
 	if isWhole {
-		found, err := c.scan(ctx, c.archive, plan)
+		found, err := beside.wait()
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -149,6 +150,55 @@ func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan)
 	ph := o.begin("scan", 0, 0)
 	defer ph.end()
 	return leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, ph.read))
+}
+
+// scanBeside is a scan that runs beside another phase. Its own phase begins when the other has ended.
+type scanBeside struct {
+	opt    Options
+	cancel context.CancelFunc
+	done   chan struct{}
+	found  *leak.Report
+	err    error
+
+	mu    sync.Mutex
+	read  int // manifests, before the phase began
+	phase *phase
+}
+
+// scanBeside starts a scan. The caller calls cancel when it needs no result any longer.
+func (o Options) scanBeside(ctx context.Context, src bundle.Source, plan *bundle.Plan) *scanBeside {
+	s := &scanBeside{opt: o, done: make(chan struct{})}
+	ctx, s.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(s.done)
+		if s.err = o.Values.Check(plan.Graph.Packages); s.err == nil {
+			s.found, s.err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, s.manifest))
+		}
+	}()
+	return s
+}
+
+// manifest counts a manifest that was read.
+func (s *scanBeside) manifest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == nil {
+		s.read++
+		return
+	}
+	s.phase.read()
+}
+
+// wait begins the phase of the scan, and returns what was found.
+func (s *scanBeside) wait() (*leak.Report, error) {
+	ph := s.opt.begin("scan", 0, 0)
+	defer ph.end()
+	s.mu.Lock()
+	ph.add(s.read, 0)
+	s.phase = ph
+	s.mu.Unlock()
+	<-s.done
+	return s.found, s.err
 }
 
 // leak are the options of a search for what points outside.

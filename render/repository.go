@@ -248,8 +248,12 @@ func runPackages(ctx context.Context, by child.Program, files []ytt.File) *repos
 		in.Files = append(in.Files, ytt.File{Path: strings.TrimPrefix(f.Path, "packages/"), Data: f.Data})
 	}
 	out, err := ytt.Run(ctx, by, in)
-	if err == nil && len(out.Text) > maxPackageText {
+	switch {
+	case err != nil:
+	case len(out.Text) > maxPackageText:
 		err = fmt.Errorf("ytt prints more than %d bytes", maxPackageText)
+	case len(out.Starts) > yamlnode.MaxDocuments:
+		err = fmt.Errorf("ytt prints more than %d documents", yamlnode.MaxDocuments)
 	}
 	if err != nil {
 		return &repository{err: err, files: files}
@@ -317,11 +321,12 @@ func (l *locator) source(doc yamlnode.Document, at ytt.Place) (source yamlnode.D
 		}
 		l.cut[at.File] = docs
 	}
-	for _, d := range docs {
-		if d.Line > at.Line {
-			break
-		}
-		source = d
+	after, found := slices.BinarySearchFunc(docs, at.Line, func(d yamlnode.Document, line int) int { return d.Line - line })
+	switch {
+	case found:
+		source = docs[after]
+	case after > 0:
+		source = docs[after-1]
 	}
 	var is, was any
 	if source.Text == nil || yamlnode.Decode(source.Text, &was, false) != nil || yamlnode.Decode(doc.Text, &is, false) != nil {
