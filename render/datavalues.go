@@ -42,11 +42,11 @@ func (r *Renderer) DataValues(ctx context.Context, app App) (*DataValues, error)
 	if at < 0 {
 		return &DataValues{}, nil
 	}
+	if kind := s.Template[at].kind(); kind != "ytt" {
+		return nil, notRendered("step %d is %s, whose values are those of the chart", at+1, kind)
+	}
 	if err := r.can(s.Template[:at+1]); err != nil {
 		return nil, err
-	}
-	if kind := s.Template[at].kind(); kind != "ytt" {
-		return nil, notRendered("step %d is %s, whose values are not declared", at+1, kind)
 	}
 	n := &run{renderer: r, app: app, steps: s.Template[:at+1], result: result}
 	n.reads, n.given, n.used = make([]bool, at+1), make([]int, at+1), map[string]bool{}

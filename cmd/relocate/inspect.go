@@ -33,6 +33,7 @@ type inspectFlags struct {
 	extract    string
 	bundle     string
 	format     format
+	unknown    bool // its files do not say which values a package takes
 	common
 }
 

@@ -48,6 +48,7 @@ func (f *inspectFlags) findValues(ctx context.Context, s *inspect.Subject, p *in
 	found, err := f.dataValues(ctx, s, p.Name+"/"+p.Package.Version)
 	switch {
 	case err != nil:
+		f.unknown = true
 		show.Note("the Package has no valuesSchema, and its files do not say which values it takes: %v", err)
 	case found.Schema == nil:
 	case found.Declared:
@@ -89,6 +90,10 @@ func (f *inspectFlags) showValues(w io.Writer, p *inspect.Package) error {
 		return err
 	}
 	return f.format.print(w, v, func(w io.Writer) {
+		if f.unknown {
+			fmt.Fprintf(w, "Package '%s' has no values schema\n", line(v.Package))
+			return
+		}
 		if p.Package.ValuesSchema == nil {
 			fmt.Fprintf(w, "Package '%s' does not have any user configurable values\n", line(v.Package)) // kctrl's words
 			return

@@ -192,6 +192,9 @@ func TestInspectDataValues(t *testing.T) {
 
 		r = inspect("package", "cue.corp.com/1.0.0", "--values-schema")
 		assert.Equal(t, "Package 'cue.corp.com/1.0.0' does not have any user configurable values\n", r.stdout)
+		r = inspect("package", "chart.corp.com/1.0.0", "--values-schema")
+		assert.Equal(t, "Package 'chart.corp.com/1.0.0' has no values schema\n", r.stdout)
+		assert.Contains(t, r.stderr, "step 1 is helmTemplate, whose values are those of the chart\n")
 		r = inspect("package", "git.corp.com/1.0.0", "--values-schema")
 		assert.Contains(t, r.stderr, "note: the Package has no valuesSchema, and its files do not say which values it takes: ")
 	}
