@@ -53,12 +53,6 @@ func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, e
 		outside: map[string][]int{}, matched: map[string]bool{}, read: map[string]map[string]bool{}, lock: &kbld.Step{},
 	}
 	(&kappctrl.Folder{Locks: a.placedLocks()}).AddTo(d.lock)
-	for _, image := range result.Images {
-		d.image(image)
-	}
-	if err != nil {
-		return d
-	}
 	for _, doc := range result.Documents {
 		d.docs = append(d.docs, doc.Text)
 		for _, s := range doc.Strings {
@@ -66,6 +60,11 @@ func (a *appFolder) deployed(u use, text []textFinding, result *render.Result, e
 				d.strings = append(d.strings, s)
 			}
 		}
+	}
+	for _, image := range result.Images {
+		d.image(image)
+	}
+	for _, doc := range result.Documents {
 		d.document(doc)
 	}
 	return d
@@ -173,6 +172,9 @@ func (d *deployed) image(image render.Image) {
 			d.read[ref][image.Path] = true
 		}
 		d.add(report.Finding{Code: code, Level: level, Reference: reference, Message: fmt.Sprintf(format, args...)}, image.Place, value)
+	}
+	if stays := to.Outcome == kbld.Kept || to.Outcome == kbld.Rewritten; stays && d.err == nil && !d.prints(to.Image) {
+		return // a step after it replaced it
 	}
 	_, inLock := d.lock.Entry(value)
 	switch code, lock := d.missing(image); to.Outcome {

@@ -158,7 +158,7 @@ var isConditional = regexp.MustCompile(`\b(if|else|elif|for|or|and)\b`)
 func (d *deployed) endsInside(f textFinding) bool {
 	for _, image := range d.inside {
 		switch at := image.Place; {
-		case at.File == "" && image.Value == f.Reference:
+		case at.Line == 0 && image.Value == f.Reference && (at.File == "" || filePath(at.File) == f.File && aboutKbld[f.Code]):
 			return true
 		case at.Line > 0 && spans(at, 0, f):
 			return !isConditional.Match(line(d.of.textOf(d.use, f.File), f.Line))

@@ -233,8 +233,8 @@ func (f *flow) step(s *Step) {
 		return
 	}
 	in = f.selected(s, in)
-	for _, i := range f.stream {
-		f.read[i] = slices.Contains(in, i) // what a step does not read of the output before it is lost
+	for _, i := range f.stream { // what a step does not read of the output before it is lost
+		delete(f.read, i)
 	}
 	f.stream, f.piped = nil, true
 	var k *kbld.Step
