@@ -150,6 +150,10 @@ func (s *junitSuite) describe(v *Verdict) {
 		s.property("packages rendered", strconv.Itoa(v.Scan.PackagesRendered))
 		s.property("packages examined as text", strconv.Itoa(v.Scan.PackagesAsText))
 	}
+	if o := v.Objects; o != nil && o.Rendering() != "" {
+		s.property("PackageInstalls rendered", strconv.Itoa(o.Rendered))
+		s.property("PackageInstalls not rendered", strconv.Itoa(o.NotRendered))
+	}
 	if len(v.Omitted) > 0 {
 		s.property("left out", text.Count(len(v.Omitted), "layer"))
 	}

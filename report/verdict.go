@@ -260,8 +260,18 @@ type ObjectCounts struct {
 func (c ObjectCounts) String() string {
 	s := fmt.Sprintf("%s: %d in the repository, %d allowed elsewhere; %s compared with what the nodes run",
 		text.Count(c.References, "reference"), c.Inside, c.Allowed, text.Count(c.Running, "container"))
-	if n := c.Rendered + c.NotRendered; n > 0 {
-		s += fmt.Sprintf("; rendered %d of %s", c.Rendered, text.Count(n, "PackageInstall"))
+	if says := c.Rendering(); says != "" {
+		s += "; " + says
 	}
 	return s
+}
+
+// Rendering says how many PackageInstalls were rendered: "rendered 3 of 4 PackageInstalls". It is empty
+// when there are none.
+func (c ObjectCounts) Rendering() string {
+	n := c.Rendered + c.NotRendered
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("rendered %d of %s", c.Rendered, text.Count(n, "PackageInstall"))
 }

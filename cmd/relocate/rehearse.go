@@ -30,10 +30,11 @@ func newRehearse() *cobra.Command {
 		Short: "Try an import without a registry, and verify the result",
 		Long: `rehearse imports an archive into a registry inside relocate, and verifies the
 result as the disconnected side would: everything is present, each reference
-leads to the registry, and no other host is contacted. The registry accepts a
-manifest only when everything that it names is present, and hashes every blob.
-It listens on loopback only, stores no second copy of the data, and stops when
-the command ends.
+leads to the registry, also in what packages would deploy (see relocate render
+--help), and no other host is contacted. The registry accepts a manifest only
+when everything that it names is present, and hashes every blob. It listens on
+loopback only, stores no second copy of the data, and stops when the command
+ends.
 
 --as REPO is the repository that the archive is meant for. Only its name is
 used; rehearse does not contact it.

@@ -47,6 +47,9 @@ every reference in the Packages, and in the files of their bundles, as
 kapp-controller, imgpkg and kbld do: each must lead to an image in REPO. It
 contacts no other registry.
 
+Of an archive and of a registry, verify also renders each package and examines
+what it would deploy (see relocate render --help).
+
 References that point outside are errors in a registry, and in an archive with
 --strict. docs/leaks.md explains each finding. --allow HOST[/PATH] accepts
 references to a host; --accept accepts the findings of an earlier report.

@@ -181,6 +181,10 @@ func TestPage(t *testing.T) {
 	page, err = Render((&report.Verdict{Subject: "shop.tar", Problems: s.problems()}).Judge(), Options{}) // of an archive whose content cannot be read
 	require.NoError(t, err)
 	assertAll(t, parsePage(t, page).text, "NOT OK", "2 problems")
+
+	page, err = Render((&report.Verdict{Subject: "o.yml", Objects: &report.ObjectCounts{Objects: 3, Rendered: 2, NotRendered: 1}}).Judge(), Options{})
+	require.NoError(t, err)
+	assertAll(t, parsePage(t, page).text, "Templatesrendered 2 of 3 PackageInstalls")
 }
 
 // TestPageOfImport makes the page of what is no verification.
