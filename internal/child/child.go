@@ -2,10 +2,11 @@
 // time, memory and output.
 //
 // A child has an empty environment and no folder of its own. It is ended with all that it has
-// started. On Linux it has limits on memory, open files and the size of files that it writes, it
-// dies with its parent, and it has no network and no other processes where the kernel allows a
-// namespace of its own. On macOS and other Unix systems memory and network are not limited, on
-// Windows neither are files and what a child starts: there, time and output are.
+// started. On Linux it has limits on memory, open files and the size of files that it writes, and it
+// dies with its parent. It has no network and no other processes: a mode of this program where the
+// kernel filters system calls, another program where it allows a namespace of its own. On macOS and
+// other Unix systems memory and network are not limited, on Windows neither are files and what a
+// child starts: there, time and output are.
 package child
 
 import (
@@ -100,7 +101,7 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 		cmd := p.command(timed, c)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.Input), stdout, stderr
 		return cmd
-	})
+	}, c.Path != "")
 	if err != nil {
 		if timed.Err() != nil {
 			return nil, context.Cause(timed)

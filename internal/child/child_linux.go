@@ -8,19 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaces are those of a child's own: no network, and no processes but its own, which end with
-// it. A namespace of users makes them possible without privileges.
+// namespaces are those of another program: no network, and no processes but its own, which end with
+// it. A namespace of users makes them possible without privileges. Modes need none: see confine.
 const namespaces = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
 
-// nobody is the user that a child is in its namespace.
+// nobody is the user that a program is in its namespace.
 const nobody = 65534
 
 // refused says that the kernel refuses namespaces.
 var refused atomic.Bool
 
-// start starts what makes returns, in namespaces where the kernel allows them.
-func start(makes func() *exec.Cmd) (*exec.Cmd, error) {
-	if !refused.Load() {
+// start starts what makes returns: another program in namespaces, where the kernel allows them.
+func start(makes func() *exec.Cmd, other bool) (*exec.Cmd, error) {
+	if other && !refused.Load() {
 		cmd := makes()
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Setpgid:     true,
@@ -38,7 +38,9 @@ func start(makes func() *exec.Cmd) (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	refused.Store(true)
+	if other {
+		refused.Store(true)
+	}
 	return cmd, nil
 }
 

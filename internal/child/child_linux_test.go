@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,23 +20,10 @@ import (
 	"relocate/internal/child"
 )
 
-func init() { linuxModes = map[string]func() int{"process": process} }
+func init() { linuxModes, runsOther = map[string]func() int{"process": process}, other }
 
-// process says what a child may do. With an input it leaves a process with that argument.
+// process says what a child may do.
 func process() int {
-	input, err := io.ReadAll(os.Stdin)
-	if err != nil {
-		return 1
-	}
-	if name := string(input); name != "" {
-		left := exec.Command("/proc/self/exe", "relocate-child", "endless", "536870912", name)
-		left.SysProcAttr = &syscall.SysProcAttr{Setsid: strings.HasPrefix(name, "session")}
-		if err := left.Start(); err != nil {
-			fmt.Println(err)
-			return 1
-		}
-		return 0
-	}
 	dir, _ := os.Getwd()
 	fmt.Println("environment", os.Environ())
 	fmt.Println("folder", dir)
@@ -46,13 +32,40 @@ func process() int {
 		_ = syscall.Getrlimit(resource, &limit)
 		fmt.Println(name, limit.Cur, limit.Max)
 	}
-	interfaces, _ := net.Interfaces()
+	_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	fmt.Println("socket:", err)
+	fmt.Println("program:", syscall.Exec("/proc/self/exe", []string{"relocate"}, nil))
+	_, err = syscall.ForkExec("/proc/self/exe", []string{"relocate"}, nil)
+	fmt.Println("process:", err)
+	_, err = syscall.ForkExec("/proc/self/exe", []string{"relocate"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}})
+	fmt.Println("namespace:", err)
+	return 0
+}
+
+// other is what another program does. With a name it leaves a process with that argument, else it
+// says what network it has.
+func other(name string) error {
+	if name != "" {
+		left := exec.Command("/proc/self/exe", "relocate-child", "endless", "536870912", name)
+		left.SysProcAttr = &syscall.SysProcAttr{Setsid: strings.HasPrefix(name, "session")}
+		return left.Start()
+	}
+	interfaces, err := net.Interfaces()
 	for _, i := range interfaces {
 		if i.Flags&net.FlagUp != 0 {
 			fmt.Println("network", i.Name)
 		}
 	}
-	return 0
+	return err
+}
+
+// runOther runs another program, which is this test binary.
+func runOther(t *testing.T, name string) string {
+	t.Helper()
+	by := program(t)
+	out, err := by.Exec(t.Context(), child.Command{Path: by.Path, Args: []string{"other", name}})
+	require.NoError(t, err)
+	return string(out)
 }
 
 // running returns the processes with an argument.
@@ -83,26 +96,32 @@ func await(t *testing.T, n int, arg string) []int {
 }
 
 func TestProcess(t *testing.T) {
-	for _, namespaces := range []bool{true, false} {
-		t.Run(fmt.Sprint(namespaces), func(t *testing.T) {
-			if !namespaces {
-				t.Cleanup(child.RefuseNamespaces())
-			}
-			t.Setenv("SECRET", "of the parent")
-			out, err := program(t).Run(t.Context(), "process", nil)
-			require.NoError(t, err)
-			got := string(out)
-			for _, want := range []string{fmt.Sprintf("environment %v\n", child.Environment), "folder /\n", "core 0 0\n", "files 64 64\n", "size 0 0\n"} {
-				assert.Contains(t, got, want)
-			}
-			if !child.RaceDetector {
-				assert.Contains(t, got, "data 536870912 536870912\n")
-			}
-			if namespaces && child.Namespaces() {
-				assert.NotContains(t, got, "network")
-			}
-		})
+	t.Setenv("SECRET", "of the parent")
+	out, err := program(t).Run(t.Context(), "process", nil)
+	require.NoError(t, err)
+	got := string(out)
+	for _, want := range []string{fmt.Sprintf("environment %v\n", child.Environment), "folder /\n", "core 0 0\n", "files 64 64\n", "size 0 0\n"} {
+		assert.Contains(t, got, want)
 	}
+	if !child.RaceDetector {
+		assert.Contains(t, got, "data 536870912 536870912\n")
+	}
+	if !child.Filters() {
+		t.Skip("the kernel has no filters")
+	}
+	for _, what := range []string{"socket", "program", "process", "namespace"} {
+		assert.Contains(t, got, what+": operation not permitted\n")
+	}
+}
+
+// TestOtherPrograms holds that another program has no network, and runs where the kernel refuses
+// namespaces.
+func TestOtherPrograms(t *testing.T) {
+	if out := runOther(t, ""); child.Namespaces() {
+		assert.Empty(t, out)
+	}
+	t.Cleanup(child.RefuseNamespaces())
+	runOther(t, "")
 }
 
 func TestMemory(t *testing.T) {
@@ -139,21 +158,19 @@ func TestKilled(t *testing.T) {
 // TestNothingIsLeft holds that what a child starts ends with it.
 func TestNothingIsLeft(t *testing.T) {
 	by := program(t)
+	t.Run("session", func(t *testing.T) {
+		name := fmt.Sprintf("session-%d", os.Getpid())
+		if runOther(t, ""); !child.Namespaces() {
+			t.Skip("the kernel refuses namespaces")
+		}
+		runOther(t, name)
+		require.Empty(t, running(t, name))
+	})
 	t.Run("group", func(t *testing.T) {
 		t.Cleanup(child.RefuseNamespaces())
 		name := fmt.Sprintf("group-%d", os.Getpid())
-		_, err := by.Run(t.Context(), "process", []byte(name))
-		require.NoError(t, err)
+		runOther(t, name)
 		await(t, 0, name)
-	})
-	t.Run("session", func(t *testing.T) {
-		if !child.Namespaces() {
-			t.Skip("the kernel refuses namespaces")
-		}
-		name := fmt.Sprintf("session-%d", os.Getpid())
-		_, err := by.Run(t.Context(), "process", []byte(name))
-		require.NoError(t, err)
-		require.Empty(t, running(t, name))
 	})
 	t.Run("canceled", func(t *testing.T) {
 		by.Memory = 501<<20 + int64(os.Getpid()) // its argument

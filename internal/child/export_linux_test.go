@@ -1,10 +1,21 @@
 package child
 
+import (
+	"os"
+	"runtime"
+)
+
 const RaceDetector = raceDetector
 
 var Environment = environment
 
-// Namespaces reports whether the kernel allows a child's namespaces, once one has run.
+// Filters reports whether the kernel has filters of system calls.
+func Filters() bool {
+	_, err := os.Stat("/proc/sys/kernel/seccomp")
+	return err == nil && architectures[runtime.GOARCH] != 0
+}
+
+// Namespaces reports whether the kernel allows namespaces, once another program has run.
 func Namespaces() bool { return !refused.Load() }
 
 // RefuseNamespaces does as if the kernel allowed none, until what it returns is called.

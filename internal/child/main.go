@@ -42,6 +42,7 @@ func Main(modes map[string]func() int) {
 	debug.SetMemoryLimit(softLimit(memory))
 	debug.SetGCPercent(lateGC)
 	debug.SetMaxStack(maxStack)
+	confine()
 	os.Exit(guarded(mode))
 }
 
