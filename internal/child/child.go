@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,6 +215,9 @@ type head struct {
 
 func (h *head) Write(p []byte) (int, error) {
 	kept := min(len(p), h.limit-len(h.data))
+	if len(h.data)+kept > cap(h.data) {
+		h.data = slices.Grow(h.data, max(kept, len(h.data))) // append grows a large one by a quarter, often
+	}
 	h.data = append(h.data, p[:kept]...)
 	if kept < len(p) && h.full != nil {
 		h.full()

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 
+	yamlv2 "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/yaml"
 
 	"relocate/internal/yamlnode"
@@ -81,8 +82,79 @@ func failed(format string, args ...any) error {
 	return &FailedError{err.Error()}
 }
 
-// longDigits finds what may be an integer that a float64 cannot hold.
-var longDigits = regexp.MustCompile(`[0-9]{16}`)
+// hasLongDigits reports whether a text has what may be an integer that a float64 cannot hold: 16
+// digits.
+func hasLongDigits(text []byte) bool {
+	digits := 0
+	for _, c := range text {
+		if digits++; c < '0' || c > '9' {
+			digits = 0
+		}
+		if digits == 16 {
+			return true
+		}
+	}
+	return false
+}
+
+// encode returns what sigs.k8s.io/yaml makes of a document: it writes JSON, reads that as YAML, and
+// writes what it read. Where that changes integers only, they are changed in place instead.
+func encode(content map[string]any) ([]byte, error) {
+	if !isUnchanged(content) {
+		return yaml.Marshal(content)
+	}
+	return yamlv2.Marshal(withIntegers(content))
+}
+
+const (
+	maxExact = 1 << 53 // up to which a float64 holds each integer
+	maxKey   = 128     // bytes of a key that YAML reads, however it is escaped
+)
+
+// isUnchanged reports whether a value written as JSON is the same for a YAML parser, but for integers
+// that come back as such.
+func isUnchanged(value any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if len(key) > maxKey || !isUnchanged(key) || !isUnchanged(value) {
+				return false
+			}
+		}
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !isUnchanged(item) })
+	case float64:
+		return math.Abs(v) < maxExact
+	case string:
+		return !strings.ContainsFunc(v, isSpecial)
+	}
+	return true
+}
+
+// isSpecial reports whether JSON has a character as it is that YAML refuses, or takes for a line
+// break or a byte order mark.
+func isSpecial(r rune) bool {
+	return 0x7f <= r && r < 0xa0 || r == 0xfeff || 0xfffd <= r && r < 0x10000
+}
+
+// withIntegers makes the floats in a value that are integers such.
+func withIntegers(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = withIntegers(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = withIntegers(v[i])
+		}
+	case float64:
+		if v == math.Trunc(v) {
+			return int64(v)
+		}
+	}
+	return value
+}
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 

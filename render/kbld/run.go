@@ -1,6 +1,7 @@
 package kbld
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -209,10 +210,10 @@ func (r *run) fault(kind FaultKind, at Source, detail string) {
 
 // checkNumbers notes the integers of a JSON text that become others.
 func (r *run) checkNumbers(at Source, raw []byte) {
-	if !longDigits.Match(raw) {
+	if !hasLongDigits(raw) {
 		return
 	}
-	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	for {
 		t, err := d.Token()
@@ -244,7 +245,7 @@ func (r *run) print(i int) error {
 			return err
 		}
 	}
-	text, err := yaml.Marshal(content)
+	text, err := encode(content)
 	if err != nil && r.unwritten == nil {
 		r.unwritten = err
 	}
@@ -375,9 +376,11 @@ func (r *run) failure() error {
 	case r.unwritten != nil:
 		return failed("Updating resource references: %w", r.unwritten)
 	}
-	for _, doc := range r.out.Documents {
-		r.out.Text = append(r.out.Text, doc.Text...)
+	texts := make([][]byte, len(r.out.Documents))
+	for i, doc := range r.out.Documents {
+		texts[i] = doc.Text
 	}
+	r.out.Text = slices.Concat(texts...)
 	if len(asked) > 0 {
 		slices.Sort(asked)
 		return &AskedError{asked}
