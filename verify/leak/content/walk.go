@@ -3,6 +3,7 @@ package content
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -138,7 +139,7 @@ func (w *walker) image(n *yaml.Node) {
 	case isTemplated(n.Value):
 		w.templated(n.Line, n.Value)
 	case w.values && n.Value == "":
-	case w.class == values && !w.file.Values && w.isReplaced(n.Value):
+	case w.class == values && !w.file.Values && (w.isReplaced(n.Value) || w.isOfItems()):
 		w.outside(n.Line, n.Value)
 	default:
 		w.seen(w.place(n.Line, n.Value), n.Value)
@@ -153,6 +154,12 @@ func (w *walker) isReplaced(text string) bool {
 	}
 	v, known := w.scan.known.of(w.file)[strings.Join(keys, ".")]
 	return known && v.text != text
+}
+
+// isOfItems reports whether w.path is in a list of a schema of ytt. That is a default of the items which
+// users add: the list itself is empty.
+func (w *walker) isOfItems() bool {
+	return slices.ContainsFunc(w.path, func(p kbld.Part) bool { return p.IsIndex }) && bytes.Contains(w.file.Data, []byte("@data/values-schema"))
 }
 
 // isTemplated reports whether a value has parts that ytt or Helm fills in.
