@@ -28,7 +28,7 @@ func GiveValues(pkg, path string, data []byte) (GivenValues, error) {
 		return g, err
 	}
 	for doc := range yamlnode.Documents(data) {
-		n, err := doc.Tree() // ytt ends with a panic where a key comes twice
+		n, err := doc.Tree() // so that an error has a line
 		var at *yamlnode.Error
 		if errors.As(err, &at) {
 			return g, fmt.Errorf("line %d: %w", at.Line, err)

@@ -122,8 +122,7 @@ func render(in Input) ([]byte, answer, error) {
 	return text, p.answer, nil
 }
 
-// run runs ytt. Where ytt panics, such as at a key of data values that is no string, so does the program
-// of kapp-controller.
+// run runs ytt. Where ytt panics, so does the program of kapp-controller.
 func run(opts *template.Options, list []*files.File) (result template.Output, err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -81,6 +81,7 @@ func (o *Oracle) Ask(t testing.TB, r Request) Answer {
 	require.NoError(t, o.in.Encode(r))
 	var a Answer
 	require.NoError(t, o.out.Decode(&a))
+	require.NotContains(t, a.Error, "panic: ", "the code itself crashes at %+v: keep such input out", r)
 	return a
 }
 
