@@ -276,9 +276,12 @@ func TestInterruptSignal(t *testing.T) {
 	assert.Empty(t, namesIn(t, dir))
 }
 
-// program builds the program, once, in the folder that TestMain removes.
+// home is a folder that TestMain makes and removes.
+var home string
+
+// program builds the program, once, in home.
 var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.Getenv("DOCKER_CONFIG"), "relocate.exe")
+	path := filepath.Join(home, "relocate.exe")
 	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

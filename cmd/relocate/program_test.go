@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"relocate/render/ytt"
 	"relocate/testdata/realregistry"
 	"relocate/testdata/sample"
 )
@@ -28,16 +27,16 @@ import (
 var update = flag.Bool("update", false, "write the golden files in testdata again")
 
 // TestMain keeps the settings of the machine out of the tests: docker's configuration and proxies.
-// The test binary is the program that renders.
+// What renders is the program itself, built once.
 func TestMain(m *testing.M) {
-	ytt.Hook()
+	executable = program // not the test binary, which the race detector slows down
 	flag.Parse()
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"} {
 		os.Unsetenv(name)
 		os.Unsetenv(strings.ToLower(name))
 	}
-	home, err := os.MkdirTemp("", "relocate-home-")
-	if err != nil {
+	var err error
+	if home, err = os.MkdirTemp("", "relocate-home-"); err != nil {
 		log.Fatal(err)
 	}
 	os.Setenv("DOCKER_CONFIG", home)

@@ -107,10 +107,13 @@ func (f *renderFlags) makeRenderer() error {
 	return err
 }
 
+// executable returns the path of this program. In tests, which run in another one, it is a variable.
+var executable = os.Executable
+
 // newRenderer runs templates with this program, and charts with helm in $PATH, if there is one.
 func newRenderer() *render.Renderer {
 	r := &render.Renderer{}
-	if own, err := os.Executable(); err == nil {
+	if own, err := executable(); err == nil {
 		r.Program = child.Program{Path: own}
 	}
 	if helm, err := exec.LookPath("helm"); err == nil {
