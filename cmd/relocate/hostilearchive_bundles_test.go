@@ -112,7 +112,7 @@ var hostilePackages = []hostile{
 	{name: "1,000 levels", why: "r8: not read, taken", make: packaged(plainText(nested(1_000))), says: "(not-read)"},
 	{name: "20,000 documents", why: "r8: not all read, taken", make: packaged(plainText(strings.Repeat("a: 1\n---\n", 20_000))), says: "more than 10000 documents"},
 	{name: "invalid UTF-8", why: "r8: not read, taken", make: packaged(plainText("a: \xff\n")), says: "is not UTF-8"},
-	{name: "ytt", why: "run, taken", make: packaged(plainText("#@ load('@ytt:data', 'data')\na: #@ 40+2\n")), says: "(dropped)"},
+	{name: "ytt", why: "run, taken", make: packaged(plainText("apiVersion: v1\nkind: #@ 'Sec' + 'ret'\n")), says: `"v1 Secret" is neither`},
 	{name: "a carriage return hides a document", why: "i28: reported, taken", make: packaged(plainText("a: 1 # \r---\rkind: Secret\n")), says: "line break"},
 	{name: "no YAML", why: "reported, taken", make: packaged(plainText("\t{")), says: "(not-read)"},
 	{name: "names that are paths", why: "i11: names are data, taken", make: packaged(func(*content) string {
