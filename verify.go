@@ -38,12 +38,12 @@ type VerifyOptions struct {
 // an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
-	if err := opt.checkValues(ctx, archive); err != nil {
-		return nil, err
-	}
 	c := &verifying{VerifyOptions: opt, archive: archive, at: at}
 	switch {
 	case at.Repository != (name.Repository{}):
+		if err := opt.checkValues(ctx, archive); err != nil {
+			return nil, err
+		}
 		return c.verifyRepository(ctx)
 	case archive != nil:
 		return c.verifyArchive(ctx)

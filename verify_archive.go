@@ -26,8 +26,11 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
 	var beside *scanBeside
 	if plan != nil {
+		if err := c.Values.Check(plan.Graph.Packages); err != nil {
+			return nil, err
+		}
 		beside = c.scanBeside(ctx, a, plan)
-		defer beside.cancel()
+		defer beside.stop()
 	}
 	damage, err := c.check(ctx)
 	if err != nil {

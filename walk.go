@@ -165,17 +165,21 @@ type scanBeside struct {
 	phase *phase
 }
 
-// scanBeside starts a scan. The caller calls cancel when it needs no result any longer.
+// scanBeside starts a scan. The caller calls stop at the end.
 func (o Options) scanBeside(ctx context.Context, src bundle.Source, plan *bundle.Plan) *scanBeside {
 	s := &scanBeside{opt: o, done: make(chan struct{})}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(s.done)
-		if s.err = o.Values.Check(plan.Graph.Packages); s.err == nil {
-			s.found, s.err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, s.manifest))
-		}
+		s.found, s.err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, s.manifest))
 	}()
 	return s
+}
+
+// stop ends the scan. After it nothing reads from its source.
+func (s *scanBeside) stop() {
+	s.cancel()
+	<-s.done
 }
 
 // manifest counts a manifest that was read.

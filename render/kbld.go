@@ -11,7 +11,7 @@ import (
 	"relocate/render/ytt"
 )
 
-// kbld runs a kbld step. For what kbld would ask a registry the images say so, and the step goes on.
+// kbld runs a kbld step. Where kbld would ask a registry, the image says so and the step continues.
 func (n *run) kbld(s *kbldStep) (*stream, error) {
 	for _, p := range s.Paths {
 		if strings.Contains(p, ",") { // kbld takes it for several paths

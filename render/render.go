@@ -40,7 +40,7 @@ type Renderer struct {
 const (
 	// DefaultKubernetesVersion is the version for which packages are rendered.
 	DefaultKubernetesVersion = "1.30.0"
-	// KappControllerVersion is the version that packages are told.
+	// KappControllerVersion is the version of kapp-controller that templates see.
 	KappControllerVersion = "0.53.1"
 	// DefaultTime is the limit on the rendering of one App.
 	DefaultTime = time.Minute

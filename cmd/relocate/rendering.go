@@ -32,7 +32,7 @@ type renderFlags struct {
 	values   render.Values
 }
 
-// addOff adds the flags of a command that renders packages unless told not to.
+// addOff adds the flags of a command that renders packages unless --no-render is given.
 func (f *renderFlags) addOff(cmd *cobra.Command) {
 	group(cmd, "Rendering", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.off, "no-render", false, "do not run the templates of packages: examine their files as text only")
@@ -40,7 +40,7 @@ func (f *renderFlags) addOff(cmd *cobra.Command) {
 	})
 }
 
-// addOn adds the flags of a command that renders packages only when told to.
+// addOn adds the flags of a command that renders packages only with --render.
 func (f *renderFlags) addOn(cmd *cobra.Command) {
 	group(cmd, "Rendering", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.on, "render", false, "also run the templates of packages, and examine what they deploy (--strict always does)")

@@ -133,7 +133,7 @@ func (d *deployed) find(reference string, at ytt.Place, lines int) ytt.Place {
 }
 
 // findInString returns the line that has a reference, of a string that begins at a line, and has some
-// lines or goes on below its key. It returns 0 when none has it.
+// lines or continues below its key. It returns 0 when no line has it.
 func findInString(text []byte, at, lines int, reference string) int {
 	i, column := 0, 0
 	for l := range bytes.Lines(text) {
