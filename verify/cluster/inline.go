@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -17,6 +16,7 @@ import (
 	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
+	"relocate/verify/leak/kappctrl"
 )
 
 // inlined are the files in the text of an App or a Package: of an inline fetch, or of a ytt step.
@@ -136,79 +136,90 @@ func (v *verification) inlineFiles(ctx context.Context) error {
 type inlineScan struct {
 	*verification
 	in     *inlined
-	locked []string // by entry of the locks: where kbld points to
-	claims []claim  // that lead into the repository
+	steps  []*kbld.Step // of in
+	locks  kbld.Step    // has the locks only
+	locked []string     // by entry of the locks: where kbld points to
+	claims []claim      // that lead into the repository
 }
 
 // open returns the files with the kbld steps that they go through, and a step that has the locks
 // only.
 func (s *inlineScan) open(ctx context.Context) ([]*content.File, *kbld.Step, error) {
-	all, steps := &kbld.Step{}, make([]*kbld.Step, len(s.in.steps))
-	for i := range steps {
-		steps[i] = &kbld.Step{}
+	for range s.in.steps {
+		s.steps = append(s.steps, &kbld.Step{})
 	}
-	add := func(name string, data []byte, lock *carvel.ImagesLock) {
-		for i, paths := range s.in.steps {
-			switch {
-			case !slices.ContainsFunc(paths, func(p string) bool { return leadsTo(p, name) }):
-			case lock != nil:
-				steps[i].AddLock(name, lock, len(s.locked))
-			default:
-				steps[i].AddFile(name, data)
+	if len(s.steps) > 0 {
+		for _, b := range s.in.bundles {
+			if err := s.addBundle(ctx, b); err != nil {
+				return nil, nil, err
 			}
-		}
-	}
-	for _, b := range s.in.bundles {
-		n := s.bundleOf(&claim{kind: bundleFetch, ref: b.ref})
-		if n == nil || len(s.in.steps) == 0 {
-			continue
-		}
-		wanted := func(p string) bool {
-			return p == carvel.LockFile || slices.ContainsFunc(slices.Concat(s.in.steps...), func(to string) bool { return leadsTo(to, path.Join(b.folder, p)) })
-		}
-		err := n.Files(ctx, s.asker.source, wanted, func(f bundle.File, content io.Reader) error {
-			if !f.Mode.IsRegular() || f.Size > yamlnode.MaxSize {
-				return nil
-			}
-			data, err := io.ReadAll(content)
-			if err != nil {
-				return err
-			}
-			name := path.Join(b.folder, f.Path)
-			lock, err := carvel.ParseImagesLock(data)
-			if f.Path != carvel.LockFile || err != nil {
-				add(name, data, nil)
-				return nil
-			}
-			all.AddLock(name, lock, len(s.locked))
-			add(name, nil, lock)
-			for _, e := range lock.Images {
-				s.locked = append(s.locked, s.repo.Digest(e.Image.DigestStr()).Name())
-			}
-			return nil
-		})
-		if wrong, broken := damage(err); broken != nil {
-			return nil, nil, broken
-		} else if wrong != nil {
-			s.noteOf(0, report.Finding{Code: codeNotChecked, Level: report.Warning, Reference: b.ref, Message: "its lock cannot be read: " + saying(wrong.Error())})
 		}
 	}
 	var files []*content.File
 	for _, f := range s.in.files {
-		add(f.name, []byte(f.data), nil)
+		s.add(f.name, []byte(f.data), nil)
 		file := &content.File{Path: f.name, Data: []byte(f.data)}
 		if f.kbld >= 0 {
-			file.Kbld = steps[f.kbld]
+			file.Kbld = s.steps[f.kbld]
 		}
 		files = append(files, file)
 	}
-	return files, all, nil
+	return files, &s.locks, nil
 }
 
-// leadsTo reports whether file is the path p of a step, or in the folder p.
-func leadsTo(p, file string) bool {
-	p = path.Clean("/" + p)[1:]
-	return p != "-" && (p == "" || p == file || strings.HasPrefix(file, p+"/"))
+// reads reports whether a kbld step of the object reads a file by one of its paths.
+func reads(paths []string, file string) bool {
+	return slices.ContainsFunc(paths, func(p string) bool { return p != "-" && kappctrl.LeadsTo(p, file) })
+}
+
+// add adds a file, or a lock, to the kbld steps that read it.
+func (s *inlineScan) add(name string, data []byte, lock *carvel.ImagesLock) {
+	for i, paths := range s.in.steps {
+		switch {
+		case !reads(paths, name):
+		case lock != nil:
+			s.steps[i].AddLock(name, lock, len(s.locked))
+		default:
+			s.steps[i].AddFile(name, data)
+		}
+	}
+}
+
+// addBundle adds the lock of a bundle, and the files that the kbld steps read.
+func (s *inlineScan) addBundle(ctx context.Context, b fetchedBundle) error {
+	n := s.bundleOf(&claim{kind: bundleFetch, ref: b.ref})
+	if n == nil {
+		return nil
+	}
+	all := slices.Concat(s.in.steps...)
+	err := n.Files(ctx, s.asker.source, func(p string) bool {
+		return p == carvel.LockFile || reads(all, path.Join(b.folder, p))
+	}, func(f bundle.File, content io.Reader) error {
+		if !f.Mode.IsRegular() || f.Size > yamlnode.MaxSize {
+			return nil
+		}
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		name := path.Join(b.folder, f.Path)
+		lock, err := carvel.ParseImagesLock(data)
+		if f.Path != carvel.LockFile || err != nil {
+			s.add(name, data, nil)
+			return nil
+		}
+		s.locks.AddLock(name, lock, len(s.locked))
+		s.add(name, nil, lock)
+		for _, e := range lock.Images {
+			s.locked = append(s.locked, s.repo.Digest(e.Image.DigestStr()).Name())
+		}
+		return nil
+	})
+	wrong, broken := damage(err)
+	if wrong != nil {
+		s.noteOf(0, report.Finding{Code: codeNotChecked, Level: report.Warning, Reference: b.ref, Message: "its lock cannot be read: " + saying(wrong.Error())})
+	}
+	return broken
 }
 
 // Reference implements content.Sink.

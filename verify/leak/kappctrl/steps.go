@@ -85,7 +85,7 @@ func (s Steps) Read(file string) bool {
 	if len(s) == 0 { // kapp-controller refuses this
 		return true
 	}
-	reads := func(p string) bool { return p != "-" && leadsTo(p, file) }
+	reads := func(p string) bool { return p != "-" && LeadsTo(p, file) }
 	for i, step := range s {
 		if step.Paths == nil && (i == 0 || !step.kind().piped) {
 			return true
@@ -97,8 +97,8 @@ func (s Steps) Read(file string) bool {
 	return false
 }
 
-// leadsTo reports whether file is the path p of a step, or in the folder p.
-func leadsTo(p, file string) bool {
+// LeadsTo reports whether file is the path p of a step, or in the folder p.
+func LeadsTo(p, file string) bool {
 	p = CleanPath(p)
 	return p == "" || p == file || strings.HasPrefix(file, p+"/")
 }
@@ -168,7 +168,7 @@ func (f *Folder) lock(path string) *Lock {
 
 // mayHave reports whether a fetch whose files are not known may give the path p.
 func (f *Folder) mayHave(p string) bool {
-	return slices.ContainsFunc(f.Unknown, func(folder string) bool { return leadsTo(folder, p) || leadsTo(p, folder) })
+	return slices.ContainsFunc(f.Unknown, func(folder string) bool { return LeadsTo(folder, p) || LeadsTo(p, folder) })
 }
 
 // Files returns the files that the steps read, sorted by path, with inline files last. Each has the
@@ -261,9 +261,9 @@ func (f *flow) selected(s *Step, in []int) []int {
 		stream[i] = true
 	}
 	for _, i := range in {
-		if file := f.all[i]; stream[i] || slices.ContainsFunc(s.Values, func(p string) bool { return leadsTo(p, file.Path) }) {
+		if file := f.all[i]; stream[i] || slices.ContainsFunc(s.Values, func(p string) bool { return LeadsTo(p, file.Path) }) {
 			chosen[file] = true
-			file.Values = file.Values || !stream[i] && (s.kind().charts || !slices.ContainsFunc(s.Paths, func(p string) bool { return p != "-" && leadsTo(p, file.Path) }))
+			file.Values = file.Values || !stream[i] && (s.kind().charts || !slices.ContainsFunc(s.Paths, func(p string) bool { return p != "-" && LeadsTo(p, file.Path) }))
 		} else {
 			inputs = append(inputs, s.input(file))
 		}
@@ -293,7 +293,7 @@ func (s *Step) input(file *content.File) content.Input {
 	for _, p := range s.Paths {
 		if clean := CleanPath(p); clean == file.Path && p != "-" {
 			return content.Input{File: file, Rel: path.Base(clean)}
-		} else if p != "-" && leadsTo(p, file.Path) {
+		} else if p != "-" && LeadsTo(p, file.Path) {
 			return content.Input{File: file, Rel: strings.TrimPrefix(strings.TrimPrefix(file.Path, clean), "/"), InFolder: true}
 		}
 	}
