@@ -64,23 +64,34 @@ func (f *inspectFlags) findValues(ctx context.Context, s *inspect.Subject, p *in
 // dataValues asks ytt which values a package takes.
 func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which string) (*render.DataValues, error) {
 	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Renderer: newRenderer()}}
+	file := ""
 	if s.Archive != nil {
-		a, err := tarball.Open(s.Archive.File)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = a.Close() }() // it was only read
-		return relocate.DataValues(ctx, a, relocate.Source{}, which, opt)
+		file = s.Archive.File
 	}
-	ref, err := parseReference("--repo", f.repo)
+	a, from, err := f.archiveOrRepo(file, f.repo)
 	if err != nil {
 		return nil, err
 	}
-	from := relocate.Source{Bundles: []name.Reference{ref}}
-	if from.Client, err = f.source(from.Bundles); err != nil {
-		return nil, err
+	if a != nil {
+		defer func() { _ = a.Close() }() // it was only read
 	}
-	return relocate.DataValues(ctx, nil, from, which, opt)
+	return relocate.DataValues(ctx, a, from, which, opt)
+}
+
+// archiveOrRepo opens an archive or, where repo is given, returns the source of --repo. The caller closes
+// the archive, which is nil for a source.
+func (f *common) archiveOrRepo(file, repo string) (*tarball.Archive, relocate.Source, error) {
+	if repo == "" {
+		a, err := tarball.Open(file)
+		return a, relocate.Source{}, err
+	}
+	ref, err := parseReference("--repo", repo)
+	if err != nil {
+		return nil, relocate.Source{}, err
+	}
+	from := relocate.Source{Bundles: []name.Reference{ref}}
+	from.Client, err = f.source(from.Bundles)
+	return nil, from, err
 }
 
 // showValues prints the values schema.

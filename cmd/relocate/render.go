@@ -18,7 +18,6 @@ import (
 	"relocate/internal/printer"
 	"relocate/render"
 	"relocate/report"
-	"relocate/tarball"
 )
 
 // renderReport is what render prints as JSON.
@@ -198,23 +197,14 @@ func (f *packageFlags) check(file string, view []string) (pkg string, err error)
 func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display) (*relocate.Rendered, error) {
 	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Progress: show.see}, Destination: f.destination}
 	f.rendering.set(&opt.Options)
-	if f.repo == "" {
-		a, err := tarball.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer a.Close()
-		return relocate.Render(ctx, a, relocate.Source{}, pkg, opt)
-	}
-	ref, err := parseReference("--repo", f.repo)
+	a, from, err := f.archiveOrRepo(file, f.repo)
 	if err != nil {
 		return nil, err
 	}
-	from := relocate.Source{Bundles: []name.Reference{ref}}
-	if from.Client, err = f.source(from.Bundles); err != nil {
-		return nil, err
+	if a != nil {
+		defer func() { _ = a.Close() }() // it was only read
 	}
-	return relocate.Render(ctx, nil, from, pkg, opt)
+	return relocate.Render(ctx, a, from, pkg, opt)
 }
 
 // warn says what is wrong with what came out.
