@@ -276,16 +276,16 @@ func TestInterruptSignal(t *testing.T) {
 	assert.Empty(t, namesIn(t, dir))
 }
 
-// home is a folder that TestMain makes and removes.
-var home string
+// build is the command that builds the program. TestMain makes it, before tests change folder and
+// environment.
+var build *exec.Cmd
 
-// program builds the program, once, in home.
+// program builds the program, once, in the folder that TestMain removes.
 var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(home, "relocate.exe")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return path, nil
+	return build.Args[3], nil
 })
 
 // runProgram runs the program that was built.

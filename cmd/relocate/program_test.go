@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -35,11 +36,16 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(name)
 		os.Unsetenv(strings.ToLower(name))
 	}
-	var err error
-	if home, err = os.MkdirTemp("", "relocate-home-"); err != nil {
+	home, err := os.MkdirTemp("", "relocate-home-")
+	if err != nil {
 		log.Fatal(err)
 	}
 	os.Setenv("DOCKER_CONFIG", home)
+	build = exec.Command("go", "build", "-o", filepath.Join(home, "relocate.exe"), ".")
+	build.Env = os.Environ()
+	if build.Dir, err = os.Getwd(); err != nil {
+		log.Fatal(err)
+	}
 	status := m.Run()
 	os.RemoveAll(home)
 	os.Exit(status)
