@@ -12,6 +12,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/render/kbld"
 	"relocate/report"
@@ -195,7 +196,12 @@ func (s *inlineScan) addBundle(ctx context.Context, b fetchedBundle) error {
 	err := n.Files(ctx, s.asker.source, func(p string) bool {
 		return p == carvel.LockFile || reads(all, path.Join(b.folder, p))
 	}, func(f bundle.File, content io.Reader) error {
-		if !f.Mode.IsRegular() || f.Size > yamlnode.MaxSize {
+		switch {
+		case !f.Mode.IsRegular():
+			return nil
+		case f.Size > yamlnode.MaxSize:
+			s.noteOf(0, report.Finding{Code: codeNotChecked, Level: report.Warning, Reference: b.ref,
+				Message: fmt.Sprintf("its file %s has %d bytes, more than the limit of %d: it was not read", text.Quote(f.Path), f.Size, yamlnode.MaxSize)})
 			return nil
 		}
 		data, err := io.ReadAll(content)
