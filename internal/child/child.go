@@ -116,11 +116,11 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	}
 	switch exit := (*exec.ExitError)(nil); {
 	case err == nil:
-		return stdout.data, nil
+		return slices.Concat(stdout.parts...), nil
 	case errors.Is(err, exec.ErrWaitDelay):
 		return nil, &LimitError{"left a process that holds its output"}
 	case errors.As(err, &exit):
-		return nil, p.judge(exit, c.Path != "", string(stderr.data))
+		return nil, p.judge(exit, c.Path != "", string(slices.Concat(stderr.parts...)))
 	default:
 		return nil, fmt.Errorf("child process: %w", err)
 	}
@@ -206,19 +206,27 @@ func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " s"
 }
 
-// head keeps the first bytes of what is written, and calls full when there are more.
+// head keeps the first bytes of what is written, and calls full when there are more. It keeps them in
+// parts, each as large as all before it: nothing is copied while they grow.
 type head struct {
-	data  []byte
+	parts [][]byte
+	n     int // bytes in parts
 	limit int
 	full  func() // nil: the rest is dropped
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	kept := min(len(p), h.limit-len(h.data))
-	if len(h.data)+kept > cap(h.data) {
-		h.data = slices.Grow(h.data, max(kept, len(h.data))) // append grows a large one by a quarter, often
+	kept := min(len(p), h.limit-h.n)
+	for rest := p[:kept]; len(rest) > 0; {
+		last := len(h.parts) - 1
+		if last < 0 || len(h.parts[last]) == cap(h.parts[last]) {
+			h.parts = append(h.parts, make([]byte, 0, max(h.n, 32<<10)))
+			continue
+		}
+		part := h.parts[last]
+		n := copy(part[len(part):cap(part)], rest)
+		h.parts[last], h.n, rest = part[:len(part)+n], h.n+n, rest[n:]
 	}
-	h.data = append(h.data, p[:kept]...)
 	if kept < len(p) && h.full != nil {
 		h.full()
 		return kept, errors.New("too much output")

@@ -157,7 +157,7 @@ func TestLimits(t *testing.T) {
 			var limit *child.LimitError
 			require.ErrorAs(t, err, &limit)
 			assert.Equal(t, c.want, err.Error())
-			assert.Less(t, after.Sys-before.Sys, uint64(160<<20), "memory of the parent")
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "bytes that the parent allocates")
 		})
 	}
 }
