@@ -109,49 +109,82 @@ var functionName = regexp.MustCompile(`^\w+`)
 // yttBlocks finds the blocks of a ytt template, or of a Starlark file. Other files call the functions
 // of a library.
 func (e *env) yttBlocks(data []byte, isStarlark, isLibrary bool) *blocks {
+	t := &yttTemplate{env: e, data: data, isLibrary: isLibrary, dead: nodeBlock{indent: -1}, maybe: nodeBlock{indent: -1}}
 	b := &blocks{dead: map[int]bool{}, maybe: map[int]bool{}}
-	var open stack
-	var names map[string]int
-	dead, maybe := nodeBlock{indent: -1}, nodeBlock{indent: -1}
 	line := 0
 	for l := range bytes.Lines(data) {
 		line++
 		text := strings.TrimRight(string(l), "\r\n")
 		code, isCode := codeOf(text, isStarlark)
-		isDead, isMaybe := dead.covers(text), maybe.covers(text)
-		b.add(line, isDead || open.top().dead, isMaybe || open.top().maybe)
-		if !isCode {
-			continue
-		}
-		switch m := statementForm.FindStringSubmatch(code); {
-		case strings.HasPrefix(code, "overlay/remove"):
-			dead.next()
-		case m == nil:
-		case m[2] != "":
-			if c := e.condition(m[3]); m[1] == "if" && c == never {
-				dead.next()
-			} else if m[1] != "if" || !c.holds() {
-				maybe.next()
-			}
-		case m[1] == "if":
-			open.openIf(e.condition(m[3]))
-		case m[1] == "elif":
-			open.branch(e.condition(m[3]))
-		case m[1] == "else":
-			open.branch(always)
-		case m[1] == "end":
-			open.end()
-		case m[1] == "for":
-			_, list, _ := strings.Cut(m[3], " in ")
-			open.loop(e.condition(list))
-		case strings.HasSuffix(strings.TrimSpace(code), ":"):
-			if names == nil {
-				names = countNames(data)
-			}
-			open.function(isLibrary || names[functionName.FindString(m[3])] > 1)
+		isDead, isMaybe := t.dead.covers(text), t.maybe.covers(text)
+		b.add(line, isDead || t.open.top().dead, isMaybe || t.open.top().maybe)
+		if isCode {
+			t.statement(code)
 		}
 	}
 	return b
+}
+
+// yttTemplate is a ytt template, or a Starlark file, of which yttBlocks has read the first lines.
+type yttTemplate struct {
+	*env
+	data        []byte
+	isLibrary   bool
+	names       map[string]int // how often each is in data; nil: not counted
+	open        stack
+	dead, maybe nodeBlock // that annotations are for
+}
+
+// statement follows a line of code.
+func (t *yttTemplate) statement(code string) {
+	if strings.HasPrefix(code, "overlay/remove") {
+		t.dead.next()
+		return
+	}
+	m := statementForm.FindStringSubmatch(code)
+	if m == nil {
+		return
+	}
+	keyword, forNode, rest := m[1], m[2] != "", m[3]
+	switch {
+	case forNode:
+		t.ofNode(keyword, rest)
+	case keyword == "if":
+		t.open.openIf(t.condition(rest))
+	case keyword == "elif":
+		t.open.branch(t.condition(rest))
+	case keyword == "else":
+		t.open.branch(always)
+	case keyword == "end":
+		t.open.end()
+	case keyword == "for":
+		_, list, _ := strings.Cut(rest, " in ")
+		t.open.loop(t.condition(list))
+	case strings.HasSuffix(strings.TrimSpace(code), ":"):
+		t.open.function(t.isCalled(functionName.FindString(rest)))
+	}
+}
+
+// ofNode follows a statement for the next node, such as "if/end".
+func (t *yttTemplate) ofNode(keyword, condition string) {
+	c := t.condition(condition)
+	switch {
+	case keyword == "if" && c == never:
+		t.dead.next()
+	case keyword != "if" || !c.holds():
+		t.maybe.next()
+	}
+}
+
+// isCalled reports whether a function may be called.
+func (t *yttTemplate) isCalled(function string) bool {
+	if t.isLibrary {
+		return true
+	}
+	if t.names == nil {
+		t.names = countNames(t.data)
+	}
+	return t.names[function] > 1
 }
 
 // codeOf returns the code of a line: what follows "#@" at its start.

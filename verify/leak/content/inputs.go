@@ -59,19 +59,23 @@ func SelectYtt(inputs []Input, marks []string) []Input {
 	}
 	var out []Input
 	for _, f := range files {
-		if !f.used {
-			continue
+		if f.used {
+			f.classify(&r)
+			out = append(out, f.Input)
 		}
-		f.engine, f.isYAML = ytt, f.kind == "yaml"
-		switch {
-		case f.kind == "yaml" && !f.template:
-			f.engine = none
-		case f.kind == "data" || f.kind == "text":
-			f.readAs = r.readAs()
-		}
-		out = append(out, f.Input)
 	}
 	return out
+}
+
+// classify sets what executes and what reads the file.
+func (f *yttFile) classify(r *reads) {
+	f.engine, f.isYAML = ytt, f.kind == "yaml"
+	switch {
+	case f.isYAML && !f.template:
+		f.engine = none
+	case f.kind == "data" || f.kind == "text":
+		f.readAs = r.readAs()
+	}
 }
 
 // yttFile is a file as ytt sees it (carvel.dev/ytt v0.51.1, pkg/files/file.go).
@@ -200,27 +204,7 @@ func (r *reads) read(file string, isData bool) bool {
 // SelectHelm returns the inputs of a helmTemplate step that can reach its output: what belongs to
 // the charts, and what their templates read with .Files.
 func (c *Charts) SelectHelm(inputs []Input) []Input {
-	var top *chart // the one that the step names
-	for _, in := range inputs {
-		if in.chart != nil && (top == nil || len(in.chart.dir) < len(top.dir)) {
-			top = in.chart
-		}
-	}
-	byChart := map[*chart]*reads{}
-	for _, in := range inputs {
-		if in.chart != nil && in.chart != top && !strings.HasPrefix(top.rel(in.chart.dir), "charts/") {
-			in.chart = top // a chart among its files
-		}
-		if in.chart == nil || !in.chart.renders(in.Path) {
-			continue
-		}
-		r := byChart[in.chart]
-		if r == nil {
-			r = &reads{}
-			byChart[in.chart] = r
-		}
-		r.helm(in.Data)
-	}
+	byChart := readsOfCharts(inputs)
 	var out []Input
 	for _, in := range inputs {
 		switch r := byChart[in.chart]; {
@@ -234,6 +218,31 @@ func (c *Charts) SelectHelm(inputs []Input) []Input {
 		out = append(out, in)
 	}
 	return out
+}
+
+// readsOfCharts returns what the templates of each chart read. It makes a chart among the files of the
+// one that the step names a part of that one.
+func readsOfCharts(inputs []Input) map[*chart]*reads {
+	var top *chart // the one that the step names
+	for _, in := range inputs {
+		if in.chart != nil && (top == nil || len(in.chart.dir) < len(top.dir)) {
+			top = in.chart
+		}
+	}
+	byChart := map[*chart]*reads{}
+	for _, in := range inputs {
+		if in.chart != nil && in.chart != top && !strings.HasPrefix(top.rel(in.chart.dir), "charts/") {
+			in.chart = top
+		}
+		if in.chart == nil || !in.chart.renders(in.Path) {
+			continue
+		}
+		if byChart[in.chart] == nil {
+			byChart[in.chart] = &reads{}
+		}
+		byChart[in.chart].helm(in.Data)
+	}
+	return byChart
 }
 
 // renders reports whether helm executes a file of the chart as a template.
