@@ -85,7 +85,6 @@ func (v *verification) bundleOf(c *claim) *bundle.Node {
 
 // read reads the bundle as kapp-controller does.
 func (r *repository) read(ctx context.Context, v *verification) error {
-	var lock *carvel.ImagesLock
 	var documents []carvel.PackageDocument
 	packages := v.opt.Renderer.Packages(r.node.Descriptor.Digest, func(d carvel.PackageDocument) bool {
 		if d.Served {
@@ -93,29 +92,7 @@ func (r *repository) read(ctx context.Context, v *verification) error {
 		}
 		return true
 	})
-	err := r.node.Files(ctx, v.asker.source, func(p string) bool {
-		return p == carvel.LockFile || p == "packages" || strings.HasPrefix(p, "packages/")
-	}, func(f bundle.File, content io.Reader) error {
-		isLock := f.Path == carvel.LockFile
-		r.folder = r.folder || !isLock && (f.Mode.IsDir() || f.Path != "packages")
-		if !f.Mode.IsRegular() || !isLock && !packages.Wants(f.Path) {
-			return nil
-		}
-		if f.Size > yamlnode.MaxSize {
-			packages.TooLarge(f.Path, f.Size)
-			return nil
-		}
-		data, err := io.ReadAll(content)
-		switch {
-		case err != nil:
-			return err
-		case !isLock:
-			packages.Add(f.Path, data)
-		case lock == nil:
-			lock, _ = carvel.ParseImagesLock(data) // verify --repo reports a bad one
-		}
-		return nil
-	})
+	lock, err := r.readFiles(ctx, v, packages)
 	if r.wrong, err = damage(err); err != nil || r.wrong != nil {
 		return err
 	}
@@ -132,6 +109,36 @@ func (r *repository) read(ctx context.Context, v *verification) error {
 		r.add(d, ids)
 	}
 	return nil
+}
+
+// readFiles adds the files of the bundle to packages, and returns the lock; nil where it is not right, which
+// verify --repo reports. It notes whether there is a folder packages/.
+func (r *repository) readFiles(ctx context.Context, v *verification, packages *render.Packages) (lock *carvel.ImagesLock, err error) {
+	isWanted := func(p string) bool {
+		return p == carvel.LockFile || p == "packages" || strings.HasPrefix(p, "packages/")
+	}
+	err = r.node.Files(ctx, v.asker.source, isWanted, func(f bundle.File, content io.Reader) error {
+		isLock := f.Path == carvel.LockFile
+		r.folder = r.folder || !isLock && (f.Mode.IsDir() || f.Path != "packages")
+		if !f.Mode.IsRegular() || !isLock && !packages.Wants(f.Path) {
+			return nil
+		}
+		if f.Size > yamlnode.MaxSize {
+			packages.TooLarge(f.Path, f.Size)
+			return nil
+		}
+		data, err := io.ReadAll(content)
+		switch {
+		case err != nil:
+			return err
+		case !isLock:
+			packages.Add(f.Path, data)
+		case lock == nil: // the first one counts
+			lock, _ = carvel.ParseImagesLock(data)
+		}
+		return nil
+	})
+	return lock, err
 }
 
 // String names the Package, or the PackageMetadata.

@@ -112,48 +112,71 @@ func (s *scan) dataFile(f *File) {
 // yamlFile finds what is in the documents of a file. Documents that are not YAML without their
 // templates are read line by line.
 func (s *scan) yamlFile(f *File) {
-	var starts []int // of the documents
-	var kinds []class
-	overlay := bytes.Contains(f.Data, []byte("@overlay/"))
-	given := bytes.Contains(f.Data, []byte("@data/values"))
-	limited := false
+	r := &yamlReading{scan: s, file: f, overlay: bytes.Contains(f.Data, []byte("@overlay/")), given: bytes.Contains(f.Data, []byte("@data/values"))}
 	for doc := range yamlnode.Parse(f.Data) {
-		w := &walker{scan: s, file: f, offset: doc.Offset, values: isLibrary(f.Path)}
-		starts, kinds = append(starts, doc.Offset), append(kinds, object)
-		if doc.Root == nil {
-			w.unparsed(doc, !limited)
-			limited = limited || errors.Is(doc.Err, yamlnode.ErrLimit)
-			continue
-		}
-		apiVersion, kind, isObject := doc.Object()
-		switch {
-		case isForTools(apiVersion, kind):
-			continue
-		case kind == "CustomResourceDefinition":
-			w.class = schema
-		case !isObject && (given || !overlay), f.isChartValues(), f.Values:
-			w.class, w.values = values, true
-			w.function = !given && isFunction.Match(doc.Text)
-		}
-		if w.kind = kind; given {
-			kinds[len(kinds)-1] = w.class
-		}
-		if isObject && w.class == object {
-			w.fetchers(doc.Root, apiVersion)
-		}
-		w.document(doc.Root)
+		r.document(doc)
 	}
-	if f.engine == none {
+	if f.engine != none {
+		s.templateCode(f, r.classAt)
+	}
+}
+
+// yamlReading reads the documents of a file.
+type yamlReading struct {
+	*scan
+	file    *File
+	overlay bool // it has overlays
+	given   bool // it has data values
+	limited bool // a document was too large
+
+	starts []int // of the documents, in lines
+	kinds  []class
+}
+
+// classAt returns the class of a line.
+func (r *yamlReading) classAt(line int) class {
+	for i := len(r.starts) - 1; i >= 0; i-- {
+		if r.starts[i] < line {
+			return r.kinds[i]
+		}
+	}
+	return object
+}
+
+// document finds what is in a document.
+func (r *yamlReading) document(doc yamlnode.Parsed) {
+	w := &walker{scan: r.scan, file: r.file, offset: doc.Offset, values: isLibrary(r.file.Path)}
+	r.starts, r.kinds = append(r.starts, doc.Offset), append(r.kinds, object)
+	if doc.Root == nil {
+		w.unparsed(doc, !r.limited)
+		r.limited = r.limited || errors.Is(doc.Err, yamlnode.ErrLimit)
 		return
 	}
-	s.templateCode(f, func(line int) class {
-		for i := len(starts) - 1; i >= 0; i-- {
-			if starts[i] < line {
-				return kinds[i]
-			}
-		}
-		return object
-	})
+	apiVersion, kind, isObject := doc.Object()
+	if isForTools(apiVersion, kind) {
+		return
+	}
+	if w.kind = kind; r.isValues(kind, isObject) {
+		w.class, w.values = values, true
+		w.function = !r.given && isFunction.Match(doc.Text)
+	} else if kind == "CustomResourceDefinition" {
+		w.class = schema
+	}
+	if r.given {
+		r.kinds[len(r.kinds)-1] = w.class
+	}
+	if isObject && w.class == object {
+		w.fetchers(doc.Root, apiVersion)
+	}
+	w.document(doc.Root)
+}
+
+// isValues reports whether a document has values for templates.
+func (r *yamlReading) isValues(kind string, isObject bool) bool {
+	if kind == "CustomResourceDefinition" {
+		return false
+	}
+	return !isObject && (r.given || !r.overlay) || r.file.isChartValues() || r.file.Values
 }
 
 // unparsed finds what is in the lines of a document that is not YAML without its templates. With
