@@ -16,6 +16,7 @@ import (
 	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
+	"relocate/render"
 	"relocate/report"
 )
 

@@ -140,4 +140,3 @@ func printf(s string, list []value) string {
 		out, s = append(out, v.text), after[1:]
 	}
 }
-
