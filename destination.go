@@ -140,6 +140,9 @@ func (f *filling) check() (err error) {
 	if f.objects, err = rewrite.PackageRepositories(g, f.to.Repository, f.to.Name, f.to.Namespace, f.to.SecretRef); err != nil {
 		return optionsError{err}
 	}
+	if path := f.to.Repository.RepositoryStr(); len(f.objects) > 0 && len(path) < 2 {
+		f.opt.note("", "kapp-controller 0.53 cannot use the package repository at %s: its kbld refuses a repository with a name of one character; choose a longer one", f.to.Repository.Name())
+	}
 	return nil
 }
 

@@ -121,7 +121,8 @@ func TestFlippedBit(t *testing.T) {
 
 	archive[at+len(source.blobs[layer])/2] ^= 0x10 // carried again
 	require.NoError(t, os.WriteFile(file, archive, 0o600))
-	mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/x")
+	whole := mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/x")
+	assert.Contains(t, whole.stderr, "its kbld refuses a repository with a name of one character")
 	mustRelocate(t, "verify", "--repo", dst.Addr+"/x", file, "--level", "deep")
 }
 
