@@ -51,6 +51,8 @@ var allowed = map[string][]string{
 
 	"render/packagingapi": {"internal/yamlnode"},
 
+	"inventory": {"bundle", "internal/digest", "internal/text"},
+
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},

@@ -89,7 +89,7 @@ func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.plan, err = bundle.NewPlan(g, w.NonDistributable); err != nil {
+	if found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable}); err != nil {
 		return nil, err
 	}
 	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err != nil {

@@ -72,7 +72,7 @@ func BenchmarkWalk(b *testing.B) {
 					start := time.Now()
 					g, err := bundle.Walk(b.Context(), &src, roots, bundle.WalkOptions{Jobs: 2})
 					require.NoError(b, err)
-					_, err = bundle.NewPlan(g, false)
+					_, err = bundle.NewPlan(g, bundle.PlanOptions{})
 					require.NoError(b, err)
 					took[i] = time.Since(start)
 				}

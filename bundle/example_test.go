@@ -44,7 +44,7 @@ func ExampleWalk() {
 		path, _, _ := strings.Cut(strings.TrimPrefix(n.Name(), host), "@")
 		fmt.Println(n.Kind, path)
 	}
-	plan, err := bundle.NewPlan(graph, false)
+	plan, err := bundle.NewPlan(graph, bundle.PlanOptions{})
 	fmt.Println(len(plan.Blobs), "blobs", err)
 	// Output:
 	// bundle /app-bundle:1.0

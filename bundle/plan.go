@@ -16,6 +16,37 @@ type Plan struct {
 	Blobs   []Blob // the small section (manifests, configs, bundle layers), then layers; each in graph order
 	Small   int    // number of Blobs in the small section
 	Omitted []report.Omitted
+	Bases   []Base    // of which something is assumed, in the order in which they were given
+	Assumed []Assumed // layers that are not carried because a base has them; in graph order
+}
+
+// PlanOptions say what of a graph a plan carries. The zero value carries everything but layers that
+// have a non-distributable media type in every image.
+type PlanOptions struct {
+	NonDistributable bool   // carries these, too
+	Bases            []Base // what the destination has: a plan carries no layer of it
+}
+
+// Base is something whose content a destination has.
+type Base struct {
+	Kind   string  `json:"kind"`            // BaseArchive or BaseInventory
+	Digest v1.Hash `json:"digest"`          // the seal of an archive; the SHA-256 of an inventory
+	Roots  []Pin   `json:"roots,omitempty"` // of an archive
+
+	Has func(v1.Descriptor) bool `json:"-"` // reports whether it has a layer
+}
+
+// The kinds of a base.
+const (
+	BaseArchive   = "archive"
+	BaseInventory = "inventory"
+)
+
+// Assumed is a layer that a plan does not carry because the destination has it.
+type Assumed struct {
+	Digest v1.Hash `json:"digest"`
+	Size   int64   `json:"size"` // bytes
+	Base   int     `json:"base"` // index in Plan.Bases of the first that has it
 }
 
 // Blob is a manifest, a config or a layer. It points into its node to save memory: a plan may have
@@ -29,22 +60,26 @@ type Blob struct {
 // nonDistributableReason is the report.Omitted.Reason of a layer of a foreign type.
 const nonDistributableReason = "non-distributable"
 
-// NewPlan puts g in archive order. Layers that have a non-distributable media type in every image are
-// included when nonDistributable is set, and omitted otherwise.
+// NewPlan puts g in archive order. Manifests, configs and the layers of bundles are always carried, so
+// that what is carried can be walked by itself.
 //
 // Errors: oci.ErrMalformed when two descriptors give one digest different sizes, or when a digest is
 // both a manifest and a blob.
-func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
+func NewPlan(g *Graph, opt PlanOptions) (*Plan, error) {
 	left, err := blobsOf(g)
 	if err != nil {
 		return nil, err
 	}
 	p := &Plan{Graph: g, Blobs: make([]Blob, 0, len(g.Nodes)+len(left))}
-	o := &ordering{plan: p, left: left}
+	o := &ordering{plan: p, left: left, opt: opt, used: make([]bool, len(opt.Bases))}
 	o.addSmall()
 	p.Small = len(p.Blobs)
-	o.addLayers(nonDistributable)
+	if len(opt.Bases) > 0 {
+		o.addConfigs()
+	}
+	o.addLayers()
 	o.omitRest()
+	o.keepBases()
 	return p, nil
 }
 
@@ -52,6 +87,8 @@ func NewPlan(g *Graph, nonDistributable bool) (*Plan, error) {
 type ordering struct {
 	plan *Plan
 	left map[v1.Hash]int64 // configs and layers that are not in the plan yet
+	opt  PlanOptions
+	used []bool // the bases of which something is assumed
 }
 
 // take reports whether the blob d is not in the plan yet; from now on it is.
@@ -84,15 +121,52 @@ func (o *ordering) addSmall() {
 	}
 }
 
-// addLayers adds the other configs and layers. Layers of foreign types are added when foreign is set. A
-// config is not a layer, whatever its type.
-func (o *ordering) addLayers(foreign bool) {
+// addConfigs adds the configs that are too large for the small section, so that none is assumed.
+func (o *ordering) addConfigs() {
+	for _, n := range o.plan.Graph.Nodes {
+		if len(n.Blobs) > 0 {
+			o.add(n, 0)
+		}
+	}
+}
+
+// addLayers adds the other configs, and the layers that no base has. Layers of foreign types are added
+// only as the options say. A config is not a layer, whatever its type.
+func (o *ordering) addLayers() {
 	for _, n := range o.plan.Graph.Nodes {
 		for i, d := range n.Blobs {
-			if i == 0 || foreign || !oci.IsForeign(d) {
+			if (i == 0 || o.opt.NonDistributable || !oci.IsForeign(d)) && !o.assume(d) {
 				o.add(n, i)
 			}
 		}
+	}
+}
+
+// assume notes d as assumed when a base has it. It reports whether d is assumed.
+func (o *ordering) assume(d v1.Descriptor) bool {
+	for i, base := range o.opt.Bases {
+		if _, left := o.left[d.Digest]; left && base.Has(d) {
+			o.take(d.Digest)
+			o.plan.Assumed = append(o.plan.Assumed, Assumed{d.Digest, d.Size, i})
+			o.used[i] = true
+			return true
+		}
+	}
+	return false
+}
+
+// keepBases gives the plan the bases of which something is assumed.
+func (o *ordering) keepBases() {
+	at := make([]int, len(o.used))
+	for i, used := range o.used {
+		if used {
+			at[i] = len(o.plan.Bases)
+			o.plan.Bases = append(o.plan.Bases, o.opt.Bases[i])
+		}
+	}
+	for i := range o.plan.Assumed {
+		a := &o.plan.Assumed[i]
+		a.Base = at[a.Base]
 	}
 }
 

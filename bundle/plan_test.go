@@ -32,7 +32,7 @@ func TestPlanOrder(t *testing.T) {
 	root := bundleOf(repo, index, a, nested)
 	g := mustWalk(t, &src, bundle.WalkOptions{}, root)
 
-	p, err := bundle.NewPlan(g, false)
+	p, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 
 	var got []string
@@ -88,7 +88,7 @@ func TestPlanForeignLayers(t *testing.T) {
 			root = bundleOf(repo, repo.PutPlain(`{}`, layer, repo.PutBlob([]byte("ordinary"))), root)
 		}
 		g := mustWalk(t, &src, bundle.WalkOptions{}, root)
-		p, err := bundle.NewPlan(g, tt.carry)
+		p, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: tt.carry})
 		require.NoError(t, err)
 		carried := 0
 		for _, b := range p.Blobs {
@@ -118,7 +118,7 @@ func TestPlanRefusesTwoSizesOfOneBlob(t *testing.T) {
 		a := repo.PutPlain(`{}`, layer)
 		layer.Size++
 		b := repo.PutPlain(`{}`, layer)
-		_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, a, b)), false)
+		_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, a, b)), bundle.PlanOptions{})
 		require.EqualError(t, err, "read "+b.Name()+": malformed: blob "+layer.Digest.String()+" has 6 bytes here, and 5 in another manifest")
 	}
 }
@@ -136,7 +136,7 @@ func TestPlanRefusesBlobThatIsManifest(t *testing.T) {
 			other = repo.PutPlain(string(repo.Manifests[hash(image)].Raw))
 		}
 		for _, root := range []name.Digest{bundleOf(repo, image, other), bundleOf(repo, other, image)} {
-			_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, root), false)
+			_, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, root), bundle.PlanOptions{})
 			require.ErrorIs(t, err, oci.ErrMalformed, what)
 			assert.EqualError(t, err, "read "+other.Name()+": malformed: "+image.DigestStr()+" is both a manifest and a blob", what)
 		}
@@ -151,10 +151,83 @@ func TestPlanCarriesEveryConfig(t *testing.T) {
 	config := repo.PutBlob([]byte(strings.Repeat(" ", 4<<20+1))) // in the small section, all are
 	config.MediaType = foreignLayer
 	image := repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: config, Layers: []v1.Descriptor{}})
-	p, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, image)), false)
+	p, err := bundle.NewPlan(mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, image)), bundle.PlanOptions{})
 	require.NoError(t, err)
 	assert.Empty(t, p.Omitted)
 	assert.True(t, slices.ContainsFunc(p.Blobs, func(b bundle.Blob) bool { return b.Descriptor.Digest == config.Digest }))
 	assert.True(t, oci.IsForeign(config))
 	assert.False(t, oci.IsForeign(v1.Descriptor{MediaType: types.OCILayer}))
+}
+
+// Layers that a base has are assumed, each by the first base that has it. What a delta needs to be walked
+// by itself is carried, whatever the bases say: manifests, bundle layers, and configs of any size.
+func TestPlanBases(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	first, second, third := repo.PutBlob([]byte("first")), repo.PutBlob([]byte("second")), repo.PutBlob([]byte("third"))
+	large := repo.PutBlob([]byte(strings.Repeat(" ", 4<<20+1)))
+	image := repo.PutPlain(`{}`, first, second, third, large)
+	other := repo.PutJSON(types.OCIManifestSchema1, v1.Manifest{SchemaVersion: 2, Config: large, Layers: []v1.Descriptor{first}})
+	g := mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, image, other))
+	full, err := bundle.NewPlan(g, bundle.PlanOptions{})
+	require.NoError(t, err)
+
+	has := func(list ...v1.Descriptor) func(v1.Descriptor) bool {
+		return func(d v1.Descriptor) bool {
+			return slices.ContainsFunc(list, func(have v1.Descriptor) bool { return have.Digest == d.Digest && have.Size == d.Size })
+		}
+	}
+	everything := func(v1.Descriptor) bool { return true }
+	wrongSize := third
+	wrongSize.Size++
+	base := func(kind string, has func(v1.Descriptor) bool) bundle.Base { return bundle.Base{Kind: kind, Has: has} }
+	for _, tt := range []struct {
+		name    string
+		bases   []bundle.Base
+		assumed []bundle.Assumed
+		kept    []string // kinds of the bases of which something is assumed
+	}{
+		{"no base", nil, nil, nil},
+		{"useless", []bundle.Base{base("a", has(wrongSize))}, nil, nil},
+		{"one", []bundle.Base{base("a", has(second))}, []bundle.Assumed{{second.Digest, second.Size, 0}}, []string{"a"}},
+		{"a useless one first", []bundle.Base{base("a", has()), base("b", has(second))}, []bundle.Assumed{{second.Digest, second.Size, 0}}, []string{"b"}},
+		{"two", []bundle.Base{base("a", has(third)), base("b", has()), base("c", has(first, third))},
+			[]bundle.Assumed{{first.Digest, first.Size, 1}, {third.Digest, third.Size, 0}}, []string{"a", "c"}},
+		{"everything", []bundle.Base{base("a", everything)},
+			[]bundle.Assumed{{first.Digest, first.Size, 0}, {second.Digest, second.Size, 0}, {third.Digest, third.Size, 0}}, []string{"a"}},
+	} {
+		p, err := bundle.NewPlan(g, bundle.PlanOptions{Bases: tt.bases})
+		require.NoError(t, err, tt.name)
+		assert.Equal(t, tt.assumed, p.Assumed, tt.name)
+		var kept []string
+		for _, b := range p.Bases {
+			kept = append(kept, b.Kind)
+		}
+		assert.Equal(t, tt.kept, kept, tt.name)
+		assert.Equal(t, full.Blobs[:full.Small], p.Blobs[:p.Small], tt.name)
+		assert.Len(t, p.Blobs, len(full.Blobs)-len(tt.assumed), tt.name)
+		for _, b := range p.Blobs {
+			assert.False(t, slices.ContainsFunc(tt.assumed, func(a bundle.Assumed) bool { return a.Digest == b.Descriptor.Digest }), tt.name)
+		}
+	}
+}
+
+// A layer that may not be distributed is not carried, whether or not a base has it, unless that is asked for.
+func TestPlanBasesAndForeignLayers(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	layer := repo.PutBlob([]byte("layer"))
+	layer.MediaType = foreignLayer
+	g := mustWalk(t, &src, bundle.WalkOptions{}, bundleOf(repo, repo.PutPlain(`{}`, layer)))
+	bases := []bundle.Base{{Has: func(v1.Descriptor) bool { return true }}}
+	p, err := bundle.NewPlan(g, bundle.PlanOptions{Bases: bases})
+	require.NoError(t, err)
+	assert.Empty(t, p.Assumed)
+	assert.Len(t, p.Omitted, 1)
+	p, err = bundle.NewPlan(g, bundle.PlanOptions{Bases: bases, NonDistributable: true})
+	require.NoError(t, err)
+	assert.Len(t, p.Assumed, 1)
+	assert.Empty(t, p.Omitted)
 }

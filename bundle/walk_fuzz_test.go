@@ -40,7 +40,7 @@ func FuzzWalk(f *testing.F) {
 		require.Equal(t, g, again)
 		requireClosed(t, g)
 
-		plan, err := bundle.NewPlan(g, false)
+		plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 		require.NoError(t, err)
 		carried := map[v1.Hash]bool{}
 		for i, b := range plan.Blobs {

@@ -74,7 +74,7 @@ func signed(t *testing.T, suffix string, attach func(m *memory) v1.Descriptor) (
 	m.tags["1.0"], m.tags[tag] = image.Digest, attach(m).Digest
 	g, err := bundle.Walk(t.Context(), m, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{Discovery: withTags{m}})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return m, plan, tag
 }

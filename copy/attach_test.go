@@ -83,7 +83,7 @@ func newSignedFixture(t *testing.T) *signedFixture {
 	g, err := bundle.Walk(t.Context(), f, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{Discovery: withTags{f.memory}})
 	require.NoError(t, err)
 	require.Len(t, g.Attachments, 4)
-	f.plan, err = bundle.NewPlan(g, false)
+	f.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return f
 }

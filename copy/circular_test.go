@@ -43,7 +43,7 @@ func circle(t *testing.T) (plan *bundle.Plan, src *memory, root, a, b, other v1.
 	src.tags = map[string]v1.Hash{"a": a.Digest, "b": b.Digest, "other": other.Digest, "1.0": root.Digest}
 	g, err := bundle.Walk(t.Context(), src, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{})
 	require.NoError(t, err)
-	plan, err = bundle.NewPlan(g, false)
+	plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return plan, src, root, a, b, other
 }

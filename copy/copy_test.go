@@ -138,7 +138,7 @@ func TestSpool(t *testing.T) {
 	ref := name.MustParseReference(source + ":1.0")
 	g, err := bundle.Walk(t.Context(), spool.Keeping(), []name.Reference{ref}, bundle.WalkOptions{Jobs: 8})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	all := sink(func(ctx context.Context, _ v1.Descriptor, open func(context.Context, int64) (io.ReadCloser, error)) error {
 		return readAll(ctx, open)

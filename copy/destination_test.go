@@ -24,7 +24,7 @@ func TestForeignLayers(t *testing.T) {
 	f, dst := newFixture(t), newMemory()
 	f.blobs[f.foreign.Digest] = []byte("foreign")
 	var err error
-	f.plan, err = bundle.NewPlan(f.plan.Graph, true)
+	f.plan, err = bundle.NewPlan(f.plan.Graph, bundle.PlanOptions{NonDistributable: true})
 	require.NoError(t, err)
 	first, err := f.fill(t, dst)
 	require.NoError(t, err)

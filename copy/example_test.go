@@ -116,7 +116,7 @@ func planOf(ctx context.Context, src bundle.Source, root name.Reference) *bundle
 	if err != nil {
 		log.Fatal(err)
 	}
-	plan, err := bundle.NewPlan(graph, false)
+	plan, err := bundle.NewPlan(graph, bundle.PlanOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

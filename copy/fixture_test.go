@@ -260,7 +260,7 @@ func newFixture(t *testing.T) *fixture {
 	f.memory.tags["1.0"] = f.root.Digest
 	g, err := bundle.Walk(t.Context(), f, []name.Reference{ref}, bundle.WalkOptions{Jobs: 4})
 	require.NoError(t, err)
-	f.plan, err = bundle.NewPlan(g, false)
+	f.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	f.opt = Options{Jobs: 4, Tags: []Tag{{"1.0", f.root.Digest}}}
 	f.tags = []string{"1.0"}

@@ -79,7 +79,7 @@ func TestMemoryOfBlobs(t *testing.T) {
 	before := live()
 	g, err := bundle.Walk(t.Context(), f, []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	dst := &forgetful{memory: newMemory()}
 	dst.blobs = f.blobs // what its manifests may name

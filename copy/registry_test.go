@@ -43,7 +43,7 @@ func newCrossing(t *testing.T, dst *realregistry.Registry) *crossing {
 	require.NoError(t, err)
 	g, err := bundle.Walk(t.Context(), c.client, []name.Reference{root}, bundle.WalkOptions{Jobs: 4})
 	require.NoError(t, err)
-	c.plan, err = bundle.NewPlan(g, false)
+	c.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	c.at, err = name.NewRepository(dst.Addr + "/inner/repo")
 	require.NoError(t, err)

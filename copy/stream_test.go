@@ -40,7 +40,7 @@ func newFlowing(t *testing.T) (*flowing, v1.Descriptor) {
 	f.memory.tags["1.0"] = f.root.Digest
 	g, err := bundle.Walk(t.Context(), f, []name.Reference{name.MustParseReference(source + ":1.0")}, bundle.WalkOptions{})
 	require.NoError(t, err)
-	f.plan, err = bundle.NewPlan(g, false)
+	f.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	f.opt.Tags = []Tag{{"1.0", f.root.Digest}}
 	return &flowing{fixture: f, next: f.plan.Small}, large

@@ -108,7 +108,7 @@ func rotting(t *testing.T) map[string][]byte {
 	require.NoError(t, err)
 	g, err := bundle.Walk(t.Context(), client, []name.Reference{root}, bundle.WalkOptions{})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "sample.tar")
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)

@@ -125,11 +125,11 @@ func (a *Archive) imgpkgWalk(ctx context.Context, roots []name.Reference, jobs i
 // imgpkgLayers plans the graph. Layers that may not be distributed are omitted where the tar does
 // not have them. Any other missing layer is damage.
 func (a *Archive) imgpkgLayers(g *bundle.Graph) (*bundle.Plan, error) {
-	without, err := bundle.NewPlan(g, false)
+	without, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	if err != nil {
 		return nil, err
 	}
-	plan, err := bundle.NewPlan(g, true)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: true})
 	if err != nil {
 		return nil, err
 	}

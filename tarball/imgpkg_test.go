@@ -215,7 +215,7 @@ func TestImgpkgOneRoot(t *testing.T) {
 		}
 		g, err := bundle.Walk(t.Context(), m, roots, bundle.WalkOptions{})
 		require.NoError(t, err)
-		plan, err := bundle.NewPlan(g, false)
+		plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 		require.NoError(t, err)
 		return plan
 	}

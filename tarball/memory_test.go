@@ -187,7 +187,7 @@ func (m *memory) plan(t testing.TB) *bundle.Plan {
 	require.NoError(t, err)
 	g, err := bundle.Walk(context.Background(), m, []name.Reference{root}, bundle.WalkOptions{Discovery: m})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return plan
 }

@@ -66,7 +66,7 @@ func (a *Archive) plan(ctx context.Context, opt bundle.WalkOptions) (*bundle.Pla
 		return nil, err
 	}
 	a.share(g)
-	plan, err := bundle.NewPlan(g, len(inv.Omitted) == 0)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: len(inv.Omitted) == 0})
 	if err != nil {
 		return nil, err
 	}

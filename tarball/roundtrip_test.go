@@ -316,7 +316,7 @@ func TestRoots(t *testing.T) {
 	}
 	g, err := bundle.Walk(t.Context(), m, roots, bundle.WalkOptions{})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "a.tar")
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)

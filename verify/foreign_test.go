@@ -30,7 +30,7 @@ func TestForeignLayers(t *testing.T) {
 		for _, carried := range []bool{true, false} {
 			g, err := bundle.Walk(t.Context(), repo, []name.Reference{root}, bundle.WalkOptions{})
 			require.NoError(t, err)
-			want, err := bundle.NewPlan(g, carried)
+			want, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: carried})
 			require.NoError(t, err)
 			target := fill(t, want, repo)
 			opt := verify.Options{Level: level, Want: want}

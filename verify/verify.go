@@ -75,7 +75,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read, Renderer: opt.Renderer})
 	var plan *bundle.Plan
 	if err == nil {
-		plan, err = bundle.NewPlan(g, opt.Want != nil && len(opt.Want.Omitted) == 0)
+		plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: opt.Want != nil && len(opt.Want.Omitted) == 0})
 	}
 	if missing, more := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
 		return &Result{Problems: missingProblems(missing, more)}, nil

@@ -62,7 +62,7 @@ func (r *relocated) planOf(t *testing.T, src bundle.Source, root name.Digest) *b
 	t.Helper()
 	g, err := bundle.Walk(t.Context(), src, []name.Reference{root}, bundle.WalkOptions{})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return plan
 }

@@ -81,7 +81,7 @@ func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, 
 	if s.Graph, err = bundle.Walk(ctx, src, []name.Reference{ref}, opt); err != nil {
 		return nil, err
 	}
-	s.Plan, err = bundle.NewPlan(s.Graph, false)
+	s.Plan, err = bundle.NewPlan(s.Graph, bundle.PlanOptions{})
 	return s, err
 }
 

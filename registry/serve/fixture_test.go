@@ -99,7 +99,7 @@ func (f *fixture) plan() *bundle.Plan {
 	}
 	graph, err := bundle.Walk(context.Background(), f.repo, f.roots, bundle.WalkOptions{Closed: true, Pins: pins, Attachments: f.attached})
 	require.NoError(f.t, err)
-	plan, err := bundle.NewPlan(graph, true)
+	plan, err := bundle.NewPlan(graph, bundle.PlanOptions{NonDistributable: true})
 	require.NoError(f.t, err)
 	return plan
 }

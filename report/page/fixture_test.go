@@ -77,7 +77,7 @@ func newShop(t testing.TB) *shopSource {
 		Attachments: []bundle.Attachment{{Subject: memory.Hash(s.db), Digest: memory.Hash(signature), Tag: tag}},
 	})
 	require.NoError(t, err)
-	s.plan, err = bundle.NewPlan(g, false)
+	s.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	return s
 }

@@ -261,7 +261,7 @@ func TestPageSteps(t *testing.T) {
 	for _, n := range g.Nodes[:3_000] {
 		n.Children = []v1.Hash{hub.Descriptor.Digest}
 	}
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	p := newPage(&report.Verdict{OK: true}, Options{Plan: plan})
 	assert.False(t, p.Sizes)
@@ -300,7 +300,7 @@ func largePage(t *testing.T) *htmlPage {
 		v.Findings = append(v.Findings, report.Finding{Level: report.Pull, Package: pkg + " 1.0.0", File: "a.yml", Line: i, Message: strings.Repeat("long text ", 40)})
 		v.Problems = append(v.Problems, report.Problem{Kind: report.Missing, What: "blob", Reason: "gone"})
 	}
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	c := plan.Contents()
 	v.Contents = &c

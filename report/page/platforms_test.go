@@ -57,7 +57,7 @@ func TestPlatforms(t *testing.T) {
 	gone := repo.PutPlain(`{"os":"linux","architecture":"gone"}`)
 	g, err := bundle.Walk(t.Context(), repo, append(roots, many, gone), bundle.WalkOptions{Closed: true})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, false)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 	require.NoError(t, err)
 	delete(repo.Blobs, g.Node(memory.Hash(gone)).Blobs[0].Digest)
 	for _, jobs := range []int{0, 8} {

@@ -98,7 +98,7 @@ func (c *seeded) scan(opt leak.Options, roots []string) {
 	g, err := bundle.Walk(c.t.Context(), &c.sources, refs, bundle.WalkOptions{Renderer: opt.Renderer})
 	require.NoError(c.t, err)
 	if _, closed := c.setup["omitted"]; closed {
-		plan, err := bundle.NewPlan(g, false)
+		plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
 		require.NoError(c.t, err)
 		opt.Omitted = plan.Omitted
 	}
