@@ -148,11 +148,12 @@ func (e *NoAttachmentsError) Error() string {
 }
 
 // WithoutAttachments returns the names of the manifests to which nothing is attached: roots, and what
-// a lock or a Package names. Children of an index do not count.
+// a lock or a Package names. Children of an index do not count, nor do derived bundles, which nobody
+// else has signed.
 func (g *Graph) WithoutAttachments() []string {
 	var names []string
 	for _, n := range g.Nodes {
-		if len(n.References) > 0 && len(g.Attached(n.Descriptor.Digest)) == 0 {
+		if n.Derived == nil && len(n.References) > 0 && len(g.Attached(n.Descriptor.Digest)) == 0 {
 			names = append(names, n.Name())
 		}
 	}

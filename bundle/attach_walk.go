@@ -60,6 +60,9 @@ func (w *walk) candidates(ctx context.Context, subjects []*Node) ([]*candidate, 
 	if w.opt.Discovery == nil {
 		return nil, nil
 	}
+	if w.opt.Made != nil {
+		subjects = slices.DeleteFunc(slices.Clone(subjects), func(n *Node) bool { return w.opt.Made(n.Descriptor.Digest) })
+	}
 	return w.discover(ctx, subjects)
 }
 

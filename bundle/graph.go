@@ -74,6 +74,8 @@ type Node struct {
 	Subject    v1.Hash         // of an attachment that nothing else names: the first subject
 	Tags       []string        // by which it is attached, sorted
 
+	Derived *Derivation // of a bundle that relocate derived from another; else nil
+
 	HasPackages bool // a bundle with a YAML file below packages/, readable or not
 }
 

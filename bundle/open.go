@@ -28,12 +28,15 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 	if m.IsIndex {
 		return nil
 	}
-	bundle, err := isBundle(ctx, w.src, repo, m)
+	config, err := readConfig(ctx, w.src, repo, m)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", x.name, err)
 	}
-	if bundle {
-		x.found.Kind = Bundle
+	if config.IsBundle {
+		x.found.Kind, x.found.Derived = Bundle, derivation(config)
+		if err := w.count(len(config.Choice) / heldText); err != nil {
+			return fmt.Errorf("read %s: %w", x.name, err)
+		}
 		if err := w.openBundle(ctx, x, m); err != nil {
 			return fmt.Errorf("read bundle %s: %w", x.name, err)
 		}

@@ -70,12 +70,12 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 	if m.IsIndex {
 		return x.found, nil
 	}
-	is, err := isBundle(ctx, src, ref.Context(), m)
+	config, err := readConfig(ctx, src, ref.Context(), m)
 	if err != nil {
 		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
 	}
-	if is {
-		x.found.Kind = Bundle
+	if config.IsBundle {
+		x.found.Kind, x.found.Derived = Bundle, derivation(config)
 	}
 	return x.found, nil
 }

@@ -1,6 +1,10 @@
 package bundle
 
-import "relocate/report"
+import (
+	"encoding/json"
+
+	"relocate/report"
+)
 
 // Contents returns the counts of what the plan holds.
 func (p *Plan) Contents() report.Contents {
@@ -42,7 +46,11 @@ func (p *Plan) Describe(v *report.Verdict, searched bool) {
 func (g *Graph) NamedRoots() []report.Root {
 	var roots []report.Root
 	for _, root := range g.Roots {
-		roots = append(roots, report.Root{Reference: root.Reference.Name(), Digest: root.Digest})
+		named := report.Root{Reference: root.Reference.Name(), Digest: root.Digest}
+		if n := g.Node(root.Digest); n != nil && n.Derived != nil {
+			named.Derived = &report.Derived{From: n.Derived.From, Choice: json.RawMessage(n.Derived.Choice)}
+		}
+		roots = append(roots, named)
 	}
 	return roots
 }

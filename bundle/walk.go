@@ -44,6 +44,10 @@ type WalkOptions struct {
 	// covers. What it does not have is left out, with a finding.
 	Has func(name.Reference) bool
 
+	// Made, if not nil, reports whether a manifest was made here. Nothing is attached to it yet, so no
+	// registry is asked.
+	Made func(v1.Hash) bool
+
 	// Root, if not nil, is called for each root after it was read, and before anything that it names. An
 	// error ends the walk.
 	Root func(reference string, kind Kind) error

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -124,6 +125,22 @@ func (a *Archive) SealText() string {
 type Root struct {
 	Reference string  `json:"reference"`
 	Digest    v1.Hash `json:"digest"`
+
+	Derived *Derived `json:"derived,omitempty"` // nil unless relocate derived it from another bundle
+}
+
+// Derived says what a root was derived from. Signatures of that do not apply to the root.
+type Derived struct {
+	From   v1.Hash         `json:"from"`
+	Choice json.RawMessage `json:"choice,omitempty"` // of packages; empty for all
+}
+
+// String says what the root was derived from, and by which choice.
+func (d Derived) String() string {
+	if len(d.Choice) == 0 {
+		return d.From.String()
+	}
+	return fmt.Sprintf("%s by the choice %s", d.From, text.Line(string(d.Choice)))
 }
 
 // String names the root and its digest: "registry/path:tag is sha256:…".

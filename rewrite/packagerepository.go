@@ -31,6 +31,8 @@ type PackageRepository struct {
 	Image     name.Digest // at the private registry
 	Version   string      // the tag at the origin, which kctrl shows; may be empty
 	SecretRef string      // a Secret of the namespace with the registry's credentials; may be empty
+
+	Derived *bundle.Derivation // of the bundle; nil unless relocate derived it from another
 }
 
 // PackageRepositories returns the objects for the roots that are package repositories, relocated to
@@ -40,12 +42,15 @@ type PackageRepository struct {
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
-	isRepository := map[v1.Hash]bool{}
+	repositories := map[v1.Hash]*bundle.Node{}
 	for _, n := range g.Nodes {
-		isRepository[n.Descriptor.Digest] = n.HasPackages
+		if n.HasPackages {
+			repositories[n.Descriptor.Digest] = n
+		}
 	}
 	for _, root := range g.Roots {
-		if !isRepository[root.Digest] {
+		n := repositories[root.Digest]
+		if n == nil {
 			continue
 		}
 		source := root.Reference.Context().Digest(root.Digest.String())
@@ -53,6 +58,7 @@ func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, s
 		if err != nil {
 			return nil, err
 		}
+		p.Derived = n.Derived
 		other, taken := named[p.Name]
 		if taken && other.Digest == root.Digest {
 			continue // one bundle with two names
@@ -116,8 +122,14 @@ type repositorySpec struct {
 	} `json:"fetch"`
 }
 
-// versionAnnotation is what "kctrl package repository list" shows as the version.
-const versionAnnotation = "kctrl.carvel.dev/repository-version"
+// Annotations of a PackageRepository.
+const (
+	// versionAnnotation is what "kctrl package repository list" shows as the version.
+	versionAnnotation = "kctrl.carvel.dev/repository-version"
+
+	derivedFromAnnotation = "relocate/derived-from" // digest of the bundle that the repository's was derived from
+	choiceAnnotation      = "relocate/choice"       // of packages, by which it was
+)
 
 // object returns the object for the cluster.
 func (p PackageRepository) object() object {
@@ -126,9 +138,7 @@ func (p PackageRepository) object() object {
 	if o.APIVersion == OldPackagingAPI {
 		o.Metadata.Namespace = ""
 	}
-	if p.Version != "" {
-		o.Metadata.Annotations = map[string]string{versionAnnotation: p.Version}
-	}
+	o.Metadata.Annotations = p.annotations()
 	var spec repositorySpec
 	spec.Fetch.ImgpkgBundle.Image = p.Image.Name()
 	if p.SecretRef != "" {
@@ -136,6 +146,23 @@ func (p PackageRepository) object() object {
 	}
 	o.Spec = spec
 	return o
+}
+
+func (p PackageRepository) annotations() map[string]string {
+	all := map[string]string{}
+	if p.Version != "" {
+		all[versionAnnotation] = p.Version
+	}
+	if p.Derived != nil {
+		all[derivedFromAnnotation] = p.Derived.From.String()
+		if p.Derived.Choice != "" {
+			all[choiceAnnotation] = p.Derived.Choice
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 // Encode returns the YAML of the list, one document each, for kubectl apply.

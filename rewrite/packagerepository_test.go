@@ -139,3 +139,28 @@ func TestDNSNameIsValid(t *testing.T) {
 	assert.NoError(t, quick.Check(property, nil))
 	assert.NoError(t, quick.Check(mixed, &quick.Config{MaxCount: 2000}))
 }
+
+// TestDerivedPackageRepository: the object of a derived bundle says what it was derived from.
+func TestDerivedPackageRepository(t *testing.T) {
+	t.Parallel()
+	g := &bundle.Graph{Roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0-selected-0a1b2c3d", digestA)}, Nodes: []*bundle.Node{
+		{Descriptor: v1.Descriptor{Digest: digestA}, HasPackages: true, Derived: &bundle.Derivation{From: digestB, Choice: `{"latest":1}`}},
+	}}
+	list, err := rewrite.PackageRepositories(g, repository(t, "private.test/all"), "", "", "")
+	require.NoError(t, err)
+	text, err := rewrite.Encode(list)
+	require.NoError(t, err)
+	var got struct {
+		Metadata struct {
+			Name        string
+			Annotations map[string]string
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &got))
+	assert.Equal(t, "main", got.Metadata.Name)
+	assert.Equal(t, map[string]string{
+		"kctrl.carvel.dev/repository-version": "1.0.0-selected-0a1b2c3d",
+		"relocate/derived-from":               digestB.String(),
+		"relocate/choice":                     `{"latest":1}`,
+	}, got.Metadata.Annotations)
+}

@@ -30,6 +30,9 @@ func writeRoots(w io.Writer, roots []report.Root) {
 		if !strings.HasSuffix(root.Reference, root.Digest.String()) {
 			fmt.Fprintf(w, "  is %s\n", root.Digest)
 		}
+		if root.Derived != nil {
+			fmt.Fprintf(w, "  is derived from %s; signatures of that do not apply to it\n", root.Derived)
+		}
 	}
 }
 
@@ -173,6 +176,9 @@ func (r *copyReport) summarize(w io.Writer) {
 	}
 	for _, root := range r.Roots {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
+		if root.Derived != nil {
+			fmt.Fprintf(w, "  %-*s  %s; signatures of that do not apply to it\n", width, "derived from", root.Derived)
+		}
 		if r.Repository != "" {
 			fmt.Fprintf(w, "  %-*s  %s@%s\n", width, "destination", r.Repository, root.Digest)
 		}

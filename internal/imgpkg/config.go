@@ -6,25 +6,41 @@ import (
 	"errors"
 )
 
-// Label is the config label that makes an image a bundle; only its presence counts.
-const Label = "dev.carvel.imgpkg.bundle"
+// Labels of configs.
+const (
+	// Label makes an image a bundle; only its presence counts.
+	Label = "dev.carvel.imgpkg.bundle"
 
-// IsBundle reports whether an image with this config is a bundle. A config that is not a JSON
-// object with labels is not that of a bundle.
-func IsBundle(raw []byte) bool {
+	// LabelDerivedFrom has the digest of the bundle that a bundle was derived from.
+	LabelDerivedFrom = "relocate/derived-from"
+	// LabelChoice has the choice of packages that it was derived by.
+	LabelChoice = "relocate/choice"
+)
+
+// MaxLabel is the limit on a label that is read, in bytes. An annotation of an object has room for it.
+const MaxLabel = 64 << 10
+
+// Config is what the labels of an image's config say.
+type Config struct {
+	IsBundle            bool
+	DerivedFrom, Choice string // of a bundle that relocate derived from another
+}
+
+// ReadConfig reads a config. One that is not a JSON object with labels says nothing.
+func ReadConfig(raw []byte) Config {
 	var config struct {
 		Config struct {
 			Labels labels `json:"Labels"`
 		} `json:"config"`
 	}
 	if json.Unmarshal(raw, &config) != nil {
-		return false
+		return Config{}
 	}
-	return config.Config.Labels.hasBundle
+	return Config(config.Config.Labels)
 }
 
-// labels records whether the labels of a config make a bundle, without keeping them.
-type labels struct{ hasBundle bool }
+// labels is a Config that is read from labels, without keeping the others.
+type labels Config
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *labels) UnmarshalJSON(b []byte) error {
@@ -43,7 +59,22 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 		if err := d.Decode(&value); err != nil {
 			return err
 		}
-		l.hasBundle = l.hasBundle || key == Label
+		switch key {
+		case Label:
+			l.IsBundle = true
+		case LabelDerivedFrom:
+			l.DerivedFrom = labelText(value)
+		case LabelChoice:
+			l.Choice = labelText(value)
+		}
 	}
 	return nil
+}
+
+// labelText returns the text of a label; empty when it is none, or too long.
+func labelText(value json.RawMessage) (s string) {
+	if len(value) <= MaxLabel {
+		_ = json.Unmarshal(value, &s) // what is no string has no text
+	}
+	return s
 }

@@ -1,0 +1,77 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/internal/digest"
+	"relocate/internal/imgpkg"
+)
+
+// Overlay is a Source with manifests and blobs that were made here in front of another source. Everything
+// else comes from that one. Add all of them before its first use as a Source.
+type Overlay struct {
+	Source
+	manifests map[v1.Hash]madeManifest
+	blobs     map[v1.Hash][]byte
+	locations map[string]string // tags of locations images: of a bundle made here, and of what it was derived from
+}
+
+type madeManifest struct {
+	desc v1.Descriptor
+	raw  []byte
+}
+
+// NewOverlay returns an overlay of src without content of its own.
+func NewOverlay(src Source) *Overlay {
+	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, locations: map[string]string{}}
+}
+
+// Add adds a manifest and the blobs that were made with it. A bundle that was derived from another is
+// found with the other's locations image; from is zero for all others.
+func (o *Overlay) Add(desc v1.Descriptor, manifest []byte, from v1.Hash, blobs ...[]byte) {
+	o.manifests[desc.Digest] = madeManifest{desc, manifest}
+	for _, b := range blobs {
+		o.blobs[digest.Of(b)] = b
+	}
+	tag, other := imgpkg.LocationsTag(desc.Digest), ""
+	if from != (v1.Hash{}) {
+		other = imgpkg.LocationsTag(from)
+	}
+	o.locations[tag] = other
+}
+
+// Has reports whether the manifest d was made here.
+func (o *Overlay) Has(d v1.Hash) bool {
+	_, ok := o.manifests[d]
+	return ok
+}
+
+// Manifest implements Source. The manifests that were made here are in every repository.
+func (o *Overlay) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
+	if d, err := v1.NewHash(ref.Identifier()); err == nil {
+		if m, ok := o.manifests[d]; ok {
+			return m.desc, m.raw, ctx.Err()
+		}
+	} else if tag, ok := o.locations[ref.Identifier()]; ok {
+		if tag == "" {
+			return v1.Descriptor{}, nil, fmt.Errorf("%s: %w", ref, fs.ErrNotExist)
+		}
+		ref = ref.Context().Tag(tag)
+	}
+	return o.Source.Manifest(ctx, ref)
+}
+
+// Blob implements Source.
+func (o *Overlay) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	if b, ok := o.blobs[d.Digest]; ok {
+		return io.NopCloser(digest.Reader(bytes.NewReader(b), d.Digest, d.Size)), ctx.Err()
+	}
+	return o.Source.Blob(ctx, repo, d)
+}
