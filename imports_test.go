@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
 	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report"},
 	"registry":          {"internal/digest", "internal/text"},
+	"crossing":          {"internal/text", "internal/yamlnode", "oci", "verify/cluster"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "render", "report"},

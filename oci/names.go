@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -48,4 +50,61 @@ const MaxReference = 1024
 func HashOf(ref name.Digest) v1.Hash {
 	d, _ := v1.NewHash(ref.DigestStr())
 	return d
+}
+
+// ParseReference reads a reference that a person wrote: with a tag or a digest, and without a
+// scheme. One with both counts as a digest.
+func ParseReference(s string) (name.Reference, error) {
+	if err := checkScheme(s); err != nil {
+		return nil, err
+	}
+	ref, err := name.ParseReference(s)
+	if err == nil {
+		err = CheckPath(ref.Context())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := ref.(name.Digest); ok {
+		ref = d.Context().Digest(d.DigestStr())
+	}
+	return ref, nil
+}
+
+// ParseRepository reads a repository to fill or to look at that a person wrote: a registry and a
+// path, from which container runtimes can pull.
+func ParseRepository(s string) (name.Repository, error) {
+	if err := checkScheme(s); err != nil {
+		return name.Repository{}, err
+	}
+	host, path, hasPath := strings.Cut(s, "/")
+	switch {
+	case !hasPath:
+		return name.Repository{}, errors.New("must have a registry and a path, as in registry.example.com/path")
+	case strings.Contains(s, "@"):
+		return name.Repository{}, errors.New("is a reference with a digest; name the repository, as in registry.example.com/path")
+	case strings.Contains(path, ":"):
+		return name.Repository{}, errors.New("is a reference with a tag; name the repository only")
+	}
+	repo, err := name.NewRepository(s)
+	if err == nil {
+		err = CheckPath(repo)
+	}
+	switch {
+	case err != nil:
+		return repo, err
+	case !IsRuntimePath(repo.RepositoryStr()):
+		return repo, errors.New("container runtimes cannot pull from this path; begin and end each part with a letter or digit")
+	case repo.RegistryStr() == name.DefaultRegistry && host != "docker.io" && host != name.DefaultRegistry:
+		return repo, fmt.Errorf("has no registry; write registry.example.com/%s", s)
+	}
+	return repo, nil
+}
+
+// checkScheme refuses a URL.
+func checkScheme(s string) error {
+	if scheme, _, ok := strings.Cut(s, "://"); ok {
+		return fmt.Errorf("write it without %s://", scheme)
+	}
+	return nil
 }

@@ -144,47 +144,21 @@ func checkJobs(jobs int) error {
 
 // parseRepo reads a repository: a registry and a path, without tag or digest.
 func parseRepo(flag, s string) (name.Repository, error) {
-	path := s[strings.LastIndex(s, "/")+1:]
-	scheme, _, hasScheme := strings.Cut(s, "://")
-	at := flag + " " + s + ": "
-	if err := firstWrong(
-		check{hasScheme, at + "write it without " + scheme + "://"},
-		check{!strings.Contains(s, "/"), at + "must have a registry and a path, as in registry.example.com/path"},
-		check{strings.Contains(s, "@"), at + "is a reference with a digest; name the repository, as in registry.example.com/path"},
-		check{strings.Contains(path, ":"), at + "is a reference with a tag; name the repository only (--tag gives an import its tag)"},
-	); err != nil {
-		return name.Repository{}, err
+	if _, rest := splitReference(s); strings.HasPrefix(rest, ":") && !strings.Contains(s, "://") {
+		return name.Repository{}, usagef("%s %s: is a reference with a tag; name the repository only (--tag gives an import its tag)", flag, s)
 	}
-	repo, err := name.NewRepository(s)
+	repo, err := oci.ParseRepository(s)
 	if err != nil {
 		return repo, usagef("%s %s: %w", flag, s, err)
-	}
-	if err := oci.CheckPath(repo); err != nil {
-		return repo, usagef("%s %s: %w", flag, s, err)
-	}
-	if path := repo.RepositoryStr(); !oci.IsRuntimePath(path) {
-		return repo, usagef("%s %s: container runtimes cannot pull from this path; begin and end each part with a letter or digit", flag, s)
-	}
-	if named, _, _ := strings.Cut(s, "/"); repo.RegistryStr() == name.DefaultRegistry && named != "docker.io" && named != name.DefaultRegistry {
-		return repo, usagef("%s %s: has no registry; write registry.example.com/%s", flag, s, s)
 	}
 	return repo, nil
 }
 
 // parseReference reads a reference with a tag or a digest.
 func parseReference(flag, s string) (name.Reference, error) {
-	if scheme, _, ok := strings.Cut(s, "://"); ok {
-		return nil, usagef("%s %s: write it without %s://", flag, s, scheme)
-	}
-	ref, err := name.ParseReference(s)
-	if err == nil {
-		err = oci.CheckPath(ref.Context())
-	}
+	ref, err := oci.ParseReference(s)
 	if err != nil {
 		return nil, usagef("%s %s: %w", flag, s, err)
-	}
-	if d, ok := ref.(name.Digest); ok { // repo:tag@digest counts as a digest
-		ref = d.Context().Digest(d.DigestStr())
 	}
 	return ref, nil
 }

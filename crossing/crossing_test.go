@@ -1,0 +1,163 @@
+package crossing_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/crossing"
+)
+
+// head begins every file.
+const head = "apiVersion: relocate/v1alpha1\nkind: Crossing\n"
+
+const whole = `# What site 7 gets.
+apiVersion: relocate/v1alpha1
+kind: Crossing
+roots:
+- bundle: registry.example.com/tce/main:v0.12.0
+- image: registry.example.com/tools/kubectl:v1.30.1
+includeNonDistributableLayers: true
+attachments: require
+signaturesFrom: registry.example.com/signatures
+strict: true
+allow: [docs.example.com, registry.example.com/mirror]
+accept: reports/last.json
+render:
+  packages: true
+  values:
+    b.example.com/1.0.0: values/b.yml
+    a.example.com: /etc/a.yml
+  kubernetesVersion: "1.30"
+destination:
+  repository: registry.airgap.internal/tce/main
+  tag: "1.10"
+  name: main
+  namespace: tce
+  secretRef: registry
+`
+
+// TestParse: every value, with its line and the flag that means the same.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	c, err := crossing.Parse(filepath.Join("site", "crossing.yml"), []byte(whole))
+	require.NoError(t, err)
+	assert.Equal(t, []crossing.Root{{Bundle: "registry.example.com/tce/main:v0.12.0"}, {Image: "registry.example.com/tools/kubectl:v1.30.1"}}, c.Roots)
+	assert.Equal(t, crossing.Path(filepath.Join("site", "reports", "last.json")), c.Accept)
+	assert.Equal(t, []crossing.Setting{
+		{"roots[0].bundle", 5, "bundle", []string{"registry.example.com/tce/main:v0.12.0"}},
+		{"roots[1].image", 6, "image", []string{"registry.example.com/tools/kubectl:v1.30.1"}},
+		{"includeNonDistributableLayers", 7, "include-non-distributable-layers", []string{"true"}},
+		{"attachments", 8, "attachments", []string{"require"}},
+		{"signaturesFrom", 9, "signatures-from", []string{"registry.example.com/signatures"}},
+		{"strict", 10, "strict", []string{"true"}},
+		{"allow", 11, "allow", []string{"docs.example.com", "registry.example.com/mirror"}},
+		{"accept", 12, "accept", []string{filepath.Join("site", "reports", "last.json")}},
+		{"render.packages", 14, "render", []string{"true"}},
+		{"render.values", 16, "values-file", []string{"a.example.com=/etc/a.yml", "b.example.com/1.0.0=" + filepath.Join("site", "values", "b.yml")}},
+		{"render.kubernetesVersion", 18, "kubernetes-version", []string{"1.30"}},
+		{"destination.repository", 20, "to-repo", []string{"registry.airgap.internal/tce/main"}},
+		{"destination.tag", 21, "tag", []string{"1.10"}},
+		{"destination.name", 22, "name", []string{"main"}},
+		{"destination.namespace", 23, "namespace", []string{"tce"}},
+		{"destination.secretRef", 24, "secret-ref", []string{"registry"}},
+	}, c.Settings())
+}
+
+// TestRefused: what is wrong, with its line.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                "f.yml: must have one document, not 0",
+		head + "---\n" + head:             "f.yml: must have one document, not 2",
+		"kind: Crossing\n":                "f.yml:1: apiVersion is missing: write apiVersion: relocate/v1alpha1",
+		"apiVersion: relocate/v1alpha1\n": "f.yml:1: kind is missing: write kind: Crossing",
+		"apiVersion: relocate/v2\nkind: Crossing":  `f.yml:1: apiVersion: must be relocate/v1alpha1, not "relocate/v2"`,
+		"apiVersion: relocate/v1alpha1\nkind: Pod": `f.yml:2: kind: must be Crossing, not "Pod"`,
+		"- a":             "f.yml:1: must be a mapping, not a list",
+		"a: [":            "f.yml:2: is not YAML: ",
+		head + "rots: []": `f.yml:3: unknown key "rots"; the keys are apiVersion, kind, roots, `,
+		head + "destination:\n  # ours\n  tga: x":                                  `f.yml:5: destination: unknown key "tga"; the keys are repository, tag, noTag, `,
+		head + "destination:\n  secret-ref: x":                                     `f.yml:4: destination: unknown key "secret-ref"; write secretRef`,
+		head + "roots:\n- b: x":                                                    `f.yml:4: roots[0]: unknown key "b"; the keys are bundle, image, lock`,
+		head + "strict: true\nallow: []\nstrict: true":                             `f.yml:1: has the key "strict" twice`,
+		head + "destination:\n  tag: a\n  tag: b":                                  `f.yml:4: has the key "tag" twice`,
+		head + "strict: yes":                                                       "f.yml:3: strict: must be true or false, not text",
+		head + "strict: \"true\"":                                                  "f.yml:3: strict: must be true or false, not text",
+		head + "strict:":                                                           "f.yml:3: strict: must be true or false, not nothing",
+		head + "allow: a.com":                                                      "f.yml:3: allow: must be a list of text, not text",
+		head + "allow:\n- a.com\n- {}":                                             "f.yml:5: allow[1]: must be text, not a mapping",
+		head + "allow:\n- a.com:":                                                  "f.yml:4: allow[0]: must be text, not a mapping",
+		head + "allow:\n- '*.com'":                                                 `f.yml:4: allow[0]: "*.com": `,
+		head + "roots: {}":                                                         "f.yml:3: roots: must be a list of mappings, not a mapping",
+		head + "roots:\n- a/b:1":                                                   "f.yml:4: roots[0]: must be a mapping, not text",
+		head + "render: true":                                                      "f.yml:3: render: must be a mapping, not true or false",
+		head + "destination:\n  tag: 1.10":                                         `f.yml:4: destination.tag: must be text, not a number; write it in quotes: "1.10"`,
+		head + "destination:\n  tag: 1":                                            `f.yml:4: destination.tag: must be text, not a number; write it in quotes: "1"`,
+		head + "destination:\n  tag: 2026-01-01":                                   `f.yml:4: destination.tag: must be text, not a value of another type; write it in quotes: "2026-01-01"`,
+		head + "destination:\n  tag: ''":                                           "f.yml:4: destination.tag: is empty: leave the key out, or give it a value",
+		head + "destination:\n  tag: \"a\\nb\"":                                    `f.yml:4: destination.tag: "a\nb" has characters that are not shown`,
+		head + "destination:\n  repository: a.com/b:1":                             `f.yml:4: destination.repository: "a.com/b:1": is a reference with a tag; name the repository only`,
+		head + "destination:\n  repository: a/b":                                   `f.yml:4: destination.repository: "a/b": has no registry; write registry.example.com/a/b`,
+		head + "attachments: some":                                                 `f.yml:3: attachments: must be auto, require or none, not "some"`,
+		head + "roots:\n- bundle: https://a.com/b:1":                               `f.yml:4: roots[0].bundle: "https://a.com/b:1": write it without https://`,
+		head + "roots:\n- {}":                                                      "f.yml:4: roots[0]: must have one of bundle, image or lock, not 0",
+		head + "roots:\n- bundle: a.com/b:1\n  image: a.com/b:1":                   "f.yml:4: roots[0]: must have one of bundle, image or lock, not 2",
+		head + "roots:\n- bundle: a.com/b:1\n- lock: l.yml":                        "f.yml:5: roots[1]: a lock must be the only root",
+		head + "roots:\n- bundle: a.com/b:1\n- image: a.com/c\n- image: a.com/b:1": "f.yml:6: roots[2]: a.com/b:1 is already roots[0]",
+		head + "render:\n  values:\n    a: [b]":                                    "f.yml:5: render.values[a]: must be text, not a list",
+		head + "allow:\n- a.com\r- b.com":                                          "f.yml:4: has a line break that most editors do not show",
+		head + "x: \xff":                                                           "f.yml: is not UTF-8",
+		head + strings.Repeat("#", 5<<20):                                          "f.yml: has ",
+		head + "a: &a [*a]":                                                        "f.yml:1: is nested more than 200 deep",
+	} {
+		_, err := crossing.Parse("f.yml", []byte(text))
+		if assert.Error(t, err, text) {
+			assert.True(t, strings.HasPrefix(err.Error(), want), "%s\ngot:  %s\nwant: %s", text, err, want)
+		}
+	}
+}
+
+// TestNoLogins: a login has an error of its own, which does not repeat it.
+func TestNoLogins(t *testing.T) {
+	t.Parallel()
+	for text, line := range map[string]int{
+		head + "password: hunter2":                                         3,
+		head + "destination:\n  registryUsername: hunter2":                 4,
+		head + "destination:\n  repository: a.com/b\n  token: hunter2":     5,
+		head + "destination:\n  auth:\n    hunter2: a":                     4,
+		head + "roots:\n- bundle: https://me:hunter2@a.com/b:1":            4,
+		head + "roots:\n- bundle: me:hunter2@a.com/b:1":                    4,
+		head + "destination:\n  repository: https://hunter2@a.com/b":       4,
+		head + "signaturesFrom: me:hunter2@a.com/b":                        3,
+		head + "accept: https://me:hunter2@a.com/report.json":              3,
+		head + "roots:\n- bundle: a.com/b:1\n  registry-password: hunter2": 5,
+	} {
+		_, err := crossing.Parse("f.yml", []byte(text))
+		require.ErrorIs(t, err, crossing.ErrCredentials, text)
+		assert.NotContains(t, err.Error(), "hunter2")
+		var at *crossing.Error
+		require.ErrorAs(t, err, &at)
+		assert.Equal(t, line, at.Line, text)
+	}
+	_, err := crossing.Parse("f.yml", []byte(head+"roots:\n- bundle: a.com/b@sha256:"+strings.Repeat("0", 64)+"\n- bundle: a.com:5000/b@sha256:"+strings.Repeat("0", 64)+"\n"))
+	require.NoError(t, err)
+}
+
+// TestRead: a file that is missing is an error of the system.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f.yml")
+	_, err := crossing.Read(file)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(file, []byte(head+"strict: 1"), 0o600))
+	_, err = crossing.Read(file)
+	var at *crossing.Error
+	require.True(t, errors.As(err, &at))
+	assert.Equal(t, crossing.Error{File: file, Line: 3, Field: "strict", Err: at.Err}, *at)
+}
