@@ -18,7 +18,7 @@ const (
 )
 
 // MaxLabel is the limit on a label that is read, in bytes. An annotation of an object has room for it.
-const MaxLabel = 64 << 10
+const MaxLabel = 128 << 10
 
 // Config is what the labels of an image's config say.
 type Config struct {
@@ -73,8 +73,8 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 
 // labelText returns the text of a label; empty when it is none, or too long.
 func labelText(value json.RawMessage) (s string) {
-	if len(value) <= MaxLabel {
-		_ = json.Unmarshal(value, &s) // what is no string has no text
+	if json.Unmarshal(value, &s) != nil || len(s) > MaxLabel {
+		return ""
 	}
 	return s
 }

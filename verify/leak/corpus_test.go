@@ -22,6 +22,7 @@ import (
 	"relocate/render/ytt"
 	"relocate/report"
 	"relocate/testdata/interop"
+	"relocate/verify/leak"
 )
 
 // seeded is a file of testdata/repository: a package repository with its bundles and images, and what is
@@ -33,7 +34,7 @@ type seeded struct {
 	files   map[string]map[string]string // of each bundle
 	images  map[string][]string          // what each is
 	setup   map[string][]string          // verb → names
-	want    map[string]string            // "", "scan", "resolve" → lines
+	want    map[string]string            // "", "scan", "resolve", "installs" → lines
 	values  render.Values                // that the operator gives
 	renders bool                         // the packages are rendered
 	refs    map[string]name.Digest       // what was built
@@ -70,7 +71,7 @@ func readSeeded(t *testing.T, file, target string) *seeded {
 					c.setup[words[0]] = append(c.setup[words[0]], words[1:]...)
 				}
 			}
-		case of == "want" || of == "want.scan" || of == "want.resolve":
+		case of == "want" || of == "want.scan" || of == "want.resolve" || of == "want.installs":
 			c.want[strings.TrimPrefix(of[len("want"):], ".")] = text
 		default:
 			require.Fail(t, "no such section: "+path, file)
@@ -239,6 +240,22 @@ func (c *seeded) wanted(of string) []string {
 		lines = append(lines, strings.TrimSpace(line))
 	}
 	return lines
+}
+
+// installs returns what packages install as a case writes it.
+func installs(list []leak.Install) string {
+	var b strings.Builder
+	for _, i := range list {
+		line := fmt.Sprintf("%s %s | %s:%d | %s %s", i.Package, i.Version, i.File, i.Line, i.Name, i.Constraint)
+		if i.Prereleases != nil {
+			line = strings.TrimSpace(line) + " " + strings.TrimSpace(fmt.Sprintf("prereleases %s", strings.Join(i.Prereleases.Identifiers, ",")))
+		}
+		if i.Computed {
+			line = strings.TrimSpace(line) + " computed"
+		}
+		b.WriteString(strings.TrimSpace(line) + "\n")
+	}
+	return b.String()
 }
 
 // found returns findings as a case writes them.

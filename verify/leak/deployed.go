@@ -17,13 +17,14 @@ import (
 
 // deployed is what a Package deploys with the values given, and what is wrong with it.
 type deployed struct {
-	of      *appFolder
-	use     use
-	err     error         // why it is not known
-	text    []textFinding // what the text of files says
-	faults  []render.Fault
-	found   []deployedFinding
-	objects nestedObjects
+	of       *appFolder
+	use      use
+	err      error         // why it is not known
+	text     []textFinding // what the text of files says
+	faults   []render.Fault
+	found    []deployedFinding
+	objects  nestedObjects
+	installs []Install
 
 	unused  map[string]bool            // files that no step prints or reads
 	strings []ytt.String               // of the documents, with what kbld made of them
@@ -245,6 +246,10 @@ func (a *appFolder) endOf(image string) (problem, bool) {
 func (d *deployed) document(doc render.Document) {
 	fetched := map[string]bool{} // by objects
 	d.objects.in = d.of.in
+	d.objects.selects = func(i Install) {
+		i.File, i.Line = filePath(doc.Place.File), doc.Place.Line
+		d.installs = append(d.installs, i)
+	}
 	d.objects.note = func(_ int, f report.Finding) {
 		fetched[f.Reference] = true
 		d.addEach(f, doc)

@@ -51,6 +51,8 @@ type appFolder struct {
 	out      result
 	named    map[int]bool // lock entries that a file names, or that values compose
 
+	installs []Install // of its files
+
 	objects []report.Finding // about Apps, PackageRepositories and PackageInstalls in files, with their paths in the folder
 	fetched [][]ytt.File     // by part, for rendering: the files, text or not
 	cut     string           // why fetched does not have all that steps read; empty when it has

@@ -43,12 +43,15 @@ type Report struct {
 	// order in which Packages, in file order, and then locks name it. Findings of one bundle are
 	// sorted by file and line. Each occurs once.
 	Findings report.Findings
+	// Installs are the PackageInstalls that packages deploy, in the order of Findings.
+	Installs []Install
 }
 
 // count adds the counts of one bundle.
 func (r *Report) count(of *Report) {
 	r.PackageInstalls += of.PackageInstalls
 	r.WithoutSecret += of.WithoutSecret
+	r.Installs = append(r.Installs, of.Installs[:min(len(of.Installs), maxThings-len(r.Installs))]...)
 	r.Bundles += of.Bundles
 	r.Files += of.Files
 	r.PackagesRendered += of.PackagesRendered

@@ -105,6 +105,9 @@ func (c *seeded) scan(opt leak.Options, roots []string) {
 	report, err := leak.Scan(c.t.Context(), &c.sources, g, opt)
 	require.NoError(c.t, err)
 	assert.Equal(c.t, c.wanted("scan"), c.found(report.Findings), "scan: %s", messages(report))
+	if want, has := c.want["installs"]; has {
+		assert.Equal(c.t, want, installs(report.Installs))
+	}
 }
 
 func messages(r *leak.Report) string {

@@ -27,8 +27,21 @@ type nestedObjects struct {
 	in       *traversal
 	note     func(line int, f report.Finding) // called with what is wrong at a line of the text
 	installs int                              // PackageInstalls
+	selects  func(Install)                    // called with what a PackageInstall selects
 	noSecret int                              // objects that fetch images and name no Secret
 	compared int                              // versions compared with PackageInstalls
+}
+
+// Install is what a PackageInstall that a package deploys selects.
+type Install struct {
+	Package, Version string // that deploys it
+
+	Name, Constraint string // of the Package that it selects, and of its versions
+	Prereleases      *kappctrl.Prereleases
+
+	File     string // where it is, in what the package fetches; empty where that is not known
+	Line     int
+	Computed bool // a template computes Name or Constraint, and was not run
 }
 
 // search searches the documents of a text.
@@ -63,9 +76,32 @@ func (a *appFolder) nested() {
 			found.File, found.Line = f.Path, line
 			a.objects = append(a.objects, found)
 		}
+		o.selects = func(i Install) {
+			i.File = f.Path
+			a.installs = append(a.installs, i)
+		}
 		o.search(f.Data)
 	}
 	a.out.report.PackageInstalls, a.out.report.WithoutSecret = o.installs, o.noSecret
+}
+
+// install adds what a use deploys, as the rendering d says, or else the files that its steps read. d is
+// nil when it was not rendered.
+func (a *appFolder) install(u use, d *deployed) {
+	list := []Install(nil)
+	if d != nil && d.err == nil {
+		list = d.installs
+	} else {
+		for _, i := range a.installs {
+			if u.of.Steps.Read(i.File) {
+				list = append(list, i)
+			}
+		}
+	}
+	for _, i := range list {
+		i.Package, i.Version = u.of.Head.Package.Name, u.of.Head.Package.Version
+		a.out.report.Installs = append(a.out.report.Installs, i)
+	}
 }
 
 // isNested reports whether text may have objects of kapp-controller's kinds.
@@ -164,6 +200,11 @@ const maxCompared = 500_000
 // install checks that the Package of a PackageInstall is present.
 func (o *nestedObjects) install(ref *yaml.Node) {
 	name, constraint := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
+	prereleases := prereleasesOf(yamlnode.Get(ref, "versionSelection", "prereleases"))
+	if ref != nil {
+		o.selects(Install{Name: name, Constraint: constraint, Prereleases: prereleases, Line: ref.Line,
+			Computed: isComputed(ref, "refName") || isComputed(yamlnode.Get(ref, "versionSelection"), "constraints")})
+	}
 	if name == "" || strings.Contains(constraint, "(@") || strings.Contains(constraint, "{{") { // computed by a template
 		return
 	}
@@ -171,7 +212,7 @@ func (o *nestedObjects) install(ref *yaml.Node) {
 		o.found(codeNotRead, report.Warning, 0, "", "has PackageInstalls of too many versions; not all were compared")
 		return
 	}
-	selection, err := kappctrl.ParseSelection(constraint, prereleasesOf(yamlnode.Get(ref, "versionSelection", "prereleases")))
+	selection, err := kappctrl.ParseSelection(constraint, prereleases)
 	if err == nil && slices.ContainsFunc(o.in.versions[name], selection.Meets) {
 		return
 	}
@@ -184,6 +225,18 @@ func (o *nestedObjects) install(ref *yaml.Node) {
 		level = report.Warning
 	}
 	o.found(codeNotInstalled, level, yamlnode.Get(ref, "refName").Line, strings.TrimSpace(name+" "+constraint), "%s", message)
+}
+
+// isComputed reports whether a template computes the value of a key, which may be missing. What ytt
+// computes is in a comment, which leaves null.
+func isComputed(n *yaml.Node, key string) bool {
+	for k, v := range yamlnode.Pairs(n) {
+		if k == key {
+			s := yamlnode.Text(v)
+			return yamlnode.Get(v) == nil || strings.Contains(s, "(@") || strings.Contains(s, "{{")
+		}
+	}
+	return false
 }
 
 // prereleasesOf reads the prereleases of a versionSelection; n is nil without them.

@@ -128,7 +128,11 @@ func (a *appFolder) examine(ctx context.Context, g group) error {
 	for i, named := range p.named {
 		a.named[i] = a.named[i] || named
 	}
-	if a.renders() {
+	if !a.renders() {
+		for _, u := range g.uses {
+			a.install(u, nil)
+		}
+	} else {
 		var err error
 		if list, err = a.rendered(ctx, g, list); err != nil {
 			return err

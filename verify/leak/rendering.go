@@ -50,6 +50,7 @@ func (a *appFolder) rendered(ctx context.Context, g group, list []textFinding) (
 			fates[i] = append(fates[i], d.fates[i])
 		}
 		a.report(u, d, list)
+		a.install(u, d)
 	}
 	var left []textFinding
 	for i, f := range list {
