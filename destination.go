@@ -16,6 +16,7 @@ import (
 	"relocate/copy"
 	"relocate/internal/text"
 	"relocate/registry"
+	"relocate/report"
 	"relocate/rewrite"
 )
 
@@ -131,7 +132,7 @@ func (f *filling) check() (err error) {
 	if err := checkAttached(f.to.Attachments, g); err != nil {
 		return err
 	}
-	if n := len(f.r.Plan.Omitted); f.to.NonDistributable && n > 0 {
+	if n := len(report.OmittedLayers(f.r.Plan.Omitted)); f.to.NonDistributable && n > 0 {
 		return optionsf("the archive was exported without %s that may not be distributed; export it again with them", text.Count(n, "layer"))
 	}
 	if f.tags, err = f.to.tags(g.Roots); err != nil {

@@ -73,6 +73,9 @@ type Node struct {
 	IsChild    bool            // only an index or an attachment leads to it: untagged at a destination
 	Subject    v1.Hash         // of an attachment that nothing else names: the first subject
 	Tags       []string        // by which it is attached, sorted
+	Without    []Child         // of an index: the children that are left out, in its order, each once
+
+	AllPlatforms bool // an index without any of the chosen platforms, of which nothing is left out for that
 
 	Derived *Derivation // of a bundle that relocate derived from another; else nil
 

@@ -26,6 +26,9 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 	}
 	x.openPlain(repo, desc, m, Plain)
 	if m.IsIndex {
+		if err := w.leaveOut(x, m); err != nil {
+			return fmt.Errorf("read %s: %w", x.name, err)
+		}
 		return nil
 	}
 	config, err := readConfig(ctx, w.src, repo, m)

@@ -13,11 +13,11 @@ import (
 // archive holds.
 type Plan struct {
 	Graph   *Graph
-	Blobs   []Blob // the small section (manifests, configs, bundle layers), then layers; each in graph order
-	Small   int    // number of Blobs in the small section
-	Omitted []report.Omitted
-	Bases   []Base    // of which something is assumed, in the order in which they were given
-	Assumed []Assumed // layers that are not carried because a base has them; in graph order
+	Blobs   []Blob           // the small section (manifests, configs, bundle layers), then layers; each in graph order
+	Small   int              // number of Blobs in the small section
+	Omitted []report.Omitted // layers, then children of indexes; in graph order
+	Bases   []Base           // of which something is assumed, in the order in which they were given
+	Assumed []Assumed        // layers that are not carried because a base has them; in graph order
 }
 
 // PlanOptions say what of a graph a plan carries. The zero value carries everything but layers that
@@ -57,9 +57,6 @@ type Blob struct {
 	IsManifest bool
 }
 
-// nonDistributableReason is the report.Omitted.Reason of a layer of a foreign type.
-const nonDistributableReason = "non-distributable"
-
 // NewPlan puts g in archive order. Manifests, configs and the layers of bundles are always carried, so
 // that what is carried can be walked by itself.
 //
@@ -80,6 +77,7 @@ func NewPlan(g *Graph, opt PlanOptions) (*Plan, error) {
 	o.addLayers()
 	o.omitRest()
 	o.keepBases()
+	o.omitChildren()
 	return p, nil
 }
 
@@ -176,7 +174,7 @@ func (o *ordering) omitRest() {
 		for _, d := range n.Blobs {
 			if o.take(d.Digest) {
 				o.plan.Omitted = append(o.plan.Omitted, report.Omitted{
-					Digest: d.Digest, Size: d.Size, MediaType: string(d.MediaType), Image: n.Name(), Reason: nonDistributableReason,
+					Digest: d.Digest, Size: d.Size, MediaType: string(d.MediaType), Image: n.Name(), Reason: report.NonDistributable,
 				})
 			}
 		}

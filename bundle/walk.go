@@ -48,6 +48,14 @@ type WalkOptions struct {
 	// registry is asked.
 	Made func(v1.Hash) bool
 
+	// Platforms, if any, are those that children of indexes are chosen for; others are left out. An
+	// index that has none of them is not changed.
+	Platforms []v1.Platform
+
+	// Without are children of indexes that are left out: of an archive or a repository that does not
+	// have them, those that its plan omits. See LeftOut.
+	Without map[v1.Hash]bool
+
 	// Root, if not nil, is called for each root after it was read, and before anything that it names. An
 	// error ends the walk.
 	Root func(reference string, kind Kind) error
@@ -60,8 +68,22 @@ type WalkOptions struct {
 // Missing). All other errors end the walk: digest.ErrMismatch for content that does not match its
 // digest, oci.ErrMalformed, those of src and of opt.Root.
 func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptions) (*Graph, error) {
-	w := newWalk(src, opt)
-	for _, pin := range opt.Pins {
+	kept := map[v1.Hash]bool{}
+	for {
+		w := newWalk(src, opt)
+		w.kept = kept
+		if err := w.all(ctx, roots); err != nil {
+			return nil, err
+		}
+		if !w.keepMore() {
+			return w.graph, nil
+		}
+	}
+}
+
+// all reads the graph of roots.
+func (w *walk) all(ctx context.Context, roots []name.Reference) error {
+	for _, pin := range w.opt.Pins {
 		w.pinned[pin.Reference] = pin.Digest
 	}
 	var level []*want
@@ -71,15 +93,12 @@ func Walk(ctx context.Context, src Source, roots []name.Reference, opt WalkOptio
 		}
 	}
 	if err := w.levels(ctx, level); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.attach(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if err := w.finish(roots); err != nil {
-		return nil, err
-	}
-	return w.graph, nil
+	return w.finish(roots)
 }
 
 // levels reads a level and all levels below it.
@@ -108,6 +127,7 @@ type walk struct {
 	pinned map[string]v1.Hash
 	seen   map[string]*want // by digest, and by tag reference
 	held   atomic.Int64     // size in memory, see count
+	kept   map[v1.Hash]bool // children of indexes that are not left out, because something else leads to them
 
 	places      map[string]*place        // by repository
 	attachments map[v1.Hash][]Attachment // of opt, by subject

@@ -20,6 +20,7 @@ type Manifest struct {
 	Blobs     []v1.Descriptor // of an image: the config, then the layers
 	Children  []v1.Descriptor // of an index
 	Platforms []string        // of the children, as the index has them; empty where it does not say
+	Attested  []v1.Hash       // of the children: which other child it is an attestation of; zero for none
 	Subject   string          // digest of what it refers to, unchecked
 }
 
@@ -56,6 +57,10 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 		for _, e := range doc.Manifests {
 			m.Children = append(m.Children, of(e.descriptor)...)
 			m.Platforms = append(m.Platforms, platformIn(e.Platform))
+			m.Attested = append(m.Attested, v1.Hash{})
+			if last := len(m.Platforms) - 1; m.Platforms[last] == "" {
+				m.Attested[last] = attested(e.Annotations)
+			}
 		}
 	case !desc.MediaType.IsImage():
 		return nil, fmt.Errorf("has the media type %s, which is neither an image manifest nor an index", text.Quote(desc.MediaType))
@@ -103,13 +108,13 @@ func decodeDocument(desc v1.Descriptor, raw []byte) (doc manifestFields, err err
 // indexEntry is a child of an index, with the platform that the index gives it.
 type indexEntry struct {
 	descriptor
-	Platform json.RawMessage `json:"platform"`
+	Platform    json.RawMessage `json:"platform"`
+	Annotations json.RawMessage `json:"annotations"`
 }
 
 var platformPart = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// platformIn returns os/architecture or os/architecture/variant, or "" when it cannot be read: only
-// messages depend on it.
+// platformIn returns os/architecture or os/architecture/variant, or "" when it cannot be read.
 func platformIn(raw json.RawMessage) string {
 	var p struct{ OS, Architecture, Variant string }
 	if len(raw) == 0 || json.Unmarshal(raw, &p) != nil || p.OS == "unknown" ||

@@ -93,8 +93,15 @@ func (v *Verdict) good() string {
 // complete begins a sentence about what is not closed: nothing is missing, or only what was left
 // out.
 func (v *Verdict) complete() string {
-	if n := len(v.Omitted); n > 0 {
-		return fmt.Sprintf("is complete except for %s left out, but", text.Count(n, "layer"))
+	var list []string
+	if n := len(OmittedLayers(v.Omitted)); n > 0 {
+		list = append(list, text.Count(n, "layer")+" left out")
+	}
+	if n := len(OmittedImages(v.Omitted)); n > 0 {
+		list = append(list, text.Count(n, "image")+" left out by platform")
+	}
+	if len(list) > 0 {
+		return "is complete except for " + joined(list) + ", but"
 	}
 	return "is complete, but"
 }
@@ -108,7 +115,8 @@ func (v *Verdict) except(accepted, acceptedMany string) string {
 			list = append(list, counted(n, one, some))
 		}
 	}
-	add(len(v.Omitted), "layer left out", "layers left out")
+	add(len(OmittedLayers(v.Omitted)), "layer left out", "layers left out")
+	add(len(OmittedImages(v.Omitted)), "image left out by platform", "images left out by platform")
 	if len(v.Unseen) > 0 {
 		list = append(list, "attachments that were not copied")
 	}
@@ -156,7 +164,7 @@ func (v *Verdict) remedy() string {
 		return p.Kind == Different && (p.What == "seal" || strings.HasPrefix(p.What, "root "))
 	}
 	isContent := func(f Finding) bool {
-		leftOut := f.Code == "foreign" && len(v.Omitted) > 0
+		leftOut := f.Code == "foreign" && len(OmittedLayers(v.Omitted)) > 0
 		return f.Level.Breaks() && (v.Level == "" || leftOut || !slices.Contains(fixedByImport, f.Code))
 	}
 	switch {
@@ -272,7 +280,8 @@ func (v *Verdict) Limit() *Verdict {
 			v.NotProved = append(v.NotProved, fmt.Sprintf(format, text.Count(n, noun)))
 		}
 	}
-	add(len(v.Omitted), "that all layers are present: %s that may not be distributed left out", "layer")
+	add(len(OmittedLayers(v.Omitted)), "that all layers are present: %s that may not be distributed left out", "layer")
+	add(len(OmittedImages(v.Omitted)), "that images work on all platforms: %s left out by platform", "image")
 	if v.Scan != nil {
 		deploy := "deploy: their"
 		if v.Scan.PackagesAsText == 1 {

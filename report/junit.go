@@ -154,8 +154,11 @@ func (s *junitSuite) describe(v *Verdict) {
 		s.property("PackageInstalls rendered", strconv.Itoa(o.Rendered))
 		s.property("PackageInstalls not rendered", strconv.Itoa(o.NotRendered))
 	}
-	if len(v.Omitted) > 0 {
-		s.property("left out", text.Count(len(v.Omitted), "layer"))
+	if n := len(OmittedLayers(v.Omitted)); n > 0 {
+		s.property("left out", text.Count(n, "layer"))
+	}
+	if n := len(OmittedImages(v.Omitted)); n > 0 {
+		s.property("left out by platform", text.Count(n, "image"))
 	}
 	if len(v.Unseen) > 0 {
 		s.property("attachments not seen", strconv.Itoa(len(v.Unseen)))

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -192,6 +193,23 @@ type Omitted struct {
 	MediaType string  `json:"mediaType"`
 	Image     string  `json:"image"` // reference
 	Reason    string  `json:"reason"`
+	Platform  string  `json:"platform,omitempty"` // of a child of an index, such as linux/arm64, where the index says one
+}
+
+// Values of Omitted.Reason.
+const (
+	NonDistributable = "non-distributable" // a layer of a foreign type
+	OtherPlatform    = "platform"          // a child of an index, for a platform that was not chosen
+)
+
+// OmittedLayers returns those of a list that are layers.
+func OmittedLayers(list []Omitted) []Omitted {
+	return slices.DeleteFunc(slices.Clone(list), func(o Omitted) bool { return o.Reason == OtherPlatform })
+}
+
+// OmittedImages returns those of a list that are children of indexes.
+func OmittedImages(list []Omitted) []Omitted {
+	return slices.DeleteFunc(slices.Clone(list), func(o Omitted) bool { return o.Reason != OtherPlatform })
 }
 
 // Attachment is something that is attached to an image.

@@ -61,7 +61,9 @@
 //	            then by digest, each once
 //	unseen      what is or may be attached and is not in the archive, sorted: a reference, what of it (tags
 //	            or referrers that a repository does not show, or a manifest), and the reason
-//	omitted     blobs that a manifest names and the archive leaves out, with the reason
+//	omitted     what a manifest names and the archive leaves out, with the reason: blobs that may not be
+//	            distributed (non-distributable); children of an index, with their platform (platform),
+//	            where nothing else leads to them and the index has others
 //	lock        only where the roots are the images of an ImagesLock that has annotations or an image twice: its
 //	            entries in their order, each a reference with a digest, which must be a root's, and annotations
 //	blobs       every blob in file order: digest and size

@@ -28,7 +28,7 @@ type Draft struct {
 // the same content, found in the same places; where imgpkg has several orders, entries of one
 // digest are ordered by reference.
 //
-// Errors: ErrOneRoot; a limit of the format; those of src.
+// Errors: ErrOneRoot, ErrSparse; a limit of the format; those of src.
 func New(ctx context.Context, plan *bundle.Plan, src bundle.Source, request Request) (*Draft, error) {
 	if request.Format == Imgpkg {
 		l, err := newImgpkgLayout(ctx, plan, src, request.NoOrigins)

@@ -1,6 +1,7 @@
 package tarball
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,9 @@ const (
 // ErrOneRoot says that a tar in imgpkg's format would have several root bundles, with which
 // imgpkg's import panics.
 var ErrOneRoot = errors.New("imgpkg's format holds one root bundle")
+
+// ErrSparse says that children of an index are left out, which imgpkg's import needs.
+var ErrSparse = errors.New("imgpkg's format holds all children of an index")
 
 // imgpkgDocument is the name of the member that lists what a tar in imgpkg's format holds.
 const imgpkgDocument = "manifest.json"
@@ -148,10 +152,10 @@ func (e *imgpkgEncoder) layers() ([]blobEntry, error) {
 // newImgpkgLayout lays out imgpkg's format. With noOrigins no entry says under which reference a
 // lock names it, as imgpkg does for a BundleLock.
 //
-// Errors: ErrOneRoot.
+// Errors: ErrOneRoot, ErrSparse.
 func newImgpkgLayout(ctx context.Context, plan *bundle.Plan, src bundle.Source, noOrigins bool) (*layout, error) {
 	e := newImgpkgEncoder(plan, src, noOrigins)
-	if err := e.oneRoot(); err != nil {
+	if err := cmp.Or(e.oneRoot(), e.whole()); err != nil {
 		return nil, err
 	}
 	layers, err := e.layers()

@@ -91,6 +91,16 @@ func (e *imgpkgEncoder) oneRoot() error {
 	return nil
 }
 
+// whole refuses an index of which children are left out.
+func (e *imgpkgEncoder) whole() error {
+	for _, n := range e.plan.Graph.Nodes {
+		if len(n.Without) > 0 {
+			return fmt.Errorf("%w, but %s is to be without the one for %s", ErrSparse, n.Name(), cmp.Or(n.Without[0].Platform, "no platform"))
+		}
+	}
+	return nil
+}
+
 // encode writes the array in imgpkg's order: by the digests of manifest and config, then by
 // reference.
 func (e *imgpkgEncoder) encode(ctx context.Context, w io.Writer) error {

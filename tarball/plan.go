@@ -12,6 +12,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/render"
+	"relocate/report"
 )
 
 // Plan walks the roots through the archive's own manifests, with jobs reads at once, and returns
@@ -54,7 +55,7 @@ func (a *Archive) plan(ctx context.Context, opt bundle.WalkOptions) (*bundle.Pla
 		return nil, err
 	}
 	inv := a.l.inv
-	opt.Closed, opt.Pins, opt.Attachments = true, inv.Pins, inv.Attachments
+	opt.Closed, opt.Pins, opt.Attachments, opt.Without = true, inv.Pins, inv.Attachments, bundle.LeftOut(inv.Omitted)
 	g, err := bundle.Walk(ctx, a, roots, opt)
 	if errors.Is(err, fs.ErrNotExist) && !isMissing(err) { // a blob that a manifest needs
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -66,7 +67,7 @@ func (a *Archive) plan(ctx context.Context, opt bundle.WalkOptions) (*bundle.Pla
 		return nil, err
 	}
 	a.share(g)
-	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: len(inv.Omitted) == 0})
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(inv.Omitted)) == 0})
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,10 @@ type Options struct {
 	Read     func()              // called for each manifest read; safe for concurrent use
 	Progress func(blobs int, bytes int64)
 	Renderer *render.Renderer // runs the templates below packages/; nil: the files are read as they are
+
+	// Platforms are those that the children of indexes were chosen for, if Want does not say which were
+	// left out.
+	Platforms []v1.Platform
 }
 
 // Repository walks the roots, which are digests in repo, through target. It returns what is present
@@ -72,10 +76,16 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	for _, d := range roots {
 		refs = append(refs, repo.Digest(d.String()))
 	}
-	g, err := bundle.Walk(ctx, target, refs, bundle.WalkOptions{Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read, Renderer: opt.Renderer})
+	walk := bundle.WalkOptions{
+		Jobs: opt.Jobs, Closed: true, Pins: opt.Pins, Attachments: opt.wanted(), Read: opt.Read, Renderer: opt.Renderer, Platforms: opt.Platforms,
+	}
+	if opt.Want != nil {
+		walk.Without = bundle.LeftOut(opt.Want.Omitted)
+	}
+	g, err := bundle.Walk(ctx, target, refs, walk)
 	var plan *bundle.Plan
 	if err == nil {
-		plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: opt.Want != nil && len(opt.Want.Omitted) == 0})
+		plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: opt.Want != nil && len(report.OmittedLayers(opt.Want.Omitted)) == 0})
 	}
 	if missing, more := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
 		return &Result{Problems: missingProblems(missing, more)}, nil

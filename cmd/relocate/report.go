@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -214,6 +216,8 @@ func (r *copyReport) summarizeFailures(w io.Writer) {
 const mostLines = 10
 
 func summarizeOmitted(w io.Writer, omitted []report.Omitted) {
+	summarizePlatforms(w, report.OmittedImages(omitted))
+	omitted = report.OmittedLayers(omitted)
 	if len(omitted) == 0 {
 		return
 	}
@@ -223,4 +227,25 @@ func summarizeOmitted(w io.Writer, omitted []report.Omitted) {
 	}
 	fmt.Fprintf(w, "left out: %s that may not be distributed; --include-non-distributable-layers copies them\n%s\n",
 		count(len(omitted), "layer"), printer.First(lines, mostLines, "; see --report"))
+}
+
+// summarizePlatforms says how many images of indexes are left out, and for which platforms.
+func summarizePlatforms(w io.Writer, images []report.Omitted) {
+	if len(images) == 0 {
+		return
+	}
+	byPlatform := map[string]int{}
+	for _, o := range images {
+		byPlatform[o.Platform]++
+	}
+	var list []string
+	for _, platform := range slices.Sorted(maps.Keys(byPlatform)) {
+		if platform != "" {
+			list = append(list, fmt.Sprintf("  %d for %s", byPlatform[platform], line(platform)))
+		}
+	}
+	if n := byPlatform[""]; n > 0 {
+		list = append(list, "  "+count(n, "attestation"))
+	}
+	fmt.Fprintf(w, "left out: %s of indexes by platform\n%s\n", count(len(images), "image"), printer.First(list, mostLines, "; see --report"))
 }

@@ -35,7 +35,7 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 		"who made the content: signatures are copied but not checked. cosign checks them, with the signer's key; without internet access: "+CosignVerify+".",
 		"what the programs in the images do: vulnerabilities and malware were not looked for.")
 	p.problems(v.Problems)
-	p.Omitted = shorten(v.Omitted, mostPageProblems, func(o report.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason} })
+	p.Omitted = shorten(v.Omitted, mostPageProblems, func(o report.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason, o.Platform} })
 	p.attached(v)
 	if opt.Plan != nil {
 		p.contents(opt.Plan, opt.Platforms)

@@ -28,7 +28,7 @@ type blobTarget interface {
 // Options change what Scan and Resolve do. The zero value does one thing at a time.
 type Options struct {
 	Jobs    int              // bundles and manifests read at once; 0 means 1
-	Omitted []report.Omitted // foreign layers left out by choice. No pod can pull an image without them
+	Omitted []report.Omitted // what is left out by choice: children of indexes, and foreign layers, without which no pod can pull an image
 	Read    func()           // called for each bundle read and each manifest asked for; safe for concurrent use
 
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
@@ -83,7 +83,7 @@ func Scan(ctx context.Context, src bundle.Source, g *bundle.Graph, opt Options) 
 		return nil, err
 	}
 	t.report.Manifests = int(store.count.Load())
-	t.report.addLeftOut(opt.Omitted, store.namedLayer)
+	t.report.addLeftOut(report.OmittedLayers(opt.Omitted), store.namedLayer)
 	nameRoots(t.report.Findings, g)
 	return &t.report, nil
 }

@@ -56,7 +56,7 @@ func leftOut(d v1.Hash) gap {
 	return gap{codeForeign, report.Pull, fmt.Sprintf("its layer %s, which may not be distributed, is left out", d)}
 }
 
-// digests returns the digests of the omitted layers.
+// digests returns the digests of what is omitted: layers, and children of indexes.
 func digests(omitted []report.Omitted) map[v1.Hash]bool {
 	set := map[v1.Hash]bool{}
 	for _, o := range omitted {
@@ -183,6 +183,9 @@ func (p *private) ask(ctx context.Context, d v1.Hash, depth int) (*lookup, error
 		return &lookup{code: codeDamaged, why: fmt.Sprintf("indexes are nested more than %d deep", maxDepth)}, nil
 	}
 	for _, child := range n.Children {
+		if p.omitted[child] {
+			continue
+		}
 		below, err := p.lookAt(ctx, child, depth+1)
 		if err != nil {
 			return nil, err
