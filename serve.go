@@ -33,7 +33,7 @@ type ServeOptions struct {
 	Ready func(Serving) error // called when it listens, if not nil; an error ends it
 	Jobs  int                 // blobs that are checked at once; less than 1 means 8
 
-	Renderer *render.Renderer // as Options.Renderer
+	Renderer *render.Renderer // as Options.Renderer; closed before it listens
 }
 
 // Serving is a registry that listens.
@@ -59,6 +59,7 @@ func Serve(ctx context.Context, archives []*tarball.Archive, opt ServeOptions) e
 		return optionsf("listen at %s: other machines could connect without TLS", listen)
 	}
 	serving, err := opt.add(ctx, archives)
+	opt.Renderer.Close()
 	if err != nil {
 		return err
 	}

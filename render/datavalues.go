@@ -85,7 +85,7 @@ func dataValues(ctx context.Context, r *Renderer, in ytt.Input) (*DataValues, er
 	if len(found.From) == 0 {
 		return found, nil
 	}
-	out, err := ytt.Run(ctx, r.Program, in)
+	out, err := r.ytt(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ func TestDataValues(t *testing.T) {
 	own, err := os.Executable()
 	require.NoError(t, err)
 	r := &render.Renderer{Program: child.Program{Path: own}}
+	t.Cleanup(r.Close)
 	find := func(steps string, files ...ytt.File) (*render.DataValues, error) {
 		app := render.PackageApp("a.test", "1.0.0", []byte(`{"fetch":[{"imgpkgBundle":{"image":"r.test/a"}}],"template":[`+steps+`]}`))
 		app.Fetched = []render.Fetched{{Files: files}}

@@ -21,7 +21,9 @@ import (
 func renderer(t testing.TB) *render.Renderer {
 	path, err := os.Executable()
 	require.NoError(t, err)
-	return &render.Renderer{Program: child.Program{Path: path}, KubernetesVersion: "1.31.0", KubernetesAPIs: []string{"v1", "apps/v1"}}
+	r := &render.Renderer{Program: child.Program{Path: path}, KubernetesVersion: "1.31.0", KubernetesAPIs: []string{"v1", "apps/v1"}}
+	t.Cleanup(r.Close)
+	return r
 }
 
 // TestGoldens compares with what kapp-controller's own code gives: see testdata/golden/README.md.

@@ -23,7 +23,7 @@ import (
 	"relocate/report"
 )
 
-// Renderer renders packages. Safe for concurrent use.
+// Renderer renders packages. The caller closes it. Safe for concurrent use.
 type Renderer struct {
 	Program           child.Program // runs ytt; without a path nothing is rendered
 	Helm              string        // path of a helm program; empty: helmTemplate steps are not rendered
@@ -34,6 +34,7 @@ type Renderer struct {
 
 	once         sync.Once
 	jobs         chan struct{}
+	children     *child.Pool  // that run ytt
 	repositories repositories // that were rendered
 }
 
@@ -191,9 +192,31 @@ func (r *Renderer) App(ctx context.Context, app App) (*Result, error) {
 	return result, nil
 }
 
+// start makes what renderings share.
+func (r *Renderer) start() {
+	r.once.Do(func() {
+		n := cmp.Or(r.Jobs, 2*runtime.GOMAXPROCS(0))
+		r.jobs, r.children = make(chan struct{}, n), ytt.Children(r.Program, n)
+	})
+}
+
+// Close ends the child processes. A nil Renderer has none.
+func (r *Renderer) Close() {
+	if r != nil {
+		r.start()
+		r.children.Close()
+	}
+}
+
+// ytt runs ytt in a child process.
+func (r *Renderer) ytt(ctx context.Context, in ytt.Input) (*ytt.Output, error) {
+	r.start()
+	return ytt.Run(ctx, r.children, in)
+}
+
 // begin waits until another App may be rendered. The caller calls end after it.
 func (r *Renderer) begin(ctx context.Context) (end func(), err error) {
-	r.once.Do(func() { r.jobs = make(chan struct{}, cmp.Or(r.Jobs, 2*runtime.GOMAXPROCS(0))) })
+	r.start()
 	select {
 	case r.jobs <- struct{}{}:
 		return func() { <-r.jobs }, nil

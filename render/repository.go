@@ -15,7 +15,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"relocate/carvel"
-	"relocate/internal/child"
 	"relocate/internal/yamlnode"
 	"relocate/render/packagingapi"
 	"relocate/render/ytt"
@@ -132,7 +131,7 @@ func (p *Packages) End(ctx context.Context) ([]report.Finding, error) {
 	}
 	r := p.known
 	if r == nil {
-		r = p.renderer.repositories.render(ctx, p.bundle, p.renderer.Program, p.files)
+		r = p.renderer.repositories.render(ctx, p.bundle, p.renderer, p.files)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -221,7 +220,7 @@ func (r *repositories) of(bundle v1.Hash) *repository {
 }
 
 // render renders a bundle that was not rendered before.
-func (r *repositories) render(ctx context.Context, bundle v1.Hash, by child.Program, files []ytt.File) *repository {
+func (r *repositories) render(ctx context.Context, bundle v1.Hash, by *Renderer, files []ytt.File) *repository {
 	r.alone.Lock()
 	defer r.alone.Unlock()
 	if known := r.of(bundle); known != nil {
@@ -241,13 +240,13 @@ func (r *repositories) render(ctx context.Context, bundle v1.Hash, by child.Prog
 }
 
 // runPackages runs ytt as kapp-controller does: ytt --ignore-unknown-comments -f packages.
-func runPackages(ctx context.Context, by child.Program, files []ytt.File) *repository {
+func runPackages(ctx context.Context, by *Renderer, files []ytt.File) *repository {
 	files = lastOfEach(files)
 	in := ytt.Input{IgnoreUnknownComments: true}
 	for _, f := range files {
 		in.Files = append(in.Files, ytt.File{Path: strings.TrimPrefix(f.Path, "packages/"), Data: f.Data})
 	}
-	out, err := ytt.Run(ctx, by, in)
+	out, err := by.ytt(ctx, in)
 	switch {
 	case err != nil:
 	case len(out.Text) > maxPackageText:

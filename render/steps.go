@@ -237,7 +237,7 @@ func (n *run) ytt(ctx context.Context, s *yttStep) (*stream, error) {
 	}
 	n.given[n.step] = len(in.Values)
 	n.reads[n.step] = slices.ContainsFunc(in.Files, func(f file) bool { return bytes.Contains(f.Data, []byte("@ytt:data")) })
-	out, err := ytt.Run(ctx, n.renderer.Program, in)
+	out, err := n.renderer.ytt(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 		return err
 	}
 	opt := cluster.Options{Jobs: f.jobs, Allow: places, Renderer: f.rendering.renderer, RenderPackages: f.rendering.renders}
+	defer opt.Renderer.Close()
 	v, err := f.objects(cmd.Context(), objects, repo, opt)
 	if err != nil {
 		return err

@@ -148,6 +148,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+	defer f.rendering.renderer.Close()
 	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now()}
 	if f.toTar != "" {
 		return c.export(ctx)

@@ -217,7 +217,9 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	if err != nil {
 		return nil, err
 	}
-	s, err := inspect.Open(ctx, args[0], defaultJobs, newRenderer())
+	renderer := newRenderer()
+	defer renderer.Close()
+	s, err := inspect.Open(ctx, args[0], defaultJobs, renderer)
 	if err != nil {
 		return nil, err
 	}

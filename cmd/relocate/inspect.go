@@ -16,6 +16,7 @@ import (
 	"relocate/bundle"
 	"relocate/internal/inspect"
 	"relocate/internal/printer"
+	"relocate/render"
 )
 
 // inspectReport is what inspect prints.
@@ -85,7 +86,9 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
-			s, err := f.open(ctx, file, show)
+			renderer := newRenderer()
+			defer renderer.Close()
+			s, err := f.open(ctx, file, renderer, show)
 			if err != nil {
 				return err
 			}
@@ -168,9 +171,9 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 }
 
 // open reads what is to be shown. The caller closes it.
-func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*inspect.Subject, error) {
+func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
 	if f.repo == "" {
-		return inspect.Open(ctx, file, f.jobs, newRenderer())
+		return inspect.Open(ctx, file, f.jobs, r)
 	}
 	ref, err := parseReference("--repo", f.repo)
 	if err != nil {
@@ -184,9 +187,9 @@ func (f *inspectFlags) open(ctx context.Context, file string, show *display) (*i
 	defer ph.End()
 	source := client.Reader(ref.Context())
 	if !f.tree {
-		return inspect.Read(ctx, source, ref, newRenderer())
+		return inspect.Read(ctx, source, ref, r)
 	}
-	return inspect.Walk(ctx, source, ref, f.jobs, newRenderer(), func() { ph.Add(1, 0) })
+	return inspect.Walk(ctx, source, ref, f.jobs, r, func() { ph.Add(1, 0) })
 }
 
 // oneFile checks that exactly one argument is given.

@@ -64,6 +64,7 @@ func (f *inspectFlags) findValues(ctx context.Context, s *inspect.Subject, p *in
 // dataValues asks ytt which values a package takes.
 func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which string) (*render.DataValues, error) {
 	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Renderer: newRenderer()}}
+	defer opt.Renderer.Close()
 	file := ""
 	if s.Archive != nil {
 		file = s.Archive.File

@@ -99,6 +99,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	}
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
+	defer opt.Renderer.Close()
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
 	if err != nil {
 		return nil, asUsage(err)

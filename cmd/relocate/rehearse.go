@@ -93,6 +93,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known}
 	f.rendering.set(&opt.Options)
+	defer opt.Renderer.Close()
 	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)
 	return r, err
 }

@@ -197,6 +197,7 @@ func (f *packageFlags) check(file string, view []string) (pkg string, err error)
 func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display) (*relocate.Rendered, error) {
 	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Progress: show.see}, Destination: f.destination}
 	f.rendering.set(&opt.Options)
+	defer opt.Renderer.Close()
 	a, from, err := f.archiveOrRepo(file, f.repo)
 	if err != nil {
 		return nil, err

@@ -128,6 +128,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 	}
 	opt.Accept = *known
 	f.rendering.set(&opt.Options)
+	defer opt.Renderer.Close()
 	if f.seal != "" {
 		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
 			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)

@@ -74,22 +74,10 @@ const (
 	stderrHead = 64 << 10
 )
 
-// Run runs a mode of the relocate program (Main) with input as its standard input, and returns what
-// it writes. The output is untrusted: a template may have taken over the program.
-//
-// Errors: *LimitError; that of ctx; others say that the child could not be started.
-func (p Program) Run(ctx context.Context, mode string, input []byte) ([]byte, error) {
-	return p.run(ctx, Command{Args: []string{mode}, Input: input})
-}
-
-// Exec runs another program with the same limits, and returns what it writes.
+// Exec runs another program with the limits, and returns what it writes.
 //
 // Errors: *LimitError; *ExitError; that of ctx; others say that the child could not be started.
 func (p Program) Exec(ctx context.Context, c Command) ([]byte, error) {
-	return p.run(ctx, c)
-}
-
-func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	p = p.withDefaults()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -102,7 +90,7 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 		cmd := p.command(timed, c)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.Input), stdout, stderr
 		return cmd
-	}, c.Path != "")
+	}, true)
 	if err != nil {
 		if timed.Err() != nil {
 			return nil, context.Cause(timed)
@@ -114,15 +102,23 @@ func (p Program) run(ctx context.Context, c Command) ([]byte, error) {
 	if cause := context.Cause(timed); cause != nil {
 		return nil, cause
 	}
+	if err == nil {
+		return slices.Concat(stdout.parts...), nil
+	}
+	return nil, p.ended(err, true, stderr)
+}
+
+// ended says what the end of a child means that was not asked to end: err is that of Wait.
+func (p Program) ended(err error, foreign bool, stderr *head) error {
 	switch exit := (*exec.ExitError)(nil); {
 	case err == nil:
-		return slices.Concat(stdout.parts...), nil
+		return &LimitError{"crashes its renderer: it ends without an answer"}
 	case errors.Is(err, exec.ErrWaitDelay):
-		return nil, &LimitError{"left a process that holds its output"}
+		return &LimitError{"left a process that holds its output"}
 	case errors.As(err, &exit):
-		return nil, p.judge(exit, c.Path != "", string(slices.Concat(stderr.parts...)))
+		return p.judge(exit, foreign, string(slices.Concat(stderr.parts...)))
 	default:
-		return nil, fmt.Errorf("child process: %w", err)
+		return fmt.Errorf("child process: %w", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,26 +21,29 @@ import (
 	"relocate/internal/child"
 )
 
-func init() { linuxModes, runsOther = map[string]func() int{"process": process}, other }
+func init() {
+	linuxModes, runsOther, limitsMemory = map[string]child.Mode{"process": process}, other, !child.RaceDetector
+}
 
 // process says what a child may do.
-func process() int {
+func process([]byte) ([]byte, error) {
+	var said bytes.Buffer
 	dir, _ := os.Getwd()
-	fmt.Println("environment", os.Environ())
-	fmt.Println("folder", dir)
+	fmt.Fprintln(&said, "environment", os.Environ())
+	fmt.Fprintln(&said, "folder", dir)
 	for name, resource := range map[string]int{"core": syscall.RLIMIT_CORE, "data": syscall.RLIMIT_DATA, "files": syscall.RLIMIT_NOFILE, "size": syscall.RLIMIT_FSIZE} {
 		var limit syscall.Rlimit
 		_ = syscall.Getrlimit(resource, &limit)
-		fmt.Println(name, limit.Cur, limit.Max)
+		fmt.Fprintln(&said, name, limit.Cur, limit.Max)
 	}
 	_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	fmt.Println("socket:", err)
-	fmt.Println("program:", syscall.Exec("/proc/self/exe", []string{"relocate"}, nil))
+	fmt.Fprintln(&said, "socket:", err)
+	fmt.Fprintln(&said, "program:", syscall.Exec("/proc/self/exe", []string{"relocate"}, nil))
 	_, err = syscall.ForkExec("/proc/self/exe", []string{"relocate"}, nil)
-	fmt.Println("process:", err)
+	fmt.Fprintln(&said, "process:", err)
 	_, err = syscall.ForkExec("/proc/self/exe", []string{"relocate"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}})
-	fmt.Println("namespace:", err)
-	return 0
+	fmt.Fprintln(&said, "namespace:", err)
+	return said.Bytes(), nil
 }
 
 // other is what another program does. With a name it leaves a process with that argument, else it
@@ -97,9 +101,8 @@ func await(t *testing.T, n int, arg string) []int {
 
 func TestProcess(t *testing.T) {
 	t.Setenv("SECRET", "of the parent")
-	out, err := program(t).Run(t.Context(), "process", nil)
+	got, err := ask(t, program(t), "process", "")
 	require.NoError(t, err)
-	got := string(out)
 	for _, want := range []string{fmt.Sprintf("environment %v\n", child.Environment), "folder /\n", "core 0 0\n", "files 64 64\n", "size 0 0\n"} {
 		assert.Contains(t, got, want)
 	}
@@ -130,7 +133,7 @@ func TestMemory(t *testing.T) {
 	}
 	by := program(t)
 	by.Time = time.Hour
-	_, err := by.Run(t.Context(), "memory", nil)
+	_, err := ask(t, by, "memory", "")
 	var limit *child.LimitError
 	require.ErrorAs(t, err, &limit)
 	assert.Equal(t, "the template needs more memory than 512 MiB", err.Error())
@@ -145,7 +148,7 @@ func TestKilled(t *testing.T) {
 	by.Memory = 500<<20 + int64(os.Getpid()) // its argument
 	failed := make(chan error)
 	go func() {
-		_, err := by.Run(t.Context(), "endless", nil)
+		_, err := ask(t, by, "endless", "")
 		failed <- err
 	}()
 	require.NoError(t, syscall.Kill(await(t, 1, fmt.Sprint(by.Memory))[0], syscall.SIGKILL))
@@ -177,12 +180,28 @@ func TestNothingIsLeft(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		failed := make(chan error)
 		go func() {
-			_, err := by.Run(ctx, "endless", nil)
+			_, err := by.Pool("endless", 1).Run(ctx, nil)
 			failed <- err
 		}()
 		await(t, 1, fmt.Sprint(by.Memory))
 		cancel()
 		require.ErrorIs(t, <-failed, context.Canceled)
+		require.Empty(t, running(t, fmt.Sprint(by.Memory)))
+	})
+	t.Run("closed", func(t *testing.T) {
+		by.Memory = 503<<20 + int64(os.Getpid()) // its argument
+		pool := by.Pool("echo", 2)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				_, err := pool.Run(t.Context(), nil)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		idle := len(running(t, fmt.Sprint(by.Memory)))
+		require.True(t, idle == 1 || idle == 2, "%d idle children", idle)
+		pool.Close()
 		require.Empty(t, running(t, fmt.Sprint(by.Memory)))
 	})
 }
@@ -192,7 +211,7 @@ func TestParentDies(t *testing.T) {
 	memory := 502<<20 + int64(os.Getpid())
 	parent := exec.Command(program(t).Path, "parent", fmt.Sprint(memory))
 	require.NoError(t, parent.Start())
-	await(t, 2, fmt.Sprint(memory)) // the parent and its child
+	await(t, 3, fmt.Sprint(memory)) // the parent, a child that is idle, and one that runs
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
 	await(t, 0, fmt.Sprint(memory))

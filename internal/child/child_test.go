@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -23,20 +23,28 @@ import (
 // TestMain lets the test binary be the relocate program, with children that do what templates of
 // strangers might.
 func TestMain(m *testing.M) {
-	modes := map[string]func() int{
-		"echo":    echo,
+	stdout, stderr = os.Stdout, os.Stderr
+	modes := map[string]child.Mode{
+		"echo":    func(request []byte) ([]byte, error) { return request, nil },
 		"endless": endless,
-		"memory":  func() int { fill(); return 0 },
-		"stack":   func() int { return descend(0) },
-		"output":  print,
-		"panic":   func() int { panic("first\nsecond") },
+		"memory":  fill,
+		"stack":   func([]byte) ([]byte, error) { return nil, fmt.Errorf("descended %d", descend(0)) },
+		"output":  func([]byte) ([]byte, error) { return make([]byte, 33<<20), nil },
+		"noise":   noise,
+		"silent":  func([]byte) ([]byte, error) { os.Exit(0); return nil, nil },
+		"panic":   func([]byte) ([]byte, error) { panic("first\nsecond") },
 		"dies":    dies,
+		"counts":  counts,
 	}
 	maps.Copy(modes, linuxModes)
 	child.Main(modes)
 	if len(os.Args) > 2 && os.Args[1] == "parent" {
 		memory, _ := strconv.ParseInt(os.Args[2], 10, 64)
-		_, err := child.Program{Path: os.Args[0], Memory: memory}.Run(context.Background(), "endless", nil)
+		by := child.Program{Path: os.Args[0], Memory: memory}
+		_, err := by.Pool("echo", 1).Run(context.Background(), nil) // and leaves one that is idle
+		if err == nil {
+			_, err = by.Pool("endless", 1).Run(context.Background(), nil)
+		}
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -50,34 +58,54 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func echo() int {
-	_, err := io.Copy(os.Stdout, os.Stdin)
-	if err != nil {
-		return 1
-	}
-	return 0
+// stdout and stderr are not those that a mode has.
+var stdout, stderr *os.File
+
+func dies(words []byte) ([]byte, error) {
+	_, _ = stderr.Write(words)
+	os.Exit(2)
+	return nil, nil
 }
 
-func dies() int {
-	_, _ = io.Copy(os.Stderr, os.Stdin)
-	return 2
-}
-
-func endless() int {
+func endless([]byte) ([]byte, error) {
 	for {
 		runtime.Gosched()
 	}
 }
 
+var counted int
+
+// counts answers which request of its child this is. The first of some requests leaves its child in a
+// state in which the next one fails.
+func counts(request []byte) ([]byte, error) {
+	counted++
+	if counted > 1 {
+		switch string(request) {
+		case "dies":
+			os.Exit(2)
+		case "memory":
+			return fill(nil)
+		case "stalls":
+			return endless(nil)
+		case "output":
+			return make([]byte, 33<<20), nil
+		}
+	}
+	return fmt.Append(nil, counted), nil
+}
+
 // linuxModes are modes that only Linux has, and runsOther is another program that only Linux has.
+// limitsMemory says that memory is limited.
 var (
-	linuxModes map[string]func() int
+	linuxModes map[string]child.Mode
 	runsOther  func(name string) error
+
+	limitsMemory bool
 )
 
 var filled [][]byte
 
-func fill() {
+func fill([]byte) ([]byte, error) {
 	for {
 		block := make([]byte, 1<<20)
 		for i := 0; i < len(block); i += 4 << 10 {
@@ -96,11 +124,11 @@ func descend(n int) int {
 	return int(frame[0])
 }
 
-// print goes on when nobody reads it.
-func print() int {
+// noise is no answer. It goes on when nobody reads it.
+func noise([]byte) ([]byte, error) {
 	line := bytes.Repeat([]byte("endless\n"), 1<<10)
 	for {
-		_, _ = os.Stdout.Write(line)
+		_, _ = stdout.Write(line)
 	}
 }
 
@@ -111,25 +139,76 @@ func program(t testing.TB) child.Program {
 	return child.Program{Path: path}
 }
 
+// pool returns a pool of children that run a mode.
+func pool(t testing.TB, by child.Program, mode string, idle int) *child.Pool {
+	p := by.Pool(mode, idle)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// ask gives a request to a new child.
+func ask(t testing.TB, by child.Program, mode, request string) (string, error) {
+	answer, err := pool(t, by, mode, 0).Run(t.Context(), []byte(request))
+	return string(answer), err
+}
+
 func TestRun(t *testing.T) {
 	input := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-	for range 4 {
-		got, err := program(t).Run(t.Context(), "echo", input)
+	by := pool(t, program(t), "echo", 1)
+	for _, request := range [][]byte{input, {}, input[:1], input} {
+		got, err := by.Run(t.Context(), request)
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(input, got), "%d bytes of %d", len(got), len(input))
+		require.True(t, bytes.Equal(request, got), "%d bytes of %d", len(got), len(request))
 	}
 }
 
 func TestConcurrent(t *testing.T) {
+	by := pool(t, program(t), "echo", 2)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			got, err := program(t).Run(t.Context(), "echo", []byte(fmt.Sprint(i)))
-			assert.NoError(t, err)
-			assert.Equal(t, fmt.Sprint(i), string(got))
+			for j := range 4 {
+				request := fmt.Sprint(i, j)
+				got, err := by.Run(t.Context(), []byte(request))
+				assert.NoError(t, err)
+				assert.Equal(t, request, string(got))
+			}
 		})
 	}
 	all.Wait()
+}
+
+// TestReused holds how many requests a child answers.
+func TestReused(t *testing.T) {
+	by := pool(t, program(t), "counts", 1)
+	for _, want := range slices.Repeat([]int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 2) {
+		got, err := by.Run(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(want), string(got))
+	}
+	by.Close()
+	for range 2 {
+		got, err := by.Run(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, "1", string(got), "a closed pool keeps no child")
+	}
+}
+
+// TestTriedAgain holds that what is left of a request makes no later one fail.
+func TestTriedAgain(t *testing.T) {
+	limits := program(t)
+	limits.Time = 6 * time.Second // of which a child that was used has two
+	by := pool(t, limits, "counts", 1)
+	for _, request := range []string{"dies", "memory", "stalls", "output"} {
+		if request == "memory" && !limitsMemory {
+			continue
+		}
+		_, err := by.Run(t.Context(), nil)
+		require.NoError(t, err)
+		got, err := by.Run(t.Context(), []byte(request))
+		require.NoError(t, err, request)
+		require.Equal(t, "1", string(got), request)
+	}
 }
 
 // TestLimits holds that each way to be too much is named, within its limit.
@@ -142,6 +221,8 @@ func TestLimits(t *testing.T) {
 		{"endless", child.Program{Time: 100 * time.Millisecond}, "the template did not end within 0.1 s"},
 		{"output", child.Program{Output: 1 << 20}, "the template writes more than 1 MiB"},
 		{"output", child.Program{}, "the template writes more than 32 MiB"},
+		{"noise", child.Program{}, "the template writes more than 32 MiB"},
+		{"silent", child.Program{}, "the template crashes its renderer: it ends without an answer"},
 		{"stack", child.Program{}, "the template needs more stack than 64 MiB"},
 		{"panic", child.Program{}, "the template crashes its renderer: first"},
 	} {
@@ -152,7 +233,7 @@ func TestLimits(t *testing.T) {
 			}
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := c.limits.Run(t.Context(), c.mode, nil)
+			_, err := ask(t, c.limits, c.mode, "")
 			runtime.ReadMemStats(&after)
 			var limit *child.LimitError
 			require.ErrorAs(t, err, &limit)
@@ -176,7 +257,7 @@ func TestLastWords(t *testing.T) {
 		"panic: runtime error: index out of range [1] with length 0\n\ngoroutine 7 [running]:\n": "crashes its renderer: panic: runtime error: index out of range [1] with length 0",
 		"": "crashes its renderer: exit status 2",
 	} {
-		_, err := program(t).Run(t.Context(), "dies", []byte(words))
+		_, err := ask(t, program(t), "dies", words)
 		var limit *child.LimitError
 		require.ErrorAs(t, err, &limit, words)
 		assert.Equal(t, want, limit.Reason, words)
@@ -184,12 +265,12 @@ func TestLastWords(t *testing.T) {
 }
 
 func TestUnknownMode(t *testing.T) {
-	_, err := program(t).Run(t.Context(), "nothing", nil)
+	_, err := ask(t, program(t), "nothing", "")
 	require.ErrorContains(t, err, "no mode nothing")
 }
 
 func TestNoProgram(t *testing.T) {
-	_, err := child.Program{Path: "/nonexistent/relocate"}.Run(t.Context(), "echo", nil)
+	_, err := ask(t, child.Program{Path: "/nonexistent/relocate"}, "echo", "")
 	require.ErrorContains(t, err, "start a child process")
 	var limit *child.LimitError
 	require.NotErrorAs(t, err, &limit)
@@ -198,7 +279,7 @@ func TestNoProgram(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := program(t).Run(ctx, "endless", nil)
+	_, err := program(t).Pool("endless", 0).Run(ctx, nil)
 	require.ErrorIs(t, err, context.Canceled)
 }
 

@@ -2,6 +2,7 @@ package child
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -14,10 +15,12 @@ const maxStack = 64 << 20
 // briefly, and the soft limit holds: ytt takes a quarter less time than with Go's 100.
 const lateGC = 400
 
-// Main makes this process the child that its arguments ask for, and ends it with the status that
-// its mode returns. It returns in a process that is no child. A program calls it before anything
-// else.
-func Main(modes map[string]func() int) {
+// Mode answers a request. An error is one of this program, not of the request: the child ends with it.
+type Mode func(request []byte) (answer []byte, err error)
+
+// Main makes this process the child that its arguments ask for, and ends it when there are no more
+// requests. It returns in a process that is no child. A program calls it before anything else.
+func Main(modes map[string]Mode) {
 	if len(os.Args) < 4 || os.Args[1] != marker {
 		return
 	}
@@ -49,12 +52,48 @@ func Main(modes map[string]func() int) {
 // softLimit is the size of the heap from which on memory is collected at any cost.
 func softLimit(memory int64) int64 { return memory / 10 * 6 }
 
-func guarded(mode func() int) (status int) {
+// guarded answers requests, and returns the exit status.
+func guarded(mode Mode) (status int) {
+	stderr := os.Stderr
 	defer func() {
 		if v := recover(); v != nil {
-			fmt.Fprintln(os.Stderr, v)
+			fmt.Fprintln(stderr, v)
 			status = statusPanic
 		}
 	}()
-	return mode()
+	if err := serve(mode); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// serve answers the requests on standard input until its end. What else a mode prints is dropped. The
+// runtime's own last words go to the descriptor.
+func serve(mode Mode) (err error) {
+	in, out := os.Stdin, os.Stdout
+	if os.Stdout, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	os.Stderr = os.Stdout
+	for {
+		size, err := readSize(in)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		request := make([]byte, size)
+		if _, err := io.ReadFull(in, request); err != nil {
+			return err
+		}
+		answer, err := mode(request)
+		if err != nil {
+			return err
+		}
+		if err := writeFrame(out, answer); err != nil {
+			return err
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,39 +17,17 @@ import (
 	_ "carvel.dev/ytt/pkg/yttlibraryext" // @ytt:toml
 )
 
-// Child is the child's side of Run: it reads an input from standard input, and writes the output.
-// It returns the exit status.
-func Child() int {
-	if err := serve(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-func serve(stdin io.Reader, stdout io.Writer) error {
-	request, err := io.ReadAll(stdin)
-	if err != nil {
-		return err
-	}
+// reply is the child's side of Run.
+func reply(request []byte) ([]byte, error) {
 	in, err := decodeRequest(request)
 	if err != nil {
-		return err
-	}
-	// What templates print is dropped. The runtime's own last words go to the descriptor.
-	if os.Stderr, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
-		return err
+		return nil, err
 	}
 	text, a, err := render(in)
 	if err != nil {
 		a = answer{Failed: err.Error()}
 	}
-	data, err := encodeAnswer(text, a)
-	if err != nil {
-		return err
-	}
-	_, err = stdout.Write(data)
-	return err
+	return encodeAnswer(text, a)
 }
 
 // stdin is the path that ytt gives to standard input.

@@ -58,6 +58,32 @@ func TestAsTheProgram(t *testing.T) {
 	}
 }
 
+// TestOrder holds that what a child ran before does not change what ytt prints: each case prints the
+// same in a child of its own and after the others, in either order.
+func TestOrder(t *testing.T) {
+	cases, err := filepath.Glob("testdata/*.txtar")
+	require.NoError(t, err)
+	reversed := slices.Clone(cases)
+	slices.Reverse(reversed)
+	shared := program(t)
+	alone := map[string]any{}
+	for _, name := range append(slices.Clone(cases), reversed...) {
+		in := readCase(t, name).input(t)
+		if alone[name] == nil {
+			alone[name] = outcome(ytt.Run(t.Context(), program(t), in))
+		}
+		require.Equal(t, alone[name], outcome(ytt.Run(t.Context(), shared, in)), name)
+	}
+}
+
+// outcome is what comes of a run.
+func outcome(out *ytt.Output, err error) any {
+	if err != nil {
+		return err
+	}
+	return out
+}
+
 // parsed returns how many documents a text has, and their strings, as another parser reads them.
 func parsed(t *testing.T, text []byte) (documents int, list []string) {
 	var walk func(node *yaml.Node, path string)

@@ -1,7 +1,9 @@
-// Package ytt runs ytt v0.51.1 on files in memory, in a limited child process.
+// Package ytt runs ytt v0.51.1 on files in memory, in limited child processes.
 //
-// Templates are untrusted programs, and the library cannot be stopped once it runs. So Run starts
-// a relocate program as its child, which calls Child: see package internal/child for its limits.
+// Templates are untrusted programs, and the library cannot be stopped once it runs. So Run has a
+// relocate program run it, as a child that called Hook: see package internal/child for its limits. What
+// the library keeps between two runs is a counter for names in compiled templates, and whether it has
+// warned: nothing that a template can see.
 package ytt
 
 import (
@@ -72,23 +74,26 @@ type FailedError struct{ Message string }
 
 func (e *FailedError) Error() string { return e.Message }
 
-// mode is that of the child.
+// mode is that of the children.
 const mode = "ytt"
 
 // Hook makes this process a child of Run when it is started as one. Programs and tests whose
 // executable is a child.Program call it before anything else.
-func Hook() { child.Main(map[string]func() int{mode: Child}) }
+func Hook() { child.Main(map[string]child.Mode{mode: reply}) }
+
+// Children returns a pool of children for Run.
+func Children(by child.Program, idle int) *child.Pool { return by.Pool(mode, idle) }
 
 // Run runs ytt. It is safe for concurrent use.
 //
 // Errors: *FailedError; *child.LimitError when the child was ended or died; that of ctx; others say
 // that the child could not be started.
-func Run(ctx context.Context, by child.Program, in Input) (*Output, error) {
+func Run(ctx context.Context, by *child.Pool, in Input) (*Output, error) {
 	request, err := encodeRequest(in)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := by.Run(ctx, mode, request)
+	answer, err := by.Run(ctx, request)
 	if err != nil {
 		return nil, err
 	}

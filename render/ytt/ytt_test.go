@@ -20,11 +20,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is this test binary.
-func program(t testing.TB) child.Program {
+// program is this test binary, of which one child is used again.
+func program(t testing.TB) *child.Pool {
 	path, err := os.Executable()
 	require.NoError(t, err)
-	return child.Program{Path: path}
+	by := ytt.Children(child.Program{Path: path}, 1)
+	t.Cleanup(by.Close)
+	return by
 }
 
 func run(t *testing.T, in ytt.Input) *ytt.Output {
@@ -123,10 +125,11 @@ func TestUses(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
+	by := program(t)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			out, err := ytt.Run(t.Context(), program(t), ytt.Input{Files: []ytt.File{{Path: "a.yml", Data: fmt.Appendf(nil, "a: #@ %d + 1\n", i)}}})
+			out, err := ytt.Run(t.Context(), by, ytt.Input{Files: []ytt.File{{Path: "a.yml", Data: fmt.Appendf(nil, "a: #@ %d + 1\n", i)}}})
 			if assert.NoError(t, err) {
 				assert.Equal(t, fmt.Sprintf("a: %d\n", i+1), string(out.Text))
 			}

@@ -79,9 +79,11 @@ func renderedCase(t *testing.T, data []byte, helm string) *appFolder {
 	require.NoError(t, err)
 	program, err := os.Executable()
 	require.NoError(t, err)
+	renderer := &render.Renderer{Program: child.Program{Path: program}, Helm: helm}
+	t.Cleanup(renderer.Close)
 	u := use{at: position{pkg: "a", file: "package.yml"}, of: doc}
 	a := &appFolder{
-		in:   &traversal{opt: Options{RenderPackages: true, Renderer: &render.Renderer{Program: child.Program{Path: program}, Helm: helm}}},
+		in:   &traversal{opt: Options{RenderPackages: true, Renderer: renderer}},
 		work: &work{parts: []part{{node: &bundle.Node{From: repo}}}, uses: []use{u}}, pkg: "a", files: c.files,
 		named: map[int]bool{}, fetched: make([][]ytt.File, 1), locks: make([]*lock, 1),
 	}

@@ -77,7 +77,9 @@ func renderer(t testing.TB) *render.Renderer {
 	t.Helper()
 	path, err := os.Executable()
 	require.NoError(t, err)
-	return &render.Renderer{Program: child.Program{Path: path}}
+	r := &render.Renderer{Program: child.Program{Path: path}}
+	t.Cleanup(r.Close)
+	return r
 }
 
 func (c *seeded) hashes(names []string) []v1.Hash {
