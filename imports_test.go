@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"report/page":       {"bundle", "carvel", "internal/text", "oci", "report"},
 	"oci":               {"internal/digest", "internal/text"},
 	"carvel":            {"internal/text", "internal/yamlnode", "oci"},
+	"choose":            {"carvel", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
 	"internal/imgpkg":   {"internal/digest", "internal/text", "internal/yamlnode"},
 	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
 	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report"},

@@ -33,7 +33,7 @@ const heldText = 256
 
 // sizeOf returns the size of p, its fetches and text, in the unit of walk.count.
 func sizeOf(p *carvel.Package) int {
-	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt)
+	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt) + len(p.Kubernetes) + len(p.Controller)
 	for _, f := range p.Fetches {
 		n += len(f.Reference)
 	}

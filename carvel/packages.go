@@ -19,6 +19,8 @@ type Package struct {
 	Version    string
 	ReleasedAt string // as written; empty when absent
 	Fetches    []Fetch
+	Kubernetes string  // constraint on the version of the cluster; empty for none
+	Controller string  // constraint on the version of kapp-controller; empty for none
 	Repository v1.Hash // digest of the bundle
 	File       string  // in that bundle
 	Line       int     // of the document's first line
@@ -58,7 +60,13 @@ type packageYAML struct {
 		DisplayName      string  `json:"displayName"`
 		ShortDescription string  `json:"shortDescription"`
 		Description      string  `json:"description"` // until v0.18
-		Template         struct {
+		Kubernetes       struct {
+			Constraints string `json:"constraints"`
+		} `json:"kubernetesVersionSelection"`
+		Controller struct {
+			Constraints string `json:"constraints"`
+		} `json:"kappControllerVersionSelection"`
+		Template struct {
 			Spec struct {
 				Fetch []fetchYAML `json:"fetch"`
 			} `json:"spec"`
@@ -203,6 +211,18 @@ func (r *packageReader) read(doc yamlnode.Document) bool {
 	return true
 }
 
+// HasDirectives reports whether a file below packages/ has directives of ytt.
+func HasDirectives(data []byte) bool {
+	n := bytes.Count(data, []byte("#@"))
+	for doc := range yamlnode.Documents(data) {
+		if n <= 0 {
+			break
+		}
+		n -= quotedDirectives(doc)
+	}
+	return n > 0
+}
+
 // quotedDirectives counts what looks like a directive of ytt and is text of a string: an overlay in a
 // Package, for example.
 func quotedDirectives(doc yamlnode.Document) int {
@@ -275,7 +295,7 @@ func (y *packageYAML) split() (*Package, *PackageMetadata) {
 			Name: y.Metadata.Name, DisplayName: s.DisplayName, ShortDescription: cmp.Or(s.ShortDescription, s.Description),
 		}
 	}
-	p := &Package{Name: cmp.Or(s.RefName, s.PublicName, s.PackageName), Version: s.Version}
+	p := &Package{Name: cmp.Or(s.RefName, s.PublicName, s.PackageName), Version: s.Version, Kubernetes: s.Kubernetes.Constraints, Controller: s.Controller.Constraints}
 	if s.ReleasedAt != nil {
 		p.ReleasedAt = *s.ReleasedAt
 	}

@@ -36,6 +36,9 @@ func IsPath(s string) bool { return pathForm.MatchString(s) && !dotsForm.MatchSt
 // begins and ends with a letter or digit.
 func IsRuntimePath(s string) bool { return runtimePathForm.MatchString(s) }
 
+// MaxTag is the limit on a tag in bytes.
+const MaxTag = 128
+
 var tagForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // IsTag reports whether s is a valid tag (distribution-spec 1.1, pulling manifests).

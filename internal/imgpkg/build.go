@@ -4,8 +4,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"path"
 	"slices"
@@ -29,26 +31,28 @@ type Image struct {
 // and no owners (docs/carvel.md, "How imgpkg builds images"). Labels may be nil; a bundle has
 // Label.
 func Build(files map[string][]byte, labels map[string]string) (*Image, error) {
+	return build(files, labels, compress)
+}
+
+// BuildStored builds an image as Build does, but for its layer: gzip without compression, with the same
+// bytes whichever release of Go built the program (STORED blocks of RFC 1951, section 3.2.4).
+func BuildStored(files map[string][]byte, labels map[string]string) (*Image, error) {
+	return build(files, labels, store)
+}
+
+func build(files map[string][]byte, labels map[string]string, pack func(diff []byte) ([]byte, error)) (*Image, error) {
 	diff, err := tarOf(files)
 	if err != nil {
 		return nil, err
 	}
-	var layer bytes.Buffer
-	zw, err := gzip.NewWriterLevel(&layer, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := zw.Write(diff); err != nil {
-		return nil, err
-	}
-	if err := zw.Close(); err != nil {
+	image := &Image{}
+	if image.Layer, err = pack(diff); err != nil {
 		return nil, err
 	}
 	config := map[string]any{}
 	if len(labels) > 0 {
 		config["Labels"] = labels
 	}
-	image := &Image{Layer: layer.Bytes()}
 	if image.Config, err = json.Marshal(imageConfig{
 		Created: zeroTime,
 		History: []history{{Author: "imgpkg", Created: zeroTime, CreatedBy: "imgpkg"}},
@@ -67,6 +71,50 @@ func Build(files map[string][]byte, labels map[string]string) (*Image, error) {
 	}
 	image.Descriptor = describe(types.DockerManifestSchema2, image.Manifest)
 	return image, nil
+}
+
+// compress compresses as imgpkg does.
+func compress(diff []byte) ([]byte, error) {
+	var b bytes.Buffer
+	zw, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zw.Write(diff); err != nil {
+		return nil, err
+	}
+	if err := zw.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// maxStored is the number of bytes in a block of deflate that is not compressed.
+const maxStored = 65535
+
+// store writes a gzip member of blocks that are not compressed. Its header has no name and no time, and
+// 255 (unknown) as the operating system.
+func store(diff []byte) ([]byte, error) {
+	b := make([]byte, 0, len(diff)+5*(len(diff)/maxStored+1)+18)
+	b = append(b, 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255)
+	for rest := diff; ; {
+		block := rest[:min(len(rest), maxStored)]
+		rest = rest[len(block):]
+		last := byte(0)
+		if len(rest) == 0 {
+			last = 1
+		}
+		n := uint16(len(block))
+		b = append(b, last)
+		b = binary.LittleEndian.AppendUint16(b, n)
+		b = binary.LittleEndian.AppendUint16(b, ^n)
+		b = append(b, block...)
+		if last == 1 {
+			break
+		}
+	}
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(diff))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(diff))), nil
 }
 
 const zeroTime = "0001-01-01T00:00:00Z"

@@ -8,10 +8,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
-	"relocate/verify/leak/kappctrl"
 )
 
 // fetchKind is the kind of fetch that makes a claim.
@@ -43,7 +43,7 @@ type install struct {
 	line          int
 
 	constraint  string
-	selects     kappctrl.Selection
+	selects     carvel.Selection
 	wrong       error             // of the constraint
 	annotations map[string]string // that change its App
 	values      []string          // names of its values Secrets
@@ -166,11 +166,11 @@ func (x *extraction) install(n *yaml.Node) {
 		i.version = constraints
 	}
 	i.version, i.constraint = shortName(i.version), shortName(constraints)
-	var pre *kappctrl.Prereleases
+	var pre *carvel.Prereleases
 	if selection := yamlnode.Get(ref, "versionSelection"); hasKey(selection, "prereleases") {
-		pre = &kappctrl.Prereleases{Identifiers: texts(yamlnode.Get(selection, "prereleases", "identifiers"))}
+		pre = &carvel.Prereleases{Identifiers: texts(yamlnode.Get(selection, "prereleases", "identifiers"))}
 	}
-	i.selects, i.wrong = kappctrl.ParseSelection(i.constraint, pre)
+	i.selects, i.wrong = carvel.ParseSelection(i.constraint, pre)
 	i.annotations = map[string]string{}
 	for key, value := range yamlnode.Pairs(yamlnode.Get(n, "metadata", "annotations")) {
 		if strings.HasPrefix(key, annotationPrefix) {

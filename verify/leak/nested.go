@@ -8,10 +8,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
-	"relocate/verify/leak/kappctrl"
 )
 
 // API groups of kapp-controller's own kinds. Objects of these kinds fetch by themselves once they
@@ -37,7 +37,7 @@ type Install struct {
 	Package, Version string // that deploys it
 
 	Name, Constraint string // of the Package that it selects, and of its versions
-	Prereleases      *kappctrl.Prereleases
+	Prereleases      *carvel.Prereleases
 
 	File     string // where it is, in what the package fetches; empty where that is not known
 	Line     int
@@ -212,7 +212,7 @@ func (o *nestedObjects) install(ref *yaml.Node) {
 		o.found(codeNotRead, report.Warning, 0, "", "has PackageInstalls of too many versions; not all were compared")
 		return
 	}
-	selection, err := kappctrl.ParseSelection(constraint, prereleases)
+	selection, err := carvel.ParseSelection(constraint, prereleases)
 	if err == nil && slices.ContainsFunc(o.in.versions[name], selection.Meets) {
 		return
 	}
@@ -240,11 +240,11 @@ func isComputed(n *yaml.Node, key string) bool {
 }
 
 // prereleasesOf reads the prereleases of a versionSelection; n is nil without them.
-func prereleasesOf(n *yaml.Node) *kappctrl.Prereleases {
+func prereleasesOf(n *yaml.Node) *carvel.Prereleases {
 	if n == nil {
 		return nil
 	}
-	p := &kappctrl.Prereleases{}
+	p := &carvel.Prereleases{}
 	for _, item := range yamlnode.Items(yamlnode.Get(n, "identifiers")) {
 		p.Identifiers = append(p.Identifiers, item.Value)
 	}

@@ -1,4 +1,4 @@
-package kappctrl
+package carvel_test
 
 import (
 	"fmt"
@@ -58,13 +58,13 @@ func TestOracle(t *testing.T) {
 	for seed := range seeds {
 		g := rand.New(rand.NewPCG(seed, 1))
 		r := realkbld.Request{Versions: []string{someVersion(g), someVersion(g), someVersion(g), someVersion(g), someVersion(g), someVersion(g)}, Constraint: someConstraint(g)}
-		var prereleases *Prereleases
+		var prereleases *carvel.Prereleases
 		if g.IntN(3) == 0 {
-			prereleases = &Prereleases{Identifiers: pick(g, nil, []string{}, []string{"alpha"}, []string{"1", "rc"}, []string{"none"})}
+			prereleases = &carvel.Prereleases{Identifiers: pick(g, nil, []string{}, []string{"alpha"}, []string{"1", "rc"}, []string{"none"})}
 			r.Prereleases = &realkbld.Prereleases{Identifiers: prereleases.Identifiers}
 		}
 		theirs := oracle.Ask(t, r)
-		selection, err := ParseSelection(r.Constraint, prereleases)
+		selection, err := carvel.ParseSelection(r.Constraint, prereleases)
 		if err != nil {
 			refused++
 			require.Equal(t, theirs.Error, err.Error(), "seed %d: %+v", seed, r)

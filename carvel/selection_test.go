@@ -1,17 +1,19 @@
-package kappctrl
+package carvel_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"relocate/carvel"
 )
 
 func TestMeets(t *testing.T) {
 	t.Parallel()
-	all, alpha := &Prereleases{}, &Prereleases{Identifiers: []string{"alpha", "2"}}
+	all, alpha := &carvel.Prereleases{}, &carvel.Prereleases{Identifiers: []string{"alpha", "2"}}
 	for _, test := range []struct {
 		version, constraint string
-		prereleases         *Prereleases
+		prereleases         *carvel.Prereleases
 		want                bool
 	}{
 		{"1.0.0", "1.0.0", nil, true}, {"1.0.0", "=1.0.0", nil, true}, {"1.0.0", "==1.0.0", nil, true}, {"1.0.0", "1.0.1", nil, false},
@@ -23,7 +25,7 @@ func TestMeets(t *testing.T) {
 		{"2.0.0-alpha.1", ">=1.0.0", alpha, true}, {"2.0.0-rc.2", ">=1.0.0", alpha, true}, {"2.0.0-rc.1", ">=1.0.0", alpha, false}, {"2.0.0", ">=1.0.0", alpha, true},
 		{"2.0.0-rc.1", "2.0.0-rc.1", alpha, false}, {"1.0.0", "", nil, true}, {"1.0.0-a", "", nil, false}, {"v1.0.0", "1.0.0", nil, true}, {"1.0", "", nil, false},
 	} {
-		s, err := ParseSelection(test.constraint, test.prereleases)
+		s, err := carvel.ParseSelection(test.constraint, test.prereleases)
 		assert.NoError(t, err, test.constraint)
 		assert.Equal(t, test.want, s.Meets(test.version), "%s meets %q", test.version, test.constraint)
 	}
@@ -33,7 +35,7 @@ func TestMeets(t *testing.T) {
 		"||":     `Selecting versions: Parsing version constraint '||': First element in range is '||'`,
 		"v1.0.0": `Selecting versions: Parsing version constraint 'v1.0.0': Could not parse Range "v1.0.0": Could not parse comparator "v" in "v1.0.0"`,
 	} {
-		_, err := ParseSelection(constraint, nil)
+		_, err := carvel.ParseSelection(constraint, nil)
 		assert.EqualError(t, err, want)
 	}
 }

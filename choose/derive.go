@@ -1,0 +1,206 @@
+package choose
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/carvel"
+	"relocate/internal/imgpkg"
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+)
+
+// ErrRefused says that a file is such that nothing can be chosen from it.
+var ErrRefused = errors.New("nothing can be chosen from it")
+
+// Derived is a repository bundle with what was chosen of another one.
+type Derived struct {
+	*imgpkg.Image                    // with labels that name the other bundle's digest and the choice
+	Lock          *carvel.ImagesLock // the entries that the chosen Packages name
+}
+
+// Derive makes the bundle of what was chosen: the chosen Packages and their PackageMetadata byte for byte,
+// and a lock of what they name. The same bundle and choice give the same digest, whichever release of
+// Go built the program.
+//
+// Errors: ErrRefused, with the name of the file; those of ctx.
+func (r *Repository) Derive(ctx context.Context, c *Chosen) (*Derived, error) {
+	if len(c.Versions) == 0 {
+		return nil, fmt.Errorf("%w: no version of a package of the repository", ErrUnmatched)
+	}
+	documents := r.chosenDocuments(c)
+	files, err := r.cut(documents)
+	if err != nil {
+		return nil, err
+	}
+	d := &Derived{}
+	if d.Lock, err = r.lock(documents); err != nil {
+		return nil, err
+	}
+	if files[carvel.LockFile], err = d.Lock.Encode(); err != nil {
+		return nil, err
+	}
+	if d.Image, err = imgpkg.BuildStored(files, map[string]string{
+		imgpkg.Label: "true", imgpkg.LabelDerivedFrom: r.Digest.String(), imgpkg.LabelChoice: c.Choice.String(),
+	}); err != nil {
+		return nil, err
+	}
+	return d, r.confirm(ctx, d, documents)
+}
+
+// chosenDocuments returns the Packages that were chosen and the PackageMetadata of their packages.
+func (r *Repository) chosenDocuments(c *Chosen) []carvel.PackageDocument {
+	names, versions := map[string]bool{}, map[key]bool{}
+	for _, v := range c.Versions {
+		names[v.Name], versions[keyOf(v.Package)] = true, true
+	}
+	var list []carvel.PackageDocument
+	for _, d := range r.documents {
+		if d.Package != nil && versions[keyOf(*d.Package)] || d.Metadata != nil && names[d.Metadata.Name] {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// cut returns the files below packages/ with the chosen documents only.
+func (r *Repository) cut(chosen []carvel.PackageDocument) (map[string][]byte, error) {
+	lines := map[string]map[int]bool{} // of the chosen documents, by file
+	for _, d := range chosen {
+		data := r.files[d.File]
+		switch {
+		case data == nil || d.Lines != nil:
+			return nil, refused(d, "a template computes it")
+		case lines[d.File] != nil:
+		case carvel.HasDirectives(data):
+			return nil, refused(d, "the file has directives of ytt, and is not cut apart")
+		default:
+			lines[d.File] = map[int]bool{}
+		}
+		lines[d.File][d.Line] = true
+	}
+	files := map[string][]byte{}
+	for _, file := range slices.Sorted(maps.Keys(lines)) {
+		files[file] = cutFile(r.files[file], lines[file])
+	}
+	return files, nil
+}
+
+// refused says why a document cannot be chosen.
+func refused(d carvel.PackageDocument, why string) error {
+	return fmt.Errorf("%s: %w: %s %s in line %d: %s", text.Quote(d.File), ErrRefused, text.Quote(d.Kind), text.Quote(d.Name), d.Line, why)
+}
+
+// cutFile returns the documents of a file that begin at the lines, each with the comments and directives
+// before it.
+func cutFile(data []byte, lines map[int]bool) []byte {
+	begins := []int{0} // of the lines
+	for l := range bytes.Lines(data) {
+		begins = append(begins, begins[len(begins)-1]+len(l))
+	}
+	var out []byte
+	all, start := true, 0
+	for doc := range yamlnode.Documents(data) {
+		end := begins[doc.Line-1] + len(doc.Text)
+		part := data[start:end]
+		start = end
+		if !lines[doc.Line] {
+			all = false
+			continue
+		}
+		if len(out) > 0 && !yamlnode.IsMarker(doc.Text) { // "..." ended the one before, which may be left out
+			out = append(out, "...\n"...)
+		}
+		out = append(out, part...)
+	}
+	if all {
+		return data
+	}
+	return out
+}
+
+// anyDigest matches a digest in a string.
+var anyDigest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+
+// lock returns the entries of the lock that a string of the documents names by id or by digest.
+func (r *Repository) lock(documents []carvel.PackageDocument) (*carvel.ImagesLock, error) {
+	named := map[string]bool{}
+	for _, d := range documents {
+		n, err := d.Node()
+		if err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", text.Quote(d.File), d.Line, err)
+		}
+		eachString(n, func(s string) {
+			named[s] = true
+			for _, digest := range anyDigest.FindAllString(s, -1) {
+				named[digest] = true
+			}
+		})
+	}
+	lock := &carvel.ImagesLock{}
+	for _, e := range r.Lock.Images {
+		if named[e.Annotations[carvel.KbldID]] || named[e.Image.DigestStr()] {
+			lock.Images = append(lock.Images, e)
+		}
+	}
+	return lock, nil
+}
+
+// eachString calls visit for the scalars of a document. Targets of aliases are in the document, too.
+func eachString(n *yaml.Node, visit func(string)) {
+	if n == nil {
+		return
+	}
+	if n.Kind == yaml.ScalarNode && n.Value != "" {
+		visit(n.Value)
+	}
+	for _, child := range n.Content {
+		eachString(child, visit)
+	}
+}
+
+// confirm reads the derived bundle with the same renderer. It must have the chosen documents, in their
+// order and with their content.
+func (r *Repository) confirm(ctx context.Context, d *Derived, chosen []carvel.PackageDocument) error {
+	again, err := Read(ctx, d.Descriptor.Digest, bytes.NewReader(d.Layer), r.renderer)
+	if err != nil {
+		return fmt.Errorf("read the derived bundle: %w", err)
+	}
+	for i, was := range chosen {
+		if i == len(again.documents) || again.documents[i].File != was.File || !sameContent(again.documents[i], was) {
+			return refused(was, "without the other files of the repository it is another one")
+		}
+	}
+	if len(again.documents) > len(chosen) {
+		return refused(again.documents[len(chosen)], "it appears although it was not chosen")
+	}
+	known := map[string]bool{}
+	for _, f := range r.Findings {
+		known[f.File+"\n"+f.Message] = true
+	}
+	for _, f := range again.Findings {
+		if f.Level == report.Install && !known[f.File+"\n"+f.Message] {
+			return fmt.Errorf("%s: %w: %s", text.Quote(f.File), ErrRefused, strings.Join(f.Lines(), " "))
+		}
+	}
+	return nil
+}
+
+// sameContent reports whether two documents say the same.
+func sameContent(a, b carvel.PackageDocument) bool {
+	if bytes.Equal(a.Text, b.Text) {
+		return true
+	}
+	var x, y any
+	return yamlnode.Decode(a.Text, &x, false) == nil && yamlnode.Decode(b.Text, &y, false) == nil && reflect.DeepEqual(x, y)
+}

@@ -1,0 +1,176 @@
+package choose
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"relocate/carvel"
+	"relocate/internal/text"
+	"relocate/internal/yamlnode"
+	"relocate/report"
+)
+
+// Installed is what a cluster uses of a package: a version, or what a PackageInstall selects. It names
+// no object of the cluster, because it becomes part of what a derived repository says of itself.
+type Installed struct {
+	Name        string              `json:"name"`                  // of the package
+	Version     string              `json:"version,omitempty"`     // that is installed or was last attempted
+	Constraint  string              `json:"constraint,omitempty"`  // of a PackageInstall; empty with Version
+	Prereleases *carvel.Prereleases `json:"prereleases,omitempty"` // of a PackageInstall; nil with Version
+}
+
+func (i Installed) compare(other Installed) int {
+	order := cmp.Or(cmp.Compare(i.Name, other.Name), cmp.Compare(i.Version, other.Version), cmp.Compare(i.Constraint, other.Constraint))
+	if order != 0 || i.Prereleases == nil && other.Prereleases == nil {
+		return order
+	}
+	switch {
+	case i.Prereleases == nil:
+		return -1
+	case other.Prereleases == nil:
+		return 1
+	}
+	return slices.Compare(i.Prereleases.Identifiers, other.Prereleases.Identifiers)
+}
+
+// MaxInstalled is the limit on the size of what ParseInstalled reads, in bytes.
+const MaxInstalled = 64 << 20
+
+// ParseInstalled reads PackageInstalls as "kubectl get packageinstalls -A -o yaml" or "-o json" writes
+// them: for each, the versions that are installed and were last attempted, and what it selects. Other
+// objects are ignored.
+//
+// Errors: text that is not YAML, with the line; text without a PackageInstall.
+func ParseInstalled(data []byte) ([]Installed, error) {
+	if len(data) > MaxInstalled {
+		return nil, fmt.Errorf("has %d bytes, more than the limit of %d", len(data), MaxInstalled)
+	}
+	r := &installedReader{}
+	for doc := range yamlnode.Documents(data) {
+		if r.documents++; r.documents > yamlnode.MaxDocuments {
+			return nil, fmt.Errorf("has more than %d documents", yamlnode.MaxDocuments)
+		}
+		n, err := doc.Tree()
+		if at, ok := errors.AsType[*yamlnode.Error](err); ok {
+			return nil, fmt.Errorf("line %d: %w", at.Line, err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", doc.Line, err)
+		}
+		if err := r.object(n); err != nil {
+			return nil, err
+		}
+	}
+	if r.objects == 0 {
+		return nil, errors.New(`has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`)
+	}
+	return Choice{Installed: r.list}.canonical().Installed, nil
+}
+
+// installedReader is a run of ParseInstalled.
+type installedReader struct {
+	documents, objects int
+	list               []Installed
+}
+
+// object reads an object, or a list of objects.
+func (r *installedReader) object(n *yaml.Node) error {
+	switch kind := yamlnode.Text(n, "kind"); {
+	case strings.HasSuffix(kind, "List"):
+		for _, item := range yamlnode.Items(yamlnode.Get(n, "items")) {
+			if err := r.object(item); err != nil {
+				return err
+			}
+		}
+	case kind == "PackageInstall" || kind == "InstalledPackage": // until v0.19
+		r.objects++
+		return r.install(n)
+	}
+	return nil
+}
+
+// install reads a PackageInstall.
+func (r *installedReader) install(n *yaml.Node) error {
+	ref := yamlnode.Get(n, "spec", "packageRef")
+	name := cmp.Or(yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "publicName"))
+	if len(name) > maxName || strings.ContainsFunc(name, func(c rune) bool { return !text.IsShown(c) }) {
+		return fmt.Errorf("line %d: %s is no name of a package", n.Line, text.Quote(name))
+	}
+	if name == "" {
+		return fmt.Errorf("line %d: PackageInstall %s names no package in spec.packageRef.refName", n.Line, text.Quote(yamlnode.Text(n, "metadata", "name")))
+	}
+	for _, key := range []string{"version", "lastAttemptedVersion"} {
+		if version := yamlnode.Text(n, "status", key); version != "" {
+			if len(version) > maxConstraint {
+				return fmt.Errorf("line %d: status.%s has %d bytes, more than the limit of %d", n.Line, key, len(version), maxConstraint)
+			}
+			r.list = append(r.list, Installed{Name: name, Version: version})
+		}
+	}
+	selection := yamlnode.Get(ref, "versionSelection")
+	i := Installed{Name: name, Constraint: cmp.Or(yamlnode.Text(selection, "constraints"), yamlnode.Text(ref, "version"))}
+	if len(i.Constraint) > maxConstraint {
+		return fmt.Errorf("line %d: the constraint has %d bytes, more than the limit of %d", n.Line, len(i.Constraint), maxConstraint)
+	}
+	if prereleases := yamlnode.Get(selection, "prereleases"); prereleases != nil {
+		i.Prereleases = &carvel.Prereleases{}
+		for _, item := range yamlnode.Items(yamlnode.Get(prereleases, "identifiers")) {
+			i.Prereleases.Identifiers = append(i.Prereleases.Identifiers, item.Value)
+		}
+	}
+	r.list = append(r.list, i)
+	return nil
+}
+
+// installed chooses what a cluster uses. Packages that the repository does not have come from another
+// one.
+func (s *selection) installed() {
+	list := s.choice.canonical().Installed
+	for _, i := range list {
+		if i.Version == "" || s.versions[i.Name] == nil {
+			continue
+		}
+		at := slices.IndexFunc(s.versions[i.Name], func(p *carvel.Package) bool { return p.Version == i.Version })
+		if at < 0 {
+			s.vanished(i, "the cluster uses "+text.Quote(i.Name+" "+i.Version)+", which the repository does not have")
+			continue
+		}
+		s.take(s.versions[i.Name][at], IsInstalled)
+	}
+	for _, i := range list { // a PackageInstall needs a version that it selects
+		if i.Version == "" && s.versions[i.Name] != nil {
+			s.selected(i)
+		}
+	}
+}
+
+// selected chooses the newest version that a PackageInstall selects, unless it selects one that is chosen
+// already.
+func (s *selection) selected(i Installed) {
+	what := text.Quote(strings.TrimSpace(i.Name + " " + i.Constraint))
+	selects, err := carvel.ParseSelection(i.Constraint, i.Prereleases)
+	if err != nil {
+		s.vanished(i, fmt.Sprintf("a PackageInstall of the cluster selects %s, and kapp-controller refuses it: %s", what, text.Error(err)))
+		return
+	}
+	left, details := s.candidates(i.Name, selects)
+	switch {
+	case len(left) == 0:
+		s.vanished(i, fmt.Sprintf("a PackageInstall of the cluster selects %s, of which the repository has no version: %s", what, nothing(details)))
+	case !slices.ContainsFunc(left, func(p *carvel.Package) bool { return s.chosen[keyOf(*p)] != nil }):
+		s.take(left[len(left)-1], IsInstalled)
+	}
+}
+
+// vanished adds a finding about what the cluster uses and the repository does not have.
+func (s *selection) vanished(i Installed, message string) {
+	s.findings = append(s.findings, report.Finding{
+		Code: codeNotInstalled, Level: report.Warning, Package: strings.TrimSpace(i.Name + " " + i.Version),
+		Reference: strings.TrimSpace(i.Name + " " + cmp.Or(i.Version, i.Constraint)), Message: message,
+	})
+}
