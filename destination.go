@@ -144,6 +144,7 @@ func (f *filling) check() (err error) {
 	if path := f.to.Repository.RepositoryStr(); len(f.objects) > 0 && len(path) < 2 {
 		f.opt.note("", "kapp-controller 0.53 cannot use the package repository at %s: its kbld refuses a repository with a name of one character; choose a longer one", f.to.Repository.Name())
 	}
+	f.opt.noteNewest(f.objects)
 	return nil
 }
 

@@ -131,7 +131,7 @@ func (e *exporting) walkNamed(ctx context.Context, dir string) (*walked, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNames(found.plan.Graph); err != nil {
+	if err := e.opt.checkNames(found.plan.Graph); err != nil {
 		found.close()
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, er
 		return nil, err
 	}
 	defer found.close()
-	if err := checkNames(found.plan.Graph); err != nil {
+	if err := opt.checkNames(found.plan.Graph); err != nil {
 		return nil, err
 	}
 	opt.noteTags(found.plan.Graph.Roots)

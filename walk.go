@@ -252,12 +252,24 @@ func (w *walker) noteNoSignatures(g *bundle.Graph) {
 	}
 }
 
-// checkNames refuses package repositories that one import would give the same name.
-func checkNames(g *bundle.Graph) error {
-	if _, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", ""); err != nil {
+// checkNames refuses package repositories that one import would give the same name, and says which
+// of several versions a PackageRepository will serve.
+func (o Options) checkNames(g *bundle.Graph) error {
+	objects, err := rewrite.PackageRepositories(g, g.Roots[0].Reference.Context(), "", "", "")
+	if err != nil {
 		return optionsf("%w; export each to its own archive", err)
 	}
+	o.noteNewest(objects)
 	return nil
+}
+
+// noteNewest says which of several versions a PackageRepository serves.
+func (o Options) noteNewest(objects []rewrite.PackageRepository) {
+	for _, p := range objects {
+		if note := p.Note(); note != "" {
+			o.note("", "%s", note)
+		}
+	}
 }
 
 // noteTags says which tags of the roots an import will refuse, while the archive can still be made

@@ -9,12 +9,12 @@ import (
 // Contents returns the counts of what the plan holds.
 func (p *Plan) Contents() report.Contents {
 	g := p.Graph
-	names := map[string]bool{}
-	for _, pkg := range g.Packages {
-		names[pkg.Name] = true
+	names, versions := map[string]bool{}, map[[2]string]bool{}
+	for _, pkg := range g.Packages { // versions of one package repository have many in common
+		names[pkg.Name], versions[[2]string{pkg.Name, pkg.Version}] = true, true
 	}
 	return report.Contents{
-		Packages: len(names), PackageVersions: len(g.Packages), Bundles: g.Count(Bundle), Images: g.Count(Plain),
+		Packages: len(names), PackageVersions: len(versions), Bundles: g.Count(Bundle), Images: g.Count(Plain),
 		Indexes: g.Count(Index), Attachments: g.Count(Attached), Manifests: len(g.Nodes), Blobs: len(p.Blobs), Bytes: p.Size(),
 	}
 }

@@ -22,3 +22,9 @@ func CompareVersions(a, b string) int {
 	}
 	return x.Compare(y)
 }
+
+// IsVersion reports whether s is a version for CompareVersions.
+func IsVersion(s string) bool {
+	_, err := semver.ParseTolerant(s)
+	return err == nil
+}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // GlobalNamespace is kapp-controller's default namespace of packages for all namespaces.
@@ -33,32 +35,29 @@ type PackageRepository struct {
 	SecretRef string      // a Secret of the namespace with the registry's credentials; may be empty
 
 	Derived *bundle.Derivation // of the bundle; nil unless relocate derived it from another
+	Older   []bundle.Root      // of the same source repository, which the object does not serve; in the graph's order
 }
 
 // PackageRepositories returns the objects for the roots that are package repositories, relocated to
 // repo, in their order. Each is named after the last element of its source repository, so that it
 // keeps its name from one relocation to the next. If as is not empty, it is the name of the only
-// one. Two objects with one name are an error.
+// one.
+//
+// Several versions of one source repository have one object, that of the newest by the roots' tags.
+// It is an error if the tags do not say which is newest, and if two objects have one name.
 func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, secretRef string) ([]PackageRepository, error) {
 	var list []PackageRepository
 	named := map[string]bundle.Root{}
-	repositories := map[v1.Hash]*bundle.Node{}
-	for _, n := range g.Nodes {
-		if n.HasPackages {
-			repositories[n.Descriptor.Digest] = n
-		}
-	}
-	for _, root := range g.Roots {
-		n := repositories[root.Digest]
-		if n == nil {
-			continue
+	for _, versions := range repositoryRoots(g) {
+		root, older, err := newest(versions)
+		if err != nil {
+			return nil, err
 		}
 		source := root.Reference.Context().Digest(root.Digest.String())
 		p, err := NewPackageRepository(source, repo, root.Tag(), as, namespace, secretRef)
 		if err != nil {
 			return nil, err
 		}
-		p.Derived = n.Derived
 		other, taken := named[p.Name]
 		if taken && other.Digest == root.Digest {
 			continue // one bundle with two names
@@ -66,11 +65,76 @@ func PackageRepositories(g *bundle.Graph, repo name.Repository, as, namespace, s
 		if taken {
 			return nil, fmt.Errorf("PackageRepositories of %s and %s: both would be named %s", other.Reference.Name(), root.Reference.Name(), p.Name)
 		}
-		named[p.Name] = root
+		named[p.Name], p.Older = root, older
+		p.Derived = g.Nodes[slices.IndexFunc(g.Nodes, func(n *bundle.Node) bool { return n.Descriptor.Digest == root.Digest })].Derived
 		list = append(list, p)
 	}
 	return list, nil
 }
+
+// repositoryRoots returns the roots that are package repositories, by source repository.
+func repositoryRoots(g *bundle.Graph) [][]bundle.Root {
+	isRepository := map[v1.Hash]bool{}
+	for _, n := range g.Nodes {
+		isRepository[n.Descriptor.Digest] = n.HasPackages
+	}
+	var list [][]bundle.Root
+	at := map[string]int{}
+	for _, root := range g.Roots {
+		if !isRepository[root.Digest] {
+			continue
+		}
+		source := root.Reference.Context().Name()
+		i, ok := at[source]
+		if !ok {
+			i, at[source] = len(list), len(list)
+			list = append(list, nil)
+		}
+		list[i] = append(list[i], root)
+	}
+	return list
+}
+
+// newest returns the newest of the roots, which have one source repository, and those with other
+// digests. Where several roots have the digest, it is the first of them with the highest tag.
+func newest(roots []bundle.Root) (root bundle.Root, older []bundle.Root, err error) {
+	root = roots[0]
+	for _, r := range roots[1:] {
+		if compareTags(r.Tag(), root.Tag()) > 0 {
+			root = r
+		}
+	}
+	for _, r := range roots {
+		if r.Digest == root.Digest {
+			continue
+		}
+		if highest := highestTag(roots, r.Digest); !isVersion(highest) || !isVersion(root.Tag()) || compareTags(highest, root.Tag()) == 0 {
+			return root, nil, fmt.Errorf("PackageRepository of %s: the tags of %s and %s do not say which is newer, as 1.0.0 and 1.1.0 would",
+				root.Reference.Context().Name(), r.Reference.Name(), root.Reference.Name())
+		}
+		older = append(older, r)
+	}
+	return root, older, nil
+}
+
+// highestTag returns the highest tag of the roots with the digest d; empty for none.
+func highestTag(roots []bundle.Root, d v1.Hash) string {
+	highest := ""
+	for _, r := range roots {
+		if r.Digest == d && compareTags(r.Tag(), highest) > 0 {
+			highest = r.Tag()
+		}
+	}
+	return highest
+}
+
+// compareTags orders tags as versions.
+func compareTags(a, b string) int { return carvel.CompareVersions(versionOf(a), versionOf(b)) }
+
+func isVersion(tag string) bool { return carvel.IsVersion(versionOf(tag)) }
+
+// versionOf returns the version for which a tag stands: tags have "_" in place of "+".
+func versionOf(tag string) string { return strings.Replace(tag, "_", "+", 1) }
 
 // NewPackageRepository returns the object for the bundle source, relocated to repo.
 func NewPackageRepository(source name.Digest, repo name.Repository, version, as, namespace, secretRef string) (PackageRepository, error) {
@@ -86,6 +150,19 @@ func NewPackageRepository(source name.Digest, repo name.Repository, version, as,
 		err = errors.Join(err, fmt.Errorf("the Secret %q is not a DNS-1123 subdomain", secretRef))
 	}
 	return p, err
+}
+
+// Note says which version the object serves, if it is the newest of several; else it is empty.
+func (p PackageRepository) Note() string {
+	if len(p.Older) == 0 {
+		return ""
+	}
+	var older []string
+	for _, root := range p.Older {
+		older = append(older, root.Reference.Name())
+	}
+	return fmt.Sprintf("the PackageRepository %s serves %s:%s, the newest by its tag; no PackageRepository serves %s",
+		p.Name, p.Older[0].Reference.Context().Name(), p.Version, strings.Join(older, ", "))
 }
 
 func isDNSName(s string) bool { return s != "" && s == DNSName(s) }

@@ -38,6 +38,18 @@ func TestPackageRepositories(t *testing.T) {
 		{name: "two of one name", roots: []bundle.Root{a, b}, err: "PackageRepositories of reg.test/corp/main_repo:1.0.0 and reg.test/other/main-repo:2: both would be named main-repo"},
 		{name: "two named alike", roots: []bundle.Root{a, root(t, "reg.test/corp/extra:1", digestB)}, as: "x", err: "both would be named x"},
 		{name: "one bundle named twice", roots: []bundle.Root{a, root(t, "reg.test/corp/main_repo@"+digestA.String(), digestA)}, want: list{{Name: "main-repo", Image: image, Version: "1.0.0"}}},
+		{name: "the newest of one repository", roots: []bundle.Root{root(t, "reg.test/corp/main:1.10.0", digestB), root(t, "reg.test/corp/main:1.9.0", digestA)},
+			want: list{{Name: "main", Image: repo.Digest(digestB.String()), Version: "1.10.0", Older: []bundle.Root{root(t, "reg.test/corp/main:1.9.0", digestA)}}}},
+		{name: "the newest is named last, by two tags", roots: []bundle.Root{
+			root(t, "reg.test/corp/main:v1.9.0_vmware.1", digestA), root(t, "reg.test/corp/main:stable", digestB), root(t, "reg.test/corp/main:v1.9.0_vmware.2", digestB)},
+			want: list{{Name: "main", Image: repo.Digest(digestB.String()), Version: "v1.9.0_vmware.2", Older: []bundle.Root{root(t, "reg.test/corp/main:v1.9.0_vmware.1", digestA)}}}},
+		{name: "the newest under a name", roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/corp/main:1.0.1", digestB)}, as: "x",
+			want: list{{Name: "x", Image: repo.Digest(digestB.String()), Version: "1.0.1", Older: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA)}}}},
+		{name: "no version", roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/corp/main:latest", digestB)},
+			err: "PackageRepository of reg.test/corp/main: the tags of reg.test/corp/main:latest and reg.test/corp/main:1.0.0 do not say which is newer, as 1.0.0 and 1.1.0 would"},
+		{name: "no tag", roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/corp/main@"+digestB.String(), digestB)}, err: "do not say which is newer"},
+		{name: "one version twice", roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/corp/main:v1.0.0", digestB)}, err: "do not say which is newer"},
+		{name: "of two repositories", roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/other/main:1.1.0", digestB)}, err: "both would be named main"},
 		{name: "bad name", roots: []bundle.Root{a}, as: "Main_Repo", err: `the name "Main_Repo" is not a DNS-1123 subdomain`},
 		{name: "bad namespace", roots: []bundle.Root{a}, namespace: "a b", err: `the namespace "a b" is not a DNS-1123 label`},
 		{name: "namespace with dot", roots: []bundle.Root{a}, namespace: "a.b", err: `the namespace "a.b" is not a DNS-1123 label`},
@@ -60,6 +72,22 @@ func TestPackageRepositories(t *testing.T) {
 			assert.Equal(t, tt.want, list(got))
 		})
 	}
+}
+
+// TestNote: the versions that an object does not serve are named.
+func TestNote(t *testing.T) {
+	t.Parallel()
+	g := &bundle.Graph{Roots: []bundle.Root{root(t, "reg.test/corp/main:1.0.0", digestA), root(t, "reg.test/corp/main:1.1.0", digestB)}, Nodes: []*bundle.Node{
+		{Descriptor: v1.Descriptor{Digest: digestA}, HasPackages: true}, {Descriptor: v1.Descriptor{Digest: digestB}, HasPackages: true},
+	}}
+	got, err := rewrite.PackageRepositories(g, repository(t, "private.test/all"), "", "", "")
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	assert.Equal(t, "the PackageRepository main serves reg.test/corp/main:1.1.0, the newest by its tag; no PackageRepository serves reg.test/corp/main:1.0.0", got[0].Note())
+	g.Roots = g.Roots[1:]
+	got, err = rewrite.PackageRepositories(g, repository(t, "private.test/all"), "", "", "")
+	require.NoError(t, err)
+	assert.Empty(t, got[0].Note())
 }
 
 func TestEncode(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
+	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/inspect"
 	"relocate/internal/outfile"
@@ -42,6 +43,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	e := &emission{}
 	if s != nil {
 		opt.Graph = s.Graph
+		withoutOlder(s.Graph, list)
 		if opt.Installs, err = f.packages(ctx, e, s); err != nil {
 			return nil, err
 		}
@@ -50,6 +52,11 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 		return nil, usageError{err}
 	}
 	e.notes = append(e.Notes, e.notes...)
+	for _, p := range list {
+		if note := p.Note(); note != "" {
+			e.notes = append(e.notes, note)
+		}
+	}
 	if s != nil && (opt.Secret || f.objects.secretRef != "") && !opt.SecretExport {
 		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: defaultJobs, Renderer: s.Renderer})
 		if err != nil {
@@ -61,6 +68,15 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	}
 	e.notes = append(e.notes, repositoryNotes...)
 	return e, nil
+}
+
+// withoutOlder removes from the graph the packages of versions that no PackageRepository serves.
+func withoutOlder(g *bundle.Graph, list []rewrite.PackageRepository) {
+	for _, p := range list {
+		for _, root := range p.Older {
+			g.Packages = slices.DeleteFunc(g.Packages, func(p carvel.Package) bool { return p.Repository == root.Digest })
+		}
+	}
 }
 
 // nestedNote says what objects inside packages need if the registry needs a login; empty if there

@@ -125,24 +125,71 @@ func TestRootByDigest(t *testing.T) {
 	}
 }
 
-// TestVersionsInOneArchive: what one import could not name apart is refused while there is a way back;
-// one bundle that was named twice is one PackageRepository.
-func TestVersionsInOneArchive(t *testing.T) {
+// TestUndecidedVersions: if the tags of two versions do not say which is newer, they are refused while
+// there is a way back; one bundle that was named twice is one PackageRepository.
+func TestUndecidedVersions(t *testing.T) {
 	t.Parallel()
 	s := site{t: t, host: startMemory(t, nil)}
 	pkg := s.ref("pkg/a", s.bundle("pkg/a", "1", nil))
 	roots := map[string]string{}
-	for _, version := range []string{"1.0.0", "2.0.0"} {
+	for _, version := range []string{"1.0.0", "2.0.0", "latest"} {
 		d := s.bundle("roots/main", version, map[string]string{"packages/p.yml": packageText("a.corp.com", version, pkg)}, pkg)
 		roots[version] = s.ref("roots/main", d)
 	}
 	main := s.host + "/roots/main:"
-	parts := []string{main + "1.0.0", main + "2.0.0", "both would be named main", "export each to its own archive"}
-	failExport(t, statusUsage, parts, "-b", main+"1.0.0", "-b", main+"2.0.0")
-	assertFailed(t, tryRelocate(t, "plan", "-b", main+"1.0.0", "-b", main+"2.0.0"), statusUsage, parts...)
-
+	for _, other := range []string{main + "latest", roots["2.0.0"]} {
+		parts := []string{other + " and " + main + "1.0.0 do not say which is newer", "export each to its own archive"}
+		failExport(t, statusUsage, parts, "-b", main+"1.0.0", "-b", other)
+		assertFailed(t, tryRelocate(t, "plan", "-b", main+"1.0.0", "-b", other), statusUsage, parts...)
+		assertFailed(t, tryRelocate(t, "-b", main+"1.0.0", "-b", other, "--to-repo", s.host+"/private/main"), statusUsage, parts[0])
+	}
 	archive := export(t, main+"1.0.0", roots["1.0.0"])
 	r := mustRelocate(t, "--from-tar", archive, "--to-repo", s.host+"/private/main")
 	assert.Equal(t, 1, strings.Count(r.stdout, "kind: PackageRepository"))
 	assertAll(t, r.stderr, "tagged           1.0.0")
+}
+
+// TestVersionsInOneArchive: two versions of a repository cross in one archive. Both have their tags,
+// and the newer one is the PackageRepository.
+func TestVersionsInOneArchive(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	s := site{t: t, host: src.Addr}
+	app := s.ref("img/app", s.image("img/app", "1", "app"))
+	digests := map[string]string{}
+	for _, version := range []string{"1.9.0", "1.10.0"} {
+		pkg := s.ref("pkg/a", s.bundle("pkg/a", version, nil, app, s.ref("img/"+version, s.image("img/"+version, "1", version))))
+		files := map[string]string{"packages/p.yml": packageText("a.corp.com", version, pkg)}
+		if version == "1.9.0" {
+			files["packages/old.yml"] = packageText("old.corp.com", "9.0.0", pkg)
+		}
+		digests[version] = s.bundle("roots/main", version, files, pkg).Digest.String()
+	}
+	source, main := dumpReal(t, src, ""), src.Addr+"/roots/main:"
+	told := "the PackageRepository main serves " + main + "1.10.0, the newest by its tag; no PackageRepository serves " + main + "1.9.0"
+	both := []string{"-b", main + "1.10.0", "-b", main + "1.9.0"}
+	assertAll(t, mustRelocate(t, append([]string{"plan"}, both...)...).stderr, told)
+
+	file := filepath.Join(t.TempDir(), "both.tar")
+	assertAll(t, mustRelocate(t, append([]string{"--to-tar", file}, both...)...).stderr, told)
+	want := map[string]string{"1.9.0": digests["1.9.0"], "1.10.0": digests["1.10.0"]}
+	for name, args := range map[string][]string{"imported": {"--from-tar", file}, "copied": both} {
+		repo := dst.Addr + "/" + name
+		r := mustRelocate(t, append(args, "--to-repo", repo)...)
+		assert.Equal(t, 1, strings.Count(r.stdout, "kind: PackageRepository"), r.stdout)
+		assertAll(t, r.stdout, "name: main\n", repo+"@"+digests["1.10.0"], "kctrl.carvel.dev/repository-version: 1.10.0")
+		assertAll(t, r.stderr, told, "1.10.0, 1.9.0")
+		assertRelocated(t, source, dumpReal(t, dst, name), name, want)
+		mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
+		mustRelocate(t, "verify", "--repo", repo+":1.9.0")
+
+		emitted := mustRelocate(t, "emit", file, "--to-repo", repo)
+		assert.Equal(t, r.stdout, emitted.stdout)
+		assertAll(t, emitted.stderr, told)
+		assertAll(t, mustRelocate(t, "emit", file, "--to-repo", repo, "--install", "a.corp.com").stdout, "constraints: 1.10.0")
+		assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", repo, "--install", "old.corp.com"), statusMissing, "has no package of that name")
+	}
+	mustRelocate(t, "verify", file, "--root", digests["1.9.0"], "--root", digests["1.10.0"])
+	assertAll(t, mustRelocate(t, "rehearse", file).stderr, told)
+	assertAll(t, mustRelocate(t, "inspect", file).stdout, main+"1.9.0", main+"1.10.0", "old.corp.com")
 }
