@@ -78,7 +78,7 @@ func (e *exporting) request() tarball.Request {
 		attachments = "auto"
 	}
 	return tarball.Request{
-		Roots: e.Source.request(e.roots), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format,
+		Roots: e.Source.request(e.roots, e.opt.Selection), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format,
 		NoOrigins: e.to.Format == tarball.Imgpkg && e.isBundleLock,
 	}
 }

@@ -58,6 +58,9 @@ type Options struct {
 	KeepGoing bool        // of Export to a file, Import and Copy: try everything, even after a blob fails
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
 
+	// Selection is what Export, Plan, Copy, Import and Verify carry of the roots; zero: everything.
+	Selection Selection
+
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
 	RenderPackages bool             // also render packages, and examine what they deploy
 	Values         render.Values    // of packages; *render.UnusedValuesError where one is not found

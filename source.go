@@ -106,8 +106,8 @@ func (s *Source) listed() *carvel.ImagesLock {
 	return nil
 }
 
-// request returns what is requested, which must be the same when an export resumes.
-func (s *Source) request(roots []name.Reference) []string {
+// request returns what is requested of a selection, which must be the same when an export resumes.
+func (s *Source) request(roots []name.Reference, selection Selection) []string {
 	var list []string
 	for _, ref := range roots {
 		list = append(list, ref.Name())
@@ -118,7 +118,7 @@ func (s *Source) request(roots []name.Reference) []string {
 	if s.Signatures != nil {
 		list = append(list, "signatures from "+s.Signatures.Name())
 	}
-	return list
+	return append(list, selection.request(roots)...)
 }
 
 // KindError says that a root is a bundle and was named as an image, or the other way round.

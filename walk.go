@@ -51,6 +51,9 @@ type walker struct {
 
 func newWalker(from Source, opt Options) (*walker, error) {
 	roots, err := from.roots()
+	if err == nil {
+		err = opt.Selection.check()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,20 @@ func (n *Node) Files(ctx context.Context, src Source, want func(path string) boo
 	return nil
 }
 
+// Layer calls read with the layer of the bundle n, a gzipped tar. Damage is found at its end, so do not
+// rely on what read received until Layer returns nil.
+//
+// Errors: as Files, with those of read as oci.ErrMalformed.
+func (n *Node) Layer(ctx context.Context, src Source, read func(io.Reader) error) error {
+	if n.Kind != Bundle {
+		return fmt.Errorf("read bundle %s: it %w", n.Name(), ErrNotBundle)
+	}
+	if err := openBundleLayer(ctx, src, n.From, &oci.Manifest{Blobs: n.Blobs}, read); err != nil {
+		return fmt.Errorf("read bundle %s: %w", n.Name(), err)
+	}
+	return nil
+}
+
 // fileOf returns the member p with the header h. Neither a regular file nor a folder: irregular.
 func fileOf(p string, h *tar.Header) File {
 	f := File{Path: p, Mode: h.FileInfo().Mode() & fs.ModePerm, ModTime: h.ModTime}

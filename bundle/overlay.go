@@ -15,7 +15,7 @@ import (
 )
 
 // Overlay is a Source with manifests and blobs that were made here in front of another source. Everything
-// else comes from that one. Add all of them before its first use as a Source.
+// else comes from that one. It is safe for concurrent use, except for Add.
 type Overlay struct {
 	Source
 	manifests map[v1.Hash]madeManifest
@@ -45,6 +45,13 @@ func (o *Overlay) Add(desc v1.Descriptor, manifest []byte, from v1.Hash, blobs .
 		other = imgpkg.LocationsTag(from)
 	}
 	o.locations[tag] = other
+}
+
+// Over returns an overlay of another source with the same content of its own.
+func (o *Overlay) Over(src Source) *Overlay {
+	other := *o
+	other.Source = src
+	return &other
 }
 
 // Has reports whether the manifest d was made here.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -31,6 +32,7 @@ type Spool struct {
 	end  int64
 	kept map[item]kept
 	tags map[string]v1.Hash // what a tag stood for when it was first read
+	gone map[string]error   // references that were not found, or not shown
 }
 
 // item is what a digest stands for: a manifest or a blob. They differ because a blob has no media
@@ -57,11 +59,11 @@ func NewSpool(src bundle.Source, file interface {
 	io.ReaderAt
 	io.WriterAt
 }) *Spool {
-	return &Spool{src: src, file: file, kept: map[item]kept{}, tags: map[string]v1.Hash{}}
+	return &Spool{src: src, file: file, kept: map[item]kept{}, tags: map[string]v1.Hash{}, gone: map[string]error{}}
 }
 
-// Keeping returns the spool as a Source for a walk. It keeps everything that is read, and a tag
-// that was read once stands for the same digest afterwards.
+// Keeping returns the spool as a Source for walks. It keeps everything that is read, and a tag that
+// was read once stands for the same digest afterwards. What was not found is not asked for again.
 func (s *Spool) Keeping() bundle.Source { return keeper{s} }
 
 // ReadAgain returns how many blobs that were kept did not match their digests at first, and did
@@ -129,8 +131,12 @@ func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor
 		if k, ok := s.find(item{s.standsFor(ref), true}); ok {
 			return k, ctx.Err()
 		}
+		if err := s.wasGone(ref); err != nil {
+			return kept{}, err
+		}
 		desc, raw, err := s.src.Manifest(ctx, ref)
 		if err != nil {
+			s.keepGone(ref, err)
 			return kept{}, err
 		}
 		k, err := s.keep(desc, true, bytes.NewReader(raw))
@@ -145,6 +151,22 @@ func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor
 		return v1.Descriptor{}, nil, err
 	}
 	return s.manifest(k)
+}
+
+// wasGone returns the error of the answer that ref was not found, or not shown; nil for none.
+func (s keeper) wasGone(ref name.Reference) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone[ref.Name()]
+}
+
+// keepGone keeps such an error.
+func (s keeper) keepGone(ref name.Reference, err error) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.gone[ref.Name()] = err
+	}
 }
 
 // standsFor returns the digest in ref, or what its tag stood for; zero when it has not been read.

@@ -1,0 +1,72 @@
+package relocate
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/choose"
+)
+
+// Selection says what of the roots is carried. The zero value carries everything.
+type Selection struct {
+	Choice choose.Choice            // of the packages of each root that is a package repository
+	Roots  map[string]choose.Choice // in place of Choice: of single roots, by their complete references
+
+	Platforms []v1.Platform // of the children of indexes; empty: all
+	Derive    bool          // other indexes and bundles are made for Platforms; otherwise indexes stay as they are
+}
+
+// of returns the choice for a root.
+func (s Selection) of(root name.Reference) choose.Choice {
+	if len(s.Roots) > 0 {
+		return s.Roots[root.Name()]
+	}
+	return s.Choice
+}
+
+// chooses reports whether packages are chosen.
+func (s Selection) chooses() bool {
+	for _, c := range s.choices() {
+		if !c.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// choices returns the choices, sorted by root.
+func (s Selection) choices() []choose.Choice {
+	list := []choose.Choice{s.Choice}
+	for _, root := range slices.Sorted(maps.Keys(s.Roots)) {
+		list = append(list, s.Roots[root])
+	}
+	return list
+}
+
+// check refuses a selection that has no meaning.
+//
+// Errors: ErrOptions.
+func (s Selection) check() error {
+	if !s.Choice.IsZero() && len(s.Roots) > 0 {
+		return optionsf("the selection has a choice for all roots, and choices for single ones")
+	}
+	for _, c := range s.choices() {
+		if err := c.Check(); err != nil {
+			return optionsError{err}
+		}
+	}
+	return nil
+}
+
+// request returns what is selected of roots, for an export that resumes.
+func (s Selection) request(roots []name.Reference) (list []string) {
+	for _, ref := range roots {
+		if c := s.of(ref); !c.IsZero() {
+			list = append(list, "of "+ref.Name()+" "+c.String())
+		}
+	}
+	return list
+}
