@@ -76,7 +76,8 @@ soak:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-# docs writes docs/commands.md from the program's help, and the output of the commands in the console blocks
-# of README.md and docs. Tests fail when these differ from the program.
+# docs writes docs/commands.md from the program's help, the output of the commands in the console blocks of
+# README.md and docs, and the schema and the keys of crossing files. Tests fail when these differ from the program.
 docs:
+	$(GO) test ./crossing -run '^TestDocs$$' -update
 	$(GO) test ./cmd/relocate -run '^(TestCommandsFile|TestDocumentedSamples)$$' -update

@@ -36,6 +36,7 @@ type copyFlags struct {
 	strict           bool
 	known            tolerance
 	rendering        renderFlags
+	config           configFlags
 	command          string // as it was run, for a page
 	objects          objectFlags
 	imgpkg           imgpkgFlags
@@ -94,6 +95,7 @@ func newCopy(name string) *cobra.Command {
 		},
 	}
 	f.addFlags(cmd)
+	f.config.addTo(cmd, "Source", f.configFor)
 	return cmd
 }
 

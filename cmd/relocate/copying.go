@@ -126,6 +126,9 @@ func (c *copying) importArchive(ctx context.Context) error {
 		return err
 	}
 	defer a.Close()
+	if err := c.config.check(a); err != nil {
+		return err
+	}
 	r, err := relocate.Import(ctx, a, to, c.options())
 	return c.finish("import", r, err)
 }

@@ -31,6 +31,7 @@ type emitFlags struct {
 	fromLogin                             bool
 	login                                 rewrite.Login
 	objects                               objectFlags
+	config                                configFlags
 }
 
 // What --with names.
@@ -112,6 +113,7 @@ func newEmit() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 

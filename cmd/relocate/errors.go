@@ -16,6 +16,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
+	"relocate/crossing"
 	"relocate/internal/child"
 	"relocate/internal/digest"
 	"relocate/internal/inspect"
@@ -102,11 +103,14 @@ const hintFindings = "fix the findings above, or accept known ones with --allow 
 var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "fix the causes, then run the same command again; it skips what is already present"},
 	{is(copy.ErrUnaccounted), statusFailed, "this is a bug in relocate: report it with the command and this message"},
+	{is(crossing.ErrCredentials), statusUsage, "remove it, and give the login to the program: see relocate help registries"},
+	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},
+	{isA[rootsError], statusMissing, "name the archive that was exported with this file, or leave out --config"},
 	{isA[*relocate.PackageError], statusMissing, "list the packages with relocate inspect"},
 	{isA[*render.FailedError], statusFailed, "a cluster fails the same way; read the package's files with relocate inspect … --extract DIR"},
 	{isNoHelm, statusUsage, "install helm, or name it with --helm PATH; without it, relocate rehearse and verify examine the package as text"},

@@ -34,6 +34,7 @@ type inspectFlags struct {
 	extract    string
 	bundle     string
 	format     format
+	config     configFlags
 	unknown    bool // its files do not say which values a package takes
 	common
 }
@@ -106,6 +107,7 @@ func newInspect() *cobra.Command {
 		addFormat(flags, &f.format)
 	})
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 

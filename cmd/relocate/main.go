@@ -77,6 +77,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if hint = hintFor(ran, hint); hint != "" {
 		fmt.Fprintln(stderr, "hint:", hint)
 	}
+	for _, note := range notesOf(err) {
+		fmt.Fprintln(stderr, "config:", printable(note))
+	}
 	var kept *relocate.UnfinishedError
 	if errors.As(err, &kept) {
 		fmt.Fprintln(stderr, "kept:", printable(keptText(kept)))
@@ -121,7 +124,7 @@ func newRoot() *cobra.Command {
 	cmd.Version = version
 	cmd.SetVersionTemplate(versionLine())
 	cmd.Flags().Bool("version", false, "print the program's version")
-	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newVerify(), newRehearse(), newRender(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp())
+	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newVerify(), newRehearse(), newRender(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp(), newConfigHelp())
 	for _, c := range append(cmd.Commands(), cmd) {
 		guarded(c)
 	}

@@ -33,6 +33,7 @@ type planFlags struct {
 	strict    bool
 	known     tolerance
 	rendering renderFlags
+	config    configFlags
 	common
 }
 
@@ -82,6 +83,7 @@ work the same.
 	})
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 

@@ -21,6 +21,7 @@ type rehearseFlags struct {
 	known     tolerance
 	rendering renderFlags
 	output    reportFlags
+	config    configFlags
 }
 
 func newRehearse() *cobra.Command {
@@ -65,6 +66,7 @@ used; rehearse does not contact it.
 		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
 		addProgress(flags, &f.progress)
 	})
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 
@@ -90,6 +92,9 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 		return nil, err
 	}
 	defer a.Close()
+	if err := f.config.check(a); err != nil {
+		return nil, err
+	}
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known}
 	f.rendering.set(&opt.Options)

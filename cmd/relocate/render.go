@@ -65,6 +65,7 @@ type packageFlags struct {
 	images       bool
 	format       renderFormat
 	rendering    renderFlags
+	config       configFlags
 	common
 }
 
@@ -153,6 +154,7 @@ func newRender() *cobra.Command {
 		f.rendering.addPrograms(flags)
 	})
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 

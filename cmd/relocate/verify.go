@@ -31,6 +31,7 @@ type verifyFlags struct {
 	cluster   clusterFlags
 	rendering renderFlags
 	output    reportFlags
+	config    configFlags
 	common
 }
 
@@ -97,6 +98,7 @@ func newVerify() *cobra.Command {
 	})
 	f.rendering.addOff(cmd)
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 
@@ -146,6 +148,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 			return nil, err
 		}
 		defer archive.Close()
+		if err := f.config.check(archive); err != nil {
+			return nil, err
+		}
 	}
 	r.Verdict, err = relocate.Verify(ctx, archive, at, opt)
 	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {

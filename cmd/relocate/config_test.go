@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/crossing"
+)
+
+// configHead begins a crossing file.
+const configHead = "apiVersion: relocate/v1alpha1\nkind: Crossing\n"
+
+// writeConfig writes a crossing file into a folder of its own.
+func writeConfig(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "crossing.yml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf([]byte(configHead), format, args...), 0o600))
+	return file
+}
+
+// TestConfigCrossing: one file drives both sides, and every command does what it does with the flags.
+func TestConfigCrossing(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushSample(t, src.Addr)
+	repo := dst.Addr + "/site/repository"
+	file := writeConfig(t, `roots:
+- bundle: %s
+strict: true
+allow: [docs.example.com]
+render:
+  packages: true
+  kubernetesVersion: "1.29"
+destination:
+  repository: %s
+  tag: "9.9"
+  name: site
+  namespace: tce
+  secretRef: login
+`, root, repo)
+	source := []string{"-b", root, "--strict", "--allow", "docs.example.com", "--render", "--kubernetes-version", "1.29"}
+	object := []string{"--name", "site", "--namespace", "tce", "--secret-ref", "login"}
+
+	planned := mustRelocate(t, append([]string{"plan", "-o", "json"}, source...)...)
+	assert.Equal(t, planned.stdout, mustRelocate(t, "plan", "-o", "json", "--config", file).stdout)
+
+	byFlags, byFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, append(source, "--to-tar", byFlags)...)
+	mustRelocate(t, "--config", file, "--to-tar", byFile)
+	want, err := os.ReadFile(byFlags)
+	require.NoError(t, err)
+	got, err := os.ReadFile(byFile)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, got), "the archives differ")
+
+	rehearsed := mustRelocate(t, "rehearse", "--config", file, byFile)
+	assert.Contains(t, rehearsed.stdout, repo)
+	mustRelocate(t, "verify", "--config", file, byFile)
+
+	imported := mustRelocate(t, "--config", file, "--from-tar", byFile)
+	assert.Equal(t, mustRelocate(t, append([]string{"emit", byFlags, "--to-repo", repo}, object...)...).stdout, mustRelocate(t, "emit", "--config", file, byFile).stdout)
+	assertAll(t, imported.stdout, "name: site\n", "namespace: tce\n", "name: login\n", "image: "+repo+"@sha256:")
+	assert.Contains(t, dumpReal(t, dst, "").tags, "site/repository:9.9")
+
+	assertAll(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":9.9@")
+	assertAll(t, mustRelocate(t, "verify", "--config", file, "--repo", repo, byFile).stdout, "OK: "+repo, "everything that "+byFile)
+	assert.Equal(t, mustRelocate(t, "inspect", "--repo", root).stdout, mustRelocate(t, "inspect", "--config", file).stdout)
+	assert.Equal(t, mustRelocate(t, "inspect", byFile, "package", "simple-app.corp.com").stdout,
+		mustRelocate(t, "inspect", "--config", file, byFile, "package", "simple-app.corp.com").stdout)
+	assert.Contains(t, mustRelocate(t, "render", "--config", file, "package", "simple-app.corp.com", "--images").stdout, repo)
+
+	direct := mustRelocate(t, "--config", file)
+	assert.Equal(t, imported.stdout, direct.stdout)
+}
+
+// TestConfigOverridden: a flag wins over the file; a list replaces the list, and a flag that excludes
+// another replaces it.
+func TestConfigOverridden(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushSample(t, src.Addr)
+	open := pushOpen(t, src.Addr)
+	file := writeConfig(t, `roots:
+- bundle: none.invalid/a:1
+- image: none.invalid/b:1
+strict: true
+allow: [example.com, quay.io]
+destination:
+  repository: none.invalid/a
+  tag: filed
+  name: filed
+`)
+	repo := dst.Addr + "/a"
+	r := mustRelocate(t, "--config", file, "-b", root, "--to-repo", repo, "--no-tag", "--name", "flag")
+	assert.Contains(t, r.stdout, "name: flag\n")
+	assert.NotContains(t, dumpReal(t, dst, "").tags, "a:filed")
+
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, "--config", file, "-b", open, "--to-tar", archive)
+	replaced := tryRelocate(t, "--config", file, "-b", open, "--to-tar", archive, "--allow", "example.com")
+	assert.Equal(t, statusMissing, replaced.status)
+	assertAll(t, replaced.stderr, "quay.io/corp/sidecar", "config: --strict is strict in "+file+":6\n")
+	mustRelocate(t, "--config", file, "-b", open, "--to-tar", archive, "--strict=false")
+}
+
+// TestConfigPaths: paths are relative to the file.
+func TestConfigPaths(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	root := pushOpen(t, src.Addr)
+	file := writeConfig(t, "roots:\n- bundle: %s\nstrict: true\naccept: known/report.json\n", root)
+	known := filepath.Join(filepath.Dir(file), "known", "report.json")
+	missing := tryRelocate(t, "plan", "--config", file)
+	assert.Equal(t, statusUsage, missing.status)
+	assertAll(t, missing.stderr, "--accept: open "+known, "config: --accept is accept in "+file+":6\n")
+
+	require.NoError(t, os.Mkdir(filepath.Dir(known), 0o700))
+	found := tryRelocate(t, "plan", "-b", root, "-o", "json")
+	require.Zero(t, found.status)
+	require.NoError(t, os.WriteFile(known, []byte(found.stdout), 0o600))
+	assert.Contains(t, mustRelocate(t, "plan", "--config", file).stdout, "accepted: ")
+}
+
+// TestConfigRefused: what is wrong with a file, or with what a command does with it, and where.
+func TestConfigRefused(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	root := pushSample(t, src.Addr)
+	archive := export(t, root)
+	other := writeConfig(t, "roots:\n- bundle: %s\n- bundle: reg.example.com/other:1\ndestination:\n  repository: none.invalid/a\n", root)
+	fewer := writeConfig(t, "roots:\n- image: %s\n", root)
+	for name, c := range map[string]struct {
+		status int
+		args   []string
+		parts  []string
+	}{
+		"typo":        {statusUsage, []string{"plan", "--config", writeConfig(t, "rots: []\n")}, []string{`crossing.yml:3: unknown key "rots"`, "hint: see relocate help config"}},
+		"login":       {statusUsage, []string{"plan", "--config", writeConfig(t, "password: hunter2\n")}, []string{`crossing.yml:3: "password": a crossing file has no logins`, "hint: remove it"}},
+		"missing":     {statusUsage, []string{"plan", "--config", "none.yml"}, []string{"--config: open none.yml", "hint: check the path"}},
+		"empty":       {statusUsage, []string{"plan", "--config", writeConfig(t, "strict: true\n")}, []string{"no source"}},
+		"two-sided":   {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nattachments: none\nsignaturesFrom: a.example.com/b\n", root)}, []string{"--signatures-from needs", "config: --signatures-from is signaturesFrom in ", "crossing.yml:6", "config: --attachments is attachments in ", "crossing.yml:5"}},
+		"value":       {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nrender:\n  packages: true\n  kubernetesVersion: new\n", root)}, []string{"--kubernetes-version new", "config: --kubernetes-version is render.kubernetesVersion in ", "crossing.yml:7"}},
+		"kind":        {statusUsage, []string{"plan", "--config", fewer}, []string{"Use -b instead of -i"}},
+		"import":      {statusMissing, []string{"--config", other, "--from-tar", archive}, []string{archive + " is not the archive of " + other + ": it does not have the root reg.example.com/other:1", "hint: name the archive"}},
+		"rehearse":    {statusMissing, []string{"rehearse", "--config", other, archive}, []string{"does not have the root reg.example.com/other:1"}},
+		"verify":      {statusMissing, []string{"verify", "--config", other, archive}, []string{"does not have the root reg.example.com/other:1"}},
+		"surplus":     {statusMissing, []string{"verify", "--config", writeConfig(t, "roots:\n- bundle: reg.example.com/other:1\n"), archive}, []string{"does not have the root"}},
+		"inspect-two": {statusUsage, []string{"inspect", "--config", other}, []string{"name an archive, or a package repository with --repo"}},
+		"no-to":       {statusUsage, []string{"--config", fewer}, []string{"no destination"}},
+	} {
+		r := tryRelocate(t, c.args...)
+		assert.Equal(t, c.status, r.status, "%s: %s", name, r.stderr)
+		assertAll(t, r.stderr, c.parts...)
+		assert.NotContains(t, r.stderr, "hunter2")
+	}
+}
+
+// TestConfigFlags: the flag of every key exists.
+func TestConfigFlags(t *testing.T) {
+	t.Parallel()
+	flags := newRoot().Flags()
+	for _, k := range crossing.Keys() {
+		if k.Flag != "" {
+			assert.NotNil(t, flags.Lookup(k.Flag), k.Name)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"relocate/crossing"
+)
+
+const configHelp = `A crossing file says what is carried, what is known and accepted, and where it
+goes. One file describes both sides, and can be kept in git:
+
+  apiVersion: relocate/v1alpha1
+  kind: Crossing
+  roots:
+  - bundle: registry.example.com/tce/main:v0.12.0
+  allow: [docs.example.com]
+  destination:
+    repository: registry.airgap.internal/tce/main
+
+  relocate plan --config tce.yml                   review before the download
+  relocate --config tce.yml --to-tar tce.tar
+  relocate rehearse --config tce.yml tce.tar
+  relocate --config tce.yml --from-tar tce.tar
+  relocate verify --config tce.yml                 the destination
+
+Each key means what its flag means. A flag on the command line overrides it: a
+list replaces the list. -b, -i and --lock replace all roots, --tag and --no-tag
+each other. Paths are relative to the folder of the file. A command does not use
+keys that it has no flag for, but checks them, too: unknown keys, keys that come
+twice, and values of another type are errors.
+
+An import, rehearse and verify refuse an archive with other roots than those of
+the file. inspect and render show the only root of the file, if they are given
+no archive. verify without an archive verifies the destination.
+
+A crossing file has no logins: see relocate help registries.
+
+`
+
+// newConfigHelp returns the help about the file of --config: a topic, not a command.
+func newConfigHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "config",
+		Short: "Help on the file that describes a crossing",
+		Long:  configHelp + "The keys, with the flag that means the same:\n\n" + strings.TrimRight(configKeys(), "\n"),
+	}
+}
+
+// configKeys lists the keys of a file.
+func configKeys() string {
+	var b strings.Builder
+	for _, k := range crossing.Keys() {
+		if k.Flag == "" {
+			continue
+		}
+		help := k.Help
+		if k.Values != nil {
+			help += ": " + strings.Join(k.Values, ", ")
+		}
+		fmt.Fprintf(&b, "  %s (--%s)\n      %s\n", k.Name, k.Flag, wrapped(help, 6, 6))
+	}
+	return b.String()
+}
