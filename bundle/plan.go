@@ -36,6 +36,15 @@ type Base struct {
 	Has func(v1.Descriptor) bool `json:"-"` // reports whether it has a layer
 }
 
+// String names the base: "archive sha256:… of registry/path:tag".
+func (b Base) String() string {
+	s := b.Kind + " " + b.Digest.String()
+	for i, root := range b.Roots {
+		s += []string{" of ", ", "}[min(i, 1)] + root.Reference
+	}
+	return s
+}
+
 // The kinds of a base.
 const (
 	BaseArchive   = "archive"

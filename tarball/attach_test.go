@@ -98,40 +98,40 @@ func TestAttachmentsRefused(t *testing.T) {
 	good := signed(t).bytes(t)
 	hex := func(d string) string { return "sha256-" + strings.TrimPrefix(d, "sha256:") }
 	tests := map[string]struct {
-		change func(inv *inventory)
+		change func(inv *relocateJSON)
 		says   string
 	}{
-		"twice":                {func(inv *inventory) { inv.Attached = append(inv.Attached, inv.Attached[2]) }, "4 attachments, the content 3"},
-		"in disorder":          {func(inv *inventory) { slices.Reverse(inv.Attached[:2]) }, "attachments[0]"},
-		"one less":             {func(inv *inventory) { inv.Attached = inv.Attached[:2] }, "manifests, the content"},
-		"none":                 {func(inv *inventory) { inv.Attached = nil }, "manifests, the content"},
-		"the subject less":     {func(inv *inventory) { inv.Attached = slices.Delete(inv.Attached, 1, 2) }, "manifests, the content"},
-		"the tag of another":   {func(inv *inventory) { inv.Attached[0].Tag = hex(inv.Attached[0].Digest) + ".sig" }, "the inventory"},
-		"an unknown tag":       {func(inv *inventory) { inv.Attached[0].Tag = hex(inv.Attached[0].Subject) + ".exe" }, "the inventory"},
-		"a tag of the root's":  {func(inv *inventory) { inv.Attached[0].Tag = "1.0" }, "the inventory"},
-		"no tag":               {func(inv *inventory) { inv.Attached[0].Tag = "" }, "the inventory"},
-		"another subject":      {func(inv *inventory) { inv.Attached[1].Subject = inv.Manifests[0].Digest }, "the inventory"},
-		"a subject of no form": {func(inv *inventory) { inv.Attached[1].Subject = "sha256:1" }, "relocate.json: attachments[1]"},
-		"a subject elsewhere":  {func(inv *inventory) { inv.Attached[1].Subject = "sha256:" + strings.Repeat("0", 64) }, "the inventory"},
-		"itself":               {func(inv *inventory) { inv.Attached[0].Digest = inv.Attached[0].Subject }, "the inventory"},
-		"in a circle": {func(inv *inventory) {
+		"twice":                {func(inv *relocateJSON) { inv.Attached = append(inv.Attached, inv.Attached[2]) }, "4 attachments, the content 3"},
+		"in disorder":          {func(inv *relocateJSON) { slices.Reverse(inv.Attached[:2]) }, "attachments[0]"},
+		"one less":             {func(inv *relocateJSON) { inv.Attached = inv.Attached[:2] }, "manifests, the content"},
+		"none":                 {func(inv *relocateJSON) { inv.Attached = nil }, "manifests, the content"},
+		"the subject less":     {func(inv *relocateJSON) { inv.Attached = slices.Delete(inv.Attached, 1, 2) }, "manifests, the content"},
+		"the tag of another":   {func(inv *relocateJSON) { inv.Attached[0].Tag = hex(inv.Attached[0].Digest) + ".sig" }, "the inventory"},
+		"an unknown tag":       {func(inv *relocateJSON) { inv.Attached[0].Tag = hex(inv.Attached[0].Subject) + ".exe" }, "the inventory"},
+		"a tag of the root's":  {func(inv *relocateJSON) { inv.Attached[0].Tag = "1.0" }, "the inventory"},
+		"no tag":               {func(inv *relocateJSON) { inv.Attached[0].Tag = "" }, "the inventory"},
+		"another subject":      {func(inv *relocateJSON) { inv.Attached[1].Subject = inv.Manifests[0].Digest }, "the inventory"},
+		"a subject of no form": {func(inv *relocateJSON) { inv.Attached[1].Subject = "sha256:1" }, "relocate.json: attachments[1]"},
+		"a subject elsewhere":  {func(inv *relocateJSON) { inv.Attached[1].Subject = "sha256:" + strings.Repeat("0", 64) }, "the inventory"},
+		"itself":               {func(inv *relocateJSON) { inv.Attached[0].Digest = inv.Attached[0].Subject }, "the inventory"},
+		"in a circle": {func(inv *relocateJSON) {
 			inv.Attached[2].Digest = inv.Attached[2].Subject
 		}, "the inventory"},
-		"not there":              {func(inv *inventory) { inv.Attached[0].Digest = "sha256:" + strings.Repeat("0", 64) }, "the inventory"},
-		"an image as attachment": {func(inv *inventory) { inv.Manifests[1].Kind = "attachment" }, "manifests[1]"},
-		"an attachment as image": {func(inv *inventory) { inv.Manifests[2].Kind = "image" }, "manifests[2]"},
-		"a reference":            {func(inv *inventory) { inv.Manifests[2].References = []string{"registry.example/x:1"} }, "manifests[2]"},
-		"unseen of no kind":      {func(inv *inventory) { inv.Unseen = []unseen{{"registry.example/app", "all", "refused"}} }, "unseen[0]"},
-		"unseen for no reason":   {func(inv *inventory) { inv.Unseen = []unseen{{"registry.example/app", "tags", "\x1b[2J"}} }, "unseen[0]"},
-		"unseen nowhere":         {func(inv *inventory) { inv.Unseen = []unseen{{"Not A Reference", "tags", "refused"}} }, "unseen[0]"},
-		"unseen twice": {func(inv *inventory) {
+		"not there":              {func(inv *relocateJSON) { inv.Attached[0].Digest = "sha256:" + strings.Repeat("0", 64) }, "the inventory"},
+		"an image as attachment": {func(inv *relocateJSON) { inv.Manifests[1].Kind = "attachment" }, "manifests[1]"},
+		"an attachment as image": {func(inv *relocateJSON) { inv.Manifests[2].Kind = "image" }, "manifests[2]"},
+		"a reference":            {func(inv *relocateJSON) { inv.Manifests[2].References = []string{"registry.example/x:1"} }, "manifests[2]"},
+		"unseen of no kind":      {func(inv *relocateJSON) { inv.Unseen = []unseen{{"registry.example/app", "all", "refused"}} }, "unseen[0]"},
+		"unseen for no reason":   {func(inv *relocateJSON) { inv.Unseen = []unseen{{"registry.example/app", "tags", "\x1b[2J"}} }, "unseen[0]"},
+		"unseen nowhere":         {func(inv *relocateJSON) { inv.Unseen = []unseen{{"Not A Reference", "tags", "refused"}} }, "unseen[0]"},
+		"unseen twice": {func(inv *relocateJSON) {
 			inv.Unseen = []unseen{{"registry.example/app", "tags", "refused"}, {"registry.example/app", "tags", "refused"}}
 		}, "unseen[1]"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, err := open(tamper(t, good, func(inv *inventory, _ *[]member) { test.change(inv) }))
+			a, err := open(tamper(t, good, func(inv *relocateJSON, _ *[]member) { test.change(inv) }))
 			if err == nil {
 				_, err = a.Plan(t.Context(), 2, nil)
 			}

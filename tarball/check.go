@@ -50,7 +50,7 @@ func (a *Archive) check(ctx context.Context, checkBlobs func() ([]*Damage, error
 	if err != nil {
 		return nil, err
 	}
-	frames, err := a.checkFrames()
+	frames, err := a.checkFrames(len(a.l.offsets) + 1)
 	if err != nil {
 		return nil, err
 	}
@@ -110,15 +110,15 @@ func (a *Archive) checkDocs() ([]Damage, error) {
 	return damage, nil
 }
 
-// checkFrames compares headers, padding, seal and end. The result has an entry for each blob's
-// frame, and a last one for the seal's; nil where all is well.
-func (a *Archive) checkFrames() ([]*Damage, error) {
+// checkFrames compares the first frames of headers, padding, seal and end. The result has an entry for
+// each blob's frame, and a last one for the seal's; nil where all is well.
+func (a *Archive) checkFrames(first int) ([]*Damage, error) {
 	if a.imgpkg != nil {
 		return a.checkPadding()
 	}
 	n := len(a.l.offsets)
-	frames := make([]*Damage, n+1)
-	for i := range n + 1 {
+	frames := make([]*Damage, first)
+	for i := range first {
 		offset, want := a.l.frame(i)
 		member := "seal"
 		if i < n {

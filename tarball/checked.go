@@ -22,12 +22,38 @@ func (a *Archive) Name() string {
 //
 // Errors: ErrDamaged; ErrNotRendered; those of reading the file; that of ctx.
 func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
-	damage, err := a.checkSealed(ctx)
+	return a.planAfter(ctx, func() ([]Damage, error) { return a.checkSealed(ctx) }, jobs, r)
+}
+
+// HeadPlan checks and reads what comes before the layers, and returns the plan. It does not look at the
+// layers, nor at what comes after them. In imgpkg's format it checks what Open and Plan check.
+//
+// Errors: as CheckedPlan.
+func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
+	plan, err := a.planAfter(ctx, a.checkDocs, jobs, r)
+	if err != nil || a.imgpkg != nil {
+		return plan, err
+	}
+	frames, err := a.checkFrames(plan.Small)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
+	}
+	for _, frame := range frames {
+		if frame != nil {
+			return nil, a.damaged(*frame)
+		}
+	}
+	return plan, a.Unchanged()
+}
+
+// planAfter returns the plan if check finds no damage. Something that is missing in the archive is damage.
+func (a *Archive) planAfter(ctx context.Context, check func() ([]Damage, error), jobs int, r *render.Renderer) (*bundle.Plan, error) {
+	damage, err := check()
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
 	}
 	if len(damage) > 0 {
-		return nil, fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, damage[0])
+		return nil, a.damaged(damage[0])
 	}
 	plan, err := a.Plan(ctx, jobs, r)
 	if err != nil {
@@ -35,6 +61,8 @@ func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer)
 	}
 	return plan, nil
 }
+
+func (a *Archive) damaged(d Damage) error { return fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, d) }
 
 // isMissing reports whether err is about manifests that the graph needs and that were not found.
 func isMissing(err error) bool {

@@ -32,9 +32,19 @@ func decodeInventory(r io.Reader) (*inventory, error) {
 			return decodeList(d, "attachments", maxPins, ",", &inv.Attachments, one[bundle.Attachment])
 		},
 		func() error { return decodeList(d, "unseen", maxPins, ",", &inv.Unseen, one[bundle.Unseen]) },
-		func() error { return decodeList(d, "omitted", maxPins, ",", &inv.Omitted, one[report.Omitted]) },
-		func() error { return d.lock(&inv.Lock) },
-		func() error { return decodeList(d, "blobs", maxBlobs, "}", &inv.Blobs, one[blobEntry]) },
+		func() error { return decodeList(d, "omitted", maxBlobs, ",", &inv.Omitted, compactOmitted) },
+		func() error {
+			return decodeOptional(d, "bases", maxRoots, &inv.Bases, func(b *bundle.Base) int { return 1 + len(b.Roots) })
+		},
+		func() error {
+			return decodeOptional(d, "assumed", maxBlobs-len(inv.Omitted), &inv.Assumed, one[bundle.Assumed])
+		},
+		func() error {
+			return decodeOptional(d, "lock", maxPins, &inv.Lock, func(e *lockEntry) int { return 1 + len(e.Annotations) })
+		},
+		func() error {
+			return decodeList(d, "blobs", maxBlobs-len(inv.Omitted)-len(inv.Assumed), "}", &inv.Blobs, one[blobEntry])
+		},
 		d.end,
 	} {
 		if err := part(); err != nil {
@@ -86,15 +96,15 @@ func (d *decoder) format() error {
 	return nil
 }
 
-// lock reads the list of a lock's entries, if it is present. It must not be empty.
-func (d *decoder) lock(list *[]lockEntry) error {
-	const begin = `"lock":[`
+// decodeOptional reads a list that is present only when it is not empty.
+func decodeOptional[T any](d *decoder, key string, limit int, list *[]T, weigh func(e *T) int) error {
+	begin := fmt.Sprintf("%q:[", key)
 	if b, err := d.r.Peek(len(begin)); err != nil || string(b) != begin {
 		return nil // what follows is read next, and says what is wrong
 	}
-	err := decodeList(d, "lock", maxPins, ",", list, func(e *lockEntry) int { return 1 + len(e.Annotations) })
+	err := decodeList(d, key, limit, ",", list, weigh)
 	if err == nil && len(*list) == 0 {
-		err = errors.New("has an empty list lock")
+		err = fmt.Errorf("has an empty list %s", key)
 	}
 	return err
 }
@@ -158,13 +168,27 @@ func decodeElement(d *decoder, after string, e any) (more bool, err error) {
 }
 
 func overLimit(key string, limit int) error {
-	if key == "manifests" {
+	switch key {
+	case "manifests":
 		key += " and references"
+	case "omitted", "assumed", "blobs":
+		return fmt.Errorf("more blobs than an archive can have (%d), with those that it leaves out", maxBlobs)
+	case "bases":
+		key += " and roots of them"
 	}
 	return fmt.Errorf("more %s than an archive can have (%d)", key, limit)
 }
 
 func one[T any](*T) int { return 1 }
+
+// compactOmitted makes blobs that are left out share equal strings, and returns how much of the limit o
+// takes.
+func compactOmitted(o *report.Omitted) int {
+	for _, s := range []*string{&o.MediaType, &o.Image, &o.Reason, &o.Platform} {
+		*s = unique.Make(*s).Value()
+	}
+	return 1
+}
 
 // compact makes manifests share equal strings, and returns how much of the limit m takes.
 func (m *manifestEntry) compact() int {

@@ -64,12 +64,16 @@
 //	omitted     what a manifest names and the archive leaves out, with the reason: blobs that may not be
 //	            distributed (non-distributable); children of an index, with their platform (platform),
 //	            where nothing else leads to them and the index has others
+//	bases       only in a delta: what the destination is assumed to have, an archive by its seal and with its
+//	            roots, or an inventory by its SHA-256; each must be needed by assumed
+//	assumed     only in a delta: layers that the archive leaves out because a base has them, in graph order:
+//	            digest, size, and the base by its place in bases. Neither configs nor layers of bundles
 //	lock        only where the roots are the images of an ImagesLock that has annotations or an image twice: its
 //	            entries in their order, each a reference with a digest, which must be a root's, and annotations
 //	blobs       every blob in file order: digest and size
 //
 // The inventory proves nothing. An importer walks the roots through the archive's own manifests and
-// must come to the same manifests, pins, attachments, omissions and blobs.
+// must come to the same manifests, pins, attachments, omissions, assumptions and blobs.
 //
 // # Seal
 //
@@ -86,9 +90,9 @@
 // # Limits
 //
 // index.json and relocate.json have at most 64 MiB each, and are read as streams; a line of
-// relocate.json and a manifest 4 MiB. There are at most 1,000 roots; 50,000 each of pins,
-// attachments, unseen, omitted, and lock entries with their annotations; 250,000 manifests and
-// references to them; 250,000 blobs. A reader needs at most 256 MiB of memory
+// relocate.json and a manifest 4 MiB. There are at most 1,000 roots; 1,000 bases and roots of
+// these; 50,000 each of pins, attachments, unseen, and lock entries with their annotations; 250,000
+// manifests and references to them; 250,000 blobs, omitted and assumed ones included. A reader needs at most 256 MiB of memory
 // (docs/decisions/0005-limits.md).
 //
 // # Writing

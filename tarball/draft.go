@@ -28,9 +28,12 @@ type Draft struct {
 // the same content, found in the same places; where imgpkg has several orders, entries of one
 // digest are ordered by reference.
 //
-// Errors: ErrOneRoot, ErrSparse; a limit of the format; those of src.
+// Errors: ErrOneRoot, ErrSparse, ErrNoDelta; a limit of the format; those of src.
 func New(ctx context.Context, plan *bundle.Plan, src bundle.Source, request Request) (*Draft, error) {
 	if request.Format == Imgpkg {
+		if len(plan.Assumed) > 0 {
+			return nil, ErrNoDelta
+		}
 		l, err := newImgpkgLayout(ctx, plan, src, request.NoOrigins)
 		if err != nil {
 			return nil, err

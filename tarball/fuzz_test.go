@@ -28,9 +28,9 @@ func FuzzArchive(f *testing.F) {
 		f.Add(bad)
 		f.Add(good[:at])
 	}
-	f.Add(tamper(f, good, func(inv *inventory, _ *[]member) { inv.Manifests[1].Kind = "bundle" }))
-	f.Add(tamper(f, good, func(inv *inventory, _ *[]member) { inv.Manifests[1].From = "other.example/place" }))
-	f.Add(tamper(f, good, func(inv *inventory, _ *[]member) { inv.Blobs[0].Size = 1 << 40 }))
+	f.Add(tamper(f, good, func(inv *relocateJSON, _ *[]member) { inv.Manifests[1].Kind = "bundle" }))
+	f.Add(tamper(f, good, func(inv *relocateJSON, _ *[]member) { inv.Manifests[1].From = "other.example/place" }))
+	f.Add(tamper(f, good, func(inv *relocateJSON, _ *[]member) { inv.Blobs[0].Size = 1 << 40 }))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := open(b)
 		if err != nil {
@@ -46,31 +46,31 @@ func FuzzArchive(f *testing.F) {
 func FuzzForged(f *testing.F) {
 	members := unpack(f, repository(f).bytes(f))
 	f.Add(members[2].data)
-	for _, change := range []func(inv *inventory){
-		func(inv *inventory) {
+	for _, change := range []func(inv *relocateJSON){
+		func(inv *relocateJSON) {
 			inv.Roots = append(inv.Roots, pin{"registry.example/also:2", inv.Roots[0].Digest})
 		},
-		func(inv *inventory) { inv.Pins[0].Digest = inv.Manifests[1].Digest },
-		func(inv *inventory) { inv.Pins = append(inv.Pins, inv.Pins[0]) },
-		func(inv *inventory) { inv.Manifests[1].From = "\x1b[2J" },
-		func(inv *inventory) { inv.Manifests[1].References[0] = "registry.example/aaa:1" },
-		func(inv *inventory) {
+		func(inv *relocateJSON) { inv.Pins[0].Digest = inv.Manifests[1].Digest },
+		func(inv *relocateJSON) { inv.Pins = append(inv.Pins, inv.Pins[0]) },
+		func(inv *relocateJSON) { inv.Manifests[1].From = "\x1b[2J" },
+		func(inv *relocateJSON) { inv.Manifests[1].References[0] = "registry.example/aaa:1" },
+		func(inv *relocateJSON) {
 			inv.Manifests[2].References = append(inv.Manifests[2].References, "registry.example/zzz:1")
 		},
-		func(inv *inventory) { inv.Manifests[1].Kind = "image" },
-		func(inv *inventory) { inv.Omitted[0].MediaType = "" },
-		func(inv *inventory) { inv.Manifests[2].MediaType = inv.Manifests[0].MediaType },
-		func(inv *inventory) { inv.Omitted[0].Reason = "" },
-		func(inv *inventory) { inv.Omitted = nil },
-		func(inv *inventory) { inv.Blobs[0], inv.Blobs[1] = inv.Blobs[1], inv.Blobs[0] },
+		func(inv *relocateJSON) { inv.Manifests[1].Kind = "image" },
+		func(inv *relocateJSON) { inv.Omitted[0].MediaType = "" },
+		func(inv *relocateJSON) { inv.Manifests[2].MediaType = inv.Manifests[0].MediaType },
+		func(inv *relocateJSON) { inv.Omitted[0].Reason = "" },
+		func(inv *relocateJSON) { inv.Omitted = nil },
+		func(inv *relocateJSON) { inv.Blobs[0], inv.Blobs[1] = inv.Blobs[1], inv.Blobs[0] },
 	} {
-		var inv inventory
+		var inv relocateJSON
 		require.NoError(f, json.Unmarshal(members[2].data, &inv))
 		change(&inv)
 		f.Add(inv.encode(f))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var inv inventory
+		var inv relocateJSON
 		if json.Unmarshal(text, &inv) != nil {
 			return
 		}
@@ -98,7 +98,7 @@ func requireRewritable(t *testing.T, a *tarball.Archive, b []byte) {
 	if err != nil || len(damage) > 0 {
 		return
 	}
-	if again := tamper(t, b, func(*inventory, *[]member) {}); !bytes.Equal(b, again) {
+	if again := tamper(t, b, func(*relocateJSON, *[]member) {}); !bytes.Equal(b, again) {
 		t.Fatalf("%d bytes were found right; written again they are %d others", len(b), len(again))
 	}
 	path := filepath.Join(t.TempDir(), "again.tar")

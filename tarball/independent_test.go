@@ -96,8 +96,8 @@ func sealOf(t testing.TB, archive []byte) (seal string, at int) {
 	return fmt.Sprintf("sha256:%x\n", h.Sum(nil)), at + 512
 }
 
-// inventory is relocate.json.
-type inventory struct {
+// relocateJSON is what relocate.json has.
+type relocateJSON struct {
 	Format    int          `json:"format"`
 	Roots     []pin        `json:"roots"`
 	Pins      []pin        `json:"pins"`
@@ -105,6 +105,9 @@ type inventory struct {
 	Attached  []attached   `json:"attachments"`
 	Unseen    []unseen     `json:"unseen"`
 	Omitted   []omitted    `json:"omitted"`
+	Bases     []base       `json:"bases"`
+	Assumed   []assumed    `json:"assumed"`
+	Lock      []locked     `json:"lock"`
 	Blobs     []blob       `json:"blobs"`
 }
 
@@ -142,16 +145,44 @@ type omitted struct {
 	Reason    string `json:"reason"`
 }
 
+type base struct {
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`
+	Roots  []pin  `json:"roots,omitempty"`
+}
+
+type assumed struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Base   int    `json:"base"`
+}
+
+type locked struct {
+	Image       string            `json:"image"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
 type blob struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`
 }
 
-func (inv *inventory) encode(t testing.TB) []byte {
+func (inv *relocateJSON) encode(t testing.TB) []byte {
 	return []byte(fmt.Sprintf(`{"format":%d,`, inv.Format) + "\n" +
 		list(t, "roots", inv.Roots) + ",\n" + list(t, "pins", inv.Pins) + ",\n" + list(t, "manifests", inv.Manifests) + ",\n" +
 		list(t, "attachments", inv.Attached) + ",\n" + list(t, "unseen", inv.Unseen) + ",\n" +
-		list(t, "omitted", inv.Omitted) + ",\n" + list(t, "blobs", inv.Blobs) + "}\n")
+		list(t, "omitted", inv.Omitted) + ",\n" +
+		optional(t, "bases", inv.Bases) + optional(t, "assumed", inv.Assumed) + optional(t, "lock", inv.Lock) +
+		list(t, "blobs", inv.Blobs) + "}\n")
+}
+
+// optional is a list that is present only when it has elements.
+func optional[T any](t testing.TB, name string, elements []T) string {
+	t.Helper()
+	if len(elements) == 0 {
+		return ""
+	}
+	return list(t, name, elements) + ",\n"
 }
 
 // list has an element a line.
@@ -167,7 +198,7 @@ func list[T any](t testing.TB, name string, elements []T) string {
 }
 
 // index returns index.json: the roots, then whatever else has a reference.
-func (inv *inventory) index(t testing.TB) []byte {
+func (inv *relocateJSON) index(t testing.TB) []byte {
 	type entry struct {
 		MediaType   string            `json:"mediaType"`
 		Digest      string            `json:"digest"`
@@ -200,7 +231,7 @@ func (inv *inventory) index(t testing.TB) []byte {
 }
 
 // attachedAs returns the place of a manifest by its first attachment.
-func (inv *inventory) attachedAs(m manifested) []string {
+func (inv *relocateJSON) attachedAs(m manifested) []string {
 	for _, a := range inv.Attached {
 		switch {
 		case a.Digest != m.Digest:
@@ -215,10 +246,10 @@ func (inv *inventory) attachedAs(m manifested) []string {
 
 // tamper changes what an archive says or has, and makes all the rest agree with it: headers,
 // index.json and the seal.
-func tamper(t testing.TB, archive []byte, change func(inv *inventory, blobs *[]member)) []byte {
+func tamper(t testing.TB, archive []byte, change func(inv *relocateJSON, blobs *[]member)) []byte {
 	t.Helper()
 	members := unpack(t, archive)
-	var inv inventory
+	var inv relocateJSON
 	require.NoError(t, json.Unmarshal(members[2].data, &inv))
 	blobs := slices.Clone(members[3 : len(members)-1])
 	change(&inv, &blobs)

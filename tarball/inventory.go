@@ -27,6 +27,8 @@ type inventory struct {
 	Attachments []bundle.Attachment
 	Unseen      []bundle.Unseen
 	Omitted     []report.Omitted
+	Bases       []bundle.Base
+	Assumed     []bundle.Assumed
 	Lock        []lockEntry
 	Blobs       []blobEntry
 
@@ -58,7 +60,7 @@ type blobEntry struct {
 // newInventory returns the inventory of a plan.
 func newInventory(plan *bundle.Plan) *inventory {
 	inv := &inventory{
-		Pins: plan.Graph.Pins, Omitted: plan.Omitted, Attachments: plan.Graph.Attachments, Unseen: plan.Graph.Unseen,
+		Pins: plan.Graph.Pins, Omitted: plan.Omitted, Bases: plan.Bases, Assumed: plan.Assumed, Attachments: plan.Graph.Attachments, Unseen: plan.Graph.Unseen,
 		Manifests: make([]manifestEntry, 0, len(plan.Graph.Nodes)), Blobs: make([]blobEntry, 0, len(plan.Blobs)),
 	}
 	for _, root := range plan.Graph.Roots {
@@ -92,12 +94,21 @@ func (inv *inventory) encode(w io.Writer) error {
 		encodeList(bw, "attachments", inv.Attachments),
 		encodeList(bw, "unseen", inv.Unseen),
 		encodeList(bw, "omitted", inv.Omitted))
-	if len(inv.Lock) > 0 { // archives without a lock keep the bytes that early ones have
-		err = errors.Join(err, encodeList(bw, "lock", inv.Lock))
-	}
+	err = errors.Join(err,
+		encodeOptional(bw, "bases", inv.Bases),
+		encodeOptional(bw, "assumed", inv.Assumed),
+		encodeOptional(bw, "lock", inv.Lock))
 	err = errors.Join(err, encodeList(bw, "blobs", inv.Blobs))
 	bw.WriteString("}\n")
 	return cmp.Or(bw.Flush(), err) // Flush returns the first error of all writes
+}
+
+// encodeOptional writes a list that an archive has only when it is not empty.
+func encodeOptional[T any](w *bufio.Writer, key string, list []T) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return encodeList(w, key, list)
 }
 
 func encodeList[T any](w *bufio.Writer, key string, list []T) error {

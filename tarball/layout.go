@@ -20,9 +20,9 @@ const (
 	maxInventory = 64 << 20 // bytes
 	maxElement   = 4 << 20  // bytes of a line of relocate.json
 	maxRoots     = 1_000
-	maxPins      = 50_000  // also of attachments, unseen, omitted, and lock entries
+	maxPins      = 50_000  // also of attachments, unseen, and lock entries
 	maxManifests = 250_000 // with their references
-	maxBlobs     = 250_000
+	maxBlobs     = 250_000 // with those that are omitted or assumed
 	maxSize      = 1 << 62 // bytes of a file: offsets below it cannot overflow
 )
 
@@ -103,6 +103,10 @@ func (inv *inventory) checkLimits() error {
 	for _, m := range inv.Manifests {
 		manifests += len(m.References)
 	}
+	bases := len(inv.Bases)
+	for _, b := range inv.Bases {
+		bases += len(b.Roots)
+	}
 	lock := len(inv.Lock)
 	for _, e := range inv.Lock {
 		lock += len(e.Annotations)
@@ -111,9 +115,9 @@ func (inv *inventory) checkLimits() error {
 		key        string
 		has, limit int
 	}{
-		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"omitted", len(inv.Omitted), maxPins},
+		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"bases", bases, maxRoots},
 		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins}, {"lock", lock, maxPins},
-		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs), maxBlobs},
+		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs) + len(inv.Omitted) + len(inv.Assumed), maxBlobs},
 	} {
 		if list.has > list.limit {
 			return overLimit(list.key, list.limit)

@@ -15,6 +15,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/report"
 )
 
 // TestLayoutLimits: what could not be read again is not written.
@@ -29,7 +30,11 @@ func TestLayoutLimits(t *testing.T) {
 		inv  inventory
 		says string
 	}{
-		{"too many blobs", inventory{Blobs: make([]blobEntry, maxBlobs+1)}, "more blobs than an archive can have (250000)"},
+		{"too many blobs", inventory{Blobs: make([]blobEntry, maxBlobs+1)}, "more blobs than an archive can have (250000), with those that it leaves out"},
+		{"too many blobs and others", inventory{Blobs: make([]blobEntry, maxBlobs-100), Omitted: make([]report.Omitted, 50), Assumed: make([]bundle.Assumed, 51)},
+			"more blobs than an archive can have (250000), with those that it leaves out"},
+		{"too many bases", inventory{Bases: make([]bundle.Base, maxRoots+1)}, "more bases and roots of them than an archive can have (1000)"},
+		{"too many roots of a base", inventory{Bases: []bundle.Base{{Roots: make([]bundle.Pin, maxRoots)}}}, "more bases and roots of them than an archive can have (1000)"},
 		{"too many roots", inventory{Roots: make([]bundle.Pin, maxRoots+1)}, "more roots than"},
 		{"too many pins", inventory{Pins: make([]bundle.Pin, maxPins+1)}, "more pins than"},
 		{"too many references", inventory{Manifests: []manifestEntry{{References: make([]string, maxManifests)}}}, "more manifests and references than"},

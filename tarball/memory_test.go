@@ -181,13 +181,13 @@ spec:
 }
 
 // plan walks m from its root.
-func (m *memory) plan(t testing.TB) *bundle.Plan {
+func (m *memory) plan(t testing.TB, bases ...bundle.Base) *bundle.Plan {
 	t.Helper()
 	root, err := name.ParseReference(rootName)
 	require.NoError(t, err)
 	g, err := bundle.Walk(context.Background(), m, []name.Reference{root}, bundle.WalkOptions{Discovery: m})
 	require.NoError(t, err)
-	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{Bases: bases})
 	require.NoError(t, err)
 	return plan
 }
@@ -203,10 +203,15 @@ func (m *memory) opener(d v1.Descriptor) func(context.Context, int64) (io.ReadCl
 }
 
 // write makes the archive of m and returns its path.
-func (m *memory) write(t testing.TB) string {
+func (m *memory) write(t testing.TB, bases ...bundle.Base) string {
+	t.Helper()
+	return m.writePlan(t, m.plan(t, bases...))
+}
+
+// writePlan makes the archive of a plan of m and returns its path.
+func (m *memory) writePlan(t testing.TB, plan *bundle.Plan) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "archive.tar")
-	plan := m.plan(t)
 	w, err := tarball.Create(path, plan, tarball.Request{}, 1)
 	require.NoError(t, err)
 	for _, b := range plan.Blobs {
@@ -217,9 +222,9 @@ func (m *memory) write(t testing.TB) string {
 }
 
 // bytes makes the archive of m.
-func (m *memory) bytes(t testing.TB) []byte {
+func (m *memory) bytes(t testing.TB, bases ...bundle.Base) []byte {
 	t.Helper()
-	b, err := os.ReadFile(m.write(t))
+	b, err := os.ReadFile(m.write(t, bases...))
 	require.NoError(t, err)
 	return b
 }

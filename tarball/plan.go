@@ -63,11 +63,11 @@ func (a *Archive) plan(ctx context.Context, opt bundle.WalkOptions) (*bundle.Pla
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(inv.origins(g), inv.unseen(g), inv.listed(g)); err != nil {
+	if err := errors.Join(inv.origins(g), inv.unseen(g), inv.listed(g), inv.checkBases()); err != nil {
 		return nil, err
 	}
 	a.share(g)
-	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(inv.Omitted)) == 0})
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(inv.Omitted)) == 0, Bases: a.given()})
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,8 @@ func (a *Archive) share(g *bundle.Graph) {
 		for i, d := range n.Blobs {
 			if at, ok := a.index[d.Digest]; ok {
 				n.Blobs[i].Digest = a.l.blobs[at].Digest
+			} else if assumed := a.assumes(d); assumed != nil {
+				n.Blobs[i].Digest = assumed.Digest
 			}
 		}
 	}
@@ -148,6 +150,8 @@ func (inv *inventory) compare(implied *inventory) error {
 		}),
 		compareLists("attachments", inv.Attachments, implied.Attachments, equal),
 		compareLists("omitted", inv.Omitted, implied.Omitted, equal),
+		compareLists("bases", inv.Bases, implied.Bases, func(a, b bundle.Base) bool { return a.Kind == b.Kind && a.Digest == b.Digest }),
+		compareLists("assumed", inv.Assumed, implied.Assumed, equal),
 		compareLists("blobs", inv.Blobs, implied.Blobs, equal))
 }
 

@@ -23,6 +23,9 @@ var (
 	ErrNotArchive = errors.New("is not an archive of relocate")
 	ErrTruncated  = errors.New("is cut off")
 	ErrDamaged    = errors.New("is damaged")
+
+	// ErrNoSeal says that a file has imgpkg's format.
+	ErrNoSeal = errors.New("has imgpkg's format, which has no seal to name it by")
 )
 
 // maxManifest is the largest manifest that is read, in bytes.
@@ -40,6 +43,7 @@ type Archive struct {
 	index     map[v1.Hash]int
 	mediaType map[v1.Hash]types.MediaType // of manifests
 	pins      map[string]v1.Hash
+	assumed   []int32        // indexes into the inventory's list, sorted by digest
 	imgpkg    *imgpkgContent // nil when it is not in imgpkg's format
 	members   *imgpkgMembers
 	reading   chan struct{} // limits how many texts of imgpkg's format are in memory
@@ -119,6 +123,7 @@ func newArchive(r io.ReaderAt, inv *inventory) (_ *Archive, err error) {
 	for _, m := range inv.Manifests {
 		a.mediaType[m.Digest] = m.MediaType
 	}
+	a.indexAssumed()
 	for i, pin := range inv.Pins {
 		// A pin of a digest would put other content in its place.
 		if tag, err := name.NewTag(pin.Reference); err != nil || tag.Name() != pin.Reference {

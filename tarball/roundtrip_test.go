@@ -132,7 +132,7 @@ func TestArchiveTar(t *testing.T) {
 	}
 	assert.Equal(t, `{"imageLayoutVersion":"1.0.0"}`, string(members[0].data))
 	assert.True(t, bytes.Equal(b, pack(t, members)), "archive/tar writes the same bytes")
-	assert.True(t, bytes.Equal(b, tamper(t, b, func(*inventory, *[]member) {})), "so do documents and seal, written from doc.go's words")
+	assert.True(t, bytes.Equal(b, tamper(t, b, func(*relocateJSON, *[]member) {})), "so do documents and seal, written from doc.go's words")
 }
 
 func TestGNUTar(t *testing.T) {
@@ -325,7 +325,7 @@ func TestRoots(t *testing.T) {
 	require.NoError(t, w.Commit())
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
-	assert.True(t, bytes.Equal(b, tamper(t, b, func(*inventory, *[]member) {})))
+	assert.True(t, bytes.Equal(b, tamper(t, b, func(*relocateJSON, *[]member) {})))
 	a, err := open(b)
 	require.NoError(t, err)
 	got, err := a.Roots()

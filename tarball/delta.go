@@ -1,0 +1,96 @@
+package tarball
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
+)
+
+// ErrNoDelta says that a plan leaves out layers that a base has, which imgpkg's format cannot express.
+var ErrNoDelta = errors.New("an archive in imgpkg's format has all layers: it cannot be a delta")
+
+// Base returns the archive as a base of a plan: what a destination has once it was imported. That
+// includes what the archive itself assumes. It reads nothing but the inventory, which Open has read.
+//
+// Errors: ErrNoSeal.
+func (a *Archive) Base() (bundle.Base, error) {
+	if a.imgpkg != nil {
+		return bundle.Base{}, fmt.Errorf("%s: %w", a.Name(), ErrNoSeal)
+	}
+	return bundle.Base{Kind: bundle.BaseArchive, Digest: a.seal, Roots: a.l.inv.Roots, Has: func(d v1.Descriptor) bool {
+		i, ok := a.index[d.Digest]
+		return ok && a.l.blobs[i].Size == d.Size || a.assumes(d) != nil
+	}}, nil
+}
+
+// Assumes returns how many layers the archive assumes to be at the destination, and their size in bytes.
+func (a *Archive) Assumes() (layers int, bytes int64) {
+	if a.l.inv == nil {
+		return 0, 0
+	}
+	for _, assumed := range a.l.inv.Assumed {
+		bytes += assumed.Size
+	}
+	return len(a.l.inv.Assumed), bytes
+}
+
+// assumes returns the entry of a layer that the archive assumes; nil if it does not.
+func (a *Archive) assumes(d v1.Descriptor) *bundle.Assumed {
+	if len(a.assumed) == 0 {
+		return nil
+	}
+	list := a.l.inv.Assumed
+	at, found := slices.BinarySearchFunc(a.assumed, d.Digest, func(i int32, d v1.Hash) int { return compareHash(list[i].Digest, d) })
+	if !found || list[a.assumed[at]].Size != d.Size {
+		return nil
+	}
+	return &list[a.assumed[at]]
+}
+
+// indexAssumed prepares assumes.
+func (a *Archive) indexAssumed() {
+	list := a.l.inv.Assumed
+	a.assumed = make([]int32, len(list))
+	for i := range list {
+		a.assumed[i] = int32(i)
+	}
+	slices.SortFunc(a.assumed, func(i, j int32) int { return compareHash(list[i].Digest, list[j].Digest) })
+}
+
+func compareHash(a, b v1.Hash) int {
+	return cmp.Or(cmp.Compare(a.Hex, b.Hex), cmp.Compare(a.Algorithm, b.Algorithm))
+}
+
+// given returns the bases of the inventory, each with the layers that are assumed of it.
+func (a *Archive) given() []bundle.Base {
+	bases := slices.Clone(a.l.inv.Bases)
+	for i := range bases {
+		bases[i].Has = func(d v1.Descriptor) bool {
+			assumed := a.assumes(d)
+			return assumed != nil && assumed.Base == i
+		}
+	}
+	return bases
+}
+
+// checkBases checks the spelling of the bases. The content decides whether they are needed.
+func (inv *inventory) checkBases() error {
+	for i, b := range inv.Bases {
+		hash, err := v1.NewHash(b.Digest.String())
+		if err != nil || hash.Algorithm != "sha256" || b.Kind != bundle.BaseArchive && b.Kind != bundle.BaseInventory {
+			return fmt.Errorf("%w: the inventory's bases[%d] is %.200q", ErrDamaged, i, fmt.Sprint(b))
+		}
+		for _, root := range b.Roots {
+			if ref, err := name.ParseReference(root.Reference); err != nil || ref.Name() != root.Reference {
+				return fmt.Errorf("%w: the inventory's bases[%d] has the root %.200q, which is not a reference", ErrDamaged, i, root.Reference)
+			}
+		}
+	}
+	return nil
+}
