@@ -86,18 +86,26 @@ func fileOf(p string, h *tar.Header) File {
 
 // Details reads the description of a package in the repository bundle n and, unless version is empty, of
 // that version. If several documents describe it, the first Package and the last PackageMetadata count.
-// r runs the templates below packages/; without r, the files are read as they are.
+// r is as for Documents.
 //
-// Errors: as Files; that of carvel.Details.Add for a document that cannot be read.
+// Errors: as Documents; that of carvel.Details.Add for a document that cannot be read.
 func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg, version string) (*carvel.Details, error) {
 	d := &carvel.Details{}
 	var unread error // does not make the bundle malformed
-	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool {
+	err := n.Documents(ctx, src, r, func(doc carvel.PackageDocument) {
 		if err := d.Add(doc, pkg, version); err != nil && unread == nil {
 			unread = fmt.Errorf("read bundle %s: %w", n.Name(), err)
 		}
-		return true
 	})
+	return d, cmp.Or(err, unread)
+}
+
+// Documents calls visit for the documents below packages/ of the repository bundle n. r runs the templates
+// there; without r, the files are read as they are.
+//
+// Errors: as Files.
+func (n *Node) Documents(ctx context.Context, src Source, r *render.Renderer, visit func(carvel.PackageDocument)) error {
+	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool { visit(doc); return true })
 	err := n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
 		switch {
 		case !f.Mode.IsRegular():
@@ -116,5 +124,5 @@ func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg,
 	if err == nil {
 		_, err = packages.End(ctx)
 	}
-	return d, cmp.Or(err, unread)
+	return err
 }

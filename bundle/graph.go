@@ -102,6 +102,15 @@ func (n *Node) Name() string {
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
 }
 
+// Size returns the bytes of the manifest and of its own blobs.
+func (n *Node) Size() int64 {
+	sum := n.Descriptor.Size
+	for _, d := range n.Blobs {
+		sum += d.Size
+	}
+	return sum
+}
+
 // Count returns the number of nodes of the kind k.
 func (g *Graph) Count(k Kind) int {
 	n := 0
