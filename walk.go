@@ -72,12 +72,27 @@ type walked struct {
 // close removes the scratch file.
 func (w *walked) close() { w.scratch.remove() }
 
-// walk reads the graph of the roots at their registries, and scans it. What it reads is kept in a
-// scratch file in dir, or where temporary files go, so that nothing is fetched twice. The caller
-// closes the result.
+// walk reads the roots as read does, and scans what it finds.
 //
 // Errors: *NotClosedError where the source is Strict.
-func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
+func (w *walker) walk(ctx context.Context, dir string) (*walked, error) {
+	found, err := w.read(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err == nil {
+		err = w.checkClosed(found.scan)
+	}
+	if err != nil {
+		found.close()
+		return nil, err
+	}
+	return found, nil
+}
+
+// read reads the graph of the roots at their registries. What it reads is kept in a scratch file in dir,
+// or where temporary files go, so that nothing is fetched twice. The caller closes the result.
+func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	scratch, err := newScratch(dir)
 	if err != nil {
 		return nil, err
@@ -92,13 +107,8 @@ func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable}); err != nil {
-		return nil, err
-	}
-	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err != nil {
-		return nil, err
-	}
-	return found, w.checkClosed(found.scan)
+	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable})
+	return found, err
 }
 
 // graph walks the roots through the spool.

@@ -106,7 +106,18 @@ func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg,
 // Errors: as Files.
 func (n *Node) Documents(ctx context.Context, src Source, r *render.Renderer, visit func(carvel.PackageDocument)) error {
 	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool { visit(doc); return true })
-	err := n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
+	if !packages.Known() {
+		if err := n.addPackages(ctx, src, packages); err != nil {
+			return err
+		}
+	}
+	_, err := packages.End(ctx)
+	return err
+}
+
+// addPackages adds the files below packages/ of the bundle n.
+func (n *Node) addPackages(ctx context.Context, src Source, packages *render.Packages) error {
+	return n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
 		switch {
 		case !f.Mode.IsRegular():
 			return nil
@@ -115,14 +126,9 @@ func (n *Node) Documents(ctx context.Context, src Source, r *render.Renderer, vi
 			return nil
 		}
 		data, err := io.ReadAll(content)
-		if err != nil {
-			return err
+		if err == nil {
+			packages.Add(f.Path, data)
 		}
-		packages.Add(f.Path, data)
-		return nil
+		return err
 	})
-	if err == nil {
-		_, err = packages.End(ctx)
-	}
-	return err
 }

@@ -3,9 +3,6 @@ package diff
 import (
 	"context"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"relocate/bundle"
 	"relocate/internal/digest"
 	"relocate/report"
 )
@@ -15,76 +12,71 @@ import (
 // Errors: of reading the repositories of packages, as bundle.Node.Documents; that of ctx.
 func Compare(ctx context.Context, a, b Side) (*Report, error) {
 	was, is := newHolding(a), newHolding(b)
-	r := &Report{Version: Version, A: was.subject(), B: is.subject()}
+	r := &Report{Version: Version, A: was.subject(), B: is.subject(), DigestsOnly: was.isInventory || is.isInventory, Packages: []Package{}}
 	r.Images = Images{Added: is.without(was), Removed: was.without(is)}
 	r.count(was, is)
-	var err error
-	if r.Packages, err = comparePackages(ctx, was, is); err != nil {
-		return nil, err
+	r.Equal = len(r.Images.Added)+len(r.Images.Removed)+r.Blobs.Added.Blobs+r.Blobs.Removed.Blobs == 0
+	if r.DigestsOnly {
+		return r, ctx.Err()
 	}
-	r.Equal = len(r.Images.Added)+len(r.Images.Removed)+r.Blobs.Added.Blobs+r.Blobs.Removed.Blobs == 0 && was.hasRoots(is) && is.hasRoots(was)
-	return r, nil
+	r.Equal = r.Equal && was.hasRoots(is) && is.hasRoots(was)
+	var err error
+	r.Packages, err = comparePackages(ctx, was, is)
+	return r, err
 }
 
 // holding is what a side holds.
 type holding struct {
 	Side
-	nodes []*bundle.Node       // each digest once, in graph order
-	blobs map[digest.Sum]int64 // sizes in bytes
+	isInventory bool                 // a part is: it names no packages
+	manifests   map[digest.Sum]bool  // and whether it is a root
+	blobs       map[digest.Sum]int64 // manifests too; sizes in bytes
 }
 
 func newHolding(s Side) *holding {
-	h := &holding{Side: s, blobs: map[digest.Sum]int64{}}
-	seen := map[v1.Hash]bool{}
-	for _, p := range s.Parts {
-		for _, n := range p.Plan.Graph.Nodes {
-			if d := n.Descriptor.Digest; !seen[d] {
-				seen[d] = true
-				h.nodes = append(h.nodes, n)
-			}
+	h := &holding{Side: s, manifests: map[digest.Sum]bool{}, blobs: map[digest.Sum]int64{}}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		h.isInventory = h.isInventory || p.Inventory != nil
+		for image := range p.images {
+			h.manifests[sum(image.Digest)] = false
 		}
-		for _, b := range p.Plan.Blobs {
-			h.blobs[key(b)] = b.Descriptor.Size
+		for b := range p.blobs {
+			h.blobs[b.sum] = b.size
+		}
+	}
+	for _, p := range s.Parts {
+		for _, root := range p.roots() {
+			h.manifests[sum(root.Digest)] = true
 		}
 	}
 	return h
 }
 
-// key is the digest of a blob. A plan has none of another algorithm.
-func key(b bundle.Blob) digest.Sum {
-	sum, _ := digest.SumOf(b.Descriptor.Digest)
-	return sum
-}
-
 // subject describes the side.
 func (h *holding) subject() Subject {
-	s := Subject{Name: h.Name, Kind: h.Kind, Roots: []report.Root{}, Blobs: Amount{Blobs: len(h.blobs)}}
+	s := Subject{Name: h.Name, Kind: h.Kind, Roots: []report.Root{}}
 	for _, size := range h.blobs {
-		s.Blobs.Bytes += size
+		s.Blobs.add(size)
 	}
 	for _, p := range h.Parts {
-		s.Roots = append(s.Roots, p.Plan.Graph.NamedRoots()...)
-		s.Unread = s.Unread || p.Plan.Graph.MayHide()
+		s.Roots = append(s.Roots, p.roots()...)
+		s.Unread = s.Unread || p.Plan != nil && p.Plan.Graph.MayHide()
 	}
 	return s
-}
-
-// has reports whether the side has the manifest d.
-func (h *holding) has(d v1.Hash) bool {
-	for _, p := range h.Parts {
-		if p.Plan.Graph.Node(d) != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // without returns the manifests that other does not have.
 func (h *holding) without(other *holding) []Image {
 	list := []Image{}
-	for _, n := range h.nodes {
-		if d := n.Descriptor.Digest; !other.has(d) {
-			list = append(list, Image{d, n.Kind, n.Name(), n.Size()})
+	seen := map[digest.Sum]bool{}
+	for i := range h.Parts {
+		for image := range h.Parts[i].images {
+			key := sum(image.Digest)
+			if _, isThere := other.manifests[key]; !isThere && !seen[key] {
+				seen[key] = true
+				list = append(list, image)
+			}
 		}
 	}
 	return list
@@ -92,17 +84,9 @@ func (h *holding) without(other *holding) []Image {
 
 // hasRoots reports whether all roots of the side are roots of other.
 func (h *holding) hasRoots(other *holding) bool {
-	roots := map[v1.Hash]bool{}
-	for _, p := range other.Parts {
-		for _, root := range p.Plan.Graph.Roots {
-			roots[root.Digest] = true
-		}
-	}
-	for _, p := range h.Parts {
-		for _, root := range p.Plan.Graph.Roots {
-			if !roots[root.Digest] {
-				return false
-			}
+	for key, isRoot := range h.manifests {
+		if isRoot && !other.manifests[key] {
+			return false
 		}
 	}
 	return true
@@ -110,27 +94,26 @@ func (h *holding) hasRoots(other *holding) bool {
 
 // count counts the blobs that both sides have, those that one has alone, and what must be carried.
 func (r *Report) count(was, is *holding) {
-	for sum, size := range was.blobs {
-		if _, ok := is.blobs[sum]; ok {
-			r.Blobs.Same.add(size)
-		} else {
+	for key, size := range was.blobs {
+		if _, isThere := is.blobs[key]; !isThere {
 			r.Blobs.Removed.add(size)
 		}
 	}
+	for key, size := range is.blobs {
+		if _, isThere := was.blobs[key]; isThere {
+			r.Blobs.Same.add(size)
+		} else {
+			r.Blobs.Added.add(size)
+		}
+	}
 	carried := map[digest.Sum]bool{}
-	for _, p := range is.Parts {
-		for i, b := range p.Plan.Blobs {
-			if carried[key(b)] {
-				continue
+	for i := range is.Parts {
+		for b := range is.Parts[i].blobs {
+			_, isThere := was.blobs[b.sum]
+			if !carried[b.sum] && (b.always || !isThere && !b.assumed) {
+				carried[b.sum] = true
+				r.Carry.add(b.size)
 			}
-			_, isThere := was.blobs[key(b)]
-			if !isThere {
-				r.Blobs.Added.add(b.Descriptor.Size)
-			}
-			if !isThere || i < p.Plan.Small {
-				r.Carry.add(b.Descriptor.Size)
-			}
-			carried[key(b)] = true
 		}
 	}
 }

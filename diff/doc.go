@@ -6,13 +6,12 @@
 package diff
 
 import (
-	"context"
+	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 	"relocate/carvel"
-	"relocate/render"
 	"relocate/report"
 )
 
@@ -23,24 +22,14 @@ type Side struct {
 	Parts []Part
 }
 
-// Part is a part of a Side.
-type Part struct {
-	Plan     *bundle.Plan
-	Source   bundle.Source    // has the bundles of Plan
-	Renderer *render.Renderer // runs the templates of repositories, as for Plan
-
-	// Values returns the schema of the values that a version of a package takes by the files that it
-	// fetches, where its Package has no schema; nil: it takes none. A nil Values: these are not known.
-	Values func(ctx context.Context, p *carvel.Package) (carvel.Schema, error)
-}
-
 // Kind says what a Side is.
 type Kind string
 
 // The kinds of a Side.
 const (
-	Archive  Kind = "archive"
-	Registry Kind = "registry"
+	Archive   Kind = "archive"
+	Registry  Kind = "registry"
+	Inventory Kind = "inventory"
 )
 
 // Version is that of the JSON of this package. Within a version fields are added, never renamed or
@@ -49,14 +38,41 @@ const Version = 1
 
 // Report says what differs between A and B. What only B has is added, what only A has is removed.
 type Report struct {
-	Version  int       `json:"version"`
-	Equal    bool      `json:"equal"` // both hold the same roots, manifests, configs and layers
-	A        Subject   `json:"a"`
-	B        Subject   `json:"b"`
-	Packages []Package `json:"packages"` // that differ, by name
-	Images   Images    `json:"images"`
-	Blobs    Blobs     `json:"blobs"`
-	Carry    Amount    `json:"carry"` // of B, to where A is: all manifests, configs and bundles, and the layers that A does not have
+	Version     int       `json:"version"`
+	Equal       bool      `json:"equal"` // both hold the same roots, manifests, configs and layers
+	A           Subject   `json:"a"`
+	B           Subject   `json:"b"`
+	DigestsOnly bool      `json:"digestsOnly,omitempty"` // one of them is an inventory: packages were not compared
+	Packages    []Package `json:"packages"`              // that differ, by name
+	Images      Images    `json:"images"`
+	Blobs       Blobs     `json:"blobs"`
+	Carry       Amount    `json:"carry"` // of B, to where A is: all manifests, configs and bundles, and the layers that A does not have
+}
+
+// Counts says of how many packages and versions the report is.
+func (r *Report) Counts() (packages, versions Count) {
+	for _, p := range r.Packages {
+		switch p.State {
+		case Added:
+			packages.Added++
+		case Removed:
+			packages.Removed++
+		default:
+			packages.Changed++
+		}
+		versions.Added += len(p.Added)
+		versions.Removed += len(p.Removed)
+		versions.Changed += len(p.Changed)
+	}
+	return packages, versions
+}
+
+// Count counts things that differ.
+type Count struct{ Added, Removed, Changed int }
+
+// String is "1 added, 2 removed, 3 changed".
+func (c Count) String() string {
+	return fmt.Sprintf("%d added, %d removed, %d changed", c.Added, c.Removed, c.Changed)
 }
 
 // Subject describes a Side.
@@ -123,9 +139,11 @@ type Images struct {
 // Image is a manifest of any kind.
 type Image struct {
 	Digest v1.Hash     `json:"digest"`
-	Kind   bundle.Kind `json:"kind"`
-	Name   string      `json:"name"` // the first of its references
-	Size   int64       `json:"size"` // of the manifest and its own blobs
+	Kind   bundle.Kind `json:"kind,omitempty"` // empty in an inventory
+	Name   string      `json:"name,omitempty"` // the first of its references; empty in an inventory
+	// Package is the name and the version of the first package that needs it; empty for none.
+	Package string `json:"package,omitempty"`
+	Size    int64  `json:"size"` // of the manifest and its own blobs; in an inventory of the manifest alone
 }
 
 // Blobs are distinct manifests, configs and layers.

@@ -38,6 +38,7 @@ const (
 	statusPermission  = 4
 	statusDamage      = 5
 	statusMissing     = 6
+	statusDifferent   = 7
 	statusNoSpace     = 8
 	statusInterrupted = 130
 )
