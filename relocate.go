@@ -98,7 +98,7 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-// Phases are read, scan, export, import, copy, verify and resolve, and follow one another. Each
+// Phases are read, scan, export, import, copy, verify, resolve and compare, and follow one another. Each
 // begins with an event without a step, which comes before all its others, and ends with one that is
 // Done, which comes after them.
 type Event struct {

@@ -55,15 +55,6 @@ func (a *Archive) planAfter(ctx context.Context, check func() ([]Damage, error),
 	if len(damage) > 0 {
 		return nil, a.damaged(damage[0])
 	}
-	return a.HeadPlan(ctx, jobs, r)
-}
-
-// HeadPlan returns the plan, and reads only the head of the file for it: relocate.json, manifests, configs
-// and bundles, each of which must match its digest. It checks nothing else. In imgpkg's format, which has no
-// head, Open has read the headers of all members. jobs and r are as for CheckedPlan.
-//
-// Errors: as CheckedPlan.
-func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
 	plan, err := a.Plan(ctx, jobs, r)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", a.Name(), asDamage(err))

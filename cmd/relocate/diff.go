@@ -54,7 +54,8 @@ func newDiff() *cobra.Command {
 1 failure, 2 usage or configuration, 4 login or permission, 5 damage, 6 content
 is missing, 8 no space, 130 interrupted.`,
 		Example: `  relocate diff tce-0.11.tar tce-0.12.tar
-  relocate diff tce-0.11.tar registry.example.com/tce/main:v0.12.0 --report changes.html
+  relocate diff tce-0.11.tar registry.example.com/tce/main:v0.12.0 \
+    --report changes.html
   relocate diff registry.airgap.internal/tce/main:v0.11.0 tce-0.12.tar -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
