@@ -68,5 +68,5 @@ func (s Selection) request(roots []name.Reference) (list []string) {
 			list = append(list, "of "+ref.Name()+" "+c.String())
 		}
 	}
-	return list
+	return append(list, s.platforms()...)
 }

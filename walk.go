@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,12 +115,12 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 // graph walks the roots through the spool.
 func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, error) {
 	ph := w.opt.begin("read", 0, 0)
-	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read, Renderer: w.opt.Renderer}
+	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read, Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms}
 	w.discover(&opt)
 	g, err := bundle.Walk(ctx, spool.Keeping(), w.roots, opt)
 	ph.end()
 	if err == nil {
-		err = checkAttached(w.Attachments, g)
+		err = errors.Join(w.opt.checkPlatforms(g), checkAttached(w.Attachments, g))
 	}
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ type Graph struct {
 	Metadata []carvel.PackageMetadata
 	Pins     []Pin            // of every tag that was resolved, including roots; sorted
 	Findings []report.Finding // in graph order
+	Chosen   []int            // for each of WalkOptions.Platforms: how many indexes have it
 
 	Listed *carvel.ImagesLock // the lock that listed the roots, if it has more than their references; else nil
 

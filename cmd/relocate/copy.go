@@ -20,6 +20,7 @@ import (
 // copyFlags are the flags of the root command.
 type copyFlags struct {
 	sourceFlags
+	chosen         platformFlags
 	fromTar, toTar   string
 	tarFormat        tarFormat
 	toRepo           string
@@ -103,6 +104,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar); - is standard input")
+		f.chosen.add(flags)
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
@@ -188,7 +190,7 @@ func (f *copyFlags) check() error {
 	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
-	return errors.Join(f.sourceFlags.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs))
+	return errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs))
 }
 
 // endChecks are about the source and the destination.

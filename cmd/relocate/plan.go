@@ -28,6 +28,7 @@ type planReport struct {
 // planFlags are the flags of plan.
 type planFlags struct {
 	source    sourceFlags
+	chosen    platformFlags
 	form      tarFormat
 	format    format
 	strict    bool
@@ -74,6 +75,7 @@ work the same.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		f.source.add(flags)
+		f.chosen.add(flags)
 		f.form.add(flags)
 		addFormat(flags, &f.format)
 	})
@@ -92,7 +94,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if !f.source.given() {
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
-	if err := errors.Join(f.source.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	from, err := f.source.source(&f.common)
@@ -102,6 +104,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
 	defer opt.Renderer.Close()
+	f.chosen.set(&opt)
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
 	if err != nil {
 		return nil, asUsage(err)
