@@ -3,7 +3,6 @@ package relocate
 import (
 	"slices"
 
-
 	"relocate/bundle"
 	"relocate/internal/text"
 	"relocate/oci"

@@ -20,7 +20,7 @@ import (
 // copyFlags are the flags of the root command.
 type copyFlags struct {
 	sourceFlags
-	chosen         platformFlags
+	chosen           platformFlags
 	fromTar, toTar   string
 	tarFormat        tarFormat
 	toRepo           string
