@@ -28,7 +28,9 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 	c.verdict = &report.Verdict{
 		Act: "Verification", Subject: c.at.Repository.Name(), Level: string(c.Level), Strict: true, AttachedNote: notLookedFor,
 	}
-	roots, want := c.Roots, verify.Options{Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer}
+	roots, want := c.Roots, verify.Options{
+		Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.Platforms,
+	}
 	if c.archive != nil {
 		var err error
 		if roots, err = c.expect(ctx, &want); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"regexp"
 	"relocate"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -167,6 +168,7 @@ var judgements = []judgement{
 	{isRegistry(fs.ErrExist), statusFailed, "the registry has immutable tags: give the root another tag with --tag, or allow the registry to overwrite it"},
 	{isA[missingRootError], statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
+	{isMissingPlatform, statusMissing, "push what is missing to one of the repositories that were searched, or copy the other platforms only (--platform)"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories that were searched, or name a repository that has it"},
 	{isURL, statusUsage, "download it first, and name the file"},
 	{isBadPath, statusUsage, "check the path"},
@@ -296,6 +298,12 @@ func isNoHelm(err error) bool {
 func isMissingRoot(err error) bool {
 	var e *bundle.MissingError
 	return errors.As(err, &e) && e.WantedBy == ""
+}
+
+// isMissingPlatform matches images for single platforms that were not found.
+func isMissingPlatform(err error) bool {
+	missing, _ := bundle.Missing(err)
+	return len(missing) > 0 && !slices.ContainsFunc(missing, func(m *bundle.MissingError) bool { return m.Platform == "" })
 }
 
 func isUnknownHost(err error) bool {

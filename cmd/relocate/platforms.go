@@ -21,12 +21,8 @@ type platformFlags struct {
 }
 
 func (f *platformFlags) add(flags *pflag.FlagSet) {
-	f.addPlatform(flags)
-	flags.StringVar(&f.mode, "platform-mode", platformsSparse, "`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
-}
-
-func (f *platformFlags) addPlatform(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.platforms, "platform", nil, "of an image for several platforms, copy only those for this `OS/ARCH[/VARIANT]` (repeatable)")
+	flags.StringVar(&f.mode, "platform-mode", platformsSparse, "`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
 }
 
 func (f *platformFlags) check() error {
