@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -13,6 +15,7 @@ import (
 
 	"relocate"
 	"relocate/copy"
+	"relocate/crossing"
 	"relocate/diff"
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
@@ -32,12 +35,13 @@ type diffFlags struct {
 
 const diffHelp = `diff shows what B holds and A does not, and the other way round: packages and
 versions, the values that they take, images, and the bytes to carry. A and B are
-each an archive, an inventory, or a reference REGISTRY/PATH:TAG (or @DIGEST).
+each an archive, a reference REGISTRY/PATH:TAG (or @DIGEST), an inventory, or a
+file .yml that describes a crossing (relocate help config).
 
 Of an archive it reads only the head: the content of layers is not verified, and
-verify does that. A reference is read as plan reads it. Contents are compared by
-digest: a repository and its relocated copy are equal. An inventory names no
-packages, so digests and sizes alone are compared with it.
+verify does that. A reference, and what a crossing names, is read as plan reads
+it. Contents are compared by digest: a repository and its relocated copy are
+equal. An inventory names no packages, so only digests and sizes are compared.
 
 Values are compared between each version that is added and the newest older one
 of A, and between the two contents of a version that changed. They are those of
@@ -98,12 +102,12 @@ func (f *diffFlags) run(ctx context.Context, show *display, args []string) (*dif
 	var sides [2]relocate.Side
 	var refs []name.Reference
 	for i, arg := range args {
-		side, err := readSide(arg)
+		side, err := f.readSide(arg)
 		if err != nil {
 			return nil, err
 		}
 		defer closeSide(side)
-		refs = append(refs, side.Source.Bundles...)
+		refs = slices.Concat(refs, side.Source.Bundles, side.Source.Images)
 		sides[i] = side
 	}
 	client, err := f.source(refs)
@@ -111,13 +115,11 @@ func (f *diffFlags) run(ctx context.Context, show *display, args []string) (*dif
 		return nil, err
 	}
 	for i := range sides {
-		from := &sides[i].Source
-		from.Client, from.NonDistributable = client, f.nonDistributable
-		if f.attachments == attachmentsNone {
-			from.Attachments = copy.AttachNothing
-		}
+		sides[i].Source.Client = client
 	}
-	return relocate.Diff(ctx, sides[0], sides[1], relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: newRenderer()})
+	opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: newRenderer()}
+	defer opt.Renderer.Close()
+	return relocate.Diff(ctx, sides[0], sides[1], opt)
 }
 
 // print prints the differences and then writes the report's file.
@@ -136,15 +138,17 @@ func (f *diffFlags) print(cmd *cobra.Command, r *diff.Report) error {
 	return problemsError{status: statusDifferent, text: fmt.Sprintf("%s and %s differ", r.A.Name, r.B.Name)}
 }
 
-// readSide opens what an argument names: a file or a reference. The caller closes it.
-func readSide(arg string) (side relocate.Side, err error) {
+// readSide opens what an argument names. The caller closes it.
+func (f *diffFlags) readSide(arg string) (side relocate.Side, err error) {
 	side.Name = arg
-	if !isFile(arg) {
-		if !isReference(arg) {
-			return side, usagef("%s is neither a file nor a reference such as registry.example.com/path:tag", arg)
-		}
-		ref, err := parseReference("", arg)
-		side.Source.Bundles = []name.Reference{ref}
+	switch {
+	case !isFile(arg) && !isReference(arg):
+		return side, usagef("%s is neither a file nor a reference such as registry.example.com/path:tag", arg)
+	case !isFile(arg):
+		side.Source, err = f.reference(arg)
+		return side, err
+	case slices.Contains([]string{".yml", ".yaml"}, filepath.Ext(arg)):
+		side.Source, err = f.crossing(arg)
 		return side, err
 	}
 	list, err := readInventory(arg)
@@ -161,6 +165,34 @@ func readSide(arg string) (side relocate.Side, err error) {
 	}
 	side.Archives = []*tarball.Archive{a}
 	return side, nil
+}
+
+// reference returns a reference as a source.
+func (f *diffFlags) reference(arg string) (from relocate.Source, err error) {
+	ref, err := parseReference("", arg)
+	from.Bundles, from.NonDistributable = []name.Reference{ref}, f.nonDistributable
+	if f.attachments == attachmentsNone {
+		from.Attachments = copy.AttachNothing
+	}
+	return from, err
+}
+
+// crossing returns what a file that describes a crossing names, as plan reads it.
+func (f *diffFlags) crossing(file string) (relocate.Source, error) {
+	plan := &planFlags{}
+	flags := plan.newCommand().Flags()
+	plan.config.path = file
+	err := plan.config.fill(flags, func(s *crossing.Setting) string { return plan.configFor(s, nil) })
+	if err == nil && !plan.source.given() {
+		err = usagef("%s names no roots", file)
+	}
+	if err == nil {
+		err = plan.source.check()
+	}
+	if err != nil {
+		return relocate.Source{}, plan.config.explain(err)
+	}
+	return plan.source.source(&f.common)
 }
 
 // closeSide closes the archives of a side, which were only read.

@@ -151,3 +151,57 @@ func inventoryOf(t *testing.T, file string) string {
 	require.NoError(t, f.Close())
 	return out
 }
+
+// TestDiffCrossing: a crossing is what its roots are.
+func TestDiffCrossing(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, upgrade := pushUpgrade(t, host)
+	before, after := export(t, old), export(t, upgrade)
+	config := writeConfig(t, "roots:\n- bundle: %s\n", upgrade)
+	assert.Contains(t, mustRelocate(t, "diff", config, after).stdout, "\nno differences\n")
+	want, got := readDiff(t, before, after), readDiff(t, before, config)
+	assert.Equal(t, want.Packages, got.Packages)
+	assert.Equal(t, want.Images, got.Images)
+
+	both := export(t, old, upgrade)
+	config = writeConfig(t, "roots:\n- bundle: %s\n- bundle: %s\n", old, upgrade)
+	assert.Contains(t, mustRelocate(t, "diff", both, config).stdout, "\nno differences\n")
+}
+
+// TestDiffWrong: what cannot be compared is no difference.
+func TestDiffWrong(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, _ := pushUpgrade(t, host)
+	file := export(t, old)
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		status int
+		args   []string
+		parts  []string
+	}{
+		"one":        {statusUsage, []string{file}, []string{"name two things to compare; got 1"}},
+		"three":      {statusUsage, []string{file, file, file}, []string{"got 3"}},
+		"neither":    {statusUsage, []string{file, "nothing"}, []string{"nothing is neither a file nor a reference"}},
+		"absent":     {statusUsage, []string{file, "absent.tar"}, []string{"absent.tar"}},
+		"gone":       {statusMissing, []string{file, host + "/corp/repository:9"}, []string{host + "/corp/repository:9"}},
+		"text":       {statusDamage, []string{file, write("a.txt", "hello\n")}, []string{"a.txt is not an archive of relocate: it is text"}},
+		"cut":        {statusDamage, []string{file, write("cut.tar", string(whole[:len(whole)/2]))}, []string{"cut.tar is cut off"}},
+		"inventory":  {statusDamage, []string{write("list.txt", "relocate inventory 1\nroot sha256:1\n"), file}, []string{"list.txt", "line 2"}},
+		"crossing":   {statusUsage, []string{file, write("c.yml", configHead+"rots: []\n")}, []string{"c.yml:3", "rots"}},
+		"no-roots":   {statusUsage, []string{file, write("c.yml", configHead+"strict: true\n")}, []string{"c.yml", "no roots"}},
+		"report":     {statusUsage, []string{file, file, "--report", t.TempDir()}, []string{"--report", "not a regular file"}},
+		"attachment": {statusUsage, []string{file, file, "--attachments", "require"}, []string{"--attachments require: must be auto or none"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assertFailed(t, tryRelocate(t, append([]string{"diff"}, c.args...)...), c.status, c.parts...)
+		})
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
 	"relocate/internal/watchdog"
+	"relocate/inventory"
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/serve"
@@ -150,6 +151,7 @@ var judgements = []judgement{
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
 	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
+	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory; if it is one, it was changed since: transfer it again"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed in transit or in storage; it was not used"},
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
 	{isA[carvel.ImgpkgError], statusFailed, "imgpkg also rejects it: push it again in the right format"},

@@ -38,8 +38,9 @@ type planFlags struct {
 	common
 }
 
-func newPlan() *cobra.Command {
-	f := &planFlags{}
+func newPlan() *cobra.Command { return new(planFlags).newCommand() }
+
+func (f *planFlags) newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
 		Short: "Show what an export would copy, and the exact size of the archive",
