@@ -28,9 +28,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 	c.verdict = &report.Verdict{
 		Act: "Verification", Subject: c.at.Repository.Name(), Level: string(c.Level), Strict: true, AttachedNote: notLookedFor,
 	}
-	roots, want := c.Roots, verify.Options{
-		Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.Platforms,
-	}
+	roots, want := c.Roots, verify.Options{Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer}
 	if c.archive != nil {
 		var err error
 		if roots, err = c.expect(ctx, &want); err != nil {
@@ -67,7 +65,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 
 // expect reads from the archive what the repository must hold, and returns the roots.
 func (c *verifying) expect(ctx context.Context, want *verify.Options) (roots []v1.Hash, err error) {
-	if want.Want, err = c.archive.CheckedPlan(ctx, c.jobs(), c.Renderer); err != nil {
+	if _, want.Want, err = c.checkedPart(ctx, c.archive); err != nil {
 		return nil, err
 	}
 	g := want.Want.Graph

@@ -339,7 +339,6 @@ func (w *walk) finish(roots []name.Reference) error {
 			return err
 		}
 	}
-	w.countPlatforms()
 	g.keepCircular()
 	return nil
 }

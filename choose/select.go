@@ -15,7 +15,7 @@ import (
 )
 
 // ErrUnmatched says that a choice names what no repository has.
-var ErrUnmatched = errors.New("matches nothing")
+var ErrUnmatched = errors.New("chooses nothing")
 
 // Reason says why a version was chosen.
 type Reason string
@@ -41,7 +41,7 @@ type Chosen struct {
 	Left     []carvel.Package // that the repository has and that were not chosen, in the same order
 	Findings []report.Finding // dependencies and installed versions that are not there
 
-	unmatched, unmatchedExclude map[string]error // why, by pattern
+	unmatched map[string]error // by pattern
 }
 
 // Choose chooses. installs says what the chosen packages install; it may be nil.
@@ -65,49 +65,30 @@ func (r *Repository) Choose(ctx context.Context, c Choice, installs Installs) (*
 }
 
 // Unmatched returns an error for the patterns of a choice that match nothing in any of the repositories
-// from which it chose, and for what it excludes and none of them has.
-//
-// Errors: ErrUnmatched.
+// from which it chose.
 func Unmatched(chosen ...*Chosen) error {
-	c := chosen[0].Choice
 	var list []error
-	add := func(pattern, which string, of func(*Chosen) map[string]error) {
+	for _, pattern := range chosen[0].patterns() {
 		var why error
 		for _, c := range chosen {
-			is, unmatched := of(c)[pattern]
-			if !unmatched {
-				return
-			}
-			if why == nil || why == errNoPackage {
-				why = is
+			if why = c.unmatched[pattern]; why == nil {
+				break
 			}
 		}
-		list = append(list, fmt.Errorf("%s%s %w: %w", text.Quote(pattern), which, ErrUnmatched, why))
-	}
-	for _, p := range c.Packages {
-		add(p.String(), "", func(c *Chosen) map[string]error { return c.unmatched })
-	}
-	for _, glob := range c.Exclude {
-		add(glob, ", which is excluded,", func(c *Chosen) map[string]error { return c.unmatchedExclude })
+		if why != nil {
+			list = append(list, fmt.Errorf("%s %w: %w", text.Quote(pattern), ErrUnmatched, why))
+		}
 	}
 	return errors.Join(list...)
 }
 
-// errNoPackage says why a pattern matches nothing.
-var errNoPackage = errors.New("no package has that name")
-
-// noPackage returns errNoPackage, or the names of packages that have the glob as a part.
-func (s *selection) noPackage(glob string) error {
-	var similar []string
-	for _, name := range s.names {
-		if strings.Contains(name, strings.Trim(glob, "*")) && len(similar) < 3 {
-			similar = append(similar, text.Line(name))
-		}
+// patterns returns what Unmatched judges.
+func (c *Chosen) patterns() []string {
+	var list []string
+	for _, p := range c.Choice.canonical().Packages {
+		list = append(list, p.String())
 	}
-	if len(similar) == 0 {
-		return errNoPackage
-	}
-	return fmt.Errorf("%w; the whole name is needed, such as %s, or a glob", errNoPackage, strings.Join(similar, ", "))
+	return append(list, c.Choice.canonical().Exclude...)
 }
 
 // key names a version of a package.
@@ -119,17 +100,16 @@ func (k key) String() string { return k.name + " " + k.version }
 
 // selection is a run of Choose.
 type selection struct {
-	choice   Choice
-	names    []string                     // of the packages, sorted
-	versions map[string][]*carvel.Package // by name, each version once
-	chosen   map[key]*Version
-	findings []report.Finding
-
-	unmatched, unmatchedExclude map[string]error
+	choice    Choice
+	names     []string                     // of the packages, sorted
+	versions  map[string][]*carvel.Package // by name, each version once
+	chosen    map[key]*Version
+	findings  []report.Finding
+	unmatched map[string]error
 }
 
 func newSelection(c Choice, packages []carvel.Package) *selection {
-	s := &selection{choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, unmatched: map[string]error{}, unmatchedExclude: map[string]error{}}
+	s := &selection{choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, unmatched: map[string]error{}}
 	seen := map[key]bool{}
 	for i := range packages {
 		p := &packages[i]
@@ -164,12 +144,12 @@ func (s *selection) wanted() {
 	}
 	for _, glob := range c.Exclude {
 		if !slices.ContainsFunc(s.names, func(name string) bool { return matches(glob, name) }) {
-			s.unmatchedExclude[glob] = s.noPackage(glob)
+			s.unmatched[glob] = errors.New("the repository has no package of that name")
 		}
 	}
 	for _, p := range patterns {
 		selects, _ := carvel.ParseSelection(p.Constraint, s.prereleases()) // Check parsed it
-		s.unmatched[p.String()] = s.noPackage(p.Name)
+		s.unmatched[p.String()] = errors.New("the repository has no package of that name")
 		var none []string
 		for _, name := range s.names {
 			if !matches(p.Name, name) {
@@ -252,7 +232,7 @@ func (s *selection) candidates(name string, selects carvel.Selection) (left []*c
 
 // result returns what was chosen.
 func (s *selection) result() *Chosen {
-	c := &Chosen{Choice: s.choice.canonical(), Findings: s.findings, unmatched: s.unmatched, unmatchedExclude: s.unmatchedExclude}
+	c := &Chosen{Choice: s.choice.canonical(), Findings: s.findings, unmatched: s.unmatched}
 	for _, name := range s.names {
 		list := slices.Clone(s.versions[name])
 		slices.SortStableFunc(list, func(a, b *carvel.Package) int {
