@@ -109,7 +109,7 @@ func (f *filling) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph))
+	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph)).Sparse(sparseIndexes(f.r.Plan.Graph))
 	err = f.send(dst)
 	if err != nil && !isPartial(err) {
 		return nil, err

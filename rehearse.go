@@ -12,7 +12,9 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/bundle"
 	"relocate/internal/text"
 	"relocate/registry"
 	"relocate/registry/rehearsal"
@@ -40,6 +42,7 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
 	}
 	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(archive), addr: listener.Addr().String()}
+	s.leaveOut()
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -98,6 +101,16 @@ func (s *stage) furnish() (err error) {
 		},
 	})
 	return err
+}
+
+// leaveOut lets the embedded registry take indexes without the children that the archive leaves out. The
+// import asks that first, with a child that no archive has.
+func (s *stage) leaveOut() {
+	without := bundle.LeftOut(s.archive.Omitted())
+	if len(without) > 0 {
+		without[registry.Nothing()] = true
+	}
+	s.reg.LeaveOut(func(d v1.Hash) bool { return without[d] })
 }
 
 // perform imports the archive, and verifies the result.

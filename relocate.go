@@ -98,7 +98,7 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-// Phases are read, scan, export, import, copy, verify and resolve, and follow one another. Each
+// Phases are read, scan, export, import, copy, verify, resolve and compare, and follow one another. Each
 // begins with an event without a step, which comes before all its others, and ends with one that is
 // Done, which comes after them.
 type Event struct {
@@ -109,7 +109,7 @@ type Event struct {
 	Done  bool
 
 	// Note is what an operator should know, in a sentence. Code says which note it is, where a
-	// program may have more to say: resumed, moved, tags, signatures-login, no-longer-refused. It
+	// program may have more to say: resumed, moved, tags, signatures-login, no-longer-refused, platforms. It
 	// is empty for all others.
 	Note string
 	Code string

@@ -103,6 +103,11 @@ func DataValues(ctx context.Context, archive *tarball.Archive, from Source, pkg 
 	if err != nil {
 		return nil, err
 	}
+	return r.dataValues(ctx)
+}
+
+// dataValues says which data values the package takes.
+func (r *rendering) dataValues(ctx context.Context) (*render.DataValues, error) {
 	app, err := r.app(ctx)
 	if err != nil {
 		return nil, err
@@ -116,19 +121,19 @@ func DataValues(ctx context.Context, archive *tarball.Archive, from Source, pkg 
 
 // rendering is one Render.
 type rendering struct {
-	opt     RenderOptions
-	archive *tarball.Archive
-	of      string // what is read
-	src     bundle.Source
-	graph   *bundle.Graph
-	pkg     *carvel.Package
-	locks   []*carvel.ImagesLock // of what is fetched
+	opt   RenderOptions
+	of    string // what is read
+	src   bundle.Source
+	graph *bundle.Graph
+	whole bool // the graph has all that packages fetch: it is not that of a root alone
+	pkg   *carvel.Package
+	locks []*carvel.ImagesLock // of what is fetched
 }
 
 // startRendering finds the package.
 func startRendering(ctx context.Context, archive *tarball.Archive, from Source, pkg string, opt RenderOptions) (*rendering, error) {
-	r := &rendering{opt: opt, archive: archive}
-	if err := r.open(ctx, from); err != nil {
+	r := &rendering{opt: opt, whole: archive != nil}
+	if err := r.open(ctx, archive, from); err != nil {
 		return nil, err
 	}
 	var err error
@@ -137,13 +142,13 @@ func startRendering(ctx context.Context, archive *tarball.Archive, from Source, 
 }
 
 // open reads the package repositories.
-func (r *rendering) open(ctx context.Context, from Source) error {
-	if r.archive != nil {
-		plan, err := r.archive.CheckedPlan(ctx, r.opt.jobs(), r.opt.Renderer)
+func (r *rendering) open(ctx context.Context, archive *tarball.Archive, from Source) error {
+	if archive != nil {
+		plan, err := archive.CheckedPlan(ctx, r.opt.jobs(), r.opt.Renderer)
 		if err != nil {
 			return err
 		}
-		r.of, r.src, r.graph = r.archive.Name(), r.archive, plan.Graph
+		r.of, r.src, r.graph = archive.Name(), archive, plan.Graph
 		return nil
 	}
 	if len(from.Bundles) != 1 {
@@ -261,10 +266,10 @@ func (r *rendering) fetch(ctx context.Context, repository *bundle.Node, f carvel
 	return r.files(ctx, node, f.Kind == "imgpkgBundle")
 }
 
-// fetched returns the manifest that a fetch names: in a registry from beside the repository, or from
-// where the Package says. It is nil where the archive does not have it.
+// fetched returns the manifest that a fetch names: of a graph that is whole, or else in a registry from
+// beside the repository, or from where the Package says. It is nil where the graph does not have it.
 func (r *rendering) fetched(ctx context.Context, repository *bundle.Node, f carvel.Fetch) (*bundle.Node, error) {
-	if r.archive != nil {
+	if r.whole {
 		return r.graph.Node(r.digest(f)), nil
 	}
 	var tries []name.Reference
@@ -285,7 +290,7 @@ func (r *rendering) fetched(ctx context.Context, repository *bundle.Node, f carv
 	return nil, missing
 }
 
-// digest returns the digest that a fetch stands for in an archive.
+// digest returns the digest that a fetch stands for in a graph.
 func (r *rendering) digest(f carvel.Fetch) v1.Hash {
 	ref, err := name.ParseReference(f.Reference)
 	if err != nil || f.Digest != (v1.Hash{}) {

@@ -32,6 +32,7 @@ type Source struct {
 	pins         []bundle.Pin       // of a lock with both a tag and a digest
 	lock         *carvel.ImagesLock // whose images these are; nil otherwise
 	isBundleLock bool
+	anyKind      bool // a root may be a bundle, an image or an index, whatever it is named as
 }
 
 // ReadLock returns what a BundleLock or an ImagesLock names as a source. A BundleLock's tag is
@@ -145,7 +146,7 @@ func (s *Source) check() func(ref string, kind bundle.Kind) error {
 		isImage[ref.Name()] = true
 	}
 	return func(ref string, kind bundle.Kind) error {
-		if isImage[ref] == (kind == bundle.Bundle) {
+		if isImage[ref] == (kind == bundle.Bundle) && !s.anyKind {
 			return &KindError{ref, kind, s.lock != nil}
 		}
 		return nil

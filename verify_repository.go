@@ -28,7 +28,9 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 	c.verdict = &report.Verdict{
 		Act: "Verification", Subject: c.at.Repository.Name(), Level: string(c.Level), Strict: true, AttachedNote: notLookedFor,
 	}
-	roots, want := c.Roots, verify.Options{Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer}
+	roots, want := c.Roots, verify.Options{
+		Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.Platforms,
+	}
 	if c.archive != nil {
 		var err error
 		if roots, err = c.expect(ctx, &want); err != nil {
@@ -65,7 +67,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 
 // expect reads from the archive what the repository must hold, and returns the roots.
 func (c *verifying) expect(ctx context.Context, want *verify.Options) (roots []v1.Hash, err error) {
-	if _, want.Want, err = c.checkedPart(ctx, c.archive); err != nil {
+	if want.Want, err = c.archive.CheckedPlan(ctx, c.jobs(), c.Renderer); err != nil {
 		return nil, err
 	}
 	g := want.Want.Graph

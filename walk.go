@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,72 +64,69 @@ func newWalker(from Source, opt Options) (*walker, error) {
 
 // walked is what a walk of registries found: the plan, and a source of its content.
 type walked struct {
-	plan     *bundle.Plan
-	scan     *leak.Report // what would point outside
-	selected []report.Selected
-	source   bundle.Source
-	scratch  *scratch
+	plan    *bundle.Plan
+	scan    *leak.Report // what would point outside
+	source  *copy.Spool
+	scratch *scratch
 }
 
 // close removes the scratch file.
 func (w *walked) close() { w.scratch.remove() }
 
-// walk reads the graph of the roots at their registries, and scans it. What it reads is kept in a
-// scratch file in dir, or where temporary files go, so that nothing is fetched twice. The caller
-// closes the result.
+// walk reads the roots as read does, and scans what it finds.
 //
 // Errors: *NotClosedError where the source is Strict.
-func (w *walker) walk(ctx context.Context, dir string) (_ *walked, err error) {
+func (w *walker) walk(ctx context.Context, dir string) (*walked, error) {
+	found, err := w.read(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err == nil {
+		err = w.checkClosed(found.scan)
+	}
+	if err != nil {
+		found.close()
+		return nil, err
+	}
+	return found, nil
+}
+
+// read reads the graph of the roots at their registries. What it reads is kept in a scratch file in dir,
+// or where temporary files go, so that nothing is fetched twice. The caller closes the result.
+func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	scratch, err := newScratch(dir)
 	if err != nil {
 		return nil, err
 	}
-	spool := copy.NewSpool(w.client, scratch)
-	found := &walked{scratch: scratch}
+	found := &walked{source: copy.NewSpool(w.client, scratch), scratch: scratch}
 	defer func() {
 		if err != nil {
 			found.close()
 		}
 	}()
-	p, err := w.opt.choose(ctx, spool.Keeping(), w.roots, w.walkOptions())
+	g, err := w.graph(ctx, found.source)
 	if err != nil {
 		return nil, err
 	}
-	found.source, found.selected = p.source.Over(spool), p.selected
-	g, err := w.graph(ctx, p)
+	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable})
+	return found, err
+}
+
+// graph walks the roots through the spool.
+func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, error) {
+	ph := w.opt.begin("read", 0, 0)
+	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read, Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms}
+	w.discover(&opt)
+	g, err := bundle.Walk(ctx, spool.Keeping(), w.roots, opt)
+	ph.end()
+	if err == nil {
+		err = errors.Join(w.opt.checkPlatforms(g), checkAttached(w.Attachments, g))
+	}
 	if err != nil {
 		return nil, err
 	}
 	if n := spool.ReadAgain(); n > 0 {
 		w.opt.note("", "read %s again that arrived damaged the first time: check the network and the memory", text.Count(n, "blob"))
-	}
-	if found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable}); err != nil {
-		return nil, err
-	}
-	if found.scan, err = p.scan(ctx, w.opt, found.source, found.plan); err != nil {
-		return nil, err
-	}
-	return found, w.checkClosed(found.scan)
-}
-
-// walkOptions are those of a walk that does not look for attachments.
-func (w *walker) walkOptions() bundle.WalkOptions {
-	return bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Renderer: w.opt.Renderer}
-}
-
-// graph walks the roots of a part.
-func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
-	ph := w.opt.begin("read", 0, 0)
-	opt := w.walkOptions()
-	opt.Pins, opt.Root, opt.Read, opt.Made = p.pins, w.check(), ph.read, p.source.Has
-	w.discover(&opt)
-	g, err := bundle.Walk(ctx, p.source, p.roots, opt)
-	ph.end()
-	if err == nil {
-		err = checkAttached(w.Attachments, g)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
 		w.noteNoSignatures(g)

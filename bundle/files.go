@@ -86,19 +86,38 @@ func fileOf(p string, h *tar.Header) File {
 
 // Details reads the description of a package in the repository bundle n and, unless version is empty, of
 // that version. If several documents describe it, the first Package and the last PackageMetadata count.
-// r runs the templates below packages/; without r, the files are read as they are.
+// r is as for Documents.
 //
-// Errors: as Files; that of carvel.Details.Add for a document that cannot be read.
+// Errors: as Documents; that of carvel.Details.Add for a document that cannot be read.
 func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg, version string) (*carvel.Details, error) {
 	d := &carvel.Details{}
 	var unread error // does not make the bundle malformed
-	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool {
+	err := n.Documents(ctx, src, r, func(doc carvel.PackageDocument) {
 		if err := d.Add(doc, pkg, version); err != nil && unread == nil {
 			unread = fmt.Errorf("read bundle %s: %w", n.Name(), err)
 		}
-		return true
 	})
-	err := n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
+	return d, cmp.Or(err, unread)
+}
+
+// Documents calls visit for the documents below packages/ of the repository bundle n. r runs the templates
+// there; without r, the files are read as they are.
+//
+// Errors: as Files.
+func (n *Node) Documents(ctx context.Context, src Source, r *render.Renderer, visit func(carvel.PackageDocument)) error {
+	packages := r.Packages(n.Descriptor.Digest, func(doc carvel.PackageDocument) bool { visit(doc); return true })
+	if !packages.Known() {
+		if err := n.addPackages(ctx, src, packages); err != nil {
+			return err
+		}
+	}
+	_, err := packages.End(ctx)
+	return err
+}
+
+// addPackages adds the files below packages/ of the bundle n.
+func (n *Node) addPackages(ctx context.Context, src Source, packages *render.Packages) error {
+	return n.Files(ctx, src, packages.Wants, func(f File, content io.Reader) error {
 		switch {
 		case !f.Mode.IsRegular():
 			return nil
@@ -107,14 +126,9 @@ func (n *Node) Details(ctx context.Context, src Source, r *render.Renderer, pkg,
 			return nil
 		}
 		data, err := io.ReadAll(content)
-		if err != nil {
-			return err
+		if err == nil {
+			packages.Add(f.Path, data)
 		}
-		packages.Add(f.Path, data)
-		return nil
+		return err
 	})
-	if err == nil {
-		_, err = packages.End(ctx)
-	}
-	return d, cmp.Or(err, unread)
 }

@@ -30,6 +30,7 @@ type Graph struct {
 	Metadata []carvel.PackageMetadata
 	Pins     []Pin            // of every tag that was resolved, including roots; sorted
 	Findings []report.Finding // in graph order
+	Chosen   []int            // for each of WalkOptions.Platforms: how many indexes have it
 
 	Listed *carvel.ImagesLock // the lock that listed the roots, if it has more than their references; else nil
 
@@ -100,6 +101,15 @@ func (n *Node) Name() string {
 		return n.From.Tag(n.Tags[0]).Name()
 	}
 	return n.From.Digest(n.Descriptor.Digest.String()).Name()
+}
+
+// Size returns the bytes of the manifest and of its own blobs.
+func (n *Node) Size() int64 {
+	sum := n.Descriptor.Size
+	for _, d := range n.Blobs {
+		sum += d.Size
+	}
+	return sum
 }
 
 // Count returns the number of nodes of the kind k.

@@ -62,6 +62,7 @@ func (w *walk) leaveOutPlatforms(x *want, m *oci.Manifest, without map[v1.Hash]b
 		case without[child.Digest] || m.Platforms[i] == "":
 		case slices.ContainsFunc(w.opt.Platforms, is):
 			chosen[child.Digest] = true
+			x.platforms = append(x.platforms, m.Platforms[i])
 		default:
 			others[child.Digest] = true
 		}
@@ -98,6 +99,20 @@ func (w *walk) keepMore() bool {
 		}
 	}
 	return len(w.kept) > n
+}
+
+// countPlatforms sets how many indexes have each chosen platform.
+func (w *walk) countPlatforms() {
+	for _, p := range w.opt.Platforms {
+		n := 0
+		for _, node := range w.graph.Nodes {
+			is := func(s string) bool { return oci.IsPlatform(p, s) }
+			if slices.ContainsFunc(w.seen[node.Descriptor.Digest.String()].platforms, is) {
+				n++
+			}
+		}
+		w.graph.Chosen = append(w.graph.Chosen, n)
+	}
 }
 
 // Unchosen returns the names of the indexes that have none of the chosen platforms. Nothing of them is

@@ -339,6 +339,7 @@ func (w *walk) finish(roots []name.Reference) error {
 			return err
 		}
 	}
+	w.countPlatforms()
 	g.keepCircular()
 	return nil
 }

@@ -25,6 +25,8 @@ type want struct {
 	fetch    bool             // a Package names it, not a lock or an index
 	pkg      string           // that Package, by name and version
 
+	platforms []string // of the children of an index that are chosen by their platform
+
 	found    *Node
 	next     []*want
 	packages packageFiles

@@ -63,6 +63,12 @@ func TestOracle(t *testing.T) {
 			prereleases = &carvel.Prereleases{Identifiers: pick(g, nil, []string{}, []string{"alpha"}, []string{"1", "rc"}, []string{"none"})}
 			r.Prereleases = &realkbld.Prereleases{Identifiers: prereleases.Identifiers}
 		}
+		if g.IntN(3) == 0 {
+			r.Kubernetes = someTarget(g, len(r.Versions))
+		}
+		if g.IntN(3) == 0 {
+			r.Controller = someTarget(g, len(r.Versions))
+		}
 		theirs := oracle.Ask(t, r)
 		selection, err := carvel.ParseSelection(r.Constraint, prereleases)
 		if err != nil {
@@ -70,14 +76,51 @@ func TestOracle(t *testing.T) {
 			require.Equal(t, theirs.Error, err.Error(), "seed %d: %+v", seed, r)
 			continue
 		}
-		ours := slices.DeleteFunc(slices.Clone(r.Versions), func(v string) bool { return !selection.Meets(v) })
-		slices.SortStableFunc(ours, carvel.CompareVersions)
 		require.Empty(t, theirs.Error, "seed %d: %+v", seed, r)
-		require.Equal(t, append([]string{}, theirs.Selected...), append([]string{}, ours...), "seed %d: %+v", seed, r)
-		if len(ours) > 0 {
+		left, details := selection.Select(r.Versions, checksOf(t, r)...)
+		ours := []string{}
+		for _, i := range left {
+			ours = append(ours, r.Versions[i])
+		}
+		require.Equal(t, append([]string{}, theirs.Selected...), ours, "seed %d: %+v", seed, r)
+		if len(ours) == 0 {
+			require.Equal(t, "Expected to find at least one version, but did not (details: "+details+")", theirs.Nothing, "seed %d: %+v", seed, r)
+		} else {
 			selected++
+		}
+		if r.Kubernetes == nil && r.Controller == nil {
+			met := slices.DeleteFunc(slices.Clone(r.Versions), func(v string) bool { return !selection.Meets(v) })
+			slices.SortStableFunc(met, carvel.CompareVersions)
+			require.Equal(t, ours, append([]string{}, met...), "seed %d: %+v", seed, r)
 		}
 	}
 	assert.Greater(t, refused, 40)
 	assert.Greater(t, selected, 200)
+}
+
+// someTarget is the version of a cluster, and what n Packages demand of it.
+func someTarget(g *rand.Rand, n int) *realkbld.Target {
+	target := &realkbld.Target{Version: pick(g, "1.2.0", "1.2", "v1.2.1-rc.1+k3s1", "2.0.0+build", "1.10.0", "0.0.0")}
+	for range n {
+		target.Constraints = append(target.Constraints, pick(g, "", "", ">=1.2.0", "<1.2.0", "1.x", "1.2.1", ">=1.2.1-rc.1 <2.0.0", "!1.2.0 || 2.x"))
+	}
+	return target
+}
+
+// checksOf are the checks of a request, as kapp-controller makes them.
+func checksOf(t *testing.T, r realkbld.Request) (checks []carvel.Check) {
+	add := func(name string, target *realkbld.Target) {
+		checks = append(checks, carvel.Check{Name: name, Meets: func(i int) bool {
+			met, err := carvel.MeetsTarget(target.Version, target.Constraints[slices.Index(r.Versions, r.Versions[i])])
+			require.NoError(t, err)
+			return met
+		}})
+	}
+	if k := r.Kubernetes; k != nil && slices.ContainsFunc(k.Constraints, func(c string) bool { return c != "" }) {
+		add("kubernetes-version-check", k)
+	}
+	if r.Controller != nil {
+		add("kapp-controller-version-check", r.Controller)
+	}
+	return checks
 }

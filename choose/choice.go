@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/internal/text"
 	"relocate/oci"
 )
@@ -67,14 +68,13 @@ func (p Pattern) check() error {
 }
 
 // grammar says what a constraint may be.
-const grammar = "write 1.2.3, 1.x, '>=1.0.0 <2.0.0' or '1.x || 3.0.0': kapp-controller has no ^, no ~, no v, and needs all three numbers"
+const grammar = "write 1.2.3, 1.x, '>=1.0.0 <2.0.0' or '1.x || 3.0.0': kapp-controller has no ^, no ~ and no v, needs all three numbers, and blanks around ||"
 
 // Limits on a choice.
 const (
 	maxName       = 253 // bytes, as a name in Kubernetes
 	maxConstraint = 1000
 	maxPatterns   = 1000
-	maxChoice     = 128 << 10 // of String, which becomes an annotation: Kubernetes allows 256 KiB
 )
 
 // CheckName refuses what is no glob of names of packages.
@@ -116,8 +116,13 @@ func (c Choice) Check() error {
 			return err
 		}
 	}
-	if n := len(c.String()); n > maxChoice {
-		return fmt.Errorf("the choice has %d bytes with its %d installed versions, more than the limit of %d", n, len(c.Installed), maxChoice)
+	for _, i := range c.Installed {
+		if err := i.check(); err != nil {
+			return err
+		}
+	}
+	if n := len(c.String()); n > imgpkg.MaxLabel {
+		return fmt.Errorf("the choice has %d bytes with its %d installed versions, more than the limit of %d", n, len(c.Installed), imgpkg.MaxLabel)
 	}
 	for _, version := range []string{c.Kubernetes, c.KappController} {
 		if version == "" {
@@ -128,6 +133,51 @@ func (c Choice) Check() error {
 		}
 	}
 	return nil
+}
+
+// Parse reads what String returns.
+func Parse(s string) (Choice, error) {
+	d := json.NewDecoder(strings.NewReader(s))
+	d.DisallowUnknownFields()
+	var c Choice
+	if err := d.Decode(&c); err != nil {
+		return c, fmt.Errorf("is no choice of packages: %w", text.Error(err))
+	}
+	if c.String() != s {
+		return c, errors.New("is no choice of packages: it is not in the canonical form")
+	}
+	return c, c.Check()
+}
+
+// Words describes the choice: "cert-manager.* 1.x; the newest version; for Kubernetes 1.30.0".
+func (c Choice) Words() string {
+	var list []string
+	for _, p := range c.canonical().Packages {
+		list = append(list, strings.TrimSpace(p.Name+" "+p.Constraint))
+	}
+	if len(list) == 0 && len(c.Exclude)+c.Latest > 0 {
+		list = append(list, "every package")
+	}
+	switch {
+	case c.Latest == 1:
+		list = append(list, "the newest version")
+	case c.Latest > 1:
+		list = append(list, fmt.Sprintf("the newest %d versions", c.Latest))
+	}
+	for _, glob := range c.canonical().Exclude {
+		list = append(list, "not "+glob)
+	}
+	add := func(when bool, words string) {
+		if when {
+			list = append(list, words)
+		}
+	}
+	add(c.Prereleases, "with prereleases")
+	add(len(c.Installed) > 0, "with what is installed")
+	add(c.NoDependencies, "without dependencies")
+	add(c.Kubernetes != "", "for Kubernetes "+c.Kubernetes)
+	add(c.KappController != "", "for kapp-controller "+c.KappController)
+	return strings.Join(list, "; ")
 }
 
 // canonical returns the choice with its lists sorted and each item once.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -75,58 +74,61 @@ func (r *Repository) chosenDocuments(c *Chosen) []carvel.PackageDocument {
 
 // cut returns the files below packages/ with the chosen documents only.
 func (r *Repository) cut(chosen []carvel.PackageDocument) (map[string][]byte, error) {
-	lines := map[string]map[int]bool{} // of the chosen documents, by file
+	lines := map[string][]int{} // of the chosen documents, by file
 	for _, d := range chosen {
-		data := r.files[d.File]
+		data, known := r.files[d.File]
 		switch {
-		case data == nil || d.Lines != nil:
+		case !known:
 			return nil, refused(d, "a template computes it")
-		case lines[d.File] != nil:
-		case carvel.HasDirectives(data):
+		case lines[d.File] == nil && carvel.HasDirectives(data):
 			return nil, refused(d, "the file has directives of ytt, and is not cut apart")
-		default:
-			lines[d.File] = map[int]bool{}
 		}
-		lines[d.File][d.Line] = true
+		lines[d.File] = append(lines[d.File], d.Line)
 	}
 	files := map[string][]byte{}
-	for _, file := range slices.Sorted(maps.Keys(lines)) {
-		files[file] = cutFile(r.files[file], lines[file])
+	for file, lines := range lines {
+		files[file] = cutFile(r.files[file], lines)
 	}
 	return files, nil
 }
 
 // refused says why a document cannot be chosen.
 func refused(d carvel.PackageDocument, why string) error {
-	return fmt.Errorf("%s: %w: %s %s in line %d: %s", text.Quote(d.File), ErrRefused, text.Quote(d.Kind), text.Quote(d.Name), d.Line, why)
+	return fmt.Errorf("%s: %w: %s %s (line %d): %s", text.Line(d.File), ErrRefused, d.Kind, text.Quote(d.Name), d.Line, why)
 }
 
-// cutFile returns the documents of a file that begin at the lines, each with the comments and directives
-// before it.
-func cutFile(data []byte, lines map[int]bool) []byte {
+// cutFile returns the documents of a file that have the lines, each with the comments and directives
+// before it. A file of which every document was chosen stays as it is.
+func cutFile(data []byte, lines []int) []byte {
 	begins := []int{0} // of the lines
 	for l := range bytes.Lines(data) {
 		begins = append(begins, begins[len(begins)-1]+len(l))
 	}
 	var out []byte
-	all, start := true, 0
+	all, before, start := true, true, 0 // before: the document before this one is chosen
 	for doc := range yamlnode.Documents(data) {
-		end := begins[doc.Line-1] + len(doc.Text)
-		part := data[start:end]
+		first, end := begins[doc.Line-1], begins[doc.Line-1]+len(doc.Text)
+		last := doc.Line + bytes.Count(bytes.TrimRight(doc.Text, "\r\n"), []byte("\n"))
+		above := data[start:first] // comments and directives
 		start = end
-		if !lines[doc.Line] {
-			all = false
+		if !slices.ContainsFunc(lines, func(line int) bool { return doc.Line <= line && line <= last }) {
+			all, before = false, false
 			continue
 		}
-		if len(out) > 0 && !yamlnode.IsMarker(doc.Text) { // "..." ended the one before, which may be left out
+		if len(out) > 0 && !before && (!yamlnode.IsMarker(doc.Text) || hasDirective(above)) { // "..." was at the end of what is left out
 			out = append(out, "...\n"...)
 		}
-		out = append(out, part...)
+		out, before = append(append(out, above...), doc.Text...), true
 	}
 	if all {
 		return data
 	}
 	return out
+}
+
+// hasDirective reports whether the text before a document has a directive of YAML.
+func hasDirective(above []byte) bool {
+	return bytes.HasPrefix(above, []byte("%")) || bytes.Contains(above, []byte("\n%"))
 }
 
 // anyDigest matches a digest in a string.
@@ -178,11 +180,11 @@ func (r *Repository) confirm(ctx context.Context, d *Derived, chosen []carvel.Pa
 	}
 	for i, was := range chosen {
 		if i == len(again.documents) || again.documents[i].File != was.File || !sameContent(again.documents[i], was) {
-			return refused(was, "without the other files of the repository it is another one")
+			return refused(was, "without the others of the repository, ytt makes another one of it")
 		}
 	}
 	if len(again.documents) > len(chosen) {
-		return refused(again.documents[len(chosen)], "it appears although it was not chosen")
+		return refused(again.documents[len(chosen)], "without the others of the repository, ytt makes one of it that was not chosen")
 	}
 	known := map[string]bool{}
 	for _, f := range r.Findings {
@@ -190,7 +192,7 @@ func (r *Repository) confirm(ctx context.Context, d *Derived, chosen []carvel.Pa
 	}
 	for _, f := range again.Findings {
 		if f.Level == report.Install && !known[f.File+"\n"+f.Message] {
-			return fmt.Errorf("%s: %w: %s", text.Quote(f.File), ErrRefused, strings.Join(f.Lines(), " "))
+			return fmt.Errorf("%s: %w: %s", text.Line(f.File), ErrRefused, strings.Join(f.Lines(), " "))
 		}
 	}
 	return nil

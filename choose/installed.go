@@ -38,6 +38,23 @@ func (i Installed) compare(other Installed) int {
 	return slices.Compare(i.Prereleases.Identifiers, other.Prereleases.Identifiers)
 }
 
+// check refuses text that is none of a cluster's.
+func (i Installed) check() error {
+	all := []string{i.Name, i.Version, i.Constraint}
+	if i.Prereleases != nil {
+		all = append(all, i.Prereleases.Identifiers...)
+	}
+	for _, s := range all {
+		if len(s) > maxConstraint || strings.ContainsFunc(s, func(r rune) bool { return !text.IsShown(r) }) {
+			return fmt.Errorf("%s is no name, version or constraint of an installed package", text.Quote(s))
+		}
+	}
+	if i.Name == "" {
+		return errors.New("a PackageInstall names no package in spec.packageRef.refName")
+	}
+	return nil
+}
+
 // MaxInstalled is the limit on the size of what ParseInstalled reads, in bytes.
 const MaxInstalled = 64 << 20
 
@@ -97,26 +114,14 @@ func (r *installedReader) object(n *yaml.Node) error {
 // install reads a PackageInstall.
 func (r *installedReader) install(n *yaml.Node) error {
 	ref := yamlnode.Get(n, "spec", "packageRef")
-	name := cmp.Or(yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "publicName"))
-	if len(name) > maxName || strings.ContainsFunc(name, func(c rune) bool { return !text.IsShown(c) }) {
-		return fmt.Errorf("line %d: %s is no name of a package", n.Line, text.Quote(name))
-	}
-	if name == "" {
-		return fmt.Errorf("line %d: PackageInstall %s names no package in spec.packageRef.refName", n.Line, text.Quote(yamlnode.Text(n, "metadata", "name")))
-	}
+	name, before := cmp.Or(yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "publicName")), len(r.list)
 	for _, key := range []string{"version", "lastAttemptedVersion"} {
 		if version := yamlnode.Text(n, "status", key); version != "" {
-			if len(version) > maxConstraint {
-				return fmt.Errorf("line %d: status.%s has %d bytes, more than the limit of %d", n.Line, key, len(version), maxConstraint)
-			}
 			r.list = append(r.list, Installed{Name: name, Version: version})
 		}
 	}
 	selection := yamlnode.Get(ref, "versionSelection")
 	i := Installed{Name: name, Constraint: cmp.Or(yamlnode.Text(selection, "constraints"), yamlnode.Text(ref, "version"))}
-	if len(i.Constraint) > maxConstraint {
-		return fmt.Errorf("line %d: the constraint has %d bytes, more than the limit of %d", n.Line, len(i.Constraint), maxConstraint)
-	}
 	if prereleases := yamlnode.Get(selection, "prereleases"); prereleases != nil {
 		i.Prereleases = &carvel.Prereleases{}
 		for _, item := range yamlnode.Items(yamlnode.Get(prereleases, "identifiers")) {
@@ -124,6 +129,11 @@ func (r *installedReader) install(n *yaml.Node) error {
 		}
 	}
 	r.list = append(r.list, i)
+	for _, i := range r.list[before:] {
+		if err := i.check(); err != nil {
+			return fmt.Errorf("line %d: %w", n.Line, err)
+		}
+	}
 	return nil
 }
 
@@ -162,7 +172,7 @@ func (s *selection) selected(i Installed) {
 	switch {
 	case len(left) == 0:
 		s.vanished(i, fmt.Sprintf("a PackageInstall of the cluster selects %s, of which the repository has no version: %s", what, nothing(details)))
-	case !slices.ContainsFunc(left, func(p *carvel.Package) bool { return s.chosen[keyOf(*p)] != nil }):
+	case !s.isChosen(left):
 		s.take(left[len(left)-1], IsInstalled)
 	}
 }

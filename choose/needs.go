@@ -58,17 +58,17 @@ func (s *selection) dependencies(ctx context.Context, installs Installs) error {
 // take one that is chosen already.
 func (s *selection) need(by carvel.Package, n Need) {
 	if n.Computed {
-		s.unmet(by, n, report.Warning, "a PackageInstall needs a package that a template computes; check whether the choice has it")
+		s.unmet(by, n, report.Warning, "a PackageInstall needs a package that a template computes", "check whether the choice has it")
 		return
 	}
+	needs := "a PackageInstall needs " + text.Quote(n.String()) + ", "
 	selects, err := carvel.ParseSelection(n.Constraint, n.Prereleases)
 	if err != nil {
-		s.unmet(by, n, report.Install, fmt.Sprintf("a PackageInstall needs %s, and kapp-controller refuses it: %s", text.Quote(n.String()), text.Error(err)))
+		s.unmet(by, n, report.Install, fmt.Sprintf("%sand kapp-controller refuses it: %s", needs, text.Error(err)), "the author corrects the constraint")
 		return
 	}
-	left, _ := s.candidates(n.Name, selects)
-	has := func(p *carvel.Package) bool { return s.chosen[keyOf(*p)] != nil }
-	if i := slices.IndexFunc(left, has); i >= 0 {
+	left, details := s.candidates(n.Name, selects)
+	if s.isChosen(left) {
 		for _, p := range left {
 			if v := s.chosen[keyOf(*p)]; v != nil && v.Reason == IsNeeded {
 				v.NeededBy = append(v.NeededBy, keyOf(by).String())
@@ -76,26 +76,34 @@ func (s *selection) need(by carvel.Package, n Need) {
 		}
 		return
 	}
-	needs := "a PackageInstall needs " + text.Quote(n.String()) + ", which "
 	switch {
+	case s.versions[n.Name] == nil:
+		s.unmet(by, n, report.Install, needs+"which the repository does not have", "")
 	case len(left) == 0:
-		s.unmet(by, n, report.Install, needs+"the repository does not have")
+		s.unmet(by, n, report.Install, needs+"which the repository does not have: "+details, "")
 	case s.excludes(n.Name):
-		s.unmet(by, n, report.Install, needs+"the choice excludes")
+		s.unmet(by, n, report.Install, needs+"which is excluded", "do not exclude it, or relocate another repository with that version")
 	case s.choice.NoDependencies:
-		s.unmet(by, n, report.Install, needs+"was not chosen")
+		s.unmet(by, n, report.Install, needs+"which was not chosen", "also choose it, or relocate another repository with that version")
 	default:
 		v := s.take(left[len(left)-1], IsNeeded)
 		v.NeededBy = append(v.NeededBy, keyOf(by).String())
 	}
 }
 
+// isChosen reports whether one of the versions of a package is chosen.
+func (s *selection) isChosen(versions []*carvel.Package) bool {
+	return slices.ContainsFunc(versions, func(p *carvel.Package) bool { return s.chosen[keyOf(*p)] != nil })
+}
+
 // codeNotInstalled is the code of leak's findings of the same kind.
 const codeNotInstalled report.Code = "not-installed"
 
 // unmet adds a finding about a dependency that does not come along.
-func (s *selection) unmet(by carvel.Package, n Need, level report.Level, message string) {
-	f := report.Finding{Code: codeNotInstalled, Level: level, Package: keyOf(by).String(), File: n.File, Line: n.Line, Reference: n.String(), Message: message}
+func (s *selection) unmet(by carvel.Package, n Need, level report.Level, message, action string) {
+	f := report.Finding{
+		Code: codeNotInstalled, Level: level, Package: keyOf(by).String(), File: n.File, Line: n.Line, Reference: n.String(), Message: message, Action: action,
+	}
 	if len(by.Fetches) > 0 {
 		f.Bundle = by.Fetches[0].Reference
 	}

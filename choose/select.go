@@ -15,7 +15,7 @@ import (
 )
 
 // ErrUnmatched says that a choice names what no repository has.
-var ErrUnmatched = errors.New("chooses nothing")
+var ErrUnmatched = errors.New("matches nothing")
 
 // Reason says why a version was chosen.
 type Reason string
@@ -41,7 +41,7 @@ type Chosen struct {
 	Left     []carvel.Package // that the repository has and that were not chosen, in the same order
 	Findings []report.Finding // dependencies and installed versions that are not there
 
-	unmatched map[string]error // by pattern
+	unmatched, unmatchedExclude map[string]error // why, by pattern
 }
 
 // Choose chooses. installs says what the chosen packages install; it may be nil.
@@ -65,30 +65,49 @@ func (r *Repository) Choose(ctx context.Context, c Choice, installs Installs) (*
 }
 
 // Unmatched returns an error for the patterns of a choice that match nothing in any of the repositories
-// from which it chose.
+// from which it chose, and for what it excludes and none of them has.
+//
+// Errors: ErrUnmatched.
 func Unmatched(chosen ...*Chosen) error {
+	c := chosen[0].Choice
 	var list []error
-	for _, pattern := range chosen[0].patterns() {
+	add := func(pattern, which string, of func(*Chosen) map[string]error) {
 		var why error
 		for _, c := range chosen {
-			if why = c.unmatched[pattern]; why == nil {
-				break
+			is, unmatched := of(c)[pattern]
+			if !unmatched {
+				return
+			}
+			if why == nil || why == errNoPackage {
+				why = is
 			}
 		}
-		if why != nil {
-			list = append(list, fmt.Errorf("%s %w: %w", text.Quote(pattern), ErrUnmatched, why))
-		}
+		list = append(list, fmt.Errorf("%s%s %w: %w", text.Quote(pattern), which, ErrUnmatched, why))
+	}
+	for _, p := range c.Packages {
+		add(p.String(), "", func(c *Chosen) map[string]error { return c.unmatched })
+	}
+	for _, glob := range c.Exclude {
+		add(glob, ", which is excluded,", func(c *Chosen) map[string]error { return c.unmatchedExclude })
 	}
 	return errors.Join(list...)
 }
 
-// patterns returns what Unmatched judges.
-func (c *Chosen) patterns() []string {
-	var list []string
-	for _, p := range c.Choice.canonical().Packages {
-		list = append(list, p.String())
+// errNoPackage says why a pattern matches nothing.
+var errNoPackage = errors.New("no package has that name")
+
+// noPackage returns errNoPackage, or the names of packages that have the glob as a part.
+func (s *selection) noPackage(glob string) error {
+	var similar []string
+	for _, name := range s.names {
+		if strings.Contains(name, strings.Trim(glob, "*")) && len(similar) < 3 {
+			similar = append(similar, text.Line(name))
+		}
 	}
-	return append(list, c.Choice.canonical().Exclude...)
+	if len(similar) == 0 {
+		return errNoPackage
+	}
+	return fmt.Errorf("%w; the whole name is needed, such as %s, or a glob", errNoPackage, strings.Join(similar, ", "))
 }
 
 // key names a version of a package.
@@ -100,16 +119,17 @@ func (k key) String() string { return k.name + " " + k.version }
 
 // selection is a run of Choose.
 type selection struct {
-	choice    Choice
-	names     []string                     // of the packages, sorted
-	versions  map[string][]*carvel.Package // by name, each version once
-	chosen    map[key]*Version
-	findings  []report.Finding
-	unmatched map[string]error
+	choice   Choice
+	names    []string                     // of the packages, sorted
+	versions map[string][]*carvel.Package // by name, each version once
+	chosen   map[key]*Version
+	findings []report.Finding
+
+	unmatched, unmatchedExclude map[string]error
 }
 
 func newSelection(c Choice, packages []carvel.Package) *selection {
-	s := &selection{choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, unmatched: map[string]error{}}
+	s := &selection{choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, unmatched: map[string]error{}, unmatchedExclude: map[string]error{}}
 	seen := map[key]bool{}
 	for i := range packages {
 		p := &packages[i]
@@ -144,12 +164,12 @@ func (s *selection) wanted() {
 	}
 	for _, glob := range c.Exclude {
 		if !slices.ContainsFunc(s.names, func(name string) bool { return matches(glob, name) }) {
-			s.unmatched[glob] = errors.New("the repository has no package of that name")
+			s.unmatchedExclude[glob] = s.noPackage(glob)
 		}
 	}
 	for _, p := range patterns {
 		selects, _ := carvel.ParseSelection(p.Constraint, s.prereleases()) // Check parsed it
-		s.unmatched[p.String()] = errors.New("the repository has no package of that name")
+		s.unmatched[p.String()] = s.noPackage(p.Name)
 		var none []string
 		for _, name := range s.names {
 			if !matches(p.Name, name) {
@@ -232,7 +252,7 @@ func (s *selection) candidates(name string, selects carvel.Selection) (left []*c
 
 // result returns what was chosen.
 func (s *selection) result() *Chosen {
-	c := &Chosen{Choice: s.choice.canonical(), Findings: s.findings, unmatched: s.unmatched}
+	c := &Chosen{Choice: s.choice.canonical(), Findings: s.findings, unmatched: s.unmatched, unmatchedExclude: s.unmatchedExclude}
 	for _, name := range s.names {
 		list := slices.Clone(s.versions[name])
 		slices.SortStableFunc(list, func(a, b *carvel.Package) int {

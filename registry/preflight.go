@@ -24,8 +24,9 @@ import (
 type Checked struct {
 	// Checked has its own version of every method of Repository that writes.
 	*Repository
-	types []types.MediaType
-	ready first[[]string]
+	types  []types.MediaType
+	sparse []SparseIndex
+	ready  first[[]string]
 }
 
 // Checked returns the repository for writing. manifests are the types that will be written, which
@@ -61,7 +62,7 @@ func (c *Checked) Resolve(ctx context.Context, id string) (v1.Hash, error) {
 }
 
 func (c *Checked) check(ctx context.Context) error {
-	_, err := c.ready.get(ctx, func() ([]string, error) { return c.preflight(ctx, c.types) })
+	_, err := c.ready.get(ctx, func() ([]string, error) { return c.preflight(ctx, c.types, c.sparse) })
 	return err
 }
 
@@ -88,12 +89,13 @@ var absent = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}
 // preflight asks what the registry allows, and changes nothing: it begins an upload and cancels it;
 // puts manifests that cannot be stored, since they name missing blobs under a digest that is not
 // theirs; and deletes what does not exist. Only an answer that can have no other reason counts as a
-// refusal.
-func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType) (notes []string, err error) {
+// refusal. Only sparse indexes are tried: one that is stored is deleted.
+func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType, sparse []SparseIndex) (notes []string, err error) {
 	c, err := r.open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	patient := ctx
 	ctx = noRetry(ctx)
 	if err := c.mayPush(ctx, r.name); err != nil {
 		return nil, err
@@ -102,6 +104,15 @@ func (r *Repository) preflight(ctx context.Context, manifests []types.MediaType)
 	for _, kind := range manifests {
 		if err := c.acceptsType(ctx, kind); err != nil {
 			return nil, err
+		}
+	}
+	for _, index := range sparse {
+		note, err := c.acceptsSparse(patient, index)
+		if err != nil {
+			return nil, err
+		}
+		if note != "" {
+			notes = append(notes, note)
 		}
 	}
 	if status := c.probe(ctx, http.MethodGet, "/referrers/"+absent.String()); refuses(status) || status == http.StatusNotFound {

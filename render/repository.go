@@ -81,6 +81,9 @@ func (p *Packages) Add(path string, data []byte) {
 	}
 }
 
+// Known reports whether the bundle was rendered before. Then nothing needs to be added.
+func (p *Packages) Known() bool { return p.known != nil }
+
 // Any reports whether a file was added that may have Packages.
 func (p *Packages) Any() bool { return p.any }
 
@@ -126,10 +129,10 @@ func (p *Packages) note(f report.Finding) { p.findings = append(p.findings, f) }
 //
 // Errors: that of ctx.
 func (p *Packages) End(ctx context.Context) ([]report.Finding, error) {
-	if p.plain || !p.any {
+	r := p.known
+	if p.plain || !p.any && r == nil {
 		return p.findings, nil
 	}
-	r := p.known
 	if r == nil {
 		r = p.renderer.repositories.render(ctx, p.bundle, p.renderer, p.files)
 	}

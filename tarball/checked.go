@@ -7,6 +7,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/render"
+	"relocate/report"
 )
 
 // Name returns the path at which Open opened the archive, else "the archive".
@@ -15,6 +16,14 @@ func (a *Archive) Name() string {
 		return "the archive"
 	}
 	return a.f.Name()
+}
+
+// Omitted returns what the archive says that it leaves out; nothing proves it before a plan is made.
+func (a *Archive) Omitted() []report.Omitted {
+	if a.imgpkg != nil {
+		return nil
+	}
+	return a.l.inv.Omitted
 }
 
 // CheckedPlan checks everything but the content of layers, and returns the plan. It uses jobs

@@ -88,7 +88,7 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 		plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: opt.Want != nil && len(report.OmittedLayers(opt.Want.Omitted)) == 0})
 	}
 	if missing, more := bundle.Missing(err); missing != nil && !errors.Is(err, fs.ErrPermission) {
-		return &Result{Problems: missingProblems(missing, more)}, nil
+		return &Result{Problems: missingProblems(missing, more, opt.Want == nil)}, nil
 	}
 	if errors.Is(err, digest.ErrMismatch) || errors.Is(err, oci.ErrMalformed) {
 		return &Result{Problems: []report.Problem{{Kind: report.Damaged, What: "content of " + repo.Name(), Reason: err.Error()}}}, nil
@@ -110,12 +110,16 @@ func Repository(ctx context.Context, target Target, repo name.Repository, roots 
 	return v.result(), nil
 }
 
-func missingProblems(missing []*bundle.MissingError, more int) []report.Problem {
+// missingProblems names what is missing. alone says that nothing but the roots tells what should be there.
+func missingProblems(missing []*bundle.MissingError, more int, alone bool) []report.Problem {
 	var problems []report.Problem
 	for _, m := range missing {
 		p := report.Problem{Kind: report.Missing, What: "manifest " + m.Reference, Reason: "the registry does not have it" + m.Purpose() + ": " + m.Unwrap().Error()}
 		if errors.Is(m, oci.ErrUnreadable) {
 			p.Kind, p.Reason = report.Damaged, unreadable(m.Unwrap())+m.Purpose()
+		}
+		if alone && m.Platform != "" {
+			p.Reason += "; if it was left out by choice, verify with --platform, or with the archive"
 		}
 		if m.WantedBy != "" {
 			p.Images = []string{m.WantedBy}

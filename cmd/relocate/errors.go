@@ -10,12 +10,12 @@ import (
 	"net"
 	"regexp"
 	"relocate"
+	"slices"
 	"strings"
 	"syscall"
 
 	"relocate/bundle"
 	"relocate/carvel"
-	"relocate/choose"
 	"relocate/copy"
 	"relocate/crossing"
 	"relocate/internal/child"
@@ -23,6 +23,7 @@ import (
 	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
 	"relocate/internal/watchdog"
+	"relocate/inventory"
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/registry/serve"
@@ -39,6 +40,7 @@ const (
 	statusPermission  = 4
 	statusDamage      = 5
 	statusMissing     = 6
+	statusDifferent   = 7
 	statusNoSpace     = 8
 	statusInterrupted = 130
 )
@@ -108,8 +110,6 @@ var judgements = []judgement{
 	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
-	{is(choose.ErrUnmatched), statusMissing, "list the packages with relocate inspect"},
-	{is(choose.ErrRefused), statusFailed, "choose other packages, or carry the whole repository"},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},
@@ -143,12 +143,15 @@ var judgements = []judgement{
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
 	{is(tarball.ErrPassed), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartExists), statusUsage, "move that file away, or give the archive another name"},
+	{is(tarball.ErrSparse), statusUsage, "use --platform-mode derive, which makes indexes that name the carried images alone"},
+	{is(registry.ErrSparse), statusFailed, "use --platform-mode derive, which makes indexes that name the carried images alone; or copy all platforms; nothing was uploaded"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to its own archive, or all of them to one archive without --tar-format imgpkg"},
 	{is(tarball.ErrCannotResume), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
 	{is(relocate.ErrHeld), statusFailed, "wait until the other run has finished"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
 	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
+	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory; if it is one, it was changed since: transfer it again"},
 	{is(digest.ErrMismatch), statusDamage, "the content was changed in transit or in storage; it was not used"},
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
 	{isA[carvel.ImgpkgError], statusFailed, "imgpkg also rejects it: push it again in the right format"},
@@ -167,6 +170,7 @@ var judgements = []judgement{
 	{isRegistry(fs.ErrExist), statusFailed, "the registry has immutable tags: give the root another tag with --tag, or allow the registry to overwrite it"},
 	{isA[missingRootError], statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
+	{isMissingPlatform, statusMissing, "push what is missing to one of the repositories that were searched, or copy the other platforms only (--platform)"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories that were searched, or name a repository that has it"},
 	{isURL, statusUsage, "download it first, and name the file"},
 	{isBadPath, statusUsage, "check the path"},
@@ -296,6 +300,12 @@ func isNoHelm(err error) bool {
 func isMissingRoot(err error) bool {
 	var e *bundle.MissingError
 	return errors.As(err, &e) && e.WantedBy == ""
+}
+
+// isMissingPlatform matches images for single platforms that were not found.
+func isMissingPlatform(err error) bool {
+	missing, _ := bundle.Missing(err)
+	return len(missing) > 0 && !slices.ContainsFunc(missing, func(m *bundle.MissingError) bool { return m.Platform == "" })
 }
 
 func isUnknownHost(err error) bool {

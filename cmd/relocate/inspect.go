@@ -263,7 +263,7 @@ func (t *tree) draw(n *bundle.Node, first, indent string) {
 	for _, a := range t.graph.Attached(digest) {
 		below = append(below, a.Digest)
 	}
-	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(inspect.Size(n)), n.Name())
+	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(n.Size()), n.Name())
 	if p := t.packages[digest]; p != "" {
 		s = p + ": " + s
 	}

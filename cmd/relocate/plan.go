@@ -20,8 +20,6 @@ type planReport struct {
 	Contents    report.Contents  `json:"contents"`
 	ArchiveSize int64            `json:"archiveSize"` // exact
 	Omitted     []report.Omitted `json:"omitted,omitempty"`
-
-	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
 	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
@@ -30,18 +28,19 @@ type planReport struct {
 // planFlags are the flags of plan.
 type planFlags struct {
 	source    sourceFlags
+	chosen    platformFlags
 	form      tarFormat
 	format    format
 	strict    bool
 	known     tolerance
-	selection selectionFlags
 	rendering renderFlags
 	config    configFlags
 	common
 }
 
-func newPlan() *cobra.Command {
-	f := &planFlags{}
+func newPlan() *cobra.Command { return new(planFlags).newCommand() }
+
+func (f *planFlags) newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
 		Short: "Show what an export would copy, and the exact size of the archive",
@@ -77,6 +76,7 @@ work the same.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		f.source.add(flags)
+		f.chosen.add(flags)
 		f.form.add(flags)
 		addFormat(flags, &f.format)
 	})
@@ -84,7 +84,6 @@ work the same.
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference points outside")
 		f.known.add(flags)
 	})
-	f.selection.add(cmd)
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
@@ -96,9 +95,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if !f.source.given() {
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
-	f.rendering.chooses = f.selection.given()
-	if err := errors.Join(f.source.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	from, err := f.source.source(&f.common)
@@ -107,14 +104,14 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	}
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
-	f.selection.set(&opt)
 	defer opt.Renderer.Close()
+	f.chosen.set(&opt)
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
 	if err != nil {
 		return nil, asUsage(err)
 	}
 	plan := found.Plan
-	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted, Selection: found.Selected}
+	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted}
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
@@ -135,7 +132,6 @@ func (r planReport) text(w io.Writer) {
 	if s := r.Scan; s != nil && s.Rendering() != "" {
 		fmt.Fprintf(w, "templates  %s\n", s.Rendering())
 	}
-	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")

@@ -26,6 +26,7 @@ type verifyFlags struct {
 	noTag bool
 
 	repoTags  bool
+	chosen    platformFlags
 	strict    bool
 	known     tolerance
 	cluster   clusterFlags
@@ -91,6 +92,7 @@ func newVerify() *cobra.Command {
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
 		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
+		flags.StringArrayVar(&f.chosen.platforms, "platform", nil, "expect of an image for several platforms only those for this `OS/ARCH[/VARIANT]` (repeatable); an archive says by itself what it leaves out")
 		f.cluster.add(flags)
 		f.known.add(flags)
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
@@ -129,6 +131,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		return nil, err
 	}
 	opt.Accept = *known
+	if opt.Selection.Platforms, err = f.chosen.parse(); err != nil {
+		return nil, err
+	}
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
 	if f.seal != "" {
@@ -204,6 +209,7 @@ func (f *verifyFlags) checks(file string) []check {
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
 		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level need --repo"},
+		{!repo && len(f.chosen.platforms) > 0, "--platform needs --repo: an archive says by itself what it leaves out"},
 		{!archive && f.seal != "", "--seal needs an archive"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),

@@ -53,11 +53,14 @@ func (f *verifyFormat) Set(s string) error {
 	return nil
 }
 
-func (f *reportFlags) check() error {
-	if f.file == "" {
+func (f *reportFlags) check() error { return checkReport(f.file) }
+
+// checkReport refuses a file for --report that cannot be written. Without a name there is none.
+func checkReport(file string) error {
+	if file == "" {
 		return nil
 	}
-	_, err := checkOutput("--report", f.file)
+	_, err := checkOutput("--report", file)
 	return err
 }
 

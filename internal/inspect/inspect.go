@@ -138,18 +138,9 @@ func (s *Subject) Report() Report {
 	c := s.Plan.Contents()
 	r.Contents, r.Omitted = &c, s.Plan.Omitted
 	for _, n := range s.Graph.Nodes {
-		r.Images = append(r.Images, Image{n.Descriptor.Digest, n.Kind, n.References, Size(n), n.Children})
+		r.Images = append(r.Images, Image{n.Descriptor.Digest, n.Kind, n.References, n.Size(), n.Children})
 	}
 	return r
-}
-
-// Size returns the bytes of a manifest and its own blobs.
-func Size(n *bundle.Node) int64 {
-	sum := n.Descriptor.Size
-	for _, d := range n.Blobs {
-		sum += d.Size
-	}
-	return sum
 }
 
 func packages(g *bundle.Graph) []PackageSummary {

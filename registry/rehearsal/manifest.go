@@ -47,7 +47,7 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	repo := r.repository(path, true)
-	if err := repo.hasAll(doc); err != nil {
+	if err := repo.hasAll(doc, r.leftOut); err != nil {
 		return err
 	}
 	if err := r.keep(key, int64(len(raw)), raw); err != nil {
@@ -129,9 +129,9 @@ func (doc *document) blobs() []v1.Descriptor {
 	return append([]v1.Descriptor{*doc.Config}, doc.Layers...)
 }
 
-// hasAll returns an error when something that a manifest names is missing, or has another size. Foreign layers
-// and the subject may be missing.
-func (repo *repository) hasAll(doc *document) error {
+// hasAll returns an error when something that a manifest names is missing, or has another size. Foreign layers,
+// children of an index that were left out, and the subject may be missing.
+func (repo *repository) hasAll(doc *document, leftOut func(v1.Hash) bool) error {
 	unknown := &refusal{status: http.StatusBadRequest, code: "MANIFEST_BLOB_UNKNOWN", message: "the repository does not have what the manifest names"}
 	for _, d := range doc.blobs() {
 		key, ok := digest.SumOf(d.Digest)
@@ -146,6 +146,9 @@ func (repo *repository) hasAll(doc *document) error {
 	for _, d := range doc.Manifests {
 		key, ok := digest.SumOf(d.Digest)
 		m, found := repo.manifests[key]
+		if !found && leftOut != nil && leftOut(d.Digest) {
+			continue
+		}
 		if err := unknown.check(d, m.size, ok && found); err != nil {
 			return err
 		}

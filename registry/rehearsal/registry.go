@@ -32,6 +32,7 @@ const (
 type Registry struct {
 	archive serve.Archive
 	read    http.Handler
+	leftOut func(v1.Hash) bool // children of indexes that may be absent
 
 	mu       sync.Mutex
 	repos    map[string]*repository
@@ -61,6 +62,10 @@ func New(archive serve.Archive) *Registry {
 	r.read = serve.Handler(r, serve.Options{})
 	return r
 }
+
+// LeaveOut lets an index name children that are absent where leftOut says so. Call it before the first
+// request.
+func (r *Registry) LeaveOut(leftOut func(v1.Hash) bool) { r.leftOut = leftOut }
 
 // Counts says what a registry has.
 type Counts struct {

@@ -7,12 +7,12 @@ tool relocate/testdata/oracle
 require (
 	carvel.dev/kbld v0.44.0
 	carvel.dev/vendir v0.40.2
+	github.com/carvel-dev/semver/v4 v4.0.1-0.20240402203627-beb83fbf25e4
 	github.com/cppforlife/go-cli-ui v0.0.0-20220428182907-73db60c7611a
 )
 
 require (
 	carvel.dev/imgpkg v0.42.2 // indirect
-	github.com/carvel-dev/semver/v4 v4.0.1-0.20240402203627-beb83fbf25e4 // indirect
 	github.com/containerd/stargz-snapshotter/estargz v0.14.3 // indirect
 	github.com/cppforlife/cobrautil v0.0.0-20221021151949-d60711905d65 // indirect
 	github.com/cppforlife/color v1.9.1-0.20200716202919-6706ac40b835 // indirect

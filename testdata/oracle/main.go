@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"carvel.dev/kbld/pkg/kbld/cmd"
@@ -22,6 +23,7 @@ import (
 	"carvel.dev/kbld/pkg/kbld/version"
 	"carvel.dev/vendir/pkg/vendir/versions"
 	"carvel.dev/vendir/pkg/vendir/versions/v1alpha1"
+	"github.com/carvel-dev/semver/v4"
 	"github.com/cppforlife/go-cli-ui/ui"
 )
 
@@ -34,11 +36,21 @@ type request struct {
 	Versions    []string
 	Constraint  string
 	Prereleases *v1alpha1.VersionSelectionSemverPrereleases
+	Kubernetes  *target
+	Controller  *target
+}
+
+// target is the version of a cluster, or of its kapp-controller, and what each of the versions demands
+// of it.
+type target struct {
+	Version     string
+	Constraints []string
 }
 
 type answer struct {
 	Text     string   // what kbld prints
 	Selected []string // of the versions, lowest first
+	Nothing  string   // what kapp-controller says where nothing is selected
 	Error    string
 }
 
@@ -106,7 +118,7 @@ func (r *request) answer() (a answer) {
 	if r.Files != nil {
 		a.Text, err = r.kbld()
 	} else {
-		a.Selected, err = r.selected()
+		a.Selected, a.Nothing, err = r.selected()
 	}
 	if err != nil {
 		a.Error = err.Error()
@@ -155,28 +167,65 @@ func (r *request) kbld() (string, error) {
 	return b.String(), nil
 }
 
-// selected returns the versions from which kapp-controller takes the highest for a PackageInstall
-// (pkg/packageinstall/packageinstall.go, referencedPkgVersion).
-func (r *request) selected() ([]string, error) {
+// selected returns the versions from which kapp-controller takes the highest for a PackageInstall, or
+// what it says where there is none (pkg/packageinstall/packageinstall.go, referencedPkgVersion).
+func (r *request) selected() (selected []string, nothing string, err error) {
 	if r.Constraint != "" && r.Prereleases == nil {
 		if v, err := versions.NewSemver(r.Constraint); err == nil && len(v.Pre) > 0 {
 			r.Prereleases = &v1alpha1.VersionSelectionSemverPrereleases{}
 		}
 	}
-	semver := &v1alpha1.VersionSelectionSemver{Constraints: r.Constraint, Prereleases: r.Prereleases}
-	highest, err := versions.HighestConstrainedVersion(r.Versions, v1alpha1.VersionSelection{Semver: semver})
-	if err != nil && !strings.HasPrefix(err.Error(), "Expected to find at least one version") {
-		return nil, err
+	var checks []versions.ConstraintCallback
+	if r.Kubernetes.any() {
+		checks = append(checks, versions.ConstraintCallback{Constraint: r.accepts(r.Kubernetes), Name: "kubernetes-version-check"})
+	}
+	if r.Controller != nil {
+		checks = append(checks, versions.ConstraintCallback{Constraint: r.accepts(r.Controller), Name: "kapp-controller-version-check"})
+	}
+	config := v1alpha1.VersionSelection{Semver: &v1alpha1.VersionSelectionSemver{Constraints: r.Constraint, Prereleases: r.Prereleases}}
+	highest, err := versions.HighestConstrainedVersionWithAdditionalConstraints(r.Versions, config, checks)
+	switch {
+	case err == nil:
+	case strings.HasPrefix(err.Error(), "Expected to find at least one version"):
+		nothing = err.Error()
+	default:
+		return nil, "", err
 	}
 	list := versions.NewRelaxedSemversNoErr(r.Versions).FilterPrereleases(r.Prereleases)
+	for _, check := range checks {
+		list = list.Filter(check.Constraint)
+	}
 	if r.Constraint != "" {
 		if list, err = list.FilterConstraints(r.Constraint); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	all := list.Sorted().All()
 	if len(all) > 0 && all[len(all)-1] != highest {
-		return nil, fmt.Errorf("the highest of %q is said to be %q", all, highest)
+		return nil, "", fmt.Errorf("the highest of %q is said to be %q", all, highest)
 	}
-	return all, nil
+	return all, nothing, nil
+}
+
+// any reports whether a version demands something.
+func (t *target) any() bool {
+	return t != nil && slices.ContainsFunc(t.Constraints, func(c string) bool { return c != "" })
+}
+
+// accepts returns kapp-controller's check of a version (clusterVersionConstraintsSatisfied and
+// kcVersionConstraintsSatisfied in the same file, parseAndScrubVersion in pkg/componentinfo).
+func (r *request) accepts(t *target) func(version string) bool {
+	return func(version string) bool {
+		constraint := t.Constraints[slices.Index(r.Versions, version)]
+		if constraint == "" {
+			return true
+		}
+		v, err := semver.ParseTolerant(t.Version)
+		if err != nil {
+			return false
+		}
+		v.Pre, v.Build = semver.PRVersion{}, semver.BuildMeta{}
+		satisfies, err := semver.ParseRange(constraint)
+		return err == nil && satisfies(v) // validation keeps others out
+	}
 }

@@ -35,12 +35,22 @@ type Request struct {
 	Versions    []string     `json:",omitempty"`
 	Constraint  string       `json:",omitempty"`
 	Prereleases *Prereleases `json:",omitempty"`
+	Kubernetes  *Target      `json:",omitempty"`
+	Controller  *Target      `json:",omitempty"`
+}
+
+// Target is the version of a cluster, or of its kapp-controller, and what each of the versions demands of
+// it.
+type Target struct {
+	Version     string
+	Constraints []string
 }
 
 // Answer is what the real code says.
 type Answer struct {
 	Text     string   // what kbld prints
 	Selected []string // of the versions, lowest first
+	Nothing  string   // what kapp-controller says where nothing is selected
 	Error    string   // kbld's or kapp-controller's own; for what a registry would be asked, it ends with Asked
 }
 

@@ -54,6 +54,8 @@ type Options struct {
 // Debian's docker-registry only where it is installed.
 const (
 	Distribution = "distribution" // github.com/distribution/distribution/v3
+	Sparse       = "sparse"       // the same, which takes an index without its children
+	Listed       = "listed"       // the same, which takes an index if what it has for linux/amd64 is there
 	Olareg       = "olareg"       // github.com/olareg/olareg
 	Crane        = "crane"        // github.com/google/go-containerregistry/pkg/registry
 	Ocimem       = "ocimem"       // cuelabs.dev/go/oci/ociregistry/ocimem

@@ -25,6 +25,21 @@ var kinds = map[string]func(options) (http.Handler, func() error){
 		app := handlers.NewApp(context.Background(), config(opts))
 		return app, app.Shutdown
 	},
+	// It takes an index whatever of its children is absent.
+	"sparse": func(opts options) (http.Handler, func() error) {
+		c := config(opts)
+		c.Validation.Manifests.Indexes.Platforms = "none"
+		app := handlers.NewApp(context.Background(), c)
+		return app, app.Shutdown
+	},
+	// It takes an index of which nothing for linux/amd64 is absent.
+	"listed": func(opts options) (http.Handler, func() error) {
+		c := config(opts)
+		c.Validation.Manifests.Indexes.Platforms = "list"
+		c.Validation.Manifests.Indexes.PlatformList = []configuration.Platform{{OS: "linux", Architecture: "amd64"}}
+		app := handlers.NewApp(context.Background(), c)
+		return app, app.Shutdown
+	},
 	// olareg keeps each repository as an OCI layout.
 	"olareg": func(opts options) (http.Handler, func() error) {
 		yes := true

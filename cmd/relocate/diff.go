@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/copy"
+	"relocate/crossing"
+	"relocate/diff"
+	"relocate/internal/outfile"
+	"relocate/internal/printer"
+	"relocate/inventory"
+	"relocate/tarball"
+)
+
+// diffFlags are the flags of diff.
+type diffFlags struct {
+	nonDistributable bool
+	attachments      string
+	format           format
+	file             string // --report
+	command          string // as it was run
+	common
+}
+
+const diffHelp = `diff shows what B holds and A does not, and the other way round: packages and
+versions, the values that they take, images, and the bytes to carry. A and B are
+each an archive, a reference REGISTRY/PATH:TAG (or @DIGEST), an inventory, or a
+file .yml that describes a crossing (relocate help config).
+
+Of an archive it reads only the head: the content of layers is not verified, and
+verify does that. A reference, and what a crossing names, is read as plan reads
+it. Contents are compared by digest: a repository and its relocated copy are
+equal. An inventory names no packages, so only digests and sizes are compared.
+
+Values are compared between each version that is added and the newest older one
+of A, and between the two contents of a version that changed. They are those of
+the Package's schema or, without one, of the files that it fetches.
+
+`
+
+func newDiff() *cobra.Command {
+	f := &diffFlags{}
+	cmd := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Show what differs between two archives or repositories",
+		Long: diffHelp + `Exit status: 0 no differences, 7 differences, else as for the other commands:
+1 failure, 2 usage or configuration, 4 login or permission, 5 damage, 6 content
+is missing, 8 no space, 130 interrupted.`,
+		Example: `  relocate diff tce-0.11.tar tce-0.12.tar
+  relocate diff tce-0.11.tar registry.example.com/tce/main:v0.12.0 \
+    --report changes.html
+  relocate diff registry.airgap.internal/tce/main:v0.11.0 tce-0.12.tar -o json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usagef("name two things to compare; got %d arguments", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			f.command = commandLine(cmd, args)
+			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
+			r, err := f.run(ctx, show, args)
+			if err != nil {
+				return err
+			}
+			return f.print(cmd, r)
+		},
+	}
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		addFormat(flags, &f.format)
+		flags.StringVar(&f.file, "report", "", "also write the differences to `FILE`: a page if its name ends in .html, else JSON")
+		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "of a reference, also compare layers whose licence may forbid copying them")
+		flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "of a reference, also compare signatures, attestations and SBOMs in this `MODE`: auto compares those that the registry shows, none compares none")
+	})
+	f.common.add(cmd)
+	return cmd
+}
+
+func (f *diffFlags) check() error {
+	if err := firstWrong(oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsNone)); err != nil {
+		return err
+	}
+	return errors.Join(checkReport(f.file), checkJobs(f.jobs))
+}
+
+// run compares the two sides.
+func (f *diffFlags) run(ctx context.Context, show *display, args []string) (*diff.Report, error) {
+	var sides [2]relocate.Side
+	var refs []name.Reference
+	for i, arg := range args {
+		side, err := f.readSide(arg)
+		if err != nil {
+			return nil, err
+		}
+		defer closeSide(side)
+		refs = slices.Concat(refs, side.Source.Bundles, side.Source.Images)
+		sides[i] = side
+	}
+	client, err := f.source(refs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sides {
+		sides[i].Source.Client = client
+	}
+	opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: newRenderer()}
+	defer opt.Renderer.Close()
+	return relocate.Diff(ctx, sides[0], sides[1], opt)
+}
+
+// print prints the differences and then writes the report's file.
+func (f *diffFlags) print(cmd *cobra.Command, r *diff.Report) error {
+	if err := f.format.print(cmd.OutOrStdout(), r, differences{r}.text); err != nil {
+		return err
+	}
+	if f.file != "" {
+		if err := f.write(r); err != nil {
+			return err
+		}
+	}
+	if r.Equal {
+		return nil
+	}
+	return problemsError{status: statusDifferent, text: fmt.Sprintf("%s and %s differ", r.A.Name, r.B.Name)}
+}
+
+// readSide opens what an argument names. The caller closes it.
+func (f *diffFlags) readSide(arg string) (side relocate.Side, err error) {
+	side.Name = arg
+	switch {
+	case !isFile(arg) && !isReference(arg):
+		return side, usagef("%s is neither a file nor a reference such as registry.example.com/path:tag", arg)
+	case !isFile(arg):
+		side.Source, err = f.reference(arg)
+		return side, err
+	case slices.Contains([]string{".yml", ".yaml"}, filepath.Ext(arg)):
+		side.Source, err = f.crossing(arg)
+		return side, err
+	}
+	list, err := readInventory(arg)
+	if err != nil {
+		return side, err
+	}
+	if list != nil {
+		side.Inventories = []*inventory.Inventory{list}
+		return side, nil
+	}
+	a, err := tarball.Open(arg)
+	if err != nil {
+		return side, err
+	}
+	side.Archives = []*tarball.Archive{a}
+	return side, nil
+}
+
+// reference returns a reference as a source.
+func (f *diffFlags) reference(arg string) (from relocate.Source, err error) {
+	ref, err := parseReference("", arg)
+	from.Bundles, from.NonDistributable = []name.Reference{ref}, f.nonDistributable
+	if f.attachments == attachmentsNone {
+		from.Attachments = copy.AttachNothing
+	}
+	return from, err
+}
+
+// crossing returns what a file that describes a crossing names, as plan reads it.
+func (f *diffFlags) crossing(file string) (relocate.Source, error) {
+	plan := &planFlags{}
+	flags := plan.newCommand().Flags()
+	plan.config.path = file
+	err := plan.config.fill(flags, func(s *crossing.Setting) string { return plan.configFor(s, nil) })
+	if err == nil && !plan.source.given() {
+		err = usagef("%s names no roots", file)
+	}
+	if err == nil {
+		err = plan.source.check()
+	}
+	if err != nil {
+		return relocate.Source{}, plan.config.explain(err)
+	}
+	return plan.source.source(&f.common)
+}
+
+// closeSide closes the archives of a side, which were only read.
+func closeSide(side relocate.Side) {
+	for _, a := range side.Archives {
+		_ = a.Close()
+	}
+}
+
+// inventoryStart is how an inventory begins.
+const inventoryStart = "relocate inventory "
+
+// readInventory reads an inventory; it returns nil for a file that does not begin as one.
+func readInventory(file string) (*inventory.Inventory, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	r := bufio.NewReader(f)
+	if start, err := r.Peek(len(inventoryStart)); err != nil || string(start) != inventoryStart {
+		return nil, nil //nolint:nilerr // what it is instead is for others to say
+	}
+	list, err := inventory.Read(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return list, nil
+}
+
+// write writes the report's file: a page when its name ends in .html, otherwise JSON.
+func (f *diffFlags) write(r *diff.Report) error {
+	b, err := printer.JSON(r)
+	if err != nil {
+		return err
+	}
+	return outfile.Write(f.file, b)
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/diff"
+	"relocate/inventory"
+	"relocate/tarball"
+)
+
+// pushUpgrade pushes two releases of a package repository and returns their references. Between them
+//
+//	shop   drops 0.9.0, changes what 1.0.0 fetches, keeps 1.1.0 and adds 1.2.0, whose Package has other values
+//	blog   adds 2.1.0, whose files declare other values; its Packages have no schema
+//	gone   is removed, fresh is new, and still stays as it is
+func pushUpgrade(t *testing.T, host string) (old, upgrade string) {
+	t.Helper()
+	s := site{t: t, host: host}
+	bundle := func(name string, files map[string]string) string {
+		image := s.ref("corp/images", s.image("corp/images", "", "base", name))
+		return s.ref("corp/packages", s.bundle("corp/packages", "", files, image))
+	}
+	pkg := func(name, version, fetch, schema string) string {
+		text := packageText(name+".corp.com", version, fetch)
+		if schema == "" {
+			return text
+		}
+		return strings.Replace(text, "spec:\n", "spec:\n  valuesSchema: {openAPIv3: {properties: "+schema+"}}\n", 1)
+	}
+	meta := func(title string) string {
+		return "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: shop.corp.com}\nspec: {displayName: " + title + "}\n"
+	}
+	blog := func(values string) map[string]string {
+		return map[string]string{"config/values.yml": "#@data/values-schema\n---\n" + values}
+	}
+	const before = "{host: {type: string, default: shop.corp.com}, port: {type: integer, default: 80}, old: {type: boolean, default: true}}"
+	const after = "{host: {type: string, default: shop.corp.com}, port: {type: integer, default: 8080}, tls: {properties: {enabled: {type: boolean, default: false}}}}"
+	shop11, still, fresh := bundle("shop 1.1", nil), bundle("still", nil), bundle("fresh", nil)
+	blog20 := bundle("blog 2.0", blog("title: Blog\nlimit: 5\n"))
+	repository := func(tag string, locked []string, files ...string) string {
+		all := map[string]string{}
+		for i, text := range files {
+			all[fmt.Sprintf("packages/%d.yml", i)] = text
+		}
+		s.bundle("corp/repository", tag, all, locked...)
+		return host + "/corp/repository:" + tag
+	}
+	shop09, shop10, gone := bundle("shop 0.9", nil), bundle("shop 1.0", nil), bundle("gone", nil)
+	old = repository("1.0.0", []string{shop09, shop10, shop11, blog20, still, gone}, meta("Shop"),
+		pkg("shop", "0.9.0", shop09, ""), pkg("shop", "1.0.0", shop10, before), pkg("shop", "1.1.0", shop11, before),
+		pkg("blog", "2.0.0", blog20, ""), pkg("still", "1.0.0", still, ""), pkg("gone", "1.0.0", gone, ""))
+	shop10, shop12, blog21 := bundle("shop 1.0 again", nil), bundle("shop 1.2", nil), bundle("blog 2.1", blog("title: Blog\nlimit: 10\nauthor: ''\n"))
+	upgrade = repository("1.1.0", []string{shop10, shop11, shop12, blog20, blog21, still, fresh}, meta("The Shop"),
+		pkg("shop", "1.0.0", shop10, before), pkg("shop", "1.1.0", shop11, before), pkg("shop", "1.2.0", shop12, after),
+		pkg("blog", "2.0.0", blog20, ""), pkg("blog", "2.1.0", blog21, ""), pkg("still", "1.0.0", still, ""), pkg("fresh", "1.0.0", fresh, ""))
+	return old, upgrade
+}
+
+// readDiff runs diff, which must find differences, and returns its report.
+func readDiff(t *testing.T, args ...string) (r diff.Report) {
+	t.Helper()
+	got := tryRelocate(t, append([]string{"diff", "-o", "json"}, args...)...)
+	require.Equal(t, statusDifferent, got.status, got.stderr)
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &r))
+	return r
+}
+
+// TestDiff: two releases, as archives and in registries, in both directions.
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, upgrade := pushUpgrade(t, host)
+	before, after := export(t, old), export(t, upgrade)
+	mustRelocate(t, "--from-tar", before, "--to-repo", host+"/private")
+
+	text := tryRelocate(t, "diff", before, after)
+	assert.Equal(t, statusDifferent, text.status)
+	assert.Empty(t, text.stderr)
+	golden(t, "diff.txt", masked(host, strings.NewReplacer(before, "old.tar", after, "new.tar").Replace(text.stdout)))
+
+	want := readDiff(t, before, after)
+	for _, a := range []string{before, old, host + "/private:1.0.0"} {
+		for _, b := range []string{after, upgrade} {
+			got := readDiff(t, a, b)
+			assert.Equal(t, want.Packages, got.Packages, "%s %s", a, b)
+			assert.Equal(t, want.Blobs, got.Blobs)
+			assert.Equal(t, want.Carry, got.Carry)
+		}
+	}
+	back := readDiff(t, after, before)
+	assert.Equal(t, len(want.Images.Added), len(back.Images.Removed))
+	assert.Equal(t, want.Blobs.Added, back.Blobs.Removed)
+	assert.Equal(t, want.Blobs.Same, back.Blobs.Same)
+}
+
+// TestDiffEqual: content is compared, not where it is.
+func TestDiffEqual(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, _ := pushUpgrade(t, host)
+	file := export(t, old)
+	mustRelocate(t, "--from-tar", file, "--to-repo", host+"/private", "--tag", "another")
+	imgpkg := filepath.Join(t.TempDir(), "imgpkg.tar")
+	mustRelocate(t, "-b", old, "--to-tar", imgpkg, "--tar-format", "imgpkg")
+	for _, b := range []string{file, old, host + "/private:another", imgpkg} {
+		assert.Contains(t, mustRelocate(t, "diff", file, b).stdout, "\nno differences\n", b)
+	}
+}
+
+// TestDiffInventory: of an inventory there are digests alone.
+func TestDiffInventory(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, upgrade := pushUpgrade(t, host)
+	before, after := export(t, old), export(t, upgrade)
+	list := inventoryOf(t, before)
+	assert.Contains(t, mustRelocate(t, "diff", list, before).stdout, "no differences\n")
+	want, got := readDiff(t, before, after), readDiff(t, list, after)
+	assert.True(t, got.DigestsOnly)
+	assert.Empty(t, got.Packages)
+	assert.Equal(t, want.Blobs, got.Blobs)
+	assert.Equal(t, want.Carry, got.Carry)
+	assert.Equal(t, want.Images.Added, got.Images.Added)
+	text := tryRelocate(t, "diff", list, after).stdout
+	assertAll(t, text, "packages not compared: an inventory has digests and sizes only\n", list+" (inventory): ")
+	assert.NotContains(t, text, "PACKAGE")
+}
+
+// inventoryOf writes the inventory of an archive to a file.
+func inventoryOf(t *testing.T, file string) string {
+	t.Helper()
+	a, err := tarball.Open(file)
+	require.NoError(t, err)
+	defer a.Close()
+	plan, err := a.Plan(t.Context(), 1, nil)
+	require.NoError(t, err)
+	list, err := inventory.Of(plan)
+	require.NoError(t, err)
+	out := filepath.Join(t.TempDir(), "inventory.txt")
+	f, err := os.Create(out)
+	require.NoError(t, err)
+	require.NoError(t, list.Write(f))
+	require.NoError(t, f.Close())
+	return out
+}
+
+// TestDiffCrossing: a crossing is what its roots are.
+func TestDiffCrossing(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, upgrade := pushUpgrade(t, host)
+	before, after := export(t, old), export(t, upgrade)
+	config := writeConfig(t, "roots:\n- bundle: %s\n", upgrade)
+	assert.Contains(t, mustRelocate(t, "diff", config, after).stdout, "\nno differences\n")
+	want, got := readDiff(t, before, after), readDiff(t, before, config)
+	assert.Equal(t, want.Packages, got.Packages)
+	assert.Equal(t, want.Images, got.Images)
+
+	both := export(t, old, upgrade)
+	config = writeConfig(t, "roots:\n- bundle: %s\n- bundle: %s\n", old, upgrade)
+	assert.Contains(t, mustRelocate(t, "diff", both, config).stdout, "\nno differences\n")
+}
+
+// TestDiffWrong: what cannot be compared is no difference.
+func TestDiffWrong(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, _ := pushUpgrade(t, host)
+	file := export(t, old)
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		status int
+		args   []string
+		parts  []string
+	}{
+		"one":        {statusUsage, []string{file}, []string{"name two things to compare; got 1"}},
+		"three":      {statusUsage, []string{file, file, file}, []string{"got 3"}},
+		"neither":    {statusUsage, []string{file, "nothing"}, []string{"nothing is neither a file nor a reference"}},
+		"absent":     {statusUsage, []string{file, "absent.tar"}, []string{"absent.tar"}},
+		"gone":       {statusMissing, []string{file, host + "/corp/repository:9"}, []string{host + "/corp/repository:9"}},
+		"text":       {statusDamage, []string{file, write("a.txt", "hello\n")}, []string{"a.txt is not an archive of relocate: it is text"}},
+		"cut":        {statusDamage, []string{file, write("cut.tar", string(whole[:len(whole)/2]))}, []string{"cut.tar is cut off"}},
+		"inventory":  {statusDamage, []string{write("list.txt", "relocate inventory 1\nroot sha256:1\n"), file}, []string{"list.txt", "line 2"}},
+		"crossing":   {statusUsage, []string{file, write("c.yml", configHead+"rots: []\n")}, []string{"c.yml:3", "rots"}},
+		"no-roots":   {statusUsage, []string{file, write("c.yml", configHead+"strict: true\n")}, []string{"c.yml", "no roots"}},
+		"report":     {statusUsage, []string{file, file, "--report", t.TempDir()}, []string{"--report", "not a regular file"}},
+		"attachment": {statusUsage, []string{file, file, "--attachments", "require"}, []string{"--attachments require: must be auto or none"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assertFailed(t, tryRelocate(t, append([]string{"diff"}, c.args...)...), c.status, c.parts...)
+		})
+	}
+}

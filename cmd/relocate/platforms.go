@@ -1,0 +1,55 @@
+package main
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/oci"
+)
+
+// What --platform-mode may be.
+const (
+	platformsSparse = "sparse"
+	platformsDerive = "derive"
+)
+
+// platformFlags are the flags that choose images of indexes by platform.
+type platformFlags struct {
+	platforms []string
+	mode      string
+}
+
+func (f *platformFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&f.platforms, "platform", nil, "of an image for several platforms, copy only those for this `OS/ARCH[/VARIANT]` (repeatable)")
+	flags.StringVar(&f.mode, "platform-mode", platformsSparse, "`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
+}
+
+func (f *platformFlags) check() error {
+	if err := firstWrong(
+		check{f.mode == platformsDerive && len(f.platforms) == 0, "--platform-mode derive needs --platform"},
+		oneOf("--platform-mode", f.mode, platformsSparse, platformsDerive),
+	); err != nil {
+		return err
+	}
+	_, err := f.parse()
+	return err
+}
+
+// parse reads the platforms.
+func (f *platformFlags) parse() (list []v1.Platform, err error) {
+	for _, s := range f.platforms {
+		p, err := oci.ParsePlatform(s)
+		if err != nil {
+			return nil, usagef("--platform %w", err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// set sets the platforms of a verb; they were checked.
+func (f *platformFlags) set(opt *relocate.Options) {
+	opt.Selection.Platforms, _ = f.parse()
+	opt.Selection.Derive = f.mode == platformsDerive
+}

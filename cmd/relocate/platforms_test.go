@@ -1,0 +1,194 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/testdata/realregistry"
+)
+
+// platformSite is a package repository of an image for three platforms, in an OCI index and in a Docker
+// list, with attestations as BuildKit writes them. All children are signed.
+type platformSite struct {
+	*signer
+	root     string                   // reference
+	index    v1.Descriptor            // of OCI's type
+	list     v1.Descriptor            // of Docker's type, of the same images
+	children map[string]v1.Descriptor // by platform; "attests" and a platform for the attestations
+	layers   map[string]string        // content of a layer, by platform
+	bundles  []v1.Descriptor          // the repository and the package
+}
+
+const platformsRepo = "many/app"
+
+func newPlatformSite(t *testing.T, host string) *platformSite {
+	t.Helper()
+	s := &platformSite{signer: newSigner(site{t: t, host: host}), children: map[string]v1.Descriptor{}, layers: map[string]string{}}
+	var entries, docker []v1.Descriptor
+	for _, platform := range []string{"linux/amd64", "linux/arm64", "windows/amd64"} {
+		s.layers[platform] = noise(platform, 30_000)
+		d := s.image(platformsRepo, "", s.layers[platform], "shared")
+		s.signature(platformsRepo, d)
+		s.children[platform] = d
+		part := strings.Split(platform, "/")
+		d.Platform = &v1.Platform{OS: part[0], Architecture: part[1]}
+		entries = append(entries, d)
+
+		d = s.imageOf(platformsRepo, "", s.blob(platformsRepo, types.OCIConfigJSON, []byte(`{"architecture":"unknown","os":"unknown","of":"`+platform+`"}`)),
+			s.blob(platformsRepo, inTotoStatement, []byte(`{"about":"`+platform+`"}`)))
+		s.children["attests "+platform] = d
+		d.Platform = &v1.Platform{OS: "unknown", Architecture: "unknown"}
+		d.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": s.children[platform].Digest.String()}
+		entries = append(entries, d)
+		docker = append(docker, entries[len(entries)-2])
+	}
+	s.index = s.site.index(platformsRepo, "1.0", entries...)
+	s.signature(platformsRepo, s.index)
+	s.list = s.manifest(platformsRepo, "", types.DockerManifestList, encode(t, v1.IndexManifest{SchemaVersion: 2, MediaType: types.DockerManifestList, Manifests: docker}))
+	app := s.bundle("many/bundle", "1.0", map[string]string{"config/app.yml": "images:\n- image: " + s.ref(platformsRepo, s.index) + "\n- image: " + s.ref(platformsRepo, s.list) + "\n"},
+		s.ref(platformsRepo, s.index), s.ref(platformsRepo, s.list))
+	s.signature("many/bundle", app)
+	ref := s.ref("many/bundle", app)
+	root := s.bundle("many/repository", "1.0", map[string]string{"packages/app.yml": kbldText("app.example.com", "1.0.0", ref)}, ref)
+	s.root, s.bundles = host+"/many/repository:1.0", []v1.Descriptor{root, app}
+	return s
+}
+
+// manifestAt reports whether a repository has a manifest.
+func (s *platformSite) manifestAt(host, repo string, d v1.Hash) bool {
+	return has(s.t, host, "/v2/"+repo+"/manifests/"+d.String())
+}
+
+// assertSignature verifies the signature of a manifest.
+func (s *platformSite) assertSignature(host, repo string, d v1.Hash) {
+	s.t.Helper()
+	raw, _ := get(s.t, host, "/v2/"+repo+"/manifests/sha256-"+d.Hex+".sig")
+	require.NoError(s.t, s.verifySimple(host, repo, d, raw))
+}
+
+// TestPlatformsSparse: only the images for the chosen platforms cross, in indexes that stay as they are.
+func TestPlatformsSparse(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	report := filepath.Join(t.TempDir(), "report.json")
+	file := filepath.Join(t.TempDir(), "r.tar")
+	exported := mustRelocate(t, "-b", s.root, "--to-tar", file, "--platform", "linux/amd64", "--report", report)
+	assertAll(t, exported.stderr, "left out: 4 images of indexes by platform", "1 for linux/arm64", "1 for windows/amd64", "2 attestations")
+	omitted := map[string]string{}
+	for _, o := range readReport(t, report).Omitted {
+		assert.Equal(t, "platform", o.Reason)
+		assert.Equal(t, s.ref(platformsRepo, s.index), o.Image)
+		omitted[o.Digest.String()] = o.Platform
+	}
+	assert.Equal(t, map[string]string{
+		s.children["linux/arm64"].Digest.String(): "linux/arm64", s.children["windows/amd64"].Digest.String(): "windows/amd64",
+		s.children["attests linux/arm64"].Digest.String(): "", s.children["attests windows/amd64"].Digest.String(): "",
+	}, omitted)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), s.layers["linux/amd64"])
+	assert.NotContains(t, string(text), s.layers["linux/arm64"])
+	assert.NotContains(t, string(text), "sha256-"+s.children["linux/arm64"].Digest.Hex, "nor is its signature named")
+	assertAll(t, mustRelocate(t, "plan", "-b", s.root, "--platform", "linux/amd64").stdout, "left out: 4 images of indexes by platform")
+	assertAll(t, mustRelocate(t, "inspect", file).stdout, "left out: 4 images of indexes by platform")
+	for _, args := range [][]string{{"verify", file, "--strict"}, {"rehearse", file}} {
+		assertAll(t, mustRelocate(t, args...).stdout, "OK: ", "4 images left out by platform")
+	}
+
+	sparse := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})
+	listed := realregistry.Start(t, realregistry.Options{Kind: realregistry.Listed})
+	for name, dst := range map[string]*realregistry.Registry{"sparse": sparse, "listed": listed} {
+		repo := dst.Addr + "/airgap/app"
+		mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+		for _, level := range []string{"manifests", "blobs", "deep"} {
+			assertAll(t, mustRelocate(t, "verify", "--repo", repo, file, "--level", level).stdout, "OK: ", "4 images left out by platform")
+		}
+		for _, d := range []v1.Descriptor{s.index, s.list, s.bundles[0], s.bundles[1], s.children["linux/amd64"], s.children["attests linux/amd64"]} {
+			assert.True(t, s.manifestAt(dst.Addr, "airgap/app", d.Digest), name)
+		}
+		for _, d := range []string{"linux/arm64", "attests linux/arm64", "windows/amd64"} {
+			assert.False(t, s.manifestAt(dst.Addr, "airgap/app", s.children[d].Digest), name)
+		}
+		for _, d := range []v1.Descriptor{s.children["linux/amd64"], s.index, s.bundles[1]} {
+			s.assertSignature(dst.Addr, "airgap/app", d.Digest)
+		}
+		dst.ResetRequests()
+		mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+		noWrites(t, dst.Requests())
+
+		alone := tryRelocate(t, "verify", "--repo", repo+":1.0")
+		assert.Equal(t, statusMissing, alone.status)
+		assertAll(t, alone.stdout, "linux/arm64", "--platform")
+		assertAll(t, mustRelocate(t, "verify", "--repo", repo+":1.0", "--platform", "linux/amd64", "--level", "deep").stdout, "4 images left out by platform")
+	}
+
+	// From registry to registry the same, and a platform that the registry insists on cannot be left out.
+	mustRelocate(t, "-b", s.root, "--to-repo", sparse.Addr+"/direct/app", "--platform", "linux/amd64")
+	mustRelocate(t, "verify", "--repo", sparse.Addr+"/direct/app", file, "--level", "deep")
+	r := tryRelocate(t, "-b", s.root, "--to-repo", listed.Addr+"/direct/app", "--platform", "linux/arm64")
+	assertFailed(t, r, statusFailed, "refuses an index of which images are left out")
+}
+
+// TestPlatformsRefused: a registry that does not take such indexes gets nothing.
+func TestPlatformsRefused(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	file := export(t, s.root, "--platform", "linux/amd64")
+	for name, start := range realRegistries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := start(t)
+			for _, args := range [][]string{{"--from-tar", file}, {"-b", s.root, "--platform", "linux/amd64"}} {
+				dst.ResetRequests()
+				r := tryRelocate(t, append(args, "--to-repo", dst.Addr+"/airgap/app")...)
+				assertFailed(t, r, statusFailed, "refuses an index of which images are left out")
+				assertAll(t, r.stderr, "MANIFEST_BLOB_UNKNOWN", "--platform-mode derive")
+				for _, request := range dst.Requests() {
+					assert.NotRegexp(t, "^(PUT|PATCH) .*/blobs/", request)
+				}
+				assert.False(t, s.manifestAt(dst.Addr, "airgap/app", s.children["linux/amd64"].Digest))
+			}
+		})
+	}
+}
+
+// TestPlatformsPruned: an image that the source no longer has can be left out.
+func TestPlatformsPruned(t *testing.T) {
+	t.Parallel()
+	src := realregistry.Start(t, realregistry.Options{})
+	s := newPlatformSite(t, src.Addr)
+	s.send(http.MethodDelete, "http://"+src.Addr+"/v2/"+platformsRepo+"/manifests/"+s.children["windows/amd64"].Digest.String(), "", nil, http.StatusAccepted)
+	r := tryRelocate(t, "-b", s.root, "--to-tar", filepath.Join(t.TempDir(), "r.tar"))
+	assertFailed(t, r, statusMissing, "windows/amd64")
+	assertAll(t, r.stderr, "--platform")
+	mustRelocate(t, "verify", export(t, s.root, "--platform", "linux/amd64", "--platform", "linux/arm64"))
+}
+
+func TestPlatformFlags(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	to := filepath.Join(t.TempDir(), "r.tar")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-b", s.root, "--to-tar", to, "--platform", "amd64"}, `--platform "amd64" is not a platform; write os/architecture`},
+		{[]string{"-b", s.root, "--to-tar", to, "--platform", "linux/amd64", "--platform-mode", "trim"}, "--platform-mode trim: must be sparse or derive"},
+		{[]string{"-b", s.root, "--to-tar", to, "--platform-mode", "derive"}, "--platform-mode derive needs --platform"},
+		{[]string{"-b", s.root, "--to-tar", to, "--platform", "linux/x86_64"}, "no index has an image for a chosen platform"},
+		{[]string{"-b", s.root, "--to-tar", to, "--platform", "linux/amd64", "--tar-format", "imgpkg"}, "imgpkg's format holds all children of an index"},
+		{[]string{"plan", "-b", s.root, "--platform", "linux"}, `--platform "linux" is not a platform`},
+	} {
+		assertFailed(t, tryRelocate(t, tt.args...), statusUsage, tt.want)
+	}
+	assert.NoFileExists(t, to)
+	assert.NoFileExists(t, to+".part")
+}

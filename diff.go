@@ -1,0 +1,108 @@
+package relocate
+
+import (
+	"context"
+
+	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/diff"
+	"relocate/inventory"
+	"relocate/tarball"
+)
+
+// Side is one of the two that Diff compares: archives and inventories, which count as one, or a source.
+type Side struct {
+	Name        string // of the file or the reference
+	Archives    []*tarball.Archive
+	Inventories []*inventory.Inventory
+	Source      Source // where neither is given; a root may be of any kind
+}
+
+// Diff says what differs between a and b: packages and versions, the values that they take, images and
+// bytes. Of an archive it reads only the head, and of a registry what Plan reads; no layer of an image is
+// read.
+//
+// Of opt, Jobs, TempDir, Progress and Renderer count.
+//
+// Errors: those of tarball.Archive.HeadPlan; ErrOptions; those of bundle.Walk.
+func Diff(ctx context.Context, a, b Side, opt Options) (*diff.Report, error) {
+	was, err := a.open(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer was.close()
+	is, err := b.open(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer is.close()
+	return opt.compare(ctx, was.Side, is.Side)
+}
+
+// opened is a side that was read.
+type opened struct {
+	diff.Side
+	close func()
+}
+
+// open reads what a side holds. The caller closes it.
+func (s *Side) open(ctx context.Context, opt Options) (*opened, error) {
+	o := &opened{diff.Side{Name: s.Name, Kind: diff.Archive}, func() {}}
+	for _, a := range s.Archives {
+		ph := opt.begin("read", 0, 0)
+		plan, err := a.HeadPlan(ctx, opt.jobs(), opt.Renderer)
+		ph.end()
+		if err != nil {
+			return nil, err
+		}
+		o.Parts = append(o.Parts, opt.part(a.Name(), plan, a))
+	}
+	if len(o.Parts) == 0 {
+		o.Kind = diff.Inventory
+	}
+	for _, i := range s.Inventories {
+		o.Parts = append(o.Parts, diff.Part{Inventory: i})
+	}
+	if len(o.Parts) > 0 {
+		return o, nil
+	}
+	return o, o.walk(ctx, s.Source, opt)
+}
+
+// walk reads the registries of a source.
+func (o *opened) walk(ctx context.Context, from Source, opt Options) error {
+	from.anyKind = true
+	w, err := newWalker(from, opt)
+	if err != nil {
+		return err
+	}
+	found, err := w.read(ctx, opt.TempDir)
+	if err != nil {
+		return err
+	}
+	o.Kind, o.close = diff.Registry, found.close
+	o.Parts = append(o.Parts, opt.part(o.Name, found.plan, found.source))
+	return nil
+}
+
+// part is a plan to compare, with what its packages say. of names it.
+func (o Options) part(of string, plan *bundle.Plan, src bundle.Source) diff.Part {
+	return diff.Part{
+		Plan: plan, Source: src, Renderer: o.Renderer,
+		Values: func(ctx context.Context, p *carvel.Package) (carvel.Schema, error) {
+			r := &rendering{opt: RenderOptions{Options: o}, of: of, src: src, graph: plan.Graph, whole: true, pkg: p}
+			found, err := r.dataValues(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return found.Schema, nil
+		},
+	}
+}
+
+// compare compares two sides.
+func (o Options) compare(ctx context.Context, a, b diff.Side) (*diff.Report, error) {
+	ph := o.begin("compare", 0, 0)
+	defer ph.end()
+	return diff.Compare(ctx, a, b)
+}
