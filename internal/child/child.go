@@ -160,7 +160,7 @@ func (p Program) command(ctx context.Context, c Command) *exec.Cmd {
 // judge says what the end of a child means: a limit of its own runtime, a signal, or its own status.
 func (p Program) judge(exit *exec.ExitError, foreign bool, stderr string) error {
 	line, rest, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
-	for _, prefix := range []string{"fatal error: ", "runtime: ", crashed} {
+	for _, prefix := range []string{"fatal error: ", "runtime: ", "runtime/cgo: ", crashed} {
 		if strings.HasPrefix(line, prefix) {
 			return &LimitError{p.fatal(line, rest)}
 		}
@@ -185,7 +185,7 @@ func (p Program) fatal(line, rest string) string {
 	switch {
 	case strings.Contains(line+rest, "stack overflow"):
 		return "needs more stack than " + mebibytes(maxStack)
-	case line == crashed, strings.Contains(line, "memory"), strings.Contains(line, "failed to create new OS thread"), strings.Contains(line, "cannot map pages"):
+	case line == crashed, strings.Contains(line, "memory"), strings.Contains(line, "failed to create new OS thread"), strings.Contains(line, "pthread_create failed"), strings.Contains(line, "cannot map pages"):
 		return "needs more memory than " + mebibytes(p.Memory)
 	}
 	return "crashes its renderer: " + line

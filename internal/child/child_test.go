@@ -252,6 +252,7 @@ func TestLastWords(t *testing.T) {
 		"fatal error: out of memory allocating heap arena metadata\n":                            "needs more memory than 512 MiB",
 		"runtime: out of memory: cannot allocate 4194304-byte block (503316480 in use)\n":        "needs more memory than 512 MiB",
 		"SIGSEGV: segmentation violation\nPC=0x438d7d m=0 sigcode=1 addr=0x0\n":                  "needs more memory than 512 MiB",
+		"runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n": "needs more memory than 512 MiB",
 		"runtime: goroutine stack exceeds 67108864-byte limit\nfatal error: stack overflow\n":    "needs more stack than 64 MiB",
 		"fatal error: concurrent map writes\n":                                                   "crashes its renderer: fatal error: concurrent map writes",
 		"panic: runtime error: index out of range [1] with length 0\n\ngoroutine 7 [running]:\n": "crashes its renderer: panic: runtime error: index out of range [1] with length 0",
