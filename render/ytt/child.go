@@ -1,18 +1,22 @@
 package ytt
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"carvel.dev/ytt/pkg/cmd/template"
 	"carvel.dev/ytt/pkg/filepos"
 	"carvel.dev/ytt/pkg/files"
 	"carvel.dev/ytt/pkg/orderedmap"
 	"carvel.dev/ytt/pkg/version"
+	"carvel.dev/ytt/pkg/workspace"
+	"carvel.dev/ytt/pkg/workspace/datavalues"
 	"carvel.dev/ytt/pkg/yamlmeta"
 	_ "carvel.dev/ytt/pkg/yttlibraryext" // @ytt:toml
 )
@@ -33,11 +37,11 @@ func reply(request []byte) ([]byte, error) {
 // stdin is the path that ytt gives to standard input.
 const stdin = "stdin.yml"
 
-// source is an input file, and whether it was read.
+// source is an input file, and whether it was read. While it is spared it seems empty.
 type source struct {
 	files.BytesSource
-	origin string
-	read   bool
+	origin       string
+	read, spared bool
 }
 
 // Description names the file in messages as the program does.
@@ -49,7 +53,9 @@ func (s *source) Description() string {
 }
 
 func (s *source) Bytes() ([]byte, error) {
-	s.read = true
+	if s.read = true; s.spared {
+		return nil, nil
+	}
 	return s.BytesSource.Bytes()
 }
 
@@ -86,28 +92,123 @@ func render(in Input) ([]byte, answer, error) {
 	if err != nil {
 		return nil, answer{}, err
 	}
-	result, err := run(opts, marked)
+	p := &printer{places: newPlaces(all, in)}
+	var text []byte
+	if in.Inspect != "" {
+		text, err = inspect(opts, marked, p)
+	} else {
+		text, err = run(opts, marked, spared(all, sources), p)
+	}
 	if err != nil {
 		return nil, answer{}, err
-	}
-	p := &printer{places: newPlaces(all, in)}
-	text, err := result.DocSet.AsBytesWithPrinter(p.over)
-	if err != nil {
-		return nil, answer{}, &FailedError{"Marshaling combined template result: " + err.Error()} // as the program says it
 	}
 	p.answer.Uses = uses(all, marked, sources)
 	return text, p.answer, nil
 }
 
-// run runs ytt. Where ytt panics, so does the program of kapp-controller.
-func run(opts *template.Options, list []*files.File) (result template.Output, err error) {
+// try runs a part of ytt. Where ytt panics, so does the program of kapp-controller.
+func try(part func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &FailedError{fmt.Sprintf("panic: %v", v)}
 		}
 	}()
-	result = opts.RunWithFiles(template.Input{Files: list}, silent{})
-	return result, result.Err
+	return part()
+}
+
+// inspect prints what is asked for in place of the result.
+func inspect(opts *template.Options, list []*files.File, p *printer) (text []byte, err error) {
+	err = try(func() error {
+		result := opts.RunWithFiles(template.Input{Files: list}, silent{})
+		if result.Err != nil {
+			return result.Err
+		}
+		p.visit(result.DocSet)
+		text, err = result.DocSet.AsBytes()
+		return err
+	})
+	return text, err
+}
+
+// run does what RunWithFiles of ytt's command does, and prints the result. The spared files are not
+// read for a schema and for data values.
+func run(opts *template.Options, list []*files.File, spared []*source, p *printer) (text []byte, err error) {
+	var values, ofLibraries []*datavalues.Envelope
+	err = try(func() error {
+		values, ofLibraries, err = opts.DataValuesFlags.AsOverlays(opts.StrictYAML)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	library := workspace.NewRootLibrary(list)
+	loading := workspace.TemplateLoaderOpts{IgnoreUnknownComments: opts.IgnoreUnknownComments}
+	root := workspace.NewLibraryExecutionFactory(silent{}, loading, false).New(workspace.LibraryExecutionContext{Current: library, Root: library})
+	err = try(func() error {
+		spare(spared, true)
+		schema, schemas, err := root.Schemas(nil)
+		if err != nil {
+			return err
+		}
+		declared, declaredOfLibraries, err := root.Values(values, schema)
+		if err != nil {
+			return err
+		}
+		spare(spared, false)
+		result, err := root.Eval(declared, append(declaredOfLibraries, ofLibraries...), schemas)
+		if err != nil {
+			return err
+		}
+		p.visit(result.DocSet)
+		text = printed(result.Files)
+		return nil
+	})
+	if err == nil || len(spared) == 0 {
+		return text, err
+	}
+	// ytt reads all files for a schema first, and fails where it cannot parse one.
+	spare(spared, false)
+	return nil, cmp.Or(try(func() error { _, _, err := root.Schemas(nil); return err }), err)
+}
+
+// printed returns the documents of output files, which ytt has printed already.
+func printed(list []files.OutputFile) []byte {
+	var texts [][]byte
+	for _, f := range list {
+		if f.Type() == files.TypeYAML && len(f.Bytes()) > 0 {
+			texts = append(texts, f.Bytes())
+		}
+	}
+	return bytes.Join(texts, []byte("---\n"))
+}
+
+// declaration begins the annotations of a schema and of data values.
+var declaration = []byte("@data/values")
+
+// spared returns the files that declare no schema and no data values. ytt parses each of them twice to
+// find that out, before it evaluates them, which takes a third of its time. There are none when a file
+// that declares something may read others.
+func spared(list []*files.File, sources []*source) (spared []*source) {
+	for i, f := range list {
+		if f.Type() != files.TypeYAML || !f.IsTemplate() {
+			continue
+		}
+		data, _ := sources[i].BytesSource.Bytes() // in memory
+		declares := bytes.Contains(data, declaration)
+		if !utf8.Valid(data) || declares && bytes.Contains(data, []byte("load")) {
+			return nil
+		}
+		if !declares {
+			spared = append(spared, sources[i])
+		}
+	}
+	return spared
+}
+
+func spare(list []*source, spared bool) {
+	for _, s := range list {
+		s.spared = spared
+	}
 }
 
 // valuesName returns the name of a file of data values. It begins with no @: that would be a library.
@@ -156,18 +257,18 @@ func (silent) Debugf(string, ...any)  {}
 func (silent) Warnf(string, ...any)   {}
 func (silent) DebugWriter() io.Writer { return io.Discard }
 
-// printer prints documents as ytt does, and keeps their strings.
+// printer keeps the strings of documents that ytt prints.
 type printer struct {
-	yamlmeta.DocumentPrinter
 	places places
 	answer answer
 }
 
-func (p *printer) over(w io.Writer) yamlmeta.DocumentPrinter {
-	p.DocumentPrinter = yamlmeta.NewYAMLPrinter(w)
-	return p
+// visit keeps the strings of all documents of a set that are printed.
+func (p *printer) visit(set *yamlmeta.DocumentSet) {
+	_, _ = set.AsBytesWithPrinter(func(io.Writer) yamlmeta.DocumentPrinter { return p }) // it has no errors
 }
 
+// Print keeps the strings of a document.
 func (p *printer) Print(doc *yamlmeta.Document) error {
 	first := wirePlace{File: -1}
 	if m, ok := doc.Value.(*yamlmeta.Map); ok && len(m.Items) > 0 {
@@ -176,7 +277,7 @@ func (p *printer) Print(doc *yamlmeta.Document) error {
 	start := p.places.of(doc.Position, first)
 	p.answer.Starts = append(p.answer.Starts, start)
 	p.walk(doc.Value, nil, start)
-	return p.DocumentPrinter.Print(doc)
+	return nil
 }
 
 // walk keeps the strings in a value at a path, which is at a place unless ytt knows a nearer one.
