@@ -31,7 +31,7 @@ func reply(request []byte) ([]byte, error) {
 	if err != nil {
 		a = answer{Failed: err.Error()}
 	}
-	return encodeAnswer(text, a)
+	return encodeAnswer(text, a), nil
 }
 
 // stdin is the path that ytt gives to standard input.

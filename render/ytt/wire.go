@@ -3,90 +3,149 @@ package ytt
 import (
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"relocate/internal/child"
 )
 
 // answer is what a child answers, apart from the text, which comes before it. Strings and starts
 // name files by their index in Input.Files, followed by Input.Values.
 type answer struct {
-	Failed  string       `json:",omitempty"` // ytt's message
-	Strings []wireString `json:",omitempty"`
-	Starts  []wirePlace  `json:",omitempty"`
-	Uses    []FileUse    `json:",omitempty"`
+	Failed  string // ytt's message
+	Strings []wireString
+	Starts  []wirePlace
+	Uses    []FileUse
 }
 
 type wireString struct {
-	Document int    `json:"d"`
-	Path     string `json:"p"`
-	Value    string `json:"v"`
+	Document    int
+	Path, Value string
 	wirePlace
 }
 
 type wirePlace struct {
-	File int `json:"f"` // -1: unknown
-	Line int `json:"l"`
+	File int // -1: unknown
+	Line int
 }
 
-// longest is the length in bytes up to which a string is kept that has neither a colon nor a slash.
-const longest = 4 << 10
+const (
+	// longest is the length in bytes up to which a string is kept that has neither a colon nor a slash.
+	longest = 4 << 10
+	// longestMessage is the length in bytes up to which a message is whole. A template may make one.
+	longestMessage = 64 << 10
+	// maxItems is how many strings, and how many documents, are kept: each takes more memory than it has
+	// bytes.
+	maxItems = 500_000
+)
 
-// longestMessage is the length in bytes up to which a message is whole. A template may make one.
-const longestMessage = 64 << 10
-
-func encodeRequest(in Input) ([]byte, error) { return json.Marshal(in) }
+func encodeRequest(in Input) []byte {
+	size := 0
+	for _, f := range slices.Concat(in.Files, in.Values) {
+		size += len(f.Data) + len(f.Path) + len(f.Origin) + 16
+	}
+	e := make(encoder, 0, size)
+	for _, list := range [][]File{in.Files, in.Values} {
+		e.int(len(list))
+		for _, f := range list {
+			e.text(f.Path)
+			e.text(f.Origin)
+			e.bytes(f.Data)
+		}
+	}
+	e.int(len(in.FileMarks))
+	for _, mark := range in.FileMarks {
+		e.text(mark)
+	}
+	e.bool(in.IgnoreUnknownComments)
+	e.text(string(in.Inspect))
+	return e
+}
 
 func decodeRequest(data []byte) (in Input, err error) {
-	err = json.Unmarshal(data, &in)
-	return in, err
+	d := decoder{data: data}
+	for _, list := range []*[]File{&in.Files, &in.Values} {
+		for range d.int() {
+			*list = append(*list, File{Path: d.text(), Origin: d.text(), Data: d.bytes()})
+		}
+	}
+	for range d.int() {
+		in.FileMarks = append(in.FileMarks, d.text())
+	}
+	in.IgnoreUnknownComments = d.bool()
+	in.Inspect = Inspection(d.text())
+	if !d.ended() {
+		return in, errors.New("malformed request to a ytt child process")
+	}
+	return in, nil
 }
 
-func encodeAnswer(text []byte, a answer) ([]byte, error) {
-	rest, err := json.Marshal(a)
-	if err != nil {
-		return nil, err
+func encodeAnswer(text []byte, a answer) []byte {
+	e := make(encoder, 0, len(text)+128*len(a.Strings)+1024)
+	e.bytes(text)
+	e.text(a.Failed)
+	e.int(len(a.Starts))
+	for _, p := range a.Starts {
+		e.place(p)
 	}
-	data := binary.BigEndian.AppendUint64(nil, uint64(len(text)))
-	return append(append(data, text...), rest...), nil
+	e.int(len(a.Strings))
+	for _, s := range a.Strings {
+		e.int(s.Document)
+		e.text(s.Path)
+		e.text(s.Value)
+		e.place(s.wirePlace)
+	}
+	e.int(len(a.Uses))
+	for _, u := range a.Uses {
+		e.bool(u.Template)
+		e.bool(u.Output)
+		e.bool(u.Read)
+	}
+	return e
 }
 
 var errAnswer = errors.New("malformed answer of a ytt child process")
 
 // decodeAnswer reads an answer, of which it believes nothing.
 func decodeAnswer(data []byte, in Input) (*Output, error) {
-	if len(data) < 8 {
-		return nil, errAnswer
-	}
-	size, data := binary.BigEndian.Uint64(data), data[8:]
-	if size > uint64(len(data)) {
-		return nil, errAnswer
-	}
-	var a answer
-	if err := json.Unmarshal(data[size:], &a); err != nil {
-		return nil, fmt.Errorf("%w: %w", errAnswer, err)
-	}
-	if a.Failed != "" {
-		return nil, &FailedError{strings.ToValidUTF8(a.Failed[:min(len(a.Failed), longestMessage)], "")}
-	}
-	out := &Output{Text: data[:size:size], Uses: a.Uses, Starts: make([]Place, len(a.Starts)), Strings: make([]String, len(a.Strings))}
-	if len(a.Uses) != len(in.Files) {
-		return nil, fmt.Errorf("%w: it is of %d files, and there are %d", errAnswer, len(a.Uses), len(in.Files))
+	d := decoder{data: data}
+	out := &Output{Text: d.bytes()}
+	if failed := d.text(); failed != "" {
+		return nil, &FailedError{strings.ToValidUTF8(failed[:min(len(failed), longestMessage)], "")}
 	}
 	origins := make([]string, 0, len(in.Files)+len(in.Values))
 	for _, f := range append(in.Files[:len(in.Files):len(in.Files)], in.Values...) {
 		origins = append(origins, cmp.Or(f.Origin, f.Path))
 	}
-	for i, p := range a.Starts {
-		out.Starts[i] = p.in(origins)
+	starts := d.int()
+	if starts > maxItems {
+		return nil, &child.LimitError{Reason: fmt.Sprintf("prints more than %d documents", maxItems)}
 	}
-	for i, s := range a.Strings {
-		if s.Document < 0 || s.Document >= len(a.Starts) {
-			return nil, fmt.Errorf("%w: a string of document %d of %d", errAnswer, s.Document, len(a.Starts))
+	for range starts {
+		out.Starts = append(out.Starts, d.place().in(origins))
+	}
+	n := d.int()
+	if n > maxItems {
+		return nil, &child.LimitError{Reason: fmt.Sprintf("prints more than %d strings", maxItems)}
+	}
+	for range n {
+		s := String{Document: d.int(), Path: d.text(), Value: d.text(), Place: d.place().in(origins)}
+		if s.Document < 0 || s.Document >= starts {
+			return nil, fmt.Errorf("%w: a string of document %d of %d", errAnswer, s.Document, starts)
 		}
-		out.Strings[i] = String{Document: s.Document, Path: s.Path, Value: s.Value, Place: s.in(origins)}
+		out.Strings = append(out.Strings, s)
+	}
+	if uses := d.int(); uses != len(in.Files) {
+		return nil, fmt.Errorf("%w: it is of %d files, and there are %d", errAnswer, uses, len(in.Files))
+	}
+	for range in.Files {
+		out.Uses = append(out.Uses, FileUse{Template: d.bool(), Output: d.bool(), Read: d.bool()})
+	}
+	if !d.ended() {
+		return nil, errAnswer
 	}
 	return out, nil
 }
@@ -105,3 +164,55 @@ func MayHoldReference(s string) bool {
 	}
 	return len(s) <= longest || strings.ContainsAny(s, ":/")
 }
+
+// encoder writes values one after another, a text behind its length.
+type encoder []byte
+
+func (e *encoder) int(n int)      { *e = binary.AppendVarint(*e, int64(n)) }
+func (e *encoder) text(s string)  { e.int(len(s)); *e = append(*e, s...) }
+func (e *encoder) bytes(b []byte) { e.int(len(b)); *e = append(*e, b...) }
+
+func (e *encoder) bool(b bool) {
+	n := 0
+	if b {
+		n = 1
+	}
+	e.int(n)
+}
+
+func (e *encoder) place(p wirePlace) { e.int(p.File); e.int(p.Line) }
+
+// decoder reads what an encoder wrote. After a value that is none, all are zero.
+type decoder struct {
+	data   []byte
+	broken bool
+}
+
+func (d *decoder) int() int {
+	n, size := binary.Varint(d.data)
+	if size <= 0 || d.broken {
+		d.broken = true
+		return 0
+	}
+	d.data = d.data[size:]
+	return int(n)
+}
+
+// bytes returns a part of the data.
+func (d *decoder) bytes() []byte {
+	n := d.int()
+	if n < 0 || n > len(d.data) {
+		d.broken = true
+		return nil
+	}
+	b := d.data[:n:n]
+	d.data = d.data[n:]
+	return b
+}
+
+func (d *decoder) text() string     { return string(d.bytes()) }
+func (d *decoder) bool() bool       { return d.int() == 1 }
+func (d *decoder) place() wirePlace { return wirePlace{d.int(), d.int()} }
+
+// ended reports whether all was read, and nothing else is there.
+func (d *decoder) ended() bool { return !d.broken && len(d.data) == 0 }

@@ -89,11 +89,7 @@ func Children(by child.Program, idle int) *child.Pool { return by.Pool(mode, idl
 // Errors: *FailedError; *child.LimitError when the child was ended or died; that of ctx; others say
 // that the child could not be started.
 func Run(ctx context.Context, by *child.Pool, in Input) (*Output, error) {
-	request, err := encodeRequest(in)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := by.Run(ctx, request)
+	answer, err := by.Run(ctx, encodeRequest(in))
 	if err != nil {
 		return nil, err
 	}
