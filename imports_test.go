@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"registry":          {"internal/digest", "internal/text"},
 	"crossing":          {"internal/text", "internal/yamlnode", "oci", "verify/cluster"},
 	"diff":              {"bundle", "carvel", "internal/digest", "internal/yamlnode", "inventory", "render", "report"},
-	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
+	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "render", "report"},
 	"verify/cluster":    {"bundle", "carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "render", "render/kbld", "render/ytt", "report", "verify/leak/content", "verify/leak/kappctrl"},

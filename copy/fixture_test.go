@@ -120,6 +120,14 @@ func (m *memory) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	return ok && int64(len(b)) == d.Size, err
 }
 
+func (m *memory) ReadsBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+	err := m.act(ctx, nil, "byte of %s", d.Digest)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b, ok := m.blobs[d.Digest]
+	return ok && int64(len(b)) == d.Size, err
+}
+
 func (m *memory) PutBlob(ctx context.Context, d v1.Descriptor, open func(context.Context) (io.ReadCloser, error)) error {
 	r, err := open(ctx)
 	if err != nil {

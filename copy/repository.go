@@ -33,6 +33,9 @@ type Repository interface {
 	// HasBlob reports whether the repository says that it has the blob d.
 	HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
+	// ReadsBlob reports whether the blob d, with d's size, can be read from the repository.
+	ReadsBlob(ctx context.Context, d v1.Descriptor) (bool, error)
+
 	// PutManifest puts the manifest raw, which d describes, under tag, or by its digest when tag is
 	// empty. When the repository refuses it because blobs are missing, the error has the method
 	// MissingBlobs() (named []v1.Hash, missing bool).
@@ -77,6 +80,8 @@ type Result struct {
 	Bytes            int64 `json:"bytes"`
 	BlobsPresent     int   `json:"blobsThere"`
 	BytesPresent     int64 `json:"bytesThere"`
+	Assumed          int   `json:"assumed,omitempty"` // layers that the plan assumes, and that the destination has
+	AssumedBytes     int64 `json:"assumedBytes,omitempty"`
 	Locations        int   `json:"locations"` // locations images uploaded
 	LocationsPresent int   `json:"locationsThere"`
 	Tags             int   `json:"tags"` // of roots, put
@@ -102,7 +107,9 @@ type Result struct {
 // What is already present is not uploaded again, as far as opt.Trust allows. Content that does not
 // match its digest is read once more.
 //
-// Errors: *PartialError with opt.KeepGoing, beside a Result: neither what needs a failed blob nor
+// What the plan assumes is read from dst before anything is written.
+//
+// Errors: *AssumedError; *PartialError with opt.KeepGoing, beside a Result: neither what needs a failed blob nor
 // the tags of its roots were put; ErrUnaccounted; ErrContended with AttachAll; those of src and
 // dst.
 func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst Repository, at name.Repository, opt Options) (*Result, error) {
@@ -194,12 +201,15 @@ func newFilling(plan *bundle.Plan, src bundle.Source, dst Repository, at name.Re
 	return c
 }
 
-// ask asks the destination which manifests are present.
+// ask asks the destination for what the plan assumes, and which manifests are present.
 func (c *filling) ask(ctx context.Context) error {
 	for _, tag := range c.opt.Tags {
 		if c.nodes[tag.Digest] == nil {
 			return fmt.Errorf("put tag %s: the plan has no manifest %s", tag.Name, tag.Digest)
 		}
+	}
+	if err := c.askAssumed(ctx); err != nil {
+		return err
 	}
 	if c.opt.Trust == TrustNothing {
 		return nil

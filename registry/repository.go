@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -180,6 +181,65 @@ func (r *repository) hasBlobBy(ctx context.Context, method string, d v1.Descript
 		return res.ContentLength < 0 || res.ContentLength == d.Size, nil
 	}
 	return res.StatusCode != http.StatusNotFound, nil
+}
+
+// ReadsBlob reports whether the blob d, with d's size, can be read from the repository: it reads the
+// first byte. HasBlob is no proof, because zot says yes for a blob that only another repository has. A
+// redirect to another host, which is not followed, means yes; a 500 to every try means no.
+func (r *Repository) ReadsBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+	c, err := r.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	a := c.attempt(http.MethodGet)
+	for {
+		reads, broke, err := c.readsBlob(ctx, d)
+		switch {
+		case isInternal(err):
+			return false, nil
+		case broke == nil:
+			return reads, err
+		}
+		if err := c.rules.again(ctx, a, broke); err != nil {
+			return false, fmt.Errorf("GET %s/blobs/%s: %w", c.base, d.Digest, err)
+		}
+	}
+}
+
+// readsBlob is one try of ReadsBlob. broke is why the answer broke off.
+func (r *repository) readsBlob(ctx context.Context, d v1.Descriptor) (reads bool, broke, err error) {
+	req, err := r.request(ctx, http.MethodGet, "/blobs/"+d.Digest.String())
+	if err != nil {
+		return false, nil, err
+	}
+	want := slices.Concat(redirects, []int{http.StatusOK, http.StatusNotFound})
+	if d.Size > 0 {
+		req.Header.Set("Range", "bytes=0-0")
+		want = append(want, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
+	}
+	res, err := r.doDirect(req, want...)
+	if err != nil {
+		return false, nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	switch size := res.ContentLength; res.StatusCode {
+	case http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable: // it is empty
+		return false, nil, nil
+	case http.StatusPartialContent:
+		if said := res.Header.Get("Content-Range"); said != fmt.Sprintf("bytes 0-0/%d", d.Size) && said != "bytes 0-0/*" {
+			return false, nil, nil
+		}
+	case http.StatusOK:
+		if size >= 0 && size != d.Size {
+			return false, nil, nil
+		}
+	default: // a redirect
+		return true, nil, nil
+	}
+	if d.Size > 0 {
+		_, broke = io.ReadFull(res.Body, make([]byte, 1))
+	}
+	return broke == nil, broke, nil
 }
 
 // PutManifest puts the manifest raw, which d describes, under tag; without a tag, under its digest.

@@ -216,6 +216,61 @@ func TestHasBlob(t *testing.T) {
 	}
 }
 
+// TestReadsBlob: only content that comes, of the right size, is a blob that can be read.
+func TestReadsBlob(t *testing.T) {
+	t.Parallel()
+	whole := fmt.Sprintf("bytes 0-0/%d", len(blobRaw))
+	for name, c := range map[string]struct {
+		status       int
+		size, ranged string
+		sends        int // bytes
+		want, fails  bool
+	}{
+		"a byte":                       {206, "1", whole, 1, true, false},
+		"a byte of an unknown size":    {206, "1", "bytes 0-0/*", 1, true, false},
+		"a byte of another blob":       {206, "1", "bytes 0-0/7", 1, false, false},
+		"another byte":                 {206, "1", "bytes 1-1/1048576", 1, false, false},
+		"no support for ranges":        {200, "1048576", "", 1 << 20, true, false},
+		"all of another blob":          {200, "1048575", "", 1<<20 - 1, false, false},
+		"all of an empty one":          {416, "", "", 0, false, false},
+		"missing":                      {404, "", "", 0, false, false},
+		"forbidden":                    {403, "", "", 0, false, true},
+		"unreadable":                   {500, "", "", 0, false, false},
+		"out of order":                 {503, "", "", 0, false, true},
+		"elsewhere":                    {307, "", "", 0, true, false},
+		"promised, and does not come":  {206, "1", whole, 0, false, true},
+		"promised, and never finished": {200, "1048576", "", 0, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+				assert.Equal(t, "GET", r.Method)
+				assert.Equal(t, "bytes=0-0", r.Header.Get("Range"))
+				w.Header().Set("Location", "http://example.com/")
+				for key, value := range map[string]string{"Content-Length": c.size, "Content-Range": c.ranged} {
+					if value != "" {
+						w.Header().Set(key, value)
+					}
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write(blobRaw[:c.sends])
+			})
+			cl, _ := client(t, Options{})
+			got, err := cl.Reader(s.repo(t)).ReadsBlob(t.Context(), blobDesc)
+			assert.Equal(t, c.want, got)
+			assert.Equal(t, c.fails, err != nil, "%v", err)
+		})
+	}
+	empty := v1.Descriptor{Digest: digest.Of(nil)}
+	s := serve(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		assert.Empty(t, r.Header.Get("Range"))
+	})
+	cl, _ := client(t, Options{})
+	got, err := cl.Reader(s.repo(t)).ReadsBlob(t.Context(), empty)
+	require.NoError(t, err)
+	assert.True(t, got, "an empty blob has no first byte")
+}
+
 // If a registry gives no digest to HEAD, the manifest is read.
 func TestResolveWithoutHeader(t *testing.T) {
 	t.Parallel()

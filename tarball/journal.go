@@ -55,6 +55,7 @@ type Request struct {
 	NonDistributable bool     `json:"nonDistributable"`      // include layers that may not be distributed
 	Attachments      string   `json:"attachments,omitempty"` // the caller's policy for attachments
 	Format           Format   `json:"format,omitempty"`
+	Bases            []string `json:"bases,omitempty"`     // digests of what the destination has
 	NoOrigins        bool     `json:"noOrigins,omitempty"` // imgpkg's format only: entries do not say under which reference a lock names them
 }
 
@@ -361,6 +362,8 @@ func (h journalHeader) differs(request Request) string {
 		return fmt.Sprintf("it was begun with --attachments %s", h.Request.Attachments)
 	case h.Request.Format != request.Format:
 		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
+	case !slices.Equal(h.Request.Bases, request.Bases):
+		return "it was begun with other --base or --have"
 	case h.Request.NoOrigins != request.NoOrigins:
 		return "only one of the two exports is for a BundleLock"
 	case h.Request.NonDistributable == request.NonDistributable:
