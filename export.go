@@ -19,6 +19,9 @@ type Target struct {
 	Path   string    // of the file
 	Writer io.Writer // of the stream; nil: the file
 	Format tarball.Format
+	// Bases are what the destination has: the archive leaves out their layers, and says so. It has
+	// relocate's own format then.
+	Bases []bundle.Base
 	// NoResume discards what an earlier export to the file kept. Otherwise an export for the same
 	// request resumes.
 	NoResume bool
@@ -37,6 +40,9 @@ type Target struct {
 // *bundle.NoAttachmentsError and the other errors of bundle.Walk; those of registry.Client.
 func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
 	w, err := newWalker(from, opt)
+	if err == nil {
+		err = w.leaveOut(to)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +83,12 @@ func (e *exporting) request() tarball.Request {
 	if attachments == "" {
 		attachments = "auto"
 	}
+	var bases []string
+	for _, b := range e.bases {
+		bases = append(bases, b.Digest.String())
+	}
 	return tarball.Request{
-		Roots: e.Source.request(e.roots, e.opt.Selection), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format,
+		Roots: e.Source.request(e.roots, e.opt.Selection), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format, Bases: bases,
 		NoOrigins: e.to.Format == tarball.Imgpkg && e.isBundleLock,
 	}
 }

@@ -11,11 +11,14 @@ import (
 )
 
 // Plan says what Export would move from a source, and the exact size of the archive. It fetches
-// manifests, configs and bundles, and no layer of an image. It uses only the Format of to.
+// manifests, configs and bundles, and no layer of an image. It uses only the Format and the Bases of to.
 //
 // Errors: as Export, where it walks.
 func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, error) {
 	w, err := newWalker(from, opt)
+	if err == nil {
+		err = w.leaveOut(to)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -29,8 +29,8 @@ import (
 // call.
 //
 // as is the destination of the archive: the zero Destination means the path that the root has at
-// its origin. Its Client is not used, and its registry is not contacted. Only the Options and
-// Accept of opt are used.
+// its origin. Its Client is not used, and its registry is not contacted. Only the Options, the Accept
+// and the Bases of opt are used.
 //
 // Errors: as Import.
 func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
@@ -41,7 +41,8 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	if err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
 	}
-	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(archive), addr: listener.Addr().String()}
+	joined := &tarball.Joined{Archive: archive, Bases: opt.Bases}
+	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(joined), addr: listener.Addr().String()}
 	s.leaveOut()
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -52,6 +53,10 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	defer func() { stop(); <-ended }()
 	if err := s.furnish(); err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
+	}
+	has, _ := joined.Sort() // the import says what is missing
+	for _, a := range has {
+		s.reg.Assume(s.at.Repository.RepositoryStr(), a.Digest, a.Size)
 	}
 	return s.perform(ctx)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"relocate/bundle"
+	"relocate/copy"
 	"relocate/registry/serve"
 	"relocate/render"
 	"relocate/rewrite"
@@ -34,6 +35,10 @@ type ServeOptions struct {
 	Jobs  int                 // blobs that are checked at once; less than 1 means 8
 
 	Renderer *render.Renderer // as Options.Renderer; closed before it listens
+
+	// Bases have what deltas among the archives assume, beside the other archives. They are not
+	// served themselves.
+	Bases []*tarball.Archive
 }
 
 // Serving is a registry that listens.
@@ -48,6 +53,7 @@ type Serving struct {
 // everything but the content of layers, which are hashed while they are sent.
 //
 // Errors: ErrOptions where other machines could connect without TLS; tarball.ErrDamaged;
+// *copy.AssumedError where neither Bases nor the other archives have what a delta assumes;
 // serve.ErrConflict; *net.OpError.
 func Serve(ctx context.Context, archives []*tarball.Archive, opt ServeOptions) error {
 	listen := cmp.Or(opt.Listen, "127.0.0.1:5000")
@@ -94,9 +100,13 @@ func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*S
 		if err != nil {
 			return nil, err
 		}
+		joined := &tarball.Joined{Archive: a, Bases: slices.Concat(archives, o.Bases)}
 		imports, err := o.imports(plan.Graph.Roots)
+		if _, lacks := joined.Sort(); err == nil {
+			err = copy.Lacking(plan, lacks)
+		}
 		if err == nil {
-			err = store.Add(a, plan, imports, !o.NoOrigins)
+			err = store.Add(joined, plan.Whole(), imports, !o.NoOrigins)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("serve %s: %w", a.Name(), err)
@@ -112,7 +122,7 @@ func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*S
 	o.Server.Store = store
 	o.Server.Health = func() error {
 		var all []error
-		for _, a := range archives {
+		for _, a := range slices.Concat(archives, o.Bases) {
 			all = append(all, a.Unchanged())
 		}
 		return errors.Join(all...)

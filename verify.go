@@ -20,6 +20,9 @@ type VerifyOptions struct {
 	Root  name.Reference // the only root of a repository without an archive and Roots: a tag or a digest in it
 	Level verify.Level   // at which a repository is verified; empty means verify.Manifests
 
+	// Bases are archives that have what the archive assumes, of Rehearse.
+	Bases []*tarball.Archive
+
 	Strict bool              // findings in an archive are a reason to fail; in a repository they always are
 	Accept report.Acceptance // what is known and is not a reason to fail
 }

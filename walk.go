@@ -17,6 +17,7 @@ import (
 	"relocate/registry"
 	"relocate/report"
 	"relocate/rewrite"
+	"relocate/tarball"
 	"relocate/verify/leak"
 )
 
@@ -48,6 +49,7 @@ type walker struct {
 	opt    Options
 	roots  []name.Reference
 	client *registry.Client
+	bases  []bundle.Base // of the plan
 }
 
 func newWalker(from Source, opt Options) (*walker, error) {
@@ -60,6 +62,14 @@ func newWalker(from Source, opt Options) (*walker, error) {
 	}
 	client, err := opt.client(from.Client)
 	return &walker{Source: from, opt: opt, roots: roots, client: client}, err
+}
+
+// leaveOut leaves out of the plan what the destination of an archive has.
+func (w *walker) leaveOut(to Target) error {
+	if w.bases = to.Bases; len(w.bases) > 0 && to.Format == tarball.Imgpkg {
+		return optionsError{tarball.ErrNoDelta}
+	}
+	return nil
 }
 
 // walked is what a walk of registries found: the plan, and a source of its content.
@@ -108,7 +118,7 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable})
+	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable, Bases: w.bases})
 	return found, err
 }
 

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -206,6 +207,25 @@ func blobsOf(g *Graph) (map[v1.Hash]int64, error) {
 		}
 	}
 	return sizes, nil
+}
+
+// Whole returns the plan with the layers that it assumes behind its other blobs: what a destination has
+// after an import.
+func (p *Plan) Whole() *Plan {
+	whole := &Plan{Graph: p.Graph, Blobs: slices.Clip(p.Blobs), Small: p.Small, Omitted: p.Omitted}
+	assumed := make(map[v1.Hash]bool, len(p.Assumed))
+	for _, a := range p.Assumed {
+		assumed[a.Digest] = true
+	}
+	for _, n := range p.Graph.Nodes {
+		for i := range n.Blobs {
+			if d := &n.Blobs[i]; assumed[d.Digest] {
+				delete(assumed, d.Digest)
+				whole.Blobs = append(whole.Blobs, Blob{Descriptor: d, Node: n})
+			}
+		}
+	}
+	return whole
 }
 
 // Size returns the size of all blobs in bytes.

@@ -11,7 +11,7 @@ import (
 	"relocate/internal/text"
 )
 
-// AssumedError says that a repository does not have layers that a plan assumes. Nothing was written.
+// AssumedError says that layers which a plan assumes are missing where they should be.
 type AssumedError struct {
 	Bases   []bundle.Base    // of the plan
 	Missing []bundle.Assumed // in graph order
@@ -24,7 +24,7 @@ const mostMissing = 10
 
 func (e *AssumedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "it does not have %d of the %s that the archive assumes; nothing was uploaded", len(e.Missing), text.Count(e.Assumed, "layer"))
+	fmt.Fprintf(&b, "missing: %d of the %s that the archive assumes", len(e.Missing), text.Count(e.Assumed, "layer"))
 	named := 0
 	for i, base := range e.Bases {
 		n, size := 0, int64(0)
@@ -50,66 +50,73 @@ func (e *AssumedError) Error() string {
 	return b.String()
 }
 
-// askAssumed reads a byte of each layer that the plan assumes, before anything is written. A manifest
-// that is present proves nothing here: what is missing could not be uploaded.
+// Lacking returns an error that names what a plan assumes and a place does not have; nil for nothing.
 //
 // Errors: *AssumedError.
-func (c *filling) askAssumed(ctx context.Context) error {
-	list := c.plan.Assumed
-	missing := make([]bool, len(list))
-	at := 0
-	c.rest = func() (job, bool) {
-		for ; at < len(list); at++ {
-			i, a := at, list[at]
-			if c.skips(a.Digest) {
-				continue
-			}
-			at++
-			return job{
-				do: func(ctx context.Context) error {
-					reads, err := c.dst.ReadsBlob(ctx, v1.Descriptor{Digest: a.Digest, Size: a.Size})
-					if err != nil {
-						return fmt.Errorf("ask for layer %s, which the archive assumes: %w", a.Digest, err)
-					}
-					missing[i] = !reads
-					return nil
-				},
-				done: func() {
-					c.result.Assumed++
-					c.result.AssumedBytes += a.Size
-				},
-			}, true
-		}
-		return job{}, false
-	}
-	if err := c.run(ctx); err != nil {
-		return err
-	}
-	return c.lacks(missing)
-}
-
-// lacks returns an error that names the assumed layers that are missing, by their index; nil without any.
-func (c *filling) lacks(missing []bool) error {
-	e := &AssumedError{Bases: c.plan.Bases, Assumed: len(missing)}
-	users := map[v1.Hash]string{}
-	for i, a := range c.plan.Assumed {
-		if missing[i] {
-			e.Missing = append(e.Missing, a)
-			users[a.Digest] = ""
-		}
-	}
-	if len(e.Missing) == 0 {
+func Lacking(plan *bundle.Plan, missing []bundle.Assumed) error {
+	if len(missing) == 0 {
 		return nil
 	}
-	for _, n := range c.plan.Graph.Nodes {
+	e := &AssumedError{Bases: plan.Bases, Missing: missing, Assumed: len(plan.Assumed)}
+	users := map[v1.Hash]string{}
+	for _, a := range missing {
+		users[a.Digest] = ""
+	}
+	for _, n := range plan.Graph.Nodes {
 		for _, d := range n.Blobs {
 			if name, isMissing := users[d.Digest]; isMissing && name == "" {
 				users[d.Digest] = n.Name()
 			}
 		}
 	}
-	for _, a := range e.Missing {
+	for _, a := range missing {
 		e.Images = append(e.Images, users[a.Digest])
 	}
 	return e
+}
+
+// askAssumed reads a byte of each layer that the plan assumes, before anything is written. A manifest
+// that is present proves nothing here: what is missing could not be uploaded.
+//
+// Errors: *AssumedError.
+func (c *filling) askAssumed(ctx context.Context) error {
+	list := c.plan.Assumed
+	missing, at := make([]bool, len(list)), 0
+	c.rest = func() (job, bool) {
+		for at < len(list) && c.skips(list[at].Digest) {
+			at++
+		}
+		if at == len(list) {
+			return job{}, false
+		}
+		i, a := at, list[at]
+		at++
+		return job{
+			do: func(ctx context.Context) error {
+				reads, err := c.dst.ReadsBlob(ctx, v1.Descriptor{Digest: a.Digest, Size: a.Size})
+				if err != nil {
+					return fmt.Errorf("ask for layer %s, which the archive assumes: %w", a.Digest, err)
+				}
+				missing[i] = !reads
+				return nil
+			},
+			done: func() {
+				c.result.Assumed++
+				c.result.AssumedBytes += a.Size
+			},
+		}, true
+	}
+	if err := c.run(ctx); err != nil {
+		return err
+	}
+	var lacks []bundle.Assumed
+	for i, a := range list {
+		if missing[i] {
+			lacks = append(lacks, a)
+		}
+	}
+	if err := Lacking(c.plan, lacks); err != nil {
+		return fmt.Errorf("nothing was uploaded; %w", err)
+	}
+	return nil
 }

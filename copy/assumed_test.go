@@ -83,7 +83,7 @@ func TestAssumedIsMissing(t *testing.T) {
 			var lacks *AssumedError
 			require.ErrorAs(t, err, &lacks)
 			assert.Equal(t, []bundle.Assumed{{Digest: f.layer.Digest, Size: f.layer.Size, Base: 1}}, lacks.Missing)
-			assert.Equal(t, "it does not have 1 of the 2 layers that the archive assumes; nothing was uploaded\n"+
+			assert.Equal(t, "nothing was uploaded; missing: 1 of the 2 layers that the archive assumes\n"+
 				"  1 layer (1.0 kB) of inventory "+digest.Of([]byte(f.layer.Digest.Hex)).String()+":\n"+
 				"    "+f.layer.Digest.String()+" (1.0 kB) of "+f.plan.Graph.Node(f.lone.Digest).Name(), err.Error())
 			assert.Empty(t, dst.puts)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -29,15 +30,41 @@ func (a *Archive) Base() (bundle.Base, error) {
 	}}, nil
 }
 
-// Assumes returns how many layers the archive assumes to be at the destination, and their size in bytes.
-func (a *Archive) Assumes() (layers int, bytes int64) {
+// Assumed returns the layers that the archive assumes to be at the destination, as its inventory says.
+func (a *Archive) Assumed() []bundle.Assumed {
 	if a.l.inv == nil {
-		return 0, 0
+		return nil
 	}
-	for _, assumed := range a.l.inv.Assumed {
-		bytes += assumed.Size
+	return a.l.inv.Assumed
+}
+
+// Joined is a delta with its bases: content that the delta does not have is read from them.
+type Joined struct {
+	*Archive
+	Bases []*Archive
+}
+
+// Content is Archive.Content, of the first that has d.
+//
+// Errors: fs.ErrNotExist.
+func (j *Joined) Content(d v1.Hash) (*io.SectionReader, error) {
+	r, err := j.Archive.Content(d)
+	for i := 0; err != nil && i < len(j.Bases); i++ {
+		r, err = j.Bases[i].Content(d)
 	}
-	return len(a.l.inv.Assumed), bytes
+	return r, err
+}
+
+// Sort returns the layers that the delta assumes: those that one of its bases has, and the others.
+func (j *Joined) Sort() (has, lacks []bundle.Assumed) {
+	for _, a := range j.Assumed() {
+		if r, err := j.Content(a.Digest); err == nil && r.Size() == a.Size {
+			has = append(has, a)
+		} else {
+			lacks = append(lacks, a)
+		}
+	}
+	return has, lacks
 }
 
 // assumes returns the entry of a layer that the archive assumes; nil if it does not.

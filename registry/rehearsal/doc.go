@@ -9,7 +9,7 @@
 //     pushed to the same repository before, with the size that it says. All content is hashed,
 //     and has the digest that it is pushed under. A manifest has the media type of its
 //     Content-Type.
-//   - It has only what was pushed in this run, and not what the archive has. It declines mounts
+//   - It has only what was pushed in this run, or what Assume gave it, and not what the archive has. It declines mounts
 //     and deletes.
 //   - It needs little memory, about 100 bytes for each blob. Content that the archive has is
 //     hashed and read from there later. Other content (locations images) is kept in memory,
