@@ -35,7 +35,7 @@ type Derived struct {
 // Errors: ErrRefused, with the name of the file; those of ctx.
 func (r *Repository) Derive(ctx context.Context, c *Chosen) (*Derived, error) {
 	if len(c.Versions) == 0 {
-		return nil, fmt.Errorf("%w: no version of a package of the repository", ErrUnmatched)
+		return nil, fmt.Errorf("the choice %w: no version of a package of the repository", ErrUnmatched)
 	}
 	documents := r.chosenDocuments(c)
 	files, err := r.cut(documents)
@@ -54,7 +54,10 @@ func (r *Repository) Derive(ctx context.Context, c *Chosen) (*Derived, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return d, r.confirm(ctx, d, documents)
+	if err := r.confirm(ctx, d, documents); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // chosenDocuments returns the Packages that were chosen and the PackageMetadata of their packages.
@@ -108,14 +111,18 @@ func cutFile(data []byte, lines []int) []byte {
 	all, before, start := true, true, 0 // before: the document before this one is chosen
 	for doc := range yamlnode.Documents(data) {
 		first, end := begins[doc.Line-1], begins[doc.Line-1]+len(doc.Text)
-		last := doc.Line + bytes.Count(bytes.TrimRight(doc.Text, "\r\n"), []byte("\n"))
 		above := data[start:first] // comments and directives
+		top, bottom := doc.Line-bytes.Count(above, []byte("\n")), doc.Line+bytes.Count(bytes.TrimRight(doc.Text, "\r\n"), []byte("\n"))
 		start = end
-		if !slices.ContainsFunc(lines, func(line int) bool { return doc.Line <= line && line <= last }) {
+		if !slices.ContainsFunc(lines, func(line int) bool { return top <= line && line <= bottom }) {
 			all, before = false, false
 			continue
 		}
-		if len(out) > 0 && !before && (!yamlnode.IsMarker(doc.Text) || hasDirective(above)) { // "..." was at the end of what is left out
+		switch { // "..." was at the end of what is left out
+		case len(out) == 0 || before:
+		case !yamlnode.IsMarker(doc.Text):
+			out = append(out, "---\n"...)
+		case hasDirective(above) && !isEnded(out):
 			out = append(out, "...\n"...)
 		}
 		out, before = append(append(out, above...), doc.Text...), true
@@ -124,6 +131,11 @@ func cutFile(data []byte, lines []int) []byte {
 		return data
 	}
 	return out
+}
+
+// isEnded reports whether the last line of text ends a document.
+func isEnded(text []byte) bool {
+	return bytes.HasSuffix(bytes.TrimRight(text, "\r\n"), []byte("\n..."))
 }
 
 // hasDirective reports whether the text before a document has a directive of YAML.

@@ -2,11 +2,15 @@ package choose_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -94,25 +98,126 @@ func filesOf(t *testing.T, image *imgpkg.Image) map[string]string {
 // TestDerive: the derived bundle has the chosen documents as they were, and the lock's entries of them.
 func TestDerive(t *testing.T) {
 	t.Parallel()
+	a1, a2, b1 := pkg("a.example.com", "1.0.0", "1"), pkg("a.example.com", "2.0.0", "2"), pkg("b.example.com", "1.0.0", "3")
 	for name, r := range map[string]*render.Renderer{"rendered": renderer(t), "as it is": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			several := "# Copyright\n---\n" + pkg("a.example.com", "1.0.0", "1") + "# after 1.0.0\n---\n# before 2.0.0\n" + pkg("a.example.com", "2.0.0", "2") + "---\n" + metadata("a.example.com")
-			repo := read(t, r, map[string][]byte{
-				carvel.LockFile:           lockOf(t, [2]string{"a.example.com", "1"}, [2]string{"a.example.com", "2"}, [2]string{"b.example.com", "3"}),
-				"packages/a.yml":          []byte(several),
-				"packages/b/package.yaml": []byte(strings.ReplaceAll(pkg("b.example.com", "1.0.0", "3"), "\n", "\r\n")),
-				"packages/b/meta.yml":     []byte(metadata("b.example.com")),
-				"README.md":               []byte("x"),
-			})
-			_, d, err := derive(t, repo, choose.Choice{Packages: []choose.Pattern{{Name: "a.*"}}, Latest: 1})
+			files := map[string][]byte{
+				carvel.LockFile:          lockOf(t, [2]string{"a.example.com", "1"}, [2]string{"a.example.com", "2"}, [2]string{"b.example.com", "3"}),
+				"packages/a.yml":         []byte("# Copyright\n---\n" + a1 + "# after 1.0.0\n---\n# before 2.0.0\n" + a2 + "---\n" + metadata("a.example.com")),
+				"packages/b/1.0.0.yaml":  []byte(strings.ReplaceAll("--- # first\n"+b1+"# the end", "\n", "\r\n")),
+				"packages/b/meta.yml":    []byte(metadata("b.example.com")),
+				"packages/.hidden/c.yml": []byte("kind: ConfigMap\n"),
+				"packages/README.md":     []byte("x"),
+				"README.md":              []byte("x"),
+				".imgpkg/bundle.yml":     []byte("x"),
+			}
+			repo := read(t, r, files)
+			_, d, err := derive(t, repo, choose.Choice{Latest: 1})
 			require.NoError(t, err)
+			got := filesOf(t, d.Image)
+			lock, err := carvel.ParseImagesLock([]byte(got[carvel.LockFile]))
+			require.NoError(t, err)
+			assert.True(t, lock.Equal(d.Lock))
+			assert.Equal(t, []string{digestOf("2"), digestOf("3")}, digestsOf(lock))
+			assert.Equal(t, map[string]string{"example.com/note": "kept", carvel.KbldID: "registry.example/a.example.com@" + digestOf("2")}, lock.Images[0].Annotations)
+			delete(got, carvel.LockFile)
 			assert.Equal(t, map[string]string{
-				carvel.LockFile:  string(filesOf(t, d.Image)[carvel.LockFile]),
-				"packages/a.yml": "---\n# before 2.0.0\n" + pkg("a.example.com", "2.0.0", "2") + "---\n" + metadata("a.example.com"),
-			}, filesOf(t, d.Image))
-			require.Len(t, d.Lock.Images, 1)
-			assert.Equal(t, "kept", d.Lock.Images[0].Annotations["example.com/note"])
+				"packages/a.yml":        "# after 1.0.0\n---\n# before 2.0.0\n"[14:] + a2 + "---\n" + metadata("a.example.com"),
+				"packages/b/1.0.0.yaml": string(files["packages/b/1.0.0.yaml"]),
+				"packages/b/meta.yml":   metadata("b.example.com"),
+			}, got)
+			labels := imgpkg.ReadConfig(d.Config)
+			assert.Equal(t, imgpkg.Config{IsBundle: true, DerivedFrom: repo.Digest.String(), Choice: `{"latest":1}`}, labels)
 		})
+	}
+}
+
+func digestsOf(lock *carvel.ImagesLock) (list []string) {
+	for _, e := range lock.Images {
+		list = append(list, e.Image.DigestStr())
+	}
+	return list
+}
+
+// TestDigest: the digest of a derived bundle stays for ever. Two sides of a gap may derive it with
+// programs that different releases of Go built.
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	files := map[string][]byte{
+		carvel.LockFile:      lockOf(t, [2]string{"a.example.com", "1"}, [2]string{"a.example.com", "2"}),
+		"packages/a.yml":     []byte(pkg("a.example.com", "1.0.0", "1") + "---\n" + pkg("a.example.com", "2.0.0", "2")),
+		"packages/large.yml": []byte(metadata("a.example.com") + strings.Repeat("# large: more than a stored block has\n", 2000)),
+	}
+	source, err := v1.NewHash(digestOf("0")) // what compressed the source does not matter
+	require.NoError(t, err)
+	repo := read(t, renderer(t), files)
+	repo.Digest = source
+	c := choose.Choice{Packages: patterns(t, "a.*@>=1.0.0 <3.0.0"), Latest: 1}
+	_, d, err := derive(t, repo, c)
+	require.NoError(t, err)
+	assert.Equal(t, "sha256:81d5b7b297f0d8c1b6e765412aa55f34f84cecd88c4ac68c7cbecf2c0462a8f4", d.Descriptor.Digest.String())
+
+	repo = read(t, nil, files)
+	repo.Digest = source
+	_, again, err := derive(t, repo, c)
+	require.NoError(t, err)
+	assert.Equal(t, d.Image, again.Image, "from another reading of the same bundle")
+
+	zr, err := gzip.NewReader(bytes.NewReader(d.Layer)) // Go's, not the one that ReadLayer has
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, zr)
+	require.NoError(t, err)
+}
+
+// TestCut: of a file, the chosen documents stay as they were, whatever separates them.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, file, want string }{ // A: chosen, X: not; I and E: a marker and an end that are added
+		{"the first", "A---\nX", "A"},
+		{"the last", "X---\nA", "---\nA"},
+		{"all", "# c\n---\nA...\n---\nA# end\n", "# c\n---\nA...\n---\nA# end\n"},
+		{"none", "X---\nX", ""},
+		{"between", "X---\nA---\nX---\nA---\nX", "---\nA---\nA"},
+		{"text above and below", "# top\n\n---\nX# below\n---\n# above\nA# below\n--- # mark\nX", "---\n# above\nA# below\n"},
+		{"the first with its top", "# top\n---\nA---\nX", "# top\n---\nA"},
+		{"ends", "A...\nX...\nA...\n", "A...\nI\nA...\n"},
+		{"an end that is left out", "---\nA---\nX...\nA", "---\nAI\nA"},
+		{"directives", "%YAML 1.1\n---\nX...\n%YAML 1.1\n---\nA", "%YAML 1.1\n---\nA"},
+		{"a directive after one that is left out", "---\nA---\nX...\n%YAML 1.1\n---\nA", "---\nAE%YAML 1.1\n---\nA"},
+		{"no last line break", "X---\nA# end", "---\nA# end"},
+		{"empty documents", "---\n---\n# nothing\n---\nX---\n---\nA---\n", "---\n---\nA"},
+		{"dropped kinds", "A---\nkind: ConfigMap\n---\nkind: List\nitems: []\n---\nA", "A---\nA"},
+	} {
+		n := 0
+		chosen := func() string { n++; return pkg("chosen.b.c", fmt.Sprintf("1.0.%d", n), "1") }
+		other := func() string { n++; return pkg("other.b.c", fmt.Sprintf("1.0.%d", n), "2") }
+		file := regexp.MustCompile(`(?m)^[AX]`).ReplaceAllStringFunc(test.file, func(s string) string {
+			if s == "A" {
+				return chosen()
+			}
+			return other()
+		})
+		var mine []string
+		for _, m := range regexp.MustCompile(`(?s)refName: chosen.b.c\n  version: (\S+)`).FindAllStringSubmatch(file, -1) {
+			mine = append(mine, m[1])
+		}
+		want := regexp.MustCompile(`(?m)^A`).ReplaceAllStringFunc(test.want, func(string) string {
+			version := mine[0]
+			mine = mine[1:]
+			return pkg("chosen.b.c", version, "1")
+		})
+		require.Empty(t, mine, test.name)
+		for kind, r := range map[string]*render.Renderer{"rendered": renderer(t), "as it is": nil} {
+			for _, ends := range []string{"\n", "\r\n"} {
+				repo := read(t, r, map[string][]byte{
+					carvel.LockFile: lockOf(t), "packages/a.yml": []byte(strings.ReplaceAll(file, "\n", ends)), "packages/z.yml": []byte(pkg("z.b.c", "1.0.0", "3")),
+				})
+				_, d, err := derive(t, repo, choose.Choice{Packages: patterns(t, "chosen.b.c", "z.b.c")})
+				require.NoError(t, err, "%s, %s, %q", test.name, kind, ends)
+				added := strings.NewReplacer("I"+ends, "---\n", "E%", "...\n%")
+				require.Equal(t, added.Replace(strings.ReplaceAll(want, "\n", ends)), filesOf(t, d.Image)["packages/a.yml"], "%s, %s, %q", test.name, kind, ends)
+			}
+		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -31,4 +33,30 @@ func TestBuildOrder(t *testing.T) {
 		got = append(got, h.Name)
 	}
 	assert.Equal(t, []string{".", "Z", "a", "a/b", "a/b/c", "a/b-c", "a-b", "a.b", "a0"}, got)
+}
+
+// TestBuildStored: the layer is gzip that every reader unpacks to the tar that imgpkg would write, of one
+// block of deflate and of several; and it is not compressed, so that no compressor decides its bytes.
+func TestBuildStored(t *testing.T) {
+	t.Parallel()
+	const block = 65535
+	for n := range 4 * 128 {
+		size := n * 512 // as the tar grows
+		files := map[string][]byte{"a": bytes.Repeat([]byte{'x'}, size)}
+		stored, err := imgpkg.BuildStored(files, map[string]string{imgpkg.Label: "true"})
+		require.NoError(t, err)
+		packed, err := imgpkg.Build(files, map[string]string{imgpkg.Label: "true"})
+		require.NoError(t, err)
+		require.Equal(t, packed.Config, stored.Config, "size %d", size) // with the digest of the tar
+		zr, err := gzip.NewReader(bytes.NewReader(stored.Layer))
+		require.NoError(t, err)
+		zr.Multistream(false)
+		diff, err := io.ReadAll(zr)
+		require.NoError(t, err, "size %d", size)
+		require.Equal(t, 18+5*((len(diff)+block-1)/block)+len(diff), len(stored.Layer), "size %d", size)
+		require.Contains(t, string(stored.Config), fmt.Sprintf("sha256:%x", sha256.Sum256(diff)))
+	}
+	empty, err := imgpkg.BuildStored(nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, "sha256:8408504c62901802c18c1d9adb641a90f93377944b167e5daaa53caca7a082bc", empty.Descriptor.Digest.String())
 }
