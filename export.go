@@ -10,6 +10,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify/leak"
 )
@@ -69,12 +70,13 @@ type exporting struct {
 
 // unfinished is an archive that is being written, and where its blobs come from.
 type unfinished struct {
-	archive *tarball.Writer
-	plan    *bundle.Plan
-	source  bundle.Source
-	scan    *leak.Report // nil when it was not walked here
-	moved   []MovedTag
-	close   func()
+	archive  *tarball.Writer
+	plan     *bundle.Plan
+	source   bundle.Source
+	scan     *leak.Report // nil when it was not walked here
+	selected []report.Selected
+	moved    []MovedTag
+	close    func()
 }
 
 // request is what the archive is to hold.
@@ -131,7 +133,7 @@ func (e *exporting) start(ctx context.Context) (*unfinished, error) {
 		found.close()
 		return nil, err
 	}
-	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, close: found.close}, nil
+	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, selected: found.part.selected, close: found.close}, nil
 }
 
 // walkNamed walks the source, and refuses package repositories that one import would give the same
@@ -163,7 +165,7 @@ func (e *UnfinishedError) Unwrap() error { return e.Err }
 // fetch writes the blobs, and gives the archive its name.
 func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	r := exported(u.plan)
-	r.Moved, r.Scan = u.moved, u.scan
+	r.Moved, r.Scan, r.Selected = u.moved, u.scan, u.selected
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
 	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
 	r.Reread = ph.end().Reread
@@ -254,7 +256,8 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", nameOf(e.to.Writer), err)
 	}
-	r.Scan, r.Size, r.Seal, r.Format = found.scan, w.Size(), w.Seal(), w.Format()
+	r.Scan, r.Selected = found.scan, found.part.selected
+	r.Size, r.Seal, r.Format = w.Size(), w.Seal(), w.Format()
 	return r, e.opt.content(ctx, found.source, plan)
 }
 

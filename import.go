@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/internal/text"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -32,25 +35,80 @@ func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Opti
 
 // importArchive fills a repository that is locked.
 func importArchive(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
-	plan, err := from.CheckedPlan(ctx, opt.jobs(), opt.Renderer)
+	p, plan, err := opt.checkedPart(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Plan: plan, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
-	if to.SecretRef != "" {
-		if r.Scan, err = opt.scan(ctx, from, plan); err != nil {
+	r := &Result{Plan: plan, Selected: p.selected, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
+	if to.SecretRef != "" || len(p.selected) > 0 {
+		if r.Scan, err = p.scan(ctx, opt, p.source, plan); err != nil {
 			return nil, err
 		}
 	}
-	f := &filling{action: "import", to: to, opt: opt, r: r, src: from}
+	f := &filling{action: "import", to: to, opt: opt, r: r, src: p.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
-		result, err := copy.ToRepository(ctx, plan, from, dst, to.Repository, o)
+		result, err := copy.ToRepository(ctx, plan, p.source, dst, to.Repository, o)
 		if unchanged := from.Unchanged(); unchanged != nil {
 			err = unchanged
 		}
 		return result, err
 	}
 	return f.run(ctx)
+}
+
+// checkedPart returns the part of an archive that is selected, and its plan. The archive is checked as
+// a whole.
+//
+// Errors: as Import.
+func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *bundle.Plan, error) {
+	if err := o.Selection.check(); err != nil {
+		return nil, nil, err
+	}
+	whole, err := a.CheckedPlan(ctx, o.jobs(), o.Renderer)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := whole.Graph
+	opt := bundle.WalkOptions{Jobs: o.jobs(), Closed: true, Pins: g.Pins, Without: bundle.LeftOut(whole.Omitted), Renderer: o.Renderer}
+	var roots []name.Reference
+	for _, root := range g.Roots {
+		roots = append(roots, root.Reference)
+	}
+	p, err := o.choose(ctx, a, roots, opt)
+	if err != nil || len(p.selected) == 0 {
+		return p, whole, err
+	}
+	opt.Pins, opt.Attachments = p.pins, g.Attachments
+	of, err := bundle.Walk(ctx, p.source, p.roots, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range of.Nodes {
+		if was := g.Node(n.Descriptor.Digest); was != nil {
+			n.From = was.From
+		}
+	}
+	of.Unseen, of.Listed = g.Unseen, g.Listed
+	plan, err := bundle.NewPlan(of, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(whole.Omitted)) == 0, Bases: whole.Bases})
+	return p, plan, err
+}
+
+// Part is what a selection makes of an archive.
+type Part struct {
+	Plan     *bundle.Plan
+	Source   bundle.Source // has the content of the plan, while the archive is open
+	Selected []report.Selected
+}
+
+// PartOf returns what an Import of an archive with opt.Selection carries.
+//
+// Errors: as Import, where it reads the archive.
+func PartOf(ctx context.Context, a *tarball.Archive, opt Options) (*Part, error) {
+	p, plan, err := opt.checkedPart(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return &Part{plan, p.source, p.selected}, nil
 }
 
 // ImportStream fills a repository from an archive that arrives once, from front to back. Layers are
@@ -102,6 +160,9 @@ type incoming struct {
 
 // importSealed imports while the stream arrives.
 func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
+	if in.opt.Selection.chooses() {
+		return nil, optionsf("packages cannot be chosen from an archive on a stream; import it from a file")
+	}
 	s, err := tarball.OpenStream(in, in.scratch)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", in.name, err)
@@ -163,7 +224,7 @@ func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Resul
 	}
 	defer found.close()
 	to.listed = from.lock
-	r := &Result{Plan: found.plan, Scan: found.scan}
+	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected}
 	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, found.plan, found.source, dst, to.Repository, o)

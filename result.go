@@ -5,6 +5,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify/leak"
@@ -17,6 +18,10 @@ type Result struct {
 	Plan   *bundle.Plan // what was, or would be, copied
 	Scan   *leak.Report // what would point outside; nil of Import unless a Secret is named
 	Copied *copy.Result // nil of Plan
+
+	// Selected says what was chosen of the roots from which packages were chosen; of Export only where it
+	// walked, and did not resume.
+	Selected []report.Selected
 
 	// Of Plan and of an archive that was written or read; zero where an export is not complete.
 	Size   int64 // bytes

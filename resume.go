@@ -39,10 +39,10 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 		return e.other("the lock has other annotations")
 	}
 	e.opt.note("resumed", "continues with %s.part, which has %s of %s", e.to.Path, text.Size(u.archive.Written()), text.Size(u.plan.Size()))
-	if u.moved, err = e.movedTags(ctx, g.Pins); err != nil {
+	if u.moved, err = e.movedTags(ctx, e.atSource(g)); err != nil {
 		return err
 	}
-	if err := e.checkRoots(ctx, g.Roots); err != nil {
+	if err := e.checkRoots(ctx, g); err != nil {
 		return err
 	}
 	return e.noteNotRefused(ctx, g)
@@ -58,17 +58,17 @@ func (e *exporting) other(format string, args ...any) error {
 //
 // Errors: tarball.ErrCannotResume when the source does not have them, or they are not what is asked
 // for.
-func (e *exporting) checkRoots(ctx context.Context, roots []bundle.Root) error {
+func (e *exporting) checkRoots(ctx context.Context, graph *bundle.Graph) error {
 	for _, ref := range e.roots {
-		is := func(root bundle.Root) bool { return root.Digest.String() == ref.Identifier() }
-		if _, ok := ref.(name.Digest); ok && !slices.ContainsFunc(roots, is) {
+		is := func(root bundle.Root) bool { return e.sourceOf(graph, root).String() == ref.Identifier() }
+		if _, ok := ref.(name.Digest); ok && !slices.ContainsFunc(graph.Roots, is) {
 			return e.other("%s is not one of its roots", ref)
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.opt.jobs())
-	for _, root := range roots {
-		ref := root.Reference.Context().Digest(root.Digest.String())
+	for _, root := range graph.Roots {
+		ref := root.Reference.Context().Digest(e.sourceOf(graph, root).String())
 		g.Go(func() error {
 			_, _, err := e.client.Manifest(ctx, ref)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -81,6 +81,43 @@ func (e *exporting) checkRoots(ctx context.Context, roots []bundle.Root) error {
 		})
 	}
 	return g.Wait()
+}
+
+// named returns the root that was named, where a root was derived from it by a choice of packages; nil
+// for all others.
+func (e *exporting) named(root name.Reference) name.Reference {
+	for _, ref := range e.roots {
+		if made := e.opt.Selection.Root(ref); made != ref && made.Name() == root.Name() {
+			return ref
+		}
+	}
+	return nil
+}
+
+// sourceOf returns the digest that the source has of a root: of a derived one, that of what it was
+// derived from.
+func (e *exporting) sourceOf(g *bundle.Graph, root bundle.Root) v1.Hash {
+	if n := g.Node(root.Digest); n != nil && n.Derived != nil && e.named(root.Reference) != nil {
+		return n.Derived.From
+	}
+	return root.Digest
+}
+
+// atSource returns the pins of a graph as the source has them: without the tags of derived roots, and
+// with those of what they were derived from.
+func (e *exporting) atSource(g *bundle.Graph) []bundle.Pin {
+	pins := slices.Clone(g.Pins)
+	for _, root := range g.Roots {
+		ref := e.named(root.Reference)
+		if ref == nil {
+			continue
+		}
+		pins = slices.DeleteFunc(pins, func(p bundle.Pin) bool { return p.Reference == root.Reference.Name() })
+		if _, isTag := ref.(name.Tag); isTag {
+			pins = append(pins, bundle.Pin{Reference: ref.Name(), Digest: e.sourceOf(g, root)})
+		}
+	}
+	return pins
 }
 
 // movedTags asks for tags again, and notes which mean something else. The error is ctx's.

@@ -27,6 +27,20 @@ func (s Selection) of(root name.Reference) choose.Choice {
 	return s.Choice
 }
 
+// Root returns the name that the selection gives to what it makes of a root: the root's own where
+// packages are not chosen of it, or it is no package repository.
+func (s Selection) Root(root name.Reference) name.Reference {
+	choice := s.of(root)
+	if choice.IsZero() {
+		return root
+	}
+	of := ""
+	if tag, ok := root.(name.Tag); ok {
+		of = tag.TagStr()
+	}
+	return root.Context().Tag(choice.Tag(of))
+}
+
 // chooses reports whether packages are chosen.
 func (s Selection) chooses() bool {
 	for _, c := range s.choices() {

@@ -67,7 +67,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 
 // expect reads from the archive what the repository must hold, and returns the roots.
 func (c *verifying) expect(ctx context.Context, want *verify.Options) (roots []v1.Hash, err error) {
-	if want.Want, err = c.archive.CheckedPlan(ctx, c.jobs(), c.Renderer); err != nil {
+	if _, want.Want, err = c.checkedPart(ctx, c.archive); err != nil {
 		return nil, err
 	}
 	g := want.Want.Graph

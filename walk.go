@@ -74,9 +74,10 @@ func (w *walker) leaveOut(to Target) error {
 
 // walked is what a walk of registries found: the plan, and a source of its content.
 type walked struct {
+	part    *part
 	plan    *bundle.Plan
 	scan    *leak.Report // what would point outside
-	source  *copy.Spool
+	source  bundle.Source
 	scratch *scratch
 }
 
@@ -91,7 +92,7 @@ func (w *walker) walk(ctx context.Context, dir string) (*walked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.scan, err = w.opt.scan(ctx, found.source, found.plan); err == nil {
+	if found.scan, err = found.part.scan(ctx, w.opt, found.source, found.plan); err == nil {
 		err = w.checkClosed(found.scan)
 	}
 	if err != nil {
@@ -108,35 +109,47 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	found := &walked{source: copy.NewSpool(w.client, scratch), scratch: scratch}
+	spool := copy.NewSpool(w.client, scratch)
+	found := &walked{scratch: scratch}
 	defer func() {
 		if err != nil {
 			found.close()
 		}
 	}()
-	g, err := w.graph(ctx, found.source)
+	p, err := w.opt.choose(ctx, spool.Keeping(), w.roots, w.walkOptions())
 	if err != nil {
 		return nil, err
+	}
+	found.source, found.part = p.source.Over(spool), p
+	g, err := w.graph(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if n := spool.ReadAgain(); n > 0 {
+		w.opt.note("", "read %s again that arrived damaged the first time: check the network and the memory", text.Count(n, "blob"))
 	}
 	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable, Bases: w.bases})
 	return found, err
 }
 
-// graph walks the roots through the spool.
-func (w *walker) graph(ctx context.Context, spool *copy.Spool) (*bundle.Graph, error) {
+// walkOptions are those of a walk that does not look for attachments.
+func (w *walker) walkOptions() bundle.WalkOptions {
+	return bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms}
+}
+
+// graph walks the roots of a part.
+func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
 	ph := w.opt.begin("read", 0, 0)
-	opt := bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Read: ph.read, Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms}
+	opt := w.walkOptions()
+	opt.Pins, opt.Root, opt.Read, opt.Made = p.pins, w.check(), ph.read, p.source.Has
 	w.discover(&opt)
-	g, err := bundle.Walk(ctx, spool.Keeping(), w.roots, opt)
+	g, err := bundle.Walk(ctx, p.source, p.roots, opt)
 	ph.end()
 	if err == nil {
 		err = errors.Join(w.opt.checkPlatforms(g), checkAttached(w.Attachments, g))
 	}
 	if err != nil {
 		return nil, err
-	}
-	if n := spool.ReadAgain(); n > 0 {
-		w.opt.note("", "read %s again that arrived damaged the first time: check the network and the memory", text.Count(n, "blob"))
 	}
 	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
 		w.noteNoSignatures(g)

@@ -36,6 +36,7 @@ type copyFlags struct {
 	tmpDir           string
 	strict           bool
 	known            tolerance
+	selection        selectionFlags
 	rendering        renderFlags
 	config           configFlags
 	command          string // as it was run, for a page
@@ -126,6 +127,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference points outside")
 		f.known.add(flags)
 	})
+	f.selection.add(cmd)
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	addSides(cmd)
@@ -190,7 +192,9 @@ func (f *copyFlags) check() error {
 	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
-	return errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs))
+	f.rendering.chooses = f.selection.given()
+	return errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
+		f.selection.check(f.rendering.version()), checkJobs(f.jobs))
 }
 
 // endChecks are about the source and the destination.

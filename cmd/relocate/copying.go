@@ -35,6 +35,7 @@ type copying struct {
 func (c *copying) options() relocate.Options {
 	opt := relocate.Options{Jobs: c.jobs, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
 	c.rendering.set(&opt)
+	c.selection.set(&opt)
 	c.chosen.set(&opt)
 	if isPage(c.report) {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {

@@ -16,6 +16,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/choose"
 	"relocate/copy"
 	"relocate/crossing"
 	"relocate/internal/child"
@@ -110,6 +111,8 @@ var judgements = []judgement{
 	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
+	{is(choose.ErrUnmatched), statusMissing, "list the packages with relocate inspect"},
+	{is(choose.ErrRefused), statusFailed, "choose other packages, or carry the whole repository"},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
 	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},

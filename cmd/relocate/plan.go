@@ -20,6 +20,8 @@ type planReport struct {
 	Contents    report.Contents  `json:"contents"`
 	ArchiveSize int64            `json:"archiveSize"` // exact
 	Omitted     []report.Omitted `json:"omitted,omitempty"`
+
+	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
 	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
@@ -33,6 +35,7 @@ type planFlags struct {
 	format    format
 	strict    bool
 	known     tolerance
+	selection selectionFlags
 	rendering renderFlags
 	config    configFlags
 	common
@@ -84,6 +87,7 @@ work the same.
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference points outside")
 		f.known.add(flags)
 	})
+	f.selection.add(cmd)
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
@@ -95,7 +99,9 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if !f.source.given() {
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
-	if err := errors.Join(f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict), checkJobs(f.jobs)); err != nil {
+	f.rendering.chooses = f.selection.given()
+	if err := errors.Join(f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
+		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	from, err := f.source.source(&f.common)
@@ -104,6 +110,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	}
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
+	f.selection.set(&opt)
 	defer opt.Renderer.Close()
 	f.chosen.set(&opt)
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
@@ -111,7 +118,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		return nil, asUsage(err)
 	}
 	plan := found.Plan
-	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted}
+	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted, Selection: found.Selected}
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
@@ -132,6 +139,7 @@ func (r planReport) text(w io.Writer) {
 	if s := r.Scan; s != nil && s.Rendering() != "" {
 		fmt.Fprintf(w, "templates  %s\n", s.Rendering())
 	}
+	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")

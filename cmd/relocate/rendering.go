@@ -26,6 +26,7 @@ type renderFlags struct {
 	files      []string
 	helm       string
 	kubernetes string
+	chooses    bool // packages are chosen, for which kubernetes counts, too
 
 	renders  bool // what check found
 	renderer *render.Renderer
@@ -55,15 +56,15 @@ func (f *renderFlags) addValues(flags *pflag.FlagSet) {
 
 func (f *renderFlags) addPrograms(flags *pflag.FlagSet) {
 	flags.StringVar(&f.helm, "helm", "", "render charts with the helm program at `PATH` (default: helm in $PATH)")
-	flags.StringVar(&f.kubernetes, "kubernetes-version", render.DefaultKubernetesVersion, "render for a cluster with Kubernetes `VERSION`")
+	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "render for a cluster with Kubernetes `VERSION` (default: "+render.DefaultKubernetesVersion+")")
 }
 
 // check rejects command lines that make no sense, and reads the values files: each is read once, for
 // it may be a pipe. renders says whether the command renders packages.
 func (f *renderFlags) check(renders bool) error {
 	f.renders = renders
-	checks := []check{{!kubernetesVersion.MatchString(f.kubernetes), "--kubernetes-version " + f.kubernetes + ": write a version, such as " + render.DefaultKubernetesVersion}}
-	for _, g := range []given{{"--values-file", len(f.files) > 0}, {"--helm", f.helm != ""}, {"--kubernetes-version", f.kubernetes != render.DefaultKubernetesVersion}} {
+	checks := []check{{f.kubernetes != "" && !kubernetesVersion.MatchString(f.kubernetes), "--kubernetes-version " + f.kubernetes + ": write a version, such as " + render.DefaultKubernetesVersion}}
+	for _, g := range []given{{"--values-file", len(f.files) > 0}, {"--helm", f.helm != ""}, {"--kubernetes-version", f.kubernetes != "" && !f.chooses}} {
 		checks = append(checks, exclusive("--no-render", f.off, g.flag, g.given), check{!renders && g.given, g.flag + " needs --render or --strict"})
 	}
 	if err := firstWrong(checks...); err != nil {
@@ -88,14 +89,22 @@ func (f *renderFlags) set(opt *relocate.Options) {
 	opt.Renderer, opt.RenderPackages, opt.Values = f.renderer, f.renders, f.values
 }
 
+// version returns --kubernetes-version in full; empty where it is not given.
+func (f *renderFlags) version() string {
+	version := kubernetesVersion.FindStringSubmatch(f.kubernetes)
+	if version == nil {
+		return ""
+	}
+	return version[1] + cmp.Or(version[2], ".0")
+}
+
 // kubernetesVersion is what --kubernetes-version takes.
 var kubernetesVersion = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(\.[0-9]+)?$`)
 
 // makeRenderer makes what runs templates.
 func (f *renderFlags) makeRenderer() error {
 	f.renderer = newRenderer()
-	version := kubernetesVersion.FindStringSubmatch(f.kubernetes)
-	f.renderer.KubernetesVersion = version[1] + cmp.Or(version[2], ".0")
+	f.renderer.KubernetesVersion = f.version()
 	if f.helm == "" {
 		return nil
 	}

@@ -67,6 +67,8 @@ type copyReport struct {
 
 	Omitted []report.Omitted `json:"omitted,omitempty"`
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
+
+	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
 	leaks
 
 	plan      *bundle.Plan
@@ -101,7 +103,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	plan := found.Plan
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
-		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves,
+		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves, Selection: found.Selected,
 		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
@@ -116,7 +118,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	if c.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, action != "import")
 	}
-	if action == "import" || found.Scan == nil {
+	if action == "import" && len(found.Selected) == 0 || found.Scan == nil {
 		return r, nil
 	}
 	return r, r.take(found.Scan, &c.known)
@@ -194,6 +196,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
+	summarizeSelected(w, r.Selection, "; see --report")
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/choose"
+	"relocate/internal/printer"
+	"relocate/report"
+)
+
+// selectionFlags are the flags that choose packages of the roots.
+type selectionFlags struct {
+	packages, exclude []string
+	latest            int
+	prereleases       bool
+	installed         string
+	noDependencies    bool
+	controller        string
+
+	choice choose.Choice // what check made of them
+}
+
+func (f *selectionFlags) add(cmd *cobra.Command) {
+	group(cmd, "Packages", func(flags *pflag.FlagSet) {
+		flags.StringArrayVar(&f.packages, "package", nil, "choose the package `NAME[@CONSTRAINT]`; NAME may have *, CONSTRAINT is as in a PackageInstall (repeatable)")
+		flags.StringArrayVar(&f.exclude, "exclude-package", nil, "do not choose the package `NAME`, which may have * (repeatable)")
+		flags.IntVar(&f.latest, "latest", 0, "choose the newest `N` versions of each package (default: all)")
+		flags.BoolVar(&f.prereleases, "prerelease", false, "also choose prereleases")
+		flags.StringVar(&f.installed, "installed", "", "also choose what a cluster uses, by `FILE`: kubectl get packageinstalls -A -o yaml")
+		flags.BoolVar(&f.noDependencies, "no-dependencies", false, "do not choose what the chosen packages install")
+		flags.StringVar(&f.controller, "kapp-controller-version", "", "choose only versions for kapp-controller `VERSION` (--kubernetes-version does the same for Kubernetes)")
+	})
+}
+
+// given reports whether packages are chosen.
+func (f *selectionFlags) given() bool {
+	return len(f.packages)+len(f.exclude) > 0 || f.latest != 0 || f.installed != ""
+}
+
+// check reads the flags. kubernetes is the version of the cluster, if it is given.
+func (f *selectionFlags) check(kubernetes string) (err error) {
+	checks := onlyWith("--package, --exclude-package, --latest or --installed", f.given(),
+		given{"--prerelease", f.prereleases}, given{"--no-dependencies", f.noDependencies}, given{"--kapp-controller-version", f.controller != ""})
+	if err := firstWrong(append(checks, check{f.latest < 0, fmt.Sprintf("--latest %d: must be at least 1", f.latest)})...); err != nil {
+		return err
+	}
+	if !f.given() {
+		return nil
+	}
+	c := choose.Choice{Latest: f.latest, Prereleases: f.prereleases, NoDependencies: f.noDependencies, Kubernetes: kubernetes, KappController: f.controller}
+	for _, s := range f.packages {
+		p, err := choose.ParsePattern(s)
+		if err != nil {
+			return usagef("--package %s: %w", s, err)
+		}
+		c.Packages = append(c.Packages, p)
+	}
+	for _, s := range f.exclude {
+		if err := choose.CheckName(s); err != nil {
+			return usagef("--exclude-package %s: %w", s, err)
+		}
+		c.Exclude = append(c.Exclude, s)
+	}
+	if f.installed != "" {
+		if c.Installed, err = readInstalled(f.installed); err != nil {
+			return err
+		}
+	}
+	if err := c.Check(); err != nil {
+		return usageError{err}
+	}
+	f.choice = c
+	return nil
+}
+
+// readInstalled reads what a cluster uses. The file may be a pipe.
+func readInstalled(path string) ([]choose.Installed, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--installed: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, choose.MaxInstalled+1))
+	if err != nil {
+		return nil, fmt.Errorf("--installed: %w", err)
+	}
+	list, err := choose.ParseInstalled(data)
+	if err != nil {
+		return nil, usagef("--installed %s: %w", path, err)
+	}
+	return list, nil
+}
+
+// set sets what is chosen.
+func (f *selectionFlags) set(opt *relocate.Options) { opt.Selection.Choice = f.choice }
+
+// summarizeSelected writes what was chosen. more says where the rest of a long list is.
+func summarizeSelected(w io.Writer, selected []report.Selected, more string) {
+	for _, s := range selected {
+		left := s.CountLeft()
+		fmt.Fprintf(w, "chosen: %d of %s of %s\n", len(s.Versions), count(len(s.Versions)+left, "version"), line(s.From.Reference))
+		var came, installed, gone []string
+		for _, v := range s.Versions {
+			switch v.Reason {
+			case string(choose.IsNeeded):
+				came = append(came, "  "+line(fmt.Sprintf("%s %s, needed by %s", v.Name, v.Version, strings.Join(v.NeededBy, ", "))))
+			case string(choose.IsInstalled):
+				installed = append(installed, "  "+line(v.Name+" "+v.Version))
+			}
+		}
+		for _, p := range s.Left {
+			gone = append(gone, "  "+line(p.Name+" "+strings.Join(p.Versions, ", ")))
+		}
+		for _, part := range []struct {
+			title string
+			lines []string
+		}{
+			{"came along as dependencies:", came},
+			{"chosen because the cluster uses them:", installed},
+			{fmt.Sprintf("no longer in the repository: %s of %s; a PackageInstall of one of them fails", count(left, "version"), count(len(s.Left), "package")), gone},
+		} {
+			if len(part.lines) > 0 {
+				fmt.Fprintf(w, "%s\n%s\n", part.title, printer.First(part.lines, mostLines, more))
+			}
+		}
+	}
+}
