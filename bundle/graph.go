@@ -78,7 +78,7 @@ type Node struct {
 
 	AllPlatforms bool // an index without any of the chosen platforms, of which nothing is left out for that
 
-	Derived *Derivation // of a bundle that relocate derived from another; else nil
+	Derived *Derivation // of a bundle or index that relocate derived from another; else nil
 
 	HasPackages bool // a bundle with a YAML file below packages/, readable or not
 }

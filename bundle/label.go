@@ -35,10 +35,13 @@ func readConfig(ctx context.Context, src Source, repo name.Repository, m *oci.Ma
 	return imgpkg.ReadConfig(raw), nil
 }
 
-// Derivation says what relocate derived a bundle from. It is what the bundle's config says.
+// Derivation says what relocate derived a bundle or an index from. It is what the bundle's config, or the
+// index, says.
 type Derivation struct {
-	From   v1.Hash // the bundle
+	From   v1.Hash // the bundle or index
 	Choice string  // of packages, as JSON; empty for all
+
+	Platforms string // of images, with blanks between; empty for all
 }
 
 // derivation returns what a config says; nil for nothing.
@@ -50,5 +53,15 @@ func derivation(config imgpkg.Config) *Derivation {
 	if !json.Valid([]byte(config.Choice)) {
 		config.Choice = ""
 	}
-	return &Derivation{From: from, Choice: config.Choice}
+	return &Derivation{From: from, Choice: config.Choice, Platforms: config.Platforms}
+}
+
+// indexDerivation returns what an index says; nil for nothing.
+func indexDerivation(m *oci.Manifest) *Derivation {
+	var list map[string]json.RawMessage
+	var from string
+	if len(m.Annotations) == 0 || json.Unmarshal(m.Annotations, &list) != nil || json.Unmarshal(list[imgpkg.LabelDerivedFrom], &from) != nil {
+		return nil
+	}
+	return derivation(imgpkg.Config{DerivedFrom: from})
 }

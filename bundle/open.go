@@ -53,7 +53,7 @@ func (x *want) openPlain(repo name.Repository, desc v1.Descriptor, m *oci.Manife
 	if !m.IsIndex {
 		return
 	}
-	x.found.Kind = Index
+	x.found.Kind, x.found.Derived = Index, indexDerivation(m)
 	for i := range m.Children {
 		child := &m.Children[i]
 		ref := repo.Digest(child.Digest.String())

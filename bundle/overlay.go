@@ -20,7 +20,8 @@ type Overlay struct {
 	Source
 	manifests map[v1.Hash]madeManifest
 	blobs     map[v1.Hash][]byte
-	locations map[string]string // tags of locations images: of a bundle made here, and of what it was derived from
+	places    map[v1.Hash]map[string]bool // where manifests that were made here are found; everywhere without
+	locations map[string]string           // tags of locations images: of a bundle made here, and of what it was derived from
 }
 
 type madeManifest struct {
@@ -30,7 +31,7 @@ type madeManifest struct {
 
 // NewOverlay returns an overlay of src without content of its own.
 func NewOverlay(src Source) *Overlay {
-	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, locations: map[string]string{}}
+	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, places: map[v1.Hash]map[string]bool{}, locations: map[string]string{}}
 }
 
 // Add adds a manifest and the blobs that were made with it. A bundle that was derived from another is
@@ -54,16 +55,30 @@ func (o *Overlay) Over(src Source) *Overlay {
 	return &other
 }
 
+// in lets a manifest that was made here be found in a repository, and not in others, so that what it names
+// is looked for there, too.
+func (o *Overlay) in(d v1.Hash, repo name.Repository) {
+	if o.places[d] == nil {
+		o.places[d] = map[string]bool{}
+	}
+	o.places[d][repo.Name()] = true
+}
+
 // Has reports whether the manifest d was made here.
 func (o *Overlay) Has(d v1.Hash) bool {
 	_, ok := o.manifests[d]
 	return ok
 }
 
-// Manifest implements Source. The manifests that were made here are in every repository.
+// Manifest implements Source. A manifest that was made here is in every repository, unless it stands for
+// one that was found in some.
 func (o *Overlay) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	if d, err := v1.NewHash(ref.Identifier()); err == nil {
-		if m, ok := o.manifests[d]; ok {
+		m, ok := o.manifests[d]
+		if in := o.places[d]; ok && in != nil && !in[ref.Context().Name()] {
+			return v1.Descriptor{}, nil, fmt.Errorf("%s: %w", ref, fs.ErrNotExist)
+		}
+		if ok {
 			return m.desc, m.raw, ctx.Err()
 		}
 	} else if tag, ok := o.locations[ref.Identifier()]; ok {

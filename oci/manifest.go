@@ -22,6 +22,8 @@ type Manifest struct {
 	Platforms []string        // of the children, as the index has them; empty where it does not say
 	Attested  []v1.Hash       // of the children: which other child it is an attestation of; zero for none
 	Subject   string          // digest of what it refers to, unchecked
+
+	Annotations json.RawMessage // as the document has them, unchecked
 }
 
 // Config describes an image's config.
@@ -49,7 +51,7 @@ func decodeManifest(desc v1.Descriptor, raw []byte) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manifest{IsIndex: desc.MediaType.IsIndex(), Subject: subjectIn(doc.Subject)}
+	m := &Manifest{IsIndex: desc.MediaType.IsIndex(), Subject: subjectIn(doc.Subject), Annotations: doc.Annotations}
 	switch {
 	case m.IsIndex && (doc.Config != nil || doc.Layers != nil):
 		return nil, errors.New("is an index with config or layers")
@@ -82,6 +84,7 @@ type manifestFields struct {
 	Layers        []descriptor    `json:"layers"`
 	Manifests     []indexEntry    `json:"manifests"`
 	Subject       json.RawMessage `json:"subject"`
+	Annotations   json.RawMessage `json:"annotations"`
 }
 
 // decodeDocument reads a document, and checks that it is of the type that it is served as.

@@ -45,7 +45,12 @@ func build(files map[string][]byte, labels map[string]string, pack func(diff []b
 	if err != nil {
 		return nil, err
 	}
-	image := &Image{}
+	return buildLayer(diff, labels, pack)
+}
+
+// buildLayer builds an image of a tar.
+func buildLayer(diff []byte, labels map[string]string, pack func(diff []byte) ([]byte, error)) (image *Image, err error) {
+	image = &Image{}
 	if image.Layer, err = pack(diff); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ const (
 	LabelDerivedFrom = "relocate/derived-from"
 	// LabelChoice has the choice of packages that it was derived by.
 	LabelChoice = "relocate/choice"
+	// LabelPlatforms has the platforms that it was derived for, with blanks between.
+	LabelPlatforms = "relocate/platforms"
 )
 
 // MaxLabel is the limit on a label that is read, in bytes. An annotation of an object has room for it.
@@ -24,6 +26,7 @@ const MaxLabel = 128 << 10
 type Config struct {
 	IsBundle            bool
 	DerivedFrom, Choice string // of a bundle that relocate derived from another
+	Platforms           string // for which it was; empty for all
 }
 
 // ReadConfig reads a config. One that is not a JSON object with labels says nothing.
@@ -66,6 +69,8 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 			l.DerivedFrom = labelText(value)
 		case LabelChoice:
 			l.Choice = labelText(value)
+		case LabelPlatforms:
+			l.Platforms = labelText(value)
 		}
 	}
 	return nil
