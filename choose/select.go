@@ -34,11 +34,19 @@ type Version struct {
 	NeededBy []string // names and versions of the packages that install it, sorted; of a dependency
 }
 
+// Skipped is a package that is wanted and of which no version was chosen: it has only prereleases, for
+// example.
+type Skipped struct {
+	Name string
+	Why  string // how many versions each filter of kapp-controller leaves
+}
+
 // Chosen is what was chosen of a repository.
 type Chosen struct {
 	Choice   Choice
 	Versions []Version        // by name, the newest first
 	Left     []carvel.Package // that the repository has and that were not chosen, in the same order
+	Skipped  []Skipped        // by name
 	Findings []report.Finding // dependencies and installed versions that are not there
 
 	unmatched, unmatchedExclude map[string]error // why, by pattern
@@ -123,13 +131,17 @@ type selection struct {
 	names    []string                     // of the packages, sorted
 	versions map[string][]*carvel.Package // by name, each version once
 	chosen   map[key]*Version
+	skipped  map[string]string // why, by name
 	findings []report.Finding
 
 	unmatched, unmatchedExclude map[string]error
 }
 
 func newSelection(c Choice, packages []carvel.Package) *selection {
-	s := &selection{choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, unmatched: map[string]error{}, unmatchedExclude: map[string]error{}}
+	s := &selection{
+		choice: c, versions: map[string][]*carvel.Package{}, chosen: map[key]*Version{}, skipped: map[string]string{},
+		unmatched: map[string]error{}, unmatchedExclude: map[string]error{},
+	}
 	seen := map[key]bool{}
 	for i := range packages {
 		p := &packages[i]
@@ -182,6 +194,7 @@ func (s *selection) wanted() {
 			left, details := s.candidates(name, selects)
 			if len(left) == 0 {
 				none = append(none, fmt.Sprintf("%s: %s", name, nothing(details)))
+				s.skipped[name] = details
 				continue
 			}
 			delete(s.unmatched, p.String())
@@ -254,7 +267,7 @@ func (s *selection) candidates(name string, selects carvel.Selection) (left []*c
 func (s *selection) result() *Chosen {
 	c := &Chosen{Choice: s.choice.canonical(), Findings: s.findings, unmatched: s.unmatched, unmatchedExclude: s.unmatchedExclude}
 	for _, name := range s.names {
-		list := slices.Clone(s.versions[name])
+		list, before := slices.Clone(s.versions[name]), len(c.Versions)
 		slices.SortStableFunc(list, func(a, b *carvel.Package) int {
 			return cmp.Or(carvel.CompareVersions(b.Version, a.Version), strings.Compare(b.Version, a.Version))
 		})
@@ -267,6 +280,9 @@ func (s *selection) result() *Chosen {
 			slices.Sort(version.NeededBy)
 			version.NeededBy = slices.Compact(version.NeededBy)
 			c.Versions = append(c.Versions, *version)
+		}
+		if why, skipped := s.skipped[name]; skipped && len(c.Versions) == before {
+			c.Skipped = append(c.Skipped, Skipped{name, why})
 		}
 	}
 	return c

@@ -274,6 +274,9 @@ func TestChoose(t *testing.T) {
 	for _, p := range chosen.Left {
 		left = append(left, p.Name+" "+p.Version)
 	}
+	assert.Empty(t, chosen.Skipped)
+	assert.Equal(t, []choose.Skipped{{Name: "a.y", Why: "all=1 -> after-prereleases-filter=0"}}, chosenOf(t, repo, choose.Choice{Packages: patterns(t, "a.*", "a.x@9.x"), Latest: 1}).Skipped)
+	assert.Empty(t, chosenOf(t, repo, choose.Choice{Exclude: []string{"a.y"}}).Skipped)
 	assert.Equal(t, []string{"a.x 3.0.0-rc.1", "a.x 2.0.0", "a.y 0.1.0-alpha", "b.x 1.0.0"}, left)
 }
 
