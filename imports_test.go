@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"internal/watchdog": {},
 	"internal/yamlnode": {"internal/text"},
 	"report":            {"internal/text"},
-	"report/page":       {"bundle", "carvel", "internal/text", "oci", "report"},
+	"report/page":       {"bundle", "carvel", "diff", "internal/text", "oci", "report"},
 	"oci":               {"internal/digest", "internal/text"},
 	"carvel":            {"internal/text", "internal/yamlnode", "oci"},
 	"choose":            {"carvel", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},

@@ -67,6 +67,32 @@ func (r *Report) Counts() (packages, versions Count) {
 	return packages, versions
 }
 
+// Kinds says how many manifests of each kind only one side has. Kinds without any are left out.
+func (r *Report) Kinds() (list []KindCount) {
+	for _, k := range []KindCount{{Of: "bundles"}, {Of: "indexes"}, {Of: "images"}, {Of: "attachments"}, {Of: "manifests"}} {
+		count := func(images []Image) (n int) {
+			for _, i := range images {
+				if kindNames[i.Kind] == k.Of {
+					n++
+				}
+			}
+			return n
+		}
+		if k.Added, k.Removed = count(r.Images.Added), count(r.Images.Removed); k.Added+k.Removed > 0 {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// KindCount counts manifests of a kind.
+type KindCount struct {
+	Of             string // several of them: "bundles"
+	Added, Removed int
+}
+
+var kindNames = map[bundle.Kind]string{bundle.Bundle: "bundles", bundle.Index: "indexes", bundle.Plain: "images", bundle.Attached: "attachments", "": "manifests"}
+
 // Count counts things that differ.
 type Count struct{ Added, Removed, Changed int }
 

@@ -20,6 +20,7 @@ import (
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
 	"relocate/inventory"
+	"relocate/report/page"
 	"relocate/tarball"
 )
 
@@ -228,9 +229,13 @@ func readInventory(file string) (*inventory.Inventory, error) {
 
 // write writes the report's file: a page when its name ends in .html, otherwise JSON.
 func (f *diffFlags) write(r *diff.Report) error {
-	b, err := printer.JSON(r)
+	encode := func() ([]byte, error) { return printer.JSON(r) }
+	if isPage(f.file) {
+		encode = func() ([]byte, error) { return page.RenderDiff(r, pageOptions(f.command)) }
+	}
+	b, err := encode()
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", f.file, err)
 	}
 	return outfile.Write(f.file, b)
 }

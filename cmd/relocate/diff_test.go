@@ -95,6 +95,17 @@ func TestDiff(t *testing.T) {
 			assert.Equal(t, want.Carry, got.Carry)
 		}
 	}
+	dir := t.TempDir()
+	asPage, asJSON := filepath.Join(dir, "diff.html"), filepath.Join(dir, "diff.json")
+	assert.Equal(t, text, tryRelocate(t, "diff", before, after, "--report", asPage))
+	tryRelocate(t, "diff", before, after, "--report", asJSON)
+	html, err := os.ReadFile(asPage)
+	require.NoError(t, err)
+	assertAll(t, string(html), "DIFFERENT", "shop.corp.com from 1.1.0 to 1.2.0", "relocate diff --report "+asPage)
+	written, err := os.ReadFile(asJSON)
+	require.NoError(t, err)
+	assert.Equal(t, tryRelocate(t, "diff", before, after, "-o", "json").stdout, string(written))
+
 	back := readDiff(t, after, before)
 	assert.Equal(t, len(want.Images.Added), len(back.Images.Removed))
 	assert.Equal(t, want.Blobs.Added, back.Blobs.Removed)

@@ -55,14 +55,16 @@ func (d differences) changes(w io.Writer) {
 func (d differences) summary(w io.Writer) {
 	if !d.DigestsOnly {
 		packages, versions := d.Counts()
-		fmt.Fprintf(w, "packages  %s\n", packages)
-		fmt.Fprintf(w, "versions  %s\n", versions)
+		fmt.Fprintf(w, "packages     %s\n", packages)
+		fmt.Fprintf(w, "versions     %s\n", versions)
 	}
-	fmt.Fprintf(w, "images    %d added, %d removed\n", len(d.Images.Added), len(d.Images.Removed))
+	for _, k := range d.Kinds() {
+		fmt.Fprintf(w, "%-11s  %d added, %d removed\n", k.Of, k.Added, k.Removed)
+	}
 	b := &d.Blobs
-	fmt.Fprintf(w, "blobs     %d added (%s), %d removed (%s), %d in both (%s)\n", b.Added.Blobs, size(b.Added.Bytes),
+	fmt.Fprintf(w, "blobs        %d added (%s), %d removed (%s), %d in both (%s)\n", b.Added.Blobs, size(b.Added.Bytes),
 		b.Removed.Blobs, size(b.Removed.Bytes), b.Same.Blobs, size(b.Same.Bytes))
-	fmt.Fprintf(w, "to carry  %s (%s): layers that A does not have, and all manifests, configs and bundles of B\n", count(d.Carry.Blobs, "blob"), size(d.Carry.Bytes))
+	fmt.Fprintf(w, "to carry     %s (%s): layers that A does not have, and all manifests, configs and bundles of B\n", count(d.Carry.Blobs, "blob"), size(d.Carry.Bytes))
 }
 
 // packages writes a table of the packages that differ.

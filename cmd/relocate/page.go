@@ -17,11 +17,18 @@ import (
 
 // writePage writes the page of a verdict to a file, which is replaced as a whole.
 func writePage(path, command string, v *report.Verdict, plan *bundle.Plan, platforms map[v1.Hash][]string) error {
-	text, err := page.Render(v, page.Options{Plan: plan, Platforms: platforms, Program: "relocate " + version, Command: command, Time: time.Now()})
+	opt := pageOptions(command)
+	opt.Plan, opt.Platforms = plan, platforms
+	text, err := page.Render(v, opt)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return outfile.Write(path, text)
+}
+
+// pageOptions are what every page of this run has.
+func pageOptions(command string) page.Options {
+	return page.Options{Program: "relocate " + version, Command: command, Time: time.Now()}
 }
 
 // What a page says of attachments.

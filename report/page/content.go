@@ -40,6 +40,9 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 	if opt.Plan != nil {
 		p.contents(opt.Plan, opt.Platforms)
 	}
+	if opt.Changes != nil {
+		p.Changes = newChanges(opt.Changes)
+	}
 	return p
 }
 

@@ -5,6 +5,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/diff"
 	"relocate/internal/text"
 	"relocate/report"
 )
@@ -25,6 +27,7 @@ import (
 type Options struct {
 	Plan      *bundle.Plan         // nil for none
 	Platforms map[v1.Hash][]string // of Platforms; nil when they are not known
+	Changes   *diff.Report         // what is new against something else; nil for none
 	Program   string               // its name and version
 	Command   string               // how it was run, without secrets
 	Time      time.Time            // of the verdict
@@ -38,7 +41,9 @@ func Render(v *report.Verdict, opt Options) ([]byte, error) { return newPage(v, 
 type htmlPage struct {
 	Verdict *report.Verdict
 	Options
+	word, state string // in place of the verdict's; empty: the verdict's
 
+	Changes  *pageChanges
 	Notes    []string // beside the verdict
 	Unproved []string // what is not proved
 	Problems excerpt[pageProblem]
@@ -51,9 +56,12 @@ type htmlPage struct {
 	Omitted  excerpt[report.Omitted]
 }
 
+// Word is the verdict in a word.
+func (p *htmlPage) Word() string { return cmp.Or(p.word, p.Verdict.Word()) }
+
 // State is the colour of the verdict. Complete content may still not work in a cluster.
 func (p *htmlPage) State() string {
-	return map[string]string{"OK": "good", "NOT CLOSED": "warn", "NOT OK": "bad"}[p.Verdict.Word()]
+	return cmp.Or(p.state, map[string]string{"OK": "good", "NOT CLOSED": "warn", "NOT OK": "bad"}[p.Verdict.Word()])
 }
 
 // pageProblem is something that is not as it should be.
@@ -153,6 +161,9 @@ func clip(s string) string {
 //go:embed page.html
 var pageHTML string
 
+//go:embed changes.html
+var changesHTML string
+
 //go:embed page.css
 var pageCSS string
 
@@ -162,12 +173,12 @@ var pageScript string
 // pageTemplate is parsed once. CSP lets the page's own style and script run, by their hashes, and
 // nothing else.
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"clip": clip, "size": text.Size, "number": number, "levelClass": levelClass, "attachment": attachmentWord,
+	"clip": clip, "size": text.Size, "number": number, "levelClass": levelClass, "stateClass": stateClass, "carry": carryText, "attachment": attachmentWord,
 	"sizeOrNot": sizeOrNot, "released": dayOf, "place": placeOf, "utc": utc,
 	"style":  func() template.CSS { return template.CSS(pageCSS) },  //nolint:gosec // it is our own file
 	"script": func() template.JS { return template.JS(pageScript) }, //nolint:gosec // it is our own file
 	"csp":    func() string { return contentPolicy(pageCSS, pageScript) },
-}).Parse(pageHTML))
+}).Parse(pageHTML + changesHTML))
 
 // contentPolicy is the page's Content-Security-Policy.
 func contentPolicy(style, script string) string {
