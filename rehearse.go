@@ -156,7 +156,7 @@ func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) 
 		return nil, err
 	}
 	opt.noteForeign(r.Plan.Graph)
-	v.Import = r.Copied
+	v.Import, v.Bases = r.Copied, r.Plan.Given()
 	return r.PackageRepository, nil
 }
 

@@ -126,7 +126,11 @@ func usersOf(plan *bundle.Plan, damage []tarball.Damage) map[v1.Hash][]string {
 // provedOf says what is proved of an archive in which nothing is wrong, and what is not.
 func provedOf(a *tarball.Archive, plan *bundle.Plan) (proved, not []string) {
 	if a.Format() != tarball.Imgpkg || plan == nil {
-		return []string{"every byte is accounted for, every blob hashed", "the roots need all of it and nothing else"}, nil
+		needed := "the roots need all of it and nothing else"
+		if plan != nil && len(plan.Assumed) > 0 {
+			needed = "the roots need all of it, and nothing else but what it assumes"
+		}
+		return []string{"every byte is accounted for, every blob hashed", needed}, nil
 	}
 	proved = []string{"every manifest, config and layer was hashed, and what the roots need is present"}
 	not = []string{"references, tags and the headers of members: imgpkg's format has no seal"}

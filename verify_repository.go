@@ -168,6 +168,9 @@ func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash
 			for _, b := range want.Want.Blobs[want.Want.Small:] {
 				blobs, bytes = blobs+1, bytes+b.Descriptor.Size
 			}
+			for _, a := range want.Want.Assumed {
+				blobs, bytes = blobs+1, bytes+a.Size
+			}
 		}
 		withoutLayers(want.Want)
 	}

@@ -24,7 +24,7 @@ func (p *Plan) Contents() report.Contents {
 func (p *Plan) Describe(v *report.Verdict, searched bool) {
 	g := p.Graph
 	c := p.Contents()
-	v.Contents, v.Omitted, v.Findings = &c, p.Omitted, g.Findings
+	v.Contents, v.Omitted, v.Bases, v.Findings = &c, p.Omitted, p.Given(), g.Findings
 	v.Unread = 0
 	for _, root := range g.Roots {
 		if n := g.Node(root.Digest); n != nil && n.Kind != Bundle {
@@ -40,6 +40,23 @@ func (p *Plan) Describe(v *report.Verdict, searched bool) {
 	if searched {
 		v.Bare = g.WithoutAttachments()
 	}
+}
+
+// Given returns the bases, and how much is assumed of each.
+func (p *Plan) Given() []report.Base {
+	var list []report.Base
+	for _, b := range p.Bases {
+		base := report.Base{Kind: b.Kind, Digest: b.Digest}
+		for _, root := range b.Roots {
+			base.Roots = append(base.Roots, report.Root{Reference: root.Reference, Digest: root.Digest})
+		}
+		list = append(list, base)
+	}
+	for _, a := range p.Assumed {
+		list[a.Base].Layers++
+		list[a.Base].Bytes += a.Size
+	}
+	return list
 }
 
 // NamedRoots returns the roots for a report.

@@ -22,6 +22,7 @@ type contentJSON struct {
 	Problems        []Problem    `json:"problems"`
 	Rows            []Row        `json:"rows,omitempty"`
 	Omitted         []Omitted    `json:"omitted,omitempty"`
+	Bases           []Base       `json:"bases,omitempty"`
 	Unseen          []Unseen     `json:"unseen,omitempty"`
 	AcceptedLeftOut []Attachment `json:"acceptedLeftOut,omitempty"`
 	Findings        Findings     `json:"findings,omitempty"`
@@ -82,7 +83,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 	}
 	return encode(contentJSON{
 		jsonVersion, v.Subject, v.OK, v.Archive, v.Roots, v.Contents, v.Proved, v.NotProved, append([]Problem{}, v.Problems...), v.Rows,
-		v.Omitted, v.Unseen, v.AcceptedLeftOut, v.Findings, v.Accepted, v.Scan,
+		v.Omitted, v.Bases, v.Unseen, v.AcceptedLeftOut, v.Findings, v.Accepted, v.Scan,
 	})
 }
 

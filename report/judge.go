@@ -87,7 +87,19 @@ func (v *Verdict) good() string {
 	if v.Scan != nil && v.Scan.Packages > 0 {
 		s += " and closed"
 	}
-	return s + v.except("that is accepted", "that are accepted")
+	return s + v.given() + v.except("that is accepted", "that are accepted")
+}
+
+// given says what a good verdict assumes.
+func (v *Verdict) given() string {
+	var list []string
+	for _, b := range v.Bases {
+		list = append(list, b.String())
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", given " + joined(list)
 }
 
 // complete begins a sentence about what is not closed: nothing is missing, or only what was left
@@ -101,9 +113,9 @@ func (v *Verdict) complete() string {
 		list = append(list, text.Count(n, "image")+" left out by platform")
 	}
 	if len(list) > 0 {
-		return "is complete except for " + joined(list) + ", but"
+		return "is complete" + v.given() + " except for " + joined(list) + ", but"
 	}
-	return "is complete, but"
+	return "is complete" + v.given() + ", but"
 }
 
 // except ends a sentence with what a good verdict does not cover. accepted and acceptedMany are the
@@ -245,7 +257,7 @@ func (v *Verdict) rehearsed() string {
 		if v.Scan == nil || v.Scan.Bundles == 0 {
 			return s + "; it has no bundle, so what it needs from elsewhere is not known"
 		}
-		return s + ", and needs nothing from elsewhere" + v.except("accepted", "accepted")
+		return s + ", and needs nothing from elsewhere" + v.given() + v.except("accepted", "accepted")
 	}
 	var why []string
 	if n := len(v.Problems); n > 0 {
@@ -280,6 +292,11 @@ func (v *Verdict) Limit() *Verdict {
 			v.NotProved = append(v.NotProved, fmt.Sprintf(format, text.Count(n, noun)))
 		}
 	}
+	layers := 0
+	for _, b := range v.Bases {
+		layers += b.Layers
+	}
+	add(layers, "that the destination has %s that the archive assumes: an import reads a byte of each before it begins", "layer")
 	add(len(OmittedLayers(v.Omitted)), "that all layers are present: %s that may not be distributed left out", "layer")
 	add(len(OmittedImages(v.Omitted)), "that images work on all platforms: %s left out by platform", "image")
 	if v.Scan != nil {

@@ -154,6 +154,9 @@ func (s *junitSuite) describe(v *Verdict) {
 		s.property("PackageInstalls rendered", strconv.Itoa(o.Rendered))
 		s.property("PackageInstalls not rendered", strconv.Itoa(o.NotRendered))
 	}
+	for _, b := range v.Bases {
+		s.property("assumes", b.String())
+	}
 	if n := len(OmittedLayers(v.Omitted)); n > 0 {
 		s.property("left out", text.Count(n, "layer"))
 	}

@@ -32,6 +32,7 @@ type Verdict struct {
 	Findings Findings
 	Accepted Findings // that are known and are not a reason to fail
 	Omitted  []Omitted
+	Bases    []Base // of which the archive assumes layers
 
 	Attached        []Attachment // what is attached to images and was carried
 	Bare            []string     // images that are listed and have nothing attached
@@ -210,6 +211,24 @@ func OmittedLayers(list []Omitted) []Omitted {
 // OmittedImages returns those of a list that are children of indexes.
 func OmittedImages(list []Omitted) []Omitted {
 	return slices.DeleteFunc(slices.Clone(list), func(o Omitted) bool { return o.Reason != OtherPlatform })
+}
+
+// Base is something that the destination has, and of which an archive assumes layers.
+type Base struct {
+	Kind   string  `json:"kind"`            // archive or inventory
+	Digest v1.Hash `json:"digest"`          // the seal of an archive; the SHA-256 of an inventory
+	Roots  []Root  `json:"roots,omitempty"` // of an archive
+	Layers int     `json:"layers"`          // that are assumed of it
+	Bytes  int64   `json:"bytes"`           // of them
+}
+
+// String says what is assumed: "3 layers (1.2 GB) of archive sha256:… of registry/path:tag".
+func (b Base) String() string {
+	s := fmt.Sprintf("%s (%s) of %s %s", text.Count(b.Layers, "layer"), text.Size(b.Bytes), b.Kind, b.Digest)
+	for i, root := range b.Roots {
+		s += []string{" of ", ", "}[min(i, 1)] + text.Line(root.Reference)
+	}
+	return s
 }
 
 // Attachment is something that is attached to an image.

@@ -21,6 +21,7 @@ import (
 type copyFlags struct {
 	sourceFlags
 	chosen           platformFlags
+	delta            deltaFlags
 	fromTar, toTar   string
 	tarFormat        tarFormat
 	toRepo           string
@@ -110,6 +111,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
 		f.tarFormat.add(flags)
+		f.delta.add(flags)
 		flags.BoolVar(&f.noResume, "no-resume", false, "discard the progress of an interrupted export, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
@@ -185,7 +187,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -217,6 +219,7 @@ func (f *copyFlags) archiveChecks() []check {
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
 		{f.noResume && (!toTar || streamed), "--no-resume needs --to-tar FILE: only an export to a file can be resumed"},
+		{len(f.delta.have)+len(f.delta.bases) > 0 && !toTar, "--have and --base need --to-tar: a copy to a registry asks it what it has"},
 		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
 		{archive && finds, "--strict, --allow and --accept need a source in a registry; for an archive, use them with relocate verify"},

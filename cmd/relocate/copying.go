@@ -82,6 +82,9 @@ func (c *copying) export(ctx context.Context) (err error) {
 		return err
 	}
 	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume}
+	if to.Bases, err = c.delta.read(); err != nil {
+		return err
+	}
 	if isStream(c.toTar) {
 		stop, err := c.openStream(ctx)
 		if err != nil {

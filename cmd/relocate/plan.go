@@ -20,6 +20,7 @@ type planReport struct {
 	Contents    report.Contents  `json:"contents"`
 	ArchiveSize int64            `json:"archiveSize"` // exact
 	Omitted     []report.Omitted `json:"omitted,omitempty"`
+	Bases       []report.Base    `json:"bases,omitempty"` // of which the archive would assume layers
 
 	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
 	leaks
@@ -31,6 +32,7 @@ type planReport struct {
 type planFlags struct {
 	source    sourceFlags
 	chosen    platformFlags
+	delta     deltaFlags
 	form      tarFormat
 	format    format
 	strict    bool
@@ -81,6 +83,7 @@ work the same.
 		f.source.add(flags)
 		f.chosen.add(flags)
 		f.form.add(flags)
+		f.delta.add(flags)
 		addFormat(flags, &f.format)
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
@@ -100,8 +103,12 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
 	f.rendering.chooses = f.selection.given()
-	if err := errors.Join(f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
+	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
 		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
+		return nil, err
+	}
+	bases, err := f.delta.read()
+	if err != nil {
 		return nil, err
 	}
 	from, err := f.source.source(&f.common)
@@ -113,12 +120,12 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	f.selection.set(&opt)
 	defer opt.Renderer.Close()
 	f.chosen.set(&opt)
-	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format}, opt)
+	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format, Bases: bases}, opt)
 	if err != nil {
 		return nil, asUsage(err)
 	}
 	plan := found.Plan
-	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted, Selection: found.Selected}
+	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted, Bases: plan.Given(), Selection: found.Selected}
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
@@ -141,6 +148,7 @@ func (r planReport) text(w io.Writer) {
 	}
 	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
+	summarizeBases(w, r.Bases)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)

@@ -16,6 +16,7 @@ type rehearseFlags struct {
 	as        string
 	tag       string
 	noTag     bool
+	bases     []string
 	jobs      int
 	progress  progressMode
 	known     tolerance
@@ -57,6 +58,7 @@ used; rehearse does not contact it.
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.as, "as", "", "rehearse the import into `REPO`: registry/path (default: the path of the root at its source)")
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
+		flags.StringArrayVar(&f.bases, "base", nil, "take the layers that the archive assumes from the archive `FILE`, as if it had been imported before (repeatable)")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		f.known.add(flags)
 		f.output.add(flags)
@@ -92,11 +94,16 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 		return nil, err
 	}
 	defer a.Close()
+	bases, closeBases, err := openArchives(f.bases)
+	if err != nil {
+		return nil, err
+	}
+	defer closeBases()
 	if err := f.config.check(a); err != nil {
 		return nil, err
 	}
 	r := &verified{}
-	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known}
+	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known, Bases: bases}
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
 	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)

@@ -66,6 +66,7 @@ type copyReport struct {
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 
 	Omitted []report.Omitted `json:"omitted,omitempty"`
+	Bases   []report.Base    `json:"bases,omitempty"` // of which the archive assumes layers
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
 
 	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
@@ -103,7 +104,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	plan := found.Plan
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
-		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Moves: found.Moves, Selection: found.Selected,
+		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected,
 		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
@@ -178,6 +179,9 @@ func (r *copyReport) summarize(w io.Writer) {
 		fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
 			count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
 	}
+	if res.Assumed > 0 {
+		fmt.Fprintf(w, "  assumed          %s (%s), which the archive leaves out: a byte of each was read\n", count(res.Assumed, "layer"), size(res.AssumedBytes))
+	}
 	for _, root := range r.Roots {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
 		if root.Derived != nil {
@@ -199,6 +203,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	summarizeSelected(w, r.Selection, "; see --report")
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
+	summarizeBases(w, r.Bases)
 	summarizeOmitted(w, r.Omitted)
 	if r.Scan != nil && r.renders && r.Scan.Rendering() != "" {
 		fmt.Fprintf(w, "  %s\n", r.Scan.Rendering())

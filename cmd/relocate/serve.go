@@ -27,6 +27,7 @@ import (
 type serveFlags struct {
 	listen, as       string
 	noOrigins        bool
+	bases            []string
 	cert, key        string
 	selfSigned       bool
 	tlsNames         []string
@@ -88,6 +89,7 @@ own. /healthz answers 200 while the archives are unchanged.
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "listen at `HOST:PORT`; port 0 chooses a free port")
 		flags.StringVar(&f.as, "as", "", "serve everything as imported into the repository `PATH` (default: the path of the root at its source)")
+		flags.StringArrayVar(&f.bases, "base", nil, "take layers that the archives assume from the archive `FILE`, which is not served itself (repeatable)")
 		flags.BoolVar(&f.noOrigins, "no-origins", false, "serve images as imported only, not as a mirror")
 		flags.StringVar(&f.log, "log", logRequests, "log `WHAT` to standard error: requests, errors (unreadable or damaged content) or none")
 		addFormat(flags, &f.format)
@@ -157,7 +159,13 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		defer a.Close()
 		archives = append(archives, a)
 	}
+	bases, closeBases, err := openArchives(f.bases)
+	if err != nil {
+		return err
+	}
+	defer closeBases()
 	return relocate.Serve(ctx, archives, relocate.ServeOptions{
+		Bases:  bases,
 		Listen: f.listen, Path: f.as, NoOrigins: f.noOrigins, Insecure: f.insecure, Server: server, Renderer: newRenderer(),
 		Ready: func(at relocate.Serving) error {
 			r.URL, r.Repositories = at.URL, at.Repositories
