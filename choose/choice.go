@@ -59,10 +59,10 @@ func (p Pattern) check() error {
 		return err
 	}
 	if len(p.Constraint) > maxConstraint {
-		return fmt.Errorf("the constraint of %s has %d bytes, more than the limit of %d", text.Quote(p.Name), len(p.Constraint), maxConstraint)
+		return fmt.Errorf("the constraint has %d bytes, more than the limit of %d", len(p.Constraint), maxConstraint)
 	}
 	if _, err := carvel.ParseSelection(p.Constraint, nil); err != nil {
-		return fmt.Errorf("%s: %w; %s", text.Quote(p.String()), text.Error(err), grammar)
+		return fmt.Errorf("%w; %s", text.Error(err), grammar)
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (c Choice) Check() error {
 	}
 	for _, p := range c.Packages {
 		if err := p.check(); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", text.Quote(p.String()), err)
 		}
 	}
 	for _, glob := range c.Exclude {

@@ -37,11 +37,11 @@ func TestParsePattern(t *testing.T) {
 		"a\x1b[": `"a\x1b[" is no name of a package`,
 		"a[b":    `"a[b" is no name of a package: its glob is not closed`,
 		"a\\":    `"a\\" is no name of a package: its glob is not closed`,
-		"a@^1.0.0": `"a@^1.0.0": Selecting versions: Parsing version constraint '^1.0.0': Could not parse Range "^1.0.0": Could not parse comparator "^" in "^1.0.0"; ` +
+		"a@^1.0.0": `Selecting versions: Parsing version constraint '^1.0.0': Could not parse Range "^1.0.0": Could not parse comparator "^" in "^1.0.0"; ` +
 			`write 1.2.3, 1.x, '>=1.0.0 <2.0.0' or '1.x || 3.0.0': kapp-controller has no ^, no ~ and no v, needs all three numbers, and blanks around ||`,
-		"a@1.0@2":                        `"a@1.0@2": Selecting versions: Parsing version constraint '1.0@2'`,
+		"a@1.0@2":                        `Selecting versions: Parsing version constraint '1.0@2'`,
 		strings.Repeat("a", 254):         "has 254 bytes, more than the limit of 253",
-		"a@" + strings.Repeat("1", 1001): `the constraint of "a" has 1001 bytes, more than the limit of 1000`,
+		"a@" + strings.Repeat("1", 1001): `the constraint has 1001 bytes, more than the limit of 1000`,
 	} {
 		_, err := choose.ParsePattern(in)
 		assert.ErrorContains(t, err, want, in)
@@ -122,6 +122,7 @@ func TestCheck(t *testing.T) {
 		"the newest -1 versions cannot be chosen":       {Latest: -1},
 		"a choice has more than 1000 packages":          {Packages: make([]choose.Pattern, 1001)},
 		"the name of the package is empty":              {Exclude: []string{""}},
+		`"a@~1.0.0": Selecting versions: `:              {Packages: []choose.Pattern{{Name: "a", Constraint: "~1.0.0"}}},
 		`"1.x" is no version: `:                         {Kubernetes: "1.x"},
 		`"\x1b" is no version: `:                        {KappController: "\x1b"},
 		"is no name, version or constraint":             {Installed: []choose.Installed{{Name: "a", Version: "\n"}}},
