@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"unicode/utf8"
 
 	yamlv2 "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/yaml"
@@ -96,6 +98,66 @@ func ToJSON(data []byte) ([]byte, error) {
 		}
 	}
 	return yaml.YAMLToJSON(data)
+}
+
+// JSONValue returns what encoding/json makes of ToJSON's text, when it can be had without that: ok is
+// false where data is no YAML, or has what JSON changes, such as long integers and keys that are no
+// strings.
+//
+// Errors: ErrLimit.
+func JSONValue(data []byte) (value any, ok bool, err error) {
+	if len(data) > MaxSize {
+		return nil, false, limitError(fmt.Sprintf("has %d bytes, more than the limit of %d", len(data), MaxSize))
+	}
+	release, err := reserve(data)
+	defer release()
+	if err != nil {
+		return nil, false, err
+	}
+	if yamlv2.Unmarshal(data, &value) != nil {
+		return nil, false, nil
+	}
+	if bytes.IndexByte(data, '*') >= 0 { // aliases
+		if _, err := expanded(value, 0); err != nil {
+			return nil, false, err
+		}
+	}
+	value, ok = asJSON(value)
+	return value, ok, nil
+}
+
+// maxExact is the number below which a float64 holds each integer.
+const maxExact = 1 << 53
+
+// asJSON returns a value that YAML decoded as JSON decodes it, if it is the same.
+func asJSON(value any) (_ any, ok bool) {
+	switch v := value.(type) {
+	case nil, bool:
+		return v, true
+	case string:
+		return v, utf8.ValidString(v)
+	case int:
+		return float64(v), -maxExact < v && v < maxExact
+	case float64:
+		return v, math.Abs(v) < maxExact
+	case []any:
+		for i := range v {
+			if v[i], ok = asJSON(v[i]); !ok {
+				return nil, false
+			}
+		}
+		return v, true
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for key, item := range v {
+			name, isText := key.(string)
+			if m[name], ok = asJSON(item); !ok || !isText || !utf8.ValidString(name) {
+				return nil, false
+			}
+		}
+		return m, true
+	}
+	return nil, false
 }
 
 // HasMore reports whether text follows the first document of data, which Decode and ToJSON ignore.

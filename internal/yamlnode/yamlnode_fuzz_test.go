@@ -2,6 +2,7 @@ package yamlnode
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,32 @@ func FuzzDocuments(f *testing.F) {
 				require.Equal(t, stream, apart)
 			}
 		}
+	})
+}
+
+// FuzzJSONValue: JSONValue returns what decoding the JSON of a document does, or nothing; and it takes
+// no document that ToJSON refuses.
+func FuzzJSONValue(f *testing.F) {
+	addYAML(f)
+	for _, text := range []string{
+		"a: 9007199254740992", "a: 9007199254740991", "a: -9007199254740993", "a: 1.5", "a: 1e3", "a: 1e17", "a: .inf", "a: .nan", "1: a", "true: a", "~: a", "a: 2001-01-01",
+		"a: !!binary gA==", "a: !!binary YQ==", "a: &a [1]\nb: *a", "a: &a {b: 1}\nc: {<<: *a}", "a: 1\na: 2", "a: 0755", "a: 18446744073709551615", "[a, {b: c}]", "a: \"\\x00\"", "a: b\n...\nc: d",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, ok, err := JSONValue(data)
+		raw, toErr := ToJSON(data)
+		if err != nil {
+			require.EqualError(t, toErr, err.Error())
+		}
+		if !ok {
+			return
+		}
+		require.NoError(t, toErr)
+		var want any
+		require.NoError(t, json.Unmarshal(raw, &want))
+		require.Equal(t, want, got)
 	})
 }
 

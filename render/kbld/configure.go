@@ -15,14 +15,8 @@ import (
 // Version is the kbld that kapp-controller v0.53 has.
 const Version = "0.44.1"
 
-// configResource is a document that kbld reads as its configuration.
-type configResource struct {
-	resource
-	content map[string]any
-}
-
-// String describes the document as kbld does.
-func (c configResource) String() string {
+// String describes a configuration as kbld does.
+func (c resource) String() string {
 	name, namespace := textAt(c.content, "metadata", "name"), "cluster"
 	if name == "" {
 		if name = textAt(c.content, "metadata", "generateName"); name != "" {
@@ -36,7 +30,7 @@ func (c configResource) String() string {
 }
 
 // configure adds configuration as strictly as kbld does.
-func (s *Step) configure(r configResource, file string) error {
+func (s *Step) configure(r resource, file string) error {
 	text, err := yaml.Marshal(r.content)
 	if err != nil {
 		return err
@@ -62,7 +56,7 @@ func (s *Step) configure(r configResource, file string) error {
 }
 
 // configureLock adds an ImagesLock.
-func (s *Step) configureLock(r configResource, text []byte, file string) error {
+func (s *Step) configureLock(r resource, text []byte, file string) error {
 	var l imagesLock
 	if err := yaml.UnmarshalStrict(text, &l); err != nil {
 		return failed("Unmarshaling %s as ImagesLock: Unmarshaling images lock: %w", r, err)

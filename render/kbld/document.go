@@ -51,6 +51,25 @@ func toJSON(text []byte) ([]byte, error) {
 	return raw, err
 }
 
+// decode returns the content of a document, with its JSON where numbers may be lost in the content.
+func decode(text []byte) (content map[string]any, raw []byte, err error) {
+	value, ok, err := yamlnode.JSONValue(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	content, isMap := value.(map[string]any)
+	if ok && (isMap || value == nil) {
+		return content, nil, nil
+	}
+	if raw, err = toJSON(text); err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(raw, &content); err != nil {
+		return nil, nil, fmt.Errorf("error unmarshaling JSON: while decoding JSON: %w", err)
+	}
+	return content, raw, nil
+}
+
 // decodeAll returns the documents of a string, without empty ones; not ok when it is not YAML. The
 // error is that of a limit.
 func decodeAll(value string) (contents []any, ok bool, err error) {

@@ -83,6 +83,8 @@ func (e *AskedError) Error() string {
 const (
 	maxInput  = 32 << 20 // bytes of all inputs
 	maxLevels = 200      // of a document
+
+	maxDecoded = 1 << 20 // bytes of documents whose content is kept as it is
 )
 
 // Run does what kbld v0.44 does with the inputs, in the order of its -f: a folder must be given as
@@ -116,18 +118,21 @@ func Run(inputs []Input) (*Output, error) {
 	return r.out, r.failure()
 }
 
-// resource is a document, or an item of one.
+// resource is a document, or an item of one. The content is kept as JSON where there is much, which
+// takes less memory.
 type resource struct {
 	Source
-	json []byte
+	content map[string]any
+	json    []byte
 }
 
 // run is a run of kbld.
 type run struct {
 	step      *Step
 	rules     Rules
-	configs   []configResource
+	configs   []resource
 	documents []resource
+	size      int // about, of their texts
 	out       *Output
 	at        string  // JSON pointer of the string whose document is walked; empty in a document of the output
 	images    []image // of the document that is walked
@@ -157,13 +162,9 @@ func (r *run) read(i int, in Input) error {
 
 // add adds a document, or its items.
 func (r *run) add(at Source, text []byte) error {
-	raw, err := toJSON(text)
+	content, raw, err := decode(text)
 	if err != nil {
 		return err
-	}
-	var content map[string]any
-	if err := json.Unmarshal(raw, &content); err != nil {
-		return fmt.Errorf("error unmarshaling JSON: while decoding JSON: %w", err)
 	}
 	if yamlnode.HasMore(text) {
 		r.fault(LostText, at, "")
@@ -174,8 +175,7 @@ func (r *run) add(at Source, text []byte) error {
 	r.checkNumbers(at, raw)
 	items, isList := content["items"].([]any)
 	if !isList {
-		r.addResource(resource{at, raw}, content)
-		return nil
+		return r.addResource(at, content, len(text))
 	}
 	if kind := textAt(content, "kind"); !strings.HasSuffix(kind, "List") {
 		r.fault(LostWrapper, at, kind)
@@ -185,23 +185,28 @@ func (r *run) add(at Source, text []byte) error {
 		if !ok {
 			return fmt.Errorf("items member is not an object: %T", content)
 		}
-		raw, err := json.Marshal(item)
-		if err != nil {
+		at.Item = i
+		if err := r.addResource(at, content, len(text)/len(items)); err != nil {
 			return err
 		}
-		at.Item = i
-		r.addResource(resource{at, raw}, content)
 	}
 	return nil
 }
 
-func (r *run) addResource(res resource, content map[string]any) {
+// addResource adds a document, of which size is about the length of its text.
+func (r *run) addResource(at Source, content map[string]any, size int) error {
 	apiVersion, kind := textAt(content, "apiVersion"), textAt(content, "kind")
 	if IsConfig(apiVersion, kind) || isLock(apiVersion, kind) {
-		r.configs = append(r.configs, configResource{res, content})
-		return
+		r.configs = append(r.configs, resource{Source: at, content: content})
+		return nil
 	}
-	r.documents = append(r.documents, res)
+	if r.size += size; r.size <= maxDecoded {
+		r.documents = append(r.documents, resource{Source: at, content: content})
+		return nil
+	}
+	raw, err := json.Marshal(content)
+	r.documents = append(r.documents, resource{Source: at, json: raw})
+	return err
 }
 
 func (r *run) fault(kind FaultKind, at Source, detail string) {
@@ -232,9 +237,11 @@ func (r *run) checkNumbers(at Source, raw []byte) {
 
 // print adds a document to the output.
 func (r *run) print(i int) error {
-	var content map[string]any
-	if err := json.Unmarshal(r.documents[i].json, &content); err != nil {
-		return err
+	content := r.documents[i].content
+	if content == nil {
+		if err := json.Unmarshal(r.documents[i].json, &content); err != nil {
+			return err
+		}
 	}
 	r.images = nil
 	if err := r.walk(r.rules, nil, content); err != nil {
@@ -249,7 +256,7 @@ func (r *run) print(i int) error {
 	if err != nil && r.unwritten == nil {
 		r.unwritten = err
 	}
-	r.documents[i].json = nil
+	r.documents[i] = resource{Source: r.documents[i].Source}
 	r.out.Documents = append(r.out.Documents, Document{r.documents[i].Source, slices.Concat([]byte("---\n"), text)})
 	return nil
 }

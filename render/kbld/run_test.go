@@ -166,6 +166,19 @@ func TestRunAsks(t *testing.T) {
 	assert.Contains(t, string(out.Text), "image: private.test/all@"+digest+"\n")
 }
 
+// TestRunLarge: documents are printed in the same way when there are many.
+func TestRunLarge(t *testing.T) {
+	t.Parallel()
+	doc := "---\nimage: a/b:1\nlong: 9007199254740993\nnumber: 1.5\ntext: " + strings.Repeat("x", 300<<10) + "\n"
+	one, err := kbld.Run(inputs(doc, lockOf("a/b:1")))
+	require.NoError(t, err)
+	require.Contains(t, string(one.Text), "image: private.test/all@"+digest+"\n")
+	all, err := kbld.Run(inputs(strings.Repeat(doc, 8), lockOf("a/b:1")))
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat(string(one.Text), 8), string(all.Text))
+	require.Len(t, all.Faults, 8)
+}
+
 // TestRunLimits: foreign text is refused before it takes too much.
 func TestRunLimits(t *testing.T) {
 	t.Parallel()
