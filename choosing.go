@@ -31,6 +31,9 @@ type part struct {
 	findings []report.Finding // of the choice
 
 	scans map[v1.Hash]*leak.Report // of bundles that were derived, each by itself
+
+	made  map[v1.Hash]v1.Hash // for platforms: what stands for other manifests
+	named map[string]string   // by what was made of a root for platforms: the root
 }
 
 // choosing chooses packages of roots.
@@ -47,7 +50,7 @@ type choosing struct {
 //
 // Errors: ErrOptions where a choice fits nothing; choose.ErrRefused; those of bundle.Walk.
 func (o Options) choose(ctx context.Context, src bundle.Source, roots []name.Reference, walk bundle.WalkOptions) (*part, error) {
-	p := &part{source: bundle.NewOverlay(src), roots: roots, pins: walk.Pins, scans: map[v1.Hash]*leak.Report{}}
+	p := &part{source: bundle.NewOverlay(src), roots: roots, pins: walk.Pins, scans: map[v1.Hash]*leak.Report{}, named: map[string]string{}}
 	if !o.Selection.chooses() {
 		return p, nil
 	}

@@ -75,11 +75,17 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 		roots = append(roots, root.Reference)
 	}
 	p, err := o.choose(ctx, a, roots, opt)
-	if err != nil || len(p.selected) == 0 {
+	if err == nil {
+		err = p.trim(ctx, o, roots, opt)
+	}
+	if err != nil || len(p.selected) == 0 && len(o.Selection.Platforms) == 0 {
 		return p, whole, err
 	}
-	opt.Pins, opt.Attachments = p.pins, g.Attachments
+	opt.Pins, opt.Attachments, opt.Platforms = p.pins, g.Attachments, o.Selection.sparse()
 	of, err := bundle.Walk(ctx, p.source, p.roots, opt)
+	if err == nil {
+		err = o.checkPlatforms(of)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,7 +94,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 			n.From = was.From
 		}
 	}
-	of.Unseen, of.Listed = g.Unseen, g.Listed
+	of.Unseen, of.Listed = g.Unseen, p.relock(g.Listed)
 	plan, err := bundle.NewPlan(of, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(whole.Omitted)) == 0, Bases: whole.Bases})
 	return p, plan, err
 }
@@ -160,8 +166,8 @@ type incoming struct {
 
 // importSealed imports while the stream arrives.
 func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
-	if in.opt.Selection.chooses() {
-		return nil, optionsf("packages cannot be chosen from an archive on a stream; import it from a file")
+	if in.opt.Selection.chooses() || len(in.opt.Selection.Platforms) > 0 {
+		return nil, optionsf("nothing can be chosen from an archive on a stream; import it from a file")
 	}
 	s, err := tarball.OpenStream(in, in.scratch)
 	if err != nil {
@@ -223,7 +229,7 @@ func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Resul
 		return nil, err
 	}
 	defer found.close()
-	to.listed = from.lock
+	to.listed = found.part.relock(from.lock)
 	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected}
 	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {

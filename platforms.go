@@ -1,12 +1,22 @@
 package relocate
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/carvel"
+	"relocate/choose"
 	"relocate/internal/text"
 	"relocate/oci"
 	"relocate/registry"
+	"relocate/report"
 )
 
 // platforms returns the chosen platforms for an export that resumes.
@@ -20,6 +30,102 @@ func (s Selection) platforms() []string {
 		list = append(list, "derived")
 	}
 	return list
+}
+
+// trims reports whether other indexes and bundles are made for the platforms.
+func (s Selection) trims() bool { return s.Derive && len(s.Platforms) > 0 }
+
+// sparse are the platforms for which indexes stay as they are, without other children.
+func (s Selection) sparse() []v1.Platform {
+	if s.Derive {
+		return nil
+	}
+	return s.Platforms
+}
+
+// trimmed returns the name of what is made of a root for the platforms, and by the choice of packages.
+// One that was named by digest keeps no tag.
+func (s Selection) trimmed(root name.Reference, d v1.Hash) name.Reference {
+	tag, ok := root.(name.Tag)
+	if !ok && s.of(root).IsZero() {
+		return root.Context().Digest(d.String())
+	}
+	sum := sha256.Sum256([]byte(s.of(root).String() + "\n" + strings.Join(s.platforms(), "\n")))
+	of := ""
+	if ok {
+		of = tag.TagStr()
+	}
+	return root.Context().Tag(choose.Tag(of, hex.EncodeToString(sum[:4])))
+}
+
+// trim makes of a part of roots another one, where the selection says so: indexes of the chosen children
+// alone, and bundles that name them. walk has what is known of the source.
+//
+// Errors: ErrOptions where no index has a chosen platform; those of bundle.Walk and bundle.Trim.
+func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk bundle.WalkOptions) error {
+	if !o.Selection.trims() {
+		return nil
+	}
+	ph := o.begin("read", 0, 0)
+	defer ph.end()
+	walk.Pins, walk.Read, walk.Platforms = p.pins, ph.read, o.Selection.Platforms
+	g, err := bundle.Walk(ctx, p.source, p.roots, walk)
+	if err == nil {
+		err = o.checkPlatforms(g)
+	}
+	if err != nil {
+		return err
+	}
+	if p.made, err = bundle.Trim(ctx, p.source, g, walk); err != nil {
+		return err
+	}
+	digests := map[string]v1.Hash{}
+	for _, root := range g.Roots {
+		digests[root.Reference.Name()] = root.Digest
+	}
+	p.roots = slices.Clone(p.roots)
+	for i, ref := range p.roots {
+		to, ok := p.made[digests[ref.Name()]]
+		if !ok {
+			continue
+		}
+		of := ref
+		for _, root := range roots {
+			if o.Selection.Root(root).Name() == ref.Name() {
+				of = root
+			}
+		}
+		p.roots[i] = o.Selection.trimmed(of, to)
+		p.pins = append(slices.Clone(p.pins), bundle.Pin{Reference: p.roots[i].Name(), Digest: to})
+		p.named[p.roots[i].Name()] = of.Name()
+		p.reselect(ref, report.Root{Reference: p.roots[i].Name(), Digest: to})
+	}
+	return nil
+}
+
+// reselect notes that a root that was derived by a choice became another one.
+func (p *part) reselect(was name.Reference, root report.Root) {
+	for i, s := range p.selected {
+		if s.Root != nil && s.Root.Reference == was.Name() {
+			root.Derived = s.Root.Derived
+			p.selected[i].Root = &root
+		}
+	}
+}
+
+// relock returns a lock of roots with what was made of them; nil for nil.
+func (p *part) relock(lock *carvel.ImagesLock) *carvel.ImagesLock {
+	if lock == nil || len(p.made) == 0 {
+		return lock
+	}
+	other := &carvel.ImagesLock{}
+	for _, e := range lock.Images {
+		if to, ok := p.made[oci.HashOf(e.Image)]; ok {
+			e.Image = e.Image.Context().Digest(to.String())
+		}
+		other.Images = append(other.Images, e)
+	}
+	return other
 }
 
 // checkPlatforms fails where there are indexes and none of them has a chosen platform, and notes what an

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/oci"
 	"relocate/tarball"
 )
 
@@ -35,7 +37,7 @@ func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 // recheck compares an archive that was cut off with what the source says now.
 func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 	g := u.plan.Graph
-	if e.to.Format != tarball.Imgpkg && !g.Listed.Equal(e.listed()) { // imgpkg's format has no lock
+	if e.to.Format != tarball.Imgpkg && !e.sourceLock(g).Equal(e.listed()) { // imgpkg's format has no lock
 		return e.other("the lock has other annotations")
 	}
 	e.opt.note("resumed", "continues with %s.part, which has %s of %s", e.to.Path, text.Size(u.archive.Written()), text.Size(u.plan.Size()))
@@ -83,21 +85,49 @@ func (e *exporting) checkRoots(ctx context.Context, graph *bundle.Graph) error {
 	return g.Wait()
 }
 
-// named returns the root that was named, where a root was derived from it by a choice of packages; nil
-// for all others.
-func (e *exporting) named(root name.Reference) name.Reference {
+// named returns the root that was named, where a root was derived from it by a selection; nil for all
+// others.
+func (e *exporting) named(g *bundle.Graph, root bundle.Root) name.Reference {
+	from := v1.Hash{}
+	if n := g.Node(root.Digest); n != nil && n.Derived != nil {
+		from = n.Derived.From
+	}
 	for _, ref := range e.roots {
-		if made := e.opt.Selection.Root(ref); made != ref && made.Name() == root.Name() {
+		made := e.opt.Selection.Root(ref)
+		if made != ref && made.Name() == root.Reference.Name() {
+			return ref
+		}
+		d, isDigest := made.(name.Digest)
+		switch {
+		case !e.opt.Selection.trims():
+		case isDigest && d.Context() == root.Reference.Context() && d.DigestStr() == from.String():
+			return ref
+		case !isDigest && e.opt.Selection.trimmed(ref, v1.Hash{}).Name() == root.Reference.Name():
 			return ref
 		}
 	}
 	return nil
 }
 
+// sourceLock returns the lock whose images the roots are, as the source has it.
+func (e *exporting) sourceLock(g *bundle.Graph) *carvel.ImagesLock {
+	if g.Listed == nil || !e.opt.Selection.trims() {
+		return g.Listed
+	}
+	lock := &carvel.ImagesLock{}
+	for _, entry := range g.Listed.Images {
+		if n := g.Node(oci.HashOf(entry.Image)); n != nil && n.Derived != nil {
+			entry.Image = entry.Image.Context().Digest(n.Derived.From.String())
+		}
+		lock.Images = append(lock.Images, entry)
+	}
+	return lock
+}
+
 // sourceOf returns the digest that the source has of a root: of a derived one, that of what it was
 // derived from.
 func (e *exporting) sourceOf(g *bundle.Graph, root bundle.Root) v1.Hash {
-	if n := g.Node(root.Digest); n != nil && n.Derived != nil && e.named(root.Reference) != nil {
+	if n := g.Node(root.Digest); n != nil && n.Derived != nil && e.named(g, root) != nil {
 		return n.Derived.From
 	}
 	return root.Digest
@@ -108,7 +138,7 @@ func (e *exporting) sourceOf(g *bundle.Graph, root bundle.Root) v1.Hash {
 func (e *exporting) atSource(g *bundle.Graph) []bundle.Pin {
 	pins := slices.Clone(g.Pins)
 	for _, root := range g.Roots {
-		ref := e.named(root.Reference)
+		ref := e.named(g, root)
 		if ref == nil {
 			continue
 		}

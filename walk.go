@@ -1,6 +1,7 @@
 package relocate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,6 +121,9 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.trim(ctx, w.opt, w.roots, w.walkOptions()); err != nil {
+		return nil, err
+	}
 	found.source, found.part = p.source.Over(spool), p
 	g, err := w.graph(ctx, p)
 	if err != nil {
@@ -141,7 +145,9 @@ func (w *walker) walkOptions() bundle.WalkOptions {
 func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
 	ph := w.opt.begin("read", 0, 0)
 	opt := w.walkOptions()
-	opt.Pins, opt.Root, opt.Read, opt.Made = p.pins, w.check(), ph.read, p.source.Has
+	check := w.check()
+	opt.Root = func(ref string, kind bundle.Kind) error { return check(cmp.Or(p.named[ref], ref), kind) }
+	opt.Pins, opt.Read, opt.Made, opt.Platforms = p.pins, ph.read, p.source.Has, w.opt.Selection.sparse()
 	w.discover(&opt)
 	g, err := bundle.Walk(ctx, p.source, p.roots, opt)
 	ph.end()
@@ -154,7 +160,7 @@ func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
 	if w.Signatures != nil && !hasFrom(g, *w.Signatures) {
 		w.noteNoSignatures(g)
 	}
-	g.Listed = w.listed()
+	g.Listed = p.relock(w.listed())
 	return g, nil
 }
 

@@ -65,7 +65,7 @@ func (g *Graph) NamedRoots() []report.Root {
 	for _, root := range g.Roots {
 		named := report.Root{Reference: root.Reference.Name(), Digest: root.Digest}
 		if n := g.Node(root.Digest); n != nil && n.Derived != nil {
-			named.Derived = &report.Derived{From: n.Derived.From, Choice: json.RawMessage(n.Derived.Choice)}
+			named.Derived = &report.Derived{From: n.Derived.From, Choice: json.RawMessage(n.Derived.Choice), Platforms: n.Derived.Platforms}
 		}
 		roots = append(roots, named)
 	}

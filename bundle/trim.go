@@ -120,7 +120,7 @@ func (t *trimming) bundle(ctx context.Context, n *Node, changed map[v1.Hash]v1.H
 			return nil, nil
 		}
 		return carvel.Relock(data, changed)
-	}, map[string]string{imgpkg.LabelDerivedFrom: n.Descriptor.Digest.String(), imgpkg.LabelPlatforms: platformsText(t.opt.Platforms)})
+	}, t.labels(n))
 	if _, damaged := io.Copy(io.Discard, r); damaged != nil { // the digest is compared at the end
 		return errors.Join(fmt.Errorf("layer %s: %w", n.Blobs[1].Digest, damaged), r.Close())
 	}
@@ -129,6 +129,19 @@ func (t *trimming) bundle(ctx context.Context, n *Node, changed map[v1.Hash]v1.H
 	}
 	t.add(n, image.Descriptor, image.Manifest, image.Config, image.Layer)
 	return nil
+}
+
+// labels are those of what stands for the bundle n. Where n was made of another one just now, they say that
+// instead.
+func (t *trimming) labels(n *Node) map[string]string {
+	labels := map[string]string{imgpkg.LabelDerivedFrom: n.Descriptor.Digest.String(), imgpkg.LabelPlatforms: platformsText(t.opt.Platforms)}
+	if n.Derived != nil && t.overlay.Has(n.Descriptor.Digest) {
+		labels[imgpkg.LabelDerivedFrom] = n.Derived.From.String()
+		if n.Derived.Choice != "" {
+			labels[imgpkg.LabelChoice] = n.Derived.Choice
+		}
+	}
+	return labels
 }
 
 // add adds what stands for n, where n was found.

@@ -213,8 +213,12 @@ func (c Choice) ID() string {
 
 // Tag returns the tag of the repository that is derived by the choice from one with a tag, which may be
 // empty: "<tag>-selected-<ID>". A long tag is cut.
-func (c Choice) Tag(tag string) string {
-	end := "selected-" + c.ID()
+func (c Choice) Tag(tag string) string { return Tag(tag, c.ID()) }
+
+// Tag returns the tag of what is made of something with a tag, which may be empty, by the selection with
+// an ID: "<tag>-selected-<ID>". A long tag is cut.
+func Tag(tag, id string) string {
+	end := "selected-" + id
 	if tag == "" {
 		return end
 	}

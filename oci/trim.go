@@ -10,8 +10,7 @@ import (
 )
 
 // Trim returns the index raw without the children that drop reports, and with others in place of those
-// in changed. It also has the annotation key with a value, unless it has one with that key. All
-// other bytes stay, but for blanks between the children.
+// in changed, and with the annotation key. All other bytes stay, but for blanks between the children.
 func Trim(raw []byte, drop func(v1.Hash) bool, changed map[v1.Hash]v1.Descriptor, key, value string) ([]byte, error) {
 	if err := checkJSON(raw); err != nil {
 		return nil, err
@@ -138,8 +137,8 @@ func annotate(raw []byte, fields map[string]span, key, value string) ([]edit, er
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := has[key]; ok {
-		return nil, nil
+	if at, ok := has[key]; ok {
+		return []edit{{span{all.from + at.from, all.from + at.to}, fmt.Appendf(nil, "%q", value)}}, nil
 	}
 	if len(has) > 0 {
 		entry = append(entry, ',')

@@ -32,11 +32,11 @@ func TestTrim(t *testing.T) {
 			`{"schemaVersion":2,"manifests":[],"annotations":null}`, `{"schemaVersion":2,"manifests":[],"annotations":{"from":"x"}}`,
 		},
 		"derived before": {
-			`{"schemaVersion":2,"manifests":[],"annotations":{"from":"y"}}`, `{"schemaVersion":2,"manifests":[],"annotations":{"from":"y"}}`,
+			`{"schemaVersion":2,"manifests":[],"annotations":{"a":"b", "from" : "y" }}`, `{"schemaVersion":2,"manifests":[],"annotations":{"a":"b", "from" : "x" }}`,
 		},
 		"a child that is another one": {
-			`{"schemaVersion":2,"manifests":[` + item("c") + `],"annotations":{"from":"y"}}`,
-			`{"schemaVersion":2,"manifests":[` + strings.Replace(strings.Replace(item("c"), hash("c").String(), hash("d").String(), 1), `"size": 7`, `"size": 99`, 1) + `],"annotations":{"from":"y"}}`,
+			`{"schemaVersion":2,"manifests":[` + item("c") + `],"annotations":{"from":"x"}}`,
+			`{"schemaVersion":2,"manifests":[` + strings.Replace(strings.Replace(item("c"), hash("c").String(), hash("d").String(), 1), `"size": 7`, `"size": 99`, 1) + `],"annotations":{"from":"x"}}`,
 		},
 	} {
 		got, err := Trim([]byte(c.raw), func(d v1.Hash) bool { return d == hash("b") }, map[v1.Hash]v1.Descriptor{hash("c"): {Digest: hash("d"), Size: 99}}, "from", "x")

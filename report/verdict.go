@@ -135,14 +135,20 @@ type Root struct {
 type Derived struct {
 	From   v1.Hash         `json:"from"`
 	Choice json.RawMessage `json:"choice,omitempty"` // of packages; empty for all
+
+	Platforms string `json:"platforms,omitempty"` // of images, with blanks between; empty for all
 }
 
-// String says what the root was derived from, and by which choice.
+// String says what the root was derived from, by which choice, and for which platforms.
 func (d Derived) String() string {
-	if len(d.Choice) == 0 {
-		return d.From.String()
+	s := d.From.String()
+	if len(d.Choice) > 0 {
+		s += " by the choice " + text.Line(string(d.Choice))
 	}
-	return fmt.Sprintf("%s by the choice %s", d.From, text.Line(string(d.Choice)))
+	if d.Platforms != "" {
+		s += " for " + text.Line(strings.ReplaceAll(d.Platforms, " ", ", "))
+	}
+	return s
 }
 
 // String names the root and its digest: "registry/path:tag is sha256:…".

@@ -206,6 +206,7 @@ const (
 
 	derivedFromAnnotation = "relocate/derived-from" // digest of the bundle that the repository's was derived from
 	choiceAnnotation      = "relocate/choice"       // of packages, by which it was
+	platformsAnnotation   = "relocate/platforms"    // for which it was
 )
 
 // object returns the object for the cluster.
@@ -234,6 +235,9 @@ func (p PackageRepository) annotations() map[string]string {
 		all[derivedFromAnnotation] = p.Derived.From.String()
 		if p.Derived.Choice != "" {
 			all[choiceAnnotation] = p.Derived.Choice
+		}
+		if p.Derived.Platforms != "" {
+			all[platformsAnnotation] = p.Derived.Platforms
 		}
 	}
 	if len(all) == 0 {

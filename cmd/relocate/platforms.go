@@ -21,8 +21,13 @@ type platformFlags struct {
 }
 
 func (f *platformFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.platforms, "platform", nil, "of an image for several platforms, copy only those for this `OS/ARCH[/VARIANT]` (repeatable)")
-	flags.StringVar(&f.mode, "platform-mode", platformsSparse, "`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
+	f.addTo(flags, "of an image for several platforms, copy only those for this `OS/ARCH[/VARIANT]` (repeatable)",
+		"`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
+}
+
+func (f *platformFlags) addTo(flags *pflag.FlagSet, platform, mode string) {
+	flags.StringArrayVar(&f.platforms, "platform", nil, platform)
+	flags.StringVar(&f.mode, "platform-mode", platformsSparse, mode)
 }
 
 func (f *platformFlags) check() error {

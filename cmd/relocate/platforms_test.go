@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -191,4 +192,75 @@ func TestPlatformFlags(t *testing.T) {
 	}
 	assert.NoFileExists(t, to)
 	assert.NoFileExists(t, to+".part")
+}
+
+// TestPlatformsDerived: where a registry refuses sparse indexes, others are made, with bundles that name
+// them. An export, a copy and an import of a part give the same.
+func TestPlatformsDerived(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	derive := []string{"--platform", "linux/amd64", "--platform-mode", "derive"}
+	whole, sparse := export(t, s.root), export(t, append([]string{s.root}, derive[:2]...)...)
+	file := export(t, append([]string{s.root}, derive...)...)
+	again := export(t, append([]string{s.root, "--concurrency", "1"}, derive...)...)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	other, err := os.ReadFile(again)
+	require.NoError(t, err)
+	require.Equal(t, digestOf(text), digestOf(other), "the same bytes")
+	assert.Contains(t, string(text), s.layers["linux/amd64"])
+	assert.NotContains(t, string(text), s.layers["linux/arm64"])
+	assertAll(t, mustRelocate(t, "inspect", file).stdout, "is derived from "+s.bundles[0].Digest.String()+" for linux/amd64; signatures of that do not apply to it")
+	for _, args := range [][]string{{"verify", file, "--strict"}, {"rehearse", file}} {
+		r := mustRelocate(t, args...)
+		assertAll(t, r.stdout, "OK: ")
+		assert.NotContains(t, r.stdout, "left out")
+	}
+	imgpkgTar := export(t, append([]string{s.root, "--tar-format", "imgpkg"}, derive...)...)
+
+	for name, start := range realRegistries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := start(t)
+			repos := map[string][]string{
+				"derived": {"--from-tar", file}, "part": append([]string{"--from-tar", whole}, derive...), "sparse": append([]string{"--from-tar", sparse}, derive...),
+				"copied": append([]string{"-b", s.root}, derive...), "imgpkg": {"--from-tar", imgpkgTar},
+			}
+			objects := map[string]string{}
+			for repo, args := range repos {
+				objects[repo] = mustRelocate(t, append(args, "--to-repo", dst.Addr+"/"+repo)...).stdout
+				mustRelocate(t, "verify", "--repo", dst.Addr+"/"+repo, file, "--level", "deep")
+				assert.False(t, s.manifestAt(dst.Addr, repo, s.index.Digest), repo)
+				assert.False(t, s.manifestAt(dst.Addr, repo, s.bundles[0].Digest), repo)
+				assert.True(t, s.manifestAt(dst.Addr, repo, s.children["attests linux/amd64"].Digest), repo)
+				s.assertSignature(dst.Addr, repo, s.children["linux/amd64"].Digest)
+				assertAll(t, objects[repo], "relocate/derived-from: "+s.bundles[0].Digest.String(), "relocate/platforms: linux/amd64")
+			}
+			for repo, object := range objects {
+				assert.Equal(t, strings.ReplaceAll(objects["derived"], "/derived@", "/@"), strings.ReplaceAll(object, "/"+repo+"@", "/@"), repo)
+			}
+			mustRelocate(t, "verify", "--repo", dst.Addr+"/part", whole, "--level", "deep", derive[0], derive[1], derive[2], derive[3])
+			assert.Equal(t, []string{"1.0-selected-"}, selectedTags(t, dst.Addr, "derived"))
+			mustRelocate(t, "verify", "--repo", dst.Addr+"/derived", file)
+			dst.ResetRequests()
+			mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/derived")
+			noWrites(t, dst.Requests())
+		})
+	}
+}
+
+// selectedTags returns the tags of a repository that are not imgpkg's or cosign's, without the digits at their end.
+func selectedTags(t *testing.T, host, repo string) (list []string) {
+	t.Helper()
+	body, _ := get(t, host, "/v2/"+repo+"/tags/list")
+	var tags struct {
+		Tags []string `json:"tags"`
+	}
+	require.NoError(t, json.Unmarshal(body, &tags))
+	for _, tag := range tags.Tags {
+		if !strings.HasPrefix(tag, "sha256-") {
+			list = append(list, tag[:len(tag)-8])
+		}
+	}
+	return list
 }

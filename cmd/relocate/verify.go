@@ -92,7 +92,7 @@ func newVerify() *cobra.Command {
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
 		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
-		flags.StringArrayVar(&f.chosen.platforms, "platform", nil, "expect of an image for several platforms only those for this `OS/ARCH[/VARIANT]` (repeatable); an archive says by itself what it leaves out")
+		f.chosen.addTo(flags, "expect of an image for several platforms only those for this `OS/ARCH[/VARIANT]`, if the import or copy had this flag; an archive says by itself what it leaves out", "`MODE` of --platform at the import")
 		f.cluster.add(flags)
 		f.known.add(flags)
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
@@ -131,9 +131,10 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		return nil, err
 	}
 	opt.Accept = *known
-	if opt.Selection.Platforms, err = f.chosen.parse(); err != nil {
+	if err := f.chosen.check(); err != nil {
 		return nil, err
 	}
+	f.chosen.set(&opt.Options)
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
 	if f.seal != "" {
@@ -210,6 +211,7 @@ func (f *verifyFlags) checks(file string) []check {
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
 		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level need --repo"},
 		{!repo && len(f.chosen.platforms) > 0, "--platform needs --repo: an archive says by itself what it leaves out"},
+		{!archive && f.chosen.mode == platformsDerive, "--platform-mode derive needs an archive: what was derived needs no --platform"},
 		{!archive && f.seal != "", "--seal needs an archive"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),

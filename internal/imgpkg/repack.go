@@ -22,9 +22,9 @@ const maxRepacked = 64 << 20
 
 // Repack builds a bundle like the one with a config and a layer, but with some files changed to others
 // of the same size: change returns the new content of a file, or nil to leave it. All else in the layer
-// stays byte for byte. The layer is stored as that of BuildStored. The labels are those of the config
-// and the given ones, of which those that the config has are kept.
-func Repack(config []byte, layer io.Reader, change func(path string, data []byte) ([]byte, error), more map[string]string) (*Image, error) {
+// stays byte for byte. The layer is stored as that of BuildStored. The labels are those of the config,
+// but for those of relocate, and the given ones.
+func Repack(config []byte, layer io.Reader, change func(path string, data []byte) ([]byte, error), labels map[string]string) (*Image, error) {
 	diff, err := unpack(layer)
 	if err != nil {
 		return nil, err
@@ -32,11 +32,12 @@ func Repack(config []byte, layer io.Reader, change func(path string, data []byte
 	if err := changeFiles(diff, change); err != nil {
 		return nil, err
 	}
-	labels := maps.Clone(more)
-	for key, value := range allLabels(config) {
-		labels[key] = value
+	all := allLabels(config)
+	for _, key := range []string{LabelDerivedFrom, LabelChoice, LabelPlatforms} {
+		delete(all, key)
 	}
-	return buildLayer(diff, labels, store)
+	maps.Copy(all, labels)
+	return buildLayer(diff, all, store)
 }
 
 // unpack returns the tar of a layer.

@@ -14,7 +14,7 @@ import (
 func TestRepack(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{".imgpkg/images.yml": []byte("aaaa"), "config/a.yml": []byte("aaaa"), "config/" + strings.Repeat("long", 60): []byte("b")}
-	of, err := BuildStored(files, map[string]string{Label: "true", LabelDerivedFrom: "first", "mine": "yes"})
+	of, err := BuildStored(files, map[string]string{Label: "true", LabelDerivedFrom: "first", LabelChoice: "{}", "mine": "yes"})
 	require.NoError(t, err)
 	change := func(path string, _ []byte) ([]byte, error) {
 		if path == ".imgpkg/images.yml" {
@@ -25,15 +25,15 @@ func TestRepack(t *testing.T) {
 	got, err := Repack(of.Config, bytes.NewReader(of.Layer), change, map[string]string{LabelDerivedFrom: "second", LabelPlatforms: "linux/amd64"})
 	require.NoError(t, err)
 	files[".imgpkg/images.yml"] = []byte("bbbb")
-	want, err := BuildStored(files, map[string]string{Label: "true", LabelDerivedFrom: "first", "mine": "yes", LabelPlatforms: "linux/amd64"})
+	want, err := BuildStored(files, map[string]string{Label: "true", LabelDerivedFrom: "second", "mine": "yes", LabelPlatforms: "linux/amd64"})
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
-	assert.Equal(t, "sha256:cc890ec44ac91b654fd66b6d01eb8270b319d6649c577696f9a3579f602c2f23", got.Descriptor.Digest.String())
-	assert.Equal(t, Config{IsBundle: true, DerivedFrom: "first", Platforms: "linux/amd64"}, ReadConfig(got.Config))
+	assert.Equal(t, "sha256:e2cebe58a4f83390606767dcb6e1189079aff7d307d544b458f0394a761f9a6e", got.Descriptor.Digest.String())
+	assert.Equal(t, Config{IsBundle: true, DerivedFrom: "second", Platforms: "linux/amd64"}, ReadConfig(got.Config))
 
 	compressed, err := Build(files, map[string]string{Label: "true", LabelDerivedFrom: "first", "mine": "yes"})
 	require.NoError(t, err)
-	got, err = Repack(compressed.Config, bytes.NewReader(compressed.Layer), change, map[string]string{LabelPlatforms: "linux/amd64"})
+	got, err = Repack(compressed.Config, bytes.NewReader(compressed.Layer), change, map[string]string{LabelDerivedFrom: "second", LabelPlatforms: "linux/amd64"})
 	require.NoError(t, err)
 	assert.Equal(t, want, got, "however the layer was compressed")
 }
