@@ -216,6 +216,31 @@ func ExampleRender() {
 	// named in config/app.yml line 10
 }
 
+// After an upgrade: what the old version does not have in common with the new one is deleted.
+func ExamplePrune() {
+	ctx := context.Background()
+	public, private := startRegistry(), startRegistry()
+	defer public.Close()
+	defer private.Close()
+	from := relocate.Source{Bundles: []name.Reference{publish(hostOf(public))}}
+	at := relocate.Destination{Repository: repository(hostOf(private) + "/tce/main")}
+	for _, at.Tag = range []string{"old", "new"} {
+		if _, err := relocate.Copy(ctx, from, at, relocate.Options{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for _, tag := range []string{"old", "new"} {
+		pruned, err := relocate.Prune(ctx, at, []relocate.Drop{{Name: tag, Tag: tag}}, relocate.PruneOptions{Delete: true})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(tag, "dropped:", pruned.Deleted.Manifests, "manifests deleted,", pruned.Keep.Manifests, "kept")
+	}
+	// Output:
+	// old dropped: 0 manifests deleted, 5 kept
+	// new dropped: 5 manifests deleted, 0 kept
+}
+
 func ExampleServe() {
 	ctx, stop := context.WithCancel(context.Background())
 	archive, _ := exportExample(ctx)

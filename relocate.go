@@ -6,8 +6,8 @@
 // private registry from it, and returns the PackageRepository for the cluster; Copy does both at
 // once, from registry to registry. Verify proves that an archive, or what was imported, is complete
 // and closed; Rehearse tries an import without a registry. Render returns what a package would
-// deploy. Plan says what an export would move, and Serve answers as a registry from archives. Begin
-// with Export and Import.
+// deploy. Plan says what an export would move, and Serve answers as a registry from archives. Prune
+// deletes what only old versions need. Begin with Export and Import.
 //
 // Callers pass in sources and destinations: a Source and a Destination hold a *registry.Client and
 // names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each
@@ -98,7 +98,11 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
+<<<<<<< HEAD
 // Phases are read, scan, export, import, copy, verify, resolve and compare, and follow one another. Each
+=======
+// Phases are read, scan, export, import, copy, verify, resolve and prune, and follow one another. Each
+>>>>>>> 4ebb787 (Delete from a private registry what only old versions need)
 // begins with an event without a step, which comes before all its others, and ends with one that is
 // Done, which comes after them.
 type Event struct {

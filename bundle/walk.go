@@ -56,6 +56,11 @@ type WalkOptions struct {
 	// have them, those that its plan omits. See LeftOut.
 	Without map[v1.Hash]bool
 
+	// Incomplete, if not nil, is called in graph order for each manifest that the source does not have,
+	// or that cannot be read in full, instead of an error. The graph has what was read. A tag that is
+	// not found in a Closed walk is left out without a call.
+	Incomplete func(d v1.Hash, err error)
+
 	// Root, if not nil, is called for each root after it was read, and before anything that it names. An
 	// error ends the walk.
 	Root func(reference string, kind Kind) error
@@ -216,7 +221,7 @@ func (w *walk) find(ctx context.Context, x *want) error {
 		}
 		desc, raw, err := w.manifest(ctx, ref)
 		if err == nil {
-			return w.open(ctx, x, ref.Context(), desc, raw)
+			return w.mayBeIncomplete(x, ref.Context(), desc, w.open(ctx, x, ref.Context(), desc, raw))
 		}
 		missing.Tried = append(missing.Tried, ref.Name())
 		if isAbsent(err) || errors.Is(err, oci.ErrUnreadable) {
@@ -236,6 +241,19 @@ func (w *walk) find(ctx context.Context, x *want) error {
 		return failed
 	}
 	x.err = missing
+	return nil
+}
+
+// mayBeIncomplete keeps an error about the content of x, where the walk continues after one.
+func (w *walk) mayBeIncomplete(x *want, repo name.Repository, desc v1.Descriptor, err error) error {
+	isContent := errors.Is(err, oci.ErrMalformed) || errors.Is(err, digest.ErrMismatch) || errors.Is(err, fs.ErrNotExist)
+	if w.opt.Incomplete == nil || !isContent {
+		return err
+	}
+	if x.found == nil {
+		x.found = &Node{Descriptor: desc, Kind: Plain, From: repo}
+	}
+	x.unread = err
 	return nil
 }
 
@@ -262,8 +280,15 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 	var next []*want
 	for _, x := range level {
 		if x.err != nil {
-			missing.add(x.err, x.neededBy)
+			if w.opt.Incomplete == nil {
+				missing.add(x.err, x.neededBy)
+			} else if d, err := v1.NewHash(x.ref.Identifier()); err == nil { // not a tag
+				w.opt.Incomplete(d, x.err)
+			}
 			continue
+		}
+		if x.unread != nil {
+			w.opt.Incomplete(x.found.Descriptor.Digest, x.unread)
 		}
 		n := x.found
 		d := n.Descriptor.Digest
@@ -359,6 +384,9 @@ func (w *walk) resolveChildren(x *want, n *Node) error {
 	fetched := map[v1.Hash]bool{} // by child: only Packages name it
 	for _, child := range x.next {
 		d := w.digestOf(child.ref)
+		if w.opt.Incomplete != nil && w.graph.byDigest[d] == nil {
+			continue
+		}
 		if is, says := w.graph.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {
 			return fmt.Errorf("read %s: %w: has the type %s and %d bytes, but %s says %s and %d bytes",
 				child.name, oci.ErrMalformed, is.MediaType, is.Size, x.name, text.Quote(says.MediaType), says.Size)

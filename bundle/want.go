@@ -31,6 +31,7 @@ type want struct {
 	next     []*want
 	packages packageFiles
 	err      *MissingError
+	unread   error // what of it could not be read, see WalkOptions.Incomplete
 }
 
 // wantedBy names what needs x, for an error; empty for a root.

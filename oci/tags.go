@@ -24,12 +24,19 @@ func ReferrersTag(d v1.Hash) string { return d.Algorithm + "-" + d.Hex }
 
 // IsAttachmentTag reports whether tag may be that of an attachment.
 func IsAttachmentTag(tag string) bool {
+	_, ok := SubjectOf(tag)
+	return ok
+}
+
+// SubjectOf returns the digest of which the tag of an attachment, or of an index of referrers, is
+// made.
+func SubjectOf(tag string) (d v1.Hash, ok bool) {
 	for _, suffix := range attachmentSuffixes {
 		if hex, ok := strings.CutSuffix(tag, suffix); ok {
 			tag = hex
 			break
 		}
 	}
-	_, err := v1.NewHash(strings.Replace(tag, "-", ":", 1))
-	return err == nil && strings.HasPrefix(tag, "sha256-")
+	d, err := v1.NewHash(strings.Replace(tag, "-", ":", 1))
+	return d, err == nil && strings.HasPrefix(tag, "sha256-")
 }

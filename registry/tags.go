@@ -36,34 +36,65 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 	if err != nil {
 		return nil, false, err
 	}
-	at := fmt.Sprintf("%s/tags/list?n=%d", r.base, tagsPerPage)
+	tags, all, _, err = r.tags(ctx, tagsPerPage, requests)
+	return tags, all, err
+}
+
+// AllTags returns all tags of the repository.
+//
+// Errors: ErrNoTags if the registry does not list them all; fs.ErrPermission.
+func (r *Repository) AllTags(ctx context.Context) ([]string, error) {
+	c, err := r.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tags, all, tooLong, err := c.tags(ctx, tagsPerPage, maxPages)
+	if n := len(tags); err == nil && all && n > 0 && n%tagsPerPage == 0 { // some registries cut a list and do not say so
+		tags, all, tooLong, err = c.tags(ctx, tagsPerPage+1, maxPages)
+		all = all && len(tags) == n
+	}
+	if err == nil && (!all || tooLong) {
+		err = fmt.Errorf("list the tags of %s: %w", r.name, ErrNoTags)
+	}
+	return tags, err
+}
+
+// ErrNoTags says that a registry does not list all tags of a repository.
+var ErrNoTags = errors.New("the registry does not list all of them")
+
+// tags lists tags, with at most that many in a page. tooLong reports whether some are left out because
+// the specification does not allow tags of that length.
+func (r *repository) tags(ctx context.Context, perPage, requests int) (tags []string, all, tooLong bool, err error) {
+	at := fmt.Sprintf("%s/tags/list?n=%d", r.base, perPage)
 	for range min(requests, maxPages) {
 		res, raw, err := r.list(ctx, at, "application/json")
 		if errors.Is(err, errNoList) {
-			return tags, false, nil
+			return tags, false, tooLong, nil
 		}
 		if err != nil {
-			return nil, false, err
+			return nil, false, false, err
 		}
 		var page struct {
 			Tags []string `json:"tags"`
 		}
 		if json.Unmarshal(raw, &page) != nil || len(tags)+len(page.Tags) > maxTags {
-			return tags, false, nil
+			return tags, false, tooLong, nil
 		}
 		for _, tag := range page.Tags {
-			if len(tag) <= maxTag {
-				tags = append(tags, strings.Clone(tag))
+			if len(tag) > maxTag {
+				tooLong = true
+				continue
 			}
+			tags = append(tags, strings.Clone(tag))
 		}
 		if at, err = nextPage(res); err != nil {
-			return tags, false, nil
+			return tags, false, tooLong, nil
 		}
 		if at == "" {
-			return tags, true, nil
+			return tags, true, tooLong, nil
 		}
 	}
-	return tags, false, nil
+	return tags, false, tooLong, nil
 }
 
 // list reads a page of a list, of at most 4 MiB. If the answer breaks off, it is requested again.

@@ -92,7 +92,7 @@ func hintFor(cmd *cobra.Command, hint string) string {
 	switch {
 	case hint == hintHelp && cmd.Name() != "help":
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
-	case hint == hintResume && cmd.HasParent() && cmd.Name() != "copy":
+	case hint == hintResume && cmd.HasParent() && cmd.Name() != "copy" && cmd.Name() != "prune":
 		return ""
 	}
 	return hint
@@ -124,7 +124,7 @@ func newRoot() *cobra.Command {
 	cmd.Version = version
 	cmd.SetVersionTemplate(versionLine())
 	cmd.Flags().Bool("version", false, "print the program's version")
-	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newDiff(), newVerify(), newRehearse(), newRender(), newServe(), newEmit(), newVersion(), newCompletion(), newRegistriesHelp(), newConfigHelp())
+	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newDiff(), newVerify(), newRehearse(), newRender(), newServe(), newEmit(), newPrune(), newVersion(), newCompletion(), newRegistriesHelp(), newConfigHelp())
 	for _, c := range append(cmd.Commands(), cmd) {
 		guarded(c)
 	}

@@ -48,6 +48,7 @@ type Options struct {
 	KeyFile  string // its key in PEM; required with CertFile
 	ClientCA string // certificates in PEM, by one of which a client's must be; empty: clients need none
 	NoURLs   bool   // Debian: refuse manifests of layers with URLs, as the registry does by default
+	NoDelete bool   // Debian: delete nothing, as the registry does by default
 }
 
 // Kinds of registries. What testdata/registry runs is there on any machine;
@@ -117,10 +118,30 @@ func startDebian(t testing.TB, opts Options) *Registry {
 	if opts.NoURLs {
 		text, _, _ = strings.Cut(text, "validation:")
 	}
+	if opts.NoDelete {
+		text = strings.Replace(text, "delete: {enabled: true}", "delete: {enabled: false}", 1)
+	}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return start(t, exec.Command(program, "serve", config), opts)
+}
+
+// CollectGarbage runs the garbage collector of Debian's docker-registry over the content of a
+// registry of the distribution project, and skips the test where that program is not installed.
+func (r *Registry) CollectGarbage(t testing.TB) {
+	t.Helper()
+	program, err := exec.LookPath("docker-registry")
+	if err != nil {
+		t.Skip("docker-registry is not installed (Debian package docker-registry)")
+	}
+	config := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, debianConfig, r.Dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(program, "garbage-collect", config).CombinedOutput(); err != nil {
+		t.Fatalf("collect garbage: %v\n%s", err, out)
+	}
 }
 
 // debianConfig says what testdata/registry/main.go says in Go. The address it
