@@ -98,11 +98,7 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-<<<<<<< HEAD
-// Phases are read, scan, export, import, copy, verify, resolve and compare, and follow one another. Each
-=======
-// Phases are read, scan, export, import, copy, verify, resolve and prune, and follow one another. Each
->>>>>>> 4ebb787 (Delete from a private registry what only old versions need)
+// Phases are read, scan, export, import, copy, verify, resolve, compare and prune, and follow one another. Each
 // begins with an event without a step, which comes before all its others, and ends with one that is
 // Done, which comes after them.
 type Event struct {
