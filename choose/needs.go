@@ -1,6 +1,7 @@
 package choose
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,18 +31,12 @@ func (n Need) String() string { return strings.TrimSpace(n.Name + " " + n.Constr
 
 // dependencies chooses what the chosen versions install, level by level.
 func (s *selection) dependencies(ctx context.Context, installs Installs) error {
-	asked := map[key]bool{}
-	for {
-		var level []carvel.Package
-		for _, v := range s.result().Versions {
-			if !asked[keyOf(v.Package)] {
-				asked[keyOf(v.Package)] = true
-				level = append(level, v.Package)
-			}
-		}
-		if len(level) == 0 {
-			return nil
-		}
+	for len(s.fresh) > 0 && s.compared <= maxCompared {
+		level := s.fresh
+		s.fresh = nil
+		slices.SortFunc(level, func(a, b carvel.Package) int {
+			return cmp.Or(strings.Compare(a.Name, b.Name), carvel.CompareVersions(b.Version, a.Version), strings.Compare(b.Version, a.Version))
+		})
 		needs, err := installs(ctx, level)
 		if err != nil {
 			return err
@@ -52,6 +47,7 @@ func (s *selection) dependencies(ctx context.Context, installs Installs) error {
 			}
 		}
 	}
+	return nil
 }
 
 // need chooses what a chosen version installs: the version that kapp-controller would take, unless it can

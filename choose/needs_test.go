@@ -3,6 +3,7 @@ package choose_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -109,4 +110,19 @@ func TestUnmet(t *testing.T) {
 	failed := errors.New("cannot read it")
 	_, err := repo.Choose(t.Context(), choose.Choice{Latest: 1}, func(context.Context, []carvel.Package) ([][]choose.Need, error) { return nil, failed })
 	assert.ErrorIs(t, err, failed)
+}
+
+// TestManyNeeds: packages with more PackageInstalls than can be compared are an error, soon.
+func TestManyNeeds(t *testing.T) {
+	t.Parallel()
+	var packages []string
+	for i := range 1500 {
+		packages = append(packages, fmt.Sprintf("a %d.0.0", i))
+	}
+	needs := make([]choose.Need, 1500)
+	for i := range needs {
+		needs[i] = choose.Need{Name: "a", Constraint: fmt.Sprintf("%d.0.0", i)}
+	}
+	_, err := repository(packages...).Choose(t.Context(), choose.Choice{Packages: patterns(t, "a"), Latest: 1}, installsOf(map[string]int{}, map[string][]choose.Need{"a 1499.0.0": needs}))
+	assert.EqualError(t, err, "the choice compares more than 1000000 versions")
 }

@@ -69,6 +69,9 @@ func (r *Repository) Choose(ctx context.Context, c Choice, installs Installs) (*
 			return nil, err
 		}
 	}
+	if s.compared > maxCompared {
+		return nil, fmt.Errorf("the choice compares more than %d versions", maxCompared)
+	}
 	return s.result(), nil
 }
 
@@ -133,9 +136,15 @@ type selection struct {
 	chosen   map[key]*Version
 	skipped  map[string]string // why, by name
 	findings []report.Finding
+	fresh    []carvel.Package // chosen, and not yet asked what they install
+	compared int              // versions
 
 	unmatched, unmatchedExclude map[string]error
 }
+
+// maxCompared is the limit on versions that are compared with constraints: a repository, what its
+// packages install and the file of what is installed come from others.
+const maxCompared = 1_000_000
 
 func newSelection(c Choice, packages []carvel.Package) *selection {
 	s := &selection{
@@ -163,6 +172,7 @@ func (s *selection) take(p *carvel.Package, why Reason) *Version {
 	k := keyOf(*p)
 	if s.chosen[k] == nil {
 		s.chosen[k] = &Version{Package: *p, Reason: why}
+		s.fresh = append(s.fresh, *p)
 	}
 	return s.chosen[k]
 }
@@ -237,6 +247,9 @@ func (s *selection) prereleases() *carvel.Prereleases {
 // Where there is none, details says why.
 func (s *selection) candidates(name string, selects carvel.Selection) (left []*carvel.Package, details string) {
 	list := s.versions[name]
+	if s.compared += len(list); s.compared > maxCompared {
+		return nil, ""
+	}
 	versions := make([]string, len(list))
 	needs := false // a version needs a version of Kubernetes
 	for i, p := range list {
