@@ -1,7 +1,9 @@
 package choose_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"strings"
@@ -60,6 +62,44 @@ metadata:
 		assert.ErrorContains(t, err, test.want, test.name)
 		assert.Nil(t, d, test.name)
 	}
+}
+
+// TestHidden: a document behind a line break that editors do not see is not carried along.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	for _, lineBreak := range []string{"\u0085", "\u2028", "\u2029"} {
+		repo := read(t, renderer(t), map[string][]byte{carvel.LockFile: lockOf(t), "packages/a.yml": []byte(pkg("a.b.c", "1.0.0", "1") + "# x" + lineBreak + "---\n" + pkg("hidden.b.c", "1.0.0", "2"))})
+		require.Len(t, repo.Packages, 2, "ytt sees it")
+		_, _, err := derive(t, repo, choose.Choice{Packages: patterns(t, "a.b.c")})
+		require.ErrorIs(t, err, choose.ErrRefused)
+		require.ErrorContains(t, err, `packages/a.yml: nothing can be chosen from it: Package "hidden.b.c.1.0.0"`)
+		require.ErrorContains(t, err, "ytt makes one of it that was not chosen")
+	}
+}
+
+// TestTwice: of a lock that a layer has twice, the first one counts, and of a file below packages/ the
+// last one: as kapp-controller has them.
+func TestTwice(t *testing.T) {
+	t.Parallel()
+	var layer bytes.Buffer
+	zw := gzip.NewWriter(&layer)
+	tw := tar.NewWriter(zw)
+	for _, f := range [][2]string{
+		{carvel.LockFile, string(lockOf(t, [2]string{"a.b.c", "1"}))}, {carvel.LockFile, string(lockOf(t, [2]string{"a.b.c", "2"}))},
+		{"packages/a.yml", pkg("a.b.c", "1.0.0", "2")}, {"./packages//a.yml", pkg("a.b.c", "1.0.0", "1")},
+	} {
+		require.NoError(t, tw.WriteHeader(&tar.Header{Name: f[0], Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(f[1]))}))
+		_, err := tw.Write([]byte(f[1]))
+		require.NoError(t, err)
+	}
+	require.NoError(t, tw.Close())
+	require.NoError(t, zw.Close())
+	repo, err := choose.Read(t.Context(), v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}, &layer, renderer(t))
+	require.NoError(t, err)
+	_, d, err := derive(t, repo, choose.Choice{Latest: 1})
+	require.NoError(t, err)
+	assert.Equal(t, []string{digestOf("1")}, digestsOf(d.Lock))
+	assert.Equal(t, pkg("a.b.c", "1.0.0", "1"), filesOf(t, d.Image)["packages/a.yml"])
 }
 
 // TestBroken: where other files cannot be read, what can be read can be chosen.
