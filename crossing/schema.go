@@ -3,6 +3,7 @@ package crossing
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 )
 
@@ -31,16 +32,18 @@ type ordered struct {
 
 // MarshalJSON implements json.Marshaler.
 func (o *ordered) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
+	b := []byte("{")
 	for i, name := range o.names {
 		value, err := json.Marshal(o.schemas[i])
 		if err != nil {
 			return nil, err
 		}
-		b.WriteString(",\n" + `"` + name + `":`)
-		b.Write(value)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, "%q:%s", name, value)
 	}
-	return append(append([]byte("{"), bytes.TrimPrefix(b.Bytes(), []byte(","))...), '}'), nil
+	return append(b, '}'), nil
 }
 
 // Schema returns the JSON Schema of a file, for editors.
