@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
 	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report"},
 	"registry":          {"internal/digest", "internal/text"},
-	"crossing":          {"internal/text", "internal/yamlnode", "oci", "verify/cluster"},
+	"crossing":          {"choose", "internal/text", "internal/yamlnode", "oci", "verify/cluster"},
 	"diff":              {"bundle", "carvel", "internal/digest", "internal/yamlnode", "inventory", "render", "report"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "oci"},
 	"rewrite":           {"bundle", "carvel", "oci"},

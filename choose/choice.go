@@ -84,7 +84,7 @@ func CheckName(glob string) error {
 		return errors.New("the name of the package is empty")
 	case len(glob) > maxName:
 		return fmt.Errorf("the name %s has %d bytes, more than the limit of %d", text.Quote(glob), len(glob), maxName)
-	case strings.ContainsFunc(glob, func(r rune) bool { return r == '/' || r == ' ' || !text.IsShown(r) }):
+	case strings.ContainsFunc(glob, func(r rune) bool { return r == '/' || r == '@' || r == ' ' || !text.IsShown(r) }):
 		return fmt.Errorf("%s is no name of a package", text.Quote(glob))
 	case err != nil:
 		return fmt.Errorf("%s is no name of a package: its glob is not closed", text.Quote(glob))

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"relocate/choose"
 	"relocate/internal/yamlnode"
 	"relocate/oci"
 	"relocate/verify/cluster"
@@ -39,6 +40,13 @@ type Crossing struct {
 
 	Roots []Root `json:"roots" help:"what is carried, with everything that it needs"`
 
+	Choose       Choice     `json:"choose" help:"which packages are carried of each bundle that has no choice of its own; without any, all"`
+	Platforms    []Platform `json:"platforms" flag:"platform" help:"of an image for several platforms, carry only these: OS/ARCH[/VARIANT]"`
+	PlatformMode string     `json:"platformMode" flag:"platform-mode" enum:"sparse,derive" help:"leave indexes as they are, or make new ones"`
+
+	Have  []Path `json:"have" flag:"have" help:"leave out layers that these inventories list"`
+	Bases []Path `json:"bases" flag:"base" help:"leave out layers that these archives have"`
+
 	NonDistributable bool       `json:"includeNonDistributableLayers" flag:"include-non-distributable-layers" help:"also copy layers whose licence may forbid it"`
 	Attachments      string     `json:"attachments" flag:"attachments" enum:"auto,require,none" help:"how signatures, attestations and SBOMs are copied"`
 	SignaturesFrom   Repository `json:"signaturesFrom" flag:"signatures-from" help:"repository where cosign's tags are looked for as well"`
@@ -47,7 +55,8 @@ type Crossing struct {
 	Allow  []Place `json:"allow" flag:"allow" help:"accept references to these hosts: HOST[/PATH]"`
 	Accept Path    `json:"accept" flag:"accept" help:"accept the findings in this earlier report (JSON)"`
 
-	Render Render `json:"render" help:"how the templates of packages are run"`
+	Render  Render  `json:"render" help:"how the templates of packages are run"`
+	Cluster Cluster `json:"cluster" help:"for which packages are chosen and rendered"`
 
 	Destination Destination `json:"destination" help:"the registry to fill, and the PackageRepository for the cluster"`
 
@@ -60,13 +69,30 @@ type Root struct {
 	Bundle Reference `json:"bundle" flag:"bundle" help:"a package repository, a package or another bundle"`
 	Image  Reference `json:"image" flag:"image" help:"an image or index that is not a bundle"`
 	Lock   Path      `json:"lock" flag:"lock" help:"what a BundleLock or ImagesLock lists; it is the only root then"`
+
+	Choose *Choice `json:"choose" help:"which packages of this bundle are carried, instead of the choice for all: its keys are the same"`
+}
+
+// Choice says which packages are carried, as choose.Choice.
+type Choice struct {
+	Packages       []Pattern `json:"packages" flag:"package" help:"these packages: NAME or NAME@CONSTRAINT, with globs in NAME"`
+	Exclude        []Glob    `json:"exclude" flag:"exclude-package" help:"not these packages: NAME, with globs"`
+	Latest         int       `json:"latest" flag:"latest" help:"only so many versions of each package, the newest"`
+	Prereleases    bool      `json:"prereleases" flag:"prerelease" help:"also prereleases"`
+	Installed      Path      `json:"installed" flag:"installed" help:"also what a cluster uses: the output of kubectl get packageinstalls -A -o yaml"`
+	NoDependencies bool      `json:"noDependencies" flag:"no-dependencies" help:"not what chosen packages install"`
 }
 
 // Render says how the templates of packages are run.
 type Render struct {
-	Packages          bool            `json:"packages" flag:"render" help:"run them when a repository is copied or planned; rehearse and verify always do"`
-	Values            map[string]Path `json:"values" flag:"values-file" help:"files with data values of packages, by NAME or NAME/VERSION"`
-	KubernetesVersion string          `json:"kubernetesVersion" flag:"kubernetes-version" help:"version of the cluster"`
+	Packages bool            `json:"packages" flag:"render" help:"run them when a repository is copied or planned; rehearse and verify always do"`
+	Values   map[string]Path `json:"values" flag:"values-file" help:"files with data values of packages, by NAME or NAME/VERSION"`
+}
+
+// Cluster describes the cluster that the packages are for.
+type Cluster struct {
+	Kubernetes     string `json:"kubernetesVersion" flag:"kubernetes-version" help:"version of Kubernetes"`
+	KappController string `json:"kappControllerVersion" flag:"kapp-controller-version" help:"version of kapp-controller"`
 }
 
 // Destination is the registry to fill, and describes the PackageRepository.
@@ -86,6 +112,9 @@ type (
 	Repository string // a registry and a path
 	Place      string // HOST[/PATH]
 	Path       string // of a file
+	Platform   string // OS/ARCH[/VARIANT]
+	Pattern    string // NAME[@CONSTRAINT], with globs in NAME
+	Glob       string // NAME, with globs
 )
 
 func (r Reference) check() error {
@@ -97,6 +126,18 @@ func (r Repository) check() error {
 	_, err := oci.ParseRepository(string(r))
 	return err
 }
+
+func (p Platform) check() error {
+	_, err := oci.ParsePlatform(string(p))
+	return err
+}
+
+func (p Pattern) check() error {
+	_, err := choose.ParsePattern(string(p))
+	return err
+}
+
+func (g Glob) check() error { return choose.CheckName(string(g)) }
 
 func (p Place) check() error {
 	_, err := cluster.ParsePlace(string(p))
@@ -173,6 +214,9 @@ func (c *Crossing) checkRoots() error {
 		}
 		if n := c.kindsAt(at); n != 1 {
 			return wrong("must have one of %s, not %d", choice(rootKinds), n)
+		}
+		if root.Choose != nil && root.Bundle == "" {
+			return wrong("only a bundle has packages to choose from")
 		}
 		if root.Lock != "" {
 			if len(c.Roots) > 1 {

@@ -22,18 +22,35 @@ kind: Crossing
 roots:
 - bundle: registry.example.com/tce/main:v0.12.0
 - image: registry.example.com/tools/kubectl:v1.30.1
+- bundle: registry.example.com/corp/main:v1
+  choose:
+    packages: ["*.corp.com@>=1.0.0"]
+    latest: 3
+choose:
+  packages: [contour.*@1.x, cert-manager.*]
+  exclude: ["*.alpha"]
+  latest: 1
+  prereleases: true
+  installed: installed.yml
+  noDependencies: true
+platforms: [linux/amd64, linux/arm/v7]
+platformMode: derive
+have: [site.txt]
+bases: [january.tar, february.tar]
 includeNonDistributableLayers: true
 attachments: require
 signaturesFrom: registry.example.com/signatures
 strict: true
 allow: [docs.example.com, registry.example.com/mirror]
 accept: reports/last.json
+cluster:
+  kubernetesVersion: "1.30"
+  kappControllerVersion: 0.50.0
 render:
   packages: true
   values:
     b.example.com/1.0.0: values/b.yml
     a.example.com: /etc/a.yml
-  kubernetesVersion: "1.30"
 destination:
   repository: registry.airgap.internal/tce/main
   tag: "1.10"
@@ -47,25 +64,38 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	c, err := crossing.Parse(filepath.Join("site", "crossing.yml"), []byte(whole))
 	require.NoError(t, err)
-	assert.Equal(t, []crossing.Root{{Bundle: "registry.example.com/tce/main:v0.12.0"}, {Image: "registry.example.com/tools/kubectl:v1.30.1"}}, c.Roots)
+	assert.Equal(t, []crossing.Root{{Bundle: "registry.example.com/tce/main:v0.12.0"}, {Image: "registry.example.com/tools/kubectl:v1.30.1"},
+		{Bundle: "registry.example.com/corp/main:v1", Choose: &crossing.Choice{Packages: []crossing.Pattern{"*.corp.com@>=1.0.0"}, Latest: 3}}}, c.Roots)
 	assert.Equal(t, crossing.Path(filepath.Join("site", "reports", "last.json")), c.Accept)
 	assert.Equal(t, []crossing.Setting{
 		{"roots[0].bundle", 5, "bundle", []string{"registry.example.com/tce/main:v0.12.0"}},
 		{"roots[1].image", 6, "image", []string{"registry.example.com/tools/kubectl:v1.30.1"}},
-		{"includeNonDistributableLayers", 7, "include-non-distributable-layers", []string{"true"}},
-		{"attachments", 8, "attachments", []string{"require"}},
-		{"signaturesFrom", 9, "signatures-from", []string{"registry.example.com/signatures"}},
-		{"strict", 10, "strict", []string{"true"}},
-		{"allow", 11, "allow", []string{"docs.example.com", "registry.example.com/mirror"}},
-		{"accept", 12, "accept", []string{filepath.Join("site", "reports", "last.json")}},
-		{"render.packages", 14, "render", []string{"true"}},
-		{"render.values", 16, "values-file", []string{"a.example.com=/etc/a.yml", "b.example.com/1.0.0=" + filepath.Join("site", "values", "b.yml")}},
-		{"render.kubernetesVersion", 18, "kubernetes-version", []string{"1.30"}},
-		{"destination.repository", 20, "to-repo", []string{"registry.airgap.internal/tce/main"}},
-		{"destination.tag", 21, "tag", []string{"1.10"}},
-		{"destination.name", 22, "name", []string{"main"}},
-		{"destination.namespace", 23, "namespace", []string{"tce"}},
-		{"destination.secretRef", 24, "secret-ref", []string{"registry"}},
+		{"roots[2].bundle", 7, "bundle", []string{"registry.example.com/corp/main:v1"}},
+		{"choose.packages", 12, "package", []string{"contour.*@1.x", "cert-manager.*"}},
+		{"choose.exclude", 13, "exclude-package", []string{"*.alpha"}},
+		{"choose.latest", 14, "latest", []string{"1"}},
+		{"choose.prereleases", 15, "prerelease", []string{"true"}},
+		{"choose.installed", 16, "installed", []string{filepath.Join("site", "installed.yml")}},
+		{"choose.noDependencies", 17, "no-dependencies", []string{"true"}},
+		{"platforms", 18, "platform", []string{"linux/amd64", "linux/arm/v7"}},
+		{"platformMode", 19, "platform-mode", []string{"derive"}},
+		{"have", 20, "have", []string{filepath.Join("site", "site.txt")}},
+		{"bases", 21, "base", []string{filepath.Join("site", "january.tar"), filepath.Join("site", "february.tar")}},
+		{"includeNonDistributableLayers", 22, "include-non-distributable-layers", []string{"true"}},
+		{"attachments", 23, "attachments", []string{"require"}},
+		{"signaturesFrom", 24, "signatures-from", []string{"registry.example.com/signatures"}},
+		{"strict", 25, "strict", []string{"true"}},
+		{"allow", 26, "allow", []string{"docs.example.com", "registry.example.com/mirror"}},
+		{"accept", 27, "accept", []string{filepath.Join("site", "reports", "last.json")}},
+		{"render.packages", 32, "render", []string{"true"}},
+		{"render.values", 34, "values-file", []string{"a.example.com=/etc/a.yml", "b.example.com/1.0.0=" + filepath.Join("site", "values", "b.yml")}},
+		{"cluster.kubernetesVersion", 29, "kubernetes-version", []string{"1.30"}},
+		{"cluster.kappControllerVersion", 30, "kapp-controller-version", []string{"0.50.0"}},
+		{"destination.repository", 37, "to-repo", []string{"registry.airgap.internal/tce/main"}},
+		{"destination.tag", 38, "tag", []string{"1.10"}},
+		{"destination.name", 39, "name", []string{"main"}},
+		{"destination.namespace", 40, "namespace", []string{"tce"}},
+		{"destination.secretRef", 41, "secret-ref", []string{"registry"}},
 	}, c.Settings())
 }
 
@@ -84,7 +114,7 @@ func TestRefused(t *testing.T) {
 		head + "rots: []": `f.yml:3: unknown key "rots"; the keys are apiVersion, kind, roots, `,
 		head + "destination:\n  # ours\n  tga: x":                                  `f.yml:5: destination: unknown key "tga"; the keys are repository, tag, noTag, `,
 		head + "destination:\n  secret-ref: x":                                     `f.yml:4: destination: unknown key "secret-ref"; write secretRef`,
-		head + "roots:\n- b: x":                                                    `f.yml:4: roots[0]: unknown key "b"; the keys are bundle, image, lock`,
+		head + "roots:\n- b: x":                                                    `f.yml:4: roots[0]: unknown key "b"; the keys are bundle, image, lock, choose`,
 		head + "strict: true\nallow: []\nstrict: true":                             `f.yml:1: has the key "strict" twice`,
 		head + "destination:\n  tag: a\n  tag: b":                                  `f.yml:4: has the key "tag" twice`,
 		head + "strict: yes":                                                       "f.yml:3: strict: must be true or false, not text",
@@ -112,6 +142,14 @@ func TestRefused(t *testing.T) {
 		head + "roots:\n- bundle: a.com/b:1\n- image: a.com/c\n- image: a.com/b:1": "f.yml:6: roots[2]: a.com/b:1 is already roots[0]",
 		head + "render:\n  values:\n    a: [b]":                                    "f.yml:5: render.values[a]: must be text, not a list",
 		head + "allow:\n- a.com\r- b.com":                                          "f.yml:4: has a line break that most editors do not show",
+		head + "roots:\n- image: a.com/b:1\n  choose: {}":                          "f.yml:4: roots[0]: only a bundle has packages to choose from",
+		head + "choose: {latest: 0}":                                               `f.yml:3: choose.latest: must be a number from 1, not "0"`,
+		head + "choose: {latest: 1.5}":                                             `f.yml:3: choose.latest: must be a number from 1, not "1.5"`,
+		head + "choose: {packages: [a@~1.0]}":                                      `f.yml:3: choose.packages[0]: "a@~1.0": `,
+		head + "choose: {packages: ['a[']}":                                        `f.yml:3: choose.packages[0]: "a[": `,
+		head + "choose: {exclude: [a@1]}":                                          `f.yml:3: choose.exclude[0]: `,
+		head + "platforms: [amd64]":                                                `f.yml:3: platforms[0]: "amd64": `,
+		head + "platformMode: dense":                                               `f.yml:3: platformMode: must be sparse or derive, not "dense"`,
 		head + "x: \xff":                                                           "f.yml: is not UTF-8",
 		head + strings.Repeat("#", 5<<20):                                          "f.yml: has ",
 		head + "a: &a [*a]":                                                        "f.yml:1: is nested more than 200 deep",

@@ -122,10 +122,7 @@ func keysBelow(at string, t reflect.Type) (list []Key) {
 		if f.Kind() == reflect.Slice {
 			f, name = f.Elem(), name+"[]"
 		}
-		if f.Kind() == reflect.Pointer {
-			f = f.Elem()
-		}
-		if f.Kind() == reflect.Struct {
+		if f.Kind() == reflect.Struct { // a pointer has the keys of a part that comes later
 			list = append(list, keysBelow(name+".", f)...)
 		}
 	}

@@ -277,7 +277,7 @@ func (f *packageFlags) configFor(s *crossing.Setting, args []string) string {
 			return ""
 		}
 	}
-	return flagIn(s, "render.values", "render.kubernetesVersion", "destination.repository")
+	return flagIn(s, "render.values", "cluster.kubernetesVersion", "destination.repository")
 }
 
 // configFor returns the flags of rehearse for the settings of a file.
@@ -287,7 +287,7 @@ func (f *rehearseFlags) configFor(s *crossing.Setting, _ []string) string {
 	}
 	parts := append([]string{"destination.tag", "destination.noTag"}, configFindings...)
 	if !f.rendering.off {
-		parts = append(parts, "render.values", "render.kubernetesVersion")
+		parts = append(parts, "render.values", "cluster.kubernetesVersion")
 	}
 	return flagIn(s, parts...)
 }
@@ -304,7 +304,7 @@ func (f *verifyFlags) configFor(s *crossing.Setting, args []string) string {
 		}
 		return "repo"
 	case objects:
-		return flagIn(s, "allow", "render.kubernetesVersion")
+		return flagIn(s, "allow", "cluster.kubernetesVersion")
 	case archive && f.repo != "":
 		parts = []string{"destination.tag", "destination.noTag", "destination.repoBasedTags"}
 	}
@@ -313,7 +313,7 @@ func (f *verifyFlags) configFor(s *crossing.Setting, args []string) string {
 		parts = append(parts, "strict")
 	}
 	if !f.rendering.off {
-		parts = append(parts, "render.values", "render.kubernetesVersion")
+		parts = append(parts, "render.values", "cluster.kubernetesVersion")
 	}
 	return flagIn(s, parts...)
 }

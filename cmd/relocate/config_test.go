@@ -36,6 +36,7 @@ strict: true
 allow: [docs.example.com]
 render:
   packages: true
+cluster:
   kubernetesVersion: "1.29"
 destination:
   repository: %s
@@ -145,7 +146,7 @@ func TestConfigRefused(t *testing.T) {
 		"missing":     {statusUsage, []string{"plan", "--config", "none.yml"}, []string{"--config: open none.yml", "hint: check the path"}},
 		"empty":       {statusUsage, []string{"plan", "--config", writeConfig(t, "strict: true\n")}, []string{"no source"}},
 		"two-sided":   {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nattachments: none\nsignaturesFrom: a.example.com/b\n", root)}, []string{"--signatures-from needs", "config: --signatures-from is signaturesFrom in ", "crossing.yml:6", "config: --attachments is attachments in ", "crossing.yml:5"}},
-		"value":       {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nrender:\n  packages: true\n  kubernetesVersion: new\n", root)}, []string{"--kubernetes-version new", "config: --kubernetes-version is render.kubernetesVersion in ", "crossing.yml:7"}},
+		"value":       {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nrender:\n  packages: true\ncluster:\n  kubernetesVersion: new\n", root)}, []string{"--kubernetes-version new", "config: --kubernetes-version is cluster.kubernetesVersion in ", "crossing.yml:8"}},
 		"kind":        {statusUsage, []string{"plan", "--config", fewer}, []string{"Use -b instead of -i"}},
 		"import":      {statusMissing, []string{"--config", other, "--from-tar", archive}, []string{archive + " is not the archive of " + other + ": it does not have the root reg.example.com/other:1", "hint: name the archive"}},
 		"rehearse":    {statusMissing, []string{"rehearse", "--config", other, archive}, []string{"does not have the root reg.example.com/other:1"}},
