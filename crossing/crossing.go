@@ -60,7 +60,6 @@ type Crossing struct {
 
 	Destination Destination `json:"destination" help:"the registry to fill, and the PackageRepository for the cluster"`
 
-	file  string
 	lines map[string]int // of keys and items that the file has, by their place: "destination.tag"
 }
 
@@ -186,7 +185,7 @@ func Read(path string) (*Crossing, error) {
 //
 // Errors: *Error.
 func Parse(path string, data []byte) (*Crossing, error) {
-	c := &Crossing{file: path, lines: map[string]int{}}
+	c := &Crossing{lines: map[string]int{}}
 	d := &decoder{dir: filepath.Dir(path), lines: c.lines}
 	err := d.document(data, c)
 	if err == nil {
@@ -201,8 +200,8 @@ func Parse(path string, data []byte) (*Crossing, error) {
 	return c, nil
 }
 
-// File is the path that the file was read from.
-func (c *Crossing) File() string { return c.file }
+// Line returns the line of what the file has at a place: "destination.tag"; 0 where it has nothing.
+func (c *Crossing) Line(at string) int { return c.lines[at] }
 
 // checkRoots refuses what a type cannot say of the roots.
 func (c *Crossing) checkRoots() error {

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate"
+	"relocate/choose"
 	"relocate/crossing"
 	"relocate/tarball"
 )
@@ -20,6 +22,9 @@ type configFlags struct {
 	path string
 	file *crossing.Crossing          // nil without --config
 	used map[string]crossing.Setting // by flag
+
+	flags *pflag.FlagSet           // of the command
+	roots map[string]choose.Choice // what is chosen of single roots; nil for none
 }
 
 // addTo gives a command --config. flagFor returns the flag of the command that a setting of the
@@ -57,7 +62,7 @@ func (f *configFlags) fill(flags *pflag.FlagSet, flagFor func(*crossing.Setting)
 		}
 		return fmt.Errorf("--config: %w", err)
 	}
-	f.used = map[string]crossing.Setting{}
+	f.used, f.flags = map[string]crossing.Setting{}, flags
 	for _, s := range f.file.Settings() {
 		flag := flagFor(&s)
 		if flag == "" || isGiven(flags, flag) {
@@ -159,15 +164,19 @@ func (f *configFlags) ofRoot(s *crossing.Setting, flag string) string {
 
 // rootTag returns what an import makes of the only root of the file, with ":" or "@"; empty when it
 // is not known.
-func (f *configFlags) rootTag() string {
-	switch to := f.file.Destination; {
-	case to.Tag != "":
-		return ":" + to.Tag
-	case to.NoTag || len(f.file.Roots) != 1 || f.file.Roots[0].Bundle == "":
-		return ""
+func (f *configFlags) rootTag() (string, error) {
+	switch {
+	case f.file == nil || f.file.Destination.NoTag:
+		return "", nil
+	case f.file.Destination.Tag != "":
+		return ":" + f.file.Destination.Tag, nil
 	}
-	_, rest := splitReference(string(f.file.Roots[0].Bundle))
-	return rest
+	from, choices, err := f.chosen()
+	if err != nil || len(from.Bundles) != 1 || len(from.Images) > 0 {
+		return "", err
+	}
+	_, rest := splitReference(relocate.Selection{Roots: choices}.Root(from.Bundles[0]).Name())
+	return rest, nil
 }
 
 // rootsError says that an archive is not that of a crossing file.
@@ -178,7 +187,7 @@ func (f *configFlags) check(a *tarball.Archive) error {
 	if f.file == nil || len(f.file.Roots) == 0 || a.Format() == tarball.Imgpkg { // which has no references
 		return nil
 	}
-	want, err := f.source()
+	from, choices, err := f.chosen()
 	if err != nil {
 		return err
 	}
@@ -186,18 +195,24 @@ func (f *configFlags) check(a *tarball.Archive) error {
 	if err != nil {
 		return err
 	}
-	missing, surplus := apart(want, have), apart(have, want)
-	switch {
-	case len(missing) > 0:
-		return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, missing[0])}
-	case len(surplus) > 0:
-		return rootsError{fmt.Errorf("%s is not the archive of %s: it also has the root %s", a.Name(), f.path, surplus[0])}
+	expected := map[string]bool{} // the names of a root: as it is, and with what is chosen of it
+	for _, root := range slices.Concat(from.Bundles, from.Images) {
+		chosen := relocate.Selection{Roots: choices}.Root(root)
+		if !slices.ContainsFunc(have, func(ref name.Reference) bool { return ref.Name() == root.Name() || ref.Name() == chosen.Name() }) {
+			return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, chosen)}
+		}
+		expected[root.Name()], expected[chosen.Name()] = true, true
+	}
+	for _, ref := range have {
+		if !expected[ref.Name()] {
+			return rootsError{fmt.Errorf("%s is not the archive of %s: it also has the root %s", a.Name(), f.path, ref)}
+		}
 	}
 	return nil
 }
 
 // source returns the roots of the file.
-func (f *configFlags) source() ([]name.Reference, error) {
+func (f *configFlags) source() (relocate.Source, error) {
 	var flags sourceFlags
 	for _, root := range f.file.Roots {
 		switch {
@@ -209,18 +224,72 @@ func (f *configFlags) source() ([]name.Reference, error) {
 			flags.lock = string(root.Lock)
 		}
 	}
-	from, err := flags.roots()
-	return slices.Concat(from.Bundles, from.Images), err
+	return flags.roots()
 }
 
-// apart returns the references in a that are not in b.
-func apart(a, b []name.Reference) (list []name.Reference) {
-	for _, ref := range a {
-		if !slices.ContainsFunc(b, func(other name.Reference) bool { return other.Name() == ref.Name() }) {
-			list = append(list, ref)
+// choosesOfRoots reports whether the roots are those of the file, and it has choices for single ones.
+func (f *configFlags) choosesOfRoots() bool {
+	return f.file != nil && !isGiven(f.flags, "bundle") && slices.ContainsFunc(f.file.Roots, func(root crossing.Root) bool { return root.Choose != nil })
+}
+
+// chosen returns the roots of the file, and what it chooses of its bundles by itself.
+func (f *configFlags) chosen() (from relocate.Source, choices map[string]choose.Choice, err error) {
+	if from, err = f.source(); err == nil {
+		cluster := renderFlags{kubernetes: f.file.Cluster.Kubernetes}
+		choices, err = f.choices(from.Bundles, nil, cluster.version())
+	}
+	return from, choices, err
+}
+
+// choices returns what is chosen of the bundles of the file: by those of the given flags that the
+// command line has, if any, and else by the file.
+func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, kubernetes string) (map[string]choose.Choice, error) {
+	choices := map[string]choose.Choice{}
+	for i, root := range f.file.Roots {
+		if root.Image != "" || len(choices) == len(bundles) { // a lock may list images
+			continue
+		}
+		of, at := f.file.Choose, "choose"
+		if root.Choose != nil {
+			of, at = *root.Choose, fmt.Sprintf("roots[%d].choose", i)
+		}
+		flags := given.over(of, f.file.Cluster, func(flag string) bool { return given != nil && f.flags.Changed(flag) })
+		if err := flags.check(kubernetes); err != nil {
+			return nil, &crossing.Error{File: f.path, Line: f.file.Line(at), Field: at, Err: err}
+		}
+		choices[bundles[len(choices)].Name()] = flags.choice
+	}
+	return choices, nil
+}
+
+// choose finds out what is chosen of single roots that are read from their registries.
+func (f *configFlags) choose(given *selectionFlags, kubernetes string) error {
+	if !f.choosesOfRoots() {
+		return nil
+	}
+	from, err := f.source()
+	if err == nil {
+		f.roots, err = f.choices(from.Bundles, given, kubernetes)
+	}
+	return err
+}
+
+// chooseOfArchive finds out what is chosen of single roots of an archive. What was chosen at the
+// export has another name, and nothing is chosen of it again.
+func (f *configFlags) chooseOfArchive() (err error) {
+	if f.file != nil {
+		_, f.roots, err = f.chosen()
+	}
+	return err
+}
+
+// set sets what is chosen of single roots.
+func (f *configFlags) set(opt *relocate.Options) {
+	for _, choice := range f.roots {
+		if !choice.IsZero() {
+			opt.Selection.Choice, opt.Selection.Roots = choose.Choice{}, f.roots
 		}
 	}
-	return list
 }
 
 // noArchive reports whether the arguments of inspect and render begin with what to show, and not
@@ -233,10 +302,10 @@ func noArchive(args []string) bool {
 func (f *copyFlags) configFor(s *crossing.Setting, _ []string) string {
 	parts := []string{"includeNonDistributableLayers", "attachments"}
 	if f.fromTar == "" {
-		parts = slices.Concat(configSource, configFindings, []string{"strict", "render.packages"})
-		if f.rendering.on || f.strict {
-			parts = append(parts, "render")
-		}
+		parts = f.config.forWalk(&f.selection, f.rendering.on || f.strict)
+	}
+	if f.toTar != "" {
+		parts = append(parts, "have", "bases")
 	}
 	if f.toTar == "" {
 		parts = append(parts, "destination")
@@ -246,11 +315,19 @@ func (f *copyFlags) configFor(s *crossing.Setting, _ []string) string {
 
 // configFor returns the flags of plan for the settings of a file.
 func (f *planFlags) configFor(s *crossing.Setting, _ []string) string {
-	parts := slices.Concat(configSource, configFindings, []string{"strict", "render.packages"})
-	if f.rendering.on || f.strict {
-		parts = append(parts, "render")
+	return flagIn(s, append(f.config.forWalk(&f.selection, f.rendering.on || f.strict), "have", "bases")...)
+}
+
+// forWalk returns the parts of a file that a walk of registries uses.
+func (f *configFlags) forWalk(selection *selectionFlags, renders bool) []string {
+	parts := append(slices.Concat(configSource, configFindings), "choose", "platforms", "platformMode", "strict", "render.packages")
+	if renders {
+		parts = append(parts, "render", "cluster.kubernetesVersion")
 	}
-	return flagIn(s, parts...)
+	if selection.ofRoots = f.choosesOfRoots(); selection.given() {
+		parts = append(parts, "cluster")
+	}
+	return parts
 }
 
 // configFor returns the flags of inspect for the settings of a file.
@@ -285,7 +362,7 @@ func (f *rehearseFlags) configFor(s *crossing.Setting, _ []string) string {
 	if s.Key == "destination.repository" {
 		return "as"
 	}
-	parts := append([]string{"destination.tag", "destination.noTag"}, configFindings...)
+	parts := append([]string{"destination.tag", "destination.noTag", "bases"}, configFindings...)
 	if !f.rendering.off {
 		parts = append(parts, "render.values", "cluster.kubernetesVersion")
 	}
@@ -299,10 +376,9 @@ func (f *verifyFlags) configFor(s *crossing.Setting, args []string) string {
 	var parts []string
 	switch {
 	case s.Key == "destination.repository" && !archive:
-		if !objects && len(f.roots) == 0 {
-			s.Values[0] += f.config.rootTag()
-		}
 		return "repo"
+	case s.Key == "platforms" && !archive && !objects:
+		return s.Flag
 	case objects:
 		return flagIn(s, "allow", "cluster.kubernetesVersion")
 	case archive && f.repo != "":

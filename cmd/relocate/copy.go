@@ -195,8 +195,17 @@ func (f *copyFlags) check() error {
 		return err
 	}
 	f.rendering.chooses = f.selection.given()
-	return errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkJobs(f.jobs))
+	if err := errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
+		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
+		return err
+	}
+	switch {
+	case f.fromTar == "":
+		return f.config.choose(&f.selection, f.rendering.version())
+	case !f.selection.given():
+		return f.config.chooseOfArchive()
+	}
+	return nil
 }
 
 // endChecks are about the source and the destination.

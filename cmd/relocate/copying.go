@@ -36,6 +36,7 @@ func (c *copying) options() relocate.Options {
 	opt := relocate.Options{Jobs: c.jobs, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
 	c.rendering.set(&opt)
 	c.selection.set(&opt)
+	c.config.set(&opt)
 	c.chosen.set(&opt)
 	if isPage(c.report) {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {

@@ -107,6 +107,9 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
+	if err := f.config.choose(&f.selection, f.rendering.version()); err != nil {
+		return nil, err
+	}
 	bases, err := f.delta.read()
 	if err != nil {
 		return nil, err
@@ -118,6 +121,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
 	f.selection.set(&opt)
+	f.config.set(&opt)
 	defer opt.Renderer.Close()
 	f.chosen.set(&opt)
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format, Bases: bases}, opt)

@@ -99,12 +99,13 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 		return nil, err
 	}
 	defer closeBases()
-	if err := f.config.check(a); err != nil {
+	if err := errors.Join(f.config.check(a), f.config.chooseOfArchive()); err != nil {
 		return nil, err
 	}
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known, Bases: bases}
 	f.rendering.set(&opt.Options)
+	f.config.set(&opt.Options)
 	defer opt.Renderer.Close()
 	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)
 	return r, err

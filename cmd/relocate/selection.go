@@ -11,6 +11,7 @@ import (
 
 	"relocate"
 	"relocate/choose"
+	"relocate/crossing"
 	"relocate/internal/printer"
 	"relocate/report"
 )
@@ -23,6 +24,7 @@ type selectionFlags struct {
 	installed         string
 	noDependencies    bool
 	controller        string
+	ofRoots           bool // --config has choices for single roots
 
 	choice choose.Choice // what check made of them
 }
@@ -41,7 +43,40 @@ func (f *selectionFlags) add(cmd *cobra.Command) {
 
 // given reports whether packages are chosen.
 func (f *selectionFlags) given() bool {
-	return len(f.packages)+len(f.exclude) > 0 || f.latest != 0 || f.installed != ""
+	return len(f.packages)+len(f.exclude) > 0 || f.latest != 0 || f.installed != "" || f.ofRoots
+}
+
+// over returns what a crossing file chooses of a root, with the flags that are given in place of
+// the file's.
+func (f *selectionFlags) over(c crossing.Choice, cluster crossing.Cluster, isGiven func(flag string) bool) *selectionFlags {
+	own := &selectionFlags{
+		packages: texts(c.Packages), exclude: texts(c.Exclude), latest: c.Latest, prereleases: c.Prereleases,
+		installed: string(c.Installed), noDependencies: c.NoDependencies,
+	}
+	if own.given() {
+		own.controller = cluster.KappController
+	}
+	for flag, take := range map[string]func(){
+		"package":                 func() { own.packages = f.packages },
+		"exclude-package":         func() { own.exclude = f.exclude },
+		"latest":                  func() { own.latest = f.latest },
+		"prerelease":              func() { own.prereleases = f.prereleases },
+		"installed":               func() { own.installed = f.installed },
+		"no-dependencies":         func() { own.noDependencies = f.noDependencies },
+		"kapp-controller-version": func() { own.controller = f.controller },
+	} {
+		if isGiven(flag) {
+			take()
+		}
+	}
+	return own
+}
+
+func texts[T ~string](list []T) (texts []string) {
+	for _, s := range list {
+		texts = append(texts, string(s))
+	}
+	return texts
 }
 
 // check reads the flags. kubernetes is the version of the cluster, if it is given.

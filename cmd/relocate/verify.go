@@ -154,9 +154,10 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 			return nil, err
 		}
 		defer archive.Close()
-		if err := f.config.check(archive); err != nil {
+		if err := errors.Join(f.config.check(archive), f.config.chooseOfArchive()); err != nil {
 			return nil, err
 		}
+		f.config.set(&opt.Options)
 	}
 	r.Verdict, err = relocate.Verify(ctx, archive, at, opt)
 	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {
@@ -176,6 +177,11 @@ func (f *verifyFlags) at(ctx context.Context, file string) (at relocate.Destinat
 	at.Repository = repo
 	if at.Client, err = f.destination(repo); err != nil || file != "" || len(f.roots) > 0 {
 		return at, nil, err
+	}
+	if rest == "" {
+		if rest, err = f.config.rootTag(); err != nil {
+			return at, nil, err
+		}
 	}
 	if rest == "" {
 		tag, err := onlyTag(ctx, at.Client, repo)
