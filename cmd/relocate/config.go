@@ -182,8 +182,9 @@ func (f *configFlags) rootTag() (string, error) {
 // rootsError says that an archive is not that of a crossing file.
 type rootsError struct{ error }
 
-// check refuses an archive with other roots than the file.
-func (f *configFlags) check(a *tarball.Archive) error {
+// checkArchive refuses an archive with other roots than the file, and finds out what is chosen of
+// those that it has as a whole.
+func (f *configFlags) checkArchive(a *tarball.Archive) error {
 	if f.file == nil || len(f.file.Roots) == 0 || a.Format() == tarball.Imgpkg { // which has no references
 		return nil
 	}
@@ -191,24 +192,35 @@ func (f *configFlags) check(a *tarball.Archive) error {
 	if err != nil {
 		return err
 	}
-	have, err := a.Roots()
+	roots, err := a.Roots()
 	if err != nil {
 		return err
 	}
-	expected := map[string]bool{} // the names of a root: as it is, and with what is chosen of it
+	have, expected := namesOf(roots), map[string]bool{}
+	f.roots = map[string]choose.Choice{}
 	for _, root := range slices.Concat(from.Bundles, from.Images) {
 		chosen := relocate.Selection{Roots: choices}.Root(root)
-		if !slices.ContainsFunc(have, func(ref name.Reference) bool { return ref.Name() == root.Name() || ref.Name() == chosen.Name() }) {
+		switch {
+		case slices.Contains(have, root.Name()):
+			f.roots[root.Name()] = choices[root.Name()]
+		case !slices.Contains(have, chosen.Name()):
 			return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, chosen)}
 		}
 		expected[root.Name()], expected[chosen.Name()] = true, true
 	}
 	for _, ref := range have {
-		if !expected[ref.Name()] {
+		if !expected[ref] {
 			return rootsError{fmt.Errorf("%s is not the archive of %s: it also has the root %s", a.Name(), f.path, ref)}
 		}
 	}
 	return nil
+}
+
+func namesOf(refs []name.Reference) (names []string) {
+	for _, ref := range refs {
+		names = append(names, ref.Name())
+	}
+	return names
 }
 
 // source returns the roots of the file.
@@ -270,15 +282,6 @@ func (f *configFlags) choose(given *selectionFlags, kubernetes string) error {
 	from, err := f.source()
 	if err == nil {
 		f.roots, err = f.choices(from.Bundles, given, kubernetes)
-	}
-	return err
-}
-
-// chooseOfArchive finds out what is chosen of single roots of an archive. What was chosen at the
-// export has another name, and nothing is chosen of it again.
-func (f *configFlags) chooseOfArchive() (err error) {
-	if f.file != nil {
-		_, f.roots, err = f.chosen()
 	}
 	return err
 }

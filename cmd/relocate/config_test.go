@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -171,4 +173,84 @@ func TestConfigFlags(t *testing.T) {
 			assert.NotNil(t, flags.Lookup(k.Flag), k.Name)
 		}
 	}
+}
+
+// TestConfigChoices: a root has its own choice or that for all, a flag overrides what the file says of both, and
+// the other side needs no more than the file.
+func TestConfigChoices(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushSample(t, src.Addr)
+	image := src.Addr + "/corp/status:1.0.0"
+	repo := dst.Addr + "/site/repository"
+	file := writeConfig(t, `roots:
+- bundle: %s
+  choose:
+    packages: [guestbook.corp.com]
+    latest: 1
+- image: %s
+choose:
+  packages: [simple-app.corp.com]
+destination:
+  repository: %s
+`, root, image, repo)
+	chosen := func(args ...string) (versions []string) {
+		var r planReport
+		require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, append([]string{"plan", "-o", "json", "--config", file}, args...)...).stdout), &r))
+		for _, s := range r.Selection {
+			for _, v := range s.Versions {
+				versions = append(versions, v.Name+"@"+v.Version)
+			}
+		}
+		return versions
+	}
+	assert.Equal(t, []string{"guestbook.corp.com@1.1.0"}, chosen())
+	assert.Equal(t, []string{"guestbook.corp.com@1.0.0", "guestbook.corp.com@1.1.0"}, slices.Sorted(slices.Values(chosen("--latest", "2"))))
+	assert.Equal(t, []string{"simple-app.corp.com@1.0.0"}, chosen("--package", "simple-app.corp.com"))
+	assert.Equal(t, []string{"simple-app.corp.com@1.0.0"}, chosen("-b", root), "roots of the command line have the choice for all")
+
+	byFlags, byFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, "-b", root, "-i", image, "--package", "guestbook.corp.com", "--latest", "1", "--to-tar", byFlags)
+	mustRelocate(t, "--config", file, "--to-tar", byFile)
+	want, err := os.ReadFile(byFlags)
+	require.NoError(t, err)
+	got, err := os.ReadFile(byFile)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, got), "the archives differ")
+
+	mustRelocate(t, "rehearse", "--config", file, byFile)
+	mustRelocate(t, "verify", "--config", file, byFile)
+	imported := mustRelocate(t, "--config", file, "--from-tar", byFile)
+	assert.Contains(t, imported.stdout, "relocate/choice: ")
+	mustRelocate(t, "verify", "--config", file, "--repo", repo, byFile)
+
+	whole := export(t, root, "-i", image)
+	part := mustRelocate(t, "--config", file, "--from-tar", whole)
+	assert.Equal(t, imported.stdout, part.stdout, "a part of an archive that has everything")
+	other := tryRelocate(t, "verify", "--config", writeConfig(t, "roots:\n- bundle: %s\n  choose: {latest: 2}\n- image: %s\n", root, image), byFile)
+	assert.Equal(t, statusMissing, other.status, "another choice is another archive")
+	assert.Contains(t, other.stderr, "does not have the root "+root+"-selected-")
+
+	one := writeConfig(t, "roots:\n- bundle: %s\n  choose:\n    packages: [guestbook.corp.com]\n    latest: 1\ndestination:\n  repository: %s\n", root, repo)
+	assert.Contains(t, mustRelocate(t, "verify", "--config", one).stdout, "OK: "+repo+":1.0.0-selected-")
+}
+
+// TestConfigPlatforms: platforms and bases of a file.
+func TestConfigPlatforms(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	root := pushSample(t, src.Addr)
+	base := export(t, root)
+	file := writeConfig(t, "roots:\n- bundle: %s\nplatforms: [linux/amd64]\nbases: [%s]\n", root, base)
+	byFlags, byFile := filepath.Join(t.TempDir(), "a.tar"), filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, "-b", root, "--platform", "linux/amd64", "--base", base, "--to-tar", byFlags)
+	mustRelocate(t, "--config", file, "--to-tar", byFile)
+	want, err := os.ReadFile(byFlags)
+	require.NoError(t, err)
+	got, err := os.ReadFile(byFile)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, got), "the archives differ")
+	mustRelocate(t, "rehearse", "--config", file, byFile)
+	assert.Equal(t, statusMissing, tryRelocate(t, "rehearse", byFile).status, "without its base")
+	assert.Equal(t, mustRelocate(t, "plan", "-b", root, "--platform", "linux/amd64", "--base", base).stdout, mustRelocate(t, "plan", "--config", file).stdout)
 }

@@ -16,6 +16,9 @@ goes. One file describes both sides, and can be kept in git:
   kind: Crossing
   roots:
   - bundle: registry.example.com/tce/main:v0.12.0
+    choose:
+      packages: [contour.*, cert-manager.*]
+      latest: 1
   allow: [docs.example.com]
   destination:
     repository: registry.airgap.internal/tce/main
@@ -27,8 +30,8 @@ goes. One file describes both sides, and can be kept in git:
   relocate verify --config tce.yml                 the destination
 
 Each key means what its flag means. A flag on the command line overrides it: a
-list replaces the list. -b, -i and --lock replace all roots, --tag and --no-tag
-each other. Paths are relative to the folder of the file. A command does not use
+list replaces the list. -b, -i and --lock replace all roots, with their choices;
+--tag and --no-tag replace each other. Paths are relative to the folder of the file. A command does not use
 keys that it has no flag for, but checks them, too: unknown keys, keys that come
 twice, and values of another type are errors.
 

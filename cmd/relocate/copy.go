@@ -199,13 +199,10 @@ func (f *copyFlags) check() error {
 		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
 		return err
 	}
-	switch {
-	case f.fromTar == "":
-		return f.config.choose(&f.selection, f.rendering.version())
-	case !f.selection.given():
-		return f.config.chooseOfArchive()
+	if f.fromTar != "" {
+		return nil
 	}
-	return nil
+	return f.config.choose(&f.selection, f.rendering.version())
 }
 
 // endChecks are about the source and the destination.

@@ -36,7 +36,9 @@ func (c *copying) options() relocate.Options {
 	opt := relocate.Options{Jobs: c.jobs, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
 	c.rendering.set(&opt)
 	c.selection.set(&opt)
-	c.config.set(&opt)
+	if c.fromTar == "" || !c.selection.given() {
+		c.config.set(&opt)
+	}
 	c.chosen.set(&opt)
 	if isPage(c.report) {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
@@ -132,7 +134,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		return err
 	}
 	defer a.Close()
-	if err := c.config.check(a); err != nil {
+	if err := c.config.checkArchive(a); err != nil {
 		return err
 	}
 	r, err := relocate.Import(ctx, a, to, c.options())

@@ -99,7 +99,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 		return nil, err
 	}
 	defer closeBases()
-	if err := errors.Join(f.config.check(a), f.config.chooseOfArchive()); err != nil {
+	if err := f.config.checkArchive(a); err != nil {
 		return nil, err
 	}
 	r := &verified{}

@@ -154,7 +154,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 			return nil, err
 		}
 		defer archive.Close()
-		if err := errors.Join(f.config.check(archive), f.config.chooseOfArchive()); err != nil {
+		if err := f.config.checkArchive(archive); err != nil {
 			return nil, err
 		}
 		f.config.set(&opt.Options)
