@@ -61,7 +61,9 @@ func renderer(t *testing.T) *render.Renderer {
 	t.Helper()
 	path, err := os.Executable()
 	require.NoError(t, err)
-	return &render.Renderer{Program: child.Program{Path: path}}
+	r := &render.Renderer{Program: child.Program{Path: path}}
+	t.Cleanup(r.Close)
+	return r
 }
 
 // read makes a bundle of files and reads it.
@@ -173,6 +175,7 @@ func TestDigest(t *testing.T) {
 // TestCut: of a file, the chosen documents stay as they were, whatever separates them.
 func TestCut(t *testing.T) {
 	t.Parallel()
+	readers := map[string]*render.Renderer{"rendered": renderer(t), "as it is": nil}
 	for _, test := range []struct{ name, file, want string }{ // A: chosen, X: not; I and E: a marker and an end that are added
 		{"the first", "A---\nX", "A"},
 		{"the last", "X---\nA", "---\nA"},
@@ -208,7 +211,7 @@ func TestCut(t *testing.T) {
 			return pkg("chosen.b.c", version, "1")
 		})
 		require.Empty(t, mine, test.name)
-		for kind, r := range map[string]*render.Renderer{"rendered": renderer(t), "as it is": nil} {
+		for kind, r := range readers {
 			for _, ends := range []string{"\n", "\r\n"} {
 				repo := read(t, r, map[string][]byte{
 					carvel.LockFile: lockOf(t), "packages/a.yml": []byte(strings.ReplaceAll(file, "\n", ends)), "packages/z.yml": []byte(pkg("z.b.c", "1.0.0", "3")),

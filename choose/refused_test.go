@@ -67,8 +67,9 @@ metadata:
 // TestHidden: a document behind a line break that editors do not see is not carried along.
 func TestHidden(t *testing.T) {
 	t.Parallel()
+	r := renderer(t)
 	for _, lineBreak := range []string{"\u0085", "\u2028", "\u2029"} {
-		repo := read(t, renderer(t), map[string][]byte{carvel.LockFile: lockOf(t), "packages/a.yml": []byte(pkg("a.b.c", "1.0.0", "1") + "# x" + lineBreak + "---\n" + pkg("hidden.b.c", "1.0.0", "2"))})
+		repo := read(t, r, map[string][]byte{carvel.LockFile: lockOf(t), "packages/a.yml": []byte(pkg("a.b.c", "1.0.0", "1") + "# x" + lineBreak + "---\n" + pkg("hidden.b.c", "1.0.0", "2"))})
 		require.Len(t, repo.Packages, 2, "ytt sees it")
 		_, _, err := derive(t, repo, choose.Choice{Packages: patterns(t, "a.b.c")})
 		require.ErrorIs(t, err, choose.ErrRefused)
