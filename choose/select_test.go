@@ -239,6 +239,20 @@ func TestTarget(t *testing.T) {
 	}
 }
 
+// TestTargetOfDocuments: what Packages demand is read from their documents.
+func TestTargetOfDocuments(t *testing.T) {
+	t.Parallel()
+	demands := func(version, spec string) string {
+		return strings.Replace(pkg("a.b.c", version, "1"), "spec:\n  refName", "spec:\n  "+spec+"\n  refName", 1)
+	}
+	repo := read(t, renderer(t), map[string][]byte{carvel.LockFile: lockOf(t), "packages/a.yml": []byte(pkg("a.b.c", "1.0.0", "1") +
+		"---\n" + demands("2.0.0", `kubernetesVersionSelection: {constraints: ">=1.30.0"}`) + "---\n" + demands("3.0.0", "kappControllerVersionSelection: {constraints: 0.60.x}") +
+		"---\n" + demands("4.0.0", `kappControllerVersionSelection: {constraints: "^1.0.0"}`) + "---\n" + demands("0.1.0", "kubernetesVersionSelection: {}"))})
+	assert.Equal(t, "a.b.c 4.0.0, a.b.c 3.0.0, a.b.c 2.0.0, a.b.c 1.0.0, a.b.c 0.1.0", versionsOf(chosenOf(t, repo, choose.Choice{Latest: 9})))
+	assert.Equal(t, "a.b.c 4.0.0, a.b.c 3.0.0, a.b.c 1.0.0, a.b.c 0.1.0", versionsOf(chosenOf(t, repo, choose.Choice{Latest: 9, Kubernetes: "1.29.5"})))
+	assert.Equal(t, "a.b.c 2.0.0, a.b.c 1.0.0, a.b.c 0.1.0", versionsOf(chosenOf(t, repo, choose.Choice{Latest: 9, KappController: "0.53.1"})), "kapp-controller accepts no Package with ^")
+}
+
 // TestChoose: patterns, the newest versions, exclusions.
 func TestChoose(t *testing.T) {
 	t.Parallel()
