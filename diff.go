@@ -15,7 +15,8 @@ type Side struct {
 	Name        string // of the file or the reference
 	Archives    []*tarball.Archive
 	Inventories []*inventory.Inventory
-	Source      Source // where neither is given; a root may be of any kind
+	Source      Source    // where neither is given; a root may be of any kind
+	Selection   Selection // of Source
 }
 
 // Diff says what differs between a and b: packages and versions, the values that they take, images and
@@ -66,6 +67,7 @@ func (s *Side) open(ctx context.Context, opt Options) (*opened, error) {
 	if len(o.Parts) > 0 {
 		return o, nil
 	}
+	opt.Selection = s.Selection
 	return o, o.walk(ctx, s.Source, opt)
 }
 

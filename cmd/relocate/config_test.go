@@ -231,6 +231,9 @@ destination:
 	assert.Equal(t, statusMissing, other.status, "another choice is another archive")
 	assert.Contains(t, other.stderr, "does not have the root "+root+"-selected-")
 
+	assert.Contains(t, mustRelocate(t, "diff", file, byFile).stdout, "\nno differences\n")
+	assert.Equal(t, statusDifferent, tryRelocate(t, "diff", file, whole).status)
+
 	one := writeConfig(t, "roots:\n- bundle: %s\n  choose:\n    packages: [guestbook.corp.com]\n    latest: 1\ndestination:\n  repository: %s\n", root, repo)
 	assert.Contains(t, mustRelocate(t, "verify", "--config", one).stdout, "OK: "+repo+":1.0.0-selected-")
 }

@@ -149,7 +149,7 @@ func (f *diffFlags) readSide(arg string) (side relocate.Side, err error) {
 		side.Source, err = f.reference(arg)
 		return side, err
 	case slices.Contains([]string{".yml", ".yaml"}, filepath.Ext(arg)):
-		side.Source, err = f.crossing(arg)
+		err = f.crossing(&side, arg)
 		return side, err
 	}
 	list, err := readInventory(arg)
@@ -178,8 +178,9 @@ func (f *diffFlags) reference(arg string) (from relocate.Source, err error) {
 	return from, err
 }
 
-// crossing returns what a file that describes a crossing names, as plan reads it.
-func (f *diffFlags) crossing(file string) (relocate.Source, error) {
+// crossing makes a side of the roots in a file that describes a crossing, and of what it selects of
+// them, as plan does.
+func (f *diffFlags) crossing(side *relocate.Side, file string) error {
 	plan := &planFlags{}
 	flags := plan.newCommand().Flags()
 	plan.config.path = file
@@ -188,12 +189,18 @@ func (f *diffFlags) crossing(file string) (relocate.Source, error) {
 		err = usagef("%s names no roots", file)
 	}
 	if err == nil {
-		err = plan.source.check()
+		err = plan.check()
+	}
+	if err == nil {
+		side.Source, err = plan.source.source(&f.common)
 	}
 	if err != nil {
-		return relocate.Source{}, plan.config.explain(err)
+		return plan.config.explain(err)
 	}
-	return plan.source.source(&f.common)
+	var opt relocate.Options
+	plan.set(&opt)
+	side.Selection = opt.Selection
+	return nil
 }
 
 // closeSide closes the archives of a side, which were only read.

@@ -97,17 +97,29 @@ work the same.
 	return cmd
 }
 
-// run walks the repository.
-func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error) {
+// check rejects command lines that make no sense, and reads what is selected.
+func (f *planFlags) check() error {
 	if !f.source.given() {
-		return nil, usagef("no source: give -b REF, -i REF or --lock FILE")
+		return usagef("no source: give -b REF, -i REF or --lock FILE")
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
 		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.config.choose(&f.selection, f.rendering.version()); err != nil {
+	return f.config.choose(&f.selection, f.rendering.version())
+}
+
+// set sets what is selected.
+func (f *planFlags) set(opt *relocate.Options) {
+	f.selection.set(opt)
+	f.config.set(opt)
+	f.chosen.set(opt)
+}
+
+// run walks the repository.
+func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error) {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
 	bases, err := f.delta.read()
@@ -120,10 +132,8 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	}
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
-	f.selection.set(&opt)
-	f.config.set(&opt)
+	f.set(&opt)
 	defer opt.Renderer.Close()
-	f.chosen.set(&opt)
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format, Bases: bases}, opt)
 	if err != nil {
 		return nil, asUsage(err)
