@@ -215,3 +215,29 @@ func TestWalkLeavesOutAttachmentsOfLeftOutChildren(t *testing.T) {
 	assert.Equal(t, hashes(parts...), g.Node(hash(whole)).Children)
 	requireClosedWalk(t, src, g)
 }
+
+// What nobody says is left out is left out where that is asked for, but for what a lock names, too.
+func TestWalkLeavesOutAbsentChildren(t *testing.T) {
+	t.Parallel()
+	src := &interop.Registry{}
+	repo := src.Repo("reg.test/image")
+	a, children := putPlatforms(t, repo, entry{platform: "linux/amd64"}, entry{platform: "linux/arm64", absent: true})
+	b, _ := putPlatforms(t, repo, entry{platform: "linux/arm64", image: &children[0]}, entry{platform: "linux/s390x", absent: true})
+	g := mustWalk(t, src, bundle.WalkOptions{Absent: true}, bundleOf(src.Repo("reg.test/a"), a, b))
+	assert.Equal(t, hashes(children[0]), g.Node(hash(a)).Children)
+	require.Len(t, g.Node(hash(a)).Without, 1)
+	assert.Equal(t, hash(children[1]), g.Node(hash(a)).Without[0].Digest)
+	assert.Equal(t, "linux/arm64", g.Node(hash(a)).Without[0].Platform)
+	plan, err := bundle.NewPlan(g, bundle.PlanOptions{})
+	require.NoError(t, err)
+	assert.Len(t, plan.Omitted, 2)
+
+	for place, root := range map[string]name.Digest{
+		"beside it": bundleOf(src.Repo("reg.test/a"), a, children[1]),
+		"deeper":    bundleOf(src.Repo("reg.test/a"), a, bundleOf(src.Repo("reg.test/b"), bundleOf(src.Repo("reg.test/c"), children[1]))),
+	} {
+		_, err := bundle.Walk(t.Context(), src, []name.Reference{root}, bundle.WalkOptions{Absent: true})
+		missing, _ := bundle.Missing(err)
+		require.Len(t, missing, 1, place)
+	}
+}

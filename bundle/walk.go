@@ -61,6 +61,10 @@ type WalkOptions struct {
 	// not found in a Closed walk is left out without a call.
 	Incomplete func(d v1.Hash, err error)
 
+	// Absent leaves out what indexes name and src does not have, if nothing else names it: to look into a
+	// repository of which nobody says which platforms it is for.
+	Absent bool
+
 	// Root, if not nil, is called for each root after it was read, and before anything that it names. An
 	// error ends the walk.
 	Root func(reference string, kind Kind) error
@@ -121,6 +125,11 @@ func (w *walk) levels(ctx context.Context, level []*want) error {
 			return err
 		}
 	}
+	for _, x := range w.absent {
+		if len(x.names) > 0 { // something else names it, too, that was read later
+			missing.add(x.err, x.neededBy)
+		}
+	}
 	return missing.join()
 }
 
@@ -132,6 +141,7 @@ type walk struct {
 	pinned map[string]v1.Hash
 	seen   map[string]*want // by digest, and by tag reference
 	held   atomic.Int64     // size in memory, see count
+	absent []*want          // children of indexes that were not found
 	kept   map[v1.Hash]bool // children of indexes that are not left out, because something else leads to them
 
 	places      map[string]*place        // by repository
@@ -279,6 +289,10 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 	g := w.graph
 	var next []*want
 	for _, x := range level {
+		if x.err != nil && w.opt.Absent && x.desc != nil && len(x.names) == 0 {
+			w.absent = append(w.absent, x)
+			continue
+		}
 		if x.err != nil {
 			if w.opt.Incomplete == nil {
 				missing.add(x.err, x.neededBy)
@@ -384,7 +398,10 @@ func (w *walk) resolveChildren(x *want, n *Node) error {
 	fetched := map[v1.Hash]bool{} // by child: only Packages name it
 	for _, child := range x.next {
 		d := w.digestOf(child.ref)
-		if w.opt.Incomplete != nil && w.graph.byDigest[d] == nil {
+		if w.graph.byDigest[d] == nil { // only with opt.Absent or opt.Incomplete
+			if w.opt.Absent {
+				n.Without = append(n.Without, Child{*child.desc, child.platform})
+			}
 			continue
 		}
 		if is, says := w.graph.byDigest[d].Descriptor, child.desc; says != nil && (is.Size != says.Size || is.MediaType != says.MediaType) {

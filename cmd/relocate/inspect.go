@@ -264,6 +264,9 @@ func (t *tree) draw(n *bundle.Node, first, indent string) {
 		below = append(below, a.Digest)
 	}
 	s := fmt.Sprintf("%s, %s, %s", n.Kind, size(n.Size()), n.Name())
+	if without := platformsOf(n.Without); without != "" {
+		s += ", without " + without
+	}
 	if p := t.packages[digest]; p != "" {
 		s = p + ": " + s
 	}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/pflag"
 
 	"relocate"
+	"relocate/bundle"
 	"relocate/oci"
 )
 
@@ -57,4 +61,15 @@ func (f *platformFlags) parse() (list []v1.Platform, err error) {
 func (f *platformFlags) set(opt *relocate.Options) {
 	opt.Selection.Platforms, _ = f.parse()
 	opt.Selection.Derive = f.mode == platformsDerive
+}
+
+// platformsOf lists the platforms of children that an index is without.
+func platformsOf(children []bundle.Child) string {
+	var list []string
+	for _, child := range children {
+		if child.Platform != "" && !slices.Contains(list, child.Platform) {
+			list = append(list, child.Platform)
+		}
+	}
+	return strings.Join(list, ", ")
 }

@@ -125,6 +125,9 @@ func TestPlatformsSparse(t *testing.T) {
 		mustRelocate(t, "--from-tar", file, "--to-repo", repo)
 		noWrites(t, dst.Requests())
 
+		for _, what := range [][]string{{"inspect", "--tree", file}, {"inspect", "--tree", "--repo", repo + ":1.0"}} {
+			assertAll(t, mustRelocate(t, what...).stdout, ", without linux/arm64, windows/amd64")
+		}
 		alone := tryRelocate(t, "verify", "--repo", repo+":1.0")
 		assert.Equal(t, statusMissing, alone.status)
 		assertAll(t, alone.stdout, "linux/arm64", "--platform")
@@ -263,4 +266,40 @@ func selectedTags(t *testing.T, host, repo string) (list []string) {
 		}
 	}
 	return list
+}
+
+// TestPlatformsOfCosign: what cosign itself has signed verifies in an index that is without the other platform, and
+// in one that was made anew. The index that cosign signed does not say which platforms it has.
+func TestPlatformsOfCosign(t *testing.T) {
+	t.Parallel()
+	src := startReferrers(t)
+	s, subjects := cosignImage(t, src)
+	var children []v1.Descriptor
+	for i, platform := range []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}} {
+		raw, _ := get(t, src, "/v2/demo/app/manifests/"+subjects[1+i].String())
+		d := descriptor(t, types.DockerManifestSchema2, raw)
+		d.Platform = &platform
+		children = append(children, d)
+	}
+	s.index("demo/app", "2.0", children...)
+	sparse, refuses := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse}), startReal(t)
+	mustRelocate(t, "-i", src+"/demo/app:2.0", "--to-repo", sparse.Addr+"/airgap/app", "--platform", "linux/amd64")
+	mustRelocate(t, "-i", src+"/demo/app:2.0", "--to-repo", refuses.Addr+"/airgap/app", "--platform", "linux/amd64", "--platform-mode", "derive")
+	for _, host := range []string{sparse.Addr, refuses.Addr} {
+		require.NoError(t, s.verifySigned(host, "airgap/app", subjects[1]))
+		verifyWithCosign(t, host+"/airgap/app@"+subjects[1].String())
+		require.Error(t, s.verifySigned(host, "airgap/app", subjects[2]), "it is left out")
+	}
+}
+
+// TestPlatformsServed: an archive without some platforms serves what it has.
+func TestPlatformsServed(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	for _, mode := range []string{"sparse", "derive"} {
+		host := mustServe(t, export(t, s.root, "--platform", "linux/amd64", "--platform-mode", mode)).host
+		assert.Equal(t, mode == "sparse", s.manifestAt(host, platformsRepo, s.index.Digest))
+		assert.True(t, s.manifestAt(host, platformsRepo, s.children["linux/amd64"].Digest))
+		assert.False(t, s.manifestAt(host, platformsRepo, s.children["linux/arm64"].Digest))
+	}
 }

@@ -77,7 +77,7 @@ func Walk(ctx context.Context, src bundle.Source, ref name.Reference, jobs int, 
 		return nil, err
 	}
 	pins := []bundle.Pin{{Reference: ref.Name(), Digest: s.Graph.Roots[0].Digest}}
-	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Pins: pins, Renderer: r, Read: read}
+	opt := bundle.WalkOptions{Jobs: jobs, Closed: true, Absent: true, Pins: pins, Renderer: r, Read: read}
 	if s.Graph, err = bundle.Walk(ctx, src, []name.Reference{ref}, opt); err != nil {
 		return nil, err
 	}
