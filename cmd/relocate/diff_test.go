@@ -216,3 +216,30 @@ func TestDiffWrong(t *testing.T) {
 		})
 	}
 }
+
+// TestPlanReport: a plan as a page, as JSON in a file, and with its tree.
+func TestPlanReport(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	root := pushSample(t, host)
+	dir := t.TempDir()
+	asPage, asJSON := filepath.Join(dir, "plan.html"), filepath.Join(dir, "plan.json")
+	plain := mustRelocate(t, "plan", "-b", root).stdout
+	assert.Equal(t, plain, mustRelocate(t, "plan", "-b", root, "--report", asPage).stdout)
+	html, err := os.ReadFile(asPage)
+	require.NoError(t, err)
+	assertAll(t, string(html), "Plan report", "An export would copy 3 versions of 2 packages", "guestbook.corp.com", "linux/arm64", "relocate plan --bundle", root)
+
+	printed := mustRelocate(t, "plan", "-b", root, "-o", "json", "--report", asJSON).stdout
+	written, err := os.ReadFile(asJSON)
+	require.NoError(t, err)
+	assert.Equal(t, printed, string(written))
+
+	tree := mustRelocate(t, "plan", "-b", root, "--tree").stdout
+	inspected := mustRelocate(t, "inspect", export(t, root), "--tree").stdout
+	drawn := inspected[strings.Index(inspected, "\n\n"):]
+	assert.Equal(t, plain+drawn[1:], tree)
+	asked, _ := formats(t, []string{"plan", "-b", root, "--tree"})
+	assert.Len(t, asked["images"], 11)
+	assertFailed(t, tryRelocate(t, "plan", "-b", root, "--report", dir), statusUsage, "--report", "not a regular file")
+}

@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"io"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"relocate"
+	"relocate/bundle"
+	"relocate/internal/inspect"
+	"relocate/internal/outfile"
+	"relocate/internal/printer"
 	"relocate/report"
+	"relocate/report/page"
 )
 
 // planReport is what plan prints.
@@ -26,6 +32,10 @@ type planReport struct {
 	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
+	Images      []inspect.Image    `json:"images,omitempty"`      // with --tree
+
+	plan      *bundle.Plan
+	platforms map[v1.Hash][]string // of a page
 }
 
 // planFlags are the flags of plan.
@@ -35,6 +45,9 @@ type planFlags struct {
 	delta     deltaFlags
 	form      tarFormat
 	format    format
+	tree      bool
+	file      string // --report
+	command   string // as it was run
 	strict    bool
 	known     tolerance
 	selection selectionFlags
@@ -52,7 +65,7 @@ func (f *planFlags) newCommand() *cobra.Command {
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
-work the same.
+work the same. --tree also shows all bundles and images with their sizes.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
@@ -65,12 +78,13 @@ work the same.
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.command = commandLine(cmd, args)
 			r, err := f.run(newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
-			if err := f.format.print(cmd.OutOrStdout(), r, r.text); err != nil {
+			if err := f.print(cmd.OutOrStdout(), r); err != nil {
 				return err
 			}
 			if f.strict && r.Findings.Breaking() > 0 {
@@ -85,6 +99,8 @@ work the same.
 		f.form.add(flags)
 		f.delta.add(flags)
 		addFormat(flags, &f.format)
+		flags.BoolVar(&f.tree, "tree", false, "also show bundles and images")
+		flags.StringVar(&f.file, "report", "", "also write the plan to `FILE`: a page if its name ends in .html, else JSON")
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6 if a reference points outside")
@@ -104,7 +120,7 @@ func (f *planFlags) check() error {
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
+		f.selection.check(f.rendering.version()), checkReport(f.file), checkJobs(f.jobs)); err != nil {
 		return err
 	}
 	return f.config.choose(&f.selection, f.rendering.version())
@@ -130,20 +146,70 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if err != nil {
 		return nil, err
 	}
+	r := &planReport{Version: reportVersion}
 	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
 	f.rendering.set(&opt)
 	f.set(&opt)
 	defer opt.Renderer.Close()
+	opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
+		if isPage(f.file) {
+			r.platforms, err = page.Platforms(ctx, src, plan, f.jobs)
+		}
+		return err
+	}
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format, Bases: bases}, opt)
 	if err != nil {
 		return nil, asUsage(err)
 	}
 	plan := found.Plan
-	r := &planReport{Version: reportVersion, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), ArchiveSize: found.Size, Omitted: plan.Omitted, Bases: plan.Given(), Selection: found.Selected}
+	r.plan, r.Roots, r.Contents, r.ArchiveSize = plan, plan.Graph.NamedRoots(), plan.Contents(), found.Size
+	r.Omitted, r.Bases, r.Selection = plan.Omitted, plan.Given(), found.Selected
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
+	if f.tree {
+		r.Images = inspect.Images(plan.Graph)
+	}
 	return r, r.take(found.Scan, &f.known)
+}
+
+// print prints the plan and then writes the report's file.
+func (f *planFlags) print(w io.Writer, r *planReport) error {
+	err := f.format.print(w, r, func(w io.Writer) {
+		r.text(w)
+		if f.tree {
+			fmt.Fprintln(w)
+			writeTree(w, r.plan.Graph)
+		}
+	})
+	switch {
+	case err != nil || f.file == "":
+		return err
+	case isPage(f.file):
+		return writePage(f.file, f.command, r.verdict(), r.plan, r.platforms)
+	}
+	b, err := printer.JSON(r)
+	if err != nil {
+		return err
+	}
+	return outfile.Write(f.file, b)
+}
+
+// verdict is what a page says of the plan.
+func (r *planReport) verdict() *report.Verdict {
+	v := &report.Verdict{
+		Act: "Plan", Subject: r.Roots[0].Reference, OK: true, AttachedNote: notWanted,
+		Sentence:  fmt.Sprintf("An export would copy %s: an archive of %s", r.Contents, size(r.ArchiveSize)),
+		Proved:    []string{"every manifest, config and bundle that an export copies was read, and has the digest that names it"},
+		NotProved: []string{"that layers can be read, and have the digests that name them: an export reads them"},
+	}
+	r.plan.Describe(v, false)
+	v.Findings, v.Accepted, v.Scan = r.Findings, r.Accepted, r.Scan
+	v.Roots, v.Attached, v.Unseen = r.Roots, nil, nil
+	if a := r.Attachments; a != nil {
+		v.Attached, v.Bare, v.Unseen, v.AttachedNote = a.Found, a.Absent, a.Unseen, allAsked
+	}
+	return v.Limit()
 }
 
 func (r planReport) text(w io.Writer) {

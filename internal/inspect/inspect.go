@@ -137,10 +137,16 @@ func (s *Subject) Report() Report {
 	}
 	c := s.Plan.Contents()
 	r.Contents, r.Omitted = &c, s.Plan.Omitted
-	for _, n := range s.Graph.Nodes {
-		r.Images = append(r.Images, Image{n.Descriptor.Digest, n.Kind, n.References, n.Size(), n.Children})
-	}
+	r.Images = Images(s.Graph)
 	return r
+}
+
+// Images returns the manifests of a graph, in its order.
+func Images(g *bundle.Graph) (list []Image) {
+	for _, n := range g.Nodes {
+		list = append(list, Image{n.Descriptor.Digest, n.Kind, n.References, n.Size(), n.Children})
+	}
+	return list
 }
 
 func packages(g *bundle.Graph) []PackageSummary {
