@@ -10,13 +10,16 @@ import (
 	"relocate/tarball"
 )
 
-// Side is one of the two that Diff compares: archives and inventories, which count as one, or a source.
+// Side is one of the two that Diff compares: archives and inventories, which count as one; a plan; or a
+// source.
 type Side struct {
 	Name        string // of the file or the reference
 	Archives    []*tarball.Archive
 	Inventories []*inventory.Inventory
-	Source      Source    // where neither is given; a root may be of any kind
-	Selection   Selection // of Source
+	Plan        *bundle.Plan  // of a source, as Options.Content is given it
+	Content     bundle.Source // of Plan
+	Source      Source        // where nothing else is given; a root may be of any kind
+	Selection   Selection     // of the roots of Source
 }
 
 // Diff says what differs between a and b: packages and versions, the values that they take, images and
@@ -60,6 +63,9 @@ func (s *Side) open(ctx context.Context, opt Options) (*opened, error) {
 	}
 	if len(o.Parts) == 0 {
 		o.Kind = diff.Inventory
+	}
+	if s.Plan != nil {
+		o.Kind, o.Parts = diff.Registry, append(o.Parts, opt.part(s.Name, s.Plan, s.Content))
 	}
 	for _, i := range s.Inventories {
 		o.Parts = append(o.Parts, diff.Part{Inventory: i})

@@ -238,7 +238,7 @@ func readInventory(file string) (*inventory.Inventory, error) {
 func (f *diffFlags) write(r *diff.Report) error {
 	encode := func() ([]byte, error) { return printer.JSON(r) }
 	if isPage(f.file) {
-		encode = func() ([]byte, error) { return page.RenderDiff(r, pageOptions(f.command)) }
+		encode = func() ([]byte, error) { return page.RenderDiff(r, pageOptions(f.command, nil, nil)) }
 	}
 	b, err := encode()
 	if err != nil {

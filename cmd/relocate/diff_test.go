@@ -243,3 +243,33 @@ func TestPlanReport(t *testing.T) {
 	assert.Len(t, asked["images"], 11)
 	assertFailed(t, tryRelocate(t, "plan", "-b", root, "--report", dir), statusUsage, "--report", "not a regular file")
 }
+
+// TestPlanBase: before a download, a plan says what is new, as diff does when it is there.
+func TestPlanBase(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	old, upgrade := pushUpgrade(t, host)
+	before := export(t, old)
+	after := export(t, upgrade)
+	plan := []string{"plan", "-b", upgrade, "--base", before}
+	text := mustRelocate(t, plan...).stdout
+	assertAll(t, text, "packages   7 versions of 4 packages", "values of shop.corp.com from 1.1.0 to 1.2.0", tryRelocate(t, "diff", before, upgrade).stdout)
+
+	var planned planReport
+	require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, append(plan, "-o", "json")...).stdout), &planned))
+	want := readDiff(t, before, upgrade)
+	assert.Equal(t, want, *planned.Changes)
+	assert.Equal(t, planned.Contents.Bytes, want.Carry.Bytes, "a delta carries that much")
+	assert.Less(t, want.Carry.Bytes, want.B.Blobs.Bytes)
+
+	page := filepath.Join(t.TempDir(), "plan.html")
+	mustRelocate(t, append(plan, "--report", page)...)
+	html, err := os.ReadFile(page)
+	require.NoError(t, err)
+	assertAll(t, string(html), "What changes", "shop.corp.com from 1.1.0 to 1.2.0", "Where bytes go")
+
+	delta := filepath.Join(t.TempDir(), "delta.tar")
+	mustRelocate(t, "-b", upgrade, "--to-tar", delta, "--base", before)
+	assert.Contains(t, mustRelocate(t, "diff", after, delta).stdout, "\nno differences\n", "a delta is what it is complete with")
+	assert.Equal(t, want.Packages, readDiff(t, before, delta).Packages)
+}

@@ -16,9 +16,7 @@ import (
 )
 
 // writePage writes the page of a verdict to a file, which is replaced as a whole.
-func writePage(path, command string, v *report.Verdict, plan *bundle.Plan, platforms map[v1.Hash][]string) error {
-	opt := pageOptions(command)
-	opt.Plan, opt.Platforms = plan, platforms
+func writePage(path string, v *report.Verdict, opt page.Options) error {
 	text, err := page.Render(v, opt)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -26,9 +24,9 @@ func writePage(path, command string, v *report.Verdict, plan *bundle.Plan, platf
 	return outfile.Write(path, text)
 }
 
-// pageOptions are what every page of this run has.
-func pageOptions(command string) page.Options {
-	return page.Options{Program: "relocate " + version, Command: command, Time: time.Now()}
+// pageOptions are what a page of this run has beside the verdict. plan and platforms may be nil.
+func pageOptions(command string, plan *bundle.Plan, platforms map[v1.Hash][]string) page.Options {
+	return page.Options{Plan: plan, Platforms: platforms, Program: "relocate " + version, Command: command, Time: time.Now()}
 }
 
 // What a page says of attachments.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 
 	"relocate"
 	"relocate/bundle"
+	"relocate/diff"
 	"relocate/internal/inspect"
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
@@ -33,6 +35,7 @@ type planReport struct {
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 	Images      []inspect.Image    `json:"images,omitempty"`      // with --tree
+	Changes     *diff.Report       `json:"changes,omitempty"`     // against --base
 
 	plan      *bundle.Plan
 	platforms map[v1.Hash][]string // of a page
@@ -65,7 +68,8 @@ func (f *planFlags) newCommand() *cobra.Command {
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
-work the same. --tree also shows all bundles and images with their sizes.
+work the same. --tree also shows all bundles and images with their sizes, --base
+what is new against an archive, as relocate diff does.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
@@ -155,6 +159,9 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		if isPage(f.file) {
 			r.platforms, err = page.Platforms(ctx, src, plan, f.jobs)
 		}
+		if err == nil && len(f.delta.bases) > 0 {
+			r.Changes, err = f.changes(ctx, src, plan, opt)
+		}
 		return err
 	}
 	found, err := relocate.Plan(ctx, from, relocate.Target{Format: f.form.Format, Bases: bases}, opt)
@@ -173,10 +180,26 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	return r, r.take(found.Scan, &f.known)
 }
 
+// changes says what is new against the archives of --base.
+func (f *planFlags) changes(ctx context.Context, src bundle.Source, plan *bundle.Plan, opt relocate.Options) (*diff.Report, error) {
+	bases, closeAll, err := openArchives(f.delta.bases)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	a := relocate.Side{Name: strings.Join(f.delta.bases, ", "), Archives: bases}
+	b := relocate.Side{Name: plan.Graph.Roots[0].Reference.Name(), Plan: plan, Content: src}
+	return relocate.Diff(ctx, a, b, opt)
+}
+
 // print prints the plan and then writes the report's file.
 func (f *planFlags) print(w io.Writer, r *planReport) error {
 	err := f.format.print(w, r, func(w io.Writer) {
 		r.text(w)
+		if r.Changes != nil {
+			fmt.Fprintln(w)
+			differences{r.Changes}.text(w)
+		}
 		if f.tree {
 			fmt.Fprintln(w)
 			writeTree(w, r.plan.Graph)
@@ -186,7 +209,9 @@ func (f *planFlags) print(w io.Writer, r *planReport) error {
 	case err != nil || f.file == "":
 		return err
 	case isPage(f.file):
-		return writePage(f.file, f.command, r.verdict(), r.plan, r.platforms)
+		opt := pageOptions(f.command, r.plan, r.platforms)
+		opt.Changes = r.Changes
+		return writePage(f.file, r.verdict(), opt)
 	}
 	b, err := printer.JSON(r)
 	if err != nil {

@@ -128,7 +128,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 // write writes the report to a file: a page when its name ends in .html, otherwise JSON.
 func (r *copyReport) write(path string) error {
 	if isPage(path) {
-		return writePage(path, r.command, r.verdict(), r.plan, r.platforms)
+		return writePage(path, r.verdict(), pageOptions(r.command, r.plan, r.platforms))
 	}
 	b, err := printer.JSON(r)
 	if err != nil {

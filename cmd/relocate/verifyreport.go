@@ -111,7 +111,7 @@ func (f *reportFlags) print(w io.Writer, r *verified) error {
 
 func (f *reportFlags) write(r *verified) error {
 	if isPage(f.file) {
-		return writePage(f.file, f.command, r.Verdict, r.plan, r.platforms)
+		return writePage(f.file, r.Verdict, pageOptions(f.command, r.plan, r.platforms))
 	}
 	b, err := printer.JSON(r.Verdict)
 	if err != nil {
