@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -212,9 +211,5 @@ func (r *Repository) confirm(ctx context.Context, d *Derived, chosen []carvel.Pa
 
 // sameContent reports whether two documents say the same.
 func sameContent(a, b carvel.PackageDocument) bool {
-	if bytes.Equal(a.Text, b.Text) {
-		return true
-	}
-	var x, y any
-	return yamlnode.Decode(a.Text, &x, false) == nil && yamlnode.Decode(b.Text, &y, false) == nil && reflect.DeepEqual(x, y)
+	return bytes.Equal(a.Text, b.Text) || yamlnode.Same(a.Text, b.Text)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -330,11 +329,7 @@ func (l *locator) source(doc yamlnode.Document, at ytt.Place) (source yamlnode.D
 	case after > 0:
 		source = docs[after-1]
 	}
-	var is, was any
-	if source.Text == nil || yamlnode.Decode(source.Text, &was, false) != nil || yamlnode.Decode(doc.Text, &is, false) != nil {
-		return source, false
-	}
-	return source, reflect.DeepEqual(is, was)
+	return source, source.Text != nil && yamlnode.Same(source.Text, doc.Text)
 }
 
 // linesOf returns the lines of the file at a place from which the lines of a printed document come:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"unicode/utf8"
 
 	yamlv2 "go.yaml.in/yaml/v2"
@@ -124,6 +125,23 @@ func JSONValue(data []byte) (value any, ok bool, err error) {
 	}
 	value, ok = asJSON(value)
 	return value, ok, nil
+}
+
+// Same reports whether the first documents of two texts have the same content.
+func Same(a, b []byte) bool {
+	x, ok := jsonValue(a)
+	y, isToo := jsonValue(b)
+	return ok && isToo && reflect.DeepEqual(x, y)
+}
+
+// jsonValue returns what Decode makes of data; not ok where that fails.
+func jsonValue(data []byte) (value any, ok bool) {
+	value, ok, err := JSONValue(data)
+	if err != nil || ok {
+		return value, ok
+	}
+	err = Decode(data, &value, false)
+	return value, err == nil
 }
 
 // maxExact is the number below which a float64 holds each integer.
