@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -249,7 +250,7 @@ func TestPruneInterrupted(t *testing.T) {
 		want = append(want, d.Digest.String())
 	}
 	slices.Sort(want)
-	for at := 1; at <= len(want)+2; at += 3 { // the first asks whether the registry deletes at all
+	for at := 1; at <= len(want)+2; at += rounds(6, 1) { // the first asks whether the registry deletes at all
 		ctx, cancel := context.WithCancel(t.Context())
 		deletes := 0
 		m.behave(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -348,6 +349,66 @@ func blobOf(t *testing.T, host, manifest string) string {
 	var doc document
 	require.NoError(t, json.Unmarshal(raw, &doc))
 	return doc.Config.Digest
+}
+
+// TestPruneSigned: what is attached to a manifest goes with it, and what is attached to others stays: by
+// cosign's tags, by the referrers API and in the lists of the tag schema.
+func TestPruneSigned(t *testing.T) {
+	t.Parallel()
+	for name, start := range attachmentRegistries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, host := newSignedSite(t, startReferrers(t)), start(t)
+			repo := host + "/signed"
+			archive := export(t, s.root)
+			mustRelocate(t, "--from-tar", archive, "--to-repo", repo)
+			mustRelocate(t, "-b", s.host+"/signed/bundle:1.0", "--to-repo", repo, "--tag", "bundle")
+			foreign := newSigner(site{t: t, host: host}).referrer("signed", s.subjects[0], "application/x-scan", []byte("no findings"))
+
+			r := pruned(t, mustRelocate(t, "prune", "--repo", repo, "--drop", archive, "--yes", "-o", "json"))
+			kinds := map[string]int{}
+			for _, m := range r.Manifests {
+				kinds[m.Kind]++
+			}
+			assert.Equal(t, map[string]int{"bundle": 1, "locations": 1, "attachment": 1}, kinds, "the repository with its signature")
+			mustRelocate(t, "verify", "--repo", repo+":bundle", "--level", "deep")
+			for _, subject := range append(s.bundles[1:], s.subjects...) {
+				assert.NoError(t, s.verifySigned(host, "signed", subject.Digest))
+			}
+			list, _ := referrersOf(t, host, "signed", s.subjects[0].Digest)
+			assert.Contains(t, digestsOf(list), foreign.Digest.String())
+
+			r = pruned(t, mustRelocate(t, "prune", "--repo", repo, "--drop", "bundle", "--yes", "-o", "json"))
+			assert.Empty(t, r.Deleted.Stay)
+			assert.Zero(t, r.Keep.Tags)
+			for _, d := range slices.Concat([]v1.Descriptor{foreign}, s.subjects, s.bundles) {
+				assert.False(t, has(t, host, "/v2/signed/manifests/"+d.Digest.String()))
+			}
+		})
+	}
+}
+
+// TestPruneDuringImport: an import and a prune of one repository do not run at the same time.
+func TestPruneDuringImport(t *testing.T) {
+	t.Parallel()
+	file := export(t, pushSample(t, startMemory(t, nil)))
+	m := newMeter(t, startReal(t).Addr)
+	repo := m.host + "/x"
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--tag", "old")
+	g := newGate(func(r *http.Request) bool { return r.Method == http.MethodHead })
+	m.behave(func(w http.ResponseWriter, r *http.Request) bool {
+		answered := true
+		g.wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answered = false })).ServeHTTP(w, r)
+		return answered
+	}, nil)
+	importing := make(chan result)
+	go func() { importing <- relocateContext(t.Context(), "--from-tar", file, "--to-repo", repo) }()
+	g.wait(t)
+	assertFailed(t, tryRelocate(t, "prune", "--repo", repo, "--drop", "old", "--yes"), statusFailed, repo+" is locked by process", "hint: wait")
+	g.open()
+	require.Zero(t, (<-importing).status)
+	mustRelocate(t, "prune", "--repo", repo, "--drop", "old", "--yes")
+	mustRelocate(t, "verify", "--repo", repo, file)
 }
 
 // TestPruneUsage: what makes no sense is refused before the registry is asked.
