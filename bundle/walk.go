@@ -399,7 +399,7 @@ func (w *walk) resolveChildren(x *want, n *Node) error {
 	for _, child := range x.next {
 		d := w.digestOf(child.ref)
 		if w.graph.byDigest[d] == nil { // only with opt.Absent or opt.Incomplete
-			if w.opt.Absent {
+			if w.opt.Absent && child.desc != nil {
 				n.Without = append(n.Without, Child{*child.desc, child.platform})
 			}
 			continue

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -301,5 +303,104 @@ func TestPlatformsServed(t *testing.T) {
 		assert.Equal(t, mode == "sparse", s.manifestAt(host, platformsRepo, s.index.Digest))
 		assert.True(t, s.manifestAt(host, platformsRepo, s.children["linux/amd64"].Digest))
 		assert.False(t, s.manifestAt(host, platformsRepo, s.children["linux/arm64"].Digest))
+	}
+}
+
+// TestPlatformsResume: an export for some platforms continues where it was cut off, with the same bytes in the end,
+// and not for other platforms.
+func TestPlatformsResume(t *testing.T) {
+	t.Parallel()
+	var cut atomic.Value // path of a blob that is not found; "" for none
+	cut.Store("")
+	s := newPlatformSite(t, startMemory(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if path := cut.Load().(string); path != "" && strings.HasSuffix(r.URL.Path, path) {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	}))
+	lock := filepath.Join(t.TempDir(), "images.yml")
+	require.NoError(t, os.WriteFile(lock, []byte(lockText(s.ref(platformsRepo, s.index), s.ref(platformsRepo, s.list))), 0o600))
+	for _, args := range [][]string{
+		{"-b", s.root}, {"-b", s.root, "--platform-mode", "derive"}, {"-b", s.ref("many/repository", s.bundles[0]), "--platform-mode", "derive"},
+		{"--lock", lock, "--platform-mode", "derive"},
+	} {
+		args = append(args, "--platform", "linux/amd64")
+		want := filepath.Join(t.TempDir(), "whole.tar")
+		mustRelocate(t, append(args, "--to-tar", want)...)
+		file := filepath.Join(t.TempDir(), "r.tar")
+		cut.Store(digestOf([]byte(s.layers["linux/amd64"])))
+		r := tryRelocate(t, append(args, "--to-tar", file, "--keep-going")...)
+		require.Equal(t, statusPartly, r.status, r.stderr)
+		require.FileExists(t, file+".part", r.stderr)
+		cut.Store("")
+		r = tryRelocate(t, append(args, "--to-tar", file, "--platform", "linux/arm64")...)
+		assertFailed(t, r, statusUsage, "cannot be continued")
+		r = mustRelocate(t, append(args, "--to-tar", file)...)
+		assertAll(t, r.stderr, "note: continues with ")
+		assert.NotContains(t, r.stderr, "has moved", args)
+		assert.Equal(t, digestOfFile(t, want), digestOfFile(t, file), args)
+	}
+}
+
+// TestPlatformsOfALock: what is made of the images of a lock is in the lock of the destination, with their
+// annotations.
+func TestPlatformsOfALock(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	dir, dst := t.TempDir(), startReal(t)
+	lock, file := filepath.Join(dir, "images.yml"), filepath.Join(dir, "r.tar")
+	require.NoError(t, os.WriteFile(lock, []byte(lockText(s.ref(platformsRepo, s.index), s.ref(platformsRepo, s.list))), 0o600))
+	derive := []string{"--platform", "linux/amd64", "--platform-mode", "derive"}
+	mustRelocate(t, append(derive, "--lock", lock, "--to-tar", file)...)
+	var got []string
+	for i, args := range [][]string{{"--from-tar", file}, append(derive, "--lock", lock)} {
+		out := filepath.Join(dir, fmt.Sprint(i))
+		mustRelocate(t, append(args, "--to-repo", dst.Addr+"/airgap/app", "--lock-output", out)...)
+		text, err := os.ReadFile(out)
+		require.NoError(t, err)
+		got = append(got, string(text))
+	}
+	assert.Equal(t, got[0], got[1])
+	for _, d := range []v1.Descriptor{s.index, s.list} {
+		assertAll(t, got[0], "kbld.carvel.dev/id: "+s.ref(platformsRepo, d))
+		assert.NotContains(t, got[0], "image: "+dst.Addr+"/airgap/app@"+d.Digest.String())
+	}
+	mustRelocate(t, "verify", "--repo", dst.Addr+"/airgap/app", file, "--level", "deep")
+}
+
+// TestPlatformsAndPackages: packages and platforms are chosen together. The repository says what it was derived from
+// at the source.
+func TestPlatformsAndPackages(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	other := s.bundle("many/other", "1.0", nil, s.ref(platformsRepo, s.list))
+	refs := []string{s.ref("many/bundle", s.bundles[1]), s.ref("many/other", other)}
+	root := s.bundle("many/both", "1.0", map[string]string{
+		"packages/app.yml": kbldText("app.example.com", "1.0.0", refs[0]), "packages/other.yml": kbldText("other.example.com", "1.0.0", refs[1]),
+	}, refs...)
+	choose := []string{"-b", s.host + "/many/both:1.0", "--package", "app.example.com", "--platform", "linux/amd64"}
+	sparse := filepath.Join(t.TempDir(), "sparse.tar")
+	mustRelocate(t, append(choose, "--to-tar", sparse)...)
+	assertAll(t, mustRelocate(t, "rehearse", sparse).stdout, "OK: ", "4 images left out by platform")
+	file := filepath.Join(t.TempDir(), "r.tar")
+	mustRelocate(t, append(choose, "--platform-mode", "derive", "--to-tar", file)...)
+	inspected := mustRelocate(t, "inspect", file).stdout
+	assertAll(t, inspected, "is derived from "+root.Digest.String()+" by the choice {\"packages\"", " for linux/amd64", "app.example.com")
+	assert.NotContains(t, inspected, "other.example.com")
+	assertAll(t, mustRelocate(t, "rehearse", file).stdout, "OK: ")
+
+	dst := startReal(t)
+	repos := map[string][]string{
+		"exported": {"--from-tar", file}, "copied": append(choose, "--platform-mode", "derive"),
+		"imported": {"--from-tar", export(t, s.host+"/many/both:1.0"), "--package", "app.example.com", "--platform", "linux/amd64", "--platform-mode", "derive"},
+	}
+	for repo, args := range repos {
+		object := mustRelocate(t, append(args, "--to-repo", dst.Addr+"/"+repo)...).stdout
+		assertAll(t, object, "relocate/derived-from: "+root.Digest.String(), "relocate/choice: ", "relocate/platforms: linux/amd64")
+		mustRelocate(t, "verify", "--repo", dst.Addr+"/"+repo, file, "--level", "deep")
+		assert.Equal(t, []string{"1.0-selected-"}, selectedTags(t, dst.Addr, repo), repo)
 	}
 }
