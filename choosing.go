@@ -83,7 +83,7 @@ func (c *choosing) root(ctx context.Context, ref name.Reference) error {
 	r := &derivation{choosing: c, ref: ref, choice: choice, repo: repo, node: node}
 	chosen, err := repo.Choose(ctx, choice, r.installs)
 	if err != nil {
-		return fmt.Errorf("choose packages of %s: %w", ref, err)
+		return err
 	}
 	c.matched[choice.String()] = append(c.matched[choice.String()], chosen)
 	for _, f := range repo.Findings { // what could not be read was not chosen
@@ -102,6 +102,7 @@ func (c *choosing) root(ctx context.Context, ref name.Reference) error {
 
 // repository reads a root. It returns nil for one that is no package repository or is not found.
 func (c *choosing) repository(ctx context.Context, ref name.Reference) (*choose.Repository, *bundle.Node, error) {
+	named := ref.Name()
 	if i := slices.IndexFunc(c.pins, func(p bundle.Pin) bool { return p.Reference == ref.Name() }); i >= 0 {
 		ref = ref.Context().Digest(c.pins[i].Digest.String())
 	}
@@ -114,6 +115,9 @@ func (c *choosing) repository(ctx context.Context, ref name.Reference) (*choose.
 		return nil, nil, fmt.Errorf("find %s: %w", ref.Name(), err)
 	}
 	n, err := bundle.ReadNode(ctx, c.source, ref.Context().Digest(desc.Digest.String()))
+	if err == nil && c.walk.Root != nil {
+		err = c.walk.Root(named, n.Kind)
+	}
 	if err != nil || n.Kind != bundle.Bundle {
 		return nil, nil, err
 	}

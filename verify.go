@@ -31,7 +31,8 @@ type VerifyOptions struct {
 // verdict says what was proved, and what was not.
 //
 // Of an archive alone, with the zero Destination, every byte is accounted for. A repository is
-// compared with the archive that was imported into it; at is as it was for that import. Without an
+// compared with the archive that was imported into it, or the part that opt.Selection selects; at is as
+// it was for that import. Without an
 // archive (nil), everything below opt.Roots or opt.Root must be present. No other registry is
 // asked.
 //

@@ -138,7 +138,7 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 
 // walkOptions are those of a walk that does not look for attachments.
 func (w *walker) walkOptions() bundle.WalkOptions {
-	return bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms, Absent: w.anyKind}
+	return bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms, Absent: w.anyKind}
 }
 
 // graph walks the roots of a part.

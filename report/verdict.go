@@ -32,7 +32,8 @@ type Verdict struct {
 	Findings Findings
 	Accepted Findings // that are known and are not a reason to fail
 	Omitted  []Omitted
-	Bases    []Base // of which the archive assumes layers
+	Bases    []Base     // of which the archive assumes layers
+	Selected []Selected // what was chosen of the roots from which packages were chosen
 
 	Attached        []Attachment // what is attached to images and was carried
 	Bare            []string     // images that are listed and have nothing attached

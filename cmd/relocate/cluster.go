@@ -36,7 +36,7 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 
 // checkCluster rejects flags that do not go with -f.
 func (f *verifyFlags) checkCluster(args []string) error {
-	roots := len(args) > 0 || len(f.roots) > 0 || f.seal != ""
+	roots := len(args) > 0 || len(f.roots) > 0 || f.seal != "" || f.selection.given()
 	imported := f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)
 	return errors.Join(firstWrong(
 		check{f.repo == "", "-f: name the private repository to compare the objects with: --repo REPO"},

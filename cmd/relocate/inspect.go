@@ -13,16 +13,20 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/internal/inspect"
 	"relocate/internal/printer"
 	"relocate/render"
+	"relocate/report"
+	"relocate/tarball"
 )
 
 // inspectReport is what inspect prints.
 type inspectReport struct {
 	inspect.Report
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
+	Selection   []report.Selected  `json:"selection,omitempty"`   // of its roots from which packages were chosen
 }
 
 // inspectFlags are the flags of inspect.
@@ -36,6 +40,8 @@ type inspectFlags struct {
 	format     format
 	config     configFlags
 	unknown    bool // its files do not say which values a package takes
+	selection  selectionFlags
+	selected   []report.Selected // what selection chose
 	common
 }
 
@@ -106,6 +112,7 @@ func newInspect() *cobra.Command {
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
 		addFormat(flags, &f.format)
 	})
+	f.selection.add(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
@@ -121,7 +128,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 			return err
 		}
 	}
-	return checkJobs(f.jobs)
+	return errors.Join(f.selection.check(""), checkJobs(f.jobs))
 }
 
 // viewChecks are about what to show, and from which part of an archive or a repository.
@@ -137,6 +144,7 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 		{f.valuesFile != "" && version == "", "--values-file-output: name a version: package NAME/VERSION"},
 		{f.extract != "" && one && version == "", "--extract: name a version: package NAME/VERSION"},
 		{f.tree && words != "", "--tree shows the whole archive: leave out " + words},
+		{f.repo != "" && f.selection.given(), "packages are chosen from an archive here; relocate plan -b REF chooses from a registry"},
 	}
 }
 
@@ -158,7 +166,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 	case len(view) == 2:
 		return f.showPackage(cmd, s, view[1], show)
 	}
-	r := inspectReport{Report: s.Report()}
+	r := inspectReport{Report: s.Report(), Selection: f.selected}
 	if s.Archive != nil {
 		r.Attachments = attachmentsOf(s.Graph, false)
 	}
@@ -174,7 +182,10 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 
 // open reads what is to be shown. The caller closes it.
 func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
-	if f.repo == "" {
+	switch {
+	case f.selection.given():
+		return f.openPart(ctx, file, r, show)
+	case f.repo == "":
 		return inspect.Open(ctx, file, f.jobs, r)
 	}
 	ref, err := parseReference("--repo", f.repo)
@@ -194,6 +205,22 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	return inspect.Walk(ctx, source, ref, f.jobs, r, func() { ph.Add(1, 0) })
 }
 
+// openPart reads the part of an archive that is chosen.
+func (f *inspectFlags) openPart(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
+	a, err := tarball.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
+	f.selection.set(&opt)
+	part, err := relocate.PartOf(ctx, a, opt)
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	f.selected = part.Selected
+	return inspect.Part(a, part.Plan, part.Source, r), nil
+}
+
 // oneFile checks that exactly one argument is given.
 func oneFile(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
@@ -210,6 +237,7 @@ func (r inspectReport) text(w io.Writer) {
 	if r.Archive != nil {
 		fmt.Fprintf(w, "seal %s\n", r.Archive.SealText())
 	}
+	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")

@@ -20,6 +20,7 @@ type rehearseFlags struct {
 	jobs      int
 	progress  progressMode
 	known     tolerance
+	selection selectionFlags
 	rendering renderFlags
 	output    reportFlags
 	config    configFlags
@@ -63,6 +64,7 @@ used; rehearse does not contact it.
 		f.known.add(flags)
 		f.output.add(flags)
 	})
+	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
 		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
@@ -76,7 +78,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
-	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	known, err := f.known.acceptance()
@@ -105,7 +107,9 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known, Bases: bases}
 	f.rendering.set(&opt.Options)
-	f.config.set(&opt.Options)
+	if f.selection.set(&opt.Options); !f.selection.given() {
+		f.config.set(&opt.Options)
+	}
 	defer opt.Renderer.Close()
 	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)
 	return r, err

@@ -27,6 +27,7 @@ type verifyFlags struct {
 
 	repoTags  bool
 	chosen    platformFlags
+	selection selectionFlags
 	strict    bool
 	known     tolerance
 	cluster   clusterFlags
@@ -98,6 +99,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
+	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
@@ -157,7 +159,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		if err := f.config.checkArchive(archive); err != nil {
 			return nil, err
 		}
-		f.config.set(&opt.Options)
+		if f.selection.set(&opt.Options); !f.selection.given() {
+			f.config.set(&opt.Options)
+		}
 	}
 	r.Verdict, err = relocate.Verify(ctx, archive, at, opt)
 	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {
@@ -207,7 +211,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs))
+	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check(), checkJobs(f.jobs))
 }
 
 func (f *verifyFlags) checks(file string) []check {
@@ -219,6 +223,7 @@ func (f *verifyFlags) checks(file string) []check {
 		{!repo && len(f.chosen.platforms) > 0, "--platform needs --repo: an archive says by itself what it leaves out"},
 		{!archive && f.chosen.mode == platformsDerive, "--platform-mode derive needs an archive: what was derived needs no --platform"},
 		{!archive && f.seal != "", "--seal needs an archive"},
+		{f.selection.given() && (!archive || !repo), "packages are chosen from an archive that --repo is compared with"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),
 	}

@@ -52,8 +52,14 @@ func Open(ctx context.Context, file string, jobs int, r *render.Renderer) (*Subj
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	archive := &report.Archive{File: file, Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
-	return &Subject{Name: file, Graph: plan.Graph, Source: a, Plan: plan, Archive: archive, Renderer: r, close: a.Close}, nil
+	return Part(a, plan, a, r), nil
+}
+
+// Part returns the part of an archive that a plan has, with the source of its content. Closing the
+// Subject closes the archive.
+func Part(a *tarball.Archive, plan *bundle.Plan, src bundle.Source, r *render.Renderer) *Subject {
+	archive := &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
+	return &Subject{Name: a.Name(), Graph: plan.Graph, Source: src, Plan: plan, Archive: archive, Renderer: r, close: a.Close}
 }
 
 // Read reads the bundle ref alone.

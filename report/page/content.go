@@ -37,6 +37,7 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 	p.problems(v.Problems)
 	p.Omitted = shorten(v.Omitted, mostPageProblems, func(o report.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason, o.Platform} })
 	p.attached(v)
+	p.chosen(v.Selected)
 	if opt.Plan != nil {
 		p.contents(opt.Plan, opt.Platforms)
 	}

@@ -105,6 +105,13 @@ func (s *shopSource) report() *report.Verdict {
 	s.plan.Describe(v, true)
 	v.Scan = &report.Scan{Packages: 3, PackagesRendered: 2, PackagesAsText: 1}
 	v.Unseen = []report.Unseen{{Reference: "registry.example/acme", What: "tags", Reason: "refused"}}
+	v.Roots[0].Derived = &report.Derived{From: digest.Of([]byte("whole")), Choice: []byte(`{"latest":1}`)}
+	v.Selected = []report.Selected{{
+		From: report.Root{Reference: "registry.example/acme/whole:1.0"},
+		Versions: []report.SelectedVersion{{Name: "shop.acme.example", Version: "1.1.0", Reason: "chosen"},
+			{Name: "blog.acme.example", Version: "2.0.0", Reason: "dependency", NeededBy: []string{"shop.acme.example 1.1.0"}}},
+		Left: []report.LeftPackage{{Name: "shop.acme.example", Versions: []string{"0.9.0", "0.8.0"}}},
+	}}
 	return v
 }
 

@@ -48,6 +48,7 @@ type htmlPage struct {
 	Unproved []string // what is not proved
 	Problems excerpt[pageProblem]
 	Findings pageFindings
+	Chosen   pageChosen
 	Packages excerpt[packageRow]
 	Sizes    bool // the sizes of packages are known
 	Images   excerpt[imageRow]

@@ -1,0 +1,382 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/testdata/realregistry"
+)
+
+// pushShop pushes a package repository and returns its reference. shop.corp.com 1.1.0 installs a database of its
+// version 1, which installs a queue; each version has an image of its own.
+func pushShop(s site, tag string) string {
+	versions := []struct{ name, version, installs string }{
+		{"shop.corp.com", "1.0.0", ""},
+		{"shop.corp.com", "1.1.0", "database.corp.com 1.x"},
+		{"shop.corp.com", "2.0.0-rc.1", ""},
+		{"database.corp.com", "1.0.0", ""},
+		{"database.corp.com", "1.5.0", "queue.corp.com 1.0.0"},
+		{"database.corp.com", "2.0.0", ""},
+		{"queue.corp.com", "1.0.0", ""},
+		{"queue.corp.com", "2.0.0", ""},
+		{"other.corp.com", "1.0.0", ""},
+	}
+	files := map[string]string{}
+	var locked []string
+	for _, v := range versions {
+		image := s.ref("img/app", s.image("img/app", v.name+"-"+v.version, v.name, v.version))
+		content := map[string]string{"config/app.yml": podText(image)}
+		if name, constraint, ok := strings.Cut(v.installs, " "); ok {
+			content["config/install.yml"] = fmt.Sprintf(`#@ load("@ytt:data", "data")
+#@ if data.values.all:
+---
+apiVersion: packaging.carvel.dev/v1alpha1
+kind: PackageInstall
+metadata: {name: needed, annotations: {ext.packaging.carvel.dev/fetch-0-secret-name: login}}
+spec: {packageRef: {refName: %s, versionSelection: {constraints: %s}}}
+#@ end
+`, name, constraint)
+			content["config/values.yml"] = "#@data/values\n---\nall: true\n"
+		}
+		pkg := s.ref("pkg/"+v.name, s.bundle("pkg/"+v.name, v.version, content, image))
+		locked = append(locked, pkg)
+		files["packages/"+v.name+"/"+v.version+".yml"] = "# " + v.version + " of a package\n" + kbldText(v.name, v.version, pkg)
+		files["packages/"+v.name+"/metadata.yml"] = "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: PackageMetadata\nmetadata: {name: " + v.name + "}\nspec: {displayName: A package, shortDescription: It is one.}\n"
+	}
+	s.bundle("shop/repository", tag, files, locked...)
+	return s.host + "/shop/repository:" + tag
+}
+
+func podText(image string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: app}\nspec:\n  containers:\n  - name: app\n    image: " + image + "\n"
+}
+
+// selectedIn returns the versions of a report, and why they were chosen.
+func selectedIn(t *testing.T, path string) []string {
+	t.Helper()
+	var list []string
+	for _, s := range readReport(t, path).Selection {
+		for _, v := range s.Versions {
+			list = append(list, v.Name[:1]+" "+v.Version+" "+v.Reason)
+		}
+	}
+	return list
+}
+
+// versionsIn returns the versions in an archive.
+func versionsIn(t *testing.T, args ...string) []string {
+	t.Helper()
+	var r struct {
+		Packages []struct {
+			Name     string
+			Versions []string
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, append([]string{"inspect", "-o", "json"}, args...)...).stdout), &r))
+	var list []string
+	for _, p := range r.Packages {
+		for _, v := range p.Versions {
+			list = append(list, p.Name[:1]+" "+v)
+		}
+	}
+	return list
+}
+
+// TestChoosePackages: a choice brings what the chosen package installs, level by level, and nothing else. What is
+// carried is the source's, digest by digest, and the derived repository is the same by every way.
+func TestChoosePackages(t *testing.T) {
+	t.Parallel()
+	for name, start := range realRegistries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testChoosePackages(t, start(t), start(t))
+		})
+	}
+}
+
+func testChoosePackages(t *testing.T, src, dst *realregistry.Registry) {
+	root := pushShop(site{t: t, host: src.Addr}, "1.0.0")
+	source := dumpReal(t, src, "")
+	original := source.tags["shop/repository:1.0.0"]
+	choice := []string{"--package", "shop.*@1.1.0"}
+
+	whole, report := export(t, root), filepath.Join(t.TempDir(), "report.json")
+	src.ResetRequests()
+	part := export(t, append([]string{root}, append(choice, "--report", report)...)...)
+	requests := withoutRepositories(src.Requests())
+	assert.Equal(t, []string{"d 1.5.0 dependency", "q 1.0.0 dependency", "s 1.1.0 chosen"}, selectedIn(t, report))
+	assert.Equal(t, []string{"d 1.5.0", "q 1.0.0", "s 1.1.0"}, versionsIn(t, part))
+	selected := readReport(t, report).Selection[0]
+	assert.Equal(t, root, selected.From.Reference)
+	assert.Equal(t, original, selected.From.Digest.String())
+	assert.Equal(t, 6, selected.CountLeft())
+	assert.Equal(t, []string{"database.corp.com 1.5.0"}, selected.Versions[1].NeededBy)
+	derived, tag := selected.Root.Digest.String(), strings.TrimPrefix(selected.Root.Reference, src.Addr+"/shop/repository:")
+	assert.Regexp(t, `^1\.0\.0-selected-[0-9a-f]{8}$`, tag)
+
+	// The same by a copy and by an import of a part.
+	for repo, args := range map[string][]string{
+		"import": {"--from-tar", part}, "copy": append([]string{"-b", root}, choice...), "part": append([]string{"--from-tar", whole}, choice...),
+	} {
+		object := mustRelocate(t, append(args, "--to-repo", dst.Addr+"/"+repo)...).stdout
+		assertAll(t, object, "image: "+dst.Addr+"/"+repo+"@"+derived, "relocate/derived-from: "+original,
+			`relocate/choice: '{"packages":[{"name":"shop.*","constraint":"1.1.0"}]}'`, "name: repository\n", "repository-version: "+tag)
+		got := dumpReal(t, dst, repo)
+		assert.Equal(t, derived, got.tags[repo+":"+tag])
+		carried := source.only(t, got, derived)
+		carried.manifests[derived] = got.manifests[derived]
+		for _, b := range got.manifests[derived].blobs(t) {
+			carried.blobs[b] = got.blobs[b]
+		}
+		assert.Len(t, carried.manifests, 1+2*3)
+		assertRelocated(t, carried, got, repo, map[string]string{tag: derived})
+	}
+	mustRelocate(t, "verify", part, "--strict")
+	mustRelocate(t, "verify", "--repo", dst.Addr+"/copy", part, "--level", "deep")
+	mustRelocate(t, append([]string{"verify", "--repo", dst.Addr + "/part", whole, "--level", "deep"}, choice...)...)
+	mustRelocate(t, "rehearse", part)
+	mustRelocate(t, append([]string{"rehearse", whole}, choice...)...)
+	assertAll(t, mustRelocate(t, "emit", part, "--to-repo", dst.Addr+"/import").stdout, "relocate/derived-from: "+original)
+	assertAll(t, mustRelocate(t, "inspect", part).stdout, "is derived from "+original, "signatures of that do not apply to it")
+	assert.Equal(t, []string{"d 1.5.0", "q 1.0.0", "s 1.1.0"}, versionsIn(t, append([]string{whole}, choice...)...))
+
+	// A site beyond: the mirror has the derived repository as any other.
+	src.Stop()
+	again := export(t, dst.Addr+"/import:"+tag)
+	mustRelocate(t, "verify", again, "--strict", "--root", derived)
+
+	// It cost what the walk of the chosen costs, and the root.
+	imported := dumpReal(t, dst, "import")
+	want := []string{"200 GET /v2/", "200 GET manifests/1.0.0", "404 GET manifests/" + locationsTag(original)}
+	for _, b := range source.manifests[original].blobs(t) {
+		want = append(want, "200 GET blobs/"+b)
+	}
+	for digest := range source.only(t, imported, derived).manifests {
+		want = append(want, "200 GET manifests/"+digest)
+		if source.isBundle(t, digest) {
+			want = append(want, "404 GET manifests/"+locationsTag(digest))
+		}
+	}
+	for digest := range source.only(t, imported, derived).blobs {
+		want = append(want, "200 GET blobs/"+digest)
+	}
+	for _, repo := range []string{"img/app", "pkg/shop.corp.com", "pkg/database.corp.com", "pkg/queue.corp.com"} {
+		want = append(want, "200 GET /v2/"+repo+"/tags/list?n=1000")
+	}
+	want = append(want, "404 GET referrers")
+	assert.ElementsMatch(t, want, requests)
+}
+
+// blobs are the digests of a manifest's config and layers.
+func (s stored) blobs(t *testing.T) []string {
+	t.Helper()
+	doc := s.document(t)
+	list := []string{doc.Config.Digest}
+	for _, l := range doc.Layers {
+		list = append(list, l.Digest)
+	}
+	return list
+}
+
+// only returns the manifests of d that got has, too, without the derived one, and their blobs.
+func (d dump) only(t *testing.T, got dump, derived string) dump {
+	t.Helper()
+	some := dump{map[string]string{}, map[string]stored{}, map[string]string{}}
+	for digest, m := range d.manifests {
+		if _, has := got.manifests[digest]; has && digest != derived {
+			some.manifests[digest] = m
+			for _, b := range m.blobs(t) {
+				some.blobs[b] = d.blobs[b]
+			}
+		}
+	}
+	return some
+}
+
+// TestChoices: what choices choose, and what they say.
+func TestChoices(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := site{t: t, host: src.Addr}
+	root := pushShop(s, "1.0.0")
+	installed := filepath.Join(t.TempDir(), "installed.yml")
+	require.NoError(t, os.WriteFile(installed, []byte(`apiVersion: v1
+kind: List
+items:
+- apiVersion: packaging.carvel.dev/v1alpha1
+  kind: PackageInstall
+  metadata: {name: a, namespace: b}
+  spec: {packageRef: {refName: queue.corp.com, versionSelection: {constraints: ">0.0.0"}}}
+  status: {version: 1.0.0, lastAttemptedVersion: 1.0.0}
+`), 0o600))
+	tests := []struct {
+		args []string
+		want []string
+		says []string
+	}{
+		{[]string{"--latest", "1"}, []string{"d 2.0.0 chosen", "d 1.5.0 dependency", "o 1.0.0 chosen", "q 2.0.0 chosen", "q 1.0.0 dependency", "s 1.1.0 chosen"},
+			[]string{"chosen: 6 of 9 versions of " + root, "came along as dependencies:\n  database.corp.com 1.5.0, needed by shop.corp.com 1.1.0\n",
+				"no longer in the repository: 3 versions of 2 packages; a PackageInstall of one of them fails\n  database.corp.com 1.0.0\n  shop.corp.com 2.0.0-rc.1, 1.0.0\n"}},
+		{[]string{"--latest", "1", "--prerelease", "--exclude-package", "d*", "--exclude-package", "other.corp.com"}, []string{"q 2.0.0 chosen", "s 2.0.0-rc.1 chosen"}, nil},
+		{[]string{"--package", "queue.corp.com@>=2.0.0", "--installed", installed}, []string{"q 2.0.0 chosen", "q 1.0.0 installed"},
+			[]string{"chosen because the cluster uses them:\n  queue.corp.com 1.0.0\n"}},
+		{[]string{"--package", "shop.corp.com@1.1.0", "--no-dependencies"}, []string{"s 1.1.0 chosen"},
+			[]string{"findings: 1 breaks an install", `a PackageInstall needs "database.corp.com 1.x", which was not chosen`}},
+		{[]string{"--package", "shop.corp.com@1.0.0 || 1.1.0", "--exclude-package", "queue.*"}, []string{"d 1.5.0 dependency", "s 1.1.0 chosen", "s 1.0.0 chosen"},
+			[]string{`a PackageInstall needs "queue.corp.com 1.0.0", which is excluded`}},
+		{[]string{"--package", "shop.corp.com@1.1.0", "--render"}, []string{"d 1.5.0 dependency", "q 1.0.0 dependency", "s 1.1.0 chosen"}, nil},
+		{[]string{"--package", "shop.corp.com@1.1.0", "--render", "--values-file", "shop.corp.com=" + shopValues(t, "all: false\n")}, []string{"s 1.1.0 chosen"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			t.Parallel()
+			report := filepath.Join(t.TempDir(), "report.json")
+			file := export(t, append([]string{root, "--report", report}, tt.args...)...)
+			assert.Equal(t, tt.want, selectedIn(t, report))
+			r := mustRelocate(t, append([]string{"plan", "-b", root}, tt.args...)...)
+			assertAll(t, r.stdout, tt.says...)
+			var want []string
+			for _, line := range tt.want {
+				want = append(want, line[:strings.LastIndex(line, " ")])
+			}
+			assert.ElementsMatch(t, want, versionsIn(t, file))
+		})
+	}
+}
+
+// shopValues writes data values.
+func shopValues(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "values.yml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// TestChoicesRefused: what cannot be chosen is refused before anything is written, with what to do.
+func TestChoicesRefused(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := site{t: t, host: src.Addr}
+	root := pushShop(s, "1.0.0")
+	image := s.ref("img/app", s.image("img/app", "1", "app"))
+	plain := s.ref("plain/bundle", s.bundle("plain/bundle", "1", nil, image))
+	template := s.bundle("template/repository", "1", map[string]string{"packages/all.yml": "#@ if True:\n" + packageText("a.corp.com", "1.0.0", plain) + "#@ end\n"}, plain)
+	whole := export(t, root)
+	tests := []struct {
+		args   []string
+		status int
+		says   []string
+	}{
+		{[]string{"-b", root, "--package", "cart.corp.com"}, statusMissing, []string{`"cart.corp.com" matches nothing: no package has that name`, "hint: list the packages with relocate inspect"}},
+		{[]string{"-b", root, "--package", "shop.corp.com@>3.0.0"}, statusMissing, []string{`"shop.corp.com@>3.0.0" matches nothing`}},
+		{[]string{"-b", root, "--package", "shop.corp.com@^1.0.0"}, statusUsage, []string{"--package shop.corp.com@^1.0.0: "}},
+		{[]string{"-b", root, "--exclude-package", "*"}, statusUsage, []string{"the choice leaves no package"}},
+		{[]string{"-b", root, "--prerelease"}, statusUsage, []string{"--prerelease needs --package, --exclude-package, --latest or --installed"}},
+		{[]string{"-b", root, "--latest", "-1"}, statusUsage, []string{"--latest -1: must be at least 1"}},
+		{[]string{"-b", root, "--installed", root}, statusUsage, []string{"--installed: open ", "check the path"}},
+		{[]string{"-b", root, "--installed", whole}, statusUsage, []string{"--installed " + whole + ": "}},
+		{[]string{"-i", image, "--latest", "1"}, statusUsage, []string{"packages are chosen, but no root is a package repository"}},
+		{[]string{"-b", plain, "--latest", "1"}, statusUsage, []string{"packages are chosen, but no root is a package repository"}},
+		{[]string{"-i", root, "--latest", "1"}, statusUsage, []string{"Use -b instead of -i for bundles"}},
+		{[]string{"-b", s.ref("template/repository", template), "--package", "a.corp.com"}, statusFailed, []string{": packages/all.yml: nothing can be chosen from it", "carry the whole repository"}},
+		{[]string{"-b", src.Addr + "/no/repository:1", "--latest", "1"}, statusMissing, []string{"find " + src.Addr + "/no/repository:1"}},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "r.tar")
+			r := tryRelocate(t, append(tt.args, "--to-tar", file)...)
+			assert.Equal(t, tt.status, r.status, r.stderr)
+			assertAll(t, r.stderr, tt.says...)
+			assert.Empty(t, namesIn(t, filepath.Dir(file)))
+		})
+	}
+	for _, args := range [][]string{
+		{"verify", whole, "--latest", "1"},
+		{"inspect", "--repo", root, "--latest", "1"},
+		{"verify", "--repo", src.Addr + "/shop/repository:1.0.0", "--latest", "1"},
+	} {
+		assert.Equal(t, statusUsage, tryRelocate(t, args...).status, args)
+	}
+}
+
+// TestChooseOfSeveral: a root of which nothing is chosen is left out, and what is no package repository is whole.
+// Two choices have two tags.
+func TestChooseOfSeveral(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	s := site{t: t, host: src.Addr}
+	shop, sample := pushShop(s, "1.0.0"), pushSample(t, src.Addr)
+	image := s.ref("img/lone", s.image("img/lone", "1", "lone"))
+	report := filepath.Join(t.TempDir(), "report.json")
+	file := export(t, shop, sample, "-i", image, "--package", "queue.*@2.0.0", "--report", report)
+	r := readReport(t, report)
+	require.Len(t, r.Roots, 2)
+	assert.Equal(t, image, r.Roots[1].Reference)
+	require.Len(t, r.Selection, 2)
+	assert.Nil(t, r.Selection[1].Root)
+	assert.Equal(t, []string{"q 2.0.0"}, versionsIn(t, file))
+
+	repo := dst.Addr + "/both"
+	mustRelocate(t, "-b", shop, "--package", "queue.*@2.0.0", "--to-repo", repo)
+	mustRelocate(t, "-b", shop, "--package", "queue.*@1.0.0", "--to-repo", repo)
+	tags := dumpReal(t, dst, "both").rootTags("both")
+	assert.Len(t, tags, 2)
+	for _, tag := range tags {
+		mustRelocate(t, "verify", "--repo", repo+":"+tag)
+	}
+}
+
+// TestResumeChoice: an export of a choice continues for the same choice only, and says that the root's tag moved.
+func TestResumeChoice(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startReal(t).Addr)
+	s := site{t: t, host: m.host}
+	root := pushShop(s, "1.0.0")
+	choice := []string{"-b", root, "--package", "queue.*"}
+	want := digestOfFile(t, export(t, root, "--package", "queue.*"))
+	file := filepath.Join(t.TempDir(), "r.tar")
+	breakOff(t, m, digestOf("2.0.0"), file, choice...)
+	other := tryRelocate(t, "-b", root, "--package", "queue.*@2.0.0", "--to-tar", file)
+	assertFailed(t, other, statusUsage, "resume "+file, "the unfinished archive cannot be continued")
+	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file), statusUsage, "resume "+file)
+	r := mustRelocate(t, append(choice, "--to-tar", file)...)
+	assertAll(t, r.stderr, "note: continues with ")
+	assert.NotContains(t, r.stderr, "cannot check")
+	assert.NotContains(t, r.stderr, "has moved")
+	assert.Equal(t, want, digestOfFile(t, file))
+
+	file = filepath.Join(t.TempDir(), "moved.tar")
+	breakOff(t, m, digestOf("2.0.0"), file, choice...)
+	moved := s.bundle("shop/repository", "1.0.0", map[string]string{"new.txt": "new"}).Digest.String()
+	assertAll(t, mustRelocate(t, append(choice, "--to-tar", file)...).stderr, "note: "+root+" has moved to "+moved)
+	assert.Equal(t, want, digestOfFile(t, file))
+}
+
+// TestChooseByDigest: a root by digest, and imgpkg's format.
+func TestChooseByDigest(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushShop(site{t: t, host: src.Addr}, "1.0.0")
+	digest := rootDigest(t, src.Addr, "shop/repository", "1.0.0")
+	byDigest := src.Addr + "/shop/repository@" + digest
+	tags := map[string]bool{}
+	for _, args := range [][]string{{byDigest}, {root}, {byDigest, "--tar-format", "imgpkg"}} {
+		report := filepath.Join(t.TempDir(), "report.json")
+		file := export(t, append(args, "--package", "other.*", "--report", report)...)
+		tags[readReport(t, report).Roots[0].Digest.String()] = true
+		mustRelocate(t, "verify", file, "--strict")
+		mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/r")
+	}
+	assert.Len(t, tags, 1, "one digest")
+	assert.NotEmpty(t, slices.Collect(maps.Keys(tags))[0])
+}
