@@ -8,6 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/choose"
+	"relocate/oci"
 )
 
 // Selection says what of the roots is carried. The zero value carries everything.
@@ -39,6 +40,20 @@ func (s Selection) Root(root name.Reference) name.Reference {
 		of = tag.TagStr()
 	}
 	return root.Context().Tag(choice.Tag(of))
+}
+
+// Named reports whether a root may have the name ref after the selection: its own where nothing was
+// made of it, or that of what was made.
+func (s Selection) Named(root, ref name.Reference) bool {
+	names := []name.Reference{root, s.Root(root)}
+	if s.trims() {
+		var d v1.Hash
+		if digest, ok := ref.(name.Digest); ok {
+			d = oci.HashOf(digest)
+		}
+		names = append(names, s.trimmed(root, d))
+	}
+	return slices.ContainsFunc(names, func(n name.Reference) bool { return n.Name() == ref.Name() })
 }
 
 // chooses reports whether packages are chosen.

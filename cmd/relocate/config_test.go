@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -256,4 +257,29 @@ func TestConfigPlatforms(t *testing.T) {
 	mustRelocate(t, "rehearse", "--config", file, byFile)
 	assert.Equal(t, statusMissing, tryRelocate(t, "rehearse", byFile).status, "without its base")
 	assert.Equal(t, mustRelocate(t, "plan", "-b", root, "--platform", "linux/amd64", "--base", base).stdout, mustRelocate(t, "plan", "--config", file).stdout)
+}
+
+// TestConfigDerived: what is made for platforms and by a choice is known on the other side by the file.
+func TestConfigDerived(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushSample(t, src.Addr)
+	repo, part := dst.Addr+"/site/derived", dst.Addr+"/site/part"
+	file := writeConfig(t, "roots:\n- bundle: %s\n  choose: {latest: 1}\nplatforms: [linux/amd64]\nplatformMode: derive\ndestination:\n  repository: %s\n", root, repo)
+	archive, whole := filepath.Join(t.TempDir(), "a.tar"), export(t, root)
+	mustRelocate(t, "--config", file, "--to-tar", archive)
+	mustRelocate(t, "rehearse", "--config", file, archive)
+	mustRelocate(t, "verify", "--config", file, archive)
+	imported := mustRelocate(t, "--config", file, "--from-tar", archive)
+	assertAll(t, imported.stdout, "relocate/platforms: linux/amd64", "relocate/choice: ")
+	mustRelocate(t, "verify", "--config", file)
+	mustRelocate(t, "verify", "--config", file, "--repo", repo, archive)
+
+	mustRelocate(t, "rehearse", "--config", file, whole)
+	again := mustRelocate(t, "--config", file, "--from-tar", whole, "--to-repo", part)
+	assert.Equal(t, strings.ReplaceAll(imported.stdout, repo, part), again.stdout, "of an archive that has everything")
+	mustRelocate(t, "verify", "--config", file, "--repo", part, whole)
+
+	other := writeConfig(t, "roots:\n- bundle: %s\n  choose: {latest: 1}\nplatforms: [linux/arm64]\nplatformMode: derive\n", root)
+	assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--config", other, archive).status, "for another platform")
 }

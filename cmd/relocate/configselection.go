@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"relocate"
+	"relocate/choose"
+	"relocate/crossing"
+	"relocate/tarball"
+)
+
+// rootTag returns what an import makes of the only root of the file, with ":" or "@"; empty when it
+// is not known.
+func (f *configFlags) rootTag() (string, error) {
+	switch {
+	case f.file == nil || f.file.Destination.NoTag:
+		return "", nil
+	case f.file.Destination.Tag != "":
+		return ":" + f.file.Destination.Tag, nil
+	}
+	from, sel, err := f.selected()
+	if err != nil || len(from.Bundles) != 1 || len(from.Images) > 0 || sel.Derive {
+		return "", err
+	}
+	_, rest := splitReference(sel.Root(from.Bundles[0]).Name())
+	return rest, nil
+}
+
+// rootsError says that an archive is not that of a crossing file.
+type rootsError struct{ error }
+
+// checkArchive refuses an archive with other roots than the file, and finds out what is selected of
+// those that it has as a whole.
+func (f *configFlags) checkArchive(a *tarball.Archive) error {
+	if f.file == nil || len(f.file.Roots) == 0 || a.Format() == tarball.Imgpkg { // which has no references
+		return nil
+	}
+	from, sel, err := f.selected()
+	if err != nil {
+		return err
+	}
+	have, err := a.Roots()
+	if err != nil {
+		return err
+	}
+	want := slices.Concat(from.Bundles, from.Images)
+	f.sel = relocate.Selection{Roots: map[string]choose.Choice{}, Platforms: sel.Platforms, Derive: sel.Derive}
+	for _, root := range want {
+		i := slices.IndexFunc(have, func(ref name.Reference) bool { return sel.Named(root, ref) })
+		if i < 0 {
+			return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, sel.Root(root))}
+		}
+		if have[i].Name() == root.Name() {
+			f.sel.Roots[root.Name()] = sel.Roots[root.Name()]
+		}
+	}
+	for _, ref := range have {
+		if !slices.ContainsFunc(want, func(root name.Reference) bool { return sel.Named(root, ref) }) {
+			return rootsError{fmt.Errorf("%s is not the archive of %s: it also has the root %s", a.Name(), f.path, ref)}
+		}
+	}
+	return nil
+}
+
+// source returns the roots of the file.
+func (f *configFlags) source() (relocate.Source, error) {
+	var flags sourceFlags
+	for _, root := range f.file.Roots {
+		switch {
+		case root.Bundle != "":
+			flags.bundles = append(flags.bundles, string(root.Bundle))
+		case root.Image != "":
+			flags.images = append(flags.images, string(root.Image))
+		default:
+			flags.lock = string(root.Lock)
+		}
+	}
+	return flags.roots()
+}
+
+// choosesOfRoots reports whether the roots are those of the file, and it has choices for single ones.
+func (f *configFlags) choosesOfRoots() bool {
+	return f.file != nil && !isGiven(f.flags, "bundle") && slices.ContainsFunc(f.file.Roots, func(root crossing.Root) bool { return root.Choose != nil })
+}
+
+// selected returns the roots of the file, and what it selects of them by itself.
+func (f *configFlags) selected() (from relocate.Source, sel relocate.Selection, err error) {
+	if from, err = f.source(); err != nil {
+		return from, sel, err
+	}
+	var opt relocate.Options
+	platforms := platformFlags{platforms: texts(f.file.Platforms), mode: f.file.PlatformMode}
+	platforms.set(&opt)
+	cluster := renderFlags{kubernetes: f.file.Cluster.Kubernetes}
+	opt.Selection.Roots, err = f.choices(from.Bundles, nil, cluster.version())
+	return from, opt.Selection, err
+}
+
+// choices returns what is chosen of the bundles of the file: by those of the given flags that the
+// command line has, if any, and else by the file.
+func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, kubernetes string) (map[string]choose.Choice, error) {
+	choices := map[string]choose.Choice{}
+	for i, root := range f.file.Roots {
+		if root.Image != "" || len(choices) == len(bundles) { // a lock may list images
+			continue
+		}
+		of, at := f.file.Choose, "choose"
+		if root.Choose != nil {
+			of, at = *root.Choose, fmt.Sprintf("roots[%d].choose", i)
+		}
+		flags := given.over(of, f.file.Cluster, func(flag string) bool { return given != nil && f.flags.Changed(flag) })
+		if err := flags.check(kubernetes); err != nil {
+			return nil, &crossing.Error{File: f.path, Line: f.file.Line(at), Field: at, Err: err}
+		}
+		choices[bundles[len(choices)].Name()] = flags.choice
+	}
+	return choices, nil
+}
+
+// choose finds out what is chosen of single roots that are read from their registries.
+func (f *configFlags) choose(given *selectionFlags, kubernetes string) error {
+	if !f.choosesOfRoots() {
+		return nil
+	}
+	from, err := f.source()
+	if err == nil {
+		f.sel.Roots, err = f.choices(from.Bundles, given, kubernetes)
+	}
+	return err
+}
+
+// set sets what the file selects, where the command has no flags for it.
+func (f *configFlags) set(opt *relocate.Options) {
+	for _, choice := range f.sel.Roots {
+		if !choice.IsZero() {
+			opt.Selection.Choice, opt.Selection.Roots = choose.Choice{}, f.sel.Roots
+		}
+	}
+	if f.flags != nil && f.flags.Lookup("platform") == nil {
+		opt.Selection.Platforms, opt.Selection.Derive = f.sel.Platforms, f.sel.Derive
+	}
+}
