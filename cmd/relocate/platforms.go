@@ -18,7 +18,7 @@ const (
 	platformsDerive = "derive"
 )
 
-// platformFlags are the flags that choose images of indexes by platform.
+// platformFlags are the flags that choose images by platform.
 type platformFlags struct {
 	platforms []string
 	mode      string

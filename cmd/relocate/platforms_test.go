@@ -84,7 +84,7 @@ func TestPlatformsSparse(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "report.json")
 	file := filepath.Join(t.TempDir(), "r.tar")
 	exported := mustRelocate(t, "-b", s.root, "--to-tar", file, "--platform", "linux/amd64", "--report", report)
-	assertAll(t, exported.stderr, "left out: 4 images of indexes by platform", "1 for linux/arm64", "1 for windows/amd64", "2 attestations")
+	assertAll(t, exported.stderr, "left out: 4 images by platform", "1 for linux/arm64", "1 for windows/amd64", "2 attestations")
 	omitted := map[string]string{}
 	for _, o := range readReport(t, report).Omitted {
 		assert.Equal(t, "platform", o.Reason)
@@ -100,8 +100,8 @@ func TestPlatformsSparse(t *testing.T) {
 	assert.Contains(t, string(text), s.layers["linux/amd64"])
 	assert.NotContains(t, string(text), s.layers["linux/arm64"])
 	assert.NotContains(t, string(text), "sha256-"+s.children["linux/arm64"].Digest.Hex, "nor is its signature named")
-	assertAll(t, mustRelocate(t, "plan", "-b", s.root, "--platform", "linux/amd64").stdout, "left out: 4 images of indexes by platform")
-	assertAll(t, mustRelocate(t, "inspect", file).stdout, "left out: 4 images of indexes by platform")
+	assertAll(t, mustRelocate(t, "plan", "-b", s.root, "--platform", "linux/amd64").stdout, "left out: 4 images by platform")
+	assertAll(t, mustRelocate(t, "inspect", file).stdout, "left out: 4 images by platform")
 	for _, args := range [][]string{{"verify", file, "--strict"}, {"rehearse", file}} {
 		assertAll(t, mustRelocate(t, args...).stdout, "OK: ", "4 images left out by platform")
 	}

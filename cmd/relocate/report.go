@@ -255,5 +255,5 @@ func summarizePlatforms(w io.Writer, images []report.Omitted) {
 	if n := byPlatform[""]; n > 0 {
 		list = append(list, "  "+count(n, "attestation"))
 	}
-	fmt.Fprintf(w, "left out: %s of indexes by platform\n%s\n", count(len(images), "image"), printer.First(list, mostLines, "; see --report"))
+	fmt.Fprintf(w, "left out: %s by platform\n%s\n", count(len(images), "image"), printer.First(list, mostLines, "; see --report"))
 }
