@@ -85,10 +85,10 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 	}
 	mediaType, err := mediaTypeOf(res.Header.Get("Content-Type"), raw)
 	if err != nil {
-		return fail("%w", err)
+		return fail("%w", notManifest{err})
 	}
 	if mediaType.IsSchema1() { // its digest is not that of its bytes
-		return fail("media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)
+		return fail("%w", notManifest{fmt.Errorf("media type %q: Docker schema 1 cannot be copied; push the image again in a newer format", mediaType)})
 	}
 	desc := v1.Descriptor{MediaType: mediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}
 	if want, err := v1.NewHash(id); err == nil {
@@ -100,6 +100,14 @@ func describe(res *http.Response, id string, raw []byte) (v1.Descriptor, []byte,
 	}
 	return desc, raw, nil
 }
+
+// ErrNotManifest says that a registry has something else than a manifest that can be copied.
+var ErrNotManifest = errors.New("not a manifest that can be copied")
+
+// notManifest is an ErrNotManifest with its own message.
+type notManifest struct{ error }
+
+func (notManifest) Is(target error) bool { return target == ErrNotManifest }
 
 // generalTypes are the media types of servers that do not know manifests.
 var generalTypes = []string{"", "application/json", "text/json", "text/plain", "application/octet-stream", "binary/octet-stream"}

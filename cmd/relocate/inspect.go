@@ -236,9 +236,11 @@ func (r inspectReport) text(w io.Writer) {
 	}
 	if r.Archive != nil {
 		fmt.Fprintf(w, "seal %s\n", r.Archive.SealText())
+		fmt.Fprintln(w, "contents not verified: layers were not read; relocate verify reads them")
 	}
 	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
+	summarizeBases(w, r.Bases)
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	fmt.Fprintln(w)

@@ -39,16 +39,16 @@ type Subject struct {
 	close func() error
 }
 
-// Open reads the plan of an archive, whose documents are checked, jobs at once. The caller closes
-// the Subject.
+// Open reads the plan of an archive, jobs at once, and nothing that comes after it: layers are not
+// verified. The caller closes the Subject.
 //
-// Errors: as tarball.Open and tarball.Archive.CheckedPlan.
+// Errors: as tarball.Open and tarball.Archive.HeadPlan.
 func Open(ctx context.Context, file string, jobs int, r *render.Renderer) (*Subject, error) {
 	a, err := tarball.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := a.CheckedPlan(ctx, jobs, r)
+	plan, err := a.HeadPlan(ctx, jobs, r)
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -115,6 +115,7 @@ type Report struct {
 	Packages []PackageSummary `json:"packages"`           // by name
 	Images   []Image          `json:"images,omitempty"`   // likewise
 	Omitted  []report.Omitted `json:"omitted,omitempty"`
+	Bases    []report.Base    `json:"bases,omitempty"` // of which the archive assumes layers
 	Findings []report.Finding `json:"findings,omitempty"`
 }
 
@@ -142,7 +143,7 @@ func (s *Subject) Report() Report {
 		return r
 	}
 	c := s.Plan.Contents()
-	r.Contents, r.Omitted = &c, s.Plan.Omitted
+	r.Contents, r.Omitted, r.Bases = &c, s.Plan.Omitted, s.Plan.Given()
 	r.Images = Images(s.Graph)
 	return r
 }
