@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -39,20 +40,36 @@ func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer)
 //
 // Errors: as CheckedPlan.
 func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
-	plan, err := a.planAfter(ctx, a.checkDocs, jobs, r)
-	if err != nil || a.imgpkg != nil {
-		return plan, err
-	}
-	frames, err := a.checkFrames(plan.Small)
-	if err != nil {
-		return nil, fmt.Errorf("check %s: %w", a.Name(), err)
-	}
-	for _, frame := range frames {
-		if frame != nil {
-			return nil, a.damaged(*frame)
+	manifests := 0 // after the last of them come configs of the small section at most
+	for i, b := range a.l.blobs {
+		if a.mediaType[b.Digest] != "" {
+			manifests = i + 1
 		}
 	}
-	return plan, a.Unchanged()
+	plan, err := a.planAfter(ctx, func() ([]Damage, error) { return a.checkHead(manifests) }, jobs, r)
+	if err != nil {
+		return nil, err
+	}
+	damage, err := a.checkHead(plan.Small)
+	if err == nil && len(damage) > 0 {
+		err = a.damaged(damage[0])
+	}
+	return plan, errors.Join(err, a.Unchanged())
+}
+
+// checkHead checks the documents and the frames of the first blobs.
+func (a *Archive) checkHead(blobs int) ([]Damage, error) {
+	damage, err := a.checkDocs()
+	if err != nil || a.imgpkg != nil {
+		return damage, err
+	}
+	frames, err := a.checkFrames(blobs)
+	for _, frame := range frames {
+		if frame != nil {
+			damage = append(damage, *frame)
+		}
+	}
+	return damage, err
 }
 
 // planAfter returns the plan if check finds no damage. Something that is missing in the archive is damage.
