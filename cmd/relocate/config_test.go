@@ -277,6 +277,9 @@ func TestConfigDerived(t *testing.T) {
 
 	mustRelocate(t, "rehearse", "--config", file, whole)
 	again := mustRelocate(t, "--config", file, "--from-tar", whole, "--to-repo", part)
+	assert.Equal(t, again.stdout, mustRelocate(t, "emit", "--config", file, whole, "--to-repo", part).stdout)
+	assert.Contains(t, mustRelocate(t, "inspect", "--config", file, whole).stdout, "contains 2 versions of 2 packages, ")
+	assert.Contains(t, mustRelocate(t, "inspect", "--config", file, archive).stdout, "contains 2 versions of 2 packages, ")
 	assert.Equal(t, strings.ReplaceAll(imported.stdout, repo, part), again.stdout, "of an archive that has everything")
 	mustRelocate(t, "verify", "--config", file, "--repo", part, whole)
 

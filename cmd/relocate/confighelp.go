@@ -35,8 +35,8 @@ list replaces the list. -b, -i and --lock replace all roots, with their choices;
 keys that it has no flag for, but checks them, too: unknown keys, keys that come
 twice, and values of another type are errors.
 
-An import, rehearse and verify refuse an archive with other roots than those of
-the file. inspect and render show the only root of the file, if they are given
+An import, rehearse, verify, inspect and emit refuse an archive with other roots
+than those of the file. inspect and render show the only root of the file, if they are given
 no archive. verify without an archive verifies the destination.
 
 A crossing file has no logins: see relocate help registries.

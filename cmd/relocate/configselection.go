@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,6 +11,8 @@ import (
 	"relocate"
 	"relocate/choose"
 	"relocate/crossing"
+	"relocate/internal/inspect"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -63,6 +67,34 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 		}
 	}
 	return nil
+}
+
+// open opens an archive, and reads the part of it that the flags choose, or else the file, if any.
+// The caller closes it.
+func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, []report.Selected, error) {
+	if f.file == nil && !flags.given() {
+		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer)
+		return s, nil, err
+	}
+	a, err := tarball.Open(archive)
+	if err != nil {
+		return nil, nil, err
+	}
+	part, err := f.partOf(ctx, a, flags, opt)
+	if err != nil {
+		return nil, nil, errors.Join(err, a.Close())
+	}
+	return inspect.Part(a, part.Plan, part.Source, opt.Renderer), part.Selected, nil
+}
+
+func (f *configFlags) partOf(ctx context.Context, a *tarball.Archive, flags *selectionFlags, opt relocate.Options) (*relocate.Part, error) {
+	if err := f.checkArchive(a); err != nil {
+		return nil, err
+	}
+	if flags.set(&opt); !flags.given() {
+		f.set(&opt)
+	}
+	return relocate.PartOf(ctx, a, opt)
 }
 
 // source returns the roots of the file.

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate"
 	"relocate/carvel"
-	"relocate/internal/inspect"
 	"relocate/rewrite"
 )
 
@@ -221,7 +221,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	}
 	renderer := newRenderer()
 	defer renderer.Close()
-	s, err := inspect.Open(ctx, args[0], defaultJobs, renderer)
+	s, _, err := f.config.open(ctx, args[0], &selectionFlags{}, relocate.Options{Jobs: defaultJobs, Renderer: renderer})
 	if err != nil {
 		return nil, err
 	}

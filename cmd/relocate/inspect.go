@@ -19,7 +19,6 @@ import (
 	"relocate/internal/printer"
 	"relocate/render"
 	"relocate/report"
-	"relocate/tarball"
 )
 
 // inspectReport is what inspect prints.
@@ -182,11 +181,11 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 
 // open reads what is to be shown. The caller closes it.
 func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
-	switch {
-	case f.selection.given():
-		return f.openPart(ctx, file, r, show)
-	case f.repo == "":
-		return inspect.Open(ctx, file, f.jobs, r)
+	if f.repo == "" {
+		opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
+		s, selected, err := f.config.open(ctx, file, &f.selection, opt)
+		f.selected = selected
+		return s, err
 	}
 	ref, err := parseReference("--repo", f.repo)
 	if err != nil {
@@ -203,22 +202,6 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 		return inspect.Read(ctx, source, ref, r)
 	}
 	return inspect.Walk(ctx, source, ref, f.jobs, r, func() { ph.Add(1, 0) })
-}
-
-// openPart reads the part of an archive that is chosen.
-func (f *inspectFlags) openPart(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
-	a, err := tarball.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
-	f.selection.set(&opt)
-	part, err := relocate.PartOf(ctx, a, opt)
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
-	}
-	f.selected = part.Selected
-	return inspect.Part(a, part.Plan, part.Source, r), nil
 }
 
 // oneFile checks that exactly one argument is given.
