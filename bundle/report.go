@@ -3,18 +3,27 @@ package bundle
 import (
 	"encoding/json"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/report"
 )
 
 // Contents returns the counts of what the plan holds.
 func (p *Plan) Contents() report.Contents {
 	g := p.Graph
-	names, versions := map[string]bool{}, map[[2]string]bool{}
-	for _, pkg := range g.Packages { // versions of one package repository have many in common
-		names[pkg.Name], versions[[2]string{pkg.Name, pkg.Version}] = true, true
+	names, first, versions := map[string]bool{}, map[[2]string]v1.Hash{}, 0
+	for _, pkg := range g.Packages {
+		names[pkg.Name] = true
+		key := [2]string{pkg.Name, pkg.Version}
+		if in, seen := first[key]; !seen {
+			first[key] = pkg.Repository
+		} else if in != pkg.Repository {
+			continue // versions of one package repository have many in common
+		}
+		versions++
 	}
 	return report.Contents{
-		Packages: len(names), PackageVersions: len(versions), Bundles: g.Count(Bundle), Images: g.Count(Plain),
+		Packages: len(names), PackageVersions: versions, Bundles: g.Count(Bundle), Images: g.Count(Plain),
 		Indexes: g.Count(Index), Attachments: g.Count(Attached), Manifests: len(g.Nodes), Blobs: len(p.Blobs), Bytes: p.Size(),
 	}
 }

@@ -156,19 +156,22 @@ func TestVersionsInOneArchive(t *testing.T) {
 	src, dst := startReal(t), startReal(t)
 	s := site{t: t, host: src.Addr}
 	app := s.ref("img/app", s.image("img/app", "1", "app"))
+	shared := s.ref("pkg/shared", s.bundle("pkg/shared", "1", nil, app))
 	digests := map[string]string{}
 	for _, version := range []string{"1.9.0", "1.10.0"} {
 		pkg := s.ref("pkg/a", s.bundle("pkg/a", version, nil, app, s.ref("img/"+version, s.image("img/"+version, "1", version))))
-		files := map[string]string{"packages/p.yml": packageText("a.corp.com", version, pkg)}
+		files := map[string]string{"packages/p.yml": packageText("a.corp.com", version, pkg), "packages/shared.yml": packageText("shared.corp.com", "1.0.0", shared)}
 		if version == "1.9.0" {
 			files["packages/old.yml"] = packageText("old.corp.com", "9.0.0", pkg)
 		}
-		digests[version] = s.bundle("roots/main", version, files, pkg).Digest.String()
+		digests[version] = s.bundle("roots/main", version, files, pkg, shared).Digest.String()
 	}
 	source, main := dumpReal(t, src, ""), src.Addr+"/roots/main:"
 	told := "the PackageRepository main serves " + main + "1.10.0, the newest by its tag; no PackageRepository serves " + main + "1.9.0"
 	both := []string{"-b", main + "1.10.0", "-b", main + "1.9.0"}
-	assertAll(t, mustRelocate(t, append([]string{"plan"}, both...)...).stderr, told)
+	plan := mustRelocate(t, append([]string{"plan"}, both...)...)
+	assertAll(t, plan.stderr, told)
+	assertAll(t, plan.stdout, "packages   4 versions of 3 packages")
 
 	file := filepath.Join(t.TempDir(), "both.tar")
 	assertAll(t, mustRelocate(t, append([]string{"--to-tar", file}, both...)...).stderr, told)
