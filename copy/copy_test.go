@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -241,4 +242,30 @@ func (f *flipping) Blob(ctx context.Context, repo name.Repository, d v1.Descript
 	raw := slices.Clone(f.blobs[d.Digest])
 	raw[len(raw)/2] ^= 1
 	return io.NopCloser(digest.Reader(bytes.NewReader(raw), d.Digest, d.Size)), nil
+}
+
+// refusing answers every request for a manifest with an error, and counts them.
+type refusing struct {
+	bundle.Source
+	answer error
+	asked  int
+}
+
+func (r *refusing) Manifest(context.Context, name.Reference) (v1.Descriptor, []byte, error) {
+	r.asked++
+	return v1.Descriptor{}, nil, r.answer
+}
+
+// TestSpoolRemembersAbsence: walks ask once for what a place does not have, or does not show.
+func TestSpoolRemembersAbsence(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[error]int{fs.ErrNotExist: 1, fs.ErrPermission: 1, errors.New("try again"): 3} {
+		src := &refusing{answer: answer}
+		spool := NewSpool(src, scratch(t)).Keeping()
+		for range 3 {
+			_, _, err := spool.Manifest(t.Context(), name.MustParseReference(source+":1.0"))
+			require.ErrorIs(t, err, answer)
+		}
+		assert.Equal(t, want, src.asked, answer)
+	}
 }

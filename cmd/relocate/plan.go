@@ -230,7 +230,7 @@ func (r *planReport) verdict() *report.Verdict {
 	}
 	r.plan.Describe(v, false)
 	v.Findings, v.Accepted, v.Scan = r.Findings, r.Accepted, r.Scan
-	v.Roots, v.Attached, v.Unseen = r.Roots, nil, nil
+	v.Roots, v.Selected, v.Attached, v.Unseen = r.Roots, r.Selection, nil, nil
 	if a := r.Attachments; a != nil {
 		v.Attached, v.Bare, v.Unseen, v.AttachedNote = a.Found, a.Absent, a.Unseen, allAsked
 	}

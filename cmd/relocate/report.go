@@ -183,6 +183,11 @@ func (r *copyReport) summarize(w io.Writer) {
 		fmt.Fprintf(w, "  assumed          %s (%s), which the archive leaves out: a byte of each was read\n", count(res.Assumed, "layer"), size(res.AssumedBytes))
 	}
 	for _, root := range r.Roots {
+		if root.Derived != nil {
+			width = max(width, len("derived from"))
+		}
+	}
+	for _, root := range r.Roots {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
 		if root.Derived != nil {
 			fmt.Fprintf(w, "  %-*s  %s; signatures of that do not apply to it\n", width, "derived from", root.Derived)
