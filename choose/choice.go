@@ -149,37 +149,6 @@ func Parse(s string) (Choice, error) {
 	return c, c.Check()
 }
 
-// Words describes the choice: "cert-manager.* 1.x; the newest version; for Kubernetes 1.30.0".
-func (c Choice) Words() string {
-	var list []string
-	for _, p := range c.canonical().Packages {
-		list = append(list, strings.TrimSpace(p.Name+" "+p.Constraint))
-	}
-	if len(list) == 0 && len(c.Exclude)+c.Latest > 0 {
-		list = append(list, "every package")
-	}
-	switch {
-	case c.Latest == 1:
-		list = append(list, "the newest version")
-	case c.Latest > 1:
-		list = append(list, fmt.Sprintf("the newest %d versions", c.Latest))
-	}
-	for _, glob := range c.canonical().Exclude {
-		list = append(list, "not "+glob)
-	}
-	add := func(when bool, words string) {
-		if when {
-			list = append(list, words)
-		}
-	}
-	add(c.Prereleases, "with prereleases")
-	add(len(c.Installed) > 0, "with what is installed")
-	add(c.NoDependencies, "without dependencies")
-	add(c.Kubernetes != "", "for Kubernetes "+c.Kubernetes)
-	add(c.KappController != "", "for kapp-controller "+c.KappController)
-	return strings.Join(list, "; ")
-}
-
 // canonical returns the choice with its lists sorted and each item once.
 func (c Choice) canonical() Choice {
 	c.Packages = slices.Clone(c.Packages)

@@ -1,6 +1,7 @@
 package choose_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"relocate/carvel"
 	"relocate/choose"
 	"relocate/oci"
+	"relocate/report"
 )
 
 func TestParsePattern(t *testing.T) {
@@ -107,12 +109,18 @@ func TestTag(t *testing.T) {
 	assert.True(t, strings.HasSuffix(long, "x-selected-571afac3"))
 }
 
+// TestWords: a report describes a choice, with all its parts.
 func TestWords(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "a; b 1.x; b >=1.0.0 <2.0.0; the newest 2 versions; not c; not d*; with prereleases; with what is installed; without dependencies; for Kubernetes 1.31.0; for kapp-controller 0.53.1", some(t).Words())
-	assert.Equal(t, "every package; the newest version", choose.Choice{Latest: 1}.Words())
-	assert.Equal(t, "every package; not a", choose.Choice{Exclude: []string{"a"}}.Words())
-	assert.Equal(t, "with what is installed", choose.Choice{Installed: []choose.Installed{{Name: "a"}}}.Words())
+	for want, c := range map[string]choose.Choice{
+		"a, b 1.x, b >=1.0.0 <2.0.0, the newest 2 versions of each, without c, without d*, with prereleases, with what the cluster uses, without dependencies, for Kubernetes 1.31.0, for kapp-controller 0.53.1": some(t),
+		"every package, the newest version of each": {Latest: 1},
+		"every package, without a":                  {Exclude: []string{"a"}},
+		"what the cluster uses":                     {Installed: []choose.Installed{{Name: "a"}}},
+	} {
+		said := report.Derived{Choice: json.RawMessage(c.String())}.String()
+		assert.Equal(t, " by the choice of "+want, strings.TrimPrefix(said, ":"))
+	}
 }
 
 func TestCheck(t *testing.T) {

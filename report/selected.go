@@ -1,6 +1,12 @@
 package report
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"relocate/internal/text"
+)
 
 // Selected is what was chosen of the packages of a root.
 type Selected struct {
@@ -32,4 +38,48 @@ func (s Selected) CountLeft() int {
 		n += len(p.Versions)
 	}
 	return n
+}
+
+// choiceWords describes a choice of packages (choose.Choice), which may be of anybody: "every package, the
+// newest version of each".
+func choiceWords(raw json.RawMessage) string {
+	var c struct {
+		Packages []struct {
+			Name       string `json:"name"`
+			Constraint string `json:"constraint"`
+		} `json:"packages"`
+		Exclude        []string          `json:"exclude"`
+		Latest         int               `json:"latest"`
+		Prereleases    bool              `json:"prereleases"`
+		Installed      []json.RawMessage `json:"installed"`
+		NoDependencies bool              `json:"noDependencies"`
+		Kubernetes     string            `json:"kubernetes"`
+		KappController string            `json:"kappController"`
+	}
+	if json.Unmarshal(raw, &c) != nil {
+		return text.Line(text.Clip(string(raw), 1000))
+	}
+	var list []string
+	add := func(when bool, words string) {
+		if when {
+			list = append(list, words)
+		}
+	}
+	for _, p := range c.Packages {
+		list = append(list, strings.TrimSpace(p.Name+" "+p.Constraint))
+	}
+	some := len(c.Packages)+len(c.Exclude) > 0 || c.Latest > 0
+	add(some && len(c.Packages) == 0, "every package")
+	add(c.Latest == 1, "the newest version of each")
+	add(c.Latest > 1, fmt.Sprintf("the newest %d versions of each", c.Latest))
+	for _, name := range c.Exclude {
+		list = append(list, "without "+name)
+	}
+	add(c.Prereleases, "with prereleases")
+	add(some && len(c.Installed) > 0, "with what the cluster uses")
+	add(!some && len(c.Installed) > 0, "what the cluster uses")
+	add(c.NoDependencies, "without dependencies")
+	add(c.Kubernetes != "", "for Kubernetes "+c.Kubernetes)
+	add(c.KappController != "", "for kapp-controller "+c.KappController)
+	return text.Line(text.Clip(strings.Join(list, ", "), 1000))
 }

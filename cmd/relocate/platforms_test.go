@@ -388,7 +388,7 @@ func TestPlatformsAndPackages(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.tar")
 	mustRelocate(t, append(choose, "--platform-mode", "derive", "--to-tar", file)...)
 	inspected := mustRelocate(t, "inspect", file).stdout
-	assertAll(t, inspected, "is derived from "+root.Digest.String()+" by the choice {\"packages\"", " for linux/amd64", "app.example.com")
+	assertAll(t, inspected, "is derived from "+root.Digest.String()+" by the choice of ", " for linux/amd64", "app.example.com")
 	assert.NotContains(t, inspected, "other.example.com")
 	assertAll(t, mustRelocate(t, "rehearse", file).stdout, "OK: ")
 
