@@ -240,6 +240,9 @@ func (d *derivation) take(ctx context.Context, chosen *choose.Chosen) error {
 		}
 		last := &s.Left[len(s.Left)-1]
 		last.Versions = append(last.Versions, p.Version)
+		if i := slices.IndexFunc(chosen.Skipped, func(s choose.Skipped) bool { return s.Name == p.Name }); i >= 0 {
+			last.Why = chosen.Skipped[i].Why
+		}
 	}
 	if len(chosen.Versions) > 0 {
 		tag, pin, err := d.derive(ctx, chosen)

@@ -28,7 +28,17 @@ type SelectedVersion struct {
 // LeftPackage is a package with the versions of it that were not chosen.
 type LeftPackage struct {
 	Name     string   `json:"name"`
-	Versions []string `json:"versions"` // the newest first
+	Versions []string `json:"versions"`      // the newest first
+	Why      string   `json:"why,omitempty"` // of a package that is wanted: why none of its versions was chosen, in kapp-controller's words
+}
+
+// String names the versions, and why there is none of a package that is wanted.
+func (p LeftPackage) String() string {
+	s := strings.Join(p.Versions, ", ")
+	if p.Why != "" {
+		s += ", though it is wanted: " + p.Why
+	}
+	return s
 }
 
 // CountLeft returns the number of versions that were not chosen.

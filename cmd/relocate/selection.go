@@ -151,7 +151,7 @@ func summarizeSelected(w io.Writer, selected []report.Selected, more string) {
 			}
 		}
 		for _, p := range s.Left {
-			gone = append(gone, "  "+line(p.Name+" "+strings.Join(p.Versions, ", ")))
+			gone = append(gone, "  "+line(p.Name+" "+p.String()))
 		}
 		for _, part := range []struct {
 			title string

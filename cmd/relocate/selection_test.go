@@ -233,6 +233,8 @@ items:
 			[]string{"findings: 1 breaks an install", `a PackageInstall needs "database.corp.com 1.x", which was not chosen`}},
 		{[]string{"--package", "shop.corp.com@1.0.0 || 1.1.0", "--exclude-package", "queue.*"}, []string{"d 1.5.0 dependency", "s 1.1.0 chosen", "s 1.0.0 chosen"},
 			[]string{`a PackageInstall needs "queue.corp.com 1.0.0", which is excluded`}},
+		{[]string{"--package", "*.corp.com@>=2.0.0"}, []string{"d 2.0.0 chosen", "q 2.0.0 chosen"},
+			[]string{"shop.corp.com 2.0.0-rc.1, 1.1.0, 1.0.0, though it is wanted: all=3 -> after-prereleases-filter=2 -> after-constraints-filter=0\n"}},
 		{[]string{"--package", "shop.corp.com@1.1.0", "--render"}, []string{"d 1.5.0 dependency", "q 1.0.0 dependency", "s 1.1.0 chosen"}, nil},
 		{[]string{"--package", "shop.corp.com@1.1.0", "--render", "--values-file", "shop.corp.com=" + shopValues(t, "all: false\n")}, []string{"s 1.1.0 chosen"}, nil},
 	}

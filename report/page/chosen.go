@@ -35,7 +35,7 @@ func (p *htmlPage) chosen(selected []report.Selected) {
 			versions = append(versions, chosenRow{s.From.Reference, v.Name, v.Version, why})
 		}
 		for _, l := range s.Left {
-			left = append(left, leftRow{s.From.Reference, l.Name, strings.Join(l.Versions, ", ")})
+			left = append(left, leftRow{s.From.Reference, l.Name, l.String()})
 		}
 	}
 	p.Chosen.Versions = shorten(versions, mostPageImages, func(r chosenRow) []string { return []string{r.From, r.Name, r.Version, r.Why} })
