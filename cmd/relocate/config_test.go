@@ -79,6 +79,10 @@ destination:
 		mustRelocate(t, "inspect", "--config", file, byFile, "package", "simple-app.corp.com").stdout)
 	assert.Contains(t, mustRelocate(t, "render", "--config", file, "package", "simple-app.corp.com", "--images").stdout, repo)
 
+	assert.Equal(t, mustRelocate(t, "inventory", "--repo", repo).stdout, mustRelocate(t, "inventory", "--config", file).stdout)
+	assert.Equal(t, mustRelocate(t, "inventory", byFile).stdout, mustRelocate(t, "inventory", "--config", file, byFile).stdout)
+	assert.Equal(t, mustRelocate(t, "prune", "--repo", repo, "--drop", "9.9").stdout, mustRelocate(t, "prune", "--config", file, "--drop", "9.9").stdout)
+
 	direct := mustRelocate(t, "--config", file)
 	assert.Equal(t, imported.stdout, direct.stdout)
 }

@@ -147,3 +147,19 @@ func (f *emitFlags) configFor(s *crossing.Setting, _ []string) string {
 	}
 	return flagIn(s, configObject...)
 }
+
+// configFor returns the flags of inventory for the settings of a file.
+func (f *inventoryFlags) configFor(s *crossing.Setting, args []string) string {
+	if s.Key == "destination.repository" && len(args) == 0 {
+		return "repo"
+	}
+	return ""
+}
+
+// configFor returns the flags of prune for the settings of a file.
+func (f *pruneFlags) configFor(s *crossing.Setting, _ []string) string {
+	if s.Key == "destination.repository" {
+		return "repo"
+	}
+	return ""
+}

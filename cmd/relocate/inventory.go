@@ -16,7 +16,8 @@ import (
 
 // inventoryFlags are the flags of inventory.
 type inventoryFlags struct {
-	repo string
+	repo   string
+	config configFlags
 	common
 }
 
@@ -66,6 +67,7 @@ The same content gives the same text. docs/deltas.md explains deltas.
 		flags.StringVar(&f.repo, "repo", "", "list what the repository `REPO` has: registry/path, without a tag")
 	})
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 

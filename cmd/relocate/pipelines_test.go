@@ -109,7 +109,7 @@ func TestGitLab(t *testing.T) {
 	src, dst := startReal(t), startReal(t)
 	pushSample(t, src.Addr)
 	open := newRunner(t, src, dst)
-	open.run("review", pipeline.Review.Script)
+	open.run("review", pipeline.Review.Script, pipeline.Review.Artifacts.Paths...)
 	open.run("export", pipeline.Export.Script, pipeline.Export.Artifacts.Paths...)
 	src.Stop()
 	closed := newRunner(t, src, dst, "ARCHIVE="+filepath.Join(open.dir, "repository.tar"))

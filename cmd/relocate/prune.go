@@ -32,6 +32,7 @@ type pruneFlags struct {
 	drop   []string
 	yes    bool
 	format format
+	config configFlags
 	common
 }
 
@@ -92,6 +93,7 @@ func newPrune() *cobra.Command {
 		addFormat(flags, &f.format)
 	})
 	f.common.add(cmd)
+	f.config.addTo(cmd, "Flags", f.configFor)
 	return cmd
 }
 
