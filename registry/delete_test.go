@@ -118,3 +118,12 @@ func TestAllTags(t *testing.T) {
 		})
 	}
 }
+
+// TestDeleteScope: a deletion asks for no permission to push.
+func TestDeleteScope(t *testing.T) {
+	home(t)
+	s := wantsTokens(t, 9, func(w http.ResponseWriter, _ *http.Request, _ int) { w.WriteHeader(http.StatusAccepted) })
+	c, _ := client(t, Options{Username: "u", Password: "p", Named: []string{s.host}})
+	require.NoError(t, c.Deleter(s.repo(t)).DeleteManifest(t.Context(), absent))
+	assert.Equal(t, []string{basic("u", "p") + " repository:repo:pull,delete"}, s.scopes)
+}

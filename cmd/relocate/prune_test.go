@@ -327,6 +327,13 @@ func TestPruneRefused(t *testing.T) {
 	}, nil)
 	assertFailed(t, tryRelocate(t, pruneMeter...), statusFailed, registry.ErrNoTags.Error())
 
+	// What is missing needs nothing: an index without one of its children stays as it is.
+	sparse := u.index("airgap/main", "sparse", u.image("airgap/main", "", "kept"), u.image("airgap/main", "", "missing"))
+	raw, _ = get(t, u.host, "/v2/airgap/main/manifests/sparse")
+	var index document
+	require.NoError(t, json.Unmarshal(raw, &index))
+	u.send(http.MethodDelete, "http://"+u.host+"/v2/airgap/main/manifests/"+index.Manifests[1].Digest, "", nil, http.StatusAccepted)
+
 	// Of what is dropped, what can be read goes.
 	config = blobOf(t, u.host, u.digests["root 1.0.0"])
 	m.behave(func(w http.ResponseWriter, r *http.Request) bool {
@@ -339,6 +346,8 @@ func TestPruneRefused(t *testing.T) {
 	r := mustRelocate(t, pruneMeter...)
 	assertAll(t, r.stdout, "manifests that cannot be read in full", u.digests["root 1.0.0"])
 	mustRelocate(t, "verify", "--repo", u.repo, u.archives["1.2.0"], "--level", "deep")
+	assert.True(t, has(t, u.host, "/v2/airgap/main/manifests/"+sparse.Digest.String()))
+	assert.True(t, has(t, u.host, "/v2/airgap/main/manifests/"+index.Manifests[0].Digest))
 	assert.True(t, has(t, u.host, "/v2/airgap/main/manifests/"+u.digests["index 1.0.0"]), "nothing says any longer that it was part of the root")
 }
 
@@ -349,6 +358,47 @@ func blobOf(t *testing.T, host, manifest string) string {
 	var doc document
 	require.NoError(t, json.Unmarshal(raw, &doc))
 	return doc.Config.Digest
+}
+
+// TestPruneReferenced: a registry may refuse to delete what an index still needs, as zot, Harbor and
+// GitLab do, and then it is deleted after the index. What it refuses for good is named.
+func TestPruneReferenced(t *testing.T) {
+	t.Parallel()
+	u := upgrade(t, startReal(t))
+	m := newMeter(t, u.host)
+	raw, _ := get(t, u.host, "/v2/airgap/main/manifests/"+u.digests["index 1.0.0"])
+	var index document
+	require.NoError(t, json.Unmarshal(raw, &index))
+	refused, immutable := 0, u.digests["root 1.1.0"]
+	m.behave(func(w http.ResponseWriter, r *http.Request) bool {
+		of := func(digest string) bool { return strings.HasSuffix(r.URL.Path, "/manifests/"+digest) }
+		isChild := of(index.Manifests[0].Digest) || of(index.Manifests[1].Digest)
+		if r.Method != http.MethodDelete || !of(immutable) && !(isChild && has(t, u.host, "/v2/airgap/main/manifests/"+u.digests["index 1.0.0"])) {
+			return false
+		}
+		refused++
+		http.Error(w, `{"errors":[{"code":"PRECONDITION","message":"no"}]}`, http.StatusPreconditionFailed)
+		return true
+	}, nil)
+	drop := []string{"prune", "--repo", m.host + "/airgap/main", "--drop", "1.0.0", "--yes", "-o", "json", "--concurrency", "1"}
+	r := pruned(t, mustRelocate(t, drop...))
+	assert.Equal(t, 2, refused)
+	assert.Empty(t, r.Deleted.Stay)
+	assert.Equal(t, len(r.Manifests), r.Deleted.Manifests)
+
+	drop[4] = "1.1.0"
+	run := tryRelocate(t, drop...)
+	assert.Equal(t, statusPartly, run.status)
+	assertAll(t, run.stderr, "hint: see docs/pruning.md")
+	r = pruned(t, run)
+	require.Len(t, r.Deleted.Stay, 1)
+	assert.Equal(t, immutable, r.Deleted.Stay[0].What)
+	assert.Contains(t, r.Deleted.Stay[0].Reason, "412")
+	assert.Equal(t, len(r.Manifests)-1, r.Deleted.Manifests)
+	m.behave(nil, nil)
+	r = pruned(t, mustRelocate(t, drop...))
+	assert.Equal(t, 1, r.Deleted.Manifests)
+	mustRelocate(t, "verify", "--repo", u.repo, u.archives["1.2.0"], "--level", "deep")
 }
 
 // TestPruneSigned: what is attached to a manifest goes with it, and what is attached to others stays: by
