@@ -282,7 +282,7 @@ func (p *part) addTo(found *leak.Report) {
 		if i < 0 {
 			found.Findings = append(found.Findings, f)
 		} else {
-			found.Findings[i].Message = f.Message
+			found.Findings[i].Message, found.Findings[i].Action = f.Message, f.Action
 		}
 	}
 }

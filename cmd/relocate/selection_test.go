@@ -382,3 +382,64 @@ func TestChooseByDigest(t *testing.T) {
 	assert.Len(t, tags, 1, "one digest")
 	assert.NotEmpty(t, slices.Collect(maps.Keys(tags))[0])
 }
+
+// TestChooseSigned: what is attached to the chosen bundles and their images crosses. The derived repository has no
+// signature, and needs none.
+func TestChooseSigned(t *testing.T) {
+	t.Parallel()
+	src, dst := startReferrers(t), startReferrers(t)
+	s := newSignedSite(t, src)
+	report := filepath.Join(t.TempDir(), "report.json")
+	file := export(t, s.root, "--package", "app.example.com", "--attachments", "require", "--report", report)
+	r := readReport(t, report)
+	assert.Len(t, r.Attachments.Found, s.attached-1, "not that of the root")
+	assert.Empty(t, r.Attachments.Absent)
+	assert.Empty(t, r.Attachments.Unseen)
+	for _, root := range []string{file, export(t, s.root)} {
+		repo := "from/" + filepath.Base(filepath.Dir(root))
+		mustRelocate(t, "--from-tar", root, "--to-repo", dst+"/"+repo, "--package", "app.example.com", "--attachments", "require", "--tag", "1.0")
+		s.assertSigned(t, dst, repo)
+		derived := rootDigest(t, dst, repo, "1.0")
+		assert.NotEqual(t, s.bundles[0].Digest.String(), derived)
+		assert.False(t, has(t, dst, "/v2/"+repo+"/manifests/"+strings.Replace(derived, ":", "-", 1)+".sig"))
+	}
+}
+
+// TestChooseAndMore: a choice goes together with a platform and with a base, and a derived archive is served.
+func TestChooseAndMore(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	root := pushSample(t, src.Addr)
+	choice := []string{"--package", "guestbook.corp.com", "--latest", "1"}
+	part := export(t, append([]string{root}, choice...)...)
+	repo := dst.Addr + "/served"
+	mustRelocate(t, "--from-tar", part, "--to-repo", repo)
+	served := mustServe(t, part, "--as", "served")
+	imported, got := dumpRepositories(t, dst.Addr, "served"), dumpRepositories(t, served.host, "served")
+	assert.Equal(t, imported.tags, got.tags)
+	assert.Equal(t, imported.manifests, got.manifests)
+
+	trimmed := export(t, append([]string{root, "--platform", "linux/amd64", "--platform-mode", "derive"}, choice...)...)
+	mustRelocate(t, "verify", trimmed, "--strict")
+	repo = dst.Addr + "/trimmed"
+	object := mustRelocate(t, "--from-tar", trimmed, "--to-repo", repo).stdout
+	assertAll(t, object, "relocate/derived-from: "+rootDigest(t, src.Addr, "corp/repository", "1.0.0"), "relocate/choice: ")
+	mustRelocate(t, "verify", "--repo", repo, trimmed, "--level", "deep")
+	assert.Less(t, sizeOf(t, trimmed), sizeOf(t, part))
+
+	base := export(t, root)
+	delta := export(t, append([]string{root, "--base", base}, choice...)...)
+	assert.Less(t, sizeOf(t, delta), sizeOf(t, part))
+	repo = dst.Addr + "/delta"
+	mustRelocate(t, "--from-tar", base, "--to-repo", repo)
+	mustRelocate(t, "--from-tar", delta, "--to-repo", repo)
+	mustRelocate(t, "verify", "--repo", repo, delta, "--level", "deep")
+	mustRelocate(t, "--from-tar", delta, "--to-repo", dst.Addr+"/delta", "--package", "guestbook.corp.com", "--tag", "again")
+}
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}
