@@ -39,6 +39,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
 	r := &Result{Plan: plan, Selected: p.selected, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
 	if to.SecretRef != "" || len(p.selected) > 0 {
 		if r.Scan, err = p.scan(ctx, opt, p.source, plan); err != nil {
@@ -57,7 +58,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 }
 
 // checkedPart returns the part of an archive that is selected, and its plan. The archive is checked as
-// a whole.
+// a whole. The caller closes the part.
 //
 // Errors: as Import.
 func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *bundle.Plan, error) {
@@ -76,7 +77,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 	}
 	p, err := o.choose(ctx, a, roots, opt)
 	if err == nil {
-		err = p.trim(ctx, o, roots, opt)
+		err = p.trim(ctx, o, roots, opt, o.TempDir)
 	}
 	if err != nil || len(p.selected) == 0 && len(o.Selection.Platforms) == 0 {
 		return p, whole, err
@@ -87,6 +88,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 		err = o.checkPlatforms(of)
 	}
 	if err != nil {
+		p.close()
 		return nil, nil, err
 	}
 	for _, n := range of.Nodes {

@@ -59,13 +59,18 @@ func (s Selection) trimmed(root name.Reference, d v1.Hash) name.Reference {
 }
 
 // trim makes of a part of roots another one, where the selection says so: indexes of the chosen children
-// alone, and bundles that name them. walk has what is known of the source.
+// alone, and bundles that name them. walk has what is known of the source. What is made is kept in a scratch
+// file in dir, or where temporary files go, until the part is closed.
 //
 // Errors: ErrOptions where no index has a chosen platform; those of bundle.Walk and bundle.Trim.
-func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk bundle.WalkOptions) error {
+func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk bundle.WalkOptions, dir string) (err error) {
 	if !o.Selection.trims() {
 		return nil
 	}
+	if p.scratch, err = newScratch(dir); err != nil {
+		return err
+	}
+	p.source.Keep(p.scratch)
 	ph := o.begin("read", 0, 0)
 	defer ph.end()
 	walk.Pins, walk.Read, walk.Platforms = p.pins, ph.read, o.Selection.Platforms
@@ -101,6 +106,13 @@ func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk
 		p.reselect(ref, report.Root{Reference: p.roots[i].Name(), Digest: to})
 	}
 	return nil
+}
+
+// close removes the scratch file, if there is one.
+func (p *part) close() {
+	if p != nil && p.scratch != nil {
+		p.scratch.remove()
+	}
 }
 
 // reselect notes that a root that was derived by a choice became another one.

@@ -43,7 +43,9 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	}
 	joined := &tarball.Joined{Archive: archive, Bases: opt.Bases}
 	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(joined), addr: listener.Addr().String()}
-	s.leaveOut()
+	if err := s.leaveOut(ctx); err != nil {
+		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
+	}
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -108,14 +110,24 @@ func (s *stage) furnish() (err error) {
 	return err
 }
 
-// leaveOut lets the embedded registry take indexes without the children that the archive leaves out. The
-// import asks that first, with a child that no archive has.
-func (s *stage) leaveOut() {
-	without := bundle.LeftOut(s.archive.Omitted())
+// leaveOut lets the embedded registry take indexes without the children that the archive, or the part of
+// it that is selected, leaves out. The import asks that first, with a child that no archive has.
+func (s *stage) leaveOut(ctx context.Context) error {
+	omitted := s.archive.Omitted()
+	if len(s.opt.Selection.sparse()) > 0 {
+		p, plan, err := s.opt.checkedPart(ctx, s.archive)
+		if err != nil {
+			return err
+		}
+		defer p.close()
+		omitted = plan.Omitted
+	}
+	without := bundle.LeftOut(omitted)
 	if len(without) > 0 {
 		without[registry.Nothing()] = true
 	}
 	s.reg.LeaveOut(func(d v1.Hash) bool { return without[d] })
+	return nil
 }
 
 // perform imports the archive, and verifies the result.

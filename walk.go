@@ -82,8 +82,11 @@ type walked struct {
 	scratch *scratch
 }
 
-// close removes the scratch file.
-func (w *walked) close() { w.scratch.remove() }
+// close removes the scratch files.
+func (w *walked) close() {
+	w.part.close()
+	w.scratch.remove()
+}
 
 // walk reads the roots as read does, and scans what it finds.
 //
@@ -121,10 +124,11 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.trim(ctx, w.opt, w.roots, w.walkOptions()); err != nil {
+	found.part = p
+	if err := p.trim(ctx, w.opt, w.roots, w.walkOptions(), dir); err != nil {
 		return nil, err
 	}
-	found.source, found.part = p.source.Over(spool), p
+	found.source = p.source.Over(spool)
 	g, err := w.graph(ctx, p)
 	if err != nil {
 		return nil, err

@@ -20,8 +20,18 @@ type Overlay struct {
 	Source
 	manifests map[v1.Hash]madeManifest
 	blobs     map[v1.Hash][]byte
+	kept      map[v1.Hash]int64           // blobs that are in file: where they begin
 	places    map[v1.Hash]map[string]bool // where manifests that were made here are found; everywhere without
 	locations map[string]string           // tags of locations images: of a bundle made here, and of what it was derived from
+
+	file scratchSpace // nil: blobs are in memory
+	end  int64        // of what is in file
+}
+
+// scratchSpace is a file for blobs that were made here.
+type scratchSpace interface {
+	io.ReaderAt
+	io.WriterAt
 }
 
 type madeManifest struct {
@@ -31,7 +41,7 @@ type madeManifest struct {
 
 // NewOverlay returns an overlay of src without content of its own.
 func NewOverlay(src Source) *Overlay {
-	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, places: map[v1.Hash]map[string]bool{}, locations: map[string]string{}}
+	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, kept: map[v1.Hash]int64{}, places: map[v1.Hash]map[string]bool{}, locations: map[string]string{}}
 }
 
 // Add adds a manifest and the blobs that were made with it. A bundle that was derived from another is
@@ -46,6 +56,28 @@ func (o *Overlay) Add(desc v1.Descriptor, manifest []byte, from v1.Hash, blobs .
 		other = imgpkg.LocationsTag(from)
 	}
 	o.locations[tag] = other
+}
+
+// Keep lets Trim write the blobs that it makes to a file, from byte 0 on, and not keep them in memory.
+func (o *Overlay) Keep(file interface {
+	io.ReaderAt
+	io.WriterAt
+}) {
+	o.file = file
+}
+
+// keep adds a blob.
+func (o *Overlay) keep(b []byte) error {
+	if o.file == nil {
+		o.blobs[digest.Of(b)] = b
+		return nil
+	}
+	if _, err := o.file.WriteAt(b, o.end); err != nil {
+		return err
+	}
+	o.kept[digest.Of(b)] = o.end
+	o.end += int64(len(b))
+	return nil
 }
 
 // Over returns an overlay of another source with the same content of its own.
@@ -94,6 +126,9 @@ func (o *Overlay) Manifest(ctx context.Context, ref name.Reference) (v1.Descript
 func (o *Overlay) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
 	if b, ok := o.blobs[d.Digest]; ok {
 		return io.NopCloser(digest.Reader(bytes.NewReader(b), d.Digest, d.Size)), ctx.Err()
+	}
+	if at, ok := o.kept[d.Digest]; ok {
+		return io.NopCloser(digest.Reader(io.NewSectionReader(o.file, at, d.Size), d.Digest, d.Size)), ctx.Err()
 	}
 	return o.Source.Blob(ctx, repo, d)
 }

@@ -101,8 +101,7 @@ func (t *trimming) index(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	t.add(n, v1.Descriptor{MediaType: n.Descriptor.MediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw)
-	return nil
+	return t.add(n, v1.Descriptor{MediaType: n.Descriptor.MediaType, Size: int64(len(raw)), Digest: digest.Of(raw)}, raw)
 }
 
 // bundle makes a bundle whose lock names what stands for what it named.
@@ -127,8 +126,7 @@ func (t *trimming) bundle(ctx context.Context, n *Node, changed map[v1.Hash]v1.H
 	if err = errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("%w: %w", oci.ErrMalformed, err)
 	}
-	t.add(n, image.Descriptor, image.Manifest, image.Config, image.Layer)
-	return nil
+	return t.add(n, image.Descriptor, image.Manifest, image.Config, image.Layer)
 }
 
 // labels are those of what stands for the bundle n. Where n was made of another one just now, they say that
@@ -145,12 +143,18 @@ func (t *trimming) labels(n *Node) map[string]string {
 }
 
 // add adds what stands for n, where n was found.
-func (t *trimming) add(n *Node, desc v1.Descriptor, raw []byte, blobs ...[]byte) {
+func (t *trimming) add(n *Node, desc v1.Descriptor, raw []byte, blobs ...[]byte) error {
 	t.made[n.Descriptor.Digest] = desc
-	t.overlay.Add(desc, raw, n.Descriptor.Digest, blobs...)
+	t.overlay.Add(desc, raw, n.Descriptor.Digest)
 	if !t.opt.Closed {
 		t.overlay.in(desc.Digest, n.From)
 	}
+	for _, b := range blobs {
+		if err := t.overlay.keep(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read reads a small blob.

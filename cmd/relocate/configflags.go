@@ -77,7 +77,7 @@ func (f *configFlags) forWalk(selection *selectionFlags, renders bool) []string 
 // configFor returns the flags of inspect for the settings of a file.
 func (f *inspectFlags) configFor(s *crossing.Setting, args []string) string {
 	if !noArchive(args) {
-		return ""
+		return flagIn(s, "platforms", "platformMode")
 	}
 	return f.config.ofRoot(s, "repo")
 }
@@ -106,7 +106,7 @@ func (f *rehearseFlags) configFor(s *crossing.Setting, _ []string) string {
 	if s.Key == "destination.repository" {
 		return "as"
 	}
-	parts := append([]string{"destination.tag", "destination.noTag", "bases"}, configFindings...)
+	parts := append([]string{"destination.tag", "destination.noTag", "bases", "platforms", "platformMode"}, configFindings...)
 	if !f.rendering.off {
 		parts = append(parts, "render.values", "cluster.kubernetesVersion")
 	}

@@ -72,7 +72,7 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 // open opens an archive, and reads the part of it that the flags choose, or else the file, if any.
 // The caller closes it.
 func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, []report.Selected, error) {
-	if f.file == nil && !flags.given() {
+	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
 		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer)
 		return s, nil, err
 	}

@@ -40,6 +40,7 @@ type inspectFlags struct {
 	config     configFlags
 	unknown    bool // its files do not say which values a package takes
 	selection  selectionFlags
+	chosen     platformFlags
 	selected   []report.Selected // what selection chose
 	common
 }
@@ -109,6 +110,7 @@ func newInspect() *cobra.Command {
 		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, commented out")
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
+		f.chosen.add(flags)
 		addFormat(flags, &f.format)
 	})
 	f.selection.add(cmd)
@@ -127,7 +129,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 			return err
 		}
 	}
-	return errors.Join(f.selection.check(""), checkJobs(f.jobs))
+	return errors.Join(f.selection.check(""), f.chosen.check(), checkJobs(f.jobs))
 }
 
 // viewChecks are about what to show, and from which part of an archive or a repository.
@@ -143,6 +145,7 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 		{f.valuesFile != "" && version == "", "--values-file-output: name a version: package NAME/VERSION"},
 		{f.extract != "" && one && version == "", "--extract: name a version: package NAME/VERSION"},
 		{f.tree && words != "", "--tree shows the whole archive: leave out " + words},
+		{f.repo != "" && len(f.chosen.platforms) > 0, "platforms are chosen from an archive here; relocate plan -b REF chooses from a registry"},
 		{f.repo != "" && f.selection.given(), "packages are chosen from an archive here; relocate plan -b REF chooses from a registry"},
 	}
 }
@@ -183,6 +186,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
 	if f.repo == "" {
 		opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
+		f.chosen.set(&opt)
 		s, selected, err := f.config.open(ctx, file, &f.selection, opt)
 		f.selected = selected
 		return s, err

@@ -221,7 +221,12 @@ func TestPlatformsDerived(t *testing.T) {
 		assertAll(t, r.stdout, "OK: ")
 		assert.NotContains(t, r.stdout, "left out")
 	}
-	imgpkgTar := export(t, append([]string{s.root, "--tar-format", "imgpkg"}, derive...)...)
+	assertAll(t, mustRelocate(t, "inspect", whole, derive[0], derive[1]).stdout, "left out: 4 images by platform")
+	assertAll(t, mustRelocate(t, append([]string{"inspect", whole}, derive...)...).stdout, "is derived from "+s.bundles[0].Digest.String()+" for linux/amd64")
+	for mode, want := range map[string]string{"sparse": "4 images left out by platform", "derive": "needs nothing from elsewhere"} {
+		assertAll(t, mustRelocate(t, "rehearse", whole, "--platform", "linux/amd64", "--platform-mode", mode).stdout, "OK: ", want)
+	}
+	imgpkgTar, imgpkgWhole := export(t, append([]string{s.root, "--tar-format", "imgpkg"}, derive...)...), export(t, s.root, "--tar-format", "imgpkg")
 
 	for name, start := range realRegistries {
 		t.Run(name, func(t *testing.T) {
@@ -230,6 +235,7 @@ func TestPlatformsDerived(t *testing.T) {
 			repos := map[string][]string{
 				"derived": {"--from-tar", file}, "part": append([]string{"--from-tar", whole}, derive...), "sparse": append([]string{"--from-tar", sparse}, derive...),
 				"copied": append([]string{"-b", s.root}, derive...), "imgpkg": {"--from-tar", imgpkgTar},
+				"imgpkg-part": append([]string{"--from-tar", imgpkgWhole}, derive...),
 			}
 			objects := map[string]string{}
 			for repo, args := range repos {

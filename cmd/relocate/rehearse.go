@@ -21,6 +21,7 @@ type rehearseFlags struct {
 	progress  progressMode
 	known     tolerance
 	selection selectionFlags
+	chosen    platformFlags
 	rendering renderFlags
 	output    reportFlags
 	config    configFlags
@@ -61,6 +62,7 @@ used; rehearse does not contact it.
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.StringArrayVar(&f.bases, "base", nil, "take the layers that the archive assumes from the archive `FILE`, as if it had been imported before (repeatable)")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
+		f.chosen.add(flags)
 		f.known.add(flags)
 		f.output.add(flags)
 	})
@@ -78,7 +80,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
-	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check(), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.chosen.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
 		return nil, err
 	}
 	known, err := f.known.acceptance()
@@ -107,6 +109,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known, Bases: bases}
 	f.rendering.set(&opt.Options)
+	f.chosen.set(&opt.Options)
 	if f.selection.set(&opt.Options); !f.selection.given() {
 		f.config.set(&opt.Options)
 	}
