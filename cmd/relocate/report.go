@@ -74,8 +74,9 @@ type copyReport struct {
 
 	plan      *bundle.Plan
 	platforms map[v1.Hash][]string
-	command   string // as it was run
-	renders   bool   // packages were rendered
+	expect    platformFlags // what verify is to expect of images
+	command   string        // as it was run
+	renders   bool          // packages were rendered
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -105,7 +106,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected,
-		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, command: c.command, renders: c.rendering.renders,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, expect: c.chosen, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
@@ -148,6 +149,26 @@ func (r *copyReport) event(w io.Writer) error {
 	}
 	_, err = w.Write(append(printableJSON(b), '\n'))
 	return err
+}
+
+// verifyWith returns the commands that verify what was imported. An archive has other roots than those
+// that were derived of it; what is below a digest is verified with it.
+func (r *copyReport) verifyWith() (list []string) {
+	verify := []string{"relocate", "verify", "--repo"}
+	derives := r.expect.mode == platformsDerive
+	var platforms []string
+	for _, p := range r.expect.platforms {
+		if !derives { // else indexes have no others
+			platforms = append(platforms, "--platform", p)
+		}
+	}
+	if len(r.Selection) == 0 && !derives {
+		return []string{shellLine(slices.Concat(verify, []string{r.Repository, r.Archive.File}, platforms))}
+	}
+	for _, root := range r.Roots {
+		list = append(list, shellLine(slices.Concat(verify, []string{r.Repository + "@" + root.Digest.String()}, platforms)))
+	}
+	return list
 }
 
 // summarize writes the report for people.
@@ -200,7 +221,9 @@ func (r *copyReport) summarize(w io.Writer) {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "tagged", strings.Join(r.Tags, ", "))
 	}
 	if r.Action == "import" && r.Contents.Packages > 0 && r.Archive.File != stream {
-		fmt.Fprintf(w, "  %-*s  relocate verify --repo %s %s\n", width, "verify with", r.Repository, r.Archive.File)
+		for _, with := range r.verifyWith() {
+			fmt.Fprintf(w, "  %-*s  %s\n", width, "verify with", with)
+		}
 	}
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
