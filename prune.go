@@ -211,6 +211,9 @@ func (p *pruner) checkKept(s *sides) error {
 		if err := p.unread[n.Descriptor.Digest]; err != nil && s.kept[n.Descriptor.Digest] {
 			return fmt.Errorf("%w: it is not known what a manifest that stays needs: %w", ErrPruneUnknown, err)
 		}
+		if s.kept[n.Descriptor.Digest] && p.graph.Hides(n) {
+			return fmt.Errorf("%w: not all packages of %s could be read, and what they need", ErrPruneUnknown, n.Name())
+		}
 	}
 	return nil
 }

@@ -91,6 +91,14 @@ func (g *Graph) MayHide() bool {
 	return slices.ContainsFunc(g.Findings, func(f report.Finding) bool { return f.Code == codeNotRead && f.Level == report.Install })
 }
 
+// Hides reports whether something below packages/ of the bundle n could not be read that may have
+// Packages.
+func (g *Graph) Hides(n *Node) bool {
+	return slices.ContainsFunc(g.Findings, func(f report.Finding) bool {
+		return f.Code == codeNotRead && f.Level == report.Install && slices.Contains(n.References, f.Bundle)
+	})
+}
+
 // Name returns the first of the node's References. A node without any is named by its repository and
 // its first tag or its digest.
 func (n *Node) Name() string {

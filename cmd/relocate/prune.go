@@ -190,13 +190,17 @@ func (r pruneReport) text(w io.Writer) {
 }
 
 func droppedText(d relocate.Dropped) string {
+	root := d.Root
+	if d.Tag != "" && root != d.Tag && !strings.HasSuffix(root, ":"+d.Tag) { // an archive
+		root += ": " + d.Tag
+	}
 	switch {
 	case d.Digest == nil:
-		return d.Root + ": not found"
+		return root + ": not found"
 	case len(d.KeptBy) > 0:
-		return fmt.Sprintf("%s is %s, which stays: %s", d.Root, d.Digest, "needed by "+strings.Join(d.KeptBy, ", "))
+		return fmt.Sprintf("%s is %s, which stays: needed by %s", root, d.Digest, strings.Join(d.KeptBy, ", "))
 	}
-	return fmt.Sprintf("%s is %s", d.Root, d.Digest)
+	return fmt.Sprintf("%s is %s", root, d.Digest)
 }
 
 // writeLists lists what goes.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -208,7 +209,7 @@ func TestPruneArchive(t *testing.T) {
 	u := upgrade(t, startReal(t))
 	u.tag(u.digests["root 1.1.0"], "stable")
 	r := mustRelocate(t, "prune", "--repo", u.repo, "--drop", u.archives["1.0.0"], "--drop", u.archives["1.1.0"])
-	assertAll(t, r.stdout, " is "+u.digests["root 1.1.0"]+", which stays: needed by stable", "roots kept  1.2.0, stable\n", "nothing was deleted; --yes deletes this")
+	assertAll(t, r.stdout, u.archives["1.1.0"]+": 1.1.0 is "+u.digests["root 1.1.0"]+", which stays: needed by stable", "roots kept  1.2.0, stable\n", "nothing was deleted; --yes deletes this")
 	report := pruned(t, mustRelocate(t, "prune", "--repo", u.repo, "--drop", u.archives["1.0.0"], "--drop", u.archives["1.1.0"], "--yes", "-o", "json"))
 	require.Len(t, report.Drop, 2)
 	assert.Equal(t, []string{"stable"}, report.Drop[1].KeptBy)
@@ -326,6 +327,23 @@ func TestPruneRefused(t *testing.T) {
 		return false
 	}, nil)
 	assertFailed(t, tryRelocate(t, pruneMeter...), statusFailed, registry.ErrNoTags.Error())
+
+	m.behave(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/tags/list") {
+			_, _ = io.WriteString(w, `{"tags":["1.0.0","1.2.0/../../x"]}`)
+			return true
+		}
+		return false
+	}, nil)
+	assertFailed(t, tryRelocate(t, pruneMeter...), statusFailed, `nothing was deleted: the registry lists the tag "1.2.0/../../x"`)
+
+	// Packages that only a template could name may need anything.
+	u.bundle("airgap/main", "broken", map[string]string{"packages/a.yml": "#@ fail(\n"})
+	m.behave(nil, nil)
+	assertFailed(t, tryRelocate(t, pruneMeter...), statusFailed, "nothing was deleted: not all packages of", "could be read")
+	u.bundle("airgap/main", "broken", map[string]string{"packages/a.yml": "a: 1\n"})
+	after, _, _ = u.stored()
+	assert.Empty(t, without(before, after))
 
 	// What is missing needs nothing: an index without one of its children stays as it is.
 	sparse := u.index("airgap/main", "sparse", u.image("airgap/main", "", "kept"), u.image("airgap/main", "", "missing"))
