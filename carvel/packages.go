@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -124,6 +125,20 @@ type PackageDocument struct {
 	Package    *Package         // of any generation (docs/carvel.md, "API kinds"); nil for anything else
 	Metadata   *PackageMetadata // as Package
 	Served     bool             // by current versions of kapp-controller, which drop every other document
+}
+
+// Clone returns a document whose Package and Metadata are its own.
+func (d PackageDocument) Clone() PackageDocument {
+	if d.Package != nil {
+		p := *d.Package
+		p.Fetches = slices.Clone(p.Fetches)
+		d.Package = &p
+	}
+	if d.Metadata != nil {
+		m := *d.Metadata
+		d.Metadata = &m
+	}
+	return d
 }
 
 // Gap is a part of a file below packages/ that could not be read.

@@ -148,7 +148,7 @@ func (p *Packages) End(ctx context.Context) ([]report.Finding, error) {
 		p.note(p.notRendered(r.err))
 	default:
 		for _, d := range r.documents {
-			if !p.readDocument(d.file, d.Document) {
+			if !p.readDocument(d) {
 				break
 			}
 		}
@@ -174,11 +174,12 @@ func (p *Packages) fallBack(r *repository) {
 }
 
 // readDocument reads a document that ytt printed. It returns false when reading must stop.
-func (p *Packages) readDocument(file string, doc yamlnode.Document) bool {
-	d, err := carvel.ReadPackageDocument(file, doc)
+func (p *Packages) readDocument(d repositoryDocument) bool {
+	read, err := d.read()
 	if err == nil {
-		return p.visit(d)
+		return p.visit(read.Clone())
 	}
+	file, doc := d.file, d.Document
 	var head struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
@@ -213,6 +214,11 @@ type repository struct {
 type repositoryDocument struct {
 	file string // that it comes from
 	yamlnode.Document
+	read func() (carvel.PackageDocument, error) // once
+}
+
+func newRepositoryDocument(file string, doc yamlnode.Document) repositoryDocument {
+	return repositoryDocument{file, doc, sync.OnceValues(func() (carvel.PackageDocument, error) { return carvel.ReadPackageDocument(file, doc) })}
 }
 
 func (r *repositories) of(bundle v1.Hash) *repository {
@@ -304,13 +310,13 @@ func (l *locator) locate() []repositoryDocument {
 // one returns a document that comes from a place.
 func (l *locator) one(doc yamlnode.Document, at ytt.Place, strings []ytt.String) repositoryDocument {
 	if at.File == "" {
-		return repositoryDocument{"packages", yamlnode.Document{Text: doc.Text, Lines: []int{}}}
+		return newRepositoryDocument("packages", yamlnode.Document{Text: doc.Text, Lines: []int{}})
 	}
 	file := "packages/" + at.File
 	if same, ok := l.source(doc, at); ok {
-		return repositoryDocument{file, same}
+		return newRepositoryDocument(file, same)
 	}
-	return repositoryDocument{file, yamlnode.Document{Line: at.Line, Text: doc.Text, Lines: linesOf(doc, at, strings)}}
+	return newRepositoryDocument(file, yamlnode.Document{Line: at.Line, Text: doc.Text, Lines: linesOf(doc, at, strings)})
 }
 
 // source returns the document of the file at a place, where it has the same content as doc.
