@@ -241,6 +241,20 @@ func TestPackagesOnce(t *testing.T) {
 	assert.Equal(t, first, again)
 }
 
+// TestPackagesApart: who reads a repository gets documents of its own, with what none before it wrote.
+func TestPackagesApart(t *testing.T) {
+	t.Parallel()
+	r := renderer(t)
+	files := filesOf(map[string]string{"a.yml": "apiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: a.corp.com.1.0.0}\nspec:\n" +
+		"  refName: a.corp.com\n  version: 1.0.0\n  template: {spec: {fetch: [{imgpkgBundle: {image: a.corp.com/a}}]}}\n"})
+	first, _ := packages(t, r, files)
+	require.Len(t, first, 1)
+	first[0].Package.Name, first[0].Package.Fetches[0].Reference = "b", "b"
+	second, _ := packages(t, r, files)
+	require.Equal(t, "a.corp.com", second[0].Package.Name)
+	require.Equal(t, "a.corp.com/a", second[0].Package.Fetches[0].Reference)
+}
+
 // TestPackagesTooMuch: what is too large to be rendered is still read.
 func TestPackagesTooMuch(t *testing.T) {
 	t.Parallel()
