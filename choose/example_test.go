@@ -1,28 +1,36 @@
 package choose_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/carvel"
 	"relocate/choose"
-	"relocate/internal/imgpkg"
 )
 
 func ExampleRepository_Choose() {
-	bundle, err := imgpkg.Build(map[string][]byte{
-		carvel.LockFile:     []byte("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"),
-		"packages/app.yml":  []byte(pkg("app.example.com", "1.0.0", "1") + "---\n" + pkg("app.example.com", "1.2.0", "2")),
-		"packages/db.yml":   []byte(pkg("db.example.com", "5.0.0", "3") + "---\n" + pkg("db.example.com", "5.1.0", "4")),
-		"packages/rest.yml": []byte(pkg("rest.example.com", "1.0.0", "5")),
-	}, map[string]string{imgpkg.Label: "true"})
+	pkg := func(name, version string) string {
+		return "---\napiVersion: data.packaging.carvel.dev/v1alpha1\nkind: Package\nmetadata: {name: " + name + "." + version + "}\n" +
+			"spec: {refName: " + name + ", version: " + version + ", template: {spec: {fetch: [{inline: {}}]}}}\n"
+	}
+	layer, err := layerOf(
+		carvel.LockFile, "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n",
+		"packages/app.yml", pkg("app.example.com", "1.0.0")+pkg("app.example.com", "1.2.0"),
+		"packages/db.yml", pkg("db.example.com", "5.0.0")+pkg("db.example.com", "5.1.0"),
+		"packages/rest.yml", pkg("rest.example.com", "1.0.0"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	ctx := context.Background()
-	repo, err := choose.Read(ctx, bundle.Descriptor.Digest, bytes.NewReader(bundle.Layer), nil)
+	digest := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)} // of the bundle
+	repo, err := choose.Read(ctx, digest, bytes.NewReader(layer), nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -55,9 +63,29 @@ func ExampleRepository_Choose() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(imgpkg.ReadConfig(derived.Config).Choice)
+	fmt.Println(len(derived.Lock.Images), "images,", chosen.Choice.Tag("1.0"))
 	// Output:
 	// app.example.com 1.2.0 chosen []
 	// db.example.com 5.0.0 dependency [app.example.com 1.2.0]
-	// {"packages":[{"name":"app.*","constraint":"1.x"}],"latest":1}
+	// 0 images, 1.0-selected-92937c81
+}
+
+// layerOf returns the layer of a bundle with files: path, content, and so on.
+func layerOf(files ...string) ([]byte, error) {
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	tw := tar.NewWriter(zw)
+	for i := 0; i < len(files); i += 2 {
+		if err := tw.WriteHeader(&tar.Header{Name: files[i], Mode: 0o600, Size: int64(len(files[i+1]))}); err != nil {
+			return nil, err
+		}
+		if _, err := tw.Write([]byte(files[i+1])); err != nil {
+			return nil, err
+		}
+	}
+	if err := tw.Close(); err != nil {
+		return nil, err
+	}
+	err := zw.Close()
+	return b.Bytes(), err
 }
