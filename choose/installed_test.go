@@ -91,7 +91,7 @@ func TestParseInstalled(t *testing.T) {
 		"kind: Package\n":         `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
 		"a: b\nc: [\n":            "line 3: is not YAML: did not find expected node content",
 		"kind: PackageInstall\n":  "line 1: a PackageInstall names no package in spec.packageRef.refName",
-		"a: 1\na: 2\n":            `line 1: has the key "a" twice`,
+		"a: 1\na: 2\n":            `line 2: has the key "a" twice`,
 		"kind: PackageInstall\nspec: {packageRef: {refName: \"\\e[2J\"}}":                                                `line 1: "\x1b[2J" is no name, version or constraint of an installed package`,
 		"kind: PackageInstall\nspec: {packageRef: {refName: a}}\nstatus: {version: " + strings.Repeat("1", 1001) + "}\n": "is no name, version or constraint of an installed package",
 	} {

@@ -99,8 +99,11 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 		name, node := n.Content[i].Value, n.Content[i+1]
 		place := strings.TrimPrefix(at+"."+name, ".")
 		if v.Kind() == reflect.Map {
+			if !packageForm.MatchString(name) {
+				return wrong(n.Content[i], at, "%s is not NAME or NAME/VERSION of a package", text.Quote(name))
+			}
 			item := reflect.New(v.Type().Elem()).Elem()
-			if err := d.value(node, fmt.Sprintf("%s[%s]", at, text.Line(text.Clip(name, 100))), key{}, item); err != nil {
+			if err := d.value(node, fmt.Sprintf("%s[%s]", at, name), key{}, item); err != nil {
 				return err
 			}
 			v.SetMapIndex(reflect.ValueOf(name), item)
@@ -126,6 +129,10 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 	return nil
 }
 
+// packageForm matches NAME and NAME/VERSION of a package: the keys of the only mapping that has no
+// keys of its own.
+var packageForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._+-]+)?$`)
+
 // login matches keys of a login.
 var login = regexp.MustCompile(`(?i)user|pass|token|login|credential|secret|auth|keychain|privatekey|clientkey|clientcert`)
 
@@ -133,7 +140,7 @@ var login = regexp.MustCompile(`(?i)user|pass|token|login|credential|secret|auth
 func unknown(n *yaml.Node, at, name string, keys []key) error {
 	var names []string
 	for _, k := range keys {
-		if strings.EqualFold(strings.ReplaceAll(name, "-", ""), k.name) || k.flag == strings.TrimLeft(name, "-") {
+		if k.isMeantBy(name) {
 			return wrong(n, at, "unknown key %s; write %s", text.Quote(name), k.name)
 		}
 		names = append(names, k.name)
@@ -142,6 +149,13 @@ func unknown(n *yaml.Node, at, name string, keys []key) error {
 		return wrong(n, at, "%s: %w", text.Quote(name), ErrCredentials)
 	}
 	return wrong(n, at, "unknown key %s; the keys are %s", text.Quote(name), strings.Join(names, ", "))
+}
+
+// isMeantBy reports whether an unknown key is the name of k's flag, or k in another spelling or
+// shortened.
+func (k key) isMeantBy(unknown string) bool {
+	plain := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(unknown))
+	return k.flag == strings.TrimLeft(unknown, "-") || len(plain) > 3 && strings.HasPrefix(strings.ToLower(k.name), plain)
 }
 
 // text decodes a text.

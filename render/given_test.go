@@ -21,7 +21,7 @@ func TestGiveValues(t *testing.T) {
 		"---\na: 1\n---\nb: [1]\n": "",
 		"{a: {b: c}}":              "",
 		"a: 1\n---\n- b\n":         "line 3: is not a map of data values",
-		"a: 1\na: 2":               `line 1: has the key "a" twice`,
+		"a: 1\na: 2":               `line 2: has the key "a" twice`,
 		"a: 1\n---\n\nb: [\n":      "line 5: is not YAML",
 		"text":                     "line 1: is not a map of data values",
 		"\n\na: [":                 "line 4: is not YAML",

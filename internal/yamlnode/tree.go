@@ -129,7 +129,10 @@ func (r *resolver) resolve(at **yaml.Node, depth int, seen bool) error {
 	if !seen {
 		n.Line += r.first - 1
 		if err := CheckKeys(n); err != nil {
-			return &Error{n.Line, err}
+			if twice := (*Error)(nil); errors.As(err, &twice) {
+				twice.Line += r.first - 1
+			}
+			return err
 		}
 	}
 	for i := range n.Content {
@@ -141,6 +144,8 @@ func (r *resolver) resolve(at **yaml.Node, depth int, seen bool) error {
 }
 
 // CheckKeys refuses a mapping in which a key comes twice, as kubectl does.
+//
+// Errors: *Error, with the line of the second.
 func CheckKeys(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return nil
@@ -148,7 +153,7 @@ func CheckKeys(n *yaml.Node) error {
 	keys := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if key := n.Content[i]; keys[key.Value] {
-			return fmt.Errorf("has the key %s twice", text.Quote(key.Value))
+			return &Error{key.Line, fmt.Errorf("has the key %s twice", text.Quote(key.Value))}
 		} else if key.Kind == yaml.ScalarNode {
 			keys[key.Value] = true
 		}

@@ -32,7 +32,7 @@ func TestTree(t *testing.T) {
 		line int
 		err  string
 	}{
-		"a: 1\nb: {c: 1,\n  c: 2}\n": {11, `has the key "c" twice`},
+		"a: 1\nb: {c: 1,\n  c: 2}\n": {12, `has the key "c" twice`},
 		"a: 1\nb: c: d\n":            {11, "is not YAML: mapping values are not allowed in this context"},
 		"a: \xff":                    {0, "is not UTF-8"},
 		"a: 1\u2028---\u2028b: 2":    {0, "has content after the end of a document"},
