@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"relocate/bundle"
 	"relocate/carvel"
@@ -159,23 +160,27 @@ func (o Options) checkPlatforms(g *bundle.Graph) error {
 	return nil
 }
 
+// mostPlatforms is how many platforms a registry is asked for at once. Real indexes have less.
+const mostPlatforms = 100
+
 // sparseIndexes returns the kinds of indexes of which children are left out, with their platforms.
 func sparseIndexes(g *bundle.Graph) []registry.SparseIndex {
 	var list []registry.SparseIndex
+	seen := map[types.MediaType]map[string]bool{}
 	for _, n := range g.Nodes[:g.Core()] {
-		if len(n.Without) == 0 {
-			continue
-		}
-		at := slices.IndexFunc(list, func(i registry.SparseIndex) bool { return i.MediaType == n.Descriptor.MediaType })
-		if at < 0 {
-			at = len(list)
-			list = append(list, registry.SparseIndex{MediaType: n.Descriptor.MediaType})
+		kind := n.Descriptor.MediaType
+		if len(n.Without) > 0 && seen[kind] == nil {
+			seen[kind] = map[string]bool{}
+			list = append(list, registry.SparseIndex{MediaType: kind})
 		}
 		for _, child := range n.Without {
-			p, _ := oci.ParsePlatform(child.Platform) // the zero value for an attestation
-			if !slices.ContainsFunc(list[at].Platforms, p.Equals) {
-				list[at].Platforms = append(list[at].Platforms, p)
+			if seen[kind][child.Platform] || len(seen[kind]) == mostPlatforms {
+				continue
 			}
+			seen[kind][child.Platform] = true
+			at := slices.IndexFunc(list, func(i registry.SparseIndex) bool { return i.MediaType == kind })
+			p, _ := oci.ParsePlatform(child.Platform) // the zero value for an attestation
+			list[at].Platforms = append(list[at].Platforms, p)
 		}
 	}
 	return list

@@ -33,15 +33,14 @@ func (w *walk) leaveOut(x *want, m *oci.Manifest) error {
 	if len(without) == 0 {
 		return nil
 	}
-	next := x.next[:0]
+	next, noted := x.next[:0], map[v1.Hash]bool{}
 	for _, child := range x.next {
-		if !without[child.desc.Digest] {
+		switch d := child.desc.Digest; {
+		case !without[d]:
 			next = append(next, child)
-			continue
-		}
-		out := Child{*child.desc, child.platform}
-		if !slices.ContainsFunc(x.found.Without, func(c Child) bool { return c.Digest == out.Digest }) {
-			x.found.Without = append(x.found.Without, out)
+		case !noted[d]:
+			noted[d] = true
+			x.found.Without = append(x.found.Without, Child{*child.desc, child.platform})
 		}
 	}
 	if x.next = next; len(next) == 0 {

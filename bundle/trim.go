@@ -94,10 +94,11 @@ func (t *trimming) index(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	without := func(d v1.Hash) bool {
-		return slices.ContainsFunc(n.Without, func(c Child) bool { return c.Digest == d })
+	without := map[v1.Hash]bool{}
+	for _, child := range n.Without {
+		without[child.Digest] = true
 	}
-	raw, err = oci.Trim(raw, without, t.made, imgpkg.LabelDerivedFrom, n.Descriptor.Digest.String())
+	raw, err = oci.Trim(raw, func(d v1.Hash) bool { return without[d] }, t.made, imgpkg.LabelDerivedFrom, n.Descriptor.Digest.String())
 	if err != nil {
 		return err
 	}

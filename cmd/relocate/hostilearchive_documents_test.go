@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -160,6 +161,14 @@ var hostileInventories = []hostile{
 		b := a.Blobs[len(a.Blobs)-1]
 		a.Omitted = []report.Omitted{{Digest: b.Digest, Size: b.Size, Reason: "non-distributable"}}
 	}), status: statusDamage, says: "omitted, the content"},
+	{name: "an image of an index that is there called left out", why: "r5", make: said(func(a *crafted) { a.Omitted = a.children(1) }),
+		status: statusDamage, says: "the inventory's manifests["},
+	{name: "all images of an index called left out", why: "nothing could be pulled", make: said(func(a *crafted) { a.Omitted = a.children(2) }),
+		status: statusFailed, says: "no child of the index is present"},
+	{name: "an image of a lock called left out by platform", why: "r5", make: said(func(a *crafted) {
+		m := a.Manifests[a.first(bundle.Plain)]
+		a.Omitted = []report.Omitted{{Digest: m.Digest, Size: m.Size, MediaType: string(m.MediaType), Image: m.References[0], Reason: "platform"}}
+	}), status: statusDamage, says: "omitted, the content"},
 	{name: "found elsewhere", why: "only the inventory knows: taken", make: said(func(a *crafted) { a.Manifests[2].From = "elsewhere.example/x" }), says: "contains 3 versions"},
 	{name: "found in no repository", why: "r2", make: said(func(a *crafted) { a.Manifests[2].From = "127.0.0.1:1/\x1b[2J" }), status: statusDamage, says: "which is not a repository"},
 }
@@ -192,4 +201,19 @@ var hostilePins = []hostile{
 		m := a.Manifests[a.first(bundle.Plain)]
 		a.Roots = []bundle.Pin{{Reference: m.References[0], Digest: m.Digest}}
 	}), status: statusDamage, says: "the inventory"},
+}
+
+// children says that the first images of the first index are left out.
+func (a *crafted) children(n int) (list []report.Omitted) {
+	index := a.Manifests[a.first(bundle.Index)]
+	var doc v1.IndexManifest
+	for _, b := range a.blobs {
+		if strings.HasSuffix(b.name, index.Digest.Hex) && json.Unmarshal(b.content, &doc) != nil {
+			panic("the index cannot be read")
+		}
+	}
+	for _, d := range doc.Manifests[:n] {
+		list = append(list, report.Omitted{Digest: d.Digest, Size: d.Size, MediaType: string(d.MediaType), Image: index.References[0], Reason: "platform", Platform: d.Platform.String()})
+	}
+	return list
 }

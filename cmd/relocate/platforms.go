@@ -63,11 +63,16 @@ func (f *platformFlags) set(opt *relocate.Options) {
 	opt.Selection.Derive = f.mode == platformsDerive
 }
 
-// platformsOf lists the platforms of children that an index is without.
+// platformsOf lists the first platforms of children that an index is without.
 func platformsOf(children []bundle.Child) string {
+	const most = 10
 	var list []string
 	for _, child := range children {
-		if child.Platform != "" && !slices.Contains(list, child.Platform) {
+		switch {
+		case child.Platform == "" || slices.Contains(list, child.Platform):
+		case len(list) == most:
+			return strings.Join(list, ", ") + " and others"
+		default:
 			list = append(list, child.Platform)
 		}
 	}

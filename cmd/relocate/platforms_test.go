@@ -410,3 +410,23 @@ func TestPlatformsAndPackages(t *testing.T) {
 		assert.Equal(t, []string{"1.0-selected-"}, selectedTags(t, dst.Addr, repo), repo)
 	}
 }
+
+// TestPlatformsRequests: nothing is asked twice, and deriving asks for nothing more.
+func TestPlatformsRequests(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := newPlatformSite(t, src.Addr)
+	asked := map[string][]string{}
+	for _, mode := range []string{"sparse", "derive"} {
+		src.ResetRequests()
+		export(t, s.root, "--platform", "linux/amd64", "--platform-mode", mode)
+		for _, request := range src.Requests() {
+			if strings.Contains(request, "/manifests/") || strings.Contains(request, "/blobs/") {
+				assert.NotContains(t, asked[mode], request, mode)
+				asked[mode] = append(asked[mode], request)
+			}
+		}
+		assert.NotContains(t, strings.Join(asked[mode], "\n"), s.children["linux/arm64"].Digest.String())
+	}
+	assert.Subset(t, asked["sparse"], asked["derive"])
+}
