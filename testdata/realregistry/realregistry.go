@@ -68,8 +68,9 @@ type Registry struct {
 	Addr string // "127.0.0.1:PORT"
 	Dir  string // root of the storage: Dir/docker/registry/v2/{blobs,repositories}
 
-	stop func()
-	kill func() // of the process alone
+	stop      func()
+	kill      func() // of the process alone
+	collector func() *exec.Cmd
 
 	mu       sync.Mutex
 	requests []string
@@ -94,7 +95,9 @@ func Start(t testing.TB, opts Options) *Registry {
 		opts.Dir = t.TempDir()
 	}
 	cmd := exec.Command(path, "-kind", cmp.Or(opts.Kind, Distribution), "-dir", opts.Dir, "-htpasswd", opts.Htpasswd)
-	return start(t, cmd, opts)
+	r := start(t, cmd, opts)
+	r.collector = func() *exec.Cmd { return exec.Command(path, "-collect", "-dir", opts.Dir) }
+	return r
 }
 
 // StartDebian runs Debian's docker-registry until the test ends, and skips the
@@ -124,22 +127,17 @@ func startDebian(t testing.TB, opts Options) *Registry {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, exec.Command(program, "serve", config), opts)
+	r := start(t, exec.Command(program, "serve", config), opts)
+	r.collector = func() *exec.Cmd { return exec.Command(program, "garbage-collect", config) }
+	return r
 }
 
-// CollectGarbage runs the garbage collector of Debian's docker-registry over the content of a
-// registry of the distribution project, and skips the test where that program is not installed.
+// CollectGarbage runs the garbage collector of a registry of the distribution project, Debian's or the
+// current one, over its content.
 func (r *Registry) CollectGarbage(t testing.TB) {
 	t.Helper()
-	program, err := exec.LookPath("docker-registry")
+	out, err := r.collector().CombinedOutput()
 	if err != nil {
-		t.Skip("docker-registry is not installed (Debian package docker-registry)")
-	}
-	config := filepath.Join(t.TempDir(), "config.yml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, debianConfig, r.Dir), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(program, "garbage-collect", config).CombinedOutput(); err != nil {
 		t.Fatalf("collect garbage: %v\n%s", err, out)
 	}
 }

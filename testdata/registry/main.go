@@ -39,6 +39,7 @@ type options struct {
 	htpasswd string
 	tlsCert  string
 	tlsKey   string
+	collect  bool
 }
 
 func main() {
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&opts.htpasswd, "htpasswd", "", "`file` of names and bcrypt hashes; without it anyone may read and write")
 	flag.StringVar(&opts.tlsCert, "tls-cert", "", "`file` of the certificate in PEM; without it the registry speaks plain HTTP")
 	flag.StringVar(&opts.tlsKey, "tls-key", "", "`file` of the certificate's key in PEM")
+	flag.BoolVar(&opts.collect, "collect", false, "collect the garbage in the folder of a registry of kind distribution, and end")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,6 +68,9 @@ func run(ctx context.Context, opts options) error {
 	}
 	if (opts.tlsCert == "") != (opts.tlsKey == "") {
 		return errors.New("-tls-cert and -tls-key go together")
+	}
+	if opts.collect {
+		return collect(ctx, opts)
 	}
 	start, ok := kinds[opts.kind]
 	if !ok {
