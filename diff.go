@@ -53,9 +53,7 @@ type opened struct {
 func (s *Side) open(ctx context.Context, opt Options) (*opened, error) {
 	o := &opened{diff.Side{Name: s.Name, Kind: diff.Archive}, func() {}}
 	for _, a := range s.Archives {
-		ph := opt.begin("read", 0, 0)
 		plan, err := a.HeadPlan(ctx, opt.jobs(), opt.Renderer)
-		ph.end()
 		if err != nil {
 			return nil, err
 		}

@@ -132,7 +132,7 @@ func amountText(a diff.Amount) string {
 }
 
 func carryText(a diff.Amount) string {
-	return fmt.Sprintf("%s (%s)", text.Count(a.Blobs, "blob"), text.Size(a.Bytes))
+	return fmt.Sprintf("%s blobs (%s)", number(a.Blobs), text.Size(a.Bytes))
 }
 
 func (c *pageChanges) packages(list []diff.Package) {
