@@ -66,7 +66,7 @@ func (s *Side) open(ctx context.Context, opt Options) (*opened, error) {
 		o.Kind, o.Parts = diff.Registry, append(o.Parts, opt.part(s.Name, s.Plan, s.Content))
 	}
 	for _, i := range s.Inventories {
-		o.Parts = append(o.Parts, diff.Part{Inventory: i})
+		o.Parts = append(o.Parts, diff.OfInventory(i))
 	}
 	if len(o.Parts) > 0 {
 		return o, nil
@@ -86,24 +86,24 @@ func (o *opened) walk(ctx context.Context, from Source, opt Options) error {
 	if err != nil {
 		return err
 	}
-	o.Kind, o.close = diff.Registry, found.close
+	o.Kind, o.close = diff.Registry, found.scratch.remove // the plan is not kept
 	o.Parts = append(o.Parts, opt.part(o.Name, found.plan, found.source))
 	return nil
 }
 
-// part is a plan to compare, with what its packages say. of names it.
+// part is what is compared of a plan, with what its packages say. of names it.
 func (o Options) part(of string, plan *bundle.Plan, src bundle.Source) diff.Part {
-	return diff.Part{
-		Plan: plan, Source: src, Renderer: o.Renderer,
-		Values: func(ctx context.Context, p *carvel.Package) (carvel.Schema, error) {
-			r := &rendering{opt: RenderOptions{Options: o}, of: of, src: src, graph: plan.Graph, whole: true, pkg: p}
-			found, err := r.dataValues(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return found.Schema, nil
-		},
+	part := diff.PartOf(plan)
+	part.Source, part.Renderer = src, o.Renderer
+	part.Values = func(ctx context.Context, p *carvel.Package) (carvel.Schema, error) {
+		r := &rendering{opt: RenderOptions{Options: o}, of: of, src: src, graph: part.Graph, whole: true, pkg: p}
+		found, err := r.dataValues(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return found.Schema, nil
 	}
+	return part
 }
 
 // compare compares two sides.

@@ -86,6 +86,26 @@ type Node struct {
 // Node returns the manifest d, or nil when it is not in the graph.
 func (g *Graph) Node(d v1.Hash) *Node { return g.byDigest[d] }
 
+// Fetched returns the part of the graph that has Packages, and what these fetch, with the same pins and
+// findings.
+func (g *Graph) Fetched() *Graph {
+	wanted := map[v1.Hash]bool{}
+	for _, p := range g.Packages {
+		wanted[p.Repository] = true
+		for _, f := range p.Fetches {
+			wanted[f.Digest] = true
+		}
+	}
+	part := &Graph{Packages: g.Packages, Metadata: g.Metadata, Pins: g.Pins, Findings: g.Findings, byDigest: map[v1.Hash]*Node{}}
+	for _, n := range g.Nodes {
+		if wanted[n.Descriptor.Digest] {
+			part.Nodes = append(part.Nodes, n)
+			part.byDigest[n.Descriptor.Digest] = n
+		}
+	}
+	return part
+}
+
 // MayHide reports whether something could not be read that may have Packages.
 func (g *Graph) MayHide() bool {
 	return slices.ContainsFunc(g.Findings, func(f report.Finding) bool { return f.Code == codeNotRead && f.Level == report.Install })

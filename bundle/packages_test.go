@@ -5,8 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"relocate/bundle"
 	"relocate/carvel"
@@ -321,4 +323,23 @@ spec:
 		{Kind: "imgpkgBundle", Reference: "reg.test/pkg:v1", Digest: hash(first), Line: start + 11},
 		{Kind: "inline", Line: start},
 	}, g.Packages[1].Fetches)
+}
+
+// TestFetched: the part of a graph with Packages has their repositories and what they fetch.
+func TestFetched(t *testing.T) {
+	t.Parallel()
+	r := &interop.Registry{}
+	image := putArtifact(r.Repo("reg.test/image"), "{}")
+	pkg := r.Repo("reg.test/pkg").PutBundle(map[string]string{".imgpkg/images.yml": lock(image)})
+	root := r.Repo("reg.test/repository").PutBundle(map[string]string{
+		".imgpkg/images.yml": lock(pkg, image), "packages/a.yml": packageYAML("a.corp.com", "1.0.0", "{imgpkgBundle: {image: "+pkg.Name()+"}}"),
+	})
+	g, err := bundle.Walk(t.Context(), r, []name.Reference{root}, bundle.WalkOptions{})
+	require.NoError(t, err)
+	require.Len(t, g.Nodes, 3)
+	part := g.Fetched()
+	assert.Equal(t, g.Packages, part.Packages)
+	for ref, want := range map[name.Digest]bool{root: true, pkg: true, image: false} {
+		assert.Equal(t, want, part.Node(hash(ref)) != nil, ref)
+	}
 }

@@ -1,9 +1,12 @@
 package diff
 
 import (
+	"bytes"
 	"context"
+	"slices"
 
-	"relocate/internal/digest"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/report"
 )
 
@@ -14,7 +17,7 @@ func Compare(ctx context.Context, a, b Side) (*Report, error) {
 	was, is := newHolding(a), newHolding(b)
 	r := &Report{Version: Version, A: was.subject(), B: is.subject(), DigestsOnly: was.isInventory || is.isInventory, Packages: []Package{}}
 	r.Images = Images{Added: is.without(was), Removed: was.without(is)}
-	r.count(was, is)
+	r.count(was.blobs, is.blobs)
 	r.Equal = len(r.Images.Added)+len(r.Images.Removed)+r.Blobs.Added.Blobs+r.Blobs.Removed.Blobs == 0
 	if r.DigestsOnly {
 		return r, ctx.Err()
@@ -28,53 +31,56 @@ func Compare(ctx context.Context, a, b Side) (*Report, error) {
 // holding is what a side holds.
 type holding struct {
 	Side
-	isInventory bool                 // a part is: it names no packages
-	manifests   map[digest.Sum]bool  // and whether it is a root
-	blobs       map[digest.Sum]int64 // manifests too; sizes in bytes
+	isInventory bool   // a part is: it names no packages
+	blobs       []blob // by digest, each once
 }
 
 func newHolding(s Side) *holding {
-	h := &holding{Side: s, manifests: map[digest.Sum]bool{}, blobs: map[digest.Sum]int64{}}
+	h := &holding{Side: s}
 	for i := range s.Parts {
-		p := &s.Parts[i]
-		h.isInventory = h.isInventory || p.Inventory != nil
-		for image := range p.images {
-			h.manifests[sum(image.Digest)] = false
-		}
-		for b := range p.blobs {
-			h.blobs[b.sum] = b.size
-		}
+		h.isInventory = h.isInventory || s.Parts[i].Graph == nil
 	}
-	for _, p := range s.Parts {
-		for _, root := range p.roots() {
-			h.manifests[sum(root.Digest)] = true
-		}
+	if len(s.Parts) == 1 {
+		h.blobs = s.Parts[0].blobs
+		return h
 	}
+	for i := range s.Parts {
+		h.blobs = append(h.blobs, s.Parts[i].blobs...)
+	}
+	slices.SortFunc(h.blobs, byDigest)
+	h.blobs = slices.CompactFunc(h.blobs, func(a, b blob) bool { return a.sum == b.sum })
 	return h
 }
 
 // subject describes the side.
 func (h *holding) subject() Subject {
 	s := Subject{Name: h.Name, Kind: h.Kind, Roots: []report.Root{}}
-	for _, size := range h.blobs {
-		s.Blobs.add(size)
+	for _, b := range h.blobs {
+		s.Blobs.add(b.size)
 	}
-	for _, p := range h.Parts {
-		s.Roots = append(s.Roots, p.roots()...)
-		s.Unread = s.Unread || p.Plan != nil && p.Plan.Graph.MayHide()
+	for i := range h.Parts {
+		p := &h.Parts[i]
+		s.Roots = append(s.Roots, p.roots...)
+		s.Unread = s.Unread || p.Graph != nil && p.Graph.MayHide()
 	}
 	return s
+}
+
+// has reports whether the side has the manifest d.
+func (h *holding) has(d v1.Hash) bool {
+	key := sum(d)
+	_, found := slices.BinarySearchFunc(h.blobs, key[:], func(b blob, key []byte) int { return bytes.Compare(b.sum[:], key) })
+	return found
 }
 
 // without returns the manifests that other does not have.
 func (h *holding) without(other *holding) []Image {
 	list := []Image{}
-	seen := map[digest.Sum]bool{}
+	seen := map[v1.Hash]bool{}
 	for i := range h.Parts {
-		for image := range h.Parts[i].images {
-			key := sum(image.Digest)
-			if _, isThere := other.manifests[key]; !isThere && !seen[key] {
-				seen[key] = true
+		for _, image := range h.Parts[i].images {
+			if !other.has(image.Digest) && !seen[image.Digest] {
+				seen[image.Digest] = true
 				list = append(list, image)
 			}
 		}
@@ -84,36 +90,50 @@ func (h *holding) without(other *holding) []Image {
 
 // hasRoots reports whether all roots of the side are roots of other.
 func (h *holding) hasRoots(other *holding) bool {
-	for key, isRoot := range h.manifests {
-		if isRoot && !other.manifests[key] {
-			return false
+	roots := map[v1.Hash]bool{}
+	for i := range other.Parts {
+		for _, root := range other.Parts[i].roots {
+			roots[root.Digest] = true
+		}
+	}
+	for i := range h.Parts {
+		for _, root := range h.Parts[i].roots {
+			if !roots[root.Digest] {
+				return false
+			}
 		}
 	}
 	return true
 }
 
 // count counts the blobs that both sides have, those that one has alone, and what must be carried.
-func (r *Report) count(was, is *holding) {
-	for key, size := range was.blobs {
-		if _, isThere := is.blobs[key]; !isThere {
-			r.Blobs.Removed.add(size)
+func (r *Report) count(was, is []blob) {
+	for len(was)+len(is) > 0 {
+		order := 0
+		switch {
+		case len(was) == 0:
+			order = 1
+		case len(is) == 0:
+			order = -1
+		default:
+			order = bytes.Compare(was[0].sum[:], is[0].sum[:])
 		}
-	}
-	for key, size := range is.blobs {
-		if _, isThere := was.blobs[key]; isThere {
-			r.Blobs.Same.add(size)
-		} else {
-			r.Blobs.Added.add(size)
+		switch {
+		case order < 0:
+			r.Blobs.Removed.add(was[0].size)
+		case order > 0:
+			r.Blobs.Added.add(is[0].size)
+		default:
+			r.Blobs.Same.add(is[0].size)
 		}
-	}
-	carried := map[digest.Sum]bool{}
-	for i := range is.Parts {
-		for b := range is.Parts[i].blobs {
-			_, isThere := was.blobs[b.sum]
-			if !carried[b.sum] && (b.always || !isThere && !b.assumed) {
-				carried[b.sum] = true
-				r.Carry.add(b.size)
-			}
+		if order >= 0 && (is[0].always || order > 0 && !is[0].assumed) {
+			r.Carry.add(is[0].size)
+		}
+		if order <= 0 {
+			was = was[1:]
+		}
+		if order >= 0 {
+			is = is[1:]
 		}
 	}
 }

@@ -22,8 +22,8 @@ func (h *holding) packages() map[string][]version {
 	byName := map[string][]version{}
 	for i := range h.Parts {
 		part := &h.Parts[i]
-		for j := range part.Plan.Graph.Packages {
-			p := &part.Plan.Graph.Packages[j]
+		for j := range part.Graph.Packages {
+			p := &part.Graph.Packages[j]
 			byName[p.Name] = append(byName[p.Name], version{p, part})
 		}
 	}
@@ -58,7 +58,7 @@ func comparePackages(ctx context.Context, was, is *holding) ([]Package, error) {
 			read.want(p.was)
 			read.want(p.is)
 		}
-		if len(pairs[name]) == 0 && had[name] != nil && has[name] != nil && had[name][0].Repository != has[name][0].Repository {
+		if stateOf(had[name], has[name]) == Differs && had[name][0].Repository != has[name][0].Repository { // for the metadata
 			read.want(had[name][0])
 			read.want(has[name][0])
 		}

@@ -70,7 +70,7 @@ func (r *reader) want(v version) {
 // all reads what is wanted.
 func (r *reader) all(ctx context.Context) error {
 	for at, wanted := range r.bundles {
-		node := at.part.Plan.Graph.Node(at.digest)
+		node := at.part.Graph.Node(at.digest)
 		if err := node.Documents(ctx, at.part.Source, at.part.Renderer, wanted.take); err != nil {
 			return err
 		}
