@@ -184,7 +184,9 @@ func (d *derivation) derive(ctx context.Context, chosen *choose.Chosen) (name.Re
 	return tag, bundle.Pin{Reference: tag.Name(), Digest: made.Descriptor.Digest}, nil
 }
 
-// installs says what packages install, by walking and scanning a bundle of just those.
+// installs says what packages install, by walking and scanning a bundle of just those. The text of their
+// files says so, or what they render to with data values that are given to an export or a copy. An import
+// of a part does not render, and what rehearse and verify derive must be the same bundle.
 func (d *derivation) installs(ctx context.Context, packages []carvel.Package) ([][]choose.Need, error) {
 	probe := &choose.Chosen{Choice: d.choice}
 	for _, p := range packages {
@@ -203,12 +205,16 @@ func (d *derivation) installs(ctx context.Context, packages []carvel.Package) ([
 		return nil, err
 	}
 	ph = d.opt.begin("scan", 0, 0)
-	found, err := leak.Scan(ctx, d.source, g, d.opt.leak(nil, ph.read))
+	scan := d.opt.leak(nil, ph.read)
+	scan.RenderPackages = d.opt.RenderPackages && len(d.opt.Values) > 0 && !d.walk.Closed
+	found, err := leak.Scan(ctx, d.source, g, scan)
 	ph.end()
 	if err != nil {
 		return nil, err
 	}
-	d.scans[pin.Digest] = found
+	if scan.RenderPackages == d.opt.RenderPackages {
+		d.scans[pin.Digest] = found
+	}
 	return needsOf(packages, found.Installs), nil
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/testdata/realregistry"
@@ -30,5 +32,47 @@ func TestVerifyWith(t *testing.T) {
 		require.Len(t, commands, 1, "%v\n%s", args, said)
 		mustRelocate(t, strings.Fields(commands[0][1])...)
 		require.Equal(t, statusMissing, tryRelocate(t, strings.Fields(strings.Replace(commands[0][1], "/verify/", "/nothing/", 1))...).status)
+	}
+}
+
+// TestConditionalDependency: a choice derives the same bundle whether packages are rendered or not. What a
+// package installs only with some values comes along, unless an export or a copy is given other values.
+func TestConditionalDependency(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	s := site{t: t, host: src.Addr}
+	app := s.bundle("pkg/app", "1.0", map[string]string{
+		"config/install.yml": `#@ load("@ytt:data", "data")
+#@ if data.values.all:
+---
+apiVersion: packaging.carvel.dev/v1alpha1
+kind: PackageInstall
+metadata: {name: needed, annotations: {ext.packaging.carvel.dev/fetch-0-secret-name: login}}
+spec: {packageRef: {refName: db.corp.com, versionSelection: {constraints: 1.0.0}}}
+#@ end
+`,
+		"config/values.yml": "#@data/values\n---\nall: false\n",
+	})
+	db := s.bundle("pkg/db", "1.0", map[string]string{"config/app.yml": "kind: ConfigMap\n"})
+	s.bundle("shop/repository", "1.0", map[string]string{
+		"packages/app.yml": kbldText("app.corp.com", "1.0.0", s.ref("pkg/app", app)), "packages/db.yml": kbldText("db.corp.com", "1.0.0", s.ref("pkg/db", db)),
+	}, s.ref("pkg/app", app), s.ref("pkg/db", db))
+	root := src.Addr + "/shop/repository:1.0"
+	choice, repo := []string{"--package", "app.corp.com"}, dst.Addr+"/closed/app"
+	values := []string{"--values-file", "app.corp.com=" + shopValues(t, "all: false\n")}
+	whole := export(t, root)
+	object := mustRelocate(t, append(choice, "--from-tar", whole, "--to-repo", repo)...).stdout
+	for _, more := range [][]string{nil, values} {
+		mustRelocate(t, slices.Concat([]string{"verify", "--repo", repo, whole}, choice, more)...)
+		mustRelocate(t, slices.Concat([]string{"rehearse", whole}, choice, more)...)
+	}
+	assert.Equal(t, object, mustRelocate(t, append(choice, "-b", root, "--to-repo", repo, "--render")...).stdout)
+	for _, test := range []struct {
+		more []string
+		want []string
+	}{{nil, []string{"a 1.0.0", "d 1.0.0"}}, {[]string{"--render"}, []string{"a 1.0.0", "d 1.0.0"}}, {append(values, "--render"), []string{"a 1.0.0"}}} {
+		part := export(t, slices.Concat([]string{root}, choice, test.more)...)
+		assert.Equal(t, test.want, versionsIn(t, part), test.more)
+		mustRelocate(t, "rehearse", part)
 	}
 }
