@@ -79,8 +79,12 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 	if err == nil {
 		err = p.trim(ctx, o, roots, opt, o.TempDir)
 	}
-	if err != nil || len(p.selected) == 0 && len(o.Selection.Platforms) == 0 {
-		return p, whole, err
+	if err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	if len(p.selected) == 0 && len(o.Selection.Platforms) == 0 {
+		return p, whole, nil
 	}
 	opt.Pins, opt.Attachments, opt.Platforms = p.pins, g.Attachments, o.Selection.sparse()
 	of, err := bundle.Walk(ctx, p.source, p.roots, opt)

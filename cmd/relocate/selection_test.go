@@ -443,3 +443,27 @@ func sizeOf(t *testing.T, path string) int64 {
 	require.NoError(t, err)
 	return info.Size()
 }
+
+// TestResumeChoiceForPlatform: a root that was derived twice, by a choice and for a platform, is the source's all the
+// same.
+func TestResumeChoiceForPlatform(t *testing.T) {
+	t.Parallel()
+	m := newMeter(t, startReal(t).Addr)
+	root := pushSample(t, m.host)
+	args := []string{"-b", root, "--package", "guestbook.corp.com", "--latest", "1", "--platform", "linux/amd64", "--platform-mode", "derive"}
+	want := filepath.Join(t.TempDir(), "r.tar")
+	mustRelocate(t, append(args, "--to-tar", want)...)
+	layer := ""
+	for digest, m := range dumpRepositories(t, m.host, "corp/guestbook").manifests {
+		if doc := m.document(t); doc.Config != nil && strings.Contains(mustRelocate(t, "inspect", want, "--tree", "-o", "json").stdout, digest) {
+			layer = doc.Layers[1].Digest
+		}
+	}
+	require.NotEmpty(t, layer)
+	file := filepath.Join(t.TempDir(), "r.tar")
+	breakOff(t, m, layer, file, args...)
+	r := mustRelocate(t, append(args, "--to-tar", file)...)
+	assertAll(t, r.stderr, "note: continues with ")
+	assert.NotContains(t, r.stderr, "cannot check")
+	assert.Equal(t, digestOfFile(t, want), digestOfFile(t, file))
+}
