@@ -37,13 +37,13 @@ func decodeInventory(r io.Reader) (*inventory, error) {
 			return decodeOptional(d, "bases", maxRoots, &inv.Bases, func(b *bundle.Base) int { return 1 + len(b.Roots) })
 		},
 		func() error {
-			return decodeOptional(d, "assumed", maxBlobs-len(inv.Omitted), &inv.Assumed, one[bundle.Assumed])
+			return decodeOptional(d, "assumed", maxBlobs-omittedWeight*len(inv.Omitted), &inv.Assumed, one[bundle.Assumed])
 		},
 		func() error {
 			return decodeOptional(d, "lock", maxPins, &inv.Lock, func(e *lockEntry) int { return 1 + len(e.Annotations) })
 		},
 		func() error {
-			return decodeList(d, "blobs", maxBlobs-len(inv.Omitted)-len(inv.Assumed), "}", &inv.Blobs, one[blobEntry])
+			return decodeList(d, "blobs", maxBlobs-omittedWeight*len(inv.Omitted)-len(inv.Assumed), "}", &inv.Blobs, one[blobEntry])
 		},
 		d.end,
 	} {
@@ -187,7 +187,7 @@ func compactOmitted(o *report.Omitted) int {
 	for _, s := range []*string{&o.MediaType, &o.Image, &o.Reason, &o.Platform} {
 		*s = unique.Make(*s).Value()
 	}
-	return 1
+	return omittedWeight
 }
 
 // compact makes manifests share equal strings, and returns how much of the limit m takes.

@@ -92,7 +92,8 @@
 // index.json and relocate.json have at most 64 MiB each, and are read as streams; a line of
 // relocate.json and a manifest 4 MiB. There are at most 1,000 roots; 1,000 bases and roots of
 // these; 50,000 each of pins, attachments, unseen, and lock entries with their annotations; 250,000
-// manifests and references to them; 250,000 blobs, omitted and assumed ones included. A reader needs at most 256 MiB of memory
+// manifests and references to them; 250,000 blobs, with those that are left out: an assumed one counts
+// as one, an omitted one as three. A reader needs at most 256 MiB of memory
 // (docs/decisions/0005-limits.md).
 //
 // # Writing

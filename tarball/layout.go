@@ -26,6 +26,10 @@ const (
 	maxSize      = 1 << 62 // bytes of a file: offsets below it cannot overflow
 )
 
+// omittedWeight is how many blobs a blob that is omitted counts as: its line in relocate.json, and in
+// reports, is three times as long.
+const omittedWeight = 3
+
 // document is one of the members before the blobs.
 type document struct {
 	name   string
@@ -117,7 +121,7 @@ func (inv *inventory) checkLimits() error {
 	}{
 		{"roots", len(inv.Roots), maxRoots}, {"pins", len(inv.Pins), maxPins}, {"bases", bases, maxRoots},
 		{"attachments", len(inv.Attachments), maxPins}, {"unseen", len(inv.Unseen), maxPins}, {"lock", lock, maxPins},
-		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs) + len(inv.Omitted) + len(inv.Assumed), maxBlobs},
+		{"manifests", manifests, maxManifests}, {"blobs", len(inv.Blobs) + omittedWeight*len(inv.Omitted) + len(inv.Assumed), maxBlobs},
 	} {
 		if list.has > list.limit {
 			return overLimit(list.key, list.limit)

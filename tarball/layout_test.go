@@ -31,7 +31,7 @@ func TestLayoutLimits(t *testing.T) {
 		says string
 	}{
 		{"too many blobs", inventory{Blobs: make([]blobEntry, maxBlobs+1)}, "more blobs than an archive can have (250000), with those that it leaves out"},
-		{"too many blobs and others", inventory{Blobs: make([]blobEntry, maxBlobs-100), Omitted: make([]report.Omitted, 50), Assumed: make([]bundle.Assumed, 51)},
+		{"too many blobs and others", inventory{Blobs: make([]blobEntry, maxBlobs-100), Omitted: make([]report.Omitted, 20), Assumed: make([]bundle.Assumed, 41)},
 			"more blobs than an archive can have (250000), with those that it leaves out"},
 		{"too many bases", inventory{Bases: make([]bundle.Base, maxRoots+1)}, "more bases and roots of them than an archive can have (1000)"},
 		{"too many roots of a base", inventory{Bases: []bundle.Base{{Roots: make([]bundle.Pin, maxRoots)}}}, "more bases and roots of them than an archive can have (1000)"},
