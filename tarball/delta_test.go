@@ -326,3 +326,33 @@ func tinyArchive(t testing.TB) []byte {
 	require.NoError(t, err)
 	return b
 }
+
+// TestResumeDelta: a delta that was cut off continues to the same bytes, and for the same bases only.
+func TestResumeDelta(t *testing.T) {
+	t.Parallel()
+	m, before, want := delta(t)
+	plan := m.plan(t, baseOf(t, before), listing(t, m.layer(100), m.layer(300)))
+	path := filepath.Join(memoryDir(t), "a.tar")
+	request := tarball.Request{Roots: []string{rootName}, Bases: []string{plan.Bases[0].Digest.String(), plan.Bases[1].Digest.String()}}
+	w, err := tarball.Create(path, plan, request, 1)
+	require.NoError(t, err)
+	put(t, w, 1, plan.Blobs[:plan.Small], m)
+	require.NoError(t, w.Suspend())
+
+	for _, bases := range [][]string{nil, request.Bases[:1], {request.Bases[1], request.Bases[0]}} {
+		_, _, err := tarball.Resume(t.Context(), path, tarball.Request{Roots: request.Roots, Bases: bases}, 1, nil)
+		require.ErrorIs(t, err, tarball.ErrCannotResume)
+		require.ErrorContains(t, err, "--base or --have")
+	}
+	fetched, err := m.resume(t, path, request)
+	require.NoError(t, err)
+	assert.Equal(t, int64(2*4096), fetched)
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	a, err := open(got)
+	require.NoError(t, err)
+	wanted, err := open(want)
+	require.NoError(t, err)
+	assert.Equal(t, wanted.Assumed(), a.Assumed())
+	assert.Equal(t, m.bytes(t, plan.Bases[0], plan.Bases[1]), got)
+}

@@ -67,7 +67,7 @@ type result struct {
 }
 
 // tryRelocate runs the program.
-func tryRelocate(t *testing.T, args ...string) result {
+func tryRelocate(t testing.TB, args ...string) result {
 	t.Helper()
 	return relocateContext(t.Context(), args...)
 }
@@ -79,7 +79,7 @@ func relocateContext(ctx context.Context, args ...string) result {
 }
 
 // mustRelocate runs the program, which must succeed.
-func mustRelocate(t *testing.T, args ...string) result {
+func mustRelocate(t testing.TB, args ...string) result {
 	t.Helper()
 	r := tryRelocate(t, args...)
 	require.Zero(t, r.status, "relocate %s\nstdout:\n%s\nstderr:\n%s", strings.Join(args, " "), r.stdout, r.stderr)

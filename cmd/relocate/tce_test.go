@@ -258,7 +258,7 @@ func (r *reached) sum() (n int) {
 }
 
 // generate pushes the repository and returns its reference.
-func generate(t *testing.T, lab, host, scale string) string {
+func generate(t testing.TB, lab, host, scale string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "genrepo")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
