@@ -430,3 +430,20 @@ func TestPlatformsRequests(t *testing.T) {
 	}
 	assert.Subset(t, asked["sparse"], asked["derive"])
 }
+
+// TestPlatformsPrune: an old version goes from a repository of which some platforms are left out, and the others
+// stay whole.
+func TestPlatformsPrune(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})
+	repo := dst.Addr + "/airgap/app"
+	mustRelocate(t, "-b", s.root, "--to-repo", repo, "--platform", "linux/amd64")
+	newer := s.bundle("many/repository", "2.0", map[string]string{"packages/app.yml": kbldText("app.example.com", "2.0.0", s.ref("many/bundle", s.bundles[1]))}, s.ref("many/bundle", s.bundles[1]))
+	file := export(t, s.host+"/many/repository:2.0", "--platform", "linux/amd64")
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	r := mustRelocate(t, "prune", "--repo", repo, "--drop", "1.0", "--yes")
+	assert.False(t, s.manifestAt(dst.Addr, "airgap/app", s.bundles[0].Digest), r.stdout+r.stderr)
+	assert.True(t, s.manifestAt(dst.Addr, "airgap/app", newer.Digest))
+	mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
+}
