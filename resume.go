@@ -30,6 +30,9 @@ func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 	if err := e.recheck(ctx, u); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
+	if err := e.opt.checkNames(plan.Graph); err != nil {
+		return nil, errors.Join(err, w.Suspend())
+	}
 	e.opt.noteTags(plan.Graph.Roots)
 	return u, nil
 }
