@@ -290,3 +290,21 @@ func TestConfigDerived(t *testing.T) {
 	other := writeConfig(t, "roots:\n- bundle: %s\n  choose: {latest: 1}\nplatforms: [linux/arm64]\nplatformMode: derive\n", root)
 	assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--config", other, archive).status, "for another platform")
 }
+
+// TestConfigLock: what a BundleLock beside the file names, and what is chosen of it.
+func TestConfigLock(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	repo := dst.Addr + "/a"
+	file := writeConfig(t, "roots:\n- lock: bundle.lock.yml\nchoose: {latest: 1}\ndestination:\n  repository: %s\n", repo)
+	mustRelocate(t, "-b", pushSample(t, src.Addr), "--to-repo", src.Addr+"/copy", "--lock-output", filepath.Join(filepath.Dir(file), "bundle.lock.yml"))
+	archive := filepath.Join(t.TempDir(), "a.tar")
+	mustRelocate(t, "--config", file, "--to-tar", archive)
+	object := mustRelocate(t, "--config", file, "--from-tar", archive).stdout
+	assert.Contains(t, object, "relocate/choice: ")
+	assert.Contains(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":1.0.0-selected-")
+
+	objects := filepath.Join(t.TempDir(), "objects.yml")
+	require.NoError(t, os.WriteFile(objects, []byte(object), 0o600))
+	assert.Contains(t, mustRelocate(t, "verify", "--config", file, "-f", objects).stdout, "OK: ")
+}
