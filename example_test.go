@@ -216,6 +216,29 @@ func ExampleRender() {
 	// named in config/app.yml line 10
 }
 
+// A repository is compared with its relocated copy: content is compared, not where it is.
+func ExampleDiff() {
+	ctx := context.Background()
+	public, private := startRegistry(), startRegistry()
+	defer public.Close()
+	defer private.Close()
+	from := relocate.Source{Bundles: []name.Reference{publish(hostOf(public))}}
+	to := relocate.Destination{Repository: repository(hostOf(private) + "/tce/main")}
+	if _, err := relocate.Copy(ctx, from, to, relocate.Options{}); err != nil {
+		log.Fatal(err)
+	}
+	copied := relocate.Source{Bundles: []name.Reference{to.Repository.Tag("1.0.0")}}
+	r, err := relocate.Diff(ctx, relocate.Side{Source: from}, relocate.Side{Source: copied}, relocate.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("equal:", r.Equal)
+	fmt.Println(r.Blobs.Same.Blobs, "blobs in both")
+	// Output:
+	// equal: true
+	// 9 blobs in both
+}
+
 // After an upgrade: what the old version does not have in common with the new one is deleted.
 func ExamplePrune() {
 	ctx := context.Background()

@@ -11,8 +11,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/bundle"
+	"relocate/carvel"
 	"relocate/diff"
 	"relocate/inventory"
+	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -124,6 +127,9 @@ func TestDiffEqual(t *testing.T) {
 	for _, b := range []string{file, old, host + "/private:another", imgpkg} {
 		assert.Contains(t, mustRelocate(t, "diff", file, b).stdout, "\nno differences\n", b)
 	}
+	asJSON, asYAML := formats(t, []string{"diff", file, old})
+	assert.Equal(t, asJSON, asYAML)
+	assert.Equal(t, true, asJSON["equal"])
 }
 
 // TestDiffInventory: of an inventory there are digests alone.
@@ -272,4 +278,25 @@ func TestPlanBase(t *testing.T) {
 	mustRelocate(t, "-b", upgrade, "--to-tar", delta, "--base", before)
 	assert.Contains(t, mustRelocate(t, "diff", after, delta).stdout, "\nno differences\n", "a delta is what it is complete with")
 	assert.Equal(t, want.Packages, readDiff(t, before, delta).Packages)
+}
+
+// TestDiffHostile: foreign text of a report does nothing on a terminal, and stays on its line.
+func TestDiffHostile(t *testing.T) {
+	t.Parallel()
+	const foreign = "a\x1b[2J\nno differences\u202e"
+	value := carvel.Value{Key: foreign, Default: foreign, Type: foreign}
+	side := diff.Subject{Name: foreign, Kind: diff.Registry, Roots: []report.Root{{Reference: foreign}}, Unread: true}
+	image := diff.Image{Kind: bundle.Plain, Name: foreign, Package: foreign}
+	r := &diff.Report{A: side, B: side, Images: diff.Images{Added: []diff.Image{image}, Removed: []diff.Image{image}}, Packages: []diff.Package{{
+		Name: foreign, State: diff.Differs, Added: []string{foreign}, Removed: []string{foreign}, Changed: []diff.Changed{{Version: foreign, Fields: []string{foreign}}}, Metadata: []string{foreign},
+		Values: []diff.Values{
+			{From: foreign, To: foreign + "2", Added: []carvel.Value{value}, Removed: []carvel.Value{value}, Changed: []diff.ChangedValue{{Key: foreign, Was: value, Is: value}}},
+			{From: foreign, To: foreign, Unknown: foreign},
+		},
+	}}}
+	var out strings.Builder
+	differences{r}.text(&out)
+	assert.False(t, obeyed.MatchString(strings.ReplaceAll(out.String(), "\n", "")), out.String())
+	assert.NotContains(t, out.String(), "\nno differences")
+	assert.Len(t, strings.Split(out.String(), "\n"), 30, out.String())
 }
