@@ -447,3 +447,29 @@ func TestPlatformsPrune(t *testing.T) {
 	assert.True(t, s.manifestAt(dst.Addr, "airgap/app", newer.Digest))
 	mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep")
 }
+
+// TestPlatformsCompared: a registry without some platforms is equal to the archive that it was filled from, and both
+// have less than the whole. A delta for the same platforms assumes their layers.
+func TestPlatformsCompared(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})
+	repo := dst.Addr + "/airgap/app"
+	sparse := []string{"--platform", "linux/amd64"}
+	file := export(t, append([]string{s.root}, sparse...)...)
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo)
+	assertAll(t, mustRelocate(t, "diff", file, repo+":1.0").stdout, "no differences")
+	r := tryRelocate(t, "diff", export(t, s.root), repo+":1.0")
+	assert.Equal(t, statusDifferent, r.status)
+	assertAll(t, r.stdout, "images       0 added, 4 removed")
+	list := filepath.Join(t.TempDir(), "inventory.txt")
+	require.NoError(t, os.WriteFile(list, []byte(mustRelocate(t, "inventory", "--repo", repo).stdout), 0o600))
+	for _, mode := range []string{"sparse", "derive"} {
+		delta := export(t, append([]string{s.root, "--have", list, "--platform-mode", mode}, sparse...)...)
+		text, err := os.ReadFile(delta)
+		require.NoError(t, err)
+		assert.NotContains(t, string(text), s.layers["linux/amd64"])
+		mustRelocate(t, "--from-tar", delta, "--to-repo", repo)
+		mustRelocate(t, "verify", "--repo", repo, delta, "--level", "deep")
+	}
+}
