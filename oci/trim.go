@@ -48,7 +48,8 @@ func Trim(raw []byte, drop func(v1.Hash) bool, changed map[v1.Hash]v1.Descriptor
 	if err != nil {
 		return nil, err
 	}
-	return apply(raw, append(edits, note...)), nil
+	raw = apply(raw, append(edits, note...))
+	return raw, checkJSON(raw) // a key may be written in another case
 }
 
 // span is a part of a document: from its first byte to the one after its last.

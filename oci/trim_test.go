@@ -45,7 +45,7 @@ func TestTrim(t *testing.T) {
 		_, err = ParseManifest(v1.Descriptor{MediaType: types.OCIImageIndex}, got)
 		require.NoError(t, err, name)
 	}
-	for _, raw := range []string{"", "[]", `{"manifests":{}}`, `{"schemaVersion":2}`, `{"manifests":[7]}`, `{"manifests":[],"manifests":[]}`, `{"manifests":[],"annotations":[]}`} {
+	for _, raw := range []string{"", "[]", `{"manifests":{}}`, `{"schemaVersion":2}`, `{"manifests":[7]}`, `{"manifests":[],"manifests":[]}`, `{"manifests":[],"annotations":[]}`, `{"Manifests":[]}`, `{"manifests":[],"Annotations":{}}`} {
 		_, err := Trim([]byte(raw), func(v1.Hash) bool { return false }, nil, "from", "x")
 		require.Error(t, err, raw)
 	}
