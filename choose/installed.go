@@ -1,9 +1,12 @@
 package choose
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -68,19 +71,19 @@ func ParseInstalled(data []byte) ([]Installed, error) {
 		return nil, fmt.Errorf("has %d bytes, more than the limit of %d", len(data), MaxInstalled)
 	}
 	r := &installedReader{}
+	documents := 0
 	for doc := range yamlnode.Documents(data) {
-		if r.documents++; r.documents > yamlnode.MaxDocuments {
+		if documents++; documents > yamlnode.MaxDocuments {
 			return nil, fmt.Errorf("has more than %d documents", yamlnode.MaxDocuments)
 		}
-		n, err := doc.Tree()
-		if at, ok := errors.AsType[*yamlnode.Error](err); ok {
-			return nil, fmt.Errorf("line %d: %w", at.Line, err)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", doc.Line, err)
-		}
-		if err := r.object(n); err != nil {
-			return nil, err
+		for part := range parts(doc) {
+			n, err := tree(part)
+			if err != nil {
+				return nil, err
+			}
+			if err := r.object(n); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if r.objects == 0 {
@@ -89,24 +92,86 @@ func ParseInstalled(data []byte) ([]Installed, error) {
 	return Choice{Installed: r.list}.canonical().Installed, nil
 }
 
-// installedReader is a run of ParseInstalled.
-type installedReader struct {
-	documents, objects int
-	list               []Installed
+// tree parses a document.
+func tree(doc yamlnode.Document) (*yaml.Node, error) {
+	n, err := doc.Tree()
+	if at, ok := errors.AsType[*yamlnode.Error](err); ok {
+		return nil, fmt.Errorf("line %d: %w", at.Line, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("line %d: %w", doc.Line, err)
+	}
+	return n, nil
 }
 
-// object reads an object, or a list of objects.
+// parts cuts a list as kubectl writes it into sequences of one item each, and what is above and below them:
+// a cluster can have more objects than can be parsed at once. Another document stays whole.
+func parts(doc yamlnode.Document) iter.Seq[yamlnode.Document] {
+	if bytes.HasPrefix(bytes.TrimSpace(doc.Text), []byte("{")) {
+		return jsonParts(doc)
+	}
+	return func(yield func(yamlnode.Document) bool) {
+		part, line, inItems := yamlnode.Document{Line: doc.Line}, doc.Line, false
+		start, end := 0, 0
+		for l := range bytes.Lines(doc.Text) {
+			begins := inItems && bytes.HasPrefix(l, []byte("- "))
+			if ends := inItems && !bytes.ContainsRune([]byte(" #\r\n"), rune(l[0])); begins || ends {
+				if part.Text = doc.Text[start:end]; !yield(part) {
+					return
+				}
+				part.Line, start, inItems = line, end, begins
+			}
+			inItems = inItems || string(bytes.TrimRight(l, " \r\n")) == "items:"
+			end += len(l)
+			line++
+		}
+		part.Text = doc.Text[start:]
+		yield(part)
+	}
+}
+
+// jsonParts is parts for JSON.
+func jsonParts(doc yamlnode.Document) iter.Seq[yamlnode.Document] {
+	return func(yield func(yamlnode.Document) bool) {
+		var list struct {
+			Items []json.RawMessage `json:"items"`
+		}
+		if json.Unmarshal(doc.Text, &list) != nil || len(list.Items) == 0 {
+			yield(doc)
+			return
+		}
+		line, rest := doc.Line, doc.Text
+		for _, item := range list.Items {
+			at := bytes.Index(rest, item) // raw: it is there
+			line += bytes.Count(rest[:at], []byte("\n"))
+			if !yield(yamlnode.Document{Line: line, Text: item}) {
+				return
+			}
+			line, rest = line+bytes.Count(item, []byte("\n")), rest[at+len(item):]
+		}
+	}
+}
+
+// installedReader is a run of ParseInstalled.
+type installedReader struct {
+	objects int
+	list    []Installed
+}
+
+// object reads an object, a list of objects, or the items of one.
 func (r *installedReader) object(n *yaml.Node) error {
+	items := yamlnode.Items(n)
 	switch kind := yamlnode.Text(n, "kind"); {
 	case strings.HasSuffix(kind, "List"):
-		for _, item := range yamlnode.Items(yamlnode.Get(n, "items")) {
-			if err := r.object(item); err != nil {
-				return err
-			}
-		}
+		items = yamlnode.Items(yamlnode.Get(n, "items"))
 	case kind == "PackageInstall" || kind == "InstalledPackage": // until v0.19
 		r.objects++
 		return r.install(n)
+	}
+	for _, item := range items {
+		if err := r.object(item); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package choose_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -100,6 +103,43 @@ func TestParseInstalled(t *testing.T) {
 	}
 	_, err = choose.ParseInstalled(make([]byte, choose.MaxInstalled+1))
 	assert.EqualError(t, err, "has 67108865 bytes, more than the limit of 67108864")
+}
+
+// TestLargeCluster: a cluster can have more PackageInstalls than can be parsed at once, and an error names the
+// line.
+func TestLargeCluster(t *testing.T) {
+	t.Parallel()
+	head, rest, _ := strings.Cut(cluster, "items:\n")
+	items, tail, _ := strings.Cut(rest, "kind: List\n")
+	large := head + "items:\n" + strings.Repeat(items, 4600) + "# the end\nkind: List\n" + tail
+	want, err := choose.ParseInstalled([]byte(cluster))
+	require.NoError(t, err)
+	got, err := choose.ParseInstalled([]byte(large))
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	got, err = choose.ParseInstalled([]byte(strings.ReplaceAll(large, "\n", "\r\n")))
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+
+	lines := strings.Count(large, "\n")
+	_, err = choose.ParseInstalled([]byte(large + "kind: Again\n"))
+	assert.EqualError(t, err, fmt.Sprintf(`line %d: has the key "kind" twice`, lines+1))
+	_, err = choose.ParseInstalled([]byte(large[:len(large)-len(tail)] + "- a: [\n"))
+	assert.ErrorContains(t, err, fmt.Sprintf("line %d: is not YAML", lines-1))
+
+	list, err := yamlnode.ToJSON([]byte(cluster))
+	require.NoError(t, err)
+	var indented bytes.Buffer
+	require.NoError(t, json.Indent(&indented, list, "", "    "))
+	before, rest, _ := strings.Cut(indented.String(), "\"items\": [\n")
+	items, after, _ := strings.Cut(rest, "\n    ],\n")
+	inJSON := before + "\"items\": [\n" + strings.Repeat(items+",\n", 2000) + items + "\n    ],\n" + after
+	got, err = choose.ParseInstalled([]byte(inJSON))
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	broken := strings.LastIndex(inJSON, `"refName": "new.example.com"`)
+	_, err = choose.ParseInstalled([]byte(inJSON[:broken] + `"refName": "\u001b"       ` + inJSON[broken+len(`"refName": "new.example.com"`):]))
+	assert.ErrorContains(t, err, "is no name, version or constraint")
 }
 
 // TestInstalled: what a cluster uses is kept, and what it uses that is gone is said.
