@@ -7,7 +7,8 @@
 // once, from registry to registry. Verify proves that an archive, or what was imported, is complete
 // and closed; Rehearse tries an import without a registry. Render returns what a package would
 // deploy. Plan says what an export would move, Diff what an upgrade changes, and Serve answers as a
-// registry from archives. Prune deletes what only old versions need. Begin with Export and Import.
+// registry from archives. Inventory lists what a repository has, so that the next export can leave it
+// out. Prune deletes what only old versions need. Begin with Export and Import.
 //
 // Callers pass in sources and destinations: a Source and a Destination hold a *registry.Client and
 // names, an archive is a *tarball.Archive. A nil client is one with the zero registry.Options. Each

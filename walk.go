@@ -73,6 +73,15 @@ func (w *walker) leaveOut(to Target) error {
 	return nil
 }
 
+// noteUnused says which bases have nothing that the plan needs, or nothing that those before them do not have.
+func (w *walker) noteUnused(plan *bundle.Plan) {
+	for _, b := range w.bases {
+		if !slices.ContainsFunc(plan.Bases, func(used bundle.Base) bool { return used.Digest == b.Digest }) {
+			w.opt.note("", "nothing is left out because of the %s", b)
+		}
+	}
+}
+
 // walked is what a walk of registries found: the plan, and a source of its content.
 type walked struct {
 	part    *part
@@ -136,7 +145,9 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 	if n := spool.ReadAgain(); n > 0 {
 		w.opt.note("", "read %s again that arrived damaged the first time: check the network and the memory", text.Count(n, "blob"))
 	}
-	found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable, Bases: w.bases})
+	if found.plan, err = bundle.NewPlan(g, bundle.PlanOptions{NonDistributable: w.NonDistributable, Bases: w.bases}); err == nil {
+		w.noteUnused(found.plan)
+	}
 	return found, err
 }
 

@@ -39,6 +39,9 @@ func addInventories(f *testing.F) {
 		Attachments: []bundle.Attachment{{Subject: a, Digest: b, Tag: "sha256-a.sig"}, {Subject: b, Digest: b}},
 		Unseen:      []bundle.Unseen{{Reference: "reg.test/repo", What: "tags", Reason: "refused"}, {}},
 		Omitted:     []report.Omitted{{Digest: b, Size: 1 << 40, MediaType: "x", Image: "y", Reason: "z"}},
+		Bases:       []bundle.Base{{Kind: bundle.BaseArchive, Digest: a, Roots: []bundle.Pin{{Reference: "reg.test/repo:0", Digest: b}}}, {Kind: bundle.BaseInventory, Digest: b}},
+		Assumed:     []bundle.Assumed{{Digest: a, Size: 3, Base: 1}, {Digest: b, Size: 0, Base: -1}},
+		Lock:        []lockEntry{{Image: "reg.test/repo@" + a.String(), Annotations: map[string]string{"b": "c", "a": "d"}}},
 		Blobs:       []blobEntry{{a, 12}, {b, 1}},
 	}
 	for _, inv := range []*inventory{inv, {}} {

@@ -209,6 +209,8 @@ func TestDeltaByInventory(t *testing.T) {
 			assert.Contains(t, dst.Requests(), "206 GET /v2/private/blobs/"+u.layers["base"])
 			mustRelocate(t, "verify", "--repo", repo, delta, "--level", "deep")
 
+			assertAll(t, mustRelocate(t, "plan", "-b", u.src.Addr+"/roots/main:1.0.0", "--have", list, "--base", first).stderr, "nothing is left out because of the inventory ")
+			assert.Equal(t, statusDifferent, tryRelocate(t, "diff", list, delta).status)
 			of := writeInventory(t, first)
 			assert.Equal(t, u.carried(u.export("1.2.0", "--base", first)), u.carried(u.export("1.2.0", "--have", of)))
 		})
@@ -341,6 +343,9 @@ func TestDeltaPlan(t *testing.T) {
 	require.NoError(t, err)
 	r := mustRelocate(t, "plan", "-b", u.src.Addr+"/roots/main:1.1.0", "--base", first)
 	assertAll(t, r.stdout, fmt.Sprintf("archive    %d bytes", info.Size()), "assumes: 2 layers (220.0 kB) of archive "+sealIn(t, first))
+	config := filepath.Join(t.TempDir(), "crossing.yml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, "apiVersion: relocate/v1alpha1\nkind: Crossing\nroots:\n- bundle: %s/roots/main:1.1.0\nbases: [%s]\n", u.src.Addr, first), 0o600))
+	assert.Equal(t, r.stdout, mustRelocate(t, "plan", "--config", config).stdout)
 	asJSON, asYAML := formats(t, []string{"plan", "-b", u.src.Addr + "/roots/main:1.1.0", "--base", first})
 	assert.Equal(t, asJSON["bases"], asYAML["bases"])
 	assert.Len(t, asJSON["bases"], 1)
