@@ -106,9 +106,19 @@ func (o Options) part(of string, plan *bundle.Plan, src bundle.Source) diff.Part
 	return part
 }
 
-// compare compares two sides.
+// compare compares two sides. Its phase counts the packages whose files are read for their values.
 func (o Options) compare(ctx context.Context, a, b diff.Side) (*diff.Report, error) {
 	ph := o.begin("compare", 0, 0)
 	defer ph.end()
+	for _, parts := range [][]diff.Part{a.Parts, b.Parts} {
+		for i := range parts {
+			if values := parts[i].Values; values != nil {
+				parts[i].Values = func(ctx context.Context, p *carvel.Package) (carvel.Schema, error) {
+					ph.read()
+					return values(ctx, p)
+				}
+			}
+		}
+	}
 	return diff.Compare(ctx, a, b)
 }

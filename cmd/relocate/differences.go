@@ -32,6 +32,9 @@ func writeSide(w io.Writer, letter string, s *diff.Subject) {
 	for _, root := range s.Roots {
 		if root.Reference != "" { // of an inventory they have no name
 			fmt.Fprintf(w, "   %s\n", root)
+			if root.Derived != nil {
+				fmt.Fprintf(w, "     derived from %s\n", root.Derived)
+			}
 		}
 	}
 }
