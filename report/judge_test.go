@@ -18,6 +18,7 @@ func TestJudge(t *testing.T) {
 	breaks := report.Findings{{Code: "outside", Level: report.Install}}
 	known := report.Findings{{Code: "tag", Level: report.Information}, {Code: "url", Level: report.Warning}}
 	tags := []report.Problem{{Kind: report.Missing, What: "tag 1.0"}, {Kind: report.Missing, What: "locations image x"}}
+	omitted := []report.Omitted{{Reason: report.NonDistributable}, {Reason: report.OtherPlatform, Platform: "linux/arm64"}, {Reason: report.OtherPlatform}}
 	scan := &report.Scan{Packages: 2, References: 3, Inside: 3, Bundles: 1}
 	for name, c := range map[string]struct {
 		v              report.Verdict
@@ -29,6 +30,10 @@ func TestJudge(t *testing.T) {
 		"information": {report.Verdict{Subject: "a.tar", Findings: known[:1]}, "OK", "a.tar is complete", ""},
 		"excepted": {report.Verdict{Subject: "a.tar", Findings: known, Omitted: make([]report.Omitted, 2), Accepted: breaks, Unread: 1}, "OK",
 			"a.tar is complete, except for 2 layers left out, 1 root that is not a bundle and was not read, 1 warning and 1 finding that is accepted", ""},
+		"without platforms": {report.Verdict{Subject: "a.tar", Scan: scan, Omitted: omitted}, "OK",
+			"a.tar is complete and closed, except for 1 layer left out and 2 images left out by platform", ""},
+		"without platforms, open": {report.Verdict{Subject: "a.tar", Findings: breaks, Omitted: omitted}, "NOT CLOSED",
+			"a.tar is complete except for 1 layer left out and 2 images left out by platform, but not closed: 1 finding breaks an install or a pull (--strict fails on that)", "accept"},
 		"open":   {report.Verdict{Subject: "a.tar", Findings: breaks}, "NOT CLOSED", "a.tar is complete, but not closed: 1 finding breaks an install or a pull (--strict fails on that)", "accept"},
 		"strict": {report.Verdict{Subject: "a.tar", Findings: breaks, Strict: true}, "NOT OK", "a.tar is complete, but not closed: 1 finding breaks an install or a pull", "accept"},
 		"bare":   {report.Verdict{Subject: "r.test/x", Level: "manifests", Problems: tags}, "NOT OK", "r.test/x has every manifest, but not what an import adds: 1 tag and 1 locations image", "import the archive"},

@@ -52,7 +52,7 @@ func (s *shopSource) spoil(r *report.Verdict, text string) *report.Verdict {
 		p.Kind, p.What, p.Reason, p.Images = text, text, text, []string{text}
 	}
 	for i := range r.Omitted {
-		r.Omitted[i].Image, r.Omitted[i].MediaType, r.Omitted[i].Reason = text, text, text
+		r.Omitted[i].Image, r.Omitted[i].MediaType, r.Omitted[i].Reason, r.Omitted[i].Platform = text, text, text, text
 	}
 	for i := range r.Unseen {
 		r.Unseen[i].Reference = text
