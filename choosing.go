@@ -256,11 +256,24 @@ func (d *derivation) take(ctx context.Context, chosen *choose.Chosen) error {
 		if err != nil {
 			return err
 		}
+		if other := d.sameName(pin); other != "" {
+			return optionsf("the same choice of %s and of %s would have one name, %s: name the roots by tag, or export each to its own archive", other, d.ref.Name(), tag.Name())
+		}
 		d.roots, d.pins = append(d.roots, tag), append(slices.Clone(d.pins), pin)
 		s.Root = &report.Root{Reference: tag.Name(), Digest: pin.Digest, Derived: &report.Derived{From: d.repo.Digest, Choice: s.Choice}}
 	}
 	d.selected = append(d.selected, s)
 	return nil
+}
+
+// sameName returns the root of which something else was derived under the name of the pin; "" for none.
+func (d *derivation) sameName(pin bundle.Pin) string {
+	for _, s := range d.selected {
+		if s.Root != nil && s.Root.Reference == pin.Reference && s.Root.Digest != pin.Digest {
+			return s.From.Reference
+		}
+	}
+	return ""
 }
 
 // scan is Options.scan of a part. The findings of its choice are among those of the scan.

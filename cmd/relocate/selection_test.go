@@ -380,6 +380,13 @@ func TestChooseByDigest(t *testing.T) {
 		mustRelocate(t, "--from-tar", file, "--to-repo", dst.Addr+"/r")
 	}
 	assert.Len(t, tags, 1, "one digest")
+
+	s := site{t: t, host: src.Addr}
+	s.bundle("shop/repository", "2.0.0", map[string]string{"packages/other.yml": kbldText("other.corp.com", "2.0.0", s.ref("pkg/new", s.bundle("pkg/new", "1", nil)))})
+	newer := src.Addr + "/shop/repository@" + rootDigest(t, src.Addr, "shop/repository", "2.0.0")
+	both := filepath.Join(t.TempDir(), "both.tar")
+	assertFailed(t, tryRelocate(t, "-b", byDigest, "-b", newer, "--package", "other.*", "--to-tar", both), statusUsage, byDigest, newer, "would have one name", "by tag")
+	assert.NoFileExists(t, both)
 	assert.NotEmpty(t, slices.Collect(maps.Keys(tags))[0])
 }
 
