@@ -135,20 +135,6 @@ func (c Choice) Check() error {
 	return nil
 }
 
-// Parse reads what String returns.
-func Parse(s string) (Choice, error) {
-	d := json.NewDecoder(strings.NewReader(s))
-	d.DisallowUnknownFields()
-	var c Choice
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("is no choice of packages: %w", text.Error(err))
-	}
-	if c.String() != s {
-		return c, errors.New("is no choice of packages: it is not in the canonical form")
-	}
-	return c, c.Check()
-}
-
 // canonical returns the choice with its lists sorted and each item once.
 func (c Choice) canonical() Choice {
 	c.Packages = slices.Clone(c.Packages)

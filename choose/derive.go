@@ -21,18 +21,12 @@ import (
 // ErrRefused says that a file is such that nothing can be chosen from it.
 var ErrRefused = errors.New("nothing can be chosen from it")
 
-// Derived is a repository bundle with what was chosen of another one.
-type Derived struct {
-	*imgpkg.Image                    // with labels that name the other bundle's digest and the choice
-	Lock          *carvel.ImagesLock // the entries that the chosen Packages name
-}
-
 // Derive makes the bundle of what was chosen: the chosen Packages and their PackageMetadata byte for byte,
-// and a lock of what they name. The same bundle and choice give the same digest, whichever release of
-// Go built the program.
+// and a lock of what they name, with labels that name the repository's digest and the choice. The same
+// bundle and choice give the same digest, whichever release of Go built the program.
 //
-// Errors: ErrRefused, with the name of the file; those of ctx.
-func (r *Repository) Derive(ctx context.Context, c *Chosen) (*Derived, error) {
+// Errors: ErrUnmatched where nothing was chosen; ErrRefused, with the name of the file; those of ctx.
+func (r *Repository) Derive(ctx context.Context, c *Chosen) (*imgpkg.Image, error) {
 	if len(c.Versions) == 0 {
 		return nil, fmt.Errorf("the choice %w: no version of a package of the repository", ErrUnmatched)
 	}
@@ -41,22 +35,23 @@ func (r *Repository) Derive(ctx context.Context, c *Chosen) (*Derived, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Derived{}
-	if d.Lock, err = r.lock(documents); err != nil {
+	lock, err := r.lock(documents)
+	if err != nil {
 		return nil, err
 	}
-	if files[carvel.LockFile], err = d.Lock.Encode(); err != nil {
+	if files[carvel.LockFile], err = lock.Encode(); err != nil {
 		return nil, err
 	}
-	if d.Image, err = imgpkg.BuildStored(files, map[string]string{
+	made, err := imgpkg.BuildStored(files, map[string]string{
 		imgpkg.Label: "true", imgpkg.LabelDerivedFrom: r.Digest.String(), imgpkg.LabelChoice: c.Choice.String(),
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
-	if err := r.confirm(ctx, d, documents); err != nil {
+	if err := r.confirm(ctx, made, documents); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return made, nil
 }
 
 // chosenDocuments returns the Packages that were chosen and the PackageMetadata of their packages.
@@ -184,8 +179,8 @@ func eachString(n *yaml.Node, visit func(string)) {
 
 // confirm reads the derived bundle with the same renderer. It must have the chosen documents, in their
 // order and with their content.
-func (r *Repository) confirm(ctx context.Context, d *Derived, chosen []carvel.PackageDocument) error {
-	again, err := Read(ctx, d.Descriptor.Digest, bytes.NewReader(d.Layer), r.renderer)
+func (r *Repository) confirm(ctx context.Context, made *imgpkg.Image, chosen []carvel.PackageDocument) error {
+	again, err := Read(ctx, made.Descriptor.Digest, bytes.NewReader(made.Layer), r.renderer)
 	if err != nil {
 		return fmt.Errorf("read the derived bundle: %w", err)
 	}

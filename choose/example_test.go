@@ -63,11 +63,11 @@ func ExampleRepository_Choose() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(len(derived.Lock.Images), "images,", chosen.Choice.Tag("1.0"))
+	fmt.Println(derived.Descriptor.MediaType, chosen.Choice.Tag("1.0"))
 	// Output:
 	// app.example.com 1.2.0 chosen []
 	// db.example.com 5.0.0 dependency [app.example.com 1.2.0]
-	// 0 images, 1.0-selected-92937c81
+	// application/vnd.docker.distribution.manifest.v2+json 1.0-selected-92937c81
 }
 
 // layerOf returns the layer of a bundle with files: path, content, and so on.

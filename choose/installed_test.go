@@ -203,8 +203,8 @@ func FuzzInstalled(f *testing.F) {
 			seed.RequireLine(t, err)
 			return
 		}
-		again, err := choose.Parse(c.String())
-		require.NoError(t, err)
+		var again choose.Choice
+		require.NoError(t, json.Unmarshal([]byte(c.String()), &again))
 		require.Equal(t, list, again.Installed)
 		_, err = repository("a 1.0.0").Choose(t.Context(), c, nil)
 		require.NoError(t, err)

@@ -99,8 +99,8 @@ func TestTwice(t *testing.T) {
 	require.NoError(t, err)
 	_, d, err := derive(t, repo, choose.Choice{Latest: 1})
 	require.NoError(t, err)
-	assert.Equal(t, []string{digestOf("1")}, digestsOf(d.Lock))
-	assert.Equal(t, pkg("a.b.c", "1.0.0", "1"), filesOf(t, d.Image)["packages/a.yml"])
+	assert.Equal(t, []string{digestOf("1")}, digestsOf(lockIn(t, d)))
+	assert.Equal(t, pkg("a.b.c", "1.0.0", "1"), filesOf(t, d)["packages/a.yml"])
 }
 
 // TestBroken: where other files cannot be read, what can be read can be chosen.
@@ -112,7 +112,7 @@ func TestBroken(t *testing.T) {
 		assert.NotEmpty(t, repo.Findings, name)
 		_, d, err := derive(t, repo, choose.Choice{Latest: 1})
 		require.NoError(t, err, name)
-		assert.Equal(t, pkg("a.b.c", "1.0.0", "1"), filesOf(t, d.Image)["packages/a.yml"], name)
+		assert.Equal(t, pkg("a.b.c", "1.0.0", "1"), filesOf(t, d)["packages/a.yml"], name)
 	}
 }
 
@@ -139,14 +139,14 @@ func TestLock(t *testing.T) {
 	assert.Equal(t, digestOf("2"), repo.Packages[0].Fetches[0].Digest.String())
 	_, d, err := derive(t, repo, choose.Choice{Latest: 1})
 	require.NoError(t, err)
-	assert.Equal(t, []string{digestOf("4"), digestOf("3"), digestOf("2")}, digestsOf(d.Lock))
+	assert.Equal(t, []string{digestOf("4"), digestOf("3"), digestOf("2")}, digestsOf(lockIn(t, d)))
 
 	// Without any image there is a lock all the same: a bundle has one.
 	inline := strings.Replace(pkg("a.b.c", "1.0.0", "7"), "imgpkgBundle:\n          image: registry.example/a.b.c@"+digestOf("7"), "inline: {paths: {}}", 1)
 	repo = read(t, renderer(t), map[string][]byte{carvel.LockFile: []byte(lock), "packages/a.yml": []byte(inline)})
 	_, d, err = derive(t, repo, choose.Choice{Latest: 1})
 	require.NoError(t, err)
-	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n", filesOf(t, d.Image)[carvel.LockFile])
+	assert.Equal(t, "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n", filesOf(t, d)[carvel.LockFile])
 }
 
 // TestKinds: Packages of older generations are chosen like today's; duplicates stay duplicates.
@@ -159,11 +159,11 @@ func TestKinds(t *testing.T) {
 	})
 	_, d, err := derive(t, repo, choose.Choice{Packages: patterns(t, "old.b.c")})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{carvel.LockFile: filesOf(t, d.Image)[carvel.LockFile], "packages/old.yml": old + "---\n" + oldMetadata}, filesOf(t, d.Image))
+	assert.Equal(t, map[string]string{carvel.LockFile: filesOf(t, d)[carvel.LockFile], "packages/old.yml": old + "---\n" + oldMetadata}, filesOf(t, d))
 	chosen, d, err := derive(t, repo, choose.Choice{Packages: patterns(t, "a.b.c")})
 	require.NoError(t, err)
 	assert.Len(t, chosen.Versions, 1)
-	assert.Len(t, filesOf(t, d.Image), 3)
+	assert.Len(t, filesOf(t, d), 3)
 }
 
 // TestNothing: a repository without any package is none.
@@ -231,7 +231,7 @@ func FuzzDerive(f *testing.F) {
 		for _, p := range again.Packages {
 			require.True(t, versions[p.Name+" "+p.Version])
 		}
-		got := filesOf(t, d.Image)["packages/a.yml"]
+		got := filesOf(t, d)["packages/a.yml"]
 		all, whole := decodeAll(file)
 		if !whole {
 			return

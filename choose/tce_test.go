@@ -72,12 +72,12 @@ func TestTCE(t *testing.T) {
 			want[f.Digest.String()] = true
 		}
 	}
-	for _, digest := range digestsOf(d.Lock) {
+	for _, digest := range digestsOf(lockIn(t, d)) {
 		locked[digest] = true
 	}
 	assert.Equal(t, want, locked)
 	packages := 0
-	for file, text := range filesOf(t, d.Image) {
+	for file, text := range filesOf(t, d) {
 		if file != carvel.LockFile {
 			assert.Equal(t, string(files[file]), text, "each file has one document")
 			packages += strings.Count(text, "\nkind: Package\n")
