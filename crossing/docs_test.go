@@ -61,14 +61,16 @@ func table() string {
 
 // TestExamples: the files of the documentation can be read.
 func TestExamples(t *testing.T) {
-	text, err := os.ReadFile(page)
-	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)```yaml\n(apiVersion: relocate.*?)```").FindAllStringSubmatch(string(text), -1)
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		_, err := crossing.Parse(page, []byte(block[1]))
-		assert.NoError(t, err)
+	for _, file := range []string{page, "../README.md"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		blocks := regexp.MustCompile("(?s)```yaml\n(apiVersion: relocate.*?)```").FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, blocks, file)
+		for _, block := range blocks {
+			_, err := crossing.Parse(file, []byte(block[1]))
+			assert.NoError(t, err)
+		}
 	}
-	_, err = crossing.Read(filepath.Join("..", "docs", "examples", "crossing.yml"))
+	_, err := crossing.Read(filepath.Join("..", "docs", "examples", "crossing.yml"))
 	assert.NoError(t, err)
 }
