@@ -111,16 +111,18 @@ func TestLargeCluster(t *testing.T) {
 	t.Parallel()
 	head, rest, _ := strings.Cut(cluster, "items:\n")
 	items, tail, _ := strings.Cut(rest, "kind: List\n")
-	large := head + "items:\n" + strings.Repeat(items, 4600) + "# the end\nkind: List\n" + tail
+	message := "    usefulErrorMessage: |\n" + strings.Repeat("      a line of many\n", 10_000)
+	large := head + "items:\n" + strings.Repeat(strings.Replace(items, "    version: 1.5.3\n", "    version: 1.5.3\n"+message, 1), 20) + "# the end\nkind: List\n" + tail
 	want, err := choose.ParseInstalled([]byte(cluster))
 	require.NoError(t, err)
 	got, err := choose.ParseInstalled([]byte(large))
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
-	got, err = choose.ParseInstalled([]byte(strings.ReplaceAll(large, "\n", "\r\n")))
+	got, err = choose.ParseInstalled([]byte(strings.ReplaceAll(cluster, "\n", "\r\n")))
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 
+	large = head + "items:\n" + strings.Repeat(items, 50) + "# the end\nkind: List\n" + tail
 	lines := strings.Count(large, "\n")
 	_, err = choose.ParseInstalled([]byte(large + "kind: Again\n"))
 	assert.EqualError(t, err, fmt.Sprintf(`line %d: has the key "kind" twice`, lines+1))
@@ -133,7 +135,8 @@ func TestLargeCluster(t *testing.T) {
 	require.NoError(t, json.Indent(&indented, list, "", "    "))
 	before, rest, _ := strings.Cut(indented.String(), "\"items\": [\n")
 	items, after, _ := strings.Cut(rest, "\n    ],\n")
-	inJSON := before + "\"items\": [\n" + strings.Repeat(items+",\n", 2000) + items + "\n    ],\n" + after
+	items = strings.Replace(items, `"version": "1.5.3"`, `"version": "1.5.3", "usefulErrorMessage": "`+strings.Repeat(",", 20_000)+`"`, 1)
+	inJSON := before + "\"items\": [\n" + strings.Repeat(items+",\n", 20) + items + "\n    ],\n" + after
 	got, err = choose.ParseInstalled([]byte(inJSON))
 	require.NoError(t, err)
 	assert.Equal(t, want, got)

@@ -144,7 +144,7 @@ type selection struct {
 
 // maxCompared is the limit on versions that are compared with constraints: a repository, what its
 // packages install and the file of what is installed come from others.
-const maxCompared = 1_000_000
+const maxCompared = 500_000
 
 func newSelection(c Choice, packages []carvel.Package) *selection {
 	s := &selection{

@@ -40,8 +40,11 @@ func TestBuildOrder(t *testing.T) {
 func TestBuildStored(t *testing.T) {
 	t.Parallel()
 	const block = 65535
-	for n := range 4 * 128 {
+	for n := range 3 * 128 {
 		size := n * 512 // as the tar grows
+		if at := n % 128; at > 5 && at < 120 {
+			continue
+		}
 		files := map[string][]byte{"a": bytes.Repeat([]byte{'x'}, size)}
 		stored, err := imgpkg.BuildStored(files, map[string]string{imgpkg.Label: "true"})
 		require.NoError(t, err)
