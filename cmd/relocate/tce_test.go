@@ -35,7 +35,7 @@ func TestTCE(t *testing.T) {
 	ref := generate(t, lab, source.Addr, "0.005")
 	source.ResetRequests()
 	archive := export(t, ref)
-	requireFrugal(t, source.Requests())
+	requireFrugal(t, source.Requests(), 155)
 	source.Stop()
 
 	repo := destination.Addr + "/tce/main"
@@ -76,7 +76,9 @@ func TestTCELatest(t *testing.T) {
 	versions := want.newest(ref, "cert-manager.community.tanzu.vmware.com 1.6.1", "contour.community.tanzu.vmware.com 1.20.1", "knative-serving.community.tanzu.vmware.com 1.0.0")
 	require.Len(t, versions, 30+3)
 
-	archive, report := export(t, ref, "--latest", "1", "--report", filepath.Join(t.TempDir(), "report.json")), filepath.Join(t.TempDir(), "known.json")
+	source.ResetRequests()
+	archive, report := export(t, ref, "--latest", "1"), filepath.Join(t.TempDir(), "known.json")
+	assert.Equal(t, want.manifests+1, requireFrugal(t, source.Requests(), want.bundles+1), "the chosen ones and the root")
 	info, err := os.Stat(archive)
 	require.NoError(t, err)
 	assert.LessOrEqual(t, float64(info.Size()), 1.01*float64(want.sum()), "of %d bytes", want.sum())
@@ -295,8 +297,8 @@ func requireOnce(t *testing.T, requests []string) {
 }
 
 // requireFrugal checks that an export asked for each manifest and blob once, and besides for one
-// locations image a bundle and for the registry itself.
-func requireFrugal(t *testing.T, requests []string) {
+// locations image a bundle and for the registry itself. It returns how many manifests were asked for by digest.
+func requireFrugal(t *testing.T, requests []string, bundles int) (manifests int) {
 	t.Helper()
 	seen := map[string]int{}
 	probes := 0
@@ -314,7 +316,11 @@ func requireFrugal(t *testing.T, requests []string) {
 			require.Equal(t, "GET", fields[1], request)
 			seen[id]++
 			require.Equal(t, 1, seen[id], "%s was asked for more than once", id)
+			if strings.Contains(fields[2], "/manifests/sha256:") { // not a tag by which something may be attached
+				manifests++
+			}
 		}
 	}
-	require.Equal(t, 155, probes, "one locations probe a bundle")
+	require.Equal(t, bundles, probes, "one locations probe a bundle")
+	return manifests
 }
