@@ -324,3 +324,60 @@ func requireFrugal(t *testing.T, requests []string, bundles int) (manifests int)
 	require.Equal(t, bundles, probes, "one locations probe a bundle")
 	return manifests
 }
+
+// TestTCEPlatforms carries that repository for one platform into a registry that refuses sparse indexes: bundles are
+// made for it, their packages render and resolve as those of the whole do, and images keep their digests.
+func TestTCEPlatforms(t *testing.T) {
+	lab := os.Getenv("RELOCATE_TEST_LAB")
+	if lab == "" {
+		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")
+	}
+	source, destination := startReal(t), realregistry.StartDebian(t)
+	ref := generate(t, lab, source.Addr, "0.005")
+	derive := []string{"--platform", "linux/amd64", "--platform-mode", "derive"}
+	whole, archive := export(t, ref), export(t, append([]string{ref}, derive...)...)
+	known := filepath.Join(t.TempDir(), "known.json")
+	mustRelocate(t, "verify", archive, "--report", known)
+	repo := destination.Addr + "/tce/main"
+	mustRelocate(t, "--from-tar", archive, "--to-repo", repo)
+	mustRelocate(t, "verify", "--repo", repo, archive, "--level", "deep", "--accept", known)
+	mustRelocate(t, append([]string{"--from-tar", whole, "--to-repo", repo}, derive...)...)
+	mustRelocate(t, append([]string{"verify", "--repo", repo, whole, "--accept", known}, derive...)...)
+
+	inspected := mustRelocate(t, "inspect", archive).stdout
+	require.Contains(t, inspected, "154 versions of 30 packages, 155 bundles")
+	was, is := imagesIn(t, whole), imagesIn(t, archive)
+	for digest, image := range is {
+		if image.Kind == "image" {
+			require.Equal(t, was[digest], image, "images do not change")
+		}
+		if image.Kind == "index" && was[digest].Kind == "" {
+			require.Len(t, image.Children, 1)
+		}
+	}
+	require.Less(t, len(is), len(was))
+}
+
+// inspectedImage is an image as inspect -o json has it.
+type inspectedImage struct {
+	Kind       string
+	References []string
+	Children   []string
+}
+
+// imagesIn returns the manifests of an archive by digest.
+func imagesIn(t *testing.T, archive string) map[string]inspectedImage {
+	t.Helper()
+	var doc struct {
+		Images []struct {
+			Digest string
+			inspectedImage
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, "inspect", archive, "-o", "json").stdout), &doc))
+	images := map[string]inspectedImage{}
+	for _, i := range doc.Images {
+		images[i.Digest] = i.inspectedImage
+	}
+	return images
+}
