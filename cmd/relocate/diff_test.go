@@ -115,6 +115,21 @@ func TestDiff(t *testing.T) {
 	assert.Equal(t, want.Blobs.Same, back.Blobs.Same)
 }
 
+// TestDiffRequests: a registry is asked for what plan asks for, and for nothing twice.
+func TestDiffRequests(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	old, upgrade := pushUpgrade(t, src.Addr)
+	before := export(t, old)
+	src.ResetRequests()
+	mustRelocate(t, "plan", "-b", upgrade, "--concurrency", "1") // with more, which image is asked for referrers first depends on time
+	want := src.Requests()
+	src.ResetRequests()
+	assert.Len(t, readDiff(t, before, upgrade, "--concurrency", "1").Packages, 4)
+	assert.ElementsMatch(t, want, src.Requests())
+	assertOnce(t, src.Requests())
+}
+
 // TestDiffEqual: content is compared, not where it is.
 func TestDiffEqual(t *testing.T) {
 	t.Parallel()
@@ -146,6 +161,16 @@ func TestDiffInventory(t *testing.T) {
 	assert.Equal(t, want.Blobs, got.Blobs)
 	assert.Equal(t, want.Carry, got.Carry)
 	assert.Equal(t, want.Images.Added, got.Images.Added)
+
+	mustRelocate(t, "--from-tar", before, "--to-repo", host+"/private")
+	private := filepath.Join(t.TempDir(), "private.txt")
+	require.NoError(t, os.WriteFile(private, []byte(mustRelocate(t, "inventory", "--repo", host+"/private").stdout), 0o600))
+	imported := readDiff(t, private, after)
+	assert.Equal(t, want.Blobs.Added, imported.Blobs.Added)
+	assert.Equal(t, want.Carry, imported.Carry)
+	assert.Equal(t, want.Blobs.Same, imported.Blobs.Same)
+	assert.Greater(t, imported.Blobs.Removed.Blobs, want.Blobs.Removed.Blobs, "the locations images that the import made")
+
 	text := tryRelocate(t, "diff", list, after).stdout
 	assertAll(t, text, "packages not compared: an inventory has digests and sizes only\n", list+" (inventory): ")
 	assert.NotContains(t, text, "PACKAGE")
