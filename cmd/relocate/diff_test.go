@@ -261,6 +261,11 @@ func TestPlanReport(t *testing.T) {
 	require.NoError(t, err)
 	assertAll(t, string(html), "Plan report", "An export would copy 3 versions of 2 packages", "guestbook.corp.com", "linux/arm64", "relocate plan --bundle", root)
 
+	mustRelocate(t, "plan", "-b", root, "--package", "guestbook.corp.com", "--latest", "1", "--report", asPage)
+	html, err = os.ReadFile(asPage)
+	require.NoError(t, err)
+	assertAll(t, string(html), "An export would copy 1 version of 1 package", "simple-app.corp.com", "derived from sha256:")
+
 	printed := mustRelocate(t, "plan", "-b", root, "-o", "json", "--report", asJSON).stdout
 	written, err := os.ReadFile(asJSON)
 	require.NoError(t, err)

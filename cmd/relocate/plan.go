@@ -229,7 +229,7 @@ func (r *planReport) verdict() *report.Verdict {
 		NotProved: []string{"that layers can be read, and have the digests that name them: an export reads them"},
 	}
 	r.plan.Describe(v, false)
-	v.Findings, v.Accepted, v.Scan = r.Findings, r.Accepted, r.Scan
+	v.Findings, v.Accepted, v.Scan, v.Selected = r.Findings, r.Accepted, r.Scan, r.Selection
 	v.Roots, v.Selected, v.Attached, v.Unseen = r.Roots, r.Selection, nil, nil
 	if a := r.Attachments; a != nil {
 		v.Attached, v.Bare, v.Unseen, v.AttachedNote = a.Found, a.Absent, a.Unseen, allAsked
