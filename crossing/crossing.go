@@ -1,12 +1,12 @@
 // Package crossing reads the file that describes a crossing: what is carried, what is known and
 // accepted, and where it goes.
 //
-// The types are the format. Their tags hold what is said of each key, and the flag with the same
+// The types are the format. Their tags hold the help of each key, and the flag with the same
 // meaning; Schema, Keys and the decoder read them. So a key is written once: a field here, with its
 // tags.
 //
-// Reading is strict: a key that is unknown or comes twice, and a value of another type, are errors
-// with a line. A file has no logins, for it goes to git: what looks like one is an error of its
+// Reading is strict: a key that is unknown or comes twice, and a value of the wrong type, are errors
+// with a line. A file has no logins, for it goes into git: what looks like one is an error of its
 // own, which does not repeat it.
 package crossing
 
@@ -40,8 +40,8 @@ type Crossing struct {
 
 	Roots []Root `json:"roots" help:"what is carried, with everything that it needs"`
 
-	Choose       Choice     `json:"choose" help:"which packages are carried of each bundle that has no choice of its own; without any, all"`
-	Platforms    []Platform `json:"platforms" flag:"platform" help:"of an image for several platforms, carry only these: OS/ARCH[/VARIANT]"`
+	Choose       Choice     `json:"choose" help:"which packages are carried from each bundle that has no choice of its own (default: all)"`
+	Platforms    []Platform `json:"platforms" flag:"platform" help:"carry only these platforms of multi-platform images: OS/ARCH[/VARIANT]"`
 	PlatformMode string     `json:"platformMode" flag:"platform-mode" enum:"sparse,derive" help:"leave indexes as they are, or make new ones"`
 
 	Have  []Path `json:"have" flag:"have" help:"leave out layers that these inventories list"`
@@ -49,14 +49,14 @@ type Crossing struct {
 
 	NonDistributable bool       `json:"includeNonDistributableLayers" flag:"include-non-distributable-layers" help:"also copy layers whose licence may forbid it"`
 	Attachments      string     `json:"attachments" flag:"attachments" enum:"auto,require,none" help:"how signatures, attestations and SBOMs are copied"`
-	SignaturesFrom   Repository `json:"signaturesFrom" flag:"signatures-from" help:"repository where cosign's tags are looked for as well"`
+	SignaturesFrom   Repository `json:"signaturesFrom" flag:"signatures-from" help:"another repository in which to look for cosign's tags"`
 
 	Strict bool    `json:"strict" flag:"strict" help:"fail if a reference points outside"`
 	Allow  []Place `json:"allow" flag:"allow" help:"accept references to these hosts: HOST[/PATH]"`
 	Accept Path    `json:"accept" flag:"accept" help:"accept the findings in this earlier report (JSON)"`
 
 	Render  Render  `json:"render" help:"how the templates of packages are run"`
-	Cluster Cluster `json:"cluster" help:"for which packages are chosen and rendered"`
+	Cluster Cluster `json:"cluster" help:"the cluster that packages are chosen and rendered for"`
 
 	Destination Destination `json:"destination" help:"the registry to fill, and the PackageRepository for the cluster"`
 
@@ -67,25 +67,25 @@ type Crossing struct {
 type Root struct {
 	Bundle Reference `json:"bundle" flag:"bundle" help:"a package repository, a package or another bundle"`
 	Image  Reference `json:"image" flag:"image" help:"an image or index that is not a bundle"`
-	Lock   Path      `json:"lock" flag:"lock" help:"what a BundleLock or ImagesLock lists; it is the only root then"`
+	Lock   Path      `json:"lock" flag:"lock" help:"what a BundleLock or ImagesLock lists; it must then be the only root"`
 
-	Choose *Choice `json:"choose" help:"which packages of this bundle are carried, instead of the choice for all: its keys are the same"`
+	Choose *Choice `json:"choose" help:"which packages of this bundle are carried, instead of the top-level choose: its keys are the same"`
 }
 
 // Choice says which packages are carried, as choose.Choice.
 type Choice struct {
 	Packages       []Pattern `json:"packages" flag:"package" help:"these packages: NAME or NAME@CONSTRAINT, with globs in NAME"`
-	Exclude        []Glob    `json:"exclude" flag:"exclude-package" help:"not these packages: NAME, with globs"`
-	Latest         int       `json:"latest" flag:"latest" help:"only so many versions of each package, the newest"`
+	Exclude        []Glob    `json:"exclude" flag:"exclude-package" help:"leave out these packages: NAME, with globs"`
+	Latest         int       `json:"latest" flag:"latest" help:"only this many versions of each package, the newest ones"`
 	Prereleases    bool      `json:"prereleases" flag:"prerelease" help:"also prereleases"`
 	Installed      Path      `json:"installed" flag:"installed" help:"also what a cluster uses: the output of kubectl get packageinstalls -A -o yaml"`
-	NoDependencies bool      `json:"noDependencies" flag:"no-dependencies" help:"not what chosen packages install"`
+	NoDependencies bool      `json:"noDependencies" flag:"no-dependencies" help:"leave out what chosen packages install"`
 }
 
 // Render says how the templates of packages are run.
 type Render struct {
-	Packages bool            `json:"packages" flag:"render" help:"run them when a repository is copied or planned; rehearse and verify always do"`
-	Values   map[string]Path `json:"values" flag:"values-file" help:"files with data values of packages, by NAME or NAME/VERSION"`
+	Packages bool            `json:"packages" flag:"render" help:"run the templates of packages when a repository is copied or planned; rehearse and verify always do"`
+	Values   map[string]Path `json:"values" flag:"values-file" help:"files with data values for packages, by NAME or NAME/VERSION"`
 }
 
 // Cluster describes the cluster that the packages are for.

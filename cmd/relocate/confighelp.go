@@ -31,15 +31,15 @@ goes. One file describes both sides, and can be kept in git:
 
 Each key means what its flag means. A flag on the command line overrides it: a
 list replaces the list. -b, -i and --lock replace all roots, with their choices;
---tag and --no-tag replace each other. Paths are relative to the folder of the file. A command does not use
-keys that it has no flag for, but checks them, too: unknown keys, keys that come
-twice, and values of another type are errors.
+--tag and --no-tag replace each other. Paths are relative to the file's folder.
+A command does not use keys that it has no flag for, but checks them, too:
+unknown keys, duplicate keys, and values of the wrong type are errors.
 
-An import, rehearse, verify, inspect and emit refuse an archive with other roots
-than those of the file. inspect and render show the only root of the file, if they are given
-no archive. verify without an archive verifies the destination.
+An import, rehearse, verify, inspect and emit refuse an archive whose roots are
+not those of the file. Without an archive, inspect and render show the file's
+only root, and verify verifies the destination.
 
-A crossing file has no logins: see relocate help registries.
+A crossing file contains no logins: see relocate help registries.
 
 `
 

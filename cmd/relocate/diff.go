@@ -39,10 +39,10 @@ versions, the values that they take, images, and the bytes to carry. A and B are
 each an archive, a reference REGISTRY/PATH:TAG (or @DIGEST), an inventory, or a
 file .yml that describes a crossing (relocate help config).
 
-Of an archive it reads only the head: the content of layers is not verified, and
-verify does that. A reference, and what a crossing names, is read as plan reads
-it. Contents are compared by digest: a repository and its relocated copy are
-equal. An inventory names no packages, so only digests and sizes are compared.
+It reads only the head of an archive; verify checks the content of layers, too.
+A reference, or what a crossing names, is read as plan reads it. Content is
+compared by digest: a repository and its relocated copy are equal. An inventory
+names no packages, so only digests and sizes are compared.
 
 Values are compared between each version that is added and the newest older one
 of A, and between the two contents of a version that changed. They are those of
@@ -84,8 +84,8 @@ is missing, 8 no space, 130 interrupted.`,
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		addFormat(flags, &f.format)
 		flags.StringVar(&f.file, "report", "", "also write the differences to `FILE`: a page if its name ends in .html, else JSON")
-		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "of a reference, also compare layers whose licence may forbid copying them")
-		flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "of a reference, also compare signatures, attestations and SBOMs in this `MODE`: auto compares those that the registry shows, none compares none")
+		flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also compare a reference's layers whose licence may forbid copying them")
+		flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "also compare a reference's signatures, attestations and SBOMs in this `MODE`: auto compares those that the registry shows, none compares none")
 	})
 	f.common.add(cmd)
 	return cmd

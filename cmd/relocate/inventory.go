@@ -25,7 +25,7 @@ func newInventory() *cobra.Command {
 	f := &inventoryFlags{}
 	cmd := &cobra.Command{
 		Use:   "inventory (FILE | --repo REPO)",
-		Short: "List digests and sizes, so that the next export can leave them out",
+		Short: "List what a registry or an archive has, for an export to leave out",
 		Long: `inventory lists what a private registry has, as text: digests and sizes, and
 nothing else. A person can read the file before it leaves the closed network.
 With it, the next export leaves out the layers that are listed:
@@ -33,8 +33,8 @@ With it, the next export leaves out the layers that are listed:
   relocate -b REF --to-tar delta.tar --have inventory.txt
 
 inventory --repo REPO follows every tag of the repository. It reads manifests
-and no layers. inventory FILE lists what a registry has after the import of an
-archive. It reads what comes before the layers and does not verify the rest.
+and no layers. inventory FILE lists what a registry has after the archive FILE
+is imported. It reads what comes before the layers and does not verify the rest.
 
 The same content gives the same text. docs/deltas.md explains deltas.
 

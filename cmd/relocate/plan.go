@@ -68,8 +68,8 @@ func (f *planFlags) newCommand() *cobra.Command {
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
-work the same. --tree also shows all bundles and images with their sizes, --base
-what is new against an archive, as relocate diff does.
+work the same. --tree also shows all bundles and images with their sizes. --base
+shows what is new compared with an archive, as relocate diff does.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,

@@ -25,7 +25,7 @@ type platformFlags struct {
 }
 
 func (f *platformFlags) add(flags *pflag.FlagSet) {
-	f.addTo(flags, "of an image for several platforms, copy only those for this `OS/ARCH[/VARIANT]` (repeatable)",
+	f.addTo(flags, "copy only this `OS/ARCH[/VARIANT]` of multi-platform images (repeatable)",
 		"`MODE` of --platform: sparse leaves indexes as they are, which some registries refuse; derive makes new indexes, and new bundles that name them")
 }
 

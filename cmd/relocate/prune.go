@@ -36,20 +36,20 @@ type pruneFlags struct {
 	common
 }
 
-const pruneHelp = `prune shows what of a repository only the given roots need, and with --yes
-deletes it. A root is a tag, a digest (sha256:…) or an archive, which stands for
-all its roots and their tags.
+const pruneHelp = `prune shows what only the given roots need in a repository, and with --yes
+deletes it. A root is a tag, a digest (sha256:…) or an archive, which means all
+its roots and their tags.
 
 All other tags stay, and everything that they lead to: bundles, images,
 locations images, signatures and other attachments, whoever put them there. So a
-manifest stays if a tag that is not dropped has it. prune reads every manifest
-that a tag leads to; if one cannot be read, it deletes nothing.
+manifest stays if a tag that is not dropped points to it. prune reads every
+manifest that a tag leads to; if one cannot be read, it deletes nothing.
 
 The roots go last: after an interruption, the same command continues. Do not
-import into the repository meanwhile. The registry frees the space when its
+import into the repository while it runs. The registry frees the space when its
 garbage collector runs. Status 3 means that it refused to delete some of it.
 
-docs/pruning.md says more, also about single registries.
+docs/pruning.md says more, also about particular registries.
 
 `
 

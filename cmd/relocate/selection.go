@@ -31,13 +31,13 @@ type selectionFlags struct {
 
 func (f *selectionFlags) add(cmd *cobra.Command) {
 	group(cmd, "Packages", func(flags *pflag.FlagSet) {
-		flags.StringArrayVar(&f.packages, "package", nil, "choose the package `NAME[@CONSTRAINT]`; NAME may have *, CONSTRAINT is as in a PackageInstall (repeatable)")
-		flags.StringArrayVar(&f.exclude, "exclude-package", nil, "do not choose the package `NAME`, which may have * (repeatable)")
+		flags.StringArrayVar(&f.packages, "package", nil, "choose the package `NAME[@CONSTRAINT]`; NAME may contain *, CONSTRAINT is as in a PackageInstall (repeatable)")
+		flags.StringArrayVar(&f.exclude, "exclude-package", nil, "do not choose the package `NAME`, which may contain * (repeatable)")
 		flags.IntVar(&f.latest, "latest", 0, "choose the newest `N` versions of each package (default: all)")
 		flags.BoolVar(&f.prereleases, "prerelease", false, "also choose prereleases")
-		flags.StringVar(&f.installed, "installed", "", "also choose what a cluster uses, by `FILE`: kubectl get packageinstalls -A -o yaml")
+		flags.StringVar(&f.installed, "installed", "", "also choose what a cluster uses, as listed in `FILE` (kubectl get packageinstalls -A -o yaml)")
 		flags.BoolVar(&f.noDependencies, "no-dependencies", false, "do not choose what the chosen packages install")
-		flags.StringVar(&f.controller, "kapp-controller-version", "", "choose only versions for kapp-controller `VERSION` (--kubernetes-version does the same for Kubernetes)")
+		flags.StringVar(&f.controller, "kapp-controller-version", "", "choose only versions that run on kapp-controller `VERSION` (--kubernetes-version does the same for Kubernetes)")
 	})
 }
 

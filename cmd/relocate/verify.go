@@ -93,7 +93,7 @@ func newVerify() *cobra.Command {
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
 		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
-		f.chosen.addTo(flags, "expect of an image for several platforms only those for this `OS/ARCH[/VARIANT]`, if the import or copy had this flag; an archive says by itself what it leaves out", "`MODE` of --platform at the import")
+		f.chosen.addTo(flags, "expect only this `OS/ARCH[/VARIANT]` of multi-platform images, if the import or copy had this flag; an archive itself says what it leaves out", "`MODE` of --platform at the import")
 		f.cluster.add(flags)
 		f.known.add(flags)
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
