@@ -50,7 +50,7 @@ func (p *pruner) checkUnchanged(ctx context.Context, at *registry.Repository) er
 		if _, known := p.tags[tag]; !known && !p.dangling[tag] {
 			return fmt.Errorf("%w: %s is new", ErrPruneChanged, tag)
 		}
-		if _, made := madeOf(tag); !made && !p.dangling[tag] {
+		if _, made := p.madeOf(tag); !made && !p.dangling[tag] {
 			roots = append(roots, tag)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -39,12 +40,26 @@ func (c *content) attach() {
 		}
 	}
 	for _, tag := range slices.Sorted(maps.Keys(c.tags)) {
-		if d, ok := oci.SubjectOf(tag); ok {
-			attach(c.tags[tag], d, kindAttached)
-		} else if d, isLocations, ok := imgpkg.ParseTag(tag); ok && isLocations {
+		if d, isLocations, ok := imgpkg.ParseTag(tag); ok && isLocations {
 			attach(c.tags[tag], d, kindLocations)
+		} else if d, made := c.madeOf(tag); made && !ok {
+			attach(c.tags[tag], d, kindAttached)
 		}
 	}
+}
+
+// madeOf returns the digest of which imgpkg, cosign or the referrers tag schema made a tag. A tag without
+// a suffix is of that schema only where it stands for an index; others are somebody's.
+func (c *content) madeOf(tag string) (v1.Hash, bool) {
+	if d, _, ok := imgpkg.ParseTag(tag); ok {
+		return d, true
+	}
+	d, ok := oci.SubjectOf(tag)
+	if ok && !strings.Contains(tag, ".") {
+		n := c.graph.Node(c.tags[tag])
+		ok = n != nil && n.Kind == bundle.Index && c.tags[tag] != d
+	}
+	return d, ok
 }
 
 // Kinds of what is attached to a manifest.
@@ -128,7 +143,7 @@ func (c *content) divide(dropped *droppedRoots) *sides {
 // follows reports whether a tag goes with a manifest of below, of whose digest it is made. A tag that
 // protects a manifest, but has another one, is somebody's.
 func (c *content) follows(tag string, below map[v1.Hash]bool) bool {
-	d, ok := madeOf(tag)
+	d, ok := c.madeOf(tag)
 	if _, isLocations, isImgpkg := imgpkg.ParseTag(tag); isImgpkg && !isLocations && c.tags[tag] != d {
 		return false
 	}
@@ -176,7 +191,7 @@ func (p *pruner) describe(dropped *droppedRoots, s *sides) *Pruning {
 	}
 	for _, tag := range slices.Sorted(maps.Keys(p.tags)) {
 		d := p.tags[tag]
-		_, made := madeOf(tag)
+		_, made := p.madeOf(tag)
 		switch {
 		case isGone[d]:
 		case dropped.tags[tag], p.follows(tag, isGone):
@@ -226,7 +241,7 @@ func (p *pruner) measure(r *Pruning, s *sides) {
 func (p *pruner) keptBy(d v1.Hash, dropped *droppedRoots) []string {
 	var tags, roots []string
 	for _, tag := range slices.Sorted(maps.Keys(p.tags)) {
-		if _, made := madeOf(tag); made || dropped.tags[tag] {
+		if _, made := p.madeOf(tag); made || dropped.tags[tag] {
 			continue
 		}
 		if p.tags[tag] == d {

@@ -52,7 +52,7 @@ func (p *pruner) find(ctx context.Context, target *target, drop []Drop) (*droppe
 }
 
 func (p *pruner) findTag(as, tag string, found *droppedRoots) error {
-	if _, made := madeOf(tag); made {
+	if of, made := madeOf(tag); made && p.tags[tag] != of {
 		return optionsf("tag %s is not a root: it is made of a digest; drop the digest", tag)
 	}
 	d, ok := p.tags[tag]

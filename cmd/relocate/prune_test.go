@@ -419,6 +419,27 @@ func TestPruneReferenced(t *testing.T) {
 	mustRelocate(t, "verify", "--repo", u.repo, u.archives["1.2.0"], "--level", "deep")
 }
 
+// TestPruneForeignPins: a tag that somebody made of a digest, without a suffix, is no list of referrers and stays.
+func TestPruneForeignPins(t *testing.T) {
+	t.Parallel()
+	u := upgrade(t, startReal(t))
+	tagOf := func(digest string) string { return strings.Replace(digest, ":", "-", 1) }
+	app, index := u.digests["app 1.0.0"], u.digests["index 1.0.0"]
+	u.tag(app, tagOf(app))
+	u.tag(index, tagOf(index))
+	notes := u.image("airgap/main", tagOf(u.digests["root 1.0.0"]), "somebody's image").Digest.String()
+	plan := pruned(t, mustRelocate(t, "prune", "--repo", u.repo, "--drop", "1.0.0", "--yes", "-o", "json"))
+	assert.ElementsMatch(t, []string{"1.1.0", "1.2.0", tagOf(app), tagOf(index), tagOf(u.digests["root 1.0.0"])}, plan.Keep.Roots)
+	for tag, digest := range map[string]string{tagOf(app): app, tagOf(index): index, tagOf(u.digests["root 1.0.0"]): notes} {
+		assert.True(t, has(t, u.host, "/v2/airgap/main/manifests/"+tag), tag)
+		assert.True(t, has(t, u.host, "/v2/airgap/main/manifests/"+digest), digest)
+	}
+	assert.False(t, has(t, u.host, "/v2/airgap/main/manifests/"+u.digests["root 1.0.0"]))
+
+	mustRelocate(t, "prune", "--repo", u.repo, "--drop", tagOf(app), "--yes")
+	assert.False(t, has(t, u.host, "/v2/airgap/main/manifests/"+app))
+}
+
 // TestPruneSigned: what is attached to a manifest goes with it, and what is attached to others stays: by
 // cosign's tags, by the referrers API and in the lists of the tag schema.
 func TestPruneSigned(t *testing.T) {
