@@ -185,8 +185,7 @@ func (d *derivation) derive(ctx context.Context, chosen *choose.Chosen) (name.Re
 }
 
 // installs says what packages install, by walking and scanning a bundle of just those. The text of their
-// files says so, or what they render to with data values that are given to an export or a copy. An import
-// of a part does not render, and what rehearse and verify derive must be the same bundle.
+// files says so, and no rendering: values of a site must not make another bundle of the same choice.
 func (d *derivation) installs(ctx context.Context, packages []carvel.Package) ([][]choose.Need, error) {
 	probe := &choose.Chosen{Choice: d.choice}
 	for _, p := range packages {
@@ -206,13 +205,13 @@ func (d *derivation) installs(ctx context.Context, packages []carvel.Package) ([
 	}
 	ph = d.opt.begin("scan", 0, 0)
 	scan := d.opt.leak(nil, ph.read)
-	scan.RenderPackages = d.opt.RenderPackages && len(d.opt.Values) > 0 && !d.walk.Closed
+	scan.RenderPackages = false
 	found, err := leak.Scan(ctx, d.source, g, scan)
 	ph.end()
 	if err != nil {
 		return nil, err
 	}
-	if scan.RenderPackages == d.opt.RenderPackages {
+	if !d.opt.RenderPackages {
 		d.scans[pin.Digest] = found
 	}
 	return needsOf(packages, found.Installs), nil

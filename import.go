@@ -69,6 +69,9 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := o.Selection.checkOmitted(whole.Omitted); err != nil {
+		return nil, nil, err
+	}
 	g := whole.Graph
 	opt := bundle.WalkOptions{Jobs: o.jobs(), Closed: true, Pins: g.Pins, Without: bundle.LeftOut(whole.Omitted), Renderer: o.Renderer}
 	var roots []name.Reference

@@ -160,6 +160,18 @@ func (o Options) checkPlatforms(g *bundle.Graph) error {
 	return nil
 }
 
+// checkOmitted refuses platforms for which an archive leaves something out.
+func (s Selection) checkOmitted(omitted []report.Omitted) error {
+	for _, p := range s.Platforms {
+		for _, o := range report.OmittedImages(omitted) {
+			if oci.IsPlatform(p, o.Platform) {
+				return optionsf("the archive was exported without the images for %s, the first of %s: choose a platform that it has, or export it again with --platform %s", o.Platform, o.Image, p)
+			}
+		}
+	}
+	return nil
+}
+
 // mostPlatforms is how many platforms a registry is asked for at once. Real indexes have less.
 const mostPlatforms = 100
 

@@ -259,7 +259,13 @@ func isFolder(path string) bool {
 
 // checkPaths rejects output files that cannot be written, before the work that they are for.
 func (f *copyFlags) checkPaths() error {
-	files := map[string]string{f.fromTar: "--from-tar", f.lock: "--lock"}
+	files := map[string]string{f.fromTar: "--from-tar", f.lock: "--lock", f.selection.installed: "--installed"}
+	for _, path := range f.delta.bases {
+		files[path] = "--base"
+	}
+	for _, path := range f.delta.have {
+		files[path] = "--have"
+	}
 	for _, out := range []struct{ flag, path string }{
 		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {

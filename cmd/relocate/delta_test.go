@@ -390,3 +390,17 @@ func TestDeltaUsage(t *testing.T) {
 	assert.Empty(t, u.carried(u.export("1.0.0", "--have", of)), "an inventory of imgpkg's tar is as good")
 	assertAll(t, mustRelocate(t, "inventory", first).stderr, "contents not verified: layers were not read")
 }
+
+// TestBaseIsTarget: an archive is not replaced by a delta that assumes what only it has.
+func TestBaseIsTarget(t *testing.T) {
+	t.Parallel()
+	root := pushSample(t, startMemory(t, nil))
+	file := export(t, root)
+	before := digestOfFile(t, file)
+	link := filepath.Join(t.TempDir(), "link.tar")
+	require.NoError(t, os.Symlink(file, link))
+	for _, base := range []string{file, link} {
+		assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file, "--base", base), statusUsage, "--base and --to-tar name the same file")
+	}
+	assert.Equal(t, before, digestOfFile(t, file))
+}

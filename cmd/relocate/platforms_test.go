@@ -226,6 +226,10 @@ func TestPlatformsDerived(t *testing.T) {
 	for mode, want := range map[string]string{"sparse": "4 images left out by platform", "derive": "needs nothing from elsewhere"} {
 		assertAll(t, mustRelocate(t, "rehearse", whole, "--platform", "linux/amd64", "--platform-mode", mode).stdout, "OK: ", want)
 	}
+	for _, mode := range []string{"sparse", "derive"} {
+		absent := tryRelocate(t, "--from-tar", sparse, "--to-repo", "registry.invalid/absent", "--platform", "linux/amd64", "--platform", "linux/arm64", "--platform-mode", mode)
+		assertFailed(t, absent, statusUsage, "the archive was exported without the images for linux/arm64", "export it again with --platform linux/arm64")
+	}
 	imgpkgTar, imgpkgWhole := export(t, append([]string{s.root, "--tar-format", "imgpkg"}, derive...)...), export(t, s.root, "--tar-format", "imgpkg")
 
 	for name, start := range realRegistries {

@@ -236,7 +236,7 @@ items:
 		{[]string{"--package", "*.corp.com@>=2.0.0"}, []string{"d 2.0.0 chosen", "q 2.0.0 chosen"},
 			[]string{"shop.corp.com 2.0.0-rc.1, 1.1.0, 1.0.0, though it is wanted: all=3 -> after-prereleases-filter=2 -> after-constraints-filter=0\n"}},
 		{[]string{"--package", "shop.corp.com@1.1.0", "--render"}, []string{"d 1.5.0 dependency", "q 1.0.0 dependency", "s 1.1.0 chosen"}, nil},
-		{[]string{"--package", "shop.corp.com@1.1.0", "--render", "--values-file", "shop.corp.com=" + shopValues(t, "all: false\n")}, []string{"s 1.1.0 chosen"}, nil},
+		{[]string{"--package", "shop.corp.com@1.1.0", "--render", "--values-file", "shop.corp.com=" + shopValues(t, "all: false\n")}, []string{"d 1.5.0 dependency", "q 1.0.0 dependency", "s 1.1.0 chosen"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
