@@ -77,7 +77,7 @@ const (
 	maxPatterns   = 1000
 )
 
-// CheckName refuses what is no glob of names of packages.
+// CheckName refuses what is not a glob of package names.
 func CheckName(glob string) error {
 	switch _, err := path.Match(glob, ""); {
 	case glob == "":
@@ -166,12 +166,12 @@ func (c Choice) ID() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// Tag returns the tag of the repository that is derived by the choice from one with a tag, which may be
-// empty: "<tag>-selected-<ID>". A long tag is cut.
+// Tag returns the tag of the repository that the choice derives from one with a tag, which may be
+// empty: "<tag>-selected-<ID>". A long tag is truncated.
 func (c Choice) Tag(tag string) string { return Tag(tag, c.ID()) }
 
-// Tag returns the tag of what is made of something with a tag, which may be empty, by the selection with
-// an ID: "<tag>-selected-<ID>". A long tag is cut.
+// Tag returns the tag of what the selection with an ID makes of something with a tag, which may be empty:
+// "<tag>-selected-<ID>". A long tag is truncated.
 func Tag(tag, id string) string {
 	end := "selected-" + id
 	if tag == "" {

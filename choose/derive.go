@@ -18,7 +18,7 @@ import (
 	"relocate/report"
 )
 
-// ErrRefused says that a file is such that nothing can be chosen from it.
+// ErrRefused says that nothing can be chosen from a file.
 var ErrRefused = errors.New("nothing can be chosen from it")
 
 // Derive makes the bundle of what was chosen: the chosen Packages and their PackageMetadata byte for byte,

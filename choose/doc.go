@@ -1,4 +1,4 @@
-// Package choose chooses packages and versions of a repository bundle, as kapp-controller selects
+// Package choose chooses packages and versions from a repository bundle, as kapp-controller selects
 // versions, and makes a bundle of what was chosen: a derived repository bundle.
 //
 // A Choice says what is wanted. Begin with Read, which reads the layer of a repository bundle, then

@@ -41,7 +41,7 @@ func (i Installed) compare(other Installed) int {
 	return slices.Compare(i.Prereleases.Identifiers, other.Prereleases.Identifiers)
 }
 
-// check refuses text that is none of a cluster's.
+// check refuses text that no cluster has.
 func (i Installed) check() error {
 	all := []string{i.Name, i.Version, i.Constraint}
 	if i.Prereleases != nil {

@@ -34,7 +34,7 @@ type Repository struct {
 // Read reads the layer of the repository bundle with a digest. r runs its templates; without r, its files
 // are read as they are.
 //
-// Errors: oci.ErrMalformed for a layer that is no bundle's, and a larger one than can be chosen from;
+// Errors: oci.ErrMalformed for a layer that is not a bundle's, or too large to choose from;
 // those of layer and ctx.
 func Read(ctx context.Context, bundle v1.Hash, layer io.Reader, r *render.Renderer) (*Repository, error) {
 	repo := &Repository{Digest: bundle, files: map[string][]byte{}, renderer: r}

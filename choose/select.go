@@ -41,13 +41,13 @@ type Skipped struct {
 	Why  string // how many versions each filter of kapp-controller leaves
 }
 
-// Chosen is what was chosen of a repository.
+// Chosen is what was chosen from a repository.
 type Chosen struct {
 	Choice   Choice
 	Versions []Version        // by name, the newest first
 	Left     []carvel.Package // that the repository has and that were not chosen, in the same order
 	Skipped  []Skipped        // by name
-	Findings []report.Finding // dependencies and installed versions that are not there
+	Findings []report.Finding // about dependencies and installed versions that are missing
 
 	unmatched, unmatchedExclude map[string]error // why, by pattern
 }

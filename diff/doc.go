@@ -1,4 +1,4 @@
-// Package diff compares what two sides hold: the packages and their versions, the values that these take,
+// Package diff compares what two sides hold: the packages and their versions, the values that they take,
 // images and bytes. Compare is the function to call; its Report is the JSON of the command diff.
 //
 // What is compared is content, by digest. Where it was found, and the tags that it has there, do not matter:
@@ -49,7 +49,7 @@ type Report struct {
 	Carry       Amount    `json:"carry"` // of B, to where A is: all manifests, configs and bundles, and the layers that A does not have
 }
 
-// Counts says of how many packages and versions the report is.
+// Counts counts the packages and versions that differ.
 func (r *Report) Counts() (packages, versions Count) {
 	for _, p := range r.Packages {
 		switch p.State {
@@ -110,7 +110,7 @@ type Subject struct {
 	Unread bool          `json:"unread,omitempty"` // it may have packages that are not listed: files below packages/ could not be read in full
 }
 
-// Package is a package that differs. One that only one side has has only versions that are added, or
+// Package is a package that differs. One that only one side has lists only versions that are added, or
 // removed.
 type Package struct {
 	Name     string    `json:"name"`

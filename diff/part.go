@@ -16,10 +16,10 @@ import (
 	"relocate/report"
 )
 
-// Part is a part of a Side: what PartOf takes of a plan, or OfInventory of an inventory. It takes about 50
+// Part is a part of a Side: what PartOf takes from a plan, or OfInventory from an inventory. It takes about 50
 // bytes of memory for each blob and 250 for each manifest.
 type Part struct {
-	Graph    *bundle.Graph    // the packages, their repositories and what they fetch; nil of an inventory
+	Graph    *bundle.Graph    // the packages, their repositories and what they fetch; nil for an inventory
 	Source   bundle.Source    // has the bundles of Graph
 	Renderer *render.Renderer // runs the templates of repositories, as for the plan
 
@@ -40,7 +40,7 @@ type blob struct {
 	assumed bool // the part is a delta, which does not carry it
 }
 
-// PartOf returns what is compared of a plan, which is not needed any longer.
+// PartOf returns what is compared of a plan. The plan is not needed afterwards.
 func PartOf(plan *bundle.Plan) Part {
 	g := plan.Graph
 	p := Part{Graph: g.Fetched(), roots: g.NamedRoots()}
@@ -75,7 +75,7 @@ func OfInventory(i *inventory.Inventory) (p Part) {
 	return p
 }
 
-// sum is a digest, in less memory. Plans and inventories have none of another algorithm than SHA-256.
+// sum is a digest, in less memory. Plans and inventories have none of any algorithm but SHA-256.
 func sum(d v1.Hash) digest.Sum {
 	s, _ := digest.SumOf(d)
 	return s

@@ -11,7 +11,7 @@
 //	end <number of the lines between>
 //
 // Roots come first: manifests that have a tag of their own, or that an archive was made of. Then come all
-// other manifests, then configs and layers. Each kind is sorted by digest, and each digest comes once.
+// other manifests, then configs and layers. Each kind is sorted by digest, and each digest is listed once.
 package inventory
 
 import (
@@ -68,8 +68,8 @@ type Inventory struct {
 // maxEntries is how many lines an inventory may have.
 const maxEntries = 1_000_000
 
-// New returns the inventory of entries. A digest that comes twice is listed once, as the first of its
-// kinds. Digests of another algorithm than SHA-256 are left out: no archive has them.
+// New returns the inventory of entries. A digest that occurs twice is listed once, as the first of its
+// kinds. Digests of algorithms other than SHA-256 are left out: no archive has them.
 //
 // Errors: more entries than an inventory can have.
 func New(entries iter.Seq[Entry]) (*Inventory, error) {
