@@ -160,6 +160,20 @@ func (c *choosing) check(roots []name.Reference) error {
 	if len(c.roots) == 0 {
 		return optionsf("the choice leaves no package")
 	}
+	return c.checkNames()
+}
+
+// checkNames refuses what is derived of one root under the name of another root that stays whole.
+func (c *choosing) checkNames() error {
+	for _, s := range c.selected {
+		if s.Root == nil {
+			continue
+		}
+		is := func(ref name.Reference) bool { return ref.Name() == s.Root.Reference }
+		if i := slices.IndexFunc(c.roots, is); slices.ContainsFunc(c.roots[i+1:], is) {
+			return optionsf("the choice of %s has the name of another root, %s: export each to its own archive", s.From.Reference, s.Root.Reference)
+		}
+	}
 	return nil
 }
 

@@ -51,11 +51,13 @@ func (s Selection) trimmed(root name.Reference, d v1.Hash) name.Reference {
 	if !ok && s.of(root).IsZero() {
 		return root.Context().Digest(d.String())
 	}
-	sum := sha256.Sum256([]byte(s.of(root).String() + "\n" + strings.Join(s.platforms(), "\n")))
-	of := ""
+	of, id := "", s.of(root).String()+"\n"+strings.Join(s.platforms(), "\n")
 	if ok {
 		of = tag.TagStr()
+	} else {
+		id += "\n" + root.Identifier()
 	}
+	sum := sha256.Sum256([]byte(id))
 	return root.Context().Tag(choose.Tag(of, hex.EncodeToString(sum[:4])))
 }
 

@@ -35,11 +35,10 @@ func (s Selection) Root(root name.Reference) name.Reference {
 	if choice.IsZero() {
 		return root
 	}
-	of := ""
 	if tag, ok := root.(name.Tag); ok {
-		of = tag.TagStr()
+		return root.Context().Tag(choice.Tag(tag.TagStr()))
 	}
-	return root.Context().Tag(choice.Tag(of))
+	return root.Context().Tag(choice.TagOf(root.Identifier()))
 }
 
 // Named reports whether a root may have the name ref after the selection: its own where nothing was

@@ -166,9 +166,16 @@ func (c Choice) ID() string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// Tag returns the tag of the repository that the choice derives from one with a tag, which may be
-// empty: "<tag>-selected-<ID>". A long tag is truncated.
+// Tag returns the tag of the repository that the choice derives from one with a tag: "<tag>-selected-<ID>".
+// A long tag is truncated.
 func (c Choice) Tag(tag string) string { return Tag(tag, c.ID()) }
+
+// TagOf returns the tag of the repository that the choice derives from one that is named by digest:
+// "selected-<ID>", where the ID is also of the digest.
+func (c Choice) TagOf(digest string) string {
+	sum := sha256.Sum256([]byte(c.String() + "\n" + digest))
+	return Tag("", hex.EncodeToString(sum[:4]))
+}
 
 // Tag returns the tag of what the selection with an ID makes of something with a tag, which may be empty:
 // "<tag>-selected-<ID>". A long tag is truncated.

@@ -89,7 +89,9 @@ func TestTag(t *testing.T) {
 	t.Parallel()
 	c := choose.Choice{Latest: 1}
 	assert.Equal(t, "0.12.0-selected-571afac3", c.Tag("0.12.0"))
-	assert.Equal(t, "selected-571afac3", c.Tag(""))
+	one, other := c.TagOf("sha256:"+strings.Repeat("1", 64)), c.TagOf("sha256:"+strings.Repeat("2", 64))
+	assert.Regexp(t, "^selected-[0-9a-f]{8}$", one)
+	assert.NotEqual(t, one, other)
 	long := c.Tag(strings.Repeat("x", oci.MaxTag))
 	assert.Len(t, long, oci.MaxTag)
 	assert.True(t, oci.IsTag(long))

@@ -402,5 +402,11 @@ func TestBaseIsTarget(t *testing.T) {
 	for _, base := range []string{file, link} {
 		assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file, "--base", base), statusUsage, "--base and --to-tar name the same file")
 	}
+	list := filepath.Join(t.TempDir(), "inventory.txt")
+	require.NoError(t, os.WriteFile(list, []byte(mustRelocate(t, "inventory", file).stdout), 0o600))
+	for _, args := range [][]string{{"verify", file}, {"rehearse", file}, {"diff", file, list}, {"plan", "-b", root, "--base", file}, {"plan", "-b", root}, {"-b", root, "--to-tar", file + "2", "--base", file}} {
+		assertFailed(t, tryRelocate(t, append(args, "--report", file)...), statusUsage, "--report "+file+": is an archive, which would be replaced")
+		assertFailed(t, tryRelocate(t, append(args, "--report", list)...), statusUsage, "is an inventory, which would be replaced")
+	}
 	assert.Equal(t, before, digestOfFile(t, file))
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +35,9 @@ func checkOutput(flag, file string) (string, error) {
 	if flag == "--to-tar" { // written beside it, from the start
 		return path, nil
 	}
+	if what := carriedIn(path); what != "" {
+		return "", usagef("%sis %s, which would be replaced; name another file", at, what)
+	}
 	err = outfile.Check(path)
 	if errors.Is(err, outfile.ErrNotRegular) {
 		return "", usagef("%s%w", at, err)
@@ -41,4 +46,27 @@ func checkOutput(flag, file string) (string, error) {
 		return "", fmt.Errorf("%s%w", at, err)
 	}
 	return path, nil
+}
+
+// carriedIn says which file that crosses the gap is at path, as an input of this command or of a later one;
+// "" for none. No report is one.
+func carriedIn(path string) string {
+	const magic = 257 // of a tar's header, POSIX.1-1988
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(f, head)
+	switch head = head[:n]; {
+	case len(head) > magic && bytes.HasPrefix(head[magic:], []byte("ustar")):
+		return "an archive"
+	case bytes.HasPrefix(head, []byte("relocate inventory ")):
+		return "an inventory"
+	}
+	return ""
 }

@@ -3,10 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -385,9 +384,27 @@ func TestChooseByDigest(t *testing.T) {
 	s.bundle("shop/repository", "2.0.0", map[string]string{"packages/other.yml": kbldText("other.corp.com", "2.0.0", s.ref("pkg/new", s.bundle("pkg/new", "1", nil)))})
 	newer := src.Addr + "/shop/repository@" + rootDigest(t, src.Addr, "shop/repository", "2.0.0")
 	both := filepath.Join(t.TempDir(), "both.tar")
-	assertFailed(t, tryRelocate(t, "-b", byDigest, "-b", newer, "--package", "other.*", "--to-tar", both), statusUsage, byDigest, newer, "would have one name", "by tag")
+	refused := tryRelocate(t, "-b", byDigest, "-b", newer, "--package", "other.*", "--to-tar", both)
+	assertFailed(t, refused, statusUsage, "/shop/repository:selected-") // which of the two a PackageRepository is of
 	assert.NoFileExists(t, both)
-	assert.NotEmpty(t, slices.Collect(maps.Keys(tags))[0])
+	assert.Len(t, regexp.MustCompile(`repository:selected-[0-9a-f]{8}`).FindAllString(refused.stderr, -1), 2, refused.stderr)
+}
+
+// TestChoiceNamedAsRoot: what is derived never takes the name, and so the place, of another root.
+func TestChoiceNamedAsRoot(t *testing.T) {
+	t.Parallel()
+	s := site{t: t, host: startReal(t).Addr}
+	root := pushShop(s, "1.0.0")
+	report := filepath.Join(t.TempDir(), "report.json")
+	export(t, root, "--package", "other.*", "--report", report)
+	taken := readReport(t, report).Roots[0].Reference
+	_, tag, _ := strings.Cut(taken, "repository:")
+	s.bundle("shop/repository", tag, map[string]string{"packages/other.yml": kbldText("other.corp.com", "9.0.0", s.ref("pkg/new", s.bundle("pkg/new", "1", nil)))})
+	config := filepath.Join(t.TempDir(), "crossing.yml")
+	require.NoError(t, os.WriteFile(config, []byte("apiVersion: relocate/v1alpha1\nkind: Crossing\nroots:\n- bundle: "+taken+"\n- bundle: "+root+"\n  choose: {packages: [other.*]}\n"), 0o600))
+	file := filepath.Join(t.TempDir(), "r.tar")
+	assertFailed(t, tryRelocate(t, "--config", config, "--to-tar", file), statusUsage, "has the name of another root, "+taken)
+	assert.NoFileExists(t, file)
 }
 
 // TestChooseSigned: what is attached to the chosen bundles and their images crosses. The derived repository has no
