@@ -215,7 +215,7 @@ func TestPlatformsDerived(t *testing.T) {
 	require.Equal(t, digestOf(text), digestOf(other), "the same bytes")
 	assert.Contains(t, string(text), s.layers["linux/amd64"])
 	assert.NotContains(t, string(text), s.layers["linux/arm64"])
-	assertAll(t, mustRelocate(t, "inspect", file).stdout, "is derived from "+s.bundles[0].Digest.String()+" for linux/amd64; signatures of that do not apply to it")
+	assertAll(t, mustRelocate(t, "inspect", file).stdout, "is derived from "+s.bundles[0].Digest.String()+" for linux/amd64; signatures of the original do not apply to it")
 	for _, args := range [][]string{{"verify", file, "--strict"}, {"rehearse", file}} {
 		r := mustRelocate(t, args...)
 		assertAll(t, r.stdout, "OK: ")

@@ -33,7 +33,7 @@ func writeRoots(w io.Writer, roots []report.Root) {
 			fmt.Fprintf(w, "  is %s\n", root.Digest)
 		}
 		if root.Derived != nil {
-			fmt.Fprintf(w, "  is derived from %s; signatures of that do not apply to it\n", root.Derived)
+			fmt.Fprintf(w, "  is derived from %s; signatures of the original do not apply to it\n", root.Derived)
 		}
 	}
 }
@@ -211,7 +211,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	for _, root := range r.Roots {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
 		if root.Derived != nil {
-			fmt.Fprintf(w, "  %-*s  %s; signatures of that do not apply to it\n", width, "derived from", root.Derived)
+			fmt.Fprintf(w, "  %-*s  %s; signatures of the original do not apply to it\n", width, "derived from", root.Derived)
 		}
 		if r.Repository != "" {
 			fmt.Fprintf(w, "  %-*s  %s@%s\n", width, "destination", r.Repository, root.Digest)

@@ -145,7 +145,7 @@ func testChoosePackages(t *testing.T, src, dst *realregistry.Registry) {
 	mustRelocate(t, "rehearse", part)
 	mustRelocate(t, append([]string{"rehearse", whole}, choice...)...)
 	assertAll(t, mustRelocate(t, "emit", part, "--to-repo", dst.Addr+"/import").stdout, "relocate/derived-from: "+original)
-	assertAll(t, mustRelocate(t, "inspect", part).stdout, "is derived from "+original, "signatures of that do not apply to it")
+	assertAll(t, mustRelocate(t, "inspect", part).stdout, "is derived from "+original, "signatures of the original do not apply to it")
 	assert.Equal(t, []string{"d 1.5.0", "q 1.0.0", "s 1.1.0"}, versionsIn(t, append([]string{whole}, choice...)...))
 
 	// A site beyond: the mirror has the derived repository as any other.

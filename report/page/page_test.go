@@ -161,7 +161,7 @@ func TestPage(t *testing.T) {
 		"1 breaks an install, 1 breaks a pull, 2 warnings, 1 for information", "config/deploy.yml:31", "docker.io/library/nginx:1.25", "add the image to the bundle's ImagesLock with kbld",
 		"every byte is accounted for", "refused to list its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Templatesrendered 2 of 3 package versions, examined 1 as text only", "pullrendered", "warningtext", "what 1 package version deploys",
-		`by the choice of every package, the newest version of each; signatures of that do not apply to it`, "Chosen packages 2", "blog.acme.example2.0.0needed by shop.acme.example 1.1.0registry.example/acme/whole:1.0",
+		`by the choice of every package, the newest version of each; signatures of the original do not apply to it`, "Chosen packages 2", "blog.acme.example2.0.0needed by shop.acme.example 1.1.0registry.example/acme/whole:1.0",
 		"No longer in the repository 1", "shop.acme.example0.9.0, 0.8.0",
 		"Listed images without any 7", "Every repository that an image comes from was asked.")
 	assert.Less(t, strings.Index(p.text, "blog.acme.example 2.0.0"), strings.Index(p.text, "shop.acme.example 1.1.0"), "the worst first")
