@@ -57,7 +57,7 @@ func (p *pruner) checkUnchanged(ctx context.Context, at *registry.Repository) er
 	return p.each(ctx, len(roots), func(ctx context.Context, i int) error {
 		d, err := at.Resolve(ctx, roots[i])
 		if err == nil && d != p.tags[roots[i]] {
-			return fmt.Errorf("%w: %s now stands for %s", ErrPruneChanged, roots[i], d)
+			return fmt.Errorf("%w: %s now points to %s", ErrPruneChanged, roots[i], d)
 		}
 		return err
 	})
@@ -143,7 +143,7 @@ func (d *deleting) tags(ctx context.Context) error {
 	}
 	for _, tag := range slices.Sorted(maps.Keys(d.pruner.tags)) {
 		if err == nil && !listed[tag] && !goes[tag] {
-			return fmt.Errorf("the tag %s, which stays, is gone: it stood for %s", tag, d.pruner.tags[tag])
+			return fmt.Errorf("the tag %s, which stays, is gone: it pointed to %s", tag, d.pruner.tags[tag])
 		}
 	}
 	for _, tag := range alone {

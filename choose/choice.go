@@ -85,9 +85,9 @@ func CheckName(glob string) error {
 	case len(glob) > maxName:
 		return fmt.Errorf("the name %s has %d bytes, more than the limit of %d", text.Quote(glob), len(glob), maxName)
 	case strings.ContainsFunc(glob, func(r rune) bool { return r == '/' || r == '@' || r == ' ' || !text.IsShown(r) }):
-		return fmt.Errorf("%s is no name of a package", text.Quote(glob))
+		return fmt.Errorf("%s is not a package name", text.Quote(glob))
 	case err != nil:
-		return fmt.Errorf("%s is no name of a package: its glob is not closed", text.Quote(glob))
+		return fmt.Errorf("%s is not a package name: its glob is not closed", text.Quote(glob))
 	}
 	return nil
 }

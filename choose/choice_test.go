@@ -34,11 +34,11 @@ func TestParsePattern(t *testing.T) {
 		"@1.0.0": "the name of the package is empty",
 		"a@":     `"a@" has no constraint after @`,
 		"a@ ":    `"a@ " has no constraint after @`,
-		"a/b":    `"a/b" is no name of a package`,
-		"a b":    `"a b" is no name of a package`,
-		"a\x1b[": `"a\x1b[" is no name of a package`,
-		"a[b":    `"a[b" is no name of a package: its glob is not closed`,
-		"a\\":    `"a\\" is no name of a package: its glob is not closed`,
+		"a/b":    `"a/b" is not a package name`,
+		"a b":    `"a b" is not a package name`,
+		"a\x1b[": `"a\x1b[" is not a package name`,
+		"a[b":    `"a[b" is not a package name: its glob is not closed`,
+		"a\\":    `"a\\" is not a package name: its glob is not closed`,
 		"a@^1.0.0": `Selecting versions: Parsing version constraint '^1.0.0': Could not parse Range "^1.0.0": Could not parse comparator "^" in "^1.0.0"; ` +
 			`write 1.2.3, 1.x, '>=1.0.0 <2.0.0' or '1.x || 3.0.0': kapp-controller has no ^, no ~ and no v, needs all three numbers, and blanks around ||`,
 		"a@1.0@2":                        `Selecting versions: Parsing version constraint '1.0@2'`,
@@ -116,14 +116,14 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, some(t).Check())
 	for want, c := range map[string]choose.Choice{
-		"the newest -1 versions cannot be chosen":       {Latest: -1},
-		"a choice has more than 1000 packages":          {Packages: make([]choose.Pattern, 1001)},
-		"the name of the package is empty":              {Exclude: []string{""}},
-		`"a@~1.0.0": Selecting versions: `:              {Packages: []choose.Pattern{{Name: "a", Constraint: "~1.0.0"}}},
-		`"1.x" is no version: `:                         {Kubernetes: "1.x"},
-		`"\x1b" is no version: `:                        {KappController: "\x1b"},
-		"is no name, version or constraint":             {Installed: []choose.Installed{{Name: "a", Version: "\n"}}},
-		"is no name, version or constraint of an insta": {Installed: []choose.Installed{{Name: "a", Prereleases: &carvel.Prereleases{Identifiers: []string{"\x00"}}}}},
+		"the newest -1 versions cannot be chosen":          {Latest: -1},
+		"a choice has more than 1000 packages":             {Packages: make([]choose.Pattern, 1001)},
+		"the name of the package is empty":                 {Exclude: []string{""}},
+		`"a@~1.0.0": Selecting versions: `:                 {Packages: []choose.Pattern{{Name: "a", Constraint: "~1.0.0"}}},
+		`"1.x" is no version: `:                            {Kubernetes: "1.x"},
+		`"\x1b" is no version: `:                           {KappController: "\x1b"},
+		"is not a name, version or constraint":             {Installed: []choose.Installed{{Name: "a", Version: "\n"}}},
+		"is not a name, version or constraint of an insta": {Installed: []choose.Installed{{Name: "a", Prereleases: &carvel.Prereleases{Identifiers: []string{"\x00"}}}}},
 	} {
 		assert.ErrorContains(t, c.Check(), want)
 		_, err := repository("a 1.0.0").Choose(t.Context(), c, nil)

@@ -49,7 +49,7 @@ func (i Installed) check() error {
 	}
 	for _, s := range all {
 		if len(s) > maxConstraint || strings.ContainsFunc(s, func(r rune) bool { return !text.IsShown(r) }) {
-			return fmt.Errorf("%s is no name, version or constraint of an installed package", text.Quote(s))
+			return fmt.Errorf("%s is not a name, version or constraint of an installed package", text.Quote(s))
 		}
 	}
 	if i.Name == "" {

@@ -95,8 +95,8 @@ func TestParseInstalled(t *testing.T) {
 		"a: b\nc: [\n":            "line 3: is not YAML: did not find expected node content",
 		"kind: PackageInstall\n":  "line 1: a PackageInstall names no package in spec.packageRef.refName",
 		"a: 1\na: 2\n":            `line 2: has the key "a" twice`,
-		"kind: PackageInstall\nspec: {packageRef: {refName: \"\\e[2J\"}}":                                                `line 1: "\x1b[2J" is no name, version or constraint of an installed package`,
-		"kind: PackageInstall\nspec: {packageRef: {refName: a}}\nstatus: {version: " + strings.Repeat("1", 1001) + "}\n": "is no name, version or constraint of an installed package",
+		"kind: PackageInstall\nspec: {packageRef: {refName: \"\\e[2J\"}}":                                                `line 1: "\x1b[2J" is not a name, version or constraint of an installed package`,
+		"kind: PackageInstall\nspec: {packageRef: {refName: a}}\nstatus: {version: " + strings.Repeat("1", 1001) + "}\n": "is not a name, version or constraint of an installed package",
 	} {
 		_, err := choose.ParseInstalled([]byte(in))
 		assert.ErrorContains(t, err, want, in)
@@ -142,7 +142,7 @@ func TestLargeCluster(t *testing.T) {
 	assert.Equal(t, want, got)
 	broken := strings.LastIndex(inJSON, `"refName": "new.example.com"`)
 	_, err = choose.ParseInstalled([]byte(inJSON[:broken] + `"refName": "\u001b"       ` + inJSON[broken+len(`"refName": "new.example.com"`):]))
-	assert.ErrorContains(t, err, "is no name, version or constraint")
+	assert.ErrorContains(t, err, "is not a name, version or constraint")
 }
 
 // TestInstalled: what a cluster uses is kept, and what it uses that is gone is said.

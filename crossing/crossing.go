@@ -31,7 +31,7 @@ const (
 )
 
 // ErrCredentials says that a file has a login.
-var ErrCredentials = errors.New("a crossing file has no logins: they do not belong in git")
+var ErrCredentials = errors.New("a crossing file must not contain logins: they do not belong in git")
 
 // Crossing is what a file says. Paths are relative to its folder, and joined with it.
 type Crossing struct {

@@ -86,14 +86,14 @@ func (v *verification) checkAttached(a bundle.Attachment, n *bundle.Node) func(c
 		isIn, err := v.isIn(ctx, a)
 		switch {
 		case errors.Is(err, oci.ErrConflict):
-			return attachmentProblem(report.Different, a, n, "its tag stands for %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
+			return attachmentProblem(report.Different, a, n, "its tag points to %s: %v; an import leaves that as it is: remove the tag there, or accept the import's report",
 				got, err), nil
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, digest.ErrMismatch):
-			return attachmentProblem(report.Different, a, n, "its tag stands for %s: %v", got, err), nil
+			return attachmentProblem(report.Different, a, n, "its tag points to %s: %v", got, err), nil
 		case err != nil:
 			return nil, fmt.Errorf("read tag %s: %w", a.Tag, err)
 		case !isIn:
-			return attachmentProblem(report.Different, a, n, "its tag stands for %s, which does not have all of it", got), nil
+			return attachmentProblem(report.Different, a, n, "its tag points to %s, which does not have all of it", got), nil
 		}
 		return nil, nil
 	}

@@ -159,7 +159,7 @@ func TestAttachmentsDropped(t *testing.T) {
 				"the tag of a signature": {func() { drop("sha256-" + child.Hex + ".sig") },
 					[]string{"missing: attachment sha256-" + child.Hex + ".sig", "does not have its tag"}},
 				"a signature moved": {func() { d.image(repo, "sha256-"+child.Hex+".att", "other") },
-					[]string{"different: attachment sha256-" + child.Hex + ".att", "its tag stands for"}},
+					[]string{"different: attachment sha256-" + child.Hex + ".att", "its tag points to"}},
 				"an SBOM and what hangs on it": {func() { drop(sbom) },
 					[]string{"missing: attachment sha256-" + child.Hex + ".sbom (" + sbom, "does not have its manifest"}},
 				"a referrer": {func() { drop(referrers[0].Digest.String()) },

@@ -48,7 +48,7 @@ The same content gives the same text. docs/deltas.md explains deltas.
 			case f.repo == "" && len(args) == 0:
 				return usagef("name an archive, or a repository with --repo")
 			case f.repo != "" && len(args) > 0:
-				return usagef("--repo and an archive cannot be used together: an inventory is of one of them")
+				return usagef("--repo and an archive cannot be used together: an inventory lists one of them")
 			case f.repo == "":
 				return oneFile(cmd, args)
 			}
