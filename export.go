@@ -148,6 +148,7 @@ func (e *exporting) walkNamed(ctx context.Context, dir string) (*walked, error) 
 		return nil, err
 	}
 	e.opt.noteTags(found.plan.Graph.Roots)
+	e.opt.noteSparse(found.plan.Graph)
 	return found, nil
 }
 

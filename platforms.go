@@ -162,6 +162,19 @@ func (o Options) checkPlatforms(g *bundle.Graph) error {
 	return nil
 }
 
+// noteSparse warns of indexes that many registries refuse.
+func (o Options) noteSparse(g *bundle.Graph) {
+	n := 0
+	for _, node := range g.Nodes {
+		if len(node.Without) > 0 {
+			n++
+		}
+	}
+	if n > 0 {
+		o.note("platforms", "%s of which images are left out: docker-registry, Harbor, zot and most others refuse that, as an import finds out before it uploads anything; --platform-mode derive makes indexes that every registry accepts", text.Count(n, "index"))
+	}
+}
+
 // checkOmitted refuses platforms for which an archive leaves something out.
 func (s Selection) checkOmitted(omitted []report.Omitted) error {
 	for _, p := range s.Platforms {

@@ -168,6 +168,7 @@ func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) 
 		return nil, err
 	}
 	opt.noteForeign(r.Plan.Graph)
+	opt.noteSparse(r.Plan.Graph)
 	v.Import, v.Bases = r.Copied, r.Plan.Given()
 	return r.PackageRepository, nil
 }

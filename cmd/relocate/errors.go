@@ -147,7 +147,7 @@ var judgements = []judgement{
 	{is(tarball.ErrPassed), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartExists), statusUsage, "move that file away, or give the archive another name"},
 	{is(tarball.ErrSparse), statusUsage, "use --platform-mode derive, which makes indexes that name the carried images alone"},
-	{is(registry.ErrSparse), statusFailed, "add --platform-mode derive to --platform: it makes indexes of the carried images alone; nothing was uploaded"},
+	{is(registry.ErrSparse), statusFailed, "--platform OS/ARCH with --platform-mode derive, at the import or at the export, makes indexes of the carried images alone; nothing was uploaded"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to its own archive, or all of them to one archive without --tar-format imgpkg"},
 	{is(tarball.ErrCannotResume), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
 	{is(relocate.ErrHeld), statusFailed, "wait until the other run has finished"},
