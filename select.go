@@ -44,15 +44,20 @@ func (s Selection) Root(root name.Reference) name.Reference {
 // Named reports whether a root may have the name ref after the selection: its own where nothing was
 // made of it, or that of what was made.
 func (s Selection) Named(root, ref name.Reference) bool {
-	names := []name.Reference{root, s.Root(root)}
-	if s.trims() {
-		var d v1.Hash
-		if digest, ok := ref.(name.Digest); ok {
-			d = oci.HashOf(digest)
-		}
-		names = append(names, s.trimmed(root, d))
+	if d, ok := ref.(name.Digest); ok && s.trims() && s.trimmed(root, oci.HashOf(d)).Name() == ref.Name() {
+		return true
 	}
-	return slices.ContainsFunc(names, func(n name.Reference) bool { return n.Name() == ref.Name() })
+	return slices.ContainsFunc(s.Names(root), func(n name.Reference) bool { return n.Name() == ref.Name() })
+}
+
+// Names returns the names that a root may have after the selection: that of what is made of it for the
+// platforms, that of what is chosen of it, and its own. A digest that is not known in advance is left out.
+func (s Selection) Names(root name.Reference) []name.Reference {
+	list := []name.Reference{s.Root(root), root}
+	if _, tagged := root.(name.Tag); s.trims() && (tagged || !s.of(root).IsZero()) {
+		list = append([]name.Reference{s.trimmed(root, v1.Hash{})}, list...)
+	}
+	return slices.CompactFunc(list, func(a, b name.Reference) bool { return a.Name() == b.Name() })
 }
 
 // chooses reports whether packages are chosen.

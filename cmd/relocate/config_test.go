@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -291,6 +292,48 @@ func TestConfigDerived(t *testing.T) {
 	assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--config", other, archive).status, "for another platform")
 }
 
+// TestConfigNames: of the tags of the destination, verify takes the one that the file gives its root.
+func TestConfigNames(t *testing.T) {
+	t.Parallel()
+	src, dst := startReal(t), startReal(t)
+	s := newPlatformSite(t, src.Addr)
+	repo, whole := dst.Addr+"/site/names", export(t, s.root)
+	derived := func(platform, more string) string {
+		return writeConfig(t, "roots:\n- bundle: %s\n%splatforms: [%s]\nplatformMode: derive\ndestination:\n  repository: %s\n", s.root, more, platform, repo)
+	}
+	digests := map[string]string{} // by file
+	amd, windows, chosen := derived("linux/amd64", ""), derived("windows/amd64", ""), derived("linux/amd64", "  choose: {packages: [app.*]}\n")
+	for _, file := range []string{amd, windows, chosen} {
+		object := mustRelocate(t, "--config", file, "--from-tar", whole).stdout
+		_, rest, ok := strings.Cut(object, repo+"@")
+		require.True(t, ok, object)
+		digests[file] = rest[:len(digestOf(""))]
+	}
+	assert.Len(t, slices.Compact(slices.Sorted(maps.Values(digests))), 3)
+	assertFailed(t, tryRelocate(t, "verify", "--repo", repo), statusUsage, "name one of its tags")
+	for file, digest := range digests {
+		r := mustRelocate(t, "verify", "--config", file)
+		assert.Contains(t, r.stdout, "OK: "+repo)
+		assert.Contains(t, r.stdout, digest)
+		assert.NotContains(t, r.stderr, "note:")
+	}
+
+	mustRelocate(t, "--from-tar", whole, "--to-repo", repo)
+	none, nothing := derived("linux/s390x", ""), derived("linux/s390x", "  choose: {packages: [app.*]}\n")
+	assertAll(t, mustRelocate(t, "verify", "--config", none).stderr, "note: "+repo+" has no :1.0-selected-", "; :1.0 is verified")
+	r := tryRelocate(t, "verify", "--config", nothing)
+	assertFailed(t, r, statusMissing, "it has none of the names that "+nothing+" gives its root: :1.0-selected-", ", :1.0\n", "hint: ")
+	mustRelocate(t, "--config", amd, "--from-tar", whole, "--tag", "stable")
+	tagged := writeConfig(t, "roots:\n- bundle: %s\nplatforms: [linux/amd64]\nplatformMode: derive\ndestination:\n  repository: %s\n  tag: stable\n", s.root, repo)
+	assert.Contains(t, mustRelocate(t, "verify", "--config", tagged).stdout, "OK: "+repo+":stable@"+digests[amd])
+
+	part := export(t, s.root, "--platform", "linux/amd64", "--platform-mode", "derive")
+	refused := tryRelocate(t, "verify", "--config", chosen, part)
+	tag := mustRelocate(t, "verify", "--config", chosen).stdout
+	tag = tag[strings.Index(tag, "1.0-selected-"):][:len("1.0-selected-01234567")]
+	assertFailed(t, refused, statusMissing, "it does not have the root "+s.root[:strings.LastIndex(s.root, ":")+1]+tag)
+}
+
 // TestConfigLock: what a BundleLock beside the file names, and what is chosen of it.
 func TestConfigLock(t *testing.T) {
 	t.Parallel()
@@ -302,7 +345,7 @@ func TestConfigLock(t *testing.T) {
 	mustRelocate(t, "--config", file, "--to-tar", archive)
 	object := mustRelocate(t, "--config", file, "--from-tar", archive).stdout
 	assert.Contains(t, object, "relocate/choice: ")
-	assert.Contains(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":1.0.0-selected-")
+	assert.Contains(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":1.0-selected-")
 
 	objects := filepath.Join(t.TempDir(), "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte(object), 0o600))

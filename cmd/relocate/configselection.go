@@ -16,21 +16,25 @@ import (
 	"relocate/tarball"
 )
 
-// rootTag returns what an import makes of the only root of the file, with ":" or "@"; empty when it
-// is not known.
-func (f *configFlags) rootTag() (string, error) {
+// rootNames returns the names that an import may give the only root of the file, with ":" or "@", the most
+// derived one first, and whether packages are chosen of it; none when they are not known.
+func (f *configFlags) rootNames() (list []string, chooses bool, err error) {
 	switch {
 	case f.file == nil || f.file.Destination.NoTag:
-		return "", nil
+		return nil, false, nil
 	case f.file.Destination.Tag != "":
-		return ":" + f.file.Destination.Tag, nil
+		return []string{":" + f.file.Destination.Tag}, false, nil
 	}
 	from, sel, err := f.selected()
-	if err != nil || len(from.Bundles) != 1 || len(from.Images) > 0 || sel.Derive {
-		return "", err
+	roots := slices.Concat(from.Bundles, from.Images)
+	if err != nil || len(roots) != 1 {
+		return nil, false, err
 	}
-	_, rest := splitReference(sel.Root(from.Bundles[0]).Name())
-	return rest, nil
+	for _, ref := range sel.Names(roots[0]) {
+		_, rest := splitReference(ref.Name())
+		list = append(list, rest)
+	}
+	return list, sel.Root(roots[0]).Name() != roots[0].Name(), nil
 }
 
 // rootsError says that an archive is not that of a crossing file.
@@ -55,7 +59,7 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 	for _, root := range want {
 		i := slices.IndexFunc(have, func(ref name.Reference) bool { return sel.Named(root, ref) })
 		if i < 0 {
-			return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, sel.Root(root))}
+			return rootsError{fmt.Errorf("%s is not the archive of %s: it does not have the root %s", a.Name(), f.path, sel.Names(root)[0])}
 		}
 		if have[i].Name() == root.Name() {
 			f.sel.Roots[root.Name()] = sel.Roots[root.Name()]

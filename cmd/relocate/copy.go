@@ -40,7 +40,8 @@ type copyFlags struct {
 	selection        selectionFlags
 	rendering        renderFlags
 	config           configFlags
-	command          string // as it was run, for a page
+	command          string   // as it was run, for a page
+	again            []string // flags that verify needs, too
 	objects          objectFlags
 	imgpkg           imgpkgFlags
 	common
@@ -151,7 +152,7 @@ const stream = "-"
 
 // run decides which copy it is.
 func (f *copyFlags) run(cmd *cobra.Command) error {
-	f.command = commandLine(cmd, nil)
+	f.command, f.again = commandLine(cmd, nil), againFor(cmd.Flags())
 	if err := f.check(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/pflag"
 
 	"relocate"
 	"relocate/bundle"
@@ -74,9 +75,11 @@ type copyReport struct {
 
 	plan      *bundle.Plan
 	platforms map[v1.Hash][]string
-	expect    platformFlags // what verify is to expect of images
-	command   string        // as it was run
-	renders   bool          // packages were rendered
+	config    string   // the file of --config
+	named     bool     // which gives the root a name
+	again     []string // flags that verify needs, too
+	command   string   // as it was run
+	renders   bool     // packages were rendered
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -106,10 +109,13 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected,
-		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, expect: c.chosen, command: c.command, renders: c.rendering.renders,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
+	}
+	if names, _, err := c.config.rootNames(); err == nil {
+		r.named = len(names) > 0
 	}
 	if found.KeptBlobs > 0 {
 		r.Kept = &keptReport{found.KeptBlobs, found.KeptBytes}
@@ -151,24 +157,47 @@ func (r *copyReport) event(w io.Writer) error {
 	return err
 }
 
-// verifyWith returns the commands that verify what was imported. An archive has other roots than those
-// that were derived of it; what is below a digest is verified with it.
-func (r *copyReport) verifyWith() (list []string) {
-	verify := []string{"relocate", "verify", "--repo"}
-	derives := r.expect.mode == platformsDerive
-	var platforms []string
-	for _, p := range r.expect.platforms {
-		if !derives { // else indexes have no others
-			platforms = append(platforms, "--platform", p)
+// verifyWith returns the command that verifies what was imported; empty where none is known. What came from
+// a stream is verified by the name that the file of --config gives it.
+func (r *copyReport) verifyWith() string {
+	words := []string{"relocate", "verify"}
+	if r.config != "" {
+		words = append(words, "--config", r.config)
+	}
+	words = append(words, "--repo", r.Repository)
+	switch {
+	case r.Archive.File != stream:
+		words = append(words, r.Archive.File)
+	case !r.named || len(r.again) > 0:
+		return ""
+	}
+	return shellLine(append(words, r.again...))
+}
+
+// sameAtVerify are the flags of an import without which verify expects something else.
+var sameAtVerify = []string{
+	"platform", "platform-mode", "tag", "no-tag", "repo-based-tags", "package", "exclude-package", "latest", "prerelease", "installed",
+	"no-dependencies", "kapp-controller-version", "kubernetes-version",
+}
+
+// againFor returns the flags of a command line that the verification of its import needs, too.
+func againFor(flags *pflag.FlagSet) (words []string) {
+	for _, name := range sameAtVerify {
+		flag := flags.Lookup(name)
+		if !flag.Changed {
+			continue
+		}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			for _, value := range list.GetSlice() {
+				words = append(words, "--"+name, value)
+			}
+		} else if flag.Value.Type() == "bool" {
+			words = append(words, "--"+name+"="+flag.Value.String())
+		} else {
+			words = append(words, "--"+name, flag.Value.String())
 		}
 	}
-	if len(r.Selection) == 0 && !derives {
-		return []string{shellLine(slices.Concat(verify, []string{r.Repository, r.Archive.File}, platforms))}
-	}
-	for _, root := range r.Roots {
-		list = append(list, shellLine(slices.Concat(verify, []string{r.Repository + "@" + root.Digest.String()}, platforms)))
-	}
-	return list
+	return words
 }
 
 // summarize writes the report for people.
@@ -220,8 +249,8 @@ func (r *copyReport) summarize(w io.Writer) {
 	if len(r.Tags) > 0 {
 		fmt.Fprintf(w, "  %-*s  %s\n", width, "tagged", strings.Join(r.Tags, ", "))
 	}
-	if r.Action == "import" && r.Contents.Packages > 0 && r.Archive.File != stream {
-		for _, with := range r.verifyWith() {
+	if r.Action == "import" && r.Contents.Packages > 0 {
+		if with := r.verifyWith(); with != "" {
 			fmt.Fprintf(w, "  %-*s  %s\n", width, "verify with", with)
 		}
 	}

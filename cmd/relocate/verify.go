@@ -146,7 +146,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 	}
 	var at relocate.Destination
 	if f.repo != "" {
-		if at, opt.Root, err = f.at(ctx, file); err != nil {
+		if at, opt.Root, err = f.at(ctx, file, show); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +172,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 
 // at is the repository of --repo, as it was filled, and the root in it, where neither an archive
 // nor --root says what it must hold.
-func (f *verifyFlags) at(ctx context.Context, file string) (at relocate.Destination, root name.Reference, err error) {
+func (f *verifyFlags) at(ctx context.Context, file string, show *display) (at relocate.Destination, root name.Reference, err error) {
 	at = relocate.Destination{Tag: f.tag, NoTag: f.noTag, RepoTags: f.repoTags}
 	repo, rest, err := f.target(file)
 	if err != nil {
@@ -183,16 +183,9 @@ func (f *verifyFlags) at(ctx context.Context, file string) (at relocate.Destinat
 		return at, nil, err
 	}
 	if rest == "" {
-		if rest, err = f.config.rootTag(); err != nil {
-			return at, nil, err
-		}
-	}
-	if rest == "" {
-		tag, err := onlyTag(ctx, at.Client, repo)
-		if err != nil {
+		if rest, err = f.rootIn(ctx, at.Client, repo, show); err != nil {
 			return at, nil, fmt.Errorf("verify %s: %w", f.repo, err)
 		}
-		rest = ":" + tag
 	}
 	root, err = parseReference("--repo", repo.Name()+rest)
 	return at, root, err

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"relocate/bundle"
 	"relocate/internal/printer"
 	"relocate/registry"
 )
@@ -37,6 +40,42 @@ func splitReference(s string) (repo, rest string) {
 
 // missingRootError is a root named on the command line that the registry does not have.
 type missingRootError struct{ error }
+
+// rootIn returns the name of the root in a repository, with ":" or "@": the first of those that it may
+// have by the file of --config, or else the only tag.
+func (f *verifyFlags) rootIn(ctx context.Context, client *registry.Client, repo name.Repository, show *display) (string, error) {
+	names, chooses, err := f.config.rootNames()
+	switch {
+	case err != nil:
+		return "", err
+	case len(names) == 0:
+		tag, err := onlyTag(ctx, client, repo)
+		return ":" + tag, err
+	case len(names) == 1:
+		return names[0], nil
+	}
+	at := client.Reader(repo)
+	for i, rest := range names {
+		d, err := at.Resolve(ctx, rest[1:])
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if i == len(names)-1 && chooses { // what is no package repository keeps its name, whatever is chosen
+			g, err := bundle.ReadBundle(ctx, at, repo.Digest(d.String()), nil)
+			if err == nil && len(g.Packages) > 0 {
+				continue
+			}
+		}
+		if i > 0 {
+			show.Note("%s has no %s, as %s names its root where something is left out of it; %s is verified", repo, strings.Join(names[:i], " and no "), f.config.path, rest)
+		}
+		return rest, nil
+	}
+	return "", missingRootError{fmt.Errorf("it has none of the names that %s gives its root: %s", f.config.path, strings.Join(names, ", "))}
+}
 
 // onlyTag returns the tag of the only root of a repository that has one.
 func onlyTag(ctx context.Context, client *registry.Client, repo name.Repository) (string, error) {

@@ -15,6 +15,9 @@ import (
 
 var verifyWith = regexp.MustCompile(`(?m)^  verify with +relocate (.+)$`)
 
+// asWords splits a command of words without blanks, as a shell does.
+func asWords(command string) []string { return strings.Fields(strings.ReplaceAll(command, "'", "")) }
+
 // TestVerifyWith: the commands with which an import says that it can be verified do so, also where it imports
 // a part of the archive. They fail when something is missing.
 func TestVerifyWith(t *testing.T) {
@@ -24,14 +27,35 @@ func TestVerifyWith(t *testing.T) {
 	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse}).Addr
 	for i, args := range [][]string{
 		nil, {"--package", "app.*"}, {"--platform", "linux/amd64"}, {"--platform", "linux/amd64", "--platform", "windows/amd64", "--package", "app.*"},
-		{"--platform", "linux/amd64", "--platform-mode", "derive"}, {"--platform", "linux/amd64", "--platform-mode", "derive", "--package", "app.*"},
+		{"--platform", "linux/amd64", "--platform-mode", "derive"}, {"--platform", "linux/amd64", "--platform-mode", "derive", "--package", "app.*"}, {"--tag", "v1"}, {"--no-tag"}, {"--repo-based-tags"},
 	} {
 		repo := fmt.Sprintf("%s/verify/%d", dst, i)
 		said := mustRelocate(t, append([]string{"--from-tar", whole, "--to-repo", repo}, args...)...).stderr
 		commands := verifyWith.FindAllStringSubmatch(said, -1)
 		require.Len(t, commands, 1, "%v\n%s", args, said)
-		mustRelocate(t, strings.Fields(commands[0][1])...)
-		require.Equal(t, statusMissing, tryRelocate(t, strings.Fields(strings.Replace(commands[0][1], "/verify/", "/nothing/", 1))...).status)
+		mustRelocate(t, asWords(commands[0][1])...)
+		require.Equal(t, statusMissing, tryRelocate(t, asWords(strings.Replace(commands[0][1], "/verify/", "/nothing/", 1))...).status)
+	}
+}
+
+// TestVerifyWithOfFile: an import with a crossing file says how to verify it with that file, and with the flags
+// that it had besides.
+func TestVerifyWithOfFile(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReal(t).Addr)
+	whole := export(t, s.root)
+	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse}).Addr
+	file := writeConfig(t, "roots:\n- bundle: %s\nplatforms: [linux/amd64]\nplatformMode: derive\ndestination:\n  repository: %s/none\n", s.root, dst)
+	for i, args := range [][]string{
+		nil, {"--platform", "windows/amd64"}, {"--package", "app.*"}, {"--tag", "v1"}, {"--no-tag"}, {"--platform-mode", "sparse"},
+	} {
+		repo := fmt.Sprintf("%s/verify/%d", dst, i)
+		said := mustRelocate(t, append([]string{"--config", file, "--from-tar", whole, "--to-repo", repo}, args...)...).stderr
+		command := verifyWith.FindStringSubmatch(said)
+		require.NotNil(t, command, said)
+		assert.True(t, strings.HasPrefix(command[1], "verify --config "+file+" --repo "+repo+" "+whole), command[1])
+		mustRelocate(t, asWords(command[1])...)
+		require.Equal(t, statusMissing, tryRelocate(t, asWords(strings.Replace(command[1], "/verify/", "/nothing/", 1))...).status)
 	}
 }
 
