@@ -337,6 +337,49 @@ func TestChooseOfSeveral(t *testing.T) {
 	}
 }
 
+// TestChooseFromTemplates: what a chart installs under a condition comes along, and so does what an App of a bundle
+// has inline. Where a template computes the constraint, a warning says so, with file and line.
+func TestChooseFromTemplates(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	s := site{t: t, host: src.Addr}
+	install := func(name, constraint string) string {
+		return "apiVersion: packaging.carvel.dev/v1alpha1\nkind: PackageInstall\nmetadata: {name: needed}\nspec:\n  packageRef:\n    refName: " + name +
+			"\n    versionSelection:\n      constraints: " + constraint + "\n"
+	}
+	queue := "      " + strings.ReplaceAll(install("queue.corp.com", "1.0.0"), "\n", "\n      ")
+	files := map[string]string{}
+	var locked []string
+	for _, p := range []struct{ name, path, text string }{
+		{"shop.corp.com", "config/templates/installs.yaml", "{{- if .Values.all }}\n" + install("database.corp.com", "1.x") + "{{- end }}\n---\n" +
+			install("other.corp.com", `{{ .Values.other | default "1.x" | quote }}`)},
+		{"database.corp.com", "config/app.yml", "apiVersion: kappctrl.k14s.io/v1alpha1\nkind: App\nmetadata: {name: queue}\nspec:\n  fetch:\n  - inline:\n      paths:\n        queue.yml: |\n    " +
+			strings.ReplaceAll(queue, "\n", "\n    ") + "\n"},
+		{"queue.corp.com", "config/empty.yml", ""},
+		{"other.corp.com", "config/empty.yml", ""},
+	} {
+		pkg := s.ref("pkg/"+p.name, s.bundle("pkg/"+p.name, "1.0.0", map[string]string{p.path: p.text}))
+		locked = append(locked, pkg)
+		text := packageText(p.name, "1.0.0", pkg)
+		if p.name == "shop.corp.com" {
+			text = strings.Replace(text, "- ytt: {}", "- helmTemplate: {path: config}", 1)
+		}
+		files["packages/"+p.name+".yml"] = text
+	}
+	s.bundle("charts/repository", "1", files, locked...)
+	report := filepath.Join(t.TempDir(), "report.json")
+	file := export(t, src.Addr+"/charts/repository:1", "--package", "shop.corp.com", "--report", report)
+	assert.Equal(t, []string{"d 1.0.0 dependency", "q 1.0.0 dependency", "s 1.0.0 chosen"}, selectedIn(t, report))
+	assert.ElementsMatch(t, []string{"d 1.0.0", "q 1.0.0", "s 1.0.0"}, versionsIn(t, file))
+	for _, f := range readReport(t, report).Findings {
+		if f.Code == "not-installed" {
+			assert.Equal(t, "warning config/templates/installs.yaml:17", fmt.Sprintf("%s %s:%d", f.Level, f.File, f.Line))
+			return
+		}
+	}
+	assert.Fail(t, "no warning about what the template computes")
+}
+
 // TestResumeChoice: an export of a choice continues for the same choice only, and says that the root's tag moved.
 func TestResumeChoice(t *testing.T) {
 	t.Parallel()

@@ -245,7 +245,7 @@ func (a *appFolder) endOf(image string) (problem, bool) {
 // any more.
 func (d *deployed) document(doc render.Document) {
 	fetched := map[string]bool{} // by objects
-	d.objects.in = d.of.in
+	d.objects.in, d.objects.rendered = d.of.in, true
 	d.objects.selects = func(i Install) {
 		i.File, i.Line = filePath(doc.Place.File), doc.Place.Line
 		d.installs = append(d.installs, i)
@@ -254,7 +254,7 @@ func (d *deployed) document(doc render.Document) {
 		fetched[f.Reference] = true
 		d.addEach(f, doc)
 	}
-	d.objects.search(doc.Text)
+	d.objects.search("", doc.Text)
 	content.Rendered(doc.Text, d.lock, sink(func(f report.Finding) {
 		switch {
 		case strings.Contains(f.Reference, inside):

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"relocate/carvel"
+	"relocate/report"
 	"relocate/verify/leak/content"
 	"relocate/verify/leak/kappctrl"
 )
@@ -49,5 +50,23 @@ func FuzzContent(f *testing.F) {
 			require.LessOrEqual(t, len(refs), maxReferences)
 		}
 		(&packageFiles{locks: bundleLock(lock)}).schemaDefaults(content.File{Path: path, Data: data})
+	})
+}
+
+// FuzzNested: whatever a file says, what is found in it has a line of it.
+func FuzzNested(f *testing.F) {
+	for _, name := range []string{"installs", "installs-helm", "installs-inline", "nested-objects"} {
+		data, err := os.ReadFile("testdata/repository/" + name + ".txtar")
+		require.NoError(f, err)
+		f.Add(data, false)
+		f.Add(data, true)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, rendered bool) {
+		lines := 1 + bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r"))
+		check := func(line int) { require.True(t, line >= 0 && line <= lines, "%d of %d", line, lines) }
+		o := &nestedObjects{in: &traversal{}, rendered: rendered}
+		o.note = func(line int, _ report.Finding) { check(line) }
+		o.selects = func(i Install) { check(i.Line) }
+		o.search("a.yml", data)
 	})
 }

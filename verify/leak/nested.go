@@ -3,6 +3,7 @@ package leak
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"relocate/internal/text"
 	"relocate/internal/yamlnode"
 	"relocate/report"
+	"relocate/verify/leak/kappctrl"
 )
 
 // API groups of kapp-controller's own kinds. Objects of these kinds fetch by themselves once they
@@ -30,6 +32,9 @@ type nestedObjects struct {
 	selects  func(Install)                    // called with what a PackageInstall selects
 	noSecret int                              // objects that fetch images and name no Secret
 	compared int                              // versions compared with PackageInstalls
+	rendered bool                             // the text is what templates print
+	prints   int                              // template.prints of the document that is searched
+	inlined  int                              // bytes of inline files
 }
 
 // Install is what a PackageInstall that a package deploys selects.
@@ -44,10 +49,13 @@ type Install struct {
 	Computed bool // a template computes Name or Constraint, and was not run
 }
 
-// search searches the documents of a text.
-func (o *nestedObjects) search(text []byte) {
+// search searches the documents of a file, whatever conditions of templates are around them.
+func (o *nestedObjects) search(file string, text []byte) {
 	if !isNested(text) {
 		return
+	}
+	if !o.rendered {
+		text = comment.ReplaceAllFunc(text, lineBreaks)
 	}
 	n := 0
 	for doc := range yamlnode.Documents(text) {
@@ -57,9 +65,35 @@ func (o *nestedObjects) search(text []byte) {
 		if !isNested(doc.Text) {
 			continue
 		}
-		if n, err := doc.Node(); err == nil { // a template may be anything
+		if n, err := doc.Node(); err == nil {
 			o.document(n)
+		} else if !o.rendered {
+			o.template(file, doc)
 		}
+	}
+}
+
+var (
+	mayDeploy    = regexp.MustCompile(`\.(ya?ml|json|tpl|cue)$`)
+	installKind  = regexp.MustCompile(`(?m)^[ \t{]*"?kind"?:[ \t]*["']?PackageInstall\b`)
+	installGroup = regexp.MustCompile(`(?m)^[ \t{]*"?apiVersion"?:[ \t]*["']?` + regexp.QuoteMeta(packaging))
+)
+
+// template searches a document that is not YAML. Of a PackageInstall in what cannot be read either, it is
+// known only that there is one.
+func (o *nestedObjects) template(file string, doc yamlnode.Document) {
+	t := readTemplate(doc)
+	if n, err := t.node(); err == nil {
+		o.prints = t.prints
+		o.document(n)
+		o.prints = 0
+		return
+	}
+	if !mayDeploy.MatchString(file) || !installGroup.Match(doc.Text) {
+		return
+	}
+	for _, at := range installKind.FindAllIndex(doc.Text, -1) {
+		o.selects(Install{Line: doc.LineOf(1 + bytes.Count(doc.Text[:at[1]], []byte("\n"))), Computed: true})
 	}
 }
 
@@ -80,7 +114,7 @@ func (a *appFolder) nested() {
 			i.File = f.Path
 			a.installs = append(a.installs, i)
 		}
-		o.search(f.Data)
+		o.search(f.Path, f.Data)
 	}
 	a.out.report.PackageInstalls, a.out.report.WithoutSecret = o.installs, o.noSecret
 }
@@ -130,6 +164,10 @@ func (o *nestedObjects) object(n *yaml.Node) {
 		steps := yamlnode.Items(yamlnode.Get(n, "spec", "fetch"))
 		for _, step := range steps {
 			o.fetch(kind, yamlnode.Get(step))
+			o.inline(yamlnode.Get(step, "inline", "paths"))
+		}
+		for _, step := range yamlnode.Items(yamlnode.Get(n, "spec", "template")) {
+			o.inline(yamlnode.Get(step, "ytt", "inline", "paths"))
 		}
 		o.needsSecret(slices.ContainsFunc(steps, func(step *yaml.Node) bool { return namesNoSecret(yamlnode.Get(step)) }))
 	case kind == "PackageRepository" && (strings.HasPrefix(apiVersion, packaging) || strings.HasPrefix(apiVersion, "install.package.carvel.dev/")):
@@ -141,7 +179,7 @@ func (o *nestedObjects) object(n *yaml.Node) {
 		o.needsSecret(annotations == nil || !slices.ContainsFunc(annotations.Content, func(key *yaml.Node) bool {
 			return strings.HasPrefix(key.Value, fetchAnnotation)
 		}))
-		o.install(yamlnode.Get(n, "spec", "packageRef"))
+		o.install(n)
 	}
 }
 
@@ -194,18 +232,38 @@ func (o *nestedObjects) fetch(kind string, step *yaml.Node) {
 	}
 }
 
+// inline searches the inline files of an App. Its templates run later than those that print the App.
+func (o *nestedObjects) inline(paths *yaml.Node) {
+	outer := *o
+	o.rendered, o.prints = false, 0
+	for _, f := range kappctrl.InlineFiles(paths) {
+		if o.inlined += len(f.Data); o.inlined > maxText {
+			outer.found(codeNotRead, report.Warning, f.Line(1), "", "has inline files of more than %d bytes; the rest was not examined", maxText)
+			break
+		}
+		o.note = func(line int, found report.Finding) { outer.note(f.Line(line), found) }
+		o.selects = func(i Install) {
+			i.Line = f.Line(i.Line)
+			outer.selects(i)
+		}
+		o.search(f.Path, []byte(f.Data))
+	}
+	o.note, o.selects, o.rendered, o.prints = outer.note, outer.selects, outer.rendered, outer.prints
+}
+
 // maxCompared is the limit on versions compared with the PackageInstalls of one bundle.
 const maxCompared = 500_000
 
 // install checks that the Package of a PackageInstall is present.
-func (o *nestedObjects) install(ref *yaml.Node) {
+func (o *nestedObjects) install(n *yaml.Node) {
+	ref := yamlnode.Get(n, "spec", "packageRef")
 	name, constraint := yamlnode.Text(ref, "refName"), yamlnode.Text(ref, "versionSelection", "constraints")
 	prereleases := prereleasesOf(yamlnode.Get(ref, "versionSelection", "prereleases"))
-	if ref != nil {
-		o.selects(Install{Name: name, Constraint: constraint, Prereleases: prereleases, Line: ref.Line,
-			Computed: isComputed(ref, "refName") || isComputed(yamlnode.Get(ref, "versionSelection"), "constraints")})
+	computed := o.computes(n, "spec", "packageRef", "refName") || o.computes(n, "spec", "packageRef", "versionSelection", "constraints")
+	if ref != nil || computed {
+		o.selects(Install{Name: name, Constraint: constraint, Prereleases: prereleases, Line: yamlnode.Line(ref, n.Line), Computed: computed})
 	}
-	if name == "" || strings.Contains(constraint, "(@") || strings.Contains(constraint, "{{") { // computed by a template
+	if computed || name == "" {
 		return
 	}
 	if o.compared += len(o.in.versions[name]); o.compared > maxCompared {
@@ -227,17 +285,40 @@ func (o *nestedObjects) install(ref *yaml.Node) {
 	o.found(codeNotInstalled, level, yamlnode.Get(ref, "refName").Line, strings.TrimSpace(name+" "+constraint), "%s", message)
 }
 
-// isComputed reports whether a template computes the value of a key, which may be missing. What ytt
-// computes is in a comment, which leaves null.
-func isComputed(n *yaml.Node, key string) bool {
-	for k, v := range yamlnode.Pairs(n) {
-		if k == key {
-			s := yamlnode.Text(v)
-			return yamlnode.Get(v) == nil || strings.Contains(s, "(@") || strings.Contains(s, "{{")
+// computes reports whether a template computes the value at a path, or what it is in. The value may be
+// missing: then it is computed where the template prints more below.
+func (o *nestedObjects) computes(n *yaml.Node, keys ...string) bool {
+	if o.rendered {
+		return false
+	}
+	for _, key := range keys {
+		if n == nil || n.Kind != yaml.MappingNode { // null: what ytt computes is in a comment
+			return true
+		}
+		var values []*yaml.Node
+		for k, v := range yamlnode.Pairs(n) {
+			if k == key {
+				values = append(values, v)
+			}
+		}
+		switch len(values) {
+		case 0:
+			return o.prints >= n.Line || isAction(n)
+		case 1:
+			n = yamlnode.Get(values[0])
+		default: // of branches of a condition
+			return true
 		}
 	}
-	return false
+	if n == nil || n.Kind != yaml.ScalarNode {
+		return true
+	}
+	isBlock := n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	return strings.Contains(n.Value, "(@") || strings.Contains(n.Value, "{{") || isBlock && n.Value == ""
 }
+
+// isAction reports whether a mapping is an action of a template, {{ }}, which can be read as YAML.
+func isAction(n *yaml.Node) bool { return len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode }
 
 // prereleasesOf reads the prereleases of a versionSelection; n is nil without them.
 func prereleasesOf(n *yaml.Node) *carvel.Prereleases {

@@ -174,7 +174,7 @@ func (d *Document) readFetches(steps []*yaml.Node) {
 			if place := fetchPlaces[f.Kind]; place != nil {
 				next.Line = yamlnode.Line(yamlnode.Get(step, place...), next.Line)
 			}
-			next.Inline = inlineFiles(yamlnode.Get(step, "inline", "paths"))
+			next.Inline = InlineFiles(yamlnode.Get(step, "inline", "paths"))
 			if next.Folder = yamlnode.Text(step, "path"); next.Folder == "" && len(steps) > 1 {
 				next.Folder = strconv.Itoa(i)
 			}
@@ -202,7 +202,7 @@ func (d *Document) readSteps(list []*yaml.Node) {
 				s.Values = append(s.Values, path)
 			}
 		}
-		for _, f := range inlineFiles(yamlnode.Get(n, kind, "inline", "paths")) {
+		for _, f := range InlineFiles(yamlnode.Get(n, kind, "inline", "paths")) {
 			f.Path = "(inline " + strconv.Itoa(i) + ")/" + f.Path
 			if s.Inline == nil {
 				s.Inline = map[string]string{}
@@ -223,8 +223,8 @@ func texts(n *yaml.Node) []string {
 	return list
 }
 
-// inlineFiles returns the files of a mapping from path to content.
-func inlineFiles(n *yaml.Node) []InlineFile {
+// InlineFiles returns the files of a mapping from path to content.
+func InlineFiles(n *yaml.Node) []InlineFile {
 	if n = yamlnode.Get(n); n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
