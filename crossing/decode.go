@@ -59,6 +59,9 @@ func (d *decoder) value(n *yaml.Node, at string, k key, v reflect.Value) error {
 	if found := kindOfNode(n); found != kind.yaml {
 		return wrong(n, at, "must be %s, not %s%s", kind, found.name(), quoteHint(kind, n))
 	}
+	if isKey := k.name != ""; isKey && (kind.yaml == aList || kind.yaml == aMapping) && len(n.Content) == 0 {
+		return wrong(n, at, "%s", isEmpty)
+	}
 	d.lines[at] = n.Line
 	switch kind.yaml {
 	case aMapping:
@@ -67,7 +70,7 @@ func (d *decoder) value(n *yaml.Node, at string, k key, v reflect.Value) error {
 		for i, item := range n.Content {
 			v.Grow(1)
 			v.SetLen(i + 1)
-			if err := d.value(item, fmt.Sprintf("%s[%d]", at, i), k, v.Index(i)); err != nil {
+			if err := d.value(item, fmt.Sprintf("%s[%d]", at, i), key{enum: k.enum}, v.Index(i)); err != nil {
 				return err
 			}
 		}
@@ -158,12 +161,15 @@ func (k key) isMeantBy(unknown string) bool {
 	return k.flag == strings.TrimLeft(unknown, "-") || len(plain) > 3 && strings.HasPrefix(strings.ToLower(k.name), plain)
 }
 
+// isEmpty is the error of an empty value: of a list it could mean everything, or nothing.
+const isEmpty = "is empty: leave the key out, or give it a value"
+
 // text decodes a text.
 func (d *decoder) text(n *yaml.Node, at string, k key, v reflect.Value) error {
 	s := n.Value
 	switch {
 	case s == "":
-		return wrong(n, at, "is empty: leave the key out, or give it a value")
+		return wrong(n, at, "%s", isEmpty)
 	case hasLogin(s):
 		return wrong(n, at, "has a user or a password before its host: %w", ErrCredentials)
 	case text.Printable(s) != s || strings.ContainsAny(s, "\n\t"):

@@ -16,6 +16,8 @@ type schema struct {
 	Enum        []string  `json:"enum,omitempty"`
 	MinLength   int       `json:"minLength,omitempty"`
 	Minimum     int       `json:"minimum,omitempty"`
+	MinItems    int       `json:"minItems,omitempty"`
+	MinProps    int       `json:"minProperties,omitempty"`
 	Items       *schema   `json:"items,omitempty"`
 	Properties  *ordered  `json:"properties,omitempty"`
 	Required    []string  `json:"required,omitempty"`
@@ -75,7 +77,7 @@ func schemaOf(t reflect.Type, k key) *schema {
 	case aNumber:
 		s.Type, s.Minimum = "integer", 1
 	case aList:
-		s.Type, s.Items = "array", schemaOf(kind.item, key{enum: k.enum})
+		s.Type, s.MinItems, s.Items = "array", 1, schemaOf(kind.item, key{enum: k.enum})
 	case aMapping:
 		s.object(t)
 	}
@@ -84,7 +86,7 @@ func schemaOf(t reflect.Type, k key) *schema {
 
 // object makes s the schema of a mapping.
 func (s *schema) object(t reflect.Type) {
-	s.Type = "object"
+	s.Type, s.MinProps = "object", 1
 	if t.Kind() == reflect.Map {
 		s.Additional = schemaOf(t.Elem(), key{})
 		return

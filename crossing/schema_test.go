@@ -21,6 +21,8 @@ type schema struct {
 	Enum        []string
 	MinLength   int
 	Minimum     int
+	MinItems    int
+	MinProps    int `json:"minProperties"`
 	Items       *schema
 	Properties  map[string]*schema
 	Required    []string
@@ -53,7 +55,7 @@ func (s *schema) wrong(at string, v any) string {
 				return w
 			}
 		}
-		return s.unless(at, s.Type == "array")
+		return s.unless(at, s.Type == "array" && len(v) >= s.MinItems)
 	case string:
 		return s.unless(at, s.Type == "string" && utf8.RuneCountInString(v) >= s.MinLength && (s.Enum == nil || slices.Contains(s.Enum, v)))
 	case bool:
@@ -74,6 +76,9 @@ func (s *schema) unless(at string, right bool) string {
 func (s *schema) wrongObject(at string, v map[string]any) string {
 	if s.Type != "object" && s.OneOf == nil && s.Required == nil {
 		return at + " is an object"
+	}
+	if len(v) < s.MinProps {
+		return at + " is empty"
 	}
 	for _, key := range s.Required {
 		if _, has := v[key]; !has {
@@ -119,16 +124,20 @@ func TestSchema(t *testing.T) {
 	t.Parallel()
 	s := readSchema(t)
 	for text, right := range map[string]bool{
-		whole:                            true,
-		head:                             true,
-		head + "roots: []":               true,
-		head + "destination: {}":         true,
-		head + "render: {values: {}}":    true,
-		"kind: Crossing":                 false,
-		"apiVersion: v1\nkind: Crossing": false,
-		head + "a: 1":                    false,
-		head + "destination: {a: 1}":     false,
-		head + "roots: [{}]":             false,
+		whole:                           true,
+		head:                            true,
+		head + "roots: []":              false,
+		head + "platforms: []":          false,
+		head + "choose: {}":             false,
+		head + "choose: {packages: []}": false,
+		head + "destination: {}":        false,
+		head + "render: {values: {}}":   false,
+		head + "roots: [{bundle: a.b/c, choose: {}}]": false,
+		"kind: Crossing":                                       false,
+		"apiVersion: v1\nkind: Crossing":                       false,
+		head + "a: 1":                                          false,
+		head + "destination: {a: 1}":                           false,
+		head + "roots: [{}]":                                   false,
 		head + "roots: [{bundle: a.b/c, lock: d}]":             false,
 		head + "roots: [{bundle: 1}]":                          false,
 		head + "roots: a.b/c":                                  false,
