@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/copy"
 	"relocate/internal/text"
 	"relocate/registry"
 	"relocate/registry/rehearsal"
@@ -42,8 +43,13 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
 	}
 	joined := &tarball.Joined{Archive: archive, Bases: opt.Bases}
-	s := &stage{archive: archive, at: as, opt: opt, reg: rehearsal.New(joined), addr: listener.Addr().String()}
-	if err := s.leaveOut(ctx); err != nil {
+	s := &stage{archive: archive, joined: joined, at: as, opt: opt, reg: rehearsal.New(joined), addr: listener.Addr().String()}
+	has, _ := joined.Sort() // the import says what is missing
+	err = s.leaveOut(ctx)
+	if err == nil {
+		err = s.checkBases(ctx, has)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
 	}
 	serving, stop := context.WithCancel(ctx)
@@ -56,7 +62,6 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	if err := s.furnish(); err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
 	}
-	has, _ := joined.Sort() // the import says what is missing
 	for _, a := range has {
 		s.reg.Assume(s.at.Repository.RepositoryStr(), a.Digest, a.Size)
 	}
@@ -67,6 +72,7 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 // else.
 type stage struct {
 	archive *tarball.Archive
+	joined  *tarball.Joined
 	at      Destination
 	opt     VerifyOptions
 	reg     *rehearsal.Registry
@@ -130,6 +136,20 @@ func (s *stage) leaveOut(ctx context.Context) error {
 	return nil
 }
 
+// checkBases hashes what the bases have of the layers that the archive assumes.
+func (s *stage) checkBases(ctx context.Context, has []bundle.Assumed) error {
+	if len(has) == 0 {
+		return nil
+	}
+	bytes := int64(0)
+	for _, a := range has {
+		bytes += a.Size
+	}
+	ph := s.opt.begin("verify", len(has), bytes)
+	defer ph.end()
+	return s.joined.CheckBases(ctx, s.opt.jobs(), ph.add)
+}
+
 // perform imports the archive, and verifies the result.
 func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 	v := &report.Verdict{Act: "Rehearsal", Subject: s.archive.Name(), Archive: archiveOf(s.archive), Repository: s.at.Repository.Name()}
@@ -164,6 +184,10 @@ func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) 
 	opt := s.opt.Options
 	opt.Content = nil // Content is for what is verified
 	r, err := importArchive(ctx, s.archive, s.at, opt)
+	if lacks, ok := errors.AsType[*copy.AssumedError](err); ok {
+		lacks.Bases, lacks.Missing = s.joined.Trace(lacks.Missing)
+		return nil, lacks
+	}
 	if err != nil {
 		return nil, err
 	}

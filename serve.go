@@ -105,6 +105,9 @@ func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*S
 		if _, lacks := joined.Sort(); err == nil {
 			err = copy.Lacking(plan, lacks)
 		}
+		if e, ok := errors.AsType[*copy.AssumedError](err); ok {
+			e.Bases, e.Missing = joined.Trace(e.Missing)
+		}
 		if err == nil {
 			err = store.Add(joined, plan.Whole(), imports, !o.NoOrigins)
 		}

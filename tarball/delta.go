@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"relocate/bundle"
 )
@@ -65,6 +67,68 @@ func (j *Joined) Sort() (has, lacks []bundle.Assumed) {
 		}
 	}
 	return has, lacks
+}
+
+// CheckBases hashes the layers of the bases that the delta assumes, jobs at once, at least 1. progress is
+// as for Check.
+//
+// Errors: ErrDamaged, with the base and the layer; those of reading the files; that of ctx.
+func (j *Joined) CheckBases(ctx context.Context, jobs int, progress func(blobs int, bytes int64)) error {
+	has, _ := j.Sort()
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(jobs, 1))
+	for _, a := range has {
+		for _, base := range j.Bases {
+			i, ok := base.index[a.Digest]
+			if !ok {
+				continue
+			}
+			g.Go(func() error {
+				damage, err := base.checkBlob(running, i, progress)
+				if err == nil && damage != nil {
+					err = base.damaged(*damage)
+				}
+				return err
+			})
+			break
+		}
+	}
+	return g.Wait()
+}
+
+// Trace says where layers that the delta assumes, and that its bases do not have, come from: where a base
+// assumes a layer, too, that is what the base assumes it of. It returns these origins, and the layers with
+// their places in them.
+func (j *Joined) Trace(layers []bundle.Assumed) (origins []bundle.Base, traced []bundle.Assumed) {
+	for _, a := range layers {
+		origin := j.origin(v1.Descriptor{Digest: a.Digest, Size: a.Size})
+		a.Base = slices.IndexFunc(origins, func(b bundle.Base) bool { return b.Kind == origin.Kind && b.Digest == origin.Digest })
+		if a.Base < 0 {
+			a.Base = len(origins)
+			origins = append(origins, origin)
+		}
+		traced = append(traced, a)
+	}
+	return origins, traced
+}
+
+// origin is where a layer comes from. That ends: no archive has its own seal in its inventory.
+func (j *Joined) origin(d v1.Descriptor) (origin bundle.Base) {
+	at := j.Archive
+	for {
+		assumed := at.assumes(d)
+		if assumed == nil || assumed.Base < 0 || assumed.Base >= len(at.l.inv.Bases) { // nothing has checked the bases
+			return origin
+		}
+		origin = at.l.inv.Bases[assumed.Base]
+		i := slices.IndexFunc(j.Bases, func(b *Archive) bool {
+			return origin.Kind == bundle.BaseArchive && b.imgpkg == nil && b.seal == origin.Digest
+		})
+		if i < 0 {
+			return origin
+		}
+		at = j.Bases[i]
+	}
 }
 
 // assumes returns the entry of a layer that the archive assumes; nil if it does not.

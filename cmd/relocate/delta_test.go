@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -326,6 +327,40 @@ func TestDeltaRehearsedAndServed(t *testing.T) {
 		}
 		assert.Equal(t, u.roots["1.1.0"], dumpRepositories(t, served.host, strings.TrimPrefix(path, "/")).tags[strings.TrimPrefix(path, "/")+":1.1.0"])
 	}
+}
+
+// TestDeltaOfDamagedBase: a byte of an assumed layer that was flipped in its base is damage of that base, which
+// rehearse finds before it imports anything.
+func TestDeltaOfDamagedBase(t *testing.T) {
+	t.Parallel()
+	u := pushUpgrades(t)
+	first := u.export("1.0.0")
+	delta := u.export("1.1.0", "--base", first)
+	raw, err := os.ReadFile(first)
+	require.NoError(t, err)
+	at := bytes.Index(raw, []byte("base\nbase\n"))
+	require.Positive(t, at, "the layer is not compressed")
+	flipIn(t, first, int64(at), false)
+	r := tryRelocate(t, "rehearse", delta, "--base", first)
+	assertFailed(t, r, statusDamage, first+" ", u.layers["base"], "hint: the file was changed after it was written")
+	assert.NotContains(t, r.stderr, "embedded-registry")
+}
+
+// TestDeltaOfDelta: what a base that is named assumes itself is missed of the archive that it assumes it of.
+func TestDeltaOfDelta(t *testing.T) {
+	t.Parallel()
+	u := pushUpgrades(t)
+	first := u.export("1.0.0")
+	second := u.export("1.1.0", "--base", first)
+	third := u.export("1.2.0", "--base", second)
+	mustRelocate(t, "rehearse", third, "--base", first, "--base", second)
+	for _, args := range [][]string{{"rehearse", third, "--base", second}, {"serve", "--listen", "127.0.0.1:0", third, "--base", second}} {
+		r := tryRelocate(t, args...)
+		assertFailed(t, r, statusMissing, "missing: 1 of the 2 layers that the archive assumes\n  1 layer (100.0 kB) of archive "+sealIn(t, first)+" of "+u.src.Addr+"/roots/main:1.0.0:\n", u.layers["base"])
+		assert.NotContains(t, r.stderr, sealIn(t, second))
+	}
+	r := tryRelocate(t, "rehearse", third, "--base", first)
+	assertFailed(t, r, statusMissing, "missing: 1 of the 2 layers", "archive "+sealIn(t, second), u.layers["1.1.0"])
 }
 
 // imageOf returns the digest of a version's image.
