@@ -123,7 +123,7 @@ var (
 // the same roots continues: the roots go last.
 //
 // Errors: ErrOptions; ErrHeld; ErrPruneNothing; ErrPruneUnknown; ErrPruneChanged;
-// registry.ErrNoDelete; registry.ErrNoTags; those of registry.Client and, of archives, those of
+// registry.ErrNoDelete; registry.ErrNoTags; registry.ErrNoRepository; those of registry.Client and, of archives, those of
 // tarball.Archive.CheckedPlan.
 func Prune(ctx context.Context, at Destination, drop []Drop, opt PruneOptions) (*Pruning, error) {
 	if len(drop) == 0 {

@@ -118,7 +118,7 @@ func (d *deleting) manifest(ctx context.Context, digest v1.Hash) error {
 // tags deletes the tags that go alone, and those that a registry left when it deleted their manifests.
 func (d *deleting) tags(ctx context.Context) error {
 	list, err := d.at.AllTags(ctx)
-	if err != nil && !errors.Is(err, registry.ErrNoTags) { // as of a repository that is empty now
+	if err != nil && !errors.Is(err, registry.ErrNoTags) && !errors.Is(err, registry.ErrNoRepository) { // as of a repository that is empty now
 		return err
 	}
 	listed, goes := map[string]bool{}, map[string]bool{}

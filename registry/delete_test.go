@@ -69,6 +69,25 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestAllTagsOfNothing: a repository that the registry does not know is not one with a list that is cut off.
+func TestAllTagsOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"NAME_UNKNOWN", "NOT_FOUND"} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"unknown"}]}`, code)
+		})
+		client, _ := client(t, Options{Tries: 1})
+		_, err := client.Reader(s.repo(t)).AllTags(t.Context())
+		require.ErrorIs(t, err, ErrNoRepository)
+		require.NotErrorIs(t, err, ErrNoTags)
+		tags, all, err := client.Tags(t.Context(), s.repo(t), 1)
+		require.NoError(t, err)
+		assert.Empty(t, tags)
+		assert.False(t, all)
+	}
+}
+
 // TestAllTags: a list that may not be complete is an error.
 func TestAllTags(t *testing.T) {
 	t.Parallel()

@@ -37,12 +37,15 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 		return nil, false, err
 	}
 	tags, all, _, err = r.tags(ctx, tagsPerPage, requests)
+	if errors.Is(err, ErrNoRepository) {
+		return nil, false, nil
+	}
 	return tags, all, err
 }
 
 // AllTags returns all tags of the repository.
 //
-// Errors: ErrNoTags if the registry does not list them all; fs.ErrPermission.
+// Errors: ErrNoRepository; ErrNoTags if the registry does not list them all; fs.ErrPermission.
 func (r *Repository) AllTags(ctx context.Context) ([]string, error) {
 	c, err := r.open(ctx)
 	if err != nil {
@@ -54,20 +57,33 @@ func (r *Repository) AllTags(ctx context.Context) ([]string, error) {
 		all = all && len(tags) == n
 	}
 	if err == nil && (!all || tooLong) {
-		err = fmt.Errorf("list the tags of %s: %w", r.name, ErrNoTags)
+		err = ErrNoTags
+	}
+	if errors.Is(err, ErrNoTags) || errors.Is(err, ErrNoRepository) {
+		err = fmt.Errorf("list the tags of %s: %w", r.name, err)
 	}
 	return tags, err
 }
 
-// ErrNoTags says that a registry does not list all tags of a repository.
-var ErrNoTags = errors.New("the registry does not list all of them")
+// Errors of AllTags.
+var (
+	// ErrNoTags says that a registry does not list all tags of a repository.
+	ErrNoTags = errors.New("the registry does not list all of them")
+	// ErrNoRepository says that a registry does not know a repository. Some forget one without tags.
+	ErrNoRepository = errors.New("the repository does not exist, or has no tags")
+)
 
 // tags lists tags, with at most that many in a page. tooLong reports whether some are left out because
 // the specification does not allow tags of that length.
+//
+// Errors: ErrNoRepository; fs.ErrPermission.
 func (r *repository) tags(ctx context.Context, perPage, requests int) (tags []string, all, tooLong bool, err error) {
 	at := fmt.Sprintf("%s/tags/list?n=%d", r.base, perPage)
 	for range min(requests, maxPages) {
 		res, raw, err := r.list(ctx, at, "application/json")
+		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && (e.Code == "NAME_UNKNOWN" || e.Code == "NOT_FOUND") { // NOT_FOUND: Harbor
+			return nil, false, false, ErrNoRepository
+		}
 		if errors.Is(err, errNoList) {
 			return tags, false, tooLong, nil
 		}

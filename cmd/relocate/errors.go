@@ -163,6 +163,7 @@ var judgements = []judgement{
 	{is(relocate.ErrPruneChanged), statusFailed, "wait until nothing else writes to the repository, then run again"},
 	{is(relocate.ErrPruneUnknown), statusFailed, "repair what the tag names, or delete the tag; import an archive again to repair its content"},
 	{is(registry.ErrNoDelete), statusFailed, "enable deletes in the registry (docker-registry: storage: delete: enabled: true; olareg: --api-delete), or ask its administrator"},
+	{is(registry.ErrNoRepository), statusMissing, "check the spelling of --repo"},
 	{is(registry.ErrNoTags), statusFailed, "prune needs the complete list of tags; the registry, or a proxy in front of it, cuts it off"},
 	{is(oci.ErrUnsupported), statusFailed, "push the image again in a supported format: with sha256 digests, not Docker schema 1"},
 	{isA[carvel.ImgpkgError], statusFailed, "imgpkg also rejects it: push it again in the right format"},

@@ -69,6 +69,7 @@ func newPrune() *cobra.Command {
 			return firstWrong(
 				check{f.repo == "", "name the repository with --repo"},
 				check{len(f.drop) == 0, "name what is no longer needed with --drop: a tag, a digest or an archive"},
+				check{slices.Contains(f.drop, ""), "--drop is empty: name a tag, a digest or an archive"},
 			)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {

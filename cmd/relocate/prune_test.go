@@ -513,11 +513,13 @@ func TestPruneUsage(t *testing.T) {
 		"is not in " + repo:                              {"--repo", repo, "--drop", reg.Addr + "/y:1"},
 		"is a reference with a tag; name the repository": {"--repo", repo + ":1", "--drop", "1"},
 		"no such file":                                   {"--repo", repo, "--drop", "old.tar"},
+		"--drop is empty":                                {"--repo", repo, "--drop", ""},
 		"--concurrency 0":                                {"--repo", repo, "--drop", "1", "--concurrency", "0"},
 	} {
 		assertFailed(t, tryRelocate(t, append([]string{"prune"}, args...)...), statusUsage, text)
 	}
 	assert.Empty(t, reg.Requests())
+	assertFailed(t, tryRelocate(t, "prune", "--repo", reg.Addr+"/none", "--drop", "1"), statusMissing, "the repository does not exist, or has no tags", "check the spelling of --repo")
 	self := "sha256-" + strings.Repeat("0", 64)
 	image := site{t: t, host: reg.Addr}.image("x", "1", "x")
 	for _, tag := range []string{self + ".imgpkg", self + ".sig", self} {
