@@ -1,6 +1,8 @@
 package relocate
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -9,6 +11,7 @@ import (
 
 	"relocate/choose"
 	"relocate/oci"
+	"relocate/report"
 )
 
 // Selection says what of the roots is carried. The zero value carries everything.
@@ -98,7 +101,8 @@ func (s Selection) check() error {
 func (s Selection) request(roots []name.Reference) (list []string) {
 	for _, ref := range roots {
 		if c := s.of(ref); !c.IsZero() {
-			list = append(list, "of "+ref.Name()+" "+c.String())
+			words := report.ChoiceWords(json.RawMessage(c.String()))
+			list = append(list, fmt.Sprintf("the choice of %s, from %s (%s)", words, ref.Name(), c.Tag("")))
 		}
 	}
 	return append(list, s.platforms()...)

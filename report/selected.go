@@ -50,9 +50,9 @@ func (s Selected) CountLeft() int {
 	return n
 }
 
-// choiceWords describes a choice of packages (choose.Choice), which may be of anybody: "every package, the
+// ChoiceWords describes a choice of packages (choose.Choice), which may be of anybody: "every package, the
 // newest version of each".
-func choiceWords(raw json.RawMessage) string {
+func ChoiceWords(raw json.RawMessage) string {
 	var c struct {
 		Packages []struct {
 			Name       string `json:"name"`

@@ -144,7 +144,7 @@ type Derived struct {
 func (d Derived) String() string {
 	s := d.From.String()
 	if len(d.Choice) > 0 {
-		s += " by the choice of " + choiceWords(d.Choice)
+		s += " by the choice of " + ChoiceWords(d.Choice)
 	}
 	if d.Platforms != "" {
 		s += " for " + text.Line(strings.ReplaceAll(d.Platforms, " ", ", "))

@@ -357,7 +357,7 @@ func ignoreEOF(err error) error {
 func (h journalHeader) differs(request Request) string {
 	switch {
 	case !slices.Equal(h.Request.Roots, request.Roots):
-		return fmt.Sprintf("it was begun for %s, not for %s", strings.Join(h.Request.Roots, ", "), strings.Join(request.Roots, ", "))
+		return otherRoots(h.Request.Roots, request.Roots)
 	case h.Request.Attachments != request.Attachments:
 		return fmt.Sprintf("it was begun with --attachments %s", h.Request.Attachments)
 	case h.Request.Format != request.Format:
@@ -372,4 +372,20 @@ func (h journalHeader) differs(request Request) string {
 		return "it was begun with --include-non-distributable-layers"
 	}
 	return "it was begun without --include-non-distributable-layers"
+}
+
+// otherRoots says how the roots of a journal differ from those of a request.
+func otherRoots(begun, wanted []string) string {
+	less := func(list, of []string) string {
+		return strings.Join(slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(of, s) }), ", ")
+	}
+	switch gone, added := less(begun, wanted), less(wanted, begun); {
+	case gone != "" && added != "":
+		return fmt.Sprintf("it was begun for %s, not for %s", gone, added)
+	case gone != "":
+		return "it was begun with " + gone
+	case added != "":
+		return "it was begun without " + added
+	}
+	return "it was begun for its roots in another order"
 }

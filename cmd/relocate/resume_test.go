@@ -131,8 +131,10 @@ func TestResumeRefused(t *testing.T) {
 	cutExport(t, m, file, 10<<20, "-b", root, "--concurrency", "1")
 	part, journal := digestOfFile(t, file+".part"), digestOfFile(t, file+".part.journal")
 	for says, args := range map[string][]string{
-		"it was begun for " + root + ", not for " + m.host + "/other/repository:1": {"-b", m.host + "/other/repository:1"},
-		"it was begun without --include-non-distributable-layers":                  {"-b", root, "--include-non-distributable-layers"},
+		"it was begun for " + root + ", not for " + m.host + "/other/repository:1":                                              {"-b", m.host + "/other/repository:1"},
+		"it was begun without the choice of every package, the newest version of each, from " + root + " (selected-571afac3)\n": {"-b", root, "--latest", "1"},
+		"it was begun without platform linux/amd64\n":                                                                           {"-b", root, "--platform", "linux/amd64"},
+		"it was begun without --include-non-distributable-layers":                                                               {"-b", root, "--include-non-distributable-layers"},
 	} {
 		r := newProcess(t, append(args, "--to-tar", file)...).run(t)
 		assertFailed(t, r, statusUsage, says, "discard it with --no-resume")
