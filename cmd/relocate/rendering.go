@@ -98,8 +98,9 @@ func (f *renderFlags) version() string {
 	return version[1] + cmp.Or(version[2], ".0")
 }
 
-// kubernetesVersion is what --kubernetes-version takes.
-var kubernetesVersion = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(\.[0-9]+)?$`)
+// kubernetesVersion is what --kubernetes-version takes: also what kubectl version prints, of which
+// kapp-controller ignores the prerelease and the build.
+var kubernetesVersion = regexp.MustCompile(`^v?([0-9]+\.[0-9]+)(?:(\.[0-9]+)(?:[-+][0-9A-Za-z.+-]+)?)?$`)
 
 // makeRenderer makes what runs templates.
 func (f *renderFlags) makeRenderer() error {

@@ -104,4 +104,9 @@ func TestHelmProgram(t *testing.T) {
 	require.NoError(t, os.WriteFile("myhelm", []byte("#!/bin/sh\necho 'kind: ConfigMap'\necho \"arguments: '$*'\"\n"), 0o700))
 	r := mustRelocate(t, "render", "--repo", root, "package", "chart.corp.com", "--helm", "./myhelm", "--kubernetes-version", "v1.31")
 	assertAll(t, r.stdout, "kind: ConfigMap\n", "arguments: 'template chart ", "--kube-version 1.31.0")
+	file := writeConfig(t, "roots:\n- bundle: %s\ncluster:\n  kubernetesVersion: v1.31.3-gke.1\n", root)
+	for _, from := range [][]string{{"--repo", root, "--kubernetes-version", "v1.31.3-gke.1"}, {"--config", file}, {"--repo", root, "--kubernetes-version", "1.31.3+k3s1"}} {
+		r = mustRelocate(t, append([]string{"render", "package", "chart.corp.com", "--helm", "./myhelm"}, from...)...)
+		assertAll(t, r.stdout, "--kube-version 1.31.3'\n")
+	}
 }
