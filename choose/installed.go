@@ -63,9 +63,9 @@ const MaxInstalled = 64 << 20
 
 // ParseInstalled reads PackageInstalls as "kubectl get packageinstalls -A -o yaml" or "-o json" writes
 // them: for each, the versions that are installed and were last attempted, and what it selects. Other
-// objects are ignored.
+// objects are ignored. The empty list of a cluster without a PackageInstall is read as nothing.
 //
-// Errors: text that is not YAML, with the line; text without a PackageInstall.
+// Errors: text that is not YAML, with the line; text without a PackageInstall that is no empty list.
 func ParseInstalled(data []byte) ([]Installed, error) {
 	if len(data) > MaxInstalled {
 		return nil, fmt.Errorf("has %d bytes, more than the limit of %d", len(data), MaxInstalled)
@@ -86,7 +86,7 @@ func ParseInstalled(data []byte) ([]Installed, error) {
 			}
 		}
 	}
-	if r.objects == 0 {
+	if r.objects == 0 && !r.empty {
 		return nil, errors.New(`has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`)
 	}
 	return Choice{Installed: r.list}.canonical().Installed, nil
@@ -155,6 +155,7 @@ func jsonParts(doc yamlnode.Document) iter.Seq[yamlnode.Document] {
 // installedReader is a run of ParseInstalled.
 type installedReader struct {
 	objects int
+	empty   bool // there is a list without items
 	list    []Installed
 }
 
@@ -163,7 +164,11 @@ func (r *installedReader) object(n *yaml.Node) error {
 	items := yamlnode.Items(n)
 	switch kind := yamlnode.Text(n, "kind"); {
 	case strings.HasSuffix(kind, "List"):
-		items = yamlnode.Items(yamlnode.Get(n, "items"))
+		list := yamlnode.Get(n, "items")
+		items = yamlnode.Items(list)
+		if isOfInstalls := kind == "List" || kind == "PackageInstallList" || kind == "InstalledPackageList"; isOfInstalls && list != nil && list.Kind == yaml.SequenceNode && len(items) == 0 {
+			r.empty = true
+		}
 	case kind == "PackageInstall" || kind == "InstalledPackage": // until v0.19
 		r.objects++
 		return r.install(n)

@@ -88,13 +88,25 @@ func TestParseInstalled(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []choose.Installed{{Name: "any.example.com"}, {Name: "any.example.com", Version: "2.0.0"}, {Name: "old.example.com", Constraint: "1.0.0"}}, got)
 
+	for _, empty := range []string{
+		"apiVersion: v1\nitems: []\nkind: List\nmetadata:\n  resourceVersion: \"\"\n",
+		`{"apiVersion": "v1", "items": [], "kind": "List", "metadata": {"resourceVersion": ""}}`,
+		"kind: PackageInstallList\nitems: []\n",
+	} {
+		got, err = choose.ParseInstalled([]byte(empty))
+		require.NoError(t, err, empty)
+		assert.Empty(t, got)
+	}
+
 	for in, want := range map[string]string{
-		"":                        `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
-		"kind: List\nitems: []\n": `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
-		"kind: Package\n":         `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
-		"a: b\nc: [\n":            "line 3: is not YAML: did not find expected node content",
-		"kind: PackageInstall\n":  "line 1: a PackageInstall names no package in spec.packageRef.refName",
-		"a: 1\na: 2\n":            `line 2: has the key "a" twice`,
+		"":                                    `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
+		"kind: List\n":                        `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
+		"kind: List\nitems:\n- {kind: Pod}\n": `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
+		"kind: PodList\nitems: []\n":          `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
+		"kind: Package\n":                     `has no PackageInstall; write it with "kubectl get packageinstalls -A -o yaml"`,
+		"a: b\nc: [\n":                        "line 3: is not YAML: did not find expected node content",
+		"kind: PackageInstall\n":              "line 1: a PackageInstall names no package in spec.packageRef.refName",
+		"a: 1\na: 2\n":                        `line 2: has the key "a" twice`,
 		"kind: PackageInstall\nspec: {packageRef: {refName: \"\\e[2J\"}}":                                                `line 1: "\x1b[2J" is not a name, version or constraint of an installed package`,
 		"kind: PackageInstall\nspec: {packageRef: {refName: a}}\nstatus: {version: " + strings.Repeat("1", 1001) + "}\n": "is not a name, version or constraint of an installed package",
 	} {

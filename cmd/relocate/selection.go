@@ -26,10 +26,12 @@ type selectionFlags struct {
 	controller        string
 	ofRoots           bool // --config has choices for single roots
 
-	choice choose.Choice // what check made of them
+	flags  *pflag.FlagSet // nil for those of a crossing file
+	choice choose.Choice  // what check made of them
 }
 
 func (f *selectionFlags) add(cmd *cobra.Command) {
+	f.flags = cmd.Flags()
 	group(cmd, "Packages", func(flags *pflag.FlagSet) {
 		flags.StringArrayVar(&f.packages, "package", nil, "choose the package `NAME[@CONSTRAINT]`; NAME may contain *, CONSTRAINT is as in a PackageInstall (repeatable)")
 		flags.StringArrayVar(&f.exclude, "exclude-package", nil, "do not choose the package `NAME`, which may contain * (repeatable)")
@@ -83,7 +85,7 @@ func texts[T ~string](list []T) (texts []string) {
 func (f *selectionFlags) check(kubernetes string) (err error) {
 	checks := onlyWith("--package, --exclude-package, --latest or --installed", f.given(),
 		given{"--prerelease", f.prereleases}, given{"--no-dependencies", f.noDependencies}, given{"--kapp-controller-version", f.controller != ""})
-	if err := firstWrong(append(checks, check{f.latest < 0, fmt.Sprintf("--latest %d: must be at least 1", f.latest)})...); err != nil {
+	if err := firstWrong(append(checks, check{f.latest < 0 || f.latest == 0 && f.flags != nil && f.flags.Changed("latest"), fmt.Sprintf("--latest %d: must be at least 1", f.latest)})...); err != nil {
 		return err
 	}
 	if !f.given() {
@@ -110,6 +112,9 @@ func (f *selectionFlags) check(kubernetes string) (err error) {
 	}
 	if err := c.Check(); err != nil {
 		return usageError{err}
+	}
+	if f.installed != "" && c.IsZero() {
+		return usagef("--installed %s: lists no PackageInstall, and nothing else is chosen", f.installed)
 	}
 	f.choice = c
 	return nil

@@ -201,6 +201,14 @@ func (d dump) only(t *testing.T, got dump, derived string) dump {
 	return some
 }
 
+// writeNothingInstalled writes what kubectl prints of a cluster without a PackageInstall.
+func writeNothingInstalled(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nothing.yml")
+	require.NoError(t, os.WriteFile(file, []byte("apiVersion: v1\nitems: []\nkind: List\nmetadata:\n  resourceVersion: \"\"\n"), 0o600))
+	return file
+}
+
 // TestChoices: what choices choose, and what they say.
 func TestChoices(t *testing.T) {
 	t.Parallel()
@@ -226,6 +234,7 @@ items:
 			[]string{"chosen: 6 of 9 versions of " + root, "came along as dependencies:\n  database.corp.com 1.5.0, needed by shop.corp.com 1.1.0\n",
 				"no longer in the repository: 3 versions of 2 packages; a PackageInstall of one of them fails\n  database.corp.com 1.0.0\n  shop.corp.com 2.0.0-rc.1, 1.0.0\n"}},
 		{[]string{"--latest", "1", "--prerelease", "--exclude-package", "d*", "--exclude-package", "other.corp.com"}, []string{"q 2.0.0 chosen", "s 2.0.0-rc.1 chosen"}, nil},
+		{[]string{"--package", "queue.corp.com@>=2.0.0", "--installed", writeNothingInstalled(t)}, []string{"q 2.0.0 chosen"}, nil},
 		{[]string{"--package", "queue.corp.com@>=2.0.0", "--installed", installed}, []string{"q 2.0.0 chosen", "q 1.0.0 installed"},
 			[]string{"chosen because the cluster uses them:\n  queue.corp.com 1.0.0\n"}},
 		{[]string{"--package", "shop.corp.com@1.1.0", "--no-dependencies"}, []string{"s 1.1.0 chosen"},
@@ -271,7 +280,7 @@ func TestChoicesRefused(t *testing.T) {
 	image := s.ref("img/app", s.image("img/app", "1", "app"))
 	plain := s.ref("plain/bundle", s.bundle("plain/bundle", "1", nil, image))
 	template := s.bundle("template/repository", "1", map[string]string{"packages/all.yml": "#@ if True:\n" + packageText("a.corp.com", "1.0.0", plain) + "#@ end\n"}, plain)
-	whole := export(t, root)
+	whole, nothing := export(t, root), writeNothingInstalled(t)
 	tests := []struct {
 		args   []string
 		status int
@@ -283,6 +292,9 @@ func TestChoicesRefused(t *testing.T) {
 		{[]string{"-b", root, "--exclude-package", "*"}, statusUsage, []string{"the choice leaves no package"}},
 		{[]string{"-b", root, "--prerelease"}, statusUsage, []string{"--prerelease needs --package, --exclude-package, --latest or --installed"}},
 		{[]string{"-b", root, "--latest", "-1"}, statusUsage, []string{"--latest -1: must be at least 1"}},
+		{[]string{"-b", root, "--latest", "0"}, statusUsage, []string{"--latest 0: must be at least 1"}},
+		{[]string{"-b", root, "--installed", nothing}, statusUsage, []string{"--installed " + nothing + ": lists no PackageInstall, and nothing else is chosen"}},
+		{[]string{"--config", writeConfig(t, "roots:\n- bundle: %s\n  choose: {installed: %s}\n", root, nothing)}, statusUsage, []string{"lists no PackageInstall, and nothing else is chosen", "crossing.yml:5"}},
 		{[]string{"-b", root, "--installed", root}, statusUsage, []string{"--installed: open ", "check the path"}},
 		{[]string{"-b", root, "--installed", whole}, statusUsage, []string{"--installed " + whole + ": "}},
 		{[]string{"-i", image, "--latest", "1"}, statusUsage, []string{"packages are chosen, but no root is a package repository"}},
