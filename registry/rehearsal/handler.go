@@ -87,12 +87,7 @@ func (r *Registry) route(req *http.Request) func(http.ResponseWriter, *http.Requ
 	case http.MethodPut:
 		return func(w http.ResponseWriter, req *http.Request) error { return r.putManifest(w, req, repo, id) }
 	case http.MethodDelete:
-		return func(_ http.ResponseWriter, req *http.Request) error {
-			if _, _, err := r.Manifest(req.Context(), "", repo, id); err != nil {
-				return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest not found")
-			}
-			return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "deletes are not supported")
-		}
+		return func(w http.ResponseWriter, _ *http.Request) error { return r.deleteManifest(w, repo, id) }
 	}
 	return nil
 }

@@ -65,6 +65,34 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, path, i
 	return nil
 }
 
+// deleteManifest deletes a manifest by its digest, unless a tag means it.
+func (r *Registry) deleteManifest(w http.ResponseWriter, path, id string) error {
+	d, _ := v1.NewHash(id)
+	key, _ := digest.SumOf(d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	repo := r.repository(path, false)
+	if repo == nil {
+		return refuse(http.StatusNotFound, "NAME_UNKNOWN", "repository not found")
+	}
+	tagged := repo.tags[id] != digest.Sum{}
+	for _, to := range repo.tags {
+		tagged = tagged || to == key
+	}
+	if tagged {
+		return refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "tags, and what they mean, are not deleted")
+	}
+	if _, found := repo.manifests[key]; !found {
+		return refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest not found")
+	}
+	delete(repo.manifests, key)
+	for subject, list := range repo.referrers {
+		repo.referrers[subject] = slices.DeleteFunc(list, func(s digest.Sum) bool { return s == key })
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
 // checkID checks the tag or the digest that a manifest is pushed under.
 func checkID(id string, key digest.Sum) error {
 	if !strings.Contains(id, ":") {

@@ -372,3 +372,26 @@ func FuzzHandler(f *testing.F) {
 		}
 	})
 }
+
+// TestDelete: a manifest goes by its digest, unless a tag means it.
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	c := start(t, archive{})
+	config := c.blob("app", "config")
+	subject := imageOf(t, config)
+	at := "/v2/app/manifests/" + digest.Of([]byte(subject)).String()
+	c.want(404, "NAME_UNKNOWN", "DELETE", "/v2/other/manifests/1.0", nil, "")
+	c.want(404, "MANIFEST_UNKNOWN", "DELETE", at, nil, "")
+	c.want(201, "", "PUT", "/v2/app/manifests/1.0", header{"Content-Type": imageType}, subject)
+	c.want(405, "UNSUPPORTED", "DELETE", at, nil, "")
+	c.want(405, "UNSUPPORTED", "DELETE", "/v2/app/manifests/1.0", nil, "")
+
+	artifact := encode(t, v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config, Layers: []v1.Descriptor{}, Subject: &v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: int64(len(subject)), Digest: digest.Of([]byte(subject))}})
+	of := "/v2/app/manifests/" + digest.Of([]byte(artifact)).String()
+	c.want(201, "", "PUT", of, header{"Content-Type": imageType}, artifact)
+	c.want(202, "", "DELETE", of, nil, "")
+	c.want(404, "MANIFEST_UNKNOWN", "GET", of, nil, "")
+	_, list := c.do("GET", "/v2/app/referrers/"+digest.Of([]byte(subject)).String(), nil, nil)
+	assert.NotContains(t, list, digest.Of([]byte(artifact)).Hex)
+	assert.Equal(t, 1, c.reg.Counts().Manifests)
+}
