@@ -32,9 +32,11 @@ type part struct {
 
 	scans map[v1.Hash]*leak.Report // of bundles that were derived, each by itself
 
-	made    map[v1.Hash]v1.Hash // for platforms: what stands for other manifests
-	named   map[string]string   // by what was made of a root for platforms: the root
-	scratch *scratch            // for what was made for platforms; nil: nothing
+	made      map[v1.Hash]v1.Hash // for platforms: what stands for other manifests
+	named     map[string]string   // by what was made of a root for platforms: the root
+	replaced  []report.Replaced   // for platforms
+	originals []*bundle.Node      // of replaced: digests, and where they are
+	scratch   *scratch            // for what was made for platforms; nil: nothing
 }
 
 // choosing chooses packages of roots.

@@ -75,6 +75,7 @@ type unfinished struct {
 	source   bundle.Source
 	scan     *leak.Report // nil when it was not walked here
 	selected []report.Selected
+	replaced []report.Replaced
 	moved    []MovedTag
 	close    func()
 }
@@ -133,7 +134,7 @@ func (e *exporting) start(ctx context.Context) (*unfinished, error) {
 		found.close()
 		return nil, err
 	}
-	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, selected: found.part.selected, close: found.close}, nil
+	return &unfinished{archive: archive, plan: draft.Plan(), source: found.source, scan: found.scan, selected: found.part.selected, replaced: found.part.replaced, close: found.close}, nil
 }
 
 // walkNamed walks the source, and refuses package repositories that one import would give the same
@@ -166,7 +167,7 @@ func (e *UnfinishedError) Unwrap() error { return e.Err }
 // fetch writes the blobs, and gives the archive its name.
 func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	r := exported(u.plan)
-	r.Moved, r.Scan, r.Selected = u.moved, u.scan, u.selected
+	r.Moved, r.Scan, r.Selected, r.Replaced = u.moved, u.scan, u.selected, u.replaced
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
 	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
 	r.Reread = ph.end().Reread
@@ -257,7 +258,7 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", nameOf(e.to.Writer), err)
 	}
-	r.Scan, r.Selected = found.scan, found.part.selected
+	r.Scan, r.Selected, r.Replaced = found.scan, found.part.selected, found.part.replaced
 	r.Size, r.Seal, r.Format = w.Size(), w.Seal(), w.Format()
 	return r, e.opt.content(ctx, found.source, plan)
 }

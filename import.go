@@ -40,7 +40,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 		return nil, err
 	}
 	defer p.close()
-	r := &Result{Plan: plan, Selected: p.selected, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
+	r := &Result{Plan: plan, Selected: p.selected, Replaced: p.replaced, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
 	if to.SecretRef != "" || len(p.selected) > 0 {
 		if r.Scan, err = p.scan(ctx, opt, p.source, plan); err != nil {
 			return nil, err
@@ -89,7 +89,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 	if len(p.selected) == 0 && len(o.Selection.Platforms) == 0 {
 		return p, whole, nil
 	}
-	opt.Pins, opt.Attachments, opt.Platforms = p.pins, g.Attachments, o.Selection.sparse()
+	opt.Pins, opt.Attachments, opt.Replaced, opt.Platforms = p.pins, g.Attachments, p.originals, o.Selection.sparse()
 	of, err := bundle.Walk(ctx, p.source, p.roots, opt)
 	if err == nil {
 		err = o.checkPlatforms(of)
@@ -104,6 +104,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 		}
 	}
 	of.Unseen, of.Listed = g.Unseen, p.relock(g.Listed)
+	p.inapplicable(of)
 	plan, err := bundle.NewPlan(of, bundle.PlanOptions{NonDistributable: len(report.OmittedLayers(whole.Omitted)) == 0, Bases: whole.Bases})
 	return p, plan, err
 }
@@ -113,6 +114,7 @@ type Part struct {
 	Plan     *bundle.Plan
 	Source   bundle.Source // has the content of the plan, while the archive is open
 	Selected []report.Selected
+	Replaced []report.Replaced
 }
 
 // PartOf returns what an Import of an archive with opt.Selection carries.
@@ -123,7 +125,7 @@ func PartOf(ctx context.Context, a *tarball.Archive, opt Options) (*Part, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Part{plan, p.source, p.selected}, nil
+	return &Part{plan, p.source, p.selected, p.replaced}, nil
 }
 
 // ImportStream fills a repository from an archive that arrives once, from front to back. Layers are
@@ -239,7 +241,7 @@ func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Resul
 	}
 	defer found.close()
 	to.listed = found.part.relock(from.lock)
-	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected}
+	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected, Replaced: found.part.replaced}
 	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, found.plan, found.source, dst, to.Repository, o)

@@ -91,6 +91,7 @@ func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk
 	for _, root := range g.Roots {
 		digests[root.Reference.Name()] = root.Digest
 	}
+	p.replace(g)
 	p.roots = slices.Clone(p.roots)
 	for i, ref := range p.roots {
 		to, ok := p.made[digests[ref.Name()]]
@@ -106,9 +107,47 @@ func (p *part) trim(ctx context.Context, o Options, roots []name.Reference, walk
 		p.roots[i] = o.Selection.trimmed(of, to)
 		p.pins = append(slices.Clone(p.pins), bundle.Pin{Reference: p.roots[i].Name(), Digest: to})
 		p.named[p.roots[i].Name()] = of.Name()
+		p.rename(ref, of)
 		p.reselect(ref, report.Root{Reference: p.roots[i].Name(), Digest: to})
 	}
 	return nil
+}
+
+// replace notes in place of what others were made. What was itself made here, by a choice, is what that
+// was made of.
+func (p *part) replace(g *bundle.Graph) {
+	for _, n := range g.Nodes {
+		was := n.Descriptor.Digest
+		to, ok := p.made[was]
+		if !ok {
+			continue
+		}
+		if n.Derived != nil && p.source.Has(was) {
+			was = n.Derived.From
+		}
+		p.replaced = append(p.replaced, report.Replaced{Kind: string(n.Kind), Reference: n.Name(), From: was, To: to})
+		p.originals = append(p.originals, &bundle.Node{Descriptor: v1.Descriptor{Digest: was}, From: n.From})
+	}
+}
+
+// rename names a root that was replaced as the user did, and not by what a choice made of it.
+func (p *part) rename(was, root name.Reference) {
+	for i, r := range p.replaced {
+		if r.Reference == was.Name() {
+			p.replaced[i].Reference = root.Name()
+		}
+	}
+}
+
+// inapplicable notes what is attached to what was replaced.
+func (p *part) inapplicable(g *bundle.Graph) {
+	for i, r := range p.replaced {
+		for _, a := range g.Inapplicable {
+			if a.Subject == r.From {
+				p.replaced[i].Attachments = append(p.replaced[i].Attachments, report.Attachment{Subject: a.Subject, Digest: a.Digest, Tag: a.Tag})
+			}
+		}
+	}
 }
 
 // close removes the scratch file, if there is one.

@@ -23,6 +23,10 @@ type Result struct {
 	// walked, and did not resume.
 	Selected []report.Selected
 
+	// Replaced says which indexes and bundles have other digests for the platforms of a Selection that
+	// derives, in the order of the graph; of Export as Selected.
+	Replaced []report.Replaced
+
 	// Of Plan and of an archive that was written or read; zero where an export is not complete.
 	Size   int64 // bytes
 	Seal   v1.Hash

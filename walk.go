@@ -163,6 +163,7 @@ func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
 	check := w.check()
 	opt.Root = func(ref string, kind bundle.Kind) error { return check(cmp.Or(p.named[ref], ref), kind) }
 	opt.Pins, opt.Read, opt.Made, opt.Platforms = p.pins, ph.read, p.source.Has, w.opt.Selection.sparse()
+	opt.Replaced = p.originals
 	w.discover(&opt)
 	g, err := bundle.Walk(ctx, p.source, p.roots, opt)
 	ph.end()
@@ -176,6 +177,7 @@ func (w *walker) graph(ctx context.Context, p *part) (*bundle.Graph, error) {
 		w.noteNoSignatures(g)
 	}
 	g.Listed = p.relock(w.listed())
+	p.inapplicable(g)
 	return g, nil
 }
 

@@ -464,3 +464,34 @@ func TestAttachListedTwice(t *testing.T) {
 	assert.Equal(t, []bundle.Attachment{attachment(a.image, sig, ".sig")}, g.Attachments)
 	assert.Equal(t, []bundle.Unseen{{Reference: other.Name(), What: "manifest", Reason: "other-subject"}}, g.Unseen)
 }
+
+// TestAttachedToReplaced: what is attached to a manifest in place of which another was made is listed apart, from one
+// list of tags. It is neither read nor carried, and where it cannot be read nothing is left out.
+func TestAttachedToReplaced(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	signature := a.byTag(a.image, ".sig")
+	was := a.repo.PutPlain(`{"other":1}`)
+	want := []bundle.Attachment{attachment(was, a.byTag(was, ".sig"), ".sig"), attachment(was, a.refer(was, "sbom"), "")}
+	a.referrers[hash(was)] = append(a.referrers[hash(was)], hash(signature), hash(was)) // which name no subject
+	opt := bundle.WalkOptions{Replaced: []*bundle.Node{{Descriptor: v1.Descriptor{Digest: hash(was)}, From: was.Context()}}}
+	g, err := a.walk(t, opt)
+	require.NoError(t, err)
+	assert.Equal(t, want, g.Inapplicable)
+	assert.Equal(t, []bundle.Attachment{attachment(a.image, signature, ".sig")}, g.Attachments)
+	assert.Len(t, g.Nodes, 2)
+	assert.Empty(t, g.Unseen)
+	assert.Equal(t, 1, strings.Count(strings.Join(a.asked, "\n"), "tags "))
+
+	closed := bundle.WalkOptions{Closed: true, Replaced: opt.Replaced, Attachments: append(want, g.Attachments...)}
+	g, err = bundle.Walk(t.Context(), a.reg, refs(a.image), closed)
+	require.NoError(t, err)
+	assert.Equal(t, want, g.Inapplicable)
+
+	other := &discovery{repo: a.repo, noTags: fs.ErrPermission, refuse: fs.ErrPermission}
+	opt.Discovery, opt.Made = other, func(d v1.Hash) bool { return d == hash(a.image) }
+	g, err = bundle.Walk(t.Context(), a.reg, refs(a.image), opt)
+	require.NoError(t, err)
+	assert.Equal(t, want[:1], g.Inapplicable, "asked for by name")
+	assert.Empty(t, g.Unseen)
+}

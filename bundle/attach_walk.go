@@ -49,6 +49,29 @@ func (w *walk) attach(ctx context.Context) error {
 	}
 	slices.SortFunc(w.graph.Unseen, Unseen.Compare)
 	w.graph.Unseen = slices.Compact(w.graph.Unseen)
+	return w.attachedToReplaced(ctx)
+}
+
+// attachedToReplaced lists what is attached directly to manifests in place of which others were made.
+// What cannot be read there is nothing that the graph lacks.
+func (w *walk) attachedToReplaced(ctx context.Context) error {
+	unseen := w.graph.Unseen
+	list, err := w.candidates(ctx, w.opt.Replaced)
+	w.graph.Unseen = unseen
+	if err != nil {
+		return err
+	}
+	if err := w.each(ctx, len(list), func(ctx context.Context, i int) error {
+		_, _, err := w.readAttached(ctx, list[i])
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, h := range list {
+		if h.reason == "" && !slices.Contains(w.graph.Inapplicable, h.Attachment) {
+			w.graph.Inapplicable = append(w.graph.Inapplicable, h.Attachment)
+		}
+	}
 	return nil
 }
 
@@ -94,24 +117,34 @@ func tooMany(n *Node) error {
 	return fmt.Errorf("%w: %s has more than %d attachments", oci.ErrMalformed, n.Name(), maxAttached)
 }
 
-// readCandidate reads the manifest of an attachment. When it must be left out, h.reason says why.
-func (w *walk) readCandidate(ctx context.Context, h *candidate) error {
+// readAttached reads the manifest of an attachment. When it must be left out, h.reason says why.
+func (w *walk) readAttached(ctx context.Context, h *candidate) (desc v1.Descriptor, m *oci.Manifest, err error) {
 	desc, raw, err := w.manifest(ctx, h.ref)
 	if h.reason = w.skipReason(err); h.reason != "" {
-		return nil
+		return desc, nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("find %s, attached to %s: %w", h.ref.Name(), h.Subject, err)
+		return desc, nil, fmt.Errorf("find %s, attached to %s: %w", h.ref.Name(), h.Subject, err)
 	}
 	h.listed = true
-	m, err := oci.ParseManifest(desc, raw)
+	m, err = oci.ParseManifest(desc, raw)
 	switch {
 	case err != nil:
 		h.reason = unreadable
-		return nil
+		return desc, nil, nil
 	case h.Tag == "" && m.Subject != h.Subject.String():
 		h.reason = otherSubject
-		return nil
+		return desc, nil, nil
+	}
+	h.Digest = desc.Digest
+	return desc, m, nil
+}
+
+// readCandidate reads an attachment. When it must be left out, h.reason says why.
+func (w *walk) readCandidate(ctx context.Context, h *candidate) error {
+	desc, m, err := w.readAttached(ctx, h)
+	if h.reason != "" || err != nil {
+		return err
 	}
 	if err := w.count(len(m.Blobs) + edgeWeight*(1+len(m.Children))); err != nil {
 		return fmt.Errorf("read %s: %w", h.ref.Name(), err)
@@ -121,7 +154,6 @@ func (w *walk) readCandidate(ctx context.Context, h *candidate) error {
 			return err
 		}
 	}
-	h.Digest = desc.Digest
 	h.found = &want{ref: h.ref, name: h.ref.Name()}
 	h.found.openPlain(h.ref.Context(), desc, m, Attached)
 	h.found.found.Subject = h.Subject

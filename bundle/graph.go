@@ -37,6 +37,8 @@ type Graph struct {
 	Attachments []Attachment // by subject in graph order; cosign's tags first
 	Unseen      []Unseen     // sorted
 
+	Inapplicable []Attachment // of WalkOptions.Replaced, in that order; not in the graph
+
 	byDigest map[v1.Hash]*Node
 	attached map[v1.Hash][]Attachment // by subject
 }

@@ -48,6 +48,10 @@ type WalkOptions struct {
 	// registry is asked.
 	Made func(v1.Hash) bool
 
+	// Replaced are manifests in place of which others were made, by digest and where they are. What is
+	// attached to them does not apply, and is listed apart.
+	Replaced []*Node
+
 	// Platforms, if any, are those that children of indexes are chosen for; others are left out. An
 	// index that has none of them is not changed.
 	Platforms []v1.Platform

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/internal/text"
 )
 
@@ -15,6 +17,15 @@ type Selected struct {
 	Choice   json.RawMessage   `json:"choice"`
 	Versions []SelectedVersion `json:"versions,omitempty"` // by name, the newest first
 	Left     []LeftPackage     `json:"left,omitempty"`     // what the derived root no longer has, by name
+}
+
+// Replaced is an index or a bundle in place of which another was made, for some platforms.
+type Replaced struct {
+	Kind        string       `json:"kind"`                  // index, bundle
+	Reference   string       `json:"reference"`             // of the original
+	From        v1.Hash      `json:"from"`                  // of the original
+	To          v1.Hash      `json:"to"`                    // of what was made
+	Attachments []Attachment `json:"attachments,omitempty"` // to the original: they do not apply
 }
 
 // SelectedVersion is a version of a package that was chosen.

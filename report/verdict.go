@@ -34,6 +34,7 @@ type Verdict struct {
 	Omitted  []Omitted
 	Bases    []Base     // of which the archive assumes layers
 	Selected []Selected // what was chosen of the roots from which packages were chosen
+	Replaced []Replaced // by others, for some platforms
 
 	Attached        []Attachment // what is attached to images and was carried
 	Bare            []string     // images that are listed and have nothing attached

@@ -12,7 +12,6 @@ import (
 	"relocate/choose"
 	"relocate/crossing"
 	"relocate/internal/inspect"
-	"relocate/report"
 	"relocate/tarball"
 )
 
@@ -73,22 +72,22 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 	return nil
 }
 
-// open opens an archive, and reads the part of it that the flags choose, or else the file, if any.
-// The caller closes it.
-func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, []report.Selected, error) {
+// open opens an archive, and reads the part of it that the flags choose, or else the file, if any; the
+// part is the zero value where all of it is read. The caller closes the archive.
+func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, relocate.Part, error) {
 	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
 		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer)
-		return s, nil, err
+		return s, relocate.Part{}, err
 	}
 	a, err := tarball.Open(archive)
 	if err != nil {
-		return nil, nil, err
+		return nil, relocate.Part{}, err
 	}
 	part, err := f.partOf(ctx, a, flags, opt)
 	if err != nil {
-		return nil, nil, errors.Join(err, a.Close())
+		return nil, relocate.Part{}, errors.Join(err, a.Close())
 	}
-	return inspect.Part(a, part.Plan, part.Source, opt.Renderer), part.Selected, nil
+	return inspect.Part(a, part.Plan, part.Source, opt.Renderer), *part, nil
 }
 
 func (f *configFlags) partOf(ctx context.Context, a *tarball.Archive, flags *selectionFlags, opt relocate.Options) (*relocate.Part, error) {

@@ -26,6 +26,7 @@ type inspectReport struct {
 	inspect.Report
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
 	Selection   []report.Selected  `json:"selection,omitempty"`   // of its roots from which packages were chosen
+	Replaced    []report.Replaced  `json:"replaced,omitempty"`    // by others, for some platforms
 }
 
 // inspectFlags are the flags of inspect.
@@ -41,7 +42,7 @@ type inspectFlags struct {
 	unknown    bool // its files do not say which values a package takes
 	selection  selectionFlags
 	chosen     platformFlags
-	selected   []report.Selected // what selection chose
+	part       relocate.Part // of the archive
 	common
 }
 
@@ -168,7 +169,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 	case len(view) == 2:
 		return f.showPackage(cmd, s, view[1], show)
 	}
-	r := inspectReport{Report: s.Report(), Selection: f.selected}
+	r := inspectReport{Report: s.Report(), Selection: f.part.Selected, Replaced: f.part.Replaced}
 	if s.Archive != nil {
 		r.Attachments = attachmentsOf(s.Graph, false)
 	}
@@ -187,8 +188,8 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	if f.repo == "" {
 		opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
 		f.chosen.set(&opt)
-		s, selected, err := f.config.open(ctx, file, &f.selection, opt)
-		f.selected = selected
+		s, part, err := f.config.open(ctx, file, &f.selection, opt)
+		f.part = part
 		return s, err
 	}
 	ref, err := parseReference("--repo", f.repo)
@@ -228,6 +229,7 @@ func (r inspectReport) text(w io.Writer) {
 	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
 	summarizeBases(w, r.Bases)
+	summarizeReplaced(w, r.Replaced, "; -o json lists them all")
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	fmt.Fprintln(w)

@@ -46,7 +46,7 @@ func (r *copyReport) verdict() *report.Verdict {
 		Archive: r.Archive, Repository: r.Repository, Tags: r.Tags, Notes: r.notes(), AttachedNote: notWanted,
 	}
 	r.plan.Describe(v, false)
-	v.Roots, v.Findings, v.Accepted, v.Scan, v.Selected = r.Roots, r.Findings, r.Accepted, r.Scan, r.Selection
+	v.Roots, v.Findings, v.Accepted, v.Scan, v.Selected, v.Replaced = r.Roots, r.Findings, r.Accepted, r.Scan, r.Selection, r.Replaced
 	v.Subject = r.Repository
 	if r.Archive != nil && v.Subject == "" {
 		v.Subject = r.Archive.File

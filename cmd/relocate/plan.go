@@ -31,6 +31,7 @@ type planReport struct {
 	Bases       []report.Base    `json:"bases,omitempty"` // of which the archive would assume layers
 
 	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
+	Replaced  []report.Replaced `json:"replaced,omitempty"`  // by others, for some platforms
 	leaks
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
@@ -170,7 +171,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	}
 	plan := found.Plan
 	r.plan, r.Roots, r.Contents, r.ArchiveSize = plan, plan.Graph.NamedRoots(), plan.Contents(), found.Size
-	r.Omitted, r.Bases, r.Selection = plan.Omitted, plan.Given(), found.Selected
+	r.Omitted, r.Bases, r.Selection, r.Replaced = plan.Omitted, plan.Given(), found.Selected, found.Replaced
 	if f.source.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, true)
 	}
@@ -230,7 +231,7 @@ func (r *planReport) verdict() *report.Verdict {
 	}
 	r.plan.Describe(v, false)
 	v.Findings, v.Accepted, v.Scan, v.Selected = r.Findings, r.Accepted, r.Scan, r.Selection
-	v.Roots, v.Selected, v.Attached, v.Unseen = r.Roots, r.Selection, nil, nil
+	v.Roots, v.Replaced, v.Attached, v.Unseen = r.Roots, r.Replaced, nil, nil
 	if a := r.Attachments; a != nil {
 		v.Attached, v.Bare, v.Unseen, v.AttachedNote = a.Found, a.Absent, a.Unseen, allAsked
 	}
@@ -254,6 +255,7 @@ func (r planReport) text(w io.Writer) {
 	summarizeSelected(w, r.Selection, "; -o json lists them all")
 	r.Attachments.summarize(w)
 	summarizeBases(w, r.Bases)
+	summarizeReplaced(w, r.Replaced, "; -o json lists them all")
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -9,7 +12,9 @@ import (
 
 	"relocate"
 	"relocate/bundle"
+	"relocate/internal/printer"
 	"relocate/oci"
+	"relocate/report"
 )
 
 // What --platform-mode may be.
@@ -77,4 +82,45 @@ func platformsOf(children []bundle.Child) string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+// summarizeReplaced writes which indexes and bundles were made for the platforms in place of others. more
+// says where the rest of a long list is.
+func summarizeReplaced(w io.Writer, replaced []report.Replaced, more string) {
+	const most = 5
+	if len(replaced) == 0 {
+		return
+	}
+	var lines []string
+	bundles, attachments := 0, 0
+	for _, r := range replaced {
+		if r.Kind == string(bundle.Bundle) {
+			bundles++
+		}
+		attachments += len(r.Attachments)
+		s := fmt.Sprintf("  %s %s\n    was %s, is %s", r.Kind, line(r.Reference), r.From, r.To)
+		if len(r.Attachments) > 0 {
+			s += "\n    no longer valid: " + attachmentNames(r.Attachments)
+		}
+		lines = append(lines, s)
+	}
+	fmt.Fprintf(w, "made for the platforms, with other digests: %s and %s\n", count(len(replaced)-bundles, "index"), count(bundles, "bundle"))
+	if attachments > 0 {
+		fmt.Fprintf(w, "no longer valid, and left out: %s of the originals, such as signatures\n", count(attachments, "attachment"))
+	}
+	fmt.Fprintln(w, printer.First(lines, most, more))
+}
+
+// attachmentNames names the first attachments of a list.
+func attachmentNames(list []report.Attachment) string {
+	const most = 3
+	var names []string
+	for _, a := range list[:min(most, len(list))] {
+		names = append(names, cmp.Or(a.Tag, a.Digest.String()))
+	}
+	s := strings.Join(names, ", ")
+	if n := len(list) - most; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -103,7 +104,9 @@ func TestPlatformsSparse(t *testing.T) {
 	assertAll(t, mustRelocate(t, "plan", "-b", s.root, "--platform", "linux/amd64").stdout, "left out: 4 images by platform")
 	assertAll(t, mustRelocate(t, "inspect", file).stdout, "left out: 4 images by platform")
 	for _, args := range [][]string{{"verify", file, "--strict"}, {"rehearse", file}} {
-		assertAll(t, mustRelocate(t, args...).stdout, "OK: ", "4 images left out by platform")
+		r := mustRelocate(t, args...)
+		assertAll(t, r.stdout, "OK: ", "4 images left out by platform")
+		assert.NotContains(t, r.stdout+r.stderr, "behind", "the registry of a rehearsal keeps no question")
 	}
 
 	sparse := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})
@@ -262,6 +265,64 @@ func TestPlatformsDerived(t *testing.T) {
 			noWrites(t, dst.Requests())
 		})
 	}
+}
+
+// TestPlatformsReplaced: what was made for the platforms is listed with its digests, and with what is attached to
+// the originals: by a plan, an export, a copy, an import of a part and a look at it.
+func TestPlatformsReplaced(t *testing.T) {
+	t.Parallel()
+	s := newPlatformSite(t, startReferrers(t))
+	s.bundled("many/repository", s.bundles[0], "https://sigstore.dev/cosign/sign/v1")
+	dir, dst := t.TempDir(), startReal(t)
+	derive := []string{"--platform", "linux/amd64", "--platform-mode", "derive"}
+	whole, sparse := export(t, s.root), export(t, s.root, "--platform", "linux/amd64")
+	var first copyReport
+	for name, args := range map[string][]string{
+		"plan": {"plan", "-b", s.root}, "export": {"-b", s.root, "--to-tar", filepath.Join(dir, "r.tar")}, "copy": {"-b", s.root, "--to-repo", dst.Addr + "/copy"},
+		"import": {"--from-tar", whole, "--to-repo", dst.Addr + "/import"}, "sparse": {"--from-tar", sparse, "--to-repo", dst.Addr + "/sparse"},
+	} {
+		report := filepath.Join(dir, name)
+		r := mustRelocate(t, slices.Concat(args, derive, []string{"--report", report})...)
+		assertAll(t, r.stdout+r.stderr, "made for the platforms, with other digests: 2 indexes and 2 bundles", "no longer valid, and left out: 3 attachments of the originals",
+			"no longer valid: sha256-"+s.index.Digest.Hex+".sig")
+		got := readReport(t, report)
+		if first.Replaced == nil {
+			first = got
+		}
+		assert.Equal(t, first.Replaced, got.Replaced, name)
+		page := report + ".html"
+		mustRelocate(t, slices.Concat(args, derive, []string{"--report", page})...)
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		assertAll(t, string(text), "Other digests", s.list.Digest.String())
+	}
+	var inspected copyReport
+	require.NoError(t, json.Unmarshal([]byte(mustRelocate(t, slices.Concat([]string{"inspect", whole, "-o", "json"}, derive)...).stdout), &inspected))
+	assert.Equal(t, first.Replaced, inspected.Replaced)
+
+	attached := map[string]int{}
+	for _, r := range first.Replaced {
+		attached[r.Kind+" "+r.Reference+" "+r.From.String()] = len(r.Attachments)
+		assert.True(t, s.manifestAt(dst.Addr, "import", r.To), r.Reference)
+		for _, a := range r.Attachments {
+			assert.Equal(t, r.From, a.Subject)
+			assert.False(t, s.manifestAt(dst.Addr, "import", a.Digest), r.Reference)
+		}
+	}
+	assert.Equal(t, map[string]int{
+		"bundle " + s.root + " " + s.bundles[0].Digest.String():                             1,
+		"bundle " + s.ref("many/bundle", s.bundles[1]) + " " + s.bundles[1].Digest.String(): 1,
+		"index " + s.ref(platformsRepo, s.index) + " " + s.index.Digest.String():            1,
+		"index " + s.ref(platformsRepo, s.list) + " " + s.list.Digest.String():              0,
+	}, attached)
+
+	// Other packages are chosen, too: the repository is that of the source. Nothing is listed without others.
+	report := filepath.Join(dir, "chosen")
+	mustRelocate(t, slices.Concat([]string{"plan", "-b", s.root, "--package", "app.example.com", "--report", report}, derive)...)
+	assert.Equal(t, attached["bundle "+s.root+" "+s.bundles[0].Digest.String()], len(readReport(t, report).Replaced[0].Attachments))
+	assert.Equal(t, s.bundles[0].Digest, readReport(t, report).Replaced[0].From)
+	assert.NotContains(t, mustRelocate(t, slices.Concat([]string{"plan", "-b", s.root, "--attachments", "none"}, derive)...).stdout, "attachment")
+	assert.NotContains(t, mustRelocate(t, "plan", "-b", s.root, "--platform", "linux/amd64", "-o", "json").stdout, "replaced")
 }
 
 // selectedTags returns the tags of a repository that are not imgpkg's or cosign's, without the digits at their end.
@@ -425,7 +486,7 @@ func TestPlatformsRequests(t *testing.T) {
 		src.ResetRequests()
 		export(t, s.root, "--platform", "linux/amd64", "--platform-mode", mode)
 		for _, request := range src.Requests() {
-			if strings.Contains(request, "/manifests/") || strings.Contains(request, "/blobs/") {
+			if strings.Contains(request, "/manifests/") || strings.Contains(request, "/blobs/") || strings.Contains(request, "/tags/") {
 				assert.NotContains(t, asked[mode], request, mode)
 				asked[mode] = append(asked[mode], request)
 			}

@@ -71,6 +71,7 @@ type copyReport struct {
 	Moves   []rewrite.Move   `json:"moves,omitempty"`
 
 	Selection []report.Selected `json:"selection,omitempty"` // of the roots from which packages were chosen
+	Replaced  []report.Replaced `json:"replaced,omitempty"`  // by others, for some platforms
 	leaks
 
 	plan      *bundle.Plan
@@ -108,7 +109,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	plan := found.Plan
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
-		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected,
+		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected, Replaced: found.Replaced,
 		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
@@ -261,6 +262,7 @@ func (r *copyReport) summarize(w io.Writer) {
 	summarizeAttached(w, res)
 	r.Attachments.summarize(w)
 	summarizeBases(w, r.Bases)
+	summarizeReplaced(w, r.Replaced, "; see --report")
 	summarizeOmitted(w, r.Omitted)
 	if r.Scan != nil && r.renders && r.Scan.Rendering() != "" {
 		fmt.Fprintf(w, "  %s\n", r.Scan.Rendering())

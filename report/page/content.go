@@ -38,6 +38,7 @@ func newPage(v *report.Verdict, opt Options) *htmlPage {
 	p.Omitted = shorten(v.Omitted, mostPageProblems, func(o report.Omitted) []string { return []string{o.MediaType, o.Image, o.Reason, o.Platform} })
 	p.attached(v)
 	p.chosen(v.Selected)
+	p.Replaced = shorten(v.Replaced, mostPageImages, func(r report.Replaced) []string { return []string{r.Kind, r.Reference} })
 	if opt.Plan != nil {
 		p.contents(opt.Plan, opt.Platforms)
 	}

@@ -112,6 +112,7 @@ func (s *shopSource) report() *report.Verdict {
 			{Name: "blog.acme.example", Version: "2.0.0", Reason: "dependency", NeededBy: []string{"shop.acme.example 1.1.0"}}},
 		Left: []report.LeftPackage{{Name: "shop.acme.example", Versions: []string{"0.9.0", "0.8.0"}}},
 	}}
+	v.Replaced = []report.Replaced{{Kind: "index", Reference: "registry.example/acme/web:1.0", From: digest.Of([]byte("was")), To: digest.Of([]byte("is")), Attachments: make([]report.Attachment, 3)}}
 	return v
 }
 

@@ -49,6 +49,7 @@ type htmlPage struct {
 	Problems excerpt[pageProblem]
 	Findings pageFindings
 	Chosen   pageChosen
+	Replaced excerpt[report.Replaced]
 	Packages excerpt[packageRow]
 	Sizes    bool // the sizes of packages are known
 	Images   excerpt[imageRow]

@@ -66,6 +66,9 @@ func (s *shopSource) spoil(r *report.Verdict, text string) *report.Verdict {
 		r.Selected[i].Versions[0] = report.SelectedVersion{Name: text, Version: text, Reason: text, NeededBy: []string{text}}
 		r.Selected[i].Left[0] = report.LeftPackage{Name: text, Versions: []string{text}}
 	}
+	for i := range r.Replaced {
+		r.Replaced[i].Kind, r.Replaced[i].Reference = text, text
+	}
 	r.Subject, r.Sentence, r.Hint, r.Proved, r.NotProved, r.Notes = text, text, text, []string{text}, []string{text}, []string{text}
 	return r
 }
@@ -162,6 +165,7 @@ func TestPage(t *testing.T) {
 		"every byte is accounted for", "refused to list its tags", "5.0 MB", "non-distributable", "linux/arm64/v8", "signature",
 		memory.Hash(s.web).String(), memory.Hash(s.db).String(), "Templatesrendered 2 of 3 package versions, examined 1 as text only", "pullrendered", "warningtext", "what 1 package version deploys",
 		`by the choice of every package, the newest version of each; signatures of the original do not apply to it`, "Chosen packages 2", "blog.acme.example2.0.0needed by shop.acme.example 1.1.0registry.example/acme/whole:1.0",
+		"Other digests 1", "registry.example/acme/web:1.0index"+digest.Of([]byte("was")).String()+digest.Of([]byte("is")).String()+"3",
 		"No longer in the repository 1", "shop.acme.example0.9.0, 0.8.0",
 		"Listed images without any 7", "Every repository that an image comes from was asked.")
 	assert.Less(t, strings.Index(p.text, "blog.acme.example 2.0.0"), strings.Index(p.text, "shop.acme.example 1.1.0"), "the worst first")
