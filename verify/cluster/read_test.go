@@ -39,7 +39,7 @@ func TestReadRefuses(t *testing.T) {
 		"not-yaml":          {"kind: Pod\n---\n\nkind: Pod\nspec: {a: [}\n", "document 2, line 5: "},
 		"not-yaml-in-item":  {"kind: List\nitems:\n- kind: Pod\n- kind: Pod\n  spec: \"a\n- kind: Pod\n", "document 1, line 5: "},
 		"not-utf-8":         {"kind: Pod\nx: \xff\n", "it is not UTF-8"},
-		"key-twice":         {"kind: Pod\nspec:\n  a: 1\n  b: 1\n  a: 2\n", `document 1, line 3: is no list of Kubernetes objects: it has the key "a" twice`},
+		"key-twice":         {"kind: Pod\nspec:\n  a: 1\n  b: 1\n  a: 2\n", `document 1, line 5: is no list of Kubernetes objects: it has the key "a" twice`},
 		"hidden-document":   {"kind: Pod\n\u2028---\u2028kind: Pod\n", "is no list of Kubernetes objects"},
 		"after-the-end":     {"kind: Pod\n...\nkind: Pod\n", "is no list of Kubernetes objects"},
 		"alias-bomb":        {"kind: Pod\na: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n", "with its aliases"},
