@@ -35,7 +35,7 @@ type Destination struct {
 	Attachments copy.Attachments // empty: one that the registry refuses is left out, and named in the result
 
 	Name      string // of the PackageRepository; empty: the last element of the source's repository
-	Namespace string // empty: rewrite.GlobalNamespace
+	Namespace string // empty: carvel.GlobalNamespace
 	SecretRef string // the Secret in it with the registry's login; empty: none
 
 	listed *carvel.ImagesLock // whose images are copied

@@ -14,6 +14,9 @@ import (
 	"relocate/internal/yamlnode"
 )
 
+// GlobalNamespace is kapp-controller's default namespace of packages for all namespaces.
+const GlobalNamespace = "kapp-controller-packaging-global"
+
 // Package is a version of a package in a repository bundle's packages/.
 type Package struct {
 	Name       string // spec.refName

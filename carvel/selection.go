@@ -77,6 +77,11 @@ func (s Selection) Select(versions []string, checks ...Check) (left []int, detai
 	return left, strings.Join(said, " -> ")
 }
 
+// NoVersion is what kapp-controller says where Select leaves no version.
+func NoVersion(details string) string {
+	return "Expected to find at least one version, but did not (details: " + details + ")"
+}
+
 // Meets reports whether kapp-controller may install a version. It takes none that is not semver.
 func (s Selection) Meets(version string) bool {
 	v, err := parseVersion(version)

@@ -241,7 +241,7 @@ func (s *selection) selected(i Installed) {
 	left, details := s.candidates(i.Name, selects)
 	switch {
 	case len(left) == 0:
-		s.vanished(i, fmt.Sprintf("a PackageInstall of the cluster selects %s, of which the repository has no version: %s", what, nothing(details)))
+		s.vanished(i, fmt.Sprintf("a PackageInstall of the cluster selects %s, of which the repository has no version: %s", what, carvel.NoVersion(details)))
 	case !s.isChosen(left):
 		s.take(left[len(left)-1], IsInstalled)
 	}

@@ -203,7 +203,7 @@ func (s *selection) wanted() {
 			}
 			left, details := s.candidates(name, selects)
 			if len(left) == 0 {
-				none = append(none, fmt.Sprintf("%s: %s", name, nothing(details)))
+				none = append(none, fmt.Sprintf("%s: %s", name, carvel.NoVersion(details)))
 				s.skipped[name] = details
 				continue
 			}
@@ -220,11 +220,6 @@ func (s *selection) wanted() {
 			s.unmatched[p.String()] = errors.New(text.Clip(text.Printable(strings.Join(none, "; ")), 1000))
 		}
 	}
-}
-
-// nothing is what kapp-controller says where nothing is left.
-func nothing(details string) string {
-	return "Expected to find at least one version, but did not (details: " + details + ")"
 }
 
 func matches(glob, name string) bool {

@@ -76,7 +76,7 @@ var kinds = []kind{
 	{"not-rewritten", []Level{Warning}, "fetch a bundle with a lock", true},
 	{"different", []Level{Pull}, "restart the workload's Pods", true},
 	{"not-pulled", []Level{Pull}, "check why the node could not pull it", true},
-	{"no-package", []Level{Install}, "relocate a repository that has the Package", true},
+	{"no-package", []Level{Install, Warning}, "relocate a repository that has the Package", true},
 	{"conflict", []Level{Install, Warning}, "keep the Package in one PackageRepository only", true},
 	{"failed", []Level{Install}, "do what the message asks for, or check the object's status", true},
 	{"not-rendered", []Level{Install, Warning}, "add what is missing to the input, or examine it yourself", true},

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/bundle"
+	"relocate/carvel"
 )
 
 // ClusterOptions say what a cluster gets beside the PackageRepositories. The zero value adds
@@ -68,7 +69,7 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 	opt.ControllerNamespace = cmp.Or(opt.ControllerNamespace, ControllerNamespace)
 	c := &Cluster{
 		opt: opt, repo: repo, secret: cmp.Or(list[0].SecretRef, "pull-"+DNSName(repo.RegistryStr())),
-		home: cmp.Or(list[0].Namespace, GlobalNamespace), installHome: cmp.Or(opt.InstallNamespace, list[0].Namespace, "default"),
+		home: cmp.Or(list[0].Namespace, carvel.GlobalNamespace), installHome: cmp.Or(opt.InstallNamespace, list[0].Namespace, "default"),
 	}
 	if opt.API == OldPackagingAPI {
 		c.home = opt.ControllerNamespace

@@ -198,7 +198,7 @@ func TestOldPackageRepository(t *testing.T) {
 	t.Parallel()
 	p, err := NewPackageRepository(repository(t, "reg.test/main").Digest(digestA.String()), repository(t, "private.test/all"), "", "", "", "")
 	require.NoError(t, err)
-	assert.Equal(t, GlobalNamespace, p.object().Metadata.Namespace)
+	assert.Equal(t, carvel.GlobalNamespace, p.object().Metadata.Namespace)
 	p.API = OldPackagingAPI
 	o := p.object()
 	assert.Equal(t, metadata{Name: "main"}, o.Metadata)

@@ -15,9 +15,6 @@ import (
 	"relocate/carvel"
 )
 
-// GlobalNamespace is kapp-controller's default namespace of packages for all namespaces.
-const GlobalNamespace = "kapp-controller-packaging-global"
-
 // The APIs of PackageRepositories (docs/carvel.md, "API kinds"). The old one is that of
 // kapp-controller before v0.19.0-alpha.10; its PackageRepositories have no namespace.
 const (
@@ -29,7 +26,7 @@ const (
 type PackageRepository struct {
 	API       string      // empty means PackagingAPI
 	Name      string      // a DNS-1123 subdomain
-	Namespace string      // empty means GlobalNamespace
+	Namespace string      // empty means carvel.GlobalNamespace
 	Image     name.Digest // at the private registry
 	Version   string      // the tag at the origin, which kctrl shows; may be empty
 	SecretRef string      // a Secret of the namespace with the registry's credentials; may be empty
@@ -212,7 +209,7 @@ const (
 // object returns the object for the cluster.
 func (p PackageRepository) object() object {
 	o := object{APIVersion: cmp.Or(p.API, PackagingAPI), Kind: "PackageRepository"}
-	o.Metadata = metadata{Name: p.Name, Namespace: cmp.Or(p.Namespace, GlobalNamespace)}
+	o.Metadata = metadata{Name: p.Name, Namespace: cmp.Or(p.Namespace, carvel.GlobalNamespace)}
 	if o.APIVersion == OldPackagingAPI {
 		o.Metadata.Namespace = ""
 	}

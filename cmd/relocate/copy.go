@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"relocate/carvel"
 	"relocate/copy"
 	"relocate/internal/outfile"
-	"relocate/rewrite"
 )
 
 // copyFlags are the flags of the root command.
@@ -54,7 +54,7 @@ type objectFlags struct {
 
 func (f *objectFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.name, "name", "", "`NAME` of the PackageRepository (default: last element of the source repository)")
-	flags.StringVar(&f.namespace, "namespace", "", "`NAMESPACE` of the PackageRepository (default: "+rewrite.GlobalNamespace+")")
+	flags.StringVar(&f.namespace, "namespace", "", "`NAMESPACE` of the PackageRepository (default: "+carvel.GlobalNamespace+")")
 	flags.StringVar(&f.secretRef, "secret-ref", "", "let the PackageRepository use the `SECRET` in its namespace to log in to the registry")
 }
 

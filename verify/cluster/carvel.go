@@ -47,10 +47,14 @@ type install struct {
 	wrong       error             // of the constraint
 	annotations map[string]string // that change its App
 	values      []string          // names of its values Secrets
+	downgrades  bool              // an annotation allows an older version
 }
 
 // repositoryAnnotation is kapp-controller's annotation on objects that a PackageRepository created.
 const repositoryAnnotation = "packaging.carvel.dev/package-repository-ref"
+
+// downgradable is the annotation without which kapp-controller does not install an older version.
+const downgradable = "packaging.carvel.dev/downgradable"
 
 // isFetch reports whether carvel, not walk, reads a key "fetch" at the current path.
 func (x *extraction) isFetch() bool {
@@ -71,6 +75,7 @@ func (x *extraction) isFetch() bool {
 func (x *extraction) carvel(n *yaml.Node) {
 	switch x.object.Kind {
 	case "PackageRepository":
+		x.objects.offering = append(x.objects.offering, x.object)
 		fetch := yamlnode.Get(n, "spec", "fetch")
 		if fetch == nil {
 			x.note(report.Finding{Code: codeNotChecked, Level: report.Warning, Message: "it has no fetch"}, n.Line, "spec")
@@ -173,6 +178,7 @@ func (x *extraction) install(n *yaml.Node) {
 	i.selects, i.wrong = carvel.ParseSelection(i.constraint, pre)
 	i.annotations = map[string]string{}
 	for key, value := range yamlnode.Pairs(yamlnode.Get(n, "metadata", "annotations")) {
+		i.downgrades = i.downgrades || key == downgradable
 		if strings.HasPrefix(key, annotationPrefix) {
 			i.annotations[key] = value.Value
 			x.objects.held += len(key) + len(value.Value)

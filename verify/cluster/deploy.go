@@ -132,8 +132,9 @@ func (v *verification) prepare(ctx context.Context, d *deployment) (bool, error)
 }
 
 // packageOf returns the spec and the version of the Package that a PackageInstall installs: of the
-// Packages in the input or, when it has none, of those that its PackageRepositories have. Without such
-// a Package the spec is nil.
+// Packages in the input or, when it has none, of those that its PackageRepositories have. If these are
+// known not to have the version that it has, it is another one that it selects. Without such a Package
+// the spec is nil.
 func (v *verification) packageOf(i *install) (spec []byte, version string) {
 	for _, p := range v.objects.packages {
 		i.choose(p.name, p.version, p.spec, &version, &spec)
@@ -144,6 +145,18 @@ func (v *verification) packageOf(i *install) (spec []byte, version string) {
 	for _, r := range v.offering {
 		for _, o := range r.offers {
 			i.choose(o.name, o.version, o.spec, &version, &spec)
+		}
+	}
+	if spec != nil || v.unknown(i) != "" {
+		return spec, version
+	}
+	selecting := *i
+	selecting.version = ""
+	for _, r := range v.offering {
+		for _, o := range r.offers {
+			if r.offersTo(i) {
+				selecting.choose(o.name, o.version, o.spec, &version, &spec)
+			}
 		}
 	}
 	return spec, version

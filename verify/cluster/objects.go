@@ -24,6 +24,7 @@ type Objects struct {
 	values   map[objectKey]kept
 	kept     int // bytes of values
 	packages []pkg
+	offering []*object // PackageRepositories
 	installs []install
 	findings report.Findings // those that need no registry
 }

@@ -26,6 +26,7 @@ type repository struct {
 	node   *bundle.Node
 	offers []offer
 	folder bool // it has a folder packages/
+	cut    bool // offers lacks a document
 	wrong  error
 
 	findings []report.Finding // about packages/
@@ -55,7 +56,9 @@ func (v *verification) repositories(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	read := map[*object]bool{}
 	for _, r := range v.offering {
+		read[r.claim.object] = r.folder && !r.cut && r.wrong == nil && len(r.findings) == 0
 		switch {
 		case r.wrong != nil:
 			v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust nothing"})
@@ -66,6 +69,14 @@ func (v *verification) repositories(ctx context.Context) error {
 			if f.Level.Breaks() { // verify --repo reports the others
 				v.report(r.claim, report.Finding{Code: f.Code, Level: f.Level, Message: "in its bundle, " + f.File + ": " + f.Message, Action: f.Advised().Action})
 			}
+		}
+	}
+	for _, o := range v.objects.offering {
+		if v.unread[o.Namespace] == nil {
+			v.unread[o.Namespace] = []*object{}
+		}
+		if !read[o] {
+			v.unread[o.Namespace] = append(v.unread[o.Namespace], o)
 		}
 	}
 	return nil
@@ -160,11 +171,13 @@ func (r *repository) add(d carvel.PackageDocument, ids map[string]string) {
 		Spec map[string]any `json:"spec"`
 	}
 	if yamlnode.Decode(d.Text, &doc, false) != nil {
+		r.cut = true
 		return
 	}
 	rewriteImages(doc.Spec, ids)
 	content, err := json.Marshal(doc)
 	if err != nil {
+		r.cut = true
 		return
 	}
 	o := offer{name: d.Name, content: sha256.Sum256(content), revision: revision(doc.Metadata.Annotations[revisionAnnotation])}

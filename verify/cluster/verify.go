@@ -32,7 +32,8 @@ type Options struct {
 func (o *Objects) Verify(ctx context.Context, source bundle.Source, repo name.Repository, opt Options) (*Result, error) {
 	v := &verification{
 		objects: o, repo: repo, opt: opt, result: &Result{ObjectCounts: report.ObjectCounts{Objects: o.count, References: len(o.claims)}},
-		asker: asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, details: map[string]detail{}},
+		asker:  asker{source: source, repo: repo, jobs: opt.Jobs, answers: map[string]*answer{}, details: map[string]detail{}},
+		unread: map[string][]*object{},
 	}
 	for i := range o.claims {
 		v.wantClaim(&o.claims[i])
@@ -84,7 +85,8 @@ type verification struct {
 	asker   asker
 	result  *Result
 
-	offering []*repository // in the order of the input
+	offering []*repository        // in the order of the input
+	unread   map[string][]*object // by namespace with PackageRepositories: those that were not read in full
 }
 
 // inside parses the reference s and reports whether it is in the repository.
