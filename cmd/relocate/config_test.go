@@ -351,3 +351,25 @@ func TestConfigLock(t *testing.T) {
 	require.NoError(t, os.WriteFile(objects, []byte(object), 0o600))
 	assert.Contains(t, mustRelocate(t, "verify", "--config", file, "-f", objects).stdout, "OK: ")
 }
+
+// TestConfigWhole: inspect and render say that they show a root as a whole, of which the file chooses a part.
+func TestConfigWhole(t *testing.T) {
+	t.Parallel()
+	src := startReal(t)
+	root := pushSample(t, src.Addr)
+	archive := export(t, root)
+	for _, view := range [][]string{{"inspect"}, {"render", "package", "guestbook.corp.com"}} {
+		for part, says := range map[string]bool{"": false, "  choose: {latest: 1}\n": true, "choose: {latest: 1}\n": true, "platforms: [linux/amd64]\n": true} {
+			file := writeConfig(t, "roots:\n- bundle: %s\n%s", root, part)
+			args := append(slices.Clone(view), "--config", file)
+			stderr := mustRelocate(t, args...).stderr
+			want := 0
+			if says {
+				want = 1
+			}
+			assert.Equal(t, want, strings.Count(stderr, "note: this is the whole root, not only what "+file+" chooses of it"), "%v %q: %s", args, part, stderr)
+			of := slices.Insert(args, 1, archive)
+			assert.NotContains(t, mustRelocate(t, of...).stderr, "whole root")
+		}
+	}
+}

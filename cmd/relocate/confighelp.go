@@ -37,7 +37,7 @@ unknown keys, duplicate keys, and values of the wrong type are errors.
 
 An import, rehearse, verify, inspect and emit refuse an archive whose roots are
 not those of the file. Without an archive, inspect and render show the file's
-only root, and verify verifies the destination.
+only root as a whole, and verify verifies the destination.
 
 A crossing file contains no logins: see relocate help registries.
 

@@ -121,6 +121,17 @@ func (f *configFlags) choosesOfRoots() bool {
 	return f.file != nil && !isGiven(f.flags, "bundle") && slices.ContainsFunc(f.file.Roots, func(root crossing.Root) bool { return root.Choose != nil })
 }
 
+// noteWhole says that the repository in place of an archive is shown as a whole, where the file selects a part.
+func (f *configFlags) noteWhole(show *display) {
+	if _, ok := f.used["repo"]; !ok {
+		return
+	}
+	selects := func(s crossing.Setting) bool { return flagIn(&s, "choose", "platforms") != "" }
+	if f.file.Roots[0].Choose != nil || slices.ContainsFunc(f.file.Settings(), selects) {
+		show.Note("this is the whole root, not only what %s chooses of it: %s shows that", f.path, shellLine([]string{"relocate", "plan", "--config", f.path}))
+	}
+}
+
 // selected returns the roots of the file, and what it selects of them by itself.
 func (f *configFlags) selected() (from relocate.Source, sel relocate.Selection, err error) {
 	if from, err = f.source(); err != nil {

@@ -32,7 +32,7 @@ func (f *deltaFlags) read() (list []bundle.Base, err error) {
 	for _, path := range f.bases {
 		a, err := tarball.Open(path)
 		if err != nil {
-			return nil, fmt.Errorf("--base: %w", err)
+			return nil, baseError(path, err, "name an inventory with --have")
 		}
 		base, err := a.Base()
 		_ = a.Close() // it was read only
@@ -49,6 +49,24 @@ func (f *deltaFlags) read() (list []bundle.Base, err error) {
 		list = append(list, base)
 	}
 	return list, nil
+}
+
+// inventoryError is an inventory in place of an archive.
+type inventoryError struct {
+	error
+	hint string
+}
+
+func (e inventoryError) Unwrap() error { return e.error }
+
+// baseError returns the error of an archive of --base that cannot be opened. hint is what to do if it is an
+// inventory.
+func baseError(path string, err error, hint string) error {
+	err = fmt.Errorf("--base: %w", err)
+	if _, no := listed(path); no == nil {
+		return inventoryError{err, hint}
+	}
+	return err
 }
 
 // listed reads the inventory in a file.
@@ -76,7 +94,7 @@ func openArchives(paths []string) (list []*tarball.Archive, closeAll func(), err
 		a, err := tarball.Open(path)
 		if err != nil {
 			closeAll()
-			return nil, nil, fmt.Errorf("--base: %w", err)
+			return nil, nil, baseError(path, err, "an inventory has no layers; name the archives that were imported")
 		}
 		list = append(list, a)
 	}

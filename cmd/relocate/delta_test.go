@@ -445,3 +445,39 @@ func TestBaseIsTarget(t *testing.T) {
 	}
 	assert.Equal(t, before, digestOfFile(t, file))
 }
+
+// TestInventoryAsBase: an inventory in place of an archive, and an import into another repository than that of
+// the inventory. Which files a crossing file needs behind the gap.
+func TestInventoryAsBase(t *testing.T) {
+	t.Parallel()
+	u, dst := pushUpgrades(t), startReal(t)
+	first, repo := u.export("1.0.0"), dst.Addr+"/a/main"
+	mustRelocate(t, "--from-tar", first, "--to-repo", repo)
+	list := writeInventory(t, "--repo", repo)
+	delta := u.export("1.1.0", "--have", list)
+	for _, command := range []string{"rehearse", "serve"} {
+		assertFailed(t, tryRelocate(t, command, delta, "--base", list), statusUsage, "--base: "+list+" is not an archive", "hint: an inventory has no layers; name the archives that were imported\n")
+	}
+	assertFailed(t, tryRelocate(t, "-b", u.src.Addr+"/roots/main:1.1.0", "--to-tar", filepath.Join(t.TempDir(), "a.tar"), "--base", list), statusUsage, "hint: name an inventory with --have\n")
+	const asks = "is this the repository that the inventory was made of?"
+	assertFailed(t, tryRelocate(t, "--from-tar", delta, "--to-repo", dst.Addr+"/b/main"), statusMissing, "hint: import the archives", asks)
+	r := tryRelocate(t, "rehearse", delta)
+	assertFailed(t, r, statusMissing, "hint: import the archives")
+	assert.NotContains(t, r.stderr, asks)
+	r = tryRelocate(t, "--from-tar", u.export("1.1.0", "--base", first), "--to-repo", dst.Addr+"/b/main")
+	assertFailed(t, r, statusMissing, "hint: import the archives")
+	assert.NotContains(t, r.stderr, asks, "there is no inventory")
+	mustRelocate(t, "rehearse", delta, "--base", first)
+
+	file := writeConfig(t, "roots:\n- bundle: %s/roots/main:1.1.0\n  choose: {installed: none.yml}\nhave: [none.txt]\n", u.src.Addr)
+	assertFailed(t, tryRelocate(t, "--config", file, "--from-tar", delta, "--to-repo", repo), statusUsage, "none.yml")
+	file = writeConfig(t, "roots:\n- bundle: %s/roots/main:1.1.0\nhave: [none.txt]\nbases: [none.tar]\naccept: none.json\nrender:\n  values: {a.corp.com: none.yml}\n", u.src.Addr)
+	mustRelocate(t, "--config", file, "--from-tar", delta, "--to-repo", repo)
+	for _, c := range []struct{ name, key, command string }{
+		{"none.json", "accept: none.json", "verify"}, {"none.yml", "render: {values: {a.corp.com: none.yml}}", "verify"}, {"none.tar", "bases: [none.tar]", "rehearse"},
+	} {
+		file := writeConfig(t, "roots:\n- bundle: %s/roots/main:1.1.0\n%s\n", u.src.Addr, c.key)
+		assertFailed(t, tryRelocate(t, c.command, "--config", file, delta), statusUsage, c.name)
+	}
+	mustRelocate(t, "rehearse", "--config", writeConfig(t, "roots:\n- bundle: %s/roots/main:1.1.0\nbases: [%s]\nhave: [none.txt]\n", u.src.Addr, first), delta)
+}

@@ -100,6 +100,12 @@ type judgement struct {
 const hintGoneBy = "the registry removes layers that no manifest names yet: save the stream to a file and import that, " +
 	"or make the registry keep them longer (zot: gcDelay; olareg: --gc-grace-period; distribution: no garbage-collect during the import)"
 
+// hintAssumed is the hint when layers are missing that a delta leaves out.
+const hintAssumed = "import the archives that have them first (rehearse and serve: name them with --base), or export again with an inventory of the destination: relocate inventory --repo REPO"
+
+// hintOtherInventory is the hint when an import finds none of the layers of an inventory.
+const hintOtherInventory = hintAssumed + "; is this the repository that the inventory was made of?"
+
 // hintFindings is what to do about findings.
 const hintFindings = "fix the findings above, or accept known ones with --allow HOST or --accept REPORT.json"
 
@@ -151,7 +157,8 @@ var judgements = []judgement{
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to its own archive, or all of them to one archive without --tar-format imgpkg"},
 	{is(tarball.ErrCannotResume), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
 	{is(relocate.ErrHeld), statusFailed, "wait until the other run has finished"},
-	{isA[*copy.AssumedError], statusMissing, "import the archives that have them first (rehearse and serve: name them with --base), or export again with an inventory of the destination: relocate inventory --repo REPO"},
+	{hasNothingAssumed, statusMissing, hintOtherInventory},
+	{isA[*copy.AssumedError], statusMissing, hintAssumed},
 	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory, and transfer it again if it was cut off"},
 	{is(tarball.ErrNoSeal), statusUsage, "write its inventory to a file with relocate inventory, and name that file with --have"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
@@ -203,7 +210,10 @@ var judgements = []judgement{
 func judge(ctx context.Context, err error) (status int, text, hint string) {
 	var problems problemsError
 	var needsValues needsValuesError
+	var inventory inventoryError
 	switch {
+	case errors.As(err, &inventory):
+		return statusUsage, err.Error(), inventory.hint
 	case errors.As(err, &needsValues):
 		return needsValues.status, err.Error(), ""
 	case errors.As(err, &problems): // which were printed as the result
@@ -277,6 +287,12 @@ func isNameless(err error) bool {
 func isOutOfDate(err error) bool {
 	var e x509.CertificateInvalidError
 	return errors.As(err, &e) && e.Reason == x509.Expired
+}
+
+// hasNothingAssumed matches a place without any of the layers that a delta made from an inventory leaves out.
+func hasNothingAssumed(err error) bool {
+	var e *copy.AssumedError
+	return errors.As(err, &e) && len(e.Missing) == e.Assumed && slices.ContainsFunc(e.Bases, func(b bundle.Base) bool { return b.Kind == bundle.BaseInventory })
 }
 
 // isFull matches a full file system, and limits on space or file size.

@@ -192,6 +192,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 		f.part = part
 		return s, err
 	}
+	f.config.noteWhole(show)
 	ref, err := parseReference("--repo", f.repo)
 	if err != nil {
 		return nil, err

@@ -94,6 +94,8 @@ func hintFor(cmd *cobra.Command, hint string) string {
 		return fmt.Sprintf("see %s --help", cmd.CommandPath())
 	case hint == hintResume && cmd.HasParent() && cmd.Name() != "copy" && cmd.Name() != "prune":
 		return ""
+	case hint == hintOtherInventory && (cmd.Name() == "rehearse" || cmd.Name() == "serve"):
+		return hintAssumed
 	}
 	return hint
 }

@@ -200,6 +200,7 @@ func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display)
 	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Progress: show.see}, Destination: f.destination}
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
+	f.config.noteWhole(show)
 	a, from, err := f.archiveOrRepo(file, f.repo)
 	if err != nil {
 		return nil, err
