@@ -407,7 +407,7 @@ func TestDeltaUsage(t *testing.T) {
 		{[]string{"plan", "-b", root, "--tar-format", "imgpkg", "--base", first}, statusUsage, []string{"imgpkg needs all layers"}},
 		{[]string{"-b", root, "--to-repo", u.src.Addr + "/x", "--have", list}, statusUsage, []string{"--have and --base need --to-tar"}},
 		{[]string{"-b", root, "--to-tar", to, "--base", imgpkg}, statusUsage, []string{imgpkg, "no seal", "hint: write its inventory to a file with relocate inventory"}},
-		{[]string{"-b", root, "--to-tar", to, "--base", list}, statusDamage, []string{"--base: ", "is not an archive"}},
+		{[]string{"-b", root, "--to-tar", to, "--base", list}, statusUsage, []string{"--base: ", "is not an archive"}},
 		{[]string{"-b", root, "--to-tar", to, "--have", first}, statusDamage, []string{"--have: ", "is not an inventory", "hint: name a file written by relocate inventory"}},
 		{[]string{"-b", root, "--to-tar", to, "--have", cut}, statusDamage, []string{"is cut off after line", "transfer it again"}},
 		{[]string{"-b", root, "--to-tar", to, "--have", "none.txt"}, statusUsage, []string{"none.txt"}},
