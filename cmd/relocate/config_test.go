@@ -345,7 +345,7 @@ func TestConfigLock(t *testing.T) {
 	mustRelocate(t, "--config", file, "--to-tar", archive)
 	object := mustRelocate(t, "--config", file, "--from-tar", archive).stdout
 	assert.Contains(t, object, "relocate/choice: ")
-	assert.Contains(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":1.0-selected-")
+	assert.Contains(t, mustRelocate(t, "verify", "--config", file).stdout, "OK: "+repo+":1.0.0-selected-")
 
 	objects := filepath.Join(t.TempDir(), "objects.yml")
 	require.NoError(t, os.WriteFile(objects, []byte(object), 0o600))
