@@ -293,32 +293,15 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 	g := w.graph
 	var next []*want
 	for _, x := range level {
-		if x.err != nil && w.opt.Absent && x.desc != nil && len(x.names) == 0 {
-			w.absent = append(w.absent, x)
-			continue
-		}
 		if x.err != nil {
-			if w.opt.Incomplete == nil {
-				missing.add(x.err, x.neededBy)
-			} else if d, err := v1.NewHash(x.ref.Identifier()); err == nil { // not a tag
-				w.opt.Incomplete(d, x.err)
-			}
+			w.lost(x, missing)
 			continue
 		}
-		if x.unread != nil {
-			w.opt.Incomplete(x.found.Descriptor.Digest, x.unread)
+		if err := w.found(x); err != nil {
+			return nil, err
 		}
 		n := x.found
 		d := n.Descriptor.Digest
-		if tag, ok := x.ref.(name.Tag); ok {
-			g.Pins = append(g.Pins, Pin{tag.Name(), d})
-			w.pinned[tag.Name()] = d
-		}
-		if x.by == nil && w.opt.Root != nil {
-			if err := w.opt.Root(x.name, n.Kind); err != nil {
-				return nil, err
-			}
-		}
 		if g.byDigest[d] != nil { // named by both tag and digest
 			w.seen[d.String()].names = append(w.seen[d.String()].names, x.names...)
 			continue
@@ -336,6 +319,36 @@ func (w *walk) register(level []*want, missing *missingErrors) ([]*want, error) 
 		}
 	}
 	return next, nil
+}
+
+// lost notes what was not found.
+func (w *walk) lost(x *want, missing *missingErrors) {
+	switch {
+	case w.opt.Absent && x.desc != nil && len(x.names) == 0:
+		w.absent = append(w.absent, x)
+	case w.opt.Incomplete == nil:
+		missing.add(x.err, x.neededBy)
+	default:
+		if d, err := v1.NewHash(x.ref.Identifier()); err == nil { // not a tag
+			w.opt.Incomplete(d, x.err)
+		}
+	}
+}
+
+// found notes what a tag stands for, and asks opt.Root about a root.
+func (w *walk) found(x *want) error {
+	d := x.found.Descriptor.Digest
+	if x.unread != nil {
+		w.opt.Incomplete(d, x.unread)
+	}
+	if tag, ok := x.ref.(name.Tag); ok {
+		w.graph.Pins = append(w.graph.Pins, Pin{tag.Name(), d})
+		w.pinned[tag.Name()] = d
+	}
+	if x.by != nil || w.opt.Root == nil {
+		return nil
+	}
+	return w.opt.Root(x.name, x.found.Kind)
 }
 
 // collect adds a bundle's Packages and findings to the graph.

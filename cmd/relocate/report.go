@@ -203,63 +203,23 @@ func againFor(flags *pflag.FlagSet) (words []string) {
 
 // summarize writes the report for people.
 func (r *copyReport) summarize(w io.Writer) {
-	elapsed := time.Duration(r.Seconds * float64(time.Second))
-	res := r.Result
-	width := len("root") // of the names of rows
 	if len(r.Failures) > 0 {
 		r.summarizeFailures(w)
 		return
 	}
-	switch r.Action {
-	case "export":
-		fmt.Fprintf(w, "exported %s\n", r.Contents)
-		file := r.Archive.File
-		if file == stream {
-			file = "standard output"
-		}
-		fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), progress.Seconds(elapsed))
-		if r.Kept != nil {
-			fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
-		}
-		fmt.Fprintf(w, "  seal  %s\n", r.Archive.SealText())
-	default:
+	width := len("root") // of the names of rows
+	if r.Action == "export" {
+		r.summarizeExport(w)
+	} else {
 		width = len("already present")
-		fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
-		fmt.Fprintf(w, "  uploaded         %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
-			count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), progress.Seconds(elapsed))
-		fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
-			count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
+		r.summarizeUpload(w)
 	}
-	if res.Assumed > 0 {
-		fmt.Fprintf(w, "  assumed          %s (%s), which the archive leaves out: a byte of each was read\n", count(res.Assumed, "layer"), size(res.AssumedBytes))
-	}
-	for _, root := range r.Roots {
-		if root.Derived != nil {
-			width = max(width, len("derived from"))
-		}
-	}
-	for _, root := range r.Roots {
-		fmt.Fprintf(w, "  %-*s  %s\n", width, "root", root)
-		if root.Derived != nil {
-			fmt.Fprintf(w, "  %-*s  %s; signatures of the original do not apply to it\n", width, "derived from", root.Derived)
-		}
-		if r.Repository != "" {
-			fmt.Fprintf(w, "  %-*s  %s@%s\n", width, "destination", r.Repository, root.Digest)
-		}
-	}
-	if len(r.Tags) > 0 {
-		fmt.Fprintf(w, "  %-*s  %s\n", width, "tagged", strings.Join(r.Tags, ", "))
-	}
-	if r.Action == "import" && r.Contents.Packages > 0 {
-		if with := r.verifyWith(); with != "" {
-			fmt.Fprintf(w, "  %-*s  %s\n", width, "verify with", with)
-		}
-	}
+	r.summarizeRoots(w, width)
 	if r.Reread > 0 {
 		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
 	}
 	summarizeSelected(w, r.Selection, "; see --report")
-	summarizeAttached(w, res)
+	summarizeAttached(w, r.Result)
 	r.Attachments.summarize(w)
 	summarizeBases(w, r.Bases)
 	summarizeReplaced(w, r.Replaced, "; see --report")
@@ -269,6 +229,62 @@ func (r *copyReport) summarize(w io.Writer) {
 	}
 	writeFindings(w, r.Findings, mostLines, "; see --report")
 	summarizeAccepted(w, r.Accepted)
+}
+
+func (r *copyReport) summarizeExport(w io.Writer) {
+	fmt.Fprintf(w, "exported %s\n", r.Contents)
+	file := r.Archive.File
+	if file == stream {
+		file = "standard output"
+	}
+	fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), r.elapsed())
+	if r.Kept != nil {
+		fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
+	}
+	fmt.Fprintf(w, "  seal  %s\n", r.Archive.SealText())
+}
+
+func (r *copyReport) summarizeUpload(w io.Writer) {
+	res := r.Result
+	fmt.Fprintf(w, "%s %s to %s\n", map[string]string{"import": "imported", "copy": "copied"}[r.Action], r.Contents, r.Repository)
+	fmt.Fprintf(w, "  uploaded         %s (%s), %s, %s, %s in %s\n", count(res.Blobs, "layer and config"), size(res.Bytes),
+		count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), r.elapsed())
+	fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
+		count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
+	if res.Assumed > 0 {
+		fmt.Fprintf(w, "  assumed          %s (%s), which the archive leaves out: a byte of each was read\n", count(res.Assumed, "layer"), size(res.AssumedBytes))
+	}
+}
+
+func (r *copyReport) elapsed() string {
+	return progress.Seconds(time.Duration(r.Seconds * float64(time.Second)))
+}
+
+// summarizeRoots writes a row for what each root is, and where. width is of the names of rows.
+func (r *copyReport) summarizeRoots(w io.Writer, width int) {
+	if slices.ContainsFunc(r.Roots, func(root report.Root) bool { return root.Derived != nil }) {
+		width = max(width, len("derived from"))
+	}
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-*s  %s\n", width, name, fmt.Sprintf(format, args...))
+	}
+	for _, root := range r.Roots {
+		row("root", "%s", root)
+		if root.Derived != nil {
+			row("derived from", "%s; signatures of the original do not apply to it", root.Derived)
+		}
+		if r.Repository != "" {
+			row("destination", "%s@%s", r.Repository, root.Digest)
+		}
+	}
+	if len(r.Tags) > 0 {
+		row("tagged", "%s", strings.Join(r.Tags, ", "))
+	}
+	if r.Action == "import" && r.Contents.Packages > 0 {
+		if with := r.verifyWith(); with != "" {
+			row("verify with", "%s", with)
+		}
+	}
 }
 
 func (r *copyReport) summarizeFailures(w io.Writer) {
