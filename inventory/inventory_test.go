@@ -118,6 +118,9 @@ func TestReadOther(t *testing.T) {
 // TestTooMany: an inventory has a limit, both as text and of what a registry lists. Repetitions do not
 // count.
 func TestTooMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	const limit = 1_000_000
 	entries := func(n, distinct int) func(func(inventory.Entry) bool) {

@@ -266,6 +266,9 @@ func TestConfigPlatforms(t *testing.T) {
 
 // TestConfigDerived: what is made for platforms and by a choice is known on the other side by the file.
 func TestConfigDerived(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)
@@ -294,6 +297,9 @@ func TestConfigDerived(t *testing.T) {
 
 // TestConfigNames: of the tags of the destination, verify takes the one that the file gives its root.
 func TestConfigNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := newPlatformSite(t, src.Addr)

@@ -99,6 +99,9 @@ func TestGitHub(t *testing.T) {
 
 // TestGitLab runs the documented pipeline: the last job on the other side of the gap.
 func TestGitLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	type job struct {
 		Script    []string

@@ -499,6 +499,9 @@ func TestPlatformsRequests(t *testing.T) {
 // TestPlatformsPrune: an old version goes from a repository of which some platforms are left out, and the others
 // stay whole.
 func TestPlatformsPrune(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	s := newPlatformSite(t, startReferrers(t))
 	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})

@@ -205,6 +205,9 @@ func TestPruneRegistries(t *testing.T) {
 
 // TestPruneArchive: an archive stands for its roots, however they are tagged; another tag keeps them.
 func TestPruneArchive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	u := upgrade(t, startReal(t))
 	u.tag(u.digests["root 1.1.0"], "stable")
@@ -240,6 +243,9 @@ func TestPruneArchive(t *testing.T) {
 // TestPruneInterrupted: after an interruption at any delete the same command continues, and the end is
 // the same.
 func TestPruneInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	u := upgrade(t, startReal(t))
 	m := newMeter(t, u.host)
@@ -282,6 +288,9 @@ func TestPruneInterrupted(t *testing.T) {
 // TestPruneRefused: nothing is deleted where that is not allowed, where something that stays cannot be
 // read, or where somebody else changes tags meanwhile.
 func TestPruneRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	disabled := upgrade(t, realregistry.Start(t, realregistry.Options{Kind: realregistry.Debian, NoDelete: true}))
 	before, tags, _ := disabled.stored()
@@ -381,6 +390,9 @@ func blobOf(t *testing.T, host, manifest string) string {
 // TestPruneReferenced: a registry may refuse to delete what an index still needs, as zot, Harbor and
 // GitLab do, and then it is deleted after the index. What it refuses for good is named.
 func TestPruneReferenced(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	u := upgrade(t, startReal(t))
 	m := newMeter(t, u.host)
@@ -421,6 +433,9 @@ func TestPruneReferenced(t *testing.T) {
 
 // TestPruneForeignPins: a tag that somebody made of a digest, without a suffix, is no list of referrers and stays.
 func TestPruneForeignPins(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	u := upgrade(t, startReal(t))
 	tagOf := func(digest string) string { return strings.Replace(digest, ":", "-", 1) }

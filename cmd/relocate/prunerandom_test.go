@@ -143,6 +143,9 @@ func (m *model) gone(drop []string) []string {
 
 // TestPruneAnything: of any repository exactly that goes to which no other tag leads.
 func TestPruneAnything(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	seed := anySeed(t)
 	for i := range rounds(25, 1000) {

@@ -152,6 +152,9 @@ func TestUndecidedVersions(t *testing.T) {
 // TestVersionsInOneArchive: two versions of a repository cross in one archive. Both have their tags,
 // and the newer one is the PackageRepository.
 func TestVersionsInOneArchive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := site{t: t, host: src.Addr}

@@ -325,6 +325,9 @@ func TestChoicesRefused(t *testing.T) {
 // TestChooseOfSeveral: a root of which nothing is chosen is left out, and what is no package repository is whole.
 // Two choices have two tags.
 func TestChooseOfSeveral(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := site{t: t, host: src.Addr}
@@ -486,6 +489,9 @@ func TestChooseSigned(t *testing.T) {
 
 // TestChooseAndMore: a choice goes together with a platform and with a base, and a derived archive is served.
 func TestChooseAndMore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)

@@ -21,6 +21,9 @@ func asWords(command string) []string { return strings.Fields(strings.ReplaceAll
 // TestVerifyWith: the commands with which an import says that it can be verified do so, also where it imports
 // a part of the archive. They fail when something is missing.
 func TestVerifyWith(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	s := newPlatformSite(t, startReal(t).Addr)
 	whole := export(t, s.root)
@@ -41,6 +44,9 @@ func TestVerifyWith(t *testing.T) {
 // TestVerifyWithOfFile: an import with a crossing file says how to verify it with that file, and with the flags
 // that it had besides.
 func TestVerifyWithOfFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	s := newPlatformSite(t, startReal(t).Addr)
 	whole := export(t, s.root)
