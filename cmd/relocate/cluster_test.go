@@ -129,6 +129,9 @@ func sections(text string) map[string]string {
 
 // TestClusterCases: each finding of each case in testdata/cluster, at its line and its place.
 func TestClusterCases(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	a := startAirgap(t)
 	files, err := filepath.Glob("testdata/cluster/*.txtar")
@@ -223,6 +226,9 @@ func TestClusterUsage(t *testing.T) {
 
 // TestClusterEmitted: what an import writes for kubectl passes, from a pipe; and the text says what hurts first.
 func TestClusterEmitted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)

@@ -35,6 +35,9 @@ func pushComputed(s site) (root string, bundles []string) {
 // TestComputedPackages: Packages that ytt computes cross the gap like any other, with the bundles that
 // only they name, and everything lists them.
 func TestComputedPackages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root, bundles := pushComputed(site{t: t, host: src.Addr})

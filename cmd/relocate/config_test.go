@@ -30,6 +30,9 @@ func writeConfig(t *testing.T, format string, args ...any) string {
 
 // TestConfigCrossing: one file drives both sides, and every command does what it does with the flags.
 func TestConfigCrossing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)
@@ -184,6 +187,9 @@ func TestConfigFlags(t *testing.T) {
 // TestConfigChoices: a root has its own choice or that for all, a flag overrides what the file says of both, and
 // the other side needs no more than the file.
 func TestConfigChoices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)

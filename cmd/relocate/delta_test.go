@@ -388,6 +388,9 @@ func TestDeltaPlan(t *testing.T) {
 
 // TestDeltaUsage: what cannot be a delta, or its base, is refused with what to do.
 func TestDeltaUsage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	u := pushUpgrades(t)
 	root := u.src.Addr + "/roots/main:1.0.0"

@@ -108,6 +108,9 @@ func TestForeignLayerNowhere(t *testing.T) {
 // TestImageRoot: an image may hold packages/ and be no bundle. Nothing in it is read, so nothing is claimed
 // about it, also beside a root that is closed.
 func TestImageRoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src := startReal(t)
 	s := site{t: t, host: src.Addr}

@@ -25,6 +25,9 @@ func pushUncovered(t *testing.T, host string) string {
 // TestFindingsHelp: what is said to do about content helps: nothing that is sent again mends it, and plan, verify
 // and an export judge it alike.
 func TestFindingsHelp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	registry := startReal(t)
 	root, repo := pushUncovered(t, registry.Addr), registry.Addr+"/airgap/open"
@@ -95,6 +98,9 @@ func pageText(t *testing.T, page []byte) string {
 
 // TestPageSaysWhat: the page of a rehearsal is of the archive, and one of objects says nothing of archives.
 func TestPageSaysWhat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	registry := startReal(t)
 	file := export(t, pushUncovered(t, registry.Addr))

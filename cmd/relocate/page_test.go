@@ -16,6 +16,9 @@ import (
 
 // TestPageOfCopy makes pages of what a copy reports.
 func TestPageOfCopy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	archive, _ := sampleArchive(t)
 	dir := t.TempDir()

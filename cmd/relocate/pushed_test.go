@@ -29,6 +29,9 @@ func pushLayout(t *testing.T, file, to string) {
 // TestVerifyPushed: what another tool pushed has all content, but neither tags of its own nor locations images. verify says
 // so, and an import adds these alone.
 func TestVerifyPushed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	file := export(t, pushSample(t, src.Addr))

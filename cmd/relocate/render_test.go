@@ -68,6 +68,9 @@ func pushRenderable(t *testing.T, host string) string {
 //
 //	ytt -f web/config/ --data-values-file web/values.yml | kbld -f - -f lock.yml --build=false
 func TestRender(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	host := startMemory(t, nil)
 	root := pushRenderable(t, host)
@@ -164,6 +167,9 @@ func TestRenderFails(t *testing.T) {
 
 // TestInspectDataValues: of a Package without a schema, inspect shows the values that its files declare.
 func TestInspectDataValues(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	host := startMemory(t, nil)
 	root := pushRenderable(t, host)

@@ -70,6 +70,9 @@ func TestTwoRoots(t *testing.T) {
 
 // TestTagFlags: the root's tag at the destination is its own, another, or none.
 func TestTagFlags(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	file := export(t, pushSample(t, src.Addr))
@@ -110,6 +113,9 @@ func (d dump) rootTags(repo string) []string {
 
 // TestRootByDigest: a root without a tag gets none, and its PackageRepository has no version.
 func TestRootByDigest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	pushSample(t, src.Addr)

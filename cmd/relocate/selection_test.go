@@ -211,6 +211,9 @@ func writeNothingInstalled(t *testing.T) string {
 
 // TestChoices: what choices choose, and what they say.
 func TestChoices(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src := startReal(t)
 	s := site{t: t, host: src.Addr}
@@ -273,6 +276,9 @@ func shopValues(t *testing.T, text string) string {
 
 // TestChoicesRefused: what cannot be chosen is refused before anything is written, with what to do.
 func TestChoicesRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src := startReal(t)
 	s := site{t: t, host: src.Addr}
@@ -423,6 +429,9 @@ func TestResumeChoice(t *testing.T) {
 
 // TestChooseByDigest: a root by digest, and imgpkg's format.
 func TestChooseByDigest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushShop(site{t: t, host: src.Addr}, "1.0.0")
@@ -450,6 +459,9 @@ func TestChooseByDigest(t *testing.T) {
 
 // TestChoiceNamedAsRoot: what is derived never takes the name, and so the place, of another root.
 func TestChoiceNamedAsRoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	s := site{t: t, host: startReal(t).Addr}
 	root := pushShop(s, "1.0.0")

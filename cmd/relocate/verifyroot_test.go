@@ -10,6 +10,9 @@ import (
 // TestVerifyNamedRoot: --repo takes a tag or a digest, and of a repository with one root not even that. The verdict
 // names the digest that was verified.
 func TestVerifyNamedRoot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	reg := startReal(t)
 	file := export(t, pushSample(t, reg.Addr))

@@ -68,6 +68,9 @@ func TestVerifyWithOfFile(t *testing.T) {
 // TestConditionalDependency: a choice derives the same bundle whether packages are rendered or not, and with any
 // values. What a package installs only with some of them comes along.
 func TestConditionalDependency(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := site{t: t, host: src.Addr}

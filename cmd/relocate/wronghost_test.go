@@ -52,6 +52,9 @@ func TestCertificates(t *testing.T) {
 
 // TestPageForRegistry: a web server or a login page is named as such, and nobody is told to push again.
 func TestPageForRegistry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short is given: make test runs it")
+	}
 	t.Parallel()
 	archive := export(t, pushSample(t, startReal(t).Addr))
 	for _, status := range []int{200, 404} {
