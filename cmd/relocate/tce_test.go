@@ -328,6 +328,9 @@ func requireFrugal(t *testing.T, requests []string, bundles int) (manifests int)
 // TestTCEPlatforms carries that repository for one platform into a registry that refuses sparse indexes: bundles are
 // made for it, their packages render and resolve as those of the whole do, and images keep their digests.
 func TestTCEPlatforms(t *testing.T) {
+	if !isSoak() {
+		t.Skip("takes minutes: RELOCATE_TEST_SOAK=1 runs it")
+	}
 	lab := os.Getenv("RELOCATE_TEST_LAB")
 	if lab == "" {
 		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")

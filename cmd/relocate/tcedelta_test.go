@@ -16,6 +16,9 @@ import (
 // TestTCEDelta carries the newest version of each package of the repository of Tanzu Community Edition to a
 // destination that has all others.
 func TestTCEDelta(t *testing.T) {
+	if !isSoak() {
+		t.Skip("takes minutes: RELOCATE_TEST_SOAK=1 runs it")
+	}
 	lab := os.Getenv("RELOCATE_TEST_LAB")
 	if lab == "" {
 		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")
