@@ -85,9 +85,9 @@ func (w *walk) leaveOutPlatforms(x *want, m *oci.Manifest, without map[v1.Hash]b
 	}
 }
 
-// keepMore adds to w.kept the children that an index was to be without and that something else leads
-// to. It reports whether there are any. The walk then begins again, so that whoever is told which
-// children were left out gets the same graph.
+// keepMore adds to w.kept the children that an index would have left out although something else needs
+// them, and reports whether there are any. The walk then starts again: a walk of the archive, which
+// knows the left-out children in advance, must give the same graph.
 func (w *walk) keepMore() bool {
 	n := len(w.kept)
 	for _, node := range w.graph.Nodes {

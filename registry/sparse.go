@@ -34,9 +34,9 @@ func (c *Checked) Sparse(indexes []SparseIndex) *Checked {
 // Nothing is the digest of the child that such a question names. No content has it.
 func Nothing() v1.Hash { return absent }
 
-// acceptsSparse checks an index that names nothing else than absent children, one for each platform:
-// a registry can be told to require some platforms. The index is put under its own digest. Where it is
-// stored it is deleted, as far as the registry allows; then note says what was left behind.
+// acceptsSparse pushes an index that names only absent children, one for each platform: a registry can
+// be configured to require some platforms. The index is pushed by digest. If the registry accepts it,
+// it is deleted again; if that is refused, note says what was left behind.
 func (r *repository) acceptsSparse(ctx context.Context, index SparseIndex) (note string, err error) {
 	raw, err := absentOnly(index)
 	if err != nil {

@@ -18,8 +18,8 @@ const lateGC = 400
 // Mode answers a request. An error is one of this program, not of the request: the child ends with it.
 type Mode func(request []byte) (answer []byte, err error)
 
-// Main makes this process the child that its arguments ask for, and ends it when there are no more
-// requests. It returns in a process that is no child. A program calls it before anything else.
+// Main turns this process into the child that its arguments describe, and exits when there are no more
+// requests. In any other process it returns. A program calls it before anything else.
 func Main(modes map[string]Mode) {
 	if len(os.Args) < 4 || os.Args[1] != marker {
 		return
