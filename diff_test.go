@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,23 +19,8 @@ import (
 	"relocate/testdata/interop"
 )
 
-// headOnly is an archive of which only the head exists. It counts what is read.
-type headOnly struct {
-	head []byte
-	read atomic.Int64
-}
-
-func (h *headOnly) ReadAt(p []byte, at int64) (int, error) {
-	if at+int64(len(p)) > int64(len(h.head))+64<<10 {
-		return 0, fmt.Errorf("read %d bytes at %d, behind the head of %d", len(p), at, len(h.head))
-	}
-	copy(p, h.head[min(at, int64(len(h.head))):])
-	h.read.Add(int64(len(p)))
-	return len(p), nil
-}
-
-// hugeArchive returns the head of an archive of 20 GiB, and its size.
-func hugeArchive(t *testing.T, version string) (*headOnly, int64) {
+// hugeArchive returns the ends of an archive of 20 GiB.
+func hugeArchive(t *testing.T, version string) *interop.Ends {
 	t.Helper()
 	var registry interop.Registry
 	repo := registry.Repo("registry.example/corp")
@@ -70,7 +54,9 @@ func hugeArchive(t *testing.T, version string) (*headOnly, int64) {
 	err = w.PutBlob(t.Context(), huge, func(context.Context, int64) (io.ReadCloser, error) { return zeros, nil })
 	require.ErrorContains(t, err, "it has 1048576 bytes")
 	end := bytes.Index(head.Bytes(), []byte("blobs/sha256/"+huge.Digest.Hex))
-	return &headOnly{head: head.Bytes()[:end]}, draft.Size()
+	tail, err := interop.ArchiveEnd(w.Seal().String())
+	require.NoError(t, err)
+	return &interop.Ends{Head: head.Bytes()[:end], Tail: tail, Size: draft.Size()}
 }
 
 // zeroes are as many zero bytes as are read.
@@ -82,16 +68,16 @@ func lockOf(image name.Digest) string {
 	return "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: " + image.Name() + "\n"
 }
 
-// TestDiffReadsHeads: of archives of 20 GiB only the heads are read, once.
+// TestDiffReadsHeads: of archives of 20 GiB only the heads and the ends are read, once.
 func TestDiffReadsHeads(t *testing.T) {
 	t.Parallel()
 	var sides [2]relocate.Side
 	for i, version := range []string{"1.0.0", "1.1.0"} {
-		h, size := hugeArchive(t, version)
-		a, err := tarball.NewArchive(h, size)
+		ends := hugeArchive(t, version)
+		a, err := tarball.NewArchive(ends, ends.Size)
 		require.NoError(t, err)
 		sides[i] = relocate.Side{Name: version, Archives: []*tarball.Archive{a}}
-		defer func() { assert.LessOrEqual(t, h.read.Load(), int64(len(h.head)+64<<10)) }()
+		defer func() { assert.LessOrEqual(t, ends.Read.Load(), int64(len(ends.Head)+64<<10)) }()
 	}
 	r, err := relocate.Diff(t.Context(), sides[0], sides[1], relocate.Options{})
 	require.NoError(t, err)

@@ -116,25 +116,34 @@ func (a *Archive) checkFrames(first int) ([]*Damage, error) {
 	if a.imgpkg != nil {
 		return a.checkPadding()
 	}
-	n := len(a.l.offsets)
 	frames := make([]*Damage, first)
-	for i := range first {
-		offset, want := a.l.frame(i)
-		member := "seal"
-		if i < n {
-			member = a.l.name(a.l.blobs[i].Digest)
-		} else {
-			want = append(want, a.l.end(a.seal)...)
-		}
-		got := make([]byte, len(want))
-		if n, err := a.r.ReadAt(got, offset); n < len(got) {
-			return nil, fmt.Errorf("read %s: %w", member, err)
-		}
-		if at := firstDifference(got, want); at >= 0 {
-			frames[i] = &Damage{Member: member, Offset: offset + int64(at), Reason: a.frameReason(i, offset+int64(at))}
+	for i := range frames {
+		var err error
+		if frames[i], err = a.checkFrame(i); err != nil {
+			return nil, err
 		}
 	}
 	return frames, nil
+}
+
+// checkFrame compares the frame before blob i, or the last one with the seal and the end.
+func (a *Archive) checkFrame(i int) (*Damage, error) {
+	offset, want := a.l.frame(i)
+	member := "seal"
+	if i < len(a.l.offsets) {
+		member = a.l.name(a.l.blobs[i].Digest)
+	} else {
+		want = append(want, a.l.end(a.seal)...)
+	}
+	got := make([]byte, len(want))
+	if n, err := a.r.ReadAt(got, offset); n < len(got) {
+		return nil, fmt.Errorf("read %s: %w", member, err)
+	}
+	at := firstDifference(got, want)
+	if at < 0 {
+		return nil, nil
+	}
+	return &Damage{Member: member, Offset: offset + int64(at), Reason: a.frameReason(i, offset+int64(at))}, nil
 }
 
 func (a *Archive) frameReason(i int, at int64) string {

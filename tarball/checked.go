@@ -35,8 +35,8 @@ func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer)
 	return a.planAfter(ctx, func() ([]Damage, error) { return a.checkSealed(ctx) }, jobs, r)
 }
 
-// HeadPlan checks and reads what comes before the layers, and returns the plan. It does not look at the
-// layers, nor at what comes after them. In imgpkg's format it checks what Open and Plan check.
+// HeadPlan checks and reads what comes before the layers, and the end of the file, and returns the plan.
+// It does not look at the layers. In imgpkg's format it checks what Open and Plan check.
 //
 // Errors: as CheckedPlan.
 func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
@@ -51,6 +51,12 @@ func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*
 		return nil, err
 	}
 	damage, err := a.checkHead(plan.Small)
+	if err == nil && a.imgpkg == nil {
+		var end *Damage
+		if end, err = a.checkFrame(len(a.l.offsets)); end != nil {
+			damage = append(damage, *end)
+		}
+	}
 	if err == nil && len(damage) > 0 {
 		err = a.damaged(damage[0])
 	}

@@ -39,7 +39,7 @@ versions, the values that they take, images, and the bytes to carry. A and B are
 each an archive, a reference REGISTRY/PATH:TAG (or @DIGEST), an inventory, or a
 file .yml that describes a crossing (relocate help config).
 
-It reads only the head of an archive; verify checks the content of layers, too.
+It does not read the layers of an archive; verify checks their content, too.
 A reference, or what a crossing names, is read as plan reads it. Content is
 compared by digest: a repository and its relocated copy are equal. An inventory
 names no packages, so only digests and sizes are compared.
