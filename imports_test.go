@@ -54,6 +54,8 @@ var allowed = map[string][]string{
 
 	"render/packagingapi": {"internal/yamlnode"},
 
+	"custody": {"internal/text", "oci"},
+
 	"inventory": {"bundle", "internal/digest", "internal/text"},
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
