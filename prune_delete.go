@@ -121,11 +121,28 @@ func (d *deleting) tags(ctx context.Context) error {
 	if err != nil && !errors.Is(err, registry.ErrNoTags) && !errors.Is(err, registry.ErrNoRepository) { // as of a repository that is empty now
 		return err
 	}
-	listed, goes := map[string]bool{}, map[string]bool{}
+	listed := map[string]bool{}
 	for _, tag := range list {
 		listed[tag] = true
 	}
-	var alone []string
+	alone, goes := d.alone(listed)
+	for _, tag := range slices.Sorted(maps.Keys(d.pruner.tags)) {
+		if err == nil && !listed[tag] && !goes[tag] {
+			return fmt.Errorf("the tag %s, which stays, is gone: it pointed to %s", tag, d.pruner.tags[tag])
+		}
+	}
+	for _, tag := range alone {
+		if err := d.tag(ctx, tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alone returns the tags to delete by themselves, and all tags that go. It counts those that went with
+// their manifests.
+func (d *deleting) alone(listed map[string]bool) (alone []string, goes map[string]bool) {
+	goes = map[string]bool{}
 	for _, m := range d.result.Manifests {
 		for _, tag := range m.Tags {
 			switch goes[tag] = true; {
@@ -141,17 +158,7 @@ func (d *deleting) tags(ctx context.Context) error {
 		goes[t.Tag] = true
 		alone = append(alone, t.Tag)
 	}
-	for _, tag := range slices.Sorted(maps.Keys(d.pruner.tags)) {
-		if err == nil && !listed[tag] && !goes[tag] {
-			return fmt.Errorf("the tag %s, which stays, is gone: it pointed to %s", tag, d.pruner.tags[tag])
-		}
-	}
-	for _, tag := range alone {
-		if err := d.tag(ctx, tag); err != nil {
-			return err
-		}
-	}
-	return nil
+	return alone, goes
 }
 
 func (d *deleting) tag(ctx context.Context, tag string) error {

@@ -121,9 +121,7 @@ func (f *verifyFlags) configFor(s *crossing.Setting, args []string) string {
 	switch {
 	case s.Key == "destination.repository" && !archive:
 		return "repo"
-	case s.Key == "platforms" && !objects && (archive && f.repo != "" || !archive && f.config.file.PlatformMode != platformsDerive):
-		return s.Flag
-	case s.Key == "platformMode" && archive && f.repo != "":
+	case f.takesPlatforms(s.Key, archive):
 		return s.Flag
 	case objects:
 		return flagIn(s, "allow", "cluster.kubernetesVersion")
@@ -138,6 +136,17 @@ func (f *verifyFlags) configFor(s *crossing.Setting, args []string) string {
 		parts = append(parts, "render.values", "cluster.kubernetesVersion")
 	}
 	return flagIn(s, parts...)
+}
+
+// takesPlatforms reports whether a key chooses the platforms of what is verified.
+func (f *verifyFlags) takesPlatforms(key string, archive bool) bool {
+	switch {
+	case archive && f.repo != "" && f.cluster.file == "":
+		return key == "platforms" || key == "platformMode"
+	case !archive && f.cluster.file == "":
+		return key == "platforms" && f.config.file.PlatformMode != platformsDerive
+	}
+	return false
 }
 
 // configFor returns the flags of emit for the settings of a file.

@@ -92,18 +92,8 @@ func (f *selectionFlags) check(kubernetes string) (err error) {
 		return nil
 	}
 	c := choose.Choice{Latest: f.latest, Prereleases: f.prereleases, NoDependencies: f.noDependencies, Kubernetes: kubernetes, KappController: f.controller}
-	for _, s := range f.packages {
-		p, err := choose.ParsePattern(s)
-		if err != nil {
-			return usagef("--package %s: %w", s, err)
-		}
-		c.Packages = append(c.Packages, p)
-	}
-	for _, s := range f.exclude {
-		if err := choose.CheckName(s); err != nil {
-			return usagef("--exclude-package %s: %w", s, err)
-		}
-		c.Exclude = append(c.Exclude, s)
+	if c.Packages, c.Exclude, err = f.names(); err != nil {
+		return err
 	}
 	if f.installed != "" {
 		if c.Installed, err = readInstalled(f.installed); err != nil {
@@ -118,6 +108,24 @@ func (f *selectionFlags) check(kubernetes string) (err error) {
 	}
 	f.choice = c
 	return nil
+}
+
+// names reads the names of packages.
+func (f *selectionFlags) names() (packages []choose.Pattern, exclude []string, err error) {
+	for _, s := range f.packages {
+		p, err := choose.ParsePattern(s)
+		if err != nil {
+			return nil, nil, usagef("--package %s: %w", s, err)
+		}
+		packages = append(packages, p)
+	}
+	for _, s := range f.exclude {
+		if err := choose.CheckName(s); err != nil {
+			return nil, nil, usagef("--exclude-package %s: %w", s, err)
+		}
+		exclude = append(exclude, s)
+	}
+	return packages, exclude, nil
 }
 
 // readInstalled reads what a cluster uses. The file may be a pipe.

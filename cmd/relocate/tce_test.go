@@ -31,6 +31,7 @@ func TestTCE(t *testing.T) {
 	if lab == "" {
 		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")
 	}
+	t.Parallel()
 	source, destination := startReal(t), startReal(t)
 	ref := generate(t, lab, source.Addr, "0.005")
 	source.ResetRequests()
@@ -70,6 +71,7 @@ func TestTCELatest(t *testing.T) {
 	if lab == "" {
 		t.Skip("RELOCATE_TEST_LAB does not name the folder with genrepo, which makes the input")
 	}
+	t.Parallel()
 	source, destination := startReal(t), realregistry.StartDebian(t)
 	ref := generate(t, lab, source.Addr, "0.02") // where the archive's headers are within the 1%
 	want := &reached{t: t, host: source.Addr, sizes: map[string]int{}}

@@ -28,33 +28,46 @@ func (v *verification) installs() {
 			continue
 		}
 		f := report.Finding{Code: codeNoPackage, Level: report.Install, Object: &i.object.Object, Path: "spec.packageRef", Line: i.line}
-		switch have := versions[i.name]; {
+		switch {
 		case i.wrong != nil:
 			f.Message, f.Action = "its constraint is not accepted: "+saying(i.wrong.Error()), "write a constraint such as >=1.0.0"
 		case spec != nil:
-			f.Message = fmt.Sprintf("no PackageRepository has its version %s of the Package %s: kapp-controller selects %s", text.Quote(i.version), text.Quote(i.name), text.Quote(version))
-			f.Action = "relocate a repository that has it, or let kapp-controller install the other version"
-			if carvel.CompareVersions(version, i.version) > 0 || i.downgrades {
-				f.Level = report.Warning
-			} else {
-				f.Message += ", which is older, and does not install it without the annotation " + downgradable
-			}
+			f = i.selectsOther(version, f)
 		case len(versions) == 0:
 			f = v.notOffered(i, f)
-		case have == nil:
-			f.Message = fmt.Sprintf("the Package %s is missing", text.Quote(i.name))
-			f.Action = "relocate a repository that has it, or see why its PackageRepository does not offer it"
-		case i.version != "" && !have[i.version]:
-			f.Message = fmt.Sprintf("the version %s of the Package %s is missing", text.Quote(i.version), text.Quote(i.name))
-			f.Action = "relocate a repository that has it, or choose another version"
-		case i.version == "":
-			f.Message = fmt.Sprintf("no version of the Package %s meets %s", text.Quote(i.name), text.Quote(i.constraint))
-			f.Action = "relocate a repository that has one, or choose another version"
 		default:
-			continue
+			f.Message, f.Action = i.missing(versions[i.name])
 		}
-		v.result.Findings = append(v.result.Findings, f)
+		if f.Message != "" {
+			v.result.Findings = append(v.result.Findings, f)
+		}
 	}
+}
+
+// selectsOther reports that kapp-controller selects another version than the one that is installed.
+func (i *install) selectsOther(version string, f report.Finding) report.Finding {
+	f.Message = fmt.Sprintf("no PackageRepository has its version %s of the Package %s: kapp-controller selects %s", text.Quote(i.version), text.Quote(i.name), text.Quote(version))
+	f.Action = "relocate a repository that has it, or let kapp-controller install the other version"
+	if carvel.CompareVersions(version, i.version) > 0 || i.downgrades {
+		f.Level = report.Warning
+	} else {
+		f.Message += ", which is older, and does not install it without the annotation " + downgradable
+	}
+	return f
+}
+
+// missing says what is missing when the input has these versions of the Package, and what to do; nothing if
+// it is there.
+func (i *install) missing(have map[string]bool) (message, action string) {
+	switch {
+	case have == nil:
+		return fmt.Sprintf("the Package %s is missing", text.Quote(i.name)), "relocate a repository that has it, or see why its PackageRepository does not offer it"
+	case i.version == "":
+		return fmt.Sprintf("no version of the Package %s meets %s", text.Quote(i.name), text.Quote(i.constraint)), "relocate a repository that has one, or choose another version"
+	case !have[i.version]:
+		return fmt.Sprintf("the version %s of the Package %s is missing", text.Quote(i.version), text.Quote(i.name)), "relocate a repository that has it, or choose another version"
+	}
+	return "", ""
 }
 
 // notOffered reports that no PackageRepository of the input offers what a PackageInstall selects. It is

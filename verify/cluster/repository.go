@@ -59,17 +59,7 @@ func (v *verification) repositories(ctx context.Context) error {
 	read := map[*object]bool{}
 	for _, r := range v.offering {
 		read[r.claim.object] = r.folder && !r.cut && r.wrong == nil && len(r.findings) == 0
-		switch {
-		case r.wrong != nil:
-			v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust nothing"})
-		case !r.folder:
-			v.report(r.claim, report.Finding{Code: codeNoPackages, Message: "the bundle has no folder packages/: kapp-controller refuses it", Action: "fetch the bundle of a package repository"})
-		}
-		for _, f := range r.findings {
-			if f.Level.Breaks() { // verify --repo reports the others
-				v.report(r.claim, report.Finding{Code: f.Code, Level: f.Level, Message: "in its bundle, " + f.File + ": " + f.Message, Action: f.Advised().Action})
-			}
-		}
+		v.reportBundle(r)
 	}
 	for _, o := range v.objects.offering {
 		if v.unread[o.Namespace] == nil {
@@ -80,6 +70,21 @@ func (v *verification) repositories(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// reportBundle reports what is wrong with the bundle of a PackageRepository.
+func (v *verification) reportBundle(r *repository) {
+	switch {
+	case r.wrong != nil:
+		v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust nothing"})
+	case !r.folder:
+		v.report(r.claim, report.Finding{Code: codeNoPackages, Message: "the bundle has no folder packages/: kapp-controller refuses it", Action: "fetch the bundle of a package repository"})
+	}
+	for _, f := range r.findings {
+		if f.Level.Breaks() { // verify --repo reports the others
+			v.report(r.claim, report.Finding{Code: f.Code, Level: f.Level, Message: "in its bundle, " + f.File + ": " + f.Message, Action: f.Advised().Action})
+		}
+	}
 }
 
 // bundleOf returns the bundle that a claim fetches from the repository; nil for none.
