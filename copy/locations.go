@@ -53,7 +53,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (present boo
 		return false, err
 	}
 	var has located
-	if c.opt.Trust != TrustNothing {
+	if c.asks() {
 		if has, err = c.findLocations(ctx, n, locations, image.Descriptor.Digest); err != nil || has.same {
 			return has.same, err
 		}
@@ -64,7 +64,7 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (present boo
 // completeLocations puts what the destination does not have of a locations image.
 func (c *filling) completeLocations(ctx context.Context, n *bundle.Node, image *imgpkg.Image, has located) error {
 	if !c.trustsManifests() || (!has.tag && !has.self) {
-		if err := c.putBytes(ctx, c.opt.Trust != TrustNothing, image.Layer, image.Config); err != nil {
+		if err := c.putBytes(ctx, c.asks(), image.Layer, image.Config); err != nil {
 			return err
 		}
 	}

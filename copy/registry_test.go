@@ -140,6 +140,9 @@ func checkCrossing(t *testing.T, c *crossing) {
 	slices.Sort(tags)
 
 	result := c.fill(t)
+	assert.Equal(t, 1, c.count(`^404 GET /v2/inner/repo/tags/list`))
+	assert.Equal(t, 2, c.count(`^404 HEAD /v2/inner/repo/manifests/`), "the root, and its tag")
+	assert.Equal(t, askedFirst, c.count(`^404 HEAD /v2/inner/repo/blobs/`))
 	puts := c.puts(t)
 	checkOrder(t, c.plan, puts, func(v1.Hash) bool { return false })
 	assert.Contains(t, puts[len(puts)-1], " 1.0.0", "the root's tag is last")
@@ -219,6 +222,8 @@ type believing struct {
 	*registry.Repository
 	blob v1.Hash
 }
+
+func (b believing) IsNew(context.Context) bool { return false }
 
 func (b believing) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	if d.Digest == b.blob {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -185,7 +186,8 @@ type filling struct {
 	optional map[v1.Hash]bool // blobs and manifests that only attachments need
 	refused  map[v1.Hash]bool // those of them that the destination refused
 
-	declined sync.Map // names of repositories from which a mount failed
+	fresh    atomic.Bool // the destination is new, and has shown nothing that it had before
+	declined sync.Map    // names of repositories from which a mount failed
 
 	failures  []*Failure
 	unlocated []*state // bundles whose locations image failed
@@ -214,9 +216,12 @@ func (c *filling) ask(ctx context.Context) error {
 	if c.opt.Trust == TrustNothing {
 		return nil
 	}
-	at := 0
+	if err := c.findFresh(ctx); err != nil {
+		return err
+	}
+	at := 1
 	c.rest = func() (job, bool) {
-		if at == c.wanted() {
+		if c.fresh.Load() || at >= c.wanted() {
 			return job{}, false
 		}
 		n := c.plan.Graph.Nodes[at]

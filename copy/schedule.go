@@ -90,7 +90,7 @@ func (c *filling) trustsManifests() bool { return c.opt.Trust == "" || c.opt.Tru
 // order, and counts the others as present. A plan may have hundreds of thousands of blobs, so a job
 // is made when its turn comes.
 func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
-	at := 0
+	at, n := 0, 0
 	return func() (job, bool) {
 		for ; at < len(c.plan.Blobs); at++ {
 			b := c.plan.Blobs[at]
@@ -98,8 +98,8 @@ func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 				continue
 			}
 			if waiting := users[at]; waiting != nil {
-				at++
-				return c.tolerant(c.blobJob(at-1, waiting), b.Descriptor.Digest, waiting...), true
+				at, n = at+1, n+1
+				return c.tolerant(c.blobJob(at-1, n-1, waiting), b.Descriptor.Digest, waiting...), true
 			}
 			if c.skips(b.Descriptor.Digest) {
 				continue
@@ -111,20 +111,22 @@ func (c *filling) blobJobs(users [][]*state) func() (job, bool) {
 	}
 }
 
-// blobJob uploads the blob at that index of the plan, unless it is present.
-func (c *filling) blobJob(at int, waiting []*state) job {
+// blobJob uploads the blob at that index of the plan, the n-th for which there is a job, unless it
+// is present.
+func (c *filling) blobJob(at, n int, waiting []*state) job {
 	b, present := c.plan.Blobs[at], false
 	return job{
 		do: func(ctx context.Context) (err error) {
 			if err := c.lost[b.Descriptor.Digest]; err != nil {
 				return err
 			}
-			if c.opt.Trust != TrustNothing {
+			if c.asksForBlob(n, b) {
 				present, err = c.dst.HasBlob(ctx, *b.Descriptor)
 				if err != nil {
 					return fmt.Errorf("ask for blob %s of %s: %w", b.Descriptor.Digest, b.Node.Name(), err)
 				}
 				if present {
+					c.fresh.Store(false)
 					return nil
 				}
 			}

@@ -81,7 +81,12 @@ func (in *incoming) findMissing(ctx context.Context) error {
 					}
 					return nil
 				},
-				done: func() { in.missing[d] = !present },
+				done: func() {
+					in.missing[d] = !present
+					if present {
+						in.fresh.Store(false)
+					}
+				},
 			})
 		}
 	}

@@ -81,10 +81,33 @@ func TestAllTagsOfNothing(t *testing.T) {
 		_, err := client.Reader(s.repo(t)).AllTags(t.Context())
 		require.ErrorIs(t, err, ErrNoRepository)
 		require.NotErrorIs(t, err, ErrNoTags)
+		assert.True(t, client.Reader(s.repo(t)).IsNew(t.Context()))
 		tags, all, err := client.Tags(t.Context(), s.repo(t), 1)
 		require.NoError(t, err)
 		assert.Empty(t, tags)
 		assert.False(t, all)
+	}
+}
+
+// TestIsNew: any other answer than that the repository is unknown says nothing.
+func TestIsNew(t *testing.T) {
+	t.Parallel()
+	for status, body := range map[int]string{
+		http.StatusOK:                  `{"name":"repo","tags":[]}`,
+		http.StatusNotFound:            `{"errors":[{"code":"UNSUPPORTED"}]}`,
+		http.StatusForbidden:           `{"errors":[{"code":"NAME_UNKNOWN"}]}`,
+		http.StatusInternalServerError: `{"errors":[{"code":"NAME_UNKNOWN"}]}`,
+	} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+				w.WriteHeader(status)
+				fmt.Fprint(w, body)
+			})
+			client, _ := client(t, Options{})
+			assert.False(t, client.Reader(s.repo(t)).IsNew(t.Context()))
+			assert.Len(t, s.log(), 1)
+		})
 	}
 }
 

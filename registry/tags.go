@@ -43,6 +43,18 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 	return tags, all, err
 }
 
+// IsNew reports whether the registry says that it does not know the repository. Then it has no tags,
+// but it may have content: docker-registry and distribution know a repository by its tags. Without a
+// certain answer it is not new.
+func (r *Repository) IsNew(ctx context.Context) bool {
+	c, err := r.open(ctx)
+	if err != nil {
+		return false // the next request fails with it
+	}
+	_, _, _, err = c.tags(noRetry(ctx), 1, 1)
+	return errors.Is(err, ErrNoRepository)
+}
+
 // AllTags returns all tags of the repository.
 //
 // Errors: ErrNoRepository; ErrNoTags if the registry does not list them all; fs.ErrPermission.
