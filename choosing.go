@@ -292,19 +292,29 @@ func (d *derivation) sameName(pin bundle.Pin) string {
 }
 
 // scan is Options.scan of a part. The findings of its choice are among those of the scan.
-func (p *part) scan(ctx context.Context, o Options, src bundle.Source, plan *bundle.Plan) (found *leak.Report, err error) {
-	if len(p.roots) == 1 && len(plan.Omitted) == 0 {
-		found = p.scans[plan.Graph.Roots[0].Digest]
+func (p *part) scan(ctx context.Context, o Options, src bundle.Source, plan *bundle.Plan) (*leak.Report, error) {
+	if err := o.Values.Check(plan.Graph.Packages); err != nil {
+		return nil, err
 	}
-	if found != nil {
-		err = o.Values.Check(plan.Graph.Packages)
-	} else {
-		found, err = o.scan(ctx, src, plan)
-	}
-	if err == nil {
-		p.addTo(found)
-	}
-	return found, err
+	beside := p.scanBeside(ctx, o, src, plan)
+	defer beside.stop()
+	return beside.wait()
+}
+
+// scanBeside is Options.scanBeside of a part.
+func (p *part) scanBeside(ctx context.Context, o Options, src bundle.Source, plan *bundle.Plan) *scanBeside {
+	return o.beside(ctx, func(ctx context.Context, read func()) (found *leak.Report, err error) {
+		if len(p.roots) == 1 && len(plan.Omitted) == 0 {
+			found = p.scans[plan.Graph.Roots[0].Digest]
+		}
+		if found == nil {
+			found, err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, read))
+		}
+		if err == nil {
+			p.addTo(found)
+		}
+		return found, err
+	})
 }
 
 // addTo adds the findings of the choice to those of a scan. Where the scan found the same, the choice

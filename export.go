@@ -73,7 +73,7 @@ type unfinished struct {
 	archive  *tarball.Writer
 	plan     *bundle.Plan
 	source   bundle.Source
-	scan     *leak.Report // nil when it was not walked here
+	scan     func() (*leak.Report, error) // waits for the scan; nil when it was not walked here
 	selected []report.Selected
 	replaced []report.Replaced
 	moved    []MovedTag
@@ -167,10 +167,15 @@ func (e *UnfinishedError) Unwrap() error { return e.Err }
 // fetch writes the blobs, and gives the archive its name.
 func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	r := exported(u.plan)
-	r.Moved, r.Scan, r.Selected, r.Replaced = u.moved, u.scan, u.selected, u.replaced
+	r.Moved, r.Selected, r.Replaced = u.moved, u.selected, u.replaced
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
 	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
 	r.Reread = ph.end().Reread
+	if u.scan != nil && (err == nil || isPartial(err)) {
+		var scanErr error
+		r.Scan, scanErr = u.scan()
+		err = errors.Join(err, scanErr)
+	}
 	kept := &UnfinishedError{Path: e.to.Path + ".part", Have: u.archive.Written(), Want: u.plan.Size()}
 	if err != nil {
 		kept.Err = errors.Join(fmt.Errorf("export to %s: %w", e.to.Path, err), u.archive.Suspend())
@@ -258,7 +263,10 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", nameOf(e.to.Writer), err)
 	}
-	r.Scan, r.Selected, r.Replaced = found.scan, found.part.selected, found.part.replaced
+	if r.Scan, err = found.scan(); err != nil {
+		return nil, err
+	}
+	r.Selected, r.Replaced = found.part.selected, found.part.replaced
 	r.Size, r.Seal, r.Format = w.Size(), w.Seal(), w.Format()
 	return r, e.opt.content(ctx, found.source, plan)
 }

@@ -241,12 +241,19 @@ func Copy(ctx context.Context, from Source, to Destination, opt Options) (*Resul
 	}
 	defer found.close()
 	to.listed = found.part.relock(from.lock)
-	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected, Replaced: found.part.replaced}
+	r := &Result{Plan: found.plan, Selected: found.part.selected, Replaced: found.part.replaced}
 	f := &filling{action: "copy", to: to, opt: opt, r: r, src: found.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		return copy.ToRepository(ctx, found.plan, found.source, dst, to.Repository, o)
 	}
-	return f.run(ctx)
+	if r, err = f.run(ctx); r == nil {
+		return nil, err
+	}
+	var scanErr error
+	if r.Scan, scanErr = found.scan(); scanErr != nil {
+		return nil, errors.Join(err, scanErr)
+	}
+	return r, err
 }
 
 // isPartial reports whether an error leaves a result.

@@ -33,7 +33,11 @@ func Plan(ctx context.Context, from Source, to Target, opt Options) (*Result, er
 	opt.noteTags(found.plan.Graph.Roots)
 	opt.noteForeign(found.plan.Graph)
 	opt.noteSparse(found.plan.Graph)
-	r := &Result{Plan: found.plan, Scan: found.scan, Selected: found.part.selected, Replaced: found.part.replaced, Format: to.Format}
+	scan, err := found.scan()
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Plan: found.plan, Scan: scan, Selected: found.part.selected, Replaced: found.part.replaced, Format: to.Format}
 	draft, err := tarball.New(ctx, found.plan, found.source, tarball.Request{Format: to.Format, NoOrigins: from.isBundleLock})
 	if err != nil {
 		return nil, err

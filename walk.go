@@ -86,33 +86,52 @@ func (w *walker) noteUnused(plan *bundle.Plan) {
 type walked struct {
 	part    *part
 	plan    *bundle.Plan
-	scan    *leak.Report // what would point outside
+	beside  *scanBeside                  // what is found; nil: not begun
+	scan    func() (*leak.Report, error) // waits for the scan, and returns what would point outside
 	source  bundle.Source
 	scratch *scratch
 }
 
-// close removes the scratch files.
+// close ends the scan, and removes the scratch files.
 func (w *walked) close() {
+	if w.beside != nil {
+		w.beside.stop()
+	}
 	w.part.close()
 	w.scratch.remove()
 }
 
-// walk reads the roots as read does, and scans what it finds.
+// walk reads the roots as read does, and begins to scan what it finds. Where the source is Strict, it
+// waits for the end of the scan.
 //
-// Errors: *NotClosedError where the source is Strict.
+// Errors: *render.UnusedValuesError; *NotClosedError where the source is Strict.
 func (w *walker) walk(ctx context.Context, dir string) (*walked, error) {
 	found, err := w.read(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if found.scan, err = found.part.scan(ctx, w.opt, found.source, found.plan); err == nil {
-		err = w.checkClosed(found.scan)
+	if err = w.opt.Values.Check(found.plan.Graph.Packages); err == nil {
+		found.beside = found.part.scanBeside(ctx, w.opt, found.source, found.plan)
+		found.scan = sync.OnceValues(found.beside.wait)
+		err = w.checkStrict(found)
 	}
 	if err != nil {
 		found.close()
 		return nil, err
 	}
 	return found, nil
+}
+
+// checkStrict checks what the scan finds where the source is Strict.
+func (w *walker) checkStrict(found *walked) error {
+	if !w.Strict {
+		return nil
+	}
+	r, err := found.scan()
+	if err != nil {
+		return err
+	}
+	return w.checkClosed(r)
 }
 
 // read reads the graph of the roots at their registries. What it reads is kept in a scratch file in dir,
@@ -207,9 +226,9 @@ func (o Options) scan(ctx context.Context, src bundle.Source, plan *bundle.Plan)
 	if err := o.Values.Check(plan.Graph.Packages); err != nil {
 		return nil, err
 	}
-	ph := o.begin("scan", 0, 0)
-	defer ph.end()
-	return leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, ph.read))
+	beside := o.scanBeside(ctx, src, plan)
+	defer beside.stop()
+	return beside.wait()
 }
 
 // scanBeside is a scan that runs beside another phase. Its own phase begins when the other has ended.
@@ -225,13 +244,20 @@ type scanBeside struct {
 	phase *phase
 }
 
-// scanBeside starts a scan. The caller calls stop at the end.
+// scanBeside starts a scan. The caller has checked the values, and calls stop at the end.
 func (o Options) scanBeside(ctx context.Context, src bundle.Source, plan *bundle.Plan) *scanBeside {
+	return o.beside(ctx, func(ctx context.Context, read func()) (*leak.Report, error) {
+		return leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, read))
+	})
+}
+
+// beside starts a scan, which calls read for each manifest.
+func (o Options) beside(ctx context.Context, scan func(ctx context.Context, read func()) (*leak.Report, error)) *scanBeside {
 	s := &scanBeside{opt: o, done: make(chan struct{})}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(s.done)
-		s.found, s.err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, s.manifest))
+		s.found, s.err = scan(ctx, s.manifest)
 	}()
 	return s
 }

@@ -69,6 +69,30 @@ func TestStrict(t *testing.T) {
 	}
 }
 
+// TestScanBeside: an export scans beside the layers, and says so afterwards. Under --strict, and in a plan, the
+// scan comes first.
+func TestScanBeside(t *testing.T) {
+	t.Parallel()
+	ref := pushSample(t, startReal(t).Addr)
+	phases := func(args ...string) (names []string) {
+		for line := range strings.Lines(mustRelocate(t, append(args, "-b", ref, "--progress", "json")...).stderr) {
+			var event struct {
+				Phase string
+				Done  bool
+			}
+			require.NoError(t, json.Unmarshal([]byte(line), &event))
+			if event.Done {
+				names = append(names, event.Phase)
+			}
+		}
+		return names
+	}
+	file := func(name string) string { return filepath.Join(t.TempDir(), name) }
+	assert.Equal(t, []string{"read", "export", "scan"}, phases("--to-tar", file("a.tar")))
+	assert.Equal(t, []string{"read", "scan", "export"}, phases("--to-tar", file("b.tar"), "--strict"))
+	assert.Equal(t, []string{"read", "scan"}, phases("plan"))
+}
+
 // TestFindingsOfRoots: where there are several roots, each finding names the first that needs its bundle.
 func TestFindingsOfRoots(t *testing.T) {
 	t.Parallel()
