@@ -83,9 +83,9 @@ func compare(relocate, dir string, s shape, twice bool) error {
 	}
 	fmt.Println()
 	for i, c := range once {
-		fmt.Printf("%-24s %9.2f %9.2f %9d", c.step, c.wall, c.cpu, c.peak)
+		fmt.Printf("%-24s %9.2f %9.2f %9d", c.step, c.Wall, c.CPU, c.Peak)
 		if b := again[i]; twice {
-			fmt.Printf("  %14s %9.2f %9.2f %9d %9.2f %9.2f", "", b.wall, b.cpu, b.peak, b.wall/c.wall, b.cpu/c.cpu)
+			fmt.Printf("  %14s %9.2f %9.2f %9d %9.2f %9.2f", "", b.Wall, b.CPU, b.Peak, b.Wall/c.Wall, b.CPU/c.CPU)
 		}
 		fmt.Println()
 	}

@@ -18,6 +18,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"relocate/testdata/measured"
 )
 
 // serving measures "relocate serve" with an archive of s: clients at once, which take total bytes in all, against the
@@ -57,7 +59,7 @@ func serving(relocate, dir string, s shape, clients int, total int64) error {
 		return err
 	}
 	ended, peak := make(chan struct{}), make(chan int)
-	go func() { peak <- watch(cmd.Process.Pid, ended) }()
+	go func() { peak <- measured.Watch(cmd.Process.Pid, ended) }()
 	var served struct {
 		URL string `json:"url"`
 	}

@@ -129,6 +129,11 @@ func buildBundle(bundleTag string, refs map[string]string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Bundle(files)
+}
+
+// Bundle makes a bundle of files (path → content) as "imgpkg push" does.
+func Bundle(files map[string][]byte) (v1.Image, error) {
 	built, err := imgpkg.Build(files, map[string]string{imgpkg.Label: "true"})
 	if err != nil {
 		return nil, err
