@@ -87,7 +87,7 @@ func Start(t testing.TB, opts Options) *Registry {
 	path := opts.Program
 	if path == "" {
 		var err error
-		if path, err = program(); err != nil {
+		if path, err = Program(); err != nil {
 			t.Fatalf("build testdata/registry: %v", err)
 		}
 	}
@@ -296,10 +296,10 @@ func startProcess(t testing.TB, cmd *exec.Cmd) (addr string, stop func()) {
 	return addr, stop
 }
 
-// program builds testdata/registry and returns the executable's path, which is
+// Program builds testdata/registry and returns the executable's path, which is
 // in go's build cache: there is nothing to remove, and test processes which do
 // the same at the same time share it.
-var program = sync.OnceValues(func() (string, error) {
+var Program = sync.OnceValues(func() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	if !filepath.IsAbs(file) {
 		return "", errors.New("the test does not know its source folder: build it without -trimpath")
