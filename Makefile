@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/judges ./testdata/load ./testdata/hostileregistry ./testdata/realkbld
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/judges ./testdata/load ./testdata/bench ./testdata/generated ./testdata/measured ./testdata/hostileregistry ./testdata/realkbld
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.
@@ -17,7 +17,10 @@ JUDGE = CGO_ENABLED=0 GOWORK=off $(GO) build -o $(CURDIR)/bin/judges
 # How long "make fuzz" runs each target: a time, or a number of inputs as in 500x.
 FUZZTIME ?= 20s
 
-.PHONY: build judges demo test check cross vulncheck fuzz soak bench docs
+# Which benchmarks "make bench" runs, as go test -bench takes it.
+BENCH ?= .
+
+.PHONY: build judges demo test check cross vulncheck fuzz soak bench bench-crossing docs
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
@@ -73,8 +76,14 @@ soak:
 	RELOCATE_TEST_SOAK=1 $(GO) test -count 1 -timeout 12h $(PACKAGES)
 	$(MAKE) fuzz FUZZTIME=10m
 
+# bench runs the quick benchmarks, of every verb among them; without -short, also those that compare n with 2n.
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+	$(GO) test -short -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)
+
+# bench-crossing times whole crossings over real registries: an hour, and 15 GB below TMPDIR. BENCHFLAGS may
+# name another tool, as in BENCHFLAGS='-against imgpkg=/usr/bin/imgpkg'; see go run ./testdata/bench -h.
+bench-crossing: build
+	$(GO) run ./testdata/bench -relocate bin/relocate $(BENCHFLAGS)
 
 # docs writes docs/commands.md from the program's help, the output of the commands in the console blocks of
 # README.md and docs, and the schema and the keys of crossing files. Tests fail when these differ from the program.

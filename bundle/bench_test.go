@@ -16,6 +16,9 @@ import (
 // BenchmarkWalk walks repositories of a size and of twice that size, and reports how much longer the
 // second takes: "2n/n" is 2 where every step is linear.
 func BenchmarkWalk(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes a minute")
+	}
 	for _, c := range []struct {
 		name string
 		n    int

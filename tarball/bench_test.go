@@ -70,6 +70,9 @@ func BenchmarkOpen(b *testing.B) {
 // BenchmarkMany takes 100,000 blobs of 1 KiB, and twice as many, through every step of an archive but the
 // network, and reports how much longer each step takes for twice as many: 2 is linear.
 func BenchmarkMany(b *testing.B) {
+	if testing.Short() {
+		b.Skip("takes a minute")
+	}
 	for b.Loop() {
 		once, twice := manySteps(b, 100_000), manySteps(b, 200_000)
 		for step, took := range once {
