@@ -20,6 +20,10 @@ type Target struct {
 	Path   string    // of the file
 	Writer io.Writer // of the stream; nil: the file
 	Format tarball.Format
+
+	VolumeSize int64 // bytes of each volume of a file; 0: it is not cut
+	Parity     int   // volumes from which as many others can be rebuilt; needs VolumeSize
+
 	// Bases are what the destination has: the archive leaves out their layers, and says so. It has
 	// relocate's own format then.
 	Bases []bundle.Base
@@ -51,7 +55,7 @@ func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, 
 	if to.Writer != nil {
 		return e.writeStream(ctx)
 	}
-	if err := tarball.CheckTarget(to.Path); err != nil { // before a walk of minutes
+	if err := tarball.CheckTarget(to.Path, e.request()); err != nil { // before a walk of minutes
 		return nil, err
 	}
 	unlock, err := lockArchive(to.Path)
@@ -92,7 +96,7 @@ func (e *exporting) request() tarball.Request {
 	}
 	return tarball.Request{
 		Roots: e.Source.request(e.roots, e.opt.Selection), NonDistributable: e.NonDistributable, Attachments: attachments, Format: e.to.Format, Bases: bases,
-		NoOrigins: e.to.Format == tarball.Imgpkg && e.isBundleLock,
+		NoOrigins: e.to.Format == tarball.Imgpkg && e.isBundleLock, VolumeSize: e.to.VolumeSize, Parity: e.to.Parity,
 	}
 }
 
@@ -187,11 +191,24 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	}
 	r.KeptBlobs, r.KeptBytes = u.archive.Kept()
 	r.Size, r.Seal, r.Format = u.archive.Size(), u.archive.Seal(), u.archive.Format()
-	if err := u.archive.Commit(); err != nil {
+	if err := e.commit(ctx, u); err != nil {
 		kept.Have, kept.Err = kept.Want, err
 		return nil, kept
 	}
 	return e.lookBack(ctx, u, r)
+}
+
+// commit protects an archive in volumes, and gives it its name.
+func (e *exporting) commit(ctx context.Context, u *unfinished) error {
+	if e.to.VolumeSize > 0 {
+		ph := e.opt.begin("hash volumes", 0, u.archive.Size())
+		err := u.archive.Protect(ctx, func(n int64) { ph.add(0, n) })
+		ph.end()
+		if err != nil {
+			return errors.Join(err, u.archive.Suspend())
+		}
+	}
+	return u.archive.Commit()
 }
 
 // exported is the result of an export, unless something fails.

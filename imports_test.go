@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"choose":            {"carvel", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
 	"internal/imgpkg":   {"internal/digest", "internal/text", "internal/yamlnode"},
 	"bundle":            {"carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render", "report"},
-	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report"},
+	"tarball":           {"bundle", "carvel", "internal/digest", "internal/ownfile", "oci", "render", "report", "volume"},
 	"registry":          {"internal/digest", "internal/text"},
 	"crossing":          {"choose", "internal/text", "internal/yamlnode", "oci", "verify/cluster"},
 	"diff":              {"bundle", "carvel", "internal/digest", "internal/yamlnode", "inventory", "render", "report"},
@@ -56,17 +56,19 @@ var allowed = map[string][]string{
 
 	"custody": {"internal/text", "oci"},
 
+	"volume": {"internal/ownfile"},
+
 	"inventory": {"bundle", "internal/digest", "internal/text"},
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
 	".": {"bundle", "carvel", "choose", "copy", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
-		"tarball", "verify", "verify/cluster", "verify/leak"},
+		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 	"cmd/relocate": {".", "bundle", "carvel", "choose", "copy", "crossing", "diff", "inventory",
 		"internal/child", "internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
-		"tarball", "verify", "verify/cluster", "verify/leak"},
+		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 }
 
 // network are the imports that open connections: registry's alone, and those of registry/…, which take them. The verbs

@@ -13,10 +13,13 @@ import (
 
 // Name returns the path at which Open opened the archive, else "the archive".
 func (a *Archive) Name() string {
-	if a.f == nil {
-		return "the archive"
+	switch {
+	case a.set != nil:
+		return a.set.Path()
+	case a.f != nil:
+		return a.f.Name()
 	}
-	return a.f.Name()
+	return "the archive"
 }
 
 // Omitted returns what the archive says that it leaves out; nothing proves it before a plan is made.

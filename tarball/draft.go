@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -28,9 +29,12 @@ type Draft struct {
 // the same content, found in the same places; where imgpkg has several orders, entries of one
 // digest are ordered by reference.
 //
-// Errors: ErrOneRoot, ErrSparse, ErrNoDelta; a limit of the format; those of src.
+// Errors: ErrOneRoot, ErrSparse, ErrNoDelta, ErrNoSeal; a limit of the format; those of src.
 func New(ctx context.Context, plan *bundle.Plan, src bundle.Source, request Request) (*Draft, error) {
 	if request.Format == Imgpkg {
+		if request.VolumeSize > 0 {
+			return nil, fmt.Errorf("an archive in volumes %w", ErrNoSeal)
+		}
 		if len(plan.Assumed) > 0 {
 			return nil, ErrNoDelta
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -74,7 +73,7 @@ func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 
 // openImgpkgPart reads the plan in an unfinished tar of this package, whose layers may be missing.
 // Their places follow from manifest.json.
-func openImgpkgPart(f *os.File, size int64, header journalHeader) (*Archive, error) {
+func openImgpkgPart(f part, size int64, header journalHeader) (*Archive, error) {
 	n, err := documentSize(f, size, 0, imgpkgDocument, maxImgpkgDocument)
 	if err != nil {
 		return nil, err

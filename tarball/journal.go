@@ -22,6 +22,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/internal/ownfile"
 )
 
 // journalVersion is the version of the journal that this package writes and reads.
@@ -57,6 +58,9 @@ type Request struct {
 	Format           Format   `json:"format,omitempty"`
 	Bases            []string `json:"bases,omitempty"`     // digests of what the destination has
 	NoOrigins        bool     `json:"noOrigins,omitempty"` // imgpkg's format only: entries do not say under which reference a lock names them
+
+	VolumeSize int64 `json:"volumeSize,omitempty"` // bytes of each volume; 0: one file
+	Parity     int   `json:"parity,omitempty"`     // volumes
 }
 
 // journalHeader is the first line of a journal. It binds the .part to its request and, by the seal,
@@ -69,6 +73,8 @@ type journalHeader struct {
 	Elsewhere map[string]string `json:"elsewhere,omitempty"` // imgpkg's format: digest → repository, where its plan does not say it
 
 	Unseen []bundle.Unseen `json:"unseen,omitempty"` // imgpkg's format: what may be attached and is not in the archive
+
+	Size int64 `json:"size,omitempty"` // bytes of the archive, where it is cut into volumes
 }
 
 // journal is the file beside a .part that says what of it is durable: a header; "ready" when the
@@ -77,11 +83,11 @@ type journalHeader struct {
 // were synced. The last line for a blob counts; a last line that is cut off does not.
 type journal struct {
 	file   *os.File
-	data   *os.File             // the .part
-	done   func(blob int) int64 // bytes of a blob that are written
-	size   func(blob int) int64 // bytes of a blob
-	window int64                // bytes that may be written and not durable
-	began  atomic.Bool          // the file promises something
+	data   interface{ Sync() error } // the .part
+	done   func(blob int) int64      // bytes of a blob that are written
+	size   func(blob int) int64      // bytes of a blob
+	window int64                     // bytes that may be written and not durable
+	began  atomic.Bool               // the file promises something
 
 	mu      sync.Mutex
 	synced  chan struct{} // closed when a sync has ended, and replaced
@@ -142,7 +148,7 @@ func (j *journal) promise() error {
 	if _, err := j.file.WriteString(readyLine); err != nil {
 		return err
 	}
-	return errors.Join(j.file.Sync(), syncDir(filepath.Dir(j.file.Name())))
+	return errors.Join(j.file.Sync(), ownfile.SyncDir(filepath.Dir(j.file.Name())))
 }
 
 // begin starts the goroutine that syncs.
@@ -364,6 +370,8 @@ func (h journalHeader) differs(request Request) string {
 		return fmt.Sprintf("it was begun with --tar-format %s", h.Request.Format.String())
 	case !slices.Equal(h.Request.Bases, request.Bases):
 		return "it was begun with other --base or --have"
+	case h.Request.VolumeSize != request.VolumeSize || h.Request.Parity != request.Parity:
+		return h.Request.volumes()
 	case h.Request.NoOrigins != request.NoOrigins:
 		return "only one of the two exports is for a BundleLock"
 	case h.Request.NonDistributable == request.NonDistributable:
@@ -372,6 +380,17 @@ func (h journalHeader) differs(request Request) string {
 		return "it was begun with --include-non-distributable-layers"
 	}
 	return "it was begun without --include-non-distributable-layers"
+}
+
+// volumes says with which volumes an archive was begun.
+func (r *Request) volumes() string {
+	switch {
+	case r.VolumeSize == 0:
+		return "it was begun without --volume-size"
+	case r.Parity == 0:
+		return fmt.Sprintf("it was begun with --volume-size %d and without --parity", r.VolumeSize)
+	}
+	return fmt.Sprintf("it was begun with --volume-size %d --parity %d", r.VolumeSize, r.Parity)
 }
 
 // otherRoots says how the roots of a journal differ from those of a request.

@@ -29,11 +29,11 @@ func newJournaling(t *testing.T) *journaling {
 	t.Helper()
 	f := &journaling{path: filepath.Join(t.TempDir(), "a.tar")}
 	f.journal = newJournal(1, func(i int) int64 { return f.written[i] }, func(int) int64 { return 100 << 20 })
-	require.NoError(t, f.create(f.path, journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil), nil, nil}))
-	var err error
-	f.data, err = os.Create(f.path + ".part")
+	require.NoError(t, f.create(f.path, journalHeader{Journal: journalVersion, Request: Request{Roots: []string{"r"}}, Seal: digest.Of(nil)}))
+	data, err := os.Create(f.path + ".part")
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.end(); f.data.Close(); f.file.Close() })
+	f.data = data
+	t.Cleanup(func() { _ = f.end(); data.Close(); f.file.Close() })
 	return f
 }
 
@@ -238,7 +238,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // plan's.
 func TestJournalLimits(t *testing.T) {
 	t.Parallel()
-	header, err := json.Marshal(journalHeader{journalVersion, Request{Roots: []string{"r"}}, digest.Of(nil), nil, nil})
+	header, err := json.Marshal(journalHeader{Journal: journalVersion, Request: Request{Roots: []string{"r"}}, Seal: digest.Of(nil)})
 	require.NoError(t, err)
 	begin := string(header) + "\n" + readyLine
 	r := &endless{left: begin}

@@ -16,6 +16,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/volume"
 )
 
 // What is wrong with a file.
@@ -38,6 +39,7 @@ type Archive struct {
 	r         io.ReaderAt
 	f         *os.File    // nil, as info, unless Open opened it
 	info      os.FileInfo // when it was opened
+	set       *volume.Set // nil unless Open opened one
 	l         *layout
 	seal      v1.Hash
 	index     map[v1.Hash]int
@@ -52,10 +54,15 @@ type Archive struct {
 var _ bundle.Source = (*Archive)(nil)
 
 // Open opens the archive at path, in either format, and reads its inventory. It checks nothing
-// else: see Check and CheckedPlan. The caller closes the archive.
+// else: see Check and CheckedPlan. The caller closes the archive. Where path is no file, it may be the
+// name of an archive in volumes, which are in its folder or in others.
 //
-// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of os.Open.
-func Open(path string) (*Archive, error) {
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of os.Open; those of volume.Open, and
+// *volume.MissingError.
+func Open(path string, folders ...string) (*Archive, error) {
+	if a, err := openSet(path, folders); a != nil || err != nil {
+		return a, err
+	}
 	// To open a FIFO would block, so the type is checked before, and again after.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s %w: it is not a regular file", path, ErrNotArchive)
@@ -249,6 +256,9 @@ func isText(b []byte) bool {
 // was opened: what was read then may not belong to what was read since. Without Open it returns
 // nil.
 func (a *Archive) Unchanged() error {
+	if a.set != nil {
+		return a.volumesUnchanged()
+	}
 	if a.f == nil {
 		return nil
 	}
@@ -262,8 +272,11 @@ func (a *Archive) Unchanged() error {
 	return nil
 }
 
-// Close closes the file.
+// Close closes the file, or the volumes.
 func (a *Archive) Close() error {
+	if a.set != nil {
+		return a.set.Close()
+	}
 	if a.f == nil {
 		return nil
 	}

@@ -26,7 +26,7 @@ var ErrCannotResume = errors.New("the unfinished archive cannot be continued")
 // Errors: fs.ErrNotExist, without ErrCannotResume, when nothing was kept; ErrCannotResume;
 // ErrNoSpace; as CheckTarget.
 func Resume(ctx context.Context, path string, request Request, jobs int, r *render.Renderer) (_ *Writer, _ *bundle.Plan, err error) {
-	if err := CheckTarget(path); err != nil {
+	if err := CheckTarget(path, request); err != nil {
 		return nil, nil, err
 	}
 	p, err := openJournal(path)
@@ -36,7 +36,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int, r *rend
 	if err := p.check(path, request); err != nil {
 		return nil, nil, err
 	}
-	f, err := ownfile.Open(path+".part", os.O_RDWR)
+	f, err := continuePart(path, p.header)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,7 +48,7 @@ func Resume(ctx context.Context, path string, request Request, jobs int, r *rend
 }
 
 // resume continues in f, the .part, as the journal says.
-func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int, r *render.Renderer) (*Writer, *bundle.Plan, error) {
+func (p *promised) resume(ctx context.Context, path string, f part, jobs int, r *render.Renderer) (*Writer, *bundle.Plan, error) {
 	a, err := openPart(f, p.header)
 	if err != nil {
 		return nil, nil, err
@@ -66,7 +66,7 @@ func (p *promised) resume(ctx context.Context, path string, f *os.File, jobs int
 	if p.header.Request.Format == Imgpkg {
 		plan.Graph.Unseen = slices.DeleteFunc(p.header.Unseen, func(u bundle.Unseen) bool { return !u.Valid() })
 	}
-	if err := checkSpace(path, a.l, allocated(f)); err != nil {
+	if err := checkSpace(path, a.l, p.header.Request, taken(f)); err != nil {
 		return nil, nil, fmt.Errorf("resume %s: %w", path, err)
 	}
 	w := newWriter(path, a.l, a.seal, plan, jobs)
@@ -92,12 +92,12 @@ func openJournal(path string) (*promised, error) {
 
 // check compares a journal with a request. A journal that promises nothing is fs.ErrNotExist.
 func (p *promised) check(path string, request Request) error {
-	_, err := os.Lstat(path + ".part")
+	kept, err := unfinished(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fs.ErrNotExist
 	case err != nil:
 		return err
+	case len(kept) == 0:
+		return fs.ErrNotExist
 	case p.header.Journal != journalVersion && p.header.Journal != 0:
 		return fmt.Errorf("resume %s: %w: its journal has version %d, this program writes %d", path, ErrCannotResume, p.header.Journal, journalVersion)
 	case !p.ready:
@@ -111,27 +111,34 @@ func (p *promised) check(path string, request Request) error {
 
 // openPart reads the plan in an unfinished archive, which must be the one that the journal was
 // written for. The file has at least the part before the blobs.
-func openPart(f *os.File, header journalHeader) (*Archive, error) {
-	info, err := f.Stat()
+func openPart(f part, header journalHeader) (*Archive, error) {
+	var size int64
+	err := f.each(0, func(f *os.File, _ int64) error {
+		info, err := f.Stat()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	var a *Archive
 	if header.Request.Format == Imgpkg {
-		a, err = openImgpkgPart(f, info.Size(), header)
+		a, err = openImgpkgPart(f, size, header)
 	} else {
-		a, err = openOwnPart(f, info.Size())
+		a, err = openOwnPart(f, size)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("resume %s: %w: %w", f.Name(), ErrCannotResume, err)
 	}
-	if a.seal != header.Seal {
+	if a.seal != header.Seal || header.Request.VolumeSize > 0 && a.l.size != header.Size {
 		return nil, fmt.Errorf("resume %s: %w: its plan is not the one that its journal was written for", f.Name(), ErrCannotResume)
 	}
 	return a, nil
 }
 
-func openOwnPart(f *os.File, size int64) (*Archive, error) {
+func openOwnPart(f part, size int64) (*Archive, error) {
 	inv, err := readInventory(f, size)
 	if err != nil {
 		return nil, err
@@ -140,7 +147,7 @@ func openOwnPart(f *os.File, size int64) (*Archive, error) {
 }
 
 // continueIn opens the journal again, which says what of f, the .part, is durable.
-func (w *Writer) continueIn(f *os.File, p *promised) (err error) {
+func (w *Writer) continueIn(f part, p *promised) (err error) {
 	for i, small := range w.isSmall {
 		if small {
 			w.done[i].Store(w.l.blobs[i].Size)
@@ -173,19 +180,5 @@ func (j *journal) continueAt(end int64) error {
 		return err
 	}
 	j.begin()
-	return nil
-}
-
-// Discard removes an unfinished archive of this program at path, and its journal. Without one it
-// does nothing.
-func Discard(path string) error {
-	if _, err := os.Lstat(journalName(path)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for _, name := range []string{path + ".part", journalName(path)} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
 	return nil
 }

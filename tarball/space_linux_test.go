@@ -45,7 +45,7 @@ func TestNoSpace(t *testing.T) {
 	}
 	w, err := Create(filepath.Join(dir, "a.tar"), planOf(1<<19), Request{}, 1)
 	require.NoError(t, err)
-	info, err := w.f.Stat()
+	info, err := os.Stat(w.f.Name())
 	require.NoError(t, err)
 	assert.Equal(t, w.Size(), info.Size(), "the blocks are taken")
 	_, err = Create(filepath.Join(dir, "b.tar"), planOf(1<<19), Request{}, 1)

@@ -42,6 +42,3 @@ func noSpace(err error) error {
 	}
 	return err
 }
-
-// syncDir does nothing: Windows makes a rename durable with the file system's own journal.
-func syncDir(string) error { return nil }

@@ -8,17 +8,21 @@ import (
 	"path/filepath"
 
 	"relocate/internal/ownfile"
+	"relocate/volume"
 )
 
 // CheckTarget returns an error for a path that cannot become an archive: a folder, a device, a
 // symbolic link (which would be replaced, and its target would stay), a file in a folder that does
 // not exist, or one whose ".part" or journal belongs to another program (ErrPartExists) or perhaps
-// to another user (ownfile.ErrUnsafe). Draft.Create and Resume check this, too; call it to find out
-// before the plan is made.
+// to another user (ownfile.ErrUnsafe). What is there in one file is not replaced by volumes, nor volumes
+// by one file. Draft.Create and Resume check this, too; call it to find out before the plan is made.
 //
 // Errors: ErrPartExists, fs.ErrNotExist, ownfile.ErrUnsafe, and others.
-func CheckTarget(path string) error {
+func CheckTarget(path string, request Request) error {
 	err := checkPlace(path)
+	if err == nil {
+		err = checkOther(path, request.VolumeSize > 0)
+	}
 	if err == nil {
 		err = checkPart(path)
 	}
@@ -47,19 +51,36 @@ func checkPlace(path string) error {
 	return nil
 }
 
+// checkOther refuses one file where there are volumes, and volumes where there is one file.
+func checkOther(path string, isSplit bool) error {
+	other, what := volume.ListName(path), "there are volumes of that name; remove them with their list, %s,"
+	if isSplit {
+		other, what = path, "%s is one file; remove it,"
+		if err := volume.CheckName(filepath.Base(path)); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Lstat(other); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf(what+" or give the archive another name", other))
+	}
+	return nil
+}
+
 // checkPart checks that an unfinished archive and its journal, where they exist, are this program's
 // and the user's.
 func checkPart(path string) error {
-	part, journal := path+".part", journalName(path)
-	for _, name := range []string{part, journal} {
+	parts, err := unfinished(path)
+	if err != nil {
+		return err
+	}
+	journal := journalName(path)
+	for _, name := range append(parts, journal) {
 		if err := ownfile.Check(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if _, err := os.Lstat(part); err == nil {
-		if _, err := os.Lstat(journal); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s %w", part, ErrPartExists)
-		}
+	if _, err := os.Lstat(journal); errors.Is(err, fs.ErrNotExist) && len(parts) > 0 {
+		return fmt.Errorf("%s %w", parts[0], ErrPartExists)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,7 @@ const bufferSize = 1 << 20
 // Suspend. Exactly one of these ends it.
 type Writer struct {
 	path    string
-	f       *os.File // path + ".part"
+	f       part
 	l       *layout
 	seal    v1.Hash
 	index   map[v1.Hash]int
@@ -50,13 +51,13 @@ type Writer struct {
 // create begins the archive of d.
 func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 	fail := func(err error) (*Writer, error) { return nil, fmt.Errorf("create %s: %w", path, noSpace(err)) }
-	if err := CheckTarget(path); err != nil {
+	if err := CheckTarget(path, d.request); err != nil {
 		return nil, err
 	}
 	if err := Discard(path); err != nil { // Resume would not continue it
 		return fail(err)
 	}
-	if err := checkSpace(path, d.l, 0); err != nil {
+	if err := checkSpace(path, d.l, d.request, 0); err != nil {
 		return fail(err)
 	}
 	seal, err := d.l.sealDigest()
@@ -70,10 +71,14 @@ func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 		}
 	}()
 	// The journal comes first: without it a .part is another program's.
-	if err := w.journal.create(path, journalHeader{journalVersion, d.request, seal, d.l.elsewhere, d.l.unseen}); err != nil {
+	header := journalHeader{Journal: journalVersion, Request: d.request, Seal: seal, Elsewhere: d.l.elsewhere, Unseen: d.l.unseen}
+	if d.request.VolumeSize > 0 {
+		header.Size = d.l.size
+	}
+	if err := w.journal.create(path, header); err != nil {
 		return fail(err)
 	}
-	f, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := createPart(path, d.l, seal, d.request)
 	if err != nil {
 		return fail(err)
 	}
@@ -90,9 +95,9 @@ func create(path string, d *Draft, jobs int) (_ *Writer, err error) {
 
 // begin reserves the space of the archive in f, the .part, and writes all that comes before the
 // blobs.
-func (w *Writer) begin(f *os.File) error {
+func (w *Writer) begin(f part) error {
 	w.f, w.journal.data = f, f
-	if err := allocate(f, w.l.size); err != nil {
+	if err := f.each(w.l.size, allocate); err != nil {
 		return fmt.Errorf("allocate %d bytes: %w", w.l.size, err)
 	}
 	docs := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), bufferSize)
@@ -121,20 +126,39 @@ func newWriter(path string, l *layout, seal v1.Hash, plan *bundle.Plan, jobs int
 // blob, and more for large ones.
 func journalSpace(l *layout) int64 { return 64<<10 + 32*int64(len(l.offsets)) }
 
+// ErrFileSize says that the file system cannot hold files that are as large as the archive, or its
+// volumes. It wraps ErrNoSpace.
+var ErrFileSize = fmt.Errorf("%w in one file", ErrNoSpace)
+
 // checkSpace refuses an archive that does not fit beside path. taken is how many bytes its
-// unfinished file has allocated.
-func checkSpace(path string, l *layout, taken int64) error {
+// unfinished files have allocated.
+func checkSpace(path string, l *layout, request Request, taken int64) error {
 	free, limit, err := space(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	if l.size > limit {
-		return fmt.Errorf("%w: the archive has %d bytes; this file system holds files of at most %d", ErrNoSpace, l.size, limit)
+	what, size, most := "archive has", l.size, l.size
+	if request.VolumeSize > 0 {
+		cut := request.cut(l.size)
+		if err := cut.Check(); err != nil {
+			return err
+		}
+		what, most = "volumes have", min(l.size, request.VolumeSize)
+		size += int64(cut.Parity) * most
 	}
-	if need := max(l.size-taken, 0) + journalSpace(l); need > free {
-		return fmt.Errorf("%w: the archive has %d bytes and needs %d more with its journal; %d are free", ErrNoSpace, l.size, need, free)
+	if most > limit {
+		return fmt.Errorf("%w: the %s %d bytes; this file system holds files of at most %d", ErrFileSize, what, most, limit)
+	}
+	if need := max(size-taken, 0) + journalSpace(l); need > free {
+		return fmt.Errorf("%w: the archive has %d bytes and needs %d more with its journal; %d are free", ErrNoSpace, size, need, free)
 	}
 	return nil
+}
+
+// taken returns how many bytes of disk an unfinished archive takes.
+func taken(f part) (n int64) {
+	_ = f.each(0, func(f *os.File, _ int64) error { n += allocated(f); return nil })
+	return n
 }
 
 // PutBlob writes the blob d at its place, unless an earlier run did, or a document holds it. Of a
@@ -318,6 +342,21 @@ func (w *Writer) Written() int64 {
 	return sum
 }
 
+// Protect prepares the commit of an archive in volumes, when every blob was put: it reads all of it once
+// from the disk, hashes each volume, and computes those for parity. Of an archive in one file it does
+// nothing. progress is called with bytes that were read; it must be safe for concurrent use.
+//
+// Errors: ErrNoSpace; that of ctx.
+func (w *Writer) Protect(ctx context.Context, progress func(bytes int64)) error {
+	if err := w.seals(); err != nil {
+		return fmt.Errorf("write %s: %w", w.path, noSpace(err))
+	}
+	if err := w.f.protect(ctx, progress); err != nil {
+		return fmt.Errorf("write volumes of %s: %w", w.path, noSpace(err))
+	}
+	return nil
+}
+
 // Commit seals the archive, makes it durable and gives it its name. It is an error when a blob was
 // not put. After an error Resume can continue with what is durable.
 //
@@ -330,6 +369,20 @@ func (w *Writer) Commit() error {
 }
 
 func (w *Writer) commit() error {
+	if err := w.seals(); err != nil {
+		return err
+	}
+	if err := w.f.commit(w.l.size); err != nil {
+		return err
+	}
+	if err := w.close(); err != nil {
+		return err
+	}
+	return os.Remove(journalName(w.path))
+}
+
+// seals writes the seal and the end.
+func (w *Writer) seals() error {
 	for i := range w.whole {
 		if !w.whole[i].Load() {
 			return fmt.Errorf("blob %s was not written", w.l.blobs[i].Digest)
@@ -338,42 +391,7 @@ func (w *Writer) commit() error {
 	if err := w.journal.end(); err != nil { // the system reports once what it could not write
 		return err
 	}
-	if _, err := w.f.WriteAt(w.l.end(w.seal), w.l.seal); err != nil {
-		return err
-	}
-	if err := w.f.Truncate(w.l.size); err != nil {
-		return err
-	}
-	_ = w.f.Chmod(0o600) // Resume may have found another; some file systems have no modes
-	if err := w.f.Sync(); err != nil {
-		return err
-	}
-	if err := w.checkSamePart(); err != nil {
-		return err
-	}
-	if err := w.close(); err != nil {
-		return err
-	}
-	if err := os.Rename(w.f.Name(), w.path); err != nil {
-		return err
-	}
-	if err := syncDir(filepath.Dir(w.path)); err != nil {
-		return err
-	}
-	return os.Remove(journalName(w.path))
-}
-
-// checkSamePart checks that the .part is the file that was written. Others who can write to the
-// folder may have replaced it.
-func (w *Writer) checkSamePart() error {
-	written, err := w.f.Stat()
-	if err != nil {
-		return err
-	}
-	found, err := os.Lstat(w.f.Name())
-	if err == nil && !os.SameFile(written, found) {
-		err = fmt.Errorf("%s was replaced by another file while it was written", w.f.Name())
-	}
+	_, err := w.f.WriteAt(w.l.end(w.seal), w.l.seal)
 	return err
 }
 
@@ -408,13 +426,12 @@ func (w *Writer) Resumable() bool { return w.journal.began.Load() }
 func (w *Writer) close() error {
 	_ = w.journal.end() // PutBlob or Commit has returned its error
 	var errs []error
-	for _, f := range []*os.File{w.f, w.journal.file} {
-		if f == nil {
-			continue
-		}
-		if err := f.Close(); !errors.Is(err, os.ErrClosed) {
-			errs = append(errs, err)
-		}
+	if w.f != nil {
+		errs = append(errs, w.f.Close())
 	}
+	if w.journal.file != nil {
+		errs = append(errs, w.journal.file.Close())
+	}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, os.ErrClosed) })
 	return errors.Join(errs...)
 }

@@ -91,6 +91,20 @@ func checkFile(path string, info fs.FileInfo, find func() (owner, error)) error 
 	return nil
 }
 
+// CheckSame checks that the file that was written has its name. Others who can write to its folder may
+// have replaced it.
+func CheckSame(f *os.File) error {
+	written, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	found, err := os.Lstat(f.Name())
+	if err == nil && !os.SameFile(written, found) {
+		err = fmt.Errorf("%s was replaced by another file while it was written", f.Name())
+	}
+	return err
+}
+
 // Folder creates the folders names in base, each inside the one before, and returns the path of the
 // last. Each must belong to the user, and nobody else may write to it. base is created if it is
 // missing, and trusted.

@@ -56,3 +56,6 @@ func ownerOf(f *os.File, _ fs.FileInfo) (owner, error) {
 
 // othersWrite reports false: here the mode says nothing about others.
 func othersWrite(fs.FileInfo) bool { return false }
+
+// SyncDir does nothing: Windows makes a rename durable with the file system's own journal.
+func SyncDir(string) error { return nil }
