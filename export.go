@@ -201,7 +201,7 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 // commit protects an archive in volumes, and gives it its name.
 func (e *exporting) commit(ctx context.Context, u *unfinished) error {
 	if e.to.VolumeSize > 0 {
-		ph := e.opt.begin("hash volumes", 0, u.archive.Size())
+		ph := e.opt.begin("volumes", len(u.plan.Blobs), u.archive.Size())
 		err := u.archive.Protect(ctx, func(n int64) { ph.add(0, n) })
 		ph.end()
 		if err != nil {

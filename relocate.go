@@ -99,7 +99,7 @@ func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Pl
 
 // Event is a step of a phase, or a note.
 //
-// Phases are read, scan, export, import, copy, verify, resolve, compare and prune, and follow one another;
+// Phases are read, scan, export, volumes, import, copy, verify, repair, resolve, compare and prune, and follow one another;
 // read and scan come more than once where packages are chosen. Each begins with an event without a step,
 // which comes before all its others, and ends with one that is Done, which comes after them.
 type Event struct {
