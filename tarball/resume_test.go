@@ -82,8 +82,8 @@ func TestResume(t *testing.T) {
 			switch {
 			case n < plan.Small || i > n:
 				left += b.Descriptor.Size
-			case i == n: // what filled a buffer of 1 MiB, with the header, was written
-				left += b.Descriptor.Size - max(0, (b.Descriptor.Size*2/3+512)>>20<<20-512)
+			case i == n: // what filled a buffer of 256 KiB, with the header, was written
+				left += b.Descriptor.Size - max(0, (b.Descriptor.Size*2/3+512)>>18<<18-512)
 			}
 		}
 		assert.Equal(t, left, fetched, "bytes fetched after %d blobs", n)

@@ -28,8 +28,9 @@ var ErrNoSpace = errors.New("no space")
 // it is this program's.
 var ErrPartExists = errors.New("exists, but has no journal of relocate beside it")
 
-// bufferSize is how much of a blob a worker holds: a multiple of blockSize.
-const bufferSize = 1 << 20
+// bufferSize is how much of a blob a worker holds: a multiple of blockSize. What it holds is hashed and
+// written from the processor's cache: with 1 MiB, writing takes half as much processor time again.
+const bufferSize = 256 << 10
 
 // Writer writes an archive in place. Its methods are safe for concurrent use, except Commit and
 // Suspend. Exactly one of these ends it.
