@@ -1,7 +1,6 @@
 package relocate
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +39,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 		return nil, err
 	}
 	defer p.close()
+	opt.noteAfter(from)
 	r := &Result{Plan: plan, Selected: p.selected, Replaced: p.replaced, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
 	if to.SecretRef != "" || len(p.selected) > 0 {
 		if r.Scan, err = p.scan(ctx, opt, p.source, plan); err != nil {
@@ -139,50 +139,29 @@ func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Optio
 		return nil, err
 	}
 	defer unlock()
-	scratch, err := newScratch(opt.TempDir)
+	in, err := opt.receive(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	defer scratch.remove()
-	in, out := io.Pipe()
-	context.AfterFunc(ctx, func() { _ = out.CloseWithError(ctx.Err()) }) // nothing else ends a read of a silent pipe
-	go func() {
-		_, err := io.Copy(out, from)
-		_ = out.CloseWithError(err)
-	}()
-	defer func() { _ = in.Close() }() // which ends the copy to it
-	s := &incoming{Reader: bufio.NewReader(in), name: nameOf(from), scratch: scratch, to: to, opt: opt}
-	if first, _ := s.Peek(len("manifest.json") + 1); tarball.IsImgpkg(first) {
-		return s.importSpooled(ctx)
+	defer in.close()
+	if in.isImgpkg() {
+		a, err := in.spool()
+		if err != nil {
+			return nil, err
+		}
+		return importArchive(ctx, a, to, opt)
 	}
-	return s.importSealed(ctx)
-}
-
-// nameOf names a stream in errors: by its own Name where it has one.
-func nameOf(stream any) string {
-	if named, ok := stream.(interface{ Name() string }); ok {
-		return named.Name()
-	}
-	return "the stream"
-}
-
-// incoming is one ImportStream.
-type incoming struct {
-	*bufio.Reader
-	name    string
-	scratch *scratch
-	to      Destination
-	opt     Options
+	return in.importSealed(ctx, to)
 }
 
 // importSealed imports while the stream arrives.
-func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
+func (in *incoming) importSealed(ctx context.Context, to Destination) (*Result, error) {
 	if in.opt.Selection.chooses() || len(in.opt.Selection.Platforms) > 0 {
 		return nil, optionsf("nothing can be chosen from an archive on a stream; import it from a file")
 	}
-	s, err := tarball.OpenStream(in, in.scratch)
+	s, err := in.open()
 	if err != nil {
-		return nil, fmt.Errorf("%s %w", in.name, err)
+		return nil, err
 	}
 	plan, err := s.Plan(ctx, in.opt.jobs(), in.opt.Renderer)
 	if err != nil {
@@ -190,9 +169,13 @@ func (in *incoming) importSealed(ctx context.Context) (*Result, error) {
 	}
 	in.opt.note("", "keeps %s in %s, and at most %s of a layer during its upload", text.Size(s.Kept()), in.scratch.dir, text.Size(largest(plan)))
 	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
-	f := &filling{action: "import", to: in.to, opt: in.opt, r: r}
+	f := &filling{action: "import", to: to, opt: in.opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
-		return copy.FromStream(ctx, plan, s, dst, in.to.Repository, in.scratch, s.Kept(), o)
+		result, err := copy.FromStream(ctx, plan, s, dst, to.Repository, in.scratch, s.Kept(), o)
+		if err == nil {
+			in.opt.noteAfter(s.Archive)
+		}
+		return result, err
 	}
 	return f.run(ctx)
 }
@@ -204,21 +187,6 @@ func largest(plan *bundle.Plan) int64 {
 		n = max(n, b.Descriptor.Size)
 	}
 	return n
-}
-
-// importSpooled imports a stream in imgpkg's format, where what describes the rest can be anywhere:
-// all of it is kept first.
-func (in *incoming) importSpooled(ctx context.Context) (*Result, error) {
-	in.opt.note("", "the archive has imgpkg's format: all of it is stored in %s before the import", in.scratch.dir)
-	n, err := io.Copy(in.scratch, in)
-	if err != nil {
-		return nil, fmt.Errorf("keep %s in %s: %w", in.name, in.scratch.dir, err)
-	}
-	a, err := tarball.NewArchive(in.scratch, n)
-	if err != nil {
-		return nil, fmt.Errorf("%s %w", in.name, err)
-	}
-	return importArchive(ctx, a, in.to, in.opt)
 }
 
 // Copy copies from registry to registry what an Export and an Import would, with the checks of

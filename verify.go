@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"context"
+	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -43,6 +44,9 @@ type VerifyOptions struct {
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
 	c := &verifying{VerifyOptions: opt, archive: archive, at: at}
+	if archive != nil {
+		c.name = archive.Name()
+	}
 	switch {
 	case at.Repository != (name.Repository{}):
 		if err := opt.checkValues(ctx, archive); err != nil {
@@ -50,9 +54,34 @@ func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt V
 		}
 		return c.verifyRepository(ctx)
 	case archive != nil:
-		return c.verifyArchive(ctx)
+		return c.verifyArchive(ctx, archive)
 	}
 	return nil, optionsf("nothing to verify: name an archive or a repository")
+}
+
+// VerifyStream says of an archive that arrives once, from front to back, what Verify says of one in a
+// file. It keeps what ImportStream keeps. Damage of anything but blobs ends it.
+//
+// Errors: as Verify; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrDamaged.
+func VerifyStream(ctx context.Context, from io.Reader, opt VerifyOptions) (*report.Verdict, error) {
+	in, err := opt.receive(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	defer in.close()
+	c := &verifying{VerifyOptions: opt, name: in.name}
+	if in.isImgpkg() {
+		if c.archive, err = in.spool(); err != nil {
+			return nil, err
+		}
+		return c.verifyArchive(ctx, c.archive)
+	}
+	s, err := in.open()
+	if err != nil {
+		return nil, err
+	}
+	c.archive = s.Archive
+	return c.verifyArchive(ctx, s)
 }
 
 // checkValues fails where values are for no package of an archive, before the work of minutes. What is
@@ -74,6 +103,7 @@ func (o *VerifyOptions) checkValues(ctx context.Context, archive *tarball.Archiv
 type verifying struct {
 	VerifyOptions
 	archive *tarball.Archive // nil: none
+	name    string           // of it
 	at      Destination
 	verdict *report.Verdict
 }

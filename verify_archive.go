@@ -12,15 +12,22 @@ import (
 	"relocate/bundle"
 	"relocate/internal/digest"
 	"relocate/internal/text"
+	"relocate/render"
 	"relocate/report"
 	"relocate/tarball"
 )
 
-// verifyArchive verifies an archive.
-func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) {
-	a := c.archive
+// checked is an archive that is checked: a file or a stream.
+type checked interface {
+	bundle.Source
+	Plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error)
+	Check(ctx context.Context, jobs int, progress func(blobs int, bytes int64)) ([]tarball.Damage, error)
+}
+
+// verifyArchive verifies an archive, from its file or from a stream.
+func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdict, error) {
 	c.verdict = &report.Verdict{
-		Act: "Verification", Subject: a.Name(), Archive: archiveOf(a), Strict: c.Strict, Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0,
+		Act: "Verification", Subject: c.name, Archive: &report.Archive{}, Strict: c.Strict, Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0,
 		AttachedNote: notLookedFor, Fix: "transfer the file again; if the original is damaged, too, export again",
 	}
 	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
@@ -32,31 +39,34 @@ func (c *verifying) verifyArchive(ctx context.Context) (*report.Verdict, error) 
 		beside = c.scanBeside(ctx, a, plan)
 		defer beside.stop()
 	}
-	damage, err := c.check(ctx)
+	damage, err := c.check(ctx, a)
 	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
+		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
+	*c.verdict.Archive = *archiveOf(c.archive)
+	c.verdict.Archive.File = c.name
 	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) || errors.Is(planErr, tarball.ErrNotRendered) { // this is not damage
-		return nil, fmt.Errorf("verify %s: %w", a.Name(), planErr)
+		return nil, fmt.Errorf("verify %s: %w", c.name, planErr)
 	}
 	c.listDamage(damage, plan)
 	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // a mismatch is in the list of damage
 		c.problem(report.Damaged, "content", planErr.Error())
 	}
-	c.verdict.Proved, c.verdict.NotProved = provedOf(a, plan)
+	c.verdict.Proved, c.verdict.NotProved = provedOf(c.archive, plan)
 	if err := c.compareSeal(); err != nil {
 		return nil, err
 	}
 	c.compareRoots(c.verdict.Roots)
-	if err := c.lookInto(ctx, plan, beside, len(damage) == 0); err != nil {
-		return nil, fmt.Errorf("verify %s: %w", a.Name(), err)
+	if err := c.lookInto(ctx, a, plan, beside, len(damage) == 0); err != nil {
+		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
 	return c.verdict.Judge(), ctx.Err()
 }
 
 // archiveOf returns the report of an archive.
 func archiveOf(a *tarball.Archive) *report.Archive {
-	return &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal()}
+	zeros, unread := a.After()
+	return &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal(), Zeros: zeros, Unread: unread}
 }
 
 func (c *verifying) problem(kind, what, reason string) {
@@ -64,11 +74,11 @@ func (c *verifying) problem(kind, what, reason string) {
 }
 
 // check hashes everything.
-func (c *verifying) check(ctx context.Context) ([]tarball.Damage, error) {
+func (c *verifying) check(ctx context.Context, a checked) ([]tarball.Damage, error) {
 	blobs, bytes := c.archive.Blobs()
 	ph := c.begin("verify", blobs, bytes)
 	defer ph.end()
-	return c.archive.Check(ctx, c.jobs(), ph.add)
+	return a.Check(ctx, c.jobs(), ph.add)
 }
 
 // mostDamage is how many damaged places of an archive a verdict lists.
@@ -146,7 +156,7 @@ func (c *verifying) compareSeal() error {
 		return nil
 	}
 	if c.archive.Format() == tarball.Imgpkg {
-		return optionsf("%s has imgpkg's format, which has no seal to compare with; its roots prove what it holds", c.archive.Name())
+		return optionsf("%s has imgpkg's format, which has no seal to compare with; its roots prove what it holds", c.name)
 	}
 	if seal := c.archive.Seal(); seal != c.Seal {
 		c.problem(report.Different, "seal", fmt.Sprintf("it is %s, want %s", seal, c.Seal))
@@ -175,7 +185,7 @@ func (c *verifying) compareRoots(have []report.Root) {
 }
 
 // lookInto takes what the scan of an archive without damage found. plan may be nil.
-func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, beside *scanBeside, isWhole bool) error {
+func (c *verifying) lookInto(ctx context.Context, a checked, plan *bundle.Plan, beside *scanBeside, isWhole bool) error {
 	if plan == nil {
 		return nil
 	}
@@ -186,5 +196,5 @@ func (c *verifying) lookInto(ctx context.Context, plan *bundle.Plan, beside *sca
 		}
 		c.take(found)
 	}
-	return c.content(ctx, c.archive, plan)
+	return c.content(ctx, a, plan)
 }

@@ -275,6 +275,7 @@ func (v *Verdict) limit() {
 	if v.Archive != nil && !v.Pinned {
 		add("that it is the file that was exported: neither --seal nor --root was given")
 	}
+	v.sayAfter()
 	switch v.Level {
 	case "manifests":
 		add("that layers are present: level manifests does not check that; --level blobs asks the registry for each, --level deep reads and hashes each")
@@ -282,6 +283,20 @@ func (v *Verdict) limit() {
 		add("that layers are intact: the registry says that it has them, but they were not read; --level deep reads and hashes each")
 	}
 	v.Limit()
+}
+
+// sayAfter says what is known of what follows the archive, and what is not.
+func (v *Verdict) sayAfter() {
+	if v.Archive == nil {
+		return
+	}
+	ignored, unread := v.Archive.After()
+	if ignored != "" {
+		v.Proved = append(v.Proved, ignored)
+	}
+	if unread != "" {
+		v.NotProved = append(v.NotProved, unread)
+	}
 }
 
 // Limit adds to NotProved what is not proved because of layers that were left out, content that

@@ -115,6 +115,20 @@ type Archive struct {
 	Size int64   `json:"size"`
 	Form string  `json:"form"`          // relocate or imgpkg
 	Seal v1.Hash `json:"seal,omitzero"` // imgpkg's format has none
+
+	Zeros  int64 `json:"zerosAfter,omitempty"`  // bytes after its end, which were ignored
+	Unread bool  `json:"unreadAfter,omitempty"` // it is on a device, where nothing after its end was read
+}
+
+// After says what is known of what follows the end of the archive, and what is not; empty for nothing.
+func (a *Archive) After() (ignored, unread string) {
+	if a.Zeros > 0 {
+		ignored = fmt.Sprintf("%s after its end, at byte %d, ignored", text.Count(int(a.Zeros), "zero byte"), a.Size)
+	}
+	if a.Unread {
+		unread = fmt.Sprintf("what follows the archive on the device, from byte %d on: it was not read", a.Size)
+	}
+	return ignored, unread
 }
 
 // SealText is what people see of the seal.

@@ -161,30 +161,39 @@ func (a *Archive) frameReason(i int, at int64) string {
 // checkBlob hashes blob i. It reads a wrong one again: a medium or memory that gives other bytes
 // each time is another fault than a file that was changed.
 func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64)) (*Damage, error) {
-	err := a.hashBlob(ctx, i, progress)
+	err := a.hash(ctx, a.content(i), i, progress)
 	if !errors.Is(err, digest.ErrMismatch) {
 		return nil, err
 	}
-	reason := strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
-	again := a.hashBlob(ctx, i, func(int, int64) {})
+	reason := mismatch(err)
+	again := a.hash(ctx, a.content(i), i, func(int, int64) {})
 	switch {
 	case again != nil && !errors.Is(again, digest.ErrMismatch):
 		return nil, again
 	case again == nil || again.Error() != err.Error():
 		reason += "; the second read gave other bytes: the medium or this machine is unstable"
 	}
+	return a.damagedBlob(i, reason), nil
+}
+
+func (a *Archive) damagedBlob(i int, reason string) *Damage {
 	b := a.l.blobs[i]
-	return &Damage{Member: a.l.name(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}, nil
+	return &Damage{Member: a.l.name(b.Digest), Offset: a.l.offsets[i] + blockSize, Digest: b.Digest, Reason: reason}
+}
+
+// mismatch says how content differs from its digest.
+func mismatch(err error) string {
+	return strings.TrimPrefix(err.Error(), digest.ErrMismatch.Error()+": ")
 }
 
 // hashBuffer is how many bytes are read and hashed at a time. It fits into a core's own cache; more
 // was slower by a fifth.
 const hashBuffer = 256 << 10
 
-// hashBlob reads blob i. The error wraps digest.ErrMismatch when the content does not match.
-func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)) error {
+// hash reads the content of blob i. The error wraps digest.ErrMismatch when it does not match.
+func (a *Archive) hash(ctx context.Context, content io.Reader, i int, progress func(int, int64)) error {
 	b := a.l.blobs[i]
-	r := digest.Reader(a.content(i), b.Digest, b.Size)
+	r := digest.Reader(content, b.Digest, b.Size)
 	buf := make([]byte, min(hashBuffer, b.Size+1))
 	for left := b.Size; ; {
 		n, err := r.Read(buf)

@@ -136,12 +136,14 @@ func TestBlocks(t *testing.T) {
 		assertRefused(t, bad, "block at %d zeroed", at)
 	}
 	for at := 0; at <= len(good); at += 512 {
-		assertRefused(t, slices.Insert(slices.Clone(good), at, make([]byte, 512)...), "block put in at %d", at)
+		if at < len(good)-1024 { // where it is not one of those after the end
+			assertRefused(t, slices.Insert(slices.Clone(good), at, make([]byte, 512)...), "block put in at %d", at)
+		}
 		if at < len(good) {
 			assertRefused(t, slices.Delete(slices.Clone(good), at, at+512), "block taken out at %d", at)
 		}
 	}
-	for _, more := range [][]byte{{0}, make([]byte, 512), make([]byte, 10240), []byte("x"), good} {
+	for _, more := range [][]byte{[]byte("x"), append(make([]byte, 10240), 1), good} {
 		_, err := inspect(slices.Concat(good, more))
 		assert.ErrorIs(t, err, tarball.ErrDamaged, "%d bytes appended", len(more))
 		assert.ErrorContains(t, err, "follow its end")

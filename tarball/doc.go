@@ -41,7 +41,8 @@
 // magic "ustar\0" and version "00"; the size as eleven octal digits and a NUL or, from 8 GiB
 // (8589934592 bytes), in GNU base-256 in the same field: 0x80, then eleven bytes, big endian.
 // Content is followed by zero bytes to the next multiple of 512. Two blocks of zero bytes end the
-// file, and nothing follows. So there are no PAX records, links, devices, directories or sparse
+// archive. A reader must accept up to 1 GiB of zero bytes after it, say how many there were, and refuse
+// other bytes; on a device it must read nothing after the end. So there are no PAX records, links, devices, directories or sparse
 // members, and sizes alone imply every offset: none is stored.
 //
 // # Inventory

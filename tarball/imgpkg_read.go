@@ -14,10 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-const (
-	maxImgpkgMembers  = 1_000_000
-	maxImgpkgTrailing = 1 << 20 // zero bytes after the end: GNU tar pads to a record
-)
+const maxImgpkgMembers = 1_000_000
 
 // IsImgpkg reports whether a file that begins with first, at least 14 bytes, is a tar as imgpkg
 // writes it. It does not recognise one that was packed again in another order; Open does.
@@ -38,6 +35,7 @@ type imgpkgMembers struct {
 	document imgpkgMember
 	layers   []imgpkgMember // by digest
 	others   int            // members that are neither, which are ignored
+	end      int64          // of the tar
 }
 
 type imgpkgMember struct {
@@ -63,7 +61,7 @@ func newImgpkgArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{name: imgpkgName, size: size}
+	l := &layout{name: imgpkgName, size: members.end}
 	for _, m := range members.layers {
 		l.blobs = append(l.blobs, blobEntry{m.digest, m.size})
 		l.offsets = append(l.offsets, m.at-blockSize)
@@ -275,22 +273,16 @@ func (s *imgpkgScan) explain(err error) error {
 	return fmt.Errorf("read the headers: %w", err)
 }
 
-// checkEnd checks the end of the file: two zero blocks, and only zeros after them.
+// checkEnd checks the end of the tar: two zero blocks.
 func (s *imgpkgScan) checkEnd() error {
-	if s.size < s.end+2*blockSize {
+	s.found.end = s.end + 2*blockSize
+	var end [2 * blockSize]byte
+	if n, err := s.all.ReadAt(end[:], s.end); n < len(end) && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the end: %w", err)
+	} else if n < len(end) || s.size < s.found.end {
 		return fmt.Errorf("%w: it has no end", ErrTruncated)
 	}
-	if s.size > s.end+2*blockSize+maxImgpkgTrailing {
-		return fmt.Errorf("%w: %d bytes follow its end at %d", ErrDamaged, s.size-s.end-2*blockSize, s.end+2*blockSize)
-	}
-	rest := make([]byte, s.size-s.end) // at most maxImgpkgTrailing and two blocks
-	if _, err := s.all.ReadAt(rest, s.end); err != nil && err != io.EOF {
-		return fmt.Errorf("read the end: %w", err)
-	}
-	if i := bytes.IndexFunc(rest, func(r rune) bool { return r != 0 }); i >= 0 {
-		return fmt.Errorf("%w: something follows its end, at byte %d", ErrDamaged, s.end+int64(i))
-	}
-	return nil
+	return onlyZeros(end[:], s.end, s.end)
 }
 
 // checkPadding checks the padding after each content, which archive/tar ignores. The result has an

@@ -49,38 +49,40 @@ type Archive struct {
 	imgpkg    *imgpkgContent // nil when it is not in imgpkg's format
 	members   *imgpkgMembers
 	reading   chan struct{} // limits how many texts of imgpkg's format are in memory
+
+	zeros  int64 // bytes after the end
+	unread bool  // what follows the end was not read
 }
 
 var _ bundle.Source = (*Archive)(nil)
 
 // Open opens the archive at path, in either format, and reads its inventory. It checks nothing
-// else: see Check and CheckedPlan. The caller closes the archive. Where path is no file, it may be the
-// name of an archive in volumes, which are in its folder or in others.
+// else: see Check and CheckedPlan. The archive may be on a block device. The caller closes it. Where path
+// is no file, it may be the name of an archive in volumes, which are in its folder or in others.
 //
-// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of os.Open; those of volume.Open, and
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; ErrOnce; those of os.Open; those of volume.Open, and
 // *volume.MissingError.
 func Open(path string, folders ...string) (*Archive, error) {
 	if a, err := openSet(path, folders); a != nil || err != nil {
 		return a, err
 	}
-	// To open a FIFO would block, so the type is checked before, and again after.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s %w: it is not a regular file", path, ErrNotArchive)
+	// To open a FIFO would block, so the kind is checked before, and again after.
+	if info, err := os.Stat(path); err == nil {
+		if err := checkKind(info); err != nil {
+			return nil, fmt.Errorf("%s %w", path, err)
+		}
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: it is not a regular file", ErrNotArchive)
-	}
 	var a *Archive
 	if err == nil {
-		a, err = NewArchive(f, info.Size())
+		a, err = openMedium(f, info)
 	}
 	switch {
-	case errors.Is(err, ErrNotArchive) || errors.Is(err, ErrTruncated) || errors.Is(err, ErrDamaged):
+	case errors.Is(err, ErrNotArchive) || errors.Is(err, ErrTruncated) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrOnce):
 		return nil, errors.Join(fmt.Errorf("%s %w", path, err), f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
@@ -89,10 +91,24 @@ func Open(path string, folders ...string) (*Archive, error) {
 	return a, nil
 }
 
-// NewArchive reads the inventory of the archive of size bytes in r, as Open does.
+// NewArchive reads the inventory of the archive of size bytes in r, as Open does. Zero bytes may follow its
+// end, at most 1 GiB.
 //
 // Errors: ErrNotArchive, ErrTruncated, ErrDamaged; those of r.
 func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
+	a, err := readArchive(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if size < a.l.size {
+		return nil, fmt.Errorf("%w: it has %d bytes of %d", ErrTruncated, size, a.l.size)
+	}
+	a.zeros = size - a.l.size
+	return a, checkZeros(r, a.l.size, size)
+}
+
+// readArchive reads the inventory of the archive at the beginning of r, which has size bytes.
+func readArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	if mayBeImgpkg(r, size) {
 		return newImgpkgArchive(r, size)
 	}
@@ -100,16 +116,7 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newArchive(r, inv)
-	switch {
-	case err != nil:
-		return nil, err
-	case size < a.l.size:
-		return nil, fmt.Errorf("%w: it has %d bytes of %d", ErrTruncated, size, a.l.size)
-	case size > a.l.size:
-		return nil, fmt.Errorf("%w: %d bytes follow its end at %d", ErrDamaged, size-a.l.size, a.l.size)
-	}
-	return a, nil
+	return newArchive(r, inv)
 }
 
 // newArchive returns the archive that inv implies. It reads nothing of r.
@@ -299,7 +306,7 @@ func (a *Archive) Format() Format { return a.l.format() }
 // imgpkg's format it is the zero value.
 func (a *Archive) Seal() v1.Hash { return a.l.shown(a.seal) }
 
-// Size returns the size of the file in bytes.
+// Size returns the size of the archive in bytes, without what follows its end.
 func (a *Archive) Size() int64 { return a.l.size }
 
 // Roots returns the references that were exported, in their order.

@@ -64,10 +64,10 @@ func TestOpenErrors(t *testing.T) {
 	flipped := slices.Clone(good)
 	flipped[3] ^= 1
 	for says, content := range map[string][]byte{
-		fmt.Sprintf("is cut off: it has 10000 bytes of %d", len(good)):     good[:10000],
-		fmt.Sprintf("is damaged: 1 bytes follow its end at %d", len(good)): append(slices.Clone(good), 0),
-		"is damaged: the header of oci-layout is damaged at byte 3":        flipped,
-		"is not an archive of relocate: it is text":                        []byte("text"),
+		fmt.Sprintf("is cut off: it has 10000 bytes of %d", len(good)):                                                  good[:10000],
+		fmt.Sprintf("is damaged: other bytes than zeros follow its end at %d, from byte %d on", len(good), len(good)+1): append(slices.Clone(good), 0, 1),
+		"is damaged: the header of oci-layout is damaged at byte 3":                                                     flipped,
+		"is not an archive of relocate: it is text":                                                                     []byte("text"),
 	} {
 		path := filepath.Join(t.TempDir(), "file")
 		require.NoError(t, os.WriteFile(path, content, 0o600))

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/internal/digest"
 	"relocate/render"
 )
 
@@ -22,9 +23,17 @@ import (
 // Next returns the layers. Call Plan first.
 type Stream struct {
 	*Archive
+
+	// Device says that the end of the stream is not that of the archive, as on a tape: what follows the
+	// archive is not read.
+	Device bool
+
 	in   *incoming
 	next int   // index of the blob that Next returns
 	left int64 // unread bytes of the blob before it
+
+	planned bool  // the small section is kept
+	failed  error // of Plan
 }
 
 // scratch is a file for what must be read again.
@@ -76,9 +85,9 @@ func OpenStream(r io.Reader, file interface {
 // Call it once, before Next. Something that is missing in the archive is damage.
 //
 // Errors: ErrDamaged, ErrTruncated, ErrNoSpace.
-func (s *Stream) Plan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
-	plan, err := s.Archive.Plan(ctx, jobs, r)
-	if err != nil {
+func (s *Stream) Plan(ctx context.Context, jobs int, r *render.Renderer) (plan *bundle.Plan, err error) {
+	defer func() { s.planned, s.failed = err == nil, err }()
+	if plan, err = s.Archive.Plan(ctx, jobs, r); err != nil {
 		return nil, asDamage(err)
 	}
 	for i := range plan.Small {
@@ -149,26 +158,81 @@ func (s *Stream) finish() error {
 		at := s.l.seal + int64(firstDifference(got, want))
 		return fmt.Errorf("%w at byte %d: %s", ErrDamaged, at, s.frameReason(len(s.l.offsets), at))
 	}
-	switch _, err := s.in.r.ReadByte(); {
-	case err == nil:
-		return fmt.Errorf("%w: bytes follow its end at %d", ErrDamaged, s.l.size)
-	case err != io.EOF:
-		return fmt.Errorf("read the stream: %w", err)
+	if s.unread = s.Device; s.unread {
+		return io.EOF
 	}
-	return io.EOF
+	return s.skipZeros()
+}
+
+// skipZeros reads the stream to its end, and returns io.EOF if only zero bytes follow the archive.
+func (s *Stream) skipZeros() error {
+	buf := make([]byte, hashBuffer)
+	for {
+		n, err := s.in.r.Read(buf)
+		if other := onlyZeros(buf[:n], s.l.size+s.zeros, s.l.size); other != nil {
+			return other
+		}
+		if s.zeros += int64(n); s.zeros > maxZeros {
+			return fmt.Errorf("%w: more than %d zero bytes follow its end at %d", ErrDamaged, maxZeros, s.l.size)
+		}
+		if err == io.EOF {
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("read the stream: %w", err)
+		}
+	}
+}
+
+// Check reads what follows the small section, in place of Next, and returns the blobs that are damaged, in
+// file order. Damage elsewhere is an error. A damaged blob of the stream cannot be read again. progress is
+// as for Archive.Check.
+//
+// Errors: that of Plan; as Next; that of ctx.
+func (s *Stream) Check(ctx context.Context, _ int, progress func(blobs int, bytes int64)) (damage []Damage, err error) {
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	for i := range s.next {
+		blob, err := s.checkBlob(ctx, i, progress)
+		if err != nil {
+			return nil, err
+		}
+		if blob != nil {
+			damage = append(damage, *blob)
+		}
+	}
+	for {
+		_, content, err := s.Next()
+		if err == io.EOF {
+			return damage, nil
+		}
+		if err == nil {
+			err = s.hash(ctx, content, s.next-1, progress)
+		}
+		if errors.Is(err, digest.ErrMismatch) {
+			damage = append(damage, *s.damagedBlob(s.next-1, mismatch(err)))
+		} else if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Kept returns how many bytes of the scratch file are in use, from byte 0 on.
-func (s *Stream) Kept() int64 { return s.in.kept }
+func (s *Stream) Kept() int64 {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	return s.in.kept
+}
 
 // ErrPassed says that a layer is needed that came earlier in the stream.
 var ErrPassed = errors.New("it came earlier in the stream, which cannot be read again")
 
-// Blob implements bundle.Source for the small section.
+// Blob implements bundle.Source for the small section. It may be called beside Next.
 //
 // Errors: ErrPassed for a layer; as Archive.Blob.
 func (s *Stream) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
-	if i, ok := s.index[d.Digest]; ok && s.next > 0 && s.l.offsets[i] >= s.in.kept {
+	if i, ok := s.index[d.Digest]; ok && s.planned && s.l.offsets[i] >= s.Kept() {
 		return nil, fmt.Errorf("blob %s: %w", d.Digest, ErrPassed)
 	}
 	return s.Archive.Blob(ctx, repo, d)
@@ -199,7 +263,7 @@ func (in *incoming) ReadAt(p []byte, off int64) (int, error) {
 func (in *incoming) keep(end int64) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if end <= in.at || in.err != nil {
+	if end <= in.kept || in.err != nil { // read advances at beside this, once all that is kept is here
 		return in.err
 	}
 	n, err := io.CopyN(io.NewOffsetWriter(in.file, in.at), in.r, end-in.at)

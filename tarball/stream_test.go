@@ -201,7 +201,7 @@ func TestStreamCut(t *testing.T) {
 		require.Error(t, err, "%d bytes", n)
 		require.True(t, errors.Is(err, tarball.ErrTruncated) || n < 1536 && errors.Is(err, tarball.ErrNotArchive), "%d bytes: %v", n, err)
 	}
-	_, err := take(t, io.MultiReader(bytes.NewReader(b), bytes.NewReader([]byte{0})), &ram{})
+	_, err := take(t, io.MultiReader(bytes.NewReader(b), bytes.NewReader([]byte{0, 1})), &ram{})
 	require.ErrorIs(t, err, tarball.ErrDamaged)
 	for _, n := range []int{0, 5000, len(b) / 2, len(b)} {
 		_, err := take(t, io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(errNetwork)), &ram{})

@@ -42,7 +42,7 @@ func noArchive(args []string) bool {
 // configFor returns the flags of a copy for the settings of a file.
 func (f *copyFlags) configFor(s *crossing.Setting, _ []string) string {
 	parts := []string{"includeNonDistributableLayers", "attachments"}
-	if f.fromTar != "" && f.fromTar != stream {
+	if f.fromTar != "" && !isOnce(f.fromTar) {
 		parts = append(parts, "platforms", "platformMode")
 	}
 	if f.fromTar == "" {

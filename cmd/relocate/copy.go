@@ -106,7 +106,7 @@ func newCopy(name string) *cobra.Command {
 func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
-		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar); - is standard input")
+		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, a device, a FIFO, or - for standard input")
 		f.chosen.add(flags)
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {

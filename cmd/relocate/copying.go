@@ -119,14 +119,19 @@ func (c *copying) openStream(ctx context.Context) (stop func() error, err error)
 // Name names standard output in errors of the library.
 func (r *resultWriter) Name() string { return "standard output" }
 
-// importArchive fills a repository from an archive in a file, or on standard input.
+// importArchive fills a repository from an archive in a file or a stream.
 func (c *copying) importArchive(ctx context.Context) error {
 	to, err := c.to()
 	if err != nil {
 		return err
 	}
-	if c.fromTar == stream {
-		r, err := relocate.ImportStream(ctx, c.stdin, to, c.options())
+	if isOnce(c.fromTar) {
+		from, stop, err := openOnce(ctx, c.fromTar, c.stdin)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		r, err := relocate.ImportStream(ctx, from, to, c.options())
 		return c.finish("import", r, err)
 	}
 	a, err := tarball.Open(c.fromTar)

@@ -50,7 +50,7 @@ func TestNoArchive(t *testing.T) {
 		"cut":       {archive[:len(archive)/2], []string{"is cut off", "hint: the archive is incomplete"}},
 		"cut-early": {archive[:3000], []string{"is cut off", "hint: the archive is incomplete"}},
 		"cut-late":  {archive[:len(archive)-1], []string{"is cut off"}},
-		"longer":    {append(bytes.Clone(archive), 0), []string{"is damaged", "1 bytes follow its end"}},
+		"longer":    {append(bytes.Clone(archive), 1), []string{"is damaged", "other bytes than zeros follow its end"}},
 		"header":    {header, []string{"is damaged", "blobs/sha256/", "at byte ", "hint: the file was changed"}},
 		"seal":      {seal, []string{"is damaged", "seal", "hint: the file was changed"}},
 		"inventory": {inventory, []string{"is damaged"}},

@@ -162,6 +162,7 @@ var judgements = []judgement{
 	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory, and transfer it again if it was cut off"},
 	{is(tarball.ErrNoSeal), statusUsage, "write its inventory to a file with relocate inventory, and name that file with --have"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
+	{is(tarball.ErrOnce), statusUsage, "--from-tar and verify read it as it is; for everything else copy the archive to a file first"},
 	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
 	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory; if it is one, it was changed since: transfer it again"},

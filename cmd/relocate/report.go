@@ -167,7 +167,7 @@ func (r *copyReport) verifyWith() string {
 	}
 	words = append(words, "--repo", r.Repository)
 	switch {
-	case r.Archive.File != stream:
+	case !isOnce(r.Archive.File):
 		words = append(words, r.Archive.File)
 	case !r.named || len(r.again) > 0:
 		return ""
@@ -237,7 +237,7 @@ func (r *copyReport) summarizeExport(w io.Writer) {
 	if file == stream {
 		file = "standard output"
 	}
-	fmt.Fprintf(w, "  %s: %s, %s in %s\n", file, count(r.Contents.Blobs, "blob"), size(r.Archive.Size), r.elapsed())
+	fmt.Fprintf(w, "  %s: %s, %d bytes (%s) in %s\n", file, count(r.Contents.Blobs, "blob"), r.Archive.Size, size(r.Archive.Size), r.elapsed())
 	if r.Kept != nil {
 		fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 	}

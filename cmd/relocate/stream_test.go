@@ -149,7 +149,7 @@ func TestStreamDamaged(t *testing.T) {
 		damaged[at] ^= 4
 		refuse(fmt.Sprintf("byte %d flipped", at), bytes.NewReader(damaged))
 	}
-	refuse("more", io.MultiReader(bytes.NewReader(archive), strings.NewReader("x")), "bytes follow its end")
+	refuse("more", io.MultiReader(bytes.NewReader(archive), strings.NewReader("x")), "other bytes than zeros follow its end")
 	assert.False(t, has(t, dst.Addr, "/v2/x/manifests/1.0.0"))
 
 	r, _ := importBytes(t, iotest.HalfReader(bytes.NewReader(archive)), "--to-repo", dst.Addr+"/x")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
+	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify"
 )
@@ -40,7 +42,8 @@ type verifyFlags struct {
 // verifyHelp is the help of verify about archives and repositories.
 const verifyHelp = `verify FILE checks every byte of an archive: it hashes each blob, compares
 headers and documents with the seal, and checks that the content is exactly what
-the roots need.
+the roots need. FILE may be a block device, a FIFO, a tape, or - for standard
+input.
 
 verify --repo REPO FILE compares a private registry with the archive: manifests,
 tags and locations images. verify --repo REPO with :TAG, @DIGEST or --root
@@ -78,7 +81,7 @@ func newVerify() *cobra.Command {
 			}
 			f.output.command = commandLine(cmd, args)
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
-			r, err := f.run(ctx, append(args, "")[0], show)
+			r, err := f.run(ctx, append(args, "")[0], cmd.InOrStdin(), show)
 			if err != nil {
 				return err
 			}
@@ -121,7 +124,7 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*verified, error) {
+func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, show *display) (*verified, error) {
 	roots, err := f.check(file)
 	if err != nil {
 		return nil, err
@@ -143,6 +146,10 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
 			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
 		}
+	}
+	if f.repo == "" && isOnce(file) {
+		r.Verdict, err = verifyOnce(ctx, file, stdin, opt)
+		return r, err
 	}
 	var at relocate.Destination
 	if f.repo != "" {
@@ -168,6 +175,16 @@ func (f *verifyFlags) run(ctx context.Context, file string, show *display) (*ver
 		err = missingRootError{err}
 	}
 	return r, err
+}
+
+// verifyOnce verifies an archive that can be read only once.
+func verifyOnce(ctx context.Context, path string, stdin io.Reader, opt relocate.VerifyOptions) (*report.Verdict, error) {
+	from, stop, err := openOnce(ctx, path, stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	return relocate.VerifyStream(ctx, from, opt)
 }
 
 // at is the repository of --repo, as it was filled, and the root in it, where neither an archive
@@ -216,6 +233,8 @@ func (f *verifyFlags) checks(file string) []check {
 		{!repo && len(f.chosen.platforms) > 0, "--platform needs --repo: an archive says by itself what it leaves out"},
 		{!archive && f.chosen.mode == platformsDerive, "--platform-mode derive needs an archive: what was derived needs no --platform"},
 		{!archive && f.seal != "", "--seal needs an archive"},
+		{repo && archive && isOnce(file), "--repo needs an archive that can be read again: copy " + file + " to a file first"},
+		{f.config.path != "" && archive && isOnce(file), "--config needs an archive in a file: it cannot compare the roots of a stream"},
 		{f.selection.given() && (!archive || !repo), "packages are chosen from an archive that --repo is compared with"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),

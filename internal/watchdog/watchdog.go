@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/pprof"
 	"sync/atomic"
@@ -143,6 +144,14 @@ type input struct {
 
 // Name names it in errors of the library.
 func (in input) Name() string { return "standard input" }
+
+// Stat returns what it is, where that is known.
+func (in input) Stat() (fs.FileInfo, error) {
+	if f, ok := in.Reader.(*os.File); ok {
+		return f.Stat()
+	}
+	return nil, fs.ErrInvalid
+}
 
 func (in input) Read(p []byte) (int, error) {
 	return in.w.Waiting(func() (int, error) { return in.Reader.Read(p) })
