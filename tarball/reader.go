@@ -103,8 +103,11 @@ func NewArchive(r io.ReaderAt, size int64) (*Archive, error) {
 	if size < a.l.size {
 		return nil, fmt.Errorf("%w: it has %d bytes of %d", ErrTruncated, size, a.l.size)
 	}
+	if err := checkZeros(r, a.l.size, size); err != nil {
+		return nil, err
+	}
 	a.zeros = size - a.l.size
-	return a, checkZeros(r, a.l.size, size)
+	return a, nil
 }
 
 // readArchive reads the inventory of the archive at the beginning of r, which has size bytes.
