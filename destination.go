@@ -111,6 +111,7 @@ func (f *filling) run(ctx context.Context) (*Result, error) {
 	}
 	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph)).Sparse(sparseIndexes(f.r.Plan.Graph))
 	err = f.send(dst)
+	f.r.AtOnce = client.MostAtOnce()
 	if err != nil && !isPartial(err) {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func (f *filling) send(dst *registry.Checked) (err error) {
 	blobs, bytes := copy.Options{Attachments: f.to.Attachments}.Total(f.r.Plan)
 	ph := f.opt.begin(f.action, blobs, bytes)
 	f.r.Copied, err = f.move(dst, copy.Options{
-		Jobs: f.opt.jobs(), Trust: f.to.Trust, Tags: tagList(f.tags), RepoTags: f.to.RepoTags, KeepGoing: f.opt.KeepGoing,
+		Jobs: f.opt.requests(), Trust: f.to.Trust, Tags: tagList(f.tags), RepoTags: f.to.RepoTags, KeepGoing: f.opt.KeepGoing,
 		Progress: ph.step, Attachments: f.to.Attachments,
 	})
 	f.r.Reread = ph.end().Reread

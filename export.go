@@ -175,6 +175,7 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
 	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
 	r.Reread = ph.end().Reread
+	r.AtOnce = e.client.MostAtOnce()
 	if u.scan != nil && (err == nil || isPartial(err)) {
 		var scanErr error
 		r.Scan, scanErr = u.scan()
@@ -274,6 +275,7 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	ph := e.opt.begin("export", len(plan.Blobs), plan.Size())
 	err = copy.ToArchive(ctx, plan, found.source, w, copy.ArchiveOptions{Jobs: e.opt.jobs(), Progress: ph.step})
 	r.Reread = ph.end().Reread
+	r.AtOnce = e.client.MostAtOnce()
 	if err == nil {
 		err = w.Commit()
 	}

@@ -54,7 +54,8 @@ func (e optionsError) Is(target error) bool { return target == ErrOptions }
 
 // Options say how a verb runs.
 type Options struct {
-	Jobs      int         // requests, or blobs, at once; less than 1 means 8
+	Jobs      int         // requests, or blobs, at once; less than 1 means 8, and 32 as MostJobs
+	MostJobs  int         // requests to a registry at once whose answers take long; less than Jobs means Jobs
 	TempDir   string      // for scratch files; empty: beside the archive that is written, else os.TempDir
 	KeepGoing bool        // of Export to a file, Import and Copy: try everything, even after a blob fails
 	Progress  func(Event) // called with what is done, if not nil; must be safe for concurrent use
@@ -72,8 +73,11 @@ type Options struct {
 	Content func(ctx context.Context, src bundle.Source, plan *bundle.Plan) error
 }
 
-// defaultJobs is the number of jobs unless Jobs says another.
-const defaultJobs = 8
+// Numbers of jobs unless Options says others.
+const (
+	defaultJobs = 8
+	defaultMost = 32
+)
 
 func (o Options) jobs() int {
 	if o.Jobs < 1 {
@@ -82,12 +86,21 @@ func (o Options) jobs() int {
 	return o.Jobs
 }
 
+// requests is how many requests can wait for a registry at once, of which the client sends as many as it
+// chooses.
+func (o Options) requests() int {
+	if o.Jobs < 1 {
+		return max(o.MostJobs, defaultMost)
+	}
+	return max(o.MostJobs, o.Jobs)
+}
+
 // client returns the client that was given, or one with the zero options.
 func (o Options) client(given *registry.Client) (*registry.Client, error) {
 	if given != nil {
 		return given, nil
 	}
-	return registry.New(registry.Options{Jobs: o.jobs(), UserAgent: "relocate"})
+	return registry.New(registry.Options{Jobs: o.jobs(), MostJobs: o.requests(), UserAgent: "relocate"})
 }
 
 func (o Options) content(ctx context.Context, src bundle.Source, plan *bundle.Plan) error {

@@ -39,6 +39,8 @@ type Result struct {
 
 	Reread int // blobs that were wrong when they were first read, and right when they were read again
 
+	AtOnce int // requests to one registry that were under way together at most: to that which is written, if any
+
 	// Of Import and Copy, where everything was copied.
 	Tags              []string       // that the roots have at the destination
 	Moves             []rewrite.Move // what each reference is at the destination

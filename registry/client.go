@@ -35,6 +35,7 @@ type Options struct {
 	TokenHosts         []string // hosts that may issue the tokens of any registry
 	RedirectHosts      []string // hosts that a redirect may lead to, whatever their address
 	Jobs               int      // requests to a host at once, reading and writing apart; 0 means 1
+	MostJobs           int      // up to so many, where its answers take long; less than Jobs means Jobs
 
 	// Only has the hosts that may be connected to, and the address of each. All others are refused, and no proxy is
 	// used. Nil allows all hosts.
@@ -129,6 +130,7 @@ type repository struct {
 func New(opt Options) (*Client, error) {
 	defaults := Defaults()
 	opt.Jobs = max(opt.Jobs, defaults.Jobs)
+	opt.MostJobs = max(opt.MostJobs, opt.Jobs)
 	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, defaults.ConnectTimeout)
 	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, defaults.HeaderTimeout)
 	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, defaults.IdleTimeout)

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// limiter bounds how many requests each host gets at once. A host that reports overload (429, 503)
-// gets half as many; each successful answer raises the number a little.
+// limiter bounds how many requests each host gets at once: the least, or more where answers take long
+// (pace). A host that reports overload (429, 503) gets half as many; each successful answer raises the
+// number a little.
 //
 // Slots have an order, so that no two holders wait for each other. An upload holds one writing slot
 // from its first request to its last, and reads its content, from any host, with a reading slot:
@@ -18,7 +19,7 @@ import (
 // end before it gives back its own. Requests for tokens, and to /v2/, need no slot: their callers
 // may hold any.
 type limiter struct {
-	most int
+	least, most int
 
 	mu    sync.Mutex
 	hosts map[string]*host // by host and port
@@ -38,10 +39,12 @@ type host struct {
 // order. It counts how requests of its kind end.
 type gate struct {
 	host *host
-	most float64
+	most float64 // changed by pace
+	pace pace
 
 	limit   float64 // from 1 to most
 	busy    int
+	peak    int             // the largest value of busy
 	again   []chan struct{} // waiting requests, closed when admitted
 	waiting []chan struct{}
 
@@ -66,14 +69,18 @@ func (l *limiter) host(name string) *host {
 	h := l.hosts[name]
 	if h == nil {
 		h = &host{}
-		h.reads = gate{host: h, most: float64(l.most), limit: float64(l.most)}
-		h.writes = gate{host: h, most: float64(l.most), limit: float64(l.most)}
+		h.reads, h.writes = l.newGate(h), l.newGate(h)
 		if l.hosts == nil {
 			l.hosts = map[string]*host{}
 		}
 		l.hosts[name] = h
 	}
 	return h
+}
+
+func (l *limiter) newGate(h *host) gate {
+	least, most := float64(l.least), float64(l.most)
+	return gate{host: h, most: least, limit: least, pace: pace{least: least, most: most}}
 }
 
 // slot is the permission to have one request under way.
@@ -114,6 +121,7 @@ func (g *gate) admit() {
 			close((*queue)[0])
 			*queue = (*queue)[1:]
 			g.busy++
+			g.peak = max(g.peak, g.busy)
 		}
 	}
 }
@@ -161,6 +169,7 @@ func (g *gate) refusedIn(wave int, slower bool) (waves int) {
 	g.refused++
 	if slower {
 		g.limit = max(1, g.limit/2)
+		g.most, g.pace.steady = max(g.pace.least, g.limit), true
 	}
 	return g.refused
 }

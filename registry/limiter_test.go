@@ -28,7 +28,7 @@ func request(t *testing.T, method, url string) *http.Request {
 func TestLimiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := &limiter{most: 8}
+		l := &limiter{least: 8, most: 8}
 		g := l.gate("host:443", http.MethodGet)
 		enter := func(again bool) *slot {
 			s, err := g.enter(t.Context(), again)

@@ -54,13 +54,13 @@ func newTransport(opt Options) (*transportRules, error) {
 		named:     opt.Named, showTo: opt.TokenHosts,
 		proxy:   proxyFromEnvironment,
 		dialed:  opt.Dialed,
-		limiter: limiter{most: opt.Jobs},
+		limiter: limiter{least: opt.Jobs, most: opt.MostJobs},
 	}
 	if opt.Only != nil {
 		t.only = withPorts(opt.Only)
 		t.proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	t.budget.reserve = int64(max(100, opt.Jobs*(opt.Tries-1))) // enough for an outage before the first answer
+	t.budget.reserve = int64(max(100, opt.MostJobs*(opt.Tries-1))) // enough for an outage before the first answer
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout, KeepAlive: 30 * time.Second}
 	inner := &http.Transport{
 		Proxy:                  t.proxy,
@@ -70,7 +70,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		TLSHandshakeTimeout:    opt.ConnectTimeout,
 		ResponseHeaderTimeout:  opt.HeaderTimeout,
 		MaxIdleConns:           0,
-		MaxIdleConnsPerHost:    opt.Jobs,
+		MaxIdleConnsPerHost:    2 * opt.MostJobs, // reading and writing
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true,
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only: each transfer has its own connection
@@ -260,7 +260,7 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again 
 		release()
 		return nil, err
 	}
-	wave := g.begin()
+	wave, sent := g.begin(), time.Now()
 	res, err := t.exchange(ctx, inner, req)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -269,6 +269,7 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again 
 		release()
 		return nil, err
 	}
+	took := time.Since(sent)
 	observerIn(ctx).moved()
 	small := res.StatusCode >= http.StatusBadRequest || ctx.Value(briefKey{}) != nil
 	res.Body = watch(ctx, cancel, res.Body, t.idle, small, release)
@@ -276,6 +277,9 @@ func (t *transportRules) send(inner http.RoundTripper, req *http.Request, again 
 		t.refused(ctx, req.URL.Host, g, wave, statusOf(res))
 	} else {
 		g.succeeded()
+		if k, ok := kindOf(req, res); ok {
+			g.answered(k, took)
+		}
 		t.budget.answered.Add(1)
 	}
 	return res, nil

@@ -44,7 +44,7 @@ func (f *verifyFlags) checkCluster(args []string) error {
 		check{f.known.accept != "", "--accept takes findings of packages, not of cluster objects: use --allow HOST[/PATH]"},
 		check{len(f.rendering.files) > 0, "--values-file gives values to packages of an archive or a repository; with -f, the values are those of the PackageInstalls"},
 		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input already has the objects"},
-	), f.known.check(), f.rendering.check(!f.rendering.off), f.output.check(), checkJobs(f.jobs))
+	), f.known.check(), f.rendering.check(!f.rendering.off), f.output.check())
 }
 
 // runCluster verifies the objects of -f.
@@ -61,7 +61,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	opt := cluster.Options{Jobs: f.jobs, Allow: places, Renderer: f.rendering.renderer, RenderPackages: f.rendering.renders}
+	opt := cluster.Options{Jobs: f.jobs.least, Allow: places, Renderer: f.rendering.renderer, RenderPackages: f.rendering.renders}
 	defer opt.Renderer.Close()
 	v, err := f.objects(cmd.Context(), objects, repo, opt)
 	if err != nil {

@@ -207,7 +207,7 @@ func TestClusterUsage(t *testing.T) {
 		"level":    {append(repo, "-f", good, "--level", "deep"), []string{"-f can be used only with --repo"}},
 		"allow":    {append(repo, "-f", good, "--allow", "https://quay.io"), []string{"--allow", "no host"}},
 		"password": {append(repo, "-f", "-", "--registry-password-stdin"), []string{"standard input already has the objects"}},
-		"jobs":     {append(repo, "-f", good, "--concurrency", "0"), []string{"--concurrency 0"}},
+		"jobs":     {append(repo, "-f", good, "--concurrency", "0"), []string{`"--concurrency"`, "between 1 and 256"}},
 		"no-file":  {append(repo, "-f", filepath.Join(dir, "none.yml")), []string{"none.yml", "no such file"}},
 		"empty":    {append(repo, "-f", file("empty.yml", "")), []string{"empty.yml", "it has no objects", "kubectl"}},
 		"text":     {append(repo, "-f", file("text.yml", "kind: Pod\n---\n\n\x1b[2J: [\n")), []string{"read objects of ", "text.yml: document 2, line 2: "}},

@@ -197,7 +197,7 @@ func (f *copyFlags) check() error {
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkJobs(f.jobs)); err != nil {
+		f.selection.check(f.rendering.version())); err != nil {
 		return err
 	}
 	if f.fromTar != "" {

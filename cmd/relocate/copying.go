@@ -33,7 +33,7 @@ type copying struct {
 
 // options say how the verb runs.
 func (c *copying) options() relocate.Options {
-	opt := relocate.Options{Jobs: c.jobs, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
+	opt := relocate.Options{Jobs: c.jobs.least, MostJobs: c.jobs.most, TempDir: c.tmpDir, KeepGoing: c.keepGoing, Progress: c.show.see}
 	c.rendering.set(&opt)
 	c.selection.set(&opt)
 	if c.fromTar == "" || !c.selection.given() {
@@ -42,7 +42,7 @@ func (c *copying) options() relocate.Options {
 	c.chosen.set(&opt)
 	if isPage(c.report) {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
-			c.platforms, err = page.Platforms(ctx, src, plan, c.jobs)
+			c.platforms, err = page.Platforms(ctx, src, plan, c.jobs.least)
 			return err
 		}
 	}

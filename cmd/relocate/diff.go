@@ -95,7 +95,7 @@ func (f *diffFlags) check() error {
 	if err := firstWrong(oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsNone)); err != nil {
 		return err
 	}
-	return errors.Join(checkReport(f.file), checkJobs(f.jobs))
+	return errors.Join(checkReport(f.file))
 }
 
 // run compares the two sides.
@@ -118,7 +118,7 @@ func (f *diffFlags) run(ctx context.Context, show *display, args []string) (*dif
 	for i := range sides {
 		sides[i].Source.Client = client
 	}
-	opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: newRenderer()}
+	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: newRenderer()}
 	defer opt.Renderer.Close()
 	return relocate.Diff(ctx, sides[0], sides[1], opt)
 }

@@ -221,7 +221,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	}
 	renderer := newRenderer()
 	defer renderer.Close()
-	s, _, err := f.config.openPart(ctx, args[0], &selectionFlags{}, relocate.Options{Jobs: defaultJobs, Renderer: renderer})
+	s, _, err := f.config.openPart(ctx, args[0], &selectionFlags{}, relocate.Options{Jobs: automatic.least, Renderer: renderer})
 	if err != nil {
 		return nil, err
 	}

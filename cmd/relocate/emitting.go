@@ -58,7 +58,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 		}
 	}
 	if s != nil && (opt.Secret || f.objects.secretRef != "") && !opt.SecretExport {
-		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: defaultJobs, Renderer: s.Renderer})
+		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: automatic.least, Renderer: s.Renderer})
 		if err != nil {
 			return nil, err
 		}

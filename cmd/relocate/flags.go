@@ -14,9 +14,6 @@ import (
 	"relocate/registry"
 )
 
-// defaultJobs is how many requests are sent at once.
-const defaultJobs = 8
-
 // registryFlags are the flags for connections to registries.
 type registryFlags struct {
 	options       registry.Options
@@ -47,10 +44,10 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 }
 
 // client returns a client. Logins in the flags apply to the named registries only.
-func (f *registryFlags) client(jobs int, named []name.Repository) (*registry.Client, error) {
+func (f *registryFlags) client(jobs concurrency, named []name.Repository) (*registry.Client, error) {
 	opt := f.options
 	opt.SkipVerify = !f.verify
-	opt.Jobs, opt.UserAgent = jobs, "relocate/"+version
+	opt.Jobs, opt.MostJobs, opt.UserAgent = jobs.least, jobs.most, "relocate/"+version
 	user, token, login := opt.Username != "", opt.Token != "", opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0
 	if err := firstWrong(
 		together("--registry-username", user, "--registry-password", opt.Password != ""),
@@ -105,7 +102,7 @@ func isHostPort(s string) bool {
 
 // common are the flags of all commands that connect to a registry.
 type common struct {
-	jobs     int
+	jobs     concurrency
 	progress progressMode
 	flags    *pflag.FlagSet // the command's; it has the registry flags
 	password passwordInput
@@ -113,7 +110,7 @@ type common struct {
 
 func (f *common) add(cmd *cobra.Command) {
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
-		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
+		f.jobs.add(flags)
 		addProgress(flags, &f.progress)
 	})
 	group(cmd, "Registries", new(registryFlags).add)
@@ -133,13 +130,6 @@ func (f *common) source(roots []name.Reference) (*registry.Client, error) {
 // destination returns a client that uses the credentials in the flags for the registry of repo.
 func (f *common) destination(repo name.Repository) (*registry.Client, error) {
 	return f.client(destinationSide, []name.Repository{repo})
-}
-
-func checkJobs(jobs int) error {
-	if jobs < 1 || jobs > 256 {
-		return usagef("--concurrency %d: must be between 1 and 256", jobs)
-	}
-	return nil
 }
 
 // parseRepo reads a repository: a registry and a path, without tag or digest.

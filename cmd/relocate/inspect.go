@@ -130,7 +130,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 			return err
 		}
 	}
-	return errors.Join(f.selection.check(""), f.chosen.check(), checkJobs(f.jobs))
+	return errors.Join(f.selection.check(""), f.chosen.check())
 }
 
 // viewChecks are about what to show, and from which part of an archive or a repository.
@@ -186,7 +186,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 // open reads what is to be shown. The caller closes it.
 func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer, show *display) (*inspect.Subject, error) {
 	if f.repo == "" {
-		opt := relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: r}
+		opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: r}
 		f.chosen.set(&opt)
 		s, part, err := f.config.open(ctx, file, &f.selection, opt)
 		f.part = part
@@ -207,7 +207,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	if !f.tree {
 		return inspect.Read(ctx, source, ref, r)
 	}
-	return inspect.Walk(ctx, source, ref, f.jobs, r, func() { ph.Add(1, 0) })
+	return inspect.Walk(ctx, source, ref, f.jobs.least, r, func() { ph.Add(1, 0) })
 }
 
 // oneFile checks that exactly one argument is given.

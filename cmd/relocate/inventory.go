@@ -72,10 +72,7 @@ The same content gives the same text. docs/deltas.md explains deltas.
 }
 
 func (f *inventoryFlags) run(ctx context.Context, file string, show *display) (*inventory.Inventory, error) {
-	if err := checkJobs(f.jobs); err != nil {
-		return nil, err
-	}
-	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
+	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}
 	if f.repo != "" {
 		repo, err := parseRepo("--repo", f.repo)
 		if err != nil {

@@ -63,7 +63,7 @@ func (f *inspectFlags) findValues(ctx context.Context, s *inspect.Subject, p *in
 
 // dataValues asks ytt which values a package takes.
 func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which string) (*render.DataValues, error) {
-	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Renderer: newRenderer()}}
+	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Renderer: newRenderer()}}
 	defer opt.Renderer.Close()
 	file := ""
 	if s.Archive != nil {

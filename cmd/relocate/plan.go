@@ -125,7 +125,7 @@ func (f *planFlags) check() error {
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkReport(f.file), checkJobs(f.jobs)); err != nil {
+		f.selection.check(f.rendering.version()), checkReport(f.file)); err != nil {
 		return err
 	}
 	return f.config.choose(&f.selection, f.rendering.version())
@@ -152,13 +152,13 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		return nil, err
 	}
 	r := &planReport{Version: reportVersion}
-	opt := relocate.Options{Jobs: f.jobs, Progress: show.see}
+	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}
 	f.rendering.set(&opt)
 	f.set(&opt)
 	defer opt.Renderer.Close()
 	opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
 		if isPage(f.file) {
-			r.platforms, err = page.Platforms(ctx, src, plan, f.jobs)
+			r.platforms, err = page.Platforms(ctx, src, plan, f.jobs.least)
 		}
 		if err == nil && len(f.delta.bases) > 0 {
 			r.Changes, err = f.changes(ctx, src, plan, opt)

@@ -104,9 +104,6 @@ func (f *pruneFlags) run(ctx context.Context, show *display) (_ *relocate.Prunin
 	if err != nil {
 		return nil, err
 	}
-	if err := checkJobs(f.jobs); err != nil {
-		return nil, err
-	}
 	at := relocate.Destination{Repository: repo}
 	var drop []relocate.Drop
 	for _, s := range f.drop {
@@ -122,7 +119,7 @@ func (f *pruneFlags) run(ctx context.Context, show *display) (_ *relocate.Prunin
 	if at.Client, err = f.destination(repo); err != nil {
 		return nil, err
 	}
-	opt := relocate.PruneOptions{Options: relocate.Options{Jobs: f.jobs, Progress: show.see, Renderer: newRenderer()}, Delete: f.yes}
+	opt := relocate.PruneOptions{Options: relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: newRenderer()}, Delete: f.yes}
 	return relocate.Prune(ctx, at, drop, opt)
 }
 

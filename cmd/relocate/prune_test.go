@@ -529,7 +529,7 @@ func TestPruneUsage(t *testing.T) {
 		"is a reference with a tag; name the repository": {"--repo", repo + ":1", "--drop", "1"},
 		"no such file":                                   {"--repo", repo, "--drop", "old.tar"},
 		"--drop is empty":                                {"--repo", repo, "--drop", ""},
-		"--concurrency 0":                                {"--repo", repo, "--drop", "1", "--concurrency", "0"},
+		"between 1 and 256":                              {"--repo", repo, "--drop", "1", "--concurrency", "0"},
 	} {
 		assertFailed(t, tryRelocate(t, append([]string{"prune"}, args...)...), statusUsage, text)
 	}

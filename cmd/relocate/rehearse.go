@@ -17,7 +17,7 @@ type rehearseFlags struct {
 	tag       string
 	noTag     bool
 	bases     []string
-	jobs      int
+	jobs      concurrency
 	progress  progressMode
 	known     tolerance
 	selection selectionFlags
@@ -69,7 +69,7 @@ used; rehearse does not contact it.
 	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
-		flags.IntVar(&f.jobs, "concurrency", defaultJobs, "send `N` requests at once")
+		f.jobs.add(flags)
 		addProgress(flags, &f.progress)
 	})
 	f.config.addTo(cmd, "Flags", f.configFor)
@@ -80,7 +80,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
-	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.chosen.check(), f.output.check(), checkJobs(f.jobs)); err != nil {
+	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.chosen.check(), f.output.check()); err != nil {
 		return nil, err
 	}
 	known, err := f.known.acceptance()

@@ -181,7 +181,7 @@ func TestRehearseUsage(t *testing.T) {
 		{[]string{file, "--as", "no-registry"}, "--as no-registry"},
 		{[]string{file, "--as", "registry.test/x:v1"}, "--as registry.test/x:v1"},
 		{[]string{file, "--tag", "sha256-x y"}, "sha256-x y"},
-		{[]string{file, "--concurrency", "0"}, "--concurrency 0"},
+		{[]string{file, "--concurrency", "0"}, "between 1 and 256"},
 		{[]string{filepath.Join(t.TempDir(), "none.tar")}, "none.tar"},
 	} {
 		r := tryRelocate(t, append([]string{"rehearse"}, c.args...)...)

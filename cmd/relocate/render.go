@@ -192,12 +192,12 @@ func (f *packageFlags) check(file string, view []string) (pkg string, err error)
 			return "", err
 		}
 	}
-	return pkg, errors.Join(f.rendering.check(true), checkJobs(f.jobs))
+	return pkg, errors.Join(f.rendering.check(true))
 }
 
 // run renders the package.
 func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display) (*relocate.Rendered, error) {
-	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs, Progress: show.see}, Destination: f.destination}
+	opt := relocate.RenderOptions{Options: relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}, Destination: f.destination}
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
 	f.config.noteWhole(show)

@@ -63,6 +63,7 @@ type copyReport struct {
 	Moved      []relocate.MovedTag `json:"moved,omitempty"`
 	Failures   []failureReport     `json:"failures,omitempty"`
 	Seconds    float64             `json:"seconds"`
+	atOnce     int                 // requests
 
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 
@@ -110,7 +111,8 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected, Replaced: found.Replaced,
-		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
+		atOnce: found.AtOnce,
+		leaks:  leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
@@ -256,8 +258,13 @@ func (r *copyReport) summarizeUpload(w io.Writer) {
 	}
 }
 
+// elapsed says how long it took, and with how many requests at once where that was chosen to be more.
 func (r *copyReport) elapsed() string {
-	return progress.Seconds(time.Duration(r.Seconds * float64(time.Second)))
+	s := progress.Seconds(time.Duration(r.Seconds * float64(time.Second)))
+	if r.atOnce > automatic.least {
+		s += fmt.Sprintf(", with up to %d requests at once", r.atOnce)
+	}
+	return s
 }
 
 // summarizeRoots writes a row for what each root is, and where. width is of the names of rows.

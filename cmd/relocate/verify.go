@@ -221,7 +221,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check(), checkJobs(f.jobs))
+	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check())
 }
 
 func (f *verifyFlags) checks(file string) []check {

@@ -71,12 +71,12 @@ func isPage(file string) bool { return strings.EqualFold(filepath.Ext(file), ".h
 func (f *reportFlags) wantsPlan() bool { return isPage(f.file) || f.format.format == "junit" }
 
 // options say how a verification runs. It keeps in r what a page and JUnit have beside the verdict.
-func (f *reportFlags) options(r *verified, jobs int, show *display) relocate.Options {
-	opt := relocate.Options{Jobs: jobs, Progress: show.see}
+func (f *reportFlags) options(r *verified, jobs concurrency, show *display) relocate.Options {
+	opt := relocate.Options{Jobs: jobs.least, MostJobs: jobs.most, Progress: show.see}
 	if f.wantsPlan() {
 		opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
 			if r.plan = plan; isPage(f.file) {
-				r.platforms, err = page.Platforms(ctx, src, plan, jobs)
+				r.platforms, err = page.Platforms(ctx, src, plan, jobs.least)
 			}
 			return err
 		}
