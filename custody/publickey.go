@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -122,6 +123,9 @@ func isPEM(raw []byte) bool {
 func (p PublicKey) crypto() crypto.PublicKey {
 	return p.ssh.(ssh.CryptoPublicKey).CryptoPublicKey() // newPublicKey and fromSSH let no other in
 }
+
+// equal reports whether two keys are the same.
+func (p PublicKey) equal(q PublicKey) bool { return bytes.Equal(p.ssh.Marshal(), q.ssh.Marshal()) }
 
 // isFIDO reports whether the key is in a FIDO authenticator.
 func (p PublicKey) isFIDO() bool { return strings.HasPrefix(p.ssh.Type(), "sk-") }
