@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -190,11 +191,15 @@ func mismatch(err error) string {
 // was slower by a fifth.
 const hashBuffer = 256 << 10
 
+var hashBuffers = sync.Pool{New: func() any { return new([hashBuffer]byte) }}
+
 // hash reads the content of blob i. The error wraps digest.ErrMismatch when it does not match.
 func (a *Archive) hash(ctx context.Context, content io.Reader, i int, progress func(int, int64)) error {
 	b := a.l.blobs[i]
 	r := digest.Reader(content, b.Digest, b.Size)
-	buf := make([]byte, min(hashBuffer, b.Size+1))
+	buffer := hashBuffers.Get().(*[hashBuffer]byte)
+	defer hashBuffers.Put(buffer)
+	buf := buffer[:]
 	for left := b.Size; ; {
 		n, err := r.Read(buf)
 		left -= int64(n)

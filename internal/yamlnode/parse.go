@@ -43,11 +43,19 @@ type Parsed struct {
 
 // Parse returns the documents of a file, those that could not be parsed with their text.
 func Parse(data []byte) iter.Seq[Parsed] {
+	return ParseUnless(data, func(Document) bool { return false })
+}
+
+// ParseUnless is Parse without the documents that skip, which is called for each in turn, accepts.
+func ParseUnless(data []byte, skip func(Document) bool) iter.Seq[Parsed] {
 	return func(yield func(Parsed) bool) {
 		n := 0
 		for part := range Documents(data) {
 			docs := []Parsed{{Text: part.Text, Offset: part.Line - 1, Err: fmt.Errorf("has %w of %d documents", ErrLimit, MaxDocuments)}}
-			if n++; n <= MaxDocuments {
+			switch n++; {
+			case skip(part):
+				continue
+			case n <= MaxDocuments:
 				docs = parseAll(part.Text, part.Line-1)
 			}
 			for _, doc := range docs {

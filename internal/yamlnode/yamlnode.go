@@ -98,3 +98,23 @@ func HiddenBreak(text string) int {
 	}
 	return 0
 }
+
+// HasEscapes reports whether text may have characters that its bytes do not show: an escape of a
+// character or a line break in a string, or a line break that is none for most editors.
+func HasEscapes(text []byte) bool {
+	for _, hidden := range []string{"\r", "\u0085", "\u2028", "\u2029"} {
+		if bytes.Contains(text, []byte(hidden)) {
+			return true
+		}
+	}
+	for {
+		_, after, found := bytes.Cut(text, []byte(`\`))
+		if !found {
+			return false
+		}
+		if len(after) > 0 && strings.IndexByte("xuU\n", after[0]) >= 0 {
+			return true
+		}
+		text = after
+	}
+}

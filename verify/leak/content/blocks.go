@@ -95,14 +95,41 @@ func (t truth) holds() bool { return t == always || t == yes }
 
 var statementForm = regexp.MustCompile(`^(if|elif|else|for|while|def|end)\b(/end\b)?\s*(.*?)\s*:?\s*$`)
 
+var keywords = words("if elif else for while def end")
+
+// isStatement reports whether the first word of a line is a keyword, as in statementForm, which takes much
+// longer to tell.
+func isStatement(code string) bool {
+	end := 0
+	for end < len(code) && 'a' <= code[end] && code[end] <= 'z' {
+		end++
+	}
+	return keywords[code[:end]]
+}
+
 // countNames counts the names in a template.
 func countNames(data []byte) map[string]int {
 	counts := map[string]int{}
-	for _, name := range nameForms.FindAll(data, -1) {
-		counts[string(name)]++
+	for len(data) > 0 {
+		n := 0
+		for n < len(data) && inName[data[n]] {
+			n++
+		}
+		if name := bytes.TrimLeft(data[:n], "0123456789"); len(name) > 0 {
+			counts[string(name)]++
+		}
+		data = data[min(n+1, len(data)):]
 	}
 	return counts
 }
+
+// inName holds the characters of names.
+var inName = func() (in [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_" {
+		in[c] = true
+	}
+	return in
+}()
 
 var functionName = regexp.MustCompile(`^\w+`)
 
@@ -139,6 +166,9 @@ type yttTemplate struct {
 func (t *yttTemplate) statement(code string) {
 	if strings.HasPrefix(code, "overlay/remove") {
 		t.dead.next()
+		return
+	}
+	if !isStatement(code) {
 		return
 	}
 	m := statementForm.FindStringSubmatch(code)

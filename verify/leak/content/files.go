@@ -113,7 +113,7 @@ func (s *scan) dataFile(f *File) {
 // templates are read line by line.
 func (s *scan) yamlFile(f *File) {
 	r := &yamlReading{scan: s, file: f, overlay: bytes.Contains(f.Data, []byte("@overlay/")), given: bytes.Contains(f.Data, []byte("@data/values"))}
-	for doc := range yamlnode.Parse(f.Data) {
+	for doc := range yamlnode.ParseUnless(f.Data, r.skips) {
 		r.document(doc)
 	}
 	if f.engine != none {
@@ -143,10 +143,27 @@ func (r *yamlReading) classAt(line int) class {
 	return object
 }
 
+// skips reports whether a document need not be parsed.
+func (r *yamlReading) skips(doc yamlnode.Document) bool {
+	if len(r.file.Kbld.Rules()) > 1 || r.file.isChartValues() || r.file.Values || !isBareCRD(doc) {
+		return false
+	}
+	r.begin(doc.Line-1, schema)
+	return true
+}
+
+// begin notes where a document begins. Its class counts where the file has data values.
+func (r *yamlReading) begin(offset int, c class) {
+	if !r.given {
+		c = object
+	}
+	r.starts, r.kinds = append(r.starts, offset), append(r.kinds, c)
+}
+
 // document finds what is in a document.
 func (r *yamlReading) document(doc yamlnode.Parsed) {
 	w := &walker{scan: r.scan, file: r.file, offset: doc.Offset, values: isLibrary(r.file.Path)}
-	r.starts, r.kinds = append(r.starts, doc.Offset), append(r.kinds, object)
+	r.begin(doc.Offset, object)
 	if doc.Root == nil {
 		w.unparsed(doc, !r.limited)
 		r.limited = r.limited || errors.Is(doc.Err, yamlnode.ErrLimit)

@@ -168,6 +168,9 @@ func (f *yttFile) reads(r *reads) {
 // ytt adds what a line of code loads and reads.
 func (r *reads) ytt(line []byte) {
 	r.decoded = r.decoded || bytes.Contains(line, []byte("decode("))
+	if !bytes.Contains(line, []byte("load")) && !bytes.Contains(line, []byte(".read")) && !bytes.Contains(line, []byte(".list")) {
+		return // the expression takes long to tell
+	}
 	for _, m := range readForm.FindAllSubmatch(line, -1) {
 		switch call, name := string(m[1]), string(m[2])+string(m[3]); {
 		case strings.HasSuffix(call, ".list"):

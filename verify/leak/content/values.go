@@ -66,14 +66,17 @@ func partsOf(n *yaml.Node) []*parts {
 // isImageKey reports whether a key holds the parts of a reference.
 func isImageKey(key string) bool { return strings.HasSuffix(strings.ToLower(key), "image") }
 
+// plain removes what separates the words of a key.
+var plain = strings.NewReplacer("_", "", "-", "")
+
 // partOf returns the part of a reference that a key holds, and the rest of the key as prefix.
 func partOf(key string) (prefix, part string) {
-	plain := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
+	word := strings.ToLower(plain.Replace(key))
 	for _, p := range []struct{ suffix, part string }{
 		{"registry", "registry"}, {"repository", "repository"}, {"repo", "repository"}, {"imagename", "repository"}, {"name", "name"},
 		{"image", "name"}, {"img", "name"}, {"tag", "tag"}, {"imageversion", "tag"}, {"version", "version"}, {"digest", "digest"},
 	} {
-		if prefix, ok := strings.CutSuffix(plain, p.suffix); ok {
+		if prefix, ok := strings.CutSuffix(word, p.suffix); ok {
 			return strings.TrimSuffix(prefix, "image"), p.part
 		}
 	}
