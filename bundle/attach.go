@@ -106,7 +106,8 @@ type Discovery interface {
 	// Tags lists the tags of repo with at most the given number of requests. all reports whether the
 	// list is complete; of a registry that does not list tags it is empty and incomplete.
 	//
-	// Errors: fs.ErrPermission when the registry denies access.
+	// Errors: fs.ErrNotExist when the registry says that it does not know repo, of which some know one by
+	// its tags; fs.ErrPermission when it denies access.
 	Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error)
 
 	// Referrers returns the digests of the manifests whose subject is subject, from the registry's

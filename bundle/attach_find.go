@@ -44,6 +44,12 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*candidate, er
 	if err != nil {
 		return nil, err
 	}
+	if s := w.opt.Signatures; s != nil && w.signatures == nil && len(subjects) > 0 {
+		w.signatures = &place{repo: *s}
+		if err := w.listTags(ctx, w.signatures, len(subjects)*len(oci.AttachmentTags(subjects[0].Descriptor.Digest))); err != nil {
+			return nil, err
+		}
+	}
 	for _, p := range places {
 		w.graph.Unseen = append(w.graph.Unseen, p.refused...)
 	}
@@ -56,11 +62,13 @@ func (w *walk) discover(ctx context.Context, subjects []*Node) ([]*candidate, er
 	return slices.Concat(lists...), err
 }
 
-// listPlace lists the tags of a repository and finds out whether it has the referrers API. It stops
-// listing when requests for the wanted tags, one by one, would take less time.
-func (w *walk) listPlace(ctx context.Context, p *place, wanted int) error {
+// listTags lists the tags of a repository. It stops when requests for the wanted tags, one by one, would
+// take less time.
+func (w *walk) listTags(ctx context.Context, p *place, wanted int) error {
 	tags, all, err := w.opt.Discovery.Tags(ctx, p.repo, max(1, wanted/2))
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // where it has a manifest, what it does not have is tags
+		all = true
 	case errors.Is(err, fs.ErrPermission):
 		p.refused = append(p.refused, Unseen{p.repo.Name(), unseenTags, refused})
 	case err != nil:
@@ -74,6 +82,14 @@ func (w *walk) listPlace(ctx context.Context, p *place, wanted int) error {
 	}
 	if err := w.count(len(p.tags)); err != nil {
 		return fmt.Errorf("list the tags of %s: %w", p.repo.Name(), err)
+	}
+	return nil
+}
+
+// listPlace lists the tags of a repository and finds out whether it has the referrers API.
+func (w *walk) listPlace(ctx context.Context, p *place, wanted int) (err error) {
+	if err := w.listTags(ctx, p, wanted); err != nil {
+		return err
 	}
 	p.answer, err = w.opt.Discovery.Referrers(ctx, p.repo.Digest(p.first.Descriptor.Digest.String()))
 	switch {
@@ -95,8 +111,8 @@ func (w *walk) search(ctx context.Context, p *place, n *Node) ([]*candidate, []U
 		if p.tags[tag] || !p.hasAll {
 			list = append(list, &candidate{Attachment: Attachment{Subject: d, Tag: tag}, ref: p.repo.Tag(tag), listed: p.tags[tag]})
 		}
-		if s := w.opt.Signatures; s != nil && s.Name() != p.repo.Name() {
-			list = append(list, &candidate{Attachment: Attachment{Subject: d, Tag: tag}, ref: s.Tag(tag)})
+		if s := w.signatures; s != nil && s.repo.Name() != p.repo.Name() && (s.tags[tag] || !s.hasAll) {
+			list = append(list, &candidate{Attachment: Attachment{Subject: d, Tag: tag}, ref: s.repo.Tag(tag), listed: s.tags[tag]})
 		}
 	}
 	referrers, unseen, err := w.referrers(ctx, p, n)

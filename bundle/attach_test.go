@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -216,6 +217,46 @@ func TestAttachedBundle(t *testing.T) {
 	a.tag(a.image, ".sbom", bundleOf(a.repo, digestRef(t, "elsewhere.test/x@sha256:"+strings.Repeat("1", 64))))
 	g := a.mustWalk(t)
 	assert.Equal(t, bundle.Attached, g.Nodes[1].Kind)
+}
+
+// TestAttachWithoutTags: some registries do not know a repository that has no tag. It is asked for none then.
+func TestAttachWithoutTags(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	a.noTags = fs.ErrNotExist
+	g := a.mustWalk(t)
+	assert.Empty(t, g.Attachments)
+	assert.Empty(t, g.Unseen)
+	assert.Equal(t, []string{a.image.Name()}, a.reg.Calls())
+}
+
+// apart lists the tags of a repository of signatures, too.
+type apart struct {
+	*discovery
+	signatures *interop.Repo
+}
+
+func (a apart) Tags(ctx context.Context, repo name.Repository, requests int) ([]string, bool, error) {
+	if repo.Name() != a.signatures.Name {
+		return a.discovery.Tags(ctx, repo, requests)
+	}
+	return slices.Collect(maps.Keys(a.signatures.Tags)), true, nil
+}
+
+// TestAttachSignatures: of a repository of signatures, only the tags are read that it lists.
+func TestAttachSignatures(t *testing.T) {
+	t.Parallel()
+	a := newAttachable()
+	from := a.reg.Repo("reg.test/signatures")
+	sig := putArtifact(from, "signature")
+	want := attachment(a.image, sig, ".sig")
+	from.Tags[want.Tag] = hash(sig)
+	repo := sig.Context()
+	opt := bundle.WalkOptions{Signatures: &repo, Discovery: apart{a.discovery, from}}
+	g, err := bundle.Walk(t.Context(), a.reg, refs(a.image), opt)
+	require.NoError(t, err)
+	assert.Equal(t, []bundle.Attachment{want}, g.Attachments)
+	assert.Equal(t, []string{a.image.Name(), repo.Tag(want.Tag).Name()}, a.reg.Calls())
 }
 
 // TestAttachUnseen: found, absent and refused are three things, and what is listed is not always there.

@@ -3,6 +3,7 @@ package bundle
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -93,7 +94,8 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 		return err
 	}
 	var local map[string]bool
-	if !w.opt.Closed {
+	elsewhere := func(e carvel.LockEntry) bool { return e.Image.Context().Name() != repo.Name() }
+	if !w.opt.Closed && slices.ContainsFunc(lock.Images, elsewhere) {
 		if local, err = w.locations(ctx, x.found); err != nil {
 			return err
 		}
@@ -104,7 +106,8 @@ func (w *walk) openBundle(ctx context.Context, x *want, m *oci.Manifest) error {
 }
 
 // locations returns the digests that, according to its locations image, the bundle n has in its own
-// repository; nil when it has no such image.
+// repository; nil when it has no such image. It has none that matters when its lock names no other
+// repository.
 func (w *walk) locations(ctx context.Context, n *Node) (map[string]bool, error) {
 	l, err := n.ReadLocations(ctx, w.src, n.From)
 	if isAbsent(err) {

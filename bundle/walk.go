@@ -149,6 +149,7 @@ type walk struct {
 	kept   map[v1.Hash]bool // children of indexes that are not left out, because something else leads to them
 
 	places      map[string]*place        // by repository
+	signatures  *place                   // opt.Signatures, once its tags are listed
 	attachments map[v1.Hash][]Attachment // of opt, by subject
 	attaching   bool                     // manifests are now attachments, never bundles
 }

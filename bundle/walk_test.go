@@ -328,7 +328,7 @@ func TestWalkWhenLocationsFail(t *testing.T) {
 	} {
 		var src interop.Registry
 		repo := src.Repo("reg.test/repo")
-		root := bundleOf(repo)
+		root := bundleOf(repo, src.Repo("far.test/image").PutPlain(`{}`))
 		repo.Fail = func(id string) error {
 			if id == imgpkg.LocationsTag(hash(root)) {
 				return tt.err
@@ -342,6 +342,17 @@ func TestWalkWhenLocationsFail(t *testing.T) {
 			assert.ErrorIs(t, err, tt.err, tt.name)
 		}
 	}
+}
+
+// Locations are not asked for where all images are in the bundle's own repository.
+func TestWalkWithoutLocations(t *testing.T) {
+	t.Parallel()
+	var src interop.Registry
+	repo := src.Repo("reg.test/repo")
+	image := repo.PutPlain(`{}`)
+	root := bundleOf(repo, image)
+	mustWalk(t, &src, bundle.WalkOptions{}, root)
+	assert.ElementsMatch(t, []string{root.Name(), image.Name()}, src.Calls())
 }
 
 // Locations name what is not there: the lock's own reference is tried, too.

@@ -30,15 +30,19 @@ var errNoList = errors.New("the registry has no such list")
 // more than 100. If the registry lists no tags, or in a way that cannot be followed, the tags so
 // far are not all.
 //
-// Errors: fs.ErrPermission.
+// Errors: fs.ErrNotExist if the registry says that it does not know the repository; docker-registry and
+// distribution say so of one that has manifests and no tag. fs.ErrPermission.
 func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error) {
 	r, err := c.repository(ctx, repo, transport.PullScope, false)
 	if err != nil {
 		return nil, false, err
 	}
 	tags, all, _, err = r.tags(ctx, tagsPerPage, requests)
-	if errors.Is(err, ErrNoRepository) {
-		return nil, false, nil
+	switch {
+	case errors.Is(err, errNameUnknown):
+		err = fmt.Errorf("the registry does not know the repository: %w", fs.ErrNotExist)
+	case errors.Is(err, ErrNoRepository):
+		err = nil
 	}
 	return tags, all, err
 }
@@ -85,6 +89,9 @@ var (
 	ErrNoRepository = errors.New("the repository does not exist, or has no tags")
 )
 
+// errNameUnknown is the ErrNoRepository of a registry whose answer has the specification's code for it.
+var errNameUnknown = fmt.Errorf("%w", ErrNoRepository)
+
 // tags lists tags, with at most that many in a page. tooLong reports whether some are left out because
 // the specification does not allow tags of that length.
 //
@@ -93,13 +100,15 @@ func (r *repository) tags(ctx context.Context, perPage, requests int) (tags []st
 	at := fmt.Sprintf("%s/tags/list?n=%d", r.base, perPage)
 	for range min(requests, maxPages) {
 		res, raw, err := r.list(ctx, at, "application/json")
-		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && (e.Code == "NAME_UNKNOWN" || e.Code == "NOT_FOUND") { // NOT_FOUND: Harbor
+		switch e, _ := errors.AsType[*Error](err); {
+		case err == nil:
+		case e != nil && e.Status == http.StatusNotFound && e.Code == "NAME_UNKNOWN":
+			return nil, false, false, errNameUnknown
+		case e != nil && e.Status == http.StatusNotFound && e.Code == "NOT_FOUND": // Harbor
 			return nil, false, false, ErrNoRepository
-		}
-		if errors.Is(err, errNoList) {
+		case errors.Is(err, errNoList):
 			return tags, false, tooLong, nil
-		}
-		if err != nil {
+		default:
 			return nil, false, false, err
 		}
 		var page struct {
