@@ -220,7 +220,7 @@ func (d *derivation) installs(ctx context.Context, packages []carvel.Package) ([
 		return nil, err
 	}
 	ph = d.opt.begin("scan", 0, 0)
-	scan := d.opt.leak(nil, ph.read)
+	scan := d.opt.scanning(nil, ph.read)
 	scan.RenderPackages = false
 	found, err := leak.Scan(ctx, d.source, g, scan)
 	ph.end()
@@ -308,7 +308,7 @@ func (p *part) scanBeside(ctx context.Context, o Options, src bundle.Source, pla
 			found = p.scans[plan.Graph.Roots[0].Digest]
 		}
 		if found == nil {
-			found, err = leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, read))
+			found, err = leak.Scan(ctx, src, plan.Graph, o.scanning(plan.Omitted, read))
 		}
 		if err == nil {
 			p.addTo(found)

@@ -207,7 +207,7 @@ func (e *exporting) noteNotRefused(ctx context.Context, g *bundle.Graph) error {
 		return nil
 	}
 	ph := e.opt.begin("read", 0, 0)
-	opt := bundle.WalkOptions{Jobs: e.opt.jobs(), Read: ph.read}
+	opt := bundle.WalkOptions{Jobs: e.opt.requests(), Read: ph.read}
 	e.discover(&opt)
 	list, err := g.NoLongerRefused(ctx, e.client, opt)
 	ph.end()

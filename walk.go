@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -172,7 +173,7 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 
 // walkOptions are those of a walk that does not look for attachments.
 func (w *walker) walkOptions() bundle.WalkOptions {
-	return bundle.WalkOptions{Jobs: w.opt.jobs(), Pins: w.pins, Root: w.check(), Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms, Absent: w.anyKind}
+	return bundle.WalkOptions{Jobs: w.opt.requests(), Pins: w.pins, Root: w.check(), Renderer: w.opt.Renderer, Platforms: w.opt.Selection.Platforms, Absent: w.anyKind}
 }
 
 // graph walks the roots of a part.
@@ -247,7 +248,7 @@ type scanBeside struct {
 // scanBeside starts a scan. The caller has checked the values, and calls stop at the end.
 func (o Options) scanBeside(ctx context.Context, src bundle.Source, plan *bundle.Plan) *scanBeside {
 	return o.beside(ctx, func(ctx context.Context, read func()) (*leak.Report, error) {
-		return leak.Scan(ctx, src, plan.Graph, o.leak(plan.Omitted, read))
+		return leak.Scan(ctx, src, plan.Graph, o.scanning(plan.Omitted, read))
 	})
 }
 
@@ -289,6 +290,14 @@ func (s *scanBeside) wait() (*leak.Report, error) {
 	s.mu.Unlock()
 	<-s.done
 	return s.found, s.err
+}
+
+// scanning are the options of a scan of what this machine has. To read more bundles at once than it has
+// processors for would take memory, and no less time.
+func (o Options) scanning(omitted []report.Omitted, read func()) leak.Options {
+	opt := o.leak(omitted, read)
+	opt.Jobs = min(opt.Jobs, runtime.GOMAXPROCS(0))
+	return opt
 }
 
 // leak are the options of a search for what points outside.
