@@ -13,6 +13,7 @@ import (
 	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify/leak"
+	"relocate/volume"
 )
 
 // Target is an archive to write: a file, or a stream.
@@ -192,6 +193,9 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	}
 	r.KeptBlobs, r.KeptBytes = u.archive.Kept()
 	r.Size, r.Seal, r.Format = u.archive.Size(), u.archive.Seal(), u.archive.Format()
+	if e.to.VolumeSize > 0 {
+		r.Cut = volume.Layout{Size: r.Size, Volume: e.to.VolumeSize, Parity: e.to.Parity}
+	}
 	if err := e.commit(ctx, u); err != nil {
 		kept.Have, kept.Err = kept.Want, err
 		return nil, kept
@@ -202,7 +206,7 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 // commit protects an archive in volumes, and gives it its name.
 func (e *exporting) commit(ctx context.Context, u *unfinished) error {
 	if e.to.VolumeSize > 0 {
-		ph := e.opt.begin("volumes", len(u.plan.Blobs), u.archive.Size())
+		ph := e.opt.begin("volumes", 0, u.archive.Size())
 		err := u.archive.Protect(ctx, func(n int64) { ph.add(0, n) })
 		ph.end()
 		if err != nil {

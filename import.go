@@ -17,11 +17,12 @@ import (
 
 // Import fills a repository from an archive that is open. It has checked everything but the content
 // of layers before it uploads the first byte; what is already present is not uploaded again. So
-// another Import resumes one that was interrupted.
+// another Import resumes one that was interrupted. Of an archive in volumes of which some are missing, it
+// uploads what is there, and nothing that refers to it.
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
-// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *bundle.NoAttachmentsError; those of
+// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *IncompleteError; *bundle.NoAttachmentsError; those of
 // copy.ToRepository and of registry.Client.
 func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
 	unlock, err := to.lock()
@@ -48,6 +49,10 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	}
 	f := &filling{action: "import", to: to, opt: opt, r: r, src: p.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		err := arrived(ctx, from, plan, p.source, dst, to.Repository, o)
+		if err != nil {
+			return nil, err
+		}
 		result, err := copy.ToRepository(ctx, plan, p.source, dst, to.Repository, o)
 		if unchanged := from.Unchanged(); unchanged != nil {
 			err = unchanged

@@ -35,6 +35,11 @@ import (
 //
 // Errors: as Import.
 func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt VerifyOptions) (*report.Verdict, error) {
+	for _, a := range append([]*tarball.Archive{archive}, opt.Bases...) {
+		if err := a.Complete(); err != nil {
+			return nil, err
+		}
+	}
 	if err := opt.checkValues(ctx, archive); err != nil {
 		return nil, err
 	}

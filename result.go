@@ -9,6 +9,7 @@ import (
 	"relocate/rewrite"
 	"relocate/tarball"
 	"relocate/verify/leak"
+	"relocate/volume"
 )
 
 // Result is what a verb did. It is also returned beside two errors, and says what was done until
@@ -31,6 +32,8 @@ type Result struct {
 	Size   int64 // bytes
 	Seal   v1.Hash
 	Format tarball.Format
+
+	Cut volume.Layout // into volumes; zero where the archive is in one file
 
 	// Of Export.
 	KeptBlobs int        // that an earlier run had fetched

@@ -95,6 +95,11 @@ func isLoopback(host string) bool {
 // add lets the server answer from the archives, which it checks.
 func (o *ServeOptions) add(ctx context.Context, archives []*tarball.Archive) (*Serving, error) {
 	store, serving := serve.NewArchives(), &Serving{}
+	for _, a := range slices.Concat(archives, o.Bases) {
+		if err := a.Complete(); err != nil {
+			return nil, err
+		}
+	}
 	for _, a := range archives {
 		plan, err := a.CheckedPlan(ctx, Options{Jobs: o.Jobs}.jobs(), o.Renderer)
 		if err != nil {

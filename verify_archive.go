@@ -15,6 +15,7 @@ import (
 	"relocate/render"
 	"relocate/report"
 	"relocate/tarball"
+	"relocate/volume"
 )
 
 // checked is an archive that is checked: a file or a stream.
@@ -49,7 +50,11 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 		return nil, fmt.Errorf("verify %s: %w", c.name, planErr)
 	}
 	c.listDamage(damage, plan)
-	if planErr != nil && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // a mismatch is in the list of damage
+	if err := c.checkVolumes(ctx, damage, plan); err != nil {
+		return nil, fmt.Errorf("verify %s: %w", c.name, err)
+	}
+	isMissing := (*volume.MissingError)(nil)
+	if planErr != nil && !errors.As(planErr, &isMissing) && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // these are in the list
 		c.problem(report.Damaged, "content", planErr.Error())
 	}
 	c.verdict.Proved, c.verdict.NotProved = provedOf(c.archive, plan)
@@ -57,7 +62,7 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 		return nil, err
 	}
 	c.compareRoots(c.verdict.Roots)
-	if err := c.lookInto(ctx, a, plan, beside, len(damage) == 0); err != nil {
+	if err := c.lookInto(ctx, a, plan, beside, len(damage) == 0 && c.archive.Complete() == nil); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
 	return c.verdict.Judge(), ctx.Err()
@@ -94,7 +99,7 @@ func (c *verifying) listDamage(damage []tarball.Damage, plan *bundle.Plan) {
 	users := usersOf(plan, listed)
 	for _, d := range listed {
 		c.verdict.Problems = append(c.verdict.Problems, report.Problem{
-			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
+			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: c.inVolume(d) + fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
 		})
 	}
 	if more := len(damage) - len(listed); more > 0 {

@@ -31,7 +31,8 @@ func (a *Archive) Omitted() []report.Omitted {
 }
 
 // CheckedPlan checks everything but the content of layers, and returns the plan. It uses jobs
-// goroutines, at least 1. Something that is missing in the archive is damage. r is as for Plan.
+// goroutines, at least 1. Something that is missing in the archive is damage; what is in missing volumes
+// is not: see Complete. r is as for Plan.
 //
 // Errors: ErrDamaged; ErrNotRendered; those of reading the file; that of ctx.
 func (a *Archive) CheckedPlan(ctx context.Context, jobs int, r *render.Renderer) (*bundle.Plan, error) {
@@ -97,7 +98,12 @@ func (a *Archive) planAfter(ctx context.Context, check func() ([]Damage, error),
 	return plan, nil
 }
 
-func (a *Archive) damaged(d Damage) error { return fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, d) }
+func (a *Archive) damaged(d Damage) error {
+	if in := a.VolumesOf(d); in != "" {
+		return fmt.Errorf("%s %w: in %s: %s", a.Name(), ErrDamaged, in, d)
+	}
+	return fmt.Errorf("%s %w: %s", a.Name(), ErrDamaged, d)
+}
 
 // isMissing reports whether err is about manifests that the graph needs and that were not found.
 func isMissing(err error) bool {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/volume"
 )
@@ -16,11 +17,7 @@ func openSet(path string, folders []string) (*Archive, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	hasList := func(dir string) bool {
-		_, err := os.Lstat(volume.ListName(filepath.Join(dir, filepath.Base(path))))
-		return err == nil
-	}
-	if !slices.ContainsFunc(append([]string{filepath.Dir(path)}, folders...), hasList) {
+	if !volume.Exists(path, folders) {
 		return nil, nil
 	}
 	set, err := volume.Open(path, folders...)
@@ -57,6 +54,66 @@ func isOfFile(err error) bool {
 
 // Volumes returns the volumes that Open opened; nil of an archive in one file.
 func (a *Archive) Volumes() *volume.Set { return a.set }
+
+// Complete returns an error when the archive is in volumes, and one of them is missing, apart from those
+// for parity.
+//
+// Errors: *volume.MissingError.
+func (a *Archive) Complete() error {
+	if a.set == nil || a.set.Has(0, a.set.Size) {
+		return nil
+	}
+	return fmt.Errorf("%s is not complete: %w", a.Name(), a.set.Lack(a.set.Missing()[0]))
+}
+
+// Has reports whether the content of a blob is in volumes that are there. Of an archive in one file it
+// reports whether the blob is a member.
+func (a *Archive) Has(d v1.Hash) bool {
+	i, ok := a.index[d]
+	return ok && !a.lacks(a.l.offsets[i]+blockSize, a.l.blobs[i].Size)
+}
+
+// lacks reports whether one of n bytes from offset on is in a missing volume.
+func (a *Archive) lacks(offset, n int64) bool { return a.set != nil && !a.set.Has(offset, n) }
+
+// In returns the digests of the blobs, in file order, that are in volume i, in whole or in part. It is for
+// an archive in volumes.
+func (a *Archive) In(i int) (list []v1.Hash) {
+	for at, b := range a.l.blobs {
+		if first, last := a.set.Of(a.l.offsets[at], blockSize+b.Size); first <= i && i <= last {
+			list = append(list, b.Digest)
+		}
+	}
+	return list
+}
+
+// VolumesOf names the volumes in which damage is; empty where the archive is in one file.
+func (a *Archive) VolumesOf(d Damage) string {
+	if a.set == nil {
+		return ""
+	}
+	return a.set.Where(d.Offset, a.extent(d))
+}
+
+// extent returns how many bytes damage may have: of a blob only its digest is known to be wrong.
+func (a *Archive) extent(d Damage) int64 {
+	if i, ok := a.index[d.Digest]; ok {
+		return a.l.blobs[i].Size
+	}
+	return 1
+}
+
+// Numbers returns the numbers of the volumes in which damage is, in order.
+func (a *Archive) Numbers(damage []Damage) (list []int) {
+	for _, d := range damage {
+		first, last := a.set.Of(d.Offset, a.extent(d))
+		for i := first; i <= last; i++ {
+			list = append(list, i)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
 
 // volumesUnchanged is Unchanged of an archive in volumes.
 func (a *Archive) volumesUnchanged() error {

@@ -62,6 +62,14 @@ func Open(path string, folders ...string) (*Set, error) {
 	return s, nil
 }
 
+// Exists reports whether there is a list of the file at path, in its folder or in others.
+func Exists(path string, folders []string) bool {
+	return slices.ContainsFunc(append([]string{filepath.Dir(path)}, folders...), func(dir string) bool {
+		_, err := os.Lstat(ListName(filepath.Join(dir, filepath.Base(path))))
+		return err == nil
+	})
+}
+
 // findList reads the lists in all folders, which must be the same but for damaged ones.
 func (s *Set) findList(folders []string) error {
 	var first string
@@ -156,10 +164,11 @@ func (s *Set) open(i int) (io.ReaderAt, error) {
 	if f := s.volumes[i].file; f != nil {
 		return f, nil
 	}
-	return nil, s.missing(i)
+	return nil, s.Lack(i)
 }
 
-func (s *Set) missing(i int) *MissingError {
+// Lack returns an error about volume i, which is missing.
+func (s *Set) Lack(i int) *MissingError {
 	return &MissingError{s.VolumeName(i), s.volumes[i].reason}
 }
 

@@ -73,18 +73,19 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 }
 
 // open opens an archive, and reads the part of it that the flags choose, or else the file, if any; the
-// part is the zero value where all of it is read, and nothing after its head. The caller closes the archive.
-func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, relocate.Part, error) {
+// part is the zero value where all of it is read, and nothing after its head. volumes are as for tarball.Open. The
+// caller closes the archive.
+func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
 	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
-		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer)
+		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer, volumes...)
 		return s, relocate.Part{}, err
 	}
-	return f.openPart(ctx, archive, flags, opt)
+	return f.openPart(ctx, archive, flags, opt, volumes...)
 }
 
 // openPart is open for an archive that is checked as a whole, apart from the content of layers.
-func (f *configFlags) openPart(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options) (*inspect.Subject, relocate.Part, error) {
-	a, err := tarball.Open(archive)
+func (f *configFlags) openPart(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
+	a, err := tarball.Open(archive, volumes...)
 	if err != nil {
 		return nil, relocate.Part{}, err
 	}

@@ -22,6 +22,8 @@ type copyFlags struct {
 	sourceFlags
 	chosen           platformFlags
 	delta            deltaFlags
+	cut              cutFlags
+	volumes          []string // folders
 	fromTar, toTar   string
 	tarFormat        tarFormat
 	toRepo           string
@@ -107,11 +109,13 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, a device, a FIFO, or - for standard input")
+		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
 		f.tarFormat.add(flags)
+		f.cut.add(flags)
 		f.delta.add(flags)
 		flags.BoolVar(&f.noResume, "no-resume", false, "discard the progress of an interrupted export, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
@@ -188,7 +192,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -225,6 +229,7 @@ func (f *copyFlags) archiveChecks() []check {
 	archive, toTar, streamed := f.fromTar != "", f.toTar != "", isStream(f.toTar)
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
+		{len(f.volumes) > 0 && (!archive || f.fromTar == stream), "--volumes needs --from-tar FILE"},
 		{f.noResume && (!toTar || streamed), "--no-resume needs --to-tar FILE: only an export to a file can be resumed"},
 		{len(f.delta.have)+len(f.delta.bases) > 0 && !toTar, "--have and --base need --to-tar: a copy to a registry asks it what it has"},
 		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},

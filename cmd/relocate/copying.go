@@ -18,6 +18,7 @@ import (
 	"relocate/internal/watchdog"
 	"relocate/report/page"
 	"relocate/tarball"
+	"relocate/volume"
 )
 
 // copying is one run of the root command.
@@ -84,7 +85,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume}
+	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume, VolumeSize: int64(c.cut.size), Parity: c.cut.parity}
 	if to.Bases, err = c.delta.read(); err != nil {
 		return err
 	}
@@ -134,7 +135,10 @@ func (c *copying) importArchive(ctx context.Context) error {
 		r, err := relocate.ImportStream(ctx, from, to, c.options())
 		return c.finish("import", r, err)
 	}
-	a, err := tarball.Open(c.fromTar)
+	a, err := tarball.Open(c.fromTar, c.volumes...)
+	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
+		return &relocate.IncompleteError{Missing: []string{missing.Name}, Copied: &copy.Result{}}
+	}
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ import (
 	"relocate/render"
 	"relocate/tarball"
 	"relocate/verify/cluster"
+	"relocate/volume"
 )
 
 // Exit statuses.
@@ -147,6 +148,7 @@ var judgements = []judgement{
 	{isA[registry.ManifestError], statusFailed, "update the registry, or use one that supports this type"},
 	{is(registry.ErrTLSRefused), statusPermission, "if the registry requires a client certificate, give --registry-client-cert FILE and --registry-client-key FILE"},
 	{is(registry.ErrNoSpace), statusNoSpace, "make room in the registry, or raise its quota, then run again; what was uploaded is skipped"},
+	{is(tarball.ErrFileSize), statusNoSpace, "cut the archive into smaller files with --volume-size, such as --volume-size 4000MiB"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; no file was left under the final name"},
 	{isFull, statusNoSpace, "make room, or put scratch files on another disk with --tmpdir or TMPDIR"},
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
@@ -163,6 +165,12 @@ var judgements = []judgement{
 	{is(tarball.ErrNoSeal), statusUsage, "write its inventory to a file with relocate inventory, and name that file with --have"},
 	{is(tarball.ErrNotArchive), statusDamage, "name a file written by relocate --to-tar or imgpkg copy --to-tar"},
 	{is(tarball.ErrOnce), statusUsage, "--from-tar and verify read it as it is; for everything else copy the archive to a file first"},
+	{isA[*relocate.IncompleteError], statusPartly, "run the same command again when more volumes have arrived; name the folders that have them with --volumes DIR"},
+	{isA[*volume.MissingError], statusMissing, "name the folders that have the other volumes with --volumes DIR; relocate repair FILE rebuilds lost ones where there is parity"},
+	{is(volume.ErrOther), statusDamage, "keep the volumes of each archive, with their list, in a folder of their own"},
+	{is(volume.ErrList), statusDamage, "transfer the list again: it is the same beside all volumes"},
+	{is(volume.ErrRebuilt), statusDamage, "transfer the volumes that were lost or damaged again"},
+	{is(volume.ErrLayout), statusUsage, "use a larger --volume-size"},
 	{is(tarball.ErrTruncated), statusDamage, "the archive is incomplete: transfer it again"},
 	{is(tarball.ErrDamaged), statusDamage, "the file was changed after it was written: transfer it again; relocate verify FILE lists all damage"},
 	{is(inventory.ErrNotInventory), statusDamage, "name a file written by relocate inventory; if it is one, it was changed since: transfer it again"},

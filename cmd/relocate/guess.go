@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"relocate/volume"
 )
 
 // guess is a usage error together with the edit that turns the arguments into what was probably
@@ -91,7 +93,7 @@ func isReference(word string) bool {
 // isFile reports whether a word is the name of an archive, or of any file that is present.
 func isFile(word string) bool {
 	_, err := os.Stat(word)
-	return err == nil || word == stream || slices.Contains([]string{".tar", ".tgz", ".gz"}, filepath.Ext(word))
+	return err == nil || word == stream || volume.Exists(word, nil) || slices.Contains([]string{".tar", ".tgz", ".gz"}, filepath.Ext(word))
 }
 
 // archiveArgs returns the check of a command's archives: a reference in their place is to be

@@ -31,6 +31,7 @@ type inspectReport struct {
 
 // inspectFlags are the flags of inspect.
 type inspectFlags struct {
+	volumes    []string // folders
 	repo       string
 	tree       bool
 	schema     bool
@@ -109,6 +110,7 @@ func newInspect() *cobra.Command {
 		flags.BoolVar(&f.tree, "tree", false, "show bundles and images instead of packages")
 		flags.BoolVar(&f.schema, "values-schema", false, "show the settings of package NAME/VERSION")
 		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, commented out")
+		addFolders(flags, &f.volumes)
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
 		f.chosen.add(flags)
@@ -188,7 +190,7 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	if f.repo == "" {
 		opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: r}
 		f.chosen.set(&opt)
-		s, part, err := f.config.open(ctx, file, &f.selection, opt)
+		s, part, err := f.config.open(ctx, file, &f.selection, opt, f.volumes...)
 		f.part = part
 		return s, err
 	}

@@ -17,6 +17,7 @@ type rehearseFlags struct {
 	tag       string
 	noTag     bool
 	bases     []string
+	volumes   []string // folders
 	jobs      concurrency
 	progress  progressMode
 	known     tolerance
@@ -62,6 +63,7 @@ used; rehearse does not contact it.
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.StringArrayVar(&f.bases, "base", nil, "take the layers that the archive assumes from the archive `FILE`, as if it had been imported before (repeatable)")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
+		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.known.add(flags)
 		f.output.add(flags)
@@ -93,7 +95,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 			return nil, err
 		}
 	}
-	a, err := tarball.Open(file)
+	a, err := tarball.Open(file, f.volumes...)
 	if err != nil {
 		return nil, err
 	}

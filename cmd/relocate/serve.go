@@ -25,6 +25,7 @@ import (
 
 // serveFlags are the flags of serve.
 type serveFlags struct {
+	volumes          []string // folders
 	listen, as       string
 	noOrigins        bool
 	bases            []string
@@ -88,6 +89,7 @@ own. /healthz answers 200 while the archives are unchanged.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.listen, "listen", "127.0.0.1:5000", "listen at `HOST:PORT`; port 0 chooses a free port")
+		addFolders(flags, &f.volumes)
 		flags.StringVar(&f.as, "as", "", "serve everything as imported into the repository `PATH` (default: the path of the root at its source)")
 		flags.StringArrayVar(&f.bases, "base", nil, "take layers that the archives assume from the archive `FILE`, which is not served itself (repeatable)")
 		flags.BoolVar(&f.noOrigins, "no-origins", false, "serve images as imported only, not as a mirror")
@@ -152,7 +154,7 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 	}
 	var archives []*tarball.Archive
 	for _, file := range files {
-		a, err := tarball.Open(file)
+		a, err := tarball.Open(file, f.volumes...)
 		if err != nil {
 			return err
 		}

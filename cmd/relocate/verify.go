@@ -31,6 +31,7 @@ type verifyFlags struct {
 	chosen    platformFlags
 	selection selectionFlags
 	strict    bool
+	volumes   []string // folders
 	known     tolerance
 	cluster   clusterFlags
 	rendering renderFlags
@@ -43,7 +44,8 @@ type verifyFlags struct {
 const verifyHelp = `verify FILE checks every byte of an archive: it hashes each blob, compares
 headers and documents with the seal, and checks that the content is exactly what
 the roots need. FILE may be a block device, a FIFO, a tape, or - for standard
-input.
+input. verify FILE.003 checks one volume of an archive alone, with the list
+FILE.volumes.
 
 verify --repo REPO FILE compares a private registry with the archive: manifests,
 tags and locations images. verify --repo REPO with :TAG, @DIGEST or --root
@@ -98,6 +100,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "expect the tags of an import with --repo-based-tags")
 		f.chosen.addTo(flags, "expect only this `OS/ARCH[/VARIANT]` of multi-platform images, if the import or copy had this flag; an archive itself says what it leaves out", "`MODE` of --platform at the import")
 		f.cluster.add(flags)
+		addFolders(flags, &f.volumes)
 		f.known.add(flags)
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
@@ -158,8 +161,12 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		}
 	}
 	var archive *tarball.Archive
+	if f.repo == "" && isVolume(file, f.volumes) {
+		r.Verdict, err = relocate.VerifyVolume(ctx, file, f.volumes, opt)
+		return r, err
+	}
 	if file != "" {
-		if archive, err = tarball.Open(file); err != nil {
+		if archive, err = tarball.Open(file, f.volumes...); err != nil {
 			return nil, err
 		}
 		defer archive.Close()

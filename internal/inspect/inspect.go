@@ -40,11 +40,11 @@ type Subject struct {
 }
 
 // Open reads the plan of an archive, jobs at once, and nothing that comes after it: layers are not
-// verified. The caller closes the Subject.
+// verified. Volumes may be in folders, as for tarball.Open. The caller closes the Subject.
 //
 // Errors: as tarball.Open and tarball.Archive.HeadPlan.
-func Open(ctx context.Context, file string, jobs int, r *render.Renderer) (*Subject, error) {
-	a, err := tarball.Open(file)
+func Open(ctx context.Context, file string, jobs int, r *render.Renderer, folders ...string) (*Subject, error) {
+	a, err := tarball.Open(file, folders...)
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ const (
 	minRate  = 2 * time.Second
 )
 
-// Begin starts a phase. Without totals only what was done is counted.
+// Begin starts a phase. Without totals only what was done is counted; without blobs, bytes alone.
 func (p *Progress) Begin(name string, blobs int, bytes int64) *Phase {
 	ph := &Phase{p: p, name: name, blobs: blobs, bytes: bytes, start: time.Now(), stop: make(chan struct{})}
 	p.dog.Start()
@@ -182,7 +182,7 @@ func (p *Progress) Begin(name string, blobs int, bytes int64) *Phase {
 
 func (ph *Phase) newBar() *progressbar.ProgressBar {
 	total := ph.bytes
-	if ph.blobs == 0 {
+	if ph.blobs == 0 && ph.bytes == 0 {
 		total = -1
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(ph.p.out), progressbar.OptionSetDescription(ph.name),
@@ -250,7 +250,7 @@ func (ph *Phase) showBar(done copy.Step, last bool) {
 		line = ph.name + ": " + waiting // both would not fit into a line
 	}
 	ph.bar.Describe(line)
-	if ph.blobs == 0 {
+	if ph.blobs == 0 && ph.bytes == 0 {
 		_ = ph.bar.Add(1)
 	} else {
 		_ = ph.bar.Set64(min(done.Moved+done.Present, ph.bytes-1)) // a full bar would disappear
@@ -275,11 +275,14 @@ func (ph *Phase) showEvent(done copy.Step, last bool) {
 }
 
 func (ph *Phase) line(done copy.Step) string {
-	if ph.blobs == 0 {
+	if ph.blobs == 0 && ph.bytes == 0 {
 		return fmt.Sprintf("%s: %s in %s", ph.name, text.Count(done.Blobs, "manifest"), Seconds(time.Since(ph.start)))
 	}
 	bytes := done.Moved + done.Present
-	s := fmt.Sprintf("%s: %s of %s, %d of %s", ph.name, text.Size(bytes), text.Size(ph.bytes), done.Blobs, text.Count(ph.blobs, "blob"))
+	s := fmt.Sprintf("%s: %s of %s", ph.name, text.Size(bytes), text.Size(ph.bytes))
+	if ph.blobs > 0 {
+		s += fmt.Sprintf(", %d of %s", done.Blobs, text.Count(ph.blobs, "blob"))
+	}
 	first, last := ph.samples[0], ph.samples[len(ph.samples)-1]
 	if over := last.at.Sub(first.at); over >= minRate {
 		rate := float64(last.moved-first.moved) / over.Seconds()
