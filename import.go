@@ -49,6 +49,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	}
 	f := &filling{action: "import", to: to, opt: opt, r: r, src: p.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		o.Begun = from.Volumes() != nil // some may have arrived before
 		err := arrived(ctx, from, plan, p.source, dst, to.Repository, o)
 		if err != nil {
 			return nil, err

@@ -71,7 +71,11 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 // archiveOf returns the report of an archive.
 func archiveOf(a *tarball.Archive) *report.Archive {
 	zeros, unread := a.After()
-	return &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal(), Zeros: zeros, Unread: unread}
+	r := &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal(), Zeros: zeros, Unread: unread}
+	if set := a.Volumes(); set != nil {
+		r.Volumes = &report.Volumes{Count: set.Volumes(), Size: set.Volume, Parity: set.Parity}
+	}
+	return r
 }
 
 func (c *verifying) problem(kind, what, reason string) {

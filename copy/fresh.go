@@ -32,7 +32,7 @@ func (c *filling) findFresh(ctx context.Context) error {
 		return err
 	}
 	c.nodes[n.Descriptor.Digest].present = present
-	if dst, ok := c.dst.(newcomer); ok && !present && c.trustsManifests() {
+	if dst, ok := c.dst.(newcomer); ok && !present && c.trustsManifests() && !c.opt.Begun {
 		c.fresh.Store(dst.IsNew(ctx))
 	}
 	return nil

@@ -68,6 +68,7 @@ type Options struct {
 	Tags      []Tag      // of roots, put after everything else
 	RepoTags  bool       // imgpkg's --repo-based-tags
 	KeepGoing bool       // try everything, even after one blob failed
+	Begun     bool       // a new repository, too, probably has blobs: ask for each
 	Progress  func(Step) // must be safe for concurrent use; may be nil
 
 	Attachments Attachments // which attachments to copy

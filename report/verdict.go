@@ -116,6 +116,8 @@ type Archive struct {
 	Form string  `json:"form"`          // relocate or imgpkg
 	Seal v1.Hash `json:"seal,omitzero"` // imgpkg's format has none
 
+	Volumes *Volumes `json:"volumes,omitempty"` // nil where it is in one file
+
 	Zeros  int64 `json:"zerosAfter,omitempty"`  // bytes after its end, which were ignored
 	Unread bool  `json:"unreadAfter,omitempty"` // it is on a device, where nothing after its end was read
 }
@@ -129,6 +131,22 @@ func (a *Archive) After() (ignored, unread string) {
 		unread = fmt.Sprintf("what follows the archive on the device, from byte %d on: it was not read", a.Size)
 	}
 	return ignored, unread
+}
+
+// Volumes are the files into which an archive is cut.
+type Volumes struct {
+	Count  int   `json:"count"`  // without those for parity
+	Size   int64 `json:"size"`   // bytes of each but the last
+	Parity int   `json:"parity"` // as many can be lost
+}
+
+// String says how many there are: "5 of at most 1.0 GB, and 2 for parity".
+func (v Volumes) String() string {
+	s := fmt.Sprintf("%d of at most %s", v.Count, text.Size(v.Size))
+	if v.Parity > 0 {
+		s += fmt.Sprintf(", and %d for parity", v.Parity)
+	}
+	return s
 }
 
 // SealText is what people see of the seal.

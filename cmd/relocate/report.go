@@ -117,6 +117,9 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
 	}
+	if found.Cut.Size > 0 {
+		r.Archive.Volumes = &report.Volumes{Count: found.Cut.Volumes(), Size: found.Cut.Volume, Parity: found.Cut.Parity}
+	}
 	if names, _, err := c.config.rootNames(); err == nil {
 		r.named = len(names) > 0
 	}
@@ -240,6 +243,9 @@ func (r *copyReport) summarizeExport(w io.Writer) {
 		file = "standard output"
 	}
 	fmt.Fprintf(w, "  %s: %s, %d bytes (%s) in %s\n", file, count(r.Contents.Blobs, "blob"), r.Archive.Size, size(r.Archive.Size), r.elapsed())
+	if r.Archive.Volumes != nil {
+		fmt.Fprintf(w, "  volumes  %s\n", r.Archive.Volumes)
+	}
 	if r.Kept != nil {
 		fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 	}
