@@ -174,7 +174,7 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	r := exported(u.plan)
 	r.Moved, r.Selected, r.Replaced = u.moved, u.selected, u.replaced
 	ph := e.opt.begin("export", len(u.plan.Blobs), u.plan.Size())
-	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.jobs(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
+	err := copy.ToArchive(ctx, u.plan, u.source, u.archive, copy.ArchiveOptions{Jobs: e.opt.requests(), KeepGoing: e.opt.KeepGoing, Progress: ph.step})
 	r.Reread = ph.end().Reread
 	r.AtOnce = e.client.MostAtOnce()
 	if u.scan != nil && (err == nil || isPartial(err)) {

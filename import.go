@@ -177,6 +177,7 @@ func (in *incoming) importSealed(ctx context.Context, to Destination) (*Result, 
 	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
 	f := &filling{action: "import", to: to, opt: in.opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
+		o.Jobs = in.opt.jobs() // small layers wait in memory
 		result, err := copy.FromStream(ctx, plan, s, dst, to.Repository, in.scratch, s.Kept(), o)
 		if err == nil {
 			in.opt.noteAfter(s.Archive)
