@@ -47,10 +47,12 @@ var allowed = map[string][]string{
 	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld", "render/packagingapi"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
 
-	"internal/child": {},
-	"render":         {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/packagingapi", "render/ytt", "report"},
-	"render/kbld":    {"carvel", "internal/text", "internal/yamlnode", "report"},
-	"render/ytt":     {"internal/child"},
+	"internal/child":     {},
+	"internal/selfimage": {},
+	"release":            {"custody", "internal/selfimage"},
+	"render":             {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/packagingapi", "render/ytt", "report"},
+	"render/kbld":        {"carvel", "internal/text", "internal/yamlnode", "report"},
+	"render/ytt":         {"internal/child"},
 
 	"render/packagingapi": {"internal/yamlnode"},
 
