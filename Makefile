@@ -20,7 +20,7 @@ FUZZTIME ?= 20s
 # Which benchmarks "make bench" runs, as go test -bench takes it.
 BENCH ?= .
 
-.PHONY: build judges demo test check cross vulncheck fuzz soak bench bench-crossing docs
+.PHONY: build judges demo test check cross vulncheck fuzz soak bench bench-crossing release docs
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/relocate ./cmd/relocate
@@ -84,6 +84,12 @@ bench:
 # name another tool, as in BENCHFLAGS='-against imgpkg=/usr/bin/imgpkg'; see go run ./testdata/bench -h.
 bench-crossing: build
 	$(GO) run ./testdata/bench -relocate bin/relocate $(BENCHFLAGS)
+
+# release builds the files of a release in DIST, an empty folder: docs/release.md. RELEASE_KEY names the key
+# that signs them.
+DIST ?= dist
+release:
+	$(GO) run ./release -version '$(VERSION)' -date "$$(git log -1 --format=%ct 2>/dev/null || echo 0)" -platforms '$(PLATFORMS)' -out '$(DIST)' -key '$(RELEASE_KEY)'
 
 # docs writes docs/commands.md from the program's help, the output of the commands in the console blocks of
 # README.md and docs, and the schema and the keys of crossing files. Tests fail when these differ from the program.
