@@ -39,6 +39,7 @@ type Destination struct {
 	SecretRef string // the Secret in it with the registry's login; empty: none
 
 	listed *carvel.ImagesLock // whose images are copied
+	hashes bool               // the registry hashes what arrives, and the caller learns of what is wrong: it is not hashed before
 }
 
 // lock rejects a destination that makes no sense, and keeps other runs away from it.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -50,17 +51,36 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	f := &filling{action: "import", to: to, opt: opt, r: r, src: p.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		o.Begun = from.Volumes() != nil // some may have arrived before
-		err := arrived(ctx, from, plan, p.source, dst, to.Repository, o)
+		var src bundle.Source = p.source
+		if to.hashes {
+			src = unhashed{p.source, from}
+		}
+		err := arrived(ctx, from, plan, src, dst, to.Repository, o)
 		if err != nil {
 			return nil, err
 		}
-		result, err := copy.ToRepository(ctx, plan, p.source, dst, to.Repository, o)
+		result, err := copy.ToRepository(ctx, plan, src, dst, to.Repository, o)
 		if unchanged := from.Unchanged(); unchanged != nil {
 			err = unchanged
 		}
 		return result, err
 	}
 	return f.run(ctx)
+}
+
+// unhashed is a source whose blobs come from an archive as they are, for a registry that hashes them.
+type unhashed struct {
+	bundle.Source
+	archive *tarball.Archive
+}
+
+// Blob implements bundle.Source.
+func (u unhashed) Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error) {
+	content, err := u.archive.Content(d.Digest)
+	if err != nil || content.Size() != d.Size {
+		return u.Source.Blob(ctx, repo, d)
+	}
+	return io.NopCloser(content), ctx.Err()
 }
 
 // checkedPart returns the part of an archive that is selected, and its plan. The archive is checked as

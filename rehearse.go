@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/internal/digest"
 	"relocate/internal/text"
 	"relocate/registry"
 	"relocate/registry/rehearsal"
@@ -80,6 +82,7 @@ type stage struct {
 	joined  *tarball.Joined
 	at      Destination
 	opt     VerifyOptions
+	plan    *bundle.Plan // what was imported, without layers
 	reg     *rehearsal.Registry
 	addr    string
 
@@ -162,10 +165,11 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rehearse %s: %w", s.archive.Name(), err)
 	}
-	debug.FreeOSMemory() // the plan is not needed any longer
+	debug.FreeOSMemory() // most of the plan is not needed any longer
 	// Level blobs would only ask for blobs that the registry requires before it accepts a manifest,
 	// and hold all of them.
-	if v.Verify, err = Verify(ctx, s.archive, s.at, VerifyOptions{Options: s.opt.Options, Accept: s.opt.Accept}); err != nil {
+	c := &verifying{VerifyOptions: VerifyOptions{Options: s.opt.Options, Accept: s.opt.Accept}, archive: s.archive, at: s.at, plan: s.plan}
+	if v.Verify, err = c.verifyRepository(ctx); err != nil {
 		return nil, err
 	}
 	if len(objects) > 0 {
@@ -186,9 +190,16 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 
 // imports imports the archive, and returns the PackageRepositories for the cluster.
 func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) {
-	opt := s.opt.Options
+	opt, at := s.opt.Options, s.at
 	opt.Content = nil // Content is for what is verified
-	r, err := importArchive(ctx, s.archive, s.at, opt)
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s.reg.OnWrong(func(d v1.Hash) { stop(&wrongError{d}) })
+	at.hashes = true
+	r, err := importArchive(running, s.archive, at, opt)
+	if wrong, ok := errors.AsType[*wrongError](context.Cause(running)); ok {
+		return nil, s.damage(ctx, wrong.digest)
+	}
 	if lacks, ok := errors.AsType[*copy.AssumedError](err); ok {
 		lacks.Bases, lacks.Missing = s.joined.Trace(lacks.Missing)
 		return nil, lacks
@@ -198,8 +209,32 @@ func (s *stage) imports(ctx context.Context, v *report.Verdict) ([]byte, error) 
 	}
 	opt.noteForeign(r.Plan.Graph)
 	opt.noteSparse(r.Plan.Graph)
-	v.Import, v.Bases = r.Copied, r.Plan.Given()
+	v.Import, v.Bases, s.plan = r.Copied, r.Plan.Given(), r.Plan
+	withoutLayers(s.plan)
 	return r.PackageRepository, nil
+}
+
+// wrongError says that a blob arrived at the embedded registry with other content.
+type wrongError struct{ digest v1.Hash }
+
+func (e *wrongError) Error() string { return e.digest.String() + " arrived with other content" }
+
+// damage says what is wrong with a blob of the archive that did not arrive as it is.
+//
+// Errors: digest.ErrMismatch; those of reading the archive.
+func (s *stage) damage(ctx context.Context, d v1.Hash) error {
+	content, err := s.archive.Content(d)
+	if err != nil {
+		return err
+	}
+	blob, err := s.archive.Blob(ctx, s.at.Repository, v1.Descriptor{Digest: d, Size: content.Size()})
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, blob); err != nil {
+		return fmt.Errorf("blob %s: %w", d, err)
+	}
+	return fmt.Errorf("%w: blob %s: it arrived with other bytes, and the next read gave the right ones: the medium or this machine is unstable", digest.ErrMismatch, d)
 }
 
 // verifyObjects verifies the PackageRepositories.

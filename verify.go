@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/bundle"
 	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify"
@@ -105,6 +106,7 @@ type verifying struct {
 	archive *tarball.Archive // nil: none
 	name    string           // of it
 	at      Destination
+	plan    *bundle.Plan // of the part of the archive that is expected in a repository; nil: not made yet
 	verdict *report.Verdict
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -39,6 +40,19 @@ func (c watchedConn) Write(p []byte) (int, error) {
 		}
 	}
 }
+
+// ReadFrom implements io.ReaderFrom: the transport sends the body of a request through it, in larger
+// pieces than its own.
+func (c watchedConn) ReadFrom(r io.Reader) (int64, error) {
+	buffer := sendBuffers.Get().(*[sendSize]byte)
+	defer sendBuffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{c}, r, buffer[:])
+}
+
+// sendSize is how many bytes of a blob are sent at a time.
+const sendSize = 256 << 10
+
+var sendBuffers = sync.Pool{New: func() any { return new([sendSize]byte) }}
 
 // watchedBody is the body of an answer. Read fails with stalled when no byte comes for idle. Only
 // the time inside of Read counts: a slow consumer is no stall. Close calls release.

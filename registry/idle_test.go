@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,4 +192,13 @@ func TestWatchedConn(t *testing.T) {
 	assert.Equal(t, 1, n)
 	assert.Equal(t, stalled(time.Second), err)
 	assert.True(t, isTemporary(errors.Join(err)))
+
+	slow = &pipeEnd{takes: []int{1, 2, 3, 100}}
+	sent, err := watchedConn{slow, time.Second}.ReadFrom(strings.NewReader(strings.Repeat("x", 100)))
+	assert.NoError(t, err)
+	assert.EqualValues(t, 100, sent)
+	stops = &pipeEnd{takes: []int{1, 0}}
+	sent, err = watchedConn{stops, time.Second}.ReadFrom(strings.NewReader(strings.Repeat("x", 100)))
+	assert.EqualValues(t, 1, sent)
+	assert.Equal(t, stalled(time.Second), err)
 }

@@ -33,6 +33,7 @@ type Registry struct {
 	archive serve.Archive
 	read    http.Handler
 	leftOut func(v1.Hash) bool // children of indexes that may be absent
+	wrong   func(v1.Hash)      // learns of blobs that arrived with other content
 
 	mu       sync.Mutex
 	repos    map[string]*repository
@@ -66,6 +67,10 @@ func New(archive serve.Archive) *Registry {
 // LeaveOut lets an index name children that are absent where leftOut says so. Call it before the first
 // request.
 func (r *Registry) LeaveOut(leftOut func(v1.Hash) bool) { r.leftOut = leftOut }
+
+// OnWrong tells wrong of each blob that is pushed under another digest than that of its content, before
+// the client is refused. Call it before the first request. wrong must be safe for concurrent use.
+func (r *Registry) OnWrong(wrong func(v1.Hash)) { r.wrong = wrong }
 
 // Assume gives a repository a blob that an earlier import brought; the archive must have its content.
 func (r *Registry) Assume(path string, d v1.Hash, size int64) {

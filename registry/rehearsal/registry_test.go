@@ -245,12 +245,15 @@ func TestUploads(t *testing.T) {
 	stored("in pieces")
 	c.want(404, "BLOB_UPLOAD_UNKNOWN", "PUT", at+"?digest="+d("in pieces"), nil, "")
 
+	var wrong []string
+	c.reg.OnWrong(func(d v1.Hash) { wrong = append(wrong, d.String()) })
 	for name, query := range map[string]string{"other": d("other"), "sha512": "sha512:" + strings.Repeat("0", 128), "none": "", "odd": "x"} {
 		at := c.begin("a")
 		c.want(400, "DIGEST_INVALID", "PUT", at+"?digest="+query, nil, "wrong")
 		c.want(404, "BLOB_UPLOAD_UNKNOWN", "GET", at, nil, "")
 		c.want(404, "", "HEAD", "/v2/a/blobs/"+d("wrong"), nil, name)
 	}
+	assert.Equal(t, []string{d("other")}, wrong)
 	at = c.begin("a")
 	c.want(404, "BLOB_UPLOAD_UNKNOWN", "PUT", strings.Replace(at, "/a/", "/b/", 1)+"?digest="+d("x"), nil, "x")
 	c.want(204, "", "DELETE", at, nil, "")

@@ -17,6 +17,11 @@ import (
 // and layers of locations images. Each upload under way may have as much in memory.
 const maxBlob = 4 << 20
 
+// bufferSize is how many bytes are received and hashed at a time.
+const bufferSize = 256 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // upload is a blob under way. A request that pushes to it holds its lock.
 type upload struct {
 	id   string
@@ -120,7 +125,9 @@ func (u *upload) receive(req *http.Request) error {
 			return refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", fmt.Sprintf("the upload continues at byte %d", u.size))
 		}
 	}
-	if _, err := io.Copy(u, req.Body); err != nil {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	if _, err := io.CopyBuffer(u, req.Body, buffer[:]); err != nil {
 		return fmt.Errorf("the content broke off after %d bytes: %w", u.size, err)
 	}
 	return nil
@@ -143,6 +150,9 @@ func (r *Registry) complete(w http.ResponseWriter, req *http.Request, u *upload)
 		return err
 	}
 	if got := digest.Sum(u.hash.Sum(nil)); got != key {
+		if r.wrong != nil {
+			r.wrong(key.Hash())
+		}
 		return refuse(http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("the content, %d bytes, has the digest %s", u.size, got.Hash()))
 	}
 	r.mu.Lock()
