@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	gcrname "github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -145,4 +148,53 @@ func TestPlanWithoutManifest(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, dst.manifests, f.lone.Digest)
 	assert.Contains(t, dst.manifests, f.shared.Digest)
+}
+
+// TestSharedLocations: bundles with the same images have one locations image. Its blobs and its own tag are
+// put once, and nothing of it is put while it is put for another bundle.
+func TestSharedLocations(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]func(*memory) Repository{
+		"new":     func(m *memory) Repository { return tagged{m} },
+		"present": func(m *memory) Repository { return m },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, dst := &fixture{memory: newMemory()}, newMemory()
+			f.lone = f.addImage(t, "lone")
+			var bundles []v1.Descriptor
+			for i := range 8 {
+				lock := "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: " + source + "@" + f.lone.Digest.String() + "\n"
+				image, err := imgpkg.Build(map[string][]byte{".imgpkg/images.yml": []byte(lock), "version": {byte('0' + i)}}, map[string]string{imgpkg.Label: "true"})
+				require.NoError(t, err)
+				f.addBlob("", image.Config)
+				f.addBlob("", image.Layer)
+				f.manifests[image.Descriptor.Digest] = stored{image.Descriptor, image.Manifest}
+				bundles = append(bundles, image.Descriptor)
+			}
+			f.root = f.addBundle(t, bundles...)
+			f.memory.tags["1.0"] = f.root.Digest
+			g, err := bundle.Walk(t.Context(), f, []gcrname.Reference{gcrname.MustParseReference(source + ":1.0")}, bundle.WalkOptions{Jobs: 1})
+			require.NoError(t, err)
+			f.plan, err = bundle.NewPlan(g, bundle.PlanOptions{})
+			require.NoError(t, err)
+			image, err := imgpkg.Locations(g.Locations(g.Node(bundles[0].Digest)))
+			require.NoError(t, err)
+			var busy atomic.Int32
+			dst.before = func(_ context.Context, act string) error {
+				if strings.HasPrefix(act, "manifest "+image.Descriptor.Digest.String()) {
+					assert.Equal(t, int32(1), busy.Add(1))
+					runtime.Gosched()
+					busy.Add(-1)
+				}
+				return nil
+			}
+			result, err := ToRepository(t.Context(), f.plan, f, as(dst), target, Options{Jobs: 8})
+			require.NoError(t, err)
+			assert.Equal(t, 9, result.Locations)
+			assert.Equal(t, 1, count(dst.puts, "blob "+digest.Of(image.Layer).String()))
+			assert.Equal(t, 1, count(dst.puts, "manifest "+image.Descriptor.Digest.String()+" "+imgpkg.DefaultTag(image.Descriptor.Digest)))
+			assert.Equal(t, 9, count(dst.puts, "manifest "+image.Descriptor.Digest.String()), "and a tag for each bundle")
+		})
+	}
 }

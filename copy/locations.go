@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -61,9 +62,20 @@ func (c *filling) putLocations(ctx context.Context, n *bundle.Node) (present boo
 	return has.tag && has.self, c.completeLocations(ctx, n, image, has)
 }
 
+// shared is a locations image, which bundles with the same images have in common.
+type shared struct {
+	mu  sync.Mutex // held while it is put: docker-registry 2.8 cannot read a manifest while it is put again
+	put bool       // its blobs, and its own default tag
+}
+
 // completeLocations puts what the destination does not have of a locations image.
 func (c *filling) completeLocations(ctx context.Context, n *bundle.Node, image *imgpkg.Image, has located) error {
-	if !c.trustsManifests() || (!has.tag && !has.self) {
+	entry, _ := c.shared.LoadOrStore(image.Descriptor.Digest, &shared{})
+	of := entry.(*shared)
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	has.self = has.self || of.put
+	if !of.put && (!c.trustsManifests() || (!has.tag && !has.self)) {
 		if err := c.putBytes(ctx, c.asks(), image.Layer, image.Config); err != nil {
 			return err
 		}
@@ -73,6 +85,7 @@ func (c *filling) completeLocations(ctx context.Context, n *bundle.Node, image *
 			return err
 		}
 	}
+	of.put = true
 	if !has.tag { // last: imgpkg reads this tag
 		if err := c.putImage(ctx, image, imgpkg.LocationsTag(n.Descriptor.Digest)); err != nil {
 			return err

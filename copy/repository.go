@@ -189,6 +189,7 @@ type filling struct {
 
 	fresh    atomic.Bool // the destination is new, and has shown nothing that it had before
 	declined sync.Map    // names of repositories from which a mount failed
+	shared   sync.Map    // *shared by digest
 
 	failures  []*Failure
 	unlocated []*state // bundles whose locations image failed

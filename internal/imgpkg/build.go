@@ -11,6 +11,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -78,13 +79,19 @@ func buildLayer(diff []byte, labels map[string]string, pack func(diff []byte) ([
 	return image, nil
 }
 
+// compressors are *gzip.Writers of the level that imgpkg uses. Each takes 1.2 MB, and a repository has
+// hundreds of locations images.
+var compressors = sync.Pool{New: func() any {
+	zw, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for unknown levels only
+	return zw
+}}
+
 // compress compresses as imgpkg does.
 func compress(diff []byte) ([]byte, error) {
 	var b bytes.Buffer
-	zw, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
+	zw := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(zw)
+	zw.Reset(&b)
 	if _, err := zw.Write(diff); err != nil {
 		return nil, err
 	}

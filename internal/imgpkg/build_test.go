@@ -35,6 +35,32 @@ func TestBuildOrder(t *testing.T) {
 	assert.Equal(t, []string{".", "Z", "a", "a/b", "a/b/c", "a/b-c", "a-b", "a.b", "a0"}, got)
 }
 
+// TestBuildAgain: what was compressed before does not show.
+func TestBuildAgain(t *testing.T) {
+	t.Parallel()
+	files := map[string][]byte{"a": bytes.Repeat([]byte("some text"), 100)}
+	diff := func(image *imgpkg.Image) []byte {
+		zr, err := gzip.NewReader(bytes.NewReader(image.Layer))
+		require.NoError(t, err)
+		diff, err := io.ReadAll(zr)
+		require.NoError(t, err)
+		return diff
+	}
+	for i := range 10 {
+		image, err := imgpkg.Build(files, nil)
+		require.NoError(t, err)
+		var want bytes.Buffer
+		zw, err := gzip.NewWriterLevel(&want, gzip.BestSpeed)
+		require.NoError(t, err)
+		_, err = zw.Write(diff(image))
+		require.NoError(t, err)
+		require.NoError(t, zw.Close())
+		require.Equal(t, want.Bytes(), image.Layer)
+		_, err = imgpkg.Build(map[string][]byte{"b": bytes.Repeat([]byte("some text, longer"), 1000*i)}, nil)
+		require.NoError(t, err)
+	}
+}
+
 // TestBuildStored: the layer is gzip that every reader unpacks to the tar that imgpkg would write, of one
 // block of deflate and of several; and it is not compressed, so that no compressor decides its bytes.
 func TestBuildStored(t *testing.T) {
