@@ -10,6 +10,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/copy"
+	"relocate/custody"
 	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify/leak"
@@ -31,6 +32,11 @@ type Target struct {
 	// NoResume discards what an earlier export to the file kept. Otherwise an export for the same
 	// request resumes.
 	NoResume bool
+
+	// Key signs the archive, whose seal and signature are written beside it, or into the file Signature
+	// when it goes to a stream; nil: nobody signs.
+	Key       *custody.Key
+	Signature string
 }
 
 // Export writes an archive of what a source names, and of everything that its packages need. A file
@@ -196,9 +202,13 @@ func (e *exporting) fetch(ctx context.Context, u *unfinished) (*Result, error) {
 	if e.to.VolumeSize > 0 {
 		r.Cut = volume.Layout{Size: r.Size, Volume: e.to.VolumeSize, Parity: e.to.Parity}
 	}
+	u.archive.Replacing = func() error { return removeCompanions(e.to.Path) }
 	if err := e.commit(ctx, u); err != nil {
 		kept.Have, kept.Err = kept.Want, err
 		return nil, kept
+	}
+	if err := e.seals(r); err != nil {
+		return r, err
 	}
 	return e.lookBack(ctx, u, r)
 }
@@ -291,6 +301,9 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	}
 	r.Selected, r.Replaced = found.part.selected, found.part.replaced
 	r.Size, r.Seal, r.Format = w.Size(), w.Seal(), w.Format()
+	if err := e.signStream(r); err != nil {
+		return r, err
+	}
 	return r, e.opt.content(ctx, found.source, plan)
 }
 

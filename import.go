@@ -42,7 +42,7 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	}
 	defer p.close()
 	opt.noteAfter(from)
-	r := &Result{Plan: plan, Selected: p.selected, Replaced: p.replaced, Size: from.Size(), Seal: from.Seal(), Format: from.Format()}
+	r := &Result{Plan: plan, Selected: p.selected, Replaced: p.replaced, Size: from.Size(), Seal: from.Seal(), Format: from.Format(), Signature: opt.Signature}
 	if to.SecretRef != "" || len(p.selected) > 0 {
 		if r.Scan, err = p.scan(ctx, opt, p.source, plan); err != nil {
 			return nil, err
@@ -158,7 +158,10 @@ func PartOf(ctx context.Context, a *tarball.Archive, opt Options) (*Part, error)
 // uploaded as they arrive, and manifests once the seal matches, which proves everything else. What
 // precedes the layers is kept in a scratch file; a stream in imgpkg's format is kept as a whole.
 //
-// Errors: as Import; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
+// With opt.Signed the signature itself is checked before anything is read, where the file of the seal is beside
+// it, and compared with the archive's documents before a blob is read and before any request.
+//
+// Errors: as Import; *custody.UntrustedError; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrPassed.
 func ImportStream(ctx context.Context, from io.Reader, to Destination, opt Options) (*Result, error) {
 	unlock, err := to.lock()
 	if err != nil {
@@ -194,7 +197,7 @@ func (in *incoming) importSealed(ctx context.Context, to Destination) (*Result, 
 		return nil, fmt.Errorf("%s: %w", in.name, err)
 	}
 	in.opt.note("", "keeps %s in %s, and at most %s of a layer during its upload", text.Size(s.Kept()), in.scratch.dir, text.Size(largest(plan)))
-	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format()}
+	r := &Result{Plan: plan, Size: s.Size(), Seal: s.Seal(), Format: s.Format(), Signature: in.opt.Signature}
 	f := &filling{action: "import", to: to, opt: in.opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		o.Jobs = in.opt.jobs() // small layers wait in memory

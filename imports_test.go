@@ -65,9 +65,9 @@ var allowed = map[string][]string{
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
-	".": {"bundle", "carvel", "choose", "copy", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
+	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
-	"cmd/relocate": {".", "bundle", "carvel", "choose", "copy", "crossing", "diff", "inventory",
+	"cmd/relocate": {".", "bundle", "carvel", "choose", "copy", "crossing", "custody", "diff", "inventory",
 		"internal/child", "internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},

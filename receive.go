@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/tarball"
 )
 
@@ -15,6 +17,7 @@ type incoming struct {
 	*bufio.Reader
 	name     string
 	isDevice bool
+	claim    *claim // nil: nobody must have signed it
 	scratch  *scratch
 	opt      Options
 	close    func()
@@ -27,11 +30,15 @@ const largestBlock = 4 << 20
 // receive begins to read an archive. The caller closes it. A Stat method of the reader, such as that of a
 // file, says whether the archive is on a device, whose end is not the archive's.
 func (o Options) receive(ctx context.Context, from io.Reader) (*incoming, error) {
+	claim, err := o.claimOf(from)
+	if err != nil {
+		return nil, err
+	}
 	scratch, err := newScratch(o.TempDir)
 	if err != nil {
 		return nil, err
 	}
-	in := &incoming{name: nameOf(from), isDevice: isDevice(from), scratch: scratch, opt: o}
+	in := &incoming{name: nameOf(from), isDevice: isDevice(from), claim: claim, scratch: scratch, opt: o}
 	if in.isDevice { // of which no block is read that is not needed
 		in.Reader = bufio.NewReaderSize(from, largestBlock)
 		in.close = scratch.remove
@@ -69,13 +76,17 @@ func isDevice(stream any) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
-// open reads the documents of an archive in relocate's own format.
+// open reads the documents of an archive in relocate's own format, and compares its seal with the one that was
+// signed.
 //
-// Errors: as tarball.OpenStream.
+// Errors: *custody.UntrustedError; as tarball.OpenStream.
 func (in *incoming) open() (*tarball.Stream, error) {
 	s, err := tarball.OpenStream(in, in.scratch)
 	if err != nil {
-		return nil, fmt.Errorf("%s %w", in.name, err)
+		return nil, in.claim.explain(fmt.Errorf("%s %w", in.name, err))
+	}
+	if in.opt.Signature, err = in.claim.check(s.Seal()); err != nil {
+		return nil, err
 	}
 	s.Device = in.isDevice
 	return s, nil
@@ -89,8 +100,11 @@ func (in *incoming) isImgpkg() bool {
 
 // spool keeps all of an archive in imgpkg's format, where what describes the rest can be anywhere.
 //
-// Errors: ErrOptions on a device, where it has no end; as tarball.NewArchive.
+// Errors: *custody.UntrustedError; ErrOptions on a device, where it has no end; as tarball.NewArchive.
 func (in *incoming) spool() (*tarball.Archive, error) {
+	if _, err := in.claim.check(v1.Hash{}); err != nil {
+		return nil, err
+	}
 	if in.isDevice {
 		return nil, optionsf("%s has an archive in imgpkg's format, which a device cannot stream; copy it to a file", in.name)
 	}

@@ -72,7 +72,7 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	for _, a := range has {
 		s.reg.Assume(s.at.Repository.RepositoryStr(), a.Digest, a.Size)
 	}
-	return s.perform(ctx)
+	return opt.proveSigner(s.perform(ctx))
 }
 
 // stage is where an archive is rehearsed: the embedded registry, and a client that reaches nothing

@@ -30,6 +30,7 @@ import (
 	"relocate/copy"
 	"relocate/registry"
 	"relocate/render"
+	"relocate/report"
 )
 
 // Errors that a caller can act on.
@@ -66,6 +67,11 @@ type Options struct {
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
 	RenderPackages bool             // also render packages, and examine what they deploy
 	Values         render.Values    // of packages; *render.UnusedValuesError where one is not found
+
+	// Signed says who must have signed an archive that ImportStream reads; nil: nobody. Archives in files are
+	// opened with Signed.Open, and Signature is what that returned: it becomes part of the result.
+	Signed    *Signed
+	Signature *report.Signature
 
 	// Content, if not nil, is called when everything is copied, while the source of plan can still
 	// be read. It has manifests, configs and bundles. When a stream is imported it has nothing, and

@@ -34,8 +34,10 @@ type Result struct {
 	Format tarball.Format
 
 	Cut volume.Layout // into volumes; zero where the archive is in one file
+	Signature *report.Signature // of the archive that was read; nil: none was asked for
 
 	// Of Export.
+	Sealed    *Sealed    // what lies beside the archive; nil in imgpkg's format
 	KeptBlobs int        // that an earlier run had fetched
 	KeptBytes int64      // of them
 	Moved     []MovedTag // tags that mean something else since the export began

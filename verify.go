@@ -2,12 +2,14 @@ package relocate
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
+	"relocate/custody"
 	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify"
@@ -53,17 +55,26 @@ func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt V
 		if err := opt.checkValues(ctx, archive); err != nil {
 			return nil, err
 		}
-		return c.verifyRepository(ctx)
+		return opt.proveSigner(c.verifyRepository(ctx))
 	case archive != nil:
-		return c.verifyArchive(ctx, archive)
+		return opt.proveSigner(c.verifyArchive(ctx, archive))
 	}
 	return nil, optionsf("nothing to verify: name an archive or a repository")
+}
+
+// proveSigner adds to a verdict who signed the archive, if that was asked for.
+func (o *VerifyOptions) proveSigner(v *report.Verdict, err error) (*report.Verdict, error) {
+	if err == nil && o.Signature != nil {
+		v.Signature = o.Signature
+		v.Proved = append(v.Proved, fmt.Sprintf("signed by %s: it is the file that they signed", custody.Signer(*o.Signature)))
+	}
+	return v, err
 }
 
 // VerifyStream says of an archive that arrives once, from front to back, what Verify says of one in a
 // file. It keeps what ImportStream keeps. Damage of anything but blobs ends it.
 //
-// Errors: as Verify; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrDamaged.
+// Errors: as Verify; *custody.UntrustedError; tarball.ErrNotArchive, tarball.ErrTruncated, tarball.ErrDamaged.
 func VerifyStream(ctx context.Context, from io.Reader, opt VerifyOptions) (*report.Verdict, error) {
 	in, err := opt.receive(ctx, from)
 	if err != nil {
@@ -81,8 +92,8 @@ func VerifyStream(ctx context.Context, from io.Reader, opt VerifyOptions) (*repo
 	if err != nil {
 		return nil, err
 	}
-	c.archive = s.Archive
-	return c.verifyArchive(ctx, s)
+	c.archive, c.Signature = s.Archive, in.opt.Signature
+	return c.proveSigner(c.verifyArchive(ctx, s))
 }
 
 // checkValues fails where values are for no package of an archive, before the work of minutes. What is

@@ -15,6 +15,7 @@ type contentJSON struct {
 	Subject         string       `json:"subject"`
 	OK              bool         `json:"ok"`
 	Archive         *Archive     `json:"archive,omitempty"`
+	Signature       *Signature   `json:"signature,omitempty"`
 	Roots           []Root       `json:"roots,omitempty"`
 	Contents        *Contents    `json:"contents,omitempty"`
 	Proved          []string     `json:"proved,omitempty"`
@@ -64,6 +65,8 @@ type rehearsalJSON struct {
 	Verify      *Verdict `json:"verify"`
 	Objects     *Verdict `json:"objects"`
 	Connections []string `json:"connections"`
+
+	Signature *Signature `json:"signature,omitempty"` // of the archive
 }
 
 // MarshalJSON implements json.Marshaler: docs/json.md has the documents of verify, verify -f and
@@ -72,7 +75,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 	switch {
 	case v.Verify != nil:
 		return encode(rehearsalJSON{
-			jsonVersion, v.Subject, v.Repository, v.OK, v.Import, v.Registry, v.Verify, v.PackageRepository, v.Connections,
+			jsonVersion, v.Subject, v.Repository, v.OK, v.Import, v.Registry, v.Verify, v.PackageRepository, v.Connections, v.Signature,
 		})
 	case v.Objects != nil:
 		doc := objectsJSON{jsonVersion, v.Subject, v.Repository, v.OK, *v.Objects, []objectFinding{}}
@@ -82,7 +85,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 		return encode(doc)
 	}
 	return encode(contentJSON{
-		jsonVersion, v.Subject, v.OK, v.Archive, v.Roots, v.Contents, v.Proved, v.NotProved, append([]Problem{}, v.Problems...), v.Rows,
+		jsonVersion, v.Subject, v.OK, v.Archive, v.Signature, v.Roots, v.Contents, v.Proved, v.NotProved, append([]Problem{}, v.Problems...), v.Rows,
 		v.Omitted, v.Bases, v.Unseen, v.AcceptedLeftOut, v.Findings, v.Accepted, v.Scan,
 	})
 }

@@ -20,12 +20,13 @@ type Verdict struct {
 	Repository string // that was filled, or that objects were compared with
 	Level      string // at which a repository was checked: manifests, blobs or deep; empty for an archive
 
-	Archive  *Archive
-	Roots    []Root
-	Tags     []string // of the roots, in the repository
-	Contents *Contents
-	Scan     *Scan // how much was searched for references that point outside; nil when nothing was
-	Unread   int   // roots that are not bundles: their content was not read
+	Archive   *Archive
+	Signature *Signature // of the archive; nil: none was asked for
+	Roots     []Root
+	Tags      []string // of the roots, in the repository
+	Contents  *Contents
+	Scan      *Scan // how much was searched for references that point outside; nil when nothing was
+	Unread    int   // roots that are not bundles: their content was not read
 
 	Problems []Problem
 	Rows     []Row // of a repository: what was checked

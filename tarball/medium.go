@@ -38,9 +38,6 @@ func isDevice(info fs.FileInfo) bool { return info.Mode()&fs.ModeDevice != 0 }
 
 // openMedium reads the inventory of an archive in a file, or on a block device.
 func openMedium(f *os.File, info fs.FileInfo) (*Archive, error) {
-	if err := checkKind(info); err != nil {
-		return nil, err
-	}
 	if !isDevice(info) {
 		return NewArchive(f, info.Size())
 	}

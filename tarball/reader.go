@@ -66,23 +66,13 @@ func Open(path string, folders ...string) (*Archive, error) {
 	if a, err := openSet(path, folders); a != nil || err != nil {
 		return a, err
 	}
-	// To open a FIFO would block, so the kind is checked before, and again after.
-	if info, err := os.Stat(path); err == nil {
-		if err := checkKind(info); err != nil {
-			return nil, fmt.Errorf("%s %w", path, err)
-		}
-	}
-	f, err := os.Open(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	var a *Archive
-	if err == nil {
-		a, err = openMedium(f, info)
-	}
+	a, err := openMedium(f, info)
 	switch {
-	case errors.Is(err, ErrNotArchive) || errors.Is(err, ErrTruncated) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrOnce):
+	case errors.Is(err, ErrNotArchive) || errors.Is(err, ErrTruncated) || errors.Is(err, ErrDamaged):
 		return nil, errors.Join(fmt.Errorf("%s %w", path, err), f.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())

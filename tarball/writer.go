@@ -18,6 +18,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/internal/ownfile"
 )
 
 // ErrNoSpace says that the archive does not fit: the file system is full, or cannot hold a file of
@@ -47,6 +48,9 @@ type Writer struct {
 	kept    struct{ blobs, bytes atomic.Int64 }
 	journal *journal
 	buffers sync.Pool
+
+	// Replacing, if not nil, is called by Commit when all is durable, before anything gets its name.
+	Replacing func() error
 }
 
 // create begins the archive of d.
@@ -373,6 +377,9 @@ func (w *Writer) commit() error {
 	if err := w.seals(); err != nil {
 		return err
 	}
+	if err := w.replacing(); err != nil {
+		return err
+	}
 	if err := w.f.commit(w.l.size); err != nil {
 		return err
 	}
@@ -380,6 +387,20 @@ func (w *Writer) commit() error {
 		return err
 	}
 	return os.Remove(journalName(w.path))
+}
+
+// replacing calls Replacing, and makes what it does to the folder durable.
+func (w *Writer) replacing() error {
+	if w.Replacing == nil {
+		return nil
+	}
+	if err := w.f.Sync(); err != nil {
+		return err
+	}
+	if err := w.Replacing(); err != nil {
+		return err
+	}
+	return ownfile.SyncDir(filepath.Dir(w.path))
 }
 
 // seals writes the seal and the end.

@@ -15,6 +15,7 @@ import (
 	"relocate/carvel"
 	"relocate/copy"
 	"relocate/internal/outfile"
+	"relocate/tarball"
 )
 
 // copyFlags are the flags of the root command.
@@ -30,7 +31,9 @@ type copyFlags struct {
 	lockOutput       string
 	repositoryOutput string
 	report           string
-	trust            string
+	trustRegistry    string
+	trust            trustFlags
+	signKey          keyFlags
 	tag              string
 	noTag            bool
 	repoTags         bool
@@ -111,18 +114,21 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, a device, a FIFO, or - for standard input")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
+		f.trust.addTrust(flags)
 	})
 	group(cmd, "Destination", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.toTar, "to-tar", "", "write the archive `FILE`; - is standard output")
 		f.tarFormat.add(flags)
 		f.cut.add(flags)
 		f.delta.add(flags)
+		f.signKey.add(flags, "sign-key", "sign the archive that is written with the private key in `FILE`: cosign's, another in PEM, or OpenSSH's")
+		flags.StringVar(&f.trust.signature, "signature", "", "with a stream, the `FILE` for the signature; of an import, the file that has it (default: beside the archive)")
 		flags.BoolVar(&f.noResume, "no-resume", false, "discard the progress of an interrupted export, and start again")
 		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "name the tags of images after their source repositories")
-		flags.StringVar(&f.trust, "trust", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing")
+		flags.StringVar(&f.trustRegistry, "trust-registry", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing")
 	})
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of standard output")
@@ -192,7 +198,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -239,6 +245,22 @@ func (f *copyFlags) archiveChecks() []check {
 	}
 }
 
+// signChecks are about the key that signs, and the keys that are trusted.
+func (f *copyFlags) signChecks() []check {
+	archive, signs, streamed := f.fromTar != "", f.signKey.file != "", isStream(f.toTar)
+	if archive {
+		return append(f.trust.checks(f.fromTar), check{signs, "--sign-key needs --to-tar: an archive is signed when it is written, or by relocate sign"})
+	}
+	return []check{
+		f.signKey.check(),
+		{len(f.trust.files) > 0, "--trust needs --from-tar: it is about the signature of an archive"},
+		{signs && f.toTar == "", "--sign-key needs --to-tar: an archive is signed"},
+		{signs && f.tarFormat.Format == tarball.Imgpkg, "--sign-key with --tar-format imgpkg: that format has no seal; sign the file itself"},
+		{signs && streamed && f.trust.signature == "", "--sign-key with --to-tar " + f.toTar + ": name the file for the signature with --signature"},
+		{f.trust.signature != "" && !(signs && streamed), "--signature needs --from-tar, or --sign-key with --to-tar -"},
+	}
+}
+
 // destinationChecks are about flags that need a registry as the destination.
 func (f *copyFlags) destinationChecks() []check {
 	toTar := f.toTar != ""
@@ -253,7 +275,7 @@ func (f *copyFlags) destinationChecks() []check {
 func (f *copyFlags) valueChecks() []check {
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
-		oneOf("--trust", f.trust, string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)),
+		oneOf("--trust-registry", f.trustRegistry, string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)),
 		{f.tmpDir != "" && !isFolder(f.tmpDir), "--tmpdir " + f.tmpDir + ": no such folder"},
 	}
 }
@@ -261,6 +283,14 @@ func (f *copyFlags) valueChecks() []check {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// signatureOutput is the file for the signature of a stream; empty: none.
+func (f *copyFlags) signatureOutput() string {
+	if f.toTar == "" {
+		return ""
+	}
+	return f.trust.signature
 }
 
 // checkPaths rejects output files that cannot be written, before the work that they are for.
@@ -273,7 +303,7 @@ func (f *copyFlags) checkPaths() error {
 		files[path] = "--have"
 	}
 	for _, out := range []struct{ flag, path string }{
-		{"--to-tar", f.toTar}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
+		{"--to-tar", f.toTar}, {"--signature", f.signatureOutput()}, {"--lock-output", f.lockOutput}, {"--repository-output", f.repositoryOutput}, {"--report", f.report},
 	} {
 		if out.path == "" || (out.flag == "--to-tar" && isStream(out.path)) {
 			continue

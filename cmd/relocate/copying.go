@@ -67,7 +67,7 @@ func (c *copying) from() (relocate.Source, error) {
 // to is the destination in a registry, by the flags.
 func (c *copying) to() (to relocate.Destination, err error) {
 	to = relocate.Destination{
-		Tag: c.tag, NoTag: c.noTag, RepoTags: c.repoTags, Trust: copy.Trust(c.trust), Attachments: c.policy(),
+		Tag: c.tag, NoTag: c.noTag, RepoTags: c.repoTags, Trust: copy.Trust(c.trustRegistry), Attachments: c.policy(),
 		NonDistributable: c.nonDistributable,
 		Name:             c.objects.name, Namespace: c.objects.namespace, SecretRef: c.objects.secretRef,
 	}
@@ -85,8 +85,11 @@ func (c *copying) export(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume, VolumeSize: int64(c.cut.size), Parity: c.cut.parity}
+	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume, VolumeSize: int64(c.cut.size), Parity: c.cut.parity, Signature: c.trust.signature}
 	if to.Bases, err = c.delta.read(); err != nil {
+		return err
+	}
+	if to.Key, err = c.signKey.read(ctx); err != nil {
 		return err
 	}
 	if isStream(c.toTar) {
@@ -126,16 +129,20 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	opt := c.options()
+	if opt.Signed, err = c.trust.signed(); err != nil {
+		return err
+	}
 	if isOnce(c.fromTar) {
 		from, stop, err := openOnce(ctx, c.fromTar, c.stdin)
 		if err != nil {
 			return err
 		}
 		defer stop()
-		r, err := relocate.ImportStream(ctx, from, to, c.options())
+		r, err := relocate.ImportStream(ctx, from, to, opt)
 		return c.finish("import", r, err)
 	}
-	a, err := tarball.Open(c.fromTar, c.volumes...)
+	a, signature, err := opt.Signed.Open(c.fromTar, c.volumes...)
 	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
 		return &relocate.IncompleteError{Missing: []string{missing.Name}, Copied: &copy.Result{}}
 	}
@@ -146,7 +153,8 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err := c.config.checkArchive(a); err != nil {
 		return err
 	}
-	r, err := relocate.Import(ctx, a, to, c.options())
+	opt.Signature = signature
+	r, err := relocate.Import(ctx, a, to, opt)
 	return c.finish("import", r, err)
 }
 

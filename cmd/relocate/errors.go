@@ -19,6 +19,7 @@ import (
 	"relocate/choose"
 	"relocate/copy"
 	"relocate/crossing"
+	"relocate/custody"
 	"relocate/internal/child"
 	"relocate/internal/digest"
 	"relocate/internal/inspect"
@@ -44,13 +45,14 @@ const (
 	statusMissing     = 6
 	statusDifferent   = 7
 	statusNoSpace     = 8
+	statusUntrusted   = 9
 	statusInterrupted = 130
 )
 
 // statusHelp is the table of exit statuses in the commands' help.
 const statusHelp = `Exit status: 0 success, 1 failure, 2 usage or configuration, 3 partial success
 (--keep-going), 4 login or permission, 5 damage, 6 content is missing, different
-or points outside, 8 no space, 130 interrupted.`
+or points outside, 8 no space, 9 not signed by anyone trusted, 130 interrupted.`
 
 // hintTags is what to do about tags that the roots cannot have.
 const hintTags = "--no-tag imports by digest; --tag NAME gives a single root another tag"
@@ -112,6 +114,9 @@ const hintFindings = "fix the findings above, or accept known ones with --allow 
 
 // judgements are tried in order; the first that matches counts.
 var judgements = []judgement{
+	{isA[*custody.UntrustedError], statusUntrusted, "relocate key show FILE shows whose key a file has; docs/custody.md says how keys and lists of signers are made"},
+	{is(custody.ErrPassword), statusUsage, ""},
+	{is(custody.ErrKey), statusUsage, ""},
 	{isA[*copy.PartialError], statusPartly, "fix the causes, then run the same command again; it skips what is already present"},
 	{is(copy.ErrUnaccounted), statusFailed, "this is a bug in relocate: report it with the command and this message"},
 	{is(crossing.ErrCredentials), statusUsage, "remove it, and give the login to the program: see relocate help registries"},

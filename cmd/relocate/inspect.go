@@ -24,6 +24,7 @@ import (
 // inspectReport is what inspect prints.
 type inspectReport struct {
 	inspect.Report
+	Signature   *report.Signature  `json:"signature,omitempty"`   // of the archive; where that was asked for
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // of an archive
 	Selection   []report.Selected  `json:"selection,omitempty"`   // of its roots from which packages were chosen
 	Replaced    []report.Replaced  `json:"replaced,omitempty"`    // by others, for some platforms
@@ -44,6 +45,8 @@ type inspectFlags struct {
 	selection  selectionFlags
 	chosen     platformFlags
 	part       relocate.Part // of the archive
+	trust      trustFlags
+	signature  *report.Signature // of the archive; nil: none was asked for
 	common
 }
 
@@ -114,6 +117,7 @@ func newInspect() *cobra.Command {
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
 		f.chosen.add(flags)
+		f.trust.add(flags)
 		addFormat(flags, &f.format)
 	})
 	f.selection.add(cmd)
@@ -132,7 +136,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 			return err
 		}
 	}
-	return errors.Join(f.selection.check(""), f.chosen.check())
+	return errors.Join(firstWrong(f.trust.checks(file)...), f.selection.check(""), f.chosen.check())
 }
 
 // viewChecks are about what to show, and from which part of an archive or a repository.
@@ -171,7 +175,7 @@ func (f *inspectFlags) show(cmd *cobra.Command, s *inspect.Subject, view []strin
 	case len(view) == 2:
 		return f.showPackage(cmd, s, view[1], show)
 	}
-	r := inspectReport{Report: s.Report(), Selection: f.part.Selected, Replaced: f.part.Replaced}
+	r := inspectReport{Report: s.Report(), Signature: f.signature, Selection: f.part.Selected, Replaced: f.part.Replaced}
 	if s.Archive != nil {
 		r.Attachments = attachmentsOf(s.Graph, false)
 	}
@@ -190,6 +194,9 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	if f.repo == "" {
 		opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: r}
 		f.chosen.set(&opt)
+		if err := f.checkSigned(file); err != nil {
+			return nil, err
+		}
 		s, part, err := f.config.open(ctx, file, &f.selection, opt, f.volumes...)
 		f.part = part
 		return s, err
@@ -212,6 +219,16 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	return inspect.Walk(ctx, source, ref, f.jobs.least, r, func() { ph.Add(1, 0) })
 }
 
+// checkSigned checks who signed the archive, where the flags require it.
+func (f *inspectFlags) checkSigned(file string) error {
+	a, signature, err := f.trust.open(file, f.volumes...)
+	if err != nil {
+		return err
+	}
+	f.signature = signature
+	return a.Close()
+}
+
 // oneFile checks that exactly one argument is given.
 func oneFile(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
@@ -227,6 +244,9 @@ func (r inspectReport) text(w io.Writer) {
 	}
 	if r.Archive != nil {
 		fmt.Fprintf(w, "seal %s\n", r.Archive.SealText())
+		if r.Signature != nil {
+			fmt.Fprintln(w, line(signerLine(r.Signature)))
+		}
 		fmt.Fprintln(w, "contents not verified: layers were not read; relocate verify reads them")
 	}
 	summarizeSelected(w, r.Selection, "; -o json lists them all")

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
-	"relocate/tarball"
 )
 
 // rehearseFlags are the flags of rehearse.
@@ -26,6 +25,7 @@ type rehearseFlags struct {
 	rendering renderFlags
 	output    reportFlags
 	config    configFlags
+	trust     trustFlags
 }
 
 func newRehearse() *cobra.Command {
@@ -65,6 +65,7 @@ used; rehearse does not contact it.
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
+		f.trust.add(flags)
 		f.known.add(flags)
 		f.output.add(flags)
 	})
@@ -95,7 +96,10 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 			return nil, err
 		}
 	}
-	a, err := tarball.Open(file, f.volumes...)
+	if err := firstWrong(f.trust.checks(file)...); err != nil {
+		return nil, err
+	}
+	a, signature, err := f.trust.open(file, f.volumes...)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +114,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	}
 	r := &verified{}
 	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Accept: *known, Bases: bases}
+	opt.Signature = signature
 	f.rendering.set(&opt.Options)
 	f.chosen.set(&opt.Options)
 	if f.selection.set(&opt.Options); !f.selection.given() {

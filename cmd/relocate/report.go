@@ -54,6 +54,8 @@ type copyReport struct {
 	Action     string              `json:"action"` // export, import, copy
 	Roots      []report.Root       `json:"roots"`
 	Archive    *report.Archive     `json:"archive,omitempty"`
+	Signature  *report.Signature   `json:"signature,omitempty"` // of the archive that was imported
+	Sealed     *sealedReport       `json:"sealed,omitempty"`    // beside the archive that was exported
 	Repository string              `json:"repository,omitempty"`
 	Tags       []string            `json:"tags,omitempty"` // of the roots at the destination
 	Contents   report.Contents     `json:"contents"`
@@ -76,6 +78,8 @@ type copyReport struct {
 	leaks
 
 	plan      *bundle.Plan
+	sealed    *relocate.Sealed // nil: none
+	keyFile   string           // of --sign-key
 	platforms map[v1.Hash][]string
 	config    string   // the file of --config
 	named     bool     // which gives the root a name
@@ -120,6 +124,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	if found.Cut.Size > 0 {
 		r.Archive.Volumes = &report.Volumes{Count: found.Cut.Volumes(), Size: found.Cut.Volume, Parity: found.Cut.Parity}
 	}
+	r.Signature, r.Sealed, r.sealed, r.keyFile = found.Signature, sealedOf(found.Sealed), found.Sealed, c.signKey.file
 	if names, _, err := c.config.rootNames(); err == nil {
 		r.named = len(names) > 0
 	}
@@ -250,6 +255,9 @@ func (r *copyReport) summarizeExport(w io.Writer) {
 		fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 	}
 	fmt.Fprintf(w, "  seal  %s\n", r.Archive.SealText())
+	if r.sealed != nil {
+		summarizeSealed(w, r.sealed, r.keyFile)
+	}
 }
 
 func (r *copyReport) summarizeUpload(w io.Writer) {
@@ -259,6 +267,9 @@ func (r *copyReport) summarizeUpload(w io.Writer) {
 		count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), r.elapsed())
 	fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
 		count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
+	if r.Signature != nil {
+		fmt.Fprintf(w, "  archive          %s\n", line(signerLine(r.Signature)))
+	}
 	if res.Assumed > 0 {
 		fmt.Fprintf(w, "  assumed          %s (%s), which the archive leaves out: a byte of each was read\n", count(res.Assumed, "layer"), size(res.AssumedBytes))
 	}

@@ -19,6 +19,7 @@ import (
 	"relocate/internal/outfile"
 	"relocate/oci"
 	"relocate/registry/serve"
+	"relocate/report"
 	"relocate/rewrite"
 	"relocate/tarball"
 )
@@ -34,6 +35,7 @@ type serveFlags struct {
 	tlsNames         []string
 	writeCA          string
 	htpasswd         string
+	trust            trustFlags
 	insecure         bool
 	log              string
 	format           format
@@ -93,6 +95,7 @@ own. /healthz answers 200 while the archives are unchanged.
 		flags.StringVar(&f.as, "as", "", "serve everything as imported into the repository `PATH` (default: the path of the root at its source)")
 		flags.StringArrayVar(&f.bases, "base", nil, "take layers that the archives assume from the archive `FILE`, which is not served itself (repeatable)")
 		flags.BoolVar(&f.noOrigins, "no-origins", false, "serve images as imported only, not as a mirror")
+		f.trust.add(flags)
 		flags.StringVar(&f.log, "log", logRequests, "log `WHAT` to standard error: requests, errors (unreadable or damaged content) or none")
 		addFormat(flags, &f.format)
 	})
@@ -144,7 +147,7 @@ func isLoopback(host string) bool {
 }
 
 func (f *serveFlags) run(ctx context.Context, files []string) error {
-	if err := f.check(); err != nil {
+	if err := errors.Join(f.check(), firstWrong(f.trust.checks(files...)...); err != nil {
 		return err
 	}
 	r := &servingReport{Version: reportVersion}
@@ -153,13 +156,14 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		return err
 	}
 	var archives []*tarball.Archive
+	var signatures []*report.Signature
 	for _, file := range files {
-		a, err := tarball.Open(file, f.volumes...)
+		a, signature, err := f.trust.open(file, f.volumes...)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		archives = append(archives, a)
+		archives, signatures = append(archives, a), append(signatures, signature)
 	}
 	bases, closeBases, err := openArchives(f.bases)
 	if err != nil {
@@ -172,7 +176,7 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 		Ready: func(at relocate.Serving) error {
 			r.URL, r.Repositories = at.URL, at.Repositories
 			for i, a := range archives {
-				if err := r.add(files[i], a, at.Roots[i]); err != nil {
+				if err := r.add(files[i], a, signatures[i], at.Roots[i]); err != nil {
 					return err
 				}
 			}

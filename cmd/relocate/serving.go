@@ -22,7 +22,8 @@ type servingReport struct {
 // servedArchive is an archive that is served.
 type servedArchive struct {
 	report.Archive
-	Roots []servedRoot `json:"roots"`
+	Signature *report.Signature `json:"signature,omitempty"` // who signed it; where that was asked for
+	Roots     []servedRoot      `json:"roots"`
 }
 
 // servedRoot is a root, and its reference at this registry.
@@ -32,13 +33,13 @@ type servedRoot struct {
 	Origin    string `json:"origin"`
 }
 
-// add adds an archive, whose roots are at these references.
-func (r *servingReport) add(file string, a *tarball.Archive, at []string) error {
+// add adds an archive, who signed it, and the references at which its roots are.
+func (r *servingReport) add(file string, a *tarball.Archive, signature *report.Signature, at []string) error {
 	origins, err := a.Roots()
 	if err != nil {
 		return err
 	}
-	served := servedArchive{Archive: *archiveOf(file, a)}
+	served := servedArchive{Archive: *archiveOf(file, a), Signature: signature}
 	for i, reference := range at {
 		root := bundle.Root{Reference: origins[i]}
 		served.Roots = append(served.Roots, servedRoot{reference, root.Tag(), origins[i].Name()})
@@ -55,6 +56,9 @@ func (r *servingReport) text(w io.Writer) {
 	fmt.Fprintf(w, "serving %s at %s, read-only\n", repositories, r.URL)
 	for _, a := range r.Archives {
 		fmt.Fprintf(w, "  %s, %s\n", line(a.File), size(a.Size))
+		if a.Signature != nil {
+			fmt.Fprintf(w, "    %s\n", line(signerLine(a.Signature)))
+		}
 		for _, root := range a.Roots {
 			tagged := ""
 			if root.Tag != "" {

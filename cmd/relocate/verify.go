@@ -37,6 +37,7 @@ type verifyFlags struct {
 	rendering renderFlags
 	output    reportFlags
 	config    configFlags
+	trust     trustFlags
 	common
 }
 
@@ -94,6 +95,7 @@ func newVerify() *cobra.Command {
 		flags.StringVar(&f.repo, "repo", "", "verify the repository `REPO`: registry/path, with :TAG or @DIGEST if there is no archive")
 		flags.StringArrayVar(&f.roots, "root", nil, "require a root with this `DIGEST` (repeatable)")
 		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive")
+		f.trust.add(flags)
 		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask the registry for each), or deep (read and hash each)")
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
 		flags.BoolVar(&f.noTag, "no-tag", false, "expect no tags: the import had --no-tag")
@@ -151,6 +153,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		}
 	}
 	if f.repo == "" && isOnce(file) {
+		if opt.Signed, err = f.trust.signed(); err != nil {
+			return nil, err
+		}
 		r.Verdict, err = verifyOnce(ctx, file, stdin, opt)
 		return r, err
 	}
@@ -162,11 +167,14 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 	}
 	var archive *tarball.Archive
 	if f.repo == "" && isVolume(file, f.volumes) {
+		if len(f.trust.paths()) > 0 {
+			return nil, usagef("%s is one volume, and a signature is of the whole archive: verify that, or leave out --trust", file)
+		}
 		r.Verdict, err = relocate.VerifyVolume(ctx, file, f.volumes, opt)
 		return r, err
 	}
 	if file != "" {
-		if archive, err = tarball.Open(file, f.volumes...); err != nil {
+		if archive, opt.Signature, err = f.trust.open(file, f.volumes...); err != nil {
 			return nil, err
 		}
 		defer archive.Close()
@@ -217,7 +225,7 @@ func (f *verifyFlags) at(ctx context.Context, file string, show *display) (at re
 
 // check rejects command lines that make no sense, and returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
-	if err := firstWrong(f.checks(file)...); err != nil {
+	if err := firstWrong(append(f.checks(file), f.trust.checks(file)...)...); err != nil {
 		return nil, err
 	}
 	var roots []v1.Hash
