@@ -28,8 +28,8 @@ type checked interface {
 // verifyArchive verifies an archive, from its file or from a stream.
 func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdict, error) {
 	c.verdict = &report.Verdict{
-		Act: "Verification", Subject: c.name, Archive: &report.Archive{}, Strict: c.Strict, 
-		Pinned: c.Seal != (v1.Hash{}) || len(c.Roots) > 0 || c.Signature != nil,
+		Act: "Verification", Subject: c.name, Archive: &report.Archive{}, Strict: c.Strict,
+		Pinned:       c.Seal != (v1.Hash{}) || len(c.Roots) > 0 || c.Signature != nil,
 		AttachedNote: notLookedFor, Fix: "transfer the file again; if the original is damaged, too, export again",
 	}
 	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)

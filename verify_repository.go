@@ -197,7 +197,7 @@ func (c *verifying) compare(ctx context.Context, target *target, roots []v1.Hash
 	if want.Want != nil {
 		omitted = want.Want.Omitted
 	}
-	c.verdict.Fix = "import again, which uploads what is missing; for missing layers add --trust blobs, for damaged ones --trust nothing"
+	c.verdict.Fix = "import again, which uploads what is missing; for missing layers add --trust-registry blobs, for damaged ones --trust-registry nothing"
 	c.verdict.Proved = append(c.verdict.Proved, map[verify.Level]string{
 		verify.Manifests: "every manifest and bundle was read from the registry",
 		verify.Blobs:     "every manifest and bundle was read from the registry, which says that it has every layer",

@@ -42,7 +42,7 @@ var kinds = []kind{
 	{"locations", []Level{Install}, "import the archive again", false},
 	{"elsewhere", []Level{Install, Pull}, "import the archive again: all images must be in one repository", false},
 	{"foreign", []Level{Install, Pull}, "export and import with --include-non-distributable-layers, or push the layer yourself", false},
-	{"damaged", []Level{Install}, "import the archive again with --trust nothing", false},
+	{"damaged", []Level{Install}, "import the archive again with --trust-registry nothing", false},
 
 	{"not-rewritten", []Level{Install, Pull}, "the author puts a kbld step with .imgpkg/images.yml last", false},
 	{"not-locked", []Level{Install, Pull}, "the author adds it to the lock", false},
@@ -68,7 +68,7 @@ var kinds = []kind{
 
 	{"outside", []Level{Install, Pull, Warning}, "use an image of the repository", true},
 	{"missing", []Level{Install, Pull, Warning}, "import the archive with the image again", true},
-	{"damaged", []Level{Install, Pull, Warning}, "import it again with --trust nothing", true},
+	{"damaged", []Level{Install, Pull, Warning}, "import it again with --trust-registry nothing", true},
 	{"not-pinned", []Level{Install, Pull, Warning}, "use a digest", true},
 	{"not-reference", []Level{Install, Pull, Warning}, "use an image of the repository, by digest", true},
 	{"not-bundle", []Level{Install}, "fetch a bundle", true},

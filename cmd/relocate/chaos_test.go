@@ -148,7 +148,7 @@ func (r *chaosRound) open(port uint64) *hostileregistry.Registry {
 func (r *chaosRound) run() {
 	r.prepare()
 	r.report = filepath.Join(r.t.TempDir(), "report.json")
-	fill := []string{"--to-repo", r.repo, "--report", r.report, "--trust", []string{"manifests", "manifests", "blobs", "nothing"}[r.rnd.IntN(4)]}
+	fill := []string{"--to-repo", r.repo, "--report", r.report, "--trust-registry", []string{"manifests", "manifests", "blobs", "nothing"}[r.rnd.IntN(4)]}
 	copies, exports, streams := r.rnd.IntN(3) == 0, r.rnd.IntN(2) == 0, r.rnd.IntN(3) == 0
 	switch {
 	case r.src == r.dst:

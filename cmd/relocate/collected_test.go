@@ -40,7 +40,7 @@ func TestCollectedBlob(t *testing.T) {
 				assertAll(t, r.stdout, "NOT OK", "missing: blob "+lost, image)
 			}
 
-			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust", "nothing")
+			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust-registry", "nothing")
 			assertAll(t, mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep").stdout, "OK: "+repo)
 			assert.Equal(t, whole, dumpReal(t, dst, "gc"))
 		})
@@ -60,7 +60,7 @@ func TestCollectedBlobTrustBlobs(t *testing.T) {
 	hex := strings.TrimPrefix(lost, "sha256:")
 	require.NoError(t, os.RemoveAll(filepath.Join(dst.Dir, "docker/registry/v2/blobs/sha256", hex[:2], hex)))
 	dst.ResetRequests()
-	mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust", "blobs")
+	mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust-registry", "blobs")
 	uploads, manifests := written(dst.Requests())
 	assert.Equal(t, map[string]int{lost: 1}, uploads)
 	assert.Empty(t, manifests)

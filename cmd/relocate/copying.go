@@ -17,7 +17,6 @@ import (
 	"relocate/internal/outfile"
 	"relocate/internal/watchdog"
 	"relocate/report/page"
-	"relocate/tarball"
 	"relocate/volume"
 )
 

@@ -254,9 +254,9 @@ func TestDeltaCollected(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(dst.Dir, "docker/registry/v2/blobs/sha256", hex[:2], hex)))
 			for _, trust := range []string{"manifests", "nothing"} {
 				dst.ResetRequests()
-				u.assertMissing(dst, tryRelocate(t, "--from-tar", delta, "--to-repo", repo, "--trust", trust), first, "base")
+				u.assertMissing(dst, tryRelocate(t, "--from-tar", delta, "--to-repo", repo, "--trust-registry", trust), first, "base")
 			}
-			mustRelocate(t, "--from-tar", first, "--to-repo", repo, "--trust", "nothing")
+			mustRelocate(t, "--from-tar", first, "--to-repo", repo, "--trust-registry", "nothing")
 			mustRelocate(t, "--from-tar", delta, "--to-repo", repo)
 			mustRelocate(t, "verify", "--repo", repo, delta, "--level", "deep")
 		})

@@ -37,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 				assert.Greater(t, bytes, size)
 			}
 			assert.Equal(t, want, digestOfFile(t, file))
-			assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+			assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 		})
 	}
 }
@@ -156,7 +156,7 @@ func TestFileSizeLimit(t *testing.T) {
 		}
 		mustRun(t, "-b", root, "--to-tar", file)
 		assert.Equal(t, digestOfFile(t, whole), digestOfFile(t, file))
-		assert.Equal(t, []string{"r.tar"}, namesIn(t, place))
+		assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, place))
 	}
 }
 
@@ -181,5 +181,5 @@ func TestReadOnlyAgain(t *testing.T) {
 	assert.Equal(t, before, namesIn(t, dir))
 	remount("rw")
 	assertAll(t, mustRun(t, "-b", root, "--to-tar", file).stderr, "note: continues with ")
-	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+	assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 }

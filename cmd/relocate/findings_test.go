@@ -126,7 +126,7 @@ func TestStrictLate(t *testing.T) {
 	r = tryRelocate(t, "-b", ref, "--to-tar", file, "--strict")
 	assert.Equal(t, statusMissing, r.status)
 	assertAll(t, r.stderr, "continues with", "quay.io/corp/sidecar:1.2", "seal  sha256:", "--strict: not closed")
-	assert.Equal(t, []string{"open.tar"}, namesIn(t, dir), "it is whole, and there")
+	assert.Equal(t, []string{"open.tar", "open.tar.seal"}, namesIn(t, dir), "it is whole, and there")
 }
 
 // TestAcceptIsExact: a report accepts what it lists, and nothing that moved, grew or came.

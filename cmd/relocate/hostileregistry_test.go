@@ -142,7 +142,7 @@ func TestHostileDestination(t *testing.T) {
 			default:
 				assert.False(t, has(t, s.Addr, "/v2/all/manifests/1.0.0"), "the root shows itself")
 			}
-			mustRelocate(t, "--from-tar", archive, "--to-repo", repo, "--trust", "nothing")
+			mustRelocate(t, "--from-tar", archive, "--to-repo", repo, "--trust-registry", "nothing")
 			mustRelocate(t, "verify", "--repo", repo, archive, "--level", "deep")
 		})
 	}

@@ -147,7 +147,7 @@ func TestInterruptExport(t *testing.T) {
 			g.open()
 			mustRelocate(t, "-b", root, "--to-tar", file)
 			mustRelocate(t, "verify", file)
-			assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+			assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 		})
 	}
 }
@@ -245,7 +245,7 @@ func TestKill(t *testing.T) {
 
 	r := runProgram(t, program, args...)
 	require.Zero(t, r.status, r.stderr)
-	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+	assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 	r = runProgram(t, program, "verify", file)
 	require.Zero(t, r.status, r.stderr)
 	assertAll(t, r.stdout, "OK: "+file)

@@ -107,7 +107,7 @@ func TestKeepGoingExport(t *testing.T) {
 	mustRun(t, args...)
 	assert.Less(t, b.down.Load()-before, b.layers[0].Size+b.layers[1].Size+1<<20)
 	assert.Equal(t, digestOfFile(t, export(t, b.root)), digestOfFile(t, file))
-	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+	assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 }
 
 // TestKeepGoingCopy: from registry to registry, nothing comes of what is broken, nor of what needs it; all else

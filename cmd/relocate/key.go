@@ -164,7 +164,7 @@ is asked for.
 
 // publicPart returns the public part of the key in a file.
 func publicPart(ctx context.Context, file, passwordFile string) (custody.PublicKey, error) {
-	raw, err := readFile(file, custody.MaxFile)
+	raw, err := readLimited(file, custody.MaxFile)
 	if err != nil {
 		return custody.PublicKey{}, err
 	}

@@ -180,7 +180,7 @@ func (m matrixRegistry) restart(t *testing.T, file string) {
 			require.Zero(t, r.status, "restart at write %d: %s", at, r.stderr)
 		} else {
 			t.Logf("%s keeps %s in memory; restart at write %d: status %d", m.version, m.memory, at, r.status)
-			mustRun(t, "--from-tar", file, "--to-repo", repo, "--trust", "blobs")
+			mustRun(t, "--from-tar", file, "--to-repo", repo, "--trust-registry", "blobs")
 		}
 		mustRun(t, "verify", "--repo", repo, file, "--level", "deep")
 	}

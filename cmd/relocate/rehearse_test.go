@@ -51,7 +51,7 @@ func TestRehearse(t *testing.T) {
 		"  imported 16 manifests and 31 blobs: every byte was hashed on arrival, and no manifest was accepted before what it names\n",
 		"  no host was contacted except the registry inside this program: embedded-registry.invalid:443, embedded-registry.invalid:80\n",
 		"the 8 references", "fetches from it, by digest", "manifests         11 of 11 correct")
-	assert.Equal(t, []string{"repository.tar"}, namesIn(t, filepath.Dir(file)))
+	assert.Equal(t, []string{"repository.tar", "repository.tar.seal"}, namesIn(t, filepath.Dir(file)))
 }
 
 // TestRehearsedRegistry: the embedded registry holds after an import what a real one holds.

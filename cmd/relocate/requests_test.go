@@ -115,7 +115,7 @@ func TestSameBytes(t *testing.T) {
 		again, err := os.ReadFile(file)
 		require.NoError(t, err)
 		assert.Equal(t, digestOf(first), digestOf(again))
-		assert.Equal(t, []string{"old.tar"}, namesIn(t, filepath.Dir(file)))
+		assert.Equal(t, []string{"old.tar", "old.tar.seal"}, namesIn(t, filepath.Dir(file)))
 	}
 }
 

@@ -107,7 +107,7 @@ func TestResumeMovedTag(t *testing.T) {
 	r = mustRun(t, "-b", root, "--to-tar", file, "--no-resume")
 	assertAll(t, r.stderr, other)
 	assert.NotContains(t, r.stderr, "continues")
-	assert.Equal(t, []string{"r.tar"}, namesIn(t, dir))
+	assert.Equal(t, []string{"r.tar", "r.tar.seal"}, namesIn(t, dir))
 	mustRun(t, "verify", file, "--root", other)
 }
 

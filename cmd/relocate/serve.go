@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -147,7 +148,7 @@ func isLoopback(host string) bool {
 }
 
 func (f *serveFlags) run(ctx context.Context, files []string) error {
-	if err := errors.Join(f.check(), firstWrong(f.trust.checks(files...)...); err != nil {
+	if err := errors.Join(f.check(), firstWrong(f.trust.checks(files...)...)); err != nil {
 		return err
 	}
 	r := &servingReport{Version: reportVersion}

@@ -66,7 +66,7 @@ func (f *trustFlags) signed() (*relocate.Signed, error) {
 	}
 	trust := &custody.Trust{}
 	for _, path := range files {
-		raw, err := readFile(path, maxTrust)
+		raw, err := readLimited(path, maxTrust)
 		if err != nil {
 			if words := []string{string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)}; slices.Contains(words, path) {
 				return nil, usagef("--trust names a file with trusted keys; what of the registry is trusted is --trust-registry %s", path)
@@ -89,8 +89,8 @@ func (f *trustFlags) open(path string, folders ...string) (*tarball.Archive, *re
 	return signed.Open(path, folders...)
 }
 
-// readFile reads at most limit bytes of a file.
-func readFile(path string, limit int64) ([]byte, error) {
+// readLimited reads at most limit bytes of a file.
+func readLimited(path string, limit int64) ([]byte, error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, err

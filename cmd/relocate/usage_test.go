@@ -38,7 +38,7 @@ func TestUsage(t *testing.T) {
 		"concurrency-0":          {[]string{"-b", ref, "--to-tar", archive, "--concurrency", "0"}, []string{`"--concurrency"`, "between 1 and 256"}},
 		"concurrency-text":       {[]string{"-b", ref, "--to-tar", archive, "--concurrency", "many"}, []string{"--concurrency", "many"}},
 		"plan-concurrency":       {[]string{"plan", "-b", ref, "--concurrency", "-1"}, []string{`"--concurrency"`, "between 1 and 256"}},
-		"trust":                  {[]string{"--from-tar", archive, "--to-repo", repo, "--trust", "me"}, []string{"--trust me", "manifests, blobs or nothing"}},
+		"trust":                  {[]string{"--from-tar", archive, "--to-repo", repo, "--trust-registry", "me"}, []string{"--trust-registry me", "manifests, blobs or nothing"}},
 		"progress":               {[]string{"--from-tar", archive, "--to-repo", repo, "--progress", "loud"}, []string{"--progress", "loud", "json"}},
 		"repo-with-tag":          {[]string{"--from-tar", archive, "--to-repo", repo + ":1"}, []string{"--to-repo " + repo + ":1", "tag", "--tag"}},
 		"repo-with-digest":       {[]string{"--from-tar", archive, "--to-repo", repo + "@" + digest}, []string{"--to-repo " + repo + "@" + digest, "digest"}},

@@ -76,7 +76,7 @@ func (v *verification) repositories(ctx context.Context) error {
 func (v *verification) reportBundle(r *repository) {
 	switch {
 	case r.wrong != nil:
-		v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust nothing"})
+		v.report(r.claim, report.Finding{Code: codeDamaged, Message: "its bundle cannot be read: " + text.Line(text.Clip(r.wrong.Error(), 300)), Action: "import it again with --trust-registry nothing"})
 	case !r.folder:
 		v.report(r.claim, report.Finding{Code: codeNoPackages, Message: "the bundle has no folder packages/: kapp-controller refuses it", Action: "fetch the bundle of a package repository"})
 	}

@@ -202,7 +202,7 @@ func (v *verification) local(c *claim, ref name.Reference) {
 	_, isTag := ref.(name.Tag)
 	switch {
 	case got.damage != nil:
-		v.report(c, report.Finding{Code: codeDamaged, Message: "its manifest in the registry is damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust nothing"})
+		v.report(c, report.Finding{Code: codeDamaged, Message: "its manifest in the registry is damaged: " + text.Line(text.Clip(got.damage.Error(), 300)), Action: "import it again with --trust-registry nothing"})
 		return
 	case !got.exists() && isTag:
 		v.report(c, report.Finding{Code: codeMissing, Message: fmt.Sprintf("the repository does not have the tag %s", text.Quote(ref.Identifier())), Action: "use its digest; imported images have few tags"})
