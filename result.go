@@ -33,7 +33,7 @@ type Result struct {
 	Seal   v1.Hash
 	Format tarball.Format
 
-	Cut volume.Layout // into volumes; zero where the archive is in one file
+	Cut       volume.Layout     // into volumes; zero where the archive is in one file
 	Signature *report.Signature // of the archive that was read; nil: none was asked for
 
 	// Of Export.

@@ -19,6 +19,7 @@ import (
 	"relocate/internal/printer"
 	"relocate/render"
 	"relocate/report"
+	"relocate/tarball"
 )
 
 // inspectReport is what inspect prints.
@@ -47,6 +48,7 @@ type inspectFlags struct {
 	part       relocate.Part // of the archive
 	trust      trustFlags
 	signature  *report.Signature // of the archive; nil: none was asked for
+	seal       v1.Hash           // that was signed
 	common
 }
 
@@ -198,7 +200,9 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 			return nil, err
 		}
 		s, part, err := f.config.open(ctx, file, &f.selection, opt, f.volumes...)
-		f.part = part
+		if f.part = part; err == nil && f.signature != nil && s.Archive.Seal != f.seal {
+			err = errors.Join(fmt.Errorf("%s %w: it was changed while it was read", file, tarball.ErrDamaged), s.Close())
+		}
 		return s, err
 	}
 	f.config.noteWhole(show)
@@ -221,11 +225,14 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 
 // checkSigned checks who signed the archive, where the flags require it.
 func (f *inspectFlags) checkSigned(file string) error {
+	if len(f.trust.paths()) == 0 {
+		return nil
+	}
 	a, signature, err := f.trust.open(file, f.volumes...)
 	if err != nil {
 		return err
 	}
-	f.signature = signature
+	f.signature, f.seal = signature, a.Seal()
 	return a.Close()
 }
 

@@ -24,11 +24,13 @@ func newKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make and show keys for signatures and receipts",
-		Long: `key new NAME makes a key for signatures: NAME.key, which stays with its owner, and
-NAME.pub, which goes to those who are to trust it. key show FILE prints the
+		Long: `key new NAME makes a key for signatures: NAME.key, which stays with its owner,
+and NAME.pub, which goes to those who are to trust it. key show FILE prints the
 public part of a key in the forms that cosign and OpenSSH read.
 
 ` + statusHelp,
+		Example: `  relocate key new ops
+  relocate key show ops.pub`,
 		Args: func(_ *cobra.Command, args []string) error { return usagef("write key new NAME, or key show FILE") },
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
@@ -41,9 +43,9 @@ func newKeyNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a key",
-		Long: `key new makes an ECDSA P-256 key: NAME.key, the private key in cosign's encrypted
-form, and NAME.pub, the public key in PEM. cosign, OpenSSH and openssl take such
-keys. No file is replaced.
+		Long: `key new makes an ECDSA P-256 key: NAME.key, the private key in cosign's
+encrypted form, and NAME.pub, the public key in PEM. cosign, OpenSSH and openssl
+take such keys. No file is replaced.
 
 The password is asked for twice, or comes from --password-file or
 COSIGN_PASSWORD. Read the fingerprint to those who are to trust the key, by
