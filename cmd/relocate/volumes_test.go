@@ -94,7 +94,7 @@ func TestVolumes(t *testing.T) {
 	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", file), statusFailed, "r.tar.volumes")
 	again := mustRelocate(t, "-b", root, "--to-tar", file, "--volume-size", "3MB")
 	assert.NotContains(t, again.stderr, "parity")
-	assert.Equal(t, []string{"r.tar.001", "r.tar.002", "r.tar.volumes", "s.tar"}, namesIn(t, one), "the older volumes are gone")
+	assert.Equal(t, []string{"r.tar.001", "r.tar.002", "r.tar.seal", "r.tar.volumes", "s.tar"}, namesIn(t, one), "the older volumes are gone")
 	mustRelocate(t, "verify", file)
 }
 
