@@ -183,7 +183,7 @@ func TestRepairProvesTheArchive(t *testing.T) {
 	r := tryRelocate(t, "repair", file)
 	assertWrong(t, r, statusDamage, "hint: ")
 	assertAll(t, r.stdout, "NOT OK: what was rebuilt is not the archive that its seal names; nothing was changed")
-	assert.Equal(t, []string{"r.tar.p001", "r.tar.volumes"}, namesIn(t, dir))
+	assert.Equal(t, []string{"r.tar.p001", "r.tar.seal", "r.tar.volumes"}, namesIn(t, dir))
 }
 
 // TestOtherVolume: a volume of another archive in the place of one is named.
@@ -216,7 +216,7 @@ func TestImportArrives(t *testing.T) {
 	args := []string{"--from-tar", file, "--to-repo", m.host + "/x"}
 	probe := "PUT /v2/x/manifests/sha256:" + strings.Repeat("0", 64) // asks which types the registry takes
 	names := namesIn(t, dir)
-	require.Len(t, names, 8)
+	require.Len(t, names, 9)
 	move(t, dir, mail, "r.tar.volumes", "r.tar.003")
 	assertFailed(t, tryRelocate(t, args...), statusPartly, "waits for r.tar.001", "no manifest and no tag was put", "hint: run the same command again")
 	for _, name := range []string{"r.tar.001", "r.tar.002", "r.tar.004", "r.tar.006", "r.tar.005"} {
