@@ -17,7 +17,9 @@ import (
 )
 
 // benchmarked has 61 bundles, 100 images and 560 blobs of 40 MB, on a registry in this process.
-var benchmarked = generated.Shape{Packages: 20, Versions: 3, Images: []int{1, 2}, Indexes: 9, Layers: 4, Shared: 1, Bases: 8, Min: 1 << 10, Max: 1 << 20}
+var benchmarked = generated.Shape{
+	Packages: 20, Versions: 3, Images: []int{1, 2}, Indexes: 9, Layers: 4, Shared: 1, Bases: 8, Min: 1 << 10, Max: 1 << 20,
+}
 
 // benchmarking is what the benchmarks of the verbs work on.
 type benchmarking struct {
@@ -112,7 +114,8 @@ func BenchmarkImport(b *testing.B) {
 		b.StopTimer()
 		private := startRegistry()
 		b.StartTimer()
-		_, err := relocate.Import(b.Context(), archive, relocate.Destination{Repository: repository(hostOf(private) + "/private/repository")}, relocate.Options{})
+		to := relocate.Destination{Repository: repository(hostOf(private) + "/private/repository")}
+		_, err := relocate.Import(b.Context(), archive, to, relocate.Options{})
 		require.NoError(b, err)
 		private.Close()
 	}

@@ -21,7 +21,8 @@ func (r *release) programs() error {
 			return fmt.Errorf("%q is not OS/ARCH", platform)
 		}
 		err := r.run([]string{"GOOS=" + goos, "GOARCH=" + goarch, "GOAMD64=v1", "GOARM64=v8.0"},
-			"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+r.version, "-o", r.program(platform), "./cmd/relocate")
+			"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+r.version,
+			"-o", r.program(platform), "./cmd/relocate")
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&date, "date", "", "time of the commit, in `seconds` since 1970 (required)")
 	flag.StringVar(&platforms, "platforms", "", "platforms, separated by spaces (required)")
 	flag.StringVar(&r.out, "out", "dist", "`folder` for the files, which must not exist or be empty")
-	flag.StringVar(&r.key, "key", "", "`file` of the key that signs, its password in COSIGN_PASSWORD; empty: nothing is signed")
+	flag.StringVar(&r.key, "key", "", "sign with the key in `file`, its password in COSIGN_PASSWORD; empty: do not sign")
 	flag.Parse()
 	seconds, err := strconv.ParseInt(date, 10, 64)
 	r.date, r.platforms = time.Unix(seconds, 0).UTC(), strings.Fields(platforms)
@@ -73,7 +73,7 @@ func (r *release) build() (err error) {
 	if r.scratch, err = os.MkdirTemp("", "relocate-release-*"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(r.scratch)
+	defer func() { err = errors.Join(err, os.RemoveAll(r.scratch)) }()
 	for _, step := range []struct {
 		name string
 		do   func() error

@@ -23,7 +23,8 @@ func (r *release) packages() error {
 			return err
 		}
 		for _, format := range []string{"deb", "rpm"} {
-			err := r.run(nil, "tool", "-modfile=.ci/nfpm.mod", "nfpm", "package", "--config", path, "--packager", format, "--target", r.out)
+			err := r.run(nil, "tool", "-modfile=.ci/nfpm.mod", "nfpm", "package",
+				"--config", path, "--packager", format, "--target", r.out)
 			if err != nil {
 				return err
 			}
@@ -31,6 +32,8 @@ func (r *release) packages() error {
 	}
 	return nil
 }
+
+const summary = "Carries Carvel package repositories across an air gap"
 
 // nfpm returns nfpm's configuration for an architecture.
 func (r *release) nfpm(arch string) map[string]any {
@@ -58,10 +61,12 @@ func (r *release) nfpm(arch string) map[string]any {
 		"name": "relocate", "arch": arch, "platform": "linux", "section": "admin", "priority": "optional",
 		"version": packageVersion(r.version), "version_schema": "none", "release": "1",
 		"maintainer": "The relocate authors <relocate@localhost>", "license": "Apache-2.0",
-		"description": "Carries Carvel package repositories across an air gap\nExports, imports and verifies package repositories, their packages and all their\nimages, with every digest unchanged.",
-		"mtime":       r.date.Format(time.RFC3339),
-		"rpm":         map[string]any{"buildhost": "localhost", "summary": "Carries Carvel package repositories across an air gap"},
-		"contents":    contents,
+		"description": summary + `
+Exports, imports and verifies package repositories, their packages and all
+their images, with every digest unchanged.`,
+		"mtime":    r.date.Format(time.RFC3339),
+		"rpm":      map[string]any{"buildhost": "localhost", "summary": summary},
+		"contents": contents,
 	}
 }
 

@@ -97,7 +97,8 @@ func checkSBOM(t *testing.T, text []byte) {
 			assert.Len(t, c.Hashes[0].Content, 64)
 		}
 	}
-	assert.Subset(t, names, []string{"stdlib", "github.com/google/go-containerregistry", "carvel.dev/ytt", "github.com/docker/cli"})
+	some := []string{"stdlib", "github.com/google/go-containerregistry", "carvel.dev/ytt", "github.com/docker/cli"}
+	assert.Subset(t, names, some)
 	assert.NotContains(t, names, "github.com/stretchr/testify", "of tests only")
 	require.Len(t, sbom.Dependencies, 1)
 	assert.Equal(t, refs, sbom.Dependencies[0].DependsOn)
@@ -166,16 +167,25 @@ func checkImage(t *testing.T, r *release) {
 // TestPackageVersion: dpkg orders these versions as they came to be, and rpm has the same rules for them.
 func TestPackageVersion(t *testing.T) {
 	t.Parallel()
-	versions := []string{"1a2b3c4", "v1.2.3-rc1", "v1.2.3-rc1-4-g1a2b3c4", "v1.2.3-rc2", "v1.2.3", "v1.2.3-dirty", "v1.2.4", "v1.10.0"}
-	want := []string{"0~1a2b3c4", "1.2.3~rc1", "1.2.3~rc1+4.g1a2b3c4", "1.2.3~rc2", "1.2.3", "1.2.3+dirty", "1.2.4", "1.10.0"}
-	for i, version := range versions {
-		assert.Equal(t, want[i], packageVersion(version), version)
+	versions := [][2]string{
+		{"1a2b3c4", "0~1a2b3c4"},
+		{"v1.2.3-rc1", "1.2.3~rc1"},
+		{"v1.2.3-rc1-4-g1a2b3c4", "1.2.3~rc1+4.g1a2b3c4"},
+		{"v1.2.3-rc2", "1.2.3~rc2"},
+		{"v1.2.3", "1.2.3"},
+		{"v1.2.3-dirty", "1.2.3+dirty"},
+		{"v1.2.4", "1.2.4"},
+		{"v1.10.0", "1.10.0"},
+	}
+	for _, version := range versions {
+		assert.Equal(t, version[1], packageVersion(version[0]))
 	}
 	if _, err := exec.LookPath("dpkg"); err != nil {
 		t.Skip("dpkg is not installed")
 	}
-	for i := range want[1:] {
-		assert.NoError(t, exec.Command("dpkg", "--compare-versions", want[i], "lt", want[i+1]).Run(), "%s < %s", want[i], want[i+1])
+	for i := range versions[1:] {
+		older, newer := versions[i][1], versions[i+1][1]
+		assert.NoError(t, exec.Command("dpkg", "--compare-versions", older, "lt", newer).Run(), "%s < %s", older, newer)
 	}
 }
 
@@ -194,7 +204,8 @@ func TestSignSSH(t *testing.T) {
 	require.NoError(t, os.WriteFile(sums, []byte("sum  file\n"), 0o600))
 	require.NoError(t, (&release{key: key}).sign(sums, []byte("sum  file\n")))
 	verify := func() error {
-		cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", signers, "-I", "releases@example.com", "-n", sshNamespace, "-s", sums+".sig")
+		cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", signers, "-I", "releases@example.com",
+			"-n", sshNamespace, "-s", sums+".sig")
 		cmd.Stdin, err = os.Open(sums)
 		require.NoError(t, err)
 		return cmd.Run()

@@ -2,6 +2,7 @@ package selfimage
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -20,7 +21,7 @@ func WriteLayout(w io.Writer, index v1.ImageIndex, version string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
@@ -47,7 +48,10 @@ func writeTar(w io.Writer, dir string) error {
 		if err != nil {
 			return err
 		}
-		header := &tar.Header{Name: filepath.ToSlash(relative), Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content)), ModTime: time.Unix(0, 0)}
+		header := &tar.Header{
+			Name: filepath.ToSlash(relative), Typeflag: tar.TypeReg, Mode: 0o644,
+			Size: int64(len(content)), ModTime: time.Unix(0, 0),
+		}
 		if err := tw.WriteHeader(header); err != nil {
 			return err
 		}

@@ -115,10 +115,11 @@ func compile(t *testing.T, goos, goarch string) []byte {
 func dynamic(t *testing.T, program []byte) []byte {
 	t.Helper()
 	changed := bytes.Clone(program)
-	at, size, n := binary.LittleEndian.Uint64(changed[32:]), uint64(binary.LittleEndian.Uint16(changed[54:])), binary.LittleEndian.Uint16(changed[56:])
+	order := binary.LittleEndian
+	at, size, n := order.Uint64(changed[32:]), uint64(order.Uint16(changed[54:])), order.Uint16(changed[56:])
 	for range n {
-		if elf.ProgType(binary.LittleEndian.Uint32(changed[at:])) == elf.PT_NOTE {
-			binary.LittleEndian.PutUint32(changed[at:], uint32(elf.PT_INTERP))
+		if elf.ProgType(order.Uint32(changed[at:])) == elf.PT_NOTE {
+			order.PutUint32(changed[at:], uint32(elf.PT_INTERP))
 			return changed
 		}
 		at += size

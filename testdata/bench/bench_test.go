@@ -33,7 +33,9 @@ func TestCrossing(t *testing.T) {
 	tools, err := toolsOf(options{relocate: program, against: []string{"again=" + program}})
 	require.NoError(t, err)
 	c := &crossing{tools: tools, stages: stages, rounds: 1, kind: "distribution"}
-	shape := generated.Shape{Packages: 2, Versions: 1, Images: []int{1, 2}, Indexes: 3, Layers: 2, Shared: 1, Bases: 2, Min: 1000, Max: 2000}
+	shape := generated.Shape{
+		Packages: 2, Versions: 1, Images: []int{1, 2}, Indexes: 3, Layers: 2, Shared: 1, Bases: 2, Min: 1000, Max: 2000,
+	}
 	require.NoError(t, c.run(t.Context(), shape, t.TempDir()))
 
 	assert.Equal(t, 3, c.pushed.Bundles)

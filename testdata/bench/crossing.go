@@ -17,7 +17,9 @@ import (
 )
 
 // stages are what is measured, in this order.
-var stages = []string{"plan", "export", "verify", "verify --no-render", "rehearse --no-render", "import", "import again"}
+var stages = []string{
+	"plan", "export", "verify", "verify --no-render", "rehearse --no-render", "import", "import again",
+}
 
 // tool is a program that carries repositories.
 type tool struct {
@@ -206,17 +208,22 @@ func (c *crossing) stage(what measurement, program string, args []string, counte
 	if err := exec.Command("sync").Run(); err != nil {
 		return err
 	}
-	requests, writes := c.source.requests.Load()+destination.requests.Load(), c.source.writes.Load()+destination.writes.Load()
+	counts := func() [2]int64 {
+		return [2]int64{
+			c.source.requests.Load() + destination.requests.Load(),
+			c.source.writes.Load() + destination.writes.Load(),
+		}
+	}
+	before := counts()
 	cost, err := measured.Run(program, args...)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%-20s %-10s %8.2f s %8.2f CPU s %5d MiB\n", what.stage, what.tool, cost.Wall, cost.CPU, cost.Peak)
+	fmt.Fprintf(os.Stderr, "%-20s %-10s %8.2f s %8.2f CPU s %5d MiB\n",
+		what.stage, what.tool, cost.Wall, cost.CPU, cost.Peak)
 	if counted {
-		c.requests[what] = [2]int64{
-			c.source.requests.Load() + destination.requests.Load() - requests,
-			c.source.writes.Load() + destination.writes.Load() - writes,
-		}
+		after := counts()
+		c.requests[what] = [2]int64{after[0] - before[0], after[1] - before[1]}
 		return nil
 	}
 	c.costs[what] = append(c.costs[what], cost)

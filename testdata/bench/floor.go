@@ -69,7 +69,8 @@ func floorExport(host string, blobs []generated.Blob, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	err = eachBlob(blobs, func(ctx context.Context, b generated.Blob, offset int64) error {
-		res, err := send(ctx, http.MethodGet, fmt.Sprintf("http://%s/v2/%s/blobs/%s", host, b.Repository, b.Digest), nil, 0, http.StatusOK)
+		from := fmt.Sprintf("http://%s/v2/%s/blobs/%s", host, b.Repository, b.Digest)
+		res, err := send(ctx, http.MethodGet, from, nil, 0, http.StatusOK)
 		if err != nil {
 			return err
 		}

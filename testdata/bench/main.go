@@ -60,7 +60,8 @@ func main() {
 		opt.against = append(opt.against, text)
 		return nil
 	})
-	flag.StringVar(&opt.registries, "registries", "docker-registry,distribution", "docker-registry, distribution (version 3, built from testdata/registry), paths of zot")
+	flag.StringVar(&opt.registries, "registries", "docker-registry,distribution",
+		"docker-registry, distribution (version 3, built from testdata/registry), paths of zot")
 	flag.StringVar(&opt.shapes, "shapes", "tce,small,big,delay", "of the repositories")
 	flag.StringVar(&opt.stages, "stages", strings.Join(stages, ","), "what is measured")
 	flag.IntVar(&opt.rounds, "rounds", 5, "how often; medians are printed")

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,7 +109,9 @@ func (r *registry) serveProxy(address string, delay time.Duration) error {
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { // the Host header stays the client's: Location headers need it
-			p.Out.URL = &url.URL{Scheme: "http", Host: address, Path: p.In.URL.Path, RawPath: p.In.URL.RawPath, RawQuery: p.In.URL.RawQuery}
+			to := *p.In.URL
+			to.Scheme, to.Host = "http", address
+			p.Out.URL = &to
 		},
 		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
 		FlushInterval: -1,
@@ -169,7 +170,7 @@ func (r *registry) holds(repository, digest string) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json")
+	req.Header.Set("Accept", "application/vnd.docker.distribution.manifest.v2+json") // as every bundle is
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

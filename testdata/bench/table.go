@@ -15,7 +15,8 @@ import (
 // printMachine says where and with what the figures were taken.
 func printMachine(tools []tool) {
 	fmt.Printf("%s, %d × %s, %s of memory, %s %s/%s\n\n", time.Now().Format("2006-01-02"), runtime.NumCPU(),
-		field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), firstLine("uname", "-sr"), runtime.GOOS, runtime.GOARCH)
+		field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal"), firstLine("uname", "-sr"),
+		runtime.GOOS, runtime.GOARCH)
 	fmt.Printf("```\ngo run ./testdata/bench %s\n```\n", strings.Join(os.Args[1:], " "))
 	for _, t := range tools {
 		if t.name != floorName {
@@ -47,7 +48,8 @@ func (c *crossing) print(title string) {
 	p := c.pushed
 	fmt.Printf("\n### %s\n\n%d bundles, %d images, %d manifests, %d blobs of %.3f GB; medians of %d\n\n", title,
 		p.Bundles, p.Images, p.Manifests, len(p.Blobs), float64(p.Bytes)/1e9, c.rounds)
-	fmt.Println("| stage | tool | wall s | least–most | CPU s | peak MiB | requests | writes | relocate ÷ it: wall | CPU | requests |")
+	fmt.Println("| stage | tool | wall s | least–most | CPU s | peak MiB | requests | writes" +
+		" | relocate ÷ it: wall | CPU | requests |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, stage := range c.stages {
 		ours := c.medians(measurement{stage, "relocate"})
@@ -58,7 +60,8 @@ func (c *crossing) print(title string) {
 			}
 			m, requests := c.medians(what), c.requests[what]
 			walls := sorted(c.costs[what], func(c measured.Cost) float64 { return c.Wall })
-			fmt.Printf("| %s | %s | %.2f | %.2f–%.2f | %.2f | %d | %d | %d |", stage, t.name, m.Wall, walls[0], walls[len(walls)-1], m.CPU, m.Peak, requests[0], requests[1])
+			fmt.Printf("| %s | %s | %.2f | %.2f–%.2f | %.2f | %d | %d | %d |", stage, t.name,
+				m.Wall, walls[0], walls[len(walls)-1], m.CPU, m.Peak, requests[0], requests[1])
 			if t.name == "relocate" || ours.Wall == 0 {
 				fmt.Println(" | | |")
 				continue

@@ -129,7 +129,8 @@ func (p *pushing) image() (remote.Taggable, error) {
 }
 
 func (p *pushing) imageFor(arch string) (v1.Image, error) {
-	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: arch, RootFS: v1.RootFS{Type: "layers"}})
+	config := &v1.ConfigFile{OS: "linux", Architecture: arch, RootFS: v1.RootFS{Type: "layers"}}
+	image, err := mutate.ConfigFile(empty.Image, config)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +147,9 @@ func (p *pushing) imageFor(arch string) (v1.Image, error) {
 }
 
 // bundle pushes a bundle of files and a lock. The package repository's has a tag.
-func (p *pushing) bundle(ctx context.Context, repository string, files map[string][]byte, images []lockEntry) (ref name.Digest, err error) {
+func (p *pushing) bundle(
+	ctx context.Context, repository string, files map[string][]byte, images []lockEntry,
+) (ref name.Digest, err error) {
 	files[".imgpkg/images.yml"] = lockOf(images)
 	bundle, err := sample.Bundle(files)
 	if err != nil {

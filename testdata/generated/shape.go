@@ -30,11 +30,20 @@ type Shape struct {
 // The shapes that the figures of docs/performance.md are of. What is like Tanzu Community Edition has
 // its numbers of images, manifests and blobs, and about a seventh of its bytes.
 var (
-	TCE   = Shape{Packages: 38, Versions: 4, Images: []int{2, 3}, Indexes: 6, Layers: 5, Shared: 2, Bases: 20, Min: 4 << 10, Max: 16 << 20}
-	Small = Shape{Packages: 25, Versions: 4, Images: []int{5}, Layers: 8, Shared: 2, Bases: 50, Min: 32 << 10, Max: 40 << 10}
-	Big   = Shape{Packages: 1, Versions: 1, Images: []int{3}, Layers: 2, Min: 512 << 20, Max: 512 << 20}
+	TCE = Shape{
+		Packages: 38, Versions: 4, Images: []int{2, 3}, Indexes: 6, Layers: 5, Shared: 2, Bases: 20,
+		Min: 4 << 10, Max: 16 << 20,
+	}
+	Small = Shape{
+		Packages: 25, Versions: 4, Images: []int{5}, Layers: 8, Shared: 2, Bases: 50,
+		Min: 32 << 10, Max: 40 << 10,
+	}
+	Big = Shape{Packages: 1, Versions: 1, Images: []int{3}, Layers: 2, Min: 512 << 20, Max: 512 << 20}
 	// Delay is for round trips: all the requests of TCE, and few bytes.
-	Delay = Shape{Packages: 38, Versions: 4, Images: []int{2, 3}, Indexes: 6, Layers: 5, Shared: 2, Bases: 20, Min: 512, Max: 1 << 20}
+	Delay = Shape{
+		Packages: 38, Versions: 4, Images: []int{2, 3}, Indexes: 6, Layers: 5, Shared: 2, Bases: 20,
+		Min: 512, Max: 1 << 20,
+	}
 )
 
 // Scale returns s with less or more in it: packages and bases by the factor, and layers of Big.
