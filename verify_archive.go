@@ -32,6 +32,8 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 		Pinned:       c.Seal != (v1.Hash{}) || len(c.Roots) > 0 || c.Signature != nil,
 		AttachedNote: notLookedFor, Fix: "transfer the file again; if the original is damaged, too, export again",
 	}
+	wait, stop := c.startCheck(ctx, a)
+	defer stop()
 	plan, planErr := a.Plan(ctx, c.jobs(), c.Renderer)
 	var beside *scanBeside
 	if plan != nil {
@@ -41,7 +43,7 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 		beside = c.scanBeside(ctx, a, plan)
 		defer beside.stop()
 	}
-	damage, err := c.check(ctx, a)
+	damage, err := wait()
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
@@ -81,6 +83,23 @@ func archiveOf(a *tarball.Archive) *report.Archive {
 
 func (c *verifying) problem(kind, what, reason string) {
 	c.verdict.Problems = append(c.verdict.Problems, report.Problem{Kind: kind, What: what, Reason: reason})
+}
+
+// startCheck hashes everything: a file from now on, a stream, which is read once, when the caller waits.
+// After stop nothing is read.
+func (c *verifying) startCheck(ctx context.Context, a checked) (wait func() ([]tarball.Damage, error), stop func()) {
+	if _, isFile := a.(*tarball.Archive); !isFile {
+		return func() ([]tarball.Damage, error) { return c.check(ctx, a) }, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	var damage []tarball.Damage
+	var err error
+	go func() {
+		defer close(done)
+		damage, err = c.check(ctx, a)
+	}()
+	return func() ([]tarball.Damage, error) { <-done; return damage, err }, func() { cancel(); <-done }
 }
 
 // check hashes everything.
