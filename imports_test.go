@@ -47,7 +47,8 @@ var allowed = map[string][]string{
 	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld", "render/packagingapi"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},
 
-	"internal/child":     {},
+	"internal/child":     {"internal/heap"},
+	"internal/heap":      {},
 	"internal/selfimage": {},
 	"release":            {"custody", "internal/selfimage"},
 	"render":             {"carvel", "internal/child", "internal/text", "internal/yamlnode", "render/kbld", "render/packagingapi", "render/ytt", "report"},
@@ -68,7 +69,7 @@ var allowed = map[string][]string{
 	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 	"cmd/relocate": {".", "bundle", "carvel", "choose", "copy", "crossing", "custody", "diff", "inventory",
-		"internal/child", "internal/digest", "internal/extract", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
+		"internal/child", "internal/digest", "internal/extract", "internal/heap", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate"
+	"relocate/internal/heap"
 	"relocate/internal/watchdog"
 	"relocate/render/ytt"
 )
@@ -26,9 +27,8 @@ var version = "dev"
 // program stays within 256 MiB (docs/decisions/0005-limits.md).
 const softLimit = 200 << 20
 
-// lateGC is how much the heap may grow, in percent, before memory is collected. Below the soft limit
-// there is room: a rendering takes a tenth less time of the processor than with Go's 100.
-const lateGC = 200
+// growth is how much the heap may grow before memory is collected.
+var growth = heap.Growth{Bytes: 8 << 20, Least: 50, Most: 200}
 
 func main() {
 	ytt.Hook()
@@ -36,7 +36,7 @@ func main() {
 		debug.SetMemoryLimit(softLimit)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(lateGC)
+		growth.Set()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
