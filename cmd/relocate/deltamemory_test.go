@@ -113,7 +113,7 @@ func TestOutputChild(t *testing.T) {
 	var args []string
 	require.NoError(t, json.Unmarshal([]byte(text), &args))
 	debug.SetMemoryLimit(softLimit) // as main does
-	debug.SetGCPercent(lateGC)
+	growth.Set()
 	f, err := os.Create(os.Getenv("RELOCATE_OUTPUT_FILE"))
 	require.NoError(t, err)
 	defer f.Close()

@@ -224,7 +224,7 @@ func TestHostileChild(t *testing.T) {
 	var args []string
 	require.NoError(t, json.Unmarshal([]byte(text), &args))
 	debug.SetMemoryLimit(softLimit) // as main does
-	debug.SetGCPercent(lateGC)
+	growth.Set()
 	r := tryRelocate(t, args...)
 	b, err := json.Marshal(map[string]any{"Status": r.status, "Stdout": r.stdout, "Stderr": r.stderr, "Peak": peakMemory(t)})
 	require.NoError(t, err)
