@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // ErrOnce says that what has an archive's name can be read only once, from front to back: OpenStream reads it.
@@ -57,6 +59,18 @@ func openMedium(f *os.File, info fs.FileInfo) (*Archive, error) {
 // After says what is behind the archive's end: how many zero bytes, which were ignored; or that nothing
 // there was read, because the archive is on a device.
 func (a *Archive) After() (zeros int64, unread bool) { return a.zeros, a.unread }
+
+// Sum returns the SHA-256 of the file that Open opened, which it reads; zero where the file is larger than limit
+// bytes or has more in it than the archive, and for volumes.
+//
+// Errors: ErrDamaged when the file was changed.
+func (a *Archive) Sum(limit int64) (v1.Hash, error) {
+	if a.f == nil || a.unread || a.zeros > 0 || a.l.size > limit {
+		return v1.Hash{}, nil
+	}
+	d, _, err := v1.SHA256(io.NewSectionReader(a.r, 0, a.l.size))
+	return d, errors.Join(err, a.Unchanged())
+}
 
 // checkZeros checks that only zero bytes follow the end of an archive, up to byte size.
 func checkZeros(r io.ReaderAt, end, size int64) error {
