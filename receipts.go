@@ -110,6 +110,7 @@ func levelsOf(v *report.Verdict) []string {
 		level string
 		is    bool
 	}{
+		{custody.LevelSigned, v.Signature != nil},
 		{custody.LevelRehearsed, v.Verify != nil},
 		{custody.LevelWhole, v.Archive != nil || v.Level == "deep"},
 		{custody.LevelComplete, v.Archive == nil},
@@ -143,7 +144,7 @@ func (r *Receipts) add(path string, a *tarball.Archive, receipt *custody.Receipt
 		return optionsf("%s has imgpkg's format, which has no seal: there can be no receipt of it", path)
 	}
 	file := r.Path(path)
-	receipt.Time, receipt.Program = time.Now().UTC().Truncate(time.Second), r.Program
+	receipt.Program = r.Program
 	receipt.Archive = strings.TrimSuffix(filepath.Base(file), custody.ReceiptsEnding)
 	if a != nil {
 		if receipt.SHA256, err = a.Sum(maxSummed); err != nil {
@@ -214,7 +215,7 @@ func appendReceipt(path string, key *custody.Key, r *custody.Receipt) (err error
 	if err != nil {
 		return err
 	}
-	r.Previous = custody.Head(raw)
+	r.Previous, r.Time = custody.Head(raw), time.Now().UTC().Truncate(time.Second)
 	statement, err := r.Statement()
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type copyFlags struct {
 	trustRegistry    string
 	trust            trustFlags
 	signKey          keyFlags
+	receipts         receiptFlags
 	tag              string
 	noTag            bool
 	repoTags         bool
@@ -136,6 +137,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
 		flags.StringVar(&f.report, "report", "", "write a report to `FILE`: a page if its name ends in .html, else JSON")
 	})
+	group(cmd, "Receipts", f.receipts.add)
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference points outside")
 		f.known.add(flags)
@@ -198,7 +200,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.receipts.checks(f.fromTar+f.toTar, f.tarFormat.Format), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}

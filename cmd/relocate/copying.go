@@ -17,6 +17,7 @@ import (
 	"relocate/internal/outfile"
 	"relocate/internal/watchdog"
 	"relocate/report/page"
+	"relocate/tarball"
 	"relocate/volume"
 )
 
@@ -91,6 +92,10 @@ func (c *copying) export(ctx context.Context) (err error) {
 	if to.Key, err = c.signKey.read(ctx); err != nil {
 		return err
 	}
+	receipts, err := c.receipts.open(ctx, c.toTar, c.show)
+	if err != nil {
+		return err
+	}
 	if isStream(c.toTar) {
 		stop, err := c.openStream(ctx)
 		if err != nil {
@@ -100,7 +105,10 @@ func (c *copying) export(ctx context.Context) (err error) {
 		to.Writer = c.stdout
 	}
 	r, err := relocate.Export(ctx, from, to, c.options())
-	return c.finish("export", r, err)
+	if err := c.finish("export", r, err); err != nil {
+		return err
+	}
+	return receipts.write(c.toTar+" is complete", func(w *relocate.Receipts) error { return w.Exported(c.toTar, r) })
 }
 
 // openStream opens what the archive goes to, if that is not standard output.
@@ -132,6 +140,10 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if opt.Signed, err = c.trust.signed(); err != nil {
 		return err
 	}
+	receipts, err := c.receipts.open(ctx, c.fromTar, c.show)
+	if err != nil {
+		return err
+	}
 	if isOnce(c.fromTar) {
 		from, stop, err := openOnce(ctx, c.fromTar, c.stdin)
 		if err != nil {
@@ -139,7 +151,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		}
 		defer stop()
 		r, err := relocate.ImportStream(ctx, from, to, opt)
-		return c.finish("import", r, err)
+		return c.imported(receipts, nil, r, to, err)
 	}
 	a, signature, err := opt.Signed.Open(c.fromTar, c.volumes...)
 	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
@@ -154,7 +166,15 @@ func (c *copying) importArchive(ctx context.Context) error {
 	}
 	opt.Signature = signature
 	r, err := relocate.Import(ctx, a, to, opt)
-	return c.finish("import", r, err)
+	return c.imported(receipts, a, r, to, err)
+}
+
+// imported finishes an import, and writes its receipt. a is nil for a stream.
+func (c *copying) imported(receipts *receipting, a *tarball.Archive, r *relocate.Result, to relocate.Destination, err error) error {
+	if err := c.finish("import", r, err); err != nil {
+		return err
+	}
+	return receipts.write("everything is imported", func(w *relocate.Receipts) error { return w.Imported(c.fromTar, a, r, to) })
 }
 
 // direct copies from registry to registry.

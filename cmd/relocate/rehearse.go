@@ -26,6 +26,7 @@ type rehearseFlags struct {
 	output    reportFlags
 	config    configFlags
 	trust     trustFlags
+	receipts  receiptFlags
 }
 
 func newRehearse() *cobra.Command {
@@ -69,6 +70,7 @@ used; rehearse does not contact it.
 		f.known.add(flags)
 		f.output.add(flags)
 	})
+	group(cmd, "Receipts", f.receipts.add)
 	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
 	group(cmd, "Running", func(flags *pflag.FlagSet) {
@@ -96,7 +98,11 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 			return nil, err
 		}
 	}
-	if err := firstWrong(f.trust.checks(file)...); err != nil {
+	if err := firstWrong(append(f.trust.checks(file), f.receipts.checks(file, "")...)...); err != nil {
+		return nil, err
+	}
+	receipts, err := f.receipts.open(ctx, file, show)
+	if err != nil {
 		return nil, err
 	}
 	a, signature, err := f.trust.open(file, f.volumes...)
@@ -122,5 +128,5 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	}
 	defer opt.Renderer.Close()
 	r.Verdict, err = relocate.Rehearse(ctx, a, as, opt)
-	return r, err
+	return r, r.receipt(receipts, a, err)
 }

@@ -38,6 +38,7 @@ type verifyFlags struct {
 	output    reportFlags
 	config    configFlags
 	trust     trustFlags
+	receipts  receiptFlags
 	common
 }
 
@@ -107,6 +108,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
+	group(cmd, "Receipts", f.receipts.add)
 	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
 	f.common.add(cmd)
@@ -152,12 +154,16 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
 		}
 	}
+	receipts, err := f.receipts.open(ctx, file, show)
+	if err != nil {
+		return nil, err
+	}
 	if f.repo == "" && isOnce(file) {
 		if opt.Signed, err = f.trust.signed(); err != nil {
 			return nil, err
 		}
 		r.Verdict, err = verifyOnce(ctx, file, stdin, opt)
-		return r, err
+		return r, r.receipt(receipts, nil, err)
 	}
 	var at relocate.Destination
 	if f.repo != "" {
@@ -189,7 +195,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {
 		err = missingRootError{err}
 	}
-	return r, err
+	return r, r.receipt(receipts, archive, err)
 }
 
 // verifyOnce verifies an archive that can be read only once.
@@ -226,6 +232,9 @@ func (f *verifyFlags) at(ctx context.Context, file string, show *display) (at re
 // check rejects command lines that make no sense, and returns the digests of --root.
 func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 	if err := firstWrong(append(f.checks(file), f.trust.checks(file)...)...); err != nil {
+		return nil, err
+	}
+	if err := firstWrong(f.receipts.checks(file, "")...); err != nil {
 		return nil, err
 	}
 	var roots []v1.Hash

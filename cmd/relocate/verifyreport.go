@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"relocate/internal/printer"
 	"relocate/report"
 	"relocate/report/page"
+	"relocate/tarball"
 )
 
 // verified is a verdict, and what pages and JUnit have beside it.
@@ -23,6 +25,16 @@ type verified struct {
 	*report.Verdict
 	plan      *bundle.Plan // nil for none
 	platforms map[v1.Hash][]string
+	unwritten error // why there is no receipt
+}
+
+// receipt appends the receipt of the verdict, unless err is that there is none. Where that fails, the verdict
+// is printed all the same. archive is nil for a stream.
+func (r *verified) receipt(receipts *receipting, archive *tarball.Archive, err error) error {
+	if err == nil {
+		r.unwritten = receipts.write("this is the verdict", func(w *relocate.Receipts) error { return w.Judged(receipts.archive, archive, r.Verdict) })
+	}
+	return err
 }
 
 // reportFlags are the flags of what verify and rehearse print and write.
@@ -104,9 +116,9 @@ func (f *reportFlags) print(w io.Writer, r *verified) error {
 		}
 	}
 	if r.OK {
-		return nil
+		return r.unwritten
 	}
-	return problemsError{r.status(), r.Sentence, r.Hint}
+	return errors.Join(problemsError{r.status(), r.Sentence, r.Hint}, r.unwritten)
 }
 
 func (f *reportFlags) write(r *verified) error {
