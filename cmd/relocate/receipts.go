@@ -26,16 +26,17 @@ func newReceipts() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "receipts FILE",
 		Short: "List who did what with an archive",
-		Long: `receipts lists what --receipt-key has written to FILE.receipts.jsonl: who exported,
-rehearsed, received, imported and verified the archive, where and when. Each line
-names the one before it by its SHA-256, so receipts shows which lines were
-removed, changed, moved or copied. It cannot show that lines were removed from
-the end. Where two copies of the file went on apart, it shows a tree.
+		Long: `receipts lists what --receipt-key has written to FILE.receipts.jsonl: who
+exported, rehearsed, received, imported and verified the archive, where and
+when. Each line names the one before it by its SHA-256, so receipts shows which
+lines were removed, changed, moved or copied. It cannot show that lines were
+removed from the end. Where two copies of the file went on apart, it shows a
+tree.
 
 With --trust, each receipt must be signed by a key that is trusted for the
-namespace ` + custody.ReceiptNamespace + ` at the time that the receipt claims. Names and times
-are what the signer says. A line that another program signed is listed and
-skipped.
+namespace ` + custody.ReceiptNamespace + ` at the time that the receipt claims. Names and
+times are what the signer says. A line that another program signed is listed
+and skipped.
 
 A line is a sigstore bundle. Stock cosign verifies it without a network:
 
