@@ -30,10 +30,10 @@ func (w *Writer) Protect(ctx context.Context, progress func(bytes int64)) (err e
 		if err := s.read(w.files[:n], at, size, progress); err != nil {
 			return err
 		}
-		if err := s.code.Encode(s.shards); err != nil {
+		if err := s.compute(size, s.code.Encode); err != nil {
 			return err
 		}
-		return s.write(w.files[n:], n, at)
+		return s.write(w.files[n:], n, at, size)
 	})
 	w.list.Sums = s.sums()
 	return err
@@ -110,34 +110,31 @@ type stripes struct {
 	code   reedsolomon.Encoder
 	size   int      // bytes of a volume in a stripe
 	buf    [][]byte // of each volume
-	shards [][]byte // parts of buf
+	lost   []bool   // volumes that are computed
 	hashes []hash.Hash
 }
 
 func newStripes(l Layout) (*stripes, error) {
 	s := &stripes{l: l, size: min(stripeMemory/l.All()/shardAlign*shardAlign, maxStripe)}
 	s.size = int(min(int64(s.size), (l.shard()+shardAlign-1)/shardAlign*shardAlign))
-	code, err := reedsolomon.New(l.Volumes(), l.Parity, reedsolomon.WithAutoGoroutines(s.size))
+	code, err := reedsolomon.New(l.Volumes(), l.Parity, reedsolomon.WithMaxGoroutines(1))
 	if err != nil {
 		return nil, err
 	}
-	s.code, s.buf, s.shards = code, reedsolomon.AllocAligned(l.All(), s.size), make([][]byte, l.All())
+	s.code, s.buf, s.lost = code, reedsolomon.AllocAligned(l.All(), s.size), make([]bool, l.All())
 	for range l.All() {
 		s.hashes = append(s.hashes, sha256.New())
 	}
 	return s, nil
 }
 
-// each calls do with the offset and the size of each stripe. shards are as large as the stripe then.
+// each calls do with the offset of each stripe, and the size of a shard in it.
 func (s *stripes) each(ctx context.Context, do func(at int64, size int) error) error {
 	for at := int64(0); at < s.l.shard(); at += int64(s.size) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		size := int(min(int64(s.size), s.l.shard()-at)+shardAlign-1) / shardAlign * shardAlign
-		for i := range s.shards {
-			s.shards[i] = s.buf[i][:size]
-		}
 		if err := do(at, size); err != nil {
 			return err
 		}
@@ -150,12 +147,11 @@ func (s *stripes) within(i int, at int64, size int) int {
 	return int(max(0, min(int64(size), s.l.SizeOf(i)-at)))
 }
 
-// read reads and hashes the stripe at offset at. files are of the first volumes, nil for those to leave
-// out: their shards are emptied.
+// read reads and hashes the stripe at offset at. files are of the first volumes, nil for those that are
+// lost.
 func (s *stripes) read(files []*os.File, at int64, size int, progress func(int64)) error {
 	return parallel(len(files), func(i int) error {
-		if files[i] == nil {
-			s.shards[i] = s.buf[i][:0]
+		if s.lost[i] = files[i] == nil; s.lost[i] {
 			return nil
 		}
 		n := s.within(i, at, size)
@@ -170,14 +166,30 @@ func (s *stripes) read(files []*os.File, at int64, size int, progress func(int64
 	})
 }
 
+// compute calls do with parts of the shards of a stripe, as many at once as there are processors. The
+// shards of volumes that are lost are empty, and have room.
+func (s *stripes) compute(size int, do func(shards [][]byte) error) error {
+	n := runtime.GOMAXPROCS(0)
+	part := (size/shardAlign + n - 1) / n * shardAlign
+	return parallel((size+part-1)/part, func(p int) error {
+		from, to := p*part, min(size, (p+1)*part)
+		shards := make([][]byte, len(s.buf))
+		for i, b := range s.buf {
+			if shards[i] = b[from:to:to]; s.lost[i] {
+				shards[i] = b[from:from:to]
+			}
+		}
+		return do(shards)
+	})
+}
+
 // write writes and hashes the shards from first on into files, nil for those to leave out.
-func (s *stripes) write(files []*os.File, first int, at int64) error {
+func (s *stripes) write(files []*os.File, first int, at int64, size int) error {
 	return parallel(len(files), func(i int) error {
 		if files[i] == nil {
 			return nil
 		}
-		shard := s.shards[first+i]
-		part := shard[:s.within(first+i, at, len(shard))]
+		part := s.buf[first+i][:s.within(first+i, at, size)]
 		s.hashes[first+i].Write(part)
 		_, err := files[i].WriteAt(part, at)
 		return err

@@ -84,10 +84,10 @@ func (s *Set) rebuild(ctx context.Context, from, into []*os.File, progress func(
 		if err := st.read(from, at, size, progress); err != nil {
 			return err
 		}
-		if err := st.code.Reconstruct(st.shards); err != nil {
+		if err := st.compute(size, st.code.Reconstruct); err != nil {
 			return err
 		}
-		return st.write(into, 0, at)
+		return st.write(into, 0, at, size)
 	})
 	if err != nil {
 		return err
