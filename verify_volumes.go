@@ -35,7 +35,7 @@ func (c *verifying) checkVolumes(ctx context.Context, damage []tarball.Damage, p
 		return err
 	}
 	c.verdict.Problems = append(c.verdict.Problems, volumeProblems(set, wrong, c.archive, plan)...)
-	c.verdict.Notes = append(c.verdict.Notes, set.Notes...)
+	c.noteLists(set)
 	c.verdict.Fix = fixOf(set, wrong)
 	return nil
 }
@@ -46,6 +46,13 @@ func (c *verifying) inVolume(d tarball.Damage) string {
 		return "in " + in + ", "
 	}
 	return ""
+}
+
+// noteLists says which copies of the list are damaged.
+func (o *Options) noteLists(set *volume.Set) {
+	for _, note := range set.Notes {
+		o.note("", "%s; another copy is used", note)
+	}
 }
 
 // hashVolumes compares volumes with their list.
@@ -111,13 +118,14 @@ func VerifyVolume(ctx context.Context, path string, folders []string, opt Verify
 	if number < 0 {
 		return nil, optionsf("%s: the archive has no such volume: it has %s", path, volumesOf(set.Layout))
 	}
+	opt.noteLists(set)
 	wrong, err := opt.hashVolumes(ctx, set, []int{number})
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", path, err)
 	}
 	list := volume.ListName(volume.File(name))
 	v := &report.Verdict{
-		Act: "Verification", Subject: path, Problems: volumeProblems(set, wrong, nil, nil), Notes: set.Notes,
+		Act: "Verification", Subject: path, Problems: volumeProblems(set, wrong, nil, nil),
 		Fix:       "transfer the volume again, or rebuild it where all the others are: relocate repair " + volume.File(name),
 		NotProved: []string{"that the list is the one that was exported: verify the whole archive, with --seal"},
 	}
@@ -169,11 +177,12 @@ func Repair(ctx context.Context, path string, folders []string, opt Options) (*r
 	for i := range set.All() {
 		all = append(all, i)
 	}
+	opt.noteLists(set)
 	wrong, err := opt.hashVolumes(ctx, set, all)
 	if err != nil {
 		return nil, fmt.Errorf("repair %s: %w", path, err)
 	}
-	r := &repairing{opt: opt, set: set, wrong: wrong, verdict: &report.Verdict{Act: "Repair", Subject: path, Notes: set.Notes}}
+	r := &repairing{opt: opt, set: set, wrong: wrong, verdict: &report.Verdict{Act: "Repair", Subject: path}}
 	if err := r.run(ctx); err != nil {
 		return nil, fmt.Errorf("repair %s: %w", path, err)
 	}
@@ -261,7 +270,7 @@ func (r *repairing) tooMany(ctx context.Context) error {
 	}
 	v := r.verdict
 	if err != nil {
-		v.Notes = append(v.Notes, fmt.Sprintf("which images are lost is not known: %v", err))
+		r.opt.note("", "which images are lost is not known: %v", err)
 	}
 	v.Problems = volumeProblems(r.set, r.wrong, a, plan)
 	v.Sentence = (&volume.TooManyError{Wrong: len(r.wrong), Parity: r.set.Parity}).Error()

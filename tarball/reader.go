@@ -60,8 +60,8 @@ var _ bundle.Source = (*Archive)(nil)
 // else: see Check and CheckedPlan. The archive may be on a block device. The caller closes it. Where path
 // is no file, it may be the name of an archive in volumes, which are in its folder or in others.
 //
-// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; ErrOnce; those of os.Open; those of volume.Open, and
-// *volume.MissingError.
+// Errors: ErrNotArchive, ErrTruncated, ErrDamaged; ErrOnce; those of os.Open; those of volume.Open,
+// ErrVolume and *volume.MissingError.
 func Open(path string, folders ...string) (*Archive, error) {
 	if a, err := openSet(path, folders); a != nil || err != nil {
 		return a, err

@@ -6,16 +6,20 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/volume"
 )
 
+// ErrVolume says that a file is a volume, or the list of a set, and not the name of the archive.
+var ErrVolume = errors.New("is a part of an archive in volumes")
+
 // openSet opens the archive in volumes at path; nil when there is none.
 func openSet(path string, folders []string) (*Archive, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, checkWhole(path, folders)
 	}
 	if !volume.Exists(path, folders) {
 		return nil, nil
@@ -29,6 +33,18 @@ func openSet(path string, folders []string) (*Archive, error) {
 		return nil, errors.Join(err, set.Close())
 	}
 	return a, nil
+}
+
+// checkWhole refuses a volume, or a list, in place of the archive.
+func checkWhole(path string, folders []string) error {
+	file := volume.File(path)
+	if name, isList := strings.CutSuffix(path, volume.ListName("")); isList {
+		file = name
+	}
+	if file != "" && volume.Exists(file, folders) {
+		return fmt.Errorf("%s %w: %s", path, ErrVolume, file)
+	}
+	return nil
 }
 
 // OpenSet opens the archive that is in the volumes of set, as Open does. Closing it closes the set.

@@ -172,6 +172,7 @@ var judgements = []judgement{
 	{is(tarball.ErrOnce), statusUsage, "--from-tar and verify read it as it is; for everything else copy the archive to a file first"},
 	{isA[*relocate.IncompleteError], statusPartly, "run the same command again when more volumes have arrived; name the folders that have them with --volumes DIR"},
 	{isA[*volume.MissingError], statusMissing, "name the folders that have the other volumes with --volumes DIR; relocate repair FILE rebuilds lost ones where there is parity"},
+	{is(tarball.ErrVolume), statusUsage, "name the archive, without the number of the volume"},
 	{is(volume.ErrOther), statusDamage, "keep the volumes of each archive, with their list, in a folder of their own"},
 	{is(volume.ErrList), statusDamage, "transfer the list again: it is the same beside all volumes"},
 	{is(volume.ErrRebuilt), statusDamage, "transfer the volumes that were lost or damaged again"},

@@ -88,6 +88,9 @@ func TestVolumes(t *testing.T) {
 	for _, args := range [][]string{{"rehearse", file}, {"serve", file}} {
 		assertFailed(t, tryRelocate(t, args...), statusMissing, "r.tar.002", "is missing", "hint: name the folders")
 	}
+	for _, name := range []string{file + ".001", file + ".volumes"} {
+		assertFailed(t, tryRelocate(t, "inspect", name), statusUsage, "is a part of an archive in volumes: "+file, "hint: name the archive")
+	}
 
 	require.NoError(t, os.WriteFile(filepath.Join(one, "s.tar"), joined, 0o600))
 	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", filepath.Join(one, "s.tar"), "--volume-size", "1MB"), statusFailed, "s.tar is one file")
