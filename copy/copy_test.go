@@ -256,6 +256,35 @@ func (r *refusing) Manifest(context.Context, name.Reference) (v1.Descriptor, []b
 	return v1.Descriptor{}, nil, r.answer
 }
 
+// elsewhere has no manifests in one repository.
+type elsewhere struct {
+	*fixture
+	not name.Repository
+}
+
+func (e elsewhere) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
+	if ref.Context() == e.not {
+		return v1.Descriptor{}, nil, fs.ErrNotExist
+	}
+	return e.fixture.Manifest(ctx, ref)
+}
+
+// TestSpoolKnowsPlaces: what one repository has and another has not is found in the same place by a second walk.
+func TestSpoolKnowsPlaces(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	far, err := name.NewRepository("far.test/lone")
+	require.NoError(t, err)
+	src := NewSpool(elsewhere{f, far}, scratch(t)).Keeping()
+	d := f.lone.Digest.String()
+	for range 2 {
+		_, _, err := src.Manifest(t.Context(), far.Digest(d))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		_, _, err = src.Manifest(t.Context(), target.Digest(d))
+		require.NoError(t, err)
+	}
+}
+
 // TestSpoolRemembersAbsence: walks ask once for what a place does not have, or does not show.
 func TestSpoolRemembersAbsence(t *testing.T) {
 	t.Parallel()

@@ -128,11 +128,11 @@ type keeper struct{ *Spool }
 
 func (s keeper) Manifest(ctx context.Context, ref name.Reference) (v1.Descriptor, []byte, error) {
 	k, err := s.first("manifest "+ref.Name(), func() (kept, error) {
+		if err := s.wasGone(ref); err != nil { // also of what another repository has
+			return kept{}, err
+		}
 		if k, ok := s.find(item{s.standsFor(ref), true}); ok {
 			return k, ctx.Err()
-		}
-		if err := s.wasGone(ref); err != nil {
-			return kept{}, err
 		}
 		desc, raw, err := s.src.Manifest(ctx, ref)
 		if err != nil {
