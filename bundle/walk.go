@@ -191,8 +191,8 @@ func (w *walk) pin(ref name.Reference) (v1.Hash, bool) {
 	return d, ok
 }
 
-// read finds everything in a level. The first entry of each bundle's lock comes first: where it is found
-// decides where the other entries are tried first.
+// read finds everything in a level. The first entries of the bundles' locks come first: where one is
+// found decides where the others of its bundle, which wait for it, are tried first.
 func (w *walk) read(ctx context.Context, level []*want) error {
 	var first, others []*want
 	for _, x := range level {
@@ -202,24 +202,28 @@ func (w *walk) read(ctx context.Context, level []*want) error {
 			others = append(others, x)
 		}
 	}
-	if err := w.findAll(ctx, first); err != nil {
-		return err
-	}
-	for _, x := range first {
-		if x.group != nil && x.found != nil {
-			x.group.inBundleRepo = len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
+	list := append(first, others...)
+	return w.each(ctx, len(list), func(ctx context.Context, i int) error {
+		x := list[i]
+		if x.group != nil && x.group.first != x {
+			select {
+			case <-x.group.decided: // each of the first is already being read, so this cannot wait for ever
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if x.group.inBundleRepo {
+				slices.Reverse(x.tries[:2])
+			}
 		}
-	}
-	for _, x := range others {
-		if x.group.inBundleRepo {
-			slices.Reverse(x.tries[:2])
+		if err := w.find(ctx, x); err != nil {
+			return err
 		}
-	}
-	return w.findAll(ctx, others)
-}
-
-func (w *walk) findAll(ctx context.Context, list []*want) error {
-	return w.each(ctx, len(list), func(ctx context.Context, i int) error { return w.find(ctx, list[i]) })
+		if x.group != nil && x.group.first == x {
+			x.group.inBundleRepo = x.found != nil && len(x.tries) > 1 && x.found.From.Name() == x.tries[1].Context().Name()
+			close(x.group.decided)
+		}
+		return nil
+	})
 }
 
 // find tries the places of x in order. When none has it, it sets x.err. It returns other errors.

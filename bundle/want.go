@@ -69,7 +69,8 @@ func nameOf(p *carvel.Package) string { return text.Clip(p.Name+" "+p.Version, 2
 // tried first.
 type group struct {
 	first        *want
-	inBundleRepo bool // the first entry was found in the bundle's own repository
+	inBundleRepo bool          // the first entry was found in the bundle's own repository
+	decided      chan struct{} // closed when inBundleRepo is known
 }
 
 // maxTries is the limit on the places that are tried for a manifest which many locks name.
@@ -93,7 +94,7 @@ func (x *want) merge(other *want) {
 // bundle's own repository first, others at the reference in the lock.
 func (x *want) wantLocked(lock *carvel.ImagesLock, local map[string]bool) {
 	own := x.found.From
-	g := &group{}
+	g := &group{decided: make(chan struct{})}
 	smallest := map[string]int{} // digest → index in Locked
 	for _, e := range lock.Images {
 		d := e.Image.DigestStr()
