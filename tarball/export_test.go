@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/bundle"
 )
 
@@ -24,3 +26,6 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 	}
 	return d.Stream(w)
 }
+
+// ReadSealFrom is ReadSeal of an archive in relocate's format.
+func ReadSealFrom(r io.ReaderAt) (v1.Hash, error) { return readSeal(r) }

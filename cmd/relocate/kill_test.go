@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"relocate/custody"
 )
 
 // again is what a kill may cost for each worker, in bytes, beside a twentieth of the whole.
@@ -229,6 +231,9 @@ func TestKillAtSystemCall(t *testing.T) {
 	}
 	root := pushSample(t, startReal(t).Addr)
 	want := digestOfFile(t, export(t, root))
+	keys := t.TempDir()
+	key := newSealer(t, keys, "ops")
+	signed := []string{"-b", root, "--sign-key", key + ".key", "--sign-key-password-file", filepath.Join(keys, "password"), "--to-tar"}
 	for _, call := range []string{"fallocate", "ftruncate", "fsync", "renameat", "unlinkat", "openat", "pwrite64"} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +241,10 @@ func TestKillAtSystemCall(t *testing.T) {
 				dir := t.TempDir()
 				file := filepath.Join(dir, "r.tar")
 				require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
-				p := newProcess(t, "-b", root, "--to-tar", file)
+				for _, ending := range companions {
+					require.NoError(t, os.WriteFile(file+ending, []byte("old"), 0o600))
+				}
+				p := newProcess(t, append(signed, file)...)
 				wrap := []string{strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, n)}
 				if call == "openat" {
 					wrap = append(wrap, "-P", file+".part") // its journal is there already
@@ -255,17 +263,35 @@ func TestKillAtSystemCall(t *testing.T) {
 				}
 				if got != want {
 					require.Equal(t, digestOf("old"), got, "killed at %s %d", call, n)
+				} else {
+					requireOwnCompanions(t, file, key)
 				}
 				if n > 12 && !isSoak() {
 					step = 5
 				}
-				mustRun(t, "-b", root, "--to-tar", file)
+				mustRun(t, append(signed, file)...)
+				mustRun(t, "verify", file, "--trust", key+".pub")
 				require.Equal(t, want, digestOfFile(t, file), "killed at %s %d", call, n)
 				left := slices.DeleteFunc(namesIn(t, dir), func(name string) bool { // killed before a scratch file was unlinked or renamed
 					return strings.HasPrefix(name, ".relocate-")
 				})
-				require.Equal(t, []string{"r.tar", "r.tar.seal"}, left, "killed at %s %d", call, n)
+				require.Equal(t, []string{"r.tar", "r.tar.seal", "r.tar.seal.sigstore.json"}, left, "killed at %s %d", call, n)
 			}
 		})
+	}
+}
+
+// companions are the endings of what may lie beside an archive, but for parts of it.
+var companions = []string{custody.SealEnding, custody.BundleEnding, custody.SSHEnding, custody.ReceiptsEnding}
+
+// requireOwnCompanions: what lies beside a new archive is about that one, or is not there.
+func requireOwnCompanions(t *testing.T, file, key string) {
+	t.Helper()
+	for _, ending := range companions {
+		text, err := os.ReadFile(file + ending)
+		require.True(t, err != nil || string(text) != "old", ending)
+	}
+	if _, err := os.Lstat(file + custody.BundleEnding); err == nil {
+		mustRun(t, "verify", file, "--trust", key+".pub")
 	}
 }
