@@ -27,12 +27,24 @@ func TestCrossing(t *testing.T) {
 		t.Skip("builds the program; needs no race detector")
 	}
 	t.Parallel()
+	kinds := []string{"distribution"}
+	if _, err := exec.LookPath("docker-registry"); err == nil {
+		kinds = append(kinds, "docker-registry")
+	}
 	program := filepath.Join(t.TempDir(), "relocate")
 	out, err := exec.Command("go", "build", "-o", program, "relocate/cmd/relocate").CombinedOutput()
 	require.NoError(t, err, string(out))
 	tools, err := toolsOf(options{relocate: program, against: []string{"again=" + program}})
 	require.NoError(t, err)
-	c := &crossing{tools: tools, stages: stages, rounds: 1, kind: "distribution"}
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			testCrossing(t, &crossing{tools: tools, stages: stages, rounds: 1, kind: kind})
+		})
+	}
+}
+
+func testCrossing(t *testing.T, c *crossing) {
 	shape := generated.Shape{
 		Packages: 2, Versions: 1, Images: []int{1, 2}, Indexes: 3, Layers: 2, Shared: 1, Bases: 2, Min: 1000, Max: 2000,
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -27,7 +29,7 @@ func command(kind, address, dir string) (*exec.Cmd, error) {
 		return exec.Command(program, "-dir", dir, "-addr", address), err
 	case "docker-registry":
 		config := fmt.Appendf(nil, `version: 0.1
-log: {level: fatal, accesslog: {disabled: true}}
+log: {level: error, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %q}
 http: {addr: %q}
@@ -44,7 +46,7 @@ http: {addr: %q}
 	config, err := json.Marshal(map[string]any{
 		"storage": map[string]any{"rootDirectory": dir, "gc": false},
 		"http":    map[string]any{"address": host, "port": port, "compat": []string{"docker2s2"}},
-		"log":     map[string]any{"level": "fatal"},
+		"log":     map[string]any{"level": "error"},
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +83,12 @@ func (r *registry) start(proxied bool, delay time.Duration) error {
 	if err != nil {
 		return err
 	}
-	cmd.Stderr = os.Stderr
+	output, err := os.Create(r.dir + ".log") // a line for each 404
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	cmd.Stderr = output
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -115,6 +122,7 @@ func (r *registry) serveProxy(address string, delay time.Duration) error {
 		},
 		Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 256},
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // what a client sees is enough; until wait returns, there is nobody
 	}
 	r.proxy = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
@@ -145,7 +153,8 @@ func (r *registry) wait() error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer at %s", r.kind, r.address)
+			output, _ := os.ReadFile(r.dir + ".log")
+			return fmt.Errorf("%s does not answer at %s\n%s", r.kind, r.address, output)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
