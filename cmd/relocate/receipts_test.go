@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -179,23 +178,32 @@ func TestReceiptFailed(t *testing.T) {
 	assertAll(t, mustRelocate(t, "receipts", file).stdout, "OK: 1 receipt ")
 }
 
-// TestReceiptsAtOnce: runs that append at the same time make one chain.
-func TestReceiptsAtOnce(t *testing.T) {
+// TestReceiptNoSpace: on a full disk the verdict is printed all the same, and the receipts stay as they were.
+func TestReceiptNoSpace(t *testing.T) {
 	t.Parallel()
+	disk := mountTemp(t, "size=64k")
 	file := export(t, pushSample(t, startMemory(t, nil)))
 	key := pemKey(t, t.TempDir(), "gate", newP256(t))
-	const runs = 8
-	var wg sync.WaitGroup
-	for range runs {
-		wg.Go(func() {
-			r := tryRelocate(t, "verify", file, "--receipt-key", key+".key")
-			assert.Zero(t, r.status, r.stderr)
-		})
+	receipts := filepath.Join(disk, "a.receipts.jsonl")
+	args := []string{"verify", file, "--receipt-key", key + ".key", "--receipts", receipts}
+	mustRelocate(t, args...)
+	was, err := os.ReadFile(receipts)
+	require.NoError(t, err)
+	for status := 0; ; {
+		r := tryRelocate(t, args...)
+		assertAll(t, r.stdout, "OK: ")
+		if status = r.status; status != 0 {
+			assert.Equal(t, statusNoSpace, status, r.stderr)
+			assertAll(t, r.stderr, "this is the verdict, but without a receipt: write a receipt to "+receipts)
+			break
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(disk, "full"), make([]byte, 56<<10), 0o600)) // the last page is filled by receipts
 	}
-	wg.Wait()
-	assertAll(t, mustRelocate(t, "receipts", file, "--trust", key+".pub").stdout, fmt.Sprintf("OK: %d receipts", runs))
-	assert.NotContains(t, mustRelocate(t, "receipts", file).stdout, "note:")
-	assert.NoFileExists(t, file+".receipts.jsonl.lock")
+	now, err := os.ReadFile(receipts)
+	require.NoError(t, err)
+	assert.True(t, bytes.HasPrefix(now, was))
+	assert.True(t, bytes.HasSuffix(now, []byte("\n")), "no part of a receipt")
+	assert.NotContains(t, mustRelocate(t, "receipts", file, "--receipts", receipts).stdout, "note:")
 }
 
 // TestReceiptsRefused: where no receipt can be appended, nothing is done.
