@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -28,7 +27,7 @@ import (
 
 // Rehearse imports an archive into a registry of its own, and verifies there what the disconnected
 // side would: everything is present, the PackageRepository and what it leads to resolves inside,
-// and no other host is contacted. The registry listens for this machine alone, and ends with the
+// and no other host is contacted. Only this process can connect to the registry, which ends with the
 // call.
 //
 // as is the destination of the archive: the zero Destination means the path that the root has at
@@ -45,14 +44,11 @@ func Rehearse(ctx context.Context, archive *tarball.Archive, as Destination, opt
 	if err := opt.checkValues(ctx, archive); err != nil {
 		return nil, err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("rehearse %s: %w", archive.Name(), err)
-	}
+	listener := rehearsal.Listen()
 	joined := &tarball.Joined{Archive: archive, Bases: opt.Bases}
-	s := &stage{archive: archive, joined: joined, at: as, opt: opt, reg: rehearsal.New(joined), addr: listener.Addr().String()}
+	s := &stage{archive: archive, joined: joined, at: as, opt: opt, reg: rehearsal.New(joined), listener: listener}
 	has, _ := joined.Sort() // the import says what is missing
-	err = s.leaveOut(ctx)
+	err := s.leaveOut(ctx)
 	if err == nil {
 		err = s.checkBases(ctx, has)
 	}
@@ -84,7 +80,8 @@ type stage struct {
 	opt     VerifyOptions
 	plan    *bundle.Plan // what was imported, without layers
 	reg     *rehearsal.Registry
-	addr    string
+
+	listener *rehearsal.Local
 
 	mu    sync.Mutex
 	hosts []string
@@ -112,7 +109,7 @@ func (s *stage) furnish() (err error) {
 	}
 	s.at.Client, err = registry.New(registry.Options{
 		Jobs: s.opt.jobs(), UserAgent: "relocate", Anonymous: true, Insecure: true,
-		Only: map[string]string{s.at.Repository.RegistryStr(): s.addr},
+		Only: map[string]string{s.at.Repository.RegistryStr(): "this process"}, Dial: s.listener.Dial,
 		Dialed: func(host string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

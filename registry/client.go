@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,6 +41,9 @@ type Options struct {
 	// Only has the hosts that may be connected to, and the address of each. All others are refused, and no proxy is
 	// used. Nil allows all hosts.
 	Only map[string]string
+
+	// Dial makes connections; nil: over the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Dialed is called with each host:port before it is connected to, or refused by Only. It may be called concurrently.
 	Dialed func(host string)

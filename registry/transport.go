@@ -34,7 +34,8 @@ type transportRules struct {
 	limiter   limiter
 	only      map[string]string // host:port → address; nil: any
 	dialed    func(host string)
-	inside    sync.Map // authority → true, if its address was not public
+	connect   func(ctx context.Context, network, address string) (net.Conn, error) // nil: over the network
+	inside    sync.Map                                                             // authority → true, if its address was not public
 }
 
 // newTransport returns the rules for opt.
@@ -54,6 +55,7 @@ func newTransport(opt Options) (*transportRules, error) {
 		named:     opt.Named, showTo: opt.TokenHosts,
 		proxy:   proxyFromEnvironment,
 		dialed:  opt.Dialed,
+		connect: opt.Dial,
 		limiter: limiter{least: opt.Jobs, most: opt.MostJobs},
 	}
 	if opt.Only != nil {
@@ -141,7 +143,11 @@ func (t *transportRules) dial(d *net.Dialer) func(context.Context, string, strin
 		if err != nil {
 			return nil, err
 		}
-		conn, err := d.DialContext(ctx, network, address)
+		connect := d.DialContext
+		if t.connect != nil {
+			connect = t.connect
+		}
+		conn, err := connect(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

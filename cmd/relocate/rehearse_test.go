@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -191,7 +190,7 @@ func TestRehearseUsage(t *testing.T) {
 	}
 }
 
-// TestRehearseCutOff runs the program where there is no network but loopback, and looks at what it connects to.
+// TestRehearseCutOff runs the program where there is no network but loopback: it connects to nothing.
 func TestRehearseCutOff(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
@@ -214,16 +213,8 @@ func TestRehearseCutOff(t *testing.T) {
 	if err != nil {
 		t.Skip("passed, but its connections were not looked at: strace is not installed")
 	}
-	require.Contains(t, string(text), "connect(")
-	for l := range strings.Lines(string(text)) {
-		if strings.Contains(l, "sockaddr") || strings.Contains(l, "sa_family") {
-			assert.Regexp(t, loopbackOnly, l)
-		}
-	}
+	assert.NotContains(t, string(text), "sa_family")
 }
-
-// loopbackOnly matches what strace writes of a socket's address.
-var loopbackOnly = regexp.MustCompile(`sa_family=AF_INET, sin_port=htons\(\d+\), sin_addr=inet_addr\("127\.0\.0\.1"\)`)
 
 // cutOff returns a command that runs another where only loopback is up, and skips the test where there can be
 // none.
