@@ -29,7 +29,7 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 		Act: "Verification", Subject: c.at.Repository.Name(), Level: string(c.Level), Strict: true, AttachedNote: notLookedFor,
 	}
 	roots, want := c.Roots, verify.Options{
-		Level: c.Level, Jobs: c.jobs(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.sparse(),
+		Level: c.Level, Jobs: c.requests(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.sparse(),
 	}
 	if c.archive != nil {
 		var err error
