@@ -30,7 +30,7 @@ var errNoList = errors.New("the registry has no such list")
 // more than 100. If the registry lists no tags, or in a way that cannot be followed, the tags so
 // far are not all.
 //
-// Errors: fs.ErrNotExist if the registry says that it does not know the repository; docker-registry and
+// Errors: ErrNoRepository and fs.ErrNotExist if the registry does not know the repository; docker-registry and
 // distribution say so of one that has manifests and no tag. fs.ErrPermission.
 func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (tags []string, all bool, err error) {
 	r, err := c.repository(ctx, repo, transport.PullScope, false)
@@ -40,7 +40,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 	tags, all, _, err = r.tags(ctx, tagsPerPage, requests)
 	switch {
 	case errors.Is(err, errNameUnknown):
-		err = fmt.Errorf("the registry does not know the repository: %w", fs.ErrNotExist)
+		err = fmt.Errorf("%w: %w", ErrNoRepository, fs.ErrNotExist)
 	case errors.Is(err, ErrNoRepository):
 		err = nil
 	}
