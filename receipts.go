@@ -76,7 +76,9 @@ func (r *Receipts) Exported(path string, result *Result) error {
 // Errors: as Exported.
 func (r *Receipts) Imported(path string, a *tarball.Archive, result *Result, to Destination) error {
 	repo := to.Repository.Name()
-	return r.add(path, a, &custody.Receipt{Act: custody.Imported, Seal: result.Seal, Target: repo, Roots: rootsAt(repo, result.Plan.Graph.NamedRoots())})
+	return r.add(path, a, &custody.Receipt{
+		Act: custody.Imported, Seal: result.Seal, Target: repo, Roots: rootsAt(repo, result.Plan.Graph.NamedRoots()),
+	})
 }
 
 // Judged appends the receipt of a verdict on the archive at path, or on a repository that was compared with

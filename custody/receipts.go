@@ -192,7 +192,8 @@ func (c *Chain) connect(seal v1.Hash) {
 				l.Note = "it names none before it, and begins a chain of its own"
 			}
 		case !ok:
-			l.Problem = fmt.Sprintf("it names a receipt before it that is not here (%s): a line was removed or changed", l.Receipt.Previous)
+			l.Problem = fmt.Sprintf("it names a receipt before it that is not here (%s): a line was removed or changed",
+				l.Receipt.Previous)
 		case before >= i:
 			l.Problem = fmt.Sprintf("it names line %d as the one before it: the order was changed", before+1)
 		default:
@@ -207,7 +208,8 @@ func (c *Chain) connect(seal v1.Hash) {
 func (l *Line) follow(before *Line, others int) {
 	if l.Depth = before.Depth; others > 0 {
 		l.Depth++
-		l.Note = fmt.Sprintf("it names line %d before it, as another one does: two copies of the file went on from there", before.Number)
+		l.Note = fmt.Sprintf("it names line %d before it, as another one does: two copies of the file went on from there",
+			before.Number)
 	}
 	if before.Receipt != nil && l.Receipt.Time.Before(before.Receipt.Time) {
 		l.Note = fmt.Sprintf("it claims an earlier time than line %d, which it names before it", before.Number)

@@ -197,7 +197,8 @@ func (r *Receipt) link() link {
 
 func (r *Receipt) summary() summary {
 	s := summary{
-		Verifier: named{verifierID}, TimeVerified: r.Time, ResourceURI: r.Archive, Policy: policy{policyPrefix + string(r.Act)},
+		Verifier: named{verifierID}, TimeVerified: r.Time, ResourceURI: r.Archive,
+		Policy: policy{policyPrefix + string(r.Act)},
 		Result: "PASSED", Levels: r.Levels, Origin: r.origin(),
 	}
 	if r.isOfRepository() {
