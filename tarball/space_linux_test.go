@@ -15,6 +15,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/internal/digest"
+	"relocate/volume"
 )
 
 // tmpfs mounts a file system of 1 MiB, which only root can do.
@@ -67,6 +68,25 @@ func TestAllocate(t *testing.T) {
 	require.ErrorIs(t, allocate(r, 1), unix.EBADF)
 	assert.NotErrorIs(t, noSpace(allocate(r, 1)), ErrNoSpace)
 	assert.NoError(t, noSpace(nil))
+}
+
+// TestFileSize: what FAT cannot hold in one file it can hold in volumes; parity needs room, too.
+func TestFileSize(t *testing.T) {
+	t.Parallel()
+	const fat = 1<<32 - 1
+	l := &layout{size: 6 << 30}
+	err := fits(l, Request{}, 0, 1<<40, fat)
+	require.ErrorIs(t, err, ErrFileSize)
+	require.ErrorIs(t, err, ErrNoSpace)
+	require.EqualError(t, err, "no space in one file: the archive has 6442450944 bytes; this file system holds files of at most 4294967295")
+	require.ErrorIs(t, fits(l, Request{VolumeSize: 5 << 30}, 0, 1<<40, fat), ErrFileSize)
+	require.NoError(t, fits(l, Request{VolumeSize: 4000 << 20}, 0, 1<<40, fat))
+	require.NoError(t, fits(l, Request{VolumeSize: 4000 << 20}, 0, 7<<30, fat))
+	err = fits(l, Request{VolumeSize: 4000 << 20, Parity: 1}, 0, 7<<30, fat)
+	require.ErrorIs(t, err, ErrNoSpace)
+	require.NotErrorIs(t, err, ErrFileSize)
+	require.NoError(t, fits(l, Request{VolumeSize: 4000 << 20, Parity: 1}, 4<<30, 7<<30, fat))
+	require.ErrorIs(t, fits(l, Request{VolumeSize: 4096}, 0, 1<<40, fat), volume.ErrLayout)
 }
 
 func TestReadOnlyFolder(t *testing.T) {

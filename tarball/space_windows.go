@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/windows"
 )
@@ -20,7 +21,21 @@ func space(dir string) (free, limit int64, err error) {
 	if err := windows.GetDiskFreeSpaceEx(p, &n, nil, nil); err != nil {
 		return 0, 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: dir, Err: err}
 	}
-	return int64(min(n, math.MaxInt64)), math.MaxInt64, nil
+	limit = math.MaxInt64
+	if isFAT(p) {
+		limit = math.MaxUint32
+	}
+	return int64(min(n, math.MaxInt64)), limit, nil
+}
+
+// isFAT reports whether the folder at path is on FAT, whose files have at most 4 GiB - 1.
+func isFAT(path *uint16) bool {
+	var root, system [windows.MAX_PATH + 1]uint16
+	if windows.GetVolumePathName(path, &root[0], uint32(len(root))) != nil {
+		return false
+	}
+	err := windows.GetVolumeInformation(&root[0], nil, 0, nil, nil, nil, &system[0], uint32(len(system)))
+	return err == nil && strings.HasPrefix(windows.UTF16ToString(system[:]), "FAT")
 }
 
 // allocate does nothing: the size is checked against the free space.

@@ -142,6 +142,11 @@ func checkSpace(path string, l *layout, request Request, taken int64) error {
 	if err != nil {
 		return err
 	}
+	return fits(l, request, taken, free, limit)
+}
+
+// fits is checkSpace where free bytes are free, and a file has at most limit bytes.
+func fits(l *layout, request Request, taken, free, limit int64) error {
 	what, size, most := "archive has", l.size, l.size
 	if request.VolumeSize > 0 {
 		cut := request.cut(l.size)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/reedsolomon"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -217,6 +218,23 @@ func TestCodes(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, c.sum, fmt.Sprintf("%x", sha256.Sum256(b)))
 	}
+}
+
+// TestPadding: parity is computed as if all volumes had zeros up to the size of the largest.
+func TestPadding(t *testing.T) {
+	t.Parallel()
+	const size = maxStripe * 5 / 2
+	path := filepath.Join(t.TempDir(), "a.tar")
+	text := content(1, 2*size+maxStripe*3/2) // the last volume ends within a stripe that is not its first
+	l := write(t, path, text, size, 1)
+	code, err := reedsolomon.New(3, 1)
+	require.NoError(t, err)
+	text = append(text, make([]byte, 4*size-len(text))...)
+	shards := [][]byte{text[:size], text[size : 2*size], text[2*size : 3*size], text[3*size:]}
+	require.NoError(t, code.Encode(shards))
+	got, err := os.ReadFile(l.Name(path, 3))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(shards[3], got))
 }
 
 // TestFolders: volumes may be in several folders; the first that has one counts.

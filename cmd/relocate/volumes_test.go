@@ -164,6 +164,23 @@ func TestRepairProgram(t *testing.T) {
 	assert.Equal(t, before, filesOf(t, dir, ""))
 }
 
+// TestManyVolumes: a set of more than 1,000 volumes, each smaller than almost every blob.
+func TestManyVolumes(t *testing.T) {
+	t.Parallel()
+	root, _ := pushLarge(site{t: t, host: startMemory(t, nil)}, 3<<20, 1<<20)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "r.tar")
+	mustRelocate(t, "-b", root, "--to-tar", file, "--volume-size", "4KiB", "--parity", "3")
+	want := filesOf(t, dir, "r.tar.")
+	require.Contains(t, want, "r.tar.1001")
+	mustRelocate(t, "verify", file)
+	for _, name := range []string{"0001", "0777", "p0002"} {
+		require.NoError(t, os.Remove(file+"."+name))
+	}
+	mustRelocate(t, "repair", file)
+	assert.Equal(t, want, filesOf(t, dir, "r.tar."))
+}
+
 // TestRepairProvesTheArchive: a set that was changed with its list and its parity is not rebuilt: the
 // list proves nothing.
 func TestRepairProvesTheArchive(t *testing.T) {
