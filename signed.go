@@ -176,7 +176,7 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()                   // it was only read
 	raw, err := io.ReadAll(io.LimitReader(f, limit+1)) // of limited length
 	if err == nil && int64(len(raw)) > limit {
 		err = fmt.Errorf("%s has more than %d bytes", path, limit)

@@ -95,7 +95,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()            // it was only read
 	return io.ReadAll(io.LimitReader(r, limit)) // of limited length
 }
 
