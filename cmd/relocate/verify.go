@@ -176,6 +176,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		if len(f.trust.paths()) > 0 {
 			return nil, usagef("%s is one volume, and a signature is of the whole archive: verify that, or leave out --trust", file)
 		}
+		if len(roots) > 0 || f.receipts.key.file != "" {
+			return nil, usagef("%s is one volume: --root and --receipt-key are about the whole archive", file)
+		}
 		r.Verdict, err = relocate.VerifyVolume(ctx, file, f.volumes, opt)
 		return r, err
 	}

@@ -74,6 +74,7 @@ func TestVolumes(t *testing.T) {
 		r := mustRelocate(t, "verify", filepath.Join(one, name))
 		assertAll(t, r.stdout, "OK: "+filepath.Join(one, name)+" is volume ", "its SHA-256 is the one in r.tar.volumes", "not proved:")
 	}
+	assertFailed(t, tryRelocate(t, "verify", file+".001", "--root", digestOf("")), statusUsage, "is one volume")
 	move(t, one, two, "r.tar.002", "r.tar.p001")
 	repo := startMemory(t, nil) + "/x"
 	for _, args := range [][]string{
