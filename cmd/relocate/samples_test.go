@@ -23,7 +23,7 @@ const (
 )
 
 // varying is what differs from one run to another: digests, sizes, times, ports.
-var varying = regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9.]+ [kMG]?B\b|\bin [0-9.]+ m?s\b(, with up to [0-9]+ requests at once)?|\b127\.0\.0\.1:[0-9]+\b`)
+var varying = regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9.]+ [kMG]?B\b|\b[0-9]+ bytes\b|\bin [0-9.]+ m?s\b(, with up to [0-9]+ requests at once)?|\b127\.0\.0\.1:[0-9]+\b`)
 
 // TestDocumentedSamples runs the commands in the console blocks of the documentation and compares what they
 // print: of a command with a pipe, what goes to standard error. -update writes the output again, with
