@@ -183,7 +183,9 @@ func TestNotTrusted(t *testing.T) {
 			{"--from-tar", file, "--to-repo", dst.Addr + "/corp"}, {"verify", file}, {"verify", "--repo", dst.Addr + "/corp", file},
 			{"rehearse", file}, {"inspect", file}, {"serve", file, "--listen", "127.0.0.1:0"},
 		} {
-			t.Log(name, args)
+			if t.Log(name, args); t.Failed() { // serve, the last, would go on for ever
+				return
+			}
 			assertFailed(t, tryRelocate(t, append(args, "--trust", trust)...), statusUntrusted, c.parts...)
 		}
 		if c.signature != nil && name != "header of the last blob" { // which comes after blobs in a stream
