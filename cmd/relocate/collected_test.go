@@ -40,7 +40,7 @@ func TestCollectedBlob(t *testing.T) {
 				assertAll(t, r.stdout, "NOT OK", "missing: blob "+lost, image)
 			}
 
-			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust-registry", "nothing")
+			mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--trust", "nothing")
 			assertAll(t, mustRelocate(t, "verify", "--repo", repo, file, "--level", "deep").stdout, "OK: "+repo)
 			assert.Equal(t, whole, dumpReal(t, dst, "gc"))
 		})

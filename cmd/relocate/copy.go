@@ -129,7 +129,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.StringVar(&f.tag, "tag", "", "tag the root as `TAG` instead of with its tag at the source")
 		flags.BoolVar(&f.noTag, "no-tag", false, "do not tag the roots")
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "name the tags of images after their source repositories")
-		flags.StringVar(&f.trustRegistry, "trust-registry", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing")
+		flags.StringVar(&f.trustRegistry, "trust-registry", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing (also --trust, with one of these words)")
 	})
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of standard output")
@@ -197,6 +197,7 @@ func writeApart(w io.Writer, object []byte) error {
 
 // check rejects command lines that make no sense.
 func (f *copyFlags) check() error {
+	f.trust.files = slices.DeleteFunc(f.trust.files, f.trustsRegistry)
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
@@ -216,6 +217,19 @@ func (f *copyFlags) check() error {
 		return nil
 	}
 	return f.config.choose(&f.selection, f.rendering.version())
+}
+
+// trustWords are what --trust-registry takes.
+var trustWords = []string{string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)}
+
+// trustsRegistry reports whether a value of --trust is one of the words that it took before it named
+// files with keys, and still takes. A file of that name is ./blobs.
+func (f *copyFlags) trustsRegistry(value string) bool {
+	if !slices.Contains(trustWords, value) {
+		return false
+	}
+	f.trustRegistry = value
+	return true
 }
 
 // endChecks are about the source and the destination.
@@ -277,7 +291,7 @@ func (f *copyFlags) destinationChecks() []check {
 func (f *copyFlags) valueChecks() []check {
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
-		oneOf("--trust-registry", f.trustRegistry, string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)),
+		oneOf("--trust-registry", f.trustRegistry, trustWords...),
 		{f.tmpDir != "" && !isFolder(f.tmpDir), "--tmpdir " + f.tmpDir + ": no such folder"},
 	}
 }

@@ -251,8 +251,7 @@ func TestSignedStream(t *testing.T) {
 	assertAll(t, verified.stdout, "signed by "+key+".pub", ": it is the file that they signed")
 	assertFailed(t, tryRelocate(t, append([]string{"-b", root, "--to-tar", "-"}, sign...)...), statusUsage, "name the file for the signature with --signature")
 	assertFailed(t, tryRelocate(t, append([]string{"-b", root, "--to-tar", filepath.Join(dir, "i.tar"), "--tar-format", "imgpkg"}, sign...)...), statusUsage, "has no seal; sign the file itself")
-	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", filepath.Join(dir, "t.tar"), "--trust", "blobs"), statusUsage, "--trust needs --from-tar")
-	assertFailed(t, tryRelocate(t, "--from-tar", filepath.Join(dir, "t.tar"), "--to-repo", dst.Addr+"/x", "--trust", "blobs"), statusUsage, "is --trust-registry blobs")
+	assertFailed(t, tryRelocate(t, "-b", root, "--to-tar", filepath.Join(dir, "t.tar"), "--trust", key+".pub"), statusUsage, "--trust needs --from-tar")
 }
 
 // TestOldCompanions: what lies beside an archive is about that archive: an export over it removes the old seal,

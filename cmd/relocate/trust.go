@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
-	"relocate/copy"
 	"relocate/custody"
 	"relocate/report"
 	"relocate/tarball"
@@ -68,9 +67,6 @@ func (f *trustFlags) signed() (*relocate.Signed, error) {
 	for _, path := range files {
 		raw, err := readLimited(path, maxTrust)
 		if err != nil {
-			if words := []string{string(copy.TrustManifests), string(copy.TrustBlobs), string(copy.TrustNothing)}; slices.Contains(words, path) {
-				return nil, usagef("--trust names a file with trusted keys; what of the registry is trusted is --trust-registry %s", path)
-			}
 			return nil, fmt.Errorf("--trust: %w", err)
 		}
 		if err := trust.Add(path, raw); err != nil {
