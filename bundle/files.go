@@ -125,7 +125,7 @@ func (n *Node) addPackages(ctx context.Context, src Source, packages *render.Pac
 			packages.TooLarge(f.Path, f.Size)
 			return nil
 		}
-		data, err := io.ReadAll(content)
+		data, err := imgpkg.Content(f.Size, content)
 		if err == nil {
 			packages.Add(f.Path, data)
 		}

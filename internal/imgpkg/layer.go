@@ -37,12 +37,19 @@ func ReadLayer(r io.Reader, want func(path string, size int64) bool, visit func(
 		if h.Size > yamlnode.MaxSize {
 			return fmt.Errorf("has %d bytes, more than the limit of %d", h.Size, yamlnode.MaxSize)
 		}
-		data, err := io.ReadAll(content) // at most MaxSize; the budget counts the bytes that are read
+		data, err := Content(h.Size, content)
 		if err != nil {
 			return err
 		}
 		return visit(p, data)
 	})
+}
+
+// Content returns the content of a member of a size, which its caller has limited.
+func Content(size int64, r io.Reader) ([]byte, error) {
+	data := make([]byte, size)
+	_, err := io.ReadFull(r, data)
+	return data, err
 }
 
 // EachMember calls visit for each member of a gzipped tar, with its content and its cleaned path,

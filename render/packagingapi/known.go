@@ -33,6 +33,8 @@ func (s scalar) known(v any, path string) (any, bool, error) {
 		zero = !v
 	case json.Number:
 		zero = v == "0"
+	case float64:
+		zero = v == 0
 	}
 	return v, !zero, check(s, v, path)
 }
@@ -45,7 +47,7 @@ func check(wanted scalar, v any, path string) error {
 		is = text
 	case bool:
 		is = boolean
-	case json.Number:
+	case json.Number, float64:
 		is = number
 	case []any:
 		is = "a list"

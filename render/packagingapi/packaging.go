@@ -74,8 +74,13 @@ func mapAt(m map[string]any, key, path string) (map[string]any, error) {
 	}
 }
 
-// decodeObject decodes a document as kapp-controller does, with the digits of its numbers.
+// decodeObject decodes a document as kapp-controller does, with the digits of its numbers where a float64
+// does not have them.
 func decodeObject(text []byte) (map[string]any, error) {
+	if value, ok, err := yamlnode.JSONValue(text); ok && err == nil {
+		object, _ := value.(map[string]any)
+		return object, nil
+	}
 	var raw json.RawMessage
 	if err := yamlnode.Decode(text, &raw, false); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"relocate/bundle"
 	"relocate/carvel"
+	"relocate/internal/imgpkg"
 	"relocate/internal/yamlnode"
 	"relocate/render/ytt"
 	"relocate/report"
@@ -247,7 +248,7 @@ func readFiles(ctx context.Context, src bundle.Source, n *bundle.Node, want func
 		case f.Mode.IsDir():
 			return nil
 		case f.Mode.IsRegular() && f.Size <= yamlnode.MaxSize:
-			if data, err = io.ReadAll(content); err != nil {
+			if data, err = imgpkg.Content(f.Size, content); err != nil {
 				return err
 			}
 		}

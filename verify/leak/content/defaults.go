@@ -57,6 +57,9 @@ func readDefaults(files []*File) *defaults {
 
 // readAnnotated reads the documents of a file after an annotation.
 func (d *defaults) readAnnotated(f *File, annotation *regexp.Regexp) {
+	if !annotation.Match(f.Data) {
+		return
+	}
 	lines := bytes.SplitAfter(f.Data, []byte("\n"))
 	d.read(f, d.ytt, func(doc yamlnode.Parsed) bool { // the annotation is before the document's "---", or at its start
 		for n := doc.Offset - 1; n >= 0 && n < len(lines) && (len(bytes.TrimSpace(lines[n])) == 0 || lines[n][0] == '#'); n-- {
@@ -191,6 +194,17 @@ var (
 // bound matches the names that functions and loops bind.
 var bound = regexp.MustCompile(`\bdef\s+\w+\s*\(([^)]*)\)|\bfor\s+([\w\s,]+?)\s+in\b`)
 
+// boundIn returns the names that a line binds, one each time it does.
+func boundIn(code string) (names []string) {
+	if !strings.Contains(code, "def") && !strings.Contains(code, "for") {
+		return nil // the expression takes long to tell
+	}
+	for _, m := range bound.FindAllStringSubmatch(code, -1) {
+		names = append(names, nameForms.FindAllString(m[1]+" "+m[2], -1)...)
+	}
+	return names
+}
+
 // assign finds the variables that the code of a ytt template or a Starlark file assigns once, and
 // always.
 func (e *env) assign(data []byte, isStarlark, isLibrary bool) {
@@ -204,10 +218,8 @@ func (e *env) assign(data []byte, isStarlark, isLibrary bool) {
 		if !isCode {
 			continue
 		}
-		for _, m := range bound.FindAllStringSubmatch(code, -1) {
-			for _, name := range nameForms.FindAllString(m[1]+" "+m[2], -1) {
-				times[name] += 2
-			}
+		for _, name := range boundIn(code) {
+			times[name] += 2
 		}
 		if m := assignment.FindStringSubmatch(code); m != nil && len(m[2]) <= maxExpression {
 			times[m[1]]++

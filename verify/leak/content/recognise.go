@@ -18,7 +18,7 @@ func (w *walker) recognise(n *yaml.Node) {
 	switch {
 	case w.class == schema, w.isProse():
 	case w.address(n):
-	case imageInString.MatchString(n.Value) && w.inString(n, nil):
+	case strings.Contains(n.Value, "image") && imageInString.MatchString(n.Value) && w.inString(n, nil):
 	case w.embeddedImage(n):
 	default:
 		w.tokens(n)
