@@ -51,6 +51,9 @@ func TestGrowth(t *testing.T) {
 		"layers": func(n int) generated.Shape {
 			return generated.Shape{Packages: 1, Versions: 1, Images: []int{1}, Layers: 50 * n, Min: 64, Max: 64}
 		},
+		"nested bundles": func(n int) generated.Shape { // at most 28: there is a limit on their depth
+			return generated.Shape{Packages: 4 * scale, Versions: 1, Nested: 7 * n / scale, Images: []int{1}, Layers: 1, Min: 64, Max: 64}
+		},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			var grown [3]map[string]work

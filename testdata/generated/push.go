@@ -105,7 +105,14 @@ func (p *pushing) version(ctx context.Context, pkg, version int) (name.Digest, e
 	if err := g.Wait(); err != nil {
 		return name.Digest{}, err
 	}
-	return p.bundle(ctx, fmt.Sprintf("packages/p%d", pkg), configOf(version, images), images)
+	repository := fmt.Sprintf("packages/p%d", pkg)
+	bundle, err := p.bundle(ctx, repository, configOf(version, images), images)
+	for depth := 0; depth < p.shape.Nested && err == nil; depth++ {
+		files := configOf(version, nil)
+		files["config/depth"] = fmt.Append(nil, depth)
+		bundle, err = p.bundle(ctx, repository, files, []lockEntry{{bundle.Name(), bundle.Name()}})
+	}
+	return bundle, err
 }
 
 // image returns an image of new layers and those of a base, or an index of two.

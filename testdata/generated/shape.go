@@ -20,6 +20,7 @@ type Shape struct {
 	Packages int
 	Versions int   // of each package; each has a bundle
 	Images   []int // in the lock of each bundle: the first package takes the first number, and so on in turn
+	Nested   int   // bundles around the one with the images, each in the next
 	Indexes  int   // every so many-th image is an index of two platforms; 0: none is
 	Layers   int   // of each image and platform
 	Shared   int   // of these, how many come from one of the bases
