@@ -38,10 +38,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository, requests int) (
 		return nil, false, err
 	}
 	tags, all, _, err = r.tags(ctx, tagsPerPage, requests)
-	switch {
-	case errors.Is(err, errNameUnknown):
-		err = fmt.Errorf("%w: %w", ErrNoRepository, fs.ErrNotExist)
-	case errors.Is(err, ErrNoRepository):
+	if errors.Is(err, ErrNoRepository) && !errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return tags, all, err
@@ -89,8 +86,11 @@ var (
 	ErrNoRepository = errors.New("the repository does not exist, or has no tags")
 )
 
-// errNameUnknown is the ErrNoRepository of a registry whose answer has the specification's code for it.
-var errNameUnknown = fmt.Errorf("%w", ErrNoRepository)
+// nameUnknown is the ErrNoRepository of a registry whose answer has the specification's code for it.
+type nameUnknown struct{}
+
+func (nameUnknown) Error() string   { return ErrNoRepository.Error() }
+func (nameUnknown) Unwrap() []error { return []error{ErrNoRepository, fs.ErrNotExist} }
 
 // tags lists tags, with at most that many in a page. tooLong reports whether some are left out because
 // the specification does not allow tags of that length.
@@ -103,7 +103,7 @@ func (r *repository) tags(ctx context.Context, perPage, requests int) (tags []st
 		switch e, _ := errors.AsType[*Error](err); {
 		case err == nil:
 		case e != nil && e.Status == http.StatusNotFound && e.Code == "NAME_UNKNOWN":
-			return nil, false, false, errNameUnknown
+			return nil, false, false, nameUnknown{}
 		case e != nil && e.Status == http.StatusNotFound && e.Code == "NOT_FOUND": // Harbor
 			return nil, false, false, ErrNoRepository
 		case errors.Is(err, errNoList):

@@ -417,7 +417,7 @@ func TestDeltaUsage(t *testing.T) {
 		{[]string{"inventory"}, statusUsage, []string{"name an archive, or a repository with --repo"}},
 		{[]string{"inventory", root}, statusUsage, []string{"name a repository with --repo"}},
 		{[]string{"inventory", first, "--repo", u.src.Addr + "/x"}, statusUsage, []string{"cannot be used together"}},
-		{[]string{"inventory", "--repo", u.src.Addr + "/none"}, statusFailed, []string{"list the tags of"}},
+		{[]string{"inventory", "--repo", u.src.Addr + "/none"}, statusMissing, []string{"list the tags of", "does not exist, or has no tags\n", "hint: check the spelling of --repo"}},
 	} {
 		r := tryRelocate(t, test.args...)
 		assert.Equal(t, test.status, r.status, "%v: %s", test.args, r.stderr)

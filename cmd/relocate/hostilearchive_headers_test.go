@@ -127,7 +127,7 @@ var hostileSeals = []hostile{
 			return append(b[:len(b)-1024], append(bytes.Clone(b[len(b)-2048:len(b)-1024]), make([]byte, 1024)...)...)
 		}
 		return a
-	}, status: statusDamage, says: followsEnd},
+	}, status: statusDamage, says: notEnd},
 	{name: "before the blobs", why: "r4", make: sameSize(func(list []member) []member {
 		m := member{name: "seal", content: []byte("sha256:" + strings.Repeat("0", 64) + "\n")}
 		return append(append(append([]member{}, list[:3]...), m), list[3:]...)
@@ -137,11 +137,12 @@ var hostileSeals = []hostile{
 var hostileCuts = []hostile{
 	{name: "no zero blocks", why: "r4", make: ending(func([]byte) []byte { return nil }), status: statusDamage, says: "is cut off"},
 	{name: "one zero block", why: "r4", make: ending(func(b []byte) []byte { return b[:512] }), status: statusDamage, says: "is cut off"},
-	{name: "three zero blocks", why: "r4", make: ending(func(b []byte) []byte { return append(b, make([]byte, 512)...) }), status: statusDamage, says: followsEnd},
+	{name: "three zero blocks", why: "r4", make: ending(func(b []byte) []byte { return append(b, make([]byte, 512)...) }), says: "512 zero bytes after its end"},
 	{name: "filled up to 10 KiB as by GNU tar", why: "r4", make: filed(func(b []byte) []byte { return append(b, make([]byte, 10240-len(b)%10240)...) }),
-		status: statusDamage, says: followsEnd},
+		says: "zero bytes after its end"},
 	{name: "end not zero", why: "r4", make: ending(func(b []byte) []byte { b[1023] = 1; return b }), status: statusDamage, says: notEnd},
-	{name: "a byte more", why: "r4", make: filed(func(b []byte) []byte { return append(b, 0) }), status: statusDamage, says: "1 bytes " + followsEnd},
+	{name: "a zero more", why: "r4", make: filed(func(b []byte) []byte { return append(b, 0) }), says: "1 zero byte after its end"},
+	{name: "a byte more", why: "r4", make: filed(func(b []byte) []byte { return append(b, 1) }), status: statusDamage, says: followsEnd},
 	{name: "a member behind the end", why: "r4, i13", make: filed(func(b []byte) []byte { return append(b, b[:2048]...) }), status: statusDamage, says: followsEnd},
 	{name: "another archive behind it", why: "A1: append", make: filed(func(b []byte) []byte { return append(b, b...) }), status: statusDamage, says: followsEnd},
 	{name: "cut by a byte", why: "A1: cut", make: filed(func(b []byte) []byte { return b[:len(b)-1] }), status: statusDamage, says: "is cut off"},

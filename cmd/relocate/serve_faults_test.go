@@ -160,7 +160,7 @@ func TestServeRefuses(t *testing.T) {
 	for name, text := range map[string][]byte{
 		"cut":             text[:len(text)-512],
 		"seal":            append(bytes.Clone(text[:len(text)-1200]), append([]byte("x"), text[len(text)-1199:]...)...),
-		"something after": append(bytes.Clone(text), 0),
+		"something after": append(bytes.Clone(text), 1),
 		"text":            []byte("hello"),
 	} {
 		bad := filepath.Join(t.TempDir(), "bad.tar")
