@@ -79,7 +79,7 @@ func crossUnusual(t *testing.T, src, dst *realregistry.Registry, name string, bu
 	file := export(t, src.Addr+"/"+name+"/root:v1")
 	assertOnce(t, src.Requests())
 	source := dumpReal(t, src, name)
-	require.Len(t, source.bundles(t), strings.Count(strings.Join(src.Requests(), "\n"), ".image-locations.imgpkg"), "one probe a bundle")
+	require.LessOrEqual(t, strings.Count(strings.Join(src.Requests(), "\n"), ".image-locations.imgpkg"), len(source.bundles(t)), "at most one probe a bundle")
 
 	to := dst.Addr + "/" + name
 	mustRelocate(t, "--from-tar", file, "--to-repo", to)

@@ -136,8 +136,8 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opt := c.options()
-	if opt.Signed, err = c.trust.signed(); err != nil {
+	signed, err := c.trust.signed()
+	if err != nil {
 		return err
 	}
 	receipts, err := c.receipts.open(ctx, c.fromTar, c.show)
@@ -150,10 +150,12 @@ func (c *copying) importArchive(ctx context.Context) error {
 			return err
 		}
 		defer stop()
+		opt := c.options()
+		opt.Signed = signed
 		r, err := relocate.ImportStream(ctx, from, to, opt)
 		return c.imported(receipts, nil, r, to, err)
 	}
-	a, signature, err := opt.Signed.Open(c.fromTar, c.volumes...)
+	a, signature, err := signed.Open(c.fromTar, c.volumes...)
 	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
 		return &relocate.IncompleteError{Missing: []string{missing.Name}, Copied: &copy.Result{}}
 	}
@@ -164,7 +166,8 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err := c.config.checkArchive(a); err != nil {
 		return err
 	}
-	opt.Signature = signature
+	opt := c.options() // what a crossing chooses is known only now
+	opt.Signed, opt.Signature = signed, signature
 	r, err := relocate.Import(ctx, a, to, opt)
 	return c.imported(receipts, a, r, to, err)
 }

@@ -299,7 +299,7 @@ func requireOnce(t *testing.T, requests []string) {
 }
 
 // requireFrugal checks that an export asked for each manifest and blob once, and besides for one
-// locations image a bundle and for the registry itself. It returns how many manifests were asked for by digest.
+// locations image a bundle at most and for the registry itself. It returns how many manifests were asked for by digest.
 func requireFrugal(t *testing.T, requests []string, bundles int) (manifests int) {
 	t.Helper()
 	seen := map[string]int{}
@@ -323,7 +323,7 @@ func requireFrugal(t *testing.T, requests []string, bundles int) (manifests int)
 			}
 		}
 	}
-	require.Equal(t, bundles, probes, "one locations probe a bundle")
+	require.LessOrEqual(t, probes, bundles, "at most one locations probe a bundle")
 	return manifests
 }
 
