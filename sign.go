@@ -55,7 +55,7 @@ func Sign(path string, key *custody.Key, folders ...string) (*Sealed, error) {
 func seal(path string, seal v1.Hash, key *custody.Key) (*Sealed, error) {
 	s := &Sealed{Seal: seal, File: path + custody.SealEnding}
 	if key == nil {
-		return s, outfile.Write(s.File, custody.SealText(seal))
+		return s, writeBeside(s.File, custody.SealText(seal))
 	}
 	signature, ending, err := key.Sign(seal)
 	if err != nil {
@@ -66,11 +66,22 @@ func seal(path string, seal v1.Hash, key *custody.Key) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := outfile.Write(s.File, custody.SealText(seal)); err != nil || isSigned {
+	if err := writeBeside(s.File, custody.SealText(seal)); err != nil || isSigned {
 		s.WasSigned = isSigned
 		return s, err
 	}
-	return s, outfile.Write(s.Signature, signature)
+	return s, writeBeside(s.Signature, signature)
+}
+
+// writeBeside writes a file beside an archive. On a disk from elsewhere it may be a link to a file that the
+// user did not name, or a FIFO, which would block.
+//
+// Errors: outfile.ErrNotRegular.
+func writeBeside(path string, text []byte) error {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s %w", path, outfile.ErrNotRegular)
+	}
+	return outfile.Write(path, text)
 }
 
 func (s *Sealed) sign(key *custody.Key, file string) {
@@ -81,7 +92,7 @@ func (s *Sealed) sign(key *custody.Key, file string) {
 //
 // Errors: ErrOptions where it has another.
 func isSigned(file string, seal v1.Hash, key *custody.Key) (bool, error) {
-	raw, err := readSmall(file, custody.MaxFile)
+	raw, err := readBeside(file, custody.MaxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil

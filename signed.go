@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/custody"
+	"relocate/internal/outfile"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -69,8 +70,12 @@ func (s *Signed) claim(archive string) (*claim, error) {
 	if s.File != "" {
 		files, sealFile = []string{s.File}, strings.TrimSuffix(strings.TrimSuffix(s.File, ".sigstore.json"), ".sig")
 	}
+	read := readBeside
+	if s.File != "" {
+		read = readSmall // it may be a pipe
+	}
 	for _, file := range files {
-		raw, err := readSmall(file, custody.MaxFile)
+		raw, err := read(file, custody.MaxFile)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && s.File == "":
 			continue
@@ -86,7 +91,7 @@ func (s *Signed) claim(archive string) (*claim, error) {
 	if sealFile == s.File { // it does not say of which file it is
 		return c, nil
 	}
-	raw, err := readSmall(sealFile, custody.MaxFile)
+	raw, err := readBeside(sealFile, custody.MaxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return c, nil
@@ -168,6 +173,17 @@ func (o Options) claimOf(stream io.Reader) (*claim, error) {
 		return nil, optionsf("the signature of an archive on a stream must be named")
 	}
 	return o.Signed.claim(nameOf(stream))
+}
+
+// readBeside reads a file of at most limit bytes that lies beside an archive. On a disk from elsewhere it may
+// be a FIFO, which would block.
+//
+// Errors: outfile.ErrNotRegular.
+func readBeside(path string, limit int64) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s %w", path, outfile.ErrNotRegular)
+	}
+	return readSmall(path, limit)
 }
 
 // readSmall reads a file of at most limit bytes.

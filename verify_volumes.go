@@ -223,7 +223,7 @@ func (r *repairing) run(ctx context.Context) error {
 			return errors.Join(err, rebuilt.Discard())
 		}
 		if err := rebuilt.Accept(); err != nil {
-			return err
+			return errors.Join(err, rebuilt.Discard())
 		}
 		v.Sentence = fmt.Sprintf("%s rebuilt: %s", text.Count(len(names), "volume"), strings.Join(names, ", "))
 		v.Proved = []string{"every byte of the archive is what its seal and its digests say", "the rebuilt volumes are the bytes that were exported"}

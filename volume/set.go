@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // MissingError says that a volume is not in any of the folders, or not all of it.
@@ -106,6 +107,8 @@ func (s *Set) find(i int, folders []string) (volume, error) {
 		f, info, err := openFile(s.Name(filepath.Join(dir, filepath.Base(s.path)), i))
 		switch size := s.SizeOf(i); {
 		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, errKind) || errors.Is(err, syscall.EIO): // what a bad disk makes of a file
+			missing.reason = fmt.Sprintf("cannot be read: %v", err)
 		case err != nil:
 			return volume{}, err
 		case info.Size() == size:

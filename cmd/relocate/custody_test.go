@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -271,6 +272,38 @@ func TestOldCompanions(t *testing.T) {
 	mustRelocate(t, "-b", s.root, "--to-tar", s.file, "--tar-format", "imgpkg")
 	assert.Equal(t, []string{"corp.tar", "ops.key", "ops.pub", "password"}, namesIn(t, s.dir), "imgpkg's format has no seal")
 	assertFailed(t, tryRelocate(t, "sign", s.file, "--key", s.key+".key", "--key-password-file", s.password), statusUsage, "imgpkg's format, which has no seal")
+}
+
+// TestForeignCompanions: a FIFO beside an archive from elsewhere does not block, and a link there is not
+// written through.
+func TestForeignCompanions(t *testing.T) {
+	t.Parallel()
+	s := exportSigned(t, startMemory(t, nil))
+	secret := filepath.Join(t.TempDir(), "profile")
+	require.NoError(t, os.WriteFile(secret, []byte("mine\n"), 0o600))
+	for _, ending := range []string{custody.BundleEnding, custody.SSHEnding, custody.SealEnding} {
+		was, err := os.ReadFile(s.file + ending)
+		if err == nil {
+			require.NoError(t, os.Remove(s.file+ending))
+		}
+		require.NoError(t, syscall.Mkfifo(s.file+ending, 0o600))
+		assertFailed(t, tryRelocate(t, "verify", s.file, "--trust", s.key+".pub"), statusFailed, s.file+ending+" is not a regular file")
+		if ending != custody.SSHEnding { // a key in PEM makes none
+			r := tryRelocate(t, "sign", s.file, "--key", s.key+".key", "--key-password-file", s.password)
+			assertFailed(t, r, statusFailed, s.file+ending+" is not a regular file")
+			require.NoError(t, os.Remove(s.file+ending))
+			require.NoError(t, os.Symlink(secret, s.file+ending))
+			assert.NotZero(t, tryRelocate(t, "sign", s.file, "--key", s.key+".key", "--key-password-file", s.password).status)
+		}
+		require.NoError(t, os.Remove(s.file+ending))
+		if was != nil {
+			require.NoError(t, os.WriteFile(s.file+ending, was, 0o600))
+		}
+	}
+	text, err := os.ReadFile(secret)
+	require.NoError(t, err)
+	assert.Equal(t, "mine\n", string(text))
+	mustRelocate(t, "verify", s.file, "--trust", s.key+".pub")
 }
 
 // TestNoSecrets: neither the key nor its password is in what the program says.

@@ -84,6 +84,8 @@ func (f *receiptsFlags) run(w io.Writer, path string) error {
 		return problemsError{statusUntrusted, r.Sentence, "relocate key show FILE shows whose key a file has"}
 	case chain.Broken():
 		return problemsError{statusDamage, r.Sentence, "ask those who had the archive for their copies of the file, which have the missing lines"}
+	case !r.OK:
+		return problemsError{statusMissing, r.Sentence, "ask those who had the archive for their copies of the file"}
 	}
 	return nil
 }
@@ -139,10 +141,13 @@ func newReceiptsReport(file string, seal v1.Hash, c *custody.Chain, trusted bool
 		problems += min(1, len(x.Problems))
 		r.Receipts = append(r.Receipts, x)
 	}
-	r.OK = problems == 0
+	r.OK = problems == 0 && receipts > 0
 	r.Sentence = fmt.Sprintf("%s of %s, each names the one before", count(receipts, "receipt"), file)
-	if !r.OK {
+	switch {
+	case problems > 0:
 		r.Sentence = fmt.Sprintf("%s of %s: %s wrong", count(receipts, "receipt"), file, isOrAre(problems, "line"))
+	case receipts == 0:
+		r.Sentence = "no line is a receipt of " + file
 	}
 	r.NotProved = append(r.NotProved, fmt.Sprintf("that no line was removed after the last one, line %d", len(c.Lines)))
 	if !trusted {

@@ -139,6 +139,8 @@ func TestReceiptsBroken(t *testing.T) {
 		"edited":       {[]string{l[0], edit(t, l[1], `RELOCATE_CLOSED`, `RELOCATE_SIGNED`), l[2], l[3], l[4]}, statusUntrusted, "wrong:"},
 		"duplicated":   {[]string{l[0], l[1], l[1], l[2]}, statusDamage, "it is the same as line 2"},
 		"torn":         {[]string{l[0], l[1], l[2][:200]}, 0, "no receipt, or a part of one"},
+		"none":         {[]string{"garbage"}, statusMissing, "NOT OK: no line is a receipt of " + c.file},
+		"empty":        {nil, statusMissing, "NOT OK: no line is a receipt of " + c.file},
 		"last deleted": {l[:4], 0, "that no line was removed after the last one, line 4"},
 	} {
 		text := strings.Join(x.lines, "\n") + "\n"

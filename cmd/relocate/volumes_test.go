@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -156,6 +157,18 @@ func TestRepairProgram(t *testing.T) {
 	assertFailed(t, tryRelocate(t, "verify", file), statusMissing, "r.tar.001 is missing", "relocate repair")
 	mustRelocate(t, "repair", file)
 	assert.Equal(t, want, filesOf(t, dir, ""))
+
+	require.NoError(t, os.Remove(file+".002"))
+	require.NoError(t, syscall.Mkfifo(file+".002", 0o600))
+	assertWrong(t, tryRelocate(t, "verify", file), statusMissing, "relocate repair "+file)
+	mustRelocate(t, "repair", file)
+	assert.Equal(t, want, filesOf(t, dir, ""))
+	require.NoError(t, os.Remove(file+".002"))
+	require.NoError(t, os.Mkdir(file+".002", 0o700))
+	assert.NotZero(t, tryRelocate(t, "repair", file).status, "a folder is not replaced")
+	require.NoError(t, os.Remove(file+".002"))
+	assert.Len(t, filesOf(t, dir, ""), len(want)-1, "nothing half-done stays")
+	mustRelocate(t, "repair", file)
 
 	for _, name := range []string{"r.tar.003", "r.tar.004", "r.tar.005"} {
 		damage(name)
