@@ -222,6 +222,7 @@ func TestNotTrusted(t *testing.T) {
 // TestTrustOfEnvironment: RELOCATE_TRUST requires a signature where no flag does, and says nothing about what
 // writes archives.
 func TestTrustOfEnvironment(t *testing.T) {
+	skipShort(t)
 	src := startReal(t)
 	s := exportSigned(t, src.Addr)
 	t.Setenv(trustVariable, s.key+".pub")

@@ -348,6 +348,7 @@ func TestDeltaOfDamagedBase(t *testing.T) {
 
 // TestDeltaOfDelta: what a base that is named assumes itself is missed of the archive that it assumes it of.
 func TestDeltaOfDelta(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	u := pushUpgrades(t)
 	first := u.export("1.0.0")
@@ -452,6 +453,7 @@ func TestBaseIsTarget(t *testing.T) {
 // TestInventoryAsBase: an inventory in place of an archive, and an import into another repository than that of
 // the inventory. Which files a crossing file needs behind the gap.
 func TestInventoryAsBase(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	u, dst := pushUpgrades(t), startReal(t)
 	first, repo := u.export("1.0.0"), dst.Addr+"/a/main"

@@ -117,6 +117,7 @@ func TestDiff(t *testing.T) {
 
 // TestDiffRequests: a registry is asked for what plan asks for, and for nothing twice.
 func TestDiffRequests(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	old, upgrade := pushUpgrade(t, src.Addr)
@@ -196,6 +197,7 @@ func inventoryOf(t *testing.T, file string) string {
 
 // TestDiffCrossing: a crossing is what its roots are.
 func TestDiffCrossing(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	host := startMemory(t, nil)
 	old, upgrade := pushUpgrade(t, host)
@@ -250,6 +252,7 @@ func TestDiffWrong(t *testing.T) {
 
 // TestPlanReport: a plan as a page, as JSON in a file, and with its tree.
 func TestPlanReport(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	host := startMemory(t, nil)
 	root := pushSample(t, host)
@@ -282,6 +285,7 @@ func TestPlanReport(t *testing.T) {
 
 // TestPlanBase: before a download, a plan says what is new, as diff does when it is there.
 func TestPlanBase(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	host := startMemory(t, nil)
 	old, upgrade := pushUpgrade(t, host)

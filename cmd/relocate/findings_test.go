@@ -95,6 +95,7 @@ func TestScanBeside(t *testing.T) {
 
 // TestFindingsOfRoots: where there are several roots, each finding names the first that needs its bundle.
 func TestFindingsOfRoots(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	open, closed := pushOpen(t, src.Addr), pushSample(t, src.Addr)
@@ -177,6 +178,7 @@ func TestAcceptIsExact(t *testing.T) {
 
 // TestReportFiles: a page where the name says so, else the JSON that -o json prints; and JUnit's status is the command's.
 func TestReportFiles(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	ref, dir := pushOpen(t, src.Addr), t.TempDir()

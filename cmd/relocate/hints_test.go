@@ -61,6 +61,7 @@ func TestFindingsHelp(t *testing.T) {
 
 // TestAcceptReports: the report of every command that has findings of packages is taken, and no other file.
 func TestAcceptReports(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	registry := startReal(t)
 	root, repo, dir := pushOpen(t, registry.Addr), registry.Addr+"/airgap/open", t.TempDir()

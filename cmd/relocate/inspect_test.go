@@ -54,6 +54,7 @@ func subjects(t *testing.T) (host string, args map[string][]string) {
 
 // TestValuesSchema: the tables are kctrl's, row for row, and so are the files of default values.
 func TestValuesSchema(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	_, all := subjects(t)
 	for name, base := range all {

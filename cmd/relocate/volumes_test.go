@@ -182,6 +182,7 @@ func TestRepairProgram(t *testing.T) {
 
 // TestManyVolumes: a set of more than 1,000 volumes, each smaller than almost every blob.
 func TestManyVolumes(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	root, _ := pushLarge(site{t: t, host: startMemory(t, nil)}, 3<<20, 1<<20)
 	dir := t.TempDir()

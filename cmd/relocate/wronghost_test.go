@@ -106,6 +106,7 @@ func TestURLForFile(t *testing.T) {
 // TestLoginForCluster: after an import with a login, that the cluster needs one is said where that is so, and no
 // Secret is named.
 func TestLoginForCluster(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	archive := export(t, pushSample(t, startReal(t).Addr))
 	const note = "so the cluster needs one, too"
