@@ -15,16 +15,16 @@ import (
 // symbolic link (which would be replaced, and its target would stay), a file in a folder that does
 // not exist, or one whose ".part" or journal belongs to another program (ErrPartExists) or perhaps
 // to another user (ownfile.ErrUnsafe). What is there in one file is not replaced by volumes, nor volumes
-// by one file. Draft.Create and Resume check this, too; call it to find out before the plan is made.
+// by one file, nor a volume, nor volumes that have lost their list. Draft.Create and Resume check this, too; call it to find out before the plan is made.
 //
-// Errors: ErrPartExists, fs.ErrNotExist, ownfile.ErrUnsafe, and others.
+// Errors: ErrPartExists, ErrVolume, fs.ErrNotExist, ownfile.ErrUnsafe, and others.
 func CheckTarget(path string, request Request) error {
 	err := checkPlace(path)
 	if err == nil {
 		err = checkOther(path, request.VolumeSize > 0)
 	}
 	if err == nil {
-		err = checkPart(path)
+		err = checkPart(path, request.VolumeSize > 0)
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
@@ -53,6 +53,9 @@ func checkPlace(path string) error {
 
 // checkOther refuses one file where there are volumes, and volumes where there is one file.
 func checkOther(path string, isSplit bool) error {
+	if err := checkWhole(path, nil); err != nil {
+		return err
+	}
 	other, what := volume.ListName(path), "there are volumes of that name; remove them with their list, %s,"
 	if isSplit {
 		other, what = path, "%s is one file; remove it,"
@@ -66,9 +69,19 @@ func checkOther(path string, isSplit bool) error {
 	return nil
 }
 
+// checkStrays refuses volumes where there are others that no list names, as after a loss of the list: nothing
+// would tell them from the new ones.
+func checkStrays(path string) error {
+	strays, err := volume.Strays(path)
+	if err == nil && len(strays) > 0 {
+		err = fmt.Errorf("%s is there, and no list names it; remove it, or give the archive another name", strays[0])
+	}
+	return err
+}
+
 // checkPart checks that an unfinished archive and its journal, where they exist, are this program's
-// and the user's.
-func checkPart(path string) error {
+// and the user's, and that volumes begin where no others are.
+func checkPart(path string, isSplit bool) error {
 	parts, err := unfinished(path)
 	if err != nil {
 		return err
@@ -79,8 +92,14 @@ func checkPart(path string) error {
 			return err
 		}
 	}
-	if _, err := os.Lstat(journal); errors.Is(err, fs.ErrNotExist) && len(parts) > 0 {
+	_, err = os.Lstat(journal)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist): // volumes may have their names, and the list not yet
+		return nil
+	case len(parts) > 0:
 		return fmt.Errorf("%s %w", parts[0], ErrPartExists)
+	case isSplit:
+		return checkStrays(path)
 	}
 	return nil
 }

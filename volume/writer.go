@@ -97,6 +97,24 @@ func Unfinished(path string) ([]string, error) {
 	return list, nil
 }
 
+// Strays returns the paths of volumes of the file at path, in its folder, that its list does not name.
+func Strays(path string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	l, err := readList(ListName(path))
+	named := err == nil
+	base := filepath.Base(path)
+	var list []string
+	for _, entry := range entries {
+		if name := entry.Name(); File(name) == base && !(named && l.number(base, name) >= 0) {
+			list = append(list, filepath.Join(filepath.Dir(path), name))
+		}
+	}
+	return list, nil
+}
+
 // Discard removes what Unfinished returns, and volumes that Commit gave their names before it ended.
 func Discard(path string) error {
 	list, err := Unfinished(path)

@@ -156,6 +156,7 @@ var judgements = []judgement{
 	{is(tarball.ErrFileSize), statusNoSpace, "cut the archive into smaller files with --volume-size, such as --volume-size 4000MiB"},
 	{is(tarball.ErrNoSpace), statusNoSpace, "make room, or write to another disk; no file was left under the final name"},
 	{isFull, statusNoSpace, "make room, or put scratch files on another disk with --tmpdir or TMPDIR"},
+	{is(syscall.EMFILE), statusFailed, "raise the limit of open files (ulimit -n): each volume is one; or use a larger --volume-size"},
 	{is(ownfile.ErrUnsafe), statusUsage, "remove it, or use a folder that only you can write to"},
 	{is(tarball.ErrPassed), statusFailed, hintGoneBy},
 	{is(tarball.ErrPartExists), statusUsage, "move that file away, or give the archive another name"},

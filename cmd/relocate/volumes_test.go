@@ -136,7 +136,8 @@ func TestRepairProgram(t *testing.T) {
 	file := filepath.Join(dir, "r.tar")
 	mustRelocate(t, "-b", root, "--to-tar", file, "--volume-size", "500kB", "--parity", "2")
 	want := filesOf(t, dir, "r.tar")
-	assertAll(t, mustRelocate(t, "repair", file).stdout, "OK: all volumes are as their list says; nothing was rebuilt")
+	assertAll(t, mustRelocate(t, "repair", file).stdout, "OK: all volumes are as their list says; nothing was rebuilt",
+		"not proved:\n  that the list is the one that was exported, and the archive whole")
 
 	damage := func(name string) {
 		text := bytes.Clone(want[name])
@@ -178,6 +179,30 @@ func TestRepairProgram(t *testing.T) {
 	assertWrong(t, r, statusDamage, "transfer these volumes again")
 	assertAll(t, r.stdout, "NOT OK: 3 volumes are lost or damaged; with 2 for parity, at most 2 can be rebuilt", "damaged: volume r.tar.003", "needed by ")
 	assert.Equal(t, before, filesOf(t, dir, ""))
+}
+
+// TestExportBesideVolumes: an export replaces no volume of another archive, and is not mixed with volumes that
+// have lost their list.
+func TestExportBesideVolumes(t *testing.T) {
+	t.Parallel()
+	root, _ := pushLarge(site{t: t, host: startMemory(t, nil)}, 1<<20)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "r.tar")
+	cut := func(size string) []string { return []string{"-b", root, "--to-tar", file, "--volume-size", size} }
+	mustRelocate(t, cut("200kB")...)
+	want := filesOf(t, dir, "")
+	for _, ending := range []string{".001", ".volumes"} {
+		r := tryRelocate(t, "-b", root, "--to-tar", file+ending)
+		assertFailed(t, r, statusUsage, file+ending+" is a part of an archive in volumes: "+file, "hint: name the archive")
+	}
+	assert.Equal(t, want, filesOf(t, dir, ""))
+	require.NoError(t, os.WriteFile(file+".volumes", []byte("damaged"), 0o600))
+	assertFailed(t, tryRelocate(t, cut("500kB")...), statusFailed, file+".001 is there, and no list names it")
+	require.NoError(t, os.Remove(file+".volumes"))
+	assertFailed(t, tryRelocate(t, cut("500kB")...), statusFailed, file+".001 is there, and no list names it")
+	require.NoError(t, os.WriteFile(file+".volumes", want["r.tar.volumes"], 0o600))
+	mustRelocate(t, cut("500kB")...)
+	assert.NoFileExists(t, file+".004")
 }
 
 // TestManyVolumes: a set of more than 1,000 volumes, each smaller than almost every blob.
