@@ -42,14 +42,22 @@ func (r *Receipts) Check(archive string) error {
 	if err := outfile.Check(path); err != nil {
 		return fmt.Errorf("receipts in %s: %w", path, err)
 	}
-	f, err := openReceipts(path, os.O_WRONLY)
+	f, err := openReceipts(path, os.O_RDWR)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	first := make([]byte, 1)
+	n, err := f.Read(first)
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case n == 1 && first[0] != '{': // such as the archive itself
+		err = optionsf("%s is not a file of receipts: name another, or move it away", path)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Exported appends the receipt of an export to path, a file or the name of a stream.

@@ -233,6 +233,14 @@ func TestReceiptsRefused(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mine\n", string(text))
 
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	r := tryRelocate(t, "verify", file, "--receipt-key", key+".key", "--receipts", file)
+	assertFailed(t, r, statusUsage, file+" is not a file of receipts")
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(before, after), "the archive is not appended to")
+
 	for says, args := range map[string][]string{
 		"--receipt-key needs an archive":                        {"verify", "--repo", dst.host + "/a:1", "--receipt-key", key + ".key"},
 		"--receipts and --receipt-no-host need --receipt-key":   {"verify", file, "--receipt-no-host"},
@@ -242,7 +250,7 @@ func TestReceiptsRefused(t *testing.T) {
 	} {
 		assertFailed(t, tryRelocate(t, args...), statusUsage, says)
 	}
-	r := tryRelocate(t, "verify", interop+"tar/repository.tar", "--receipt-key", key+".key", "--receipts", path)
+	r = tryRelocate(t, "verify", interop+"tar/repository.tar", "--receipt-key", key+".key", "--receipts", path)
 	assert.Equal(t, statusUsage, r.status)
 	assertAll(t, r.stderr, "imgpkg's format, which has no seal")
 	assert.NoFileExists(t, path)
