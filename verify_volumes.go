@@ -98,7 +98,7 @@ func usersIn(a *tarball.Archive, plan *bundle.Plan, number int) (names []string)
 // fixOf says what fixes volumes.
 func fixOf(set *volume.Set, wrong []volume.Wrong) string {
 	if 0 < len(wrong) && len(wrong) <= set.Parity {
-		return "rebuild what is lost or damaged: relocate repair " + set.Path()
+		return "rebuild what is lost or damaged: relocate repair " + set.Path() + set.Elsewhere()
 	}
 	return "transfer these volumes again, or name the folders that have them with --volumes DIR; if the originals are damaged, too, export again"
 }

@@ -208,7 +208,7 @@ func (c *Chain) connect(seal v1.Hash) {
 func (l *Line) follow(before *Line, others int) {
 	if l.Depth = before.Depth; others > 0 {
 		l.Depth++
-		l.Note = fmt.Sprintf("it names line %d before it, as another one does: two copies of the file went on from there",
+		l.Note = fmt.Sprintf("it names line %d before it, as another one does: two copies of the file were continued from there",
 			before.Number)
 	}
 	if before.Receipt != nil && l.Receipt.Time.Before(before.Receipt.Time) {

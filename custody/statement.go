@@ -230,7 +230,7 @@ func encodeJSON(v any) ([]byte, error) {
 func ParseReceipt(raw []byte) (r *Receipt, predicateType string, err error) {
 	var s statement
 	if err := oci.CheckJSON(raw); err != nil {
-		return nil, "", fmt.Errorf("%w: its statement %w", ErrMalformed, err)
+		return nil, "", fmt.Errorf("%w: its statement: %w", ErrMalformed, err)
 	}
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, "", fmt.Errorf("%w: it is not an in-toto statement: %w", ErrMalformed, text.Error(err))

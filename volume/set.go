@@ -32,6 +32,7 @@ type Set struct {
 	Notes []string // about copies of the list that cannot be used
 
 	path    string   // of the file
+	folders []string // beside its own
 	volumes []volume // of all, with parity
 }
 
@@ -48,8 +49,8 @@ type volume struct {
 //
 // Errors: fs.ErrNotExist without a list; ErrList, ErrOther; those of opening a file.
 func Open(path string, folders ...string) (*Set, error) {
+	s := &Set{path: path, folders: folders}
 	folders = append([]string{filepath.Dir(path)}, folders...)
-	s := &Set{path: path}
 	if err := s.findList(folders); err != nil {
 		return nil, err
 	}
@@ -61,6 +62,16 @@ func Open(path string, folders ...string) (*Set, error) {
 		s.volumes = append(s.volumes, v)
 	}
 	return s, nil
+}
+
+// Elsewhere returns the flags of the program that name the other folders, with a space before each; empty
+// without any.
+func (s *Set) Elsewhere() string {
+	var b strings.Builder
+	for _, dir := range s.folders {
+		b.WriteString(" --volumes " + dir)
+	}
+	return b.String()
 }
 
 // Exists reports whether there is a list of the file at path, in its folder or in others.

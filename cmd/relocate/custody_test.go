@@ -103,12 +103,12 @@ func TestSignAndTrust(t *testing.T) {
 	assert.True(t, bytes.Contains(archive, text), "it is the archive's last member")
 	show := mustRelocate(t, "key", "show", s.key+".pub").stdout
 	fingerprint := strings.TrimPrefix(strings.SplitN(show, "\n", 2)[0], "fingerprint: ")
-	assertAll(t, show, "-----BEGIN PUBLIC KEY-----", `NAME@PLACE namespaces="relocate-seal",valid-before="YYYYMMDD" ecdsa-sha2-nistp256 `)
+	assertAll(t, show, "-----BEGIN PUBLIC KEY-----", `NAME@PLACE namespaces="relocate-seal",valid-before="YYYYMMDDZ" ecdsa-sha2-nistp256 `)
 	assert.Equal(t, show, mustRelocate(t, "key", "show", s.key+".key", "--password-file", s.password).stdout)
 
 	signers := filepath.Join(s.dir, "site.signers")
 	line := strings.TrimPrefix(show[strings.Index(show, "NAME@PLACE"):], "NAME@PLACE")
-	require.NoError(t, os.WriteFile(signers, []byte("ops@connected"+strings.Replace(line, "YYYYMMDD", "20990630Z", 1)), 0o600))
+	require.NoError(t, os.WriteFile(signers, []byte("ops@connected"+strings.Replace(line, "YYYYMMDDZ", "20990630Z", 1)), 0o600))
 	said := "signed by ops@connected (" + fingerprint + "), valid until 2099-06-30"
 	assertAll(t, mustRelocate(t, "verify", s.file, "--trust", signers).stdout, said+": it is the file that they signed")
 	assertAll(t, mustRelocate(t, "rehearse", s.file, "--trust", signers).stdout, said)
@@ -229,7 +229,7 @@ func TestTrustOfEnvironment(t *testing.T) {
 	assertAll(t, mustRelocate(t, "verify", s.file).stdout, "signed by "+s.key+".pub")
 	file := export(t, s.root)
 	assertFailed(t, tryRelocate(t, "verify", file), statusUntrusted, "is not signed")
-	assertFailed(t, tryRelocate(t, "--from-tar", "-", "--to-repo", src.Addr+"/x"), statusUsage, "name the file with its signature with --signature")
+	assertFailed(t, tryRelocate(t, "--from-tar", "-", "--to-repo", src.Addr+"/x"), statusUsage, "--trust needs --signature FILE")
 	mustRelocate(t, "-b", s.root, "--to-repo", src.Addr+"/direct")
 	mustRelocate(t, "verify", "--repo", src.Addr+"/direct:"+strings.SplitN(s.root[strings.LastIndex(s.root, "/"):], ":", 2)[1])
 }

@@ -189,6 +189,6 @@ func showKey(w io.Writer, k custody.PublicKey) error {
 	if text, err := k.PEM(); err == nil { // a key in an authenticator has none
 		fmt.Fprintf(w, "%s\n", text)
 	}
-	_, err := fmt.Fprintf(w, "# allowed signers: who, for what, and until when\nNAME@PLACE namespaces=\"%s\",valid-before=\"YYYYMMDD\" %s\n", custody.SealNamespace, k.Line())
+	_, err := fmt.Fprintf(w, "# allowed signers: who, for what, and until when\nNAME@PLACE namespaces=\"%s\",valid-before=\"YYYYMMDDZ\" %s\n", custody.SealNamespace, k.Line())
 	return err
 }

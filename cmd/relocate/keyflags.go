@@ -71,7 +71,7 @@ func readPassword(ctx context.Context, file, prompt string) ([]byte, error) {
 	}
 	in := int(os.Stdin.Fd())
 	if !term.IsTerminal(in) {
-		return nil, usagef("it has a password, and there is no terminal to ask for it: set %s, or name a file with it", passwordVariable)
+		return nil, usagef("the key needs a password, and there is no terminal to ask for it: set %s, or name a file with it", passwordVariable)
 	}
 	fmt.Fprintf(os.Stderr, "%s: ", line(prompt))
 	var password []byte

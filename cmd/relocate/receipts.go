@@ -30,13 +30,13 @@ func newReceipts() *cobra.Command {
 exported, rehearsed, received, imported and verified the archive, where and
 when. Each line names the one before it by its SHA-256, so receipts shows which
 lines were removed, changed, moved or copied. It cannot show that lines were
-removed from the end. Where two copies of the file went on apart, it shows a
-tree.
+removed from the end. Where two copies of the file were continued separately and
+then joined, it shows a tree.
 
 With --trust, each receipt must be signed by a key that is trusted for the
-namespace ` + custody.ReceiptNamespace + ` at the time that the receipt claims. Names and
-times are what the signer says. A line that another program signed is listed
-and skipped.
+namespace ` + custody.ReceiptNamespace + ` at the time that the receipt claims. Names and times
+are what the signer says. A line that another program signed is listed and
+skipped.
 
 A line is a sigstore bundle. Stock cosign verifies it without a network:
 
@@ -142,12 +142,14 @@ func newReceiptsReport(file string, seal v1.Hash, c *custody.Chain, trusted bool
 		r.Receipts = append(r.Receipts, x)
 	}
 	r.OK = problems == 0 && receipts > 0
-	r.Sentence = fmt.Sprintf("%s of %s, each names the one before", count(receipts, "receipt"), file)
+	r.Sentence = fmt.Sprintf("%s of %s", count(receipts, "receipt"), file)
 	switch {
 	case problems > 0:
-		r.Sentence = fmt.Sprintf("%s of %s: %s wrong", count(receipts, "receipt"), file, isOrAre(problems, "line"))
+		r.Sentence += fmt.Sprintf(": %s wrong", isOrAre(problems, "line"))
 	case receipts == 0:
 		r.Sentence = "no line is a receipt of " + file
+	case receipts > 1:
+		r.Sentence += ", each names the one before"
 	}
 	r.NotProved = append(r.NotProved, fmt.Sprintf("that no line was removed after the last one, line %d", len(c.Lines)))
 	if !trusted {

@@ -42,6 +42,9 @@ type painter struct {
 	inLine bool // the last line is not complete
 }
 
+// Terminal returns the terminal behind p.
+func (p *painter) Terminal() io.Writer { return p.w }
+
 // colours are the SGR parameters (ECMA-48) of the words that are coloured.
 var colours = []struct{ word, sgr string }{
 	{"OK:", "32"}, {"NOT OK:", "1;31"}, {"NOT CLOSED:", "33"}, {"relocate:", "1;31"}, {"failed:", "1;31"},

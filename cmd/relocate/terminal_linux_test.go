@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -14,28 +16,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal runs the program with standard output and standard error on one pseudo-terminal, and returns what it shows.
-func onTerminal(t *testing.T, args ...string) string {
+// openTerminal opens a pseudo-terminal of 80 columns. shown closes it, and returns what was written to it.
+func openTerminal(t *testing.T) (tty *os.File, shown func() string) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("no pseudo-terminals: ", err)
 	}
-	defer master.Close()
+	t.Cleanup(func() { _ = master.Close() })
 	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	require.NoError(t, unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}))
 	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	require.NoError(t, err)
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
-	shown := make(chan string)
+	all := make(chan string)
 	go func() {
-		var all bytes.Buffer
-		_, _ = io.Copy(&all, master) // until EIO: nobody has the terminal open
-		shown <- all.String()
+		var b bytes.Buffer
+		_, _ = io.Copy(&b, master) // until EIO: nobody has the terminal open
+		all <- b.String()
 	}()
+	return tty, func() string {
+		require.NoError(t, tty.Close())
+		return strings.ReplaceAll(<-all, "\r\n", "\n")
+	}
+}
+
+// onTerminal runs the program with standard output and standard error on one pseudo-terminal, and returns what it shows.
+func onTerminal(t *testing.T, args ...string) string {
+	t.Helper()
+	tty, shown := openTerminal(t)
 	run(t.Context(), args, tty, tty)
-	require.NoError(t, tty.Close())
-	return strings.ReplaceAll(<-shown, "\r\n", "\n")
+	return shown()
+}
+
+// TestLiveLineOnTerminal: the live line fits a terminal of 80 columns, with colours and without. A longer one
+// would stay on the screen each time that it is drawn.
+func TestLiveLineOnTerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	for _, declined := range []string{"", "1"} {
+		t.Setenv("NO_COLOR", declined)
+		tty, shown := openTerminal(t)
+		synctest.Test(t, func(t *testing.T) {
+			_, p := newProgress(t.Context(), "auto", painted(tty, nil))
+			for _, name := range []string{"import", strings.Repeat("long ", 20)} {
+				phase := p.Begin(name, 12345, 249_100_000_000)
+				for range 30 {
+					time.Sleep(time.Second)
+					phase.Add(100, 1_000_000_000)
+				}
+				phase.End()
+			}
+		})
+		all := strings.NewReplacer("\x1b[2K", "", "\x1b[0K", "").Replace(shown())
+		assertAll(t, all, "import: 3.0 GB of 249.1 GB, 300 of 12345 blobs, ", "s left  ", "% |", "long…")
+		for l := range strings.SplitSeq(all, "\r") {
+			assert.LessOrEqual(t, utf8.RuneCountInString(l), 80, l)
+		}
+	}
 }
 
 // TestObjectOnTerminal: on a terminal the PackageRepository comes after the summary, apart from it.

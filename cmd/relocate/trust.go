@@ -42,7 +42,7 @@ func (f *trustFlags) checks(archives ...string) []check {
 		{none && (len(f.files) > 0 || f.signature != ""), "--trust and --signature need an archive"},
 		{!none && f.signature != "" && len(files) == 0, "--signature needs --trust, which says whose signature is accepted"},
 		{len(archives) > 1 && f.signature != "", "--signature is of one archive; those of several lie beside them"},
-		{once, "--trust and an archive that can be read only once: name the file with its signature with --signature"},
+		{once, "--trust needs --signature FILE where the archive can be read only once"},
 	}
 }
 

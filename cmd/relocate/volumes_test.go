@@ -148,6 +148,8 @@ func TestRepairProgram(t *testing.T) {
 	require.NoError(t, os.Remove(file+".p001"))
 	r := tryRelocate(t, "verify", file)
 	assertWrong(t, r, statusDamage, "hint: rebuild what is lost or damaged: relocate repair "+file)
+	elsewhere := t.TempDir()
+	assertWrong(t, tryRelocate(t, "verify", file, "--volumes", elsewhere), statusDamage, "relocate repair "+file+" --volumes "+elsewhere)
 	assertAll(t, r.stdout, "damaged: volume r.tar.004: does not have the SHA-256 of the list", "missing: volume r.tar.p001: is missing", ": in r.tar.00", "needed by ")
 	assertWrong(t, tryRelocate(t, "verify", file+".004"), statusDamage, "transfer the volume again")
 	r = mustRelocate(t, "repair", file)

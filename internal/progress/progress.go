@@ -11,10 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 
 	"relocate/copy"
 	"relocate/internal/text"
@@ -185,10 +187,33 @@ func (ph *Phase) newBar() *progressbar.ProgressBar {
 	if ph.blobs == 0 && ph.bytes == 0 {
 		total = -1
 	}
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(ph.p.out), progressbar.OptionSetDescription(ph.name),
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(ph.p.terminal()), progressbar.OptionSetDescription(ph.name),
 		progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(), progressbar.OptionSpinnerType(14),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetSpinnerChangeInterval(0)) // no goroutine of its own: show draws
+}
+
+// terminal returns what a live line is drawn on. The bar fits a terminal only where it sees the file, so it
+// writes past what colours notes.
+func (p *Progress) terminal() io.Writer {
+	if w, ok := p.out.(interface{ Terminal() io.Writer }); ok {
+		return w.Terminal()
+	}
+	return p.out
+}
+
+// fit cuts a line so that it, a percentage and the ends of a bar fit on the terminal.
+func (p *Progress) fit(line string) string {
+	const ends = 10
+	f, ok := p.terminal().(*os.File)
+	if !ok {
+		return line
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if runes := []rune(line); err == nil && ends < columns && columns-ends < len(runes) {
+		return string(runes[:columns-ends-1]) + "…"
+	}
+	return line
 }
 
 // Add says what was done.
@@ -249,7 +274,7 @@ func (ph *Phase) showBar(done copy.Step, last bool) {
 	if waiting := ph.p.waitingFor(); waiting != "" {
 		line = ph.name + ": " + waiting // both would not fit into a line
 	}
-	ph.bar.Describe(line)
+	ph.bar.Describe(ph.p.fit(line))
 	if ph.blobs == 0 && ph.bytes == 0 {
 		_ = ph.bar.Add(1)
 	} else {
