@@ -18,13 +18,16 @@ import (
 type IncompleteError struct {
 	Missing []string     // names of volumes
 	Copied  *copy.Result // what is at the destination
-	Blobs   int          // that wait
+	Blobs   int          // that wait; 0: what the archive has is not known yet
 	Bytes   int64        // of them
 }
 
 func (e *IncompleteError) Error() string {
 	there := e.Copied.Blobs + e.Copied.BlobsPresent
-	return fmt.Sprintf("waits for %s: %s uploaded (%s), %s already present; %s left (%s); no manifest and no tag was put",
+	if e.Blobs == 0 {
+		return fmt.Sprintf("waits for %s: it says what the archive has, and nothing was uploaded without it", strings.Join(e.Missing, ", "))
+	}
+	return fmt.Sprintf("waits for %s: %s uploaded (%s), %s already present; %s left (%s); no manifest or tag was uploaded yet",
 		strings.Join(e.Missing, ", "), text.Count(e.Copied.Blobs, "layer and config"), text.Size(e.Copied.Bytes), text.Count(there-e.Copied.Blobs, "layer and config"), text.Count(e.Blobs, "layer and config"), text.Size(e.Bytes))
 }
 

@@ -276,6 +276,9 @@ func ReadReceipts(path, file string, trust *custody.Trust) (c *custody.Chain, se
 		file = path + custody.ReceiptsEnding
 	}
 	f, err := openReceipts(file, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, seal, optionsf("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
+	}
 	if err != nil {
 		return nil, seal, err
 	}

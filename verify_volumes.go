@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,6 +74,9 @@ func volumeProblems(set *volume.Set, wrong []volume.Wrong, a *tarball.Archive, p
 		p := report.Problem{Kind: report.Damaged, What: "volume " + set.VolumeName(w.Number), Reason: w.Reason}
 		if w.Missing {
 			p.Kind = report.Missing
+		}
+		if w.Reason == volume.NotFound {
+			p.Reason = "it is in none of the folders"
 		}
 		if plan != nil && w.Number < set.Volumes() {
 			p.Images = usersIn(a, plan, w.Number)
@@ -169,6 +173,9 @@ func volumesOf(l volume.Layout) string {
 // Errors: those of volume.Open; that of ctx; those of files.
 func Repair(ctx context.Context, path string, folders []string, opt Options) (*report.Verdict, error) {
 	set, err := volume.Open(path, folders...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, optionsf("repair %s: %s is missing, which lies beside the volumes of an archive; an archive in one file cannot be repaired", path, volume.ListName(path))
+	}
 	if err != nil {
 		return nil, err
 	}

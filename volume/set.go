@@ -22,6 +22,9 @@ type MissingError struct {
 
 func (e *MissingError) Error() string { return e.Name + " " + e.Reason }
 
+// NotFound is the reason of a volume that none of the folders has.
+const NotFound = "is missing"
+
 // ErrOther says that a list is of another file with the same name.
 var ErrOther = errors.New("is of another file")
 
@@ -113,7 +116,7 @@ func (s *Set) findList(folders []string) error {
 
 // find opens volume i in the first folder that has all of it.
 func (s *Set) find(i int, folders []string) (volume, error) {
-	missing := volume{reason: "is missing"}
+	missing := volume{reason: NotFound}
 	for _, dir := range folders {
 		f, info, err := openFile(s.Name(filepath.Join(dir, filepath.Base(s.path)), i))
 		switch size := s.SizeOf(i); {

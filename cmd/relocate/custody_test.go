@@ -85,8 +85,8 @@ func exportSigned(t *testing.T, host string, args ...string) signedArchive {
 	s := signedArchive{dir: dir, file: filepath.Join(dir, "corp.tar"), root: pushSample(t, host), password: filepath.Join(dir, "password")}
 	s.key = newSealer(t, dir, "ops")
 	r := mustRelocate(t, append([]string{"-b", s.root, "--to-tar", s.file, "--sign-key", s.key + ".key", "--sign-key-password-file", s.password}, args...)...)
-	assertAll(t, r.stderr, "  signature  "+s.file+".seal.sigstore.json, by ECDSA SHA256:",
-		"verify it with: cosign verify-blob --key "+s.key+".pub --bundle "+s.file+".seal.sigstore.json --insecure-ignore-tlog "+s.file+".seal")
+	assertAll(t, r.stderr, "  signature    "+s.file+".seal.sigstore.json, by ECDSA SHA256:",
+		"  verify with  cosign verify-blob --key "+s.key+".pub --bundle "+s.file+".seal.sigstore.json --insecure-ignore-tlog "+s.file+".seal")
 	return s
 }
 
@@ -242,7 +242,7 @@ func TestSignedStream(t *testing.T) {
 	key, signature := newSealer(t, dir, "ops"), filepath.Join(dir, "sent.sigstore.json")
 	sign := []string{"--sign-key", key + ".key", "--sign-key-password-file", filepath.Join(dir, "password")}
 	r := mustRelocate(t, append([]string{"-b", root, "--to-tar", "-", "--signature", signature}, sign...)...)
-	assertAll(t, r.stderr, "  signature  "+signature+", by ECDSA SHA256:")
+	assertAll(t, r.stderr, "  signature    "+signature+", by ECDSA SHA256:")
 	in, _ := importBytes(t, strings.NewReader(r.stdout), "--to-repo", dst.Addr+"/corp", "--trust", key+".pub", "--signature", signature)
 	require.Zero(t, in.status, in.stderr)
 	assertAll(t, in.stderr, "signed by "+key+".pub")

@@ -50,9 +50,9 @@ const (
 )
 
 // statusHelp is the table of exit statuses in the commands' help.
-const statusHelp = `Exit status: 0 success, 1 failure, 2 usage or configuration, 3 partial success
-(--keep-going), 4 login or permission, 5 damage, 6 content is missing, different
-or points outside, 8 no space, 9 not signed by anyone trusted, 130 interrupted.`
+const statusHelp = `Exit status: 0 success, 1 failure, 2 usage or configuration, 3 partial success,
+4 login or permission, 5 damage, 6 content is missing, different or points
+outside, 8 no space, 9 not signed by anyone trusted, 130 interrupted.`
 
 // hintTags is what to do about tags that the roots cannot have.
 const hintTags = "--no-tag imports by digest; --tag NAME gives a single root another tag"

@@ -92,9 +92,9 @@ func summarizeSealed(w io.Writer, s *relocate.Sealed, keyFile string) {
 	if s.WasSigned {
 		already = ", which was there already"
 	}
-	fmt.Fprintf(w, "  signature  %s%s, by %s\n", line(s.Signature), already, s.Key)
+	fmt.Fprintf(w, "  signature    %s%s, by %s\n", line(s.Signature), already, s.Key)
 	if s.File != "" {
-		fmt.Fprintf(w, "  verify it with: %s\n", line(stockVerify(s, keyFile)))
+		fmt.Fprintf(w, "  verify with  %s\n", line(stockVerify(s, keyFile)))
 	}
 }
 

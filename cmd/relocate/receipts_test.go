@@ -159,7 +159,7 @@ func TestReceiptsBroken(t *testing.T) {
 	r = tryRelocate(t, "receipts", other, "--receipts", c.receipts)
 	assert.Equal(t, statusDamage, r.status)
 	assertAll(t, r.stdout, "it is about another archive")
-	assertFailed(t, tryRelocate(t, "receipts", other), statusUsage, other+".receipts.jsonl", "no such file")
+	assertFailed(t, tryRelocate(t, "receipts", other), statusUsage, other+".receipts.jsonl is missing", "--receipts names a file elsewhere")
 }
 
 // TestReceiptFailed: a verification that fails leaves a receipt that says so.

@@ -217,9 +217,9 @@ func (r *copyReport) summarize(w io.Writer) {
 		r.summarizeFailures(w)
 		return
 	}
-	width := len("root") // of the names of rows
+	width := r.exportWidth() // of the names of rows
 	if r.Action == "export" {
-		r.summarizeExport(w)
+		r.summarizeExport(w, width)
 	} else {
 		width = len("already present")
 		r.summarizeUpload(w)
@@ -241,7 +241,18 @@ func (r *copyReport) summarize(w io.Writer) {
 	summarizeAccepted(w, r.Accepted)
 }
 
-func (r *copyReport) summarizeExport(w io.Writer) {
+// exportWidth is how wide the names of an export's rows are.
+func (r *copyReport) exportWidth() int {
+	switch {
+	case r.sealed != nil && r.sealed.Signature != "":
+		return len("verify with")
+	case r.Archive != nil && r.Archive.Volumes != nil:
+		return len("volumes")
+	}
+	return len("root")
+}
+
+func (r *copyReport) summarizeExport(w io.Writer, width int) {
 	fmt.Fprintf(w, "exported %s\n", r.Contents)
 	file := r.Archive.File
 	if file == stream {
@@ -249,12 +260,12 @@ func (r *copyReport) summarizeExport(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  %s: %s, %d bytes (%s) in %s\n", file, count(r.Contents.Blobs, "blob"), r.Archive.Size, size(r.Archive.Size), r.elapsed())
 	if r.Archive.Volumes != nil {
-		fmt.Fprintf(w, "  volumes  %s\n", r.Archive.Volumes)
+		fmt.Fprintf(w, "  %-*s  %s\n", width, "volumes", r.Archive.Volumes)
 	}
 	if r.Kept != nil {
-		fmt.Fprintf(w, "  kept  %s (%s) from an earlier run\n", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
+		fmt.Fprintf(w, "  %-*s  %s (%s) from an earlier run\n", width, "kept", count(r.Kept.Blobs, "blob"), size(r.Kept.Bytes))
 	}
-	fmt.Fprintf(w, "  seal  %s\n", r.Archive.SealText())
+	fmt.Fprintf(w, "  %-*s  %s\n", width, "seal", r.Archive.SealText())
 	if r.sealed != nil {
 		summarizeSealed(w, r.sealed, r.keyFile)
 	}

@@ -150,7 +150,7 @@ func TestRepairProgram(t *testing.T) {
 	assertWrong(t, r, statusDamage, "hint: rebuild what is lost or damaged: relocate repair "+file)
 	elsewhere := t.TempDir()
 	assertWrong(t, tryRelocate(t, "verify", file, "--volumes", elsewhere), statusDamage, "relocate repair "+file+" --volumes "+elsewhere)
-	assertAll(t, r.stdout, "damaged: volume r.tar.004: does not have the SHA-256 of the list", "missing: volume r.tar.p001: is missing", ": in r.tar.00", "needed by ")
+	assertAll(t, r.stdout, "damaged: volume r.tar.004: does not have the SHA-256 of the list", "missing: volume r.tar.p001: it is in none of the folders", ": in r.tar.00", "needed by ")
 	assertWrong(t, tryRelocate(t, "verify", file+".004"), statusDamage, "transfer the volume again")
 	r = mustRelocate(t, "repair", file)
 	assertAll(t, r.stdout, "OK: 2 volumes rebuilt: r.tar.004, r.tar.p001", "every byte of the archive is what its seal and its digests say")
@@ -282,11 +282,11 @@ func TestImportArrives(t *testing.T) {
 	names := namesIn(t, dir)
 	require.Len(t, names, 9)
 	move(t, dir, mail, "r.tar.volumes", "r.tar.003")
-	assertFailed(t, tryRelocate(t, args...), statusPartly, "waits for r.tar.001", "no manifest and no tag was put", "hint: run the same command again")
+	assertFailed(t, tryRelocate(t, args...), statusPartly, "waits for r.tar.001: it says what the archive has, and nothing was uploaded", "hint: run the same command again")
 	for _, name := range []string{"r.tar.001", "r.tar.002", "r.tar.004", "r.tar.006", "r.tar.005"} {
 		move(t, dir, mail, name)
 		r := tryRelocate(t, args...)
-		assertFailed(t, r, statusPartly, "waits for ", "no manifest and no tag was put")
+		assertFailed(t, r, statusPartly, "waits for ", "no manifest or tag was uploaded yet")
 		assert.Empty(t, r.stdout)
 		for _, put := range m.asked("PUT /v2/x/manifests/") {
 			assert.Equal(t, probe, put)
