@@ -94,6 +94,7 @@ destination:
 // TestConfigOverridden: a flag wins over the file; a list replaces the list, and a flag that excludes
 // another replaces it.
 func TestConfigOverridden(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	root := pushSample(t, src.Addr)
@@ -252,6 +253,7 @@ destination:
 
 // TestConfigPlatforms: platforms and bases of a file.
 func TestConfigPlatforms(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	root := pushSample(t, src.Addr)
@@ -348,6 +350,7 @@ func TestConfigNames(t *testing.T) {
 
 // TestConfigLock: what a BundleLock beside the file names, and what is chosen of it.
 func TestConfigLock(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	repo := dst.Addr + "/a"
@@ -366,6 +369,7 @@ func TestConfigLock(t *testing.T) {
 
 // TestConfigWhole: inspect and render say that they show a root as a whole, of which the file chooses a part.
 func TestConfigWhole(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	root := pushSample(t, src.Addr)

@@ -115,6 +115,7 @@ func TestMount(t *testing.T) {
 // TestSecondHop carries the sample on from a repository to which it was relocated, the first source
 // being gone; and once more from there.
 func TestSecondHop(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	first, second := startReal(t), startReal(t)
 	root := pushSample(t, first.Addr)
@@ -139,6 +140,7 @@ func TestSecondHop(t *testing.T) {
 
 // TestLeavesFirst: at each moment of an import, whatever the destination shows is complete.
 func TestLeavesFirst(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := site{t: t, host: src.Addr}

@@ -92,6 +92,7 @@ func exportSigned(t *testing.T, host string, args ...string) signedArchive {
 
 // TestSignAndTrust: a signature made at the export is required and named at every command of the far side.
 func TestSignAndTrust(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src, dst := startReal(t), startReal(t)
 	s := exportSigned(t, src.Addr)
@@ -259,6 +260,7 @@ func TestSignedStream(t *testing.T) {
 // TestOldCompanions: what lies beside an archive is about that archive: an export over it removes the old seal,
 // signatures and receipts before the new one has the name, and one that fails before leaves all as it is.
 func TestOldCompanions(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	s := exportSigned(t, src.Addr)
@@ -309,6 +311,7 @@ func TestForeignCompanions(t *testing.T) {
 
 // TestNoSecrets: neither the key nor its password is in what the program says.
 func TestNoSecrets(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	s := exportSigned(t, src.Addr)
@@ -390,6 +393,7 @@ func TestCosignSeals(t *testing.T) {
 // TestSSH: stock ssh-keygen verifies what we sign with a key of OpenSSH, from the file and from the archive
 // itself, and we what it signs.
 func TestSSH(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	if _, err := exec.LookPath("ssh-keygen"); err != nil {
 		t.Skip("ssh-keygen (Debian: openssh-client) is not installed")
@@ -423,6 +427,7 @@ func TestSSH(t *testing.T) {
 
 // TestKeysOfOthers: keys of each kind and form that is taken sign; the rest is refused with the reason.
 func TestKeysOfOthers(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	s := exportSigned(t, src.Addr)

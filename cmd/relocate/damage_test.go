@@ -88,6 +88,7 @@ func TestNoArchive(t *testing.T) {
 // TestFlippedBit: a layer that changed on the way. verify names it and its image; an import sends
 // nothing that needs it.
 func TestFlippedBit(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	archive, source := sampleArchive(t)
 	dst := startReal(t)

@@ -122,6 +122,7 @@ func (u *upgrades) assertMissing(dst *realregistry.Registry, r result, base stri
 // each of them twice, and without the one in the middle. An import is right, or says what is missing and
 // which archive has it, and writes nothing.
 func TestDeltas(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	u := pushUpgrades(t)
 	files := map[string]string{}

@@ -64,6 +64,7 @@ func readPipeline(t *testing.T, file string, out any) {
 
 // TestGitHub runs the documented workflow.
 func TestGitHub(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	var workflow struct {
 		Jobs map[string]struct {

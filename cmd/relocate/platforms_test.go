@@ -80,6 +80,7 @@ func (s *platformSite) assertSignature(host, repo string, d v1.Hash) {
 
 // TestPlatformsSparse: only the images for the chosen platforms cross, in indexes that stay as they are.
 func TestPlatformsSparse(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newPlatformSite(t, startReferrers(t))
 	report := filepath.Join(t.TempDir(), "report.json")
@@ -171,6 +172,7 @@ func TestPlatformsRefused(t *testing.T) {
 
 // TestPlatformsPruned: an image that the source no longer has can be left out.
 func TestPlatformsPruned(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := realregistry.Start(t, realregistry.Options{})
 	s := newPlatformSite(t, src.Addr)
@@ -270,6 +272,7 @@ func TestPlatformsDerived(t *testing.T) {
 // TestPlatformsReplaced: what was made for the platforms is listed with its digests, and with what is attached to
 // the originals: by a plan, an export, a copy, an import of a part and a look at it.
 func TestPlatformsReplaced(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newPlatformSite(t, startReferrers(t))
 	s.bundled("many/repository", s.bundles[0], "https://sigstore.dev/cosign/sign/v1")
@@ -445,6 +448,7 @@ func TestPlatformsOfALock(t *testing.T) {
 // TestPlatformsAndPackages: packages and platforms are chosen together. The repository says what it was derived from
 // at the source.
 func TestPlatformsAndPackages(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newPlatformSite(t, startReferrers(t))
 	other := s.bundle("many/other", "1.0", nil, s.ref(platformsRepo, s.list))
@@ -478,6 +482,7 @@ func TestPlatformsAndPackages(t *testing.T) {
 
 // TestPlatformsRequests: nothing is asked twice, and deriving asks for nothing more.
 func TestPlatformsRequests(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	src := startReal(t)
 	s := newPlatformSite(t, src.Addr)
@@ -519,6 +524,7 @@ func TestPlatformsPrune(t *testing.T) {
 // TestPlatformsCompared: a registry without some platforms is equal to the archive that it was filled from, and both
 // have less than the whole. A delta for the same platforms assumes their layers.
 func TestPlatformsCompared(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newPlatformSite(t, startReferrers(t))
 	dst := realregistry.Start(t, realregistry.Options{Kind: realregistry.Sparse})

@@ -168,6 +168,7 @@ func TestRehearseDamage(t *testing.T) {
 }
 
 func TestRehearseUsage(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	archive, _ := sampleArchive(t)
 	file := filepath.Join(t.TempDir(), "a.tar")
