@@ -143,8 +143,8 @@ func (c *claim) check(seal v1.Hash) (*report.Signature, error) {
 	return &signature, nil
 }
 
-// checkFile compares the bytes of the file at path with the seal that was signed. A file that is cut off is
-// not told apart from another by its signature: that is for Open to say.
+// checkFile compares the bytes of the file at path with the seal that was signed. The signature
+// does not show whether a file is cut off or another one: Open says which.
 func (c *claim) checkFile(path string) error {
 	seal, err := tarball.ReadSeal(path)
 	switch {

@@ -1,5 +1,5 @@
 // Package volume reads and writes a file that is cut into volumes, each small enough for a medium, and
-// rebuilds volumes that were lost or damaged. It knows nothing of what the file holds.
+// rebuilds volumes that were lost or damaged. It does not interpret the file's content.
 //
 // Start with Create, which writes a set, and with Open, which reads one as if it were joined.
 //

@@ -132,28 +132,12 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 }
 
 func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, show *display) (*verified, error) {
-	roots, err := f.check(file)
-	if err != nil {
-		return nil, err
-	}
 	r := &verified{}
-	opt := relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Roots: roots, Level: verify.Level(f.level), Strict: f.strict}
-	known, err := f.known.acceptance()
+	opt, err := f.options(file, r, show)
 	if err != nil {
 		return nil, err
 	}
-	opt.Accept = *known
-	if err := f.chosen.check(); err != nil {
-		return nil, err
-	}
-	f.chosen.set(&opt.Options)
-	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
-	if f.seal != "" {
-		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
-			return nil, usagef("--seal %s: not a digest (sha256:…)", f.seal)
-		}
-	}
 	receipts, err := f.receipts.open(ctx, file, show)
 	if err != nil {
 		return nil, err
@@ -173,13 +157,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 	}
 	var archive *tarball.Archive
 	if f.repo == "" && isVolume(file, f.volumes) {
-		if len(f.trust.paths()) > 0 {
-			return nil, usagef("%s is one volume, and a signature is of the whole archive: verify that, or leave out --trust", file)
-		}
-		if len(roots) > 0 || f.receipts.key.file != "" {
-			return nil, usagef("%s is one volume: --root and --receipt-key are about the whole archive", file)
-		}
-		r.Verdict, err = relocate.VerifyVolume(ctx, file, f.volumes, opt)
+		r.Verdict, err = f.volume(ctx, file, opt)
 		return r, err
 	}
 	if file != "" {
@@ -199,6 +177,42 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		err = missingRootError{err}
 	}
 	return r, r.receipt(receipts, archive, err)
+}
+
+// options checks the flags, and returns what they say. The caller closes the renderer.
+func (f *verifyFlags) options(file string, r *verified, show *display) (opt relocate.VerifyOptions, err error) {
+	roots, err := f.check(file)
+	if err != nil {
+		return opt, err
+	}
+	known, err := f.known.acceptance()
+	if err != nil {
+		return opt, err
+	}
+	if err := f.chosen.check(); err != nil {
+		return opt, err
+	}
+	opt = relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Roots: roots, Level: verify.Level(f.level), Strict: f.strict}
+	opt.Accept = *known
+	if f.seal != "" {
+		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
+			return opt, usagef("--seal %s: not a digest (sha256:…)", f.seal)
+		}
+	}
+	f.chosen.set(&opt.Options)
+	f.rendering.set(&opt.Options)
+	return opt, nil
+}
+
+// volume verifies one volume of an archive.
+func (f *verifyFlags) volume(ctx context.Context, file string, opt relocate.VerifyOptions) (*report.Verdict, error) {
+	switch {
+	case len(f.trust.paths()) > 0:
+		return nil, usagef("%s is one volume, and a signature is of the whole archive: verify that, or leave out --trust", file)
+	case len(opt.Roots) > 0 || f.receipts.key.file != "":
+		return nil, usagef("%s is one volume: --root and --receipt-key are about the whole archive", file)
+	}
+	return relocate.VerifyVolume(ctx, file, f.volumes, opt)
 }
 
 // verifyOnce verifies an archive that can be read only once.

@@ -11,7 +11,7 @@ import (
 )
 
 // index is a v1.ImageIndex with the bytes that skopeo would write: in the order of image-spec's structs, and
-// without the artifactType that package mutate adds. Others it writes anew, and the digest changes.
+// without the artifactType that package mutate adds. It rewrites any other index, and the digest changes.
 type index struct {
 	images []v1.Image
 	raw    []byte
