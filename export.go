@@ -65,6 +65,9 @@ func Export(ctx context.Context, from Source, to Target, opt Options) (*Result, 
 	if err := tarball.CheckTarget(to.Path, e.request()); err != nil { // before a walk of minutes
 		return nil, err
 	}
+	if err := checkCompanions(to.Path); err != nil {
+		return nil, err
+	}
 	unlock, err := lockArchive(to.Path)
 	if err != nil {
 		return nil, err

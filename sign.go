@@ -109,9 +109,25 @@ func isSigned(file string, seal v1.Hash, key *custody.Key) (bool, error) {
 	return true, nil
 }
 
+// companions are the endings of the files beside an archive that are about it.
+var companions = []string{custody.BundleEnding, custody.SSHEnding, custody.SealEnding, custody.ReceiptsEnding}
+
+// checkCompanions refuses folders where files are to lie beside the archive at path: removeCompanions could
+// not remove them when the archive is complete.
+//
+// Errors: outfile.ErrNotRegular.
+func checkCompanions(path string) error {
+	for _, ending := range companions {
+		if info, err := os.Lstat(path + ending); err == nil && info.IsDir() {
+			return fmt.Errorf("%s %w: it is a folder", path+ending, outfile.ErrNotRegular)
+		}
+	}
+	return nil
+}
+
 // removeCompanions removes what lies beside an older archive at path and is about that one.
 func removeCompanions(path string) error {
-	for _, ending := range []string{custody.BundleEnding, custody.SSHEnding, custody.SealEnding, custody.ReceiptsEnding} {
+	for _, ending := range companions {
 		if err := os.Remove(path + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

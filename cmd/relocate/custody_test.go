@@ -307,6 +307,11 @@ func TestForeignCompanions(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mine\n", string(text))
 	mustRelocate(t, "verify", s.file, "--trust", s.key+".pub")
+
+	file := filepath.Join(t.TempDir(), "new.tar")
+	require.NoError(t, os.Mkdir(file+custody.SealEnding, 0o700))
+	assertFailed(t, tryRelocate(t, "-b", s.root, "--to-tar", file), statusFailed, file+".seal is not a regular file: it is a folder")
+	assert.Equal(t, []string{"new.tar.seal"}, namesIn(t, filepath.Dir(file)), "before anything is fetched")
 }
 
 // TestNoSecrets: neither the key nor its password is in what the program says.
