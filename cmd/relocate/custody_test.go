@@ -446,7 +446,7 @@ func TestKeysOfOthers(t *testing.T) {
 		path := pemKey(t, s.dir, name, key)
 		bundle := s.file + custody.BundleEnding
 		require.NoError(t, os.Remove(bundle))
-		assertAll(t, mustRelocate(t, "sign", s.file, "--key", path+".key").stdout, "signed "+s.file, "seal       sha256:", "signature  "+bundle+", by ")
+		assertAll(t, mustRelocate(t, "sign", s.file, "--key", path+".key").stdout, "signed "+s.file, "seal       sha256:", "signature    "+bundle+", by ")
 		mustRelocate(t, "verify", s.file, "--trust", path+".pub")
 		before, err := os.ReadFile(bundle)
 		require.NoError(t, err)
