@@ -65,6 +65,19 @@ func Defaults() Options {
 	}
 }
 
+// complete replaces zero fields with their defaults.
+func (opt Options) complete() Options {
+	defaults := Defaults()
+	opt.Jobs = max(opt.Jobs, defaults.Jobs)
+	opt.MostJobs = max(opt.MostJobs, opt.Jobs)
+	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, defaults.ConnectTimeout)
+	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, defaults.HeaderTimeout)
+	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, defaults.IdleTimeout)
+	opt.Tries = cmp.Or(opt.Tries, defaults.Tries)
+	opt.RetryWait = cmp.Or(opt.RetryWait, defaults.RetryWait)
+	return opt
+}
+
 // Client reads from any registry. New makes one. It is a bundle.Source, and safe for concurrent
 // use.
 type Client struct {
@@ -132,14 +145,7 @@ type repository struct {
 // Errors: a file of certificates that cannot be read or has none; an unknown keychain; a malformed
 // login in Options.Environ.
 func New(opt Options) (*Client, error) {
-	defaults := Defaults()
-	opt.Jobs = max(opt.Jobs, defaults.Jobs)
-	opt.MostJobs = max(opt.MostJobs, opt.Jobs)
-	opt.ConnectTimeout = cmp.Or(opt.ConnectTimeout, defaults.ConnectTimeout)
-	opt.HeaderTimeout = cmp.Or(opt.HeaderTimeout, defaults.HeaderTimeout)
-	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, defaults.IdleTimeout)
-	opt.Tries = cmp.Or(opt.Tries, defaults.Tries)
-	opt.RetryWait = cmp.Or(opt.RetryWait, defaults.RetryWait)
+	opt = opt.complete()
 	if err := checkKeychains(opt.Keychains); err != nil {
 		return nil, err
 	}

@@ -11,13 +11,15 @@ import (
 	"relocate/report"
 )
 
-// Name returns the path at which Open opened the archive, else "the archive".
+// Name returns the path at which Open opened the archive, or the name of what OpenRanged opened; else "the archive".
 func (a *Archive) Name() string {
 	switch {
 	case a.set != nil:
 		return a.set.Path()
 	case a.f != nil:
 		return a.f.Name()
+	case a.ranged != nil:
+		return a.ranged.Name()
 	}
 	return "the archive"
 }

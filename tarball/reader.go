@@ -40,6 +40,7 @@ type Archive struct {
 	f         *os.File    // nil, as info, unless Open opened it
 	info      os.FileInfo // when it was opened
 	set       *volume.Set // nil unless Open opened one
+	ranged    Ranged      // nil unless OpenRanged opened it
 	l         *layout
 	seal      v1.Hash
 	index     map[v1.Hash]int
@@ -259,6 +260,9 @@ func (a *Archive) Unchanged() error {
 	if a.set != nil {
 		return a.volumesUnchanged()
 	}
+	if a.ranged != nil {
+		return a.ranged.Unchanged()
+	}
 	if a.f == nil {
 		return nil
 	}
@@ -272,10 +276,13 @@ func (a *Archive) Unchanged() error {
 	return nil
 }
 
-// Close closes the file, or the volumes.
+// Close closes what was opened: the file, the volumes, or what is read in ranges.
 func (a *Archive) Close() error {
 	if a.set != nil {
 		return a.set.Close()
+	}
+	if a.ranged != nil {
+		return a.ranged.Close()
 	}
 	if a.f == nil {
 		return nil
@@ -388,6 +395,9 @@ type watched struct{ a *Archive }
 
 func (w watched) ReadAt(p []byte, at int64) (int, error) {
 	n, err := w.a.r.ReadAt(p, at)
+	if w.a.ranged != nil { // it compares with each read
+		return n, err
+	}
 	if changed := w.a.Unchanged(); changed != nil {
 		return 0, changed
 	}

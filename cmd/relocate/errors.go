@@ -22,6 +22,7 @@ import (
 	"relocate/custody"
 	"relocate/internal/child"
 	"relocate/internal/digest"
+	"relocate/internal/httpfile"
 	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
 	"relocate/internal/watchdog"
@@ -137,6 +138,11 @@ var judgements = []judgement{
 	{isA[inspect.MissingError], statusMissing, "list the content with relocate inspect"},
 	{is(cluster.ErrNotObjects), statusUsage, "pass the complete output of kubectl get … -A -o yaml"},
 	{is(bundle.ErrNotBundle), statusUsage, "name a bundle: a package repository or a package, not an image or index"},
+	{is(httpfile.ErrURL), statusUsage, "give the whole link, as the server or the object store shows it, in quotes"},
+	{is(httpfile.ErrNoRanges), statusFailed, "an import reads it as a stream: curl -fsS URL | relocate copy --from-tar - …; for everything else download it first, and name the file"},
+	{is(httpfile.ErrChanged), statusDamage, "the file on the server was replaced: run the same command again, when nobody writes to it"},
+	{is(httpfile.ErrExpired), statusPermission, "make a new link, and run the same command again; what was uploaded is skipped"},
+	{is(httpfile.ErrAnswer), statusFailed, "a server or a proxy on the way changes what it sends: download the file first, and name it"},
 	{is(registry.ErrNotRegistry), statusUsage, "check the registry's name and port; a web server or a login page may have answered"},
 	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy needs a login, or add the registry to NO_PROXY"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use --registry-insecure if the registry has no TLS"},

@@ -1,0 +1,125 @@
+package httpfile
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"relocate/internal/text"
+)
+
+// identity is what must be the same in all answers.
+type identity struct {
+	host      string // that answered
+	etag      string // a strong one; "" when there is none
+	validator string // etag, or the time of the last modification; "" when there is neither
+}
+
+func identityOf(res *http.Response) identity {
+	i := identity{host: authority(res.Request.URL)}
+	if etag := res.Header.Get("ETag"); len(etag) >= 2 && etag[0] == '"' && etag[len(etag)-1] == '"' {
+		i.etag, i.validator = etag, "ETag "+text.Quote(etag[1:len(etag)-1])
+	} else if modified := res.Header.Get("Last-Modified"); modified != "" {
+		i.validator = "Last-Modified " + text.Quote(modified)
+	}
+	return i
+}
+
+// check compares an answer with what was asked for. The first one says how large the file is, and what
+// identifies it. It reads nothing of the body but an error document.
+func (f *File) check(res *http.Response, at, n int64) error {
+	switch {
+	case res.StatusCode == http.StatusOK && res.ContentLength == 0 && f.size < 0:
+		f.size = 0
+		return nil
+	case res.StatusCode == http.StatusOK && strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"):
+		return fmt.Errorf("%w: it sent a web page; is a login missing?", ErrNoRanges)
+	case res.StatusCode == http.StatusOK:
+		return ErrNoRanges
+	case res.StatusCode == http.StatusPreconditionFailed && f.identity.etag != "":
+		return fmt.Errorf("%w: it no longer has the %s", ErrChanged, f.identity.validator)
+	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return f.checkEnd(res)
+	case res.StatusCode != http.StatusPartialContent:
+		return f.refusal(res)
+	}
+	if encoding := res.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fmt.Errorf("%w: it is encoded with %s, which was not asked for; switch compression off at the server or proxy for this file",
+			ErrAnswer, text.Quote(encoding))
+	}
+	return f.checkRange(res, at, n)
+}
+
+// checkRange compares the range of an answer with that which was asked for.
+func (f *File) checkRange(res *http.Response, at, n int64) error {
+	got, ok := parseRange(res.Header.Get("Content-Range"))
+	if !ok {
+		return fmt.Errorf("%w: its Content-Range is %s", ErrAnswer, text.Quote(res.Header.Get("Content-Range")))
+	}
+	i := identityOf(res)
+	if f.size < 0 {
+		n = min(n, got.total)
+	}
+	switch {
+	case f.size >= 0 && got.total != f.size:
+		return fmt.Errorf("%w: it had %d bytes, and has %d now", ErrChanged, f.size, got.total)
+	case got.first != at || got.last != at+n-1:
+		return fmt.Errorf("%w: bytes %d-%d were asked for, %d-%d came", ErrAnswer, at, at+n-1, got.first, got.last)
+	case res.ContentLength >= 0 && res.ContentLength != n:
+		return fmt.Errorf("%w: it has %d bytes for a range of %d", ErrAnswer, res.ContentLength, n)
+	case f.size >= 0 && i.validator != f.identity.validator:
+		return fmt.Errorf("%w: it was identified by %s, and is by %s now", ErrChanged, orNothing(f.identity.validator), orNothing(i.validator))
+	}
+	if f.size < 0 {
+		f.size, f.identity = got.total, i
+	}
+	return nil
+}
+
+func orNothing(validator string) string {
+	if validator == "" {
+		return "nothing"
+	}
+	return validator
+}
+
+// checkEnd explains a range that the server says it does not have.
+func (f *File) checkEnd(res *http.Response) error {
+	total, ok := strings.CutPrefix(res.Header.Get("Content-Range"), "bytes */")
+	n, err := strconv.ParseInt(total, 10, 63)
+	switch {
+	case !ok || err != nil || n < 0:
+		return f.refusal(res)
+	case f.size < 0 && n == 0:
+		f.size = 0
+		return nil
+	case f.size >= 0 && n != f.size:
+		return fmt.Errorf("%w: it had %d bytes, and has %d now", ErrChanged, f.size, n)
+	}
+	return f.refusal(res)
+}
+
+// contentRange is a range of a file, both ends included.
+type contentRange struct{ first, last, total int64 }
+
+// parseRange parses a Content-Range with a known size (RFC 9110, 14.4).
+func parseRange(header string) (r contentRange, ok bool) {
+	part, hasUnit := strings.CutPrefix(header, "bytes ")
+	span, total, hasTotal := strings.Cut(part, "/")
+	first, last, hasLast := strings.Cut(span, "-")
+	if !hasUnit || !hasTotal || !hasLast {
+		return contentRange{}, false
+	}
+	for _, number := range []struct {
+		text string
+		to   *int64
+	}{{first, &r.first}, {last, &r.last}, {total, &r.total}} {
+		n, err := strconv.ParseUint(number.text, 10, 62)
+		if err != nil {
+			return contentRange{}, false
+		}
+		*number.to = int64(n)
+	}
+	return r, r.first <= r.last && r.last < r.total
+}

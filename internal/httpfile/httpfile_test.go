@@ -1,0 +1,115 @@
+package httpfile_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/internal/httpfile"
+	"relocate/registry"
+)
+
+// content returns n bytes that are the same in each run.
+func content(n int) []byte {
+	b := make([]byte, n)
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < n; i++ {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// served is a server of one file that records what it was asked.
+type served struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []*http.Request
+}
+
+// serve answers with answer; nil answers as net/http's file server does.
+func serve(t *testing.T, file []byte, answer http.HandlerFunc) *served {
+	s := &served{}
+	modified := time.Unix(1_700_000_000, 0)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r)
+		s.mu.Unlock()
+		if answer != nil {
+			answer(w, r)
+			return
+		}
+		http.ServeContent(w, r, "", modified, bytes.NewReader(file))
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// asked returns the ranges that were asked for, and forgets them.
+func (s *served) asked() (ranges []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.requests {
+		ranges = append(ranges, r.Header.Get("Range"))
+	}
+	s.requests = nil
+	return ranges
+}
+
+// quick are options that wait for no retry.
+func quick() httpfile.Options {
+	return httpfile.Options{Options: registry.Options{RetryWait: time.Nanosecond, Tries: 3}}
+}
+
+func open(t *testing.T, url string, opt httpfile.Options) (*httpfile.File, error) {
+	f, err := httpfile.Open(t.Context(), httpfile.Source{URL: url}, opt)
+	if err == nil {
+		t.Cleanup(func() { assert.NoError(t, f.Close()) })
+	}
+	return f, err
+}
+
+// TestRead: what is read is what the server has, and each read beyond the first MiB is one request for it.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	file := content(3 << 20)
+	s := serve(t, file, nil)
+	f, err := open(t, s.URL+"/dir/a%20b.tar?X-Amz-Signature=secret", quick())
+	require.NoError(t, err)
+	assert.Equal(t, s.URL+"/dir/a%20b.tar", f.Name())
+	assert.EqualValues(t, len(file), f.Size())
+	assert.Equal(t, []string{"bytes=0-1048575"}, s.asked())
+
+	p := make([]byte, 1000)
+	for _, at := range []int64{0, 1<<20 - 1000, 1<<20 - 1, 2 << 20, 3<<20 - 1000} {
+		n, err := f.ReadAt(p, at)
+		require.NoError(t, err)
+		assert.Equal(t, file[at:at+1000], p[:n])
+	}
+	assert.Equal(t, []string{"bytes=1048575-1049574", "bytes=2097152-2098151", "bytes=3144728-3145727"}, s.asked())
+	n, err := f.ReadAt(p, 3<<20-10)
+	require.ErrorIs(t, err, io.EOF)
+	assert.Equal(t, file[3<<20-10:], p[:n])
+	_, err = f.ReadAt(p, 3<<20)
+	require.ErrorIs(t, err, io.EOF)
+	_, err = f.ReadAt(p, 1<<40)
+	require.ErrorIs(t, err, io.EOF)
+	s.asked()
+
+	r, err := f.Range(t.Context(), 17, 2<<20)
+	require.NoError(t, err)
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	assert.True(t, bytes.Equal(file[17:17+2<<20], got))
+	require.NoError(t, f.Unchanged())
+	assert.Equal(t, []string{"bytes=17-2097168", "bytes=0-0"}, s.asked())
+	_, err = f.Range(t.Context(), 1, 3<<20)
+	require.Error(t, err)
+}

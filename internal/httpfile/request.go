@@ -1,0 +1,149 @@
+package httpfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"relocate/registry"
+)
+
+// get asks for n bytes from at on, which are the body of what it returns. Of the first request the file may
+// have fewer. Where the link was refused, it is renewed.
+func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
+	for {
+		u := f.link.current()
+		f.counts.requests.Add(1)
+		f.counts.asked.Add(n)
+		res, err := f.follow(ctx, u, at, n)
+		if err == nil {
+			if err = f.check(res, at, n); err == nil {
+				return res, nil
+			}
+			_ = res.Body.Close() // the rest of it is not read: it may be the whole file
+		}
+		if !isRefused(err) {
+			return nil, f.explain(err)
+		}
+		if !f.link.renew(u) {
+			return nil, f.expired(u, err)
+		}
+		f.counts.renewed.Add(1)
+	}
+}
+
+// request returns the request for a range. A redirect is a request, too: only the host of the link gets what was
+// given for it.
+func (f *File) request(ctx context.Context, u *url.URL, at, n int64) *http.Request {
+	header := http.Header{}
+	if link := f.link.current(); sameHost(u, link) {
+		header = f.opt.Header.Clone()
+		if header == nil {
+			header = http.Header{}
+		}
+		f.login(header, link)
+	}
+	header.Set("Range", fmt.Sprintf("bytes=%d-%d", at, at+n-1))
+	header.Set("Accept-Encoding", "identity")
+	if f.identity.etag != "" && authority(u) == f.identity.host { // a host that redirects may have another
+		header.Set("If-Match", f.identity.etag)
+	}
+	return (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}).WithContext(ctx)
+}
+
+// login adds the login, unless the headers that were given have one.
+func (f *File) login(header http.Header, link *url.URL) {
+	user := url.UserPassword(f.opt.Username, f.opt.Password)
+	if f.opt.Username == "" {
+		user = link.User
+	}
+	req := &http.Request{Header: header}
+	switch {
+	case header.Get("Authorization") != "":
+	case user != nil:
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	case f.opt.Token != "":
+		header.Set("Authorization", "Bearer "+f.opt.Token)
+	}
+}
+
+// follow asks for a range, and follows redirects as far as the transport allows. It does not use http.Client, which
+// would send the URL on as a Referer, and the headers to any host.
+func (f *File) follow(ctx context.Context, u *url.URL, at, n int64) (*http.Response, error) {
+	req := f.request(ctx, u, at, n)
+	for {
+		res, err := f.transport.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		switch res.StatusCode {
+		default:
+			return res, nil
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		}
+		to, err := res.Location()
+		drain(res)
+		if err != nil {
+			return nil, fmt.Errorf("%w: a redirect without a valid Location", ErrAnswer)
+		}
+		req = f.request(ctx, to, at, n)
+		req.Response = res // the transport counts redirects by it
+	}
+}
+
+// isRefused reports whether a server refused a link.
+func isRefused(err error) bool {
+	answer, ok := errors.AsType[*registry.Error](err)
+	return ok && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden || answer.Status == http.StatusGone)
+}
+
+// expired says why a link may have been refused, where it was accepted before, or says itself that it has expired.
+func (f *File) expired(u *url.URL, err error) error {
+	until := expiry(u)
+	switch {
+	case !until.IsZero():
+		return fmt.Errorf("%w; %w: it was valid until %s", err, ErrExpired, until.Format("2006-01-02 15:04:05 UTC"))
+	case f.size >= 0:
+		return fmt.Errorf("%w; %w: it was accepted before", err, ErrExpired)
+	}
+	return err
+}
+
+// explain takes from an error what a page of the server says: it may repeat the URL.
+func (f *File) explain(err error) error {
+	if answer, ok := errors.AsType[*registry.Error](err); ok {
+		if answer.Message != "" {
+			answer.Code, answer.Message = codeIn(answer.Message), ""
+		}
+		return err
+	}
+	return fmt.Errorf("read %s: %w", f.name, err)
+}
+
+// drain reads the rest of a small body, so that its connection can be used again, and closes it.
+func drain(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
+	_ = res.Body.Close()
+}
+
+// refusal returns the error of an answer, whose body it reads.
+func (f *File) refusal(res *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	return &registry.Error{Method: http.MethodGet, URL: plain(res.Request.URL), Status: res.StatusCode, Code: codeIn(string(body))}
+}
+
+// codeIn returns the code in an error document of an object store: <Code>AccessDenied</Code>.
+func codeIn(body string) string {
+	_, rest, _ := strings.Cut(body, "<Code>")
+	code, _, ok := strings.Cut(rest, "</Code>")
+	isOther := func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') }
+	if !ok || len(code) > 64 || strings.ContainsFunc(code, isOther) {
+		return ""
+	}
+	return code
+}
