@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 	"cmd/relocate": {".", "bundle", "carvel", "carvel/values", "choose", "copy", "crossing", "custody", "diff", "inventory",
-		"internal/child", "internal/digest", "internal/extract", "internal/heap", "internal/httpfile", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/watchdog",
+		"internal/child", "internal/digest", "internal/extract", "internal/heap", "internal/httpfile", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/selfimage", "internal/watchdog",
 		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -16,7 +18,9 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +78,7 @@ func TestRelease(t *testing.T) {
 	t.Run("SBOM", func(t *testing.T) { checkSBOM(t, files["relocate.cdx.json"]) })
 	t.Run("deb", func(t *testing.T) { checkDeb(t, once) })
 	t.Run("image", func(t *testing.T) { checkImage(t, once) })
+	t.Run("own image", func(t *testing.T) { checkOwnImage(t, once) })
 }
 
 // checkSBOM looks for a module that the program has, for Go's own, and for ends without a component.
@@ -162,6 +167,65 @@ func checkImage(t *testing.T, r *release) {
 	require.NoError(t, err)
 	_, err = remote.Index(carried)
 	require.NoError(t, err)
+}
+
+// checkOwnImage lets the program upload itself: twice the same, and the one file in the image runs.
+func checkOwnImage(t *testing.T, r *release) {
+	registry := realregistry.Start(t, realregistry.Options{})
+	program, repo := r.program(host), registry.Addr+"/tools/relocate"
+	push := func(args ...string) string {
+		cmd := exec.Command(program, append([]string{"image", "--to-repo", repo}, args...)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		require.NoError(t, err, stderr.String())
+		return strings.TrimSpace(string(out))
+	}
+	pushed := push()
+	assert.Equal(t, pushed, push("--tag", "again"))
+	digest, err := name.NewDigest(pushed)
+	require.NoError(t, err)
+	for _, tag := range []string{"v1.2.3-rc1", "again"} {
+		tagged, err := remote.Head(digest.Context().Tag(tag))
+		require.NoError(t, err)
+		assert.Equal(t, digest.DigestStr(), tagged.Digest.String())
+	}
+	index, err := remote.Index(digest)
+	require.NoError(t, err)
+	require.NoError(t, validate.Index(index))
+	manifest, err := index.IndexManifest()
+	require.NoError(t, err)
+	require.Len(t, manifest.Manifests, 1)
+	assert.Equal(t, runtime.GOARCH, manifest.Manifests[0].Platform.Architecture)
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	require.NoError(t, err)
+	layer := mutate.Extract(image)
+	defer layer.Close()
+	dir := t.TempDir()
+	untar := exec.Command("tar", "-x", "-C", dir)
+	untar.Stdin = layer
+	require.NoError(t, untar.Run())
+	version := exec.Command(filepath.Join(dir, "relocate"), "version")
+	version.Env = []string{"PATH=/"}
+	out, err := version.CombinedOutput()
+	require.NoError(t, err)
+	assert.Contains(t, string(out), "v1.2.3-rc1")
+
+	// Both architectures: the other program is this one, with its processor changed (e_machine at 18, ELF-64).
+	other, both := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH], filepath.Join(dir, "other")
+	text, err := os.ReadFile(program)
+	require.NoError(t, err)
+	binary.LittleEndian.PutUint16(text[18:], uint16(map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[other]))
+	require.NoError(t, os.WriteFile(both, text, 0o644))
+	digest, err = name.NewDigest(push("--binary", program, "--binary", both))
+	require.NoError(t, err)
+	index, err = remote.Index(digest)
+	require.NoError(t, err)
+	require.NoError(t, validate.Index(index))
+
+	file := filepath.Join(dir, "image.tar")
+	run(t, program, "image", "--to-tar", file, "--binary", program, "--binary", both)
+	run(t, "tar", "-tf", file, "blobs/sha256/"+strings.TrimPrefix(digest.DigestStr(), "sha256:"))
 }
 
 // TestPackageVersion: dpkg orders these versions as they came to be, and rpm has the same rules for them.

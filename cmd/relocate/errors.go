@@ -25,6 +25,7 @@ import (
 	"relocate/internal/httpfile"
 	"relocate/internal/inspect"
 	"relocate/internal/ownfile"
+	"relocate/internal/selfimage"
 	"relocate/internal/watchdog"
 	"relocate/inventory"
 	"relocate/oci"
@@ -124,6 +125,7 @@ var judgements = []judgement{
 	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},
+	{is(selfimage.ErrProgram), statusUsage, "use the programs of a release, or of make build"},
 	{is(choose.ErrUnmatched), statusMissing, "list the packages with relocate inspect"},
 	{is(choose.ErrRefused), statusFailed, "choose other packages, or carry the whole repository"},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},

@@ -113,6 +113,12 @@ func (f *common) add(cmd *cobra.Command) {
 		f.jobs.add(flags)
 		addProgress(flags, &f.progress)
 	})
+	f.addRegistries(cmd)
+}
+
+// addRegistries adds the flags for connections alone, for commands with few requests.
+func (f *common) addRegistries(cmd *cobra.Command) {
+	f.jobs = automatic
 	group(cmd, "Registries", new(registryFlags).add)
 	f.flags, f.password.from = cmd.Flags(), cmd.InOrStdin
 }

@@ -13,6 +13,22 @@ var ErrProgram = errors.New("not a program that runs on its own")
 // machines are the architectures, as ELF calls them.
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 
+// NewProgram returns the program in an ELF file, whose header has the architecture. Build checks the rest.
+//
+// Errors: ErrProgram.
+func NewProgram(binary []byte) (Program, error) {
+	f, err := elf.NewFile(bytes.NewReader(binary))
+	if err != nil {
+		return Program{}, fmt.Errorf("%w: it is not an executable of Linux: %w", ErrProgram, err)
+	}
+	for architecture, machine := range machines {
+		if f.Machine == machine {
+			return Program{architecture, binary}, nil
+		}
+	}
+	return Program{}, fmt.Errorf("%w: unsupported processor %s", ErrProgram, f.Machine)
+}
+
 // check says whether a program runs from scratch: a static executable for the platform.
 func check(p Program) error {
 	machine, ok := machines[p.Architecture]
