@@ -92,6 +92,9 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 			return nil, err
 		}
 	}
+	if opt.API == OldPackagingAPI && len(opt.Installs) > 0 && (opt.Secret || list[0].SecretRef != "") {
+		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
+	}
 	return c, nil
 }
 
@@ -101,7 +104,11 @@ func (c *Cluster) addFoundations() error {
 	if len(c.opt.Installs) > 0 && c.installHome != c.home {
 		homes = append(homes, c.installHome)
 	}
-	if err := errors.Join(c.addNamespaces(homes), c.addSecrets(homes)); err != nil {
+	secretHomes := homes
+	if c.opt.API == OldPackagingAPI {
+		secretHomes = homes[:1] // an InstalledPackage names no Secret for fetching
+	}
+	if err := errors.Join(c.addNamespaces(homes), c.addSecrets(secretHomes)); err != nil {
 		return err
 	}
 	if len(c.opt.CA) > 0 {
@@ -230,7 +237,7 @@ func (c *Cluster) addMirrors(sources []string) {
 
 // addInstall adds what installs a package.
 func (c *Cluster) addInstall(i Install, secretRef string) error {
-	objects, err := i.objects(c.installHome, secretRef, c.opt.InstallsAdmin)
+	objects, err := i.objects(c.opt.API, c.installHome, secretRef, c.opt.InstallsAdmin)
 	if err != nil {
 		return err
 	}

@@ -72,10 +72,10 @@ func TestNames(t *testing.T) {
 			func(_ *Install, _, secretRef *string) { *secretRef = bad + "_" },
 		} {
 			i, namespace, secretRef := Install{Name: "a", Package: &carvel.Package{Name: "a.corp.com", Version: "1.0.0+b.1-c"}}, "b", ""
-			_, err = i.objects(namespace, secretRef, false)
+			_, err = i.objects("", namespace, secretRef, false)
 			require.NoError(t, err)
 			spoil(&i, &namespace, &secretRef)
-			_, err := i.objects(namespace, secretRef, false)
+			_, err := i.objects("", namespace, secretRef, false)
 			require.Error(t, err, "%q: %+v", bad, i)
 		}
 	}

@@ -21,9 +21,11 @@ import (
 type emitFlags struct {
 	lock, toRepo string
 	directory    string
+	prune        bool
 	api          string
 	with         []string
 	installs     []string
+	values       []string // files
 
 	installNamespace, controllerNamespace string
 	caCerts                               []string
@@ -73,12 +75,14 @@ that it was imported to, or the BundleLock that an import wrote with
                     as kctrl does
 
 --install adds a PackageInstall, its ServiceAccount, and a Secret with the
-default values, commented out. Without --with cluster-admin, the ServiceAccount
-has no rights: bind a role to it.
+values of --values-file or, without it, with the default values, commented out.
+With the old API it is an InstalledPackage. Without --with cluster-admin, the
+ServiceAccount has no rights: bind a role to it.
 
 -d DIR writes each object to its own file, and a kustomization.yaml. Files for
 nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets and
 values that you filled in; if you changed any other file, it writes nothing.
+With --prune it removes the files that it does not need any longer.
 
 `
 
@@ -109,7 +113,7 @@ func newEmit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.print(cmd, f.directory)
+			return e.print(cmd, f.directory, f.prune)
 		},
 	}
 	f.add(cmd)
@@ -122,14 +126,16 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 		flags.StringVar(&f.toRepo, "to-repo", "", "use `REPO`, the repository that the archive was imported to")
 		flags.StringVar(&f.lock, "lock", "", "read the BundleLock `FILE` of the destination instead of an archive")
 		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of standard output")
+		flags.BoolVar(&f.prune, "prune", false, "remove from DIR what an earlier emit wrote and this one does not")
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
-		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
+		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository and of what --install writes; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
 	})
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
-		flags.StringArrayVar(&f.installs, "install", nil, "install `NAME[/VERSION][=AS]`: the package NAME, in VERSION or its newest version, under the name AS (repeatable)")
+		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: `NAME[/VERSION][=AS]` in VERSION or the newest one, or NAME[=AS]@CONSTRAINT in the newest version that the cluster has and that meets CONSTRAINT (repeatable)")
+		addValuesFiles(flags, &f.values)
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
 		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml and registries-conf")
@@ -162,7 +168,6 @@ func (f *emitFlags) apiChecks() []check {
 	return []check{
 		oneOf("--api", f.api, rewrite.PackagingAPI, rewrite.OldPackagingAPI),
 		{old && f.objects.namespace != "", "--namespace with --api " + f.api + ": such a PackageRepository has no namespace"},
-		{old && len(f.installs) > 0, "--install needs --api " + rewrite.PackagingAPI},
 	}
 }
 
@@ -176,6 +181,8 @@ func (f *emitFlags) withChecks() []check {
 		{f.has(withSecretExport) && !secret, "--with secretexport needs a Secret: add secret to the list, or name one with --secret-ref"},
 		{f.has(withAdmin) && !installs, "--with cluster-admin needs --install"},
 		{f.installNamespace != "" && !installs, "--install-namespace needs --install"},
+		{len(f.values) > 0 && !installs, "--values-file needs --install"},
+		{f.prune && f.directory == "", "--prune needs a folder: -d DIR"},
 		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
 		{f.lock != "" && (mirrors || installs), "--install, and --with idms and registries-conf, need an archive: a lock does not list the repository's content"},
 	}

@@ -408,7 +408,6 @@ func TestEmitUsage(t *testing.T) {
 		"itms":            {[]string{"--with", "itms"}, []string{"--with itms", "without their tags"}},
 		"api":             {[]string{"--api", "v1"}, []string{"--api v1"}},
 		"old-namespace":   {[]string{"--api", "install.package.carvel.dev/v1alpha1", "--namespace", "a"}, []string{"no namespace"}},
-		"old-install":     {[]string{"--api", "install.package.carvel.dev/v1alpha1", "--install", contour}, []string{"--install"}},
 		"export-of-what":  {[]string{"--with", "secretexport"}, []string{"needs a Secret"}},
 		"ca-none":         {[]string{"--with", "ca"}, []string{"--registry-ca-cert-path"}},
 		"ca-for-what":     {[]string{"--registry-ca-cert-path", key}, []string{"--with ca"}},

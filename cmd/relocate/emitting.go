@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
@@ -108,47 +106,12 @@ func (f *emitFlags) certificates() ([]byte, error) {
 	return all, nil
 }
 
-// packages returns the packages of --install: NAME[/VERSION][=AS].
-func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subject) ([]rewrite.Install, error) {
-	var list []rewrite.Install
-	names := map[string]string{} // of PackageInstalls → package
-	for _, which := range f.installs {
-		pkg, as, _ := strings.Cut(which, "=")
-		p, err := s.Find(pkg)
-		if err != nil {
-			return nil, err
-		}
-		short, _, _ := strings.Cut(p.Name, ".")
-		i := rewrite.Install{Name: cmp.Or(as, short), Package: p}
-		if other, taken := names[i.Name]; taken {
-			return nil, usagef("--install %s: %s already has the name %s; choose another name, as in %s=NAME", which, other, i.Name, which)
-		}
-		names[i.Name] = pkg
-		if i.Values, err = defaultValues(ctx, s, p); err != nil {
-			e.notes = append(e.notes, fmt.Sprintf("%s: no values Secret: %v", which, err))
-		}
-		list = append(list, i)
-	}
-	return list, nil
-}
-
-// defaultValues returns the text of a package's default values, empty when it has none. It may go
-// to a terminal, in an object.
-func defaultValues(ctx context.Context, s *inspect.Subject, p *carvel.Package) (string, error) {
-	d, err := s.Package(ctx, p.Name+"/"+p.Version)
-	if err != nil || d.Package.ValuesSchema == nil {
-		return "", err
-	}
-	text, err := d.DefaultValues()
-	return printable(string(text)), err
-}
-
 // print writes what was asked for, and the notes.
-func (e *emission) print(cmd *cobra.Command, dir string) error {
+func (e *emission) print(cmd *cobra.Command, dir string, prune bool) error {
 	var placeholders []string
 	var err error
 	if dir != "" {
-		placeholders, err = e.writeTo(dir, cmd.ErrOrStderr())
+		placeholders, err = e.writeTo(dir, prune, cmd.ErrOrStderr())
 	} else {
 		placeholders, err = e.write(cmd.OutOrStdout())
 	}
@@ -171,8 +134,9 @@ func (e *emission) write(w io.Writer) (placeholders []string, err error) {
 	return placeholders, err
 }
 
-// writeTo writes the files to dir, the kustomization.yaml last.
-func (e *emission) writeTo(dir string, stderr io.Writer) (placeholders []string, err error) {
+// writeTo writes the files to dir, the kustomization.yaml last, and removes with prune those of an
+// earlier emit that are no longer needed.
+func (e *emission) writeTo(dir string, prune bool, stderr io.Writer) (placeholders []string, err error) {
 	list, err := e.Files()
 	if err != nil {
 		return nil, err
@@ -181,7 +145,7 @@ func (e *emission) writeTo(dir string, stderr io.Writer) (placeholders []string,
 	for _, f := range list {
 		files = append(files, outfile.File(f))
 	}
-	folder, err := outfile.WriteFolder(dir, files)
+	folder, err := outfile.WriteFolder(dir, files, prune)
 	var refused *outfile.RefusedError
 	if errors.As(err, &refused) {
 		return nil, usageError{err}
@@ -191,6 +155,9 @@ func (e *emission) writeTo(dir string, stderr io.Writer) (placeholders []string,
 	}
 	for _, path := range slices.Sorted(maps.Keys(folder.Kept)) {
 		fmt.Fprintf(stderr, "note: kept %s, which was changed by hand\n", line(path))
+	}
+	for _, path := range folder.Removed {
+		fmt.Fprintf(stderr, "note: removed %s, which is no longer needed\n", line(path))
 	}
 	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), folder.Written)
 	return e.Placeholders(folder.Kept)

@@ -147,7 +147,7 @@ func newRender() *cobra.Command {
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repo, "repo", "", "take the package from the package repository `REF` in a registry, by tag or digest, instead of an archive")
-		flags.StringArrayVar(&f.rendering.files, "values-file", nil, "render with the data values in `FILE` (repeatable; the last one wins)")
+		addValuesFiles(flags, &f.rendering.files)
 		flags.StringVar(&f.toRepo, "to-repo", "", "name images as they are after an import to `REPO`: registry/path, without a tag")
 		flags.BoolVar(&f.images, "images", false, "list the images only")
 		flags.VarP(&f.format, "output", "o", "print the result as `FORMAT`: yaml (the documents) or json (also images, with file and line)")
@@ -181,10 +181,12 @@ func (f *packageFlags) check(file string, view []string) (pkg string, err error)
 		return "", err
 	}
 	name, _, _ := strings.Cut(pkg, "/")
-	for i, file := range f.rendering.files {
-		given, _, ok := strings.Cut(file, "=")
-		if named, _, _ := strings.Cut(given, "/"); !ok || named != name {
+	for i, given := range f.rendering.files {
+		of, file := splitValues(given)
+		if of == "" {
 			f.rendering.files[i] = name + "=" + file
+		} else if named, _, _ := strings.Cut(of, "/"); named != name {
+			return "", usagef("--values-file %s: the package is %s", given, name)
 		}
 	}
 	if f.toRepo != "" {

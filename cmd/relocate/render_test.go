@@ -162,7 +162,7 @@ func TestRenderFails(t *testing.T) {
 	assertFailed(t, try("package", "cue.corp.com"), statusFailed, "step 1 is cue", "hint: relocate rehearse and verify examine such a package as text")
 	assertFailed(t, try("package", "chart.corp.com"), statusUsage, "step 1 is helmTemplate, and there is no helm program", "hint: ", "--helm PATH")
 	assertFailed(t, try("package", "git.corp.com"), statusFailed, "git")
-	assertFailed(t, try("package", "web.corp.com", "--values-file", "picky.corp.com/1.0.0="+valuesFile(t, "")), statusUsage, "no such file")
+	assertFailed(t, try("package", "web.corp.com", "--values-file", "picky.corp.com/1.0.0="+valuesFile(t, "")), statusUsage, "the package is web.corp.com")
 }
 
 // TestInspectDataValues: of a Package without a schema, inspect shows the values that its files declare.

@@ -50,8 +50,25 @@ func (f *renderFlags) addOn(cmd *cobra.Command) {
 }
 
 func (f *renderFlags) addValues(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.files, "values-file", nil, "render a package with data values from a file: `NAME=FILE`, or NAME/VERSION=FILE (repeatable; the last one wins)")
+	addValuesFiles(flags, &f.files)
 	f.addPrograms(flags)
+}
+
+// addValuesFiles adds the flag with values of packages, which has one meaning in every command.
+func addValuesFiles(flags *pflag.FlagSet, files *[]string) {
+	flags.StringArrayVar(files, "values-file", nil, "give package NAME, or NAME/VERSION, the data values in FILE: `[NAME=]FILE`; NAME can be left out where the command names one package (repeatable; the last one wins)")
+}
+
+// valuesOfPackage is NAME=FILE or NAME/VERSION=FILE; NAME does not begin like a path.
+var valuesOfPackage = regexp.MustCompile(`^([^./=][^/=]*(?:/[^/=]+)?)=(.+)$`)
+
+// splitValues splits NAME=FILE, or NAME/VERSION=FILE. pkg is empty where there is only a file: also
+// ./a=b.yml is one.
+func splitValues(given string) (pkg, file string) {
+	if m := valuesOfPackage.FindStringSubmatch(given); m != nil {
+		return m[1], m[2]
+	}
+	return "", given
 }
 
 func (f *renderFlags) addPrograms(flags *pflag.FlagSet) {
@@ -71,8 +88,8 @@ func (f *renderFlags) check(renders bool) error {
 		return err
 	}
 	for _, s := range f.files {
-		pkg, file, ok := strings.Cut(s, "=")
-		if !ok || pkg == "" || file == "" {
+		pkg, file := splitValues(s)
+		if pkg == "" {
 			return usagef("--values-file %s: write NAME=FILE, with the name of a package", s)
 		}
 		values, err := readValues(pkg, file)

@@ -198,6 +198,29 @@ func (s *Subject) Find(which string) (*carvel.Package, error) {
 	return nil, missing("package %s: %s does not have this version, only %s", which, s.Name, strings.Join(present, ", "))
 }
 
+// Select returns the version of a package that kapp-controller would install for a constraint.
+//
+// Errors: MissingError; a constraint that kapp-controller cannot read.
+func (s *Subject) Select(pkg, constraint string) (*carvel.Package, error) {
+	selection, err := carvel.ParseSelection(constraint, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Find(pkg); err != nil {
+		return nil, err
+	}
+	packages := s.Graph.Versions(pkg)
+	var versions []string
+	for _, p := range packages {
+		versions = append(versions, p.Version)
+	}
+	left, details := selection.Select(versions)
+	if len(left) == 0 {
+		return nil, missing("package %s@%s: of %s in %s: %s", pkg, constraint, strings.Join(versions, ", "), s.Name, carvel.NoVersion(details))
+	}
+	return &packages[left[len(left)-1]], nil
+}
+
 // FetchedBundle returns the digest of the bundle that a package NAME[/VERSION] fetches.
 //
 // Errors: MissingError.

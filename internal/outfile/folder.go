@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type File struct {
 type Folder struct {
 	Written int               // files
 	Kept    map[string][]byte // skeletons that were filled in, by path
+	Removed []string          // paths of files of an earlier call, sorted
 }
 
 // RefusedError says that a folder has files that may not be overwritten.
@@ -42,12 +44,13 @@ func (e *RefusedError) Error() string {
 // first line with the digest of its text, by which a later call sees what it may overwrite. Files
 // that are up to date, and skeletons that were filled in, stay unchanged.
 //
-// Nothing is written where another file is in the way, or where an earlier call wrote a file that
-// is not in files.
+// Files of an earlier call that are not in files are removed at the end with prune, unless they were
+// changed since. Nothing is written or removed where such a file would remain, and where another
+// file is in the way.
 //
 // Errors: *RefusedError.
-func WriteFolder(dir string, files []File) (*Folder, error) {
-	p, err := planFolder(dir, files)
+func WriteFolder(dir string, files []File, prune bool) (*Folder, error) {
+	p, err := planFolder(dir, files, prune)
 	if err != nil {
 		return nil, fmt.Errorf("write to %s: %w", dir, err)
 	}
@@ -63,7 +66,25 @@ func WriteFolder(dir string, files []File) (*Folder, error) {
 			return nil, err
 		}
 	}
-	return &Folder{len(p.write), p.kept}, nil
+	for _, path := range p.remove {
+		if err := remove(dir, path); err != nil {
+			return nil, fmt.Errorf("write to %s: %w", dir, err)
+		}
+	}
+	return &Folder{len(p.write), p.kept, p.remove}, nil
+}
+
+// remove removes a file below dir, and the folders that this leaves empty.
+func remove(dir, file string) error {
+	if err := os.Remove(filepath.Join(dir, filepath.FromSlash(file))); err != nil {
+		return err
+	}
+	for folder := path.Dir(file); folder != "."; folder = path.Dir(folder) {
+		if os.Remove(filepath.Join(dir, filepath.FromSlash(folder))) != nil {
+			break // it has other files
+		}
+	}
+	return nil
 }
 
 // state is what is at the path of a File.
@@ -125,11 +146,12 @@ func stateOf(path string) (state, []byte, error) {
 type folderPlan struct {
 	write   []File
 	kept    map[string][]byte
+	remove  []string
 	refused []string // reasons to write nothing
 }
 
 // planFolder compares files with those in dir.
-func planFolder(dir string, files []File) (*folderPlan, error) {
+func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 	p := &folderPlan{kept: map[string][]byte{}}
 	planned := map[string]bool{}
 	for _, f := range files {
@@ -150,17 +172,23 @@ func planFolder(dir string, files []File) (*folderPlan, error) {
 		}
 	}
 	earlier, err := writtenBelow(dir)
-	for _, path := range earlier {
-		if !planned[path] {
-			p.refused = append(p.refused, path+" was written by another emit: remove it if you do not need it")
+	for _, path := range slices.Sorted(maps.Keys(earlier)) {
+		switch {
+		case planned[path]:
+		case !prune:
+			p.refused = append(p.refused, path+" was written by another emit: remove it if you do not need it, or all such files with --prune")
+		case earlier[path] == changed:
+			p.refused = append(p.refused, path+" was changed since emit wrote it, and is no longer needed: remove it yourself")
+		default:
+			p.remove = append(p.remove, path)
 		}
 	}
 	return p, err
 }
 
-// writtenBelow returns the files below dir that an earlier call wrote, sorted.
-func writtenBelow(dir string) ([]string, error) {
-	found := map[string]bool{}
+// writtenBelow returns the states of the files below dir that an earlier call wrote.
+func writtenBelow(dir string) (map[string]state, error) {
+	found := map[string]state{}
 	for _, pattern := range []string{"*", "nodes/*", "nodes/*/*", "nodes/*/*/*", "nodes/*/*/*/*"} {
 		paths, err := fs.Glob(os.DirFS(dir), pattern)
 		if err != nil {
@@ -172,9 +200,9 @@ func writtenBelow(dir string) ([]string, error) {
 				return nil, err
 			}
 			if s == ours || s == changed {
-				found[path] = true
+				found[path] = s
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(found)), nil
+	return found, nil
 }

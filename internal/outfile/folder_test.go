@@ -23,7 +23,7 @@ func TestWriteFolder(t *testing.T) {
 	}
 	write := func(written int, kept ...string) {
 		t.Helper()
-		f, err := outfile.WriteFolder(dir, list)
+		f, err := outfile.WriteFolder(dir, list, false)
 		require.NoError(t, err)
 		assert.Equal(t, written, f.Written)
 		assert.Len(t, f.Kept, len(kept))
@@ -60,11 +60,11 @@ func TestWriteFolderRefused(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		list := []outfile.File{{Path: "a.yml", Text: []byte("a: 1\n")}, {Path: "nodes/b", Text: []byte("b: 1\n")}}
-		_, err := outfile.WriteFolder(dir, list)
+		_, err := outfile.WriteFolder(dir, list, false)
 		require.NoError(t, err)
 		c.spoil(t, dir)
 		before := all(t, dir)
-		_, err = outfile.WriteFolder(dir, []outfile.File{list[0], {Path: "nodes/b", Text: []byte("b: 2\n")}})
+		_, err = outfile.WriteFolder(dir, []outfile.File{list[0], {Path: "nodes/b", Text: []byte("b: 2\n")}}, false)
 		var refused *outfile.RefusedError
 		require.ErrorAs(t, err, &refused, name)
 		assert.Len(t, refused.Reasons, 1, name)
@@ -72,6 +72,34 @@ func TestWriteFolderRefused(t *testing.T) {
 		assert.ErrorContains(t, err, "nothing was written")
 		assert.Equal(t, before, all(t, dir), name)
 	}
+}
+
+// TestWriteFolderPruned: files of an earlier call that are not in the list any longer are removed, with the folders that this
+// leaves empty; nothing else is, and nothing at all where one of them was changed.
+func TestWriteFolderPruned(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := []outfile.File{{Path: "a.yml", Text: []byte("a: 1\n")}, {Path: "secret.yml", Text: []byte("password: FILL-IN\n"), Skeleton: true},
+		{Path: "nodes/x/y/ca.crt", Text: []byte("pem\n")}, {Path: "nodes/x/other", Text: []byte("o: 1\n")}}
+	_, err := outfile.WriteFolder(dir, list, true)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "mine.yml"), []byte("mine"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nodes", "x", "mine"), []byte("mine"), 0o600))
+
+	edit(t, filepath.Join(dir, "secret.yml"), "FILL-IN", "hunter2")
+	before := all(t, dir)
+	_, err = outfile.WriteFolder(dir, []outfile.File{{Path: "a.yml", Text: []byte("a: 2\n")}}, true)
+	require.ErrorContains(t, err, "secret.yml was changed since emit wrote it, and is no longer needed: remove it yourself; nothing was written")
+	assert.Equal(t, before, all(t, dir))
+
+	edit(t, filepath.Join(dir, "secret.yml"), "hunter2", "FILL-IN")
+	f, err := outfile.WriteFolder(dir, list[:1], true)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"nodes/x/other", "nodes/x/y/ca.crt", "secret.yml"}, f.Removed)
+	left := all(t, dir)
+	assert.Len(t, left, 3)
+	assert.Contains(t, left, filepath.Join(dir, "nodes", "x", "mine"))
+	assert.NoDirExists(t, filepath.Join(dir, "nodes", "x", "y"))
 }
 
 // edit replaces what is in a file.
