@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"relocate/carvel"
+	"relocate/carvel/values"
 	"relocate/choose"
 	"relocate/internal/inspect"
 	"relocate/render"
@@ -67,12 +68,12 @@ func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subjec
 		names[i.Name] = which.pkg
 		list = append(list, i)
 	}
-	values, err := f.readValues(list)
+	given, err := f.readValues(list)
 	if err != nil {
 		return nil, err
 	}
 	for n := range list {
-		if err := f.addValues(ctx, e, s, &list[n], values[n]); err != nil {
+		if err := f.addValues(ctx, e, s, &list[n], given[n]); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +82,7 @@ func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subjec
 
 // readValues reads the files of --values-file: those of each install, in order.
 func (f *emitFlags) readValues(list []rewrite.Install) ([]render.Values, error) {
-	values := make([]render.Values, len(list))
+	all := make([]render.Values, len(list))
 	for _, given := range f.values {
 		pkg, file := splitValues(given)
 		if pkg == "" && len(list) > 1 {
@@ -94,22 +95,29 @@ func (f *emitFlags) readValues(list []rewrite.Install) ([]render.Values, error) 
 		used := false
 		for n, i := range list {
 			if pkg == "" || pkg == i.Name || pkg == i.Package.Name || pkg == i.Package.Name+"/"+i.Package.Version {
-				values[n], used = append(values[n], text), true
+				all[n], used = append(all[n], text), true
 			}
 		}
 		if !used {
 			return nil, usagef("--values-file %s: --install does not name package %s", given, pkg)
 		}
 	}
-	return values, nil
+	return all, nil
 }
 
-// addValues gives a package its values, or else its default values.
-func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subject, i *rewrite.Install, values render.Values) error {
+// addValues gives a package its values, checked, or else its default values.
+func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subject, i *rewrite.Install, given render.Values) error {
 	which := i.Package.Name + "/" + i.Package.Version
-	if len(values) == 0 {
+	d, err := s.Package(ctx, which)
+	if err != nil && len(given) > 0 {
+		return err
+	}
+	if err == nil {
+		err = e.checkValues(which, d.Package.ValuesSchema, given)
+	}
+	if len(given) == 0 {
 		i.Skeleton = true
-		text, err := defaultValues(ctx, s, which)
+		text, err := defaultValues(d, err)
 		if err != nil {
 			e.notes = append(e.notes, fmt.Sprintf("%s: no values Secret: %v", which, err))
 		} else if text != "" {
@@ -117,27 +125,53 @@ func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subje
 		}
 		return nil
 	}
-	d, err := s.Package(ctx, which)
-	if err != nil {
-		return err
-	}
-	if d.Package.ValuesSchema == nil {
-		e.notes = append(e.notes, fmt.Sprintf("%s has no schema of its values: those of --values-file were not checked", which))
-	}
-	for _, v := range values {
+	for _, v := range given {
 		i.Values = append(i.Values, string(v.File.Data))
 		if f.api == rewrite.OldPackagingAPI && !strings.Contains(string(v.File.Data), "#@data/values") {
 			e.notes = append(e.notes, fmt.Sprintf("kapp-controller of %s gives values to ytt as one of the package's own files: for a package with ytt, "+
 				"%s must begin with the lines #@data/values and ---", f.api, v.File.Path))
 		}
 	}
+	return err
+}
+
+// checkValues checks the values that are given to a package, NAME/VERSION, against its schema. Without
+// any, a note names those that it needs.
+func (e *emission) checkValues(which string, schema carvel.Schema, given render.Values) error {
+	if schema == nil {
+		if len(given) > 0 {
+			e.notes = append(e.notes, which+" has no schema of its values: those of --values-file were not checked")
+		}
+		return nil
+	}
+	var list []values.File
+	for _, v := range given {
+		list = append(list, values.File{Path: v.File.Path, Data: v.File.Data})
+	}
+	problems, err := values.Check(schema, list)
+	if err != nil {
+		return fmt.Errorf("values of %s: %w", which, err)
+	}
+	if len(given) > 0 && values.HasErrors(problems) {
+		text := ""
+		for _, p := range problems {
+			level := "error"
+			if p.Warning {
+				level = "warning"
+			}
+			text += fmt.Sprintf("\n  %s: %s", level, p)
+		}
+		return wrongValuesError{fmt.Errorf("the values do not fit the schema of %s:%s", which, text)}
+	}
+	for _, p := range problems {
+		e.notes = append(e.notes, fmt.Sprintf("values of %s: %s", which, p))
+	}
 	return nil
 }
 
-// defaultValues returns the text of the default values of a package, NAME/VERSION; empty when it has
-// none. It may go to a terminal, in an object.
-func defaultValues(ctx context.Context, s *inspect.Subject, which string) (string, error) {
-	d, err := s.Package(ctx, which)
+// defaultValues returns the text of the default values of a package; empty when it has no schema. It
+// may go to a terminal, in an object.
+func defaultValues(d *inspect.Package, err error) (string, error) {
 	if err != nil || d.Package.ValuesSchema == nil {
 		return "", err
 	}

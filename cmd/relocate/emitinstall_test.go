@@ -66,6 +66,14 @@ func TestEmitValues(t *testing.T) {
 	assert.Equal(t, one, two["edge-values"])
 	assert.Equal(t, fixture(t, "contour-1.20.1.defaults.yml"), two["contour-values"]["values.yaml"])
 
+	wrong := valuesFile(t, "envoy:\n  hostPort: hunter2\n  hostPorts: {enable: hunter2}\n")
+	r := mustRelocate(t, append(base[:len(base):len(base)], "--values-file", valuesFile(t, "hostPort: hunter2\n"))...)
+	assert.Contains(t, r.stderr, "note: values of "+contour+"/1.20.1: ")
+	r = tryRelocate(t, append(base[:len(base):len(base)], "--values-file", second, "--values-file", wrong)...)
+	assertFailed(t, r, statusUsage, "the values do not fit the schema of "+contour+"/1.20.1:\n", "  warning: "+wrong+": line 2: envoy.hostPort: ", "  error: "+wrong+": line 3: envoy.hostPorts.enable: ",
+		"hint: relocate inspect … package NAME/VERSION --values-schema")
+	assert.NotContains(t, r.stdout+r.stderr, "hunter2", "a value may be a password")
+
 	none := filepath.Join(t.TempDir(), "none.yml")
 	for says, args := range map[string][]string{
 		"write NAME=FILE: there are 2 packages to install": {"--install", "tricky.corp.com", "--values-file", first},

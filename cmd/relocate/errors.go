@@ -78,6 +78,9 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// wrongValuesError says which values of a package do not fit its schema.
+type wrongValuesError struct{ error }
+
 // needsValuesError says that a package may render with values.
 type needsValuesError struct {
 	error
@@ -129,6 +132,7 @@ var judgements = []judgement{
 	{is(choose.ErrUnmatched), statusMissing, "list the packages with relocate inspect"},
 	{is(choose.ErrRefused), statusFailed, "choose other packages, or carry the whole repository"},
 	{is(relocate.ErrOptions), statusUsage, hintHelp},
+	{isA[wrongValuesError], statusUsage, "relocate inspect … package NAME/VERSION --values-schema shows what it takes; if the schema itself is wrong, leave out --values-file, and fill in the values Secret"},
 	{isA[*render.UnusedValuesError], statusUsage, "list the packages with relocate inspect"},
 	{isA[notClosedError], statusMissing, hintFindings},
 	{isA[rootsError], statusMissing, "name the archive that was exported with this file, or leave out --config"},
