@@ -19,7 +19,7 @@ import (
 var allowed = map[string][]string{
 	"internal/digest":   {},
 	"internal/extract":  {"bundle", "oci"},
-	"internal/inspect":  {"bundle", "carvel", "render", "report", "tarball"},
+	"internal/inspect":  {"bundle", "carvel", "carvel/values", "render", "report", "tarball"},
 	"internal/progress": {"copy", "internal/text", "internal/watchdog", "registry"},
 	"internal/outfile":  {},
 	"internal/ownfile":  {},

@@ -38,6 +38,7 @@ type inspectFlags struct {
 	tree       bool
 	schema     bool
 	valuesFile string
+	checked    []string // files with values
 	extract    string
 	bundle     string
 	format     format
@@ -59,8 +60,10 @@ registry, as kctrl and tanzu show those of a cluster:
   package NAME            describe a package and list its versions
   package NAME/VERSION    also describe a version. --values-schema shows its
                           settings, --values-file-output writes a file with the
-                          default values, commented out. Where the Package has
-                          no schema, both come from the files that it fetches
+                          default values, commented out. --check-values checks
+                          values files: types, unknown keys, what is required.
+                          Where the Package has no schema, all of this is by the
+                          files that it fetches
 
 --tree shows all bundles and images with their sizes instead. --extract DIR
 writes the files of a bundle to a new folder: of the root, of --bundle REF, or
@@ -83,6 +86,8 @@ func newInspect() *cobra.Command {
 		Example: `  relocate inspect tce.tar
   relocate inspect tce.tar package contour.community.tanzu.vmware.com
   relocate inspect tce.tar --values-schema \
+    package contour.community.tanzu.vmware.com/1.20.1
+  relocate inspect tce.tar --check-values contour.yml \
     package contour.community.tanzu.vmware.com/1.20.1
   relocate inspect --repo registry.airgap.internal/tce/main:v0.12.0 -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -115,6 +120,7 @@ func newInspect() *cobra.Command {
 		flags.BoolVar(&f.tree, "tree", false, "show bundles and images instead of packages")
 		flags.BoolVar(&f.schema, "values-schema", false, "show the settings of package NAME/VERSION")
 		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, commented out")
+		flags.StringArrayVar(&f.checked, "check-values", nil, "check the values in `FILE` for package NAME/VERSION (repeatable; the last one wins)")
 		addFolders(flags, &f.volumes)
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
@@ -152,6 +158,8 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 		{strings.Contains(version, "/"), "package " + pkg + ": write NAME or NAME/VERSION"},
 		{f.schema && version == "", "--values-schema: name a version: package NAME/VERSION"},
 		{f.valuesFile != "" && version == "", "--values-file-output: name a version: package NAME/VERSION"},
+		{len(f.checked) > 0 && version == "", "--check-values: name a version: package NAME/VERSION"},
+		exclusive("--check-values", len(f.checked) > 0, "--values-schema", f.schema),
 		{f.extract != "" && one && version == "", "--extract: name a version: package NAME/VERSION"},
 		{f.tree && words != "", "--tree shows the whole archive: leave out " + words},
 		{f.repo != "" && len(f.chosen.platforms) > 0, "platforms are chosen from an archive here; relocate plan -b REF chooses from a registry"},
@@ -161,7 +169,7 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 
 // extractChecks are about --extract.
 func (f *inspectFlags) extractChecks(view []string) []check {
-	other := f.tree || f.schema || f.valuesFile != "" || len(view) == 1
+	other := f.tree || f.schema || f.valuesFile != "" || len(f.checked) > 0 || len(view) == 1
 	return []check{
 		{f.bundle != "" && f.extract == "", "--bundle needs --extract"},
 		{f.bundle != "" && len(view) > 0, "--bundle and package cannot be used together: name one bundle to extract"},

@@ -24,7 +24,7 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which
 	if err != nil {
 		return err
 	}
-	if p.Package != nil && p.Package.ValuesSchema == nil && (f.schema || f.valuesFile != "") {
+	if p.Package != nil && p.Package.ValuesSchema == nil && (f.schema || f.valuesFile != "" || len(f.checked) > 0) {
 		f.findValues(cmd.Context(), s, p, show)
 	}
 	if f.valuesFile != "" {
@@ -36,6 +36,9 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which
 			return err
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "Created default values file at %s\n", line(f.valuesFile))
+	}
+	if len(f.checked) > 0 {
+		return f.checkValues(cmd.OutOrStdout(), p)
 	}
 	if f.schema {
 		return f.showValues(cmd.OutOrStdout(), p)

@@ -154,19 +154,28 @@ const maxValues = 4 << 20
 
 // readValues reads a file with data values of a package. It may be a pipe.
 func readValues(pkg, file string) (values render.GivenValues, err error) {
-	f, err := os.Open(file)
+	data, err := readValuesFile("--values-file", file)
 	if err != nil {
-		return values, fmt.Errorf("--values-file: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, maxValues+1))
-	if err != nil {
-		return values, fmt.Errorf("--values-file: %w", err)
+		return values, err
 	}
 	if values, err = render.GiveValues(pkg, file, data); err != nil {
 		return values, usagef("--values-file %s: %w", file, err)
 	}
 	return values, nil
+}
+
+// readValuesFile returns the content of a file with values, cut where it is too large for YAML.
+func readValuesFile(flag, file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, maxValues+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return data, nil
 }
 
 // meantPackage returns a guess where an error says that a package was not found, and another has a

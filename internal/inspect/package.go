@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"relocate/carvel"
+	"relocate/carvel/values"
 )
 
 // Package is what a subject says of a package.
@@ -99,6 +100,36 @@ func (p *Package) DefaultValues() ([]byte, error) {
 		return nil, fmt.Errorf("package %s: %w", p.which(), err)
 	}
 	return text, nil
+}
+
+// CheckedValues says whether values files fit the schema of a package.
+type CheckedValues struct {
+	Version  int              `json:"version"`
+	Package  string           `json:"package"` // NAME/VERSION
+	Files    []string         `json:"files"`   // in order
+	OK       bool             `json:"ok"`
+	Problems []values.Problem `json:"problems"`
+	Origin   *Origin          `json:"origin,omitempty"` // as of Values
+}
+
+// CheckValues checks values files, of which later ones win, for the package, whose version was asked
+// for.
+//
+// Errors: MissingError without a schema; those of values.Check.
+func (p *Package) CheckValues(files []values.File) (*CheckedValues, error) {
+	if p.Package.ValuesSchema == nil || p.Package.Origin != nil && !p.Package.Origin.Declared {
+		return nil, missing("package %s: says nowhere which values it takes, so they cannot be checked", p.which())
+	}
+	found, err := values.Check(p.Package.ValuesSchema, files)
+	if err != nil {
+		return nil, fmt.Errorf("package %s: %w", p.which(), err)
+	}
+	c := &CheckedValues{Version: Version, Package: p.which(), Files: []string{}, OK: !values.HasErrors(found), Problems: []values.Problem{}, Origin: p.Package.Origin}
+	c.Problems = append(c.Problems, found...)
+	for _, f := range files {
+		c.Files = append(c.Files, f.Path)
+	}
+	return c, nil
 }
 
 func (p *Package) which() string { return p.Name + "/" + p.Package.Version }

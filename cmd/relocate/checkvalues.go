@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"relocate/carvel/values"
+	"relocate/internal/inspect"
+)
+
+// checkValues checks the files of --check-values for a package, and prints what is wrong with them.
+func (f *inspectFlags) checkValues(w io.Writer, p *inspect.Package) error {
+	var files []values.File
+	for _, path := range f.checked {
+		data, err := readValuesFile("--check-values", path)
+		if err != nil {
+			return err
+		}
+		files = append(files, values.File{Path: path, Data: data})
+	}
+	c, err := p.CheckValues(files)
+	if err != nil {
+		return err
+	}
+	if err := f.format.print(w, c, func(w io.Writer) { writeChecked(w, c) }); err != nil || c.OK {
+		return err
+	}
+	return problemsError{statusUsage, "the values do not fit package " + c.Package, "relocate inspect … --values-schema shows the values that it takes"}
+}
+
+// writeChecked writes each problem on a line, and then the result.
+func writeChecked(w io.Writer, c *inspect.CheckedValues) {
+	errors := 0
+	for _, p := range c.Problems {
+		level := "warning: "
+		if !p.Warning {
+			level = "error: "
+			errors++
+		}
+		fmt.Fprintln(w, line(level+p.String()))
+	}
+	if c.OK {
+		fmt.Fprintf(w, "the values fit package %s\n", line(c.Package))
+		return
+	}
+	fmt.Fprintf(w, "the values do not fit package %s: %s\n", line(c.Package), count(errors, "error"))
+}
