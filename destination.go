@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -34,6 +35,10 @@ type Destination struct {
 
 	Attachments copy.Attachments // empty: one that the registry refuses is left out, and named in the result
 
+	// AwaitBlobs lets Import wait for blobs that others upload, until none has appeared for so long; 0: it uploads
+	// at once what is missing.
+	AwaitBlobs time.Duration
+
 	Name      string // of the PackageRepository; empty: the last element of the source's repository
 	Namespace string // empty: carvel.GlobalNamespace
 	SecretRef string // the Secret in it with the registry's login; empty: none
@@ -46,18 +51,27 @@ type Destination struct {
 //
 // Errors: ErrOptions, ErrHeld.
 func (to *Destination) lock() (unlock func(), err error) {
-	switch {
-	case to.Repository == (name.Repository{}):
-		return nil, optionsf("the destination names no repository")
-	case to.Tag != "" && to.NoTag:
-		return nil, optionsf("the root gets the tag %s, and no tag", to.Tag)
-	case !slices.Contains([]copy.Trust{"", copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing}, to.Trust):
-		return nil, optionsf("trust %q: must be manifests, blobs or nothing", to.Trust)
-	}
-	if err := checkPolicy(to.Attachments); err != nil {
+	if err := to.check(); err != nil {
 		return nil, err
 	}
-	return lockRepository(to.Repository)
+	return lockRepository(to.Repository.Name())
+}
+
+// check rejects a destination that makes no sense.
+//
+// Errors: ErrOptions.
+func (to *Destination) check() error {
+	switch {
+	case to.Repository == (name.Repository{}):
+		return optionsf("the destination names no repository")
+	case to.Tag != "" && to.NoTag:
+		return optionsf("the root gets the tag %s, and no tag", to.Tag)
+	case !slices.Contains([]copy.Trust{"", copy.TrustManifests, copy.TrustBlobs, copy.TrustNothing}, to.Trust):
+		return optionsf("trust %q: must be manifests, blobs or nothing", to.Trust)
+	case to.AwaitBlobs < 0:
+		return optionsf("blobs cannot be awaited for %v", to.AwaitBlobs)
+	}
+	return checkPolicy(to.Attachments)
 }
 
 // checkPolicy rejects what is not a policy for attachments.
@@ -106,13 +120,7 @@ func (f *filling) run(ctx context.Context) (*Result, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	client, err := f.opt.client(f.to.Client)
-	if err != nil {
-		return nil, err
-	}
-	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph)).Sparse(sparseIndexes(f.r.Plan.Graph))
-	err = f.send(dst)
-	f.r.AtOnce = client.MostAtOnce()
+	dst, err := f.send()
 	if err != nil && !isPartial(err) {
 		return nil, err
 	}
@@ -150,15 +158,20 @@ func (f *filling) check() (err error) {
 	return nil
 }
 
-// send copies the blobs and manifests of the plan.
-func (f *filling) send(dst *registry.Checked) (err error) {
+// send copies the blobs and manifests of the plan. It returns what it has written to.
+func (f *filling) send() (*registry.Checked, error) {
+	client, err := f.opt.client(f.to.Client)
+	if err != nil {
+		return nil, err
+	}
+	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph)).Sparse(sparseIndexes(f.r.Plan.Graph))
 	blobs, bytes := copy.Options{Attachments: f.to.Attachments}.Total(f.r.Plan)
 	ph := f.opt.begin(f.action, blobs, bytes)
 	f.r.Copied, err = f.move(dst, copy.Options{
 		Jobs: f.opt.requests(), Trust: f.to.Trust, Tags: tagList(f.tags), RepoTags: f.to.RepoTags, KeepGoing: f.opt.KeepGoing,
-		Progress: ph.step, Attachments: f.to.Attachments,
+		Progress: ph.step, Attachments: f.to.Attachments, AwaitBlobs: f.to.AwaitBlobs,
 	})
-	f.r.Reread = ph.end().Reread
+	f.r.Reread, f.r.AtOnce = ph.end().Reread, client.MostAtOnce()
 	if refused := dst.Refused(); refused != nil {
 		err = refused
 	}
@@ -166,9 +179,9 @@ func (f *filling) send(dst *registry.Checked) (err error) {
 		f.opt.note("", "%s", note)
 	}
 	if err != nil {
-		return fmt.Errorf("%s to %s: %w", f.action, f.to.Repository.Name(), err)
+		return dst, fmt.Errorf("%s to %s: %w", f.action, f.to.Repository.Name(), err)
 	}
-	return nil
+	return dst, nil
 }
 
 // refer makes what refers to the destination, once it has everything.

@@ -12,6 +12,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/internal/text"
+	"relocate/render"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -51,6 +52,9 @@ func importArchive(ctx context.Context, from *tarball.Archive, to Destination, o
 	f := &filling{action: "import", to: to, opt: opt, r: r, src: p.source}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		o.Begun = from.Volumes() != nil // some may have arrived before
+		if to.AwaitBlobs > 0 {
+			opt.note("", "waits for layers and configs that shards upload, until none has appeared for %v", to.AwaitBlobs)
+		}
 		var src bundle.Source = p.source
 		if to.hashes {
 			src = unhashed{p.source, from}
@@ -88,10 +92,16 @@ func (u unhashed) Blob(ctx context.Context, repo name.Repository, d v1.Descripto
 //
 // Errors: as Import.
 func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *bundle.Plan, error) {
+	return o.partBy(ctx, a, a.CheckedPlan)
+}
+
+// partBy returns the part of an archive that is selected, and its plan. read checks the archive, as far as it
+// has to be, and returns the plan of it all.
+func (o Options) partBy(ctx context.Context, a *tarball.Archive, read func(context.Context, int, *render.Renderer) (*bundle.Plan, error)) (*part, *bundle.Plan, error) {
 	if err := o.Selection.check(); err != nil {
 		return nil, nil, err
 	}
-	whole, err := a.CheckedPlan(ctx, o.jobs(), o.Renderer)
+	whole, err := read(ctx, o.jobs(), o.Renderer)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"relocate/bundle"
 	"relocate/copy"
@@ -58,7 +59,12 @@ func arrived(ctx context.Context, a *tarball.Archive, plan *bundle.Plan, src bun
 	if err != nil || len(waits) == 0 {
 		return err
 	}
-	e := &IncompleteError{Missing: missing, Copied: result, Blobs: len(waits)}
+	return incomplete(missing, result, waits)
+}
+
+// incomplete returns the error of an import that waits for blobs in missing volumes.
+func incomplete(missing []string, copied *copy.Result, waits []v1.Descriptor) *IncompleteError {
+	e := &IncompleteError{Missing: missing, Copied: copied, Blobs: len(waits)}
 	for _, d := range waits {
 		e.Bytes += d.Size
 	}

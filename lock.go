@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"relocate/internal/ownfile"
 	"relocate/internal/text"
@@ -120,17 +119,17 @@ func lockArchive(path string) (unlock func(), err error) {
 	return lockFile(path+".part.lock", path)
 }
 
-// lockRepository keeps other imports of this user on this machine away from repo. Those of other
-// users meet it in the registry, where the worst result is work that is done twice. So where no
-// file for the lock can be made, repo is not locked.
-func lockRepository(repo name.Repository) (unlock func(), err error) {
+// lockRepository keeps other runs of this user on this machine away from what they fill: a repository, or
+// one shard of it. Those of other users meet it in the registry, where the worst result is work that is
+// done twice. So where no file for the lock can be made, nothing is locked.
+func lockRepository(what string) (unlock func(), err error) {
 	dir, err := lockFolder()
 	if err == nil {
-		unlock, err = lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(repo.Name())))), repo.Name())
+		unlock, err = lockFile(filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(what)))), what)
 	}
 	switch {
 	case errors.Is(err, ownfile.ErrUnsafe):
-		return nil, fmt.Errorf("lock %s: %w", repo.Name(), err)
+		return nil, fmt.Errorf("lock %s: %w", what, err)
 	case err != nil && !errors.Is(err, ErrHeld):
 		return func() {}, nil
 	}

@@ -19,6 +19,7 @@ type Result struct {
 	Plan   *bundle.Plan // what was, or would be, copied
 	Scan   *leak.Report // what would point outside; nil of Import unless a Secret is named
 	Copied *copy.Result // nil of Plan
+	Shard  *Shard       // of ImportShard: Plan has its blobs; nil of all others
 
 	// Selected says what was chosen of the roots from which packages were chosen; of Export only where it
 	// walked, and did not resume.

@@ -15,10 +15,17 @@ import (
 // ToRepository finds everything else. A registry may remove blobs that no manifest names; then they are
 // uploaded again.
 //
+// The plan can be a shard of another one. Unless opt.Trust is TrustManifests, the destination is asked for each blob,
+// and for no manifest.
+//
 // Errors: as ToRepository.
 func Arrived(ctx context.Context, plan *bundle.Plan, src bundle.Source, has func(v1.Hash) bool, dst Repository, at name.Repository, opt Options) (*Result, []v1.Descriptor, error) {
 	c := newFilling(plan, src, dst, at, opt)
-	if err := c.ask(ctx); err != nil {
+	ask := c.askAssumed
+	if c.trustsManifests() {
+		ask = c.ask
+	}
+	if err := ask(ctx); err != nil {
 		return nil, nil, err
 	}
 	var waits []v1.Descriptor

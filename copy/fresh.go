@@ -32,7 +32,7 @@ func (c *filling) findFresh(ctx context.Context) error {
 		return err
 	}
 	c.nodes[n.Descriptor.Digest].present = present
-	if dst, ok := c.dst.(newcomer); ok && !present && c.trustsManifests() && !c.opt.Begun {
+	if dst, ok := c.dst.(newcomer); ok && !present && c.trustsManifests() && !c.opt.Begun && c.opt.AwaitBlobs == 0 {
 		c.fresh.Store(dst.IsNew(ctx))
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -72,6 +73,10 @@ type Options struct {
 	Progress  func(Step) // must be safe for concurrent use; may be nil
 
 	Attachments Attachments // which attachments to copy
+
+	// AwaitBlobs is how long to wait for blobs that others upload, since the last one appeared, before those that
+	// are missing are uploaded; 0: they are at once. With TrustNothing nobody is waited for.
+	AwaitBlobs time.Duration
 }
 
 // Result counts what a copy did.
@@ -95,6 +100,8 @@ type Result struct {
 	AttachmentsLeftOut  int       `json:"attachmentsLeftOut,omitempty"`
 	AttachmentConflicts int       `json:"attachmentConflicts,omitempty"` // of these: something else has their tag, and keeps it
 	LeftOut             []LeftOut `json:"leftOut,omitempty"`             // these attachments, in graph order
+
+	Lacked *Lacked `json:"lacked,omitempty"` // with AwaitBlobs: what had not appeared, and was uploaded; nil: nothing
 }
 
 // ToRepository copies the plan from src into dst, a repository that may hold some of it already.
@@ -118,6 +125,11 @@ func ToRepository(ctx context.Context, plan *bundle.Plan, src bundle.Source, dst
 	c := newFilling(plan, src, dst, at, opt)
 	if err := c.ask(ctx); err != nil {
 		return nil, err
+	}
+	if opt.AwaitBlobs > 0 && opt.Trust != TrustNothing {
+		if err := c.await(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return c.fill(ctx)
 }
@@ -181,7 +193,7 @@ type filling struct {
 	attached map[bundle.Attachment]bool  // that are attached
 	leftOut  map[bundle.Attachment]error // that are left out, and why
 
-	sent map[v1.Hash]bool  // layers of a stream that are present, and counted
+	sent map[v1.Hash]bool  // that are present, and counted, before the rest: layers of a stream, and blobs that were awaited
 	lost map[v1.Hash]error // layers of a stream that could not be put, and why
 
 	optional map[v1.Hash]bool // blobs and manifests that only attachments need

@@ -19,7 +19,7 @@ func (c *filling) schedule() {
 	}
 	users := c.users()
 	for i, b := range c.plan.Blobs {
-		if c.sent[b.Descriptor.Digest] { // by FromStream, which counted it
+		if c.sent[b.Descriptor.Digest] {
 			continue
 		}
 		for _, s := range users[i] {

@@ -51,7 +51,10 @@ func (f *copyFlags) configFor(s *crossing.Setting, _ []string) string {
 	if f.toTar != "" {
 		parts = append(parts, "have", "bases")
 	}
-	if f.toTar == "" {
+	switch {
+	case f.shard.shard.given():
+		parts = append(parts, "destination.repository")
+	case f.toTar == "":
 		parts = append(parts, "destination")
 	}
 	return flagIn(s, parts...)

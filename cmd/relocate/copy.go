@@ -28,6 +28,7 @@ type copyFlags struct {
 	fromTar, toTar   string
 	tarFormat        tarFormat
 	toRepo           string
+	shard            shardFlags
 	lockOutput       string
 	repositoryOutput string
 	report           string
@@ -131,6 +132,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.BoolVar(&f.repoTags, "repo-based-tags", false, "name the tags of images after their source repositories")
 		flags.StringVar(&f.trustRegistry, "trust-registry", string(copy.TrustManifests), "do not upload `WHAT` the registry already has: manifests with everything that they name, blobs, or nothing (also --trust, with one of these words)")
 	})
+	group(cmd, "Several machines", f.shard.add)
 	group(cmd, "Results", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repositoryOutput, "repository-output", "", "write the PackageRepository to `FILE` instead of standard output")
 		f.objects.add(flags)
@@ -201,7 +203,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.receipts.checks(f.fromTar+f.toTar, f.tarFormat.Format), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(f.archiveChecks(), f.receipts.checks(f.fromTar+f.toTar, f.tarFormat.Format), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.shard.checks(f.fromTar != "" && !isOnce(f.fromTar), f.toRepo != ""), f.shardChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -281,10 +283,16 @@ func (f *copyFlags) signChecks() []check {
 func (f *copyFlags) destinationChecks() []check {
 	toTar := f.toTar != ""
 	lock := check{toTar && f.lockOutput != "", "--lock-output needs --to-repo: Cannot output lock file with tar destination"}
-	return append([]check{lock}, onlyWith("--to-repo", !toTar,
-		given{"--repository-output", f.repositoryOutput != ""}, given{"--tag", f.tag != ""}, given{"--no-tag", f.noTag},
-		given{"--repo-based-tags", f.repoTags}, given{"--name", f.objects.name != ""},
-		given{"--namespace", f.objects.namespace != ""}, given{"--secret-ref", f.objects.secretRef != ""})...)
+	return append([]check{lock}, onlyWith("--to-repo", !toTar, f.ofManifests()...)...)
+}
+
+// ofManifests are the flags about what an import makes visible, but --lock-output.
+func (f *copyFlags) ofManifests() []given {
+	return []given{
+		{"--repository-output", f.repositoryOutput != ""}, {"--tag", f.tag != ""}, {"--no-tag", f.noTag},
+		{"--repo-based-tags", f.repoTags}, {"--name", f.objects.name != ""},
+		{"--namespace", f.objects.namespace != ""}, {"--secret-ref", f.objects.secretRef != ""},
+	}
 }
 
 // valueChecks are about values by themselves.

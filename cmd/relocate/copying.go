@@ -68,8 +68,8 @@ func (c *copying) from() (relocate.Source, error) {
 func (c *copying) to() (to relocate.Destination, err error) {
 	to = relocate.Destination{
 		Tag: c.tag, NoTag: c.noTag, RepoTags: c.repoTags, Trust: copy.Trust(c.trustRegistry), Attachments: c.policy(),
-		NonDistributable: c.nonDistributable,
-		Name:             c.objects.name, Namespace: c.objects.namespace, SecretRef: c.objects.secretRef,
+		NonDistributable: c.nonDistributable, AwaitBlobs: c.shard.await,
+		Name: c.objects.name, Namespace: c.objects.namespace, SecretRef: c.objects.secretRef,
 	}
 	if c.repo, err = parseRepo("--to-repo", c.toRepo); err != nil {
 		return to, err
@@ -168,6 +168,10 @@ func (c *copying) importArchive(ctx context.Context) error {
 	}
 	opt := c.options() // what a crossing chooses is known only now
 	opt.Signed, opt.Signature = signed, signature
+	if c.shard.shard.given() {
+		r, err := relocate.ImportShard(ctx, a, to, relocate.Shard(c.shard.shard), opt)
+		return c.finish("shard", r, err)
+	}
 	r, err := relocate.Import(ctx, a, to, opt)
 	return c.imported(receipts, a, r, to, err)
 }
@@ -205,7 +209,7 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 	var partial *copy.PartialError
 	if errors.As(err, &partial) {
 		r.Failures = failuresOf(partial)
-	} else if action != "export" {
+	} else if action != "export" && found.Shard == nil {
 		if err := c.writeResults(found); err != nil {
 			return fmt.Errorf("everything was copied to %s, but a result could not be written: %w; relocate emit writes the PackageRepository again", r.Repository, err)
 		}

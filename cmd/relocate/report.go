@@ -51,13 +51,14 @@ func archiveOf(file string, a interface {
 // copyReport is what --report writes.
 type copyReport struct {
 	Version    int                 `json:"version"`
-	Action     string              `json:"action"` // export, import, copy
+	Action     string              `json:"action"` // export, import, copy, shard
 	Roots      []report.Root       `json:"roots"`
 	Archive    *report.Archive     `json:"archive,omitempty"`
 	Signature  *report.Signature   `json:"signature,omitempty"` // of the archive that was imported
 	Sealed     *sealedReport       `json:"sealed,omitempty"`    // beside the archive that was exported
 	Repository string              `json:"repository,omitempty"`
-	Tags       []string            `json:"tags,omitempty"` // of the roots at the destination
+	Shard      *relocate.Shard     `json:"shard,omitempty"` // whose blobs were uploaded
+	Tags       []string            `json:"tags,omitempty"`  // of the roots at the destination
 	Contents   report.Contents     `json:"contents"`
 	Result     *copy.Result        `json:"result"`
 	Kept       *keptReport         `json:"kept,omitempty"`   // by an earlier run
@@ -115,8 +116,8 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
 		Result: found.Copied, Reread: found.Reread, Moved: found.Moved, Omitted: plan.Omitted, Bases: plan.Given(), Moves: found.Moves, Selection: found.Selected, Replaced: found.Replaced,
-		atOnce: found.AtOnce,
-		leaks:  leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
+		atOnce: found.AtOnce, Shard: found.Shard,
+		leaks: leaks{Findings: plan.Graph.Findings}, plan: plan, platforms: c.platforms, config: c.config.path, again: c.again, command: c.command, renders: c.rendering.renders,
 	}
 	if found.Size > 0 {
 		r.Archive = &report.Archive{File: c.fromTar + c.toTar, Size: found.Size, Form: found.Format.String(), Seal: found.Seal}
@@ -133,6 +134,10 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	}
 	if action != "export" {
 		r.Repository = c.repo.Name()
+	}
+	if found.Shard != nil {
+		r.Contents = report.Contents{Blobs: len(plan.Blobs), Bytes: plan.Size()}
+		return r, nil
 	}
 	if c.attachments != attachmentsNone {
 		r.Attachments = attachmentsOf(plan.Graph, action != "import")
@@ -217,17 +222,20 @@ func (r *copyReport) summarize(w io.Writer) {
 		r.summarizeFailures(w)
 		return
 	}
+	if r.Shard != nil {
+		r.summarizeShard(w)
+		return
+	}
 	width := r.exportWidth() // of the names of rows
 	if r.Action == "export" {
 		r.summarizeExport(w, width)
 	} else {
 		width = len("already present")
 		r.summarizeUpload(w)
+		r.summarizeLacked(w)
 	}
 	r.summarizeRoots(w, width)
-	if r.Reread > 0 {
-		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
-	}
+	r.summarizeReread(w)
 	summarizeSelected(w, r.Selection, "; see --report")
 	summarizeAttached(w, r.Result)
 	r.Attachments.summarize(w)
@@ -239,6 +247,13 @@ func (r *copyReport) summarize(w io.Writer) {
 	}
 	writeFindings(w, r.Findings, mostLines, "; see --report")
 	summarizeAccepted(w, r.Accepted)
+}
+
+// summarizeReread says how many blobs had to be read twice.
+func (r *copyReport) summarizeReread(w io.Writer) {
+	if r.Reread > 0 {
+		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
+	}
 }
 
 // exportWidth is how wide the names of an export's rows are.

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"relocate"
+)
+
+// shardFlags are the flags of an import that several machines do together.
+type shardFlags struct {
+	shard shard
+	await time.Duration
+}
+
+func (f *shardFlags) add(flags *pflag.FlagSet) {
+	flags.Var(&f.shard, "shard", "upload the layers and configs of one of N shards only: I/N, such as 0/4 for the first of four, or auto/N in a Kubernetes Job with indexes")
+	flags.DurationVar(&f.await, "await-blobs", 0, "before anything is uploaded, wait for layers and configs that shards upload, until none has appeared for `TIME`, such as 5m")
+}
+
+// checks are about an import, from a file or not, into a registry.
+func (f *shardFlags) checks(isFile, toRepo bool) []check {
+	given := f.shard.given()
+	return []check{
+		{given && !(isFile && toRepo), "--shard needs --from-tar FILE and --to-repo: a stream has no shards"},
+		{f.await != 0 && !(isFile && toRepo), "--await-blobs needs --from-tar FILE and --to-repo: a stream brings everything itself"},
+		{f.await < 0, fmt.Sprintf("--await-blobs %v: must not be negative", f.await)},
+		exclusive("--shard", given, "--await-blobs", f.await != 0),
+	}
+}
+
+// shard is the value of --shard; zero: not given.
+type shard relocate.Shard
+
+func (s *shard) given() bool { return s.Of > 0 }
+
+// indexVariable has the index of a pod of an indexed Job (batch/v1, completionMode: Indexed).
+const indexVariable = "JOB_COMPLETION_INDEX"
+
+// Set implements pflag.Value.
+func (s *shard) Set(text string) error {
+	index, of, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(of)
+	if err != nil || n < 1 || n > relocate.MostShards {
+		return fmt.Errorf("must be I/N or auto/N, with N from 1 to %d", relocate.MostShards)
+	}
+	from := ""
+	if index == "auto" {
+		if index = os.Getenv(indexVariable); index == "" {
+			return errors.New(indexVariable + " is not set: auto is for a Job of Kubernetes with completionMode: Indexed")
+		}
+		from = indexVariable + " is " + strconv.Quote(index) + ": "
+	}
+	i, err := strconv.Atoi(index)
+	if err != nil || i < 0 || i >= n {
+		return fmt.Errorf("%sthe shards are 0/%d to %d/%d", from, n, n-1, n)
+	}
+	*s = shard{Index: i, Of: n}
+	return nil
+}
+
+// String implements pflag.Value.
+func (s *shard) String() string {
+	if !s.given() {
+		return ""
+	}
+	return relocate.Shard(*s).String()
+}
+
+// Type implements pflag.Value.
+func (s *shard) Type() string { return "I/N" }
+
+// shardChecks are about flags that mean nothing to a shard, which puts no manifests and no tags.
+func (f *copyFlags) shardChecks() (checks []check) {
+	for _, g := range append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key", f.receipts.key.file != ""}) {
+		checks = append(checks, check{f.shard.shard.given() && g.given, g.flag + " cannot be used with --shard: give it to the import that completes the shards"})
+	}
+	return append(checks, check{f.shard.shard.given() && isPage(f.report), "--report " + f.report + " with --shard: a shard has no page; name a file for JSON"})
+}
+
+// summarizeShard writes the report of a shard for people.
+func (r *copyReport) summarizeShard(w io.Writer) {
+	res := r.Result
+	fmt.Fprintf(w, "shard %s: uploaded %s (%s), %d already present (%s), in %s; an import without --shard completes it\n", r.Shard,
+		count(res.Blobs, "layer and config"), size(res.Bytes), res.BlobsPresent, size(res.BytesPresent), r.elapsed())
+	r.summarizeReread(w)
+}
+
+// summarizeLacked says what shards had not uploaded.
+func (r *copyReport) summarizeLacked(w io.Writer) {
+	l := r.Result.Lacked
+	if l == nil {
+		return
+	}
+	fmt.Fprintf(w, "  not by shards    %s (%s) of %d", count(l.Blobs, "layer and config"), size(l.Bytes), r.Result.Blobs+r.Result.BlobsPresent)
+	if l.Shard != "" {
+		fmt.Fprintf(w, ": shard %s did not finish?", l.Shard)
+	}
+	fmt.Fprintln(w)
+}
