@@ -84,7 +84,7 @@ func (u unhashed) Blob(ctx context.Context, repo name.Repository, d v1.Descripto
 	if err != nil || content.Size() != d.Size {
 		return u.Source.Blob(ctx, repo, d)
 	}
-	return io.NopCloser(content), ctx.Err()
+	return content, ctx.Err()
 }
 
 // checkedPart returns the part of an archive that is selected, and its plan. The archive is checked as

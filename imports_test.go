@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
-	"registry/rehearsal": {"internal/digest", "oci", "registry/serve"},
+	"registry/rehearsal": {"bundle", "internal/digest", "oci", "registry/serve"},
 	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 	"cmd/relocate": {".", "bundle", "carvel", "carvel/values", "choose", "copy", "crossing", "custody", "diff", "inventory",

@@ -24,3 +24,14 @@ type Source interface {
 	// Errors: as Manifest.
 	Blob(ctx context.Context, repo name.Repository, d v1.Descriptor) (io.ReadCloser, error)
 }
+
+// Content is the bytes of a manifest or a blob in an archive, which are not hashed. The caller closes it.
+type Content struct {
+	*io.SectionReader
+	io.Closer
+}
+
+// ContentOf returns n bytes of r, from at on. Nothing needs to be closed.
+func ContentOf(r io.ReaderAt, at, n int64) Content {
+	return Content{io.NewSectionReader(r, at, n), io.NopCloser(nil)}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -119,13 +120,22 @@ func (a *Archive) checkFrames(first int) ([]*Damage, error) {
 		return a.checkPadding()
 	}
 	frames := make([]*Damage, first)
-	for i := range frames {
-		var err error
-		if frames[i], err = a.checkFrame(i); err != nil {
-			return nil, err
+	var g errgroup.Group
+	var next atomic.Int64
+	check := func() (err error) {
+		for i := next.Add(1) - 1; i < int64(first) && err == nil; i = next.Add(1) - 1 {
+			frames[i], err = a.checkFrame(int(i))
 		}
+		return err
 	}
-	return frames, nil
+	readers := 1
+	if a.ranged != nil {
+		readers = framesAtOnce
+	}
+	for range readers {
+		g.Go(check)
+	}
+	return frames, g.Wait()
 }
 
 // checkFrame compares the frame before blob i, or the last one with the seal and the end.
@@ -170,12 +180,12 @@ func (a *Archive) checkBlob(ctx context.Context, i int, progress func(int, int64
 		progress(1, a.l.blobs[i].Size)
 		return nil, nil
 	}
-	err := a.hash(ctx, a.content(i), i, progress)
+	err := a.hashBlob(ctx, i, progress)
 	if !errors.Is(err, digest.ErrMismatch) {
 		return nil, err
 	}
 	reason := mismatch(err)
-	again := a.hash(ctx, a.content(i), i, func(int, int64) {})
+	again := a.hashBlob(ctx, i, func(int, int64) {})
 	switch {
 	case again != nil && !errors.Is(again, digest.ErrMismatch):
 		return nil, again
@@ -200,6 +210,15 @@ func mismatch(err error) string {
 const hashBuffer = 256 << 10
 
 var hashBuffers = sync.Pool{New: func() any { return new([hashBuffer]byte) }}
+
+// hashBlob opens blob i for hash.
+func (a *Archive) hashBlob(ctx context.Context, i int, progress func(int, int64)) error {
+	content, err := a.open(ctx, i)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", a.l.name(a.l.blobs[i].Digest), err)
+	}
+	return errors.Join(a.hash(ctx, content, i, progress), content.Close())
+}
 
 // hash reads the content of blob i. The error wraps digest.ErrMismatch when it does not match.
 func (a *Archive) hash(ctx context.Context, content io.Reader, i int, progress func(int, int64)) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -49,7 +48,7 @@ type Joined struct {
 // Content is Archive.Content, of the first that has d.
 //
 // Errors: fs.ErrNotExist.
-func (j *Joined) Content(d v1.Hash) (*io.SectionReader, error) {
+func (j *Joined) Content(d v1.Hash) (bundle.Content, error) {
 	r, err := j.Archive.Content(d)
 	for i := 0; err != nil && i < len(j.Bases); i++ {
 		r, err = j.Bases[i].Content(d)

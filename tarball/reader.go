@@ -41,6 +41,7 @@ type Archive struct {
 	info      os.FileInfo // when it was opened
 	set       *volume.Set // nil unless Open opened one
 	ranged    Ranged      // nil unless OpenRanged opened it
+	ahead     *ahead      // of ranged
 	l         *layout
 	seal      v1.Hash
 	index     map[v1.Hash]int
@@ -352,8 +353,12 @@ func (a *Archive) Manifest(ctx context.Context, ref name.Reference) (v1.Descript
 	if desc.Size > maxManifest {
 		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s has %d bytes, more than the limit of %d", d, desc.Size, maxManifest)
 	}
-	raw, err := io.ReadAll(digest.Reader(a.content(i), d, desc.Size)) // at most maxManifest
+	content, err := a.open(ctx, i)
 	if err != nil {
+		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s: %w", d, err)
+	}
+	raw, err := io.ReadAll(digest.Reader(content, d, desc.Size)) // at most maxManifest
+	if err = errors.Join(err, content.Close()); err != nil {
 		return v1.Descriptor{}, nil, fmt.Errorf("manifest %s: %w", d, err)
 	}
 	return desc, raw, ctx.Err()
@@ -372,22 +377,36 @@ func (a *Archive) Blob(ctx context.Context, _ name.Repository, d v1.Descriptor) 
 	if size := a.l.blobs[i].Size; size != d.Size {
 		return nil, fmt.Errorf("blob %s has %d bytes in the archive, its manifest says %d: %w", d.Digest, size, d.Size, digest.ErrMismatch)
 	}
-	return io.NopCloser(digest.Reader(a.content(i), d.Digest, d.Size)), ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	content, err := a.open(ctx, i)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", d.Digest, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{digest.Reader(content, d.Digest, d.Size), content}, nil
 }
 
-// Content opens a manifest or a blob to read parts of it, which are not hashed. A read returns
-// ErrDamaged when the file was changed, as Unchanged does.
+// Content opens a manifest or a blob to read parts of it. A read returns ErrDamaged when the file was
+// changed, as Unchanged does. What is on a server is read from front to back with one request.
 //
 // Errors: fs.ErrNotExist.
-func (a *Archive) Content(d v1.Hash) (*io.SectionReader, error) {
+func (a *Archive) Content(d v1.Hash) (bundle.Content, error) {
 	i, ok := a.index[d]
-	if ok {
-		return io.NewSectionReader(watched{a}, a.l.offsets[i]+blockSize, a.l.blobs[i].Size), nil
+	switch {
+	case ok && a.ranged != nil:
+		at, size := a.l.offsets[i]+blockSize, a.l.blobs[i].Size
+		f := &forward{r: a.ranged, at: at, end: at + size}
+		return bundle.Content{SectionReader: io.NewSectionReader(f, 0, size), Closer: f}, nil
+	case ok:
+		return bundle.ContentOf(watched{a}, a.l.offsets[i]+blockSize, a.l.blobs[i].Size), nil
+	case a.imgpkg != nil && a.imgpkg.texts[d].at > 0:
+		return bundle.ContentOf(spelled{a, d}, 0, a.imgpkg.texts[d].size), nil
 	}
-	if a.imgpkg != nil && a.imgpkg.texts[d].at > 0 {
-		return io.NewSectionReader(spelled{a, d}, 0, a.imgpkg.texts[d].size), nil
-	}
-	return nil, fmt.Errorf("blob %s is not in the archive: %w", d, fs.ErrNotExist)
+	return bundle.Content{}, fmt.Errorf("blob %s is not in the archive: %w", d, fs.ErrNotExist)
 }
 
 // watched reads an archive's file, and checks after each read that it is unchanged.
@@ -395,18 +414,10 @@ type watched struct{ a *Archive }
 
 func (w watched) ReadAt(p []byte, at int64) (int, error) {
 	n, err := w.a.r.ReadAt(p, at)
-	if w.a.ranged != nil { // it compares with each read
-		return n, err
-	}
 	if changed := w.a.Unchanged(); changed != nil {
 		return 0, changed
 	}
 	return n, err
-}
-
-// content returns the bytes of blob i, unchecked.
-func (a *Archive) content(i int) io.Reader {
-	return io.NewSectionReader(a.r, a.l.offsets[i]+blockSize, a.l.blobs[i].Size)
 }
 
 // comparer is a writer that fails where what is written differs from the content of r.

@@ -14,6 +14,7 @@
 package httpfile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -127,45 +128,41 @@ func (f *File) ReadAt(p []byte, at int64) (int, error) {
 	if at < 0 {
 		return 0, fmt.Errorf("read %s at %d", f.name, at)
 	}
-	want := p[:max(0, min(int64(len(p)), f.size-at))]
-	if err := f.readAll(want, at); err != nil {
+	n := max(0, min(int64(len(p)), f.size-at))
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	r, err := f.Range(f.ctx, at, n)
+	if err != nil {
 		return 0, err
 	}
-	if len(want) < len(p) {
-		return len(want), io.EOF
+	got, err := io.ReadFull(r, p[:n])
+	if err = errors.Join(err, r.Close()); err == nil && got < len(p) {
+		err = io.EOF
 	}
-	return len(p), nil
+	return got, err
 }
 
-// readAll fills p with the bytes from at on, which the file has.
-func (f *File) readAll(p []byte, at int64) error {
-	switch {
-	case len(p) == 0:
-		return nil
-	case at+int64(len(p)) <= int64(len(f.front)):
-		copy(p, f.front[at:])
-		return nil
-	}
-	r, err := f.Range(f.ctx, at, int64(len(p)))
-	if err != nil {
-		return err
-	}
-	_, err = io.ReadFull(r, p)
-	return errors.Join(err, r.Close())
-}
-
-// Range opens n bytes from at on, with one request. When the connection breaks, another asks for the rest. Reading
-// ends with ctx, and with that of Open. The caller closes what it returns.
+// Range opens n bytes from at on, with one request for what is not among the first of the file. When the connection
+// breaks, another asks for the rest. Reading ends with ctx, and with that of Open. The caller closes what it returns.
 //
 // Errors: as ReadAt.
 func (f *File) Range(ctx context.Context, at, n int64) (io.ReadCloser, error) {
 	switch {
 	case at < 0 || n < 0 || at > f.size-n:
 		return nil, fmt.Errorf("read %d bytes from byte %d of %s: it has %d", n, at, f.name, f.size)
-	case n == 0:
-		return http.NoBody, nil
 	}
-	return f.open(ctx, at, n)
+	front := f.front[min(at, int64(len(f.front))):min(at+n, int64(len(f.front)))]
+	rest := n - int64(len(front))
+	if rest == 0 {
+		return io.NopCloser(bytes.NewReader(front)), ctx.Err()
+	}
+	s, err := f.open(ctx, at+n-rest, rest)
+	if err != nil {
+		return nil, err
+	}
+	s.at, s.front = at, front
+	return s, nil
 }
 
 // Unchanged asks for one byte, and compares what identifies the file, as every answer to a read is compared.
@@ -175,7 +172,7 @@ func (f *File) Unchanged() error {
 	if f.size == 0 {
 		return nil
 	}
-	r, err := f.Range(f.ctx, 0, 1)
+	r, err := f.open(f.ctx, 0, 1)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type stream struct {
 	f     *File
 	ctx   context.Context
 	stop  func()
+	front []byte // comes before the body
 	body  io.ReadCloser
 	at    int64 // offset of the next byte
 	end   int64 // of the range
@@ -43,7 +44,7 @@ type stream struct {
 	tries int
 }
 
-// open opens a range. Of the first one of a file the end is not known before.
+// open asks for a range. Of the first one of a file the end is not known before.
 func (f *File) open(ctx context.Context, at, n int64) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unwatch := context.AfterFunc(f.ctx, func() { cancel(context.Cause(f.ctx)) })
@@ -62,6 +63,11 @@ func (s *stream) Read(p []byte) (int, error) {
 	for {
 		if s.at == s.end {
 			return 0, io.EOF
+		}
+		if n := copy(p, s.front); n > 0 {
+			s.front = s.front[n:]
+			s.at += int64(n)
+			return n, nil
 		}
 		n, err := s.body.Read(p[:min(int64(len(p)), s.end-s.at)])
 		s.at += int64(n)

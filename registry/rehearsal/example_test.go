@@ -2,7 +2,6 @@ package rehearsal_test
 
 import (
 	"fmt"
-	"io"
 	"io/fs"
 	"log"
 	"net/http/httptest"
@@ -12,14 +11,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 
+	"relocate/bundle"
 	"relocate/registry/rehearsal"
 )
 
 // emptyArchive is an archive without content. A *tarball.Archive is the usual one.
 type emptyArchive struct{}
 
-func (emptyArchive) Content(d v1.Hash) (*io.SectionReader, error) {
-	return nil, fmt.Errorf("%s: %w", d, fs.ErrNotExist)
+func (emptyArchive) Content(d v1.Hash) (bundle.Content, error) {
+	return bundle.Content{}, fmt.Errorf("%s: %w", d, fs.ErrNotExist)
 }
 
 // Push an image to a registry in memory, and count what it has.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"relocate/bundle"
 	"relocate/internal/digest"
 	"relocate/registry/serve"
 )
@@ -151,19 +151,14 @@ func (r *Registry) Blob(_ context.Context, path string, d v1.Hash) (serve.Conten
 // content opens content that was pushed. The caller holds the lock.
 func (r *Registry) content(key digest.Sum) (serve.Content, error) {
 	if raw, ok := r.kept[key]; ok {
-		return nopCloser{io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}, nil
+		return bundle.ContentOf(bytes.NewReader(raw), 0, int64(len(raw))), nil
 	}
 	c, err := r.archive.Content(key.Hash())
 	if err != nil {
 		return nil, err
 	}
-	return nopCloser{c}, nil
+	return c, nil
 }
-
-// nopCloser is content whose Close does nothing.
-type nopCloser struct{ *io.SectionReader }
-
-func (nopCloser) Close() error { return nil }
 
 // Tags implements serve.Store.
 func (r *Registry) Tags(_ context.Context, _, path, after string, n int) (tags []string, more bool, err error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/bundle"
 	"relocate/internal/digest"
 	"relocate/registry/rehearsal"
 )
@@ -27,12 +28,12 @@ import (
 // archive is content by digest.
 type archive map[v1.Hash]string
 
-func (a archive) Content(d v1.Hash) (*io.SectionReader, error) {
+func (a archive) Content(d v1.Hash) (bundle.Content, error) {
 	text, ok := a[d]
 	if !ok {
-		return nil, fmt.Errorf("%s: %w", d, fs.ErrNotExist)
+		return bundle.Content{}, fmt.Errorf("%s: %w", d, fs.ErrNotExist)
 	}
-	return io.NewSectionReader(strings.NewReader(text), 0, int64(len(text))), nil
+	return bundle.ContentOf(strings.NewReader(text), 0, int64(len(text))), nil
 }
 
 func archiveOf(texts ...string) archive {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math/bits"
@@ -26,7 +25,7 @@ type Archive interface {
 	// changed since it was opened.
 	//
 	// Errors: fs.ErrNotExist.
-	Content(d v1.Hash) (*io.SectionReader, error)
+	Content(d v1.Hash) (bundle.Content, error)
 }
 
 // maxArchives is the most archives of one store: the bits of a word.
@@ -220,7 +219,7 @@ func (s *Archives) Blob(_ context.Context, path string, d v1.Hash) (Content, err
 // fs.ErrNotExist.
 func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	if raw, ok := s.extra[key]; ok {
-		return nopCloser{io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))}, nil
+		return bundle.ContentOf(strings.NewReader(string(raw)), 0, int64(len(raw))), nil
 	}
 	c, err := s.archives[b.archive].Content(key.Hash())
 	if err != nil {
@@ -229,13 +228,8 @@ func (s *Archives) open(key digest.Sum, b *blob) (Content, error) {
 	if c.Size() != b.size {
 		return nil, fmt.Errorf("%s has %d bytes in the archive; its manifest says %d", key.Hash(), c.Size(), b.size)
 	}
-	return nopCloser{c}, nil
+	return c, nil
 }
-
-// nopCloser is content whose Close does nothing.
-type nopCloser struct{ *io.SectionReader }
-
-func (nopCloser) Close() error { return nil }
 
 // has reports whether the repository has a manifest.
 func (r *repository) has(m *manifest) bool { return r.hasAny([]*manifest{m}) }

@@ -23,12 +23,12 @@ import (
 // memory is an Archive in memory.
 type memory map[v1.Hash][]byte
 
-func (m memory) Content(d v1.Hash) (*io.SectionReader, error) {
+func (m memory) Content(d v1.Hash) (bundle.Content, error) {
 	b, ok := m[d]
 	if !ok {
-		return nil, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+		return bundle.Content{}, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 	}
-	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))), nil
+	return bundle.ContentOf(bytes.NewReader(b), 0, int64(len(b))), nil
 }
 
 // fixture is a repository at its origin, and the archive that holds it.
