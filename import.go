@@ -114,7 +114,7 @@ func (o Options) partBy(ctx context.Context, a *tarball.Archive, read func(conte
 	for _, root := range g.Roots {
 		roots = append(roots, root.Reference)
 	}
-	p, err := o.choose(ctx, a, roots, opt)
+	p, err := o.choose(ctx, bundle.NewOverlay(a), roots, opt)
 	if err == nil {
 		err = p.trim(ctx, o, roots, opt, o.TempDir)
 	}

@@ -63,16 +63,18 @@ var allowed = map[string][]string{
 
 	"volume": {"internal/ownfile"},
 
+	"manifests": {"carvel", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "render/kbld"},
+
 	"inventory": {"bundle", "internal/digest", "internal/text"},
 
 	"registry/serve": {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci"},
 
 	"registry/rehearsal": {"bundle", "internal/digest", "oci", "registry/serve"},
-	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
+	".": {"bundle", "carvel", "choose", "copy", "custody", "diff", "inventory", "internal/digest", "internal/imgpkg", "internal/outfile", "internal/ownfile", "internal/text", "internal/yamlnode", "manifests", "oci", "registry", "registry/rehearsal", "registry/serve", "render", "render/kbld", "render/ytt", "report", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 	"cmd/relocate": {".", "bundle", "carvel", "carvel/values", "choose", "copy", "crossing", "custody", "diff", "inventory",
 		"internal/child", "internal/digest", "internal/extract", "internal/heap", "internal/httpfile", "internal/inspect", "internal/progress", "internal/outfile", "internal/ownfile", "internal/printer", "internal/selfimage", "internal/watchdog",
-		"internal/text", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
+		"internal/text", "manifests", "oci", "registry", "registry/serve", "render", "render/ytt", "report", "report/page", "rewrite",
 		"tarball", "verify", "verify/cluster", "verify/leak", "volume"},
 }
 

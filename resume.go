@@ -14,6 +14,7 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/manifests"
 	"relocate/oci"
 	"relocate/tarball"
 )
@@ -26,7 +27,11 @@ func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unfinished{archive: w, plan: plan, source: e.client, close: func() {}}
+	src, err := e.over(ctx, e.client)
+	if err != nil {
+		return nil, errors.Join(err, w.Suspend())
+	}
+	u := &unfinished{archive: w, plan: plan, source: src, close: func() {}}
 	if err := e.recheck(ctx, u); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
@@ -44,7 +49,7 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 		return e.other("the lock has other annotations")
 	}
 	e.opt.note("resumed", "continues with %s.part, which has %s of %s", e.to.Path, text.Size(u.archive.Written()), text.Size(u.plan.Size()))
-	if u.moved, err = e.movedTags(ctx, e.atSource(g)); err != nil {
+	if u.moved, err = e.movedTags(ctx, u.source, e.atSource(g)); err != nil {
 		return err
 	}
 	if err := e.checkRoots(ctx, g); err != nil {
@@ -73,6 +78,9 @@ func (e *exporting) checkRoots(ctx context.Context, graph *bundle.Graph) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.opt.jobs())
 	for _, root := range graph.Roots {
+		if root.Reference.Context() == manifests.Repository { // made of files, which the request knows
+			continue
+		}
 		ref := root.Reference.Context().Digest(e.sourceOf(graph, root).String())
 		g.Go(func() error {
 			_, _, err := e.client.Manifest(ctx, ref)
@@ -154,12 +162,12 @@ func (e *exporting) atSource(g *bundle.Graph) []bundle.Pin {
 }
 
 // movedTags asks for tags again, and notes which mean something else. The error is ctx's.
-func (e *exporting) movedTags(ctx context.Context, pins []bundle.Pin) (moved []MovedTag, err error) {
+func (e *exporting) movedTags(ctx context.Context, src bundle.Source, pins []bundle.Pin) (moved []MovedTag, err error) {
 	found := make([]*MovedTag, len(pins))
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(e.opt.jobs())
 	for i, pin := range pins {
-		g.Go(func() error { found[i] = askAgain(running, e.client, pin); return running.Err() })
+		g.Go(func() error { found[i] = askAgain(running, src, pin); return running.Err() })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package relocate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -9,16 +10,19 @@ import (
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/copy"
+	"relocate/manifests"
 	"relocate/oci"
 	"relocate/registry"
 	"relocate/report"
 )
 
-// Source is what is copied from registries. At least one bundle or image must be named.
+// Source is what is copied from registries. At least one bundle, image or set of manifests must be named.
 type Source struct {
 	Client  *registry.Client // nil: one with the zero registry.Options
 	Bundles []name.Reference // package repositories, packages and other bundles
 	Images  []name.Reference // images and indexes that are not bundles
+
+	Manifests []*manifests.Set // plain Kubernetes manifests, with their images: each becomes a bundle
 
 	NonDistributable bool             // carry layers whose licence may forbid it
 	Attachments      copy.Attachments // empty: what is found; AttachAll: every listed image must have one; AttachNothing: ignored
@@ -87,8 +91,14 @@ func (s *Source) roots() ([]name.Reference, error) {
 		}
 		list = append(list, ref)
 	}
+	for i, set := range s.Manifests {
+		if slices.ContainsFunc(s.Manifests[:i], func(other *manifests.Set) bool { return other.Name == set.Name }) {
+			return nil, optionsf("two sets of manifests have the name %s", set.Name)
+		}
+		list = append(list, set.Root())
+	}
 	if len(list) == 0 {
-		return nil, optionsf("the source names no bundle and no image")
+		return nil, optionsf("the source names no bundle, no image and no manifests")
 	}
 	return list, nil
 }
@@ -112,6 +122,9 @@ func (s *Source) request(roots []name.Reference, selection Selection) []string {
 	var list []string
 	for _, ref := range roots {
 		list = append(list, ref.Name())
+	}
+	for _, set := range s.Manifests {
+		list = append(list, fmt.Sprintf("manifests %s (%s)", set.Name, set.Digest()))
 	}
 	for _, pin := range s.pins {
 		list = append(list, fmt.Sprintf("%s is %s", pin.Reference, pin.Digest))

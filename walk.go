@@ -149,7 +149,11 @@ func (w *walker) read(ctx context.Context, dir string) (_ *walked, err error) {
 			found.close()
 		}
 	}()
-	p, err := w.opt.choose(ctx, spool.Keeping(), w.roots, w.walkOptions())
+	over, err := w.over(ctx, spool.Keeping())
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.opt.choose(ctx, over, w.roots, w.walkOptions())
 	if err != nil {
 		return nil, err
 	}

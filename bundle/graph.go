@@ -82,6 +82,8 @@ type Node struct {
 
 	Derived *Derivation // of a bundle or index that relocate derived from another; else nil
 
+	Manifests string // of a bundle that carries plain manifests: what its config calls them; empty for all others
+
 	HasPackages bool // a bundle with a YAML file below packages/, readable or not
 }
 

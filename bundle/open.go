@@ -37,7 +37,7 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 		return fmt.Errorf("read %s: %w", x.name, err)
 	}
 	if config.IsBundle {
-		x.found.Kind, x.found.Derived = Bundle, derivation(config)
+		x.found.Kind, x.found.Derived, x.found.Manifests = Bundle, derivation(config), config.Manifests
 		if err := w.count(len(config.Choice) / heldText); err != nil {
 			return fmt.Errorf("read %s: %w", x.name, err)
 		}

@@ -22,6 +22,8 @@ type Overlay struct {
 	blobs     map[v1.Hash][]byte
 	kept      map[v1.Hash]int64           // blobs that are in file: where they begin
 	places    map[v1.Hash]map[string]bool // where manifests that were made here are found; everywhere without
+	names     map[string]v1.Hash          // of tags that exist here only
+	owned     map[string]bool             // repositories that exist here only
 	locations map[string]string           // tags of locations images: of a bundle made here, and of what it was derived from
 
 	file scratchSpace // nil: blobs are in memory
@@ -41,7 +43,7 @@ type madeManifest struct {
 
 // NewOverlay returns an overlay of src without content of its own.
 func NewOverlay(src Source) *Overlay {
-	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, kept: map[v1.Hash]int64{}, places: map[v1.Hash]map[string]bool{}, locations: map[string]string{}}
+	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, kept: map[v1.Hash]int64{}, places: map[v1.Hash]map[string]bool{}, names: map[string]v1.Hash{}, owned: map[string]bool{}, locations: map[string]string{}}
 }
 
 // Add adds a manifest and the blobs that were made with it. A bundle that was derived from another is
@@ -56,6 +58,12 @@ func (o *Overlay) Add(desc v1.Descriptor, manifest []byte, from v1.Hash, blobs .
 		other = imgpkg.LocationsTag(from)
 	}
 	o.locations[tag] = other
+}
+
+// Name gives a manifest that is added a tag in a repository that exists here only: the other source is not asked for
+// anything in it.
+func (o *Overlay) Name(tag name.Tag, d v1.Hash) {
+	o.names[tag.Name()], o.owned[tag.Context().Name()] = d, true
 }
 
 // Keep lets Trim write the blobs that it makes to a file, from byte 0 on, and not keep them in memory.
@@ -118,6 +126,13 @@ func (o *Overlay) Manifest(ctx context.Context, ref name.Reference) (v1.Descript
 			return v1.Descriptor{}, nil, fmt.Errorf("%s: %w", ref, fs.ErrNotExist)
 		}
 		ref = ref.Context().Tag(tag)
+	}
+	if d, ok := o.names[ref.Name()]; ok {
+		m := o.manifests[d]
+		return m.desc, m.raw, ctx.Err()
+	}
+	if o.owned[ref.Context().Name()] {
+		return v1.Descriptor{}, nil, fmt.Errorf("%s: %w", ref, fs.ErrNotExist)
 	}
 	return o.Source.Manifest(ctx, ref)
 }

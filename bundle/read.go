@@ -28,7 +28,7 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference, r *render.R
 	x := w.add(&want{ref: ref, name: ref.Name(), tries: []name.Reference{ref}})
 	desc, raw, err := w.manifest(ctx, ref)
 	if isAbsent(err) {
-		return nil, &MissingError{Reference: x.name, Tried: []string{ref.Name()}, err: err}
+		return nil, &MissingError{Reference: x.name, Tried: []string{ref.Name()}, Err: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", x.name, err)
@@ -75,7 +75,7 @@ func ReadNode(ctx context.Context, src Source, ref name.Digest) (*Node, error) {
 		return x.found, fmt.Errorf("read %s: %w", ref.Name(), err)
 	}
 	if config.IsBundle {
-		x.found.Kind, x.found.Derived = Bundle, derivation(config)
+		x.found.Kind, x.found.Derived, x.found.Manifests = Bundle, derivation(config), config.Manifests
 	}
 	return x.found, nil
 }

@@ -36,6 +36,7 @@ type ClusterOptions struct {
 	Login     Login         // for the Secret; the zero value means placeholders
 	CA        []byte        // certificates of the registry (PEM); empty when clients trust it already
 	PlainHTTP bool          // the registry has no TLS
+	Manifests []Manifests   // plain ones, in front of all objects
 	Graph     *bundle.Graph // whose images get mirrors; nil means none
 }
 
@@ -60,16 +61,29 @@ type File struct {
 	Skeleton bool // to be filled in by hand
 }
 
-// ForCluster returns what a cluster gets with at least one PackageRepository. All of them are in
-// repo.
+// Manifests are plain Kubernetes manifests, as they are written.
+type Manifests struct {
+	Name string
+	Text []byte // of documents, which begins with "---"
+}
+
+// file returns the name of the manifests' file in a folder. No object has the same one: of no kind is "manifests".
+func (m Manifests) file() string { return "manifests." + m.Name + ".yml" }
+
+// ForCluster returns what a cluster gets with PackageRepositories. All of them, and the images of plain manifests,
+// are in repo.
 //
 // Errors: names that Kubernetes does not accept; a CA that has anything but certificates.
 func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptions) (*Cluster, error) {
 	list = slices.Clone(list)
+	var first PackageRepository
+	if len(list) > 0 {
+		first = list[0]
+	}
 	opt.ControllerNamespace = cmp.Or(opt.ControllerNamespace, ControllerNamespace)
 	c := &Cluster{
-		opt: opt, repo: repo, secret: cmp.Or(list[0].SecretRef, "pull-"+DNSName(repo.RegistryStr())),
-		home: cmp.Or(list[0].Namespace, carvel.GlobalNamespace), installHome: cmp.Or(opt.InstallNamespace, list[0].Namespace, "default"),
+		opt: opt, repo: repo, secret: cmp.Or(first.SecretRef, "pull-"+DNSName(repo.RegistryStr())),
+		home: cmp.Or(first.Namespace, carvel.GlobalNamespace), installHome: cmp.Or(opt.InstallNamespace, first.Namespace, "default"),
 	}
 	if opt.API == OldPackagingAPI {
 		c.home = opt.ControllerNamespace
@@ -248,29 +262,37 @@ func (c *Cluster) addInstall(i Install, secretRef string) error {
 	return nil
 }
 
-// Encode returns the YAML of the objects for kubectl apply, and a note for each that has
+// Encode returns the YAML of the manifests and the objects for kubectl apply, and a note for each that has
 // placeholders. It has no files for nodes.
 func (c *Cluster) Encode() (text []byte, notes []string, err error) {
-	text, err = encodeObjects(c.objects...)
+	for _, m := range c.opt.Manifests {
+		text = append(text, m.Text...)
+	}
+	objects, err := encodeObjects(c.objects...)
 	if err != nil {
 		return nil, nil, err
 	}
+	text = append(text, objects...)
 	notes, err = c.Placeholders(nil)
 	return text, notes, err
 }
 
-// Files returns a file of each object, files for nodes below the folder nodes, and a
+// Files returns a file of each set of manifests and of each object, files for nodes below the folder nodes, and a
 // kustomization.yaml.
 func (c *Cluster) Files() ([]File, error) {
 	files := slices.Clone(c.nodes)
+	var resources []string
+	for _, m := range c.opt.Manifests {
+		files, resources = append(files, File{Path: m.file(), Text: m.Text}), append(resources, m.file())
+	}
 	for _, o := range c.objects {
 		text, err := encodeObjects(o)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{o.file(), text, o.skeleton})
+		files, resources = append(files, File{o.file(), text, o.skeleton}), append(resources, o.file())
 	}
-	text, err := kustomization(c.objects)
+	text, err := kustomization(resources)
 	return append(files, File{Path: "kustomization.yaml", Text: text}), err
 }
 

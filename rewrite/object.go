@@ -72,13 +72,9 @@ func encodeObjects(list ...object) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// kustomization returns the kustomization.yaml of the objects. sortOptions, since kustomize 5.0,
-// keeps their order.
-func kustomization(list []object) ([]byte, error) {
-	resources := []string{}
-	for _, o := range list {
-		resources = append(resources, o.file())
-	}
+// kustomization returns the kustomization.yaml of files. sortOptions, since kustomize 5.0, keeps their
+// order.
+func kustomization(resources []string) ([]byte, error) {
 	return yaml.Marshal(map[string]any{
 		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources,
 		"sortOptions": map[string]string{"order": "fifo"},

@@ -17,6 +17,8 @@ const (
 	LabelChoice = "relocate/choice"
 	// LabelPlatforms has the platforms that it was derived for, with blanks between.
 	LabelPlatforms = "relocate/platforms"
+	// LabelManifests has the name of the set of plain manifests that a bundle carries.
+	LabelManifests = "relocate/manifests"
 )
 
 // MaxLabel is the limit on a label that is read, in bytes. An annotation of an object has room for it.
@@ -27,6 +29,7 @@ type Config struct {
 	IsBundle            bool
 	DerivedFrom, Choice string // of a bundle that relocate derived from another
 	Platforms           string // for which it was; empty for all
+	Manifests           string // of a bundle that carries plain manifests: their name
 }
 
 // ReadConfig reads a config. One that is not a JSON object with labels says nothing.
@@ -71,6 +74,8 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 			l.Choice = labelText(value)
 		case LabelPlatforms:
 			l.Platforms = labelText(value)
+		case LabelManifests:
+			l.Manifests = labelText(value)
 		}
 	}
 	return nil

@@ -31,8 +31,8 @@ func IsConfig(apiVersion, kind string) bool {
 	return false
 }
 
-// isLock reports whether kbld reads a document of that kind as a lock.
-func isLock(apiVersion, kind string) bool { return apiVersion == lockVersion && kind == "ImagesLock" }
+// IsLock reports whether kbld reads a document of that kind as a lock.
+func IsLock(apiVersion, kind string) bool { return apiVersion == lockVersion && kind == "ImagesLock" }
 
 // config is a document of kbld.k14s.io/v1alpha1 of any kind. kbld reads all kinds alike.
 type config struct {
@@ -162,7 +162,7 @@ func (s *Step) AddFile(file string, data []byte) (findings []report.Finding) {
 			d.notRead(doc.Offset+1, "kbld configuration", doc.Err)
 		case IsConfig(apiVersion, kind):
 			d.addConfig()
-		case isLock(apiVersion, kind):
+		case IsLock(apiVersion, kind):
 			d.addLock()
 		}
 		findings = append(findings, d.findings...)

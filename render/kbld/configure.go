@@ -35,7 +35,7 @@ func (s *Step) configure(r resource, file string) error {
 	if err != nil {
 		return err
 	}
-	if isLock(textAt(r.content, "apiVersion"), textAt(r.content, "kind")) {
+	if IsLock(textAt(r.content, "apiVersion"), textAt(r.content, "kind")) {
 		return s.configureLock(r, text, file)
 	}
 	var c config

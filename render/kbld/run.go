@@ -94,6 +94,25 @@ const (
 // reason, the output has the Images, and with an AskedError the Text too, in which the images that
 // kbld would ask for stay unchanged.
 func Run(inputs []Input) (*Output, error) {
+	r, err := begin(inputs)
+	if err != nil {
+		return nil, err
+	}
+	return r.printAll()
+}
+
+// printAll prints the documents.
+func (r *run) printAll() (*Output, error) {
+	for i := range r.documents {
+		if err := r.print(i); err != nil {
+			return nil, err
+		}
+	}
+	return r.out, r.failure()
+}
+
+// begin reads the inputs, and the configuration that is in them.
+func begin(inputs []Input) (*run, error) {
 	r := &run{step: &Step{}, out: &Output{}}
 	size := 0
 	for i, in := range inputs {
@@ -110,12 +129,7 @@ func Run(inputs []Input) (*Output, error) {
 		}
 	}
 	r.rules = r.step.Rules()
-	for i := range r.documents {
-		if err := r.print(i); err != nil {
-			return nil, err
-		}
-	}
-	return r.out, r.failure()
+	return r, nil
 }
 
 // resource is a document, or an item of one. The content is kept as JSON where there is much, which
@@ -196,7 +210,7 @@ func (r *run) add(at Source, text []byte) error {
 // addResource adds a document, of which size is about the length of its text.
 func (r *run) addResource(at Source, content map[string]any, size int) error {
 	apiVersion, kind := textAt(content, "apiVersion"), textAt(content, "kind")
-	if IsConfig(apiVersion, kind) || isLock(apiVersion, kind) {
+	if IsConfig(apiVersion, kind) || IsLock(apiVersion, kind) {
 		r.configs = append(r.configs, resource{Source: at, content: content})
 		return nil
 	}

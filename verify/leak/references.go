@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"relocate/carvel"
 	"relocate/internal/text"
 	"relocate/render/kbld"
 	"relocate/report"
@@ -122,7 +123,7 @@ type textFinding struct {
 
 // examine checks the files that the uses of g read, and at what they deploy.
 func (a *appFolder) examine(ctx context.Context, g group) error {
-	p := &packageFiles{files: a.files, steps: g.steps(), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
+	p := &packageFiles{files: a.files, steps: a.steps(g), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
 	refs, found := p.references()
 	list := slices.Concat(a.inFiles(g, found), a.ofReferences(g, refs), a.ofSchemas(p, g))
 	for i, named := range p.named {
@@ -149,6 +150,15 @@ func (a *appFolder) examine(ctx context.Context, g group) error {
 		}
 	}
 	return nil
+}
+
+// steps returns the steps of a group. Plain manifests have those of At in package manifests: the lock comes before the
+// configuration that is beside them.
+func (a *appFolder) steps(g group) kappctrl.Steps {
+	if n := a.work.parts[0].node; len(g.uses) == 0 && n != nil && n.Manifests != "" {
+		return kappctrl.Steps{{Kind: "kbld", Paths: []string{carvel.LockFile, "config"}}}
+	}
+	return g.steps()
 }
 
 // inFiles returns what was found in the files that the uses of g read.

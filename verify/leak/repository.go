@@ -82,6 +82,10 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		}
 		return err
 	}
+	if r.node.Manifests != "" {
+		t.want(r.node, 0)
+		return nil
+	}
 	if !r.packages && !r.linked {
 		t.add(newFinding(codeNoPackages, report.Warning, r.at("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
 		t.want(r.node, 0)

@@ -1,0 +1,107 @@
+package relocate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"relocate/bundle"
+	"relocate/internal/imgpkg"
+	"relocate/internal/yamlnode"
+	"relocate/manifests"
+	"relocate/rewrite"
+)
+
+// over returns an overlay of a source with the bundles of the sets of manifests, whose images it asks the source for.
+func (w *walker) over(ctx context.Context, src bundle.Source) (*bundle.Overlay, error) {
+	over := bundle.NewOverlay(src)
+	if len(w.Manifests) == 0 {
+		return over, nil
+	}
+	resolved, err := w.resolve(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range w.Manifests {
+		made, err := set.Bundle(resolved)
+		if err != nil {
+			return nil, fmt.Errorf("manifests %s: %w", set.Name, err)
+		}
+		over.Name(set.Root(), made.Descriptor.Digest)
+		over.Add(made.Descriptor, made.Manifest, v1.Hash{}, made.Config, made.Layer)
+	}
+	return over, nil
+}
+
+// resolve returns the digests of the images of all sets, by how the files name them.
+//
+// Errors: *bundle.MissingError; those of src.
+func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]name.Digest, error) {
+	ph := w.opt.begin("read", 0, 0)
+	defer ph.end()
+	resolved := map[string]name.Digest{}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(w.opt.requests())
+	for _, set := range w.Manifests {
+		for _, image := range set.Images {
+			g.Go(func() error {
+				desc, _, err := src.Manifest(ctx, image.Reference)
+				if err != nil {
+					return &bundle.MissingError{Reference: image.Value, WantedBy: fmt.Sprintf("%s:%d of the manifests %s", image.File, image.Line, set.Name),
+						Tried: []string{image.Reference.Name()}, Err: err}
+				}
+				ph.read()
+				mu.Lock()
+				defer mu.Unlock()
+				resolved[image.Value] = image.Reference.Context().Digest(desc.Digest.String())
+				return nil
+			})
+		}
+	}
+	return resolved, g.Wait()
+}
+
+// Manifests returns the plain manifests that a graph carries, one text for each set, with every image in repo. src has
+// the bundles.
+//
+// Errors: those of src; what no set that was exported has.
+func Manifests(ctx context.Context, src bundle.Source, g *bundle.Graph, repo name.Repository) ([]rewrite.Manifests, error) {
+	var list []rewrite.Manifests
+	for _, root := range g.Roots {
+		n := g.Node(root.Digest)
+		if n == nil || n.Manifests == "" {
+			continue
+		}
+		text, err := manifestsIn(ctx, src, n, repo)
+		if err != nil {
+			return nil, fmt.Errorf("manifests in %s: %w", n.Name(), err)
+		}
+		list = append(list, rewrite.Manifests{Name: n.Manifests, Text: text})
+	}
+	return list, nil
+}
+
+// manifestsIn returns the manifests in a bundle, with every image in repo.
+func manifestsIn(ctx context.Context, src bundle.Source, n *bundle.Node, repo name.Repository) ([]byte, error) {
+	if err := manifests.CheckName(n.Manifests); err != nil {
+		return nil, err
+	}
+	files, size := map[string][]byte{}, int64(0)
+	err := n.Files(ctx, src, manifests.Wants, func(f bundle.File, content io.Reader) (err error) {
+		if size += f.Size; !f.Mode.IsRegular() || f.Size > yamlnode.MaxSize || size > manifests.MaxFiles {
+			return fmt.Errorf("%q is no file, or one of too many bytes", f.Path)
+		}
+		files[f.Path], err = imgpkg.Content(f.Size, content)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return manifests.At(files, repo)
+}
