@@ -63,11 +63,13 @@ type Crossing struct {
 	lines map[string]int // of keys and items that the file has, by their place: "destination.tag"
 }
 
-// Root is what a walk begins with: one of a bundle, an image and a lock.
+// Root is what a walk begins with: one of a bundle, an image, plain manifests and a lock.
 type Root struct {
-	Bundle Reference `json:"bundle" flag:"bundle" help:"a package repository, a package or another bundle"`
-	Image  Reference `json:"image" flag:"image" help:"an image or index that is not a bundle"`
-	Lock   Path      `json:"lock" flag:"lock" help:"what a BundleLock or ImagesLock lists; it must then be the only root"`
+	Bundle    Reference       `json:"bundle" flag:"bundle" help:"a package repository, a package or another bundle"`
+	Image     Reference       `json:"image" flag:"image" help:"an image or index that is not a bundle"`
+	Manifests map[string]Path `json:"manifests" flag:"manifests" help:"plain Kubernetes manifests, by the name under which they are carried: a file or a folder"`
+
+	Lock Path `json:"lock" flag:"lock" help:"what a BundleLock or ImagesLock lists; it must then be the only root"`
 
 	Choose *Choice `json:"choose" help:"which packages of this bundle are carried, instead of the top-level choose: its keys are the same"`
 }
@@ -217,6 +219,9 @@ func (c *Crossing) checkRoots() error {
 		if root.Choose != nil && root.Bundle == "" {
 			return wrong("only a bundle has packages to choose from")
 		}
+		if root.Manifests != nil {
+			continue
+		}
 		if root.Lock != "" {
 			if len(c.Roots) > 1 {
 				return wrong("a lock must be the only root")
@@ -236,7 +241,7 @@ func (c *Crossing) checkRoots() error {
 }
 
 // rootKinds are the keys of a root that say what it is.
-var rootKinds = []string{"bundle", "image", "lock"}
+var rootKinds = []string{"bundle", "image", "manifests", "lock"}
 
 // kindsAt counts the rootKinds that the root at a place has.
 func (c *Crossing) kindsAt(at string) (n int) {

@@ -102,8 +102,8 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 		name, node := n.Content[i].Value, n.Content[i+1]
 		place := strings.TrimPrefix(at+"."+name, ".")
 		if v.Kind() == reflect.Map {
-			if !packageForm.MatchString(name) {
-				return wrong(n.Content[i], at, "%s is not NAME or NAME/VERSION of a package", text.Quote(name))
+			if !nameForm.MatchString(name) {
+				return wrong(n.Content[i], at, "%s is not a name, as NAME or NAME/VERSION of a package, or NAME of manifests", text.Quote(name))
 			}
 			item := reflect.New(v.Type().Elem()).Elem()
 			if err := d.value(node, fmt.Sprintf("%s[%s]", at, name), key{}, item); err != nil {
@@ -132,9 +132,9 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 	return nil
 }
 
-// packageForm matches NAME and NAME/VERSION of a package: the keys of the only mapping that has no
-// keys of its own.
-var packageForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._+-]+)?$`)
+// nameForm matches NAME and NAME/VERSION of a package, and NAME of manifests: the keys of mappings that have no
+// keys of their own.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._+-]+)?$`)
 
 // login matches keys of a login.
 var login = regexp.MustCompile(`(?i)user|pass|token|login|credential|secret|auth|keychain|privatekey|clientkey|clientcert`)

@@ -43,7 +43,7 @@ func (f *configFlags) addTo(cmd *cobra.Command, title string, flagFor func(s *cr
 
 // alternatives are flags of which one on the command line stands for all: the file gives none of them.
 var alternatives = [][]string{
-	{"bundle", "image", "lock"},
+	{"bundle", "image", "manifests", "lock"},
 	{"tag", "no-tag"},
 }
 

@@ -12,6 +12,7 @@ import (
 	"relocate/choose"
 	"relocate/crossing"
 	"relocate/internal/inspect"
+	"relocate/manifests"
 	"relocate/tarball"
 )
 
@@ -26,7 +27,7 @@ func (f *configFlags) rootNames() (list []string, chooses bool, err error) {
 	}
 	from, sel, err := f.selected()
 	roots := slices.Concat(from.Bundles, from.Images)
-	if err != nil || len(roots) != 1 {
+	if err != nil || len(f.file.Roots) != 1 || len(roots) != 1 {
 		return nil, false, err
 	}
 	for _, ref := range sel.Names(roots[0]) {
@@ -54,6 +55,11 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 		return err
 	}
 	want := slices.Concat(from.Bundles, from.Images)
+	for _, root := range f.file.Roots {
+		for name := range root.Manifests {
+			want = append(want, manifests.Repository.Tag(name))
+		}
+	}
 	f.sel = relocate.Selection{Roots: map[string]choose.Choice{}, Platforms: sel.Platforms, Derive: sel.Derive}
 	for _, root := range want {
 		i := slices.IndexFunc(have, func(ref name.Reference) bool { return sel.Named(root, ref) })
@@ -106,7 +112,7 @@ func (f *configFlags) partOf(ctx context.Context, a *tarball.Archive, flags *sel
 	return relocate.PartOf(ctx, a, opt)
 }
 
-// source returns the roots of the file.
+// source returns the roots of the file, without plain manifests, whose files only an export needs.
 func (f *configFlags) source() (relocate.Source, error) {
 	var flags sourceFlags
 	for _, root := range f.file.Roots {
@@ -115,7 +121,7 @@ func (f *configFlags) source() (relocate.Source, error) {
 			flags.bundles = append(flags.bundles, string(root.Bundle))
 		case root.Image != "":
 			flags.images = append(flags.images, string(root.Image))
-		default:
+		case root.Lock != "":
 			flags.lock = string(root.Lock)
 		}
 	}
@@ -156,7 +162,7 @@ func (f *configFlags) selected() (from relocate.Source, sel relocate.Selection, 
 func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, kubernetes string) (map[string]choose.Choice, error) {
 	choices := map[string]choose.Choice{}
 	for i, root := range f.file.Roots {
-		if root.Image != "" || len(choices) == len(bundles) { // a lock may list images
+		if root.Image != "" || root.Manifests != nil || len(choices) == len(bundles) { // a lock may list images
 			continue
 		}
 		of, at := f.file.Choose, "choose"

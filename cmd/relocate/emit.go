@@ -38,6 +38,7 @@ type emitFlags struct {
 
 // What --with names.
 const (
+	withManifests      = "manifests"
 	withNamespace      = "namespace"
 	withSecret         = "secret"
 	withSecretExport   = "secretexport"
@@ -48,7 +49,7 @@ const (
 	withAdmin          = "cluster-admin"
 )
 
-var withAll = []string{withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin}
+var withAll = []string{withManifests, withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin}
 
 const emitHelp = `emit prints what an import prints, without a registry: the PackageRepository,
 pinned by digest, for kubectl apply. It needs the archive and the repository
@@ -57,6 +58,8 @@ that it was imported to, or the BundleLock that an import wrote with
 
 --with adds other objects, in the order to apply:
 
+  manifests         the plain manifests that the archive has (--manifests of an
+                    export), with every image in REPO, by digest
   namespace         the namespaces of the objects
   secret            a Secret for the registry, named by the PackageRepository.
                     It has placeholders to replace, or the login that you give
@@ -184,7 +187,7 @@ func (f *emitFlags) withChecks() []check {
 		{len(f.values) > 0 && !installs, "--values-file needs --install"},
 		{f.prune && f.directory == "", "--prune needs a folder: -d DIR"},
 		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
-		{f.lock != "" && (mirrors || installs), "--install, and --with idms and registries-conf, need an archive: a lock does not list the repository's content"},
+		{f.lock != "" && (mirrors || installs || f.has(withManifests)), "--install, and --with manifests, idms and registries-conf, need an archive: a lock does not list the repository's content"},
 	}
 }
 
@@ -237,7 +240,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && !f.has(withManifests) {
 		return nil, usagef("%s contains no package repository: no root is a bundle with packages/", args[0])
 	}
 	return f.emit(ctx, list, repo, s)

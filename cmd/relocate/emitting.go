@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
+	"relocate"
 	"relocate/bundle"
 	"relocate/carvel"
 	"relocate/internal/inspect"
@@ -41,6 +42,9 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	e := &emission{}
 	if s != nil {
 		opt.Graph = s.Graph
+		if opt.Manifests, err = f.manifests(ctx, e, s, repo); err != nil {
+			return nil, err
+		}
 		withoutOlder(s.Graph, list)
 		if opt.Installs, err = f.packages(ctx, e, s); err != nil {
 			return nil, err
@@ -64,8 +68,30 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 			e.notes = append(e.notes, note)
 		}
 	}
-	e.notes = append(e.notes, repositoryNotes...)
+	if len(list) > 0 {
+		e.notes = append(e.notes, repositoryNotes...)
+	}
 	return e, nil
+}
+
+// manifests returns the plain manifests of an archive, where --with asks for them.
+func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subject, repo name.Repository) ([]rewrite.Manifests, error) {
+	has := slices.ContainsFunc(s.Graph.Roots, func(root bundle.Root) bool {
+		n := s.Graph.Node(root.Digest)
+		return n != nil && n.Manifests != ""
+	})
+	switch {
+	case has && !f.has(withManifests):
+		e.notes = append(e.notes, "the archive also has plain manifests: --with manifests writes them")
+		return nil, nil
+	case !f.has(withManifests):
+		return nil, nil
+	case !has:
+		return nil, usagef("--with manifests: %s has none; export them with --manifests PATH", s.Name)
+	}
+	e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests name no Secret: if %s needs a login, give it to the nodes, or imagePullSecrets to their ServiceAccounts", repo.RegistryStr()),
+		"where the manifests define the kinds of objects that come after them, apply twice with kubectl, or once with kapp")
+	return relocate.Manifests(ctx, s.Source, s.Graph, repo)
 }
 
 // withoutOlder removes from the graph the packages of versions that no PackageRepository serves.

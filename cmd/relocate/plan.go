@@ -121,7 +121,7 @@ shows what is new compared with an archive, as relocate diff does.
 // check rejects command lines that make no sense, and reads what is selected.
 func (f *planFlags) check() error {
 	if !f.source.given() {
-		return usagef("no source: give -b REF, -i REF or --lock FILE")
+		return usagef("no source: give -b REF, -i REF, --manifests PATH or --lock FILE")
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),

@@ -10,11 +10,13 @@ import (
 
 	"relocate"
 	"relocate/bundle"
+	"relocate/manifests"
 )
 
 // sourceFlags are the flags that name what is copied from registries.
 type sourceFlags struct {
 	bundles, images  []string
+	manifests        []string
 	lock             string
 	nonDistributable bool
 	attachments      string
@@ -24,17 +26,20 @@ type sourceFlags struct {
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "copy the bundle `REF` (repeatable)")
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "copy the image or index `REF`, which is not a bundle (repeatable)")
+	flags.StringArrayVar(&f.manifests, "manifests", nil, "copy the Kubernetes manifests in `[NAME=]PATH`, a file or a folder, with the images that kbld finds in them (repeatable)")
 	flags.StringVar(&f.lock, "lock", "", "copy what the BundleLock or ImagesLock `FILE` lists")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also copy layers whose licence may forbid it")
 	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy signatures, attestations and SBOMs in this `MODE`: auto skips those that a registry refuses, with a warning; require fails instead, and also if a listed image has none; none copies none")
 	flags.StringVar(&f.signaturesFrom, "signatures-from", "", "also look for cosign's tags in the repository `REPO` (COSIGN_REPOSITORY)")
 }
 
-func (f *sourceFlags) given() bool { return len(f.bundles)+len(f.images) > 0 || f.lock != "" }
+func (f *sourceFlags) given() bool {
+	return len(f.bundles)+len(f.images)+len(f.manifests) > 0 || f.lock != ""
+}
 
 func (f *sourceFlags) check() error {
 	if err := firstWrong(
-		check{f.lock != "" && len(f.bundles)+len(f.images) > 0, "two sources: give --lock, or -b and -i"},
+		check{f.lock != "" && len(f.bundles)+len(f.images)+len(f.manifests) > 0, "two sources: give --lock, or -b, -i and --manifests"},
 		check{f.signaturesFrom != "" && (f.attachments == attachmentsNone || !f.given()), "--signatures-from needs a source in a registry, and cannot be used with --attachments none"},
 		oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsRequire, attachmentsNone),
 	); err != nil || f.signaturesFrom == "" {
@@ -80,8 +85,17 @@ func (f *sourceFlags) roots() (from relocate.Source, err error) {
 	if from.Bundles, err = parseReferences("--bundle", f.bundles); err != nil {
 		return from, err
 	}
-	from.Images, err = parseReferences("--image", f.images)
-	return from, err
+	if from.Images, err = parseReferences("--image", f.images); err != nil {
+		return from, err
+	}
+	for _, arg := range f.manifests {
+		set, err := manifests.Read(arg)
+		if err != nil {
+			return from, usagef("--manifests %s: %w", arg, err)
+		}
+		from.Manifests = append(from.Manifests, set)
+	}
+	return from, nil
 }
 
 // parseReferences reads the references of a flag.
