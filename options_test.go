@@ -31,7 +31,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	for message, do := range map[string]func() error{
-		"names no bundle and no image": source(func(s *relocate.Source) { s.Bundles = nil }),
+		"names no bundle, no image and no manifests": source(func(s *relocate.Source) { s.Bundles = nil }),
 		`attachments "some"`:           source(func(s *relocate.Source) { s.Attachments = "some" }),
 		"is attached to an image":      source(func(s *relocate.Source) { s.Bundles[0] = repo.Tag("sha256-" + zeros + ".sig") }),
 		"names no repository":          destination(func(d *relocate.Destination) { d.Repository = name.Repository{} }),

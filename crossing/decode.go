@@ -103,7 +103,10 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 		place := strings.TrimPrefix(at+"."+name, ".")
 		if v.Kind() == reflect.Map {
 			if !nameForm.MatchString(name) {
-				return wrong(n.Content[i], at, "%s is not a name, as NAME or NAME/VERSION of a package, or NAME of manifests", text.Quote(name))
+				if strings.HasSuffix(at, ".manifests") {
+					return wrong(n.Content[i], at, "%s cannot name manifests", text.Quote(name))
+				}
+				return wrong(n.Content[i], at, "%s is not NAME or NAME/VERSION of a package", text.Quote(name))
 			}
 			item := reflect.New(v.Type().Elem()).Elem()
 			if err := d.value(node, fmt.Sprintf("%s[%s]", at, name), key{}, item); err != nil {
