@@ -32,12 +32,12 @@ func TestOptions(t *testing.T) {
 	}
 	for message, do := range map[string]func() error{
 		"names no bundle, no image and no manifests": source(func(s *relocate.Source) { s.Bundles = nil }),
-		`attachments "some"`:           source(func(s *relocate.Source) { s.Attachments = "some" }),
-		"is attached to an image":      source(func(s *relocate.Source) { s.Bundles[0] = repo.Tag("sha256-" + zeros + ".sig") }),
-		"names no repository":          destination(func(d *relocate.Destination) { d.Repository = name.Repository{} }),
-		"the tag 1.0, and no tag":      destination(func(d *relocate.Destination) { d.Tag, d.NoTag = "1.0", true }),
-		`trust "all"`:                  destination(func(d *relocate.Destination) { d.Trust = "all" }),
-		`attachments "all"`:            destination(func(d *relocate.Destination) { d.Attachments = "all" }),
+		`attachments "some"`:                         source(func(s *relocate.Source) { s.Attachments = "some" }),
+		"is attached to an image":                    source(func(s *relocate.Source) { s.Bundles[0] = repo.Tag("sha256-" + zeros + ".sig") }),
+		"names no repository":                        destination(func(d *relocate.Destination) { d.Repository = name.Repository{} }),
+		"the tag 1.0, and no tag":                    destination(func(d *relocate.Destination) { d.Tag, d.NoTag = "1.0", true }),
+		`trust "all"`:                                destination(func(d *relocate.Destination) { d.Trust = "all" }),
+		`attachments "all"`:                          destination(func(d *relocate.Destination) { d.Attachments = "all" }),
 		"without TLS": func() error {
 			return relocate.Serve(t.Context(), nil, relocate.ServeOptions{Listen: "0.0.0.0:0"})
 		},
