@@ -170,6 +170,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	f.jobs = f.shard.concurrency(f.jobs)
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 	defer f.rendering.renderer.Close()
 	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now()}

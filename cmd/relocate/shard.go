@@ -36,6 +36,16 @@ func (f *shardFlags) checks(isFile, toRepo bool) []check {
 	}
 }
 
+// concurrency is how many requests a shard sends at once, unless the command line says: all shards together as many as one
+// import, but at least four each. More were measured to be slower: the network in front of the registry drops what it cannot take.
+func (f *shardFlags) concurrency(given concurrency) concurrency {
+	if !f.shard.given() || given != automatic {
+		return given
+	}
+	most := max(4, (automatic.most+f.shard.Of-1)/f.shard.Of)
+	return concurrency{min(automatic.least, most), most}
+}
+
 // shard is the value of --shard; zero: not given.
 type shard relocate.Shard
 

@@ -200,3 +200,13 @@ func TestShardAuto(t *testing.T) {
 	assert.Equal(t, summary.Report.Result.Blobs, summary.Report.Contents.Blobs)
 	assert.Empty(t, r.stdout)
 }
+
+// TestShardConcurrency: all shards together send as many requests at once as one import.
+func TestShardConcurrency(t *testing.T) {
+	t.Parallel()
+	for of, want := range map[int]concurrency{0: automatic, 1: automatic, 2: {8, 16}, 3: {8, 11}, 4: {8, 8}, 8: {4, 4}, 100: {4, 4}} {
+		f := shardFlags{shard: shard{Of: of}}
+		assert.Equal(t, want, f.concurrency(automatic), of)
+		assert.Equal(t, concurrency{16, 16}, f.concurrency(concurrency{16, 16}))
+	}
+}
