@@ -158,7 +158,7 @@ func ExampleVerify() {
 	ctx := context.Background()
 	archive, exported := exportExample(ctx)
 	defer archive.Close()
-	verdict, err := relocate.Verify(ctx, archive, relocate.Destination{}, relocate.VerifyOptions{Seal: exported.Seal})
+	verdict, err := relocate.Verify(ctx, archive, relocate.Destination{}, relocate.VerifyOptions{Options: relocate.Options{Seal: exported.Seal}})
 	if err != nil {
 		log.Fatal(err)
 	}

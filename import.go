@@ -24,7 +24,7 @@ import (
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
-// Errors: ErrOptions, ErrTags; ErrHeld; tarball.ErrDamaged; *IncompleteError; *bundle.NoAttachmentsError; those of
+// Errors: ErrOptions, ErrTags; ErrSeal; ErrHeld; tarball.ErrDamaged; *IncompleteError; *bundle.NoAttachmentsError; those of
 // copy.ToRepository and of registry.Client.
 func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
 	unlock, err := to.lock()
@@ -35,8 +35,27 @@ func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Opti
 	return importArchive(ctx, from, to, opt)
 }
 
+// checkSeal compares the seal of an archive with the one that it must have, if any. What the seal covers is
+// compared with the bytes of the archive when it is checked.
+//
+// Errors: ErrSeal; ErrOptions of imgpkg's format.
+func (o Options) checkSeal(a *tarball.Archive) error {
+	switch {
+	case o.Seal == v1.Hash{}:
+		return nil
+	case a.Format() == tarball.Imgpkg:
+		return optionsf("%s has imgpkg's format, which has no seal to compare with; its roots prove what it holds", a.Name())
+	case a.Seal() != o.Seal:
+		return fmt.Errorf("%s %w: its seal is %s, want %s", a.Name(), ErrSeal, a.Seal(), o.Seal)
+	}
+	return nil
+}
+
 // importArchive fills a repository that is locked.
 func importArchive(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
+	if err := opt.checkSeal(from); err != nil {
+		return nil, err
+	}
 	p, plan, err := opt.checkedPart(ctx, from)
 	if err != nil {
 		return nil, err
@@ -200,6 +219,9 @@ func (in *incoming) importSealed(ctx context.Context, to Destination) (*Result, 
 	}
 	s, err := in.open()
 	if err != nil {
+		return nil, err
+	}
+	if err := in.opt.checkSeal(s.Archive); err != nil {
 		return nil, err
 	}
 	plan, err := s.Plan(ctx, in.opt.jobs(), in.opt.Renderer)

@@ -26,6 +26,8 @@ import (
 	"fmt"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/registry"
@@ -40,6 +42,8 @@ var (
 	// ErrTags is an ErrOptions: the roots cannot have their tags at one destination, or the one
 	// that Destination.Tag gives them.
 	ErrTags = errors.New("the tags of the roots")
+	// ErrSeal says that an archive does not have Options.Seal: it is another one.
+	ErrSeal = errors.New("is another archive")
 	// ErrHeld says that another run works on the same archive or repository.
 	ErrHeld = errors.New("is locked")
 )
@@ -67,6 +71,9 @@ type Options struct {
 	Renderer       *render.Renderer // runs the templates of repositories and packages; nil: none are rendered
 	RenderPackages bool             // also render packages, and examine what they deploy
 	Values         render.Values    // of packages; *render.UnusedValuesError where one is not found
+
+	// Seal is what an archive that Import, ImportStream, Verify or VerifyStream reads must have; zero: any.
+	Seal v1.Hash
 
 	// Signed says who must have signed an archive that ImportStream reads; nil: nobody. Archives in files are
 	// opened with Signed.Open, and Signature is what that returned: it becomes part of the result.

@@ -92,7 +92,7 @@ func (s *Sealed) sign(key *custody.Key, file string) {
 //
 // Errors: ErrOptions where it has another.
 func isSigned(file string, seal v1.Hash, key *custody.Key) (bool, error) {
-	raw, err := readBeside(file, custody.MaxFile)
+	raw, err := readBeside(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil

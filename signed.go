@@ -21,6 +21,10 @@ import (
 type Signed struct {
 	Trust *custody.Trust
 	File  string // with the signature; empty: NAME.seal.sigstore.json or NAME.seal.sig beside the archive
+
+	// Read reads a file of a signature or a seal, of at most custody.MaxFile bytes; nil: from the file system.
+	// Its error is an fs.ErrNotExist where there is none.
+	Read func(name string) ([]byte, error)
 }
 
 // Open opens an archive, as tarball.Open does, once its signature is checked: first the signature itself,
@@ -43,7 +47,29 @@ func (s *Signed) Open(path string, folders ...string) (*tarball.Archive, *report
 			return nil, nil, err
 		}
 	}
-	a, err := tarball.Open(path, folders...)
+	return c.open(func() (*tarball.Archive, error) { return tarball.Open(path, folders...) })
+}
+
+// OpenWith is Open for an archive that open opens, such as one on a server. name is its name, to which the
+// endings of the files beside it are added. Its documents are parsed before they are compared with the
+// signature.
+//
+// Errors: *custody.UntrustedError; those of open.
+func (s *Signed) OpenWith(name string, open func() (*tarball.Archive, error)) (*tarball.Archive, *report.Signature, error) {
+	if s == nil {
+		a, err := open()
+		return a, nil, err
+	}
+	c, err := s.claim(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.open(open)
+}
+
+// open opens an archive, and compares its seal with the one that was signed.
+func (c *claim) open(open func() (*tarball.Archive, error)) (*tarball.Archive, *report.Signature, error) {
+	a, err := open()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,12 +96,15 @@ func (s *Signed) claim(archive string) (*claim, error) {
 	if s.File != "" {
 		files, sealFile = []string{s.File}, strings.TrimSuffix(strings.TrimSuffix(s.File, ".sigstore.json"), ".sig")
 	}
-	read := readBeside
+	beside, read := readBeside, readBeside
 	if s.File != "" {
 		read = readSmall // it may be a pipe
 	}
+	if s.Read != nil {
+		beside, read = s.Read, s.Read
+	}
 	for _, file := range files {
-		raw, err := read(file, custody.MaxFile)
+		raw, err := read(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && s.File == "":
 			continue
@@ -91,7 +120,7 @@ func (s *Signed) claim(archive string) (*claim, error) {
 	if sealFile == s.File { // it does not say of which file it is
 		return c, nil
 	}
-	raw, err := readBeside(sealFile, custody.MaxFile)
+	raw, err := beside(sealFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return c, nil
@@ -175,27 +204,27 @@ func (o Options) claimOf(stream io.Reader) (*claim, error) {
 	return o.Signed.claim(nameOf(stream))
 }
 
-// readBeside reads a file of at most limit bytes that lies beside an archive. On a disk from elsewhere it may
-// be a FIFO, which would block.
+// readBeside reads a file that lies beside an archive. On a disk from elsewhere it may be a FIFO, which would
+// block.
 //
 // Errors: outfile.ErrNotRegular.
-func readBeside(path string, limit int64) ([]byte, error) {
+func readBeside(path string) ([]byte, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s %w", path, outfile.ErrNotRegular)
 	}
-	return readSmall(path, limit)
+	return readSmall(path)
 }
 
-// readSmall reads a file of at most limit bytes.
-func readSmall(path string, limit int64) ([]byte, error) {
+// readSmall reads a file of at most custody.MaxFile bytes.
+func readSmall(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()                   // it was only read
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1)) // of limited length
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", path, limit)
+	raw, err := io.ReadAll(io.LimitReader(f, custody.MaxFile+1)) // of limited length
+	if err == nil && len(raw) > custody.MaxFile {
+		err = fmt.Errorf("%s has more than %d bytes", path, custody.MaxFile)
 	}
 	return raw, err
 }

@@ -19,7 +19,6 @@ import (
 // VerifyOptions say how a verification runs, what it compares with, and how much it checks.
 type VerifyOptions struct {
 	Options
-	Seal  v1.Hash        // that the archive must have; zero: any
 	Roots []v1.Hash      // that the archive must have, or the roots of a repository without an archive
 	Root  name.Reference // the only root of a repository without an archive and Roots: a tag or a digest in it
 	Level verify.Level   // at which a repository is verified; empty means verify.Manifests
@@ -42,7 +41,7 @@ type VerifyOptions struct {
 //
 // opt.Content is called where a plan can be made of what was found.
 //
-// Errors: what makes a verdict impossible. ErrOptions without anything to compare with, and where
+// Errors: what makes a verdict impossible. ErrSeal of an archive that a repository is compared with. ErrOptions without anything to compare with, and where
 // an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {

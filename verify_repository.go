@@ -32,6 +32,9 @@ func (c *verifying) verifyRepository(ctx context.Context) (*report.Verdict, erro
 		Level: c.Level, Jobs: c.requests(), RepoTags: c.at.RepoTags, Renderer: c.Renderer, Platforms: c.Selection.sparse(),
 	}
 	if c.archive != nil {
+		if err := c.checkSeal(c.archive); err != nil {
+			return nil, err
+		}
 		var err error
 		if roots, err = c.expect(ctx, &want); err != nil {
 			return nil, err

@@ -81,17 +81,21 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 // open opens an archive, and reads the part of it that the flags choose, or else the file, if any; the
 // part is the zero value where all of it is read, and nothing after its head. volumes are as for tarball.Open. The
 // caller closes the archive.
-func (f *configFlags) open(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
+func (f *configFlags) open(ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
 	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
-		s, err := inspect.Open(ctx, archive, opt.Jobs, opt.Renderer, volumes...)
+		a, err := archives.open(ctx, archive, volumes...)
+		if err != nil {
+			return nil, relocate.Part{}, err
+		}
+		s, err := inspect.Open(ctx, a, opt.Jobs, opt.Renderer)
 		return s, relocate.Part{}, err
 	}
-	return f.openPart(ctx, archive, flags, opt, volumes...)
+	return f.openPart(ctx, archives, archive, flags, opt, volumes...)
 }
 
 // openPart is open for an archive that is checked as a whole, apart from the content of layers.
-func (f *configFlags) openPart(ctx context.Context, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
-	a, err := tarball.Open(archive, volumes...)
+func (f *configFlags) openPart(ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
+	a, err := archives.open(ctx, archive, volumes...)
 	if err != nil {
 		return nil, relocate.Part{}, err
 	}

@@ -51,6 +51,7 @@ type copyFlags struct {
 	again            []string // flags that verify needs, too
 	objects          objectFlags
 	imgpkg           imgpkgFlags
+	archives         archiveFlags
 	common
 }
 
@@ -107,13 +108,14 @@ func newCopy(name string) *cobra.Command {
 	}
 	f.addFlags(cmd)
 	f.config.addTo(cmd, "Source", f.configFor)
+	f.archives.addTo(cmd, func([]string) bool { return !f.given() && f.fromTar == "" && f.toTar == "" })
 	return cmd
 }
 
 func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
-		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, a device, a FIFO, or - for standard input")
+		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL, a device, a FIFO, or - for standard input")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.trust.addTrust(flags)
@@ -208,7 +210,7 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
-	if err := errors.Join(f.checkPaths(), f.checkSides(f.given(), f.toRepo != "", f.fromTar == stream)); err != nil {
+	if err := errors.Join(f.checkPaths(), f.checkSides(f.given() || f.archives.isURL(f.fromTar), f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
 	f.rendering.chooses = f.selection.given()

@@ -86,7 +86,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 		return err
 	}
 	to := relocate.Target{Path: c.toTar, Format: c.tarFormat.Format, NoResume: c.noResume, VolumeSize: int64(c.cut.size), Parity: c.cut.parity, Signature: c.trust.signature}
-	if to.Bases, err = c.delta.read(); err != nil {
+	if to.Bases, err = c.delta.read(ctx, &c.archives); err != nil {
 		return err
 	}
 	if to.Key, err = c.signKey.read(ctx); err != nil {
@@ -136,7 +136,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	signed, err := c.trust.signed()
+	signed, err := c.archives.signed(ctx, &c.trust)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		r, err := relocate.ImportStream(ctx, from, to, opt)
 		return c.imported(receipts, nil, r, to, err)
 	}
-	a, signature, err := signed.Open(c.fromTar, c.volumes...)
+	a, signature, err := c.archives.openSigned(ctx, &c.trust, c.fromTar, c.volumes...)
 	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
 		return &relocate.IncompleteError{Missing: []string{missing.Name}, Copied: &copy.Result{}}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -28,9 +29,9 @@ func (f *deltaFlags) checks(form tarFormat) []check {
 }
 
 // read reads what the flags name.
-func (f *deltaFlags) read() (list []bundle.Base, err error) {
+func (f *deltaFlags) read(ctx context.Context, archives *archiveFlags) (list []bundle.Base, err error) {
 	for _, path := range f.bases {
-		a, err := tarball.Open(path)
+		a, err := archives.open(ctx, path)
 		if err != nil {
 			return nil, baseError(path, err, "name an inventory with --have")
 		}
@@ -83,15 +84,15 @@ func listed(path string) (base bundle.Base, err error) {
 	return i.Base(), nil
 }
 
-// openArchives opens the archives that --base names for another command. The caller closes them.
-func openArchives(paths []string) (list []*tarball.Archive, closeAll func(), err error) {
+// openAll opens the archives that --base names for another command. The caller closes them.
+func (f *archiveFlags) openAll(ctx context.Context, paths []string) (list []*tarball.Archive, closeAll func(), err error) {
 	closeAll = func() {
 		for _, a := range list {
 			_ = a.Close() // they were read only
 		}
 	}
 	for _, path := range paths {
-		a, err := tarball.Open(path)
+		a, err := f.open(ctx, path)
 		if err != nil {
 			closeAll()
 			return nil, nil, baseError(path, err, "an inventory has no layers; name the archives that were imported")

@@ -31,6 +31,7 @@ type diffFlags struct {
 	format           format
 	file             string // --report
 	command          string // as it was run
+	archives         archiveFlags
 	common
 }
 
@@ -88,6 +89,7 @@ is missing, 8 no space, 130 interrupted.`,
 		flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "also compare a reference's signatures, attestations and SBOMs in this `MODE`: auto compares those that the registry shows, none compares none")
 	})
 	f.common.add(cmd)
+	f.archives.addTo(cmd, nil)
 	return cmd
 }
 
@@ -103,7 +105,7 @@ func (f *diffFlags) run(ctx context.Context, show *display, args []string) (*dif
 	var sides [2]relocate.Side
 	var refs []name.Reference
 	for i, arg := range args {
-		side, err := f.readSide(arg)
+		side, err := f.readSide(ctx, arg)
 		if err != nil {
 			return nil, err
 		}
@@ -140,9 +142,11 @@ func (f *diffFlags) print(cmd *cobra.Command, r *diff.Report) error {
 }
 
 // readSide opens what an argument names. The caller closes it.
-func (f *diffFlags) readSide(arg string) (side relocate.Side, err error) {
+func (f *diffFlags) readSide(ctx context.Context, arg string) (side relocate.Side, err error) {
 	side.Name = arg
 	switch {
+	case f.archives.isURL(arg):
+		return f.archive(ctx, side, arg)
 	case !isFile(arg) && !isReference(arg):
 		return side, usagef("%s is neither a file nor a reference such as registry.example.com/path:tag", arg)
 	case !isFile(arg):
@@ -160,7 +164,12 @@ func (f *diffFlags) readSide(arg string) (side relocate.Side, err error) {
 		side.Inventories = []*inventory.Inventory{list}
 		return side, nil
 	}
-	a, err := tarball.Open(arg)
+	return f.archive(ctx, side, arg)
+}
+
+// archive makes a side of an archive.
+func (f *diffFlags) archive(ctx context.Context, side relocate.Side, arg string) (relocate.Side, error) {
+	a, err := f.archives.open(ctx, arg)
 	if err != nil {
 		return side, err
 	}

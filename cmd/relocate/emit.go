@@ -34,6 +34,7 @@ type emitFlags struct {
 	login                                 rewrite.Login
 	objects                               objectFlags
 	config                                configFlags
+	archives                              archiveFlags
 }
 
 // What --with names.
@@ -121,6 +122,7 @@ func newEmit() *cobra.Command {
 	}
 	f.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, func(args []string) bool { return f.lock == "" && len(args) == 0 })
 	return cmd
 }
 
@@ -231,7 +233,7 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	}
 	renderer := newRenderer()
 	defer renderer.Close()
-	s, _, err := f.config.openPart(ctx, args[0], &selectionFlags{}, relocate.Options{Jobs: automatic.least, Renderer: renderer})
+	s, _, err := f.config.openPart(ctx, &f.archives, args[0], &selectionFlags{}, relocate.Options{Jobs: automatic.least, Renderer: renderer})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,9 @@ import (
 	"relocate/registry"
 )
 
+// registriesTitle is the heading of registryFlags in the help.
+const registriesTitle = "Registries"
+
 // registryFlags are the flags for connections to registries.
 type registryFlags struct {
 	options       registry.Options
@@ -45,19 +48,8 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 
 // client returns a client. Logins in the flags apply to the named registries only.
 func (f *registryFlags) client(jobs concurrency, named []name.Repository) (*registry.Client, error) {
-	opt := f.options
-	opt.SkipVerify = !f.verify
-	opt.Jobs, opt.MostJobs, opt.UserAgent = jobs.least, jobs.most, "relocate/"+version
-	user, token, login := opt.Username != "", opt.Token != "", opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0
-	if err := firstWrong(
-		together("--registry-username", user, "--registry-password", opt.Password != ""),
-		exclusive("--registry-username", user, "--registry-token", token),
-		check{opt.Anonymous && login, "--registry-anon cannot be used with a login"},
-		together("--registry-client-cert", opt.ClientCert != "", "--registry-client-key", opt.ClientKey != ""),
-	); err != nil {
-		return nil, err
-	}
-	if err := f.checkLimits(); err != nil {
+	opt, err := f.checked(jobs)
+	if err != nil {
 		return nil, err
 	}
 	for _, repo := range named {
@@ -68,6 +60,23 @@ func (f *registryFlags) client(jobs concurrency, named []name.Repository) (*regi
 		return nil, usageError{err}
 	}
 	return client, nil
+}
+
+// checked returns what the flags say, unless they do not go together.
+func (f *registryFlags) checked(jobs concurrency) (registry.Options, error) {
+	opt := f.options
+	opt.SkipVerify = !f.verify
+	opt.Jobs, opt.MostJobs, opt.UserAgent = jobs.least, jobs.most, "relocate/"+version
+	user, token, login := opt.Username != "", opt.Token != "", opt.Username != "" || opt.Token != "" || len(opt.Keychains) > 0
+	if err := firstWrong(
+		together("--registry-username", user, "--registry-password", opt.Password != ""),
+		exclusive("--registry-username", user, "--registry-token", token),
+		check{opt.Anonymous && login, "--registry-anon cannot be used with a login"},
+		together("--registry-client-cert", opt.ClientCert != "", "--registry-client-key", opt.ClientKey != ""),
+	); err != nil {
+		return opt, err
+	}
+	return opt, f.checkLimits()
 }
 
 // checkLimits checks the flags with times, counts and hosts.
@@ -119,7 +128,7 @@ func (f *common) add(cmd *cobra.Command) {
 // addRegistries adds the flags for connections alone, for commands with few requests.
 func (f *common) addRegistries(cmd *cobra.Command) {
 	f.jobs = automatic
-	group(cmd, "Registries", new(registryFlags).add)
+	group(cmd, registriesTitle, new(registryFlags).add)
 	f.flags, f.password.from = cmd.Flags(), cmd.InOrStdin
 }
 

@@ -83,7 +83,7 @@ func replaceAll(words ...string) func([]string) []string {
 func isReference(word string) bool {
 	host, _, hasPath := strings.Cut(word, "/")
 	named := host == "localhost" || strings.ContainsAny(host, ".:")
-	if !hasPath || !named || strings.HasPrefix(word, ".") || isFile(word) {
+	if !hasPath || !named || strings.HasPrefix(word, ".") || isFile(word) || isURL(word) {
 		return false
 	}
 	_, err := name.ParseReference(word)

@@ -50,6 +50,7 @@ type inspectFlags struct {
 	trust      trustFlags
 	signature  *report.Signature // of the archive; nil: none was asked for
 	seal       v1.Hash           // that was signed
+	archives   archiveFlags
 	common
 }
 
@@ -131,6 +132,7 @@ func newInspect() *cobra.Command {
 	f.selection.add(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, func(args []string) bool { return f.repo == "" && noArchive(args) })
 	return cmd
 }
 
@@ -204,10 +206,10 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 	if f.repo == "" {
 		opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see, Renderer: r}
 		f.chosen.set(&opt)
-		if err := f.checkSigned(file); err != nil {
+		if err := f.checkSigned(ctx, file); err != nil {
 			return nil, err
 		}
-		s, part, err := f.config.open(ctx, file, &f.selection, opt, f.volumes...)
+		s, part, err := f.config.open(ctx, &f.archives, file, &f.selection, opt, f.volumes...)
 		if f.part = part; err == nil && f.signature != nil && s.Archive.Seal != f.seal {
 			err = errors.Join(fmt.Errorf("%s %w: it was changed while it was read", file, tarball.ErrDamaged), s.Close())
 		}
@@ -232,11 +234,11 @@ func (f *inspectFlags) open(ctx context.Context, file string, r *render.Renderer
 }
 
 // checkSigned checks who signed the archive, where the flags require it.
-func (f *inspectFlags) checkSigned(file string) error {
+func (f *inspectFlags) checkSigned(ctx context.Context, file string) error {
 	if len(f.trust.paths()) == 0 {
 		return nil
 	}
-	a, signature, err := f.trust.open(file, f.volumes...)
+	a, signature, err := f.archives.openSigned(ctx, &f.trust, file, f.volumes...)
 	if err != nil {
 		return err
 	}

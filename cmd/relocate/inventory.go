@@ -11,13 +11,14 @@ import (
 
 	"relocate"
 	"relocate/inventory"
-	"relocate/tarball"
 )
 
 // inventoryFlags are the flags of inventory.
 type inventoryFlags struct {
 	repo   string
 	config configFlags
+
+	archives archiveFlags
 	common
 }
 
@@ -68,6 +69,7 @@ The same content gives the same text. docs/deltas.md explains deltas.
 	})
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, func(args []string) bool { return f.repo == "" && len(args) == 0 })
 	return cmd
 }
 
@@ -84,7 +86,7 @@ func (f *inventoryFlags) run(ctx context.Context, file string, show *display) (*
 		}
 		return relocate.Inventory(ctx, nil, at, opt)
 	}
-	a, err := tarball.Open(file)
+	a, err := f.archives.open(ctx, file)
 	if err != nil {
 		return nil, err
 	}

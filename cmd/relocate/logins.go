@@ -31,14 +31,23 @@ var wholes = [][]string{
 
 // addSides adds the registry flags of each side.
 func addSides(cmd *cobra.Command) {
-	for _, side := range []string{sourceSide, destinationSide} {
-		flags := pflag.NewFlagSet(side, pflag.ContinueOnError)
-		new(registryFlags).add(flags)
-		flags.VisitAll(func(f *pflag.Flag) {
-			f.Name, f.Hidden = side+"-"+f.Name, true
-			cmd.Flags().AddFlag(f)
-		})
-	}
+	addSide(cmd, sourceSide)
+	addSide(cmd, destinationSide)
+}
+
+// addSide adds the registry flags of one side.
+func addSide(cmd *cobra.Command, side string) {
+	flags := pflag.NewFlagSet(side, pflag.ContinueOnError)
+	new(registryFlags).add(flags)
+	flags.VisitAll(func(f *pflag.Flag) {
+		f.Name, f.Hidden = side+"-"+f.Name, true
+		cmd.Flags().AddFlag(f)
+	})
+}
+
+// isLogin reports whether a flag is a part of a login, or of a client certificate.
+func isLogin(flag string) bool {
+	return flag == "registry-keychain" || slices.ContainsFunc(wholes, func(names []string) bool { return slices.Contains(names, flag) })
 }
 
 // client returns a client for one side. Its own flags override those for both sides.

@@ -72,7 +72,7 @@ func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which
 	if s.Archive != nil {
 		file = s.Archive.File
 	}
-	a, from, err := f.archiveOrRepo(file, f.repo)
+	a, from, err := f.archiveOrRepo(ctx, &f.archives, file, f.repo)
 	if err != nil {
 		return nil, err
 	}
@@ -84,9 +84,9 @@ func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which
 
 // archiveOrRepo opens an archive or, where repo is given, returns the source of --repo. The caller closes
 // the archive, which is nil for a source.
-func (f *common) archiveOrRepo(file, repo string) (*tarball.Archive, relocate.Source, error) {
+func (f *common) archiveOrRepo(ctx context.Context, archives *archiveFlags, file, repo string) (*tarball.Archive, relocate.Source, error) {
 	if repo == "" {
-		a, err := tarball.Open(file)
+		a, err := archives.open(ctx, file)
 		return a, relocate.Source{}, err
 	}
 	ref, err := parseReference("--repo", repo)

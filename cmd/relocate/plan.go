@@ -115,6 +115,7 @@ shows what is new compared with an archive, as relocate diff does.
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, nil)
 	return cmd
 }
 
@@ -143,7 +144,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	bases, err := f.delta.read()
+	bases, err := f.delta.read(ctx, &f.archives)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 
 // changes says what is new against the archives of --base.
 func (f *planFlags) changes(ctx context.Context, src bundle.Source, plan *bundle.Plan, opt relocate.Options) (*diff.Report, error) {
-	bases, closeAll, err := openArchives(f.delta.bases)
+	bases, closeAll, err := f.archives.openAll(ctx, f.delta.bases)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"relocate"
 	"relocate/internal/printer"
 	"relocate/oci"
-	"relocate/tarball"
 )
 
 // pruneReport is what prune prints.
@@ -33,6 +32,8 @@ type pruneFlags struct {
 	yes    bool
 	format format
 	config configFlags
+
+	archives archiveFlags
 	common
 }
 
@@ -95,6 +96,7 @@ func newPrune() *cobra.Command {
 	})
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, nil)
 	return cmd
 }
 
@@ -107,7 +109,7 @@ func (f *pruneFlags) run(ctx context.Context, show *display) (_ *relocate.Prunin
 	at := relocate.Destination{Repository: repo}
 	var drop []relocate.Drop
 	for _, s := range f.drop {
-		d, err := parseDrop(s, repo)
+		d, err := f.parseDrop(ctx, s, repo)
 		if err != nil {
 			return nil, err
 		}
@@ -124,10 +126,12 @@ func (f *pruneFlags) run(ctx context.Context, show *display) (_ *relocate.Prunin
 }
 
 // parseDrop reads a root of --drop. The caller closes its archive.
-func parseDrop(s string, repo name.Repository) (d relocate.Drop, err error) {
+func (f *pruneFlags) parseDrop(ctx context.Context, s string, repo name.Repository) (d relocate.Drop, err error) {
 	d.Name = s
 	_, statErr := os.Stat(s)
 	switch {
+	case f.archives.isURL(s):
+		d.Archive, err = f.archives.open(ctx, s)
 	case strings.HasPrefix(s, "sha256:"):
 		if d.Digest, err = v1.NewHash(s); err != nil {
 			return d, usagef("--drop %s: not a digest (sha256:…)", s)
@@ -148,7 +152,7 @@ func parseDrop(s string, repo name.Repository) (d relocate.Drop, err error) {
 			d.Tag = ref.Identifier()
 		}
 	default:
-		d.Archive, err = tarball.Open(s)
+		d.Archive, err = f.archives.open(ctx, s)
 	}
 	return d, err
 }

@@ -27,6 +27,7 @@ type rehearseFlags struct {
 	config    configFlags
 	trust     trustFlags
 	receipts  receiptFlags
+	archives  archiveFlags
 }
 
 func newRehearse() *cobra.Command {
@@ -78,6 +79,7 @@ used; rehearse does not contact it.
 		addProgress(flags, &f.progress)
 	})
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, func(args []string) bool { return len(args) == 0 })
 	return cmd
 }
 
@@ -105,12 +107,12 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if err != nil {
 		return nil, err
 	}
-	a, signature, err := f.trust.open(file, f.volumes...)
+	a, signature, err := f.archives.openSigned(ctx, &f.trust, file, f.volumes...)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close()
-	bases, closeBases, err := openArchives(f.bases)
+	bases, closeBases, err := f.archives.openAll(ctx, f.bases)
 	if err != nil {
 		return nil, err
 	}

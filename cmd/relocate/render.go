@@ -66,6 +66,7 @@ type packageFlags struct {
 	format       renderFormat
 	rendering    renderFlags
 	config       configFlags
+	archives     archiveFlags
 	common
 }
 
@@ -155,6 +156,7 @@ func newRender() *cobra.Command {
 	})
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, func(args []string) bool { return f.repo == "" && noArchive(args) })
 	return cmd
 }
 
@@ -203,7 +205,7 @@ func (f *packageFlags) run(ctx context.Context, file, pkg string, show *display)
 	f.rendering.set(&opt.Options)
 	defer opt.Renderer.Close()
 	f.config.noteWhole(show)
-	a, from, err := f.archiveOrRepo(file, f.repo)
+	a, from, err := f.archiveOrRepo(ctx, &f.archives, file, f.repo)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ type serveFlags struct {
 	writeCA          string
 	htpasswd         string
 	trust            trustFlags
+	archives         archiveFlags
 	insecure         bool
 	log              string
 	format           format
@@ -109,6 +110,7 @@ own. /healthz answers 200 while the archives are unchanged.
 		flags.StringVar(&f.htpasswd, "htpasswd", "", "require a login that is in `FILE`, which has bcrypt hashes (htpasswd -B)")
 		flags.BoolVar(&f.insecure, "insecure", false, "listen for other machines without TLS: others on the network can read and change the traffic, including passwords")
 	})
+	f.archives.addTo(cmd, func(args []string) bool { return len(args) == 0 })
 	return cmd
 }
 
@@ -159,14 +161,14 @@ func (f *serveFlags) run(ctx context.Context, files []string) error {
 	var archives []*tarball.Archive
 	var signatures []*report.Signature
 	for _, file := range files {
-		a, signature, err := f.trust.open(file, f.volumes...)
+		a, signature, err := f.archives.openSigned(ctx, &f.trust, file, f.volumes...)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
 		archives, signatures = append(archives, a), append(signatures, signature)
 	}
-	bases, closeBases, err := openArchives(f.bases)
+	bases, closeBases, err := f.archives.openAll(ctx, f.bases)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"relocate"
 	"relocate/custody"
 	"relocate/report"
-	"relocate/tarball"
 )
 
 // trustVariable names files of --trust, as PATH names folders, for commands without the flag.
@@ -26,7 +25,7 @@ type trustFlags struct {
 
 func (f *trustFlags) add(flags *pflag.FlagSet) {
 	f.addTrust(flags)
-	flags.StringVar(&f.signature, "signature", "", "read the archive's signature from `FILE` (default: NAME.seal.sigstore.json or NAME.seal.sig beside it)")
+	flags.StringVar(&f.signature, "signature", "", "read the archive's signature from `FILE`, or from a URL (default: NAME.seal.sigstore.json or NAME.seal.sig beside it)")
 }
 
 func (f *trustFlags) addTrust(flags *pflag.FlagSet) {
@@ -74,15 +73,6 @@ func (f *trustFlags) signed() (*relocate.Signed, error) {
 		}
 	}
 	return &relocate.Signed{Trust: trust, File: f.signature}, nil
-}
-
-// open opens an archive, whose signature is checked before where the flags require one.
-func (f *trustFlags) open(path string, folders ...string) (*tarball.Archive, *report.Signature, error) {
-	signed, err := f.signed()
-	if err != nil {
-		return nil, nil, err
-	}
-	return signed.Open(path, folders...)
 }
 
 // readLimited reads at most limit bytes of a file.

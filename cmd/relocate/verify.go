@@ -39,6 +39,7 @@ type verifyFlags struct {
 	config    configFlags
 	trust     trustFlags
 	receipts  receiptFlags
+	archives  archiveFlags
 	common
 }
 
@@ -113,7 +114,14 @@ func newVerify() *cobra.Command {
 	f.rendering.addOff(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
+	f.archives.addTo(cmd, f.lacksArchive)
 	return cmd
+}
+
+// lacksArchive reports whether nothing says what is verified.
+func (f *verifyFlags) lacksArchive(args []string) bool {
+	_, rest := splitReference(f.repo)
+	return len(args) == 0 && f.cluster.file == "" && len(f.roots) == 0 && rest == ""
 }
 
 // args checks the arguments: an archive, unless --repo or -f says what is verified.
@@ -143,7 +151,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		return nil, err
 	}
 	if f.repo == "" && isOnce(file) {
-		if opt.Signed, err = f.trust.signed(); err != nil {
+		if opt.Signed, err = f.archives.signed(ctx, &f.trust); err != nil {
 			return nil, err
 		}
 		r.Verdict, err = verifyOnce(ctx, file, stdin, opt)
@@ -161,7 +169,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		return r, err
 	}
 	if file != "" {
-		if archive, opt.Signature, err = f.trust.open(file, f.volumes...); err != nil {
+		if archive, opt.Signature, err = f.archives.openSigned(ctx, &f.trust, file, f.volumes...); err != nil {
 			return nil, err
 		}
 		defer archive.Close()

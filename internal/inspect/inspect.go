@@ -40,14 +40,10 @@ type Subject struct {
 }
 
 // Open reads the plan of an archive, jobs at once, and nothing that comes after it: layers are not
-// verified. Volumes may be in folders, as for tarball.Open. The caller closes the Subject.
+// verified. Closing the Subject closes the archive, and so does an error.
 //
-// Errors: as tarball.Open and tarball.Archive.HeadPlan.
-func Open(ctx context.Context, file string, jobs int, r *render.Renderer, folders ...string) (*Subject, error) {
-	a, err := tarball.Open(file, folders...)
-	if err != nil {
-		return nil, err
-	}
+// Errors: as tarball.Archive.HeadPlan.
+func Open(ctx context.Context, a *tarball.Archive, jobs int, r *render.Renderer) (*Subject, error) {
 	plan, err := a.HeadPlan(ctx, jobs, r)
 	if err != nil {
 		return nil, errors.Join(err, a.Close())

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/custody"
+	"relocate/report"
+	"relocate/tarball"
+)
+
+// archiveVariable names the archive where the command line names none: a URL may have a secret, which the list
+// of processes would show.
+const archiveVariable = "RELOCATE_FROM_TAR"
+
+// archivesTitle is the heading of archiveFlags in the help.
+const archivesTitle = "Archives by HTTPS"
+
+// archiveFlags open archives, and what is about them: files and URLs. A URL may have a signature or a login
+// in it. So each is put aside when the command line is read, and everything else sees the name in its place:
+// the URL without them.
+type archiveFlags struct {
+	urlFile       string
+	headerFile    string
+	redirectHosts []string
+
+	flags    *pflag.FlagSet // of the command
+	archive  string         // the name of what --from-tar-url-file or the environment names
+	urls     map[string]location
+	home     string // the host of the first URL
+	password *passwordInput
+}
+
+// location is where a URL is.
+type location struct {
+	url  string
+	file string // that it was read from; empty: the command line
+}
+
+// urlFlags are the flags whose values may be URLs.
+var urlFlags = []string{"from-tar", "base", "drop", "signature", "seal", "volumes", "receipts"}
+
+// addTo gives a command the flags. lacks says of its arguments whether they lack an archive, for which
+// archiveVariable then stands; nil where an archive is a flag. It is called when the command has all its other
+// flags.
+func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool) {
+	group(cmd, archivesTitle, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read again when the server refuses it (default: $"+archiveVariable+")")
+		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's server: NAME: VALUE, one on each line")
+		if cmd.Flags().Lookup("redirect-host") == nil {
+			flags.StringSliceVar(&f.redirectHosts, "redirect-host", nil, "follow redirects to `HOST` (repeatable)")
+		}
+	})
+	if cmd.Flags().Lookup("src-registry-username") == nil {
+		addSide(cmd, sourceSide)
+	}
+	f.flags, f.password = cmd.Flags(), &passwordInput{from: cmd.InOrStdin}
+	check, next := cmd.Args, cmd.RunE
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		args, err := f.take(args, lacks)
+		if err != nil {
+			return err
+		}
+		return check(cmd, args)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		args, err := f.take(args, lacks)
+		if err != nil {
+			return err
+		}
+		return next(cmd, args)
+	}
+}
+
+// take puts the URLs of the command line aside, and returns its arguments with names in their places.
+func (f *archiveFlags) take(args []string, lacks func([]string) bool) (_ []string, err error) {
+	if args, err = f.takeArchive(args, lacks); err != nil {
+		return nil, err
+	}
+	for i, arg := range args {
+		if args[i], err = f.name(arg, ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range urlFlags {
+		if flag := f.flags.Lookup(name); flag != nil {
+			if err := f.takeFlag(flag.Value); err != nil {
+				return nil, fmt.Errorf("--%s %w", name, err)
+			}
+		}
+	}
+	return args, f.checkUsed()
+}
+
+// takeFlag puts URLs in a flag's value aside.
+func (f *archiveFlags) takeFlag(value pflag.Value) (err error) {
+	list, isList := value.(pflag.SliceValue)
+	if !isList {
+		name, err := f.name(value.String(), "")
+		if err != nil || name == value.String() {
+			return err
+		}
+		return value.Set(name)
+	}
+	names := list.GetSlice()
+	for i, s := range names {
+		if names[i], err = f.name(s, ""); err != nil {
+			return err
+		}
+	}
+	return list.Replace(names)
+}
+
+// takeArchive returns arguments with the archive that --from-tar-url-file names, or archiveVariable where they
+// lack one.
+func (f *archiveFlags) takeArchive(args []string, lacks func([]string) bool) (_ []string, err error) {
+	args = slices.Clone(args)
+	flag := f.flags.Lookup("from-tar")
+	if f.archive == "" && f.urlFile != "" {
+		f.archive, err = f.readURL()
+	} else if text := os.Getenv(archiveVariable); f.archive == "" && text != "" && (lacks != nil && lacks(args)) {
+		f.archive, err = f.name(text, "")
+	}
+	switch {
+	case err != nil || f.archive == "":
+		return args, err
+	case flag == nil:
+		return append([]string{f.archive}, args...), nil
+	case flag.Changed && flag.Value.String() != f.archive:
+		return nil, usagef("--from-tar and --from-tar-url-file cannot be used together")
+	}
+	return args, f.flags.Set("from-tar", f.archive)
+}
+
+// maxURL is how much of a file with a URL is read, in bytes.
+const maxURL = 64 << 10
+
+// readURL puts the URL in the file of --from-tar-url-file aside.
+func (f *archiveFlags) readURL() (string, error) {
+	raw, err := readLimited(f.urlFile, maxURL)
+	if err != nil {
+		return "", fmt.Errorf("--from-tar-url-file: %w", err)
+	}
+	text := strings.TrimSpace(string(raw))
+	if !isURL(text) {
+		return "", usagef("--from-tar-url-file %s: it must have a URL that begins with https://", f.urlFile)
+	}
+	name, err := f.name(text, f.urlFile)
+	if err != nil {
+		return "", fmt.Errorf("--from-tar-url-file %s: %w", f.urlFile, err)
+	}
+	return name, nil
+}
+
+// isURL reports whether a word is a URL of HTTP, or the name of one.
+func isURL(word string) bool {
+	scheme, _, ok := strings.Cut(word, "://")
+	return ok && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http"))
+}
+
+// name puts a URL aside and returns its name; any other word is its own. file is the one that it was read
+// from, if any.
+func (f *archiveFlags) name(word, file string) (string, error) {
+	if _, known := f.urls[word]; known || !isURL(word) {
+		return word, nil
+	}
+	name := withoutSecrets(word)
+	if name == "" {
+		return "", usagef("a URL is not valid; it must be https://HOST/PATH")
+	}
+	if f.urls == nil {
+		f.urls, f.home = map[string]location{}, hostOf(word)
+	}
+	for f.urls[name].url != "" && f.urls[name].url != word { // another version of one object
+		name += "#"
+	}
+	f.urls[name] = location{word, file}
+	return name, nil
+}
+
+// withoutSecrets returns a URL without its query, its fragment and its login; empty if it is not valid.
+func withoutSecrets(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+}
+
+// checkUsed rejects flags about servers where no URL is given.
+func (f *archiveFlags) checkUsed() error {
+	if len(f.urls) > 0 {
+		return nil
+	}
+	hasSides := f.flags.Lookup("dst-registry-username") != nil // checkSides is for these
+	var errs []error
+	f.flags.Visit(func(flag *pflag.Flag) {
+		isOurs := flag.Annotations[groupKey] != nil && flag.Annotations[groupKey][0] == archivesTitle
+		if isOurs || !hasSides && strings.HasPrefix(flag.Name, sourceSide+"-") {
+			errs = append(errs, usagef("--%s: no archive is named by a URL", flag.Name))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// isURL reports whether an archive is named by a URL.
+func (f *archiveFlags) isURL(name string) bool { return f.urls[name].url != "" }
+
+// open opens an archive: a file, volumes in folders, or what a URL names. The caller closes it.
+//
+// Errors: those of tarball.Open, httpfile.Open and tarball.OpenRanged.
+func (f *archiveFlags) open(ctx context.Context, name string, folders ...string) (*tarball.Archive, error) {
+	if !f.isURL(name) {
+		return tarball.Open(name, folders...)
+	}
+	file, err := f.openURL(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	a, err := tarball.OpenRanged(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return a, nil
+}
+
+// signed says who must have signed an archive; nil: nobody. The signature may be a URL.
+func (f *archiveFlags) signed(ctx context.Context, trust *trustFlags) (*relocate.Signed, error) {
+	signed, err := trust.signed()
+	if signed != nil && len(f.urls) > 0 {
+		signed.Read = func(name string) ([]byte, error) { return f.read(ctx, name, custody.MaxFile) }
+	}
+	return signed, err
+}
+
+// openSigned is open for an archive whose signature is checked before, where the flags require one.
+func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name string, folders ...string) (*tarball.Archive, *report.Signature, error) {
+	signed, err := f.signed(ctx, trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !f.isURL(name) {
+		return signed.Open(name, folders...)
+	}
+	if signed != nil && signed.File == "" && strings.Contains(f.urls[name].url, "?") {
+		return nil, nil, usagef("--trust needs --signature: the URL of %s has a query, so it does not say where its signature is", name)
+	}
+	return signed.OpenWith(name, func() (*tarball.Archive, error) { return f.open(ctx, name, folders...) })
+}
+

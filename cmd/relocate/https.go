@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"relocate/internal/httpfile"
+)
+
+// openURL opens the file that a URL names. The caller closes it.
+//
+// Errors: those of httpfile.Open.
+func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File, error) {
+	at := f.urls[name]
+	opt, err := f.options(at.url)
+	if err != nil {
+		return nil, err
+	}
+	return httpfile.Open(ctx, httpfile.Source{URL: at.url, File: at.file}, opt)
+}
+
+// options says how the server of a URL is reached. The login and the headers are for the host of the first
+// one.
+func (f *archiveFlags) options(at string) (opt httpfile.Options, err error) {
+	flags, err := f.registryFlags()
+	if err != nil {
+		return opt, usageError{err}
+	}
+	if flags.passwordStdin {
+		if flags.options.Password, err = f.password.read(); err != nil {
+			return opt, err
+		}
+	}
+	if opt.Options, err = flags.checked(automatic); err != nil {
+		return opt, err
+	}
+	opt.RedirectHosts = append(opt.RedirectHosts, f.redirectHosts...)
+	if hostOf(at) != f.home {
+		opt.Username, opt.Password, opt.Token, opt.ClientCert, opt.ClientKey = "", "", "", "", ""
+		return opt, nil
+	}
+	opt.Header, err = f.headers()
+	return opt, err
+}
+
+// hostOf returns the host of a URL, with its port.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// registryFlags returns what the flags for the source say. Those for all registries count, too, if the command
+// has them, apart from logins and client certificates, which are for registries.
+func (f *archiveFlags) registryFlags() (flags *registryFlags, err error) {
+	flags = &registryFlags{}
+	set := pflag.NewFlagSet(sourceSide, pflag.ContinueOnError)
+	flags.add(set)
+	set.VisitAll(func(to *pflag.Flag) {
+		from := f.flags.Lookup(sourceSide + "-" + to.Name)
+		if both := f.flags.Lookup(to.Name); !from.Changed && both != nil && both.Annotations[groupKey][0] == registriesTitle && !isLogin(to.Name) {
+			from = both
+		}
+		if from.Changed {
+			err = errors.Join(err, copyValue(to.Value, from.Value))
+		}
+	})
+	return flags, err
+}
+
+// maxHeaders is how much of a file with headers is read, in bytes.
+const maxHeaders = 64 << 10
+
+// headers reads the headers of --from-tar-header-file. Errors do not have their values, which may be secret.
+func (f *archiveFlags) headers() (map[string][]string, error) {
+	if f.headerFile == "" {
+		return nil, nil
+	}
+	raw, err := readLimited(f.headerFile, maxHeaders)
+	if err != nil {
+		return nil, fmt.Errorf("--from-tar-header-file: %w", err)
+	}
+	header := textproto.MIMEHeader{}
+	lines := bufio.NewScanner(bytes.NewReader(raw))
+	lines.Buffer(nil, maxHeaders+1)
+	for n := 1; lines.Scan(); n++ {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(text, ":")
+		if value = strings.TrimSpace(value); !ok || !isToken(name) || value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, usagef("--from-tar-header-file %s: line %d is not NAME: VALUE", f.headerFile, n)
+		}
+		if isOurs(name) {
+			return nil, usagef("--from-tar-header-file %s: line %d: relocate sets %s itself", f.headerFile, n, textproto.CanonicalMIMEHeaderKey(name))
+		}
+		header.Add(name, value)
+	}
+	return header, lines.Err()
+}
+
+// isToken reports whether a text can be the name of a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
+// isOurs reports whether a header says what is read and how, which is not the user's to say.
+func isOurs(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "range", "accept-encoding", "host", "content-length", "transfer-encoding", "connection", "te", "upgrade":
+		return true
+	}
+	return strings.HasPrefix(name, "if-")
+}
+
+// read reads a file of at most limit bytes: what a URL names, what lies beside such an archive, or a file.
+//
+// Errors: fs.ErrNotExist.
+func (f *archiveFlags) read(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if !isURL(name) {
+		raw, err := readLimited(name, limit+1)
+		if err == nil && int64(len(raw)) > limit {
+			err = fmt.Errorf("%s has more than %d bytes", name, limit)
+		}
+		return raw, err
+	}
+	if !f.isURL(name) {
+		if !f.isBesidePlain(name) {
+			return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		}
+		if _, err := f.name(name, ""); err != nil {
+			return nil, err
+		}
+	}
+	file, err := f.openURL(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	if file.Size() > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	raw := make([]byte, file.Size())
+	_, err = file.ReadAt(raw, 0)
+	return raw, err
+}
+
+// isBesidePlain reports whether a name is that of a URL without a query, with an ending: only such a URL says
+// where the files beside it are.
+func (f *archiveFlags) isBesidePlain(name string) bool {
+	for of, at := range f.urls {
+		if strings.HasPrefix(name, of) && !strings.Contains(at.url, "?") {
+			return true
+		}
+	}
+	return false
+}
