@@ -53,9 +53,6 @@ func (o Options) checkSeal(a *tarball.Archive) error {
 
 // importArchive fills a repository that is locked.
 func importArchive(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
-	if err := opt.checkSeal(from); err != nil {
-		return nil, err
-	}
 	p, plan, err := opt.checkedPart(ctx, from)
 	if err != nil {
 		return nil, err
@@ -117,7 +114,7 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 // partBy returns the part of an archive that is selected, and its plan. read checks the archive, as far as it
 // has to be, and returns the plan of it all.
 func (o Options) partBy(ctx context.Context, a *tarball.Archive, read func(context.Context, int, *render.Renderer) (*bundle.Plan, error)) (*part, *bundle.Plan, error) {
-	if err := o.Selection.check(); err != nil {
+	if err := errors.Join(o.checkSeal(a), o.Selection.check()); err != nil {
 		return nil, nil, err
 	}
 	whole, err := read(ctx, o.jobs(), o.Renderer)

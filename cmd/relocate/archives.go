@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -50,11 +51,13 @@ type location struct {
 var urlFlags = []string{"from-tar", "base", "drop", "signature", "seal", "volumes", "receipts"}
 
 // addTo gives a command the flags. lacks says of its arguments whether they lack an archive, for which
-// archiveVariable then stands; nil where an archive is a flag. It is called when the command has all its other
+// archiveVariable then stands; nil where a command has no archive of its own. It is called when the command has all its other
 // flags.
 func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool) {
 	group(cmd, archivesTitle, func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read again when the server refuses it (default: $"+archiveVariable+")")
+		if lacks != nil {
+			flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read again when the server refuses it (default: $"+archiveVariable+")")
+		}
 		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's server: NAME: VALUE, one on each line")
 		if cmd.Flags().Lookup("redirect-host") == nil {
 			flags.StringSliceVar(&f.redirectHosts, "redirect-host", nil, "follow redirects to `HOST` (repeatable)")
@@ -242,6 +245,28 @@ func (f *archiveFlags) signed(ctx context.Context, trust *trustFlags) (*relocate
 	return signed, err
 }
 
+// seal returns the seal of --seal: a digest, or what the file of a seal has, which a URL names. It is the zero
+// value without one.
+func (f *archiveFlags) seal(ctx context.Context, value string) (seal v1.Hash, err error) {
+	switch {
+	case value == "":
+		return seal, nil
+	case !f.isURL(value):
+		if seal, err = v1.NewHash(value); err != nil {
+			return seal, usagef("--seal %s: not a digest (sha256:…), nor a URL", value)
+		}
+		return seal, nil
+	}
+	raw, err := f.read(ctx, value, custody.MaxFile)
+	if err != nil {
+		return seal, fmt.Errorf("--seal: %w", err)
+	}
+	if seal, err = custody.ParseSeal(raw); err != nil {
+		return seal, usagef("--seal %s %w", value, err)
+	}
+	return seal, nil
+}
+
 // openSigned is open for an archive whose signature is checked before, where the flags require one.
 func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name string, folders ...string) (*tarball.Archive, *report.Signature, error) {
 	signed, err := f.signed(ctx, trust)
@@ -256,4 +281,3 @@ func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name s
 	}
 	return signed.OpenWith(name, func() (*tarball.Archive, error) { return f.open(ctx, name, folders...) })
 }
-

@@ -26,6 +26,7 @@ type copyFlags struct {
 	cut              cutFlags
 	volumes          []string // folders
 	fromTar, toTar   string
+	seal             string
 	tarFormat        tarFormat
 	toRepo           string
 	shard            shardFlags
@@ -116,6 +117,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL, a device, a FIFO, or - for standard input")
+		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in the NAME.seal at a URL")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.trust.addTrust(flags)
@@ -256,7 +258,9 @@ func (f *copyFlags) archiveChecks() []check {
 	archive, toTar, streamed := f.fromTar != "", f.toTar != "", isStream(f.toTar)
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
+		{isURL(f.toTar), "--to-tar " + withoutSecrets(f.toTar) + ": an archive cannot be written to a URL; write a file or -, and upload that"},
 		{len(f.volumes) > 0 && (!archive || f.fromTar == stream), "--volumes needs --from-tar FILE"},
+		{f.seal != "" && !archive, "--seal needs --from-tar: it says which archive it must be"},
 		{f.noResume && (!toTar || streamed), "--no-resume needs --to-tar FILE: only an export to a file can be resumed"},
 		{len(f.delta.have)+len(f.delta.bases) > 0 && !toTar, "--have and --base need --to-tar: a copy to a registry asks it what it has"},
 		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},

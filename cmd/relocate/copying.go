@@ -140,6 +140,10 @@ func (c *copying) importArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	seal, err := c.archives.seal(ctx, c.seal)
+	if err != nil {
+		return err
+	}
 	receipts, err := c.receipts.open(ctx, c.fromTar, c.show)
 	if err != nil {
 		return err
@@ -151,7 +155,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		}
 		defer stop()
 		opt := c.options()
-		opt.Signed = signed
+		opt.Signed, opt.Seal = signed, seal
 		r, err := relocate.ImportStream(ctx, from, to, opt)
 		return c.imported(receipts, nil, r, to, err)
 	}
@@ -167,7 +171,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		return err
 	}
 	opt := c.options() // what a crossing chooses is known only now
-	opt.Signed, opt.Signature = signed, signature
+	opt.Signed, opt.Signature, opt.Seal = signed, signature, seal
 	if c.shard.shard.given() {
 		r, err := relocate.ImportShard(ctx, a, to, relocate.Shard(c.shard.shard), opt)
 		return c.finish("shard", r, err)

@@ -176,6 +176,7 @@ var judgements = []judgement{
 	{is(registry.ErrSparse), statusFailed, "--platform OS/ARCH with --platform-mode derive, at the import or at the export, makes indexes of the carried images alone; nothing was uploaded"},
 	{is(tarball.ErrOneRoot), statusUsage, "export each bundle to its own archive, or all of them to one archive without --tar-format imgpkg"},
 	{is(tarball.ErrCannotResume), statusUsage, "use the references and flags of the interrupted export, or discard it with --no-resume"},
+	{is(relocate.ErrSeal), statusMissing, "name the archive with that seal; relocate inspect FILE shows the seal of an archive"},
 	{is(relocate.ErrHeld), statusFailed, "wait until the other run has finished"},
 	{hasNothingAssumed, statusMissing, hintOtherInventory},
 	{isA[*copy.AssumedError], statusMissing, hintAssumed},
@@ -219,7 +220,7 @@ var judgements = []judgement{
 	{isMissingRoot, statusMissing, "check the spelling of the reference, its tag and its registry"},
 	{isMissingPlatform, statusMissing, "push what is missing to one of the repositories that were searched, or copy the other platforms only (--platform)"},
 	{isA[*bundle.MissingError], statusMissing, "push what is missing to one of the repositories that were searched, or name a repository that has it"},
-	{isURL, statusUsage, "download it first, and name the file"},
+	{isOtherURL, statusUsage, "relocate reads archives from https:// URLs, which object stores make, too (aws s3 presign); download anything else first"},
 	{isBadPath, statusUsage, "check the path"},
 	{is(syscall.EISDIR), statusUsage, "name a file"},
 	{isUnknownHost, statusFailed, "check the registry's name, and HTTPS_PROXY if you need a proxy"},
@@ -254,7 +255,11 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "unknown flag") { // cobra's have no type
 		return statusUsage, err.Error(), hintHelp
 	}
-	for _, j := range judgements {
+	list := judgements
+	if isA[serverError](err) {
+		list = slices.Concat(serverJudgements, list)
+	}
+	for _, j := range list {
 		if j.matches(err) {
 			return j.status, err.Error(), j.hint
 		}
@@ -264,6 +269,16 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 
 // passwords matches user and password in a URL given in place of a reference or a file.
 var passwords = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]*@`)
+
+// withoutQueries removes from a text the queries of URLs on the command line: they may be signatures.
+func withoutQueries(args []string, text string) string {
+	for _, arg := range args {
+		if _, query, ok := strings.Cut(arg, "?"); ok && query != "" && strings.Contains(arg, "://") {
+			text = strings.ReplaceAll(text, "?"+query, "?…")
+		}
+	}
+	return text
+}
 
 func withoutPassword(text string) string { return passwords.ReplaceAllString(text, "://") }
 
@@ -340,8 +355,9 @@ func isBadPath(err error) bool {
 	return errors.As(err, &e) && (e.Op == "open" || e.Op == "stat" || e.Op == "statfs")
 }
 
-// isURL matches a URL in place of a path.
-func isURL(err error) bool {
+// isOtherURL matches a URL in place of a path where only a file is read, or of another scheme than those that
+// archives are read by.
+func isOtherURL(err error) bool {
 	var e *fs.PathError
 	return errors.As(err, &e) && strings.Contains(e.Path, "://")
 }

@@ -45,10 +45,11 @@ var (
 	secret    = regexp.MustCompile(`^--?[\w-]*(password|token)(=|$)`)
 )
 
-// shellLine writes words as a shell reads them. Passwords and tokens are left out.
+// shellLine writes words as a shell reads them. Passwords and tokens are left out, and what may be secret in URLs.
 func shellLine(words []string) string {
 	var list []string
 	for i, w := range words {
+		w = withoutQueries([]string{w}, withoutPassword(w))
 		flag, _, hasValue := strings.Cut(w, "=")
 		switch {
 		case i > 0 && secret.MatchString(words[i-1]) && !strings.Contains(words[i-1], "="):

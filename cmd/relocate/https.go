@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/internal/httpfile"
+	"relocate/registry"
 )
 
 // openURL opens the file that a URL names. The caller closes it.
@@ -25,7 +29,33 @@ func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File
 	if err != nil {
 		return nil, err
 	}
-	return httpfile.Open(ctx, httpfile.Source{URL: at.url, File: at.file}, opt)
+	file, err := httpfile.Open(ctx, httpfile.Source{URL: at.url, File: at.file}, opt)
+	if err != nil {
+		return nil, serverError{err}
+	}
+	return file, nil
+}
+
+// serverError says that what a URL names cannot be opened.
+type serverError struct{ error }
+
+func (e serverError) Unwrap() error { return e.error }
+
+// serverJudgements are about servers of archives, for which judgements would speak of registries.
+var serverJudgements = []judgement{
+	{is(httpfile.ErrExpired), statusPermission, "make a new link; --from-tar-url-file FILE takes one while a command runs, too"},
+	{isRegistry(fs.ErrNotExist), statusMissing, "check the URL: the server has no such file"},
+	{isRegistry(fs.ErrPermission), statusPermission, "give a login with --src-registry-username and --src-registry-password-stdin, or the headers that the server wants with --from-tar-header-file; a signed link may have expired"},
+	{is(registry.ErrRedirected), statusUsage, "if the server keeps its files at that host, allow it with --redirect-host HOST"},
+	{is(registry.ErrPlainHTTP), statusUsage, "use https://, or --src-registry-insecure if the server has no TLS"},
+	{is(registry.ErrTLSRefused), statusPermission, "if the server requires a client certificate, give --src-registry-client-cert FILE and --src-registry-client-key FILE"},
+	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy needs a login, or add the server to NO_PROXY"},
+	{isUnknownHost, statusFailed, "check the URL, and HTTPS_PROXY if you need a proxy"},
+	{isA[x509.HostnameError], statusUsage, "use one of the host names in the server's certificate"},
+	{isOutOfDate, statusUsage, "renew the server's certificate, or correct the clock of this machine"},
+	{isA[*tls.CertificateVerificationError], statusUsage, "give the server's CA with --src-registry-ca-cert-path FILE"},
+	{isA[*net.OpError], statusFailed, "check that the server is running and that this machine can reach it"},
+	{isServerError, statusFailed, "check the server's log, then run again"},
 }
 
 // options says how the server of a URL is reached. The login and the headers are for the host of the first

@@ -254,6 +254,16 @@ func oneFile(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// oneLocal checks that exactly one argument is given, which is no URL. instead is what to do with a URL.
+func oneLocal(instead string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := oneFile(cmd, args); err != nil || !isURL(args[0]) {
+			return err
+		}
+		return usagef("%s is a URL, and %s writes beside the archive: %s", withoutSecrets(args[0]), cmd.Name(), instead)
+	}
+}
+
 func (r inspectReport) text(w io.Writer) {
 	writeRoots(w, r.Roots)
 	if r.Contents != nil {

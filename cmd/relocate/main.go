@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	status, text, hint := judge(ctx, err)
 	if text != "" {
-		fmt.Fprintln(stderr, "relocate:", printable(withoutPassword(text)))
+		fmt.Fprintln(stderr, "relocate:", printable(withoutQueries(args, withoutPassword(text))))
 	}
 	if meant := guessed(err, args); meant != "" {
 		hint = "did you mean: " + meant

@@ -57,6 +57,7 @@ type planFlags struct {
 	selection selectionFlags
 	rendering renderFlags
 	config    configFlags
+	archives  archiveFlags
 	common
 }
 

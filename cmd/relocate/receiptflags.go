@@ -36,10 +36,10 @@ func (f *receiptFlags) checks(archive string, format tarball.Format) []check {
 	}
 }
 
-// liesInFolder reports whether files can lie beside an archive: it is no stream and no device.
+// liesInFolder reports whether files can lie beside an archive: it is no stream, no device and no URL.
 func liesInFolder(archive string) bool {
 	info, err := os.Stat(archive)
-	return archive != stream && (err != nil || info.Mode().IsRegular()) // it need not exist yet
+	return archive != stream && !isURL(archive) && (err != nil || info.Mode().IsRegular()) // it need not exist yet
 }
 
 // receipting writes the receipts of one command.

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -16,9 +20,10 @@ import (
 
 // receiptsFlags are the flags of receipts.
 type receiptsFlags struct {
-	trust  trustFlags
-	file   string
-	format format
+	trust    trustFlags
+	file     string
+	format   format
+	archives archiveFlags
 }
 
 func newReceipts() *cobra.Command {
@@ -52,17 +57,46 @@ receipts by itself, whose name ends in ` + custody.ReceiptsEnding + `.
 		Example: `  relocate receipts tce.tar --trust site.signers
   relocate receipts tce.tar.receipts.jsonl -o json`,
 		Args: oneFile,
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.OutOrStdout(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.file, "receipts", "", "read the receipts in `FILE` (default: NAME.receipts.jsonl beside the archive)")
+		flags.StringVar(&f.file, "receipts", "", "read the receipts in `FILE`, or at a URL (default: NAME.receipts.jsonl beside the archive)")
 		f.trust.addTrust(flags)
 		addFormat(flags, &f.format)
 	})
+	f.archives.addTo(cmd, func(args []string) bool { return len(args) == 0 })
 	return cmd
 }
 
-func (f *receiptsFlags) run(w io.Writer, path string) error {
+// read reads the receipts, and the seal of the archive at path.
+func (f *receiptsFlags) read(ctx context.Context, path string, trust *custody.Trust) (*custody.Chain, v1.Hash, error) {
+	if !f.archives.isURL(path) && !f.archives.isURL(f.file) {
+		return relocate.ReadReceipts(path, f.file, trust)
+	}
+	var seal v1.Hash
+	file := cmp.Or(f.file, path)
+	if !strings.HasSuffix(path, custody.ReceiptsEnding) {
+		a, err := f.archives.open(ctx, path)
+		if err != nil {
+			return nil, seal, err
+		}
+		seal, file = a.Seal(), cmp.Or(f.file, path+custody.ReceiptsEnding)
+		if err := a.Close(); err != nil {
+			return nil, seal, err
+		}
+	}
+	raw, err := f.archives.read(ctx, file, custody.MaxReceipts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, seal, usagef("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
+	}
+	if err != nil {
+		return nil, seal, err
+	}
+	chain, err := custody.ReadChain(file, raw, seal, trust, time.Now())
+	return chain, seal, err
+}
+
+func (f *receiptsFlags) run(ctx context.Context, w io.Writer, path string) error {
 	signed, err := f.trust.signed()
 	if err != nil {
 		return err
@@ -71,7 +105,7 @@ func (f *receiptsFlags) run(w io.Writer, path string) error {
 	if signed != nil {
 		trust = signed.Trust
 	}
-	chain, seal, err := relocate.ReadReceipts(path, f.file, trust)
+	chain, seal, err := f.read(ctx, path, trust)
 	if err != nil {
 		return asUsage(err)
 	}

@@ -34,7 +34,7 @@ archive say that it is right.
 ` + statusHelp,
 		Example: `  relocate repair tce.tar
   relocate repair /media/disk1/tce.tar --volumes /media/disk2`,
-		Args: archiveArgs(oneFile),
+		Args: archiveArgs(oneLocal("download the volumes first, and name the archive in their folder")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.output.command = commandLine(cmd, args)
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())

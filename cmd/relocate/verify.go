@@ -96,7 +96,7 @@ func newVerify() *cobra.Command {
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repo, "repo", "", "verify the repository `REPO`: registry/path, with :TAG or @DIGEST if there is no archive")
 		flags.StringArrayVar(&f.roots, "root", nil, "require a root with this `DIGEST` (repeatable)")
-		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive")
+		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in the NAME.seal at a URL")
 		f.trust.add(flags)
 		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask the registry for each), or deep (read and hash each)")
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")
@@ -141,7 +141,7 @@ func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 
 func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, show *display) (*verified, error) {
 	r := &verified{}
-	opt, err := f.options(file, r, show)
+	opt, err := f.options(ctx, file, r, show)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 }
 
 // options checks the flags, and returns what they say. The caller closes the renderer.
-func (f *verifyFlags) options(file string, r *verified, show *display) (opt relocate.VerifyOptions, err error) {
+func (f *verifyFlags) options(ctx context.Context, file string, r *verified, show *display) (opt relocate.VerifyOptions, err error) {
 	roots, err := f.check(file)
 	if err != nil {
 		return opt, err
@@ -202,10 +202,8 @@ func (f *verifyFlags) options(file string, r *verified, show *display) (opt relo
 	}
 	opt = relocate.VerifyOptions{Options: f.output.options(r, f.jobs, show), Roots: roots, Level: verify.Level(f.level), Strict: f.strict}
 	opt.Accept = *known
-	if f.seal != "" {
-		if opt.Seal, err = v1.NewHash(f.seal); err != nil {
-			return opt, usagef("--seal %s: not a digest (sha256:…)", f.seal)
-		}
+	if opt.Seal, err = f.archives.seal(ctx, f.seal); err != nil {
+		return opt, err
 	}
 	f.chosen.set(&opt.Options)
 	f.rendering.set(&opt.Options)
