@@ -4,7 +4,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 GO      ?= go
 
 # Go's ./... leaves out what is below testdata.
-PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/judges ./testdata/load ./testdata/bench ./testdata/generated ./testdata/measured ./testdata/hostileregistry ./testdata/realkbld
+PACKAGES  = ./... ./testdata/sample ./testdata/demo ./testdata/interop ./testdata/realregistry ./testdata/judges ./testdata/load ./testdata/bench ./testdata/generated ./testdata/measured ./testdata/webserver ./testdata/hostileregistry ./testdata/realkbld
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Many tests wait, for a registry or for a program that they kill: more run at once than there are cores.

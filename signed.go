@@ -221,7 +221,7 @@ func readSmall(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()                   // it was only read
+	defer func() { _ = f.Close() }()                             // it was only read
 	raw, err := io.ReadAll(io.LimitReader(f, custody.MaxFile+1)) // of limited length
 	if err == nil && len(raw) > custody.MaxFile {
 		err = fmt.Errorf("%s has more than %d bytes", path, custody.MaxFile)
