@@ -105,21 +105,8 @@ type contentRange struct{ first, last, total int64 }
 
 // parseRange parses a Content-Range with a known size (RFC 9110, 14.4).
 func parseRange(header string) (r contentRange, ok bool) {
-	part, hasUnit := strings.CutPrefix(header, "bytes ")
-	span, total, hasTotal := strings.Cut(part, "/")
-	first, last, hasLast := strings.Cut(span, "-")
-	if !hasUnit || !hasTotal || !hasLast {
-		return contentRange{}, false
-	}
-	for _, number := range []struct {
-		text string
-		to   *int64
-	}{{first, &r.first}, {last, &r.last}, {total, &r.total}} {
-		n, err := strconv.ParseUint(number.text, 10, 62)
-		if err != nil {
-			return contentRange{}, false
-		}
-		*number.to = int64(n)
-	}
-	return r, r.first <= r.last && r.last < r.total
+	const form = "bytes %d-%d/%d"
+	n, _ := fmt.Sscanf(header, form, &r.first, &r.last, &r.total)
+	isWhole := n == 3 && header == fmt.Sprintf(form, r.first, r.last, r.total)
+	return r, isWhole && 0 <= r.first && r.first <= r.last && r.last < r.total
 }

@@ -2,6 +2,7 @@ package httpfile_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -20,9 +21,7 @@ import (
 // content returns n bytes that are the same in each run.
 func content(n int) []byte {
 	b := make([]byte, n)
-	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < n; i++ {
-		b[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
 	return b
 }
 
@@ -112,4 +111,40 @@ func TestRead(t *testing.T) {
 	assert.Equal(t, []string{"bytes=1048576-2097168", "bytes=0-0"}, s.asked())
 	_, err = f.Range(t.Context(), 1, 3<<20)
 	require.Error(t, err)
+}
+
+// TestEnd: reading ends with the file, and with the context of Open or of Range, although the server sends nothing.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	for _, end := range []func(f *httpfile.File, opened, ranged context.CancelFunc){
+		func(f *httpfile.File, _, _ context.CancelFunc) { _ = f.Close() },
+		func(_ *httpfile.File, opened, _ context.CancelFunc) { opened() },
+		func(_ *httpfile.File, _, ranged context.CancelFunc) { ranged() },
+	} {
+		silent := make(chan struct{}, 10)
+		s := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") == "bytes=0-1048575" {
+				http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(make([]byte, 2<<20)))
+				return
+			}
+			lie(headers("Content-Range", "bytes 1048576-2097151/2097152", "Last-Modified", "Thu, 01 Jan 1970 00:00:01 GMT"), 206, "abc")(w, r)
+			_ = http.NewResponseController(w).Flush()
+			silent <- struct{}{}
+			<-r.Context().Done()
+		})
+		opened, cancelOpened := context.WithCancel(t.Context())
+		ranged, cancelRanged := context.WithCancel(t.Context())
+		f, err := httpfile.Open(opened, httpfile.Source{URL: s.URL}, quick())
+		require.NoError(t, err)
+		r, err := f.Range(ranged, 1<<20, 1<<20)
+		require.NoError(t, err)
+		<-silent
+		go end(f, cancelOpened, cancelRanged)
+		n, err := io.Copy(io.Discard, r)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.LessOrEqual(t, n, int64(3))
+		require.NoError(t, r.Close())
+		cancelOpened()
+		cancelRanged()
+	}
 }

@@ -116,14 +116,27 @@ func (f *File) expired(u *url.URL, err error) error {
 
 // explain takes from an error what a page of the server says: it may repeat the URL.
 func (f *File) explain(err error) error {
-	if answer, ok := errors.AsType[*registry.Error](err); ok {
-		if answer.Message != "" {
-			answer.Code, answer.Message = codeIn(answer.Message), ""
-		}
+	answer, ok := errors.AsType[*registry.Error](err)
+	if !ok {
+		return fmt.Errorf("read %s: %w", f.name, err)
+	}
+	if answer.Message == "" {
 		return err
 	}
-	return fmt.Errorf("read %s: %w", f.name, err)
+	clean := *answer
+	clean.Code, clean.Message = codeIn(answer.Message), ""
+	return cleaned{&clean, strings.ReplaceAll(err.Error(), answer.Error(), clean.Error())}
 }
+
+// cleaned is an error with a text around it.
+type cleaned struct {
+	error
+	text string
+}
+
+func (c cleaned) Error() string { return c.text }
+
+func (c cleaned) Unwrap() error { return c.error }
 
 // drain reads the rest of a small body, so that its connection can be used again, and closes it.
 func drain(res *http.Response) {
