@@ -32,6 +32,7 @@ type ClusterOptions struct {
 	ControllerNamespace string // empty means the constant
 	InstallNamespace    string // empty means that of the PackageRepositories, or default
 	Installs            []Install
+	Import              *ImportJob // nil: none
 
 	Login     Login         // for the Secret; the zero value means placeholders
 	CA        []byte        // certificates of the registry (PEM); empty when clients trust it already
@@ -122,7 +123,7 @@ func (c *Cluster) addFoundations() error {
 	if c.opt.API == OldPackagingAPI {
 		secretHomes = homes[:1] // an InstalledPackage names no Secret for fetching
 	}
-	if err := errors.Join(c.addNamespaces(homes), c.addSecrets(secretHomes)); err != nil {
+	if err := errors.Join(c.addNamespaces(c.namespaces(homes)), c.addSecrets(secretHomes)); err != nil {
 		return err
 	}
 	if len(c.opt.CA) > 0 {
@@ -134,7 +135,18 @@ func (c *Cluster) addFoundations() error {
 		c.node(c.containerdFolder()+"/hosts.toml", hostsTOML(c.repo, c.access()))
 	}
 	c.noteNodes()
-	return nil
+	if c.opt.Import == nil {
+		return nil
+	}
+	return c.addImport(*c.opt.Import)
+}
+
+// namespaces are homes and that of the import.
+func (c *Cluster) namespaces(homes []string) []string {
+	if c.opt.Import == nil || slices.Contains(homes, c.opt.Import.Namespace) {
+		return homes
+	}
+	return append(slices.Clone(homes), c.opt.Import.Namespace)
 }
 
 func (c *Cluster) addNamespaces(names []string) error {
@@ -308,9 +320,15 @@ func (c *Cluster) Placeholders(filled map[string][]byte) ([]string, error) {
 				return nil, err
 			}
 		}
-		if bytes.Contains(text, []byte(placeholderUsername)) || bytes.Contains(text, []byte(placeholderPassword)) {
-			notes = append(notes, fmt.Sprintf("the Secret %s/%s has placeholders: replace %s and %s",
-				o.Metadata.Namespace, o.Metadata.Name, placeholderUsername, placeholderPassword))
+		var left []string
+		for _, word := range []string{placeholderUsername, placeholderPassword, placeholderURL, placeholderHeaders} {
+			if bytes.Contains(text, []byte(word)) {
+				left = append(left, word)
+			}
+		}
+		if len(left) > 0 {
+			notes = append(notes, fmt.Sprintf("the Secret %s/%s has placeholders: replace %s",
+				o.Metadata.Namespace, o.Metadata.Name, strings.Join(left, " and ")))
 		}
 	}
 	return notes, nil

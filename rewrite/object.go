@@ -16,9 +16,12 @@ type object struct {
 	Metadata   metadata          `json:"metadata"`
 	Type       string            `json:"type,omitempty"`
 	StringData map[string]string `json:"stringData,omitempty"`
+	Data       map[string]string `json:"data,omitempty"`
 	RoleRef    *roleRef          `json:"roleRef,omitempty"`
 	Subjects   []subject         `json:"subjects,omitempty"`
 	Spec       any               `json:"spec,omitempty"`
+
+	AutomountToken *bool `json:"automountServiceAccountToken,omitempty"`
 
 	skeleton bool // to be filled in by hand
 }
@@ -27,6 +30,7 @@ type object struct {
 type metadata struct {
 	Name        string            `json:"name"`
 	Namespace   string            `json:"namespace,omitempty"` // empty when the kind has none
+	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 

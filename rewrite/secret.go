@@ -17,10 +17,12 @@ type Login struct {
 	Username, Password string
 }
 
-// Placeholders of a Secret without a login.
+// Placeholders of a Secret without a login, or without the place of an archive.
 const (
 	placeholderUsername = "REPLACE-WITH-USERNAME"
 	placeholderPassword = "REPLACE-WITH-PASSWORD"
+	placeholderURL      = "REPLACE-WITH-URL"
+	placeholderHeaders  = "REPLACE-WITH-HEADERS"
 )
 
 // registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The

@@ -32,6 +32,7 @@ type emitFlags struct {
 	plainHTTP                             bool
 	fromLogin                             bool
 	login                                 rewrite.Login
+	job                                   jobFlags
 	objects                               objectFlags
 	config                                configFlags
 	archives                              archiveFlags
@@ -48,9 +49,10 @@ const (
 	withRegistriesConf = "registries-conf"
 	withHostsTOML      = "hosts-toml"
 	withAdmin          = "cluster-admin"
+	withImportJob      = "import-job"
 )
 
-var withAll = []string{withManifests, withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin}
+var withAll = []string{withManifests, withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin, withImportJob}
 
 const emitHelp = `emit prints what an import prints, without a registry: the PackageRepository,
 pinned by digest, for kubectl apply. It needs the archive and the repository
@@ -77,6 +79,11 @@ that it was imported to, or the BundleLock that an import wrote with
                     (needs -d)
   cluster-admin     a ClusterRoleBinding that gives each --install full rights,
                     as kctrl does
+  import-job[=N]    a Job that imports the archive inside the cluster, with a
+                    ServiceAccount without rights; with N, also an Indexed Job
+                    whose N pods upload layers and configs on several nodes.
+                    With secret, also the Secrets that they need. See --job-image
+                    and --job-source
 
 --install adds a PackageInstall, its ServiceAccount, and a Secret with the
 values of --values-file or, without it, with the default values, commented out.
@@ -137,14 +144,15 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 		f.objects.add(flags)
 		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository and of what --install writes; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
 	})
+	group(cmd, "Jobs of --with import-job", f.job.add)
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
 		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: `NAME[/VERSION][=AS]` in VERSION or the newest one, or NAME[=AS]@CONSTRAINT in the newest version that the cluster has and that meets CONSTRAINT (repeatable)")
 		addValuesFiles(flags, &f.values)
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
-		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml and registries-conf")
-		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes to use plain HTTP with the registry")
+		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml, registries-conf and import-job")
+		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes and Jobs to use plain HTTP with the registry")
 		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "write --registry-username and --registry-password to the Secret")
 		flags.StringVar(&f.login.Username, "registry-username", "", "user `NAME` to write to the Secret")
 		flags.StringVar(&f.login.Password, "registry-password", "", "`PASSWORD` to write to the Secret")
@@ -156,6 +164,9 @@ func (f *emitFlags) has(what string) bool { return slices.Contains(f.with, what)
 
 // check rejects command lines that make no sense.
 func (f *emitFlags) check() error {
+	if err := f.job.take(&f.with); err != nil {
+		return err
+	}
 	for _, what := range f.with {
 		if what == "itms" { // decided against: docs/decisions/0007-cluster.md
 			return usagef("--with itms: an ImageTagMirrorSet cannot work: the destination keeps all images in one repository, without their tags; use idms, which mirrors by digest")
@@ -164,7 +175,7 @@ func (f *emitFlags) check() error {
 			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
 		}
 	}
-	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks())...)
+	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.job.checks(f.has(withImportJob)))...)
 }
 
 // apiChecks are about the API version of the PackageRepository.
@@ -190,16 +201,17 @@ func (f *emitFlags) withChecks() []check {
 		{f.prune && f.directory == "", "--prune needs a folder: -d DIR"},
 		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
 		{f.lock != "" && (mirrors || installs || f.has(withManifests)), "--install, and --with manifests, idms and registries-conf, need an archive: a lock does not list the repository's content"},
+		{f.lock != "" && f.has(withImportJob), "--with import-job needs an archive, which the Job imports"},
 	}
 }
 
 // certificateChecks are about the certificates of the registry.
 func (f *emitFlags) certificateChecks() []check {
 	certs := len(f.caCerts) > 0
-	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
+	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf) || f.has(withImportJob)
 	return []check{
 		{f.has(withCA) && !certs, "--with ca: give the certificates with --registry-ca-cert-path FILE"},
-		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml or registries-conf"},
+		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
 		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
 	}
 }

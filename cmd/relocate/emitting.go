@@ -46,6 +46,11 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 			return nil, err
 		}
 		withoutOlder(s.Graph, list)
+		if f.has(withImportJob) {
+			if opt.Import, err = f.job.importJob(s, f.objects.name); err != nil {
+				return nil, err
+			}
+		}
 		if opt.Installs, err = f.packages(ctx, e, s); err != nil {
 			return nil, err
 		}

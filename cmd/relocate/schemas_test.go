@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,6 +91,10 @@ func (s schemas) check(path string, want schema, v any) []string {
 	case bool:
 		if want.Type != "boolean" {
 			return wrong("is a boolean, not %q", want.Type)
+		}
+	case float64:
+		if want.Type != "integer" || v != math.Trunc(v) {
+			return wrong("is the number %v, not %q", v, want.Type)
 		}
 	default:
 		return wrong("is %T", v)

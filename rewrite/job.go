@@ -1,0 +1,276 @@
+package rewrite
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// JobNamespace is where an import runs in a cluster, unless it is said where.
+const JobNamespace = "relocate"
+
+// MostJobShards is how many shards an import in a cluster may have.
+const MostJobShards = 1000
+
+// ImportJob is an import that runs in the cluster: a Job, and with shards an Indexed Job in front of it, which
+// uploads layers and configs on several nodes at once. The Jobs start together. One that runs again uploads what
+// is not there yet.
+type ImportJob struct {
+	Namespace string
+	Archive   v1.Hash // its seal, or another digest of it: the Jobs are named after it
+	Image     string  // reference of relocate
+	Source    JobSource
+	Shards    int      // 0: the Job alone
+	Minor     int      // of the oldest Kubernetes 1.x that takes the Jobs; 0: they have all fields
+	Args      []string // further arguments of the import
+}
+
+// OldestJobMinor is the oldest Kubernetes 1.x with Indexed Jobs, without a feature gate.
+const OldestJobMinor = 22
+
+// Kubernetes 1.x in which fields of a Job are on without a feature gate (KEPs 3329, 3850, 3939).
+const (
+	minorPodFailurePolicy     = 26
+	minorBackoffLimitPerIndex = 29
+	minorPodReplacementPolicy = 29
+)
+
+// Limits of the Jobs.
+const (
+	shardsAtOnce = 32 // requests of all shards together
+	leastAtOnce  = 4  // of one shard
+	awaitBlobs   = "10m"
+	retries      = 3
+)
+
+// Folders in the containers.
+const (
+	loginFolder   = "/etc/relocate/login"
+	sourceFolder  = "/etc/relocate/source"
+	archiveFolder = "/archive"
+	rootsFolder   = "/etc/ssl/certs"
+)
+
+// Names of the objects of an import.
+const (
+	importAccount = "relocate-import"
+	importCA      = "relocate-ca"
+	urlKey        = "url" // of the Secret of the source
+)
+
+// TerminationVariable names the file for the result of a run, by which Kubernetes shows it in the status of the
+// Pod (terminationMessagePath).
+const TerminationVariable = "RELOCATE_TERMINATION_LOG"
+
+// name is that of the Job that completes the import.
+func (j *ImportJob) name() string { return "import-" + j.Archive.Hex[:12] }
+
+// addImport adds what runs the import.
+func (c *Cluster) addImport(j ImportJob) error {
+	if c.opt.PlainHTTP {
+		j.Args = append([]string{"--registry-insecure"}, j.Args...)
+	}
+	login := "push-" + DNSName(c.repo.RegistryStr())
+	if c.opt.Secret {
+		if err := c.add(registrySecret(login, j.Namespace, c.repo.Registry, c.opt.Login)); err != nil {
+			return err
+		}
+		c.objects = append(c.objects, j.Source.secret(j.Namespace)...)
+	}
+	if len(c.opt.CA) > 0 {
+		text, err := certificates(c.opt.CA)
+		if err != nil {
+			return fmt.Errorf("CA certificates: %w", err)
+		}
+		c.objects = append(c.objects, object{
+			APIVersion: "v1", Kind: "ConfigMap", Metadata: metadata{Name: importCA, Namespace: j.Namespace},
+			Data: map[string]string{"ca.crt": string(text)},
+		})
+	}
+	objects, err := j.objects(c.repo, login)
+	c.objects = append(c.objects, objects...)
+	c.note("the Jobs log in with the Secret %s/%s, if there is one: its login must be allowed to push", j.Namespace, login)
+	return err
+}
+
+// objects returns the objects of an import into repo, whose login is in a Secret: a ServiceAccount without
+// rights, and the Jobs.
+func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error) {
+	if err := j.check(); err != nil {
+		return nil, err
+	}
+	no := false
+	list := []object{{
+		APIVersion: "v1", Kind: "ServiceAccount", Metadata: metadata{Name: importAccount, Namespace: j.Namespace},
+		AutomountToken: &no,
+	}}
+	args := slices.Concat(j.Source.args(), []string{"--to-repo", repo.Name()}, j.Args)
+	if j.Shards > 0 {
+		shard := slices.Concat(args, []string{"--shard", fmt.Sprint("auto/", j.Shards), "--concurrency", strconv.Itoa(j.atOnce())})
+		list = append(list, j.job(j.name()+"-shards", "shard", j.pod("shard", login, shard), j.Shards))
+		args = append(args, "--await-blobs", awaitBlobs)
+	}
+	return append(list, j.job(j.name(), "finish", j.pod("finish", login, args), 0)), nil
+}
+
+// check rejects what the cluster would refuse, and what cannot run.
+func (j *ImportJob) check() error {
+	err := checkNamespace(j.Namespace)
+	if _, bad := name.ParseReference(j.Image); bad != nil {
+		err = errors.Join(err, fmt.Errorf("image of the Job: %w", bad))
+	}
+	switch {
+	case j.Shards < 0 || j.Shards > MostJobShards:
+		err = errors.Join(err, fmt.Errorf("an import in the cluster has at most %d shards", MostJobShards))
+	case j.Minor != 0 && j.Minor < OldestJobMinor:
+		err = errors.Join(err, fmt.Errorf("Kubernetes 1.%d has no Indexed Jobs: the oldest that has is 1.%d", j.Minor, OldestJobMinor))
+	}
+	return errors.Join(err, j.Source.check(j.Shards))
+}
+
+// atOnce is how many requests one shard sends at once.
+func (j *ImportJob) atOnce() int { return max(leastAtOnce, (shardsAtOnce+j.Shards-1)/j.Shards) }
+
+// has reports whether the oldest Kubernetes has a field since 1.minor.
+func (j *ImportJob) has(minor int) bool { return j.Minor == 0 || j.Minor >= minor }
+
+// labels are those of a Job and its Pods.
+func (j *ImportJob) labels(component string) map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/name": "relocate", "app.kubernetes.io/instance": j.name(), "app.kubernetes.io/component": component,
+	}
+}
+
+// job returns a Job. One with indexes goes on when one of them has failed for good: the import that completes it
+// uploads what that one did not.
+func (j *ImportJob) job(name, component string, pod podSpec, indexes int) object {
+	spec := jobSpec{Template: podTemplate{templateMetadata{j.labels(component)}, pod}}
+	limit := retries
+	switch {
+	case indexes == 0:
+		spec.BackoffLimit = &limit
+	case j.has(minorBackoffLimitPerIndex):
+		spec.BackoffLimitPerIndex = &limit
+	default:
+		limit *= indexes
+		spec.BackoffLimit = &limit
+	}
+	if indexes > 0 {
+		spec.CompletionMode, spec.Completions, spec.Parallelism = "Indexed", indexes, indexes
+	}
+	if j.has(minorPodFailurePolicy) {
+		spec.PodFailurePolicy = failurePolicy()
+	}
+	if j.has(minorPodReplacementPolicy) {
+		spec.PodReplacementPolicy = "Failed"
+	}
+	return object{
+		APIVersion: "batch/v1", Kind: "Job",
+		Metadata: metadata{Name: name, Namespace: j.Namespace, Labels: j.labels(component)}, Spec: spec,
+	}
+}
+
+// failurePolicy ends a Job whose next Pod would fail in the same way: with mistakes of configuration, without
+// permission, with damage and without a trusted signature. Pods that the cluster removes do not count.
+func failurePolicy() *podFailurePolicy {
+	return &podFailurePolicy{[]failureRule{
+		{Action: "Ignore", OnPodConditions: []podCondition{{"DisruptionTarget", "True"}}},
+		{Action: "FailJob", OnExitCodes: &exitCodes{container, "In", []int{2, 4, 5, 9}}},
+	}}
+}
+
+// JobSource is where an import in a cluster finds its archive: at a URL, or on a volume.
+type JobSource struct {
+	Secret  string // with the URL, under the key url
+	Headers string // key of the Secret with headers for the server; empty: none
+
+	Claim, Mode, Path string // a PersistentVolumeClaim, its access mode and the archive on it
+}
+
+// Access modes of claims, as kubectl prints them.
+const (
+	readWriteOnce    = "RWO"
+	readWriteOncePod = "RWOP"
+	readOnlyMany     = "ROX"
+	readWriteMany    = "RWX"
+)
+
+// ParseJobSource reads url-secret:NAME[/KEY] or pvc:NAME[:MODE]/PATH.
+func ParseJobSource(s string) (JobSource, error) {
+	kind, rest, _ := strings.Cut(s, ":")
+	place, file, hasFile := strings.Cut(rest, "/")
+	switch {
+	case kind == "url-secret" && (file != "" || !hasFile):
+		return JobSource{Secret: place, Headers: file}, nil
+	case kind == "pvc" && file != "":
+		claim, mode, hasMode := strings.Cut(place, ":")
+		if !hasMode {
+			mode = readWriteOnce
+		}
+		return JobSource{Claim: claim, Mode: mode, Path: file}, nil
+	}
+	return JobSource{}, fmt.Errorf("%q is not url-secret:NAME[/KEY] or pvc:NAME[:MODE]/PATH", s)
+}
+
+// check is about an import with shards, 0 for none.
+func (s JobSource) check(shards int) error {
+	if s.Secret != "" || s.Claim == "" {
+		err := checkName("Secret of the source", s.Secret)
+		if s.Headers != "" && (!isSecretKey(s.Headers) || s.Headers == urlKey) {
+			err = errors.Join(err, fmt.Errorf("%q is not a key with headers", s.Headers))
+		}
+		return err
+	}
+	err := checkName("PersistentVolumeClaim", s.Claim)
+	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
+		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume", s.Path))
+	}
+	switch s.Mode {
+	case readOnlyMany, readWriteMany:
+	case readWriteOnce, readWriteOncePod:
+		if shards > 1 {
+			err = errors.Join(err, fmt.Errorf("shards run on several nodes, and a volume that is %s is on one: use a URL, an import without shards, "+
+				"or a claim that many nodes can mount (pvc:%s:ROX/… or :RWX)", s.Mode, s.Claim))
+		}
+	default:
+		err = errors.Join(err, fmt.Errorf("%q is not an access mode: must be RWO, RWOP, ROX or RWX", s.Mode))
+	}
+	return err
+}
+
+// args are the arguments by which relocate finds the archive.
+func (s JobSource) args() []string {
+	if s.Claim != "" {
+		file := path.Join(archiveFolder, s.Path)
+		return []string{"--from-tar", strings.ReplaceAll(file, "$", "$$")} // Kubernetes expands $(NAME)
+	}
+	args := []string{"--from-tar-url-file", path.Join(sourceFolder, urlKey)}
+	if s.Headers != "" {
+		args = append(args, "--from-tar-header-file", path.Join(sourceFolder, s.Headers))
+	}
+	return args
+}
+
+// secret is a Secret to be filled in, nil where the archive is on a volume.
+func (s JobSource) secret(namespace string) []object {
+	if s.Claim != "" {
+		return nil
+	}
+	o := newSecret(s.Secret, namespace)
+	o.StringData, o.skeleton = map[string]string{urlKey: placeholderURL}, true
+	if s.Headers != "" {
+		o.StringData[s.Headers] = placeholderHeaders
+	}
+	return []object{o}
+}
+
+// isSecretKey reports whether a word is a key of a Secret (Kubernetes, IsConfigMapKey).
+func isSecretKey(s string) bool {
+	return len(s) <= 253 && s != "." && !strings.HasPrefix(s, "..") && secretKey.MatchString(s)
+}
