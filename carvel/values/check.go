@@ -31,6 +31,7 @@ func (c *checker) warn(v *value, key, format string, args ...any) {
 }
 
 func (c *checker) add(p Problem) {
+	p.Message = text.Line(p.Message)
 	if len(c.found) < maxProblems && !c.seen[p] {
 		c.seen[p] = true
 		c.found = append(c.found, p)

@@ -31,25 +31,15 @@ type value struct {
 	fields map[string]*value
 }
 
-// read returns the documents of files in order, and what is wrong with them.
-func read(files []File) (docs []*value, found []Problem) {
-	for _, f := range files {
-		r := &reader{file: f.Path}
-		r.read(f.Data)
-		docs, found = append(docs, r.docs...), append(found, r.found...)
-	}
-	return docs, found
-}
-
 // reader reads one file.
 type reader struct {
-	file  string
-	docs  []*value
-	found []Problem
+	file string
+	docs []*value
+	add  func(Problem)
 }
 
 func (r *reader) note(line int, key, format string, args ...any) {
-	r.found = append(r.found, Problem{File: r.file, Line: line, Key: key, Message: fmt.Sprintf(format, args...)})
+	r.add(Problem{File: r.file, Line: line, Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) read(data []byte) {

@@ -37,15 +37,15 @@ type Problem struct {
 func (p Problem) String() string {
 	s := ""
 	if p.File != "" {
-		s = p.File + ": "
+		s = text.Line(p.File) + ": "
 	}
 	if p.Line > 0 {
 		s += fmt.Sprintf("line %d: ", p.Line)
 	}
 	if p.Key != "" {
-		s += text.Clip(p.Key, 200) + ": "
+		s += text.Clip(text.Line(p.Key), 200) + ": "
 	}
-	return s + p.Message
+	return s + text.Line(p.Message)
 }
 
 // Limits on a check.
@@ -65,13 +65,20 @@ func Check(schema carvel.Schema, files []File) ([]Problem, error) {
 	if err := json.Unmarshal(schema, &top); err != nil {
 		return nil, fmt.Errorf("read values schema: %w", text.Error(err))
 	}
-	docs, found := read(files)
-	if len(found) > 0 {
-		return found, nil
-	}
 	c := &checker{left: maxSteps, seen: map[Problem]bool{}}
 	if s, ok := top.(map[string]any); ok {
 		c.closed = s["additionalProperties"] == false
+	}
+	place := map[string]int{} // of files
+	var docs []*value
+	for i, f := range files {
+		place[f.Path] = i + 1
+		r := &reader{file: f.Path, add: c.add}
+		r.read(f.Data)
+		docs = append(docs, r.docs...)
+	}
+	if len(c.found) > 0 {
+		return c.found, nil
 	}
 	all := &value{kind: "object"}
 	for _, doc := range docs {
@@ -85,10 +92,6 @@ func Check(schema carvel.Schema, files []File) ([]Problem, error) {
 	c.check(top, all, "")
 	if c.left < 0 {
 		return nil, fmt.Errorf("check values: the schema needs %w of %d comparisons", yamlnode.ErrLimit, maxSteps)
-	}
-	place := map[string]int{}
-	for i, f := range files {
-		place[f.Path] = i + 1
 	}
 	slices.SortStableFunc(c.found, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(place[a.File], place[b.File]), cmp.Compare(a.Line, b.Line))
