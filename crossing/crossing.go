@@ -31,7 +31,7 @@ const (
 )
 
 // ErrCredentials says that a file has a login.
-var ErrCredentials = errors.New("a crossing file must not contain logins: they do not belong in git")
+var ErrCredentials = errors.New("this file must not contain logins: they do not belong in git")
 
 // Crossing is what a file says. Paths are relative to its folder, and joined with it.
 type Crossing struct {
@@ -171,16 +171,21 @@ func (e *Error) Unwrap() error { return e.Err }
 //
 // Errors: *Error, *fs.PathError.
 func Read(path string) (*Crossing, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// readFile returns the content of a file, cut where it is too large for YAML.
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, yamlnode.MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	return Parse(path, data)
+	return io.ReadAll(io.LimitReader(f, yamlnode.MaxSize+1))
 }
 
 // Parse reads the text of the file at path.
@@ -188,18 +193,24 @@ func Read(path string) (*Crossing, error) {
 // Errors: *Error.
 func Parse(path string, data []byte) (*Crossing, error) {
 	c := &Crossing{lines: map[string]int{}}
-	d := &decoder{dir: filepath.Dir(path), lines: c.lines}
+	if err := parse(path, data, c, c.lines, c.checkRoots); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parse decodes the text of the file at path into the struct that c points to, and checks it. lines get the
+// lines of all places.
+func parse(path string, data []byte, c any, lines map[string]int, check func() error) error {
+	d := &decoder{dir: filepath.Dir(path), lines: lines}
 	err := d.document(data, c)
 	if err == nil {
-		err = c.checkRoots()
+		err = check()
 	}
 	if e := (*Error)(nil); errors.As(err, &e) {
 		e.File = path
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return err
 }
 
 // Line returns the line of what the file has at a place: "destination.tag"; 0 where it has nothing.

@@ -22,8 +22,8 @@ type decoder struct {
 	lines map[string]int
 }
 
-// document decodes the only document of a file.
-func (d *decoder) document(data []byte, c *Crossing) error {
+// document decodes the only document of a file into the struct that c points to.
+func (d *decoder) document(data []byte, c any) error {
 	if err := yamlnode.Check(data); err != nil {
 		return &Error{Err: err}
 	}

@@ -114,6 +114,9 @@ type Key struct {
 // Keys returns the format, key by key.
 func Keys() []Key { return keysBelow("", reflect.TypeFor[Crossing]()) }
 
+// SitesKeys returns the format of a file of sites, key by key.
+func SitesKeys() []Key { return keysBelow("", reflect.TypeFor[Sites]()) }
+
 func keysBelow(at string, t reflect.Type) (list []Key) {
 	for i, k := range keysOf(t) {
 		f := t.Field(i).Type

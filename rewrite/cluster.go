@@ -292,20 +292,27 @@ func (c *Cluster) Encode() (text []byte, notes []string, err error) {
 // Files returns a file of each set of manifests and of each object, files for nodes below the folder nodes, and a
 // kustomization.yaml.
 func (c *Cluster) Files() ([]File, error) {
-	files := slices.Clone(c.nodes)
+	files, err := folder("", c.opt.Manifests, c.objects)
+	return append(slices.Clone(c.nodes), files...), err
+}
+
+// folder returns the files of a folder: a file of each set of manifests and of each object, and a
+// kustomization.yaml, which has other folders between them.
+func folder(at string, manifests []Manifests, objects []object, others ...string) (files []File, err error) {
 	var resources []string
-	for _, m := range c.opt.Manifests {
-		files, resources = append(files, File{Path: m.file(), Text: m.Text}), append(resources, m.file())
+	for _, m := range manifests {
+		files, resources = append(files, File{Path: path.Join(at, m.file()), Text: m.Text}), append(resources, m.file())
 	}
-	for _, o := range c.objects {
+	resources = append(resources, others...)
+	for _, o := range objects {
 		text, err := encodeObjects(o)
 		if err != nil {
 			return nil, err
 		}
-		files, resources = append(files, File{o.file(), text, o.skeleton}), append(resources, o.file())
+		files, resources = append(files, File{path.Join(at, o.file()), text, o.skeleton}), append(resources, o.file())
 	}
 	text, err := kustomization(resources)
-	return append(files, File{Path: "kustomization.yaml", Text: text}), err
+	return append(files, File{Path: path.Join(at, "kustomization.yaml"), Text: text}), err
 }
 
 // Placeholders returns a note for each object whose text still has a placeholder. filled has the

@@ -77,7 +77,11 @@ func (i Install) objects(api, namespace, secretRef string, admin bool) ([]object
 	} else if secretRef != "" {
 		o.Metadata.Annotations = i.fetchAnnotations(secretRef)
 	}
-	return append(list, o), nil
+	list = append(list, o)
+	for n := range list {
+		list[n].shared = list[n].Metadata.Annotations == nil // which name the Secret of a site
+	}
+	return list, nil
 }
 
 // ref names the package and its version as an API does. An exact version may be a prerelease, as with

@@ -24,6 +24,7 @@ type object struct {
 	AutomountToken *bool `json:"automountServiceAccountToken,omitempty"`
 
 	skeleton bool // to be filled in by hand
+	shared   bool // the same at every site
 }
 
 // metadata names an object.
@@ -87,7 +88,7 @@ func kustomization(resources []string) ([]byte, error) {
 
 // namespaceObject returns a Namespace.
 func namespaceObject(name string) (object, error) {
-	return object{APIVersion: "v1", Kind: "Namespace", Metadata: metadata{Name: name}}, checkNamespace(name)
+	return object{APIVersion: "v1", Kind: "Namespace", Metadata: metadata{Name: name}, shared: true}, checkNamespace(name)
 }
 
 func checkName(what, name string) error {

@@ -154,7 +154,7 @@ func TestConfigRefused(t *testing.T) {
 		parts  []string
 	}{
 		"typo":        {statusUsage, []string{"plan", "--config", writeConfig(t, "rots: []\n")}, []string{`crossing.yml:3: unknown key "rots"`, "hint: see relocate help config"}},
-		"login":       {statusUsage, []string{"plan", "--config", writeConfig(t, "password: hunter2\n")}, []string{`crossing.yml:3: "password": a crossing file must not contain logins`, "hint: remove it"}},
+		"login":       {statusUsage, []string{"plan", "--config", writeConfig(t, "password: hunter2\n")}, []string{`crossing.yml:3: "password": this file must not contain logins`, "hint: remove it"}},
 		"missing":     {statusUsage, []string{"plan", "--config", "none.yml"}, []string{"--config: open none.yml", "hint: check the path"}},
 		"empty":       {statusUsage, []string{"plan", "--config", writeConfig(t, "strict: true\n")}, []string{"no source"}},
 		"two-sided":   {statusUsage, []string{"plan", "--config", writeConfig(t, "roots:\n- bundle: %s\nattachments: none\nsignaturesFrom: a.example.com/b\n", root)}, []string{"--signatures-from needs", "config: --signatures-from is signaturesFrom in ", "crossing.yml:6", "config: --attachments is attachments in ", "crossing.yml:5"}},

@@ -154,7 +154,7 @@ func (f *verifyFlags) takesPlatforms(key string, archive bool) bool {
 
 // configFor returns the flags of emit for the settings of a file.
 func (f *emitFlags) configFor(s *crossing.Setting, _ []string) string {
-	if s.Key == "destination.repository" {
+	if s.Key == "destination.repository" && f.sites == "" { // sites have their own
 		return s.Flag
 	}
 	return flagIn(s, configObject...)

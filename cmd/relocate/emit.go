@@ -14,6 +14,7 @@ import (
 
 	"relocate"
 	"relocate/carvel"
+	"relocate/internal/inspect"
 	"relocate/rewrite"
 )
 
@@ -26,6 +27,8 @@ type emitFlags struct {
 	with         []string
 	installs     []string
 	values       []string // files
+	sites        string   // file
+	emitted      emitted
 
 	installNamespace, controllerNamespace string
 	caCerts                               []string
@@ -95,12 +98,16 @@ nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets and
 values that you filled in; if you changed any other file, it writes nothing.
 With --prune it removes the files that it does not need any longer.
 
+--sites FILE names several sites, each with a registry of its own. DIR/base gets
+what they have in common, and DIR/sites/NAME what is different, to apply with
+kubectl apply -k DIR/sites/NAME.
+
 `
 
 func newEmit() *cobra.Command {
 	f := &emitFlags{}
 	cmd := &cobra.Command{
-		Use:   "emit (FILE --to-repo REPO | --lock FILE --name NAME)",
+		Use:   "emit (FILE (--to-repo REPO | --sites FILE -d DIR) | --lock FILE --name NAME)",
 		Short: "Print the PackageRepository and other objects for the cluster",
 		Long:  emitHelp + statusHelp,
 		Example: `  relocate emit tce.tar --to-repo registry.airgap.internal/tce/main |
@@ -113,12 +120,16 @@ func newEmit() *cobra.Command {
 			return firstWrong(
 				check{!lock && !archive, "name an archive, or a BundleLock with --lock"},
 				check{lock && archive, "give an archive or --lock, not both"},
+				check{!archive && f.sites != "", "--sites needs an archive"},
 				check{len(args) > 1, fmt.Sprintf("name one archive, not %d", len(args))},
 			)
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(); err != nil {
 				return err
+			}
+			if f.sites != "" {
+				return f.emitSites(cmd, args[0])
 			}
 			e, err := f.collect(cmd.Context(), args)
 			if err != nil {
@@ -138,6 +149,7 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 		flags.StringVar(&f.toRepo, "to-repo", "", "use `REPO`, the repository that the archive was imported to")
 		flags.StringVar(&f.lock, "lock", "", "read the BundleLock `FILE` of the destination instead of an archive")
 		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of standard output")
+		flags.StringVar(&f.sites, "sites", "", "write a folder for each site in `FILE` (needs -d; see docs/sites.md)")
 		flags.BoolVar(&f.prune, "prune", false, "remove from DIR what an earlier emit wrote and this one does not")
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
@@ -175,7 +187,7 @@ func (f *emitFlags) check() error {
 			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
 		}
 	}
-	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.job.checks(f.has(withImportJob)))...)
+	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.job.checks(f.has(withImportJob)), f.siteChecks())...)
 }
 
 // apiChecks are about the API version of the PackageRepository.
@@ -210,7 +222,7 @@ func (f *emitFlags) certificateChecks() []check {
 	certs := len(f.caCerts) > 0
 	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf) || f.has(withImportJob)
 	return []check{
-		{f.has(withCA) && !certs, "--with ca: give the certificates with --registry-ca-cert-path FILE"},
+		{f.has(withCA) && !certs && f.sites == "", "--with ca: give the certificates with --registry-ca-cert-path FILE"},
 		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
 		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
 	}
@@ -243,19 +255,33 @@ func (f *emitFlags) collect(ctx context.Context, args []string) (_ *emission, er
 	if err != nil {
 		return nil, err
 	}
-	renderer := newRenderer()
-	defer renderer.Close()
-	s, _, err := f.config.openPart(ctx, &f.archives, args[0], &selectionFlags{}, relocate.Options{Jobs: automatic.least, Renderer: renderer})
+	s, err := f.open(ctx, args[0])
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	defer s.Renderer.Close()
+	return f.emitFrom(ctx, s, repo)
+}
+
+// open opens an archive. The caller closes it, and its renderer.
+func (f *emitFlags) open(ctx context.Context, archive string) (*inspect.Subject, error) {
+	opt := relocate.Options{Jobs: automatic.least, Renderer: newRenderer()}
+	s, _, err := f.config.openPart(ctx, &f.archives, archive, &selectionFlags{}, opt)
+	if err != nil {
+		opt.Renderer.Close()
+	}
+	return s, err
+}
+
+// emitFrom makes the objects for an archive that was imported to repo.
+func (f *emitFlags) emitFrom(ctx context.Context, s *inspect.Subject, repo name.Repository) (*emission, error) {
 	list, err := rewrite.PackageRepositories(s.Graph, repo, f.objects.name, f.objects.namespace, f.objects.secretRef)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	if len(list) == 0 && !f.has(withManifests) {
-		return nil, usagef("%s contains no package repository: no root is a bundle with packages/", args[0])
+		return nil, usagef("%s contains no package repository: no root is a bundle with packages/", s.Name)
 	}
 	return f.emit(ctx, list, repo, s)
 }

@@ -12,6 +12,7 @@ import (
 	"relocate/internal/inspect"
 	"relocate/render"
 	"relocate/rewrite"
+	"relocate/verify/leak"
 )
 
 // installing is a value of --install.
@@ -47,9 +48,37 @@ func (i installing) find(s *inspect.Subject) (*carvel.Package, error) {
 	return s.Find(i.pkg)
 }
 
+// emitted is what emit finds in an archive, once for all sites.
+type emitted struct {
+	installs []rewrite.Install
+	notes    []string // about them
+	found    *leak.Report
+}
+
 // packages returns the packages of --install, with their values.
-func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subject) ([]rewrite.Install, error) {
-	var list []rewrite.Install
+func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subject) (_ []rewrite.Install, err error) {
+	if f.emitted.installs == nil {
+		of := &emission{}
+		if f.emitted.installs, err = f.findPackages(ctx, of, s); err != nil {
+			return nil, err
+		}
+		f.emitted.notes = of.notes
+	}
+	e.notes = append(e.notes, f.emitted.notes...)
+	return f.emitted.installs, nil
+}
+
+// scan returns what the leak scan finds in the archive.
+func (f *emitFlags) scan(ctx context.Context, s *inspect.Subject) (_ *leak.Report, err error) {
+	if f.emitted.found == nil {
+		f.emitted.found, err = leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: automatic.least, Renderer: s.Renderer})
+	}
+	return f.emitted.found, err
+}
+
+// findPackages finds the packages of --install in the archive, and reads their values.
+func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Subject) ([]rewrite.Install, error) {
+	list := []rewrite.Install{}
 	names := map[string]string{} // of PackageInstalls → package
 	for _, given := range f.installs {
 		which, err := parseInstall(given)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -65,7 +64,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 		}
 	}
 	if s != nil && (opt.Secret || f.objects.secretRef != "") && !opt.SecretExport {
-		found, err := leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: automatic.least, Renderer: s.Renderer})
+		found, err := f.scan(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -172,13 +171,22 @@ func (e *emission) writeTo(dir string, prune bool, stderr io.Writer) (placeholde
 	if err != nil {
 		return nil, err
 	}
+	folder, err := writeFolder(dir, list, prune, stderr)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n", count(len(list), "file"), line(dir), folder.Written)
+	return e.Placeholders(folder.Kept)
+}
+
+// writeFolder writes files to dir, and says which others it kept and removed.
+func writeFolder(dir string, list []rewrite.File, prune bool, stderr io.Writer) (*outfile.Folder, error) {
 	var files []outfile.File
 	for _, f := range list {
 		files = append(files, outfile.File(f))
 	}
 	folder, err := outfile.WriteFolder(dir, files, prune)
-	var refused *outfile.RefusedError
-	if errors.As(err, &refused) {
+	if isA[*outfile.RefusedError](err) {
 		return nil, usageError{err}
 	}
 	if err != nil {
@@ -190,6 +198,5 @@ func (e *emission) writeTo(dir string, prune bool, stderr io.Writer) (placeholde
 	for _, path := range folder.Removed {
 		fmt.Fprintf(stderr, "note: removed %s, which is no longer needed\n", line(path))
 	}
-	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n", count(len(files), "file"), line(dir), folder.Written)
-	return e.Placeholders(folder.Kept)
+	return folder, nil
 }

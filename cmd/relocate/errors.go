@@ -78,6 +78,11 @@ type problemsError struct {
 
 func (e problemsError) Error() string { return e.text }
 
+// sitesFileError says what is wrong with a file of sites.
+type sitesFileError struct{ error }
+
+func (e sitesFileError) Unwrap() error { return e.error }
+
 // wrongValuesError says which values of a package do not fit its schema.
 type wrongValuesError struct{ error }
 
@@ -125,6 +130,7 @@ var judgements = []judgement{
 	{isA[*copy.PartialError], statusPartly, "fix the causes, then run the same command again; it skips what is already present"},
 	{is(copy.ErrUnaccounted), statusFailed, "this is a bug in relocate: report it with the command and this message"},
 	{is(crossing.ErrCredentials), statusUsage, "remove it, and give the login to the program: see relocate help registries"},
+	{isA[sitesFileError], statusUsage, "docs/sites.md has the format"},
 	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},

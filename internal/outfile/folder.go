@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// File is a file of a folder. Files of an earlier call are found in the folder itself and below its
-// folder nodes.
+// File is a file of a folder. Files of an earlier call are found in the folder itself, in its folders base and
+// sites/*, and below the folder nodes of each.
 type File struct {
 	Path     string // below the folder, with slashes
 	Text     []byte
@@ -189,7 +189,7 @@ func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 // writtenBelow returns the states of the files below dir that an earlier call wrote.
 func writtenBelow(dir string) (map[string]state, error) {
 	found := map[string]state{}
-	for _, pattern := range []string{"*", "nodes/*", "nodes/*/*", "nodes/*/*/*", "nodes/*/*/*/*"} {
+	for _, pattern := range patterns() {
 		paths, err := fs.Glob(os.DirFS(dir), pattern)
 		if err != nil {
 			return nil, err
@@ -205,4 +205,14 @@ func writtenBelow(dir string) (map[string]state, error) {
 		}
 	}
 	return found, nil
+}
+
+// patterns match all paths that a File can have. What else is in a folder is not looked at: it may be large.
+func patterns() (list []string) {
+	for _, folder := range []string{"", "base/", "sites/*/"} {
+		for _, pattern := range []string{"*", "nodes/*", "nodes/*/*", "nodes/*/*/*", "nodes/*/*/*/*"} {
+			list = append(list, folder+pattern)
+		}
+	}
+	return list
 }

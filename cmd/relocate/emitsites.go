@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"relocate/crossing"
+	"relocate/internal/inspect"
+	"relocate/rewrite"
+)
+
+// siteChecks are about --sites.
+func (f *emitFlags) siteChecks() []check {
+	if f.sites == "" {
+		return nil
+	}
+	return []check{
+		{f.directory == "", "--sites writes a folder for each site: name the folder of all with -d DIR"},
+		exclusive("--sites", true, "--to-repo", f.toRepo != ""),
+		{f.fromLogin, "--secret-from-login with --sites: each site has a login of its own; fill in its Secret"},
+	}
+}
+
+// emitSites writes a folder for several sites.
+func (f *emitFlags) emitSites(cmd *cobra.Command, archive string) (err error) {
+	sites, err := readSites(f.sites)
+	if err != nil {
+		return err
+	}
+	s, err := f.open(cmd.Context(), archive)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	defer s.Renderer.Close()
+	if sites.Seal != "" && string(sites.Seal) != s.Archive.Seal.String() {
+		return usagef("%s is for the archive with the seal %s, and %s has %s", f.sites, sites.Seal, archive, s.Archive.Seal)
+	}
+	var list []rewrite.Site
+	notes := &siteNotes{of: map[string][]string{}}
+	for _, site := range sites.Sites {
+		e, err := f.emitSite(cmd.Context(), s, site)
+		if err != nil {
+			return fmt.Errorf("site %s: %w", site.Name, err)
+		}
+		list = append(list, rewrite.Site{Name: string(site.Name), Cluster: e.Cluster})
+		notes.add(string(site.Name), e.notes)
+	}
+	files, err := rewrite.SiteFiles(list)
+	if err != nil {
+		return err
+	}
+	folder, err := writeFolder(f.directory, files, f.prune, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	for _, site := range list {
+		placeholders, err := site.Placeholders(below(folder.Kept, site.Folder()))
+		if err != nil {
+			return err
+		}
+		notes.add(site.Name, placeholders)
+	}
+	stderr := cmd.ErrOrStderr()
+	fmt.Fprintf(stderr, "%s for %s in %s, %d of them written; apply those of a site with kubectl apply -k %[3]s/sites/NAME\n",
+		count(len(files), "file"), count(len(list), "site"), line(f.directory), folder.Written)
+	for _, note := range notes.list(len(list)) {
+		fmt.Fprintf(stderr, "note: %s\n", line(note))
+	}
+	return nil
+}
+
+// readSites reads a file of sites.
+func readSites(file string) (*crossing.Sites, error) {
+	s, err := crossing.ReadSites(file)
+	switch {
+	case isA[*crossing.Error](err):
+		return nil, sitesFileError{err}
+	case err != nil:
+		return nil, fmt.Errorf("read sites: %w", err)
+	}
+	return s, nil
+}
+
+// emitSite makes the objects of one site. What the archive has is found once for all.
+func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site crossing.Site) (*emission, error) {
+	of := *f
+	of.toRepo = string(site.Repository)
+	if site.SecretRef != "" {
+		of.objects.secretRef = site.SecretRef
+	}
+	if site.CA != "" {
+		of.caCerts = []string{string(site.CA)}
+	}
+	if len(of.caCerts) == 0 {
+		of.with = slices.DeleteFunc(slices.Clone(f.with), func(what string) bool { return what == withCA })
+	}
+	repo, err := parseRepo("repository", of.toRepo)
+	if err != nil {
+		return nil, err
+	}
+	e, err := of.emitFrom(ctx, s, repo)
+	f.emitted = of.emitted
+	return e, err
+}
+
+// below returns the entries below a folder, by their paths in it.
+func below(all map[string][]byte, folder string) map[string][]byte {
+	part := map[string][]byte{}
+	for path, text := range all {
+		if file, ok := strings.CutPrefix(path, folder+"/"); ok {
+			part[file] = text
+		}
+	}
+	return part
+}
+
+// siteNotes are notes, and the sites that they are about.
+type siteNotes struct {
+	order []string
+	of    map[string][]string // sites
+}
+
+func (n *siteNotes) add(site string, notes []string) {
+	for _, note := range notes {
+		if n.of[note] == nil {
+			n.order = append(n.order, note)
+		}
+		n.of[note] = append(n.of[note], site)
+	}
+}
+
+// list returns the notes, each once. One that is not about all sites says about which.
+func (n *siteNotes) list(all int) []string {
+	var list []string
+	for _, note := range n.order {
+		if sites := n.of[note]; len(sites) < all {
+			note = strings.Join(sites, ", ") + ": " + note
+		}
+		list = append(list, note)
+	}
+	return list
+}
