@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,8 +32,9 @@ func publish(t *testing.T) published {
 	t.Helper()
 	raw, _ := hostileSample(t)
 	p := published{dir: t.TempDir(), bytes: raw}
+	require.NoError(t, os.Chmod(filepath.Dir(p.dir), 0o755)) //nolint:gosec // a server of another user reads it
 	p.file = filepath.Join(p.dir, "corp.tar")
-	require.NoError(t, os.WriteFile(p.file, raw, 0o644)) //nolint:gosec // a server of another user reads it
+	require.NoError(t, os.WriteFile(p.file, raw, 0o644)) //nolint:gosec // likewise
 	return p
 }
 
@@ -143,4 +146,61 @@ func TestArchiveSecrets(t *testing.T) {
 			return err
 		}))
 	}
+}
+
+// TestWebServers reads the archive from the servers of Debian as from the file. Those that send whole files only
+// are refused after the first answer, and a stream reads them.
+func TestWebServers(t *testing.T) {
+	t.Parallel()
+	skipShort(t)
+	p := publish(t)
+	host := startMemory(t, nil)
+	verified := mustRelocate(t, "verify", p.file, "-o", "json").stdout
+	inspected := mustRelocate(t, "inspect", p.file, "--tree").stdout
+	imported := mustRelocate(t, "--from-tar", p.file, "--to-repo", host+"/file").stdout
+	whole := func(t *testing.T, address string) {
+		for _, args := range [][]string{{"inspect", address}, {"--from-tar", address, "--to-repo", host + "/none"}} {
+			assertFailed(t, tryRelocate(t, args...), statusFailed, address+": the server answers without ranges", "curl -fsS URL | relocate")
+		}
+	}
+	parts := func(t *testing.T, address string) {
+		as := func(r result) string { return strings.ReplaceAll(r.stdout, address, p.file) }
+		assert.Equal(t, verified, as(mustRelocate(t, "verify", address, "-o", "json")))
+		assert.Equal(t, inspected, as(mustRelocate(t, "inspect", address, "--tree")))
+		repo := host + "/" + strings.ToLower(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-"))
+		assert.Equal(t, imported, strings.ReplaceAll(mustRelocate(t, "--from-tar", address, "--to-repo", repo).stdout, repo, host+"/file"))
+	}
+	for name, server := range map[string]struct {
+		start func(t *testing.T) string
+		read  func(t *testing.T, address string)
+	}{
+		"nginx":           {func(t *testing.T) string { return webserver.Nginx(t, p.dir) }, parts},
+		"nginx gzip":      {func(t *testing.T) string { return webserver.Nginx(t, p.dir, "gzip on; gzip_types application/x-tar;") }, parts},
+		"nginx no ranges": {func(t *testing.T) string { return webserver.Nginx(t, p.dir, "max_ranges 0;") }, whole},
+		"apache":          {func(t *testing.T) string { return webserver.Apache(t, p.dir, false) }, parts},
+		"apache gzip":     {func(t *testing.T) string { return webserver.Apache(t, p.dir, true) }, parts},
+		"caddy":           {func(t *testing.T) string { return webserver.Caddy(t, p.dir) }, parts},
+		"python":          {func(t *testing.T) string { return webserver.Python(t, p.dir) }, whole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server.read(t, server.start(t)+"/corp.tar")
+		})
+	}
+}
+
+// TestCompressingProxy: a proxy that asks for compressed answers and passes them on is refused, and nothing of
+// them is taken for content.
+func TestCompressingProxy(t *testing.T) {
+	t.Parallel()
+	skipShort(t)
+	p := publish(t)
+	behind, err := url.Parse(webserver.Nginx(t, p.dir, "gzip on; gzip_types application/x-tar;"))
+	require.NoError(t, err)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(behind)
+		r.Out.Header.Set("Accept-Encoding", "gzip")
+	}})
+	defer proxy.Close()
+	assertFailed(t, tryRelocate(t, "verify", proxy.URL+"/corp.tar"), statusFailed, "without ranges")
 }
