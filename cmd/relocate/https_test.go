@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -19,10 +22,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"relocate/copy"
 	"relocate/testdata/webserver"
 )
 
-// published is the sample's archive in a folder that servers may read, with what lies beside it.
+// published is an archive with the sample and an image of 3 MB, in a folder that servers may read. The first request
+// for it reads 1 MiB.
 type published struct {
 	dir, file string
 	bytes     []byte
@@ -30,11 +35,25 @@ type published struct {
 
 func publish(t *testing.T) published {
 	t.Helper()
-	raw, _ := hostileSample(t)
-	p := published{dir: t.TempDir(), bytes: raw}
+	src := site{t: t, host: startMemory(t, nil)}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // content that does not compress
+	var layers []string
+	for range 5 {
+		layer := make([]byte, 600_000)
+		for i := range layer {
+			layer[i] = byte(random.Uint32())
+		}
+		layers = append(layers, string(layer))
+	}
+	src.image("corp/large", "1", layers...)
+	p := published{dir: t.TempDir()}
 	require.NoError(t, os.Chmod(filepath.Dir(p.dir), 0o755)) //nolint:gosec // a server of another user reads it
 	p.file = filepath.Join(p.dir, "corp.tar")
-	require.NoError(t, os.WriteFile(p.file, raw, 0o644)) //nolint:gosec // likewise
+	mustRelocate(t, "-b", pushSample(t, src.host), "-i", src.host+"/corp/large:1", "--to-tar", p.file)
+	require.NoError(t, os.Chmod(p.file, 0o644)) //nolint:gosec // likewise
+	raw, err := os.ReadFile(p.file)
+	require.NoError(t, err)
+	p.bytes = raw
 	return p
 }
 
@@ -65,7 +84,6 @@ func TestArchiveURL(t *testing.T) {
 		{"prune", "--repo", host + "/file", "--drop", "FILE"},
 		{"rehearse", "FILE"},
 		{"diff", "FILE", "FILE"},
-		{"diff", "FILE", host + "/file:1.0.0"},
 		{"plan", "-b", host + "/file:1.0.0", "--base", "FILE"},
 	} {
 		var of [2]result
@@ -203,4 +221,165 @@ func TestCompressingProxy(t *testing.T) {
 	}})
 	defer proxy.Close()
 	assertFailed(t, tryRelocate(t, "verify", proxy.URL+"/corp.tar"), statusFailed, "without ranges")
+}
+
+// link is an archive behind a link that is accepted while it is the current one, and that stops being accepted
+// after some bytes.
+type link struct {
+	files   http.Handler
+	current atomic.Pointer[string] // value of the query's sig
+	left    atomic.Int64           // bytes that the first link answers with
+	renew   func()                 // called once they have been sent
+}
+
+func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if l.left.Load() <= 0 && l.renew != nil {
+		l.renew()
+		l.renew = nil
+	}
+	if sig := r.URL.Query().Get("sig"); sig != *l.current.Load() || sig == "first" && l.left.Load() <= 0 {
+		http.Error(w, "<Error><Code>ExpiredToken</Code><Message>"+r.URL.String()+"</Message></Error>", http.StatusForbidden)
+		return
+	}
+	l.files.ServeHTTP(limited{w, &l.left}, r)
+}
+
+// limited counts what is answered.
+type limited struct {
+	http.ResponseWriter
+	left *atomic.Int64
+}
+
+func (l limited) Write(p []byte) (int, error) {
+	n, err := l.ResponseWriter.Write(p)
+	l.left.Add(int64(-n))
+	return n, err
+}
+
+// TestLinkExpires: a link that expires in the middle of an import ends it with status 4. With a new one, what was
+// uploaded is not uploaded again; and with a new one in its file, the import does not end at all.
+func TestLinkExpires(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	p := publish(t)
+	first, second := "first", "second"
+	start := func(t *testing.T) (l *link, address string) {
+		l = &link{files: http.FileServer(http.Dir(p.dir))}
+		l.current.Store(&first)
+		l.left.Store(int64(len(p.bytes)) / 2)
+		server := httptest.NewServer(l)
+		t.Cleanup(server.Close)
+		return l, server.URL + "/corp.tar"
+	}
+	uploaded := func(t *testing.T, report string) *copy.Result {
+		var r copyReport
+		text, err := os.ReadFile(report)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &r))
+		return r.Result
+	}
+	report := filepath.Join(t.TempDir(), "report.json")
+	args := func(archive, host string) []string {
+		return []string{"--from-tar", archive, "--to-repo", host + "/corp/repository", "--report", report, "--concurrency", "1"}
+	}
+	mustRelocate(t, args(p.file, startMemory(t, nil))...)
+	all := uploaded(t, report)
+
+	t.Run("new run", func(t *testing.T) {
+		l, address := start(t)
+		host := startMemory(t, nil)
+		r := tryRelocate(t, args(address+"?sig=first&X-Amz-Date=20261130T090000Z&X-Amz-Expires=3600", host)...)
+		assertFailed(t, r, statusPermission, address, "the link may have expired", "2026-11-30 10:00:00 UTC", "ExpiredToken", "hint: make a new link")
+		assert.NotContains(t, r.stderr, "sig=")
+		l.current.Store(&second)
+		mustRelocate(t, args(address+"?sig=second", host)...)
+		again := uploaded(t, report)
+		assert.Positive(t, again.BlobsPresent)
+		assert.Equal(t, all.Blobs, again.Blobs+again.BlobsPresent)
+	})
+	t.Run("renewed file", func(t *testing.T) {
+		l, address := start(t)
+		file := filepath.Join(t.TempDir(), "url")
+		require.NoError(t, os.WriteFile(file, []byte(address+"?sig=first\n"), 0o600))
+		l.renew = func() {
+			l.current.Store(&second)
+			assert.NoError(t, os.WriteFile(file, []byte(address+"?sig=second\n"), 0o600))
+		}
+		host := startMemory(t, nil)
+		mustRelocate(t, "--from-tar-url-file", file, "--to-repo", host+"/corp/repository", "--report", report, "--concurrency", "1")
+		assert.Equal(t, all.Blobs, uploaded(t, report).Blobs)
+		assert.Nil(t, l.renew)
+		mustRelocate(t, "verify", "--repo", host+"/corp/repository", p.file, "--level", "deep")
+	})
+}
+
+// TestArchiveReplaced: an archive that is replaced while it is imported, by a rename or in place, ends the import
+// before a manifest is uploaded, also where size, time and ETag stay the same.
+func TestArchiveReplaced(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	other := bytes.Clone(p.bytes)
+	for i := len(other) / 3; i < len(other)-4096; i += 512 { // in every layer that comes after it
+		other[i] ^= 1
+	}
+	for name, headers := range map[string]func(w http.ResponseWriter, changed bool){
+		"other ETag": func(w http.ResponseWriter, changed bool) {
+			w.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprint(changed)))
+		},
+		"same ETag": func(w http.ResponseWriter, _ bool) { w.Header().Set("ETag", `"one"`) },
+		"no ETag":   func(http.ResponseWriter, bool) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var requests atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				changed, content := requests.Add(1) > 2, p.bytes
+				if changed {
+					content = other
+				}
+				headers(w, changed)
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+			}))
+			defer server.Close()
+			dst := startNoting(t)
+			r := tryRelocate(t, "--from-tar", server.URL+"/corp.tar", "--to-repo", dst.host+"/a")
+			assertFailed(t, r, statusDamage)
+			for _, request := range dst.requests() {
+				assert.False(t, strings.HasPrefix(request, "PUT /v2/a/manifests/"), request)
+			}
+		})
+	}
+}
+
+// TestArchiveRedirect: a redirect to another host is refused unless it is named, and then nothing that was given for
+// the first host goes along.
+func TestArchiveRedirect(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	var seen atomic.Int32
+	files := http.FileServer(http.Dir(p.dir))
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen.Add(1)
+		for name := range r.Header {
+			assert.Contains(t, []string{"Range", "Accept-Encoding", "User-Agent", "If-Match"}, name)
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer store.Close()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, []string{"glpat"}, r.Header["Private-Token"])
+		assert.Equal(t, []string{"key"}, r.Header["X-Jfrog-Art-Api"])
+		user, _, _ := r.BasicAuth()
+		assert.Equal(t, "reader", user)
+		http.Redirect(w, r, store.URL+r.URL.Path+"?sig=1", http.StatusFound)
+	}))
+	defer front.Close()
+	headers := filepath.Join(t.TempDir(), "headers")
+	require.NoError(t, os.WriteFile(headers, []byte("PRIVATE-TOKEN: glpat\nX-JFrog-Art-Api: key\nCookie: a=b\n"), 0o600))
+	args := []string{"verify", front.URL + "/corp.tar", "--from-tar-header-file", headers, "--src-registry-username", "reader", "--src-registry-password", "word"}
+	other := strings.TrimPrefix(store.URL, "http://")
+	assertFailed(t, tryRelocate(t, args...), statusUsage, "redirected to "+other, "allow it with --redirect-host HOST")
+	assert.Zero(t, seen.Load())
+	mustRelocate(t, append(args, "--redirect-host", other)...)
+	assert.NotZero(t, seen.Load())
 }
