@@ -34,6 +34,9 @@ const heldText = 256
 // sizeOf returns the size of p, its fetches and text, in the unit of walk.count.
 func sizeOf(p *carvel.Package) int {
 	n := len(p.Name) + len(p.Version) + len(p.ReleasedAt) + len(p.Kubernetes) + len(p.Controller)
+	if p.Old != nil {
+		n += len(p.Old.DisplayName) + len(p.Old.Description)
+	}
 	for _, f := range p.Fetches {
 		n += len(f.Reference)
 	}

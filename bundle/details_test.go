@@ -66,7 +66,7 @@ func TestDetails(t *testing.T) {
 
 	for which, want := range map[[2]string][2]bool{ // metadata, package
 		{"a.corp.com", ""}: {true, false}, {"a.corp.com", "2.0.0"}: {true, true}, {"a.corp.com", "3.0.0"}: {true, false},
-		{"b.corp.com", "1.0.0"}: {false, false}, {"old.corp.com", "1.0.0"}: {false, true},
+		{"b.corp.com", "1.0.0"}: {false, false}, {"old.corp.com", "1.0.0"}: {true, true}, {"old.corp.com", "2.0.0"}: {false, false},
 	} {
 		d, err := node(t, r, ref).Details(t.Context(), r, nil, which[0], which[1])
 		require.NoError(t, err)

@@ -14,6 +14,8 @@ import (
 type Details struct {
 	Metadata *MetadataDetails // nil without a PackageMetadata
 	Package  *PackageDetails  // nil when no version was requested or it was not found
+
+	old string // version of the OldPackage that Metadata is from; empty for none
 }
 
 // MetadataDetails is the content of a PackageMetadata.
@@ -60,11 +62,14 @@ type detailsYAML struct {
 
 // Add adds the description of a package in a document below packages/ and, unless version is empty,
 // of that version. If several documents describe it, the first Package and the last PackageMetadata
-// count.
+// count; without a PackageMetadata, what the version, or the newest one, says of itself (OldPackage).
 //
 // Errors: a document that describes the package and cannot be decoded, with its file and line.
 func (d *Details) Add(doc PackageDocument, pkg, version string) error {
 	p := doc.Package
+	if p != nil && p.Name == pkg && (version == "" || p.Version == version) {
+		d.addOld(p)
+	}
 	isVersion := p != nil && d.Package == nil && version != "" && p.Name == pkg && p.Version == version
 	if !isVersion && (doc.Metadata == nil || doc.Metadata.Name != pkg) {
 		return nil
@@ -76,9 +81,17 @@ func (d *Details) Add(doc PackageDocument, pkg, version string) error {
 	if isVersion {
 		d.Package = more.version(p)
 	} else {
-		d.Metadata = more.metadata()
+		d.Metadata, d.old = more.metadata(), ""
 	}
 	return nil
+}
+
+// addOld takes the description of an OldPackage, unless there is a PackageMetadata or a newer one.
+func (d *Details) addOld(p *Package) {
+	if p.Old == nil || d.Metadata != nil && (d.old == "" || CompareVersions(p.Version, d.old) <= 0) {
+		return
+	}
+	d.Metadata, d.old = &MetadataDetails{DisplayName: p.Old.DisplayName, ShortDescription: p.Old.Description}, p.Version
 }
 
 func (y *detailsYAML) version(p *Package) *PackageDetails {

@@ -28,6 +28,16 @@ type Package struct {
 	Repository v1.Hash // digest of the bundle
 	File       string  // in that bundle
 	Line       int     // of the document's first line
+
+	// Old is what a Package of kapp-controller v0.17 and v0.18 says of itself: it has no
+	// PackageMetadata, and current versions do not serve it. It is nil for others.
+	Old *OldPackage
+}
+
+// OldPackage describes a Package of package.carvel.dev/v1alpha1 that has a publicName.
+type OldPackage struct {
+	DisplayName string
+	Description string
 }
 
 // Fetch is one step of a Package's spec.template.spec.fetch.
@@ -316,6 +326,9 @@ func (y *packageYAML) split() (*Package, *PackageMetadata) {
 	p := &Package{Name: cmp.Or(s.RefName, s.PublicName, s.PackageName), Version: s.Version, Kubernetes: s.Kubernetes.Constraints, Controller: s.Controller.Constraints}
 	if s.ReleasedAt != nil {
 		p.ReleasedAt = *s.ReleasedAt
+	}
+	if y.Kind == "Package" && y.APIVersion == oldPackaging {
+		p.Old = &OldPackage{s.DisplayName, s.Description}
 	}
 	for _, f := range s.Template.Spec.Fetch {
 		p.Fetches = append(p.Fetches, f.fetch())

@@ -298,8 +298,27 @@ func cut(s string) string {
 func (r inspectReport) table(w io.Writer) {
 	rows := [][]string{{"NAME", "DISPLAY-NAME", "SHORT-DESCRIPTION", "LATEST-VERSION", "OTHER-VERSIONS"}}
 	for _, p := range r.Packages {
-		rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), p.Versions[0], strings.Join(p.Versions[1:], ", ")})
+		served := slices.DeleteFunc(slices.Clone(p.Versions), func(version string) bool {
+			return slices.ContainsFunc(r.Old, func(old inspect.OldPackage) bool { return old.Name == p.Name && old.Version == version })
+		})
+		if len(served) > 0 {
+			rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), served[0], strings.Join(served[1:], ", ")})
+		}
 	}
+	switch {
+	case len(r.Old) == 0:
+		printer.Table(w, rows)
+		return
+	case len(rows) > 1:
+		printer.Table(w, rows)
+		fmt.Fprintln(w)
+	}
+	// As the tanzu CLI of their time listed them: a row for each version, with what its Package says.
+	rows = [][]string{{"NAME", "VERSION", "DESCRIPTION"}}
+	for _, p := range r.Old {
+		rows = append(rows, []string{p.Name, p.Version, cut(line(p.Description))})
+	}
+	fmt.Fprintln(w, "kapp-controller v0.17 and v0.18 serve these, and current versions do not (package.carvel.dev/v1alpha1):")
 	printer.Table(w, rows)
 }
 

@@ -202,3 +202,41 @@ func TestReleasedAt(t *testing.T) {
 	assert.Equal(t, "soon", releasedAt("soon"))
 	assert.Equal(t, "2026-01-02 03:04:05 +0000 UTC", releasedAt("2026-01-02T03:04:05Z"))
 }
+
+// TestInspectOld: Packages of kapp-controller v0.17 are listed as the tanzu CLI of their time did.
+func TestInspectOld(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	s := site{t: t, host: host}
+	pkg := s.ref("p", s.bundle("p", "1", nil))
+	old := func(name, version, description string) string {
+		text := strings.Replace(packageText(name, version, pkg), "data.packaging", "package", 1)
+		return strings.Replace(text, "refName: "+name, "publicName: "+name+"\n  displayName: Old\n  description: "+description, 1)
+	}
+	s.bundle("old", "1", map[string]string{
+		"packages/1.yml": old("cert-manager.tce.vmware.com", "1.1.0-vmware0", "Certificates"),
+		"packages/2.yml": old("a.tce.vmware.com", "1.9.0", "first") + "---\n" + old("a.tce.vmware.com", "1.10.0", "second"),
+	}, pkg)
+	inspect := func(tag string, more ...string) string {
+		return mustRelocate(t, append([]string{"inspect", "--repo", host + tag}, more...)...).stdout
+	}
+	text := inspect("/old:1")
+	assert.Contains(t, text, "kapp-controller v0.17 and v0.18 serve these, and current versions do not (package.carvel.dev/v1alpha1):\n"+
+		"NAME                         VERSION        DESCRIPTION\n"+
+		"a.tce.vmware.com             1.10.0         second\n"+
+		"a.tce.vmware.com             1.9.0          first\n"+
+		"cert-manager.tce.vmware.com  1.1.0-vmware0  Certificates\n")
+	assert.NotContains(t, text, "LATEST-VERSION")
+	assert.Contains(t, inspect("/old:1", "package", "a.tce.vmware.com"), "SHORT-DESCRIPTION:    second\n")
+	assert.Contains(t, inspect("/old:1", "package", "a.tce.vmware.com/1.9.0"), "SHORT-DESCRIPTION:          first\n")
+
+	s.bundle("mixed", "1", map[string]string{
+		"packages/1.yml": old("a.tce.vmware.com", "1.0.0", "old one"), "packages/2.yml": packageText("a.tce.vmware.com", "2.0.0", pkg), "packages/3.yml": packageText("b.corp.com", "1.0.0", pkg),
+	}, pkg)
+	text = inspect("/mixed:1", "-o", "json")
+	assert.Contains(t, text, `"versions": [`+"\n        \"2.0.0\",\n        \"1.0.0\"\n")
+	assert.Contains(t, text, `"description": "old one"`)
+	text = inspect("/mixed:1")
+	assert.Contains(t, text, "a.tce.vmware.com  Old           old one            2.0.0           -\n")
+	assert.Contains(t, text, "a.tce.vmware.com  1.0.0    old one\n")
+}

@@ -6,6 +6,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,6 +110,7 @@ type Report struct {
 	Archive  *report.Archive  `json:"archive,omitempty"`
 	Contents *report.Contents `json:"contents,omitempty"` // nil when only the root was read
 	Packages []PackageSummary `json:"packages"`           // by name
+	Old      []OldPackage     `json:"old,omitempty"`      // of Packages, by name, newest first
 	Images   []Image          `json:"images,omitempty"`   // likewise
 	Omitted  []report.Omitted `json:"omitted,omitempty"`
 	Bases    []report.Base    `json:"bases,omitempty"` // of which the archive assumes layers
@@ -123,6 +125,14 @@ type PackageSummary struct {
 	Versions         []string `json:"versions"` // newest first
 }
 
+// OldPackage is a version of a package that kapp-controller v0.17 and v0.18 serve, and current versions
+// do not.
+type OldPackage struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Description string `json:"description"`
+}
+
 // Image is a manifest of any kind.
 type Image struct {
 	Digest     v1.Hash     `json:"digest"`
@@ -134,7 +144,7 @@ type Image struct {
 
 // Report returns the content.
 func (s *Subject) Report() Report {
-	r := Report{Version: Version, Roots: s.Graph.NamedRoots(), Archive: s.Archive, Packages: packages(s.Graph), Findings: s.Graph.Findings}
+	r := Report{Version: Version, Roots: s.Graph.NamedRoots(), Archive: s.Archive, Packages: packages(s.Graph), Old: oldPackages(s.Graph), Findings: s.Graph.Findings}
 	if s.Plan == nil {
 		return r
 	}
@@ -160,6 +170,9 @@ func packages(g *bundle.Graph) []PackageSummary {
 		}
 		byName[p.Name].Versions = append(byName[p.Name].Versions, p.Version)
 	}
+	for _, p := range slices.Backward(oldVersions(g)) { // the newest comes last
+		byName[p.Name].DisplayName, byName[p.Name].ShortDescription = p.Old.DisplayName, p.Old.Description
+	}
 	for _, m := range g.Metadata {
 		if p := byName[m.Name]; p != nil {
 			p.DisplayName, p.ShortDescription = m.DisplayName, m.ShortDescription
@@ -173,6 +186,26 @@ func packages(g *bundle.Graph) []PackageSummary {
 	}
 	slices.SortFunc(list, func(a, b PackageSummary) int { return strings.Compare(a.Name, b.Name) })
 	return list
+}
+
+// oldVersions returns the packages of a graph that are an OldPackage, by name, newest first.
+func oldVersions(g *bundle.Graph) (list []carvel.Package) {
+	for _, p := range g.Packages {
+		if p.Old != nil {
+			list = append(list, p)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b carvel.Package) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), carvel.CompareVersions(b.Version, a.Version))
+	})
+	return list
+}
+
+func oldPackages(g *bundle.Graph) (list []OldPackage) {
+	for _, p := range oldVersions(g) {
+		list = append(list, OldPackage{p.Name, p.Version, p.Old.Description})
+	}
+	return slices.Compact(list)
 }
 
 // Find returns the version NAME/VERSION of a package or, for NAME alone, the newest one.
