@@ -275,17 +275,25 @@ func ReadReceipts(path, file string, trust *custody.Trust) (c *custody.Chain, se
 	if file == "" {
 		file = path + custody.ReceiptsEnding
 	}
-	f, err := openReceipts(file, os.O_RDONLY)
+	c, err = ReadReceiptsOf(file, seal, trust)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, seal, optionsf("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
+		err = optionsf("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
 	}
+	return c, seal, err
+}
+
+// ReadReceiptsOf reads the file of receipts at path, of the archive with a seal. seal and trust are as for
+// custody.ReadChain.
+//
+// Errors: fs.ErrNotExist; custody.ErrMalformed.
+func ReadReceiptsOf(path string, seal v1.Hash, trust *custody.Trust) (*custody.Chain, error) {
+	f, err := openReceipts(path, os.O_RDONLY)
 	if err != nil {
-		return nil, seal, err
+		return nil, err
 	}
 	raw, err := readReceipts(f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, seal, fmt.Errorf("read %s: %w", file, err)
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	c, err = custody.ReadChain(file, raw, seal, trust, time.Now())
-	return c, seal, err
+	return custody.ReadChain(path, raw, seal, trust, time.Now())
 }

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"relocate"
+	"relocate/crossing"
+	"relocate/custody"
+	"relocate/internal/printer"
+)
+
+func newSites() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sites",
+		Short: "Show which sites have an archive",
+		Long: `sites status FILE shows what the receipts of many sites say. emit --sites FILE
+writes a folder for each of them.
+
+` + statusHelp,
+		Example: `  relocate emit tce.tar --sites sites.yml -d clusters
+  relocate sites status sites.yml --receipts receipts --trust site.signers`,
+		Args: func(_ *cobra.Command, _ []string) error { return usagef("write sites status FILE") },
+		RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	cmd.AddCommand(newSitesStatus())
+	return cmd
+}
+
+// sitesFlags are the flags of sites status.
+type sitesFlags struct {
+	receipts string // folder or URL
+	trust    trustFlags
+	format   format
+	archives archiveFlags
+}
+
+func newSitesStatus() *cobra.Command {
+	f := &sitesFlags{}
+	cmd := &cobra.Command{
+		Use:   "status FILE",
+		Short: "Show which sites have an archive, by their receipts",
+		Long: `sites status reads the receipts of each site in FILE, NAME.receipts.jsonl, and
+shows how far the archive whose seal FILE has has come there:
+
+  never seen   there is no receipt from the site
+  other root   its last receipt is about another archive
+  importing    the archive is there, but nobody has verified the repository yet
+  failed       the repository was verified, and something is missing or wrong
+  complete     the repository has everything that the archive lists; references
+               that point outside were accepted
+  closed       the same, and no reference points outside
+
+It contacts no site. The last receipt about the site's repository counts. With
+--trust, only receipts count that are signed by a key that is trusted for the
+namespace ` + custody.ReceiptNamespace + `; without it, whoever can write the file can say
+anything.
+
+The status is 0 if all sites are complete or closed, 6 if one is not, 9 if a
+receipt is by nobody who is trusted, and 5 if lines were removed or changed.
+
+` + statusHelp,
+		Example: `  relocate sites status sites.yml --receipts receipts --trust site.signers
+  relocate sites status sites.yml --receipts https://files.example.com/receipts/ -o json`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
+	}
+	group(cmd, "Flags", func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.receipts, "receipts", "", "read NAME.receipts.jsonl of each site in the folder `DIR`, or below a URL (default: the folder of FILE)")
+		f.trust.addTrust(flags)
+		addFormat(flags, &f.format)
+	})
+	f.archives.addTo(cmd, nil)
+	return cmd
+}
+
+func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
+	sites, err := readSites(file)
+	if err != nil {
+		return err
+	}
+	if sites.Seal == "" {
+		return usagef("%s has no seal: write that of the archive, as its export prints it", file)
+	}
+	seal, err := v1.NewHash(string(sites.Seal))
+	if err != nil {
+		return err
+	}
+	signed, err := f.trust.signed()
+	if err != nil {
+		return err
+	}
+	var trust *custody.Trust
+	if signed != nil {
+		trust = signed.Trust
+	}
+	if f.receipts == "" {
+		f.receipts = filepath.Dir(file)
+	}
+	r := &sitesReport{Version: reportVersion, File: file, Seal: seal}
+	for _, site := range sites.Sites {
+		chain, err := f.read(ctx, string(site.Name), seal, trust)
+		if err != nil {
+			return fmt.Errorf("receipts of %s: %w", site.Name, err)
+		}
+		r.add(site, seal, chain)
+	}
+	r.conclude(trust != nil)
+	if err := f.format.print(w, r, r.text); err != nil {
+		return err
+	}
+	return r.err()
+}
+
+// read reads the receipts of a site; a chain without lines where there are none.
+func (f *sitesFlags) read(ctx context.Context, site string, seal v1.Hash, trust *custody.Trust) (*custody.Chain, error) {
+	var chain *custody.Chain
+	var err error
+	if name := site + custody.ReceiptsEnding; f.archives.isURL(f.receipts) {
+		var raw []byte
+		if raw, err = f.archives.readBelow(ctx, f.receipts, name, custody.MaxReceipts); err == nil {
+			chain, err = custody.ReadChain(name, raw, seal, trust, time.Now())
+		}
+	} else {
+		chain, err = relocate.ReadReceiptsOf(filepath.Join(f.receipts, name), seal, trust)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return &custody.Chain{}, nil
+	}
+	return chain, err
+}
+
+// readBelow reads a file in the folder that a URL names.
+func (f *archiveFlags) readBelow(ctx context.Context, folder, file string, limit int64) ([]byte, error) {
+	u, err := url.Parse(f.urls[folder].url)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	name, err := f.name(u.JoinPath(file).String(), "")
+	if err != nil {
+		return nil, err
+	}
+	return f.read(ctx, name, limit)
+}
+
+// sitesReport is the JSON of sites status.
+type sitesReport struct {
+	Version   int          `json:"version"`
+	OK        bool         `json:"ok"`
+	Sentence  string       `json:"sentence"`
+	File      string       `json:"file"`
+	Seal      v1.Hash      `json:"seal"` // of the archive that the sites are to have
+	Sites     []siteStatus `json:"sites"`
+	NotProved []string     `json:"notProved"`
+
+	untrusted, broken bool
+}
+
+// siteStatus is what the receipts of a site say.
+type siteStatus struct {
+	Name       string            `json:"name"`
+	Repository string            `json:"repository"`
+	State      custody.SiteState `json:"state"`
+	Time       time.Time         `json:"time,omitzero"` // of the last receipt, as its signer claims
+	By         string            `json:"by,omitempty"`
+	Host       string            `json:"host,omitempty"`
+	Seal       v1.Hash           `json:"seal,omitzero"` // of the archive that it is about
+	Signer     *custody.Signer   `json:"signer,omitempty"`
+	Problems   []string          `json:"problems,omitempty"`
+}
+
+// add adds a site.
+func (r *sitesReport) add(site crossing.Site, seal v1.Hash, chain *custody.Chain) {
+	at := chain.At(string(site.Repository), seal)
+	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems}
+	if at.Last != nil {
+		last := at.Last.Receipt
+		s.Time, s.By, s.Host, s.Seal, s.Signer = last.Time, last.By, last.Host, last.Seal, at.Last.Signer
+	}
+	r.untrusted = r.untrusted || chain.Untrusted()
+	r.broken = r.broken || len(s.Problems) > 0
+	r.Sites = append(r.Sites, s)
+}
+
+// isDone reports whether the site has the archive.
+func (s siteStatus) isDone() bool {
+	return s.State == custody.SiteComplete || s.State == custody.SiteClosed
+}
+
+// conclude says how many sites have the archive.
+func (r *sitesReport) conclude(trusted bool) {
+	done := len(r.Sites) - len(slices.DeleteFunc(slices.Clone(r.Sites), siteStatus.isDone))
+	r.OK = done == len(r.Sites) && !r.broken
+	r.Sentence = fmt.Sprintf("%d of %s of %s have %s", done, count(len(r.Sites), "site"), r.File, r.Seal)
+	r.NotProved = []string{"that the sites still have it: their registries were not asked", "that no receipt was removed after the last one of each site"}
+	if !trusted {
+		r.NotProved = append(r.NotProved, "who wrote the receipts: --trust was not given")
+	}
+}
+
+// err is the error of sites that do not have the archive.
+func (r *sitesReport) err() error {
+	switch {
+	case r.OK:
+		return nil
+	case r.untrusted:
+		return problemsError{statusUntrusted, r.Sentence, "relocate key show FILE shows whose key a file has"}
+	case r.broken:
+		return problemsError{statusDamage, r.Sentence, "ask the site for its copy of the receipts"}
+	}
+	return problemsError{statusMissing, r.Sentence, "import the archive at the other sites, and verify it there: relocate verify --repo REPO FILE --receipts NAME.receipts.jsonl"}
+}
+
+// text writes the sites for people.
+func (r *sitesReport) text(w io.Writer) {
+	word := "OK"
+	if !r.OK {
+		word = "NOT OK"
+	}
+	fmt.Fprintln(w, line(word+": "+r.Sentence))
+	rows := [][]string{{"SITE", "STATE", "SINCE", "BY", "REPOSITORY"}}
+	for _, s := range r.Sites {
+		since, by := "", s.By
+		if !s.Time.IsZero() {
+			since = s.Time.Format(time.RFC3339)
+		}
+		if s.Signer != nil {
+			by = s.Signer.String()
+		}
+		rows = append(rows, []string{s.Name, string(s.State), since, by, s.Repository})
+	}
+	printer.Table(w, rows)
+	for _, s := range r.Sites {
+		for _, p := range s.Problems {
+			fmt.Fprintf(w, "%s: wrong: %s\n", s.Name, line(p))
+		}
+	}
+	writeNotProved(w, r.NotProved)
+}

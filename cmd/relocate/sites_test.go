@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"relocate/custody"
+)
+
+// TestSitesStatus: a site is what its last receipt says of its repository, if it is signed by somebody who is trusted.
+func TestSitesStatus(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	dir := t.TempDir()
+	key, public := pemKey(t, dir, "site", newP256(t)), filepath.Join(dir, "site.pub")
+	archive, older := export(t, pushSample(t, host)), export(t, pushPackages(t, host))
+	receipts := func(site string) string { return filepath.Join(dir, site+".receipts.jsonl") }
+	signed := func(site string, args ...string) {
+		t.Helper()
+		mustRelocate(t, append(args, "--receipt-key", key+".key", "--receipts", receipts(site))...)
+	}
+	imported := func(site, archive string) {
+		t.Helper()
+		signed(site, "--from-tar", archive, "--to-repo", host+"/"+site)
+	}
+	verified := func(site, archive string) {
+		t.Helper()
+		signed(site, "verify", "--repo", host+"/"+site, archive)
+	}
+	seal := strings.TrimSpace(readText(t, archive+".seal"))
+	text := "seal: " + seal + "\nsites:\n"
+	for _, site := range []string{"closed", "importing", "unseen", "other", "failed"} {
+		text += "- name: " + site + "\n  repository: " + host + "/" + site + "\n"
+	}
+	file := sitesFile(t, text)
+	base := []string{"sites", "status", file, "--receipts", dir}
+	imported("other", older)
+	imported("closed", older)
+	tryRelocate(t, "verify", "--repo", host+"/closed", older, "--receipt-key", key+".key", "--receipts", receipts("closed")) // has findings
+	tryRelocate(t, "verify", "--repo", host+"/failed", archive, "--receipt-key", key+".key", "--receipts", receipts("failed"))
+	imported("closed", archive)
+	verified("closed", archive)
+	imported("importing", archive)
+	states := func(r result) map[string]custody.SiteState {
+		t.Helper()
+		var report sitesReport
+		require.NoError(t, json.Unmarshal([]byte(r.stdout), &report))
+		all := map[string]custody.SiteState{}
+		for _, s := range report.Sites {
+			all[s.Name] = s.State
+		}
+		return all
+	}
+	want := map[string]custody.SiteState{"closed": custody.SiteClosed, "importing": custody.SiteImporting, "unseen": custody.SiteUnseen, "other": custody.SiteOther, "failed": custody.SiteFailed}
+	r := tryRelocate(t, append(base, "--trust", public)...)
+	assert.Equal(t, statusMissing, r.status)
+	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
+	assert.NotContains(t, r.stdout, "--trust was not given")
+	r = tryRelocate(t, append(base, "-o", "json")...)
+	assert.Equal(t, want, states(r))
+	assert.Contains(t, r.stdout, "who wrote the receipts: --trust was not given")
+
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	assert.Equal(t, want, states(tryRelocate(t, "sites", "status", file, "-o", "json", "--receipts", server.URL+"/?sig=hunter2")))
+
+	// What another site's receipts say, and what a stranger signs, does not count.
+	require.NoError(t, os.WriteFile(receipts("unseen"), []byte(readText(t, receipts("closed"))), 0o600))
+	assert.Equal(t, want, states(tryRelocate(t, append(base, "-o", "json")...)))
+	stranger := pemKey(t, dir, "stranger", newP256(t))
+	mustRelocate(t, "verify", "--repo", host+"/importing", archive, "--receipt-key", stranger+".key", "--receipts", receipts("importing"))
+	r = tryRelocate(t, append(base, "-o", "json", "--trust", public)...)
+	assert.Equal(t, statusUntrusted, r.status)
+	assert.Equal(t, want, states(r))
+
+	// A line that was removed shows, and all sites that are done are no error.
+	lines := strings.SplitAfter(readText(t, receipts("closed")), "\n")
+	require.NoError(t, os.WriteFile(receipts("closed"), []byte(strings.Join(append(lines[:2:2], lines[3:]...), "")), 0o600))
+	r = tryRelocate(t, base...)
+	assert.Equal(t, statusDamage, r.status)
+	assertAll(t, r.stdout, "closed: wrong: line 3: it names a receipt before it that is not here")
+	require.NoError(t, os.WriteFile(receipts("closed"), []byte(strings.Join(lines, "")), 0o600))
+	only := sitesFile(t, "seal: "+seal+"\nsites:\n- name: closed\n  repository: "+host+"/closed\n")
+	assertAll(t, mustRelocate(t, "sites", "status", only, "--receipts", dir, "--trust", public).stdout, "OK: 1 of 1 site of ")
+
+	assertFailed(t, tryRelocate(t, "sites", "status", sitesFile(t, twoSites)), statusUsage, "has no seal")
+	assertFailed(t, tryRelocate(t, "sites"), statusUsage, "write sites status FILE")
+}
+
+// readText returns the text of a file.
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}

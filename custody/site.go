@@ -1,0 +1,66 @@
+package custody
+
+import (
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// SiteState is how far an archive has come at a site.
+type SiteState string
+
+// The states of a site.
+const (
+	SiteUnseen    SiteState = "never seen" // no receipt is from there
+	SiteOther     SiteState = "other root" // the last receipt is about another archive
+	SiteImporting SiteState = "importing"  // the archive is there, but nobody has verified the repository since
+	SiteFailed    SiteState = "failed"     // the repository was verified, and something is missing or wrong
+	SiteComplete  SiteState = "complete"   // the repository has everything that the archive lists
+	SiteClosed    SiteState = "closed"     // and no reference points outside
+)
+
+// Site is what a file of receipts says of a site.
+type Site struct {
+	State    SiteState
+	Last     *Line    // that says so; nil for none
+	Problems []string // with lines, which do not count then
+}
+
+// At returns what the receipts of a site say of its repository and an archive with a seal, by which the chain was
+// read. It believes the last receipt. What is signed by nobody who is trusted does not count, nor does a receipt
+// about another repository, which may be that of another site.
+func (c *Chain) At(repository string, seal v1.Hash) Site {
+	s := Site{State: SiteUnseen}
+	for i := range c.Lines {
+		l := &c.Lines[i]
+		switch {
+		case l.Untrusted != nil:
+			s.Problems = append(s.Problems, l.Untrusted.Error())
+		case l.Receipt == nil && l.Problem == "":
+		case l.Receipt == nil || l.Problem != "" && l.Receipt.Seal == seal:
+			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
+		case l.Receipt.isOfRepository() && l.Receipt.Target == repository,
+			(l.Receipt.Act == Received || l.Receipt.Act == Rehearsed) && l.Receipt.Seal == seal:
+			s.State, s.Last = l.Receipt.siteState(seal), l
+		}
+	}
+	return s
+}
+
+// siteState is the state of a site whose last receipt it is.
+func (r *Receipt) siteState(seal v1.Hash) SiteState {
+	switch {
+	case r.Seal != seal:
+		return SiteOther
+	case r.Act != Verified && !r.Failed():
+		return SiteImporting
+	case r.Failed():
+		return SiteFailed
+	case slices.Contains(r.Levels, LevelClosed):
+		return SiteClosed
+	case slices.Contains(r.Levels, LevelComplete):
+		return SiteComplete
+	}
+	return SiteImporting
+}
