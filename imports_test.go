@@ -40,10 +40,10 @@ var allowed = map[string][]string{
 	"crossing":          {"choose", "internal/text", "internal/yamlnode", "oci", "verify/cluster"},
 	"diff":              {"bundle", "carvel", "internal/digest", "internal/yamlnode", "inventory", "render", "report"},
 	"copy":              {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "oci"},
-	"rewrite":           {"bundle", "carvel", "oci"},
+	"rewrite":           {"bundle", "carvel", "manifests", "oci"},
 	"verify":            {"bundle", "carvel", "internal/digest", "internal/imgpkg", "oci", "render", "report"},
 	"verify/cluster":    {"bundle", "carvel", "internal/digest", "internal/text", "internal/yamlnode", "oci", "render", "render/kbld", "render/ytt", "report", "verify/leak/content", "verify/leak/kappctrl"},
-	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/ytt"},
+	"verify/leak":       {"bundle", "carvel", "internal/digest", "internal/imgpkg", "internal/text", "internal/yamlnode", "manifests", "oci", "report", "verify/leak/content", "verify/leak/kappctrl", "render", "render/kbld", "render/ytt"},
 
 	"verify/leak/kappctrl": {"carvel", "internal/text", "internal/yamlnode", "report", "verify/leak/content", "render/kbld", "render/packagingapi"},
 	"verify/leak/content":  {"carvel", "internal/text", "internal/yamlnode", "report", "render/kbld"},

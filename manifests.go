@@ -67,7 +67,7 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]nam
 	return resolved, g.Wait()
 }
 
-// Manifests returns the plain manifests that a graph carries, one text for each set, with every image in repo. src has
+// Manifests returns the plain manifests that a graph carries, set by set, with every image in repo. src has
 // the bundles.
 //
 // Errors: those of src; what no set that was exported has.
@@ -78,17 +78,17 @@ func Manifests(ctx context.Context, src bundle.Source, g *bundle.Graph, repo nam
 		if n == nil || n.Manifests == "" {
 			continue
 		}
-		text, err := manifestsIn(ctx, src, n, repo)
+		documents, err := manifestsIn(ctx, src, n, repo)
 		if err != nil {
 			return nil, fmt.Errorf("manifests in %s: %w", n.Name(), err)
 		}
-		list = append(list, rewrite.Manifests{Name: n.Manifests, Text: text})
+		list = append(list, rewrite.Manifests{Name: n.Manifests, Documents: documents})
 	}
 	return list, nil
 }
 
 // manifestsIn returns the manifests in a bundle, with every image in repo.
-func manifestsIn(ctx context.Context, src bundle.Source, n *bundle.Node, repo name.Repository) ([]byte, error) {
+func manifestsIn(ctx context.Context, src bundle.Source, n *bundle.Node, repo name.Repository) ([]manifests.Document, error) {
 	if err := manifests.CheckName(n.Manifests); err != nil {
 		return nil, err
 	}

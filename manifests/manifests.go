@@ -228,9 +228,16 @@ func Wants(p string) bool {
 	return p == carvel.LockFile || strings.HasPrefix(p, folder) && isManifest(p)
 }
 
-// At returns the files of a bundle of a set as one text for kubectl apply, in which each image is one of a repository
-// that has all of them. All else is byte for byte what New was given, but for kbld's configuration, which is no object.
-func At(files map[string][]byte, repo name.Repository) ([]byte, error) {
+// Document is an object of manifests.
+type Document struct {
+	APIVersion, Kind, Namespace, Name string
+
+	Text []byte // with the comments before it; it begins with "---", or follows a document that ends with "..."
+}
+
+// At returns the documents in the files of a bundle of a set, in which each image is one of a repository that has all of
+// them. All else is byte for byte what New was given, but for kbld's configuration, which is no object.
+func At(files map[string][]byte, repo name.Repository) ([]Document, error) {
 	l, err := carvel.ParseImagesLock(files[carvel.LockFile])
 	if err != nil {
 		return nil, err
@@ -241,7 +248,37 @@ func At(files map[string][]byte, repo name.Repository) ([]byte, error) {
 			inputs = append(inputs, kbld.Input{Path: p, Data: files[p]})
 		}
 	}
-	return emit(inputs, l.At(repo))
+	text, err := emit(inputs, l.At(repo))
+	if err != nil {
+		return nil, err
+	}
+	return cut(text)
+}
+
+// cut cuts a text into its documents, which are all of it.
+func cut(text []byte) (list []Document, err error) {
+	starts := []int{0} // of lines
+	for line := range bytes.Lines(text) {
+		starts = append(starts, starts[len(starts)-1]+len(line))
+	}
+	start := 0
+	for doc := range yamlnode.Documents(text) {
+		n, err := doc.Node()
+		if err != nil {
+			return nil, err
+		}
+		end := starts[doc.Line-1] + len(doc.Text)
+		list = append(list, Document{
+			APIVersion: yamlnode.Text(n, "apiVersion"), Kind: yamlnode.Text(n, "kind"),
+			Namespace: yamlnode.Text(n, "metadata", "namespace"), Name: yamlnode.Text(n, "metadata", "name"), Text: text[start:end],
+		})
+		start = end
+	}
+	if len(list) > 0 {
+		last := &list[len(list)-1]
+		last.Text = text[start-len(last.Text):]
+	}
+	return list, nil
 }
 
 // emit returns the texts of inputs with the images of a lock, as one text.

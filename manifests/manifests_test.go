@@ -72,8 +72,14 @@ kind: ImagesLock
 `, string(files[".imgpkg/images.yml"]))
 	repo, err := name.NewRepository("registry.inside/all")
 	require.NoError(t, err)
-	out, err := manifests.At(files, repo)
+	documents, err := manifests.At(files, repo)
 	require.NoError(t, err)
+	require.Len(t, documents, 2)
+	assert.Equal(t, []string{"apps/v1", "Deployment", "", "x"}, []string{documents[1].APIVersion, documents[1].Kind, documents[1].Namespace, documents[1].Name})
+	var out []byte
+	for _, d := range documents {
+		out = append(out, d.Text...)
+	}
 	inside := "registry.inside/all@sha256:" + strings.Repeat("a", 64)
 	assert.Equal(t, "---\n"+`{"apiVersion":"v1","kind":"Pod","spec":{"image":"`+inside+`"}}`+"\n---\n"+
 		strings.NewReplacer("registry.example/app:1", inside, "image: controller", "image: "+inside).Replace(object), string(out))

@@ -62,15 +62,6 @@ type File struct {
 	Skeleton bool // to be filled in by hand
 }
 
-// Manifests are plain Kubernetes manifests, as they are written.
-type Manifests struct {
-	Name string
-	Text []byte // of documents, which begins with "---"
-}
-
-// file returns the name of the manifests' file in a folder. No object has the same one: of no kind is "manifests".
-func (m Manifests) file() string { return "manifests." + m.Name + ".yml" }
-
 // ForCluster returns what a cluster gets with PackageRepositories. All of them, and the images of plain manifests,
 // are in repo.
 //
@@ -110,6 +101,7 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 	if opt.API == OldPackagingAPI && len(opt.Installs) > 0 && (opt.Secret || list[0].SecretRef != "") {
 		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
 	}
+	c.replaceInManifests()
 	return c, nil
 }
 
@@ -152,8 +144,11 @@ func (c *Cluster) namespaces(homes []string) []string {
 func (c *Cluster) addNamespaces(names []string) error {
 	var errs []error
 	for _, name := range names {
-		if c.opt.Namespaces && name != "default" && name != c.opt.ControllerNamespace {
-			errs = append(errs, c.add(namespaceObject(name)))
+		if !c.opt.Namespaces || name == "default" || name == c.opt.ControllerNamespace {
+			continue
+		}
+		if o, err := namespaceObject(name); c.inManifests(o) == nil {
+			errs = append(errs, c.add(o, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -199,6 +194,7 @@ func (c *Cluster) addCA() error {
 		return fmt.Errorf("CA certificates: %w", err)
 	}
 	if c.opt.ControllerCA {
+		c.keepSettings(o)
 		c.objects = append(c.objects, o)
 		c.note("the Secret %s in %s replaces caCerts: if the Secret exists already, add its certificates to these; a ConfigMap of that name is ignored beside the Secret",
 			controllerConfig, c.opt.ControllerNamespace)
@@ -278,7 +274,7 @@ func (c *Cluster) addInstall(i Install, secretRef string) error {
 // placeholders. It has no files for nodes.
 func (c *Cluster) Encode() (text []byte, notes []string, err error) {
 	for _, m := range c.opt.Manifests {
-		text = append(text, m.Text...)
+		text = append(text, m.text()...)
 	}
 	objects, err := encodeObjects(c.objects...)
 	if err != nil {
@@ -301,7 +297,7 @@ func (c *Cluster) Files() ([]File, error) {
 func folder(at string, manifests []Manifests, objects []object, others ...string) (files []File, err error) {
 	var resources []string
 	for _, m := range manifests {
-		files, resources = append(files, File{Path: path.Join(at, m.file()), Text: m.Text}), append(resources, m.file())
+		files, resources = append(files, File{Path: path.Join(at, m.file()), Text: m.text()}), append(resources, m.file())
 	}
 	resources = append(resources, others...)
 	for _, o := range objects {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -251,12 +252,20 @@ func (c *copying) writeResults(r *relocate.Result) error {
 			c.show.Note("%s", note)
 		}
 	}
+	if names := manifestsOf(r.Plan.Graph); names != nil {
+		how := fmt.Sprintf("imgpkg pull -b %s:NAME and kbld write them for the cluster", c.repo)
+		if c.fromTar != "" {
+			how = "relocate emit FILE --with manifests writes them for the cluster"
+		}
+		c.show.Note("the repository also has plain manifests (%s): %s", strings.Join(names, ", "), how)
+	}
 	if c.lockOutput != "" {
 		if err := outfile.Write(c.lockOutput, r.Lock); err != nil {
 			return err
 		}
 	}
 	switch {
+	case len(r.PackageRepository) == 0 && manifestsOf(r.Plan.Graph) != nil:
 	case len(r.PackageRepository) == 0:
 		c.show.Note("no root is a package repository (a bundle with packages/), so there is no PackageRepository to apply")
 		return nil

@@ -80,10 +80,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 
 // manifests returns the plain manifests of an archive, where --with asks for them.
 func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subject, repo name.Repository) ([]rewrite.Manifests, error) {
-	has := slices.ContainsFunc(s.Graph.Roots, func(root bundle.Root) bool {
-		n := s.Graph.Node(root.Digest)
-		return n != nil && n.Manifests != ""
-	})
+	has := manifestsOf(s.Graph) != nil
 	switch {
 	case has && !f.has(withManifests):
 		e.notes = append(e.notes, "the archive also has plain manifests: --with manifests writes them")
@@ -94,8 +91,18 @@ func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subje
 		return nil, usagef("--with manifests: %s has none; export them with --manifests PATH", s.Name)
 	}
 	e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests name no Secret: if %s needs a login, give it to the nodes, or imagePullSecrets to their ServiceAccounts", repo.RegistryStr()),
-		"where the manifests define the kinds of objects that come after them, apply twice with kubectl, or once with kapp")
+		"in an empty cluster, apply the manifests first, and the rest when their definitions are established: docs/manifests.md; kapp deploy does so by itself")
 	return relocate.Manifests(ctx, s.Source, s.Graph, repo)
+}
+
+// manifestsOf returns the names of the plain manifests that a graph has as roots; nil for none.
+func manifestsOf(g *bundle.Graph) (names []string) {
+	for _, root := range g.Roots {
+		if n := g.Node(root.Digest); n != nil && n.Manifests != "" {
+			names = append(names, n.Manifests)
+		}
+	}
+	return names
 }
 
 // withoutOlder removes from the graph the packages of versions that no PackageRepository serves.

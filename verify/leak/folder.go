@@ -76,6 +76,7 @@ func (t *traversal) lookInto(ctx context.Context, w *work) (result, error) {
 			return a.out, err
 		}
 	}
+	a.checkManifests()
 	a.nested()
 	groups := a.groups
 	if len(groups) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"relocate/carvel"
 	"relocate/internal/text"
+	"relocate/manifests"
 	"relocate/render/kbld"
 	"relocate/report"
 	"relocate/verify/leak/content"
@@ -155,10 +156,32 @@ func (a *appFolder) examine(ctx context.Context, g group) error {
 // steps returns the steps of a group. Plain manifests have those of At in package manifests: the lock comes before the
 // configuration that is beside them.
 func (a *appFolder) steps(g group) kappctrl.Steps {
-	if n := a.work.parts[0].node; len(g.uses) == 0 && n != nil && n.Manifests != "" {
+	if len(g.uses) == 0 && a.isManifests() {
 		return kappctrl.Steps{{Kind: "kbld", Paths: []string{carvel.LockFile, "config"}}}
 	}
 	return g.steps()
+}
+
+// isManifests reports whether the folder is a bundle of plain manifests, which are written for the cluster.
+func (a *appFolder) isManifests() bool {
+	n := a.work.parts[0].node
+	return n != nil && n.Manifests != "" && a.work.depth == 0
+}
+
+// checkManifests finds out whether plain manifests can be written for a cluster.
+func (a *appFolder) checkManifests() {
+	if !a.isManifests() || a.locks[0] == nil {
+		return
+	}
+	files := map[string][]byte{}
+	for _, f := range a.files {
+		if manifests.Wants(f.Path) {
+			files[f.Path] = f.Data
+		}
+	}
+	if _, err := manifests.At(files, manifests.Repository); err != nil {
+		a.out.findings.note(newFinding(codeStepFails, report.Install, a.atPart(0), "", "the manifests cannot be written for a cluster: %v", err))
+	}
 }
 
 // inFiles returns what was found in the files that the uses of g read.
@@ -180,7 +203,12 @@ func (a *appFolder) inFiles(g group, found []report.Finding) (list []textFinding
 		case f.Code == "outside-key" && objects[sameFinding{file: f.File, line: f.Line, reference: f.Reference}]: // that says more
 			continue
 		}
-		if len(g.uses) == 0 && a.work.depth > 0 { // a cluster might never see it
+		switch {
+		case a.isManifests():
+			if f.Code == "outside-key" {
+				f.Action = "add a kbld Config with a searchRule for this value to the manifests, and export again"
+			}
+		case len(g.uses) == 0 && a.work.depth > 0: // a cluster might never see it
 			f.Level = report.Warning
 		}
 		list = append(list, textFinding{Finding: f.Advised(), of: g})
