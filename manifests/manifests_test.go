@@ -2,6 +2,7 @@ package manifests_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,9 +10,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"relocate/internal/imgpkg"
+	"relocate/internal/yamlnode"
 	"relocate/manifests"
+	"relocate/testdata/judges"
 )
 
 const object = `# the controller
@@ -128,4 +132,45 @@ func TestRead(t *testing.T) {
 		_, err := manifests.Read(arg)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// TestKbld: the real kbld makes the same of the bundle of kapp-controller's manifests as At, in its own order and without
+// comments.
+func TestKbld(t *testing.T) {
+	program := judges.Program(t, "kbld")
+	release, err := os.ReadFile("../testdata/manifests/kapp-controller.yml")
+	require.NoError(t, err)
+	set, err := manifests.New("kc", map[string][]byte{"release.yml": release, "kbld.yml": []byte("apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides:\n" +
+		"- {image: kapp-controller, newImage: registry.invalid/kapp-controller:v1}\nkeys: [command]\n")})
+	require.NoError(t, err)
+	require.Len(t, set.Images, 1)
+	files, dir := unpack(t, set), t.TempDir()
+	for p, data := range files {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, p)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, p), data, 0o600))
+	}
+	theirs, err := exec.Command(program, "-f", filepath.Join(dir, ".imgpkg/images.yml"), "-f", filepath.Join(dir, "config")).Output()
+	require.NoError(t, err)
+	inside, err := name.NewRepository("registry.invalid/kapp-controller") // as the lock has it
+	require.NoError(t, err)
+	ours, err := manifests.At(files, inside)
+	require.NoError(t, err)
+	contents := func(text []byte) (list []map[string]any) {
+		for doc := range yamlnode.Documents(text) {
+			var content map[string]any
+			require.NoError(t, yaml.Unmarshal(doc.Text, &content))
+			if a, ok := content["metadata"].(map[string]any)["annotations"].(map[string]any); ok {
+				if delete(a, "kbld.k14s.io/images"); len(a) == 0 {
+					delete(content["metadata"].(map[string]any), "annotations")
+				}
+			}
+			list = append(list, content)
+		}
+		return list
+	}
+	var text []byte
+	for _, d := range ours {
+		text = append(text, d.Text...)
+	}
+	assert.Equal(t, contents(theirs), contents(text))
 }

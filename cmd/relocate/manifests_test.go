@@ -86,6 +86,7 @@ func TestManifests(t *testing.T) {
 // TestManifestsFolder: in a folder the manifests are a file of their own, the first to apply. What emit writes, too, comes
 // once, and keeps the settings that it has there.
 func TestManifestsFolder(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newManifestsSite(t, startMemory(t, nil))
 	s.write("release.yml", strings.Replace(s.text, `  httpProxy: ""`, `  httpProxy: "http://proxy.example:3128"`, 1))
@@ -117,6 +118,7 @@ func slicesWithout(names []string, prefix string) (left []string) {
 // TestManifestsAlone: manifests cross without a package repository: in an archive of imgpkg's format, in a crossing file,
 // and from registry to registry.
 func TestManifestsAlone(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	s := newManifestsSite(t, startMemory(t, nil))
 	dir, repo := t.TempDir(), startMemory(t, nil)+"/kc"
@@ -190,4 +192,21 @@ func TestManifestsResume(t *testing.T) {
 	r := mustRelocate(t, append(args, file)...)
 	assertAll(t, r.stderr, "note: continues with ", "note: relocate.invalid/manifests:kc has moved to ")
 	assert.Equal(t, digestOfFile(t, whole), digestOfFile(t, file))
+}
+
+// TestManifestsPlatforms: where new indexes are made for the platforms, the manifests name those.
+func TestManifestsPlatforms(t *testing.T) {
+	t.Parallel()
+	s, folder := newPlatformSite(t, startMemory(t, nil)), t.TempDir()
+	index := s.ref(platformsRepo, s.index)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "pod.yml"), []byte("apiVersion: v1\nkind: Pod\nspec: {image: \""+index+"\"}\n"), 0o600))
+	for _, mode := range []string{"sparse", "derive"} {
+		file := filepath.Join(t.TempDir(), mode+".tar")
+		args := []string{"--manifests", "pod=" + folder, "--platform", "linux/amd64", "--platform-mode", mode, "--to-tar", file}
+		mustRelocate(t, args...)
+		mustRelocate(t, "verify", file)
+		text := mustRelocate(t, "emit", file, "--to-repo", "registry.example/all", "--with", "manifests").stdout
+		assertAll(t, text, "spec: {image: \"registry.example/all@sha256:")
+		assert.Equal(t, mode == "sparse", strings.Contains(text, s.index.Digest.String()), text)
+	}
 }

@@ -1,8 +1,11 @@
 package kbld_test
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +62,42 @@ func FuzzRun(f *testing.F) {
 		require.NoError(t, err)
 		if len(first.Documents) == len(second.Documents) { // no items in items
 			require.Equal(t, string(first.Text), string(second.Text))
+		}
+	})
+}
+
+// FuzzInPlace: what InPlace changes in any text are the references that Find names, each once; and what comes out needs no
+// lock any more.
+func FuzzInPlace(f *testing.F) {
+	for _, data := range seed.Files(f, "../..", seed.YAML...) {
+		f.Add(data)
+	}
+	for _, text := range inPlace {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		found, err := kbld.Find([]kbld.Input{{Path: "f.yml", Data: text}})
+		if err != nil {
+			return
+		}
+		var ids []string
+		for _, image := range found {
+			if image.Result.Outcome == kbld.Refused || image.Result.Outcome == kbld.Built || strings.ContainsAny(image.Value, "\"\\") {
+				return
+			}
+			require.LessOrEqual(t, image.Line, 1+bytes.Count(text, []byte("\n")))
+			ids = append(ids, image.Value)
+		}
+		slices.Sort(ids)
+		out, err := kbld.InPlace([]kbld.Input{locked(slices.Compact(slices.Clone(ids))...), {Path: "f.yml", Data: text}})
+		if err != nil {
+			return
+		}
+		require.Equal(t, len(found), bytes.Count(out[1], []byte(inside))-bytes.Count(text, []byte(inside)))
+		again, err := kbld.Find([]kbld.Input{{Path: "f.yml", Data: out[1]}})
+		require.NoError(t, err)
+		for _, image := range again {
+			require.Equal(t, inside, image.Value)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package kbld
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -84,6 +83,7 @@ type inputText struct {
 	run   *run
 	input int
 	data  []byte
+	whole *places
 	edits []edit
 	cuts  []span // documents that are no objects
 }
@@ -124,7 +124,7 @@ func (t *inputText) find() error {
 	if line := yamlnode.HiddenBreak(string(t.data)); line > 0 {
 		return fmt.Errorf("line %d: has a line break that other readers do not see", line)
 	}
-	whole := newPlaces(t.data, func(offset int) int { return offset })
+	t.whole = newPlaces(t.data, func(offset int) int { return offset })
 	for doc := range yamlnode.Documents(t.data) {
 		if doc.HidesMore() {
 			return fmt.Errorf("line %d: is not YAML, or has a document that no line --- begins", doc.Line)
@@ -137,11 +137,11 @@ func (t *inputText) find() error {
 			continue
 		}
 		if apiVersion, kind := yamlnode.Text(root, "apiVersion"), yamlnode.Text(root, "kind"); IsConfig(apiVersion, kind) || IsLock(apiVersion, kind) {
-			start := whole.starts[doc.Line-1]
+			start := t.whole.starts[doc.Line-1]
 			t.cuts = append(t.cuts, span{start, start + len(doc.Text)})
 			continue
 		}
-		if err := t.document(root, whole); err != nil {
+		if err := t.document(root, t.whole); err != nil {
 			return err
 		}
 	}
@@ -217,7 +217,7 @@ func (t *inputText) image(n *yaml.Node, value string, in *places) error {
 	if ok {
 		e.span = at
 	}
-	e.Line = 1 + bytes.Count(t.data[:e.start], []byte("\n"))
+	e.Line = t.whole.lineOf(e.start)
 	if !ok && e.Result.Outcome != Refused {
 		return fmt.Errorf("line %d: %s cannot be replaced in the text: write it as a string without escapes", e.Line, text.Quote(value))
 	}

@@ -15,6 +15,8 @@ type places struct {
 	text   []byte
 	starts []int                // of the lines of text
 	at     func(offset int) int // in the input
+
+	line, column, offset int // where from was last: mostly, the next node is behind it
 }
 
 func newPlaces(text []byte, at func(offset int) int) *places {
@@ -30,12 +32,23 @@ func (p *places) from(n *yaml.Node) (rest []byte, offset int) {
 	if n.Line < 1 || n.Line >= len(p.starts) {
 		return nil, 0
 	}
-	offset = p.starts[n.Line-1]
-	for range n.Column - 1 { // characters
-		_, size := utf8.DecodeRune(p.text[offset:])
-		offset += size
+	if n.Line != p.line || n.Column < p.column {
+		p.line, p.column, p.offset = n.Line, 1, p.starts[n.Line-1]
 	}
-	return p.text[offset:], offset
+	for ; p.column < n.Column; p.column++ { // characters
+		_, size := utf8.DecodeRune(p.text[p.offset:])
+		p.offset += size
+	}
+	return p.text[p.offset:], p.offset
+}
+
+// lineOf returns the line of an offset, from 1.
+func (p *places) lineOf(offset int) int {
+	line, found := slices.BinarySearch(p.starts, offset)
+	if found {
+		line++
+	}
+	return line
 }
 
 // span returns the part of the input that a part of the text is.
@@ -89,13 +102,14 @@ func (p *places) inside(n *yaml.Node) *places {
 // of a line.
 func (p *places) block(rest []byte, offset int, value []byte) *places {
 	var begins []int // of the lines of value, in p.text
-	lines := slices.Collect(bytes.Lines(rest))
 	for line := range bytes.Lines(value) {
-		offset += len(lines[0])
-		if lines = lines[1:]; len(lines) == 0 {
+		end := bytes.IndexByte(rest, '\n') + 1 // of the header, or of the line before
+		if end == 0 {
 			return nil
 		}
-		source, line := bytes.TrimRight(lines[0], "\r\n"), bytes.TrimSuffix(line, []byte("\n"))
+		offset, rest = offset+end, rest[end:]
+		source, _, _ := bytes.Cut(rest, []byte("\n"))
+		source, line = bytes.TrimSuffix(source, []byte("\r")), bytes.TrimSuffix(line, []byte("\n"))
 		indent := len(source) - len(line)
 		if !bytes.HasSuffix(source, line) || strings.TrimLeft(string(source[:indent]), " ") != "" {
 			return nil
@@ -104,10 +118,7 @@ func (p *places) block(rest []byte, offset int, value []byte) *places {
 	}
 	in := newPlaces(value, nil)
 	in.at = func(i int) int {
-		line, found := slices.BinarySearch(in.starts, i)
-		if !found {
-			line--
-		}
+		line := in.lineOf(i) - 1
 		return p.at(begins[line] + i - in.starts[line])
 	}
 	return in
