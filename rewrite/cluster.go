@@ -92,13 +92,14 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 			list[i].SecretRef = c.secret
 		}
 		c.objects = append(c.objects, list[i].object())
+		first = list[0]
 	}
 	for _, i := range opt.Installs {
-		if err := c.addInstall(i, list[0].SecretRef); err != nil {
+		if err := c.addInstall(i, first.SecretRef); err != nil {
 			return nil, err
 		}
 	}
-	if opt.API == OldPackagingAPI && len(opt.Installs) > 0 && (opt.Secret || list[0].SecretRef != "") {
+	if opt.API == OldPackagingAPI && len(opt.Installs) > 0 && (opt.Secret || first.SecretRef != "") {
 		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
 	}
 	c.replaceInManifests()
