@@ -6,6 +6,9 @@ import (
 	"net/url"
 )
 
+// mostUncounted is how many requests at once find a connection that is open.
+const mostUncounted = 16
+
 // Transport returns what sends requests to a server of files at u, by the rules for registries: plain HTTP,
 // certificates, proxies, time limits, retries of temporary failures, and waits after a 429 or 503. Redirects
 // lead to the same host and port, or to opt.RedirectHosts. It adds no login, and does not count requests: a
@@ -14,7 +17,7 @@ import (
 // Errors: as New. A request's are *Error for a temporary status that every try got; ErrRedirected, ErrPlainHTTP,
 // ErrProxy, ErrTLSRefused.
 func Transport(opt Options, u *url.URL) (http.RoundTripper, error) {
-	opt.Named = []string{u.Host}
+	opt.Named, opt.MostJobs = []string{u.Host}, max(opt.MostJobs, mostUncounted) // so many connections are kept
 	t, err := newTransport(opt.complete())
 	if err != nil {
 		return nil, err

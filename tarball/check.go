@@ -72,7 +72,7 @@ func (a *Archive) check(ctx context.Context, checkBlobs func() ([]*Damage, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := a.Unchanged(); err != nil {
+	if err := a.unchanged(); err != nil {
 		return nil, err
 	}
 	return damage, nil

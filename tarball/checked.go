@@ -66,7 +66,7 @@ func (a *Archive) HeadPlan(ctx context.Context, jobs int, r *render.Renderer) (*
 	if err == nil && len(damage) > 0 {
 		err = a.damaged(damage[0])
 	}
-	return plan, errors.Join(err, a.Unchanged())
+	return plan, errors.Join(err, a.unchanged())
 }
 
 // checkHead checks the documents and the frames of the first blobs.

@@ -3,8 +3,10 @@ package tarball_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +21,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"relocate/internal/digest"
 	"relocate/internal/httpfile"
@@ -34,7 +37,8 @@ type served struct {
 	mu      sync.Mutex
 	archive []byte
 	busy    int
-	peak    int // the most requests at once
+	peak    int          // the most requests at once
+	answer  http.Handler // in place of what a file server does; nil: none
 }
 
 // serveArchive opens an archive by its URL.
@@ -45,13 +49,19 @@ func serveArchive(t *testing.T, archive []byte) (*served, error) {
 		s.mu.Lock()
 		s.busy++
 		s.peak = max(s.peak, s.busy)
-		now := s.archive
+		now, answer := s.archive, s.answer
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			s.busy--
+			s.mu.Unlock()
+		}()
 		assert.Equal(t, http.MethodGet, r.Method)
+		if answer != nil {
+			answer.ServeHTTP(w, r)
+			return
+		}
 		http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(now))
-		s.mu.Lock()
-		s.busy--
-		s.mu.Unlock()
 	}))
 	t.Cleanup(server.Close)
 	var err error
@@ -201,4 +211,119 @@ func (s *served) readBlob(ctx context.Context, d v1.Descriptor) error {
 		return fmt.Errorf("%s: %w", d.Digest, err)
 	}
 	return r.Close()
+}
+
+// TestRangedAnyOrder: blobs are right in whatever order they are read, at once, twice, or not to their end, although
+// connections break; and nothing stays open. What they cost stays within what was read ahead.
+func TestRangedAnyOrder(t *testing.T) {
+	t.Parallel()
+	m := layered(t, 120, 30_000)
+	archive := m.bytes(t)
+	s, err := serveArchive(t, archive)
+	require.NoError(t, err)
+	plan, err := s.Plan(t.Context(), 8, nil)
+	require.NoError(t, err)
+	s.mu.Lock()
+	s.answer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(&breaker{w, 500_000}, r, "", time.Unix(1, 0), bytes.NewReader(archive))
+	})
+	s.mu.Unlock()
+	random := rand.New(rand.NewPCG(1, 2))
+	g, ctx := errgroup.WithContext(t.Context())
+	g.SetLimit(16)
+	blobs := slices.Concat(plan.Blobs[plan.Small:], plan.Blobs) // most of them twice
+	for round := range 2 {
+		for i, b := range blobs {
+			if round > 0 { // else about in file order
+				b = blobs[random.IntN(len(blobs))]
+			}
+			g.Go(func() error {
+				if i%5 == 0 {
+					r, err := s.Blob(ctx, name.Repository{}, *b.Descriptor)
+					if err != nil {
+						return err
+					}
+					_, err = io.CopyN(io.Discard, r, b.Descriptor.Size/2)
+					return errors.Join(err, r.Close(), r.Close())
+				}
+				return s.readBlob(ctx, *b.Descriptor)
+			})
+		}
+	}
+	require.NoError(t, g.Wait())
+	assert.Positive(t, s.file.Counts().Resumed)
+	assert.Less(t, s.file.Counts().Read, int64(5*len(archive)))
+}
+
+// breaker breaks the connection after some bytes.
+type breaker struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *breaker) Write(p []byte) (int, error) {
+	n, err := b.ResponseWriter.Write(p[:min(len(p), b.left)])
+	if b.left -= n; b.left == 0 {
+		_ = http.NewResponseController(b.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, err
+}
+
+// TestRangedReplaced: content that was replaced by other content of one size and time, which nothing tells from the
+// server's answers, has wrong digests. What was read before is of the archive that was opened.
+func TestRangedReplaced(t *testing.T) {
+	t.Parallel()
+	archive := layered(t, 60, 60_000).bytes(t)
+	s, err := serveArchive(t, archive)
+	require.NoError(t, err)
+	plan, err := s.CheckedPlan(t.Context(), 8, nil)
+	require.NoError(t, err)
+	bad := slices.Clone(archive)
+	for i := 2 << 20; i < len(bad); i++ {
+		bad[i] ^= 1
+	}
+	s.mu.Lock()
+	s.archive = bad
+	s.mu.Unlock()
+	require.NoError(t, s.Unchanged())
+	wrong := 0
+	for _, b := range plan.Blobs[plan.Small:] {
+		if err := s.readBlob(t.Context(), *b.Descriptor); err != nil {
+			require.ErrorIs(t, err, digest.ErrMismatch)
+			wrong++
+		}
+	}
+	assert.Greater(t, wrong, 20)
+	assert.Less(t, wrong, 60)
+}
+
+// TestRangedCancel: who reads a blob ends with its context, and others read on what was asked for together.
+func TestRangedCancel(t *testing.T) {
+	t.Parallel()
+	archive := layered(t, 60, 60_000).bytes(t)
+	s, err := serveArchive(t, archive)
+	require.NoError(t, err)
+	plan, err := s.CheckedPlan(t.Context(), 8, nil)
+	require.NoError(t, err)
+	blobs := plan.Blobs[plan.Small:]
+	for _, b := range blobs[:20] {
+		require.NoError(t, s.readBlob(t.Context(), *b.Descriptor))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := s.Blob(ctx, name.Repository{}, *blobs[20].Descriptor)
+	require.NoError(t, err)
+	_, err = io.CopyN(io.Discard, r, 10)
+	require.NoError(t, err)
+	cancel()
+	_, err = io.Copy(io.Discard, r)
+	if err != nil { // else it was there already
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.NoError(t, r.Close())
+	_, err = s.Blob(ctx, name.Repository{}, *blobs[21].Descriptor)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, b := range blobs[20:] {
+		require.NoError(t, s.readBlob(t.Context(), *b.Descriptor))
+	}
 }

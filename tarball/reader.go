@@ -277,6 +277,14 @@ func (a *Archive) Unchanged() error {
 	return nil
 }
 
+// unchanged is Unchanged after reads, each of which has compared what is on a server.
+func (a *Archive) unchanged() error {
+	if a.ranged != nil {
+		return nil
+	}
+	return a.Unchanged()
+}
+
 // Close closes what was opened: the file, the volumes, or what is read in ranges.
 func (a *Archive) Close() error {
 	if a.set != nil {
