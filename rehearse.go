@@ -180,9 +180,20 @@ func (s *stage) perform(ctx context.Context) (*report.Verdict, error) {
 	v.Proved = []string{
 		fmt.Sprintf("imported %s and %s: every byte was hashed on arrival, and no manifest was accepted before what it names",
 			text.Count(counts.Manifests, "manifest"), text.Count(counts.Blobs, "blob")),
-		"no host was contacted except the registry inside this program: " + strings.Join(v.Connections, ", "),
+		"no host was contacted except the registry inside this program: " + strings.Join(v.Connections, ", ") + s.servers(),
 	}
 	return v.Judge(), nil
+}
+
+// servers names the archives that were read from servers.
+func (s *stage) servers() string {
+	var b strings.Builder
+	for _, a := range append([]*tarball.Archive{s.archive}, s.opt.Bases...) {
+		if a.IsRanged() {
+			fmt.Fprintf(&b, "; %s was read from its server", a.Name())
+		}
+	}
+	return b.String()
 }
 
 // imports imports the archive, and returns the PackageRepositories for the cluster.

@@ -33,6 +33,9 @@ const (
 // ErrCredentials says that a file has a login.
 var ErrCredentials = errors.New("this file must not contain logins: they do not belong in git")
 
+// ErrQuery says that a URL in a file has a query, which is where a link has its signature.
+var ErrQuery = errors.New("a URL in a crossing file must have no query: a signed link does not belong in git")
+
 // Crossing is what a file says. Paths are relative to its folder, and joined with it.
 type Crossing struct {
 	APIVersion string `json:"apiVersion" enum:"relocate/v1alpha1" need:"yes" help:"version of the format"`
@@ -44,8 +47,10 @@ type Crossing struct {
 	Platforms    []Platform `json:"platforms" flag:"platform" help:"carry only these platforms of multi-platform images: OS/ARCH[/VARIANT]"`
 	PlatformMode string     `json:"platformMode" flag:"platform-mode" enum:"sparse,derive" help:"leave indexes as they are, or make new ones"`
 
-	Have  []Path `json:"have" flag:"have" help:"leave out layers that these inventories list"`
-	Bases []Path `json:"bases" flag:"base" help:"leave out layers that these archives have"`
+	Have  []Path     `json:"have" flag:"have" help:"leave out layers that these inventories list"`
+	Bases []Location `json:"bases" flag:"base" help:"leave out layers that these archives have, in files or at https:// URLs"`
+
+	HeaderFile Path `json:"archiveHeaderFile" flag:"from-tar-header-file" help:"send the headers in this file to the server of an archive that is read from a URL"`
 
 	NonDistributable bool       `json:"includeNonDistributableLayers" flag:"include-non-distributable-layers" help:"also copy layers whose licence may forbid it"`
 	Attachments      string     `json:"attachments" flag:"attachments" enum:"auto,require,none" help:"how signatures, attestations and SBOMs are copied"`
@@ -113,6 +118,7 @@ type (
 	Repository string // a registry and a path
 	Place      string // HOST[/PATH]
 	Path       string // of a file
+	Location   string // of a file, or an https:// URL without a query
 	Platform   string // OS/ARCH[/VARIANT]
 	Pattern    string // NAME[@CONSTRAINT], with globs in NAME
 	Glob       string // NAME, with globs

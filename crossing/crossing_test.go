@@ -36,7 +36,7 @@ choose:
 platforms: [linux/amd64, linux/arm/v7]
 platformMode: derive
 have: [site.txt]
-bases: [january.tar, february.tar]
+bases: [january.tar, february.tar, "https://a.com/march.tar"]
 includeNonDistributableLayers: true
 attachments: require
 signaturesFrom: registry.example.com/signatures
@@ -80,7 +80,7 @@ func TestParse(t *testing.T) {
 		{"platforms", 18, "platform", []string{"linux/amd64", "linux/arm/v7"}},
 		{"platformMode", 19, "platform-mode", []string{"derive"}},
 		{"have", 20, "have", []string{filepath.Join("site", "site.txt")}},
-		{"bases", 21, "base", []string{filepath.Join("site", "january.tar"), filepath.Join("site", "february.tar")}},
+		{"bases", 21, "base", []string{filepath.Join("site", "january.tar"), filepath.Join("site", "february.tar"), "https://a.com/march.tar"}},
 		{"includeNonDistributableLayers", 22, "include-non-distributable-layers", []string{"true"}},
 		{"attachments", 23, "attachments", []string{"require"}},
 		{"signaturesFrom", 24, "signatures-from", []string{"registry.example.com/signatures"}},
@@ -199,7 +199,10 @@ func TestNoLogins(t *testing.T) {
 		require.ErrorAs(t, err, &at)
 		assert.Equal(t, line, at.Line, text)
 	}
-	_, err := crossing.Parse("f.yml", []byte(head+"roots:\n- bundle: a.com/b@sha256:"+strings.Repeat("0", 64)+"\n- bundle: a.com:5000/b@sha256:"+strings.Repeat("0", 64)+"\n"))
+	_, err := crossing.Parse("f.yml", []byte(head+"bases: ['https://a.com/b.tar?sig=hunter2']"))
+	require.ErrorIs(t, err, crossing.ErrQuery)
+	assert.NotContains(t, err.Error(), "hunter2")
+	_, err = crossing.Parse("f.yml", []byte(head+"roots:\n- bundle: a.com/b@sha256:"+strings.Repeat("0", 64)+"\n- bundle: a.com:5000/b@sha256:"+strings.Repeat("0", 64)+"\n"))
 	require.NoError(t, err)
 }
 

@@ -177,10 +177,12 @@ func (d *decoder) text(n *yaml.Node, at string, k key, v reflect.Value) error {
 		return wrong(n, at, "has a user or a password before its host: %w", ErrCredentials)
 	case text.Printable(s) != s || strings.ContainsAny(s, "\n\t"):
 		return wrong(n, at, "%s has characters that are not shown", text.Quote(s))
+	case hasQuery(v, s):
+		return wrong(n, at, "%w", ErrQuery)
 	case k.enum != nil && !slices.Contains(k.enum, s):
 		return wrong(n, at, "must be %s, not %s", choice(k.enum), text.Quote(s))
 	}
-	if _, isPath := v.Interface().(Path); isPath && !filepath.IsAbs(s) {
+	if isPath(v, s) && !filepath.IsAbs(s) {
 		s = filepath.Join(d.dir, filepath.FromSlash(s))
 	}
 	v.SetString(s)
@@ -191,6 +193,25 @@ func (d *decoder) text(n *yaml.Node, at string, k key, v reflect.Value) error {
 	}
 	return nil
 }
+
+// isPath reports whether a value is the path of a file.
+func isPath(v reflect.Value, s string) bool {
+	switch v.Interface().(type) {
+	case Path:
+		return true
+	case Location:
+		return !isURL(s)
+	}
+	return false
+}
+
+// hasQuery reports whether a value is a URL with a query, which may be secret.
+func hasQuery(v reflect.Value, s string) bool {
+	_, isLocation := v.Interface().(Location)
+	return isLocation && isURL(s) && strings.Contains(s, "?")
+}
+
+func isURL(s string) bool { return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") }
 
 // yamlKind is a kind of values in YAML.
 type yamlKind string

@@ -26,6 +26,9 @@ type Ranged interface {
 // framesAtOnce is how many frames of an archive on a server are read at once: each is a request.
 const framesAtOnce = 16
 
+// IsRanged reports whether OpenRanged opened the archive.
+func (a *Archive) IsRanged() bool { return a.ranged != nil }
+
 // OpenRanged opens the archive in r, as Open does. Closing it closes r. What comes before the layers is read in
 // few large ranges; a large layer is one range, and many small ones that are read in file order are one. In
 // imgpkg's format, to open it takes a request for each layer, one after the other.

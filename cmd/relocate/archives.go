@@ -15,6 +15,7 @@ import (
 
 	"relocate"
 	"relocate/custody"
+	"relocate/internal/httpfile"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -37,7 +38,8 @@ type archiveFlags struct {
 	flags    *pflag.FlagSet // of the command
 	archive  string         // the name of what --from-tar-url-file or the environment names
 	urls     map[string]location
-	home     string // the host of the first URL
+	home     string                    // the host of the first URL
+	opened   map[string]*httpfile.File // by name: the last one
 	password *passwordInput
 }
 

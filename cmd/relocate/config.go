@@ -61,6 +61,9 @@ func (f *configFlags) fill(flags *pflag.FlagSet, flagFor func(*crossing.Setting)
 	f.used, f.flags = map[string]crossing.Setting{}, flags
 	for _, s := range f.file.Settings() {
 		flag := flagFor(&s)
+		if s.Key == "archiveHeaderFile" && flags.Lookup(s.Flag) != nil {
+			flag = s.Flag
+		}
 		if flag == "" || isGiven(flags, flag) {
 			continue
 		}

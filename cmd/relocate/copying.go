@@ -168,6 +168,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		return err
 	}
 	defer a.Close()
+	c.archives.note(c.fromTar, c.show)
 	if err := c.config.checkArchive(a); err != nil {
 		return err
 	}

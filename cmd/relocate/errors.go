@@ -131,6 +131,7 @@ var judgements = []judgement{
 	{is(copy.ErrUnaccounted), statusFailed, "this is a bug in relocate: report it with the command and this message"},
 	{is(crossing.ErrCredentials), statusUsage, "remove it, and give the login to the program: see relocate help registries"},
 	{isA[sitesFileError], statusUsage, "docs/sites.md has the format"},
+	{is(crossing.ErrQuery), statusUsage, "name a URL without a query, or a file"},
 	{isA[*crossing.Error], statusUsage, "see relocate help config"},
 	{isA[usageError], statusUsage, hintHelp},
 	{is(relocate.ErrTags), statusUsage, hintTags},

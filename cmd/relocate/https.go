@@ -1,16 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
-	"net/textproto"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -33,6 +32,10 @@ func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File
 	if err != nil {
 		return nil, serverError{err}
 	}
+	if f.opened == nil {
+		f.opened = map[string]*httpfile.File{}
+	}
+	f.opened[name] = file
 	return file, nil
 }
 
@@ -112,8 +115,8 @@ func (f *archiveFlags) registryFlags() (flags *registryFlags, err error) {
 // maxHeaders is how much of a file with headers is read, in bytes.
 const maxHeaders = 64 << 10
 
-// headers reads the headers of --from-tar-header-file. Errors do not have their values, which may be secret.
-func (f *archiveFlags) headers() (map[string][]string, error) {
+// headers reads the headers of --from-tar-header-file.
+func (f *archiveFlags) headers() (http.Header, error) {
 	if f.headerFile == "" {
 		return nil, nil
 	}
@@ -121,41 +124,56 @@ func (f *archiveFlags) headers() (map[string][]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--from-tar-header-file: %w", err)
 	}
-	header := textproto.MIMEHeader{}
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	lines.Buffer(nil, maxHeaders+1)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(text, ":")
-		if value = strings.TrimSpace(value); !ok || !isToken(name) || value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, usagef("--from-tar-header-file %s: line %d is not NAME: VALUE", f.headerFile, n)
-		}
-		if isOurs(name) {
-			return nil, usagef("--from-tar-header-file %s: line %d: relocate sets %s itself", f.headerFile, n, textproto.CanonicalMIMEHeaderKey(name))
-		}
-		header.Add(name, value)
+	header, err := httpfile.ParseHeaders(raw)
+	if err != nil {
+		return nil, usagef("--from-tar-header-file %s %w", f.headerFile, err)
 	}
-	return header, lines.Err()
+	return header, nil
 }
 
-// isToken reports whether a text can be the name of a header (RFC 9110, 5.6.2).
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	})
+// sourceReport says what reading an archive from a server has cost.
+type sourceReport struct {
+	URL string `json:"url"` // without query and login
+	httpfile.Counts
 }
 
-// isOurs reports whether a header says what is read and how, which is not the user's to say.
-func isOurs(name string) bool {
-	name = strings.ToLower(name)
-	switch name {
-	case "range", "accept-encoding", "host", "content-length", "transfer-encoding", "connection", "te", "upgrade":
-		return true
+// source reports on what was read of an archive so far; nil where it is no URL.
+func (f *archiveFlags) source(name string) *sourceReport {
+	file := f.opened[name]
+	if file == nil {
+		return nil
 	}
-	return strings.HasPrefix(name, "if-")
+	return &sourceReport{name, file.Counts()}
+}
+
+// summarize says what was read.
+func (s *sourceReport) summarize(w io.Writer) {
+	fmt.Fprintf(w, "  read             %s in %s", size(s.Read), count(int(s.Requests), "request"))
+	if s.Resumed > 0 {
+		fmt.Fprintf(w, ", %d of them to continue where one broke off", s.Resumed)
+	}
+	if s.Renewed > 0 {
+		fmt.Fprintf(w, ", with %s", count(int(s.Renewed), "new link"))
+	}
+	fmt.Fprintln(w)
+}
+
+// note says what a server does not tell.
+func (f *archiveFlags) note(name string, show *display) {
+	if file := f.opened[name]; file != nil && file.Validator() == "" {
+		show.Note("the server says neither an ETag nor a time of %s: only digests show whether it was changed while it was read", name)
+	}
+}
+
+// words name an archive on a command line: without what may be secret, so that a link has to be completed.
+func (f *archiveFlags) words(name string) []string {
+	switch at := f.urls[name]; {
+	case at.file != "":
+		return []string{"--from-tar-url-file", at.file}
+	case strings.Contains(at.url, "?"):
+		return []string{name + "?…"}
+	}
+	return []string{name}
 }
 
 // read reads a file of at most limit bytes: what a URL names, what lies beside such an archive, or a file.

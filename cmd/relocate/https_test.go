@@ -94,12 +94,12 @@ func TestArchiveURL(t *testing.T) {
 			}
 			of[i] = mustRelocate(t, words...)
 		}
-		shown := strings.NewReplacer(address, p.file)
+		shown := strings.NewReplacer("; "+address+" was read from its server", "", address, p.file)
 		assert.Equal(t, of[0].stdout, shown.Replace(of[1].stdout), args)
 		assert.Equal(t, of[0].stderr, shown.Replace(of[1].stderr), args)
 	}
 	imported := mustRelocate(t, "--from-tar", link, "--to-repo", host+"/url")
-	assertAll(t, imported.stderr, "imported 3 versions", "verify with      relocate verify --repo "+host+"/url "+address)
+	assertAll(t, imported.stderr, "imported 3 versions", "  read             3.1 MB in ", "verify with      relocate verify --repo "+host+"/url '"+address+"?…'")
 	mustRelocate(t, "verify", "--repo", host+"/url", p.file, "--level", "deep")
 }
 
@@ -382,4 +382,8 @@ func TestArchiveRedirect(t *testing.T) {
 	assert.Zero(t, seen.Load())
 	mustRelocate(t, append(args, "--redirect-host", other)...)
 	assert.NotZero(t, seen.Load())
+
+	config := filepath.Join(filepath.Dir(headers), "crossing.yml")
+	require.NoError(t, os.WriteFile(config, []byte("apiVersion: relocate/v1alpha1\nkind: Crossing\narchiveHeaderFile: headers\n"), 0o600))
+	mustRelocate(t, append([]string{"verify", front.URL + "/corp.tar", "--config", config, "--redirect-host", other}, args[4:]...)...)
 }

@@ -56,6 +56,7 @@ type copyReport struct {
 	Archive    *report.Archive     `json:"archive,omitempty"`
 	Signature  *report.Signature   `json:"signature,omitempty"` // of the archive that was imported
 	Sealed     *sealedReport       `json:"sealed,omitempty"`    // beside the archive that was exported
+	Source     *sourceReport       `json:"source,omitempty"`    // of an archive that was read from a server
 	Repository string              `json:"repository,omitempty"`
 	Shard      *relocate.Shard     `json:"shard,omitempty"` // whose blobs were uploaded
 	Tags       []string            `json:"tags,omitempty"`  // of the roots at the destination
@@ -87,6 +88,7 @@ type copyReport struct {
 	again     []string // flags that verify needs, too
 	command   string   // as it was run
 	renders   bool     // packages were rendered
+	archive   []string // words that name the archive
 }
 
 // keptReport is what a resumed export did not fetch again.
@@ -135,6 +137,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 	if action != "export" {
 		r.Repository = c.repo.Name()
 	}
+	r.Source, r.archive = c.archives.source(c.fromTar), c.archives.words(c.fromTar)
 	if found.Shard != nil {
 		r.Contents = report.Contents{Blobs: len(plan.Blobs), Bytes: plan.Size()}
 		return r, nil
@@ -183,7 +186,7 @@ func (r *copyReport) verifyWith() string {
 	words = append(words, "--repo", r.Repository)
 	switch {
 	case !isOnce(r.Archive.File):
-		words = append(words, r.Archive.File)
+		words = append(words, r.archive...)
 	case !r.named || len(r.again) > 0:
 		return ""
 	}
@@ -193,7 +196,7 @@ func (r *copyReport) verifyWith() string {
 // sameAtVerify are the flags of an import without which verify expects something else.
 var sameAtVerify = []string{
 	"platform", "platform-mode", "tag", "no-tag", "repo-based-tags", "package", "exclude-package", "latest", "prerelease", "installed",
-	"no-dependencies", "kapp-controller-version", "kubernetes-version",
+	"no-dependencies", "kapp-controller-version", "kubernetes-version", "from-tar-header-file",
 }
 
 // againFor returns the flags of a command line that the verification of its import needs, too.
@@ -293,6 +296,9 @@ func (r *copyReport) summarizeUpload(w io.Writer) {
 		count(res.Manifests, "manifest"), count(res.Locations, "locations image"), count(res.Tags, "tag"), r.elapsed())
 	fmt.Fprintf(w, "  already present  %s (%s), %s, %s, %s\n", count(res.BlobsPresent, "layer and config"), size(res.BytesPresent),
 		count(res.ManifestsPresent, "manifest"), count(res.LocationsPresent, "locations image"), count(res.TagsPresent, "tag"))
+	if r.Source != nil {
+		r.Source.summarize(w)
+	}
 	if r.Signature != nil {
 		fmt.Fprintf(w, "  archive          %s\n", line(signerLine(r.Signature)))
 	}

@@ -100,6 +100,9 @@ func (r *copyReport) summarizeShard(w io.Writer) {
 	res := r.Result
 	fmt.Fprintf(w, "shard %s: uploaded %s (%s), %d already present (%s), in %s; an import without --shard completes it\n", r.Shard,
 		count(res.Blobs, "layer and config"), size(res.Bytes), res.BlobsPresent, size(res.BytesPresent), r.elapsed())
+	if r.Source != nil {
+		r.Source.summarize(w)
+	}
 	r.summarizeReread(w)
 }
 
