@@ -62,6 +62,9 @@ func (f *copyFlags) configFor(s *crossing.Setting, _ []string) string {
 
 // configFor returns the flags of plan for the settings of a file.
 func (f *planFlags) configFor(s *crossing.Setting, _ []string) string {
+	if f.fromTar != "" {
+		return flagIn(s, "platforms", "platformMode")
+	}
 	return flagIn(s, append(f.config.forWalk(&f.selection, f.rendering.on || f.strict), "have", "bases")...)
 }
 

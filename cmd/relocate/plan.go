@@ -37,14 +37,18 @@ type planReport struct {
 	Attachments *attachmentsReport `json:"attachments,omitempty"` // nil where they were not looked for
 	Images      []inspect.Image    `json:"images,omitempty"`      // with --tree
 	Changes     *diff.Report       `json:"changes,omitempty"`     // against --base
+	Shards      *shardsReport      `json:"shards,omitempty"`      // with --shards
 
 	plan      *bundle.Plan
+	imports   bool                 // an archive, and not a source in registries
 	platforms map[v1.Hash][]string // of a page
 }
 
 // planFlags are the flags of plan.
 type planFlags struct {
 	source    sourceFlags
+	fromTar   string
+	shards    shardsFlags
 	chosen    platformFlags
 	delta     deltaFlags
 	form      tarFormat
@@ -65,16 +69,21 @@ func newPlan() *cobra.Command { return new(planFlags).newCommand() }
 
 func (f *planFlags) newCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "plan (-b REF... | -i REF... | --lock FILE)",
-		Short: "Show what an export would copy, and the exact size of the archive",
+		Use:   "plan (-b REF... | -i REF... | --lock FILE | --from-tar FILE)",
+		Short: "Show what an export or an import would copy, and the exact size of the archive",
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
 work the same. --tree also shows all bundles and images with their sizes. --base
-shows what is new compared with an archive, as relocate diff does.
+shows what is new compared with an archive, as relocate diff does. --from-tar
+shows what an import of an archive would upload.
+
+--shards N shows how an import would be divided between N machines. --assume
+estimates how long that takes, and whether it gains anything.
 
 ` + statusHelp,
-		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0`,
+		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0
+  relocate plan --from-tar tce.tar --shards 4 --assume 1Gbps,registry=800MBps`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && isFile(args[0]):
@@ -101,11 +110,13 @@ shows what is new compared with an archive, as relocate diff does.
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		f.source.add(flags)
+		flags.StringVar(&f.fromTar, "from-tar", "", "plan an import of the archive `FILE`")
 		f.chosen.add(flags)
 		f.form.add(flags)
 		f.delta.add(flags)
 		addFormat(flags, &f.format)
 		flags.BoolVar(&f.tree, "tree", false, "also show bundles and images")
+		f.shards.add(flags)
 		flags.StringVar(&f.file, "report", "", "also write the plan to `FILE`: a page if its name ends in .html, else JSON")
 	})
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
@@ -116,7 +127,7 @@ shows what is new compared with an archive, as relocate diff does.
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
-	f.archives.addTo(cmd, nil)
+	f.archives.addTo(cmd, func([]string) bool { return !f.source.given() && f.fromTar == "" })
 	return cmd
 }
 
@@ -127,10 +138,24 @@ func (f *planFlags) check() error {
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkReport(f.file)); err != nil {
+		f.selection.check(f.rendering.version()), checkReport(f.file)); err != nil || f.fromTar != "" {
 		return err
 	}
 	return f.config.choose(&f.selection, f.rendering.version())
+}
+
+// archiveChecks are about the source: registries, or an archive.
+func (f *planFlags) archiveChecks() []check {
+	archive, registry := f.fromTar != "", f.source.given()
+	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
+	return []check{
+		{!archive && !registry, "no source: give -b REF, -i REF, --lock FILE or --from-tar FILE"},
+		{archive && registry, "two sources: give -b, -i or --lock, or --from-tar"},
+		{archive && len(f.delta.have)+len(f.delta.bases) > 0, "--have and --base need a source in a registry; relocate diff compares archives"},
+		{archive && isPage(f.file), "--report " + f.file + ": an import that is planned has no page; relocate verify makes one of an archive"},
+		{archive && f.form.Format != "", "--tar-format needs a source in a registry"},
+		{archive && (finds || f.rendering.on), "--strict, --allow, --accept and --render need a source in a registry; relocate verify examines an archive"},
+	}
 }
 
 // set sets what is selected.
@@ -145,6 +170,13 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if err := f.check(); err != nil {
 		return nil, err
 	}
+	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}
+	f.rendering.set(&opt)
+	defer opt.Renderer.Close()
+	if f.fromTar != "" {
+		f.chosen.set(&opt)
+		return f.planImport(ctx, opt)
+	}
 	bases, err := f.delta.read(ctx, &f.archives)
 	if err != nil {
 		return nil, err
@@ -154,10 +186,7 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 		return nil, err
 	}
 	r := &planReport{Version: reportVersion}
-	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}
-	f.rendering.set(&opt)
 	f.set(&opt)
-	defer opt.Renderer.Close()
 	opt.Content = func(ctx context.Context, src bundle.Source, plan *bundle.Plan) (err error) {
 		if isPage(f.file) {
 			r.platforms, err = page.Platforms(ctx, src, plan, f.jobs.least)
@@ -171,16 +200,38 @@ func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error)
 	if err != nil {
 		return nil, asUsage(err)
 	}
+	f.describe(r, found)
+	return r, r.take(found.Scan, &f.known)
+}
+
+// planImport reads an archive.
+func (f *planFlags) planImport(ctx context.Context, opt relocate.Options) (*planReport, error) {
+	a, err := f.archives.open(ctx, f.fromTar)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = a.Close() }() // it was only read
+	part, err := f.config.partOf(ctx, a, &f.selection, opt)
+	if err != nil {
+		return nil, err
+	}
+	r := &planReport{Version: reportVersion, imports: true}
+	f.describe(r, &relocate.Result{Plan: part.Plan, Size: a.Size(), Selected: part.Selected, Replaced: part.Replaced})
+	return r, nil
+}
+
+// describe says what would be copied.
+func (f *planFlags) describe(r *planReport, found *relocate.Result) {
 	plan := found.Plan
 	r.plan, r.Roots, r.Contents, r.ArchiveSize = plan, plan.Graph.NamedRoots(), plan.Contents(), found.Size
 	r.Omitted, r.Bases, r.Selection, r.Replaced = plan.Omitted, plan.Given(), found.Selected, found.Replaced
 	if f.source.attachments != attachmentsNone {
-		r.Attachments = attachmentsOf(plan.Graph, true)
+		r.Attachments = attachmentsOf(plan.Graph, !r.imports)
 	}
 	if f.tree {
 		r.Images = inspect.Images(plan.Graph)
 	}
-	return r, r.take(found.Scan, &f.known)
+	r.Shards = f.shards.shards(plan)
 }
 
 // changes says what is new against the archives of --base.
@@ -251,6 +302,7 @@ func (r planReport) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "blobs      %d distinct, %s\n", c.Blobs, size(c.Bytes))
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
+	r.Shards.text(w)
 	if s := r.Scan; s != nil && s.Rendering() != "" {
 		fmt.Fprintf(w, "templates  %s\n", s.Rendering())
 	}
