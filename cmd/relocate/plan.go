@@ -127,14 +127,14 @@ estimates how long that takes, and whether it gains anything.
 	f.rendering.addOn(cmd)
 	f.common.add(cmd)
 	f.config.addTo(cmd, "Flags", f.configFor)
-	f.archives.addTo(cmd, func([]string) bool { return !f.source.given() && f.fromTar == "" })
+	f.archives.addTo(cmd, func([]string) bool { return !f.source.given() && f.fromTar == "" && f.config.path == "" })
 	return cmd
 }
 
 // check rejects command lines that make no sense, and reads what is selected.
 func (f *planFlags) check() error {
-	if !f.source.given() {
-		return usagef("no source: give -b REF, -i REF, --manifests PATH or --lock FILE")
+	if err := firstWrong(append(f.archiveChecks(), f.shards.checks()...)...); err != nil {
+		return err
 	}
 	f.rendering.chooses = f.selection.given()
 	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
@@ -149,7 +149,7 @@ func (f *planFlags) archiveChecks() []check {
 	archive, registry := f.fromTar != "", f.source.given()
 	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
-		{!archive && !registry, "no source: give -b REF, -i REF, --lock FILE or --from-tar FILE"},
+		{!archive && !registry, "no source: give -b REF, -i REF, --manifests PATH, --lock FILE or --from-tar FILE"},
 		{archive && registry, "two sources: give -b, -i or --lock, or --from-tar"},
 		{archive && len(f.delta.have)+len(f.delta.bases) > 0, "--have and --base need a source in a registry; relocate diff compares archives"},
 		{archive && isPage(f.file), "--report " + f.file + ": an import that is planned has no page; relocate verify makes one of an archive"},

@@ -48,18 +48,13 @@ const payload = 0.94
 // Set implements pflag.Value.
 func (r *rates) Set(text string) (err error) {
 	*r = rates{text: text}
-	worker, others, _ := strings.Cut(text, ",")
-	if r.worker, err = parseRate(worker); err != nil {
-		return err
-	}
-	for other := range strings.SplitSeq(others, ",") {
-		name, rate, _ := strings.Cut(other, "=")
-		to := map[string]*float64{"registry": &r.registry, "source": &r.source}[name]
-		switch {
-		case other == "" && others == "":
-			continue
-		case to == nil:
-			return fmt.Errorf("%q: must be registry=RATE or source=RATE", other)
+	for i, part := range strings.Split(text, ",") {
+		to, rate := &r.worker, part
+		if name, other, _ := strings.Cut(part, "="); i > 0 {
+			to, rate = map[string]*float64{"registry": &r.registry, "source": &r.source}[name], other
+		}
+		if to == nil {
+			return fmt.Errorf("%q: must be registry=RATE or source=RATE", part)
 		}
 		if *to, err = parseRate(rate); err != nil {
 			return err
