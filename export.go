@@ -11,6 +11,7 @@ import (
 	"relocate/bundle"
 	"relocate/copy"
 	"relocate/custody"
+	"relocate/internal/text"
 	"relocate/report"
 	"relocate/tarball"
 	"relocate/verify/leak"
@@ -310,12 +311,20 @@ func (e *exporting) writeStream(ctx context.Context) (*Result, error) {
 	return r, e.opt.content(ctx, found.source, plan)
 }
 
+// noteSize says how large an archive on a stream will be, before its first byte.
+func (o Options) noteSize(size int64) {
+	if o.Progress != nil {
+		o.Progress(Event{Code: "size", Bytes: size, Note: fmt.Sprintf("writes %d bytes (%s)", size, text.Size(size))})
+	}
+}
+
 // startStream begins an archive on a stream, and returns the plan in its order.
 func (e *exporting) startStream(ctx context.Context, found *walked) (*tarball.StreamWriter, *bundle.Plan, error) {
 	draft, err := tarball.New(ctx, found.plan, found.source, e.request())
 	if err != nil {
 		return nil, nil, err
 	}
+	e.opt.noteSize(draft.Size())
 	w, err := draft.Stream(e.to.Writer)
 	return w, draft.StreamPlan(), err
 }

@@ -136,8 +136,8 @@ type Event struct {
 	Done  bool
 
 	// Note is what an operator should know, in a sentence. Code says which note it is, where a
-	// program may have more to say: resumed, moved, tags, signatures-login, no-longer-refused, platforms. It
-	// is empty for all others.
+	// program may have more to say: resumed, moved, tags, signatures-login, no-longer-refused, platforms, and
+	// size, whose Bytes are those of the archive. It is empty for all others.
 	Note string
 	Code string
 }

@@ -38,6 +38,7 @@ type planReport struct {
 	Images      []inspect.Image    `json:"images,omitempty"`      // with --tree
 	Changes     *diff.Report       `json:"changes,omitempty"`     // against --base
 	Shards      *shardsReport      `json:"shards,omitempty"`      // with --shards
+	Uploads     []upload           `json:"uploads,omitempty"`     // of an export
 
 	plan      *bundle.Plan
 	imports   bool                 // an archive, and not a source in registries
@@ -232,6 +233,9 @@ func (f *planFlags) describe(r *planReport, found *relocate.Result) {
 		r.Images = inspect.Images(plan.Graph)
 	}
 	r.Shards = f.shards.shards(plan)
+	if !r.imports {
+		r.Uploads = uploadsOf(r.ArchiveSize)
+	}
 }
 
 // changes says what is new against the archives of --base.
@@ -302,6 +306,7 @@ func (r planReport) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "blobs      %d distinct, %s\n", c.Blobs, size(c.Bytes))
 	fmt.Fprintf(w, "archive    %d bytes (%s)\n", r.ArchiveSize, size(r.ArchiveSize))
+	writeUploads(w, r.Uploads)
 	r.Shards.text(w)
 	if s := r.Scan; s != nil && s.Rendering() != "" {
 		fmt.Fprintf(w, "templates  %s\n", s.Rendering())

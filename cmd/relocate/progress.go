@@ -66,6 +66,8 @@ var noteHints = map[string]string{
 // see shows what a verb does.
 func (p *display) see(e relocate.Event) {
 	switch {
+	case e.Code == "size":
+		p.Note("%s%s", e.Note, uploadHint(e.Bytes))
 	case e.Note != "":
 		p.Note("%s%s", e.Note, noteHints[e.Code])
 	case e.Done:
