@@ -67,8 +67,8 @@ type detailsYAML struct {
 // Errors: a document that describes the package and cannot be decoded, with its file and line.
 func (d *Details) Add(doc PackageDocument, pkg, version string) error {
 	p := doc.Package
-	if p != nil && p.Name == pkg && (version == "" || p.Version == version) {
-		d.addOld(p)
+	if p != nil && p.Name == pkg {
+		d.addOld(p, version)
 	}
 	isVersion := p != nil && d.Package == nil && version != "" && p.Name == pkg && p.Version == version
 	if !isVersion && (doc.Metadata == nil || doc.Metadata.Name != pkg) {
@@ -86,9 +86,10 @@ func (d *Details) Add(doc PackageDocument, pkg, version string) error {
 	return nil
 }
 
-// addOld takes the description of an OldPackage, unless there is a PackageMetadata or a newer one.
-func (d *Details) addOld(p *Package) {
-	if p.Old == nil || d.Metadata != nil && (d.old == "" || CompareVersions(p.Version, d.old) <= 0) {
+// addOld takes the description of an OldPackage of that version, or any, unless there is a PackageMetadata
+// or a newer one.
+func (d *Details) addOld(p *Package, version string) {
+	if p.Old == nil || version != "" && p.Version != version || d.Metadata != nil && (d.old == "" || CompareVersions(p.Version, d.old) <= 0) {
 		return
 	}
 	d.Metadata, d.old = &MetadataDetails{DisplayName: p.Old.DisplayName, ShortDescription: p.Old.Description}, p.Version

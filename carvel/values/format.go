@@ -29,14 +29,14 @@ var formats = map[string]func(string) bool{
 }
 
 var (
-	hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
+	hostname = regexp.MustCompile(`^(?i)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 	uuid     = regexp.MustCompile(`^(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$`)
 )
 
 func (c *checker) format(given any, _ map[string]any, v *value, key string) {
 	name, _ := given.(string)
 	if valid := formats[name]; valid != nil && !valid(v.text()) {
-		c.note(v, key, "is not a %s, the format of the schema", text.Clip(name, 40))
+		c.note(v, key, "is not valid in the format %s of the schema", text.Clip(name, 40))
 	}
 }
 
@@ -50,6 +50,6 @@ func (c *checker) numberFormat(given any, _ map[string]any, v *value, key string
 		return
 	}
 	if n := number(v.scalar); n != nil && (n.Cmp(number(least)) < 0 || n.Cmp(number(most)) > 0) {
-		c.note(v, key, "is out of the range of %v, the format of the schema", given)
+		c.note(v, key, "is out of the range of the format %v of the schema", given)
 	}
 }

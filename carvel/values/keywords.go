@@ -18,6 +18,11 @@ type keyword struct {
 	check func(c *checker, given any, s map[string]any, v *value, key string)
 }
 
+// isFor reports whether the keyword is about values of a kind.
+func (k keyword) isFor(kind string) bool {
+	return k.kind == "" || k.kind == kind || k.kind == "number" && kind == "integer"
+}
+
 // keywords are in the order in which their problems are listed.
 var keywords = []keyword{
 	{"enum", "", (*checker).enum},

@@ -29,6 +29,8 @@ type value struct {
 	items  []*value
 	keys   []string // of fields, in order
 	fields map[string]*value
+
+	defaults map[string]bool // keys that are not in fields and have a default
 }
 
 // reader reads one file.
@@ -172,7 +174,7 @@ func kindOf(v any) (string, any) {
 	return "string", fmt.Sprint(v)
 }
 
-// fromJSON returns the value of a default, which stands for parent's missing key.
+// fromJSON returns the value of a default.
 func fromJSON(v any) *value {
 	switch v := v.(type) {
 	case map[string]any:
