@@ -1,11 +1,11 @@
 package rewrite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,12 +23,14 @@ const MostJobShards = 1000
 // is not there yet.
 type ImportJob struct {
 	Namespace string
-	Archive   v1.Hash // its seal, or another digest of it: the Jobs are named after it
+	Seal      v1.Hash // of the archive, which the Jobs are named after, and require; zero: it has none
+	Root      v1.Hash // that they are named after then
 	Image     string  // reference of relocate
 	Source    JobSource
 	Shards    int      // 0: the Job alone
 	Minor     int      // of the oldest Kubernetes 1.x that takes the Jobs; 0: they have all fields
-	Args      []string // further arguments of the import
+	PlainHTTP bool     // the registry has no TLS
+	Args      []string // further arguments of the import that completes it
 }
 
 // OldestJobMinor is the oldest Kubernetes 1.x with Indexed Jobs, without a feature gate.
@@ -41,12 +43,10 @@ const (
 	minorPodReplacementPolicy = 29
 )
 
-// Limits of the Jobs.
+// Limits of the Jobs: how long the import waits for the next layer of a shard, and how often a Pod is tried again.
 const (
-	shardsAtOnce = 32 // requests of all shards together
-	leastAtOnce  = 4  // of one shard
-	awaitBlobs   = "10m"
-	retries      = 3
+	awaitBlobs = "10m"
+	retries    = 3
 )
 
 // Folders in the containers.
@@ -69,13 +69,11 @@ const (
 const TerminationVariable = "RELOCATE_TERMINATION_LOG"
 
 // name is that of the Job that completes the import.
-func (j *ImportJob) name() string { return "import-" + j.Archive.Hex[:12] }
+func (j *ImportJob) name() string { return "import-" + cmp.Or(j.Seal, j.Root).Hex[:12] }
 
 // addImport adds what runs the import.
 func (c *Cluster) addImport(j ImportJob) error {
-	if c.opt.PlainHTTP {
-		j.Args = append([]string{"--registry-insecure"}, j.Args...)
-	}
+	j.PlainHTTP = c.opt.PlainHTTP
 	login := "push-" + DNSName(c.repo.RegistryStr())
 	if c.opt.Secret {
 		if err := c.add(registrySecret(login, j.Namespace, c.repo.Registry, c.opt.Login)); err != nil {
@@ -110,13 +108,20 @@ func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error
 		APIVersion: "v1", Kind: "ServiceAccount", Metadata: metadata{Name: importAccount, Namespace: j.Namespace},
 		AutomountToken: &no,
 	}}
-	args := slices.Concat(j.Source.args(), []string{"--to-repo", repo.Name()}, j.Args)
-	if j.Shards > 0 {
-		shard := slices.Concat(args, []string{"--shard", fmt.Sprint("auto/", j.Shards), "--concurrency", strconv.Itoa(j.atOnce())})
-		list = append(list, j.job(j.name()+"-shards", "shard", j.pod("shard", login, shard), j.Shards))
-		args = append(args, "--await-blobs", awaitBlobs)
+	args := slices.Concat(j.Source.args(), []string{"--to-repo", repo.Name()})
+	if j.Seal != (v1.Hash{}) {
+		args = append(args, "--seal", j.Seal.String())
 	}
-	return append(list, j.job(j.name(), "finish", j.pod("finish", login, args), 0)), nil
+	if j.PlainHTTP {
+		args = append(args, "--registry-insecure")
+	}
+	finish := slices.Concat(args, j.Args)
+	if j.Shards > 0 {
+		shard := slices.Concat(args, []string{"--shard", fmt.Sprint("auto/", j.Shards)})
+		list = append(list, j.job(j.name()+"-shards", "shard", j.pod("shard", login, shard), j.Shards))
+		finish = append(finish, "--await-blobs", awaitBlobs)
+	}
+	return append(list, j.job(j.name(), "finish", j.pod("finish", login, finish), 0)), nil
 }
 
 // check rejects what the cluster would refuse, and what cannot run.
@@ -133,9 +138,6 @@ func (j *ImportJob) check() error {
 	}
 	return errors.Join(err, j.Source.check(j.Shards))
 }
-
-// atOnce is how many requests one shard sends at once.
-func (j *ImportJob) atOnce() int { return max(leastAtOnce, (shardsAtOnce+j.Shards-1)/j.Shards) }
 
 // has reports whether the oldest Kubernetes has a field since 1.minor.
 func (j *ImportJob) has(minor int) bool { return j.Minor == 0 || j.Minor >= minor }
@@ -234,7 +236,7 @@ func (s JobSource) check(shards int) error {
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:
 	case readWriteOnce, readWriteOncePod:
-		if shards > 1 {
+		if shards > 0 {
 			err = errors.Join(err, fmt.Errorf("shards run on several nodes, and a volume that is %s is on one: use a URL, an import without shards, "+
 				"or a claim that many nodes can mount (pvc:%s:ROX/… or :RWX)", s.Mode, s.Claim))
 		}

@@ -20,7 +20,7 @@ const jobImage = "private.test/tools/relocate@sha256:ccccccccccccccccccccccccccc
 // jobs returns the objects of an import, as text and decoded.
 func jobs(t *testing.T, j ImportJob, opt ClusterOptions) (string, []map[string]any) {
 	t.Helper()
-	j.Archive, j.Image, j.Namespace = digestA, jobImage, JobNamespace
+	j.Seal, j.Image, j.Namespace = digestA, jobImage, JobNamespace
 	opt.Import = &j
 	list := []PackageRepository{packageRepository(t)}
 	c, err := ForCluster(list, repository(t, "private.test/all"), opt)
@@ -85,8 +85,8 @@ func TestImportJobs(t *testing.T) {
 		"ServiceAccount relocate-import", "Job import-aaaaaaaaaaaa-shards", "Job import-aaaaaaaaaaaa", "PackageRepository all",
 	}, names)
 	shards, finish := list[6], list[7]
-	assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --to-repo private.test/all --shard auto/4 --concurrency 8]", args(t, shards))
-	assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --to-repo private.test/all --await-blobs 10m]", args(t, finish))
+	assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --to-repo private.test/all --seal "+digestA.String()+" --shard auto/4]", args(t, shards))
+	assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --to-repo private.test/all --seal "+digestA.String()+" --await-blobs 10m]", args(t, finish))
 	assert.Equal(t, "Indexed", find(t, shards, "spec", "completionMode"))
 	assert.EqualValues(t, 4, find(t, shards, "spec", "completions"))
 	assert.EqualValues(t, 4, find(t, shards, "spec", "parallelism"))
@@ -96,18 +96,15 @@ func TestImportJobs(t *testing.T) {
 		find(t, shards, "spec", "template", "spec", "topologySpreadConstraints", 0, "labelSelector", "matchLabels"))
 	again, _ := jobs(t, ImportJob{Source: url, Shards: 4}, ClusterOptions{Secret: true, Namespaces: true})
 	assert.Equal(t, text, again)
-	for n, want := range map[int]int{1: 32, 2: 16, 3: 11, 8: 4, 100: 4} {
-		assert.Equal(t, want, (&ImportJob{Shards: n}).atOnce(), n)
-	}
 
 	_, list = jobs(t, ImportJob{Source: JobSource{Secret: "archive", Headers: "headers"}, Args: []string{"--no-tag"}}, ClusterOptions{PlainHTTP: true})
 	require.Len(t, list, 3, "no Secret is written unless asked for")
 	assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --from-tar-header-file /etc/relocate/source/headers "+
-		"--to-repo private.test/all --registry-insecure --no-tag]", args(t, list[1]))
+		"--to-repo private.test/all --seal "+digestA.String()+" --registry-insecure --no-tag]", args(t, list[1]))
 
 	_, list = jobs(t, ImportJob{Source: JobSource{Claim: "disk", Mode: "RWO", Path: "in/a$(HOME).tar"}}, ClusterOptions{CA: caFile(t)})
 	require.Len(t, list, 4)
-	assert.Equal(t, "[--from-tar /archive/in/a$$(HOME).tar --to-repo private.test/all]", args(t, list[2]))
+	assert.Equal(t, "[--from-tar /archive/in/a$$(HOME).tar --to-repo private.test/all --seal "+digestA.String()+"]", args(t, list[2]))
 	assert.Contains(t, find(t, list[0], "data", "ca.crt"), "BEGIN CERTIFICATE")
 	pod := find(t, list[2], "spec", "template", "spec")
 	assert.EqualValues(t, 65532, find(t, pod, "securityContext", "fsGroup"))
@@ -249,7 +246,7 @@ func (f apiFields) problems(of string, v any, at string) (list []string) {
 // TestImportJobRefused: what the cluster would refuse, or what cannot work, is refused with the reason.
 func TestImportJobRefused(t *testing.T) {
 	t.Parallel()
-	good := ImportJob{Archive: digestA, Image: jobImage, Namespace: JobNamespace, Source: JobSource{Secret: "archive"}}
+	good := ImportJob{Root: digestA, Image: jobImage, Namespace: JobNamespace, Source: JobSource{Secret: "archive"}}
 	for says, change := range map[string]func(*ImportJob){
 		"at most":                        func(j *ImportJob) { j.Shards = MostJobShards + 1 },
 		"has no Indexed Jobs":            func(j *ImportJob) { j.Minor = 21 },
@@ -263,7 +260,7 @@ func TestImportJobRefused(t *testing.T) {
 		`"a//b" is not a path`:           func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a//b"} },
 		`"a\x1b" is not a path`:          func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a\x1b"} },
 		"not an access mode":             func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "rox", Path: "a"} },
-		"a volume that is RWO is on one": func(j *ImportJob) { j.Shards, j.Source = 2, JobSource{Claim: "a", Mode: "RWO", Path: "a"} },
+		"a volume that is RWO is on one": func(j *ImportJob) { j.Shards, j.Source = 1, JobSource{Claim: "a", Mode: "RWO", Path: "a"} },
 	} {
 		j := good
 		change(&j)

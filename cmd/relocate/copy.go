@@ -177,7 +177,7 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	f.jobs = f.shard.concurrency(f.jobs)
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 	defer f.rendering.renderer.Close()
-	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now()}
+	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now(), ended: terminationIn(ctx)}
 	if f.toTar != "" {
 		return c.export(ctx)
 	}

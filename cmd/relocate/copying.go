@@ -31,6 +31,7 @@ type copying struct {
 	start          time.Time
 	repo           name.Repository      // of --to-repo
 	platforms      map[v1.Hash][]string // what a page says of the images
+	ended          *termination
 }
 
 // options say how the verb runs.
@@ -221,6 +222,7 @@ func (c *copying) finish(action string, found *relocate.Result, err error) error
 		}
 	}
 	r.Seconds = time.Since(c.start).Seconds()
+	c.ended.see(r)
 	c.show.NoteWaits()
 	if c.progress == "json" {
 		failed = errors.Join(failed, r.event(c.stderr))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,13 +63,7 @@ func (f *jobFlags) importJob(s *inspect.Subject, name string) (*rewrite.ImportJo
 		return nil, usagef("--job-source: %w", err)
 	}
 	j := &rewrite.ImportJob{
-		Namespace: f.namespace, Archive: s.Archive.Seal, Image: f.image, Source: source, Shards: f.shards, Minor: minorOf(f.kubernetes),
-	}
-	if j.Namespace == "" {
-		j.Namespace = rewrite.JobNamespace
-	}
-	if j.Archive.Hex == "" { // imgpkg's format has no seal
-		j.Archive = s.Graph.Roots[0].Digest
+		Namespace: cmp.Or(f.namespace, rewrite.JobNamespace), Seal: s.Archive.Seal, Root: s.Graph.Roots[0].Digest, Image: f.image, Source: source, Shards: f.shards, Minor: minorOf(f.kubernetes),
 	}
 	if _, err := rewrite.Tags(s.Graph.Roots, ""); err != nil {
 		j.Args = append(j.Args, "--no-tag")

@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		os.Exit(statusFailed)
 	})
 	defer stop()
+	ctx, ended := withTermination(ctx)
 	cmd := newRoot()
 	out := &resultWriter{w: stdout, dog: watchdog.In(ctx)}
 	cmd.SetArgs(args)
@@ -62,12 +63,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = out.err
 	}
 	if err == nil {
+		ended.write(stderr, 0, "", "")
 		return 0
 	}
 	status, text, hint := judge(ctx, err)
-	if text != "" {
-		fmt.Fprintln(stderr, "relocate:", printable(withoutQueries(args, withoutPassword(text))))
+	if text = printable(withoutQueries(args, withoutPassword(text))); text != "" {
+		fmt.Fprintln(stderr, "relocate:", text)
 	}
+	ended.write(stderr, status, text, hintFor(ran, hint))
 	if meant := guessed(err, args); meant != "" {
 		hint = "did you mean: " + meant
 	}

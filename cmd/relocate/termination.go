@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate"
+	"relocate/copy"
+	"relocate/internal/text"
+	"relocate/rewrite"
+)
+
+// mostTermination is how much Kubernetes reads of the termination message of a container, in bytes.
+const mostTermination = 4096
+
+// termination is the result of a run for the status of its Pod. It is written where the environment names a
+// file: rewrite.TerminationVariable.
+type termination struct {
+	Version string `json:"version"` // of the program
+	Status  int    `json:"status"`
+	Error   string `json:"error,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+
+	Result *copied `json:"result,omitempty"` // of a copy; nil: there is none
+}
+
+// copied is what a copy did, also in part.
+type copied struct {
+	Action     string          `json:"action"`
+	Repository string          `json:"repository,omitempty"`
+	Roots      []v1.Hash       `json:"roots"` // at most mostTerminationRoots
+	Seal       *v1.Hash        `json:"seal,omitempty"`
+	Shard      *relocate.Shard `json:"shard,omitempty"`
+	Uploaded   amount          `json:"uploaded"`
+	Present    amount          `json:"present"`
+	Lacked     *copy.Lacked    `json:"lacked,omitempty"`
+	Failures   int             `json:"failures,omitempty"`
+	Seconds    float64         `json:"seconds"`
+}
+
+// amount is a number of things in a repository.
+type amount struct {
+	Blobs     int   `json:"blobs"` // layers and configs
+	Bytes     int64 `json:"bytes"` // of these
+	Manifests int   `json:"manifests"`
+}
+
+const mostTerminationRoots = 10
+
+type terminationKey struct{}
+
+// withTermination returns a context with a termination, which a copy fills in.
+func withTermination(ctx context.Context) (context.Context, *termination) {
+	t := &termination{Version: version}
+	return context.WithValue(ctx, terminationKey{}, t), t
+}
+
+// terminationIn returns the one in a context.
+func terminationIn(ctx context.Context) *termination {
+	t, _ := ctx.Value(terminationKey{}).(*termination)
+	return t
+}
+
+// see keeps what a copy did.
+func (t *termination) see(r *copyReport) {
+	if t == nil || r.Result == nil {
+		return
+	}
+	c := &copied{
+		Action: r.Action, Repository: r.Repository, Shard: r.Shard, Lacked: r.Result.Lacked, Failures: len(r.Failures), Seconds: r.Seconds,
+		Uploaded: amount{r.Result.Blobs, r.Result.Bytes, r.Result.Manifests},
+		Present:  amount{r.Result.BlobsPresent, r.Result.BytesPresent, r.Result.ManifestsPresent},
+	}
+	for _, root := range r.Roots[:min(len(r.Roots), mostTerminationRoots)] {
+		c.Roots = append(c.Roots, root.Digest)
+	}
+	if r.Archive != nil && r.Archive.Seal != (v1.Hash{}) {
+		c.Seal = &r.Archive.Seal
+	}
+	t.Result = c
+}
+
+// write writes the result to the file that the environment names, if it does. The run has ended: that it cannot
+// be written is said, and changes no status.
+func (t *termination) write(stderr io.Writer, status int, problem, hint string) {
+	path := os.Getenv(rewrite.TerminationVariable)
+	if path == "" {
+		return
+	}
+	t.Status = status
+	if err := os.WriteFile(path, t.encode(problem, hint), 0o644); err != nil {
+		fmt.Fprintf(stderr, "relocate: write $%s: %v\n", rewrite.TerminationVariable, err)
+	}
+}
+
+// encode returns the JSON. It cuts the texts until everything is short enough.
+func (t *termination) encode(problem, hint string) []byte {
+	for most := mostTermination; ; most /= 2 {
+		t.Error, t.Hint = text.Clip(problem, most), text.Clip(hint, most)
+		var out bytes.Buffer
+		e := json.NewEncoder(&out)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(t); err != nil || most == 0 || out.Len() <= mostTermination {
+			return out.Bytes()
+		}
+	}
+}
