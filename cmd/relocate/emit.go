@@ -85,8 +85,8 @@ that it was imported to, or the BundleLock that an import wrote with
   import-job[=N]    a Job that imports the archive inside the cluster, with a
                     ServiceAccount without rights; with N, also an Indexed Job
                     whose N pods upload layers and configs on several nodes.
-                    With secret, also the Secrets that they need. See --job-image
-                    and --job-source
+                    With secret, also the Secrets that they need. Needs
+                    --job-image and --job-source
 
 --install adds a PackageInstall, its ServiceAccount, and a Secret with the
 values of --values-file or, without it, with the default values, commented out.
