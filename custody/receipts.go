@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -17,9 +18,9 @@ const (
 	maxLines    = 50_000
 )
 
-// Chain is a file of receipts, one sigstore bundle a line. Each receipt names the line before it by its
-// SHA-256, so what was removed, changed or moved shows in the lines after it. What is after the last line
-// does not show: nothing says how many there were.
+// Chain is a file of receipts, a line each: a sigstore bundle, or the statement alone if nobody signed it. Each
+// receipt names the line before it by its SHA-256, so what was removed, changed or moved shows in the lines after
+// it. What is after the last line does not show: nothing says how many there were.
 type Chain struct {
 	Lines []Line
 	Torn  bool // the last line has no line feed and is no bundle: its writer was cut off
@@ -30,6 +31,7 @@ type Line struct {
 	Number  int
 	Digest  v1.Hash  // SHA-256 of the line, without its line feed
 	Receipt *Receipt // nil for what is none, which is kept and skipped
+	Bare    bool     // nobody signed it: the line is the statement itself
 	Type    string   // type of the predicate; empty for what is no attestation
 	Depth   int      // how many forks are above it: where two receipts name the same one before them
 
@@ -89,11 +91,14 @@ func split(raw []byte) (lines [][]byte, tail []byte) {
 	return lines, nil
 }
 
-// isWhole reports whether a line is a bundle.
+// isWhole reports whether a line is a bundle, or a statement that nobody signed.
 func isWhole(line []byte) bool {
 	_, err := ParseBundle(line)
-	return err == nil
+	return err == nil || isStatement(line) && json.Valid(line)
 }
+
+// isStatement reports whether a line begins as a receipt that nobody signed.
+func isStatement(line []byte) bool { return bytes.HasPrefix(line, []byte(`{"_type":`)) }
 
 // ReadChain reads the receipts in a file, which is called name in messages. seal is that of the archive
 // that they must be about; zero: the one of the first receipt. With trust, each must be signed, at the time
@@ -124,6 +129,10 @@ func ReadChain(name string, raw []byte, seal v1.Hash, trust *Trust, now time.Tim
 
 // read reads what the line says.
 func (l *Line) read(line []byte) {
+	if l.Bare = isStatement(line) && len(line) <= MaxBundle; l.Bare {
+		l.readStatement(line)
+		return
+	}
 	b, err := ParseBundle(line)
 	if err == nil && b.Envelope == nil {
 		err = errors.New("it is the signature of a file")
@@ -136,7 +145,13 @@ func (l *Line) read(line []byte) {
 		l.Note = "it is an attestation of another kind"
 		return
 	}
-	l.Receipt, l.Type, err = ParseReceipt(b.Statement())
+	l.readStatement(b.Statement())
+}
+
+// readStatement reads a statement.
+func (l *Line) readStatement(raw []byte) {
+	var err error
+	l.Receipt, l.Type, err = ParseReceipt(raw)
 	switch {
 	case errors.Is(err, ErrReceipt):
 		l.Problem = err.Error()
@@ -149,6 +164,12 @@ func (l *Line) read(line []byte) {
 
 // verify finds out who signed the line. An attestation of another program may be signed by anybody.
 func (l *Line) verify(s Signature, trust *Trust, now time.Time) {
+	if l.Bare {
+		if l.Receipt != nil || l.Problem != "" {
+			l.Untrusted = Untrustedf("%s is not signed", s.File)
+		}
+		return
+	}
 	at := now
 	if l.Receipt != nil && l.Receipt.Time.Before(now) { // a key may have ended since
 		at = l.Receipt.Time

@@ -143,6 +143,7 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		flags.StringVar(&f.lockOutput, "lock-output", "", "write the BundleLock of the destination to `FILE`")
 		flags.StringVar(&f.report, "report", "", "write a report to `FILE`: a page if its name ends in .html, else JSON")
 	})
+	f.receipts.archives = &f.archives
 	group(cmd, "Receipts", f.receipts.add)
 	group(cmd, "Findings", func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.strict, "strict", false, "fail with status 6, before anything is copied, if a reference points outside")

@@ -39,6 +39,26 @@ func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File
 	return file, nil
 }
 
+// upload uploads a file to the URL in another file.
+func (f *archiveFlags) upload(ctx context.Context, file, urlFile string, limit int64) error {
+	content, err := readLimited(file, limit)
+	if err != nil {
+		return err
+	}
+	raw, err := readLimited(urlFile, maxURL)
+	if err != nil {
+		return err
+	}
+	opt, err := f.options(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return err
+	}
+	if err := httpfile.Put(ctx, httpfile.Source{File: urlFile}, opt, content); err != nil {
+		return serverError{err}
+	}
+	return nil
+}
+
 // serverError says that what a URL names cannot be opened.
 type serverError struct{ error }
 

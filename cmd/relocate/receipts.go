@@ -153,6 +153,7 @@ type receiptLine struct {
 	Type     string          `json:"type,omitempty"`    // of the predicate
 	Depth    int             `json:"depth,omitempty"`   // of forks above it
 	Signer   *custody.Signer `json:"signer,omitempty"`
+	Unsigned bool            `json:"unsigned,omitempty"` // nobody signed it
 	Problems []string        `json:"problems,omitempty"`
 	Note     string          `json:"note,omitempty"`
 }
@@ -161,7 +162,7 @@ func newReceiptsReport(file string, seal v1.Hash, c *custody.Chain, trusted bool
 	r := &receiptsReport{Version: reportVersion, File: file, Seal: seal, Torn: c.Torn, Receipts: []receiptLine{}}
 	receipts, problems := 0, 0
 	for _, l := range c.Lines {
-		x := receiptLine{Line: l.Number, Digest: l.Digest, Type: l.Type, Depth: l.Depth, Signer: l.Signer, Note: l.Note}
+		x := receiptLine{Line: l.Number, Digest: l.Digest, Type: l.Type, Depth: l.Depth, Signer: l.Signer, Unsigned: l.Bare, Note: l.Note}
 		if l.Receipt != nil {
 			receipts++
 			x.say(l.Receipt)
@@ -220,6 +221,8 @@ func (r *receiptsReport) text(w io.Writer) {
 		fmt.Fprintf(w, "%s  %d  %s\n", indent, x.Line, line(x.headline()))
 		if x.Signer != nil {
 			fmt.Fprintf(w, "%s     signed by %s\n", indent, line(x.Signer.String()))
+		} else if x.Unsigned {
+			fmt.Fprintf(w, "%s     not signed\n", indent)
 		}
 		for _, p := range x.Problems {
 			fmt.Fprintf(w, "%s     wrong: %s\n", indent, line(p))

@@ -243,7 +243,8 @@ func TestReceiptsRefused(t *testing.T) {
 
 	for says, args := range map[string][]string{
 		"--receipt-key needs an archive":                        {"verify", "--repo", dst.host + "/a:1", "--receipt-key", key + ".key"},
-		"--receipts and --receipt-no-host need --receipt-key":   {"verify", file, "--receipt-no-host"},
+		"--receipt-no-host needs --receipt-key or --receipts":   {"verify", file, "--receipt-no-host"},
+		"--receipts needs an archive":                           {"verify", "--repo", dst.host + "/a:1", "--receipts", file + ".jsonl"},
 		"name the file for receipts with --receipts":            {"verify", "-", "--receipt-key", key + ".key"},
 		"that format has no seal":                               {"-b", dst.host + "/a:1", "--to-tar", file + "2", "--tar-format", "imgpkg", "--receipt-key", key + ".key"},
 		"--receipt-key with /dev/stdin: name the file for rece": {"verify", "/dev/stdin", "--receipt-key", key + ".key"},

@@ -71,6 +71,7 @@ used; rehearse does not contact it.
 		f.known.add(flags)
 		f.output.add(flags)
 	})
+	f.receipts.archives = &f.archives
 	group(cmd, "Receipts", f.receipts.add)
 	f.selection.add(cmd)
 	f.rendering.addOff(cmd)

@@ -89,7 +89,7 @@ func (s *shard) Type() string { return "I/N" }
 
 // shardChecks are about flags that mean nothing to a shard, which puts no manifests and no tags.
 func (f *copyFlags) shardChecks() (checks []check) {
-	for _, g := range append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key", f.receipts.key.file != ""}) {
+	for _, g := range append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key and --receipts", f.receipts.given()}) {
 		checks = append(checks, check{f.shard.shard.given() && g.given, g.flag + " cannot be used with --shard: give it to the import that completes the shards"})
 	}
 	return append(checks, check{f.shard.shard.given() && isPage(f.report), "--report " + f.report + " with --shard: a shard has no page; name a file for JSON"})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -93,6 +94,49 @@ func TestSitesStatus(t *testing.T) {
 
 	assertFailed(t, tryRelocate(t, "sites", "status", sitesFile(t, twoSites)), statusUsage, "has no seal")
 	assertFailed(t, tryRelocate(t, "sites"), statusUsage, "write sites status FILE")
+}
+
+// TestUnsignedReceipts: without a key receipts are not signed, which is enough where nobody must be trusted, and nothing where
+// --trust is given. They are uploaded whole, and the URL stays secret.
+func TestUnsignedReceipts(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	dir := t.TempDir()
+	archive := export(t, pushSample(t, host))
+	var uploads []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method != http.MethodPut || r.URL.RawQuery != "sig=hunter2" || r.URL.Path != "/oslo.receipts.jsonl" {
+			http.Error(w, "<Code>AccessDenied</Code> sig=hunter2", http.StatusForbidden)
+			return
+		}
+		uploads = append(uploads, string(body))
+	}))
+	defer server.Close()
+	url, file := filepath.Join(dir, "url"), filepath.Join(dir, "oslo.receipts.jsonl")
+	require.NoError(t, os.WriteFile(url, []byte(server.URL+"/oslo.receipts.jsonl?sig=hunter2\n"), 0o600))
+	receipts := []string{"--receipts", file, "--receipts-url-file", url, "--receipt-no-host"}
+	mustRelocate(t, append([]string{"--from-tar", archive, "--to-repo", host + "/oslo"}, receipts...)...)
+	mustRelocate(t, append([]string{"verify", "--repo", host + "/oslo", archive}, receipts...)...)
+	require.Len(t, uploads, 2)
+	assert.True(t, strings.HasPrefix(uploads[1], uploads[0]), "all of them, each time")
+	assert.Equal(t, readText(t, file), uploads[1])
+	r := mustRelocate(t, "receipts", archive, "--receipts", file)
+	assertAll(t, r.stdout, "OK: 2 receipts of ", ", each names the one before", "     not signed\n", "who wrote them: --trust was not given")
+
+	sites := sitesFile(t, "seal: "+sealIn(t, archive)+"\nsites:\n- name: oslo\n  repository: "+host+"/oslo\n")
+	mustRelocate(t, "sites", "status", sites, "--receipts", dir)
+	pemKey(t, dir, "ops", newP256(t))
+	r = tryRelocate(t, "sites", "status", sites, "--receipts", dir, "--trust", filepath.Join(dir, "ops.pub"))
+	assert.Equal(t, statusUntrusted, r.status)
+	assertAll(t, r.stdout, "never seen", "oslo: wrong: line 1 of "+file+" is not signed")
+	assert.Equal(t, statusUntrusted, tryRelocate(t, "receipts", archive, "--receipts", file, "--trust", filepath.Join(dir, "ops.pub")).status)
+
+	require.NoError(t, os.WriteFile(url, []byte(server.URL+"/other?sig=hunter2\n"), 0o600))
+	r = tryRelocate(t, append([]string{"--from-tar", archive, "--to-repo", host + "/oslo"}, receipts...)...)
+	assert.Equal(t, statusPermission, r.status)
+	assertAll(t, r.stderr, "everything is imported, but its receipts were not uploaded: PUT "+server.URL+"/other", "AccessDenied")
+	assert.NotContains(t, r.stdout+r.stderr, "hunter2")
 }
 
 // readText returns the text of a file.

@@ -109,6 +109,7 @@ func newVerify() *cobra.Command {
 		flags.BoolVar(&f.strict, "strict", false, "fail if a reference in an archive points outside; in a repository, that always fails")
 		f.output.add(flags)
 	})
+	f.receipts.archives = &f.archives
 	group(cmd, "Receipts", f.receipts.add)
 	f.selection.add(cmd)
 	f.rendering.addOff(cmd)
@@ -215,7 +216,7 @@ func (f *verifyFlags) volume(ctx context.Context, file string, opt relocate.Veri
 	switch {
 	case len(f.trust.paths()) > 0:
 		return nil, usagef("%s is one volume, and a signature is of the whole archive: verify that, or leave out --trust", file)
-	case len(opt.Roots) > 0 || f.receipts.key.file != "":
+	case len(opt.Roots) > 0 || f.receipts.given():
 		return nil, usagef("%s is one volume: --root and --receipt-key are about the whole archive", file)
 	}
 	return relocate.VerifyVolume(ctx, file, f.volumes, opt)
