@@ -91,7 +91,7 @@ Results go to standard output, everything else to standard error.
 func newCopy(name string) *cobra.Command {
 	f := &copyFlags{}
 	cmd := &cobra.Command{
-		Use:   name + " (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
+		Use:   name + " (-b REF... | -i REF... | --manifests PATH... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
 		Short: "Copy Carvel package repositories across an air gap",
 		Long:  copyHelp + statusHelp,
 		Example: `  relocate -b registry.example.com/tce/main:v0.12.0 --to-tar tce.tar
@@ -245,7 +245,7 @@ func (f *copyFlags) endChecks() []check {
 	registry, archive, toTar, toRepo := f.given(), f.fromTar != "", f.toTar != "", f.toRepo != ""
 	source, destination := registry || archive, toTar || toRepo
 	return []check{
-		{!source && !destination, "nothing to do: give a source (-b, -i, --lock or --from-tar) and a destination (--to-tar or --to-repo)"},
+		{!source && !destination, "nothing to do: give a source (-b, -i, --manifests, --lock or --from-tar) and a destination (--to-tar or --to-repo)"},
 		{!source, "no source: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"},
 		{registry && archive, "two sources: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source; give one"},
 		{!destination, "no destination: Expected either --to-tar or --to-repo"},

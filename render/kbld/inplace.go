@@ -1,11 +1,16 @@
 package kbld
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
 
@@ -119,8 +124,14 @@ func (t *inputText) edited(cuts []span) []byte {
 	return append(out, t.data[at:]...)
 }
 
+// isHostile reports whether a character has no place in YAML (1.2, section 5.1), and may be obeyed by a terminal.
+func isHostile(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r) }
+
 // find finds the references in all documents.
 func (t *inputText) find() error {
+	if !utf8.Valid(t.data) || bytes.IndexFunc(t.data, isHostile) >= 0 {
+		return errors.New("is not UTF-8, or has control characters")
+	}
 	if line := yamlnode.HiddenBreak(string(t.data)); line > 0 {
 		return fmt.Errorf("line %d: has a line break that other readers do not see", line)
 	}
