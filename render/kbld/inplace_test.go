@@ -123,7 +123,7 @@ data:
 func TestInPlaceRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"escape":                   {"x: 1\nimage: \"\\u0061:1\"\n", "f.yml: line 2: \"a:1\" cannot be replaced in the text"},
-		"what a terminal obeys":    {"image: a:1\n...\n# \x1b[2J\n", "f.yml: is not UTF-8, or has control characters"},
+		"what a terminal obeys":    {"image: a:1\n...\n" + strings.Repeat("# far away\n", 10_000) + "# \x1b[2J\n", "f.yml: is not UTF-8, or has control characters"},
 		"lines that YAML folds":    {"image: >-\n  a:1\n\n\n", ""},
 		"JSON in escapes":          {"kind: X\ndata: \"{\\\"image\\\": \\\"a:1\\\"}\"\n", "document 1: its references cannot be replaced in the text"},
 		"an alias of two meanings": {"x: &m {of: a:1}\nkeyed: {sub: *m}\n", "document 1: its references cannot be replaced in the text"},
