@@ -14,7 +14,7 @@ func FuzzList(f *testing.F) {
 	l.Parity, l.Sums = 0, l.Sums[:3]
 	f.Add(l.encode())
 	f.Fuzz(func(t *testing.T, text []byte) {
-		l, err := parseList(text)
+		l, err := ParseList(text)
 		if err != nil {
 			return
 		}

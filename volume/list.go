@@ -15,8 +15,8 @@ import (
 // ErrList says that a list of volumes is damaged, or is none.
 var ErrList = errors.New("is not a whole list of volumes")
 
-// maxList is the largest list that is read, in bytes: enough for all volumes with the longest names.
-const maxList = 1 << 20
+// MaxList is the largest list that is read, in bytes: enough for all volumes with the longest names.
+const MaxList = 1 << 20
 
 // maxName is the longest name of a file, in bytes: its volumes' names must fit into a folder, too.
 const maxName = 240
@@ -68,10 +68,10 @@ func CheckName(file string) error {
 	return nil
 }
 
-// parseList parses a list.
+// ParseList parses a list.
 //
 // Errors: ErrList.
-func parseList(text []byte) (*List, error) {
+func ParseList(text []byte) (*List, error) {
 	l := &List{}
 	lines := strings.SplitAfter(string(text), "\n")
 	if len(lines) < 6 || lines[0] != "# relocate volumes 1\n" {
@@ -110,11 +110,11 @@ func readList(path string) (*List, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was read only
-	text, err := io.ReadAll(io.LimitReader(f, maxList+1))
+	text, err := io.ReadAll(io.LimitReader(f, MaxList+1))
 	if err != nil {
 		return nil, err
 	}
-	l, err := parseList(text)
+	l, err := ParseList(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}

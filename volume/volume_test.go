@@ -308,15 +308,15 @@ func TestList(t *testing.T) {
 	write(t, path, content(1, 3*MinSize), MinSize, 2)
 	text, err := os.ReadFile(ListName(path))
 	require.NoError(t, err)
-	l, err := parseList(text)
+	l, err := ParseList(text)
 	require.NoError(t, err)
 	assert.Equal(t, string(text), string(l.encode()))
 	for i := range text {
 		b := bytes.Clone(text)
 		b[i] ^= 1
-		_, err := parseList(b)
+		_, err := ParseList(b)
 		require.ErrorIs(t, err, ErrList, i)
-		_, err = parseList(text[:i])
+		_, err = ParseList(text[:i])
 		require.ErrorIs(t, err, ErrList, i)
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(two, "a.tar.volumes"), text, 0o600))

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
@@ -41,6 +43,7 @@ type archiveFlags struct {
 	home     string                    // the host of the first URL
 	opened   map[string]*httpfile.File // by name: the last one
 	password *passwordInput
+	opening  sync.Mutex // of volumes, while they are read
 }
 
 // location is where a URL is.
@@ -224,10 +227,21 @@ func (f *archiveFlags) isURL(name string) bool { return f.urls[name].url != "" }
 //
 // Errors: those of tarball.Open, httpfile.Open and tarball.OpenRanged.
 func (f *archiveFlags) open(ctx context.Context, name string, folders ...string) (*tarball.Archive, error) {
-	if !f.isURL(name) {
+	if err := f.checkVolumes(name, folders); err != nil {
+		return nil, err
+	}
+	switch {
+	case !f.isURL(name):
 		return tarball.Open(name, folders...)
+	case len(folders) > 0:
+		return f.openVolumes(ctx, name, folders)
 	}
 	file, err := f.openURL(ctx, name)
+	if isRegistry(fs.ErrNotExist)(err) {
+		if a, none := f.openVolumes(ctx, name, nil); !isRegistry(fs.ErrNotExist)(none) && !errors.Is(none, fs.ErrNotExist) {
+			return a, none
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -236,6 +250,15 @@ func (f *archiveFlags) open(ctx context.Context, name string, folders ...string)
 		return nil, errors.Join(err, file.Close())
 	}
 	return a, nil
+}
+
+// checkVolumes rejects volumes at URLs of an archive in a folder, and the other way round.
+func (f *archiveFlags) checkVolumes(name string, folders []string) error {
+	is := f.isURL(name)
+	return firstWrong(
+		check{!is && slices.ContainsFunc(folders, f.isURL), "--volumes: volumes at URLs need an archive that is named by a URL"},
+		check{is && slices.ContainsFunc(folders, func(s string) bool { return !f.isURL(s) }), "--volumes: the volumes of an archive at a URL are at URLs, too"},
+	)
 }
 
 // signed says who must have signed an archive; nil: nobody. The signature may be a URL.
@@ -273,6 +296,9 @@ func (f *archiveFlags) seal(ctx context.Context, value string) (seal v1.Hash, er
 func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name string, folders ...string) (*tarball.Archive, *report.Signature, error) {
 	signed, err := f.signed(ctx, trust)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.checkVolumes(name, folders); err != nil {
 		return nil, nil, err
 	}
 	if !f.isURL(name) {

@@ -159,11 +159,16 @@ type sourceReport struct {
 
 // source reports on what was read of an archive so far; nil where it is no URL.
 func (f *archiveFlags) source(name string) *sourceReport {
-	file := f.opened[name]
-	if file == nil {
+	if !f.isURL(name) {
 		return nil
 	}
-	return &sourceReport{name, file.Counts()}
+	s := &sourceReport{URL: name}
+	for _, file := range f.opened { // volumes, and what lies beside it, too
+		c := file.Counts()
+		s.Requests, s.Asked, s.Read = s.Requests+c.Requests, s.Asked+c.Asked, s.Read+c.Read
+		s.Resumed, s.Renewed = s.Resumed+c.Resumed, s.Renewed+c.Renewed
+	}
+	return s
 }
 
 // summarize says what was read.
@@ -207,34 +212,28 @@ func (f *archiveFlags) read(ctx context.Context, name string, limit int64) ([]by
 		}
 		return raw, err
 	}
-	if !f.isURL(name) {
-		if !f.isBesidePlain(name) {
-			return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-		}
-		if _, err := f.name(name, ""); err != nil {
+	return readAll(func(name string) (*httpfile.File, error) {
+		if err := f.nameBeside(name); err != nil {
 			return nil, err
 		}
-	}
-	file, err := f.openURL(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	if file.Size() > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	raw := make([]byte, file.Size())
-	_, err = file.ReadAt(raw, 0)
-	return raw, err
+		return f.openURL(ctx, name)
+	}, name, limit)
 }
 
-// isBesidePlain reports whether a name is that of a URL without a query, with an ending: only such a URL says
-// where the files beside it are.
-func (f *archiveFlags) isBesidePlain(name string) bool {
+// nameBeside puts the URL of a file aside whose name is that of another URL with an ending. A URL with a query does
+// not say where such files are.
+//
+// Errors: fs.ErrNotExist.
+func (f *archiveFlags) nameBeside(name string) error {
+	if f.isURL(name) {
+		return nil
+	}
 	for of, at := range f.urls {
-		if strings.HasPrefix(name, of) && !strings.Contains(at.url, "?") {
-			return true
+		ending, isBeside := strings.CutPrefix(name, of)
+		if isBeside && !strings.Contains(at.url, "?") {
+			_, err := f.name(at.url+ending, "")
+			return err
 		}
 	}
-	return false
+	return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 }
