@@ -43,7 +43,7 @@ type archiveFlags struct {
 	home     string                    // the host of the first URL
 	opened   map[string]*httpfile.File // by name: the last one
 	password *passwordInput
-	opening  sync.Mutex // of volumes, while they are read
+	opening  *sync.Mutex // held while volumes are opened
 }
 
 // location is where a URL is.
@@ -71,7 +71,7 @@ func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool)
 	if cmd.Flags().Lookup("src-registry-username") == nil {
 		addSide(cmd, sourceSide)
 	}
-	f.flags, f.password = cmd.Flags(), &passwordInput{from: cmd.InOrStdin}
+	f.flags, f.password, f.opening = cmd.Flags(), &passwordInput{from: cmd.InOrStdin}, new(sync.Mutex)
 	check, next := cmd.Args, cmd.RunE
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		args, err := f.take(args, lacks)
