@@ -28,6 +28,11 @@ type Site struct {
 	Repository Repository `json:"repository" flag:"to-repo" help:"registry and path to import to, without a tag"`
 	CA         Path       `json:"ca" flag:"registry-ca-cert-path" help:"CA certificates of the registry"`
 	SecretRef  string     `json:"secretRef" flag:"secret-ref" help:"name of the Secret with the login to the registry"`
+	Shards     int        `json:"shards" help:"number of Pods that upload layers at once: N of --with import-job=N"`
+	JobImage   string     `json:"jobImage" flag:"job-image" help:"image with relocate, for the Jobs of --with import-job"`
+	JobSource  string     `json:"jobSource" flag:"job-source" help:"where the Jobs find the archive"`
+	Receipts   string     `json:"receipts" help:"where the Job leaves its receipts: url-secret:NAME, the URL to upload them to under the key url of the Secret NAME, or pvc:NAME[:MODE]/FOLDER, a folder on a volume"`
+	ReceiptKey string     `json:"receiptKey" help:"name of the Secret with the private key that signs them, under the key receipt.key, and its password under password"`
 }
 
 // Texts with a syntax.
@@ -91,6 +96,8 @@ func (s *Sites) check() error {
 			return wrong("repository is missing")
 		case named[site.Name] != "":
 			return wrong("%s is already %s", site.Name, named[site.Name])
+		case site.ReceiptKey != "" && site.Receipts == "":
+			return wrong("receiptKey needs receipts")
 		case at[site.Repository] != "":
 			return wrong("%s is already that of %s", site.Repository, at[site.Repository])
 		}

@@ -325,7 +325,7 @@ func (c *Cluster) Placeholders(filled map[string][]byte) ([]string, error) {
 			}
 		}
 		var left []string
-		for _, word := range []string{placeholderUsername, placeholderPassword, placeholderURL, placeholderHeaders} {
+		for _, word := range []string{placeholderUsername, placeholderPassword, placeholderURL, placeholderHeaders, placeholderKey} {
 			if bytes.Contains(text, []byte(word)) {
 				left = append(left, word)
 			}

@@ -27,10 +27,11 @@ type ImportJob struct {
 	Root      v1.Hash // that they are named after then
 	Image     string  // reference of relocate
 	Source    JobSource
-	Shards    int      // 0: the Job alone
-	Minor     int      // of the oldest Kubernetes 1.x that takes the Jobs; 0: they have all fields
-	PlainHTTP bool     // the registry has no TLS
-	Args      []string // further arguments of the import that completes it
+	Shards    int          // 0: the Job alone
+	Minor     int          // of the oldest Kubernetes 1.x that takes the Jobs; 0: they have all fields
+	PlainHTTP bool         // the registry has no TLS
+	Args      []string     // further arguments of the import that completes it
+	Receipts  *JobReceipts // nil: it leaves none
 }
 
 // OldestJobMinor is the oldest Kubernetes 1.x with Indexed Jobs, without a feature gate.
@@ -79,7 +80,7 @@ func (c *Cluster) addImport(j ImportJob) error {
 		if err := c.add(registrySecret(login, j.Namespace, c.repo.Registry, c.opt.Login)); err != nil {
 			return err
 		}
-		c.objects = append(c.objects, j.Source.secret(j.Namespace)...)
+		c.objects = append(c.objects, slices.Concat(j.Source.secret(j.Namespace), j.Receipts.secrets(j.Namespace))...)
 	}
 	if len(c.opt.CA) > 0 {
 		text, err := certificates(c.opt.CA)
@@ -121,7 +122,11 @@ func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error
 		list = append(list, j.job(j.name()+"-shards", "shard", j.pod("shard", login, shard), j.Shards))
 		finish = append(finish, "--await-blobs", awaitBlobs)
 	}
-	return append(list, j.job(j.name(), "finish", j.pod("finish", login, finish), 0)), nil
+	pod := j.pod("finish", login, finish)
+	if j.Receipts != nil {
+		j.thenVerify(&pod, repo)
+	}
+	return append(list, j.job(j.name(), "finish", pod, 0)), nil
 }
 
 // check rejects what the cluster would refuse, and what cannot run.
@@ -136,7 +141,7 @@ func (j *ImportJob) check() error {
 	case j.Minor != 0 && j.Minor < OldestJobMinor:
 		err = errors.Join(err, fmt.Errorf("Kubernetes 1.%d has no Indexed Jobs: the oldest that has is 1.%d", j.Minor, OldestJobMinor))
 	}
-	return errors.Join(err, j.Source.check(j.Shards))
+	return errors.Join(err, j.Source.check(j.Shards), j.Receipts.check(j.Source))
 }
 
 // has reports whether the oldest Kubernetes has a field since 1.minor.
@@ -168,6 +173,11 @@ func (j *ImportJob) job(name, component string, pod podSpec, indexes int) object
 	}
 	if j.has(minorPodFailurePolicy) {
 		spec.PodFailurePolicy = failurePolicy()
+		if len(pod.InitContainers) > 0 {
+			spec.PodFailurePolicy.Rules = append(spec.PodFailurePolicy.Rules, failureRule{
+				Action: "FailJob", OnExitCodes: &exitCodes{verifier, "In", []int{2, 4, 5, 6, 9}},
+			})
+		}
 	}
 	if j.has(minorPodReplacementPolicy) {
 		spec.PodReplacementPolicy = "Failed"

@@ -68,7 +68,13 @@ func find(t *testing.T, o any, path ...any) any {
 // args returns the arguments of a Job.
 func args(t *testing.T, o map[string]any) string {
 	t.Helper()
-	return fmt.Sprint(find(t, o, "spec", "template", "spec", "containers", 0, "args"))
+	return argsOf(t, find(t, o, "spec", "template", "spec", "containers", 0))
+}
+
+// argsOf returns the arguments of a container.
+func argsOf(t *testing.T, o any) string {
+	t.Helper()
+	return fmt.Sprint(find(t, o, "args"))
 }
 
 // TestImportJobs: the Jobs, with and without shards, from a URL and from a volume.

@@ -55,6 +55,7 @@ type podSpec struct {
 	ImagePullSecrets   []nameRef          `json:"imagePullSecrets"`
 	SecurityContext    podSecurity        `json:"securityContext"`
 	Spread             []spreadConstraint `json:"topologySpreadConstraints,omitempty"`
+	InitContainers     []podContainer     `json:"initContainers,omitempty"`
 	Containers         []podContainer     `json:"containers"`
 	Volumes            []podVolume        `json:"volumes"`
 }

@@ -23,6 +23,7 @@ const (
 	placeholderPassword = "REPLACE-WITH-PASSWORD"
 	placeholderURL      = "REPLACE-WITH-URL"
 	placeholderHeaders  = "REPLACE-WITH-HEADERS"
+	placeholderKey      = "REPLACE-WITH-RECEIPT-KEY"
 )
 
 // registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The

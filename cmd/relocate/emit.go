@@ -187,7 +187,7 @@ func (f *emitFlags) check() error {
 			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
 		}
 	}
-	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.job.checks(f.has(withImportJob)), f.siteChecks())...)
+	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.jobChecks(), f.siteChecks())...)
 }
 
 // apiChecks are about the API version of the PackageRepository.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"relocate/crossing"
 	"relocate/internal/inspect"
 	"relocate/rewrite"
 )
@@ -17,6 +18,7 @@ type jobFlags struct {
 	image, source, namespace string
 	kubernetes               string
 	shards                   int
+	site                     crossing.Site // whose Jobs they are; the zero value: of no file of sites
 }
 
 func (f *jobFlags) add(flags *pflag.FlagSet) {
@@ -71,6 +73,14 @@ func (f *jobFlags) importJob(s *inspect.Subject, name string) (*rewrite.ImportJo
 	if name != "" {
 		j.Args = append(j.Args, "--name", name)
 	}
+	if f.site.Receipts == "" {
+		return j, nil
+	}
+	place, err := rewrite.ParseJobSource(f.site.Receipts)
+	if err != nil {
+		return nil, usagef("receipts: %w", err)
+	}
+	j.Receipts = &rewrite.JobReceipts{Site: string(f.site.Name), Place: place, Key: f.site.ReceiptKey}
 	return j, nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,14 @@ func (f *emitFlags) siteChecks() []check {
 		exclusive("--sites", true, "--to-repo", f.toRepo != ""),
 		{f.fromLogin, "--secret-from-login with --sites: each site has a login of its own; fill in its Secret"},
 	}
+}
+
+// jobChecks are about the Jobs of --with import-job. With --sites, each site is checked with what its file says.
+func (f *emitFlags) jobChecks() []check {
+	if f.sites != "" {
+		return nil
+	}
+	return f.job.checks(f.has(withImportJob))
 }
 
 // emitSites writes a folder for several sites.
@@ -100,6 +109,12 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 	if len(of.caCerts) == 0 {
 		of.with = slices.DeleteFunc(slices.Clone(f.with), func(what string) bool { return what == withCA })
 	}
+	if f.has(withImportJob) {
+		of.job.forSite(site)
+	}
+	if err := firstWrong(append(of.certificateChecks(), of.job.checks(f.has(withImportJob))...)...); err != nil {
+		return nil, err
+	}
 	repo, err := parseRepo("repository", of.toRepo)
 	if err != nil {
 		return nil, err
@@ -145,4 +160,11 @@ func (n *siteNotes) list(all int) []string {
 		list = append(list, note)
 	}
 	return list
+}
+
+// forSite takes what a site says of its Jobs.
+func (f *jobFlags) forSite(site crossing.Site) {
+	f.image, f.source = cmp.Or(site.JobImage, f.image), cmp.Or(site.JobSource, f.source)
+	f.shards = cmp.Or(site.Shards, f.shards)
+	f.site = site
 }

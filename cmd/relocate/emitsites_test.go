@@ -117,3 +117,46 @@ func TestSitesUsage(t *testing.T) {
 		assert.NoDirExists(t, dir)
 	}
 }
+
+// TestSiteJob: what the Job of a site runs, with the archive on one volume and the receipts on another, leaves receipts by
+// which sites status says that the site is done.
+func TestSiteJob(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	archive := export(t, pushSample(t, host))
+	dir, volume := t.TempDir(), t.TempDir()
+	sites := sitesFile(t, "seal: "+sealIn(t, archive)+`
+sites:
+- name: oslo
+  repository: `+host+`/oslo
+  jobImage: reg.oslo.test/relocate:1
+  jobSource: pvc:media/`+filepath.Base(archive)+`
+  receipts: pvc:disk/receipts
+- name: lima
+  repository: reg.lima.test/tce
+  shards: 3
+  receipts: url-secret:lima-receipts
+  receiptKey: lima-key
+`)
+	r := mustRelocate(t, "emit", archive, "--sites", sites, "-d", dir, "--with", "secret,import-job", "--job-image", "reg.hub.test/relocate:1", "--job-source", "url-secret:archive")
+	assertAll(t, r.stderr, "note: lima: the Secret relocate/lima-key has placeholders: replace REPLACE-WITH-RECEIPT-KEY", "note: lima: the Secret relocate/lima-receipts has placeholders: replace REPLACE-WITH-URL")
+	written := files(t, dir)
+	job := "job.relocate.import-" + strings.TrimPrefix(sealIn(t, archive), "sha256:")[:12]
+	assertAll(t, written["sites/lima/"+job+"-shards.yml"], "reg.hub.test/relocate:1", "auto/3")
+	oslo := "sites/oslo/" + job + ".yml"
+	assertAll(t, written[oslo], "image: reg.oslo.test/relocate:1")
+	assert.NotContains(t, written, "sites/oslo/"+job+"-shards.yml")
+
+	spec := objects(t, strings.SplitN(written[oslo], "\n", 2)[1])[0].Spec["template"].(map[string]any)["spec"].(map[string]any)
+	require.NoError(t, os.Mkdir(filepath.Join(volume, "receipts"), 0o700))
+	for _, containers := range []string{"initContainers", "containers"} {
+		var args []string
+		for _, arg := range spec[containers].([]any)[0].(map[string]any)["args"].([]any) {
+			args = append(args, strings.NewReplacer("/archive", filepath.Dir(archive), "/receipts/", volume+"/").Replace(arg.(string)))
+		}
+		mustRelocate(t, args...)
+	}
+	r = tryRelocate(t, "sites", "status", sites, "--receipts", filepath.Join(volume, "receipts"))
+	assert.Equal(t, statusMissing, r.status)
+	assertAll(t, r.stdout, "1 of 2 sites", "\noslo  closed ", "\nlima  never seen")
+}
