@@ -2,8 +2,10 @@ package relocate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -52,9 +54,12 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]nam
 		for _, image := range set.Images {
 			g.Go(func() error {
 				desc, _, err := src.Manifest(ctx, image.Reference)
-				if err != nil {
-					return &bundle.MissingError{Reference: image.Value, WantedBy: fmt.Sprintf("%s:%d of the manifests %s", image.File, image.Line, set.Name),
-						Tried: []string{image.Reference.Name()}, Err: err}
+				wantedBy := fmt.Sprintf("%s:%d of the manifests %s", image.File, image.Line, set.Name)
+				switch {
+				case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+					return &bundle.MissingError{Reference: image.Value, WantedBy: wantedBy, Tried: []string{image.Reference.Name()}, Err: err}
+				case err != nil:
+					return fmt.Errorf("find %s, referenced by %s: %w", image.Value, wantedBy, err)
 				}
 				ph.read()
 				mu.Lock()

@@ -38,7 +38,7 @@ func (w *walk) open(ctx context.Context, x *want, repo name.Repository, desc v1.
 	}
 	if config.IsBundle {
 		x.found.Kind, x.found.Derived, x.found.Manifests = Bundle, derivation(config), config.Manifests
-		if err := w.count(len(config.Choice) / heldText); err != nil {
+		if err := w.count((len(config.Choice) + len(config.Manifests)) / heldText); err != nil {
 			return fmt.Errorf("read %s: %w", x.name, err)
 		}
 		if err := w.openBundle(ctx, x, m); err != nil {

@@ -73,7 +73,11 @@ func (g *Graph) NamedRoots() []report.Root {
 	var roots []report.Root
 	for _, root := range g.Roots {
 		named := report.Root{Reference: root.Reference.Name(), Digest: root.Digest}
-		if n := g.Node(root.Digest); n != nil && n.Derived != nil {
+		n := g.Node(root.Digest)
+		if n != nil {
+			named.Manifests = n.Manifests
+		}
+		if n != nil && n.Derived != nil {
 			named.Derived = &report.Derived{From: n.Derived.From, Choice: json.RawMessage(n.Derived.Choice), Platforms: n.Derived.Platforms}
 		}
 		roots = append(roots, named)

@@ -164,6 +164,8 @@ type Root struct {
 	Digest    v1.Hash `json:"digest"`
 
 	Derived *Derived `json:"derived,omitempty"` // nil unless relocate derived it from another bundle
+
+	Manifests string `json:"manifests,omitempty"` // name of the plain manifests that it carries; empty for all others
 }
 
 // Derived says what a root was derived from. Signatures of that do not apply to the root.

@@ -57,7 +57,7 @@ func TestManifests(t *testing.T) {
 	s := newManifestsSite(t, startMemory(t, nil))
 	root := pushSample(t, s.host)
 	source := []string{"-b", root, "--manifests", "kc=" + s.folder}
-	assertAll(t, mustRelocate(t, append([]string{"plan"}, source...)...).stdout, "relocate.invalid/manifests:kc")
+	assertAll(t, mustRelocate(t, append([]string{"plan"}, source...)...).stdout, "relocate.invalid/manifests:kc\n", "  has plain manifests, kc; relocate emit --with manifests writes them\n")
 
 	dir := t.TempDir()
 	file, again := filepath.Join(dir, "all.tar"), filepath.Join(dir, "again.tar")

@@ -33,6 +33,9 @@ func writeRoots(w io.Writer, roots []report.Root) {
 		if !strings.HasSuffix(root.Reference, root.Digest.String()) {
 			fmt.Fprintf(w, "  is %s\n", root.Digest)
 		}
+		if root.Manifests != "" {
+			fmt.Fprintf(w, "  has plain manifests, %s; relocate emit --with manifests writes them\n", line(root.Manifests))
+		}
 		if root.Derived != nil {
 			fmt.Fprintf(w, "  is derived from %s; signatures of the original do not apply to it\n", root.Derived)
 		}
