@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -101,8 +100,7 @@ func (f *archiveFlags) options(at string) (opt httpfile.Options, err error) {
 		opt.Username, opt.Password, opt.Token, opt.ClientCert, opt.ClientKey = "", "", "", "", ""
 		return opt, nil
 	}
-	opt.Header, err = f.headers()
-	return opt, err
+	return opt, f.setHeaders(&opt)
 }
 
 // hostOf returns the host of a URL, with its port.
@@ -135,20 +133,19 @@ func (f *archiveFlags) registryFlags() (flags *registryFlags, err error) {
 // maxHeaders is how much of a file with headers is read, in bytes.
 const maxHeaders = 64 << 10
 
-// headers reads the headers of --from-tar-header-file.
-func (f *archiveFlags) headers() (http.Header, error) {
+// setHeaders reads the headers of --from-tar-header-file.
+func (f *archiveFlags) setHeaders(opt *httpfile.Options) error {
 	if f.headerFile == "" {
-		return nil, nil
+		return nil
 	}
 	raw, err := readLimited(f.headerFile, maxHeaders)
 	if err != nil {
-		return nil, fmt.Errorf("--from-tar-header-file: %w", err)
+		return fmt.Errorf("--from-tar-header-file: %w", err)
 	}
-	header, err := httpfile.ParseHeaders(raw)
-	if err != nil {
-		return nil, usagef("--from-tar-header-file %s %w", f.headerFile, err)
+	if opt.Header, err = httpfile.ParseHeaders(raw); err != nil {
+		return usagef("--from-tar-header-file %s %w", f.headerFile, err)
 	}
-	return header, nil
+	return nil
 }
 
 // sourceReport says what reading an archive from a server has cost.

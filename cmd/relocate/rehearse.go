@@ -38,10 +38,10 @@ func newRehearse() *cobra.Command {
 		Long: `rehearse imports an archive into a registry inside relocate, and verifies the
 result as the disconnected side would: everything is present, each reference
 leads to the registry, also in what packages would deploy (see relocate render
---help), and no other host is contacted. The registry accepts a manifest only
-when everything that it names is present, and hashes every blob. Only this
-process can connect to it. It stores no second copy of the data, and stops when
-the command ends.
+--help), and no host is contacted, except that of an archive at a URL. The
+registry accepts a manifest only when everything that it names is present, and
+hashes every blob. Only this process can connect to it. It stores no second copy
+of the data, and stops when the command ends.
 
 --as REPO is the repository that the archive is meant for. Only its name is
 used; rehearse does not contact it.
