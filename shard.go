@@ -40,7 +40,8 @@ func (s Shard) check() error {
 // uploads what they have not, so that a shard may be lost, done twice, or be another archive's.
 //
 // It checks the documents of the archive and the content of what it uploads. Import checks the rest. Each blob is
-// asked for before its upload, unless to.Trust is copy.TrustNothing. It ignores what of to is about manifests and tags.
+// asked for before its upload, unless to.Trust is copy.TrustNothing. What of to is about manifests and tags is
+// ignored.
 //
 // Errors: as Import.
 func ImportShard(ctx context.Context, from *tarball.Archive, to Destination, shard Shard, opt Options) (*Result, error) {
@@ -55,6 +56,9 @@ func ImportShard(ctx context.Context, from *tarball.Archive, to Destination, sha
 		return nil, err
 	}
 	defer unlock()
+	if err := opt.checkSeal(from); err != nil {
+		return nil, err
+	}
 	p, plan, err := opt.partBy(ctx, from, from.HeadPlan)
 	if err != nil {
 		return nil, err
@@ -67,7 +71,10 @@ func ImportShard(ctx context.Context, from *tarball.Archive, to Destination, sha
 	if len(missingVolumes(from)) > 0 {
 		has = from.Has
 	}
-	r := &Result{Plan: plan.Shards(shard.Of)[shard.Index], Size: from.Size(), Seal: from.Seal(), Format: from.Format(), Signature: opt.Signature, Shard: &shard}
+	r := &Result{
+		Plan: plan.Shards(shard.Of)[shard.Index], Shard: &shard,
+		Size: from.Size(), Seal: from.Seal(), Format: from.Format(), Signature: opt.Signature,
+	}
 	f := &filling{action: "import", to: to, opt: opt, r: r}
 	f.move = func(dst copy.Repository, o copy.Options) (*copy.Result, error) {
 		result, waits, err := copy.Arrived(ctx, r.Plan, p.source, has, dst, to.Repository, o)

@@ -25,7 +25,8 @@ type shardsFlags struct {
 
 func (f *shardsFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.n, "shards", 0, "also show what each of `N` shards of an import would upload (see --shard)")
-	flags.Var(&f.assume, "assume", "with --shards, estimate times for workers of `RATE`, a registry that takes, and a source that gives, so much: 1Gbps,registry=800MBps,source=10Gbps")
+	flags.Var(&f.assume, "assume", "with --shards, estimate times for machines with a network of `RATE`, and for what"+
+		" the registry takes and the source gives: 1Gbps,registry=800MBps,source=10Gbps")
 }
 
 func (f *shardsFlags) checks() []check {
@@ -163,8 +164,11 @@ func (r *shardsReport) text(w io.Writer) {
 	if e == nil {
 		return
 	}
-	took := func(seconds float64) string { return progress.Seconds(time.Duration(seconds * float64(time.Second))) }
-	fmt.Fprintf(w, "estimate   one machine uploads everything in %s, %s in %s, and then an import completes it\n", took(e.One), count(len(r.Shards), "shard"), took(e.Shards))
+	took := func(seconds float64) string {
+		return progress.Seconds(time.Duration(min(seconds, 1e9) * float64(time.Second)))
+	}
+	fmt.Fprintf(w, "estimate   one machine uploads everything in %s, %s in %s, and then an import completes it\n",
+		took(e.One), count(len(r.Shards), "shard"), took(e.Shards))
 	switch {
 	case e.Useful == 1:
 		fmt.Fprintf(w, "           no gain: one machine is as fast as everything else\n")

@@ -21,23 +21,29 @@ type shardFlags struct {
 }
 
 func (f *shardFlags) add(flags *pflag.FlagSet) {
-	flags.Var(&f.shard, "shard", "upload the layers and configs of one of N shards only: I/N, such as 0/4 for the first of four, or auto/N in a Kubernetes Job with indexes")
-	flags.DurationVar(&f.await, "await-blobs", 0, "before anything is uploaded, wait for layers and configs that shards upload, until none has appeared for `TIME`, such as 5m")
+	flags.Var(&f.shard, "shard", "upload the layers and configs of one of N shards only: I/N, such as 0/4 for the first"+
+		" of four, or auto/N in a Kubernetes Job with indexes")
+	flags.DurationVar(&f.await, "await-blobs", 0, "before anything is uploaded, wait for layers and configs that shards"+
+		" upload, until none has appeared for `TIME`, such as 5m")
 }
+
+// awaitNeeds is why nothing is awaited.
+const awaitNeeds = "--await-blobs needs --from-tar FILE and --to-repo: a stream brings everything itself"
 
 // checks are about an import, from a file or not, into a registry.
 func (f *shardFlags) checks(isFile, toRepo bool) []check {
 	given := f.shard.given()
 	return []check{
 		{given && !(isFile && toRepo), "--shard needs --from-tar FILE and --to-repo: a stream has no shards"},
-		{f.await != 0 && !(isFile && toRepo), "--await-blobs needs --from-tar FILE and --to-repo: a stream brings everything itself"},
+		{f.await != 0 && !(isFile && toRepo), awaitNeeds},
 		{f.await < 0, fmt.Sprintf("--await-blobs %v: must not be negative", f.await)},
 		exclusive("--shard", given, "--await-blobs", f.await != 0),
 	}
 }
 
-// concurrency is how many requests a shard sends at once, unless the command line says: all shards together as many as one
-// import, but at least four each. More were measured to be slower: the network in front of the registry drops what it cannot take.
+// concurrency is how many requests a shard sends at once, unless the command line says: all shards together as many
+// as one import, but at least four each. More were measured to be slower: the network in front of the registry drops
+// what it cannot take.
 func (f *shardFlags) concurrency(given concurrency) concurrency {
 	if !f.shard.given() || given != automatic {
 		return given
@@ -89,17 +95,24 @@ func (s *shard) Type() string { return "I/N" }
 
 // shardChecks are about flags that mean nothing to a shard, which puts no manifests and no tags.
 func (f *copyFlags) shardChecks() (checks []check) {
-	for _, g := range append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key and --receipts", f.receipts.given()}) {
-		checks = append(checks, check{f.shard.shard.given() && g.given, g.flag + " cannot be used with --shard: give it to the import that completes the shards"})
+	isShard := f.shard.shard.given()
+	flags := append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key and --receipts", f.receipts.given()})
+	for _, g := range flags {
+		message := g.flag + " cannot be used with --shard: give it to the import that completes the shards"
+		checks = append(checks, check{isShard && g.given, message})
 	}
-	return append(checks, check{f.shard.shard.given() && isPage(f.report), "--report " + f.report + " with --shard: a shard has no page; name a file for JSON"})
+	message := "--report " + f.report + " with --shard: a shard has no page; name a file for JSON"
+	return append(checks, check{isShard && isPage(f.report), message})
 }
 
 // summarizeShard writes the report of a shard for people.
 func (r *copyReport) summarizeShard(w io.Writer) {
 	res := r.Result
-	fmt.Fprintf(w, "shard %s: uploaded %s (%s), %d already present (%s), in %s; an import without --shard completes it\n", r.Shard,
-		count(res.Blobs, "layer and config"), size(res.Bytes), res.BlobsPresent, size(res.BytesPresent), r.elapsed())
+	fmt.Fprintf(w, "shard %s: uploaded %s (%s), %d already present (%s), in %s; an import without --shard completes it\n",
+		r.Shard, count(res.Blobs, "layer and config"), size(res.Bytes), res.BlobsPresent, size(res.BytesPresent), r.elapsed())
+	if r.Source != nil {
+		r.Source.summarize(w)
+	}
 	if r.Source != nil {
 		r.Source.summarize(w)
 	}

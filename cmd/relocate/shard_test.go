@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,6 +149,8 @@ func TestShardIsInterrupted(t *testing.T) {
 		g.pass <- struct{}{}
 	}
 	g.wait(t)
+	assertFailed(t, tryRelocate(t, "--from-tar", s.file, "--to-repo", m.host+"/x", "--shard", "0/1"), statusFailed,
+		"shard 0/1 of "+m.host+"/x is locked by process ")
 	cancel()
 	assert.Equal(t, statusInterrupted, (<-ended).status)
 	before, _ := written(s.dst.Requests())
@@ -209,4 +212,42 @@ func TestShardConcurrency(t *testing.T) {
 		assert.Equal(t, want, f.concurrency(automatic), of)
 		assert.Equal(t, concurrency{16, 16}, f.concurrency(concurrency{16, 16}))
 	}
+}
+
+// TestShardFromServer: a shard reads little more than its own layers, and not from another archive.
+func TestShardFromServer(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	root, _ := pushLarge(site{t: t, host: host}, 2_000_000, 2_000_000, 2_000_000, 2_000_000)
+	file := export(t, root)
+	server := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(file))))
+	t.Cleanup(server.Close)
+	url := server.URL + "/" + filepath.Base(file)
+	repo := startMemory(t, nil) + "/x"
+	for i := range 4 {
+		r := mustRelocate(t, "--from-tar", url, "--to-repo", repo, "--shard", fmt.Sprint(i, "/4"), "--progress", "json")
+		lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+		var summary struct{ Report copyReport }
+		require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &summary))
+		assert.Equal(t, url, summary.Report.Source.URL)
+		assert.Less(t, summary.Report.Source.Read, int64(3_200_000), "a quarter of the layers, and the first MiB")
+	}
+	r := mustRelocate(t, "--from-tar", url, "--to-repo", repo, "--await-blobs", "1ms")
+	assertAll(t, r.stderr, "  uploaded         0 layers and configs (0 B)")
+	r = mustRelocate(t, "--from-tar", url, "--to-repo", repo, "--shard", "0/1")
+	assertAll(t, r.stderr, "  read             ")
+	assertFailed(t, tryRelocate(t, "--from-tar", url, "--to-repo", repo, "--shard", "0/1", "--seal", digestOf("")), statusMissing, "is another archive")
+}
+
+// TestShardOfVolumes: a shard uploads what it has of its layers, and waits for the other volumes.
+func TestShardOfVolumes(t *testing.T) {
+	t.Parallel()
+	host := startMemory(t, nil)
+	root, _ := pushLarge(site{t: t, host: host}, 3<<20, 1<<20)
+	dir := t.TempDir()
+	file, repo := filepath.Join(dir, "r.tar"), startMemory(t, nil)+"/x"
+	mustRelocate(t, "-b", root, "--to-tar", file, "--volume-size", "1MB")
+	move(t, dir, t.TempDir(), "r.tar.003")
+	r := tryRelocate(t, "--from-tar", file, "--to-repo", repo, "--shard", "0/1")
+	assertFailed(t, r, statusPartly, "waits for r.tar.003: ", "no manifest or tag was uploaded yet")
 }
