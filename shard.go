@@ -56,9 +56,6 @@ func ImportShard(ctx context.Context, from *tarball.Archive, to Destination, sha
 		return nil, err
 	}
 	defer unlock()
-	if err := opt.checkSeal(from); err != nil {
-		return nil, err
-	}
 	p, plan, err := opt.partBy(ctx, from, from.HeadPlan)
 	if err != nil {
 		return nil, err

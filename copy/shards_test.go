@@ -104,12 +104,14 @@ func TestAwait(t *testing.T) {
 	const patience = 5 * time.Minute
 	for name, c := range map[string]struct {
 		shards []int // of 3, each 100 seconds after the one before
+		begun  int   // blobs of shard 1/3 that are there from the beginning
 		lacks  string
 		atMost time.Duration
 	}{
-		"all":      {[]int{2, 0, 1}, "", 300*time.Second + longestWait},
-		"one lost": {[]int{0, 2}, "1/3", 200*time.Second + patience + longestWait},
-		"none":     {nil, "", patience},
+		"all":       {[]int{2, 0, 1}, 0, "", 300*time.Second + longestWait},
+		"one lost":  {[]int{0, 2}, 0, "1/3", 200*time.Second + patience + longestWait},
+		"one begun": {[]int{0, 2}, 1, "", 200*time.Second + patience + longestWait},
+		"none":      {nil, 0, "", patience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,13 +121,16 @@ func TestAwait(t *testing.T) {
 				var blobs int
 				f.opt.Progress = func(s Step) { blobs += s.Blobs }
 				f.opt.Jobs = 1
+				for _, b := range f.plan.Shards(3)[1].Blobs[:c.begun] {
+					dst.addBlob("", f.blobs[b.Descriptor.Digest])
+				}
 				go func() {
 					for _, i := range c.shards {
 						time.Sleep(100 * time.Second)
 						f.shard(t, dst, i, 3)
 					}
 				}()
-				start, uploaded := time.Now(), 0
+				start, uploaded := time.Now(), c.begun
 				result, err := f.fill(t, dst)
 				require.NoError(t, err)
 				for _, i := range c.shards {
@@ -141,6 +146,7 @@ func TestAwait(t *testing.T) {
 					return
 				}
 				assert.GreaterOrEqual(t, time.Since(start), patience)
+				assert.LessOrEqual(t, count(dst.asked, "blob "), 30*len(f.plan.Blobs), "waits grow")
 				require.NotNil(t, result.Lacked)
 				assert.Equal(t, missing, result.Lacked.Blobs)
 				assert.Equal(t, c.lacks, result.Lacked.Shard)
@@ -201,4 +207,29 @@ func TestAwaitedBlobIsGone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, dst.blobs, f.layer.Digest)
 	assert.Equal(t, 1, result.Blobs)
+}
+
+// TestAwaitAsksAgain: what was missing when the waiting ended may have come since. So it is asked for before it is
+// uploaded, also in a repository without tags, where else only some blobs are.
+func TestAwaitAsksAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, dst := newLayered(t, 100), newMemory()
+		f.opt.AwaitBlobs = time.Second
+		rounds, late := 0, f.plan.Shards(1)[0].Blobs[20].Descriptor.Digest
+		dst.before = func(_ context.Context, act string) error {
+			if act == "blob "+f.layer.Digest.String() { // the last one of a round
+				if rounds++; rounds == 2 {
+					dst.mu.Lock()
+					defer dst.mu.Unlock()
+					dst.blobs[late] = f.blobs[late]
+				}
+			}
+			return nil
+		}
+		result, err := ToRepository(t.Context(), f.plan, f, tagged{dst}, target, f.opt)
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.BlobsPresent)
+		assert.Equal(t, 0, count(dst.puts, "blob "+late.String()))
+	})
 }
