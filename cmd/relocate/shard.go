@@ -113,9 +113,6 @@ func (r *copyReport) summarizeShard(w io.Writer) {
 	if r.Source != nil {
 		r.Source.summarize(w)
 	}
-	if r.Source != nil {
-		r.Source.summarize(w)
-	}
 	r.summarizeReread(w)
 }
 
