@@ -25,12 +25,12 @@ func (w *walker) over(ctx context.Context, src bundle.Source) (*bundle.Overlay, 
 	if len(w.Manifests) == 0 {
 		return over, nil
 	}
-	resolved, err := w.resolve(ctx, src)
+	digests, err := w.resolve(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	for _, set := range w.Manifests {
-		made, err := set.Bundle(resolved)
+		made, err := set.Bundle(digests)
 		if err != nil {
 			return nil, fmt.Errorf("manifests %s: %w", set.Name, err)
 		}
@@ -40,36 +40,41 @@ func (w *walker) over(ctx context.Context, src bundle.Source) (*bundle.Overlay, 
 	return over, nil
 }
 
-// resolve returns the digests of the images of all sets, by how the files name them.
+// resolve returns the digests of the images of all sets, by their references.
 //
 // Errors: *bundle.MissingError; those of src.
-func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]name.Digest, error) {
+func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.Hash, error) {
 	ph := w.opt.begin("read", 0, 0)
 	defer ph.end()
-	resolved := map[string]name.Digest{}
+	digests, asked := map[string]v1.Hash{}, map[string]bool{}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.opt.requests())
 	for _, set := range w.Manifests {
 		for _, image := range set.Images {
+			ref := image.Reference
+			if asked[ref.Name()] {
+				continue
+			}
+			asked[ref.Name()] = true
 			g.Go(func() error {
-				desc, _, err := src.Manifest(ctx, image.Reference)
+				desc, _, err := src.Manifest(ctx, ref)
 				wantedBy := fmt.Sprintf("%s:%d of the manifests %s", image.File, image.Line, set.Name)
 				switch {
 				case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-					return &bundle.MissingError{Reference: image.Value, WantedBy: wantedBy, Tried: []string{image.Reference.Name()}, Err: err}
+					return &bundle.MissingError{Reference: image.Value, WantedBy: wantedBy, Tried: []string{ref.Name()}, Err: err}
 				case err != nil:
 					return fmt.Errorf("find %s, referenced by %s: %w", image.Value, wantedBy, err)
 				}
 				ph.read()
 				mu.Lock()
 				defer mu.Unlock()
-				resolved[image.Value] = image.Reference.Context().Digest(desc.Digest.String())
+				digests[ref.Name()] = desc.Digest
 				return nil
 			})
 		}
 	}
-	return resolved, g.Wait()
+	return digests, g.Wait()
 }
 
 // Manifests returns the plain manifests that a graph carries, set by set, with every image in repo. src has

@@ -197,9 +197,17 @@ func lock(resolved map[string]name.Digest) *carvel.ImagesLock {
 	return l
 }
 
-// Bundle makes the bundle of a set, with the digest of each image by its value. The same set and digests give the same
-// bundle, whichever release of Go built the program.
-func (s *Set) Bundle(resolved map[string]name.Digest) (*imgpkg.Image, error) {
+// Bundle makes the bundle of a set. digests has that of each of its images, by the name of the image's Reference. The same
+// set and digests give the same bundle, whichever release of Go built the program.
+func (s *Set) Bundle(digests map[string]v1.Hash) (*imgpkg.Image, error) {
+	resolved := map[string]name.Digest{}
+	for _, i := range s.Images {
+		d, ok := digests[i.Reference.Name()]
+		if !ok {
+			return nil, fmt.Errorf("%s: line %d: the digest of %s is not known", i.File, i.Line, text.Quote(i.Value))
+		}
+		resolved[i.Value] = i.Reference.Context().Digest(d.String())
+	}
 	files := map[string][]byte{}
 	for _, f := range s.files {
 		files[f.Path] = f.Data

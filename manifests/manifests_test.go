@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
@@ -33,9 +34,11 @@ overrides:
 
 // unpack returns the files in the bundle of a set, whose images all have one digest.
 func unpack(t *testing.T, set *manifests.Set) map[string][]byte {
-	resolved := map[string]name.Digest{}
+	resolved := map[string]v1.Hash{"registry.example/of/another/set:1": {Algorithm: "sha256", Hex: strings.Repeat("b", 64)}}
+	_, err := set.Bundle(resolved)
+	require.ErrorContains(t, err, "is not known")
 	for _, image := range set.Images {
-		resolved[image.Value] = image.Reference.Context().Digest("sha256:" + strings.Repeat("a", 64))
+		resolved[image.Reference.Name()] = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("a", 64)}
 	}
 	made, err := set.Bundle(resolved)
 	require.NoError(t, err)

@@ -210,3 +210,27 @@ func TestManifestsPlatforms(t *testing.T) {
 		assert.Equal(t, mode == "sparse", strings.Contains(text, s.index.Digest.String()), text)
 	}
 }
+
+// TestManifestsTwice: two sets are made apart: one name can mean another image in each, and each is the bundle that it is alone.
+func TestManifestsTwice(t *testing.T) {
+	t.Parallel()
+	s := site{t: t, host: startMemory(t, nil)}
+	var args []string
+	images := map[string]string{}
+	for _, name := range []string{"one", "two"} {
+		images[name] = s.image("corp/"+name, "1", name).Digest.String()
+		folder := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "pod.yml"), []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\nspec: {image: app}\n---\n"+
+			"apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides:\n- {image: app, newImage: \""+s.host+"/corp/"+name+":1\"}\n"), 0o600))
+		args = append(args, "--manifests", name+"="+folder)
+	}
+	dir := t.TempDir()
+	both, alone := filepath.Join(dir, "both.tar"), filepath.Join(dir, "alone.tar")
+	mustRelocate(t, append(args, "--to-tar", both)...)
+	mustRelocate(t, append(args[:2], "--to-tar", alone)...)
+	text := mustRelocate(t, "emit", both, "--to-repo", "r.example/all", "--with", "manifests").stdout
+	assertAll(t, text, "metadata: {name: one}\nspec: {image: r.example/all@"+images["one"]+"}\n", "metadata: {name: two}\nspec: {image: r.example/all@"+images["two"]+"}\n")
+	_, of, _ := strings.Cut(mustRelocate(t, "inspect", alone).stdout, "relocate.invalid/manifests:one\n")
+	digest, _, _ := strings.Cut(of, "\n")
+	assertAll(t, mustRelocate(t, "inspect", both).stdout, digest)
+}
