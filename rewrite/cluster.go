@@ -91,7 +91,11 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 		if opt.Secret && !opt.SecretExport {
 			list[i].SecretRef = c.secret
 		}
-		c.objects = append(c.objects, list[i].object())
+		o := list[i].object()
+		if len(opt.Installs) > 0 {
+			o.annotate("kapp.k14s.io/change-group", changeGroup)
+		}
+		c.objects = append(c.objects, o)
 		first = list[0]
 	}
 	for _, i := range opt.Installs {

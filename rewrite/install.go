@@ -81,6 +81,7 @@ func (i Install) objects(api, namespace, secretRef string, admin bool) ([]object
 	for n := range list {
 		list[n].shared = list[n].Metadata.Annotations == nil // which name the Secret of a site
 	}
+	list[len(list)-1].annotate("kapp.k14s.io/change-rule", "upsert after upserting "+changeGroup)
 	return list, nil
 }
 

@@ -53,6 +53,14 @@ type nameRef struct {
 	Name string `json:"name"`
 }
 
+// annotate adds an annotation.
+func (o *object) annotate(key, value string) {
+	if o.Metadata.Annotations == nil {
+		o.Metadata.Annotations = map[string]string{}
+	}
+	o.Metadata.Annotations[key] = value
+}
+
 // file returns the name of the object's file in a folder. No two kinds, namespaces or names have
 // the same one.
 func (o object) file() string {

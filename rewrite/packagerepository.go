@@ -206,6 +206,10 @@ const (
 	platformsAnnotation   = "relocate/platforms"    // for which it was
 )
 
+// changeGroup is that of PackageRepositories in one deployment of kapp, which then installs packages when it has
+// waited for the repositories.
+const changeGroup = "relocate/packagerepository"
+
 // object returns the object for the cluster.
 func (p PackageRepository) object() object {
 	o := object{APIVersion: cmp.Or(p.API, PackagingAPI), Kind: "PackageRepository"}

@@ -26,21 +26,22 @@ func (s Site) Folder() string { return path.Join(sitesFolder, s.Name) }
 // what they install, and in sites/NAME what is different, with a kustomization.yaml that has both. kubectl
 // applies a site with -k sites/NAME.
 func SiteFiles(sites []Site) (files []File, err error) {
-	for i, s := range sites {
-		shared, own := s.split()
-		var others []string
-		if len(shared) > 0 {
-			others = []string{"../../" + baseFolder}
+	common := inAll(sites)
+	isCommon := func(o object) bool { return common[o.file()] }
+	isOwn := func(o object) bool { return !isCommon(o) }
+	var others []string
+	if base := slices.DeleteFunc(slices.Clone(sites[0].objects), isOwn); len(base) > 0 {
+		if files, err = folder(baseFolder, nil, base); err != nil {
+			return nil, err
 		}
-		if i == 0 && len(shared) > 0 {
-			if files, err = folder(baseFolder, nil, shared); err != nil {
-				return nil, err
-			}
-		}
+		others = []string{"../../" + baseFolder}
+	}
+	for _, s := range sites {
 		for _, f := range s.nodes {
 			f.Path = path.Join(s.Folder(), f.Path)
 			files = append(files, f)
 		}
+		own := slices.DeleteFunc(slices.Clone(s.objects), isCommon)
 		list, err := folder(s.Folder(), s.opt.Manifests, own, others...)
 		if err != nil {
 			return nil, fmt.Errorf("site %s: %w", s.Name, err)
@@ -50,9 +51,19 @@ func SiteFiles(sites []Site) (files []File, err error) {
 	return files, nil
 }
 
-// split returns the objects that all sites have in common, and the site's own, in their order.
-func (s Site) split() (shared, own []object) {
-	shared = slices.DeleteFunc(slices.Clone(s.objects), func(o object) bool { return !o.shared })
-	own = slices.DeleteFunc(slices.Clone(s.objects), func(o object) bool { return o.shared })
-	return shared, own
+// inAll returns the files of the objects that are the same at every site. A PackageInstall is not, if it names the
+// Secret of one.
+func inAll(sites []Site) map[string]bool {
+	count, common := map[string]int{}, map[string]bool{}
+	for _, s := range sites {
+		for _, o := range s.objects {
+			if o.shared {
+				count[o.file()]++
+			}
+		}
+	}
+	for file, n := range count {
+		common[file] = n == len(sites)
+	}
+	return common
 }

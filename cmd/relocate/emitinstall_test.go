@@ -97,7 +97,9 @@ func TestEmitInstalledPackage(t *testing.T) {
 		"ServiceAccount default/contour-sa", "Secret default/contour-values", "InstalledPackage default/contour"}, kinds(list))
 	o := list[4]
 	assert.Equal(t, oldAPI, o.APIVersion)
-	assert.Empty(t, o.Metadata.Annotations)
+	assert.Equal(t, map[string]string{"kapp.k14s.io/change-rule": "upsert after upserting relocate/packagerepository"}, o.Metadata.Annotations, "none about fetching")
+	assert.Equal(t, map[string]string{"kctrl.carvel.dev/repository-version": "1.0.0", "kapp.k14s.io/change-group": "relocate/packagerepository"}, list[1].Metadata.Annotations,
+		"kapp installs after it has waited for the repository")
 	assert.Equal(t, map[string]any{"serviceAccountName": "contour-sa", "packageRef": map[string]any{"publicName": contour, "version": "1.9.0"},
 		"values": []any{map[string]any{"secretRef": map[string]any{"name": "contour-values"}}}}, o.Spec)
 	assertAll(t, r.stderr, "an InstalledPackage cannot name a Secret for fetching", values+" must begin with the lines #@data/values and ---",

@@ -92,6 +92,29 @@ func TestEmitSites(t *testing.T) {
 	assert.NotContains(t, files(t, filepath.Join(dir, "bare"))["sites/oslo/kustomization.yaml"], "base")
 }
 
+// TestEmitSitesSecrets: a PackageInstall is in base where no site has a Secret for it, and else in the folder of each.
+func TestEmitSitesSecrets(t *testing.T) {
+	t.Parallel()
+	file := export(t, pushPackages(t, startMemory(t, nil)))
+	const without = "sites:\n- name: oslo\n  repository: reg.oslo.test/tce\n- name: lima\n  repository: reg.lima.test/tce\n"
+	for text, where := range map[string][]string{
+		without:                          {"base"},
+		without + "  secretRef: login\n": {"sites/lima", "sites/oslo"},
+		strings.Replace(without, "- name: lima", "  secretRef: login\n- name: lima", 1): {"sites/lima", "sites/oslo"},
+	} {
+		dir := t.TempDir()
+		mustRelocate(t, "emit", file, "--sites", sitesFile(t, text), "-d", dir, "--install", contour)
+		var found []string
+		for path := range files(t, dir) {
+			if folder, ok := strings.CutSuffix(path, "/packageinstall.default.contour.yml"); ok {
+				found = append(found, folder)
+			}
+		}
+		slices.Sort(found)
+		assert.Equal(t, where, found, text)
+	}
+}
+
 // TestSitesUsage: what cannot be meant is an error with the line, and nothing is written.
 func TestSitesUsage(t *testing.T) {
 	t.Parallel()
