@@ -14,9 +14,17 @@ type Observer struct {
 
 type observerKey struct{}
 
-// Observe returns a context for requests that o observes, in the way of net/http/httptrace.
+// Observe returns a context for requests that o observes, beside who observes those of ctx, in the way of
+// net/http/httptrace.
 func Observe(ctx context.Context, o Observer) context.Context {
-	return context.WithValue(ctx, observerKey{}, o)
+	before := observerIn(ctx)
+	return context.WithValue(ctx, observerKey{}, Observer{
+		Moved: func() { o.moved(); before.moved() },
+		Retrying: func(host string, cause error, wait time.Duration) {
+			o.retrying(host, cause, wait)
+			before.retrying(host, cause, wait)
+		},
+	})
 }
 
 func observerIn(ctx context.Context) Observer {

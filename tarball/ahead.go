@@ -12,7 +12,11 @@ const (
 	firstRun   = 256 << 10 // bytes that are read together at first, when blobs are read in file order
 	largestRun = 16 << 20  // and at most
 	mostRuns   = 3         // that are kept for blobs which nobody has asked for yet
-	nearBlobs  = 16        // blobs after the last run, of which any may be the next: several are read at once
+
+	// mostSkipped is how many blobs may be skipped for each that is asked for, on average: where many are not wanted,
+	// as when the destination has them, each is read alone.
+	mostSkipped = 1
+	nearBlobs   = 8 // of which the average is; so many are read at once, in about their order
 )
 
 // ahead opens the blobs of an archive on a server. When small ones are asked for in file order, it asks the server for more
@@ -22,10 +26,12 @@ type ahead struct {
 	l    *layout
 	from int64 // offset of what it may read together: the head is not
 
-	mu     sync.Mutex
-	runs   []*run // with blobs that nobody has asked for, the oldest first
-	next   int    // the blob after the last run
-	window int64  // bytes of the last run at most
+	mu      sync.Mutex
+	runs    []*run  // with blobs that nobody has asked for, the oldest first
+	next    int     // the blob after the last run, and after all that were read alone
+	top     int     // the last blob that was asked for, in file order
+	skipped float64 // blobs between those that are asked for, a moving average
+	window  int64   // bytes of the last run at most
 }
 
 // run is a range with several blobs.
@@ -57,6 +63,8 @@ func (a *ahead) open(ctx context.Context, i int) (io.ReadCloser, error) {
 
 // take returns the run that has blob i; nil when it is to be read alone.
 func (a *ahead) take(i int) *run {
+	a.skipped += (float64(min(max(0, i-a.top-1), nearBlobs)) - a.skipped) / nearBlobs
+	a.top = max(a.top, i)
 	for _, of := range a.runs {
 		if k := i - of.first; k >= 0 && k < len(of.waiting) && of.waiting[k] {
 			of.waiting[k] = false
@@ -67,14 +75,16 @@ func (a *ahead) take(i int) *run {
 			return of
 		}
 	}
-	if i < a.next || i >= a.next+nearBlobs { // it was asked for before, or out of order
-		if i >= a.next {
-			a.next, a.window = i+1, 0
-		}
+	if i < a.next { // it was asked for before, or out of order
 		return nil
 	}
-	a.window = min(max(4*a.window, firstRun), largestRun)
-	last := a.last(i)
+	last := i
+	if a.skipped < mostSkipped {
+		a.window = min(max(4*a.window, firstRun), largestRun)
+		last = a.last(i)
+	} else {
+		a.window /= 4
+	}
 	a.next = last + 1
 	if last == i {
 		return nil
@@ -193,7 +203,9 @@ func (p *piece) Read(b []byte) (int, error) {
 	}
 	have, err := p.run.read(p.ctx, p.of, p.at)
 	if err != nil {
-		p.of.fail(p.run)
+		if p.ctx.Err() == nil {
+			p.of.fail(p.run)
+		}
 		return 0, err
 	}
 	n := copy(b, p.run.buf[p.at:min(have, p.end)])

@@ -48,8 +48,7 @@ func (h *head) guess() error {
 	return nil
 }
 
-// settle sets where the head of an archive ends: with the last manifest, and the config and the layer that follow it
-// where it is that of a bundle.
+// settle sets where the head of an archive ends: with the last manifest, and the config that follows it.
 func (h *head) settle(a *Archive) {
 	h.known, h.scans, h.around = true, false, nil
 	if a.imgpkg != nil {
@@ -61,7 +60,7 @@ func (h *head) settle(a *Archive) {
 			last = i
 		}
 	}
-	for i := last; i < len(a.l.blobs) && (i == last || i <= last+2 && a.l.blobs[i].Size <= headBlock); i++ {
+	for i := last; i < len(a.l.blobs) && (i == last || i <= last+1 && a.l.blobs[i].Size <= headBlock); i++ {
 		h.end = a.l.offsets[i] + member(a.l.blobs[i].Size)
 	}
 }
@@ -91,19 +90,20 @@ func (h *head) readBlocks(p []byte, at int64) (n int, err error) {
 	return n, nil
 }
 
-// block returns a block, and reads it and some after it when it is not there. The caller holds the lock.
+// block returns a block, and reads it with others when it is not there. The caller holds the lock.
 func (h *head) block(i int64) ([]byte, error) {
 	if b, ok := h.blocks[i]; ok {
 		return b, nil
 	}
-	b := make([]byte, min(h.together(i)*headBlock, h.end-i*headBlock))
-	if _, err := h.r.ReadAt(b, i*headBlock); err != nil {
+	first, n := h.together(i)
+	b := make([]byte, min(n*headBlock, h.end-first*headBlock))
+	if _, err := h.r.ReadAt(b, first*headBlock); err != nil {
 		return nil, err
 	}
 	if h.blocks == nil {
 		h.blocks = map[int64][]byte{}
 	}
-	for k := i; len(b) > 0; k++ {
+	for k := first; len(b) > 0; k++ {
 		n := min(headBlock, len(b))
 		if _, has := h.blocks[k]; !has {
 			h.order = append(h.order, k)
@@ -117,16 +117,19 @@ func (h *head) block(i int64) ([]byte, error) {
 	return h.blocks[i], nil
 }
 
-// together returns how many blocks are read with block i. As long as the end is not known, they are as many as
-// were read before it.
-func (h *head) together(i int64) int64 {
+// together returns the first of the blocks that are read with block i, and how many they are. A head that can be
+// kept is read to its end. As long as the end is not known, they are as many as come before them.
+func (h *head) together(i int64) (first, n int64) {
 	switch {
 	case !h.known:
-		return min(max(1, i), headRead)
-	case h.end <= headKept*headBlock:
-		return headKept
+		return i, min(max(1, i), headRead)
+	case h.end > headKept*headBlock:
+		return i, headRead
 	}
-	return headRead
+	for h.blocks[first] != nil {
+		first++
+	}
+	return first, headKept
 }
 
 // readAround fills p, of at most a block, with what a scan asks for: the end of a member, its padding and the next

@@ -51,6 +51,7 @@ func OpenRanged(r Ranged) (*Archive, error) {
 	for a.ahead.next < len(a.l.offsets) && a.l.offsets[a.ahead.next] < h.end {
 		a.ahead.next++
 	}
+	a.ahead.top = a.ahead.next - 1
 	return a, nil
 }
 

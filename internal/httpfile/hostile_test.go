@@ -399,3 +399,24 @@ func TestURL(t *testing.T) {
 	_, err = httpfile.Open(t.Context(), httpfile.Source{File: filepath.Join(t.TempDir(), "none")}, quick())
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// TestWaits: what a server refuses for the moment is asked for again, and counted; who observes the requests of the
+// context is told, too.
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	var n, told atomic.Int32
+	s := serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(content(10)))
+	})
+	ctx := registry.Observe(t.Context(), registry.Observer{Retrying: func(string, error, time.Duration) { told.Add(1) }})
+	f, err := httpfile.Open(ctx, httpfile.Source{URL: s.URL}, quick())
+	require.NoError(t, err)
+	defer f.Close()
+	assert.EqualValues(t, 2, f.Counts().Waits)
+	assert.EqualValues(t, 1, f.Counts().Requests)
+	assert.EqualValues(t, 2, told.Load())
+}

@@ -117,10 +117,12 @@ func (f *File) expired(u *url.URL, err error) error {
 // explain takes from an error what a page of the server says: it may repeat the URL.
 func (f *File) explain(err error) error {
 	answer, ok := errors.AsType[*registry.Error](err)
-	if !ok {
+	switch {
+	case errors.Is(err, ErrChanged):
+		return fmt.Errorf("%s %w", f.name, err)
+	case !ok:
 		return fmt.Errorf("read %s: %w", f.name, err)
-	}
-	if answer.Message == "" {
+	case answer.Message == "":
 		return err
 	}
 	clean := *answer

@@ -7,24 +7,28 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
+
+	"relocate/registry"
 )
 
 // Counts says what reading a file has cost.
 type Counts struct {
-	Requests int64 `json:"requests"` // without redirects, and repetitions of what the server refused for the moment
+	Requests int64 `json:"requests"` // without redirects, and those that were sent again after a wait
 	Asked    int64 `json:"asked"`    // bytes of the ranges
 	Read     int64 `json:"read"`     // bytes that were read of them
 	Resumed  int64 `json:"resumed"`  // ranges that were continued after they had broken off
+	Waits    int64 `json:"waits"`    // before a request that was refused, or not answered, was sent again
 	Renewed  int64 `json:"renewed"`  // times that a new link was taken
 }
 
 // counts are Counts that change.
-type counts struct{ requests, asked, read, resumed, renewed atomic.Int64 }
+type counts struct{ requests, asked, read, resumed, waits, renewed atomic.Int64 }
 
 // Counts returns what reading the file has cost so far.
 func (f *File) Counts() Counts {
 	c := &f.counts
-	return Counts{c.requests.Load(), c.asked.Load(), c.read.Load(), c.resumed.Load(), c.renewed.Load()}
+	return Counts{c.requests.Load(), c.asked.Load(), c.read.Load(), c.resumed.Load(), c.waits.Load(), c.renewed.Load()}
 }
 
 // progress is the number of bytes after which the tries of a range are counted again: a large one may need many
@@ -46,7 +50,9 @@ type stream struct {
 
 // open asks for a range. Of the first one of a file the end is not known before.
 func (f *File) open(ctx context.Context, at, n int64) (*stream, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(registry.Observe(ctx, registry.Observer{
+		Retrying: func(string, error, time.Duration) { f.counts.waits.Add(1) },
+	}))
 	unwatch := context.AfterFunc(f.ctx, func() { cancel(context.Cause(f.ctx)) })
 	s := &stream{f: f, ctx: ctx, at: at, stop: func() { unwatch(); cancel(nil) }}
 	res, err := f.get(ctx, at, n)
