@@ -51,7 +51,8 @@ func newImage() *cobra.Command {
 		Example: `  relocate image --to-repo registry.airgap.internal/tools/relocate
   relocate image --to-repo registry.airgap.internal/tools/relocate \
     --binary relocate-linux-amd64 --binary relocate-linux-arm64
-  relocate image --to-tar - | ctr -n k8s.io images import --base-name relocate -`,
+  relocate image --to-tar - | ctr -n k8s.io images import --digests \
+    --base-name registry.airgap.internal/tools/relocate -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
