@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"relocate/carvel"
@@ -48,6 +50,20 @@ func (i installing) find(s *inspect.Subject) (*carvel.Package, error) {
 	return s.Find(i.pkg)
 }
 
+// meant returns a guess where NAME is the beginning of one package's name, as in that of its PackageInstall.
+func (i installing) meant(s *inspect.Subject, err error) error {
+	var names []string
+	for _, p := range s.Graph.Packages {
+		if strings.HasPrefix(p.Name, i.pkg+".") && !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) != 1 {
+		return err
+	}
+	return guessf(replacing(i.given, names[0]+strings.TrimPrefix(i.given, i.pkg)), "%w; a package is named in full", err)
+}
+
 // emitted is what emit finds in an archive, once for all sites.
 type emitted struct {
 	installs []rewrite.Install
@@ -87,7 +103,7 @@ func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Su
 		}
 		p, err := which.find(s)
 		if err != nil {
-			return nil, err
+			return nil, which.meant(s, err)
 		}
 		short, _, _ := strings.Cut(p.Name, ".")
 		i := rewrite.Install{Name: cmp.Or(which.as, short), Package: p, Constraint: which.constraint}
@@ -142,7 +158,7 @@ func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subje
 		return err
 	}
 	if err == nil {
-		err = e.checkValues(which, d.Package.ValuesSchema, given)
+		err = e.checkValues(which, d.Package.ValuesSchema, given, f.api == rewrite.OldPackagingAPI)
 	}
 	if len(given) == 0 {
 		i.Skeleton = true
@@ -164,9 +180,12 @@ func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subje
 	return err
 }
 
+// directives are the lines for ytt in a file that is a template.
+var directives = regexp.MustCompile(`(?m)^([ \t]*)#@.*$`)
+
 // checkValues checks the values that are given to a package, NAME/VERSION, against its schema. Without
-// any, a note names those that it needs.
-func (e *emission) checkValues(which string, schema carvel.Schema, given render.Values) error {
+// any, a note names those that it needs. The old API takes templates of ytt.
+func (e *emission) checkValues(which string, schema carvel.Schema, given render.Values, old bool) error {
 	if schema == nil {
 		if len(given) > 0 {
 			e.notes = append(e.notes, which+" has no schema of its values: those of --values-file were not checked")
@@ -175,7 +194,11 @@ func (e *emission) checkValues(which string, schema carvel.Schema, given render.
 	}
 	var list []values.File
 	for _, v := range given {
-		list = append(list, values.File{Path: v.File.Path, Data: v.File.Data})
+		data := v.File.Data
+		if old {
+			data = directives.ReplaceAll(data, []byte("$1#"))
+		}
+		list = append(list, values.File{Path: v.File.Path, Data: data})
 	}
 	problems, err := values.Check(schema, list)
 	if err != nil {

@@ -243,9 +243,9 @@ func (s *Subject) Select(pkg, constraint string) (*carvel.Package, error) {
 	for _, p := range packages {
 		versions = append(versions, p.Version)
 	}
-	left, details := selection.Select(versions)
+	left, _ := selection.Select(versions)
 	if len(left) == 0 {
-		return nil, missing("package %s@%s: of %s in %s: %s", pkg, constraint, strings.Join(versions, ", "), s.Name, carvel.NoVersion(details))
+		return nil, missing("package %s: none of its versions in %s meets %s: %s", pkg, s.Name, constraint, strings.Join(versions, ", "))
 	}
 	return &packages[left[len(left)-1]], nil
 }
