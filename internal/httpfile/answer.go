@@ -29,26 +29,32 @@ func identityOf(res *http.Response) identity {
 // check compares an answer with what was asked for. The first one says how large the file is, and what
 // identifies it. It reads nothing of the body but an error document.
 func (f *File) check(res *http.Response, at, n int64) error {
-	switch {
-	case res.StatusCode == http.StatusOK && res.ContentLength == 0 && f.size < 0:
-		f.size = 0
-		return nil
-	case res.StatusCode == http.StatusOK && strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"):
-		return fmt.Errorf("%w: it sent a web page; is a login missing?", ErrNoRanges)
-	case res.StatusCode == http.StatusOK:
-		return ErrNoRanges
-	case res.StatusCode == http.StatusPreconditionFailed && f.identity.etag != "":
-		return fmt.Errorf("%w: it no longer has the %s", ErrChanged, f.identity.validator)
-	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		return f.checkEnd(res)
-	case res.StatusCode != http.StatusPartialContent:
-		return f.refusal(res)
+	if res.StatusCode != http.StatusPartialContent {
+		return f.checkOther(res)
 	}
 	if encoding := res.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return fmt.Errorf("%w: it is encoded with %s, which was not asked for; switch compression off at the server or proxy for this file",
 			ErrAnswer, text.Quote(encoding))
 	}
 	return f.checkRange(res, at, n)
+}
+
+// checkOther says what an answer means that is no range. Only an empty file has none.
+func (f *File) checkOther(res *http.Response) error {
+	switch isOK := res.StatusCode == http.StatusOK; {
+	case isOK && res.ContentLength == 0 && f.size < 0:
+		f.size = 0
+		return nil
+	case isOK && strings.HasPrefix(res.Header.Get("Content-Type"), "text/html"):
+		return ErrPage
+	case isOK:
+		return ErrNoRanges
+	case res.StatusCode == http.StatusPreconditionFailed && f.identity.etag != "":
+		return fmt.Errorf("%w: it no longer has the %s", ErrChanged, f.identity.validator)
+	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return f.checkEnd(res)
+	}
+	return f.refusal(res)
 }
 
 // checkRange compares the range of an answer with that which was asked for.

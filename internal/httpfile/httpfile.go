@@ -22,6 +22,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"relocate/registry"
@@ -31,6 +32,9 @@ import (
 var (
 	// ErrNoRanges says that a server sends whole files only.
 	ErrNoRanges = errors.New("the server answers without ranges")
+
+	// ErrPage says that a server sends a web page, as one to log in at.
+	ErrPage = errors.New("the server sent a web page in place of the file")
 
 	// ErrChanged says that the file is no longer the one that was opened.
 	ErrChanged = errors.New("was changed while it was read")
@@ -74,11 +78,12 @@ type File struct {
 	front     []byte // the first bytes
 	identity  identity
 	counts    counts
+	accepted  atomic.Int64 // when the link was accepted last, in seconds since 1970; 0: never
 }
 
 // Open asks for the beginning of the file at src. Reading ends with ctx.
 //
-// Errors: ErrURL, ErrNoRanges, ErrAnswer, ErrExpired; *registry.Error, of which errors.Is finds the meaning, as
+// Errors: ErrURL, ErrNoRanges, ErrPage, ErrAnswer, ErrExpired; *registry.Error, of which errors.Is finds the meaning, as
 // fs.ErrNotExist; those of registry.Transport.
 func Open(ctx context.Context, src Source, opt Options) (*File, error) {
 	l, err := newLink(src)

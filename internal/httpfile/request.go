@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"relocate/registry"
 )
@@ -22,6 +23,7 @@ func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
 		res, err := f.follow(ctx, u, at, n)
 		if err == nil {
 			if err = f.check(res, at, n); err == nil {
+				f.accepted.Store(time.Now().Unix())
 				return res, nil
 			}
 			_ = res.Body.Close() // the rest of it is not read: it may be the whole file
@@ -104,12 +106,13 @@ func isRefused(err error) bool {
 
 // expired says why a link may have been refused, where it was accepted before, or says itself that it has expired.
 func (f *File) expired(u *url.URL, err error) error {
-	until := expiry(u)
+	const form = "2006-01-02 15:04:05 UTC"
+	until, accepted := expiry(u), f.accepted.Load()
 	switch {
-	case !until.IsZero():
-		return fmt.Errorf("%w; %w: it was valid until %s", err, ErrExpired, until.Format("2006-01-02 15:04:05 UTC"))
-	case f.size >= 0:
-		return fmt.Errorf("%w; %w: it was accepted before", err, ErrExpired)
+	case !until.IsZero() && until.Before(time.Now()):
+		return fmt.Errorf("%w; %w: it was valid until %s", err, ErrExpired, until.Format(form))
+	case accepted > 0:
+		return fmt.Errorf("%w; %w: it was last accepted at %s", err, ErrExpired, time.Unix(accepted, 0).UTC().Format(form))
 	}
 	return err
 }
