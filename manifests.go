@@ -19,6 +19,14 @@ import (
 	"relocate/rewrite"
 )
 
+// ImageError says that a registry does not have, or does not show, an image that plain manifests name.
+type ImageError struct{ Err error }
+
+func (e *ImageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the registry.
+func (e *ImageError) Unwrap() error { return e.Err }
+
 // over returns an overlay of a source with the bundles of the sets of manifests, whose images it asks the source for.
 func (w *walker) over(ctx context.Context, src bundle.Source) (*bundle.Overlay, error) {
 	over := bundle.NewOverlay(src)
@@ -42,7 +50,7 @@ func (w *walker) over(ctx context.Context, src bundle.Source) (*bundle.Overlay, 
 
 // resolve returns the digests of the images of all sets, by their references.
 //
-// Errors: *bundle.MissingError; those of src.
+// Errors: *ImageError; others of src.
 func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.Hash, error) {
 	ph := w.opt.begin("read", 0, 0)
 	defer ph.end()
@@ -59,12 +67,14 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.
 			asked[ref.Name()] = true
 			g.Go(func() error {
 				desc, _, err := src.Manifest(ctx, ref)
-				wantedBy := fmt.Sprintf("%s:%d of the manifests %s", image.File, image.Line, set.Name)
+				if err != nil {
+					err = fmt.Errorf("find %s, referenced by %s:%d of the manifests %s: %w", ref.Name(), image.File, image.Line, set.Name, err)
+				}
 				switch {
 				case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-					return &bundle.MissingError{Reference: image.Value, WantedBy: wantedBy, Tried: []string{ref.Name()}, Err: err}
+					return &ImageError{err}
 				case err != nil:
-					return fmt.Errorf("find %s, referenced by %s: %w", image.Value, wantedBy, err)
+					return err
 				}
 				ph.read()
 				mu.Lock()
@@ -92,7 +102,7 @@ func Manifests(ctx context.Context, src bundle.Source, g *bundle.Graph, repo nam
 		if err != nil {
 			return nil, fmt.Errorf("manifests in %s: %w", n.Name(), err)
 		}
-		list = append(list, rewrite.Manifests{Name: n.Manifests, Documents: documents})
+		list = append(list, rewrite.Manifests{Name: n.Manifests, Documents: documents, Images: len(n.Locked) > 0})
 	}
 	return list, nil
 }

@@ -14,7 +14,7 @@ type MissingError struct {
 	Platform  string   // of the child of an index, such as linux/arm64, where the index says one
 	Package   string   // name and version of the Package that needs it; empty when there is none
 	Tried     []string // references asked, in order
-	Err       error    // of the last request, or the first fs.ErrPermission
+	err       error
 }
 
 func (e *MissingError) Error() string {
@@ -22,7 +22,7 @@ func (e *MissingError) Error() string {
 	if e.WantedBy != "" {
 		s += ", referenced by " + e.WantedBy
 	}
-	return fmt.Sprintf("%s%s: %v (tried: %s)", s, e.Purpose(), e.Err, strings.Join(e.Tried, ", "))
+	return fmt.Sprintf("%s%s: %v (tried: %s)", s, e.Purpose(), e.err, strings.Join(e.Tried, ", "))
 }
 
 // Purpose says what the image is for, as far as known: ", for linux/arm64, needed by the package a
@@ -39,7 +39,7 @@ func (e *MissingError) Purpose() string {
 }
 
 // Unwrap returns the first fs.ErrPermission, or else the error of the last request.
-func (e *MissingError) Unwrap() error { return e.Err }
+func (e *MissingError) Unwrap() error { return e.err }
 
 // maxMissing is the number of MissingErrors that an error joins.
 const maxMissing = 1000

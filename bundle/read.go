@@ -28,7 +28,7 @@ func ReadBundle(ctx context.Context, src Source, ref name.Reference, r *render.R
 	x := w.add(&want{ref: ref, name: ref.Name(), tries: []name.Reference{ref}})
 	desc, raw, err := w.manifest(ctx, ref)
 	if isAbsent(err) {
-		return nil, &MissingError{Reference: x.name, Tried: []string{ref.Name()}, Err: err}
+		return nil, &MissingError{Reference: x.name, Tried: []string{ref.Name()}, err: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", x.name, err)

@@ -244,8 +244,8 @@ func (w *walk) find(ctx context.Context, x *want) error {
 		}
 		missing.Tried = append(missing.Tried, ref.Name())
 		if isAbsent(err) || errors.Is(err, oci.ErrUnreadable) {
-			if !errors.Is(missing.Err, fs.ErrPermission) { // denied access explains more than "not found"
-				missing.Err = err
+			if !errors.Is(missing.err, fs.ErrPermission) { // denied access explains more than "not found"
+				missing.err = err
 			}
 			continue
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.yaml.in/yaml/v3"
 
 	"relocate/carvel"
 	"relocate/internal/imgpkg"
@@ -113,9 +114,19 @@ func check(data []byte) (objects int, err error) {
 		return 0, errors.New("is a template of ytt; render it first, and give the result")
 	}
 	for doc := range yamlnode.Documents(data) {
-		n, err := doc.Node()
+		n, err := doc.Tree()
+		line := doc.Line
+		if at := (*yamlnode.Error)(nil); errors.As(err, &at) {
+			line = at.Line
+		}
+		if err == nil {
+			line, err = checkMaps(n)
+		}
+		if err != nil && bytes.Contains(doc.Text, []byte("{{")) {
+			err = fmt.Errorf("%w; a template of Helm must be rendered first", err)
+		}
 		if err != nil {
-			return 0, fmt.Errorf("line %d: %w", doc.Line, err)
+			return 0, fmt.Errorf("line %d: %w", line, err)
 		}
 		if n == nil {
 			continue
@@ -143,6 +154,22 @@ func check(data []byte) (objects int, err error) {
 		}
 	}
 	return objects, nil
+}
+
+// checkMaps refuses keys that are no text, as no object has them, and returns their line.
+func checkMaps(n *yaml.Node) (line int, err error) {
+	if n == nil {
+		return 0, nil
+	}
+	for i, child := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 && child.Kind != yaml.ScalarNode {
+			return child.Line, errors.New("has a key that is no text")
+		}
+		if line, err := checkMaps(child); err != nil {
+			return line, err
+		}
+	}
+	return 0, nil
 }
 
 // find finds the images, and refuses files in which they could not be replaced later.

@@ -95,16 +95,18 @@ kind: ImagesLock
 // TestRefused: what cannot be carried as plain manifests is refused with the file and the line.
 func TestRefused(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		`x.yml: is a template of ytt`:                                {"x.yml": "#@ load(\"@ytt:data\", \"data\")\n" + object},
-		`x.yml: line 7: is no Kubernetes object`:                     {"x.yml": object + "---\nimage: x\n"},
-		`x.yml: line 1: yaml:`:                                       {"x.yml": "{{ .Values.x }}: [\n"},
-		`kbld.yml: line 3: sources of kbld are not supported`:        {"x.yml": object, "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsources: [{image: x, path: .}]\n"},
-		`kbld.yml: line 4: an override of kbld with tagSelection`:    {"x.yml": object, "kbld.yml": strings.Replace(config, "newImage: registry.example/controller:v2", "newImage: x, tagSelection: {semver: {}}", 1)},
-		`has no Kubernetes object in a .yaml, .yml or .json file`:    {"kbld.yml": config, "x.txt": object},
-		`x.yml: line 5: "UPPER CASE": `:                              {"x.yml": strings.Replace(object, "image: controller", "image: UPPER CASE", 1)},
-		`x.yml: line 5: "": `:                                        {"x.yml": strings.Replace(object, "image: controller", "image: ''", 1)},
-		`x.yml: line 5: "controller" cannot be replaced in the text`: {"x.yml": strings.Replace(object, "image: controller", `image: "\u0063ontroller"`, 1)},
-		`x.yml: line 4: has a line break that other readers`:         {"x.yml": strings.Replace(object, "{name: x}", "{name: \"x\u2028\"}", 1)},
+		`x.yml: is a template of ytt`:                                                         {"x.yml": "#@ load(\"@ytt:data\", \"data\")\n" + object},
+		`x.yml: line 7: is no Kubernetes object`:                                              {"x.yml": object + "---\nimage: x\n"},
+		`x.yml: line 2: is not YAML: did not find expected`:                                   {"x.yml": "{{ .Values.x }}: [\n"},
+		`x.yml: line 3: has a key that is no text; a template of Helm must be rendered first`: {"x.yml": "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .Values.x }}}\n"},
+		`x.yml: line 4: has the key "name" twice`:                                             {"x.yml": strings.Replace(object, "{name: x}", "{name: x, name: y}", 1)},
+		`kbld.yml: line 3: sources of kbld are not supported`:                                 {"x.yml": object, "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsources: [{image: x, path: .}]\n"},
+		`kbld.yml: line 4: an override of kbld with tagSelection`:                             {"x.yml": object, "kbld.yml": strings.Replace(config, "newImage: registry.example/controller:v2", "newImage: x, tagSelection: {semver: {}}", 1)},
+		`has no Kubernetes object in a .yaml, .yml or .json file`:                             {"kbld.yml": config, "x.txt": object},
+		`x.yml: line 5: "UPPER CASE": `:                                                       {"x.yml": strings.Replace(object, "image: controller", "image: UPPER CASE", 1)},
+		`x.yml: line 5: "": `:                                                                 {"x.yml": strings.Replace(object, "image: controller", "image: ''", 1)},
+		`x.yml: line 5: "controller" cannot be replaced in the text`:                          {"x.yml": strings.Replace(object, "image: controller", `image: "\u0063ontroller"`, 1)},
+		`x.yml: line 4: has a line break that other readers`:                                  {"x.yml": strings.Replace(object, "{name: x}", "{name: \"x\u2028\"}", 1)},
 	} {
 		bytes := map[string][]byte{}
 		for p, text := range files {

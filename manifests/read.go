@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,6 +17,9 @@ import (
 //
 // Errors: as New; *fs.PathError.
 func Read(arg string) (*Set, error) {
+	if strings.Contains(arg, "://") {
+		return nil, errors.New("is a URL; download the file, and name that")
+	}
 	name, file, named := strings.Cut(arg, "=")
 	if !named || CheckName(name) != nil && strings.ContainsAny(name, `/\`) {
 		file = arg

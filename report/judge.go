@@ -40,7 +40,7 @@ func (v *Verdict) judgeContent() {
 // them. leads says that they lead to a registry.
 func (v *Verdict) closed(leads bool) {
 	s := v.Scan
-	references := fmt.Sprintf("%s in %s and their files", text.Count(s.References, "reference"), text.Count(s.Packages, "package version"))
+	references := text.Count(s.References, "reference") + " in " + s.Places()
 	switch outside := s.References - s.Inside; {
 	case outside == 0 && leads:
 		v.Proved = append(v.Proved, "the "+references+" lead to it, by the rules of kapp-controller, imgpkg and kbld")
@@ -84,7 +84,7 @@ func (v *Verdict) good() string {
 	if v.Level == "manifests" {
 		s += " at level manifests"
 	}
-	if v.Scan != nil && v.Scan.Packages > 0 {
+	if v.Scan != nil && v.Scan.Closed() {
 		s += " and closed"
 	}
 	return s + v.given() + v.except("that is accepted", "that are accepted")

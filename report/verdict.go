@@ -310,21 +310,38 @@ func (u Unseen) String() string {
 
 // Scan counts what was searched for references that point outside.
 type Scan struct {
-	Packages         int `json:"packages"`         // versions
-	PackageInstalls  int `json:"packageInstalls"`  // in bundles
-	WithoutSecret    int `json:"withoutSecret"`    // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
-	Bundles          int `json:"bundles"`          // that were read, repositories among them
-	Files            int `json:"files"`            // of package bundles, and inline, that were examined
-	PackagesRendered int `json:"packagesRendered"` // versions
-	PackagesAsText   int `json:"packagesAsText"`   // versions of which only the text of files was examined
-	References       int `json:"references"`       // fetches of Packages, and references in files
-	Inside           int `json:"inside"`           // of these, those that point to what is carried
-	Manifests        int `json:"manifests"`        // distinct ones that locks and references lead to
+	Packages         int `json:"packages"`                 // versions
+	PackageInstalls  int `json:"packageInstalls"`          // in bundles
+	WithoutSecret    int `json:"withoutSecret"`            // of these, and of PackageRepositories and Apps in bundles, those that fetch images and name no Secret
+	Bundles          int `json:"bundles"`                  // that were read, repositories among them
+	Files            int `json:"files"`                    // of package bundles, and inline, that were examined
+	PackagesRendered int `json:"packagesRendered"`         // versions
+	PackagesAsText   int `json:"packagesAsText"`           // versions of which only the text of files was examined
+	References       int `json:"references"`               // fetches of Packages, and references in files
+	Inside           int `json:"inside"`                   // of these, those that point to what is carried
+	PlainManifests   int `json:"plainManifests,omitempty"` // sets of Kubernetes manifests
+	Manifests        int `json:"manifests"`                // distinct ones that locks and references lead to
 
 	IDs      int `json:"ids"`      // of the locks of package bundles
 	IDsFound int `json:"idsFound"` // of these, those that occur in a file of the bundle
 
 	More int `json:"more,omitempty"` // findings beyond 10,000 warnings and 10,000 others
+}
+
+// Closed reports whether there is something that could point outside: Packages or plain manifests.
+func (s *Scan) Closed() bool { return s.Packages+s.PlainManifests > 0 }
+
+// Places says what was examined: "3 package versions and their files, and 1 set of plain manifests".
+func (s *Scan) Places() string {
+	sets := text.Count(s.PlainManifests, "set") + " of plain manifests"
+	packages := text.Count(s.Packages, "package version") + " and their files"
+	switch {
+	case s.PlainManifests == 0:
+		return packages
+	case s.Packages == 0:
+		return sets
+	}
+	return packages + ", and " + sets
 }
 
 // Rendering says of how many package versions it was seen what they deploy: "rendered 3 of 4 package

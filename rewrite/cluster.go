@@ -302,7 +302,7 @@ func (c *Cluster) Files() ([]File, error) {
 func folder(at string, manifests []Manifests, objects []object, others ...string) (files []File, err error) {
 	var resources []string
 	for _, m := range manifests {
-		files, resources = append(files, File{Path: path.Join(at, m.file()), Text: m.text()}), append(resources, m.file())
+		files, resources = append(files, File{Path: path.Join(at, m.File()), Text: m.text()}), append(resources, m.File())
 	}
 	resources = append(resources, others...)
 	for _, o := range objects {

@@ -13,10 +13,16 @@ import (
 type Manifests struct {
 	Name      string
 	Documents []manifests.Document
+	Images    bool // they have images
 }
 
-// file returns the name of the manifests' file in a folder. No object has the same one: of no kind is "manifests".
-func (m Manifests) file() string { return "manifests." + m.Name + ".yml" }
+// Defines reports whether the manifests define kinds of objects.
+func (m Manifests) Defines() bool {
+	return slices.ContainsFunc(m.Documents, func(d manifests.Document) bool { return d.Kind == "CustomResourceDefinition" })
+}
+
+// File returns the name of the manifests' file in a folder. No object has the same one: of no kind is "manifests".
+func (m Manifests) File() string { return "manifests." + m.Name + ".yml" }
 
 // text returns the documents.
 func (m Manifests) text() (text []byte) {

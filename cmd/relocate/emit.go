@@ -281,6 +281,9 @@ func (f *emitFlags) emitFrom(ctx context.Context, s *inspect.Subject, repo name.
 		return nil, usageError{err}
 	}
 	if len(list) == 0 && !f.has(withManifests) {
+		if manifestsOf(s.Graph) != nil {
+			return nil, usagef("%s contains no package repository, but plain manifests: add --with manifests", s.Name)
+		}
 		return nil, usagef("%s contains no package repository: no root is a bundle with packages/", s.Name)
 	}
 	return f.emit(ctx, list, repo, s)

@@ -90,9 +90,28 @@ func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subje
 	case !has:
 		return nil, usagef("--with manifests: %s has none; export them with --manifests PATH", s.Name)
 	}
-	e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests name no Secret: if %s needs a login, give it to the nodes, or imagePullSecrets to their ServiceAccounts", repo.RegistryStr()),
-		"in an empty cluster, apply the manifests first, and the rest when their definitions are established: docs/manifests.md; kapp deploy does so by itself")
-	return relocate.Manifests(ctx, s.Source, s.Graph, repo)
+	list, err := relocate.Manifests(ctx, s.Source, s.Graph, repo)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range list {
+		if m.Images {
+			e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests %s get no Secret for %s: if it needs a login, give that to the nodes, or imagePullSecrets to the ServiceAccounts", m.Name, repo.RegistryStr()))
+		}
+		if m.Defines() {
+			e.notes = append(e.notes, f.howToApply(m))
+		}
+	}
+	return list, nil
+}
+
+// howToApply says how to apply manifests that define kinds, of which the objects after them may be.
+func (f *emitFlags) howToApply(m rewrite.Manifests) string {
+	if f.directory == "" {
+		return "the manifests " + m.Name + " define kinds of objects, which kubectl does not know at once: kapp deploy -a relocate -f - applies all; for kubectl, write files with -d"
+	}
+	dir := shellLine([]string{f.directory})
+	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first kubectl apply -f %s/%s && kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
 }
 
 // manifestsOf returns the names of the plain manifests that a graph has as roots; nil for none.

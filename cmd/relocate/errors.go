@@ -213,6 +213,7 @@ var judgements = []judgement{
 	{isA[carvel.ImgpkgError], statusFailed, "imgpkg also rejects it: push it again in the right format"},
 	{is(oci.ErrMalformed), statusFailed, "push it again in the right format"},
 	{isA[*bundle.NoAttachmentsError], statusMissing, "sign the images, or copy what exists with --attachments auto"},
+	{isA[*relocate.ImageError], statusMissing, "correct the image or log in to its registry, or add a kbld Config to the manifests with an override that names another one by newImage"},
 	{is(registry.ErrNoLogin), statusPermission, "log in with docker login, or give --registry-username and --registry-password"},
 	{is(registry.ErrLogin), statusPermission, "check the user name and the password or token, and whether they have expired"},
 	{is(registry.ErrNotAsked), statusPermission, "a login does not help: a rule of the registry or of a proxy in front of it, or a quota, forbids the request; see their logs"},

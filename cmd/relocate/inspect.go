@@ -306,6 +306,8 @@ func (r inspectReport) table(w io.Writer) {
 		}
 	}
 	switch {
+	case len(rows)+len(r.Old) == 1 && slices.ContainsFunc(r.Roots, func(root report.Root) bool { return root.Manifests != "" }):
+		return
 	case len(r.Old) == 0:
 		printer.Table(w, rows)
 		return

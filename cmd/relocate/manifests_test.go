@@ -64,8 +64,8 @@ func TestManifests(t *testing.T) {
 	mustRelocate(t, append([]string{"--to-tar", file, "--strict"}, source...)...)
 	mustRelocate(t, append([]string{"--to-tar", again, "--concurrency", "1"}, source...)...)
 	require.Equal(t, digestOfFile(t, file), digestOfFile(t, again), "the same bytes each time")
-	assertAll(t, mustRelocate(t, "verify", file).stdout, "OK: ", "none of the 10 references")
-	assertAll(t, mustRelocate(t, "rehearse", file).stdout, "OK: ", "the 10 references in 3 package versions and their files lead to it")
+	assertAll(t, mustRelocate(t, "verify", file).stdout, "OK: ", " is complete and closed", "none of the 10 references")
+	assertAll(t, mustRelocate(t, "rehearse", file).stdout, "OK: ", "the 10 references in 3 package versions and their files, and 1 set of plain manifests lead to it")
 
 	inside := startMemory(t, nil)
 	repo := inside + "/all"
@@ -94,7 +94,8 @@ func TestManifestsFolder(t *testing.T) {
 	mustRelocate(t, "-b", pushSample(t, s.host), "--manifests", "kc="+s.folder, "--to-tar", file)
 	ca, _ := caFile(t)
 	r := mustRelocate(t, "emit", file, "--to-repo", "registry.example/all", "--with", "manifests,namespace,ca", "--registry-ca-cert-path", ca, "-d", dir)
-	assertAll(t, r.stderr, "note: the Secret kapp-controller-config of the manifests kc is left out: another one is written in its place")
+	assertAll(t, r.stderr, "first kubectl apply -f "+dir+"/manifests.kc.yml && kubectl wait --for=condition=Established crd --all",
+		"note: the pods of the manifests kc get no Secret for registry.example", "note: the Secret kapp-controller-config of the manifests kc is left out: another one is written in its place")
 	assert.Equal(t, []string{"kustomization.yaml", "manifests.kc.yml", "packagerepository.kapp-controller-packaging-global.repository.yml",
 		"secret.kapp-controller.kapp-controller-config.yml"}, slicesWithout(namesIn(t, dir), ".relocate-emit"))
 	assert.Contains(t, string(readFile(t, filepath.Join(dir, "kustomization.yaml"))), "resources:\n- manifests.kc.yml\n- secret.")
@@ -125,7 +126,7 @@ func TestManifestsAlone(t *testing.T) {
 	file := filepath.Join(dir, "imgpkg.tar")
 	mustRelocate(t, "--manifests", "kc="+s.folder, "--to-tar", file, "--tar-format", "imgpkg")
 	s.assertInside(mustRelocate(t, "emit", file, "--to-repo", repo, "--with", "manifests").stdout, repo)
-	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", repo), statusUsage, "contains no package repository")
+	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", repo), statusUsage, "contains no package repository, but plain manifests: add --with manifests")
 
 	config := filepath.Join(dir, "crossing.yml")
 	require.NoError(t, os.WriteFile(config, []byte("apiVersion: relocate/v1alpha1\nkind: Crossing\nroots:\n- manifests: {kc: \""+s.folder+"\"}\ndestination: {repository: "+repo+"}\n"), 0o600))
@@ -154,7 +155,7 @@ func TestManifestsRefused(t *testing.T) {
 	s.write("pod.yml", pod)
 	assertFailed(t, try("--strict"), statusMissing, "config/pod.yml:4 (outside-key, text)", "add a kbld Config with a searchRule for this value to the manifests")
 	s.write("pod.yml", pod+"  image: "+s.host+"/no/such:1\n")
-	assertFailed(t, try(), statusMissing, "find "+s.host+"/no/such:1, referenced by config/pod.yml:5 of the manifests kc")
+	assertFailed(t, try(), statusMissing, "find "+s.host+"/no/such:1, referenced by config/pod.yml:5 of the manifests kc", "add a kbld Config to the manifests with an override")
 	s.write("pod.yml", pod+"  image: \"\\u0061/b:1\"\n")
 	assertFailed(t, try(), statusUsage, `--manifests kc=`+s.folder+`: pod.yml: line 5: "a/b:1" cannot be replaced in the text`)
 	assertFailed(t, try("--manifests", "kc="+s.folder), statusUsage, "pod.yml: line 5")

@@ -318,7 +318,7 @@ func (r planReport) text(w io.Writer) {
 	summarizeOmitted(w, r.Omitted)
 	writeFindings(w, r.Findings, mostProblems, "; -o json lists them all")
 	summarizeAccepted(w, r.Accepted)
-	if s := r.Scan; s != nil && s.Packages > 0 && s.Inside == s.References && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
-		fmt.Fprintf(w, "outside    none of the %s in %s and their files points outside\n", count(s.References, "reference"), count(s.Packages, "package version"))
+	if s := r.Scan; s != nil && s.Closed() && s.Inside == s.References && r.Findings.Breaking()+r.Accepted.Breaking() == 0 {
+		fmt.Fprintf(w, "outside    none of the %s in %s points outside\n", count(s.References, "reference"), s.Places())
 	}
 }

@@ -83,6 +83,7 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		return err
 	}
 	if r.node.Manifests != "" {
+		t.report.PlainManifests++
 		t.want(r.node, 0)
 		return nil
 	}
