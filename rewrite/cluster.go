@@ -67,7 +67,6 @@ type File struct {
 //
 // Errors: names that Kubernetes does not accept; a CA that has anything but certificates.
 func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptions) (*Cluster, error) {
-	list = slices.Clone(list)
 	var first PackageRepository
 	if len(list) > 0 {
 		first = list[0]
@@ -86,28 +85,41 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 	if opt.Graph != nil {
 		c.addMirrors(sources(opt.Graph, repo))
 	}
-	for i := range list {
-		list[i].API = opt.API
-		if opt.Secret && !opt.SecretExport {
-			list[i].SecretRef = c.secret
-		}
-		o := list[i].object()
-		if len(opt.Installs) > 0 {
-			o.annotate("kapp.k14s.io/change-group", changeGroup)
-		}
-		c.objects = append(c.objects, o)
-		first = list[0]
+	for _, p := range list {
+		first.SecretRef = c.addRepository(p)
 	}
-	for _, i := range opt.Installs {
-		if err := c.addInstall(i, first.SecretRef); err != nil {
-			return nil, err
-		}
-	}
-	if opt.API == OldPackagingAPI && len(opt.Installs) > 0 && (opt.Secret || first.SecretRef != "") {
-		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
+	if err := c.addInstalls(first.SecretRef); err != nil {
+		return nil, err
 	}
 	c.replaceInManifests()
 	return c, nil
+}
+
+// addRepository adds a PackageRepository, and returns the name of the Secret that it has then.
+func (c *Cluster) addRepository(p PackageRepository) (secretRef string) {
+	p.API = c.opt.API
+	if c.opt.Secret && !c.opt.SecretExport {
+		p.SecretRef = c.secret
+	}
+	o := p.object()
+	if len(c.opt.Installs) > 0 {
+		o.annotate("kapp.k14s.io/change-group", changeGroup)
+	}
+	c.objects = append(c.objects, o)
+	return p.SecretRef
+}
+
+// addInstalls adds what installs packages.
+func (c *Cluster) addInstalls(secretRef string) error {
+	for _, i := range c.opt.Installs {
+		if err := c.addInstall(i, secretRef); err != nil {
+			return err
+		}
+	}
+	if c.opt.API == OldPackagingAPI && len(c.opt.Installs) > 0 && (c.opt.Secret || secretRef != "") {
+		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
+	}
+	return nil
 }
 
 // addFoundations adds what a PackageRepository needs before it is applied.

@@ -40,17 +40,7 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	}
 	e := &emission{}
 	if s != nil {
-		opt.Graph = s.Graph
-		if opt.Manifests, err = f.manifests(ctx, e, s, repo); err != nil {
-			return nil, err
-		}
-		withoutOlder(s.Graph, list)
-		if f.has(withImportJob) {
-			if opt.Import, err = f.job.importJob(s, f.objects.name); err != nil {
-				return nil, err
-			}
-		}
-		if opt.Installs, err = f.packages(ctx, e, s); err != nil {
+		if err := f.fromArchive(ctx, e, &opt, s, repo, list); err != nil {
 			return nil, err
 		}
 	}
@@ -76,6 +66,22 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 		e.notes = append(e.notes, repositoryNotes...)
 	}
 	return e, nil
+}
+
+// fromArchive adds what comes from the archive.
+func (f *emitFlags) fromArchive(ctx context.Context, e *emission, opt *rewrite.ClusterOptions, s *inspect.Subject, repo name.Repository, list []rewrite.PackageRepository) (err error) {
+	opt.Graph = s.Graph
+	if opt.Manifests, err = f.manifests(ctx, e, s, repo); err != nil {
+		return err
+	}
+	withoutOlder(s.Graph, list)
+	if f.has(withImportJob) {
+		if opt.Import, err = f.job.importJob(s, f.objects.name); err != nil {
+			return err
+		}
+	}
+	opt.Installs, err = f.packages(ctx, e, s)
+	return err
 }
 
 // manifests returns the plain manifests of an archive, where --with asks for them.
