@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -98,9 +99,76 @@ func TestArchiveURL(t *testing.T) {
 		assert.Equal(t, of[0].stdout, shown.Replace(of[1].stdout), args)
 		assert.Equal(t, of[0].stderr, shown.Replace(of[1].stderr), args)
 	}
+	host = startMemory(t, nil)
 	imported := mustRelocate(t, "--from-tar", link, "--to-repo", host+"/url")
 	assertAll(t, imported.stderr, "imported 3 versions", "  read             3.1 MB in ", "verify with      relocate verify --repo "+host+"/url '"+address+"?…'")
 	mustRelocate(t, "verify", "--repo", host+"/url", p.file, "--level", "deep")
+
+	served := mustServe(t, link, "--as", "corp/all")
+	assert.Equal(t, address, served.report.Archives[0].File)
+	mustRelocate(t, "verify", "--repo", served.host+"/corp/all", p.file, "--level", "deep")
+	assert.NotContains(t, served.stop().stderr, "X-Amz")
+
+	for name, value := range map[string]string{archiveVariable: link, "NO": ""} {
+		cmd := exec.CommandContext(t.Context(), mustBuild(t), "inspect", "--tree")
+		cmd.Env = append(os.Environ(), name+"="+value)
+		out, err := cmd.Output()
+		assert.Equal(t, value == "", err != nil, "%v", err)
+		assert.Equal(t, value != "", strings.Contains(string(out), "corp/large"))
+	}
+}
+
+// mustBuild returns the program.
+func mustBuild(t *testing.T) string {
+	t.Helper()
+	built, err := program()
+	require.NoError(t, err)
+	return built
+}
+
+// TestArchiveSignature: the signature, the seal and the receipts of an archive on a server are beside it, or where
+// links say.
+func TestArchiveSignature(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
+	p := publish(t)
+	dir := t.TempDir()
+	_, ops, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	_, stranger, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	name := pemKey(t, dir, "ops", ops)
+	key, pub, other := name+".key", name+".pub", pemKey(t, dir, "other", stranger)+".pub"
+	mustRelocate(t, "sign", p.file, "--key", key)
+	mustRelocate(t, "verify", p.file, "--receipt-key", key)
+	files := http.FileServer(http.Dir(p.dir))
+	store := webserver.Presigned{Secret: "hush", Objects: files}
+	plain, signed := httptest.NewServer(files), httptest.NewServer(store)
+	defer plain.Close()
+	defer signed.Close()
+	link := func(ending string) string {
+		return store.Presign(signed.URL+"/corp.tar"+ending, time.Now(), 600)
+	}
+	host := startMemory(t, nil)
+	for _, args := range [][]string{
+		{"verify", plain.URL + "/corp.tar", "--trust", pub},
+		{"verify", link(""), "--trust", pub, "--signature", link(".seal.sigstore.json"), "--seal", link(".seal")},
+		{"--from-tar", link(""), "--to-repo", host + "/a", "--trust", pub, "--signature", link(".seal.sigstore.json"), "--seal", plain.URL + "/corp.tar.seal"},
+	} {
+		r := mustRelocate(t, args...)
+		assert.Contains(t, r.stdout+r.stderr, "signed by ")
+	}
+	r := mustRelocate(t, "receipts", plain.URL+"/corp.tar", "--trust", pub)
+	assert.Contains(t, r.stdout, "OK: 1 receipt of "+plain.URL+"/corp.tar")
+	mustRelocate(t, "receipts", link(""), "--receipts", link(".receipts.jsonl"), "--trust", pub)
+
+	assertFailed(t, tryRelocate(t, "verify", plain.URL+"/corp.tar", "--trust", other), statusUntrusted, "corp.tar.seal.sigstore.json")
+	assertFailed(t, tryRelocate(t, "verify", link(""), "--trust", pub), statusUsage, "--trust needs --signature")
+	assertFailed(t, tryRelocate(t, "verify", link(""), "--receipt-key", key), statusUsage, "--receipts")
+	assertFailed(t, tryRelocate(t, "--from-tar", link(""), "--to-repo", host+"/b", "--seal", "sha256:"+strings.Repeat("0", 64)), statusMissing, "is another archive: its seal is sha256:")
+	assertFailed(t, tryRelocate(t, "sign", plain.URL+"/corp.tar", "--key", key), statusUsage, "is a URL")
+	require.NoError(t, os.Remove(p.file+".seal.sigstore.json"))
+	assertFailed(t, tryRelocate(t, "verify", plain.URL+"/corp.tar", "--trust", pub), statusUntrusted, "is not signed")
 }
 
 // TestArchiveSecrets: what may be secret of a URL, its headers and its login is nowhere in what a command prints
@@ -124,8 +192,7 @@ func TestArchiveSecrets(t *testing.T) {
 	require.NoError(t, os.WriteFile(headers, []byte("PRIVATE-TOKEN: SECRETtoken\n\n"), 0o600))
 	with := []string{"--from-tar-header-file", headers, "--src-registry-username", "reader", "--src-registry-password", "SECRETpw"}
 	good, bad := fmt.Sprintf(link, "corp.tar"), fmt.Sprintf(link, "none.tar")
-	built, err := program()
-	require.NoError(t, err)
+	built := mustBuild(t)
 	for _, args := range [][]string{
 		{"--from-tar", good, "--to-repo", host + "/a", "--report", dir + "/import.json", "--progress", "json"},
 		{"--from-tar", good, "--to-repo", host + "/a", "--report", dir + "/import.html"},
