@@ -232,13 +232,17 @@ func ParseJobSource(s string) (JobSource, error) {
 
 // check is about an import with shards, 0 for none.
 func (s JobSource) check(shards int) error {
-	if s.Secret != "" || s.Claim == "" {
-		err := checkName("Secret of the source", s.Secret)
-		if s.Headers != "" && (!isSecretKey(s.Headers) || s.Headers == urlKey) {
-			err = errors.Join(err, fmt.Errorf("%q is not a key with headers", s.Headers))
-		}
-		return err
+	if s.Claim != "" {
+		return s.checkClaim(shards)
 	}
+	err := checkName("Secret of the source", s.Secret)
+	if s.Headers != "" && (!isSecretKey(s.Headers) || s.Headers == urlKey) {
+		err = errors.Join(err, fmt.Errorf("%q is not a key with headers", s.Headers))
+	}
+	return err
+}
+
+func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
 		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume", s.Path))

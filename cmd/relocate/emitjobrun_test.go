@@ -20,6 +20,7 @@ import (
 // archive comes from a server, and the receipts go to one (TestSiteJob: to a volume). The second Pod of a shard
 // uploads nothing, and nothing is visible before the import.
 func TestEmitJobRuns(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	file := export(t, pushSample(t, startMemory(t, nil)))
 	registry := startReal(t)

@@ -16,6 +16,7 @@ import (
 // TestTermination: a Pod's status gets the result of an import and of a shard, and the reason of a failure; nothing
 // is written unless the environment names a file.
 func TestTermination(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	file := export(t, pushSample(t, startMemory(t, nil)))
 	registry := startReal(t)
