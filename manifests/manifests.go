@@ -197,7 +197,7 @@ func (s *Set) find() error {
 		s.Images = append(s.Images, i)
 		resolved[f.Value] = Repository.Digest("sha256:" + strings.Repeat("0", 64))
 	}
-	_, err = emit(s.files, lock(resolved))
+	_, err = emit(s.files, lock(resolved), func(image string) string { return image })
 	return trimmed(err)
 }
 
@@ -283,7 +283,13 @@ func At(files map[string][]byte, repo name.Repository) ([]Document, error) {
 			inputs = append(inputs, kbld.Input{Path: p, Data: files[p]})
 		}
 	}
-	text, err := emit(inputs, l.At(repo))
+	// kbld takes "localhost/a" for a path of Docker Hub, and refuses a path of one letter: it sees neither.
+	text, err := emit(inputs, l.At(Repository), func(image string) string {
+		if digest, isLocked := strings.CutPrefix(image, Repository.Name()); isLocked {
+			return repo.Name() + digest
+		}
+		return image
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -316,13 +322,13 @@ func cut(text []byte) (list []Document, err error) {
 	return list, nil
 }
 
-// emit returns the texts of inputs with the images of a lock, as one text.
-func emit(inputs []kbld.Input, l *carvel.ImagesLock) ([]byte, error) {
+// emit returns the texts of inputs with the images of a lock, as rename calls them, as one text.
+func emit(inputs []kbld.Input, l *carvel.ImagesLock, rename func(image string) string) ([]byte, error) {
 	encoded, err := l.Encode()
 	if err != nil {
 		return nil, err
 	}
-	texts, err := kbld.InPlace(append([]kbld.Input{{Path: carvel.LockFile, Data: encoded}}, inputs...))
+	texts, err := kbld.InPlace(append([]kbld.Input{{Path: carvel.LockFile, Data: encoded}}, inputs...), rename)
 	if err != nil {
 		return nil, err
 	}

@@ -179,3 +179,19 @@ func TestKbld(t *testing.T) {
 	}
 	assert.Equal(t, contents(theirs), contents(text))
 }
+
+// TestAtUnlocked: of a bundle that others labelled as manifests, an image that the lock does not have stays what it is; one
+// without a digest is refused, as kbld would ask for it.
+func TestAtUnlocked(t *testing.T) {
+	repo, err := name.NewRepository("registry.inside/all")
+	require.NoError(t, err)
+	elsewhere := "registry.example/app@sha256:" + strings.Repeat("b", 64)
+	files := map[string][]byte{".imgpkg/images.yml": []byte("apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"),
+		"config/pod.yml": []byte("apiVersion: v1\nkind: Pod\nspec: {image: \"" + elsewhere + "\"}\n")}
+	documents, err := manifests.At(files, repo)
+	require.NoError(t, err)
+	assert.Contains(t, string(documents[0].Text), elsewhere)
+	files["config/pod.yml"] = []byte(object)
+	_, err = manifests.At(files, repo)
+	require.ErrorContains(t, err, "would ask registries for controller, registry.example/app:1")
+}

@@ -126,6 +126,9 @@ func TestManifestsAlone(t *testing.T) {
 	file := filepath.Join(dir, "imgpkg.tar")
 	mustRelocate(t, "--manifests", "kc="+s.folder, "--to-tar", file, "--tar-format", "imgpkg")
 	s.assertInside(mustRelocate(t, "emit", file, "--to-repo", repo, "--with", "manifests").stdout, repo)
+	for _, other := range []string{"localhost/kc", "r.example/x"} { // which kbld takes for other names, or refuses
+		s.assertInside(mustRelocate(t, "emit", file, "--to-repo", other, "--with", "manifests").stdout, other)
+	}
 	assertFailed(t, tryRelocate(t, "emit", file, "--to-repo", repo), statusUsage, "contains no package repository, but plain manifests: add --with manifests")
 
 	config := filepath.Join(dir, "crossing.yml")

@@ -89,7 +89,7 @@ func FuzzInPlace(f *testing.F) {
 			ids = append(ids, image.Value)
 		}
 		slices.Sort(ids)
-		out, err := kbld.InPlace([]kbld.Input{locked(slices.Compact(slices.Clone(ids))...), {Path: "f.yml", Data: text}})
+		out, err := kbld.InPlace([]kbld.Input{locked(slices.Compact(slices.Clone(ids))...), {Path: "f.yml", Data: text}}, asIs)
 		if err != nil {
 			return
 		}

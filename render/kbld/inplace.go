@@ -40,11 +40,12 @@ func Find(inputs []Input) ([]Found, error) {
 	return list, err
 }
 
-// InPlace returns the texts of the inputs with the references replaced as Run does it. All else stays byte
-// for byte: order, comments and style. kbld's configuration and locks are no objects, and are left out.
+// InPlace returns the texts of the inputs with the references replaced as Run does it, and rename gives what is written in
+// place of an image. All else stays byte for byte: order, comments and style. kbld's configuration and locks are no objects,
+// and are left out.
 //
 // Errors: as Run; a reference that cannot be replaced in the text where it is.
-func InPlace(inputs []Input) ([][]byte, error) {
+func InPlace(inputs []Input, rename func(image string) string) ([][]byte, error) {
 	want, err := Run(inputs)
 	if err != nil {
 		return nil, err
@@ -55,14 +56,14 @@ func InPlace(inputs []Input) ([][]byte, error) {
 	}
 	edited := slices.Clone(inputs)
 	for i, t := range texts {
-		edited[i].Data = t.edited(nil)
+		edited[i].Data = t.edited(nil, func(image string) string { return image })
 	}
 	if err := check(edited, want); err != nil {
 		return nil, err
 	}
 	out := make([][]byte, len(texts))
 	for i, t := range texts {
-		out[i] = t.edited(t.cuts)
+		out[i] = t.edited(t.cuts, rename)
 	}
 	return out, nil
 }
@@ -103,7 +104,7 @@ type edit struct {
 }
 
 // edited returns the text with all edits and without cuts.
-func (t *inputText) edited(cuts []span) []byte {
+func (t *inputText) edited(cuts []span, rename func(image string) string) []byte {
 	var out []byte
 	at := 0
 	replace := func(s span, by string) {
@@ -116,7 +117,7 @@ func (t *inputText) edited(cuts []span) []byte {
 			replace(cuts[0], "")
 			cuts = cuts[1:]
 		}
-		replace(e.span, e.Result.Image)
+		replace(e.span, rename(e.Result.Image))
 	}
 	for _, c := range cuts {
 		replace(c, "")

@@ -22,6 +22,8 @@ func locked(ids ...string) kbld.Input {
 	return kbld.Input{Path: ".imgpkg/images.yml", Data: []byte(text)}
 }
 
+func asIs(image string) string { return image }
+
 // inPlace has texts in which each image is a:1 or b:2, and all must become INSIDE.
 var inPlace = map[string]string{
 	"plain, with comments":     "# first\nkind: Pod # a pod\nspec:\n  containers:\n  - {name: x,   image: a:1} # a:1\n  - image:   b:2   # b:2\n",
@@ -49,7 +51,7 @@ func TestInPlace(t *testing.T) {
 			found, err := kbld.Find(inputs)
 			require.NoError(t, err)
 			require.NotEmpty(t, found)
-			out, err := kbld.InPlace(inputs)
+			out, err := kbld.InPlace(inputs, asIs)
 			require.NoError(t, err)
 			assert.Empty(t, strings.TrimSpace(string(out[0])), "the lock is no object")
 			assert.Equal(t, len(text)+len(found)*len(inside)-widths(found, text), len(out[1]))
@@ -112,7 +114,7 @@ data:
     image: "b:2"
   config.json: '{"b": 1, "image": "a:1"}'
 `
-	out, err := kbld.InPlace([]kbld.Input{locked("a:1", "b:2"), {Path: "f.yml", Data: []byte(config + object)}})
+	out, err := kbld.InPlace([]kbld.Input{locked("a:1", "b:2"), {Path: "f.yml", Data: []byte(config + object)}}, asIs)
 	require.NoError(t, err)
 	want := strings.NewReplacer("Image: b:2", "Image: "+inside, "image: a:1", "image: "+inside, `image: "b:2"`, `image: "`+inside+`"`, `"a:1"`, `"`+inside+`"`).Replace(object)
 	assert.Equal(t, "---\n"+want, string(out[1]))
@@ -131,7 +133,7 @@ func TestInPlaceRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := kbld.Input{Path: "c.yml", Data: []byte("apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsearchRules:\n" +
 				"- keyMatcher: {name: data}\n  updateStrategy: {json: {searchRules: [{keyMatcher: {name: image}}]}}\n- keyMatcher: {path: [keyed, sub, of]}\n")}
-			out, err := kbld.InPlace([]kbld.Input{locked("a:1", "b:2"), config, {Path: "f.yml", Data: []byte(c.text)}})
+			out, err := kbld.InPlace([]kbld.Input{locked("a:1", "b:2"), config, {Path: "f.yml", Data: []byte(c.text)}}, asIs)
 			if c.want == "" {
 				require.NoError(t, err)
 				assert.Equal(t, strings.Replace(c.text, "a:1", inside, 1), string(out[2]))
