@@ -239,7 +239,8 @@ func (s *stage) damage(ctx context.Context, d v1.Hash) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, blob); err != nil {
+	_, err = io.Copy(io.Discard, blob)
+	if err = errors.Join(err, blob.Close()); err != nil {
 		return fmt.Errorf("blob %s: %w", d, err)
 	}
 	return fmt.Errorf("%w: blob %s: it arrived with other bytes, and the next read gave the right ones: the medium or this machine is unstable", digest.ErrMismatch, d)

@@ -148,3 +148,24 @@ func TestEnd(t *testing.T) {
 		cancelRanged()
 	}
 }
+
+// BenchmarkRange streams 64 MiB, from a server in the same process.
+func BenchmarkRange(b *testing.B) {
+	file := content(64 << 20)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(file))
+	}))
+	defer s.Close()
+	f, err := httpfile.Open(b.Context(), httpfile.Source{URL: s.URL}, httpfile.Options{})
+	require.NoError(b, err)
+	defer f.Close()
+	b.SetBytes(63 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := f.Range(b.Context(), 1<<20, 63<<20)
+		require.NoError(b, err)
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, 256<<10))
+		require.NoError(b, err)
+		require.NoError(b, r.Close())
+	}
+}
