@@ -93,9 +93,17 @@ func (c *Cluster) addImport(j ImportJob) error {
 		})
 	}
 	objects, err := j.objects(c.repo, login)
+	if err != nil {
+		return err
+	}
 	c.objects = append(c.objects, objects...)
+	ref, err := j.imageRef()
+	if err != nil {
+		return err
+	}
+	c.noteImage(ref)
 	c.note("the Jobs log in with the Secret %s/%s, if there is one: its login must be allowed to push", j.Namespace, login)
-	return err
+	return nil
 }
 
 // objects returns the objects of an import into repo, whose login is in a Secret: a ServiceAccount without
@@ -129,10 +137,29 @@ func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error
 	return append(list, j.job(j.name(), "finish", pod, 0)), nil
 }
 
+// imageRef returns the reference of relocate. One without a registry is of Docker Hub, which no closed site reaches.
+func (j *ImportJob) imageRef() (name.Reference, error) {
+	ref, err := name.ParseReference(j.Image)
+	if err == nil && ref.Context().RegistryStr() == name.DefaultRegistry {
+		err = fmt.Errorf("%q is at Docker Hub: name the registry, too", j.Image)
+	}
+	return ref, err
+}
+
+// noteImage says what of the image's reference may not work.
+func (c *Cluster) noteImage(ref name.Reference) {
+	if _, isDigest := ref.(name.Digest); !isDigest {
+		c.note("the Jobs name their image by a tag, which may change: %s", ref.Name())
+	}
+	if host := ref.Context().RegistryStr(); host != c.repo.RegistryStr() {
+		c.note("the Jobs' image is at %s: nodes pull it with the login to %s, or with one of their own", host, c.repo.RegistryStr())
+	}
+}
+
 // check rejects what the cluster would refuse, and what cannot run.
 func (j *ImportJob) check() error {
 	err := checkNamespace(j.Namespace)
-	if _, bad := name.ParseReference(j.Image); bad != nil {
+	if _, bad := j.imageRef(); bad != nil {
 		err = errors.Join(err, fmt.Errorf("image of the Job: %w", bad))
 	}
 	switch {
@@ -245,7 +272,7 @@ func (s JobSource) check(shards int) error {
 func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
-		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume", s.Path))
+		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, without a slash before it and without ..", s.Path))
 	}
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:

@@ -257,6 +257,7 @@ func TestImportJobRefused(t *testing.T) {
 		"at most":                        func(j *ImportJob) { j.Shards = MostJobShards + 1 },
 		"has no Indexed Jobs":            func(j *ImportJob) { j.Minor = 21 },
 		"image of the Job":               func(j *ImportJob) { j.Image = "no image" },
+		"is at Docker Hub":               func(j *ImportJob) { j.Image = "relocate:1" },
 		"the namespace":                  func(j *ImportJob) { j.Namespace = "a.b" },
 		"Secret of the source":           func(j *ImportJob) { j.Source.Secret = "A" },
 		`"url" is not a key`:             func(j *ImportJob) { j.Source.Headers = "url" },

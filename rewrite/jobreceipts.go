@@ -108,7 +108,7 @@ func (j *ImportJob) thenVerify(p *podSpec, repo name.Repository) {
 
 // verifyArgs are the arguments that compare the repository with the archive.
 func (j *ImportJob) verifyArgs(repo name.Repository) []string {
-	args := []string{"verify", "--repo", repo.Name()}
+	args := []string{"verify", "--repo", repo.Name(), "--level", "blobs"} // an import may have trusted a manifest that was there
 	for _, arg := range j.Source.args() {
 		if arg != "--from-tar" { // verify names a file without it
 			args = append(args, arg)

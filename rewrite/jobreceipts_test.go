@@ -42,12 +42,12 @@ func TestJobReceipts(t *testing.T) {
 		if j.Receipts.Key != "" {
 			const receipts = " --receipts /receipts/oslo.receipts.jsonl --receipts-url-file /etc/relocate/receipts/url" +
 				" --receipt-key /etc/relocate/key/receipt.key --receipt-key-password-file /etc/relocate/key/password]"
-			assert.Equal(t, "[verify --repo private.test/all --from-tar-url-file /etc/relocate/source/url"+seal+receipts, argsOf(t, second))
+			assert.Equal(t, "[verify --repo private.test/all --level blobs --from-tar-url-file /etc/relocate/source/url"+seal+receipts, argsOf(t, second))
 			assert.Equal(t, "[--from-tar-url-file /etc/relocate/source/url --to-repo private.test/all"+seal+" --await-blobs 10m"+receipts, argsOf(t, first))
 			assert.NotContains(t, args(t, list[1]), "receipts", "shards leave none")
 			continue
 		}
-		assert.Equal(t, "[verify --repo private.test/all /archive/a.tar"+seal+" --no-tag --receipts /receipts/in/oslo.receipts.jsonl]", argsOf(t, second))
+		assert.Equal(t, "[verify --repo private.test/all --level blobs /archive/a.tar"+seal+" --no-tag --receipts /receipts/in/oslo.receipts.jsonl]", argsOf(t, second))
 		assert.EqualValues(t, 65532, find(t, pod, "securityContext", "fsGroup"), "so that the volume can be written to")
 	}
 

@@ -232,7 +232,8 @@ func (f *archiveFlags) open(ctx context.Context, name string, folders ...string)
 	}
 	switch {
 	case !f.isURL(name):
-		return tarball.Open(name, folders...)
+		a, err := tarball.Open(name, folders...)
+		return a, withPermission(err)
 	case len(folders) > 0:
 		return f.openVolumes(ctx, name, folders)
 	}
@@ -292,6 +293,19 @@ func (f *archiveFlags) seal(ctx context.Context, value string) (seal v1.Hash, er
 	return seal, nil
 }
 
+// unreadableError says that an archive is not for this user to read.
+type unreadableError struct{ error }
+
+func (e unreadableError) Unwrap() error { return e.error }
+
+// withPermission tells the error of an archive that cannot be read from those of other files.
+func withPermission(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return unreadableError{err}
+	}
+	return err
+}
+
 // openSigned is open for an archive whose signature is checked before, where the flags require one.
 func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name string, folders ...string) (*tarball.Archive, *report.Signature, error) {
 	signed, err := f.signed(ctx, trust)
@@ -302,7 +316,8 @@ func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name s
 		return nil, nil, err
 	}
 	if !f.isURL(name) {
-		return signed.Open(name, folders...)
+		a, signature, err := signed.Open(name, folders...)
+		return a, signature, withPermission(err)
 	}
 	if signed != nil && signed.File == "" && strings.Contains(f.urls[name].url, "?") {
 		return nil, nil, usagef("--trust needs --signature: the URL of %s has a query, so it does not say where its signature is", name)

@@ -67,7 +67,7 @@ func (f *verifyFlags) runCluster(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	f.output.command = commandLine(cmd, nil)
+	f.output.command, f.output.ended = commandLine(cmd, nil), terminationIn(cmd.Context())
 	return f.output.print(cmd.OutOrStdout(), &verified{Verdict: v})
 }
 

@@ -220,11 +220,12 @@ func (f *emitFlags) withChecks() []check {
 // certificateChecks are about the certificates of the registry.
 func (f *emitFlags) certificateChecks() []check {
 	certs := len(f.caCerts) > 0
-	used := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf) || f.has(withImportJob)
+	ofRegistry := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
+	used := ofRegistry || f.has(withImportJob) // whose archive's server may have one, too
 	return []check{
 		{f.has(withCA) && !certs && f.sites == "", "--with ca: give the certificates with --registry-ca-cert-path FILE"},
 		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
-		{certs && f.plainHTTP, "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
+		{certs && f.plainHTTP && !(used && !ofRegistry), "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
 	}
 }
 

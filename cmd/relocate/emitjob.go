@@ -38,6 +38,9 @@ func (f *jobFlags) take(with *[]string) error {
 			continue
 		}
 		var err error
+		if f.shards > 0 || slices.Contains(list, withImportJob) {
+			return usagef("--with %s: give import-job once", what)
+		}
 		if f.shards, err = strconv.Atoi(n); err != nil || f.shards < 1 {
 			return usagef("--with %s: N of import-job=N is the number of shards, from 1", what)
 		}

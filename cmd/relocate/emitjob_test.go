@@ -34,9 +34,17 @@ func TestEmitJob(t *testing.T) {
 	assertAll(t, r.stdout, "/archive/tce.tar", "podFailurePolicy")
 	assert.NotContains(t, r.stdout, "await-blobs")
 
+	r = mustRelocate(t, "emit", file, "--to-repo", "reg.airgap.test:5000/tce/main", "--job-image", "tools.airgap.test/relocate:1", "--with", "import-job",
+		"--job-source", "url-secret:archive", "--registry-insecure", "--registry-ca-cert-path", ca)
+	assertAll(t, r.stdout, "--registry-insecure", "BEGIN CERTIFICATE") // of the archive's server
+	assertAll(t, r.stderr, "by a tag, which may change", "image is at tools.airgap.test")
+
 	for says, wrong := range map[string][]string{
 		"need --with import-job":        nil,
 		"say where the archive is":      {"--with", "import-job"},
+		"give import-job once":          {"--with", "import-job=2", "--with", "import-job=3", "--job-source", "url-secret:a"},
+		"is at Docker Hub":              {"--with", "import-job", "--job-image", "relocate:1", "--job-source", "url-secret:a"},
+		"without a slash before it":     {"--with", "import-job", "--job-source", "pvc:a//b"},
 		"number of shards":              {"--with", "import-job=0", "--job-source", "pvc:a/b"},
 		"at most 1000 shards":           {"--with", "import-job=1001", "--job-source", "url-secret:a"},
 		"must be one of":                {"--with", "import-jobs=2", "--job-source", "pvc:a/b"},

@@ -221,6 +221,7 @@ var judgements = []judgement{
 	{is(copy.ErrContended), statusFailed, "wait until nobody else is signing these images, then run the same command again, or skip these signatures with --attachments auto"},
 	{is(oci.ErrConflict), statusMissing, "keep what the registry has with --attachments auto, or remove it from the registry and import again"},
 	{isRegistry(fs.ErrPermission), statusPermission, "the login lacks permission: ask the registry's administrator, or log in as another user"},
+	{isA[unreadableError], statusPermission, "archives are written for their owner alone (mode 0600): chmod 0644 it, or chown it to this user; in the image of relocate that is 65532"},
 	{is(fs.ErrPermission), statusPermission, ""},
 	{answered(429), statusFailed, "the registry limits the request rate: lower --concurrency, or run again later; what was uploaded is skipped"},
 	{answered(413), statusFailed, "the registry, or a proxy in front of it, limits the size of requests: raise the limit (nginx: client_max_body_size 0)"},

@@ -70,6 +70,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if text = printable(withoutQueries(args, withoutPassword(text))); text != "" {
 		fmt.Fprintln(stderr, "relocate:", text)
 	}
+	var problems problemsError
+	if errors.As(err, &problems) { // which were printed as the result
+		text = printable(problems.text)
+	}
 	ended.write(stderr, status, text, hintFor(ran, hint))
 	if meant := guessed(err, args); meant != "" {
 		hint = "did you mean: " + meant

@@ -13,6 +13,7 @@ import (
 	"relocate"
 	"relocate/copy"
 	"relocate/internal/text"
+	"relocate/report"
 	"relocate/rewrite"
 )
 
@@ -27,7 +28,8 @@ type termination struct {
 	Error   string `json:"error,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 
-	Result *copied `json:"result,omitempty"` // of a copy; nil: there is none
+	Result  *copied `json:"result,omitempty"`  // of a copy; nil: there is none
+	Verdict *judged `json:"verdict,omitempty"` // of a verification; nil: there is none
 }
 
 // copied is what a copy did, also in part.
@@ -44,6 +46,17 @@ type copied struct {
 	Seconds    float64         `json:"seconds"`
 }
 
+// judged is what a verification found.
+type judged struct {
+	OK       bool      `json:"ok"`
+	Subject  string    // archive or repository    `json:"subject"`
+	Level    string    `json:"level,omitempty"`
+	Roots    []v1.Hash `json:"roots"` // at most mostTerminationRoots
+	Seal     *v1.Hash  `json:"seal,omitempty"`
+	Problems int       `json:"problems"`
+	First    string    `json:"first,omitempty"` // of the problems
+}
+
 // amount is a number of things in a repository.
 type amount struct {
 	Blobs     int   `json:"blobs"` // layers and configs
@@ -51,7 +64,11 @@ type amount struct {
 	Manifests int   `json:"manifests"`
 }
 
-const mostTerminationRoots = 10
+// Limits of what a termination has beside its error.
+const (
+	mostTerminationRoots = 10
+	mostName             = 300 // bytes
+)
 
 type terminationKey struct{}
 
@@ -77,13 +94,37 @@ func (t *termination) see(r *copyReport) {
 		Uploaded: amount{r.Result.Blobs, r.Result.Bytes, r.Result.Manifests},
 		Present:  amount{r.Result.BlobsPresent, r.Result.BytesPresent, r.Result.ManifestsPresent},
 	}
-	for _, root := range r.Roots[:min(len(r.Roots), mostTerminationRoots)] {
-		c.Roots = append(c.Roots, root.Digest)
-	}
-	if r.Archive != nil && r.Archive.Seal != (v1.Hash{}) {
-		c.Seal = &r.Archive.Seal
-	}
+	c.Roots, c.Seal = rootDigests(r.Roots), archiveSeal(r.Archive)
 	t.Result = c
+}
+
+// judge keeps what a verification found.
+func (t *termination) judge(v *report.Verdict) {
+	if t == nil {
+		return
+	}
+	t.Verdict = &judged{
+		OK: v.OK, Subject: text.Clip(printable(v.Subject), mostName), Level: v.Level,
+		Roots: rootDigests(v.Roots), Seal: archiveSeal(v.Archive), Problems: len(v.Problems),
+	}
+	if len(v.Problems) > 0 {
+		p := v.Problems[0]
+		t.Verdict.First = text.Clip(printable(p.Kind+" "+p.What+": "+p.Reason), mostName)
+	}
+}
+
+func rootDigests(roots []report.Root) (list []v1.Hash) {
+	for _, root := range roots[:min(len(roots), mostTerminationRoots)] {
+		list = append(list, root.Digest)
+	}
+	return list
+}
+
+func archiveSeal(a *report.Archive) *v1.Hash {
+	if a == nil || a.Seal == (v1.Hash{}) {
+		return nil
+	}
+	return &a.Seal
 }
 
 // write writes the result to the file that the environment names, if it does. The run has ended: that it cannot

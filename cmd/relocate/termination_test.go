@@ -57,6 +57,15 @@ func TestTermination(t *testing.T) {
 	assert.Equal(t, "0/2", done.Result.Lacked.Shard)
 	require.Len(t, done.Result.Roots, 1)
 
+	verified := tell(at, "verify", "--repo", repo, "--level", "blobs", file)
+	require.NotNil(t, verified.Verdict)
+	assert.Equal(t, []any{true, repo, "blobs"}, []any{verified.Verdict.OK, verified.Verdict.Subject, verified.Verdict.Level})
+	empty := tell(at, "verify", "--repo", registry.Addr+"/empty", file)
+	assert.Equal(t, statusMissing, empty.Status)
+	assert.Contains(t, empty.Error, "1 problem")
+	assert.Contains(t, empty.Verdict.First, "missing")
+	assert.Positive(t, empty.Verdict.Problems)
+
 	wrong := tell(at, "--from-tar", file, "--to-repo", repo, "--seal", "sha256:"+strings.Repeat("0", 64))
 	assert.Nil(t, wrong.Result)
 	assert.Equal(t, statusMissing, wrong.Status)

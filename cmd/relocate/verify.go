@@ -84,7 +84,7 @@ func newVerify() *cobra.Command {
 			if f.cluster.file != "" {
 				return f.runCluster(cmd)
 			}
-			f.output.command = commandLine(cmd, args)
+			f.output.command, f.output.ended = commandLine(cmd, args), terminationIn(cmd.Context())
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 			r, err := f.run(ctx, append(args, "")[0], cmd.InOrStdin(), show)
 			if err != nil {

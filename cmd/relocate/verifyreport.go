@@ -42,6 +42,7 @@ type reportFlags struct {
 	format  verifyFormat
 	file    string
 	command string // as it was run
+	ended   *termination
 }
 
 func (f *reportFlags) add(flags *pflag.FlagSet) {
@@ -99,6 +100,7 @@ func (f *reportFlags) options(r *verified, jobs concurrency, show *display) relo
 // print prints the verdict and then writes the report's file: the verdict is not lost when that
 // fails. The error says what was found.
 func (f *reportFlags) print(w io.Writer, r *verified) error {
+	f.ended.judge(r.Verdict)
 	if f.format.format == "junit" {
 		b, err := r.JUnit(r.packages())
 		if err == nil {
