@@ -29,3 +29,6 @@ func NewStreamWriter(w io.Writer, plan *bundle.Plan) (*StreamWriter, error) {
 
 // ReadSealFrom is ReadSeal of an archive in relocate's format.
 func ReadSealFrom(r io.ReaderAt) (v1.Hash, error) { return readSeal(r) }
+
+// NewHead reads what comes before end in r, which the inventory says.
+func NewHead(r Ranged, end int64) io.ReaderAt { return &head{r: r, end: end, known: true} }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"relocate/tarball"
@@ -34,6 +35,44 @@ func (r inRanges) Range(_ context.Context, at, n int64) (io.ReadCloser, error) {
 		return nil, errors.New("no such range")
 	}
 	return io.NopCloser(io.NewSectionReader(r.Reader, at, n)), nil
+}
+
+// TestLargeHead: a head that is too large to keep is read in pieces, and right wherever it is read.
+func TestLargeHead(t *testing.T) {
+	t.Parallel()
+	file := noise(20 << 20)
+	counted := &counting{inRanges: inRanges{bytes.NewReader(file), t, int64(len(file))}}
+	end := int64(len(file) - 1<<20 - 100)
+	h := tarball.NewHead(counted, end)
+	read := func(at, n int64) {
+		p := make([]byte, n)
+		_, err := h.ReadAt(p, at)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(file[at:at+n], p), "%d bytes from %d", n, at)
+	}
+	for at := int64(0); at+70_000 <= end; at += 70_000 {
+		read(at, 70_000)
+		read(max(0, at-2<<20), 1000) // another reader, a little behind
+	}
+	assert.LessOrEqual(t, counted.reads, 6)
+	read(5, 10<<20)
+	read(end-10, 10)
+	before := counted.bytes
+	read(end-10, 11)
+	read(end+5, 2000)
+	assert.Equal(t, before+2011, counted.bytes, "behind the head, what is asked for is read")
+}
+
+// counting counts reads.
+type counting struct {
+	inRanges
+	reads, bytes int
+}
+
+func (c *counting) ReadAt(p []byte, at int64) (int, error) {
+	c.reads++
+	c.bytes += len(p)
+	return c.inRanges.ReadAt(p, at)
 }
 
 // FuzzRanged: whatever the bytes are, reading them in ranges finds what reading them as a file finds.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -228,6 +229,36 @@ func TestRangedHead(t *testing.T) {
 	assert.EqualValues(t, 3, requests, "the front, the rest of the head, the seal")
 }
 
+// TestRangedContent: what serve sends piece by piece is one request, and again one from another place on.
+func TestRangedContent(t *testing.T) {
+	t.Parallel()
+	m := layered(t, 2, 3<<20)
+	s, err := serveArchive(t, m.bytes(t))
+	require.NoError(t, err)
+	plan, err := s.Plan(t.Context(), 1, nil)
+	require.NoError(t, err)
+	layer := plan.Blobs[plan.Small+1].Descriptor.Digest
+	c, err := s.Content(layer)
+	require.NoError(t, err)
+	before := s.file.Counts()
+	for range 2 {
+		text, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size())) // in small pieces
+		require.NoError(t, err)
+		assert.Equal(t, layer, digest.Of(text))
+	}
+	_, err = c.ReadAt(make([]byte, 10), 1000)
+	require.NoError(t, err)
+	requests, _ := s.spent(before)
+	assert.EqualValues(t, 3, requests)
+	n, err := c.ReadAt(make([]byte, 10), c.Size()-4)
+	require.ErrorIs(t, err, io.EOF)
+	assert.Equal(t, 4, n)
+	_, err = c.ReadAt(make([]byte, 10), c.Size())
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, c.Close())
+	require.NoError(t, c.Close())
+}
+
 // TestRangedFrames: 16 frames are asked for at once.
 func TestRangedFrames(t *testing.T) {
 	t.Parallel()
@@ -290,6 +321,34 @@ func TestRangedAgain(t *testing.T) {
 	assert.Greater(t, wrong, 20)
 }
 
+// TestRangedFails: a blob that cannot be read fails, and those that were to come with it are asked for again.
+func TestRangedFails(t *testing.T) {
+	t.Parallel()
+	archive := layered(t, 60, 60_000).bytes(t)
+	s, err := serveArchive(t, archive)
+	require.NoError(t, err)
+	plan, err := s.CheckedPlan(t.Context(), 8, nil)
+	require.NoError(t, err)
+	answer := func(h http.Handler) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.answer = h
+	}
+	failed := 0
+	for i, b := range plan.Blobs[plan.Small:] {
+		if i%3 == 0 {
+			answer(http.NotFoundHandler())
+		}
+		err := s.readBlob(t.Context(), *b.Descriptor)
+		if answer(nil); err != nil {
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			failed++
+			require.NoError(t, s.readBlob(t.Context(), *b.Descriptor))
+		}
+	}
+	assert.Positive(t, failed)
+}
+
 // TestRangedSparse: where the destination has most blobs, the others cost about what they are. Those that follow
 // one another are read together again.
 func TestRangedSparse(t *testing.T) {
@@ -315,6 +374,26 @@ func TestRangedSparse(t *testing.T) {
 		requests, _ := s.spent(before)
 		assert.Less(t, requests, int64(30), "after every %d-th", each)
 	}
+}
+
+// TestRangedGaps: blobs that nobody asks for while those around them are read can be read later, and no connection
+// stays open for them.
+func TestRangedGaps(t *testing.T) {
+	t.Parallel()
+	archive := layered(t, 400, 20_000).bytes(t)
+	s, err := serveArchive(t, archive)
+	require.NoError(t, err)
+	plan, err := s.Plan(t.Context(), 8, nil)
+	require.NoError(t, err)
+	layers := plan.Blobs[plan.Small:]
+	for gaps := range 2 {
+		for i, b := range layers {
+			if (i%7 == 0) == (gaps == 1) {
+				require.NoError(t, s.readBlob(t.Context(), *b.Descriptor))
+			}
+		}
+	}
+	assert.Less(t, s.file.Counts().Read, int64(len(archive))*5/4)
 }
 
 // TestRangedAnyOrder: blobs are right in whatever order they are read, at once, twice, or not to their end, although

@@ -54,7 +54,7 @@ func (f *File) checkOther(res *http.Response) error {
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return f.checkEnd(res)
 	}
-	return f.refusal(res)
+	return refusal(res)
 }
 
 // checkRange compares the range of an answer with that which was asked for.
@@ -96,14 +96,14 @@ func (f *File) checkEnd(res *http.Response) error {
 	n, err := strconv.ParseInt(total, 10, 63)
 	switch {
 	case !ok || err != nil || n < 0:
-		return f.refusal(res)
+		return refusal(res)
 	case f.size < 0 && n == 0:
 		f.size = 0
 		return nil
 	case f.size >= 0 && n != f.size:
 		return fmt.Errorf("%w: it had %d bytes, and has %d now", ErrChanged, f.size, n)
 	}
-	return f.refusal(res)
+	return refusal(res)
 }
 
 // contentRange is a range of a file, both ends included.

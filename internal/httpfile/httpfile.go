@@ -1,12 +1,12 @@
 // Package httpfile reads a file on a server of HTTP in ranges, without a copy of it.
 //
 // Begin with Open. A File is an io.ReaderAt, and Range streams a part of it with one request, which is
-// continued where it breaks off.
+// continued where it breaks off. Put uploads a small file.
 //
 // What it promises:
 //
-//   - It sends GET, with one range that has a beginning and an end, and nothing else: links that are signed for
-//     GET work, and servers that know no other ranges.
+//   - To read, it sends GET, with one range that has a beginning and an end, and nothing else: links that are
+//     signed for GET work, and servers that know no other ranges.
 //   - What the server answers is the range that was asked for, of the file that was opened, unencoded, or it
 //     is an error. A server can lie about all three: only digests prove content.
 //   - Nothing that it returns or prints has the query, user name or password of a URL, nor a header.

@@ -3,7 +3,6 @@ package httpfile
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 
 	"relocate/registry"
@@ -33,12 +32,11 @@ func Put(ctx context.Context, src Source, opt Options, content []byte) error {
 	f.login(req.Header, u)
 	res, err := f.transport.RoundTrip(req)
 	if err != nil {
-		return f.explain(err)
+		return f.explain("upload", err)
 	}
 	defer drain(res)
 	if res.StatusCode/100 == 2 {
 		return nil
 	}
-	body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return &registry.Error{Method: http.MethodPut, URL: f.name, Status: res.StatusCode, Code: codeIn(string(body))}
+	return refusal(res)
 }

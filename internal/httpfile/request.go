@@ -29,7 +29,7 @@ func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
 			_ = res.Body.Close() // the rest of it is not read: it may be the whole file
 		}
 		if !isRefused(err) {
-			return nil, f.explain(err)
+			return nil, f.explain("read", err)
 		}
 		if !f.link.renew(u) {
 			return nil, f.expired(u, err)
@@ -118,13 +118,13 @@ func (f *File) expired(u *url.URL, err error) error {
 }
 
 // explain takes from an error what a page of the server says: it may repeat the URL.
-func (f *File) explain(err error) error {
+func (f *File) explain(act string, err error) error {
 	answer, ok := errors.AsType[*registry.Error](err)
 	switch {
 	case errors.Is(err, ErrChanged):
 		return fmt.Errorf("%s %w", f.name, err)
 	case !ok:
-		return fmt.Errorf("read %s: %w", f.name, err)
+		return fmt.Errorf("%s %s: %w", act, f.name, err)
 	case answer.Message == "":
 		return err
 	}
@@ -150,9 +150,9 @@ func drain(res *http.Response) {
 }
 
 // refusal returns the error of an answer, whose body it reads.
-func (f *File) refusal(res *http.Response) error {
+func refusal(res *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return &registry.Error{Method: http.MethodGet, URL: plain(res.Request.URL), Status: res.StatusCode, Code: codeIn(string(body))}
+	return &registry.Error{Method: res.Request.Method, URL: plain(res.Request.URL), Status: res.StatusCode, Code: codeIn(string(body))}
 }
 
 // codeIn returns the code in an error document of an object store: <Code>AccessDenied</Code>.
