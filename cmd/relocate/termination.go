@@ -49,7 +49,7 @@ type copied struct {
 // judged is what a verification found.
 type judged struct {
 	OK       bool      `json:"ok"`
-	Subject  string    // archive or repository    `json:"subject"`
+	Subject  string    `json:"subject"` // archive or repository
 	Level    string    `json:"level,omitempty"`
 	Roots    []v1.Hash `json:"roots"` // at most mostTerminationRoots
 	Seal     *v1.Hash  `json:"seal,omitempty"`

@@ -35,6 +35,7 @@ func TestTermination(t *testing.T) {
 		text, err := os.ReadFile(at)
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &told), string(text))
+		assert.NotRegexp(t, `"[A-Z]\w*":`, string(text), "a field without a name for JSON")
 		assert.Equal(t, cmd.ProcessState.ExitCode(), told.Status)
 		return told
 	}
