@@ -164,7 +164,10 @@ func (f *filling) send() (*registry.Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph)).Sparse(sparseIndexes(f.r.Plan.Graph))
+	dst := client.Writer(f.to.Repository).Checked(manifestTypes(f.r.Plan.Graph))
+	if f.r.Shard == nil { // trying a sparse index may make it visible for a moment
+		dst = dst.Sparse(sparseIndexes(f.r.Plan.Graph))
+	}
 	blobs, bytes := copy.Options{Attachments: f.to.Attachments}.Total(f.r.Plan)
 	ph := f.opt.begin(f.action, blobs, bytes)
 	f.r.Copied, err = f.move(dst, copy.Options{
@@ -176,7 +179,9 @@ func (f *filling) send() (*registry.Checked, error) {
 		err = refused
 	}
 	for _, note := range dst.Notes() {
-		f.opt.note("", "%s", note)
+		if f.r.Shard == nil { // the import that completes shards says it once
+			f.opt.note("", "%s", note)
+		}
 	}
 	if err != nil {
 		return dst, fmt.Errorf("%s to %s: %w", f.action, f.to.Repository.Name(), err)

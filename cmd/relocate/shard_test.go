@@ -49,6 +49,7 @@ func (s *sharded) shard(t *testing.T, shard, repo string) map[string]int {
 	assert.Empty(t, r.stdout)
 	uploads, manifests := written(s.dst.Requests())
 	assert.Empty(t, manifests)
+	assert.NotContains(t, r.stderr, "note:")
 	assertAll(t, r.stderr, "shard "+shard+": uploaded "+count(len(uploads), "layer and config")+" (", " already present (")
 	host, name, _ := strings.Cut(repo, "/")
 	for _, path := range []string{"tags/list", "manifests/1.0.0", "manifests/" + s.root} {
