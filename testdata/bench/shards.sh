@@ -2,15 +2,16 @@
 # shards.sh RELOCATE: times an import by 1, 2, 4 and 8 workers of 16 Mbit/s into a registry of 64 Mbit/s, and prints the
 # times beside what docs/shards.md says of them. Every worker and the registry is in a network namespace of its own behind a token
 # bucket filter each way; nothing listens outside of them. It needs root, ip, tc, python3 and Debian's docker-registry.
+# With FROM=url the workers read the archive from nginx, with 1 Gbit/s in a namespace of its own.
 set -eu
 relocate=$(realpath "$1")
 dir=$(mktemp -d)
 export XDG_CACHE_HOME="$dir/cache"
 worker=16 registry=64 megabytes=${MEGABYTES:-72}
-names="hub reg w0 w1 w2 w3 w4 w5 w6 w7"
+names="hub reg src w0 w1 w2 w3 w4 w5 w6 w7"
 inside() { ns=$1; shift; ip netns exec "relocate-$ns" "$@"; }
 clean() {
-	[ -z "${pid:-}" ] || kill "$pid" || true
+	for p in ${pid:-} ${web:-}; do kill "$p" || true; done
 	for ns in $names; do ip netns del "relocate-$ns" 2>/dev/null || true; done
 	rm -rf "$dir"
 }
@@ -33,6 +34,7 @@ for ns in $names; do ip netns add "relocate-$ns"; done
 inside hub ip link add br0 type bridge
 inside hub ip link set br0 up
 join reg 10.77.0.1 $registry
+join src 10.77.0.2 1000
 for i in 0 1 2 3 4 5 6 7; do join w$i 10.77.0.1$i $worker; done
 cat >"$dir/config.yml" <<END
 version: 0.1
@@ -40,7 +42,7 @@ log: {level: error, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $dir/registry}}
 http: {addr: 10.77.0.1:5000}
 END
-inside reg docker-registry serve "$dir/config.yml" >/dev/null 2>&1 &
+ip netns exec relocate-reg docker-registry serve "$dir/config.yml" >/dev/null 2>&1 &
 pid=$!
 
 # 20 images with layers as images have them, none above 2 MB
@@ -73,16 +75,29 @@ END
 # shellcheck disable=SC2046 # words
 inside reg "$relocate" $(inside reg python3 "$dir/push.py" "$megabytes") --registry-insecure --to-tar "$dir/a.tar" --progress none 2>"$dir/export"
 bytes=$(stat -c %s "$dir/a.tar")
+archive=$dir/a.tar
+if [ "${FROM:-}" = url ]; then
+	chmod -R a+rX "$dir"
+	cat >"$dir/nginx.conf" <<END
+daemon off; pid $dir/nginx.pid; error_log $dir/nginx.log;
+events {}
+http { access_log off; server { listen 10.77.0.2:80; root $dir; } }
+END
+	ip netns exec relocate-src nginx -c "$dir/nginx.conf" &
+	web=$!
+	archive=http://10.77.0.2/a.tar
+	until inside src python3 -c "import urllib.request as u; u.urlopen('$archive', timeout=1).close()" 2>/dev/null; do sleep 0.1; done
+fi
 
 now() { date +%s%N; }
 import() { # NS REPO ARGUMENTS
 	ns=$1 to=10.77.0.1:5000/$2
 	shift 2
-	inside "$ns" "$relocate" --from-tar "$dir/a.tar" --to-repo "$to" --registry-insecure --no-tag --progress none "$@" 2>&1
+	inside "$ns" "$relocate" --from-tar "$archive" --to-repo "$to" --registry-insecure --no-tag --progress none "$@" 2>&1
 }
 shard() {
 	ns=$1 to=10.77.0.1:5000/$2
-	inside "$ns" "$relocate" --from-tar "$dir/a.tar" --to-repo "$to" --registry-insecure --progress none --shard "$3" >"$dir/shard-$ns" 2>&1
+	inside "$ns" "$relocate" --from-tar "$archive" --to-repo "$to" --registry-insecure --progress none --shard "$3" >"$dir/shard-$ns" 2>&1
 }
 echo "$megabytes MB in 160 layers; workers $worker Mbit/s, registry $registry Mbit/s"
 echo " n  shards s  finish s   T(n) s  formula s  T/formula"
