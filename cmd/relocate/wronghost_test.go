@@ -79,26 +79,26 @@ func TestPageForRegistry(t *testing.T) {
 	}
 }
 
-// TestURLForFile: a URL is no file and no reference, and its password is not printed.
+// TestURLForFile: a URL is an archive, and no other file and no reference. Its password is not printed.
 func TestURLForFile(t *testing.T) {
 	t.Parallel()
-	const at = "https://user:hunter2@registry.test/corp/x.tar"
+	const at, closed = "https://user:hunter2@registry.test/corp/x.tar", "https://user:hunter2@127.0.0.1:1/x.tar"
 	for _, c := range []struct {
-		args []string
-		says string
+		args   []string
+		status int
+		says   string
 	}{
-		{[]string{"--from-tar", at, "--to-repo", "registry.test/corp"}, "hint: download it first"},
-		{[]string{"verify", at}, "hint: download it first"},
-		{[]string{"inspect", at}, "hint: download it first"},
-		{[]string{"rehearse", at}, "hint: download it first"},
-		{[]string{"--lock", at, "--to-repo", "registry.test/corp"}, "hint: download it first"},
-		{[]string{"-b", "registry.test/a:1", "--to-tar", at}, "is a URL; name a file"},
-		{[]string{"-b", at, "--to-tar", "x.tar"}, "write it without https://"},
-		{[]string{"-i", at, "--to-tar", "x.tar"}, "write it without https://"},
-		{[]string{"--from-tar", "x.tar", "--to-repo", at}, "write it without https://"},
+		{[]string{"verify", closed, "--src-registry-retry-count", "1"}, statusFailed, "hint: check that the server is running"},
+		{[]string{"--lock", at, "--to-repo", "registry.test/corp"}, statusUsage, "hint: relocate reads archives from https:// URLs"},
+		{[]string{"sign", at, "--key", "ops.key"}, statusUsage, "https://registry.test/corp/x.tar is a URL, and sign writes beside the archive"},
+		{[]string{"repair", at}, statusUsage, "is a URL, and repair writes beside the archive"},
+		{[]string{"-b", "registry.test/a:1", "--to-tar", at}, statusUsage, "an archive cannot be written to a URL"},
+		{[]string{"-b", at, "--to-tar", "x.tar"}, statusUsage, "write it without https://"},
+		{[]string{"-i", at, "--to-tar", "x.tar"}, statusUsage, "write it without https://"},
+		{[]string{"--from-tar", "x.tar", "--to-repo", at}, statusUsage, "write it without https://"},
 	} {
 		r := tryRelocate(t, c.args...)
-		assertFailed(t, r, statusUsage, c.says)
+		assertFailed(t, r, c.status, c.says)
 		assert.NotContains(t, r.stderr, "hunter2")
 	}
 }
