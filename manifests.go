@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -69,6 +70,9 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.
 				desc, _, err := src.Manifest(ctx, ref)
 				if err != nil {
 					err = fmt.Errorf("find %s, referenced by %s:%d of the manifests %s: %w", ref.Name(), image.File, image.Line, set.Name, err)
+					if !strings.Contains(image.Value, "/") {
+						err = fmt.Errorf("%w; %s has no registry and so means Docker Hub: a kbld Config with an override can name another image", err, image.Value)
+					}
 				}
 				switch {
 				case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):

@@ -86,7 +86,8 @@ func (p *pruner) findDigest(ctx context.Context, target *target, as string, d v1
 }
 
 // findArchive finds the roots of an archive, by the tags that an import gives them or by digest, and
-// notes all that the archive has.
+// notes all that the archive has. Plain manifests stay as long as their tag names them: the next archive may have the
+// same, and a cluster runs what they name.
 func (p *pruner) findArchive(ctx context.Context, target *target, drop Drop, found *droppedRoots) error {
 	plan, err := drop.Archive.CheckedPlan(ctx, p.jobs(), p.Renderer)
 	if err != nil {
@@ -94,9 +95,13 @@ func (p *pruner) findArchive(ctx context.Context, target *target, drop Drop, fou
 	}
 	for _, root := range plan.Graph.Roots {
 		tag := root.Tag()
-		if _, made := madeOf(tag); !made && p.tags[tag] == root.Digest {
+		_, made := madeOf(tag)
+		switch named, n := !made && p.tags[tag] == root.Digest, plan.Graph.Node(root.Digest); {
+		case named && n != nil && n.Manifests != "":
+			found.list = append(found.list, Dropped{Root: drop.Name, Digest: &root.Digest})
+		case named:
 			err = p.findTag(drop.Name, tag, found)
-		} else {
+		default:
 			err = p.findDigest(ctx, target, drop.Name, root.Digest, found)
 		}
 		if err != nil {

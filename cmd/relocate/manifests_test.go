@@ -238,3 +238,22 @@ func TestManifestsTwice(t *testing.T) {
 	digest, _, _ := strings.Cut(of, "\n")
 	assertAll(t, mustRelocate(t, "inspect", both).stdout, digest)
 }
+
+// TestManifestsPrune: an old archive that is dropped takes no manifests away that a newer one has, too. Dropping their tag does.
+func TestManifestsPrune(t *testing.T) {
+	t.Parallel()
+	s := newManifestsSite(t, startMemory(t, nil))
+	repo, dir := startReal(t).Addr+"/all", t.TempDir()
+	archives := map[string]string{}
+	for _, version := range []string{"1.0.0", "1.1.0"} {
+		pkg := s.ref("corp/a", s.bundle("corp/a", version, map[string]string{"config/a.yml": "version: " + version + "\n"}))
+		s.bundle("corp/repository", version, map[string]string{"packages/a.yml": packageText("a.corp.com", version, pkg)}, pkg)
+		archives[version] = filepath.Join(dir, version+".tar")
+		mustRelocate(t, "-b", s.host+"/corp/repository:"+version, "--manifests", "kc="+s.folder, "--to-tar", archives[version])
+		mustRelocate(t, "--from-tar", archives[version], "--to-repo", repo)
+	}
+	assertAll(t, mustRelocate(t, "prune", "--repo", repo, "--drop", archives["1.0.0"], "--yes").stdout, "which stays: needed by kc", "roots kept  1.1.0, kc")
+	assertAll(t, mustRelocate(t, "verify", "--repo", repo, archives["1.1.0"]).stdout, "OK: ")
+	mustRelocate(t, "prune", "--repo", repo, "--drop", "kc", "--yes")
+	assert.Equal(t, statusMissing, tryRelocate(t, "verify", "--repo", repo, archives["1.1.0"]).status)
+}
