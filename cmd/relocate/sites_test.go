@@ -34,7 +34,7 @@ func TestSitesStatus(t *testing.T) {
 	}
 	verified := func(site, archive string) {
 		t.Helper()
-		signed(site, "verify", "--repo", host+"/"+site, archive)
+		signed(site, "verify", "--repo", host+"/"+site, archive, "--no-render")
 	}
 	seal := strings.TrimSpace(readText(t, archive+".seal"))
 	text := "seal: " + seal + "\nsites:\n"
@@ -45,8 +45,8 @@ func TestSitesStatus(t *testing.T) {
 	base := []string{"sites", "status", file, "--receipts", dir}
 	imported("other", older)
 	imported("closed", older)
-	tryRelocate(t, "verify", "--repo", host+"/closed", older, "--receipt-key", key+".key", "--receipts", receipts("closed")) // has findings
-	tryRelocate(t, "verify", "--repo", host+"/failed", archive, "--receipt-key", key+".key", "--receipts", receipts("failed"))
+	tryRelocate(t, "verify", "--repo", host+"/closed", older, "--no-render", "--receipt-key", key+".key", "--receipts", receipts("closed")) // has findings
+	tryRelocate(t, "verify", "--repo", host+"/failed", archive, "--no-render", "--receipt-key", key+".key", "--receipts", receipts("failed"))
 	imported("closed", archive)
 	verified("closed", archive)
 	imported("importing", archive)
@@ -77,7 +77,7 @@ func TestSitesStatus(t *testing.T) {
 	require.NoError(t, os.WriteFile(receipts("unseen"), []byte(readText(t, receipts("closed"))), 0o600))
 	assert.Equal(t, want, states(tryRelocate(t, append(base, "-o", "json")...)))
 	stranger := pemKey(t, dir, "stranger", newP256(t))
-	mustRelocate(t, "verify", "--repo", host+"/importing", archive, "--receipt-key", stranger+".key", "--receipts", receipts("importing"))
+	mustRelocate(t, "verify", "--repo", host+"/importing", archive, "--no-render", "--receipt-key", stranger+".key", "--receipts", receipts("importing"))
 	r = tryRelocate(t, append(base, "-o", "json", "--trust", public)...)
 	assert.Equal(t, statusUntrusted, r.status)
 	assert.Equal(t, want, states(r))
@@ -117,7 +117,7 @@ func TestUnsignedReceipts(t *testing.T) {
 	require.NoError(t, os.WriteFile(url, []byte(server.URL+"/oslo.receipts.jsonl?sig=hunter2\n"), 0o600))
 	receipts := []string{"--receipts", file, "--receipts-url-file", url, "--receipt-no-host"}
 	mustRelocate(t, append([]string{"--from-tar", archive, "--to-repo", host + "/oslo"}, receipts...)...)
-	mustRelocate(t, append([]string{"verify", "--repo", host + "/oslo", archive}, receipts...)...)
+	mustRelocate(t, append([]string{"verify", "--repo", host + "/oslo", archive, "--no-render"}, receipts...)...)
 	require.Len(t, uploads, 2)
 	assert.True(t, strings.HasPrefix(uploads[1], uploads[0]), "all of them, each time")
 	assert.Equal(t, readText(t, file), uploads[1])
