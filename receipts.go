@@ -124,6 +124,7 @@ func levelsOf(v *report.Verdict) []string {
 		{custody.LevelRehearsed, v.Verify != nil},
 		{custody.LevelWhole, v.Archive != nil || v.Level == "deep"},
 		{custody.LevelComplete, v.Archive == nil},
+		{custody.LevelLayers, v.Archive == nil && (v.Level == "blobs" || v.Level == "deep")},
 		{custody.LevelClosed, v.Scan != nil && v.Findings.Breaking()+v.Accepted.Breaking() == 0},
 	} {
 		if l.is {

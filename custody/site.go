@@ -22,29 +22,37 @@ const (
 
 // Site is what a file of receipts says of a site.
 type Site struct {
-	State    SiteState
-	Last     *Line    // that says so; nil for none
-	Problems []string // with lines, which do not count then
+	State     SiteState
+	Last      *Line    // that says so; nil for none
+	Elsewhere int      // receipts about other repositories
+	Problems  []string // with lines, which do not count then
+
+	Untrusted bool // one of the problems is that nobody who is trusted signed a line
 }
 
 // At returns what the receipts of a site say of its repository and an archive with a seal, by which the chain was
 // read. It believes the last receipt. What is signed by nobody who is trusted does not count, nor does a receipt
-// about another repository, which may be that of another site.
+// about another repository, which may be that of another site. Lines that nobody who is trusted signed are a
+// problem only after the last receipt that counts.
 func (c *Chain) At(repository string, seal v1.Hash) Site {
 	s := Site{State: SiteUnseen}
+	var untrusted []string
 	for i := range c.Lines {
 		l := &c.Lines[i]
 		switch {
 		case l.Untrusted != nil:
-			s.Problems = append(s.Problems, l.Untrusted.Error())
+			untrusted = append(untrusted, l.Untrusted.Error())
 		case l.Receipt == nil && l.Problem == "":
 		case l.Receipt == nil || l.Problem != "" && l.Receipt.Seal == seal:
 			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
 		case l.Receipt.isOfRepository() && l.Receipt.Target == repository,
 			(l.Receipt.Act == Received || l.Receipt.Act == Rehearsed) && l.Receipt.Seal == seal:
-			s.State, s.Last = l.Receipt.siteState(seal), l
+			s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
+		case l.Receipt.isOfRepository():
+			s.Elsewhere++
 		}
 	}
+	s.Problems, s.Untrusted = append(s.Problems, untrusted...), len(untrusted) > 0
 	return s
 }
 

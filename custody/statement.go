@@ -31,7 +31,8 @@ const (
 const (
 	LevelSigned    = "RELOCATE_SIGNED"    // the seal is signed by someone whom the verifier trusts
 	LevelWhole     = "RELOCATE_WHOLE"     // every byte was hashed
-	LevelComplete  = "RELOCATE_COMPLETE"  // the repository has everything that the archive lists
+	LevelComplete  = "RELOCATE_COMPLETE"  // the repository has everything that the archive lists, as far as was looked
+	LevelLayers    = "RELOCATE_LAYERS"    // the registry says of each layer that it has it
 	LevelClosed    = "RELOCATE_CLOSED"    // no reference points outside
 	LevelRehearsed = "RELOCATE_REHEARSED" // an import into a registry of the verifier's own succeeded
 	LevelFailed    = "FAILED"

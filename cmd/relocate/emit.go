@@ -221,12 +221,16 @@ func (f *emitFlags) withChecks() []check {
 func (f *emitFlags) certificateChecks() []check {
 	certs := len(f.caCerts) > 0
 	ofRegistry := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
-	used := ofRegistry || f.has(withImportJob) // whose archive's server may have one, too
 	return []check{
 		{f.has(withCA) && !certs && f.sites == "", "--with ca: give the certificates with --registry-ca-cert-path FILE"},
-		{certs && !used, "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
-		{certs && f.plainHTTP && !(used && !ofRegistry), "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
+		{certs && !f.usesCertificates(), "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
+		{certs && f.plainHTTP && (ofRegistry || !f.has(withImportJob)), "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
 	}
+}
+
+// usesCertificates reports whether --with names something that has the certificates of the registry.
+func (f *emitFlags) usesCertificates() bool {
+	return slices.ContainsFunc([]string{withCA, withHostsTOML, withRegistriesConf, withImportJob}, f.has) // an archive's server may have one, too
 }
 
 // loginChecks keep a login out of the objects unless --secret-from-login asks for it.

@@ -51,14 +51,14 @@ func (f *emitFlags) emitSites(cmd *cobra.Command, archive string) (err error) {
 		return usagef("%s is for the archive with the seal %s, and %s has %s", f.sites, sites.Seal, archive, s.Archive.Seal)
 	}
 	var list []rewrite.Site
-	notes := &siteNotes{of: map[string][]string{}}
+	notes := &siteNotes{of: map[string][]siteNote{}}
 	for _, site := range sites.Sites {
 		e, err := f.emitSite(cmd.Context(), s, site)
 		if err != nil {
 			return fmt.Errorf("site %s: %w", site.Name, err)
 		}
 		list = append(list, rewrite.Site{Name: string(site.Name), Cluster: e.Cluster})
-		notes.add(string(site.Name), e.notes)
+		notes.add(string(site.Name), string(site.Repository), e.notes)
 	}
 	files, err := rewrite.SiteFiles(list)
 	if err != nil {
@@ -68,12 +68,12 @@ func (f *emitFlags) emitSites(cmd *cobra.Command, archive string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, site := range list {
+	for i, site := range list {
 		placeholders, err := site.Placeholders(below(folder.Kept, site.Folder()))
 		if err != nil {
 			return err
 		}
-		notes.add(site.Name, placeholders)
+		notes.add(site.Name, string(sites.Sites[i].Repository), placeholders)
 	}
 	stderr := cmd.ErrOrStderr()
 	fmt.Fprintf(stderr, "%s for %s in %s, %d of them written; apply those of a site with kubectl apply -k %[3]s/sites/NAME\n",
@@ -112,6 +112,9 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 	if f.has(withImportJob) {
 		of.job.forSite(site)
 	}
+	if site.CA != "" && !f.usesCertificates() {
+		return nil, usagef("ca: it is used only by --with ca, hosts-toml, registries-conf and import-job")
+	}
 	if err := firstWrong(append(of.certificateChecks(), of.job.checks(f.has(withImportJob))...)...); err != nil {
 		return nil, err
 	}
@@ -135,29 +138,43 @@ func below(all map[string][]byte, folder string) map[string][]byte {
 	return part
 }
 
-// siteNotes are notes, and the sites that they are about.
+// siteNotes are notes about sites, those together that differ only in the registry of the site.
 type siteNotes struct {
-	order []string
-	of    map[string][]string // sites
+	order []string              // of the notes, with a word in place of the registry
+	of    map[string][]siteNote // by them
 }
 
-func (n *siteNotes) add(site string, notes []string) {
-	for _, note := range notes {
-		if n.of[note] == nil {
-			n.order = append(n.order, note)
+type siteNote struct{ site, text string }
+
+// add adds notes about a site with a repository.
+func (n *siteNotes) add(site, repository string, notes []string) {
+	host, _, _ := strings.Cut(repository, "/")
+	mask := strings.NewReplacer(repository, "REPOSITORY", host, "REGISTRY", rewrite.DNSName(host), "REGISTRY")
+	for _, text := range notes {
+		key := mask.Replace(text)
+		if n.of[key] == nil {
+			n.order = append(n.order, key)
 		}
-		n.of[note] = append(n.of[note], site)
+		n.of[key] = append(n.of[key], siteNote{site, text})
 	}
 }
 
 // list returns the notes, each once. One that is not about all sites says about which.
 func (n *siteNotes) list(all int) []string {
 	var list []string
-	for _, note := range n.order {
-		if sites := n.of[note]; len(sites) < all {
-			note = strings.Join(sites, ", ") + ": " + note
+	for _, key := range n.order {
+		text, notes := key, n.of[key]
+		if len(notes) == 1 {
+			text = notes[0].text
 		}
-		list = append(list, note)
+		var sites []string
+		for _, note := range notes {
+			sites = append(sites, note.site)
+		}
+		if len(sites) < all {
+			text = strings.Join(sites, ", ") + ": " + text
+		}
+		list = append(list, text)
 	}
 	return list
 }

@@ -88,6 +88,8 @@ func TestEmitSites(t *testing.T) {
 	assert.NoDirExists(t, filepath.Join(dir, "sites", "lima"))
 	assert.Equal(t, filled, files(t, dir)["sites/oslo/secret.apps.oslo-login.yml"])
 
+	alone := tryRelocate(t, "emit", file, "--to-repo", "reg.oslo.test/tce/main", "-d", dir, "--prune")
+	assertFailed(t, alone, statusUsage, "sites/oslo/kustomization.yaml belongs to an emit that writes to this folder with --sites", "nothing was written")
 	mustRelocate(t, "emit", file, "--sites", sites, "-d", filepath.Join(dir, "bare")) // base is empty, and left out
 	assert.NotContains(t, files(t, filepath.Join(dir, "bare"))["sites/oslo/kustomization.yaml"], "base")
 }
@@ -128,6 +130,10 @@ func TestSitesUsage(t *testing.T) {
 		"name the folder of all with -d DIR":                {"emit", file, "--sites", good},
 		"--sites needs an archive":                          {"emit", "--lock", good, "--sites", good, "-d", dir},
 		"lima.pem: no such file":                            append(base, good, "--with", "ca"),
+		"site lima: ca: it is used only by --with ca":       append(base, good),
+		"site oslo: --with import-job: name the image":      append(base, good, "--with", "import-job"),
+		"receiptKey needs receipts":                         append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  receiptKey: c\n")),
+		"receipts: \"x\" is not url-secret:NAME":            append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  receipts: x\n"), "--with", "import-job", "--job-image", "a.test/b", "--job-source", "pvc:a/b"),
 		":6: sites[1]: name is missing":                     append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n- repository: a.test/c\n")),
 		":6: sites[1]: a is already sites[0]":               append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n- name: a\n  repository: a.test/c\n")),
 		"sites[1]: a.test/b is already that of":             append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n- name: b\n  repository: a.test/b\n")),
@@ -181,5 +187,5 @@ sites:
 	}
 	r = tryRelocate(t, "sites", "status", sites, "--receipts", filepath.Join(volume, "receipts"))
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stdout, "1 of 2 sites", "\noslo  closed ", "\nlima  never seen")
+	assertAll(t, r.stdout, "1 of 2 sites", "\noslo  closed      asked for ", "\nlima  never seen")
 }

@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,10 +58,12 @@ shows how far the archive whose seal FILE has has come there:
 
   never seen   there is no receipt from the site
   other root   its last receipt is about another archive
-  importing    the archive is there, but nobody has verified the repository yet
+  importing    the archive is there, or imported, but nobody has verified the
+               repository yet
   failed       the repository was verified, and something is missing or wrong
   complete     the repository has everything that the archive lists; references
-               that point outside were accepted
+               that point outside were accepted. LAYERS says how far layers
+               were checked: verify --level blobs asks the registry for each
   closed       the same, and no reference points outside
 
 It contacts no site. The last receipt about the site's repository counts. With
@@ -73,7 +77,9 @@ receipt is by nobody who is trusted, and 5 if lines were removed or changed.
 ` + statusHelp,
 		Example: `  relocate sites status sites.yml --receipts receipts --trust site.signers
   relocate sites status sites.yml --receipts https://files.example.com/receipts/ -o json`,
-		Args: oneFile,
+		Args: func(_ *cobra.Command, args []string) error {
+			return firstWrong(check{len(args) != 1, fmt.Sprintf("name one file of sites; got %d arguments", len(args))})
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
@@ -108,6 +114,9 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 	if f.receipts == "" {
 		f.receipts = filepath.Dir(file)
 	}
+	if err := f.checkFolder(); err != nil {
+		return err
+	}
 	r := &sitesReport{Version: reportVersion, File: file, Seal: seal}
 	for _, site := range sites.Sites {
 		chain, err := f.read(ctx, string(site.Name), seal, trust)
@@ -121,6 +130,18 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 		return err
 	}
 	return r.err()
+}
+
+// checkFolder refuses a folder that does not exist: no site would have been seen.
+func (f *sitesFlags) checkFolder() error {
+	if f.archives.isURL(f.receipts) {
+		return nil
+	}
+	info, err := os.Stat(f.receipts)
+	if err != nil {
+		return usagef("--receipts: %w", err)
+	}
+	return firstWrong(check{!info.IsDir(), "--receipts " + f.receipts + ": is not a folder"})
 }
 
 // read reads the receipts of a site; a chain without lines where there are none.
@@ -177,7 +198,9 @@ type siteStatus struct {
 	Host       string            `json:"host,omitempty"`
 	Seal       v1.Hash           `json:"seal,omitzero"` // of the archive that it is about
 	Signer     *custody.Signer   `json:"signer,omitempty"`
+	Levels     []string          `json:"levels,omitempty"` // of the verification, as in receipts
 	Problems   []string          `json:"problems,omitempty"`
+	Note       string            `json:"note,omitempty"`
 }
 
 // add adds a site.
@@ -186,16 +209,38 @@ func (r *sitesReport) add(site crossing.Site, seal v1.Hash, chain *custody.Chain
 	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems}
 	if at.Last != nil {
 		last := at.Last.Receipt
-		s.Time, s.By, s.Host, s.Seal, s.Signer = last.Time, last.By, last.Host, last.Seal, at.Last.Signer
+		s.Time, s.By, s.Host, s.Seal, s.Signer, s.Levels = last.Time, last.By, last.Host, last.Seal, at.Last.Signer, last.Levels
 	}
-	r.untrusted = r.untrusted || chain.Untrusted()
+	switch {
+	case at.State == custody.SiteUnseen && at.Elsewhere > 0:
+		s.Note = fmt.Sprintf("it has %s, but none is about %s", count(at.Elsewhere, "receipt"), site.Repository)
+	case at.State == custody.SiteOther:
+		s.Note = fmt.Sprintf("it has the archive with the seal %s", s.Seal)
+	}
+	r.untrusted = r.untrusted || at.Untrusted
 	r.broken = r.broken || len(s.Problems) > 0
 	r.Sites = append(r.Sites, s)
 }
 
 // isDone reports whether the site has the archive.
 func (s siteStatus) isDone() bool {
-	return s.State == custody.SiteComplete || s.State == custody.SiteClosed
+	return (s.State == custody.SiteComplete || s.State == custody.SiteClosed) && len(s.Problems) == 0
+}
+
+// notChecked is how the layers of a site were checked that nobody asked for.
+const notChecked = "not checked"
+
+// layers says how the layers of a site were checked.
+func (s siteStatus) layers() string {
+	switch {
+	case s.State != custody.SiteComplete && s.State != custody.SiteClosed:
+		return ""
+	case slices.Contains(s.Levels, custody.LevelWhole):
+		return "hashed"
+	case slices.Contains(s.Levels, custody.LevelLayers):
+		return "asked for"
+	}
+	return notChecked
 }
 
 // conclude says how many sites have the archive.
@@ -203,7 +248,16 @@ func (r *sitesReport) conclude(trusted bool) {
 	done := len(r.Sites) - len(slices.DeleteFunc(slices.Clone(r.Sites), siteStatus.isDone))
 	r.OK = done == len(r.Sites) && !r.broken
 	r.Sentence = fmt.Sprintf("%d of %s of %s have %s", done, count(len(r.Sites), "site"), r.File, r.Seal)
+	var unchecked []string
+	for _, s := range r.Sites {
+		if s.layers() == notChecked {
+			unchecked = append(unchecked, s.Name)
+		}
+	}
 	r.NotProved = []string{"that the sites still have it: their registries were not asked", "that no receipt was removed after the last one of each site"}
+	if len(unchecked) > 0 {
+		r.NotProved = append(r.NotProved, "that layers are present at "+strings.Join(unchecked, ", ")+": they were verified without --level blobs or deep")
+	}
 	if !trusted {
 		r.NotProved = append(r.NotProved, "who wrote the receipts: --trust was not given")
 	}
@@ -219,7 +273,7 @@ func (r *sitesReport) err() error {
 	case r.broken:
 		return problemsError{statusDamage, r.Sentence, "ask the site for its copy of the receipts"}
 	}
-	return problemsError{statusMissing, r.Sentence, "import the archive at the other sites, and verify it there: relocate verify --repo REPO FILE --receipts NAME.receipts.jsonl"}
+	return problemsError{statusMissing, r.Sentence, "a site is done when the archive is imported there, and verified after that: relocate verify --repo REPO FILE --level blobs --receipts NAME.receipts.jsonl"}
 }
 
 // text writes the sites for people.
@@ -229,21 +283,24 @@ func (r *sitesReport) text(w io.Writer) {
 		word = "NOT OK"
 	}
 	fmt.Fprintln(w, line(word+": "+r.Sentence))
-	rows := [][]string{{"SITE", "STATE", "SINCE", "BY", "REPOSITORY"}}
+	rows := [][]string{{"SITE", "STATE", "LAYERS", "SINCE", "BY"}}
 	for _, s := range r.Sites {
 		since, by := "", s.By
 		if !s.Time.IsZero() {
 			since = s.Time.Format(time.RFC3339)
 		}
 		if s.Signer != nil {
-			by = s.Signer.String()
+			by = s.Signer.Principal
 		}
-		rows = append(rows, []string{s.Name, string(s.State), since, by, s.Repository})
+		rows = append(rows, []string{s.Name, string(s.State), s.layers(), since, by})
 	}
 	printer.Table(w, rows)
 	for _, s := range r.Sites {
 		for _, p := range s.Problems {
 			fmt.Fprintf(w, "%s: wrong: %s\n", s.Name, line(p))
+		}
+		if s.Note != "" {
+			fmt.Fprintf(w, "%s: %s\n", s.Name, line(s.Note))
 		}
 	}
 	writeNotProved(w, r.NotProved)

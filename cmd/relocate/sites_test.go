@@ -32,9 +32,9 @@ func TestSitesStatus(t *testing.T) {
 		t.Helper()
 		signed(site, "--from-tar", archive, "--to-repo", host+"/"+site)
 	}
-	verified := func(site, archive string) {
+	verified := func(site, archive string, args ...string) {
 		t.Helper()
-		signed(site, "verify", "--repo", host+"/"+site, archive, "--no-render")
+		signed(site, append([]string{"verify", "--repo", host + "/" + site, archive, "--no-render"}, args...)...)
 	}
 	seal := strings.TrimSpace(readText(t, archive+".seal"))
 	text := "seal: " + seal + "\nsites:\n"
@@ -63,7 +63,7 @@ func TestSitesStatus(t *testing.T) {
 	want := map[string]custody.SiteState{"closed": custody.SiteClosed, "importing": custody.SiteImporting, "unseen": custody.SiteUnseen, "other": custody.SiteOther, "failed": custody.SiteFailed}
 	r := tryRelocate(t, append(base, "--trust", public)...)
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
+	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "other: it has the archive with the seal "+sealIn(t, older), "that layers are present at closed", "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
 	assert.NotContains(t, r.stdout, "--trust was not given")
 	r = tryRelocate(t, append(base, "-o", "json")...)
 	assert.Equal(t, want, states(r))
@@ -75,12 +75,18 @@ func TestSitesStatus(t *testing.T) {
 
 	// What another site's receipts say, and what a stranger signs, does not count.
 	require.NoError(t, os.WriteFile(receipts("unseen"), []byte(readText(t, receipts("closed"))), 0o600))
+	assertAll(t, tryRelocate(t, base...).stdout, "unseen: it has 4 receipts, but none is about "+host+"/unseen")
 	assert.Equal(t, want, states(tryRelocate(t, append(base, "-o", "json")...)))
 	stranger := pemKey(t, dir, "stranger", newP256(t))
 	mustRelocate(t, "verify", "--repo", host+"/importing", archive, "--no-render", "--receipt-key", stranger+".key", "--receipts", receipts("importing"))
 	r = tryRelocate(t, append(base, "-o", "json", "--trust", public)...)
 	assert.Equal(t, statusUntrusted, r.status)
 	assert.Equal(t, want, states(r))
+
+	verified("importing", archive, "--level", "blobs")
+	r = tryRelocate(t, append(base, "--trust", public)...)
+	assert.Equal(t, statusMissing, r.status, "somebody who is trusted has verified it since")
+	assertAll(t, r.stdout, "\nimporting  closed      asked for ", "2 of 5 sites")
 
 	// A line that was removed shows, and all sites that are done are no error.
 	lines := strings.SplitAfter(readText(t, receipts("closed")), "\n")
@@ -93,6 +99,8 @@ func TestSitesStatus(t *testing.T) {
 	assertAll(t, mustRelocate(t, "sites", "status", only, "--receipts", dir, "--trust", public).stdout, "OK: 1 of 1 site of ")
 
 	assertFailed(t, tryRelocate(t, "sites", "status", sitesFile(t, twoSites)), statusUsage, "has no seal")
+	assertFailed(t, tryRelocate(t, "sites", "status", file, "--receipts", filepath.Join(dir, "none")), statusUsage, "--receipts: ", "no such file")
+	assertFailed(t, tryRelocate(t, "sites", "status"), statusUsage, "name one file of sites")
 	assertFailed(t, tryRelocate(t, "sites"), statusUsage, "write sites status FILE")
 }
 

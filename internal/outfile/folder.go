@@ -175,6 +175,8 @@ func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 	for _, path := range slices.Sorted(maps.Keys(earlier)) {
 		switch {
 		case planned[path]:
+		case isOfSites(path) != (len(files) > 0 && isOfSites(files[0].Path)):
+			p.refused = append(p.refused, path+" belongs to an emit that writes to this folder with --sites, or without: name another folder")
 		case !prune:
 			p.refused = append(p.refused, path+" was written by another emit: remove it if you do not need it, or all such files with --prune")
 		case earlier[path] == changed:
@@ -184,6 +186,11 @@ func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 		}
 	}
 	return p, err
+}
+
+// isOfSites reports whether a file is one of several sites, or of all.
+func isOfSites(file string) bool {
+	return strings.HasPrefix(file, "base/") || strings.HasPrefix(file, "sites/")
 }
 
 // writtenBelow returns the states of the files below dir that an earlier call wrote.
