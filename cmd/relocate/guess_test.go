@@ -44,7 +44,7 @@ func TestGuesses(t *testing.T) {
 		{"render x.tar a.test/1.0.0", `write "package NAME[/VERSION]", not "a.test/1.0.0"`, "render x.tar package a.test/1.0.0"},
 		{"rendr x.tar package a.test", `unknown command "rendr"`, "render x.tar package a.test"},
 		{"plan r.test/a/b:1", "name a reference with -b", "plan -b r.test/a/b:1"},
-		{"plan x.tar", "is a file; plan takes a reference", "inspect x.tar"},
+		{"plan x.tar", "is a file: name an archive with --from-tar", "plan --from-tar x.tar"},
 		{"rehearse r.test/a/b:1", "is a reference; rehearse takes an archive", "-b r.test/a/b:1 --to-tar FILE"},
 		{"serve localhost:5000/a", "is a reference; serve takes an archive", "-b localhost:5000/a --to-tar FILE"},
 		{"emit r.test/a/b:1", "is a reference; emit takes an archive", "-b r.test/a/b:1 --to-tar FILE"},

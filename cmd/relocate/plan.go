@@ -77,7 +77,7 @@ It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
 work the same. --tree also shows all bundles and images with their sizes. --base
 shows what is new compared with an archive, as relocate diff does. --from-tar
-shows what an import of an archive would upload.
+shows what an import of an archive uploads where nothing is present yet.
 
 --shards N shows how an import would be divided between N machines. --assume
 estimates how long that takes, and whether it gains anything.
@@ -88,7 +88,7 @@ estimates how long that takes, and whether it gains anything.
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && isFile(args[0]):
-				return guessf(replaceAll("inspect", args[0]), "%s is a file; plan takes a reference; inspect shows an archive", args[0])
+				return guessf(replacing(args[0], "--from-tar", args[0]), "%s is a file: name an archive with --from-tar", args[0])
 			case len(args) > 0:
 				return guessf(replacing(args[0], "-b", args[0]), "%s: name a reference with -b or -i", args[0])
 			}

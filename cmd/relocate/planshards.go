@@ -111,7 +111,22 @@ type estimate struct {
 	One     float64 `json:"one"`     // without shards
 	Shards  float64 `json:"shards"`  // with all of them
 	Useful  int     `json:"useful"`  // more shards than these gain nothing
-	Largest float64 `json:"largest"` // of the largest layer
+	Limit   string  `json:"limit"`   // why: limitRegistry, limitSource or limitLayer
+	Largest float64 `json:"largest"` // of the largest layer, at most: while all shards share the registry and the source
+}
+
+// What a number of shards is limited by.
+const (
+	limitRegistry = "registry"
+	limitSource   = "source"
+	limitLayer    = "layer"
+)
+
+// limits say what a limit means.
+var limits = map[string]string{
+	limitRegistry: "the registry takes no more",
+	limitSource:   "the source gives no more",
+	limitLayer:    "the largest layer takes as long",
 }
 
 // shards says what n shards of the plan upload, and how long that takes.
@@ -130,23 +145,29 @@ func (f *shardsFlags) shards(plan *bundle.Plan) *shardsReport {
 		}
 	}
 	if f.assume.worker > 0 {
-		r.Estimate = f.assume.estimate(float64(total), float64(fullest), float64(r.Largest))
+		r.Estimate = f.assume.estimate(f.n, float64(total), float64(fullest), float64(r.Largest))
 	}
 	return r
 }
 
 // estimate computes T(n) = max(A/(n·w), A/R, A/S, L/w) of docs/shards.md, where the fullest shard stands for A/n and L.
-func (r *rates) estimate(total, fullest, largest float64) *estimate {
+func (r *rates) estimate(n int, total, fullest, largest float64) *estimate {
+	e := &estimate{Limit: limitLayer, Largest: largest / r.worker}
 	shared, useful := 0.0, math.Ceil(total/max(largest, 1))
-	for _, rate := range []float64{r.registry, r.source} {
-		if rate > 0 {
-			shared, useful = max(shared, total/rate), min(useful, math.Ceil(rate/r.worker))
+	limit := func(by string, rate float64) {
+		if rate == 0 {
+			return
+		}
+		shared, e.Largest = max(shared, total/rate), max(e.Largest, float64(n)*largest/rate)
+		if most := math.Ceil(rate / r.worker); most < useful {
+			useful, e.Limit = most, by
 		}
 	}
-	return &estimate{
-		One: max(total/r.worker, shared), Shards: max(fullest/r.worker, shared),
-		Useful: int(max(useful, 1)), Largest: largest / r.worker,
-	}
+	limit(limitRegistry, r.registry)
+	limit(limitSource, r.source)
+	e.One, e.Shards, e.Useful = max(total/r.worker, shared), max(fullest/r.worker, shared), int(max(useful, 1))
+	e.Largest = min(e.Largest, e.Shards)
+	return e
 }
 
 // text writes the shards for people.
@@ -160,20 +181,28 @@ func (r *shardsReport) text(w io.Writer) {
 		lines = append(lines, fmt.Sprintf("  %d/%d  %s, %s", i, len(r.Shards), count(s.Blobs, "layer and config"), size(s.Bytes)))
 	}
 	fmt.Fprintln(w, printer.First(lines, mostLines, "; -o json lists them all"))
-	e := r.Estimate
-	if e == nil {
-		return
+	if r.Estimate != nil {
+		r.Estimate.text(w, len(r.Shards))
 	}
+}
+
+// text writes the estimate for n shards for people.
+func (e *estimate) text(w io.Writer, n int) {
 	took := func(seconds float64) string {
+		if seconds < 0.1 {
+			return "less than 0.1 s"
+		}
 		return progress.Seconds(time.Duration(min(seconds, 1e9) * float64(time.Second)))
 	}
 	fmt.Fprintf(w, "estimate   one machine uploads everything in %s, %s in %s, and then an import completes it\n",
-		took(e.One), count(len(r.Shards), "shard"), took(e.Shards))
+		took(e.One), count(n, "shard"), took(e.Shards))
 	switch {
 	case e.Useful == 1:
-		fmt.Fprintf(w, "           no gain: one machine is as fast as everything else\n")
-	case e.Useful < len(r.Shards):
-		fmt.Fprintf(w, "           more than %s gain nothing\n", count(e.Useful, "shard"))
+		fmt.Fprintf(w, "           one machine is as fast as all: %s\n", limits[e.Limit])
+	case e.Useful < n:
+		fmt.Fprintf(w, "           more than %s gain nothing: %s\n", count(e.Useful, "shard"), limits[e.Limit])
 	}
-	fmt.Fprintf(w, "           the largest layer takes %s: --await-blobs must be longer\n", took(e.Largest))
+	if n > 1 {
+		fmt.Fprintf(w, "           choose --await-blobs longer than %s, which the largest layer may take\n", strings.TrimPrefix(took(e.Largest), "less than "))
+	}
 }

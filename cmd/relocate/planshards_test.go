@@ -26,9 +26,10 @@ func TestPlanShards(t *testing.T) {
 	assert.Equal(t, fromSource.Roots, fromFile.Roots)
 	text := mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps").stdout
 	assertAll(t, text, "shards     3; the largest layer has 3.0 MB\n", "  1/3  ", "estimate   one machine uploads everything in 0.8 s, 3 shards in 0.4 s, and",
-		"           the largest layer takes 0.4 s: --await-blobs must be longer\n")
-	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,registry=10MBps").stdout, "           more than 2 shards gain nothing\n")
-	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,source=8MBps").stdout, "no gain")
+		"           choose --await-blobs longer than 0.4 s, which the largest layer may take\n")
+	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,registry=10MBps").stdout, "           more than 2 shards gain nothing: the registry takes no more\n")
+	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,source=8MBps").stdout, "           one machine is as fast as all: the source gives no more\n")
+	assert.NotContains(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "1", "--assume", "8GBps").stdout, "--await-blobs")
 	repo := startMemory(t, nil) + "/x"
 	for i, s := range fromFile.Shards.Shards {
 		r := mustRelocate(t, "--from-tar", file, "--to-repo", repo, "--shard", string(rune('0'+i))+"/3")
@@ -45,21 +46,26 @@ func TestEstimate(t *testing.T) {
 		n            float64
 		one, shards  float64
 		useful       int
+		limit        string
 		largestLayer float64
+		largest      float64 // takes at most
 	}{
-		{"1Gbps,registry=800MBps", 100e9, 4, 851, 213, 7, 1e9},
-		{"1Gbps,registry=800MBps", 100e9, 10, 851, 125, 7, 1e9},
-		{"10Gbps,registry=800MBps", 100e9, 4, 125, 125, 1, 1e9},
-		{"10Gbps,registry=6.4GBps", 1e12, 5, 851, 170, 6, 1e9},
-		{"1Gbps,source=1Gbps", 100e9, 4, 851, 851, 1, 1e9},
-		{"1Gbps", 100e9, 8, 851, 170, 5, 20e9},
+		{"1Gbps,registry=800MBps", 100e9, 4, 851, 213, 7, limitRegistry, 1e9, 8.5},
+		{"1Gbps,registry=800MBps", 100e9, 10, 851, 125, 7, limitRegistry, 1e9, 12.5},
+		{"10Gbps,registry=800MBps", 100e9, 4, 125, 125, 1, limitRegistry, 1e9, 5},
+		{"10Gbps,registry=6.4GBps", 1e12, 5, 851, 170, 6, limitRegistry, 1e9, 0.85},
+		{"1Gbps,source=1Gbps", 100e9, 4, 851, 851, 1, limitSource, 1e9, 34},
+		{"1Gbps,registry=100MBps", 1e12, 3, 10000, 10000, 1, limitLayer, 1e12, 10000},
+		{"1Gbps", 100e9, 8, 851, 170, 5, limitLayer, 20e9, 170},
 	} {
 		var r rates
 		require.NoError(t, r.Set(c.assume))
-		e := r.estimate(c.total, max(c.total/c.n, c.largestLayer), c.largestLayer)
+		e := r.estimate(int(c.n), c.total, max(c.total/c.n, c.largestLayer), c.largestLayer)
 		assert.InDelta(t, c.one, e.One, 1, c.assume)
 		assert.InDelta(t, c.shards, e.Shards, 1, c.assume)
 		assert.Equal(t, c.useful, e.Useful, c.assume)
+		assert.Equal(t, c.limit, e.Limit, c.assume)
+		assert.InDelta(t, c.largest, e.Largest, 1, c.assume)
 	}
 }
 

@@ -24,21 +24,21 @@ const (
 
 // uploaders are the usual programs. most is the largest object that they can store, unflagged the largest without flags.
 var uploaders = []struct {
-	tool            string
+	tool, to        string // its destination, on the command line
 	most, unflagged int64
 	flags           func(size int64) []string
 }{
-	{"aws s3 cp", s3Parts * 5 * gibibyte, 50e9, func(size int64) []string { return []string{"--expected-size", fmt.Sprint(size)} }},
-	{"rclone rcat", s3Parts * 5 * gibibyte, s3Parts * 5 * mebibyte, func(size int64) []string {
+	{"aws s3 cp", "- s3://BUCKET/KEY", s3Parts * 5 * gibibyte, 50e9, func(size int64) []string { return []string{"--expected-size", fmt.Sprint(size)} }},
+	{"rclone rcat", "REMOTE:PATH", s3Parts * 5 * gibibyte, s3Parts * 5 * mebibyte, func(size int64) []string {
 		return []string{"--s3-chunk-size", fmt.Sprintf("%dMi", partOf(size, s3Parts))}
 	}},
-	{"mc pipe", 5 * tebibyte, 5 * tebibyte, nil},
-	{"azcopy copy", blocks * 4000 * mebibyte, blocks * 8 * mebibyte, func(size int64) []string {
+	{"mc pipe", "ALIAS/BUCKET/KEY", 5 * tebibyte, 5 * tebibyte, nil},
+	{"azcopy copy", "URL --from-to PipeBlob", blocks * 4000 * mebibyte, blocks * 8 * mebibyte, func(size int64) []string {
 		return []string{"--block-size-mb", fmt.Sprint(partOf(size, blocks))}
 	}},
 }
 
-// uploadsOf says what each program needs for a stream of size bytes.
+// uploadsOf says, in the order of uploaders, what each program needs for a stream of size bytes.
 func uploadsOf(size int64) (list []upload) {
 	for _, u := range uploaders {
 		needs := upload{Tool: u.tool, TooLarge: size > u.most}
@@ -57,12 +57,12 @@ func partOf(size, parts int64) int64 {
 
 // uploadLines say which programs need flags, or cannot store so much.
 func uploadLines(list []upload) (lines []string) {
-	for _, u := range list {
+	for i, u := range list {
 		switch {
 		case u.TooLarge:
 			lines = append(lines, u.Tool+" cannot store so much")
 		case len(u.Flags) > 0:
-			lines = append(lines, u.Tool+" "+strings.Join(u.Flags, " "))
+			lines = append(lines, u.Tool+" "+uploaders[i].to+" "+strings.Join(u.Flags, " "))
 		}
 	}
 	return lines
@@ -71,7 +71,7 @@ func uploadLines(list []upload) (lines []string) {
 // writeUploads writes a row for each program whose defaults are not enough.
 func writeUploads(w io.Writer, list []upload) {
 	for i, line := range uploadLines(list) {
-		fmt.Fprintf(w, "%-9s  %s\n", []string{"upload", ""}[min(i, 1)], line)
+		fmt.Fprintf(w, "%-9s  %s\n", []string{"as object", "or"}[min(i, 1)], line)
 	}
 }
 
@@ -81,5 +81,5 @@ func uploadHint(size int64) string {
 	if lines == nil {
 		return ""
 	}
-	return "; to an object store: " + strings.Join(lines, ", ")
+	return "; an object store needs one of: " + strings.Join(lines, ", ")
 }

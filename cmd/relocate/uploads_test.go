@@ -18,12 +18,12 @@ func TestUploads(t *testing.T) {
 		want []string
 	}{
 		{50e9, nil},
-		{50e9 + 1, []string{"aws s3 cp --expected-size 50000000001"}},
-		{s3Parts * 5 * mebibyte, []string{"aws s3 cp --expected-size 52428800000"}},
-		{s3Parts*5*mebibyte + 1, []string{"aws s3 cp --expected-size 52428800001", "rclone rcat --s3-chunk-size 6Mi"}},
-		{1e12, []string{"aws s3 cp --expected-size 1000000000000", "rclone rcat --s3-chunk-size 96Mi", "azcopy copy --block-size-mb 20"}},
-		{6 * tebibyte, []string{"aws s3 cp --expected-size 6597069766656", "rclone rcat --s3-chunk-size 630Mi", "mc pipe cannot store so much", "azcopy copy --block-size-mb 126"}},
-		{60 * tebibyte, []string{"aws s3 cp cannot store so much", "rclone rcat cannot store so much", "mc pipe cannot store so much", "azcopy copy --block-size-mb 1259"}},
+		{50e9 + 1, []string{"aws s3 cp - s3://BUCKET/KEY --expected-size 50000000001"}},
+		{s3Parts * 5 * mebibyte, []string{"aws s3 cp - s3://BUCKET/KEY --expected-size 52428800000"}},
+		{s3Parts*5*mebibyte + 1, []string{"aws s3 cp - s3://BUCKET/KEY --expected-size 52428800001", "rclone rcat REMOTE:PATH --s3-chunk-size 6Mi"}},
+		{1e12, []string{"aws s3 cp - s3://BUCKET/KEY --expected-size 1000000000000", "rclone rcat REMOTE:PATH --s3-chunk-size 96Mi", "azcopy copy URL --from-to PipeBlob --block-size-mb 20"}},
+		{6 * tebibyte, []string{"aws s3 cp - s3://BUCKET/KEY --expected-size 6597069766656", "rclone rcat REMOTE:PATH --s3-chunk-size 630Mi", "mc pipe cannot store so much", "azcopy copy URL --from-to PipeBlob --block-size-mb 126"}},
+		{60 * tebibyte, []string{"aws s3 cp cannot store so much", "rclone rcat cannot store so much", "mc pipe cannot store so much", "azcopy copy URL --from-to PipeBlob --block-size-mb 1259"}},
 	} {
 		assert.Equal(t, c.want, uploadLines(uploadsOf(c.size)), c.size)
 	}
@@ -36,8 +36,8 @@ func TestUploads(t *testing.T) {
 	}
 	var text bytes.Buffer
 	writeUploads(&text, uploadsOf(1e12))
-	assert.Equal(t, "upload     aws s3 cp --expected-size 1000000000000\n           rclone rcat --s3-chunk-size 96Mi\n           azcopy copy --block-size-mb 20\n", text.String())
-	assert.Equal(t, "; to an object store: aws s3 cp --expected-size 50000000001", uploadHint(50e9+1))
+	assert.Equal(t, "as object  aws s3 cp - s3://BUCKET/KEY --expected-size 1000000000000\nor         rclone rcat REMOTE:PATH --s3-chunk-size 96Mi\nor         azcopy copy URL --from-to PipeBlob --block-size-mb 20\n", text.String())
+	assert.Equal(t, "; an object store needs one of: aws s3 cp - s3://BUCKET/KEY --expected-size 50000000001", uploadHint(50e9+1))
 	assert.Empty(t, uploadHint(1))
 }
 
