@@ -132,6 +132,9 @@ func check(data []byte) (objects int, err error) {
 			continue
 		}
 		apiVersion, kind := yamlnode.Text(n, "apiVersion"), yamlnode.Text(n, "kind")
+		if strings.HasPrefix(apiVersion, "kustomize.config.k8s.io/") {
+			return 0, fmt.Errorf("line %d: is for kustomize; render it first, with kubectl kustomize, and give the result", n.Line)
+		}
 		if apiVersion == "" || kind == "" {
 			return 0, fmt.Errorf("line %d: is no Kubernetes object: it has no apiVersion or no kind", n.Line)
 		}

@@ -95,6 +95,7 @@ kind: ImagesLock
 // TestRefused: what cannot be carried as plain manifests is refused with the file and the line.
 func TestRefused(t *testing.T) {
 	for want, files := range map[string]map[string]string{
+		`x.yml: line 1: is for kustomize; render it first`:                                    {"x.yml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [y.yml]\n", "y.yml": object},
 		`x.yml: is a template of ytt`:                                                         {"x.yml": "#@ load(\"@ytt:data\", \"data\")\n" + object},
 		`x.yml: line 7: is no Kubernetes object`:                                              {"x.yml": object + "---\nimage: x\n"},
 		`x.yml: line 2: is not YAML: did not find expected`:                                   {"x.yml": "{{ .Values.x }}: [\n"},
@@ -133,7 +134,9 @@ func TestRead(t *testing.T) {
 		assert.Equal(t, want, set.Name)
 		assert.Len(t, set.Images, 2)
 	}
-	for arg, want := range map[string]string{"N=" + dir: `"N" cannot name manifests`, "n=" + dir + "/no": "no such file", filepath.Join(dir, "z.txt"): "is no Kubernetes object"} {
+	odd := t.TempDir()
+	require.NoError(t, os.Symlink(dir, filepath.Join(odd, "x.yml"))) // as a FIFO, which would not end
+	for arg, want := range map[string]string{"odd=" + odd: "x.yml is no regular file", "N=" + dir: `"N" cannot name manifests`, "n=" + dir + "/no": "no such file", filepath.Join(dir, "z.txt"): "is no Kubernetes object"} {
 		_, err := manifests.Read(arg)
 		require.ErrorContains(t, err, want)
 	}

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +67,9 @@ func readFiles(file, name string) (map[string][]byte, error) {
 			}
 			if entry.IsDir() || !isManifest(inside) {
 				return nil
+			}
+			if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() { // a FIFO would not end
+				return cmp.Or(err, fmt.Errorf("%s is no regular file", p))
 			}
 			return r.read(p, inside)
 		})

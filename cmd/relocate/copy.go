@@ -91,7 +91,7 @@ Results go to standard output, everything else to standard error.
 func newCopy(name string) *cobra.Command {
 	f := &copyFlags{}
 	cmd := &cobra.Command{
-		Use:   name + " (-b REF... | -i REF... | --manifests PATH... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
+		Use:   name + " (-b REF... | -i REF... | --lock FILE | --from-tar FILE) (--to-tar FILE | --to-repo REPO)",
 		Short: "Copy Carvel package repositories across an air gap",
 		Long:  copyHelp + statusHelp,
 		Example: `  relocate -b registry.example.com/tce/main:v0.12.0 --to-tar tce.tar

@@ -70,7 +70,7 @@ func newPlan() *cobra.Command { return new(planFlags).newCommand() }
 
 func (f *planFlags) newCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "plan (-b REF... | -i REF... | --manifests PATH... | --lock FILE | --from-tar FILE)",
+		Use:   "plan (-b REF... | -i REF... | --lock FILE | --from-tar FILE)",
 		Short: "Show what an export or an import would copy, and the exact size of the archive",
 		Long: `plan walks a repository as an export does, and shows what an export would copy.
 It downloads manifests, configs and bundles, but no image layers. It reports
