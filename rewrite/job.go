@@ -166,7 +166,7 @@ func (j *ImportJob) check() error {
 	case j.Shards < 0 || j.Shards > MostJobShards:
 		err = errors.Join(err, fmt.Errorf("an import in the cluster has at most %d shards", MostJobShards))
 	case j.Minor != 0 && j.Minor < OldestJobMinor:
-		err = errors.Join(err, fmt.Errorf("Kubernetes 1.%d has no Indexed Jobs: the oldest that has is 1.%d", j.Minor, OldestJobMinor))
+		err = errors.Join(err, fmt.Errorf("there are no Indexed Jobs in Kubernetes 1.%d: the oldest version that has them is 1.%d", j.Minor, OldestJobMinor))
 	}
 	return errors.Join(err, j.Source.check(j.Shards), j.Receipts.check(j.Source))
 }
@@ -272,7 +272,7 @@ func (s JobSource) check(shards int) error {
 func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
-		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, without a slash before it and without ..", s.Path))
+		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, with neither a slash before it nor .. in it", s.Path))
 	}
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:

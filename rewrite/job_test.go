@@ -254,20 +254,20 @@ func TestImportJobRefused(t *testing.T) {
 	t.Parallel()
 	good := ImportJob{Root: digestA, Image: jobImage, Namespace: JobNamespace, Source: JobSource{Secret: "archive"}}
 	for says, change := range map[string]func(*ImportJob){
-		"at most":                        func(j *ImportJob) { j.Shards = MostJobShards + 1 },
-		"has no Indexed Jobs":            func(j *ImportJob) { j.Minor = 21 },
-		"image of the Job":               func(j *ImportJob) { j.Image = "no image" },
-		"is at Docker Hub":               func(j *ImportJob) { j.Image = "relocate:1" },
-		"the namespace":                  func(j *ImportJob) { j.Namespace = "a.b" },
-		"Secret of the source":           func(j *ImportJob) { j.Source.Secret = "A" },
-		`"url" is not a key`:             func(j *ImportJob) { j.Source.Headers = "url" },
-		`"a b" is not a key`:             func(j *ImportJob) { j.Source.Headers = "a b" },
-		"PersistentVolumeClaim":          func(j *ImportJob) { j.Source = JobSource{Claim: "_", Mode: "RWO", Path: "a"} },
-		"not a path":                     func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "../a"} },
-		`"a//b" is not a path`:           func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a//b"} },
-		`"a\x1b" is not a path`:          func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a\x1b"} },
-		"not an access mode":             func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "rox", Path: "a"} },
-		"a volume that is RWO is on one": func(j *ImportJob) { j.Shards, j.Source = 1, JobSource{Claim: "a", Mode: "RWO", Path: "a"} },
+		"at most":                            func(j *ImportJob) { j.Shards = MostJobShards + 1 },
+		"no Indexed Jobs in Kubernetes 1.21": func(j *ImportJob) { j.Minor = 21 },
+		"image of the Job":                   func(j *ImportJob) { j.Image = "no image" },
+		"is at Docker Hub":                   func(j *ImportJob) { j.Image = "relocate:1" },
+		"the namespace":                      func(j *ImportJob) { j.Namespace = "a.b" },
+		"Secret of the source":               func(j *ImportJob) { j.Source.Secret = "A" },
+		`"url" is not a key`:                 func(j *ImportJob) { j.Source.Headers = "url" },
+		`"a b" is not a key`:                 func(j *ImportJob) { j.Source.Headers = "a b" },
+		"PersistentVolumeClaim":              func(j *ImportJob) { j.Source = JobSource{Claim: "_", Mode: "RWO", Path: "a"} },
+		"not a path":                         func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "../a"} },
+		`"a//b" is not a path`:               func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a//b"} },
+		`"a\x1b" is not a path`:              func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "RWO", Path: "a\x1b"} },
+		"not an access mode":                 func(j *ImportJob) { j.Source = JobSource{Claim: "a", Mode: "rox", Path: "a"} },
+		"a volume that is RWO is on one":     func(j *ImportJob) { j.Shards, j.Source = 1, JobSource{Claim: "a", Mode: "RWO", Path: "a"} },
 	} {
 		j := good
 		change(&j)
