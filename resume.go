@@ -27,11 +27,7 @@ func (e *exporting) resume(ctx context.Context) (*unfinished, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := e.over(ctx, e.client)
-	if err != nil {
-		return nil, errors.Join(err, w.Suspend())
-	}
-	u := &unfinished{archive: w, plan: plan, source: src, close: func() {}}
+	u := &unfinished{archive: w, plan: plan, source: e.client, close: func() {}}
 	if err := e.recheck(ctx, u); err != nil {
 		return nil, errors.Join(err, w.Suspend())
 	}
@@ -49,7 +45,11 @@ func (e *exporting) recheck(ctx context.Context, u *unfinished) (err error) {
 		return e.other("the lock has other annotations")
 	}
 	e.opt.note("resumed", "continues with %s.part, which has %s of %s", e.to.Path, text.Size(u.archive.Written()), text.Size(u.plan.Size()))
-	if u.moved, err = e.movedTags(ctx, u.source, e.atSource(g)); err != nil {
+	src, err := e.over(ctx, e.client) // what it has besides is small, and written already
+	if err != nil {
+		return err
+	}
+	if u.moved, err = e.movedTags(ctx, src, e.atSource(g)); err != nil {
 		return err
 	}
 	if err := e.checkRoots(ctx, g); err != nil {

@@ -41,7 +41,7 @@ type VerifyOptions struct {
 //
 // opt.Content is called where a plan can be made of what was found.
 //
-// Errors: what makes a verdict impossible. ErrSeal of an archive that a repository is compared with. ErrOptions without anything to compare with, and where
+// Errors: what makes a verdict impossible. ErrOptions without anything to compare with, and where
 // an archive of imgpkg's format is to have a seal; tarball.ErrDamaged of an archive that a
 // repository is compared with; fs.ErrNotExist where the registry does not have opt.Root.
 func Verify(ctx context.Context, archive *tarball.Archive, at Destination, opt VerifyOptions) (*report.Verdict, error) {
