@@ -159,14 +159,15 @@ func replacingFlag(long string, words []string) func([]string) []string {
 // otherNames are flags of some commands, and what other commands have in their place; an empty list
 // means no flag.
 var otherNames = map[string]map[string][]string{
-	"json":     {"plan": {"-o", "json"}, "inspect": {"-o", "json"}, "verify": {"-o", "json"}, "rehearse": {"-o", "json"}, "serve": {"-o", "json"}, "version": {"-o", "json"}},
-	"repo":     {"relocate": {"--to-repo"}, "copy": {"--to-repo"}, "emit": {"--to-repo"}, "plan": {"-b"}, "rehearse": {"--as"}, "serve": {"--as"}},
-	"to-repo":  {"inspect": {"--repo"}, "verify": {"--repo"}, "rehearse": {"--as"}},
-	"bundle":   {"verify": {"--repo"}},
-	"from-tar": {"inspect": {}, "verify": {}, "rehearse": {}, "serve": {}, "emit": {}},
-	"tar":      {"inspect": {}, "verify": {}, "rehearse": {}, "serve": {}, "emit": {}},
-	"output":   {"relocate": {"--to-tar"}, "copy": {"--to-tar"}, "emit": {"-d"}},
-	"o":        {"relocate": {"--to-tar"}, "copy": {"--to-tar"}, "emit": {"-d"}},
+	"json":        {"plan": {"-o", "json"}, "inspect": {"-o", "json"}, "verify": {"-o", "json"}, "rehearse": {"-o", "json"}, "serve": {"-o", "json"}, "version": {"-o", "json"}},
+	"repo":        {"relocate": {"--to-repo"}, "copy": {"--to-repo"}, "emit": {"--to-repo"}, "plan": {"-b"}, "rehearse": {"--as"}, "serve": {"--as"}},
+	"to-repo":     {"inspect": {"--repo"}, "verify": {"--repo"}, "rehearse": {"--as"}},
+	"bundle":      {"verify": {"--repo"}},
+	"from-tar":    {"inspect": {}, "verify": {}, "rehearse": {}, "serve": {}, "emit": {}},
+	"tar":         {"inspect": {}, "verify": {}, "rehearse": {}, "serve": {}, "emit": {}},
+	"output":      {"relocate": {"--to-tar"}, "copy": {"--to-tar"}, "emit": {"-d"}},
+	"values-file": {"inspect": {"--check-values"}}, // never --values-file-output, which would write to the file
+	"o":           {"relocate": {"--to-tar"}, "copy": {"--to-tar"}, "emit": {"-d"}},
 }
 
 // nearestFlag returns the flag whose name is a misspelt one: the one it begins, or one that is a

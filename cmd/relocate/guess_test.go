@@ -58,6 +58,7 @@ func TestGuesses(t *testing.T) {
 
 		{"--form-tar x.tar --to-repo r.test/x", "unknown flag: --form-tar", "--from-tar x.tar --to-repo r.test/x"},
 		{"--form-tar=x.tar", "", "--from-tar=x.tar"},
+		{"inspect x.tar package a.test/1.0.0 --values-file x.yml", "unknown flag: --values-file", "inspect x.tar package a.test/1.0.0 --check-values x.yml"},
 		{"verify x.tar --repotr y", "unknown flag: --repotr", "verify x.tar --report y"},
 		{"-to-tar x.tar", "unknown shorthand flag", "--to-tar x.tar"},
 		{"-bundle r.test/a", "a flag with a long name begins with two dashes", "--bundle r.test/a"},
