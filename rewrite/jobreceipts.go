@@ -45,9 +45,9 @@ func (r *JobReceipts) check(source JobSource) error {
 	case r.Place.Headers != "":
 		err = errors.Join(err, errors.New("receipts are uploaded without headers: write url-secret:NAME"))
 	case r.Place.Mode == readOnlyMany:
-		err = errors.Join(err, fmt.Errorf("receipts cannot be written to the volume %s, which is %s", r.Place.Claim, readOnlyMany))
+		err = errors.Join(err, fmt.Errorf("they cannot be written to the volume %s, which is %s", r.Place.Claim, readOnlyMany))
 	case r.Place.Claim == "" && r.Place.Secret == source.Secret:
-		err = errors.Join(err, fmt.Errorf("the Secret %s has the URL of the archive: name another for that of the receipts", source.Secret))
+		err = errors.Join(err, fmt.Errorf("the Secret %s has the URL of the archive: name another", source.Secret))
 	}
 	if err != nil {
 		return fmt.Errorf("receipts: %w", err)
@@ -66,7 +66,8 @@ func (r *JobReceipts) args() []string {
 		args = append(args, "--receipts-url-file", path.Join(uploadFolder, urlKey))
 	}
 	if r.Key != "" {
-		args = append(args, "--receipt-key", path.Join(keyFolder, receiptKey), "--receipt-key-password-file", path.Join(keyFolder, keyPassword))
+		args = append(args, "--receipt-key", path.Join(keyFolder, receiptKey),
+			"--receipt-key-password-file", path.Join(keyFolder, keyPassword))
 	}
 	return args
 }
@@ -108,7 +109,8 @@ func (j *ImportJob) thenVerify(p *podSpec, repo name.Repository) {
 
 // verifyArgs are the arguments that compare the repository with the archive.
 func (j *ImportJob) verifyArgs(repo name.Repository) []string {
-	args := []string{"verify", "--repo", repo.Name(), "--level", "blobs"} // an import may have trusted a manifest that was there
+	// An import may have trusted a manifest that was there.
+	args := []string{"verify", "--repo", repo.Name(), "--level", "blobs"}
 	for _, arg := range j.Source.args() {
 		if arg != "--from-tar" { // verify names a file without it
 			args = append(args, arg)

@@ -111,6 +111,9 @@ func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Su
 			return nil, usagef("--install %s: %s already has the name %s; choose another name, as in %s=NAME", given, other, i.Name, which.pkg)
 		}
 		names[i.Name] = which.pkg
+		if isOld := f.api == rewrite.OldPackagingAPI; isOld != (p.Old != nil) {
+			e.notes = append(e.notes, fmt.Sprintf("%s/%s will not be found: kapp-controller with the API %s does not serve Packages of this kind", p.Name, p.Version, f.api))
+		}
 		list = append(list, i)
 	}
 	given, err := f.readValues(list)

@@ -103,7 +103,7 @@ func TestEmitInstalledPackage(t *testing.T) {
 	assert.Equal(t, map[string]any{"serviceAccountName": "contour-sa", "packageRef": map[string]any{"publicName": contour, "version": "1.9.0"},
 		"values": []any{map[string]any{"secretRef": map[string]any{"name": "contour-values"}}}}, o.Spec)
 	assertAll(t, r.stderr, "an InstalledPackage cannot name a Secret for fetching", values+" must begin with the lines #@data/values and ---",
-		contour+"/1.9.0 has no schema of its values")
+		contour+"/1.9.0 has no schema of its values", contour+"/1.9.0 will not be found: kapp-controller with the API "+oldAPI)
 
 	list = objects(t, mustRelocate(t, append(base, contour+"@<1.10.0")...).stdout)
 	assert.Equal(t, map[string]any{"publicName": contour, "versionSelection": map[string]any{"constraints": "<1.10.0"}}, list[3].Spec["packageRef"])
