@@ -2,7 +2,6 @@ package values
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ type checker struct {
 	typesOnly bool             // of one file of several: types and unknown keys
 	closed    bool             // the schema permits no other keys, as those that ytt writes
 	branch    int              // depth of allOf, anyOf, oneOf and not: keys may be in another branch
-	patterns  map[string]*regexp.Regexp
+	patterns  map[string]pattern
 }
 
 // note adds a problem of v at key. A default has no file.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -101,32 +100,6 @@ func (c *checker) enum(given any, _ map[string]any, v *value, key string) {
 
 func (c *checker) constant(given any, s map[string]any, v *value, key string) {
 	c.enum([]any{given}, s, v, key)
-}
-
-// maxPatterns is how many patterns are kept compiled.
-const maxPatterns = 1000
-
-func (c *checker) pattern(given any, _ map[string]any, v *value, key string) {
-	written, ok := given.(string)
-	if !ok {
-		c.unusable(v, key, "pattern", "it is no text")
-		return
-	}
-	p, known := c.patterns[written]
-	if !known {
-		p, _ = regexp.Compile(written)
-		if c.patterns == nil || len(c.patterns) == maxPatterns {
-			c.patterns = map[string]*regexp.Regexp{}
-		}
-		c.patterns[written] = p
-		c.spend(1 + len(written))
-	}
-	switch s := v.text(); {
-	case p == nil:
-		c.unusable(v, key, "pattern "+text.Quote(written), "it needs another regular expression engine")
-	case c.spend(1+len(s)/64) && !p.MatchString(s):
-		c.note(v, key, "does not match the pattern %s", text.Quote(written))
-	}
 }
 
 // number returns a number exactly; nil for what is none, or is not finite.

@@ -113,12 +113,28 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// ofText is a schema of a text a, with more keywords.
+func ofText(keywords string) carvel.Schema {
+	return carvel.Schema(`{"properties":{"a":{"type":"string",` + keywords + `}}}`)
+}
+
 // TestLimit: a schema cannot keep a check busy.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	schema := `{"items":{"allOf":[` + strings.Repeat("{},", 9999) + `{}]}}`
 	text := "a: [" + strings.Repeat("1,", 999) + "1]"
 	_, err := values.Check(carvel.Schema(`{"properties":{"a":`+schema+`}}`), []values.File{{Path: "a.yml", Data: []byte(text)}})
+	require.ErrorIs(t, err, yamlnode.ErrLimit)
+
+	large := strings.Repeat("(a?){50}", 50)
+	one := ofText(`"pattern":"` + large + `"`)
+	problems, err := values.Check(one, []values.File{{Path: "a.yml", Data: []byte("a: a")}})
+	require.NoError(t, err)
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].String(), "of the schema was not checked: it is too large")
+
+	slow := strings.Repeat(`{"pattern":"` + strings.Repeat("(a?){15}", 50) + `b"},`, 200)
+	_, err = values.Check(ofText(`"allOf":[`+slow+`{}]`), []values.File{{Path: "a.yml", Data: []byte("a: " + strings.Repeat("a", 2000))}})
 	require.ErrorIs(t, err, yamlnode.ErrLimit)
 
 	_, err = values.Check(carvel.Schema(`{`), nil)
