@@ -133,7 +133,7 @@ func TestLimit(t *testing.T) {
 	require.Len(t, problems, 1)
 	assert.Contains(t, problems[0].String(), "of the schema was not checked: it is too large")
 
-	slow := strings.Repeat(`{"pattern":"` + strings.Repeat("(a?){15}", 50) + `b"},`, 200)
+	slow := strings.Repeat(`{"pattern":"`+strings.Repeat("(a?){15}", 50)+`b"},`, 200)
 	_, err = values.Check(ofText(`"allOf":[`+slow+`{}]`), []values.File{{Path: "a.yml", Data: []byte("a: " + strings.Repeat("a", 2000))}})
 	require.ErrorIs(t, err, yamlnode.ErrLimit)
 
