@@ -182,21 +182,17 @@ func (j *ImportJob) labels(component string) map[string]string {
 }
 
 // job returns a Job. One with indexes goes on when one of them has failed for good: the import that completes it
-// uploads what that one did not.
+// uploads what that one did not. It has a limit of all failures, too, which is not reached before every index has
+// failed: Kubernetes 1.28 drops backoffLimitPerIndex, after it has set the other to 2147483647.
 func (j *ImportJob) job(name, component string, pod podSpec, indexes int) object {
 	spec := jobSpec{Template: podTemplate{templateMetadata{j.labels(component)}, pod}}
-	limit := retries
-	switch {
-	case indexes == 0:
-		spec.BackoffLimit = &limit
-	case j.has(minorBackoffLimitPerIndex):
-		spec.BackoffLimitPerIndex = &limit
-	default:
-		limit *= indexes
-		spec.BackoffLimit = &limit
-	}
+	spec.BackoffLimit = retries
 	if indexes > 0 {
 		spec.CompletionMode, spec.Completions, spec.Parallelism = "Indexed", indexes, indexes
+		spec.BackoffLimit = (retries + 1) * indexes
+	}
+	if indexes > 0 && j.has(minorBackoffLimitPerIndex) {
+		spec.BackoffLimitPerIndex = retries
 	}
 	if j.has(minorPodFailurePolicy) {
 		spec.PodFailurePolicy = failurePolicy()

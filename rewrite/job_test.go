@@ -161,7 +161,7 @@ func TestImportJobSchemas(t *testing.T) {
 	for minor, lacks := range map[int][]string{
 		22: {"podFailurePolicy", "podReplacementPolicy", "backoffLimitPerIndex"},
 		27: {"podReplacementPolicy", "backoffLimitPerIndex"},
-		37: {"backoffLimit"},
+		37: nil,
 	} {
 		fields := kubernetesFields(t, minor)
 		for _, source := range []JobSource{{Secret: "archive", Headers: "headers"}, {Claim: "disk", Mode: "ROX", Path: "a.tar"}, {Claim: "disk", Mode: "RWX", Path: "a.tar"}} {
@@ -175,8 +175,11 @@ func TestImportJobSchemas(t *testing.T) {
 		}
 	}
 	_, list := jobs(t, ImportJob{Source: JobSource{Secret: "archive"}, Shards: 3, Minor: 22}, ClusterOptions{})
-	assert.EqualValues(t, 9, find(t, list[1], "spec", "backoffLimit"), "of all shards together")
+	assert.EqualValues(t, 12, find(t, list[1], "spec", "backoffLimit"), "of all shards together")
 	_, list = jobs(t, ImportJob{Source: JobSource{Secret: "archive"}, Shards: 3}, ClusterOptions{})
+	assert.EqualValues(t, 3, find(t, list[1], "spec", "backoffLimitPerIndex"))
+	assert.EqualValues(t, 12, find(t, list[1], "spec", "backoffLimit"), "1.28 drops the limit of each index")
+	assert.EqualValues(t, 3, find(t, list[2], "spec", "backoffLimit"))
 	assert.Equal(t, map[string]any{"rules": []any{
 		map[string]any{"action": "Ignore", "onPodConditions": []any{map[string]any{"type": "DisruptionTarget", "status": "True"}}},
 		map[string]any{"action": "FailJob", "onExitCodes": map[string]any{

@@ -11,8 +11,8 @@ type jobSpec struct {
 	CompletionMode       string            `json:"completionMode,omitempty"`
 	Completions          int               `json:"completions,omitempty"`
 	Parallelism          int               `json:"parallelism,omitempty"`
-	BackoffLimit         *int              `json:"backoffLimit,omitempty"`
-	BackoffLimitPerIndex *int              `json:"backoffLimitPerIndex,omitempty"`
+	BackoffLimit         int               `json:"backoffLimit"`
+	BackoffLimitPerIndex int               `json:"backoffLimitPerIndex,omitempty"`
 	PodReplacementPolicy string            `json:"podReplacementPolicy,omitempty"`
 	PodFailurePolicy     *podFailurePolicy `json:"podFailurePolicy,omitempty"`
 	Template             podTemplate       `json:"template"`
