@@ -117,6 +117,9 @@ func (f *emitFlags) howToApply(m rewrite.Manifests) string {
 		return "the manifests " + m.Name + " define kinds of objects, which kubectl does not know at once: kapp deploy -a relocate -f - applies all; for kubectl, write files with -d"
 	}
 	dir := shellLine([]string{f.directory})
+	if f.sites != "" {
+		dir += "/sites/NAME"
+	}
 	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first kubectl apply -f %s/%s && kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
 }
 
