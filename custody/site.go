@@ -31,7 +31,7 @@ type Site struct {
 }
 
 // At returns what the receipts of a site say of its repository and an archive with a seal, by which the chain was
-// read. It believes the last receipt. What is signed by nobody who is trusted does not count, nor does a receipt
+// read. It believes the latest receipt, whatever the order of the lines. What is signed by nobody who is trusted does not count, nor does a receipt
 // about another repository, which may be that of another site. Lines that nobody who is trusted signed are a
 // problem only after the last receipt that counts.
 func (c *Chain) At(repository string, seal v1.Hash) Site {
@@ -47,7 +47,9 @@ func (c *Chain) At(repository string, seal v1.Hash) Site {
 			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
 		case l.Receipt.isOfRepository() && l.Receipt.Target == repository,
 			(l.Receipt.Act == Received || l.Receipt.Act == Rehearsed) && l.Receipt.Seal == seal:
-			s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
+			if s.Last == nil || !l.Receipt.Time.Before(s.Last.Receipt.Time) {
+				s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
+			}
 		case l.Receipt.isOfRepository():
 			s.Elsewhere++
 		}

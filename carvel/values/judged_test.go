@@ -198,7 +198,7 @@ func (j judges) inspect(t *testing.T, schema string) string {
 }
 
 // yttSays matches the lines of ytt that say what is wrong.
-var yttSays = regexp.MustCompile(`(?m)^.*(?:Given data value is|= found: |= expected: |- must be: |- [a-z]+ \(by: |must be: |Expected to be|Expected map|parsing YAML|fail: |panic: |could not find|yaml: |has no \.).*$`)
+var yttSays = regexp.MustCompile(`(?m)^.*(?:Given data value is|= found: |= expected: |- must be: |- [a-z]+ \(by: |must be: |Expected to be|Expected map|parsing YAML|fail: |could not find|yaml: |has no \.).*$`)
 
 // render returns what ytt says when it renders files, or a folder, with values: nothing where that works.
 func (j judges) render(t *testing.T, texts map[string]string, folder string, given []string) string {

@@ -108,10 +108,16 @@ func signed(text []byte) []byte {
 // maxSize is the size in bytes up to which a file is read.
 const maxSize = 64 << 20
 
-// stateOf returns the state of a file, and its content unless it is foreign. The content has the
+// stateOf returns the state of a file below dir, and its content unless it is foreign. The content has the
 // line ends that were written: git on Windows checks out text files with others, which does not
-// count as a change.
-func stateOf(path string) (state, []byte, error) {
+// count as a change. What is behind a link is foreign: it may be outside of dir.
+func stateOf(dir, file string) (state, []byte, error) {
+	for folder := path.Dir(file); folder != "."; folder = path.Dir(folder) {
+		if info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(folder))); err == nil && !info.IsDir() {
+			return foreign, nil, nil
+		}
+	}
+	path := filepath.Join(dir, filepath.FromSlash(file))
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -156,7 +162,7 @@ func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 	planned := map[string]bool{}
 	for _, f := range files {
 		planned[f.Path] = true
-		s, present, err := stateOf(filepath.Join(dir, filepath.FromSlash(f.Path)))
+		s, present, err := stateOf(dir, f.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +208,7 @@ func writtenBelow(dir string) (map[string]state, error) {
 			return nil, err
 		}
 		for _, path := range paths {
-			s, _, err := stateOf(filepath.Join(dir, filepath.FromSlash(path)))
+			s, _, err := stateOf(dir, path)
 			if err != nil {
 				return nil, err
 			}

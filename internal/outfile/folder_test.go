@@ -127,3 +127,23 @@ func all(t *testing.T, dir string) map[string]string {
 	}))
 	return files
 }
+
+// TestWriteFolderLinks: what is behind a link is neither written nor removed.
+func TestWriteFolderLinks(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), t.TempDir()
+	nodes := []outfile.File{{Path: "nodes/a.yml", Text: []byte("a: 1\n")}}
+	_, err := outfile.WriteFolder(outside, nodes, false)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(filepath.Join(outside, "nodes"), filepath.Join(dir, "nodes")))
+
+	f, err := outfile.WriteFolder(dir, []outfile.File{{Path: "b.yml", Text: []byte("b: 1\n")}}, true)
+	require.NoError(t, err)
+	assert.Empty(t, f.Removed)
+	assert.FileExists(t, filepath.Join(outside, "nodes", "a.yml"))
+
+	var refused *outfile.RefusedError
+	_, err = outfile.WriteFolder(dir, []outfile.File{{Path: "nodes/a.yml", Text: []byte("a: 2\n")}}, true)
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, []string{"nodes/a.yml was not written by emit"}, refused.Reasons)
+}
