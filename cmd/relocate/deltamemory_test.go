@@ -197,6 +197,7 @@ func manyLeftOut(t *testing.T, images int, mediaType types.MediaType, bases ...b
 // Reading it takes no more memory.
 func TestLeftOutMemory(t *testing.T) {
 	skipMemory(t)
+	t.Parallel()
 	everything := bundle.Base{Kind: bundle.BaseInventory, Digest: digest.Of(nil), Has: func(v1.Descriptor) bool { return true }}
 	for what, path := range map[string]string{
 		"assumed": manyLeftOut(t, 240, types.OCILayer, everything), "omitted": manyLeftOut(t, 83, types.DockerForeignLayer),

@@ -160,6 +160,7 @@ func TestHostileMemory(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
 	}
+	t.Parallel()
 	good, host := hostileSample(t)
 	for _, h := range heavyArchives {
 		t.Run(h.name, func(t *testing.T) {
