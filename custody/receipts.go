@@ -39,6 +39,8 @@ type Line struct {
 	Untrusted error   // why a receipt counts as signed by nobody
 	Problem   string  // what is wrong with the chain here; empty for nothing
 	Note      string  // what else is to be known
+
+	latest time.Time // that it or a line before it claims
 }
 
 func sum(b []byte) v1.Hash {
@@ -123,7 +125,7 @@ func ReadChain(name string, raw []byte, seal v1.Hash, trust *Trust, now time.Tim
 		}
 		c.Lines = append(c.Lines, l)
 	}
-	c.connect(seal)
+	c.connect(seal, now)
 	return c, nil
 }
 
@@ -185,8 +187,11 @@ func (l *Line) verify(s Signature, trust *Trust, now time.Time) {
 	}
 }
 
+// maxAhead is how far ahead the clock of a signer may be.
+const maxAhead = 24 * time.Hour
+
 // connect follows what each receipt says of the one before it.
-func (c *Chain) connect(seal v1.Hash) {
+func (c *Chain) connect(seal v1.Hash, now time.Time) {
 	at := map[v1.Hash]int{} // first line with the digest
 	for i := len(c.Lines) - 1; i >= 0; i-- {
 		at[c.Lines[i].Digest] = i
@@ -205,9 +210,12 @@ func (c *Chain) connect(seal v1.Hash) {
 		if seal.Hex == "" {
 			seal = l.Receipt.Seal
 		}
+		l.latest = l.Receipt.Time
 		switch before, ok := at[l.Receipt.Previous]; {
 		case l.Receipt.Seal != seal:
 			l.Problem = fmt.Sprintf("it is about another archive, with the seal %s", l.Receipt.Seal)
+		case l.Receipt.Time.After(now.Add(maxAhead)):
+			l.Problem = fmt.Sprintf("it claims the time %s, which is still to come: a clock was wrong", l.Receipt.Time.UTC().Format(time.RFC3339))
 		case l.Receipt.Previous.Hex == "":
 			if !isFirst {
 				l.Note = "it names none before it, and begins a chain of its own"
@@ -231,6 +239,9 @@ func (l *Line) follow(before *Line, others int) {
 		l.Depth++
 		l.Note = fmt.Sprintf("it names line %d before it, as another one does: two copies of the file were continued from there",
 			before.Number)
+	}
+	if before.latest.After(l.latest) {
+		l.latest = before.latest
 	}
 	if before.Receipt != nil && l.Receipt.Time.Before(before.Receipt.Time) {
 		l.Note = fmt.Sprintf("it claims an earlier time than line %d, which it names before it", before.Number)

@@ -31,9 +31,10 @@ type Site struct {
 }
 
 // At returns what the receipts of a site say of its repository and an archive with a seal, by which the chain was
-// read. It believes the latest receipt, whatever the order of the lines. What is signed by nobody who is trusted does not count, nor does a receipt
-// about another repository, which may be that of another site. Lines that nobody who is trusted signed are a
-// problem only after the last receipt that counts.
+// read. It believes the last receipt: one that names another before it is later than that one, and of chains that do
+// not know each other the one with the latest time counts. What is signed by nobody who is trusted does not count,
+// nor does a receipt about another repository, which may be that of another site. Lines that nobody who is trusted
+// signed are a problem only after the last receipt that counts.
 func (c *Chain) At(repository string, seal v1.Hash) Site {
 	s := Site{State: SiteUnseen}
 	var untrusted []string
@@ -47,7 +48,7 @@ func (c *Chain) At(repository string, seal v1.Hash) Site {
 			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
 		case l.Receipt.isOfRepository() && l.Receipt.Target == repository,
 			(l.Receipt.Act == Received || l.Receipt.Act == Rehearsed) && l.Receipt.Seal == seal:
-			if s.Last == nil || !l.Receipt.Time.Before(s.Last.Receipt.Time) {
+			if s.Last == nil || !l.latest.Before(s.Last.latest) {
 				s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
 			}
 		case l.Receipt.isOfRepository():

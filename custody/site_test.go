@@ -11,7 +11,7 @@ import (
 	"relocate/custody"
 )
 
-// TestSiteLatest: the latest receipt counts, in whatever order the lines are.
+// TestSiteLatest: the latest receipt counts, in whatever order the lines of two chains are.
 func TestSiteLatest(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
@@ -26,4 +26,25 @@ func TestSiteLatest(t *testing.T) {
 		assert.Equal(t, custody.SiteFailed, at.State)
 		slices.Reverse(lines)
 	}
+}
+
+// TestSiteClock: a receipt is later than those before it in its chain, whatever its clock said. One from the
+// future does not count.
+func TestSiteClock(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	at := func(list []custody.Receipt) custody.Site {
+		c, err := custody.ReadChain("site.jsonl", []byte(join(chain(t, key, list))), sealA, trustOf(t, key, ""), noon)
+		require.NoError(t, err)
+		return c.At("registry.airgap.internal/corp", sealA)
+	}
+	list := receipts()[3:]
+	failed := list[1]
+	failed.Levels, failed.Time = []string{custody.LevelFailed}, failed.Time.Add(-2*time.Hour)
+	assert.Equal(t, custody.SiteFailed, at(append(list, failed)).State)
+
+	list[1].Time = noon.Add(25 * time.Hour)
+	site := at(append(list, failed))
+	assert.Equal(t, custody.SiteFailed, site.State)
+	assert.Equal(t, []string{"line 2: it claims the time 2026-12-01T13:00:00Z, which is still to come: a clock was wrong"}, site.Problems)
 }
