@@ -201,7 +201,7 @@ func withoutSecrets(text string) string {
 	if err != nil || u.Hostname() == "" {
 		return ""
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
+	return httpfile.Redacted(u)
 }
 
 // checkUsed rejects flags about servers where no URL is given.

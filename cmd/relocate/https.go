@@ -161,9 +161,7 @@ func (f *archiveFlags) source(name string) *sourceReport {
 	}
 	s := &sourceReport{URL: name}
 	for _, file := range f.opened { // volumes, and what lies beside it, too
-		c := file.Counts()
-		s.Requests, s.Asked, s.Read = s.Requests+c.Requests, s.Asked+c.Asked, s.Read+c.Read
-		s.Resumed, s.Renewed = s.Resumed+c.Resumed, s.Renewed+c.Renewed
+		s.Counts = s.Plus(file.Counts())
 	}
 	return s
 }

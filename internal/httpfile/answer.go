@@ -1,6 +1,7 @@
 package httpfile
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -33,8 +34,8 @@ func (f *File) check(res *http.Response, at, n int64) error {
 		return f.checkOther(res)
 	}
 	if encoding := res.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fmt.Errorf("%w: it is encoded with %s, which was not asked for; switch compression off at the server or proxy for this file",
-			ErrAnswer, text.Quote(encoding))
+		return fmt.Errorf("%w: it is encoded with %s, which was not asked for; "+
+			"switch compression off at the server or proxy for this file", ErrAnswer, text.Quote(encoding))
 	}
 	return f.checkRange(res, at, n)
 }
@@ -75,19 +76,13 @@ func (f *File) checkRange(res *http.Response, at, n int64) error {
 	case res.ContentLength >= 0 && res.ContentLength != n:
 		return fmt.Errorf("%w: it has %d bytes for a range of %d", ErrAnswer, res.ContentLength, n)
 	case f.size >= 0 && i.validator != f.identity.validator:
-		return fmt.Errorf("%w: it was identified by %s, and is by %s now", ErrChanged, orNothing(f.identity.validator), orNothing(i.validator))
+		return fmt.Errorf("%w: it was identified by %s, and is by %s now",
+			ErrChanged, cmp.Or(f.identity.validator, "nothing"), cmp.Or(i.validator, "nothing"))
 	}
 	if f.size < 0 {
 		f.size, f.identity = got.total, i
 	}
 	return nil
-}
-
-func orNothing(validator string) string {
-	if validator == "" {
-		return "nothing"
-	}
-	return validator
 }
 
 // checkEnd explains a range that the server says it does not have.

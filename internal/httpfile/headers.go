@@ -19,8 +19,9 @@ const (
 
 // ownHeaders belong to the reader or to the connection.
 var ownHeaders = []string{
-	"Accept-Encoding", "Connection", "Content-Length", "Expect", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
-	"If-Unmodified-Since", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Accept-Encoding", "Connection", "Content-Length", "Expect", "Host", "If-Match", "If-Modified-Since",
+	"If-None-Match", "If-Range", "If-Unmodified-Since", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection",
+	"Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
 // headerLine is a field line of RFC 9110, 5.1 and 5.5, in ASCII.

@@ -23,7 +23,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
-	"time"
 
 	"relocate/registry"
 )
@@ -83,15 +82,15 @@ type File struct {
 
 // Open asks for the beginning of the file at src. Reading ends with ctx.
 //
-// Errors: ErrURL, ErrNoRanges, ErrPage, ErrAnswer, ErrExpired; *registry.Error, of which errors.Is finds the meaning, as
-// fs.ErrNotExist; those of registry.Transport.
+// Errors: ErrURL, ErrNoRanges, ErrPage, ErrAnswer, ErrExpired; *registry.Error, of which errors.Is finds the meaning,
+// as fs.ErrNotExist; those of registry.Transport.
 func Open(ctx context.Context, src Source, opt Options) (*File, error) {
 	l, err := newLink(src)
 	if err != nil {
 		return nil, err
 	}
 	u := l.current()
-	f := &File{opt: opt, link: l, name: plain(u), size: -1}
+	f := &File{opt: opt, link: l, name: Redacted(u), size: -1}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.opt.Tries = cmp.Or(opt.Tries, registry.Defaults().Tries)
 	f.opt.RetryWait = cmp.Or(opt.RetryWait, registry.Defaults().RetryWait)
@@ -153,8 +152,7 @@ func (f *File) ReadAt(p []byte, at int64) (int, error) {
 //
 // Errors: as ReadAt.
 func (f *File) Range(ctx context.Context, at, n int64) (io.ReadCloser, error) {
-	switch {
-	case at < 0 || n < 0 || at > f.size-n:
+	if at < 0 || n < 0 || at > f.size-n {
 		return nil, fmt.Errorf("read %d bytes from byte %d of %s: it has %d", n, at, f.name, f.size)
 	}
 	front := f.front[min(at, int64(len(f.front))):min(at+n, int64(len(f.front)))]
@@ -191,19 +189,7 @@ func (f *File) Close() error {
 	return nil
 }
 
-// plain returns a URL without what may be secret.
-func plain(u *url.URL) string {
+// Redacted returns a URL without what may be secret: its login, its query and its fragment.
+func Redacted(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
-}
-
-// sleep waits, or returns ctx's error when it ends first.
-func sleep(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -169,3 +169,9 @@ func BenchmarkRange(b *testing.B) {
 		require.NoError(b, r.Close())
 	}
 }
+
+// TestPlus: the sum of counts has all of them.
+func TestPlus(t *testing.T) {
+	one := httpfile.Counts{Requests: 1, Asked: 2, Read: 3, Resumed: 4, Waits: 5, Renewed: 6}
+	assert.Equal(t, httpfile.Counts{Requests: 2, Asked: 4, Read: 6, Resumed: 8, Waits: 10, Renewed: 12}, one.Plus(one))
+}

@@ -56,7 +56,8 @@ func parseURL(s, what string) (*url.URL, error) {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("%s %w: it must begin with https://", what, ErrURL)
 	case signsRange(u):
-		return nil, fmt.Errorf("%s %w: %s is signed for one range only; sign it without the header Range", what, ErrURL, plain(u))
+		return nil, fmt.Errorf("%s %w: %s is signed for one range only; sign it without the header Range",
+			what, ErrURL, Redacted(u))
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil

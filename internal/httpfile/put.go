@@ -18,7 +18,7 @@ func Put(ctx context.Context, src Source, opt Options, content []byte) error {
 		return err
 	}
 	u := l.current()
-	f := &File{opt: opt, link: l, name: plain(u)}
+	f := &File{opt: opt, link: l, name: Redacted(u)}
 	if f.transport, err = registry.Transport(opt.Options, u); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +87,8 @@ func (f *File) follow(ctx context.Context, u *url.URL, at, n int64) (*http.Respo
 		switch res.StatusCode {
 		default:
 			return res, nil
-		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+			http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		}
 		to, err := res.Location()
 		drain(res)
@@ -101,7 +103,7 @@ func (f *File) follow(ctx context.Context, u *url.URL, at, n int64) (*http.Respo
 // isRefused reports whether a server refused a link.
 func isRefused(err error) bool {
 	answer, ok := errors.AsType[*registry.Error](err)
-	return ok && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden || answer.Status == http.StatusGone)
+	return ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusGone}, answer.Status)
 }
 
 // expired says why a link may have been refused, where it was accepted before, or says itself that it has expired.
@@ -152,7 +154,9 @@ func drain(res *http.Response) {
 // refusal returns the error of an answer, whose body it reads.
 func refusal(res *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	return &registry.Error{Method: res.Request.Method, URL: plain(res.Request.URL), Status: res.StatusCode, Code: codeIn(string(body))}
+	return &registry.Error{
+		Method: res.Request.Method, URL: Redacted(res.Request.URL), Status: res.StatusCode, Code: codeIn(string(body)),
+	}
 }
 
 // codeIn returns the code in an error document of an object store: <Code>AccessDenied</Code>.

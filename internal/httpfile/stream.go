@@ -22,6 +22,14 @@ type Counts struct {
 	Renewed  int64 `json:"renewed"`  // times that a new link was taken
 }
 
+// Plus returns the sum of two Counts.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{
+		Requests: c.Requests + o.Requests, Asked: c.Asked + o.Asked, Read: c.Read + o.Read,
+		Resumed: c.Resumed + o.Resumed, Waits: c.Waits + o.Waits, Renewed: c.Renewed + o.Renewed,
+	}
+}
+
 // counts are Counts that change.
 type counts struct{ requests, asked, read, resumed, waits, renewed atomic.Int64 }
 
@@ -104,10 +112,13 @@ func (s *stream) resume(cause error) error {
 		return context.Cause(s.ctx)
 	}
 	if s.tries >= s.f.opt.Tries {
-		return fmt.Errorf("read %s: broke off at byte %d, %d before the end of a range: %w (%d tries)", s.f.name, s.at, s.end-s.at, cause, s.tries)
+		return fmt.Errorf("read %s: broke off at byte %d, %d before the end of a range: %w (%d tries)",
+			s.f.name, s.at, s.end-s.at, cause, s.tries)
 	}
-	if err := sleep(s.ctx, s.f.opt.RetryWait<<min(s.tries-1, 5)/2); err != nil {
-		return err
+	select {
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	case <-time.After(s.f.opt.RetryWait << min(s.tries-1, 5) / 2):
 	}
 	s.f.counts.resumed.Add(1)
 	res, err := s.f.get(s.ctx, s.at, s.end-s.at)
