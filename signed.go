@@ -92,30 +92,25 @@ type claim struct {
 // claim reads the signatures of the archive, and checks them where the file of the seal is there.
 func (s *Signed) claim(archive string) (*claim, error) {
 	c := &claim{trust: s.Trust, archive: archive}
-	files, sealFile := []string{archive + custody.BundleEnding, archive + custody.SSHEnding}, archive+custody.SealEnding
+	sealFile := archive + custody.SealEnding
 	if s.File != "" {
-		files, sealFile = []string{s.File}, strings.TrimSuffix(strings.TrimSuffix(s.File, ".sigstore.json"), ".sig")
+		sealFile = strings.TrimSuffix(strings.TrimSuffix(s.File, ".sigstore.json"), ".sig")
 	}
-	beside, read := readBeside, readBeside
-	if s.File != "" {
-		read = readSmall // it may be a pipe
-	}
+	beside, named := readBeside, readSmall // what is named may be a pipe
 	if s.Read != nil {
-		beside, read = s.Read, s.Read
+		beside, named = s.Read, s.Read
 	}
-	for _, file := range files {
-		raw, err := read(file)
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && s.File == "":
-			continue
-		case err != nil:
+	if s.File == "" {
+		var err error
+		if c.signatures, err = signaturesBeside(beside, archive); err != nil {
 			return nil, err
 		}
-		c.signatures = append(c.signatures, custody.Signature{File: file, Raw: raw})
-	}
-	if len(c.signatures) == 0 {
-		return nil, custody.Untrustedf("%s is not signed: neither %s nor %s is beside it; relocate sign makes one, "+
-			"--signature names one elsewhere", archive, files[0], files[1])
+	} else {
+		raw, err := named(s.File)
+		if err != nil {
+			return nil, err
+		}
+		c.signatures = []custody.Signature{{File: s.File, Raw: raw}}
 	}
 	if sealFile == s.File { // it does not say of which file it is
 		return c, nil
@@ -131,6 +126,28 @@ func (s *Signed) claim(archive string) (*claim, error) {
 		return nil, custody.Untrustedf("%s %s", sealFile, err)
 	}
 	return c, c.verify()
+}
+
+// signaturesBeside reads the signatures beside an archive.
+//
+// Errors: *custody.UntrustedError without any.
+func signaturesBeside(read func(string) ([]byte, error), archive string) (list []custody.Signature, err error) {
+	files := []string{archive + custody.BundleEnding, archive + custody.SSHEnding}
+	for _, file := range files {
+		raw, err := read(file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		list = append(list, custody.Signature{File: file, Raw: raw})
+	}
+	if len(list) == 0 {
+		return nil, custody.Untrustedf("%s is not signed: neither %s nor %s is beside it; relocate sign makes one, "+
+			"--signature names one elsewhere", archive, files[0], files[1])
+	}
+	return list, nil
 }
 
 // verify checks that a trusted key signed the seal.

@@ -96,41 +96,43 @@ func (d *decoder) mapping(n *yaml.Node, at string, v reflect.Value) error {
 		v = v.Elem()
 	}
 	if v.Kind() == reflect.Map {
-		v.Set(reflect.MakeMap(v.Type()))
+		return d.named(n, at, v)
 	}
+	keys := keysOf(v.Type())
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, node := n.Content[i].Value, n.Content[i+1]
-		place := strings.TrimPrefix(at+"."+name, ".")
-		if v.Kind() == reflect.Map {
-			if !nameForm.MatchString(name) {
-				if strings.HasSuffix(at, ".manifests") {
-					return wrong(n.Content[i], at, "%s cannot name manifests", text.Quote(name))
-				}
-				return wrong(n.Content[i], at, "%s is not NAME or NAME/VERSION of a package", text.Quote(name))
-			}
-			item := reflect.New(v.Type().Elem()).Elem()
-			if err := d.value(node, fmt.Sprintf("%s[%s]", at, name), key{}, item); err != nil {
-				return err
-			}
-			v.SetMapIndex(reflect.ValueOf(name), item)
-			continue
-		}
-		keys := keysOf(v.Type())
 		f := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
 		if f < 0 {
 			return unknown(n.Content[i], at, name, keys)
 		}
-		if err := d.value(node, place, keys[f], v.Field(f)); err != nil {
+		if err := d.value(node, strings.TrimPrefix(at+"."+name, "."), keys[f], v.Field(f)); err != nil {
 			return err
 		}
 	}
-	if v.Kind() == reflect.Map {
-		return nil
-	}
-	for i, k := range keysOf(v.Type()) {
+	for i, k := range keys {
 		if k.needed && v.Field(i).IsZero() {
 			return wrong(n, at, "%s is missing: write %s: %s", k.name, k.name, k.enum[0])
 		}
+	}
+	return nil
+}
+
+// named decodes a mapping whose keys are names.
+func (d *decoder) named(n *yaml.Node, at string, v reflect.Value) error {
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, node := n.Content[i].Value, n.Content[i+1]
+		switch isName := nameForm.MatchString(name); {
+		case !isName && strings.HasSuffix(at, ".manifests"):
+			return wrong(n.Content[i], at, "%s cannot name manifests", text.Quote(name))
+		case !isName:
+			return wrong(n.Content[i], at, "%s is not NAME or NAME/VERSION of a package", text.Quote(name))
+		}
+		item := reflect.New(v.Type().Elem()).Elem()
+		if err := d.value(node, fmt.Sprintf("%s[%s]", at, name), key{}, item); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(name), item)
 	}
 	return nil
 }

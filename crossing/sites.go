@@ -7,9 +7,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// SitesKind is the kind of a file of sites.
-const SitesKind = "Sites"
-
 // Sites is what a file says of the sites that have one archive: what differs from site to site, and nothing
 // else. It is read as strictly as a Crossing.
 type Sites struct {

@@ -43,11 +43,10 @@ func (c *Chain) At(repository string, seal v1.Hash) Site {
 		switch {
 		case l.Untrusted != nil:
 			untrusted = append(untrusted, l.Untrusted.Error())
-		case l.Receipt == nil && l.Problem == "":
-		case l.Receipt == nil || l.Problem != "" && l.Receipt.Seal == seal:
+		case l.Problem != "" && (l.Receipt == nil || l.Receipt.Seal == seal):
 			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
-		case l.Receipt.isOfRepository() && l.Receipt.Target == repository,
-			(l.Receipt.Act == Received || l.Receipt.Act == Rehearsed) && l.Receipt.Seal == seal:
+		case l.Receipt == nil:
+		case l.Receipt.isAbout(repository, seal):
 			if s.Last == nil || !l.latest.Before(s.Last.latest) {
 				s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
 			}
@@ -57,6 +56,14 @@ func (c *Chain) At(repository string, seal v1.Hash) Site {
 	}
 	s.Problems, s.Untrusted = append(s.Problems, untrusted...), len(untrusted) > 0
 	return s
+}
+
+// isAbout reports whether a receipt is about a repository, or about an archive that is not in one yet.
+func (r *Receipt) isAbout(repository string, seal v1.Hash) bool {
+	if r.isOfRepository() {
+		return r.Target == repository
+	}
+	return (r.Act == Received || r.Act == Rehearsed) && r.Seal == seal
 }
 
 // siteState is the state of a site whose last receipt it is.

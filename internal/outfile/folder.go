@@ -112,14 +112,11 @@ const maxSize = 64 << 20
 // line ends that were written: git on Windows checks out text files with others, which does not
 // count as a change. What is behind a link is foreign: it may be outside of dir.
 func stateOf(dir, file string) (state, []byte, error) {
-	for folder := path.Dir(file); folder != "."; folder = path.Dir(folder) {
-		if info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(folder))); err == nil && !info.IsDir() {
-			return foreign, nil, nil
-		}
-	}
 	path := filepath.Join(dir, filepath.FromSlash(file))
 	info, err := os.Lstat(path)
 	switch {
+	case isBehindLink(dir, file):
+		return foreign, nil, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return absent, nil, nil
 	case err != nil:
@@ -148,6 +145,16 @@ func stateOf(dir, file string) (state, []byte, error) {
 	return ours, content, nil
 }
 
+// isBehindLink reports whether a folder between dir and a file is none, but a link.
+func isBehindLink(dir, file string) bool {
+	for folder := path.Dir(file); folder != "."; folder = path.Dir(folder) {
+		if info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(folder))); err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
 // folderPlan is what WriteFolder does with each file.
 type folderPlan struct {
 	write   []File
@@ -159,40 +166,50 @@ type folderPlan struct {
 // planFolder compares files with those in dir.
 func planFolder(dir string, files []File, prune bool) (*folderPlan, error) {
 	p := &folderPlan{kept: map[string][]byte{}}
-	planned := map[string]bool{}
 	for _, f := range files {
-		planned[f.Path] = true
-		s, present, err := stateOf(dir, f.Path)
-		if err != nil {
+		if err := p.add(dir, f); err != nil {
 			return nil, err
-		}
-		switch {
-		case s == changed && f.Skeleton:
-			p.kept[f.Path] = present
-		case s == changed:
-			p.refused = append(p.refused, f.Path+" was changed since emit wrote it")
-		case s == foreign:
-			p.refused = append(p.refused, f.Path+" was not written by emit")
-		case s == absent || !bytes.Equal(present, signed(f.Text)):
-			p.write = append(p.write, f)
 		}
 	}
 	earlier, err := writtenBelow(dir)
+	for _, f := range files {
+		delete(earlier, f.Path)
+	}
+	ofSites := len(files) > 0 && isOfSites(files[0].Path)
 	for _, path := range slices.Sorted(maps.Keys(earlier)) {
 		switch {
-		case planned[path]:
-		case isOfSites(path) != (len(files) > 0 && isOfSites(files[0].Path)):
-			p.refused = append(p.refused, path+" belongs to an emit that writes to this folder with --sites, or without: name another folder")
+		case isOfSites(path) != ofSites:
+			p.refuse(path, "belongs to an emit that writes to this folder with --sites, or without: name another folder")
 		case !prune:
-			p.refused = append(p.refused, path+" was written by another emit: remove it if you do not need it, or all such files with --prune")
+			p.refuse(path, "was written by another emit: remove it if you do not need it, or all such files with --prune")
 		case earlier[path] == changed:
-			p.refused = append(p.refused, path+" was changed since emit wrote it, and is no longer needed: remove it yourself")
+			p.refuse(path, "was changed since emit wrote it, and is no longer needed: remove it yourself")
 		default:
 			p.remove = append(p.remove, path)
 		}
 	}
 	return p, err
 }
+
+// add compares a file with what is in its place.
+func (p *folderPlan) add(dir string, f File) error {
+	s, present, err := stateOf(dir, f.Path)
+	switch {
+	case err != nil:
+		return err
+	case s == changed && f.Skeleton:
+		p.kept[f.Path] = present
+	case s == changed:
+		p.refuse(f.Path, "was changed since emit wrote it")
+	case s == foreign:
+		p.refuse(f.Path, "was not written by emit")
+	case s == absent || !bytes.Equal(present, signed(f.Text)):
+		p.write = append(p.write, f)
+	}
+	return nil
+}
+
+func (p *folderPlan) refuse(path, reason string) { p.refused = append(p.refused, path+" "+reason) }
 
 // isOfSites reports whether a file is one of several sites, or of all.
 func isOfSites(file string) bool {
