@@ -33,6 +33,14 @@ type Problem struct {
 	Warning bool   `json:"warning,omitempty"` // the schema permits it, or what it says was not checked
 }
 
+// Level returns "error" or "warning".
+func (p Problem) Level() string {
+	if p.Warning {
+		return "warning"
+	}
+	return "error"
+}
+
 // String returns the problem on one line: file, line, key, message.
 func (p Problem) String() string {
 	s := ""

@@ -25,19 +25,18 @@ func (f *inspectFlags) checkValues(w io.Writer, p *inspect.Package) error {
 	if err := f.format.print(w, c, func(w io.Writer) { writeChecked(w, c) }); err != nil || c.OK {
 		return err
 	}
-	return problemsError{statusUsage, "the values do not fit package " + c.Package, "relocate inspect … --values-schema shows the values that it takes"}
+	hint := "relocate inspect … --values-schema shows the values that it takes"
+	return problemsError{statusUsage, "the values do not fit package " + c.Package, hint}
 }
 
 // writeChecked writes each problem on a line, and then the result.
 func writeChecked(w io.Writer, c *inspect.CheckedValues) {
 	errors := 0
 	for _, p := range c.Problems {
-		level := "warning: "
 		if !p.Warning {
-			level = "error: "
 			errors++
 		}
-		fmt.Fprintln(w, line(level+p.String()))
+		fmt.Fprintln(w, line(p.Level()+": "+p.String()))
 	}
 	if c.OK {
 		fmt.Fprintf(w, "the values fit package %s\n", line(c.Package))

@@ -54,12 +54,7 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 	if err != nil {
 		return err
 	}
-	want := slices.Concat(from.Bundles, from.Images)
-	for _, root := range f.file.Roots {
-		for name := range root.Manifests {
-			want = append(want, manifests.Repository.Tag(name))
-		}
-	}
+	want := f.rootsOf(from)
 	f.sel = relocate.Selection{Roots: map[string]choose.Choice{}, Platforms: sel.Platforms, Derive: sel.Derive}
 	for _, root := range want {
 		i := slices.IndexFunc(have, func(ref name.Reference) bool { return sel.Named(root, ref) })
@@ -78,10 +73,23 @@ func (f *configFlags) checkArchive(a *tarball.Archive) error {
 	return nil
 }
 
+// rootsOf returns the roots of the file, of which from has all but plain manifests.
+func (f *configFlags) rootsOf(from relocate.Source) []name.Reference {
+	list := slices.Concat(from.Bundles, from.Images)
+	for _, root := range f.file.Roots {
+		for name := range root.Manifests {
+			list = append(list, manifests.Repository.Tag(name))
+		}
+	}
+	return list
+}
+
 // open opens an archive, and reads the part of it that the flags choose, or else the file, if any; the
 // part is the zero value where all of it is read, and nothing after its head. volumes are as for tarball.Open. The
 // caller closes the archive.
-func (f *configFlags) open(ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
+func (f *configFlags) open(
+	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string,
+) (*inspect.Subject, relocate.Part, error) {
 	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
 		a, err := archives.open(ctx, archive, volumes...)
 		if err != nil {
@@ -94,7 +102,9 @@ func (f *configFlags) open(ctx context.Context, archives *archiveFlags, archive 
 }
 
 // openPart is open for an archive that is checked as a whole, apart from the content of layers.
-func (f *configFlags) openPart(ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string) (*inspect.Subject, relocate.Part, error) {
+func (f *configFlags) openPart(
+	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string,
+) (*inspect.Subject, relocate.Part, error) {
 	a, err := archives.open(ctx, archive, volumes...)
 	if err != nil {
 		return nil, relocate.Part{}, err

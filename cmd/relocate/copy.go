@@ -116,8 +116,10 @@ func newCopy(name string) *cobra.Command {
 func (f *copyFlags) addFlags(cmd *cobra.Command) {
 	group(cmd, "Source", func(flags *pflag.FlagSet) {
 		f.sourceFlags.add(flags)
-		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL, a device, a FIFO, or - for standard input")
-		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in the NAME.seal at a URL")
+		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL,"+
+			" a device, a FIFO, or - for standard input")
+		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in the"+
+			" NAME.seal at a URL")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.trust.addTrust(flags)
@@ -178,7 +180,10 @@ func (f *copyFlags) run(cmd *cobra.Command) error {
 	f.jobs = f.shard.concurrency(f.jobs)
 	ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
 	defer f.rendering.renderer.Close()
-	c := &copying{copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show, start: time.Now(), ended: terminationIn(ctx)}
+	c := &copying{
+		copyFlags: f, stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), show: show,
+		start: time.Now(), ended: terminationIn(ctx),
+	}
 	if f.toTar != "" {
 		return c.export(ctx)
 	}
@@ -209,7 +214,11 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
 	}
-	rows := slices.Concat(f.archiveChecks(), f.receipts.checks(f.fromTar+f.toTar, f.tarFormat.Format), f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat), f.destinationChecks(), f.shard.checks(f.fromTar != "" && !isOnce(f.fromTar), f.toRepo != ""), f.shardChecks(), f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
+	rows := slices.Concat(
+		f.archiveChecks(), f.findingChecks(), f.receipts.checks(f.fromTar+f.toTar, f.tarFormat.Format),
+		f.delta.checks(f.tarFormat), f.signChecks(), f.cut.checks(f.toTar != "" && !isStream(f.toTar), f.tarFormat),
+		f.destinationChecks(), f.shard.checks(f.fromTar != "" && !isOnce(f.fromTar), f.toRepo != ""), f.shardChecks(),
+		f.valueChecks(), f.imgpkg.checks(f.noResume, isStream(f.toTar)))
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
@@ -257,15 +266,22 @@ func (f *copyFlags) endChecks() []check {
 // archiveChecks are about flags that need, or exclude, an archive as the source or the destination.
 func (f *copyFlags) archiveChecks() []check {
 	archive, toTar, streamed := f.fromTar != "", f.toTar != "", isStream(f.toTar)
-	finds := f.strict || len(f.known.allow) > 0 || f.known.accept != ""
 	return []check{
-		{isURL(f.toTar), "--to-tar " + withoutSecrets(f.toTar) + ": an archive cannot be written to a URL; write a file or -, and upload that"},
+		{isURL(f.toTar), "--to-tar " + withoutSecrets(f.toTar) +
+			": an archive cannot be written to a URL; write a file or -, and upload that"},
 		{len(f.volumes) > 0 && (!archive || f.fromTar == stream), "--volumes needs --from-tar FILE"},
 		{f.seal != "" && !archive, "--seal needs --from-tar: it says which archive it must be"},
 		{f.noResume && (!toTar || streamed), "--no-resume needs --to-tar FILE: only an export to a file can be resumed"},
 		{len(f.delta.have)+len(f.delta.bases) > 0 && !toTar, "--have and --base need --to-tar: a copy to a registry asks it what it has"},
 		{f.tarFormat.Format != "" && !toTar, "--tar-format needs --to-tar: an import detects the format"},
 		{f.keepGoing && streamed, "--keep-going with --to-tar " + f.toTar + ": an export to a stream cannot skip what fails"},
+	}
+}
+
+// findingChecks are about what finds references that point outside.
+func (f *copyFlags) findingChecks() []check {
+	archive, finds := f.fromTar != "", f.strict || len(f.known.allow) > 0 || f.known.accept != ""
+	return []check{
 		{archive && finds, "--strict, --allow and --accept need a source in a registry; for an archive, use them with relocate verify"},
 		{archive && f.rendering.on, "--render needs a source in a registry; relocate rehearse and verify render the packages of an archive"},
 	}

@@ -28,7 +28,7 @@ type emitFlags struct {
 	installs     []string
 	values       []string // files
 	sites        string   // file
-	emitted      emitted
+	emitted      *emitted
 
 	installNamespace, controllerNamespace string
 	caCerts                               []string
@@ -55,7 +55,10 @@ const (
 	withImportJob      = "import-job"
 )
 
-var withAll = []string{withManifests, withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML, withAdmin, withImportJob}
+var withAll = []string{
+	withManifests, withNamespace, withSecret, withSecretExport, withCA, withIDMS, withRegistriesConf, withHostsTOML,
+	withAdmin, withImportJob,
+}
 
 const emitHelp = `emit prints what an import prints, without a registry: the PackageRepository,
 pinned by digest, for kubectl apply. It needs the archive and the repository
@@ -105,7 +108,7 @@ kubectl apply -k DIR/sites/NAME.
 `
 
 func newEmit() *cobra.Command {
-	f := &emitFlags{}
+	f := &emitFlags{emitted: &emitted{}}
 	cmd := &cobra.Command{
 		Use:   "emit (FILE (--to-repo REPO | --sites FILE -d DIR) | --lock FILE --name NAME)",
 		Short: "Print the PackageRepository and other objects for the cluster",
@@ -154,16 +157,20 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
-		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository and of what --install writes; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
+		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository and of what --install"+
+			" writes; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
 	})
 	group(cmd, "Jobs of --with import-job", f.job.add)
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
-		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: `NAME[/VERSION][=AS]` in VERSION or the newest one, or NAME[=AS]@CONSTRAINT in the newest version that the cluster has and that meets CONSTRAINT (repeatable)")
+		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: `NAME[/VERSION][=AS]` in VERSION"+
+			" or the newest one, or NAME[=AS]@CONSTRAINT in the newest version that the cluster has and that meets CONSTRAINT"+
+			" (repeatable)")
 		addValuesFiles(flags, &f.values)
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
-		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca, hosts-toml, registries-conf and import-job")
+		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca,"+
+			" hosts-toml, registries-conf and import-job")
 		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes and Jobs to use plain HTTP with the registry")
 		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "write --registry-username and --registry-password to the Secret")
 		flags.StringVar(&f.login.Username, "registry-username", "", "user `NAME` to write to the Secret")
@@ -181,13 +188,15 @@ func (f *emitFlags) check() error {
 	}
 	for _, what := range f.with {
 		if what == "itms" { // decided against: docs/decisions/0007-cluster.md
-			return usagef("--with itms: an ImageTagMirrorSet cannot work: the destination keeps all images in one repository, without their tags; use idms, which mirrors by digest")
+			return usagef("--with itms: an ImageTagMirrorSet cannot work: the destination keeps all images in one repository, " +
+				"without their tags; use idms, which mirrors by digest")
 		}
 		if !slices.Contains(withAll, what) {
 			return usagef("--with %s: must be one of %s", what, strings.Join(withAll, ", "))
 		}
 	}
-	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.certificateChecks(), f.loginChecks(), f.jobChecks(), f.siteChecks())...)
+	return firstWrong(slices.Concat(f.apiChecks(), f.withChecks(), f.lockChecks(), f.certificateChecks(),
+		f.loginChecks(), f.jobChecks(), f.siteChecks())...)
 }
 
 // apiChecks are about the API version of the PackageRepository.
@@ -204,15 +213,23 @@ func (f *emitFlags) withChecks() []check {
 	installs := len(f.installs) > 0
 	secret := f.has(withSecret) || f.objects.secretRef != ""
 	nodes := f.has(withRegistriesConf) || f.has(withHostsTOML)
-	mirrors := f.has(withIDMS) || f.has(withRegistriesConf)
 	return []check{
 		{f.has(withSecretExport) && !secret, "--with secretexport needs a Secret: add secret to the list, or name one with --secret-ref"},
 		{f.has(withAdmin) && !installs, "--with cluster-admin needs --install"},
 		{f.installNamespace != "" && !installs, "--install-namespace needs --install"},
 		{len(f.values) > 0 && !installs, "--values-file needs --install"},
 		{f.prune && f.directory == "", "--prune needs a folder: -d DIR"},
-		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML + " write files for nodes, not for kubectl: name a folder with -d"},
-		{f.lock != "" && (mirrors || installs || f.has(withManifests)), "--install, and --with manifests, idms and registries-conf, need an archive: a lock does not list the repository's content"},
+		{nodes && f.directory == "", "--with " + withRegistriesConf + " and " + withHostsTOML +
+			" write files for nodes, not for kubectl: name a folder with -d"},
+	}
+}
+
+// lockChecks are about a BundleLock in place of an archive.
+func (f *emitFlags) lockChecks() []check {
+	installs, mirrors := len(f.installs) > 0, f.has(withIDMS) || f.has(withRegistriesConf)
+	return []check{
+		{f.lock != "" && (mirrors || installs || f.has(withManifests)), "--install, and --with manifests, idms and " +
+			"registries-conf, need an archive: a lock does not list the repository's content"},
 		{f.lock != "" && f.has(withImportJob), "--with import-job needs an archive, which the Job imports"},
 	}
 }
@@ -224,13 +241,15 @@ func (f *emitFlags) certificateChecks() []check {
 	return []check{
 		{f.has(withCA) && !certs && f.sites == "", "--with ca: give the certificates with --registry-ca-cert-path FILE"},
 		{certs && !f.usesCertificates(), "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
-		{certs && f.plainHTTP && (ofRegistry || !f.has(withImportJob)), "--registry-insecure and --registry-ca-cert-path cannot be used together: plain HTTP has no certificates"},
+		{certs && f.plainHTTP && (ofRegistry || !f.has(withImportJob)), "--registry-insecure and --registry-ca-cert-path " +
+			"cannot be used together: plain HTTP has no certificates"},
 	}
 }
 
 // usesCertificates reports whether --with names something that has the certificates of the registry.
 func (f *emitFlags) usesCertificates() bool {
-	return slices.ContainsFunc([]string{withCA, withHostsTOML, withRegistriesConf, withImportJob}, f.has) // an archive's server may have one, too
+	// An archive's server may have one, too.
+	return slices.ContainsFunc([]string{withCA, withHostsTOML, withRegistriesConf, withImportJob}, f.has)
 }
 
 // loginChecks keep a login out of the objects unless --secret-from-login asks for it.
@@ -238,7 +257,8 @@ func (f *emitFlags) loginChecks() []check {
 	given := f.login != rewrite.Login{}
 	whole := f.login.Username != "" && f.login.Password != ""
 	return []check{
-		{given && !f.fromLogin, "--registry-username and --registry-password: emit contacts no registry; --secret-from-login writes them to the Secret"},
+		{given && !f.fromLogin, "--registry-username and --registry-password: emit contacts no registry; " +
+			"--secret-from-login writes them to the Secret"},
 		{f.fromLogin && !whole, "--secret-from-login: give --registry-username and --registry-password"},
 		{f.fromLogin && !f.has(withSecret), "--secret-from-login needs --with secret"},
 	}

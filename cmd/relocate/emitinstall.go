@@ -71,14 +71,16 @@ type emitted struct {
 	found    *leak.Report
 }
 
+func (e *emitted) note(format string, args ...any) {
+	e.notes = append(e.notes, fmt.Sprintf(format, args...))
+}
+
 // packages returns the packages of --install, with their values.
 func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subject) (_ []rewrite.Install, err error) {
 	if f.emitted.installs == nil {
-		of := &emission{}
-		if f.emitted.installs, err = f.findPackages(ctx, of, s); err != nil {
+		if f.emitted.installs, err = f.findPackages(ctx, s); err != nil {
 			return nil, err
 		}
-		f.emitted.notes = of.notes
 	}
 	e.notes = append(e.notes, f.emitted.notes...)
 	return f.emitted.installs, nil
@@ -87,13 +89,14 @@ func (f *emitFlags) packages(ctx context.Context, e *emission, s *inspect.Subjec
 // scan returns what the leak scan finds in the archive.
 func (f *emitFlags) scan(ctx context.Context, s *inspect.Subject) (_ *leak.Report, err error) {
 	if f.emitted.found == nil {
-		f.emitted.found, err = leak.Scan(ctx, s.Source, s.Graph, leak.Options{Jobs: automatic.least, Renderer: s.Renderer})
+		opt := leak.Options{Jobs: automatic.least, Renderer: s.Renderer}
+		f.emitted.found, err = leak.Scan(ctx, s.Source, s.Graph, opt)
 	}
 	return f.emitted.found, err
 }
 
 // findPackages finds the packages of --install in the archive, and reads their values.
-func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Subject) ([]rewrite.Install, error) {
+func (f *emitFlags) findPackages(ctx context.Context, s *inspect.Subject) ([]rewrite.Install, error) {
 	list := []rewrite.Install{}
 	names := map[string]string{} // of PackageInstalls → package
 	for _, given := range f.installs {
@@ -108,11 +111,13 @@ func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Su
 		short, _, _ := strings.Cut(p.Name, ".")
 		i := rewrite.Install{Name: cmp.Or(which.as, short), Package: p, Constraint: which.constraint}
 		if other, taken := names[i.Name]; taken {
-			return nil, usagef("--install %s: %s already has the name %s; choose another name, as in %s=NAME", given, other, i.Name, which.pkg)
+			return nil, usagef("--install %s: %s already has the name %s; choose another name, as in %s=NAME",
+				given, other, i.Name, which.pkg)
 		}
 		names[i.Name] = which.pkg
 		if isOld := f.api == rewrite.OldPackagingAPI; isOld != (p.Old != nil) {
-			e.notes = append(e.notes, fmt.Sprintf("%s/%s will not be found: kapp-controller with the API %s does not serve Packages of this kind", p.Name, p.Version, f.api))
+			f.emitted.note("%s/%s will not be found: kapp-controller with the API %s does not serve Packages of this kind",
+				p.Name, p.Version, f.api)
 		}
 		list = append(list, i)
 	}
@@ -121,7 +126,7 @@ func (f *emitFlags) findPackages(ctx context.Context, e *emission, s *inspect.Su
 		return nil, err
 	}
 	for n := range list {
-		if err := f.addValues(ctx, e, s, &list[n], given[n]); err != nil {
+		if err := f.addValues(ctx, s, &list[n], given[n]); err != nil {
 			return nil, err
 		}
 	}
@@ -154,20 +159,20 @@ func (f *emitFlags) readValues(list []rewrite.Install) ([]render.Values, error) 
 }
 
 // addValues gives a package its values, checked, or else its default values.
-func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subject, i *rewrite.Install, given render.Values) error {
+func (f *emitFlags) addValues(ctx context.Context, s *inspect.Subject, i *rewrite.Install, given render.Values) error {
 	which := i.Package.Name + "/" + i.Package.Version
 	d, err := s.Package(ctx, which)
 	if err != nil && len(given) > 0 {
 		return err
 	}
 	if err == nil {
-		err = e.checkValues(which, d.Package.ValuesSchema, given, f.api == rewrite.OldPackagingAPI)
+		err = f.emitted.checkValues(which, d.Package.ValuesSchema, given, f.api == rewrite.OldPackagingAPI)
 	}
 	if len(given) == 0 {
 		i.Skeleton = true
 		text, err := defaultValues(d, err)
 		if err != nil {
-			e.notes = append(e.notes, fmt.Sprintf("%s: no values Secret: %v", which, err))
+			f.emitted.note("%s: no values Secret: %v", which, err)
 		} else if text != "" {
 			i.Values = []string{text}
 		}
@@ -176,8 +181,8 @@ func (f *emitFlags) addValues(ctx context.Context, e *emission, s *inspect.Subje
 	for _, v := range given {
 		i.Values = append(i.Values, string(v.File.Data))
 		if f.api == rewrite.OldPackagingAPI && !strings.Contains(string(v.File.Data), "#@data/values") {
-			e.notes = append(e.notes, fmt.Sprintf("kapp-controller of %s gives values to ytt as one of the package's own files: for a package with ytt, "+
-				"%s must begin with the lines #@data/values and ---", f.api, v.File.Path))
+			f.emitted.note("kapp-controller of %s gives values to ytt as one of the package's own files: for a package with ytt, "+
+				"%s must begin with the lines #@data/values and ---", f.api, v.File.Path)
 		}
 	}
 	return err
@@ -188,10 +193,10 @@ var directives = regexp.MustCompile(`(?m)^([ \t]*)#@.*$`)
 
 // checkValues checks the values that are given to a package, NAME/VERSION, against its schema. Without
 // any, a note names those that it needs. The old API takes templates of ytt.
-func (e *emission) checkValues(which string, schema carvel.Schema, given render.Values, old bool) error {
+func (e *emitted) checkValues(which string, schema carvel.Schema, given render.Values, old bool) error {
 	if schema == nil {
 		if len(given) > 0 {
-			e.notes = append(e.notes, which+" has no schema of its values: those of --values-file were not checked")
+			e.note("%s has no schema of its values: those of --values-file were not checked", which)
 		}
 		return nil
 	}
@@ -210,16 +215,12 @@ func (e *emission) checkValues(which string, schema carvel.Schema, given render.
 	if len(given) > 0 && values.HasErrors(problems) {
 		text := ""
 		for _, p := range problems {
-			level := "error"
-			if p.Warning {
-				level = "warning"
-			}
-			text += fmt.Sprintf("\n  %s: %s", level, p)
+			text += fmt.Sprintf("\n  %s: %s", p.Level(), p)
 		}
 		return wrongValuesError{fmt.Errorf("the values do not fit the schema of %s:%s", which, text)}
 	}
 	for _, p := range problems {
-		e.notes = append(e.notes, fmt.Sprintf("values of %s: %s", which, p))
+		e.note("values of %s: %s", which, p)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func readSites(file string) (*crossing.Sites, error) {
 	return s, nil
 }
 
-// emitSite makes the objects of one site. What the archive has is found once for all.
+// emitSite makes the objects of one site. All sites share what was found in the archive.
 func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site crossing.Site) (*emission, error) {
 	of := *f
 	of.toRepo = string(site.Repository)
@@ -122,9 +122,7 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 	if err != nil {
 		return nil, err
 	}
-	e, err := of.emitFrom(ctx, s, repo)
-	f.emitted = of.emitted
-	return e, err
+	return of.emitFrom(ctx, s, repo)
 }
 
 // below returns the entries below a folder, by their paths in it.

@@ -28,35 +28,39 @@ type emission struct {
 
 // emit makes the objects that go with the PackageRepositories of repo. s is the archive that they
 // are from, nil for none.
-func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *inspect.Subject) (*emission, error) {
-	opt := rewrite.ClusterOptions{
-		API: f.api, Namespaces: f.has(withNamespace), Secret: f.has(withSecret), SecretExport: f.has(withSecretExport), ControllerCA: f.has(withCA),
-		MirrorSet: f.has(withIDMS), Registries: f.has(withRegistriesConf), Hosts: f.has(withHostsTOML), InstallsAdmin: f.has(withAdmin),
-		ControllerNamespace: f.controllerNamespace, InstallNamespace: f.installNamespace, Login: f.login, PlainHTTP: f.plainHTTP,
-	}
-	var err error
-	if opt.CA, err = f.certificates(); err != nil {
+func (f *emitFlags) emit(
+	ctx context.Context, list []rewrite.PackageRepository, repo name.Repository, s *inspect.Subject,
+) (*emission, error) {
+	opt, err := f.options()
+	if err != nil {
 		return nil, usageError{err}
 	}
 	e := &emission{}
 	if s != nil {
-		if err := f.fromArchive(ctx, e, &opt, s, repo, list); err != nil {
+		if err := f.fromArchive(ctx, e, opt, s, repo, list); err != nil {
 			return nil, err
 		}
 	}
-	if e.Cluster, err = rewrite.ForCluster(list, repo, opt); err != nil {
+	if e.Cluster, err = rewrite.ForCluster(list, repo, *opt); err != nil {
 		return nil, usageError{err}
 	}
 	e.notes = append(e.Notes, e.notes...)
+	return e, f.noteRepositories(ctx, e, list, repo, s)
+}
+
+// noteRepositories adds notes about PackageRepositories and what is in them.
+func (f *emitFlags) noteRepositories(
+	ctx context.Context, e *emission, list []rewrite.PackageRepository, repo name.Repository, s *inspect.Subject,
+) error {
 	for _, p := range list {
 		if note := p.Note(); note != "" {
 			e.notes = append(e.notes, note)
 		}
 	}
-	if s != nil && (opt.Secret || f.objects.secretRef != "") && !opt.SecretExport {
+	if needs := f.has(withSecret) || f.objects.secretRef != ""; s != nil && needs && !f.has(withSecretExport) {
 		found, err := f.scan(ctx, s)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if note := nestedNote(found, repo); note != "" {
 			e.notes = append(e.notes, note)
@@ -65,11 +69,26 @@ func (f *emitFlags) emit(ctx context.Context, list []rewrite.PackageRepository, 
 	if len(list) > 0 {
 		e.notes = append(e.notes, repositoryNotes...)
 	}
-	return e, nil
+	return nil
+}
+
+// options are those that the flags alone say.
+func (f *emitFlags) options() (*rewrite.ClusterOptions, error) {
+	ca, err := f.certificates()
+	return &rewrite.ClusterOptions{
+		API: f.api, Namespaces: f.has(withNamespace),
+		Secret: f.has(withSecret), SecretExport: f.has(withSecretExport), Login: f.login,
+		ControllerCA: f.has(withCA), CA: ca, PlainHTTP: f.plainHTTP,
+		MirrorSet: f.has(withIDMS), Registries: f.has(withRegistriesConf), Hosts: f.has(withHostsTOML),
+		InstallsAdmin: f.has(withAdmin), ControllerNamespace: f.controllerNamespace, InstallNamespace: f.installNamespace,
+	}, err
 }
 
 // fromArchive adds what comes from the archive.
-func (f *emitFlags) fromArchive(ctx context.Context, e *emission, opt *rewrite.ClusterOptions, s *inspect.Subject, repo name.Repository, list []rewrite.PackageRepository) (err error) {
+func (f *emitFlags) fromArchive(
+	ctx context.Context, e *emission, opt *rewrite.ClusterOptions, s *inspect.Subject, repo name.Repository,
+	list []rewrite.PackageRepository,
+) (err error) {
 	opt.Graph = s.Graph
 	if opt.Manifests, err = f.manifests(ctx, e, s, repo); err != nil {
 		return err
@@ -85,7 +104,9 @@ func (f *emitFlags) fromArchive(ctx context.Context, e *emission, opt *rewrite.C
 }
 
 // manifests returns the plain manifests of an archive, where --with asks for them.
-func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subject, repo name.Repository) ([]rewrite.Manifests, error) {
+func (f *emitFlags) manifests(
+	ctx context.Context, e *emission, s *inspect.Subject, repo name.Repository,
+) ([]rewrite.Manifests, error) {
 	has := manifestsOf(s.Graph) != nil
 	switch {
 	case has && !f.has(withManifests):
@@ -102,7 +123,8 @@ func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subje
 	}
 	for _, m := range list {
 		if m.Images {
-			e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests %s get no Secret for %s: if it needs a login, give that to the nodes, or imagePullSecrets to the ServiceAccounts", m.Name, repo.RegistryStr()))
+			e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests %s get no Secret for %s: if it needs a login, "+
+				"give that to the nodes, or imagePullSecrets to the ServiceAccounts", m.Name, repo.RegistryStr()))
 		}
 		if m.Defines() {
 			e.notes = append(e.notes, f.howToApply(m))
@@ -114,13 +136,15 @@ func (f *emitFlags) manifests(ctx context.Context, e *emission, s *inspect.Subje
 // howToApply says how to apply manifests that define kinds, of which the objects after them may be.
 func (f *emitFlags) howToApply(m rewrite.Manifests) string {
 	if f.directory == "" {
-		return "the manifests " + m.Name + " define kinds of objects, which kubectl does not know at once: kapp deploy -a relocate -f - applies all; for kubectl, write files with -d"
+		return "the manifests " + m.Name + " define kinds of objects, which kubectl does not know at once: " +
+			"kapp deploy -a relocate -f - applies all; for kubectl, write files with -d"
 	}
 	dir := shellLine([]string{f.directory})
 	if f.sites != "" {
 		dir += "/sites/NAME"
 	}
-	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first kubectl apply -f %s/%s && kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
+	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first kubectl apply -f %s/%s "+
+		"&& kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
 }
 
 // manifestsOf returns the names of the plain manifests that a graph has as roots; nil for none.
@@ -148,14 +172,17 @@ func nestedNote(found *leak.Report, repo name.Repository) string {
 	if found.WithoutSecret == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the packages contain PackageInstalls, PackageRepositories or Apps that fetch images and name no Secret (%d): if %s needs a login, "+
-		"only secretgen-controller and a SecretExport provide it; emit --with secret,secretexport writes one", found.WithoutSecret, repo.RegistryStr())
+	return fmt.Sprintf("the packages contain PackageInstalls, PackageRepositories or Apps that fetch images and name no "+
+		"Secret (%d): if %s needs a login, only secretgen-controller and a SecretExport provide it; "+
+		"emit --with secret,secretexport writes one", found.WithoutSecret, repo.RegistryStr())
 }
 
 // repositoryNotes say what happens when a PackageRepository is applied.
 var repositoryNotes = []string{
-	"kapp-controller fetches a PackageRepository when its digest changes: packages that the new one does not have disappear from the cluster, but what is installed stays",
-	"keep the name and the repository of the PackageRepository from one relocation to the next: two PackageRepositories with the same package from different repositories conflict, and the second one fails",
+	"kapp-controller fetches a PackageRepository when its digest changes: packages that the new one does not have " +
+		"disappear from the cluster, but what is installed stays",
+	"keep the name and the repository of the PackageRepository from one relocation to the next: two " +
+		"PackageRepositories with the same package from different repositories conflict, and the second one fails",
 }
 
 // certificates reads the files of CA certificates.
@@ -210,7 +237,8 @@ func (e *emission) writeTo(dir string, prune bool, stderr io.Writer) (placeholde
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n", count(len(list), "file"), line(dir), folder.Written)
+	fmt.Fprintf(stderr, "%s in %s, %d of them written; apply them with kubectl apply -k %[2]s\n",
+		count(len(list), "file"), line(dir), folder.Written)
 	return e.Placeholders(folder.Kept)
 }
 

@@ -138,7 +138,7 @@ func newInspect() *cobra.Command {
 
 // check rejects command lines that make no sense. view is what follows the archive.
 func (f *inspectFlags) check(file string, view []string) error {
-	if err := firstWrong(append(f.viewChecks(file, view), f.extractChecks(view)...)...); err != nil {
+	if err := firstWrong(slices.Concat(f.viewChecks(file, view), f.partChecks(), f.extractChecks(view))...); err != nil {
 		return err
 	}
 	if f.valuesFile != "" {
@@ -149,7 +149,7 @@ func (f *inspectFlags) check(file string, view []string) error {
 	return errors.Join(firstWrong(f.trust.checks(file)...), f.selection.check(""), f.chosen.check())
 }
 
-// viewChecks are about what to show, and from which part of an archive or a repository.
+// viewChecks are about what to show.
 func (f *inspectFlags) viewChecks(file string, view []string) []check {
 	words := strings.Join(view, " ")
 	pkg, one := strings.CutPrefix(words, "package ")
@@ -164,6 +164,12 @@ func (f *inspectFlags) viewChecks(file string, view []string) []check {
 		exclusive("--check-values", len(f.checked) > 0, "--values-schema", f.schema),
 		{f.extract != "" && one && version == "", "--extract: name a version: package NAME/VERSION"},
 		{f.tree && words != "", "--tree shows the whole archive: leave out " + words},
+	}
+}
+
+// partChecks are about the part of an archive to show.
+func (f *inspectFlags) partChecks() []check {
+	return []check{
 		{f.repo != "" && len(f.chosen.platforms) > 0, "platforms are chosen from an archive here; relocate plan -b REF chooses from a registry"},
 		{f.repo != "" && f.selection.given(), "packages are chosen from an archive here; relocate plan -b REF chooses from a registry"},
 	}
