@@ -78,7 +78,11 @@ func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool)
 		if err != nil {
 			return err
 		}
-		return check(cmd, args)
+		err = check(cmd, args)
+		if err != nil && f.urlFile != "" {
+			err = usagef("%w; one archive is that of --from-tar-url-file", err)
+		}
+		return err
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		args, err := f.take(args, lacks)
@@ -246,11 +250,7 @@ func (f *archiveFlags) open(ctx context.Context, name string, folders ...string)
 	if err != nil {
 		return nil, err
 	}
-	a, err := tarball.OpenRanged(file)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return a, nil
+	return f.openWhole(ctx, name, file)
 }
 
 // checkVolumes rejects volumes at URLs of an archive in a folder, and the other way round.
@@ -271,20 +271,20 @@ func (f *archiveFlags) signed(ctx context.Context, trust *trustFlags) (*relocate
 	return signed, err
 }
 
-// seal returns the seal of --seal: a digest, or what the file of a seal has, which a URL names. It is the zero
+// seal returns the seal of --seal: a digest, or what the file of a seal has, which may be at a URL. It is the zero
 // value without one.
 func (f *archiveFlags) seal(ctx context.Context, value string) (seal v1.Hash, err error) {
-	switch {
-	case value == "":
+	if value == "" {
 		return seal, nil
-	case !f.isURL(value):
-		if seal, err = v1.NewHash(value); err != nil {
-			return seal, usagef("--seal %s: not a digest (sha256:…), nor a URL", value)
-		}
+	}
+	if seal, err = v1.NewHash(value); err == nil {
 		return seal, nil
 	}
 	raw, err := f.read(ctx, value, custody.MaxFile)
-	if err != nil {
+	switch {
+	case !f.isURL(value) && errors.Is(err, fs.ErrNotExist):
+		return seal, usagef("--seal %s: not a digest (sha256:…), nor a file of a seal, or its URL", value)
+	case err != nil:
 		return seal, fmt.Errorf("--seal: %w", err)
 	}
 	if seal, err = custody.ParseSeal(raw); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"relocate/internal/httpfile"
 	"relocate/registry"
+	"relocate/volume"
 )
 
 // openURL opens the file that a URL names. The caller closes it.
@@ -66,6 +67,7 @@ func (e serverError) Unwrap() error { return e.error }
 // serverJudgements are about servers of archives, for which judgements would speak of registries.
 var serverJudgements = []judgement{
 	{is(httpfile.ErrExpired), statusPermission, "make a new link; --from-tar-url-file FILE takes one while a command runs, too"},
+	{isA[*volume.MissingError], statusMissing, "upload it beside the archive, or name the URL where it is with --volumes URL"},
 	{isRegistry(fs.ErrNotExist), statusMissing, "check the URL: the server has no such file"},
 	{isRegistry(fs.ErrPermission), statusPermission, "give a login with --src-registry-username and --src-registry-password-stdin, or the headers that the server wants with --from-tar-header-file; a signed link may have expired"},
 	{is(registry.ErrRedirected), statusUsage, "if the server keeps its files at that host, allow it with --redirect-host HOST"},
@@ -185,11 +187,14 @@ func (f *archiveFlags) note(name string, show *display) {
 	}
 }
 
-// words name an archive on a command line: without what may be secret, so that a link has to be completed.
+// words name an archive on a command line: without what may be secret, so that a link has to be completed. The
+// URL in archiveVariable is named by no word.
 func (f *archiveFlags) words(name string) []string {
 	switch at := f.urls[name]; {
 	case at.file != "":
 		return []string{"--from-tar-url-file", at.file}
+	case f.isURL(name) && name == f.archive:
+		return nil
 	case strings.Contains(at.url, "?"):
 		return []string{name + "?…"}
 	}

@@ -71,6 +71,37 @@ func (f *archiveFlags) place(archive, file string, where []string) (string, erro
 	return "", fmt.Errorf("%s: %w; name its URL with --volumes", file, fs.ErrNotExist)
 }
 
+// openWhole opens the archive in a file on a server, which it closes when it fails.
+//
+// Errors: tarball.ErrVolume; those of tarball.OpenRanged.
+func (f *archiveFlags) openWhole(ctx context.Context, name string, file *httpfile.File) (*tarball.Archive, error) {
+	a, err := tarball.OpenRanged(file)
+	if err == nil {
+		return a, nil
+	}
+	whole, isList := strings.CutSuffix(name, volume.ListName(""))
+	if !isList {
+		whole = volume.File(name)
+	}
+	if whole != "" && f.hasList(ctx, name, whole) {
+		err = fmt.Errorf("%s %w: %s", name, tarball.ErrVolume, whole)
+	}
+	return nil, errors.Join(err, file.Close())
+}
+
+// hasList reports whether the list of an archive in volumes is beside the file that has a name.
+func (f *archiveFlags) hasList(ctx context.Context, name, archive string) bool {
+	at, err := f.place(name, path.Base(volume.ListName(archive)), nil)
+	if err != nil {
+		return false
+	}
+	text, err := f.read(ctx, at, volume.MaxList)
+	if err == nil {
+		_, err = volume.ParseList(text)
+	}
+	return err == nil
+}
+
 // readAll reads a file of at most limit bytes.
 func readAll(open func(string) (*httpfile.File, error), name string, limit int64) ([]byte, error) {
 	file, err := open(name)
@@ -117,7 +148,7 @@ func (j *joined) volume(i int) (*httpfile.File, error) {
 	v, err := j.open(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &volume.MissingError{Name: name, Reason: volume.NotFound}
+		return nil, serverError{&volume.MissingError{Name: name, Reason: volume.NotFound}}
 	case err != nil:
 		return nil, err
 	case v.Size() != j.SizeOf(i):

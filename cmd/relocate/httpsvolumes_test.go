@@ -55,7 +55,10 @@ func TestVolumesByHTTPS(t *testing.T) {
 		mustRelocate(t, "verify", "--repo", host+"/corp/repository", file, "--level", "deep")
 	}
 	assertFailed(t, tryRelocate(t, append([]string{"verify", signed.URL + "/parts.tar"}, slices.Concat(links[:2], links[4:])...)...),
-		statusMissing, "parts.tar.002 is missing")
+		statusMissing, "parts.tar.002 is missing", "hint: upload it beside the archive, or name the URL where it is with --volumes URL")
+	for _, part := range names {
+		assertFailed(t, tryRelocate(t, "inspect", plain.URL+"/"+filepath.Base(part)), statusUsage, "is a part of an archive in volumes: "+plain.URL+"/parts.tar\n")
+	}
 	assertFailed(t, tryRelocate(t, "verify", file, "--volumes", plain.URL+"/"), statusUsage, "volumes at URLs need an archive that is named by a URL")
 	require.NoError(t, os.Truncate(names[1], 100))
 	assertFailed(t, tryRelocate(t, "verify", plain.URL+"/parts.tar"), statusDamage, "parts.tar.002 is damaged: it has 100 bytes; it must have")
