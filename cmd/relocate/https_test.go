@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -153,6 +154,7 @@ func TestArchiveSignature(t *testing.T) {
 	for _, args := range [][]string{
 		{"verify", plain.URL + "/corp.tar", "--trust", pub},
 		{"verify", link(""), "--trust", pub, "--signature", link(".seal.sigstore.json"), "--seal", link(".seal")},
+		{"verify", link(""), "--trust", pub, "--signature", link(".seal.sigstore.json"), "--seal", p.file + ".seal"},
 		{"--from-tar", link(""), "--to-repo", host + "/a", "--trust", pub, "--signature", link(".seal.sigstore.json"), "--seal", plain.URL + "/corp.tar.seal"},
 	} {
 		r := mustRelocate(t, args...)
@@ -378,6 +380,39 @@ func TestLinkExpires(t *testing.T) {
 		assert.Nil(t, l.renew)
 		mustRelocate(t, "verify", "--repo", host+"/corp/repository", p.file, "--level", "deep")
 	})
+}
+
+// TestVerifyWithURL: an import from a server says how to verify it: with the same flags for servers, but nothing secret.
+func TestVerifyWithURL(t *testing.T) {
+	t.Parallel()
+	p := publish(t)
+	server := httptest.NewTLSServer(http.FileServer(http.Dir(p.dir)))
+	defer server.Close()
+	dir := t.TempDir()
+	ca, file, repo := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "url"), startMemory(t, nil)+"/a"
+	address := server.URL + "/corp.tar?sig=secret"
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(address), 0o600))
+	trusts := []string{"--to-repo", repo, "--src-registry-ca-cert-path", ca}
+	said := mustRelocate(t, append(trusts, "--from-tar-url-file", file)...).stderr
+	command := verifyWith.FindStringSubmatch(said)
+	require.NotNil(t, command, said)
+	mustRelocate(t, asWords(command[1])...)
+	r := tryRelocate(t, append(asWords(command[1]), p.file)...)
+	assertFailed(t, r, statusUsage, "got 2 arguments; one archive is that of --from-tar-url-file")
+
+	run := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), mustBuild(t), args...)
+		cmd.Env = append(os.Environ(), archiveVariable+"="+address)
+		text, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", text)
+		return string(text)
+	}
+	said = run(trusts...)
+	command = verifyWith.FindStringSubmatch(said)
+	require.NotNil(t, command, said)
+	assert.Equal(t, "verify --repo "+repo+" --src-registry-ca-cert-path "+ca, command[1])
+	assert.Contains(t, run(asWords(command[1])...), server.URL+"/corp.tar")
 }
 
 // TestArchiveReplaced: an archive that is replaced while it is imported, by a rename or in place, ends the import

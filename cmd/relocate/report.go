@@ -200,23 +200,28 @@ func (r *copyReport) verifyWith() string {
 var sameAtVerify = []string{
 	"platform", "platform-mode", "tag", "no-tag", "repo-based-tags", "package", "exclude-package", "latest", "prerelease", "installed",
 	"no-dependencies", "kapp-controller-version", "kubernetes-version", "from-tar-header-file",
+	"src-registry-ca-cert-path", "src-registry-insecure", "src-registry-client-cert", "src-registry-client-key",
+	"dst-registry-ca-cert-path", "dst-registry-insecure", "dst-registry-client-cert", "dst-registry-client-key",
+	"registry-ca-cert-path", "registry-insecure", "registry-client-cert", "registry-client-key", "redirect-host",
 }
 
-// againFor returns the flags of a command line that the verification of its import needs, too.
+// againFor returns the flags of a command line that the verification of its import needs, too. There the flags of
+// the destination have names without a side.
 func againFor(flags *pflag.FlagSet) (words []string) {
 	for _, name := range sameAtVerify {
 		flag := flags.Lookup(name)
-		if !flag.Changed {
+		if !flag.Changed || flags.Changed(destinationSide+"-"+name) {
 			continue
 		}
+		name := "--" + strings.TrimPrefix(name, destinationSide+"-")
 		if list, ok := flag.Value.(pflag.SliceValue); ok {
 			for _, value := range list.GetSlice() {
-				words = append(words, "--"+name, value)
+				words = append(words, name, value)
 			}
 		} else if flag.Value.Type() == "bool" {
-			words = append(words, "--"+name+"="+flag.Value.String())
+			words = append(words, name+"="+flag.Value.String())
 		} else {
-			words = append(words, "--"+name, flag.Value.String())
+			words = append(words, name, flag.Value.String())
 		}
 	}
 	return words
