@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"relocate/carvel/values"
 	"relocate/internal/inspect"
@@ -12,6 +13,9 @@ import (
 func (f *inspectFlags) checkValues(w io.Writer, p *inspect.Package) error {
 	var files []values.File
 	for _, path := range f.checked {
+		if file, named := strings.CutPrefix(path, p.Name+"="); named {
+			return usagef("--check-values %s: give the file alone: --check-values %s", path, file)
+		}
 		data, err := readValuesFile("--check-values", path)
 		if err != nil {
 			return err

@@ -58,5 +58,6 @@ func TestCheckValues(t *testing.T) {
 	assertFailed(t, tryRelocate(t, args("q.corp.com/1.0.0", good)...), statusMissing, "says nowhere which values it takes")
 	assertFailed(t, tryRelocate(t, args("p.corp.com", good)...), statusUsage, "--check-values: name a version")
 	assertFailed(t, tryRelocate(t, args("p.corp.com/1.0.0", filepath.Join(dir, "none.yml"))...), statusUsage, "none.yml")
+	assertFailed(t, tryRelocate(t, args("p.corp.com/1.0.0", "p.corp.com="+good)...), statusUsage, "give the file alone: --check-values "+good)
 	assertFailed(t, tryRelocate(t, append(args("p.corp.com/1.0.0", good), "--values-schema")...), statusUsage, "cannot be used together")
 }
