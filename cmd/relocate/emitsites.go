@@ -109,8 +109,11 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 	if len(of.caCerts) == 0 {
 		of.with = slices.DeleteFunc(slices.Clone(f.with), func(what string) bool { return what == withCA })
 	}
-	if f.has(withImportJob) {
+	switch asks := site.JobImage != "" || site.JobSource != "" || site.Shards > 0 || site.Receipts != ""; {
+	case f.has(withImportJob):
 		of.job.forSite(site)
+	case asks:
+		return nil, usagef("jobImage, jobSource, shards and receipts are used only by --with import-job")
 	}
 	if site.CA != "" && !f.usesCertificates() {
 		return nil, usagef("ca: it is used only by --with ca, hosts-toml, registries-conf and import-job")

@@ -132,6 +132,7 @@ func TestSitesUsage(t *testing.T) {
 		"lima.pem: no such file":                            append(base, good, "--with", "ca"),
 		"site lima: ca: it is used only by --with ca":       append(base, good),
 		"site oslo: --with import-job: name the image":      append(base, good, "--with", "import-job"),
+		"site a: jobImage, jobSource, shards and receipts":  append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  jobImage: c.test/relocate:1\n")),
 		"receiptKey needs receipts":                         append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  receiptKey: c\n")),
 		"receipts: \"x\" is not url-secret:NAME":            append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  receipts: x\n"), "--with", "import-job", "--job-image", "a.test/b", "--job-source", "pvc:a/b"),
 		":6: sites[1]: name is missing":                     append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n- repository: a.test/c\n")),

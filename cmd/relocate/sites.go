@@ -126,6 +126,9 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 		r.add(site, seal, chain)
 	}
 	r.conclude(trust != nil)
+	if !slices.ContainsFunc(r.Sites, func(s siteStatus) bool { return !s.hasNone }) {
+		r.Note = fmt.Sprintf("%s has receipts of none of the sites, such as %s: check --receipts", f.receipts, string(sites.Sites[0].Name)+custody.ReceiptsEnding)
+	}
 	if err := f.format.print(w, r, r.text); err != nil {
 		return err
 	}
@@ -184,6 +187,7 @@ type sitesReport struct {
 	Seal      v1.Hash      `json:"seal"` // of the archive that the sites are to have
 	Sites     []siteStatus `json:"sites"`
 	NotProved []string     `json:"notProved"`
+	Note      string       `json:"note,omitempty"`
 
 	untrusted, broken bool
 }
@@ -199,6 +203,7 @@ type siteStatus struct {
 	Seal       v1.Hash           `json:"seal,omitzero"` // of the archive that it is about
 	Signer     *custody.Signer   `json:"signer,omitempty"`
 	Levels     []string          `json:"levels,omitempty"` // of the verification, as in receipts
+	hasNone    bool              // there is no file of receipts
 	Problems   []string          `json:"problems,omitempty"`
 	Note       string            `json:"note,omitempty"`
 }
@@ -206,7 +211,7 @@ type siteStatus struct {
 // add adds a site.
 func (r *sitesReport) add(site crossing.Site, seal v1.Hash, chain *custody.Chain) {
 	at := chain.At(string(site.Repository), seal)
-	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems}
+	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems, hasNone: len(chain.Lines) == 0}
 	if at.Last != nil {
 		last := at.Last.Receipt
 		s.Time, s.By, s.Host, s.Seal, s.Signer, s.Levels = last.Time, last.By, last.Host, last.Seal, at.Last.Signer, last.Levels
@@ -302,6 +307,9 @@ func (r *sitesReport) text(w io.Writer) {
 		if s.Note != "" {
 			fmt.Fprintf(w, "%s: %s\n", s.Name, line(s.Note))
 		}
+	}
+	if r.Note != "" {
+		fmt.Fprintf(w, "note: %s\n", line(r.Note))
 	}
 	writeNotProved(w, r.NotProved)
 }

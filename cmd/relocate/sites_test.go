@@ -73,6 +73,10 @@ func TestSitesStatus(t *testing.T) {
 	defer server.Close()
 	assert.Equal(t, want, states(tryRelocate(t, "sites", "status", file, "-o", "json", "--receipts", server.URL+"/?sig=hunter2")))
 
+	for _, nowhere := range []string{server.URL + "/none/", t.TempDir()} {
+		assert.Contains(t, tryRelocate(t, "sites", "status", file, "--receipts", nowhere).stdout, "note: "+nowhere+" has receipts of none of the sites, such as closed.receipts.jsonl: check --receipts")
+	}
+
 	// What another site's receipts say, and what a stranger signs, does not count.
 	require.NoError(t, os.WriteFile(receipts("unseen"), []byte(readText(t, receipts("closed"))), 0o600))
 	assertAll(t, tryRelocate(t, base...).stdout, "unseen: it has 4 receipts, but none is about "+host+"/unseen")
