@@ -27,6 +27,15 @@ func Observe(ctx context.Context, o Observer) context.Context {
 	})
 }
 
+// ObserveCleaned returns a context whose observers so far get what clean makes of each cause.
+func ObserveCleaned(ctx context.Context, clean func(cause error) error) context.Context {
+	before := observerIn(ctx)
+	return context.WithValue(ctx, observerKey{}, Observer{
+		Moved:    before.Moved,
+		Retrying: func(host string, cause error, wait time.Duration) { before.retrying(host, clean(cause), wait) },
+	})
+}
+
 func observerIn(ctx context.Context) Observer {
 	o, _ := ctx.Value(observerKey{}).(Observer)
 	return o

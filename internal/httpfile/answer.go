@@ -15,17 +15,31 @@ type identity struct {
 	host      string // that answered
 	etag      string // a strong one; "" when there is none
 	validator string // etag, or the time of the last modification; "" when there is neither
+	shown     string // validator for messages
 }
 
 func identityOf(res *http.Response) identity {
 	i := identity{host: authority(res.Request.URL)}
 	if etag := res.Header.Get("ETag"); len(etag) >= 2 && etag[0] == '"' && etag[len(etag)-1] == '"' {
-		i.etag, i.validator = etag, "ETag "+text.Quote(etag[1:len(etag)-1])
+		i.etag, i.validator = etag, "ETag "+etag[1:len(etag)-1]
 	} else if modified := res.Header.Get("Last-Modified"); modified != "" {
-		i.validator = "Last-Modified " + text.Quote(modified)
+		i.validator = "Last-Modified " + modified
 	}
 	return i
 }
+
+// show returns a validator for messages.
+func (f *File) show(res *http.Response, validator string) string {
+	name, value, ok := strings.Cut(validator, " ")
+	if !ok {
+		return ""
+	}
+	return name + " " + f.quote(res, value)
+}
+
+// quote returns for messages what an answer says. What was secret in the request is hidden before the text is cut, so
+// that no part of it is left.
+func (f *File) quote(res *http.Response, s string) string { return text.Quote(f.hide(res.Request, s)) }
 
 // check compares an answer with what was asked for. The first one says how large the file is, and what
 // identifies it. It reads nothing of the body but an error document.
@@ -35,7 +49,7 @@ func (f *File) check(res *http.Response, at, n int64) error {
 	}
 	if encoding := res.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return fmt.Errorf("%w: it is encoded with %s, which was not asked for; "+
-			"switch compression off at the server or proxy for this file", ErrAnswer, text.Quote(encoding))
+			"switch compression off at the server or proxy for this file", ErrAnswer, f.quote(res, encoding))
 	}
 	return f.checkRange(res, at, n)
 }
@@ -51,7 +65,7 @@ func (f *File) checkOther(res *http.Response) error {
 	case isOK:
 		return ErrNoRanges
 	case res.StatusCode == http.StatusPreconditionFailed && f.identity.etag != "":
-		return fmt.Errorf("%w: it no longer has the %s", ErrChanged, f.identity.validator)
+		return fmt.Errorf("%w: it no longer has the %s", ErrChanged, f.identity.shown)
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return f.checkEnd(res)
 	}
@@ -62,7 +76,7 @@ func (f *File) checkOther(res *http.Response) error {
 func (f *File) checkRange(res *http.Response, at, n int64) error {
 	got, ok := parseRange(res.Header.Get("Content-Range"))
 	if !ok {
-		return fmt.Errorf("%w: its Content-Range is %s", ErrAnswer, text.Quote(res.Header.Get("Content-Range")))
+		return fmt.Errorf("%w: its Content-Range is %s", ErrAnswer, f.quote(res, res.Header.Get("Content-Range")))
 	}
 	i := identityOf(res)
 	if f.size < 0 {
@@ -77,9 +91,10 @@ func (f *File) checkRange(res *http.Response, at, n int64) error {
 		return fmt.Errorf("%w: it has %d bytes for a range of %d", ErrAnswer, res.ContentLength, n)
 	case f.size >= 0 && i.validator != f.identity.validator:
 		return fmt.Errorf("%w: it was identified by %s, and is by %s now",
-			ErrChanged, cmp.Or(f.identity.validator, "nothing"), cmp.Or(i.validator, "nothing"))
+			ErrChanged, cmp.Or(f.identity.shown, "nothing"), cmp.Or(f.show(res, i.validator), "nothing"))
 	}
 	if f.size < 0 {
+		i.shown = f.show(res, i.validator)
 		f.size, f.identity = got.total, i
 	}
 	return nil

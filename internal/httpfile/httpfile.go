@@ -123,7 +123,7 @@ func (f *File) Name() string { return f.name }
 
 // Validator returns what the server identifies the content by, a strong ETag or the time of the last
 // modification; "" when there is neither, so that a change may go unnoticed until digests differ.
-func (f *File) Validator() string { return f.identity.validator }
+func (f *File) Validator() string { return f.identity.shown }
 
 // ReadAt implements io.ReaderAt, with a request unless the bytes are among the first of the file.
 //

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,8 +21,9 @@ const maxURL = 64 << 10
 type link struct {
 	file string // that holds it; "" when it is fixed
 
-	mu  sync.Mutex
-	url *url.URL
+	mu   sync.Mutex
+	url  *url.URL
+	past []*url.URL // that were refused
 }
 
 func newLink(src Source) (*link, error) {
@@ -81,6 +83,13 @@ func (l *link) current() *url.URL {
 	return l.url
 }
 
+// all returns the URL, and those before it.
+func (l *link) all() []*url.URL {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append(slices.Clone(l.past), l.url)
+}
+
 // renew returns whether there is another URL than refused, which the server refused: the file is read again.
 func (l *link) renew(refused *url.URL) bool {
 	l.mu.Lock()
@@ -92,7 +101,7 @@ func (l *link) renew(refused *url.URL) bool {
 	if err != nil || u.String() == refused.String() || !sameHost(u, refused) {
 		return false
 	}
-	l.url = u
+	l.past, l.url = append(l.past, refused), u
 	return true
 }
 

@@ -30,13 +30,13 @@ func Put(ctx context.Context, src Source, opt Options, content []byte) error {
 		req.Header[name] = values
 	}
 	f.login(req.Header, u)
-	res, err := f.transport.RoundTrip(req)
+	res, err := f.transport.RoundTrip(f.observed(ctx, req))
 	if err != nil {
-		return f.explain("upload", err)
+		return f.explain("upload", f.clean(req, err))
 	}
 	defer drain(res)
 	if res.StatusCode/100 == 2 {
 		return nil
 	}
-	return refusal(res)
+	return f.clean(req, refusal(res))
 }

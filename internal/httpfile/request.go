@@ -28,6 +28,7 @@ func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
 				return res, nil
 			}
 			_ = res.Body.Close() // the rest of it is not read: it may be the whole file
+			err = f.clean(res.Request, err)
 		}
 		if !isRefused(err) {
 			return nil, f.explain("read", err)
@@ -39,23 +40,30 @@ func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
 	}
 }
 
-// request returns the request for a range. A redirect is a request, too: only the host of the link gets what was
-// given for it.
-func (f *File) request(ctx context.Context, u *url.URL, at, n int64) *http.Request {
+// request returns the request for a range. A redirect is a request, too, and from the answer that leads to it: only
+// the host of the link gets what was given for it.
+func (f *File) request(ctx context.Context, u *url.URL, at, n int64, from *http.Response) *http.Request {
 	header := http.Header{}
 	if link := f.link.current(); sameHost(u, link) {
-		header = f.opt.Header.Clone()
-		if header == nil {
-			header = http.Header{}
-		}
-		f.login(header, link)
+		header = f.header(link)
 	}
 	header.Set("Range", fmt.Sprintf("bytes=%d-%d", at, at+n-1))
 	header.Set("Accept-Encoding", "identity")
 	if f.identity.etag != "" && authority(u) == f.identity.host { // a host that redirects may have another
 		header.Set("If-Match", f.identity.etag)
 	}
-	return (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header}).WithContext(ctx)
+	// the transport counts redirects by Response
+	return f.observed(ctx, &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: header, Response: from})
+}
+
+// header returns the headers, with the login, for the host of a link.
+func (f *File) header(link *url.URL) http.Header {
+	header := f.opt.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	f.login(header, link)
+	return header
 }
 
 // login adds the login, unless the headers that were given have one.
@@ -78,11 +86,11 @@ func (f *File) login(header http.Header, link *url.URL) {
 // follow asks for a range, and follows redirects as far as the transport allows. It does not use http.Client, which
 // would send the URL on as a Referer, and the headers to any host.
 func (f *File) follow(ctx context.Context, u *url.URL, at, n int64) (*http.Response, error) {
-	req := f.request(ctx, u, at, n)
+	req := f.request(ctx, u, at, n, nil)
 	for {
 		res, err := f.transport.RoundTrip(req)
 		if err != nil {
-			return nil, err
+			return nil, f.clean(req, err)
 		}
 		switch res.StatusCode {
 		default:
@@ -95,8 +103,7 @@ func (f *File) follow(ctx context.Context, u *url.URL, at, n int64) (*http.Respo
 		if err != nil {
 			return nil, fmt.Errorf("%w: a redirect without a valid Location", ErrAnswer)
 		}
-		req = f.request(ctx, to, at, n)
-		req.Response = res // the transport counts redirects by it
+		req = f.request(ctx, to, at, n, res)
 	}
 }
 
@@ -119,31 +126,16 @@ func (f *File) expired(u *url.URL, err error) error {
 	return err
 }
 
-// explain takes from an error what a page of the server says: it may repeat the URL.
+// explain says of which file an error is, and in doing what.
 func (f *File) explain(act string, err error) error {
-	answer, ok := errors.AsType[*registry.Error](err)
-	switch {
+	switch _, ok := errors.AsType[*registry.Error](err); {
 	case errors.Is(err, ErrChanged):
 		return fmt.Errorf("%s %w", f.name, err)
 	case !ok:
 		return fmt.Errorf("%s %s: %w", act, f.name, err)
-	case answer.Message == "":
-		return err
 	}
-	clean := *answer
-	clean.Code, clean.Message = codeIn(answer.Message), ""
-	return cleaned{&clean, strings.ReplaceAll(err.Error(), answer.Error(), clean.Error())}
+	return err
 }
-
-// cleaned is an error with a text around it.
-type cleaned struct {
-	error
-	text string
-}
-
-func (c cleaned) Error() string { return c.text }
-
-func (c cleaned) Unwrap() error { return c.error }
 
 // drain reads the rest of a small body, so that its connection can be used again, and closes it.
 func drain(res *http.Response) {

@@ -50,9 +50,10 @@ type stream struct {
 	stop  func()
 	front []byte // comes before the body
 	body  io.ReadCloser
-	at    int64 // offset of the next byte
-	end   int64 // of the range
-	came  int64 // bytes since tries were counted again
+	req   *http.Request // for the body
+	at    int64         // offset of the next byte
+	end   int64         // of the range
+	came  int64         // bytes since tries were counted again
 	tries int
 }
 
@@ -68,7 +69,7 @@ func (f *File) open(ctx context.Context, at, n int64) (*stream, error) {
 		s.stop()
 		return nil, err
 	}
-	s.body, s.end = res.Body, min(at+n, f.size)
+	s.body, s.req, s.end = res.Body, res.Request, min(at+n, f.size)
 	return s, nil
 }
 
@@ -113,7 +114,7 @@ func (s *stream) resume(cause error) error {
 	}
 	if s.tries >= s.f.opt.Tries {
 		return fmt.Errorf("read %s: broke off at byte %d, %d before the end of a range: %w (%d tries)",
-			s.f.name, s.at, s.end-s.at, cause, s.tries)
+			s.f.name, s.at, s.end-s.at, s.f.clean(s.req, cause), s.tries)
 	}
 	select {
 	case <-s.ctx.Done():
@@ -125,7 +126,7 @@ func (s *stream) resume(cause error) error {
 	if err != nil {
 		return err
 	}
-	s.body = res.Body
+	s.body, s.req = res.Body, res.Request
 	return nil
 }
 
