@@ -122,11 +122,8 @@ func check(data []byte) (objects int, err error) {
 		if err == nil {
 			line, err = checkMaps(n)
 		}
-		if err != nil && bytes.Contains(doc.Text, []byte("{{")) {
-			err = fmt.Errorf("%w; a template of Helm must be rendered first", err)
-		}
 		if err != nil {
-			return 0, fmt.Errorf("line %d: %w", line, err)
+			return 0, fmt.Errorf("line %d: %w%s", line, err, advice(err, doc.Text))
 		}
 		if n == nil {
 			continue
@@ -157,6 +154,17 @@ func check(data []byte) (objects int, err error) {
 		}
 	}
 	return objects, nil
+}
+
+// advice says what to do about a document that is not YAML, where that is known.
+func advice(err error, document []byte) string {
+	switch {
+	case bytes.Contains(document, []byte("{{")):
+		return "; a template of Helm must be rendered first"
+	case bytes.Contains(document, []byte(`\/`)) && strings.Contains(err.Error(), "unknown escape character"):
+		return `; kbld does not read \/, which JSON allows: write /`
+	}
+	return ""
 }
 
 // checkMaps refuses keys that are no text, as no object has them, and returns their line.

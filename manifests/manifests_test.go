@@ -107,6 +107,7 @@ func TestRefused(t *testing.T) {
 		`x.yml: line 5: "UPPER CASE": `:                                                       {"x.yml": strings.Replace(object, "image: controller", "image: UPPER CASE", 1)},
 		`x.yml: line 5: "": `:                                                                 {"x.yml": strings.Replace(object, "image: controller", "image: ''", 1)},
 		`x.yml: line 5: "controller" cannot be replaced in the text`:                          {"x.yml": strings.Replace(object, "image: controller", `image: "\u0063ontroller"`, 1)},
+		`x.json: line 1: is not YAML: found unknown escape character; kbld does not read \/`:  {"x.json": `{"apiVersion": "v1", "kind": "Pod", "image": "a\/b:1"}`},
 		`x.yml: line 4: has a line break that other readers`:                                  {"x.yml": strings.Replace(object, "{name: x}", "{name: \"x\u2028\"}", 1)},
 	} {
 		bytes := map[string][]byte{}

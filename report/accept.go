@@ -99,7 +99,7 @@ func (a *Acceptance) allows(f Finding) bool {
 	if a.Allowed == nil || f.Code == "kbld-config" && f.Level == Install { // such as what has to be built
 		return false
 	}
-	return slices.Contains(aboutPlaces, f.Code) && a.Allowed(f.Reference)
+	return f.PointsElsewhere() && a.Allowed(f.Reference)
 }
 
 // LeftOut reports whether the report says that an import left the attachment out.

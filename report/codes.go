@@ -47,6 +47,7 @@ var kinds = []kind{
 	{"not-rewritten", []Level{Install, Pull}, "the author puts a kbld step with .imgpkg/images.yml last", false},
 	{"not-locked", []Level{Install, Pull}, "the author adds it to the lock", false},
 	{"outside-key", []Level{Pull}, "the author adds a searchRules entry to a kbld Config, or an overlay sets the value", false},
+	{"outside-key", []Level{Warning}, "set the value to an image in the private registry", false},
 	{"composed", []Level{Install, Pull, Warning}, "add the image to the lock, or set the values to an image in the repository", false},
 	{"default", []Level{Warning}, "set the value when installing", false},
 	{"kbld-config", []Level{Install, Pull}, "the author removes it, or locks it", false},
@@ -103,6 +104,9 @@ func (f Finding) Advised() Finding {
 
 // Codes of findings that another import fixes.
 var fixedByImport = []Code{"missing", "locations", "elsewhere", "foreign", "damaged"}
+
+// PointsElsewhere reports whether a finding is about a reference that points elsewhere, or may.
+func (f Finding) PointsElsewhere() bool { return slices.Contains(aboutPlaces, f.Code) }
 
 // Codes of findings about references that point elsewhere: that place can be allowed. Allowing it
 // does not fix a lock that kbld refuses, a missing file, or an image that is missing where a

@@ -325,6 +325,9 @@ func (v *Verdict) Limit() *Verdict {
 		}
 		add(v.Scan.PackagesAsText, says, "package version")
 	}
+	if v.Scan != nil && v.Scan.PlainManifests > 0 {
+		v.NotProved = append(v.NotProved, "that plain manifests name no image in another form, such as compressed or in parts that a program joins")
+	}
 	add(v.Findings.ofCode("not-read"), "that every reference was found: %s could not be read in full", "place")
 	add(len(v.Unseen), "that every signature was found: %s refused or not copied", "attachment")
 	return v

@@ -130,7 +130,28 @@ func (f *emitFlags) manifests(
 			e.notes = append(e.notes, f.howToApply(m))
 		}
 	}
+	found, err := f.scan(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if n := outsideManifests(found, s.Graph); n > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("the manifests still name images or addresses outside, or may (%s): %s lists them", count(n, "reference"), shellLine([]string{"relocate", "verify", s.Name})))
+	}
 	return list, nil
+}
+
+// outsideManifests returns how many references of plain manifests point outside, or may.
+func outsideManifests(found *leak.Report, g *bundle.Graph) (n int) {
+	for _, f := range found.Findings {
+		isManifests := slices.ContainsFunc(g.Roots, func(root bundle.Root) bool {
+			node := g.Node(root.Digest)
+			return node != nil && node.Manifests != "" && node.Name() == f.Bundle
+		})
+		if isManifests && f.Reference != "" && f.PointsElsewhere() {
+			n++
+		}
+	}
+	return n
 }
 
 // howToApply says how to apply manifests that define kinds, of which the objects after them may be.

@@ -77,6 +77,7 @@ func TestManifests(t *testing.T) {
 	manifests, _, found := strings.Cut(r.stdout, "---\napiVersion: packaging.carvel.dev/v1alpha1\nkind: PackageRepository")
 	require.True(t, found, "the PackageRepository is the last object")
 	s.assertInside(manifests, repo)
+	assert.NotContains(t, r.stderr, "addresses outside")
 	all := filepath.Join(dir, "objects.yml")
 	require.NoError(t, os.WriteFile(all, []byte(r.stdout), 0o600))
 	assertAll(t, mustRelocate(t, "verify", "--repo", repo, "-f", all).stdout, "OK: everything that 18 objects")
@@ -157,6 +158,14 @@ func TestManifestsRefused(t *testing.T) {
 	pod := "apiVersion: v1\nkind: Pod\nspec:\n  args: [--acme-http01-solver-image=quay.io/jetstack/cert-manager-acmesolver:v1.16.2]\n"
 	s.write("pod.yml", pod)
 	assertFailed(t, try("--strict"), statusMissing, "config/pod.yml:4 (outside-key, text)", "add a kbld Config with a searchRule for this value to the manifests")
+	mustRelocate(t, "--manifests", "kc="+s.folder, "--to-tar", file)
+	assertAll(t, mustRelocate(t, "emit", file, "--to-repo", "registry.example/all", "--with", "manifests").stderr,
+		"note: the manifests still name images or addresses outside, or may (1 reference): relocate verify "+file+" lists them")
+	require.NoError(t, os.Remove(file))
+	s.write("pod.yml", "apiVersion: v1\nkind: Secret\ndata: {v.yml: aW1hZ2U6IHF1YXkuaW8vc2VjcmV0L3o6Mgo=}\n")
+	assertFailed(t, try("--strict"), statusMissing, "config/pod.yml:3 (outside-key, text)", "quay.io/secret/z:2", "in base64, in data.v.yml", "as text first (stringData)")
+	s.write("pod.yml", "apiVersion: v1\nkind: ConfigMap\nimage: "+s.host+"/carvel/kapp-controller:v0.53.1\nitems: [{apiVersion: v1, kind: Pod}]\n")
+	assertFailed(t, try("--strict"), statusMissing, "config/pod.yml:3 (not-locked, text)", "what a kbld Config beside the files adds with searchRules or overrides")
 	s.write("pod.yml", pod+"  image: "+s.host+"/no/such:1\n")
 	assertFailed(t, try(), statusMissing, "find "+s.host+"/no/such:1, referenced by config/pod.yml:5 of the manifests kc", "add a kbld Config to the manifests with an override")
 	s.write("pod.yml", pod+"  image: \"\\u0061/b:1\"\n")

@@ -184,6 +184,13 @@ func (a *appFolder) checkManifests() {
 	}
 }
 
+// manifestsActions are what to do about references in plain manifests, which have a kbld Config of their own, and no lock.
+var manifestsActions = map[report.Code]string{
+	"outside-key": "add a kbld Config with a searchRule for this value to the manifests, and export again; write a value in base64 as text first (stringData)",
+	"not-locked":  "let kbld find it, and export again: it reads only the items of an object that has items, and what a kbld Config beside the files adds with searchRules or overrides",
+	"composed":    "write the image as one value, add a kbld Config with a searchRule for that to the manifests, and export again",
+}
+
 // inFiles returns what was found in the files that the uses of g read.
 func (a *appFolder) inFiles(g group, found []report.Finding) (list []textFinding) {
 	objects := map[sameFinding]bool{}
@@ -205,9 +212,7 @@ func (a *appFolder) inFiles(g group, found []report.Finding) (list []textFinding
 		}
 		switch {
 		case a.isManifests():
-			if f.Code == "outside-key" {
-				f.Action = "add a kbld Config with a searchRule for this value to the manifests, and export again"
-			}
+			f.Action = cmp.Or(manifestsActions[f.Code], f.Action)
 		case len(g.uses) == 0 && a.work.depth > 0: // a cluster might never see it
 			f.Level = report.Warning
 		}

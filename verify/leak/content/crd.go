@@ -10,12 +10,14 @@ import (
 // kindOfCRD is the line that makes a document a CustomResourceDefinition.
 var kindOfCRD = []byte("\nkind: CustomResourceDefinition\n")
 
-// isBareCRD reports whether a document is a CustomResourceDefinition without a key "image". Nothing
-// else counts in one, so that it need not be parsed: these are most of the text of many packages, and
-// parsing is most of the work of a scan. It returns false where that takes a parser to tell.
+// isBareCRD reports whether a document is a CustomResourceDefinition without a key "image", and without
+// defaults below a key that ends in "Image". Nothing else counts in one, so that it need not be parsed:
+// these are most of the text of many packages, and parsing is most of the work of a scan. It returns false
+// where that takes a parser to tell.
 func isBareCRD(doc yamlnode.Document) bool {
 	return bytes.Contains(doc.Text, kindOfCRD) && bytes.Count(doc.Text, []byte("\nkind:")) == 1 &&
-		!bytes.HasPrefix(doc.Text, []byte("kind:")) && !yamlnode.HasEscapes(doc.Text) && !mayHaveKey(doc.Text, []byte("image"))
+		!bytes.HasPrefix(doc.Text, []byte("kind:")) && !yamlnode.HasEscapes(doc.Text) &&
+		!mayHaveKey(doc.Text, []byte("image")) && !(mayHaveKey(doc.Text, []byte("Image")) && mayHaveKey(doc.Text, []byte("default")))
 }
 
 // mayHaveKey reports whether a document without escapes may have a key: its name stands before a colon,

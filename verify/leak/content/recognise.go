@@ -16,8 +16,10 @@ import (
 // counts.
 func (w *walker) recognise(n *yaml.Node) {
 	switch {
-	case w.class == schema, w.isProse():
-	case w.address(n):
+	case w.isProse():
+	case w.class == schema:
+		w.schemaDefault(n)
+	case w.inBase64(n), w.address(n), w.untagged(n):
 	case strings.Contains(n.Value, "image") && imageInString.MatchString(n.Value) && w.inString(n, nil):
 	case w.embeddedImage(n):
 	default:

@@ -118,12 +118,7 @@ func (w *walker) outside(line int, ref string) {
 	if w.scan.fetched[fetched{at, ref}] {
 		return // already reported as a fetch
 	}
-	known := "the lock does not have it"
-	if other := w.scan.lock.Similar(ref); isLocked {
-		known = "the lock has it, but is not applied here"
-	} else if other != "" {
-		known = fmt.Sprintf("the lock has %q of that repository", shorten(other))
-	}
+	known := w.known(ref, isLocked)
 	if w.class == values && !w.function {
 		w.scan.possible(ref, func() {
 			w.note(at, codeDefault, report.Warning, ref, "the default of a value names an image: "+known,
@@ -131,15 +126,29 @@ func (w *walker) outside(line int, ref string) {
 		})
 		return
 	}
+	message, action := "an image outside of the keys that kbld searches: ", "give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image"
+	if w.base64 != "" {
+		message, action = "an image in base64, in "+w.base64+", where kbld cannot search: ", "write the value as text, or let an overlay set it"
+	}
 	note := func() {
-		w.note(at, codeOutsideKey, report.Pull, ref, "an image outside of the keys that kbld searches: "+known+", and pods pull it from there",
-			"give the kbld step a Config with a searchRule for this value, and push the bundle again with a lock that has the image")
+		w.note(at, codeOutsideKey, report.Pull, ref, message+known+", and pods pull it from there", action)
 	}
 	if w.class == code {
 		w.scan.possible(ref, note)
 		return
 	}
 	note()
+}
+
+// known says what the lock has of a reference that kbld does not see.
+func (w *walker) known(ref string, isLocked bool) string {
+	if isLocked {
+		return "the lock has it, but is not applied here"
+	}
+	if other := w.scan.lock.Similar(ref); other != "" {
+		return fmt.Sprintf("the lock has %q of that repository", shorten(other))
+	}
+	return "the lock does not have it"
 }
 
 // templateRewrites adds a reference that a template may put below an image key, if kbld rewrites it

@@ -36,6 +36,7 @@ type walker struct {
 	offset  int     // offset of the text's lines in the file
 	loose   *finder // for a text whose lines differ from those of the file
 	strings int     // number of strings around the text
+	base64  string  // the value of an object that the text was decoded from, as in "data.KEY"
 	rules   kbld.Rules
 	path    []kbld.Part
 	label   string              // the name beside the value of a variable
