@@ -118,8 +118,8 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL,"+
 			" a device, a FIFO, or - for standard input")
-		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in the"+
-			" NAME.seal at a URL")
+		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in a"+
+			" file NAME.seal or at its URL")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.trust.addTrust(flags)
