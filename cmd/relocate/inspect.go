@@ -142,8 +142,12 @@ func (f *inspectFlags) check(file string, view []string) error {
 		return err
 	}
 	if f.valuesFile != "" {
-		if _, err := checkOutput("--values-file-output", f.valuesFile); err != nil {
+		path, err := checkOutput("--values-file-output", f.valuesFile)
+		if err != nil {
 			return err
+		}
+		if hasValues(path) {
+			return usagef("--values-file-output %s: has values, which would be lost; name another file", f.valuesFile)
 		}
 	}
 	return errors.Join(firstWrong(f.trust.checks(file)...), f.selection.check(""), f.chosen.check())

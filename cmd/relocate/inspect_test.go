@@ -69,6 +69,11 @@ func TestValuesSchema(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, fixture(t, file+".defaults.yml"), string(text), "%s %s", name, which)
 			assert.Contains(t, got.stderr, "Created default values file at "+values)
+			mustRelocate(t, append(args, "--values-file-output", values)...)
+			filled := string(text) + "namespace: mine\n"
+			require.NoError(t, os.WriteFile(values, []byte(filled), 0o600))
+			assertFailed(t, tryRelocate(t, append(args, "--values-file-output", values)...), statusUsage, "has values, which would be lost")
+			assert.Equal(t, filled, readText(t, values))
 
 			asJSON, asYAML := formats(t, append(args, "--values-schema"))
 			assert.Equal(t, asJSON["values"], asYAML["values"])

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -154,4 +157,15 @@ func releasedAt(s string) string {
 		return s
 	}
 	return t.UTC().String()
+}
+
+// hasValues reports whether a file has more than defaults that are commented out.
+func hasValues(path string) bool {
+	text, err := readLimited(path, maxValues)
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return true
+		}
+	}
+	return err != nil && !errors.Is(err, fs.ErrNotExist)
 }
