@@ -26,6 +26,7 @@ type Site struct {
 	Last      *Line    // that says so; nil for none
 	Elsewhere int      // receipts about other repositories
 	Problems  []string // with lines, which do not count then
+	Notes     []string // on how the lines that count hang together
 
 	Untrusted bool // one of the problems is that nobody who is trusted signed a line
 }
@@ -47,6 +48,9 @@ func (c *Chain) At(repository string, seal v1.Hash) Site {
 			s.Problems = append(s.Problems, fmt.Sprintf("line %d: %s", l.Number, l.Problem))
 		case l.Receipt == nil:
 		case l.Receipt.isAbout(repository, seal):
+			if l.Note != "" {
+				s.Notes = append(s.Notes, fmt.Sprintf("line %d: %s", l.Number, l.Note))
+			}
 			if s.Last == nil || !l.latest.Before(s.Last.latest) {
 				s.State, s.Last, untrusted = l.Receipt.siteState(seal), l, nil
 			}

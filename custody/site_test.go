@@ -24,6 +24,7 @@ func TestSiteLatest(t *testing.T) {
 		require.NoError(t, err)
 		at := c.At("registry.airgap.internal/corp", sealA)
 		assert.Equal(t, custody.SiteFailed, at.State)
+		assert.Equal(t, []string{"line 3: it names none before it, and begins a chain of its own"}, at.Notes)
 		slices.Reverse(lines)
 	}
 }

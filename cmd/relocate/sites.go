@@ -205,22 +205,22 @@ type siteStatus struct {
 	Levels     []string          `json:"levels,omitempty"` // of the verification, as in receipts
 	hasNone    bool              // there is no file of receipts
 	Problems   []string          `json:"problems,omitempty"`
-	Note       string            `json:"note,omitempty"`
+	Notes      []string          `json:"notes,omitempty"`
 }
 
 // add adds a site.
 func (r *sitesReport) add(site crossing.Site, seal v1.Hash, chain *custody.Chain) {
 	at := chain.At(string(site.Repository), seal)
-	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems, hasNone: len(chain.Lines) == 0}
+	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems, Notes: at.Notes, hasNone: len(chain.Lines) == 0}
 	if at.Last != nil {
 		last := at.Last.Receipt
 		s.Time, s.By, s.Host, s.Seal, s.Signer, s.Levels = last.Time, last.By, last.Host, last.Seal, at.Last.Signer, last.Levels
 	}
 	switch {
 	case at.State == custody.SiteUnseen && at.Elsewhere > 0:
-		s.Note = fmt.Sprintf("it has %s, but none is about %s", count(at.Elsewhere, "receipt"), site.Repository)
+		s.Notes = append(s.Notes, fmt.Sprintf("it has %s, but none is about %s", count(at.Elsewhere, "receipt"), site.Repository))
 	case at.State == custody.SiteOther:
-		s.Note = fmt.Sprintf("it has the archive with the seal %s", s.Seal)
+		s.Notes = append(s.Notes, fmt.Sprintf("it has the archive with the seal %s", s.Seal))
 	}
 	r.untrusted = r.untrusted || at.Untrusted
 	r.broken = r.broken || len(s.Problems) > 0
@@ -304,8 +304,8 @@ func (r *sitesReport) text(w io.Writer) {
 		for _, p := range s.Problems {
 			fmt.Fprintf(w, "%s: wrong: %s\n", s.Name, line(p))
 		}
-		if s.Note != "" {
-			fmt.Fprintf(w, "%s: %s\n", s.Name, line(s.Note))
+		for _, note := range s.Notes {
+			fmt.Fprintf(w, "%s: note: %s\n", s.Name, line(note))
 		}
 	}
 	if r.Note != "" {

@@ -63,7 +63,7 @@ func TestSitesStatus(t *testing.T) {
 	want := map[string]custody.SiteState{"closed": custody.SiteClosed, "importing": custody.SiteImporting, "unseen": custody.SiteUnseen, "other": custody.SiteOther, "failed": custody.SiteFailed}
 	r := tryRelocate(t, append(base, "--trust", public)...)
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "other: it has the archive with the seal "+sealIn(t, older), "that layers are present at closed", "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
+	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "other: note: it has the archive with the seal "+sealIn(t, older), "that layers are present at closed", "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
 	assert.NotContains(t, r.stdout, "--trust was not given")
 	r = tryRelocate(t, append(base, "-o", "json")...)
 	assert.Equal(t, want, states(r))
@@ -79,7 +79,7 @@ func TestSitesStatus(t *testing.T) {
 
 	// What another site's receipts say, and what a stranger signs, does not count.
 	require.NoError(t, os.WriteFile(receipts("unseen"), []byte(readText(t, receipts("closed"))), 0o600))
-	assertAll(t, tryRelocate(t, base...).stdout, "unseen: it has 4 receipts, but none is about "+host+"/unseen")
+	assertAll(t, tryRelocate(t, base...).stdout, "unseen: note: it has 4 receipts, but none is about "+host+"/unseen")
 	assert.Equal(t, want, states(tryRelocate(t, append(base, "-o", "json")...)))
 	stranger := pemKey(t, dir, "stranger", newP256(t))
 	mustRelocate(t, "verify", "--repo", host+"/importing", archive, "--no-render", "--receipt-key", stranger+".key", "--receipts", receipts("importing"))
