@@ -6,6 +6,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"relocate/bundle"
 	"relocate/copy"
 	"relocate/tarball"
 )
@@ -17,7 +18,7 @@ type Shard struct {
 }
 
 // MostShards is the most shards that an archive can be dealt to.
-const MostShards = 1000
+const MostShards = bundle.MostShards
 
 // String returns the shard as "2/8".
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Index, s.Of) }
@@ -44,7 +45,9 @@ func (s Shard) check() error {
 // ignored.
 //
 // Errors: as Import.
-func ImportShard(ctx context.Context, from *tarball.Archive, to Destination, shard Shard, opt Options) (*Result, error) {
+func ImportShard(
+	ctx context.Context, from *tarball.Archive, to Destination, shard Shard, opt Options,
+) (*Result, error) {
 	if err := shard.check(); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,10 @@ import (
 	"slices"
 )
 
-// Shards deals the layers and configs of the plan to n plans, n at least 1, of about as many bytes each: the
+// MostShards is the most shards that a plan is dealt to.
+const MostShards = 1000
+
+// Shards deals the layers and configs of the plan to n plans, n from 1 to MostShards, of about as many bytes each: the
 // largest first, each to the one that has the fewest bytes so far. Blobs of one size are dealt in file order. Each
 // plan has its blobs in file order, and no manifests. The result depends on the plan's blobs and n alone, so that
 // machines that know nothing of each other deal alike.
@@ -17,7 +20,9 @@ func (p *Plan) Shards(n int) []*Plan {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.Blobs[b].Descriptor.Size, p.Blobs[a].Descriptor.Size) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(p.Blobs[b].Descriptor.Size, p.Blobs[a].Descriptor.Size)
+	})
 	of, loads := make([]int, len(p.Blobs)), make(loads, n)
 	for shard := range loads {
 		loads[shard].shard = shard

@@ -74,7 +74,8 @@ func ForCluster(list []PackageRepository, repo name.Repository, opt ClusterOptio
 	opt.ControllerNamespace = cmp.Or(opt.ControllerNamespace, ControllerNamespace)
 	c := &Cluster{
 		opt: opt, repo: repo, secret: cmp.Or(first.SecretRef, "pull-"+DNSName(repo.RegistryStr())),
-		home: cmp.Or(first.Namespace, carvel.GlobalNamespace), installHome: cmp.Or(opt.InstallNamespace, first.Namespace, "default"),
+		home:        cmp.Or(first.Namespace, carvel.GlobalNamespace),
+		installHome: cmp.Or(opt.InstallNamespace, first.Namespace, "default"),
 	}
 	if opt.API == OldPackagingAPI {
 		c.home = opt.ControllerNamespace
@@ -117,7 +118,8 @@ func (c *Cluster) addInstalls(secretRef string) error {
 		}
 	}
 	if c.opt.API == OldPackagingAPI && len(c.opt.Installs) > 0 && (c.opt.Secret || secretRef != "") {
-		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, its bundles are fetched without a login")
+		c.note("an InstalledPackage cannot name a Secret for fetching: unless the Package does, " +
+			"its bundles are fetched without a login")
 	}
 	return nil
 }
@@ -341,7 +343,7 @@ func (c *Cluster) Placeholders(filled map[string][]byte) ([]string, error) {
 			}
 		}
 		var left []string
-		for _, word := range []string{placeholderUsername, placeholderPassword, placeholderURL, placeholderHeaders, placeholderKey} {
+		for _, word := range placeholders {
 			if bytes.Contains(text, []byte(word)) {
 				left = append(left, word)
 			}

@@ -137,7 +137,8 @@ func (i Install) check(namespace, secretRef string) error {
 		size += len(text)
 	}
 	if size > maxSecret {
-		err = errors.Join(err, fmt.Errorf("values of %s: they have %d bytes, more than the %d that a Secret may have", i.Name, size, maxSecret))
+		err = errors.Join(err, fmt.Errorf("values of %s: they have %d bytes, more than the %d that a Secret may have",
+			i.Name, size, maxSecret))
 	}
 	return err
 }

@@ -10,13 +10,12 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"relocate/bundle"
 )
 
 // JobNamespace is where an import runs in a cluster, unless it is said where.
 const JobNamespace = "relocate"
-
-// MostJobShards is how many shards an import in a cluster may have.
-const MostJobShards = 1000
 
 // ImportJob is an import that runs in the cluster: a Job, and with shards an Indexed Job in front of it, which
 // uploads layers and configs on several nodes at once. The Jobs start together. One that runs again uploads what
@@ -117,13 +116,7 @@ func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error
 		APIVersion: "v1", Kind: "ServiceAccount", Metadata: metadata{Name: importAccount, Namespace: j.Namespace},
 		AutomountToken: &no,
 	}}
-	args := slices.Concat(j.Source.args(), []string{"--to-repo", repo.Name()})
-	if j.Seal != (v1.Hash{}) {
-		args = append(args, "--seal", j.Seal.String())
-	}
-	if j.PlainHTTP {
-		args = append(args, "--registry-insecure")
-	}
+	args := slices.Concat(j.Source.args(), []string{"--to-repo", repo.Name()}, j.sealArgs())
 	finish := slices.Concat(args, j.Args)
 	if j.Shards > 0 {
 		shard := slices.Concat(args, []string{"--shard", fmt.Sprint("auto/", j.Shards)})
@@ -135,6 +128,17 @@ func (j *ImportJob) objects(repo name.Repository, login string) ([]object, error
 		j.thenVerify(&pod, repo)
 	}
 	return append(list, j.job(j.name(), "finish", pod, 0)), nil
+}
+
+// sealArgs are the arguments of every command about the archive and its destination.
+func (j *ImportJob) sealArgs() (args []string) {
+	if j.Seal != (v1.Hash{}) {
+		args = append(args, "--seal", j.Seal.String())
+	}
+	if j.PlainHTTP {
+		args = append(args, "--registry-insecure")
+	}
+	return args
 }
 
 // imageRef returns the reference of relocate. One without a registry is of Docker Hub, which no closed site reaches.
@@ -152,7 +156,8 @@ func (c *Cluster) noteImage(ref name.Reference) {
 		c.note("the Jobs name their image by a tag, which may change: %s", ref.Name())
 	}
 	if host := ref.Context().RegistryStr(); host != c.repo.RegistryStr() {
-		c.note("the Jobs' image is at %s: nodes pull it with the login to %s, or with one of their own", host, c.repo.RegistryStr())
+		c.note("the Jobs' image is at %s: nodes pull it with the login to %s, or with one of their own",
+			host, c.repo.RegistryStr())
 	}
 }
 
@@ -163,10 +168,11 @@ func (j *ImportJob) check() error {
 		err = errors.Join(err, fmt.Errorf("image of the Job: %w", bad))
 	}
 	switch {
-	case j.Shards < 0 || j.Shards > MostJobShards:
-		err = errors.Join(err, fmt.Errorf("an import in the cluster has at most %d shards", MostJobShards))
+	case j.Shards < 0 || j.Shards > bundle.MostShards:
+		err = errors.Join(err, fmt.Errorf("an import in the cluster has at most %d shards", bundle.MostShards))
 	case j.Minor != 0 && j.Minor < OldestJobMinor:
-		err = errors.Join(err, fmt.Errorf("there are no Indexed Jobs in Kubernetes 1.%d: the oldest version that has them is 1.%d", j.Minor, OldestJobMinor))
+		err = errors.Join(err, fmt.Errorf("there are no Indexed Jobs in Kubernetes 1.%d: the oldest version that has them is 1.%d",
+			j.Minor, OldestJobMinor))
 	}
 	return errors.Join(err, j.Source.check(j.Shards), j.Receipts.check(j.Source))
 }
@@ -177,7 +183,9 @@ func (j *ImportJob) has(minor int) bool { return j.Minor == 0 || j.Minor >= mino
 // labels are those of a Job and its Pods.
 func (j *ImportJob) labels(component string) map[string]string {
 	return map[string]string{
-		"app.kubernetes.io/name": "relocate", "app.kubernetes.io/instance": j.name(), "app.kubernetes.io/component": component,
+		"app.kubernetes.io/name":      "relocate",
+		"app.kubernetes.io/instance":  j.name(),
+		"app.kubernetes.io/component": component,
 	}
 }
 
@@ -268,14 +276,15 @@ func (s JobSource) check(shards int) error {
 func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
-		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, with neither a slash before it nor .. in it", s.Path))
+		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, "+
+			"with neither a slash before it nor .. in it", s.Path))
 	}
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:
 	case readWriteOnce, readWriteOncePod:
 		if shards > 0 {
-			err = errors.Join(err, fmt.Errorf("shards run on several nodes, and a volume that is %s is on one: use a URL, an import without shards, "+
-				"or a claim that many nodes can mount (pvc:%s:ROX/… or :RWX)", s.Mode, s.Claim))
+			err = errors.Join(err, fmt.Errorf("shards run on several nodes, and a volume that is %s is on one: use a URL, "+
+				"an import without shards, or a claim that many nodes can mount (pvc:%s:ROX/… or :RWX)", s.Mode, s.Claim))
 		}
 	default:
 		err = errors.Join(err, fmt.Errorf("%q is not an access mode: must be RWO, RWOP, ROX or RWX", s.Mode))

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
+
+	"relocate/bundle"
 )
 
 const jobImage = "private.test/tools/relocate@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
@@ -257,7 +259,7 @@ func TestImportJobRefused(t *testing.T) {
 	t.Parallel()
 	good := ImportJob{Root: digestA, Image: jobImage, Namespace: JobNamespace, Source: JobSource{Secret: "archive"}}
 	for says, change := range map[string]func(*ImportJob){
-		"at most":                            func(j *ImportJob) { j.Shards = MostJobShards + 1 },
+		"at most":                            func(j *ImportJob) { j.Shards = bundle.MostShards + 1 },
 		"no Indexed Jobs in Kubernetes 1.21": func(j *ImportJob) { j.Minor = 21 },
 		"image of the Job":                   func(j *ImportJob) { j.Image = "no image" },
 		"is at Docker Hub":                   func(j *ImportJob) { j.Image = "relocate:1" },

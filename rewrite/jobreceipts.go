@@ -8,13 +8,12 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // JobReceipts are the receipts that an import in a cluster leaves: that it was imported, and then verified, which a
 // second container does.
 type JobReceipts struct {
-	Site  string    // whose they are: in SITE.receipts.jsonl
+	File  string    // name of the file that they are appended to
 	Place JobSource // a Secret with the URL to upload them to, or a folder on a volume
 	Key   string    // a Secret with the private key, and its password if it has one; empty: they are not signed
 }
@@ -45,7 +44,8 @@ func (r *JobReceipts) check(source JobSource) error {
 	case r.Place.Headers != "":
 		err = errors.Join(err, errors.New("receipts are uploaded without headers: write url-secret:NAME"))
 	case r.Place.Mode == readOnlyMany:
-		err = errors.Join(err, fmt.Errorf("they cannot be written to the volume %s, which is %s", r.Place.Claim, readOnlyMany))
+		err = errors.Join(err, fmt.Errorf("they cannot be written to the volume %s, which is %s",
+			r.Place.Claim, readOnlyMany))
 	case r.Place.Claim == "" && r.Place.Secret == source.Secret:
 		err = errors.Join(err, fmt.Errorf("the Secret %s has the URL of the archive: name another", source.Secret))
 	}
@@ -61,7 +61,7 @@ func (r *JobReceipts) args() []string {
 	if r.Place.Claim != "" {
 		folder = path.Join(folder, r.Place.Path)
 	}
-	args := []string{"--receipts", strings.ReplaceAll(path.Join(folder, r.Site+".receipts.jsonl"), "$", "$$")}
+	args := []string{"--receipts", strings.ReplaceAll(path.Join(folder, r.File), "$", "$$")}
 	if r.Place.Claim == "" {
 		args = append(args, "--receipts-url-file", path.Join(uploadFolder, urlKey))
 	}
@@ -94,7 +94,7 @@ func (j *ImportJob) thenVerify(p *podSpec, repo name.Repository) {
 	if r.Place.Claim != "" {
 		p.mount("receipts", receiptsFolder, podVolume{Claim: &claimVolume{r.Place.Claim, false}})
 		own.VolumeMounts[len(own.VolumeMounts)-1].ReadOnly = false
-		p.SecurityContext.FSGroup, p.SecurityContext.FSGroupChangePolicy = imageUser, "OnRootMismatch"
+		p.ownVolumes()
 	} else {
 		p.mount("receipts", receiptsFolder, podVolume{EmptyDir: &struct{}{}})
 		p.mount("upload", uploadFolder, podVolume{Secret: &secretVolume{SecretName: r.Place.Secret}})
@@ -116,12 +116,7 @@ func (j *ImportJob) verifyArgs(repo name.Repository) []string {
 			args = append(args, arg)
 		}
 	}
-	if j.Seal != (v1.Hash{}) {
-		args = append(args, "--seal", j.Seal.String())
-	}
-	if j.PlainHTTP {
-		args = append(args, "--registry-insecure")
-	}
+	args = append(args, j.sealArgs()...)
 	if slices.Contains(j.Args, "--no-tag") {
 		args = append(args, "--no-tag")
 	}

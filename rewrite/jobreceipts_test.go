@@ -13,8 +13,8 @@ func TestJobReceipts(t *testing.T) {
 	t.Parallel()
 	url, disk := JobSource{Secret: "receipts"}, JobSource{Claim: "disk", Mode: "RWO", Path: "in"}
 	for _, j := range []ImportJob{
-		{Source: JobSource{Secret: "archive"}, Shards: 2, Receipts: &JobReceipts{Site: "oslo", Place: url, Key: "oslo-key"}},
-		{Source: JobSource{Claim: "media", Mode: "ROX", Path: "a.tar"}, Args: []string{"--no-tag"}, Receipts: &JobReceipts{Site: "oslo", Place: disk}},
+		{Source: JobSource{Secret: "archive"}, Shards: 2, Receipts: &JobReceipts{File: "oslo.receipts.jsonl", Place: url, Key: "oslo-key"}},
+		{Source: JobSource{Claim: "media", Mode: "ROX", Path: "a.tar"}, Args: []string{"--no-tag"}, Receipts: &JobReceipts{File: "oslo.receipts.jsonl", Place: disk}},
 	} {
 		_, list := jobs(t, j, ClusterOptions{PlainHTTP: true})
 		finish := list[len(list)-2]
@@ -51,7 +51,7 @@ func TestJobReceipts(t *testing.T) {
 		assert.EqualValues(t, 65532, find(t, pod, "securityContext", "fsGroup"), "so that the volume can be written to")
 	}
 
-	j := ImportJob{Source: JobSource{Secret: "archive"}, Receipts: &JobReceipts{Site: "oslo", Place: url, Key: "oslo-key"}}
+	j := ImportJob{Source: JobSource{Secret: "archive"}, Receipts: &JobReceipts{File: "oslo.receipts.jsonl", Place: url, Key: "oslo-key"}}
 	_, list := jobs(t, j, ClusterOptions{Secret: true})
 	assert.Equal(t, map[string]any{"url": "REPLACE-WITH-URL"}, find(t, list[3], "stringData"))
 	assert.Equal(t, map[string]any{"receipt.key": "REPLACE-WITH-RECEIPT-KEY"}, find(t, list[4], "stringData"))

@@ -18,7 +18,9 @@ type Manifests struct {
 
 // Defines reports whether the manifests define kinds of objects.
 func (m Manifests) Defines() bool {
-	return slices.ContainsFunc(m.Documents, func(d manifests.Document) bool { return d.Kind == "CustomResourceDefinition" })
+	return slices.ContainsFunc(m.Documents, func(d manifests.Document) bool {
+		return d.Kind == "CustomResourceDefinition"
+	})
 }
 
 // File returns the name of the manifests' file in a folder. No object has the same one: of no kind is "manifests".
@@ -37,7 +39,8 @@ func (m Manifests) text() (text []byte) {
 
 // isOf reports whether a document is of an object.
 func isOf(d manifests.Document, o object) bool {
-	return d.APIVersion == o.APIVersion && d.Kind == o.Kind && d.Name == o.Metadata.Name && d.Namespace == o.Metadata.Namespace
+	return d.APIVersion == o.APIVersion && d.Kind == o.Kind &&
+		d.Name == o.Metadata.Name && d.Namespace == o.Metadata.Namespace
 }
 
 // inManifests returns the document of an object that is in the manifests; nil for none.

@@ -163,7 +163,9 @@ func (j *ImportJob) pod(component, login string, args []string) podSpec {
 		p.Spread = []spreadConstraint{{1, "kubernetes.io/hostname", "ScheduleAnyway", labelSelector{j.labels(component)}}}
 	}
 	p.mount("tmp", "/tmp", podVolume{EmptyDir: &struct{}{}})
-	p.mount("login", loginFolder, podVolume{Secret: &secretVolume{login, []keyToPath{{".dockerconfigjson", "config.json"}}, true}})
+	p.mount("login", loginFolder, podVolume{
+		Secret: &secretVolume{login, []keyToPath{{".dockerconfigjson", "config.json"}}, true},
+	})
 	p.mount("ca", rootsFolder, podVolume{ConfigMap: &configVolume{importCA, true}})
 	if s := j.Source; s.Claim == "" {
 		p.mount("source", sourceFolder, podVolume{Secret: &secretVolume{SecretName: s.Secret}})
@@ -171,9 +173,14 @@ func (j *ImportJob) pod(component, login string, args []string) podSpec {
 	}
 	p.mount("archive", archiveFolder, podVolume{Claim: &claimVolume{j.Source.Claim, j.Source.Mode == readOnlyMany}})
 	if j.Source.Mode != readOnlyMany { // archives are written for their owner alone
-		p.SecurityContext.FSGroup, p.SecurityContext.FSGroupChangePolicy = imageUser, "OnRootMismatch"
+		p.ownVolumes()
 	}
 	return p
+}
+
+// ownVolumes gives the files on volumes to the image's user.
+func (p *podSpec) ownVolumes() {
+	p.SecurityContext.FSGroup, p.SecurityContext.FSGroupChangePolicy = imageUser, "OnRootMismatch"
 }
 
 // mount adds a volume, which only /tmp is written to.

@@ -26,6 +26,8 @@ const (
 	placeholderKey      = "REPLACE-WITH-RECEIPT-KEY"
 )
 
+var placeholders = []string{placeholderUsername, placeholderPassword, placeholderURL, placeholderHeaders, placeholderKey}
+
 // registrySecret returns a Secret of the type kubernetes.io/dockerconfigjson with the login. The
 // zero login gets placeholders.
 func registrySecret(secret, namespace string, registry name.Registry, login Login) (object, error) {

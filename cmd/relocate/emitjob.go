@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/crossing"
+	"relocate/custody"
 	"relocate/internal/inspect"
 	"relocate/rewrite"
 )
@@ -23,8 +24,8 @@ type jobFlags struct {
 
 func (f *jobFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.image, "job-image", "", "run relocate from the image `REF`, as relocate image prints it")
-	flags.StringVar(&f.source, "job-source", "", "import from `PLACE`: url-secret:NAME[/KEY], the URL under the key url of the Secret NAME, and headers for its server under KEY; "+
-		"or pvc:NAME[:MODE]/PATH, a file on the claim NAME with the access mode RWO (the default), RWOP, ROX or RWX")
+	flags.StringVar(&f.source, "job-source", "", "import from `PLACE`: url-secret:NAME[/KEY], the URL under the key"+
+		" url of the Secret NAME, and headers for its server under KEY; or pvc:NAME[:MODE]/PATH, a file on the claim NAME with the access mode RWO (the default), RWOP, ROX or RWX")
 	flags.StringVar(&f.namespace, "job-namespace", "", "run the Jobs in `NAMESPACE` (default: "+rewrite.JobNamespace+")")
 	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "leave out fields of Jobs that Kubernetes `VERSION` lacks, such as 1.27 (default: none is left out)")
 }
@@ -68,7 +69,8 @@ func (f *jobFlags) importJob(s *inspect.Subject, name string) (*rewrite.ImportJo
 		return nil, usagef("--job-source: %w", err)
 	}
 	j := &rewrite.ImportJob{
-		Namespace: cmp.Or(f.namespace, rewrite.JobNamespace), Seal: s.Archive.Seal, Root: s.Graph.Roots[0].Digest, Image: f.image, Source: source, Shards: f.shards, Minor: minorOf(f.kubernetes),
+		Namespace: cmp.Or(f.namespace, rewrite.JobNamespace), Seal: s.Archive.Seal, Root: s.Graph.Roots[0].Digest,
+		Image: f.image, Source: source, Shards: f.shards, Minor: minorOf(f.kubernetes),
 	}
 	if _, err := rewrite.Tags(s.Graph.Roots, ""); err != nil {
 		j.Args = append(j.Args, "--no-tag")
@@ -83,7 +85,8 @@ func (f *jobFlags) importJob(s *inspect.Subject, name string) (*rewrite.ImportJo
 	if err != nil {
 		return nil, usagef("receipts: %w", err)
 	}
-	j.Receipts = &rewrite.JobReceipts{Site: string(f.site.Name), Place: place, Key: f.site.ReceiptKey}
+	file := string(f.site.Name) + custody.ReceiptsEnding
+	j.Receipts = &rewrite.JobReceipts{File: file, Place: place, Key: f.site.ReceiptKey}
 	return j, nil
 }
 
