@@ -48,11 +48,13 @@ type choosing struct {
 	missing bool                        // a root was not found
 }
 
-// choose makes the part of roots that the choices of the selection want, and adds to over what it derives. walk has what is known of the
-// source, in which attachments are not looked for yet.
+// choose makes the part of roots that the choices of the selection want, and adds to over what it derives. walk
+// has what is known of the source, in which attachments are not looked for yet.
 //
 // Errors: ErrOptions where a choice fits nothing; choose.ErrRefused; those of bundle.Walk.
-func (o Options) choose(ctx context.Context, over *bundle.Overlay, roots []name.Reference, walk bundle.WalkOptions) (*part, error) {
+func (o Options) choose(
+	ctx context.Context, over *bundle.Overlay, roots []name.Reference, walk bundle.WalkOptions,
+) (*part, error) {
 	p := &part{source: over, roots: roots, pins: walk.Pins, scans: map[v1.Hash]*leak.Report{}, named: map[string]string{}}
 	if !o.Selection.chooses() {
 		return p, nil

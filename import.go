@@ -24,8 +24,8 @@ import (
 //
 // With opt.KeepGoing the error may be a *copy.PartialError, beside a result.
 //
-// Errors: ErrOptions, ErrTags; ErrSeal; ErrHeld; tarball.ErrDamaged; *IncompleteError; *bundle.NoAttachmentsError; those of
-// copy.ToRepository and of registry.Client.
+// Errors: ErrOptions, ErrTags; ErrSeal; ErrHeld; tarball.ErrDamaged; *IncompleteError; *bundle.NoAttachmentsError;
+// those of copy.ToRepository and of registry.Client.
 func Import(ctx context.Context, from *tarball.Archive, to Destination, opt Options) (*Result, error) {
 	unlock, err := to.lock()
 	if err != nil {
@@ -113,7 +113,9 @@ func (o Options) checkedPart(ctx context.Context, a *tarball.Archive) (*part, *b
 
 // partBy returns the part of an archive that is selected, and its plan. read checks the archive, as far as it
 // has to be, and returns the plan of it all.
-func (o Options) partBy(ctx context.Context, a *tarball.Archive, read func(context.Context, int, *render.Renderer) (*bundle.Plan, error)) (*part, *bundle.Plan, error) {
+func (o Options) partBy(
+	ctx context.Context, a *tarball.Archive, read func(context.Context, int, *render.Renderer) (*bundle.Plan, error),
+) (*part, *bundle.Plan, error) {
 	if err := errors.Join(o.checkSeal(a), o.Selection.check()); err != nil {
 		return nil, nil, err
 	}

@@ -69,9 +69,11 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.
 			g.Go(func() error {
 				desc, _, err := src.Manifest(ctx, ref)
 				if err != nil {
-					err = fmt.Errorf("find %s, referenced by %s:%d of the manifests %s: %w", ref.Name(), image.File, image.Line, set.Name, err)
+					err = fmt.Errorf("find %s, referenced by %s:%d of the manifests %s: %w",
+						ref.Name(), image.File, image.Line, set.Name, err)
 					if !strings.Contains(image.Value, "/") {
-						err = fmt.Errorf("%w; %s has no registry and so means Docker Hub: a kbld Config with an override can name another image", err, image.Value)
+						err = fmt.Errorf("%w; %s has no registry and so means Docker Hub: "+
+							"a kbld Config with an override can name another image", err, image.Value)
 					}
 				}
 				switch {
@@ -95,8 +97,9 @@ func (w *walker) resolve(ctx context.Context, src bundle.Source) (map[string]v1.
 // the bundles.
 //
 // Errors: those of src; what no set that was exported has.
-func Manifests(ctx context.Context, src bundle.Source, g *bundle.Graph, repo name.Repository) ([]rewrite.Manifests, error) {
-	var list []rewrite.Manifests
+func Manifests(
+	ctx context.Context, src bundle.Source, g *bundle.Graph, repo name.Repository,
+) (list []rewrite.Manifests, err error) {
 	for _, root := range g.Roots {
 		n := g.Node(root.Digest)
 		if n == nil || n.Manifests == "" {
@@ -112,7 +115,9 @@ func Manifests(ctx context.Context, src bundle.Source, g *bundle.Graph, repo nam
 }
 
 // manifestsIn returns the manifests in a bundle, with every image in repo.
-func manifestsIn(ctx context.Context, src bundle.Source, n *bundle.Node, repo name.Repository) ([]manifests.Document, error) {
+func manifestsIn(
+	ctx context.Context, src bundle.Source, n *bundle.Node, repo name.Repository,
+) ([]manifests.Document, error) {
 	if err := manifests.CheckName(n.Manifests); err != nil {
 		return nil, err
 	}

@@ -277,7 +277,8 @@ func ReadReceipts(path, file string, trust *custody.Trust) (c *custody.Chain, se
 	}
 	c, err = ReadReceiptsOf(file, seal, trust)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = optionsf("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
+		err = optionsf("%s is missing: no receipt was written beside the archive, or it was left behind; "+
+			"--receipts names a file elsewhere", file)
 	}
 	return c, seal, err
 }

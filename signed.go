@@ -55,7 +55,9 @@ func (s *Signed) Open(path string, folders ...string) (*tarball.Archive, *report
 // signature.
 //
 // Errors: *custody.UntrustedError; those of open.
-func (s *Signed) OpenWith(name string, open func() (*tarball.Archive, error)) (*tarball.Archive, *report.Signature, error) {
+func (s *Signed) OpenWith(
+	name string, open func() (*tarball.Archive, error),
+) (*tarball.Archive, *report.Signature, error) {
 	if s == nil {
 		a, err := open()
 		return a, nil, err

@@ -43,7 +43,11 @@ type madeManifest struct {
 
 // NewOverlay returns an overlay of src without content of its own.
 func NewOverlay(src Source) *Overlay {
-	return &Overlay{Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, kept: map[v1.Hash]int64{}, places: map[v1.Hash]map[string]bool{}, names: map[string]v1.Hash{}, owned: map[string]bool{}, locations: map[string]string{}}
+	return &Overlay{
+		Source: src, manifests: map[v1.Hash]madeManifest{}, blobs: map[v1.Hash][]byte{}, kept: map[v1.Hash]int64{},
+		places: map[v1.Hash]map[string]bool{}, names: map[string]v1.Hash{}, owned: map[string]bool{},
+		locations: map[string]string{},
+	}
 }
 
 // Add adds a manifest and the blobs that were made with it. A bundle that was derived from another is

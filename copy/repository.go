@@ -193,7 +193,7 @@ type filling struct {
 	attached map[bundle.Attachment]bool  // that are attached
 	leftOut  map[bundle.Attachment]error // that are left out, and why
 
-	sent map[v1.Hash]bool  // that are present, and counted, before the rest: layers of a stream, and blobs that were awaited
+	sent map[v1.Hash]bool  // blobs that were counted before the rest: layers of a stream, and what was awaited
 	lost map[v1.Hash]error // layers of a stream that could not be put, and why
 
 	optional map[v1.Hash]bool // blobs and manifests that only attachments need

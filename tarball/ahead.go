@@ -19,8 +19,9 @@ const (
 	nearBlobs   = 8 // of which the average is; so many are read at once, in about their order
 )
 
-// ahead opens the blobs of an archive on a server. When small ones are asked for in file order, it asks the server for more
-// and more of them at once, as a file system reads ahead. It has no goroutine: who reads a blob reads what comes before it.
+// ahead opens the blobs of an archive on a server. When small ones are asked for in file order, it asks the server
+// for more and more of them at once, as a file system reads ahead. It has no goroutine: who reads a blob reads what
+// comes before it.
 type ahead struct {
 	r    Ranged
 	l    *layout

@@ -36,14 +36,17 @@ var keywords = []keyword{
 	{"exclusiveMinimum", "number", (*checker).above},
 	{"exclusiveMaximum", "number", (*checker).below},
 	{"multipleOf", "number", (*checker).multipleOf},
-	{"minItems", "array", limit("minItems", "must have at least %s, has %d", "item", func(v *value) int { return len(v.items) })},
-	{"maxItems", "array", limit("maxItems", "must have at most %s, has %d", "item", func(v *value) int { return len(v.items) })},
+	{"minItems", "array", limit("minItems", "must have at least %s, has %d", "item", items)},
+	{"maxItems", "array", limit("maxItems", "must have at most %s, has %d", "item", items)},
 	{"uniqueItems", "array", (*checker).unique},
-	{"minProperties", "object", limit("minProperties", "must have at least %s, has %d", "key", func(v *value) int { return len(v.keys) })},
-	{"maxProperties", "object", limit("maxProperties", "must have at most %s, has %d", "key", func(v *value) int { return len(v.keys) })},
+	{"minProperties", "object", limit("minProperties", "must have at least %s, has %d", "key", keys)},
+	{"maxProperties", "object", limit("maxProperties", "must have at most %s, has %d", "key", keys)},
 }
 
+// What limits count.
 func runes(v *value) int { return utf8.RuneCountInString(v.text()) }
+func items(v *value) int { return len(v.items) }
+func keys(v *value) int  { return len(v.keys) }
 
 // text returns the text of a string.
 func (v *value) text() string {

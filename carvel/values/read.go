@@ -108,7 +108,8 @@ func (r *reader) fields(v *value, n *yaml.Node, key string) {
 		text, ok := scalar(name).(string)
 		if !ok || name.Kind != yaml.ScalarNode {
 			kind, _ := kindOf(scalar(name))
-			r.note(name.Line, join(key, name.Value), "YAML reads this key as %s, and ytt takes no such keys: write it in quotes", article(kind))
+			r.note(name.Line, join(key, name.Value),
+				"YAML reads this key as %s, and ytt takes no such keys: write it in quotes", article(kind))
 			continue
 		}
 		child := r.value(below, join(key, text))

@@ -144,7 +144,10 @@ type Image struct {
 
 // Report returns the content.
 func (s *Subject) Report() Report {
-	r := Report{Version: Version, Roots: s.Graph.NamedRoots(), Archive: s.Archive, Packages: packages(s.Graph), Old: oldPackages(s.Graph), Findings: s.Graph.Findings}
+	r := Report{
+		Version: Version, Roots: s.Graph.NamedRoots(), Archive: s.Archive,
+		Packages: packages(s.Graph), Old: oldPackages(s.Graph), Findings: s.Graph.Findings,
+	}
 	if s.Plan == nil {
 		return r
 	}
@@ -245,7 +248,8 @@ func (s *Subject) Select(pkg, constraint string) (*carvel.Package, error) {
 	}
 	left, _ := selection.Select(versions)
 	if len(left) == 0 {
-		return nil, missing("package %s: none of its versions in %s meets %s: %s", pkg, s.Name, constraint, strings.Join(versions, ", "))
+		return nil, missing("package %s: none of its versions in %s meets %s: %s",
+			pkg, s.Name, constraint, strings.Join(versions, ", "))
 	}
 	return &packages[left[len(left)-1]], nil
 }

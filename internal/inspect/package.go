@@ -124,8 +124,10 @@ func (p *Package) CheckValues(files []values.File) (*CheckedValues, error) {
 	if err != nil {
 		return nil, fmt.Errorf("package %s: %w", p.which(), err)
 	}
-	c := &CheckedValues{Version: Version, Package: p.which(), Files: []string{}, OK: !values.HasErrors(found), Problems: []values.Problem{}, Origin: p.Package.Origin}
-	c.Problems = append(c.Problems, found...)
+	c := &CheckedValues{
+		Version: Version, Package: p.which(), Files: []string{}, OK: !values.HasErrors(found),
+		Problems: append([]values.Problem{}, found...), Origin: p.Package.Origin,
+	}
 	for _, f := range files {
 		c.Files = append(c.Files, f.Path)
 	}

@@ -180,7 +180,8 @@ func (a *appFolder) checkManifests() {
 		}
 	}
 	if _, err := manifests.At(files, manifests.Repository); err != nil {
-		a.out.findings.note(newFinding(codeStepFails, report.Install, a.atPart(0), "", "the manifests cannot be written for a cluster: %v", err))
+		a.out.findings.note(newFinding(codeStepFails, report.Install, a.atPart(0), "",
+			"the manifests cannot be written for a cluster: %v", err))
 	}
 }
 
