@@ -76,6 +76,9 @@ func TestLinks(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// splitLiteral is where a text goes on in the next line.
+var splitLiteral = regexp.MustCompile(`" ?\+\n\s*"`)
+
 // TestMessages looks in the code for the messages of docs/troubleshooting.md. Those of other programs are below the
 // heading "On the cluster".
 func TestMessages(t *testing.T) {
@@ -89,7 +92,7 @@ func TestMessages(t *testing.T) {
 			return err
 		}
 		source, err := os.ReadFile(file)
-		code.Write(source)
+		code.Write(splitLiteral.ReplaceAll(source, nil))
 		return err
 	}))
 	code.WriteString("certificate signed by unknown authority") // crypto/x509

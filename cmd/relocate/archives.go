@@ -56,14 +56,16 @@ type location struct {
 var urlFlags = []string{"from-tar", "base", "drop", "signature", "seal", "volumes", "receipts"}
 
 // addTo gives a command the flags. lacks says of its arguments whether they lack an archive, for which
-// archiveVariable then stands; nil where a command has no archive of its own. It is called when the command has all its other
-// flags.
+// archiveVariable then stands; nil where a command has no archive of its own. It is called when the command has all
+// its other flags.
 func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool) {
 	group(cmd, archivesTitle, func(flags *pflag.FlagSet) {
 		if lacks != nil {
-			flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read again when the server refuses it (default: $"+archiveVariable+")")
+			flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read "+
+				"again when the server refuses it (default: $"+archiveVariable+")")
 		}
-		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's server: NAME: VALUE, one on each line")
+		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's server: "+
+			"NAME: VALUE, one on each line")
 		if cmd.Flags().Lookup("redirect-host") == nil {
 			flags.StringSliceVar(&f.redirectHosts, "redirect-host", nil, "follow redirects to `HOST` (repeatable)")
 		}
@@ -243,8 +245,9 @@ func (f *archiveFlags) open(ctx context.Context, name string, folders ...string)
 	}
 	file, err := f.openURL(ctx, name)
 	if isRegistry(fs.ErrNotExist)(err) {
-		if a, none := f.openVolumes(ctx, name, nil); !isRegistry(fs.ErrNotExist)(none) && !errors.Is(none, fs.ErrNotExist) {
-			return a, none
+		a, err := f.openVolumes(ctx, name, nil)
+		if none := isRegistry(fs.ErrNotExist)(err) || errors.Is(err, fs.ErrNotExist); !none {
+			return a, err
 		}
 	}
 	if err != nil {
@@ -256,9 +259,12 @@ func (f *archiveFlags) open(ctx context.Context, name string, folders ...string)
 // checkVolumes rejects volumes at URLs of an archive in a folder, and the other way round.
 func (f *archiveFlags) checkVolumes(name string, folders []string) error {
 	is := f.isURL(name)
+	has := func(url bool) bool {
+		return slices.ContainsFunc(folders, func(folder string) bool { return f.isURL(folder) == url })
+	}
 	return firstWrong(
-		check{!is && slices.ContainsFunc(folders, f.isURL), "--volumes: volumes at URLs need an archive that is named by a URL"},
-		check{is && slices.ContainsFunc(folders, func(s string) bool { return !f.isURL(s) }), "--volumes: the volumes of an archive at a URL are at URLs, too"},
+		check{!is && has(true), "--volumes: volumes at URLs need an archive that is named by a URL"},
+		check{is && has(false), "--volumes: the volumes of an archive at a URL are at URLs, too"},
 	)
 }
 
@@ -307,7 +313,9 @@ func withPermission(err error) error {
 }
 
 // openSigned is open for an archive whose signature is checked before, where the flags require one.
-func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name string, folders ...string) (*tarball.Archive, *report.Signature, error) {
+func (f *archiveFlags) openSigned(
+	ctx context.Context, trust *trustFlags, name string, folders ...string,
+) (*tarball.Archive, *report.Signature, error) {
 	signed, err := f.signed(ctx, trust)
 	if err != nil {
 		return nil, nil, err
@@ -320,7 +328,8 @@ func (f *archiveFlags) openSigned(ctx context.Context, trust *trustFlags, name s
 		return a, signature, withPermission(err)
 	}
 	if signed != nil && signed.File == "" && strings.Contains(f.urls[name].url, "?") {
-		return nil, nil, usagef("--trust needs --signature: the URL of %s has a query, so it does not say where its signature is", name)
+		return nil, nil, usagef("--trust needs --signature: the URL of %s has a query, "+
+			"so it does not say where its signature is", name)
 	}
 	return signed.OpenWith(name, func() (*tarball.Archive, error) { return f.open(ctx, name, folders...) })
 }

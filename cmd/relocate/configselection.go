@@ -88,7 +88,8 @@ func (f *configFlags) rootsOf(from relocate.Source) []name.Reference {
 // part is the zero value where all of it is read, and nothing after its head. volumes are as for tarball.Open. The
 // caller closes the archive.
 func (f *configFlags) open(
-	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string,
+	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options,
+	volumes ...string,
 ) (*inspect.Subject, relocate.Part, error) {
 	if f.file == nil && !flags.given() && len(opt.Selection.Platforms) == 0 {
 		a, err := archives.open(ctx, archive, volumes...)
@@ -103,7 +104,8 @@ func (f *configFlags) open(
 
 // openPart is open for an archive that is checked as a whole, apart from the content of layers.
 func (f *configFlags) openPart(
-	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options, volumes ...string,
+	ctx context.Context, archives *archiveFlags, archive string, flags *selectionFlags, opt relocate.Options,
+	volumes ...string,
 ) (*inspect.Subject, relocate.Part, error) {
 	a, err := archives.open(ctx, archive, volumes...)
 	if err != nil {

@@ -222,7 +222,8 @@ func (f *copyFlags) check() error {
 	if err := firstWrong(rows...); err != nil {
 		return err
 	}
-	if err := errors.Join(f.checkPaths(), f.checkSides(f.given() || f.archives.isURL(f.fromTar), f.toRepo != "", f.fromTar == stream)); err != nil {
+	reads := f.given() || f.archives.isURL(f.fromTar)
+	if err := errors.Join(f.checkPaths(), f.checkSides(reads, f.toRepo != "", f.fromTar == stream)); err != nil {
 		return err
 	}
 	f.rendering.chooses = f.selection.given()
@@ -254,7 +255,8 @@ func (f *copyFlags) endChecks() []check {
 	registry, archive, toTar, toRepo := f.given(), f.fromTar != "", f.toTar != "", f.toRepo != ""
 	source, destination := registry || archive, toTar || toRepo
 	return []check{
-		{!source && !destination, "nothing to do: give a source (-b, -i, --manifests, --lock or --from-tar) and a destination (--to-tar or --to-repo)"},
+		{!source && !destination, "nothing to do: give a source (-b, -i, --manifests, --lock or --from-tar) and a " +
+			"destination (--to-tar or --to-repo)"},
 		{!source, "no source: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"},
 		{registry && archive, "two sources: Expected either --lock, --bundle (-b), --image (-i), or --tar as a source; give one"},
 		{!destination, "no destination: Expected either --to-tar or --to-repo"},

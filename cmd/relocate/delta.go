@@ -85,7 +85,9 @@ func listed(path string) (base bundle.Base, err error) {
 }
 
 // openAll opens the archives that --base names for another command. The caller closes them.
-func (f *archiveFlags) openAll(ctx context.Context, paths []string) (list []*tarball.Archive, closeAll func(), err error) {
+func (f *archiveFlags) openAll(
+	ctx context.Context, paths []string,
+) (list []*tarball.Archive, closeAll func(), err error) {
 	closeAll = func() {
 		for _, a := range list {
 			_ = a.Close() // they were read only

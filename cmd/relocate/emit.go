@@ -163,15 +163,16 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 	group(cmd, "Jobs of --with import-job", f.job.add)
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
-		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: `NAME[/VERSION][=AS]` in VERSION"+
-			" or the newest one, or NAME[=AS]@CONSTRAINT in the newest version that the cluster has and that meets CONSTRAINT"+
-			" (repeatable)")
+		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: "+
+			"`NAME[/VERSION][=AS]` in VERSION or the newest one, or NAME[=AS]@CONSTRAINT in the newest version "+
+			"that the cluster has and that meets CONSTRAINT (repeatable)")
 		addValuesFiles(flags, &f.values)
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")
-		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) for --with ca,"+
-			" hosts-toml, registries-conf and import-job")
-		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes and Jobs to use plain HTTP with the registry")
+		flags.StringSliceVar(&f.caCerts, "registry-ca-cert-path", nil, "use the CA certificates in `FILE` (PEM) "+
+			"for --with ca, hosts-toml, registries-conf and import-job")
+		flags.BoolVar(&f.plainHTTP, "registry-insecure", false, "configure nodes and Jobs to use plain HTTP with "+
+			"the registry")
 		flags.BoolVar(&f.fromLogin, "secret-from-login", false, "write --registry-username and --registry-password to the Secret")
 		flags.StringVar(&f.login.Username, "registry-username", "", "user `NAME` to write to the Secret")
 		flags.StringVar(&f.login.Password, "registry-password", "", "`PASSWORD` to write to the Secret")
@@ -240,7 +241,8 @@ func (f *emitFlags) certificateChecks() []check {
 	ofRegistry := f.has(withCA) || f.has(withHostsTOML) || f.has(withRegistriesConf)
 	return []check{
 		{f.has(withCA) && !certs && f.sites == "", "--with ca: give the certificates with --registry-ca-cert-path FILE"},
-		{certs && !f.usesCertificates(), "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf or import-job"},
+		{certs && !f.usesCertificates(), "--registry-ca-cert-path needs --with ca, hosts-toml, registries-conf " +
+			"or import-job"},
 		{certs && f.plainHTTP && (ofRegistry || !f.has(withImportJob)), "--registry-insecure and --registry-ca-cert-path " +
 			"cannot be used together: plain HTTP has no certificates"},
 	}

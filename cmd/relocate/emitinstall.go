@@ -181,8 +181,8 @@ func (f *emitFlags) addValues(ctx context.Context, s *inspect.Subject, i *rewrit
 	for _, v := range given {
 		i.Values = append(i.Values, string(v.File.Data))
 		if f.api == rewrite.OldPackagingAPI && !strings.Contains(string(v.File.Data), "#@data/values") {
-			f.emitted.note("kapp-controller of %s gives values to ytt as one of the package's own files: for a package with ytt, "+
-				"%s must begin with the lines #@data/values and ---", f.api, v.File.Path)
+			f.emitted.note("kapp-controller of %s gives values to ytt as one of the package's own files: "+
+				"for a package with ytt, %s must begin with the lines #@data/values and ---", f.api, v.File.Path)
 		}
 	}
 	return err

@@ -25,9 +25,11 @@ type jobFlags struct {
 func (f *jobFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.image, "job-image", "", "run relocate from the image `REF`, as relocate image prints it")
 	flags.StringVar(&f.source, "job-source", "", "import from `PLACE`: url-secret:NAME[/KEY], the URL under the key"+
-		" url of the Secret NAME, and headers for its server under KEY; or pvc:NAME[:MODE]/PATH, a file on the claim NAME with the access mode RWO (the default), RWOP, ROX or RWX")
+		" url of the Secret NAME, and headers for its server under KEY; or pvc:NAME[:MODE]/PATH, a file on the claim NAME "+
+		"with the access mode RWO (the default), RWOP, ROX or RWX")
 	flags.StringVar(&f.namespace, "job-namespace", "", "run the Jobs in `NAMESPACE` (default: "+rewrite.JobNamespace+")")
-	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "leave out fields of Jobs that Kubernetes `VERSION` lacks, such as 1.27 (default: none is left out)")
+	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "leave out fields of Jobs that Kubernetes `VERSION` "+
+		"lacks, such as 1.27 (default: none is left out)")
 }
 
 // take reads N of import-job=N in the list of --with.
@@ -55,9 +57,11 @@ func (f *jobFlags) take(with *[]string) error {
 func (f *jobFlags) checks(given bool) []check {
 	version := f.kubernetes == "" || kubernetesVersion.MatchString(f.kubernetes)
 	return []check{
-		{given && f.image == "", "--with import-job: name the image with relocate with --job-image REF; relocate image --to-repo REPO uploads one"},
+		{given && f.image == "", "--with import-job: name the image with relocate with --job-image REF; relocate image " +
+			"--to-repo REPO uploads one"},
 		{given && f.source == "", "--with import-job: say where the archive is with --job-source"},
-		{!given && *f != jobFlags{}, "--job-image, --job-source, --job-namespace and --kubernetes-version need --with import-job"},
+		{!given && *f != jobFlags{}, "--job-image, --job-source, --job-namespace and --kubernetes-version need " +
+			"--with import-job"},
 		{!version, "--kubernetes-version " + f.kubernetes + ": must be a version, such as 1.27"},
 	}
 }

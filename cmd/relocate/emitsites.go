@@ -76,7 +76,8 @@ func (f *emitFlags) emitSites(cmd *cobra.Command, archive string) (err error) {
 		notes.add(site.Name, string(sites.Sites[i].Repository), placeholders)
 	}
 	stderr := cmd.ErrOrStderr()
-	fmt.Fprintf(stderr, "%s for %s in %s, %d of them written; apply those of a site with kubectl apply -k %[3]s/sites/NAME\n",
+	fmt.Fprintf(stderr, "%s for %s in %s, %d of them written; "+
+		"apply those of a site with kubectl apply -k %[3]s/sites/NAME\n",
 		count(len(files), "file"), count(len(list), "site"), line(f.directory), folder.Written)
 	for _, note := range notes.list(len(list)) {
 		fmt.Fprintf(stderr, "note: %s\n", line(note))

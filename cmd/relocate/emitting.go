@@ -164,8 +164,8 @@ func (f *emitFlags) howToApply(m rewrite.Manifests) string {
 	if f.sites != "" {
 		dir += "/sites/NAME"
 	}
-	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first kubectl apply -f %s/%s "+
-		"&& kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
+	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first "+
+		"kubectl apply -f %s/%s && kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
 }
 
 // manifestsOf returns the names of the plain manifests that a graph has as roots; nil for none.

@@ -66,14 +66,21 @@ func (e serverError) Unwrap() error { return e.error }
 
 // serverJudgements are about servers of archives, for which judgements would speak of registries.
 var serverJudgements = []judgement{
-	{is(httpfile.ErrExpired), statusPermission, "make a new link; --from-tar-url-file FILE takes one while a command runs, too"},
-	{isA[*volume.MissingError], statusMissing, "upload it beside the archive, or name the URL where it is with --volumes URL"},
+	{is(httpfile.ErrExpired), statusPermission, "make a new link; --from-tar-url-file FILE takes one while a " +
+		"command runs, too"},
+	{isA[*volume.MissingError], statusMissing, "upload it beside the archive, or name the URL where it is with " +
+		"--volumes URL"},
 	{isRegistry(fs.ErrNotExist), statusMissing, "check the URL: the server has no such file"},
-	{isRegistry(fs.ErrPermission), statusPermission, "give a login with --src-registry-username and --src-registry-password-stdin, or the headers that the server wants with --from-tar-header-file; a signed link may have expired"},
-	{is(registry.ErrRedirected), statusUsage, "if the server keeps its files at that host, allow it with --redirect-host HOST"},
+	{isRegistry(fs.ErrPermission), statusPermission, "give a login with --src-registry-username and " +
+		"--src-registry-password-stdin, or the headers that the server wants with --from-tar-header-file; a signed link " +
+		"may have expired"},
+	{is(registry.ErrRedirected), statusUsage, "if the server keeps its files at that host, allow it with " +
+		"--redirect-host HOST"},
 	{is(registry.ErrPlainHTTP), statusUsage, "use https://, or --src-registry-insecure if the server has no TLS"},
-	{is(registry.ErrTLSRefused), statusPermission, "if the server requires a client certificate, give --src-registry-client-cert FILE and --src-registry-client-key FILE"},
-	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy needs a login, or add the server to NO_PROXY"},
+	{is(registry.ErrTLSRefused), statusPermission, "if the server requires a client certificate, give " +
+		"--src-registry-client-cert FILE and --src-registry-client-key FILE"},
+	{is(registry.ErrProxy), statusFailed, "check HTTPS_PROXY, with user and password if the proxy needs a login, or " +
+		"add the server to NO_PROXY"},
 	{isUnknownHost, statusFailed, "check the URL, and HTTPS_PROXY if you need a proxy"},
 	{isA[x509.HostnameError], statusUsage, "use one of the host names in the server's certificate"},
 	{isOutOfDate, statusUsage, "renew the server's certificate, or correct the clock of this machine"},
@@ -122,7 +129,9 @@ func (f *archiveFlags) registryFlags() (flags *registryFlags, err error) {
 	flags.add(set)
 	set.VisitAll(func(to *pflag.Flag) {
 		from := f.flags.Lookup(sourceSide + "-" + to.Name)
-		if both := f.flags.Lookup(to.Name); !from.Changed && both != nil && both.Annotations[groupKey][0] == registriesTitle && !isLogin(to.Name) {
+		both := f.flags.Lookup(to.Name)
+		ofAll := both != nil && both.Annotations[groupKey][0] == registriesTitle
+		if ofAll && !from.Changed && !isLogin(to.Name) {
 			from = both
 		}
 		if from.Changed {
@@ -183,7 +192,8 @@ func (s *sourceReport) summarize(w io.Writer) {
 // note says what a server does not tell.
 func (f *archiveFlags) note(name string, show *display) {
 	if file := f.opened[name]; file != nil && file.Validator() == "" {
-		show.Note("the server says neither an ETag nor a time of %s: only digests show whether it was changed while it was read", name)
+		show.Note("the server says neither an ETag nor a time of %s: only digests show whether it was changed while "+
+			"it was read", name)
 	}
 }
 
@@ -220,8 +230,8 @@ func (f *archiveFlags) read(ctx context.Context, name string, limit int64) ([]by
 	}, name, limit)
 }
 
-// nameBeside puts the URL of a file aside whose name is that of another URL with an ending. A URL with a query does
-// not say where such files are.
+// nameBeside puts the URL of a file aside whose name is that of another URL with an ending. A URL with a query
+// does not say where such files are.
 //
 // Errors: fs.ErrNotExist.
 func (f *archiveFlags) nameBeside(name string) error {

@@ -39,12 +39,15 @@ func (f *archiveFlags) openVolumes(ctx context.Context, name string, where []str
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", volume.ListName(name), err)
 	}
-	a, err := tarball.OpenRanged(&joined{List: list, name: name, open: open, volumes: make([]*httpfile.File, list.Volumes())})
+	volumes := make([]*httpfile.File, list.Volumes())
+	a, err := tarball.OpenRanged(&joined{List: list, name: name, open: open, volumes: volumes})
 	if err != nil {
 		return nil, err
 	}
 	if seal := a.Seal().String(); seal != list.Seal {
-		return nil, errors.Join(fmt.Errorf("%s %w: the list of its volumes has the seal %s, its documents have %s", name, tarball.ErrDamaged, list.Seal, seal), a.Close())
+		err = fmt.Errorf("%s %w: the list of its volumes has the seal %s, its documents have %s",
+			name, tarball.ErrDamaged, list.Seal, seal)
+		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
@@ -152,7 +155,8 @@ func (j *joined) volume(i int) (*httpfile.File, error) {
 	case err != nil:
 		return nil, err
 	case v.Size() != j.SizeOf(i):
-		return nil, errors.Join(fmt.Errorf("%s %w: it has %d bytes; it must have %d", v.Name(), tarball.ErrDamaged, v.Size(), j.SizeOf(i)), v.Close())
+		err = fmt.Errorf("%s %w: it has %d bytes; it must have %d", v.Name(), tarball.ErrDamaged, v.Size(), j.SizeOf(i))
+		return nil, errors.Join(err, v.Close())
 	}
 	j.volumes[i] = v
 	return v, nil

@@ -121,7 +121,8 @@ func newInspect() *cobra.Command {
 		flags.BoolVar(&f.tree, "tree", false, "show bundles and images instead of packages")
 		flags.BoolVar(&f.schema, "values-schema", false, "show the settings of package NAME/VERSION")
 		flags.StringVar(&f.valuesFile, "values-file-output", "", "write the default values of package NAME/VERSION to `FILE`, commented out")
-		flags.StringArrayVar(&f.checked, "check-values", nil, "check the values in `FILE` for package NAME/VERSION (repeatable; the last one wins)")
+		flags.StringArrayVar(&f.checked, "check-values", nil, "check the values in `FILE` for package NAME/VERSION "+
+			"(repeatable; the last one wins)")
 		addFolders(flags, &f.volumes)
 		flags.StringVar(&f.extract, "extract", "", "write the files of a bundle to the new folder `DIR`")
 		flags.StringVar(&f.bundle, "bundle", "", "extract the bundle with this `REF` or digest (default: the root)")
@@ -309,28 +310,36 @@ func (r inspectReport) table(w io.Writer) {
 	rows := [][]string{{"NAME", "DISPLAY-NAME", "SHORT-DESCRIPTION", "LATEST-VERSION", "OTHER-VERSIONS"}}
 	for _, p := range r.Packages {
 		served := slices.DeleteFunc(slices.Clone(p.Versions), func(version string) bool {
-			return slices.ContainsFunc(r.Old, func(old inspect.OldPackage) bool { return old.Name == p.Name && old.Version == version })
+			return slices.ContainsFunc(r.Old, func(old inspect.OldPackage) bool {
+				return old.Name == p.Name && old.Version == version
+			})
 		})
 		if len(served) > 0 {
-			rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), served[0], strings.Join(served[1:], ", ")})
+			older := strings.Join(served[1:], ", ")
+			rows = append(rows, []string{p.Name, p.DisplayName, cut(line(p.ShortDescription)), served[0], older})
 		}
 	}
-	switch {
-	case len(rows)+len(r.Old) == 1 && slices.ContainsFunc(r.Roots, func(root report.Root) bool { return root.Manifests != "" }):
-		return
-	case len(r.Old) == 0:
+	hasManifests := slices.ContainsFunc(r.Roots, func(root report.Root) bool { return root.Manifests != "" })
+	hasRows, hasOld := len(rows) > 1, len(r.Old) > 0
+	if hasRows || !hasOld && !hasManifests {
 		printer.Table(w, rows)
-		return
-	case len(rows) > 1:
-		printer.Table(w, rows)
+	}
+	if hasRows && hasOld {
 		fmt.Fprintln(w)
 	}
-	// As the tanzu CLI of their time listed them: a row for each version, with what its Package says.
-	rows = [][]string{{"NAME", "VERSION", "DESCRIPTION"}}
+	if hasOld {
+		r.oldTable(w)
+	}
+}
+
+// oldTable lists OldPackages as the tanzu CLI of their time did: a row for each version, with what its Package says.
+func (r inspectReport) oldTable(w io.Writer) {
+	rows := [][]string{{"NAME", "VERSION", "DESCRIPTION"}}
 	for _, p := range r.Old {
 		rows = append(rows, []string{p.Name, p.Version, cut(line(p.Description))})
 	}
-	fmt.Fprintln(w, "kapp-controller v0.17 and v0.18 serve these, and current versions do not (package.carvel.dev/v1alpha1):")
+	fmt.Fprintln(w, "kapp-controller v0.17 and v0.18 serve these, and current versions do not "+
+		"(package.carvel.dev/v1alpha1):")
 	printer.Table(w, rows)
 }
 

@@ -47,7 +47,8 @@ func addSide(cmd *cobra.Command, side string) {
 
 // isLogin reports whether a flag is a part of a login, or of a client certificate.
 func isLogin(flag string) bool {
-	return flag == "registry-keychain" || slices.ContainsFunc(wholes, func(names []string) bool { return slices.Contains(names, flag) })
+	isPart := func(names []string) bool { return slices.Contains(names, flag) }
+	return flag == "registry-keychain" || slices.ContainsFunc(wholes, isPart)
 }
 
 // client returns a client for one side. Its own flags override those for both sides.

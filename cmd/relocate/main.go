@@ -133,7 +133,11 @@ func newRoot() *cobra.Command {
 	cmd.Version = version
 	cmd.SetVersionTemplate(versionLine())
 	cmd.Flags().Bool("version", false, "print the program's version")
-	cmd.AddCommand(newCopy("copy"), newPlan(), newInspect(), newInventory(), newDiff(), newVerify(), newRehearse(), newRepair(), newRender(), newServe(), newEmit(), newPrune(), newSign(), newKey(), newReceipts(), newSites(), newImage(), newVersion(), newCompletion(), newRegistriesHelp(), newHTTPSHelp(), newConfigHelp())
+	cmd.AddCommand(
+		newCopy("copy"), newPlan(), newInspect(), newInventory(), newDiff(), newVerify(), newRehearse(), newRepair(),
+		newRender(), newServe(), newEmit(), newPrune(), newSign(), newKey(), newReceipts(), newSites(), newImage(),
+		newVersion(), newCompletion(), newRegistriesHelp(), newHTTPSHelp(), newConfigHelp(),
+	)
 	for _, c := range append(cmd.Commands(), cmd) {
 		guarded(c)
 	}

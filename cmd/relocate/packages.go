@@ -87,7 +87,9 @@ func (f *inspectFlags) dataValues(ctx context.Context, s *inspect.Subject, which
 
 // archiveOrRepo opens an archive or, where repo is given, returns the source of --repo. The caller closes
 // the archive, which is nil for a source.
-func (f *common) archiveOrRepo(ctx context.Context, archives *archiveFlags, file, repo string) (*tarball.Archive, relocate.Source, error) {
+func (f *common) archiveOrRepo(
+	ctx context.Context, archives *archiveFlags, file, repo string,
+) (*tarball.Archive, relocate.Source, error) {
 	if repo == "" {
 		a, err := archives.open(ctx, file)
 		return a, relocate.Source{}, err

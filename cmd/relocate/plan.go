@@ -152,10 +152,13 @@ func (f *planFlags) archiveChecks() []check {
 	return []check{
 		{!archive && !registry, "no source: give -b REF, -i REF, --manifests PATH, --lock FILE or --from-tar FILE"},
 		{archive && registry, "two sources: give -b, -i or --lock, or --from-tar"},
-		{archive && len(f.delta.have)+len(f.delta.bases) > 0, "--have and --base need a source in a registry; relocate diff compares archives"},
-		{archive && isPage(f.file), "--report " + f.file + ": an import that is planned has no page; relocate verify makes one of an archive"},
+		{archive && len(f.delta.have)+len(f.delta.bases) > 0, "--have and --base need a source in a registry; relocate " +
+			"diff compares archives"},
+		{archive && isPage(f.file), "--report " + f.file + ": an import that is planned has no page; relocate verify " +
+			"makes one of an archive"},
 		{archive && f.form.Format != "", "--tar-format needs a source in a registry"},
-		{archive && (finds || f.rendering.on), "--strict, --allow, --accept and --render need a source in a registry; relocate verify examines an archive"},
+		{archive && (finds || f.rendering.on), "--strict, --allow, --accept and --render need a source in a registry; " +
+			"relocate verify examines an archive"},
 	}
 }
 

@@ -31,7 +31,8 @@ func (f *shardsFlags) add(flags *pflag.FlagSet) {
 
 func (f *shardsFlags) checks() []check {
 	return []check{
-		{f.n < 0 || f.n > relocate.MostShards, fmt.Sprintf("--shards %d: must be between 1 and %d", f.n, relocate.MostShards)},
+		{f.n < 0 || f.n > relocate.MostShards,
+			fmt.Sprintf("--shards %d: must be between 1 and %d", f.n, relocate.MostShards)},
 		{f.assume.worker > 0 && f.n == 0, "--assume needs --shards"},
 	}
 }
@@ -203,6 +204,7 @@ func (e *estimate) text(w io.Writer, n int) {
 		fmt.Fprintf(w, "           more than %s gain nothing: %s\n", count(e.Useful, "shard"), limits[e.Limit])
 	}
 	if n > 1 {
-		fmt.Fprintf(w, "           choose --await-blobs longer than %s, which the largest layer may take\n", strings.TrimPrefix(took(e.Largest), "less than "))
+		fmt.Fprintf(w, "           choose --await-blobs longer than %s, which the largest layer may take\n",
+			strings.TrimPrefix(took(e.Largest), "less than "))
 	}
 }

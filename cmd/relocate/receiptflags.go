@@ -24,7 +24,8 @@ type receiptFlags struct {
 
 func (f *receiptFlags) add(flags *pflag.FlagSet) {
 	f.key.add(flags, "receipt-key", "append a receipt, signed with the private key in `FILE`, to the archive's NAME.receipts.jsonl")
-	flags.StringVar(&f.file, "receipts", "", "append the receipt to `FILE` instead; without --receipt-key it is not signed")
+	flags.StringVar(&f.file, "receipts", "", "append the receipt to `FILE` instead; without --receipt-key it "+
+		"is not signed")
 	flags.StringVar(&f.urlFile, "receipts-url-file", "", "also upload all these receipts to the URL in `FILE`, with PUT")
 	flags.BoolVar(&f.noHost, "receipt-no-host", false, "name neither this machine nor the user in the receipt")
 }
@@ -43,9 +44,11 @@ func (f *receiptFlags) checks(archive string, format tarball.Format) []check {
 		{!f.given() && f.noHost, "--receipt-no-host needs --receipt-key or --receipts"},
 		{!f.given() && f.urlFile != "", "--receipts-url-file needs --receipt-key or --receipts"},
 		{f.given() && archive == "", flag + " needs an archive"},
-		{f.given() && format == tarball.Imgpkg, flag + " with --tar-format imgpkg: that format has no seal to write a receipt of"},
+		{f.given() && format == tarball.Imgpkg, flag + " with --tar-format imgpkg: that format has no seal to write " +
+			"a receipt of"},
 		{isURL(f.file), "--receipts " + f.file + ": receipts are appended to a file"},
-		{f.given() && f.file == "" && !liesInFolder(archive), "--receipt-key with " + archive + ": name the file for receipts with --receipts"},
+		{f.given() && f.file == "" && !liesInFolder(archive), "--receipt-key with " + archive + ": name the file for " +
+			"receipts with --receipts"},
 	}
 }
 

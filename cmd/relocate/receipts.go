@@ -60,7 +60,8 @@ receipts by itself, whose name ends in ` + custody.ReceiptsEnding + `.
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.file, "receipts", "", "read the receipts in `FILE`, or at a URL (default: NAME.receipts.jsonl beside the archive)")
+		flags.StringVar(&f.file, "receipts", "", "read the receipts in `FILE`, or at a URL (default: NAME.receipts.jsonl "+
+			"beside the archive)")
 		f.trust.addTrust(flags)
 		addFormat(flags, &f.format)
 	})
@@ -87,7 +88,8 @@ func (f *receiptsFlags) read(ctx context.Context, path string, trust *custody.Tr
 	}
 	raw, err := f.archives.read(ctx, file, custody.MaxReceipts)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, seal, usagef("%s is missing: no receipt was written beside the archive, or it was left behind; --receipts names a file elsewhere", file)
+		return nil, seal, usagef("%s is missing: no receipt was written beside the archive, or it was left behind; "+
+			"--receipts names a file elsewhere", file)
 	}
 	if err != nil {
 		return nil, seal, err
@@ -97,13 +99,9 @@ func (f *receiptsFlags) read(ctx context.Context, path string, trust *custody.Tr
 }
 
 func (f *receiptsFlags) run(ctx context.Context, w io.Writer, path string) error {
-	signed, err := f.trust.signed()
+	trust, err := f.trust.keys()
 	if err != nil {
 		return err
-	}
-	var trust *custody.Trust
-	if signed != nil {
-		trust = signed.Trust
 	}
 	chain, seal, err := f.read(ctx, path, trust)
 	if err != nil {
@@ -162,7 +160,9 @@ func newReceiptsReport(file string, seal v1.Hash, c *custody.Chain, trusted bool
 	r := &receiptsReport{Version: reportVersion, File: file, Seal: seal, Torn: c.Torn, Receipts: []receiptLine{}}
 	receipts, problems := 0, 0
 	for _, l := range c.Lines {
-		x := receiptLine{Line: l.Number, Digest: l.Digest, Type: l.Type, Depth: l.Depth, Signer: l.Signer, Unsigned: l.Bare, Note: l.Note}
+		x := receiptLine{
+			Line: l.Number, Digest: l.Digest, Type: l.Type, Depth: l.Depth, Signer: l.Signer, Unsigned: l.Bare, Note: l.Note,
+		}
 		if l.Receipt != nil {
 			receipts++
 			x.say(l.Receipt)

@@ -263,7 +263,8 @@ func (r *copyReport) summarize(w io.Writer) {
 // summarizeReread says how many blobs had to be read twice.
 func (r *copyReport) summarizeReread(w io.Writer) {
 	if r.Reread > 0 {
-		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and the network\n", count(r.Reread, "blob"))
+		fmt.Fprintf(w, "unstable: %s arrived damaged, and correct when read again: check the medium, the memory and "+
+			"the network\n", count(r.Reread, "blob"))
 	}
 }
 

@@ -96,7 +96,8 @@ func (s *shard) Type() string { return "I/N" }
 // shardChecks are about flags that mean nothing to a shard, which puts no manifests and no tags.
 func (f *copyFlags) shardChecks() (checks []check) {
 	isShard := f.shard.shard.given()
-	flags := append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""}, given{"--receipt-key and --receipts", f.receipts.given()})
+	flags := append(f.ofManifests(), given{"--lock-output", f.lockOutput != ""},
+		given{"--receipt-key and --receipts", f.receipts.given()})
 	for _, g := range flags {
 		message := g.flag + " cannot be used with --shard: give it to the import that completes the shards"
 		checks = append(checks, check{isShard && g.given, message})
@@ -122,7 +123,8 @@ func (r *copyReport) summarizeLacked(w io.Writer) {
 	if l == nil {
 		return
 	}
-	fmt.Fprintf(w, "  not by shards    %s (%s) of %d", count(l.Blobs, "layer and config"), size(l.Bytes), r.Result.Blobs+r.Result.BlobsPresent)
+	fmt.Fprintf(w, "  not by shards    %s (%s) of %d",
+		count(l.Blobs, "layer and config"), size(l.Bytes), r.Result.Blobs+r.Result.BlobsPresent)
 	if l.Shard != "" {
 		fmt.Fprintf(w, ": shard %s did not finish?", l.Shard)
 	}

@@ -41,7 +41,8 @@ signed the archive before.
 		Example: `  relocate key new ops
   relocate sign tce.tar --key ops.key
   relocate verify tce.tar --trust ops.pub`,
-		Args: archiveArgs(oneLocal("sign it where it was exported, before it is uploaded, and upload what lies beside it, too")),
+		Args: archiveArgs(oneLocal("sign it where it was exported, before it is uploaded, and upload what lies " +
+			"beside it, too")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.key.file == "" {
 				return usagef("name the private key with --key")

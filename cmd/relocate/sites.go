@@ -83,7 +83,8 @@ receipt is by nobody who is trusted, and 5 if lines were removed or changed.
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
 	}
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.receipts, "receipts", "", "read NAME.receipts.jsonl of each site in the folder `DIR`, or below a URL (default: the folder of FILE)")
+		flags.StringVar(&f.receipts, "receipts", "", "read NAME.receipts.jsonl of each site in the folder `DIR`, or below "+
+			"a URL (default: the folder of FILE)")
 		f.trust.addTrust(flags)
 		addFormat(flags, &f.format)
 	})
@@ -103,13 +104,9 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	signed, err := f.trust.signed()
+	trust, err := f.trust.keys()
 	if err != nil {
 		return err
-	}
-	var trust *custody.Trust
-	if signed != nil {
-		trust = signed.Trust
 	}
 	if f.receipts == "" {
 		f.receipts = filepath.Dir(file)
@@ -148,9 +145,9 @@ func (f *sitesFlags) checkFolder() error {
 }
 
 // read reads the receipts of a site; a chain without lines where there are none.
-func (f *sitesFlags) read(ctx context.Context, site string, seal v1.Hash, trust *custody.Trust) (*custody.Chain, error) {
-	var chain *custody.Chain
-	var err error
+func (f *sitesFlags) read(
+	ctx context.Context, site string, seal v1.Hash, trust *custody.Trust,
+) (chain *custody.Chain, err error) {
 	if name := site + custody.ReceiptsEnding; f.archives.isURL(f.receipts) {
 		var raw []byte
 		if raw, err = f.archives.readBelow(ctx, f.receipts, name, custody.MaxReceipts); err == nil {
@@ -214,7 +211,8 @@ func (r *sitesReport) add(site crossing.Site, seal v1.Hash, chain *custody.Chain
 	s := siteStatus{Name: string(site.Name), Repository: string(site.Repository), State: at.State, Problems: at.Problems, Notes: at.Notes, hasNone: len(chain.Lines) == 0}
 	if at.Last != nil {
 		last := at.Last.Receipt
-		s.Time, s.By, s.Host, s.Seal, s.Signer, s.Levels = last.Time, last.By, last.Host, last.Seal, at.Last.Signer, last.Levels
+		s.Time, s.By, s.Host, s.Signer = last.Time, last.By, last.Host, at.Last.Signer
+		s.Seal, s.Levels = last.Seal, last.Levels
 	}
 	switch {
 	case at.State == custody.SiteUnseen && at.Elsewhere > 0:
@@ -259,9 +257,13 @@ func (r *sitesReport) conclude(trusted bool) {
 			unchecked = append(unchecked, s.Name)
 		}
 	}
-	r.NotProved = []string{"that the sites still have it: their registries were not asked", "that no receipt was removed after the last one of each site"}
+	r.NotProved = []string{
+		"that the sites still have it: their registries were not asked",
+		"that no receipt was removed after the last one of each site",
+	}
 	if len(unchecked) > 0 {
-		r.NotProved = append(r.NotProved, "that layers are present at "+strings.Join(unchecked, ", ")+": they were verified without --level blobs or deep")
+		r.NotProved = append(r.NotProved, "that layers are present at "+strings.Join(unchecked, ", ")+
+			": they were verified without --level blobs or deep")
 	}
 	if !trusted {
 		r.NotProved = append(r.NotProved, "who wrote the receipts: --trust was not given")
@@ -278,7 +280,8 @@ func (r *sitesReport) err() error {
 	case r.broken:
 		return problemsError{statusDamage, r.Sentence, "ask the site for its copy of the receipts"}
 	}
-	return problemsError{statusMissing, r.Sentence, "a site is done when the archive is imported there, and verified after that: relocate verify --repo REPO FILE --level blobs --receipts NAME.receipts.jsonl"}
+	return problemsError{statusMissing, r.Sentence, "a site is done when the archive is imported there, " +
+		"and verified after that: relocate verify --repo REPO FILE --level blobs --receipts NAME.receipts.jsonl"}
 }
 
 // text writes the sites for people.

@@ -26,7 +26,8 @@ type sourceFlags struct {
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "copy the bundle `REF` (repeatable)")
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "copy the image or index `REF`, which is not a bundle (repeatable)")
-	flags.StringArrayVar(&f.manifests, "manifests", nil, "copy the Kubernetes manifests in `[NAME=]PATH`, a file or a folder, with the images that kbld finds in them (repeatable)")
+	flags.StringArrayVar(&f.manifests, "manifests", nil, "copy the Kubernetes manifests in `[NAME=]PATH`, a file or a "+
+		"folder, with the images that kbld finds in them (repeatable)")
 	flags.StringVar(&f.lock, "lock", "", "copy what the BundleLock or ImagesLock `FILE` lists")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also copy layers whose licence may forbid it")
 	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy signatures, attestations and SBOMs in this `MODE`: auto skips those that a registry refuses, with a warning; require fails instead, and also if a listed image has none; none copies none")
@@ -39,7 +40,8 @@ func (f *sourceFlags) given() bool {
 
 func (f *sourceFlags) check() error {
 	if err := firstWrong(
-		check{f.lock != "" && len(f.bundles)+len(f.images)+len(f.manifests) > 0, "two sources: give --lock, or -b, -i and --manifests"},
+		check{f.lock != "" && len(f.bundles)+len(f.images)+len(f.manifests) > 0, "two sources: give --lock, or -b, -i and " +
+			"--manifests"},
 		check{f.signaturesFrom != "" && (f.attachments == attachmentsNone || !f.given()), "--signatures-from needs a source in a registry, and cannot be used with --attachments none"},
 		oneOf("--attachments", f.attachments, attachmentsAuto, attachmentsRequire, attachmentsNone),
 	); err != nil || f.signaturesFrom == "" {

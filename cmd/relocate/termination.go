@@ -89,13 +89,12 @@ func (t *termination) see(r *copyReport) {
 	if t == nil || r.Result == nil {
 		return
 	}
-	c := &copied{
-		Action: r.Action, Repository: r.Repository, Shard: r.Shard, Lacked: r.Result.Lacked, Failures: len(r.Failures), Seconds: r.Seconds,
+	t.Result = &copied{
+		Action: r.Action, Repository: r.Repository, Roots: rootDigests(r.Roots), Seal: archiveSeal(r.Archive),
+		Shard: r.Shard, Lacked: r.Result.Lacked, Failures: len(r.Failures), Seconds: r.Seconds,
 		Uploaded: amount{r.Result.Blobs, r.Result.Bytes, r.Result.Manifests},
 		Present:  amount{r.Result.BlobsPresent, r.Result.BytesPresent, r.Result.ManifestsPresent},
 	}
-	c.Roots, c.Seal = rootDigests(r.Roots), archiveSeal(r.Archive)
-	t.Result = c
 }
 
 // judge keeps what a verification found.

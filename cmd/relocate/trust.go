@@ -25,7 +25,8 @@ type trustFlags struct {
 
 func (f *trustFlags) add(flags *pflag.FlagSet) {
 	f.addTrust(flags)
-	flags.StringVar(&f.signature, "signature", "", "read the archive's signature from `FILE`, or from a URL (default: NAME.seal.sigstore.json or NAME.seal.sig beside it)")
+	flags.StringVar(&f.signature, "signature", "", "read the archive's signature from `FILE`, or from a URL (default: "+
+		"NAME.seal.sigstore.json or NAME.seal.sig beside it)")
 }
 
 func (f *trustFlags) addTrust(flags *pflag.FlagSet) {
@@ -58,6 +59,15 @@ const maxTrust = 2 << 20
 
 // signed says who must have signed an archive; nil: nobody.
 func (f *trustFlags) signed() (*relocate.Signed, error) {
+	trust, err := f.keys()
+	if trust == nil {
+		return nil, err
+	}
+	return &relocate.Signed{Trust: trust, File: f.signature}, nil
+}
+
+// keys are those that are trusted; nil: no signature is required.
+func (f *trustFlags) keys() (*custody.Trust, error) {
 	files := f.paths()
 	if len(files) == 0 {
 		return nil, nil
@@ -72,7 +82,7 @@ func (f *trustFlags) signed() (*relocate.Signed, error) {
 			return nil, usagef("--trust %w", err)
 		}
 	}
-	return &relocate.Signed{Trust: trust, File: f.signature}, nil
+	return trust, nil
 }
 
 // readLimited reads at most limit bytes of a file.

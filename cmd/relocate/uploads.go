@@ -22,13 +22,16 @@ const (
 	blocks   = 50_000 // of Azure, of 4000 MiB at most
 )
 
-// uploaders are the usual programs. most is the largest object that they can store, unflagged the largest without flags.
+// uploaders are the usual programs. most is the largest object that they can store, unflagged the largest without
+// flags.
 var uploaders = []struct {
 	tool, to        string // its destination, on the command line
 	most, unflagged int64
 	flags           func(size int64) []string
 }{
-	{"aws s3 cp", "- s3://BUCKET/KEY", s3Parts * 5 * gibibyte, 50e9, func(size int64) []string { return []string{"--expected-size", fmt.Sprint(size)} }},
+	{"aws s3 cp", "- s3://BUCKET/KEY", s3Parts * 5 * gibibyte, 50e9, func(size int64) []string {
+		return []string{"--expected-size", fmt.Sprint(size)}
+	}},
 	{"rclone rcat", "REMOTE:PATH", s3Parts * 5 * gibibyte, s3Parts * 5 * mebibyte, func(size int64) []string {
 		return []string{"--s3-chunk-size", fmt.Sprintf("%dMi", partOf(size, s3Parts))}
 	}},

@@ -189,7 +189,9 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 }
 
 // options checks the flags, and returns what they say. The caller closes the renderer.
-func (f *verifyFlags) options(ctx context.Context, file string, r *verified, show *display) (opt relocate.VerifyOptions, err error) {
+func (f *verifyFlags) options(
+	ctx context.Context, file string, r *verified, show *display,
+) (opt relocate.VerifyOptions, err error) {
 	roots, err := f.check(file)
 	if err != nil {
 		return opt, err

@@ -77,7 +77,8 @@ func (s *byteSize) Type() string { return "SIZE" }
 
 // addFolders adds the flag for further folders of volumes.
 func addFolders(flags *pflag.FlagSet, folders *[]string) {
-	flags.StringArrayVar(folders, "volumes", nil, "look for volumes of the archive in the folder `DIR`, too, or at a URL (repeatable)")
+	flags.StringArrayVar(folders, "volumes", nil, "look for volumes of the archive in the folder `DIR`, too, or at a "+
+		"URL (repeatable)")
 }
 
 // isVolume reports whether a file is a volume whose list is in its folder, or in another one.
