@@ -124,7 +124,7 @@ func manifestsIn(
 	files, size := map[string][]byte{}, int64(0)
 	err := n.Files(ctx, src, manifests.Wants, func(f bundle.File, content io.Reader) (err error) {
 		if size += f.Size; !f.Mode.IsRegular() || f.Size > yamlnode.MaxSize || size > manifests.MaxFiles {
-			return fmt.Errorf("%q is no file, or one of too many bytes", f.Path)
+			return fmt.Errorf("%q is not a file, or is too large", f.Path)
 		}
 		files[f.Path], err = imgpkg.Content(f.Size, content)
 		return err

@@ -63,7 +63,7 @@ func TestParseImagesLock(t *testing.T) {
 		{name: "not UTF-8", text: "\xff\xfe", err: "ImagesLock: is not UTF-8"},
 		{name: "comment first", text: "# by hand\n---\n" + image(refA), want: []string{refA}},
 		{name: "first document is empty", text: "---\n# by hand\n---\n" + image(refA), err: `apiVersion: is ""`}, // so for imgpkg
-		{name: "carriage return", text: image(refA) + "\r---\rkind: x\n", err: "ImagesLock: line 5: has a line break that other readers do not see"},
+		{name: "carriage return", text: image(refA) + "\r---\rkind: x\n", err: "ImagesLock: line 5: has a line break that some YAML readers do not see"},
 		{name: "carriage return and line feed", text: strings.ReplaceAll(image(refA), "\n", "\r\n"), want: []string{refA}},
 		{name: "next line", text: lockHead + "\u0085", err: "ImagesLock: line 3: has a line break"},
 		{name: "line separator", text: lockHead + "#\u2028", err: "ImagesLock: line 3: has a line break"},

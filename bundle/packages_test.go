@@ -172,7 +172,7 @@ func TestFindings(t *testing.T) {
 			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 1, Message: "is not YAML without ytt: has aliases that make it larger than 4194304 bytes"}}},
 		{name: "lone carriage return", text: "a: 1\n\r---\r" + pkg(), want: findings{
 			{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 2,
-				Message: "has a line break that other readers do not see; a document hidden after it was not read"},
+				Message: "has a line break that some YAML readers do not see; a document hidden after it was not read"},
 			{Code: "not-read", Level: report.Install, File: "packages/a.yml", Line: 1, Message: "has a document after a line break that other readers do not see; it was not read"}}},
 		{name: "not text", text: "\xff", want: findings{{Code: "not-read", Level: report.Warning, File: "packages/a.yml", Line: 1, Message: "is not UTF-8"}}},
 	}

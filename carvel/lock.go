@@ -187,7 +187,7 @@ func parseLock(data []byte, kind string, out any) error {
 		return fmt.Errorf("%s: %w", kind, err)
 	}
 	if line := yamlnode.HiddenBreak(string(data)); line > 0 {
-		return fmt.Errorf("%s: line %d: has a line break that other readers do not see", kind, line)
+		return fmt.Errorf("%s: line %d: has a line break that some YAML readers do not see", kind, line)
 	}
 	if err := yamlnode.Decode(data, out, true); err != nil {
 		return ImgpkgError{fmt.Errorf("%s: %w", kind, err)}

@@ -171,7 +171,7 @@ func ReadPackageFile(path string, data []byte, visit func(PackageDocument) bool)
 	r := &packageReader{path: path, visit: visit, hidden: yamlnode.HiddenBreak(string(data))}
 	r.directives = bytes.Count(data, []byte("#@"))
 	if r.hidden > 0 {
-		r.note(r.hidden, false, "has a line break that other readers do not see; a document hidden after it was not read")
+		r.note(r.hidden, false, "has a line break that some YAML readers do not see; a document hidden after it was not read")
 	}
 	n := 0
 	for doc := range yamlnode.Documents(data) {

@@ -13,7 +13,7 @@ type Sites struct {
 	APIVersion string `json:"apiVersion" enum:"relocate/v1alpha1" need:"yes" help:"version of the format"`
 	Kind       string `json:"kind" enum:"Sites" need:"yes" help:"kind of the document"`
 
-	Seal  Seal   `json:"seal" help:"seal of the archive that all sites are to have, as its export prints it"`
+	Seal  Seal   `json:"seal" help:"seal of the archive that all sites should have, as the export prints it"`
 	Sites []Site `json:"sites" help:"the sites"`
 
 	lines map[string]int

@@ -130,10 +130,10 @@ func check(data []byte) (objects int, err error) {
 		}
 		apiVersion, kind := yamlnode.Text(n, "apiVersion"), yamlnode.Text(n, "kind")
 		if strings.HasPrefix(apiVersion, "kustomize.config.k8s.io/") {
-			return 0, fmt.Errorf("line %d: is for kustomize; render it first, with kubectl kustomize, and give the result", n.Line)
+			return 0, fmt.Errorf("line %d: is a Kustomization; render it first, with kubectl kustomize, and give the result", n.Line)
 		}
 		if apiVersion == "" || kind == "" {
-			return 0, fmt.Errorf("line %d: is no Kubernetes object: it has no apiVersion or no kind", n.Line)
+			return 0, fmt.Errorf("line %d: is not a Kubernetes object: it has no apiVersion or no kind", n.Line)
 		}
 		switch {
 		case kbld.IsLock(apiVersion, kind):
@@ -174,7 +174,7 @@ func checkMaps(n *yaml.Node) (line int, err error) {
 	}
 	for i, child := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 && child.Kind != yaml.ScalarNode {
-			return child.Line, errors.New("has a key that is no text")
+			return child.Line, errors.New("has a key that is not a string")
 		}
 		if line, err := checkMaps(child); err != nil {
 			return line, err
@@ -198,7 +198,7 @@ func (s *Set) find() error {
 		i := Image{Value: f.Value, File: s.files[f.Input].Path, Line: f.Line}
 		switch f.Result.Outcome {
 		case kbld.Refused, kbld.Built:
-			err = fmt.Errorf("%s; for a value that is no image, add a kbld Config with a searchRule and updateStrategy none", text.Line(f.Result.Reason))
+			err = fmt.Errorf("%s; for a value that is not an image, add a kbld Config with a searchRule and updateStrategy none", text.Line(f.Result.Reason))
 		default:
 			i.Reference, err = oci.ParseReference(f.Result.Image)
 		}

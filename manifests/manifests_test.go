@@ -95,20 +95,20 @@ kind: ImagesLock
 // TestRefused: what cannot be carried as plain manifests is refused with the file and the line.
 func TestRefused(t *testing.T) {
 	for want, files := range map[string]map[string]string{
-		`x.yml: line 1: is for kustomize; render it first`:                                    {"x.yml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [y.yml]\n", "y.yml": object},
-		`x.yml: is a template of ytt`:                                                         {"x.yml": "#@ load(\"@ytt:data\", \"data\")\n" + object},
-		`x.yml: line 7: is no Kubernetes object`:                                              {"x.yml": object + "---\nimage: x\n"},
-		`x.yml: line 2: is not YAML: did not find expected`:                                   {"x.yml": "{{ .Values.x }}: [\n"},
-		`x.yml: line 3: has a key that is no text; a template of Helm must be rendered first`: {"x.yml": "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .Values.x }}}\n"},
-		`x.yml: line 4: has the key "name" twice`:                                             {"x.yml": strings.Replace(object, "{name: x}", "{name: x, name: y}", 1)},
-		`kbld.yml: line 3: sources of kbld are not supported`:                                 {"x.yml": object, "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsources: [{image: x, path: .}]\n"},
-		`kbld.yml: line 4: an override of kbld with tagSelection`:                             {"x.yml": object, "kbld.yml": strings.Replace(config, "newImage: registry.example/controller:v2", "newImage: x, tagSelection: {semver: {}}", 1)},
-		`has no Kubernetes object in a .yaml, .yml or .json file`:                             {"kbld.yml": config, "x.txt": object},
-		`x.yml: line 5: "UPPER CASE": `:                                                       {"x.yml": strings.Replace(object, "image: controller", "image: UPPER CASE", 1)},
-		`x.yml: line 5: "": `:                                                                 {"x.yml": strings.Replace(object, "image: controller", "image: ''", 1)},
-		`x.yml: line 5: "controller" cannot be replaced in the text`:                          {"x.yml": strings.Replace(object, "image: controller", `image: "\u0063ontroller"`, 1)},
-		`x.json: line 1: is not YAML: found unknown escape character; kbld does not read \/`:  {"x.json": `{"apiVersion": "v1", "kind": "Pod", "image": "a\/b:1"}`},
-		`x.yml: line 4: has a line break that other readers`:                                  {"x.yml": strings.Replace(object, "{name: x}", "{name: \"x\u2028\"}", 1)},
+		`x.yml: line 1: is a Kustomization; render it first`:                                       {"x.yml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [y.yml]\n", "y.yml": object},
+		`x.yml: is a template of ytt`:                                                              {"x.yml": "#@ load(\"@ytt:data\", \"data\")\n" + object},
+		`x.yml: line 7: is not a Kubernetes object`:                                                {"x.yml": object + "---\nimage: x\n"},
+		`x.yml: line 2: is not YAML: did not find expected`:                                        {"x.yml": "{{ .Values.x }}: [\n"},
+		`x.yml: line 3: has a key that is not a string; a template of Helm must be rendered first`: {"x.yml": "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .Values.x }}}\n"},
+		`x.yml: line 4: has the key "name" twice`:                                                  {"x.yml": strings.Replace(object, "{name: x}", "{name: x, name: y}", 1)},
+		`kbld.yml: line 3: sources of kbld are not supported`:                                      {"x.yml": object, "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsources: [{image: x, path: .}]\n"},
+		`kbld.yml: line 4: an override of kbld with tagSelection`:                                  {"x.yml": object, "kbld.yml": strings.Replace(config, "newImage: registry.example/controller:v2", "newImage: x, tagSelection: {semver: {}}", 1)},
+		`has no Kubernetes object in a .yaml, .yml or .json file`:                                  {"kbld.yml": config, "x.txt": object},
+		`x.yml: line 5: "UPPER CASE": `:                                                            {"x.yml": strings.Replace(object, "image: controller", "image: UPPER CASE", 1)},
+		`x.yml: line 5: "": `:                                                                      {"x.yml": strings.Replace(object, "image: controller", "image: ''", 1)},
+		`x.yml: line 5: "controller" cannot be replaced in the text`:                               {"x.yml": strings.Replace(object, "image: controller", `image: "\u0063ontroller"`, 1)},
+		`x.json: line 1: is not YAML: found unknown escape character; kbld does not read \/`:       {"x.json": `{"apiVersion": "v1", "kind": "Pod", "image": "a\/b:1"}`},
+		`x.yml: line 4: has a line break that some YAML readers`:                                   {"x.yml": strings.Replace(object, "{name: x}", "{name: \"x\u2028\"}", 1)},
 	} {
 		bytes := map[string][]byte{}
 		for p, text := range files {
@@ -137,7 +137,7 @@ func TestRead(t *testing.T) {
 	}
 	odd := t.TempDir()
 	require.NoError(t, os.Symlink(dir, filepath.Join(odd, "x.yml"))) // as a FIFO, which would not end
-	for arg, want := range map[string]string{"odd=" + odd: "x.yml is no regular file", "N=" + dir: `"N" cannot name manifests`, "n=" + dir + "/no": "no such file", filepath.Join(dir, "z.txt"): "is no Kubernetes object"} {
+	for arg, want := range map[string]string{"odd=" + odd: "x.yml is not a regular file", "N=" + dir: `"N" cannot name manifests`, "n=" + dir + "/no": "no such file", filepath.Join(dir, "z.txt"): "is not a Kubernetes object"} {
 		_, err := manifests.Read(arg)
 		require.ErrorContains(t, err, want)
 	}

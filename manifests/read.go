@@ -69,7 +69,7 @@ func readFiles(file, name string) (map[string][]byte, error) {
 				return nil
 			}
 			if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() { // a FIFO would not end
-				return cmp.Or(err, fmt.Errorf("%s is no regular file", p))
+				return cmp.Or(err, fmt.Errorf("%s is not a regular file", p))
 			}
 			return r.read(p, inside)
 		})

@@ -268,7 +268,7 @@ func (s JobSource) check(shards int) error {
 	}
 	err := checkName("Secret of the source", s.Secret)
 	if s.Headers != "" && (!isSecretKey(s.Headers) || s.Headers == urlKey) {
-		err = errors.Join(err, fmt.Errorf("%q is not a key with headers", s.Headers))
+		err = errors.Join(err, fmt.Errorf("%q is not a valid key for headers", s.Headers))
 	}
 	return err
 }
@@ -276,8 +276,8 @@ func (s JobSource) check(shards int) error {
 func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
-		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: write it from the volume's root, "+
-			"with neither a slash before it nor .. in it", s.Path))
+		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: it must be relative to the volume's "+
+			"root, without ..", s.Path))
 	}
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:

@@ -83,7 +83,7 @@ func (c *checker) constantSchema(schema any, v *value, key string) {
 	case false:
 		c.note(v, key, "the schema allows no value here")
 	default:
-		c.unusable(v, key, "this part", "it is no schema")
+		c.unusable(v, key, "this part", "it is not a schema")
 	}
 }
 

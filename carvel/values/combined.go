@@ -26,7 +26,7 @@ func (c *checker) combined(s map[string]any, v *value, key string) {
 	}
 	c.branch--
 	if no, there := s["not"]; there && len(c.try(no, v, key)) == 0 && c.left >= 0 {
-		c.note(v, key, "fits the schema of not, which it must not")
+		c.note(v, key, "must not fit the schema under not")
 	}
 	c.alternatives("anyOf", s, v, key)
 	c.alternatives("oneOf", s, v, key)
@@ -52,6 +52,6 @@ func (c *checker) alternatives(keyword string, s map[string]any, v *value, key s
 			len(list), keyword, p.Message)
 		c.add(p)
 	case fits > 1 && keyword == "oneOf":
-		c.note(v, key, "fits %d alternatives of %d, must fit one (oneOf of the schema)", fits, len(list))
+		c.note(v, key, "fits %d of %d alternatives, must fit exactly one (oneOf of the schema)", fits, len(list))
 	}
 }

@@ -60,7 +60,7 @@ func limit(name, message, noun string, size func(*value) int) func(*checker, any
 	return func(c *checker, given any, _ map[string]any, v *value, key string) {
 		n, ok := given.(float64)
 		if !ok {
-			c.unusable(v, key, name, "it is no number")
+			c.unusable(v, key, name, "it is not a number")
 			return
 		}
 		have := size(v)
@@ -83,7 +83,7 @@ const maxAlternatives = 20
 func (c *checker) enum(given any, _ map[string]any, v *value, key string) {
 	list, ok := given.([]any)
 	if !ok {
-		c.unusable(v, key, "enum", "it is no list")
+		c.unusable(v, key, "enum", "it is not a list")
 		return
 	}
 	have := canonical(v.decoded())
@@ -125,7 +125,7 @@ func number(v any) *big.Float {
 func (c *checker) compare(name string, bound any, v *value, key string) (int, bool) {
 	b, n := number(bound), number(v.scalar)
 	if b == nil {
-		c.unusable(v, key, name, "it is no number")
+		c.unusable(v, key, name, "it is not a number")
 	}
 	if b == nil || n == nil {
 		return 0, false
@@ -175,7 +175,7 @@ func (c *checker) below(given any, _ map[string]any, v *value, key string) {
 func (c *checker) multipleOf(given any, _ map[string]any, v *value, key string) {
 	of, n := number(given), number(v.scalar)
 	if of == nil || of.Sign() <= 0 {
-		c.unusable(v, key, "multipleOf", "it is no number above 0")
+		c.unusable(v, key, "multipleOf", "it is not a number above 0")
 		return
 	}
 	if n == nil {

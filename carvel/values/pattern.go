@@ -57,7 +57,7 @@ func stepsOf(tree *syntax.Regexp) int {
 func (c *checker) pattern(given any, _ map[string]any, v *value, key string) {
 	written, ok := given.(string)
 	if !ok {
-		c.unusable(v, key, "pattern", "it is no text")
+		c.unusable(v, key, "pattern", "it is not a string")
 		return
 	}
 	if !c.spend(1) {

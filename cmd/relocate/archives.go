@@ -27,7 +27,7 @@ import (
 const archiveVariable = "RELOCATE_FROM_TAR"
 
 // archivesTitle is the heading of archiveFlags in the help.
-const archivesTitle = "Archives by HTTPS"
+const archivesTitle = "Archives over HTTPS"
 
 // archiveFlags open archives, and what is about them: files and URLs. A URL may have a signature or a login
 // in it. So each is put aside when the command line is read, and everything else sees the name in its place:
@@ -61,11 +61,11 @@ var urlFlags = []string{"from-tar", "base", "drop", "signature", "seal", "volume
 func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool) {
 	group(cmd, archivesTitle, func(flags *pflag.FlagSet) {
 		if lacks != nil {
-			flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`, which is read "+
-				"again when the server refuses it (default: $"+archiveVariable+")")
+			flags.StringVar(&f.urlFile, "from-tar-url-file", "", "read the archive from the URL in `FILE`; when the "+
+				"server refuses it, FILE is read again (default: $"+archiveVariable+")")
 		}
-		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's server: "+
-			"NAME: VALUE, one on each line")
+		flags.StringVar(&f.headerFile, "from-tar-header-file", "", "send the headers in `FILE` to the archive's "+
+			"server, one NAME: VALUE on each line")
 		if cmd.Flags().Lookup("redirect-host") == nil {
 			flags.StringSliceVar(&f.redirectHosts, "redirect-host", nil, "follow redirects to `HOST` (repeatable)")
 		}

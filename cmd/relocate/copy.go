@@ -78,6 +78,7 @@ their bundles and all images. Digests do not change.
 An interrupted run continues when the same command runs again: an export keeps
 its progress in FILE.part, and an import skips what is already present. FILE can
 be "-": --to-tar - writes to standard output, --from-tar - reads standard input.
+--from-tar also takes an https:// URL: see relocate help https.
 
 Each flag under Registries can also be set for one side: --src-registry-username
 for the source, --dst-registry-username for the destination, and so on. See
@@ -118,8 +119,8 @@ func (f *copyFlags) addFlags(cmd *cobra.Command) {
 		f.sourceFlags.add(flags)
 		flags.StringVar(&f.fromTar, "from-tar", "", "import the archive `FILE` (also --tar): a file, an https:// URL,"+
 			" a device, a FIFO, or - for standard input")
-		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in a"+
-			" file NAME.seal or at its URL")
+		flags.StringVar(&f.seal, "seal", "", "require the archive to have the seal `DIGEST`, or the one"+
+			" in a file NAME.seal or at its URL")
 		addFolders(flags, &f.volumes)
 		f.chosen.add(flags)
 		f.trust.addTrust(flags)

@@ -67,8 +67,8 @@ that it was imported to, or the BundleLock that an import wrote with
 
 --with adds other objects, in the order to apply:
 
-  manifests         the plain manifests that the archive has (--manifests of an
-                    export), with every image in REPO, by digest
+  manifests         the archive's plain manifests (--manifests of an export),
+                    with each image replaced by the one in REPO, by digest
   namespace         the namespaces of the objects
   secret            a Secret for the registry, named by the PackageRepository.
                     It has placeholders to replace, or the login that you give
@@ -85,25 +85,26 @@ that it was imported to, or the BundleLock that an import wrote with
                     (needs -d)
   cluster-admin     a ClusterRoleBinding that gives each --install full rights,
                     as kctrl does
-  import-job[=N]    a Job that imports the archive inside the cluster, with a
-                    ServiceAccount without rights; with N, also an Indexed Job
-                    whose N pods upload layers and configs on several nodes.
-                    With secret, also the Secrets that they need. Needs
+  import-job[=N]    a Job that imports the archive inside the cluster, and its
+                    ServiceAccount, which has no rights; with N, also an Indexed
+                    Job whose N Pods upload layers and configs from several
+                    nodes. With secret, also the Secrets that they need. Needs
                     --job-image and --job-source
 
 --install adds a PackageInstall, its ServiceAccount, and a Secret with the
-values of --values-file or, without it, with the default values, commented out.
-With the old API it is an InstalledPackage. Without --with cluster-admin, the
-ServiceAccount has no rights: bind a role to it.
+values of --values-file or, without it, the default values, commented out. With
+--api install.package.carvel.dev/v1alpha1 it adds an InstalledPackage instead.
+Without --with cluster-admin, the ServiceAccount has no rights: bind a role to
+it.
 
 -d DIR writes each object to its own file, and a kustomization.yaml. Files for
 nodes go to DIR/nodes. The next emit updates these files. It keeps Secrets and
 values that you filled in; if you changed any other file, it writes nothing.
-With --prune it removes the files that it does not need any longer.
+With --prune it removes files that it no longer writes.
 
---sites FILE names several sites, each with a registry of its own. DIR/base gets
-what they have in common, and DIR/sites/NAME what is different, to apply with
-kubectl apply -k DIR/sites/NAME.
+--sites FILE names several sites, each with its own registry. DIR/base gets what
+they share, and DIR/sites/NAME what differs. Apply a site's folder with kubectl
+apply -k DIR/sites/NAME.
 
 `
 
@@ -153,19 +154,21 @@ func (f *emitFlags) add(cmd *cobra.Command) {
 		flags.StringVar(&f.lock, "lock", "", "read the BundleLock `FILE` of the destination instead of an archive")
 		flags.StringVarP(&f.directory, "directory", "d", "", "write files to the folder `DIR` instead of standard output")
 		flags.StringVar(&f.sites, "sites", "", "write a folder for each site in `FILE` (needs -d; see docs/sites.md)")
-		flags.BoolVar(&f.prune, "prune", false, "remove from DIR what an earlier emit wrote and this one does not")
+		flags.BoolVar(&f.prune, "prune", false, "remove from DIR the files that an earlier emit wrote and this one does not")
 	})
 	group(cmd, "PackageRepository", func(flags *pflag.FlagSet) {
 		f.objects.add(flags)
 		flags.StringVar(&f.api, "api", rewrite.PackagingAPI, "API `VERSION` of the PackageRepository and of what --install"+
 			" writes; "+rewrite.OldPackagingAPI+" is for kapp-controller up to v0.19.0-alpha.9")
 	})
-	group(cmd, "Jobs of --with import-job", f.job.add)
+	group(cmd, "Import Jobs", f.job.add)
 	group(cmd, "Other objects", func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.with, "with", nil, "also write the objects in `LIST`: "+strings.Join(withAll, ", "))
 		flags.StringArrayVar(&f.installs, "install", nil, "install package NAME under the name AS: "+
-			"`NAME[/VERSION][=AS]` in VERSION or the newest one, or NAME[=AS]@CONSTRAINT in the newest version "+
-			"that the cluster has and that meets CONSTRAINT (repeatable)")
+			"`NAME[/VERSION][=AS]` pins"+
+			" VERSION or the newest one; NAME[=AS]@CONSTRAINT lets the cluster choose the newest version that meets "+
+			"CONSTRAINT"+
+			" (repeatable)")
 		addValuesFiles(flags, &f.values)
 		flags.StringVar(&f.installNamespace, "install-namespace", "", "install packages to `NAMESPACE` (default: that of --namespace, else default)")
 		flags.StringVar(&f.controllerNamespace, "kapp-controller-namespace", rewrite.ControllerNamespace, "`NAMESPACE` of kapp-controller")

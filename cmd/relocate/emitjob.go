@@ -23,13 +23,14 @@ type jobFlags struct {
 }
 
 func (f *jobFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.image, "job-image", "", "run relocate from the image `REF`, as relocate image prints it")
-	flags.StringVar(&f.source, "job-source", "", "import from `PLACE`: url-secret:NAME[/KEY], the URL under the key"+
-		" url of the Secret NAME, and headers for its server under KEY; or pvc:NAME[:MODE]/PATH, a file on the claim NAME "+
-		"with the access mode RWO (the default), RWOP, ROX or RWX")
-	flags.StringVar(&f.namespace, "job-namespace", "", "run the Jobs in `NAMESPACE` (default: "+rewrite.JobNamespace+")")
-	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "leave out fields of Jobs that Kubernetes `VERSION` "+
-		"lacks, such as 1.27 (default: none is left out)")
+	flags.StringVar(&f.image, "job-image", "", "run relocate from the image `REF`, which relocate image prints")
+	flags.StringVar(&f.source, "job-source", "", "import from `PLACE`: url-secret:NAME[/KEY] is the URL under the "+
+		"key url of the Secret NAME, with headers for its server under KEY; "+
+		"pvc:NAME[:MODE]/PATH is a file on the claim NAME, whose access mode is RWO (the default), RWOP, ROX or RWX")
+	flags.StringVar(&f.namespace, "job-namespace", "", "run the Jobs in `NAMESPACE` (default: "+
+		""+rewrite.JobNamespace+")")
+	flags.StringVar(&f.kubernetes, "kubernetes-version", "", "leave out fields of Jobs that Kubernetes `VERSION`, "+
+		"such as 1.27, does not have (default: leave none out)")
 }
 
 // take reads N of import-job=N in the list of --with.

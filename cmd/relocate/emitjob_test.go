@@ -44,7 +44,7 @@ func TestEmitJob(t *testing.T) {
 		"say where the archive is":           {"--with", "import-job"},
 		"give import-job once":               {"--with", "import-job=2", "--with", "import-job=3", "--job-source", "url-secret:a"},
 		"is at Docker Hub":                   {"--with", "import-job", "--job-image", "relocate:1", "--job-source", "url-secret:a"},
-		"neither a slash before it":          {"--with", "import-job", "--job-source", "pvc:a//b"},
+		"relative to the volume's root":      {"--with", "import-job", "--job-source", "pvc:a//b"},
 		"number of shards":                   {"--with", "import-job=0", "--job-source", "pvc:a/b"},
 		"at most 1000 shards":                {"--with", "import-job=1001", "--job-source", "url-secret:a"},
 		"must be one of":                     {"--with", "import-jobs=2", "--job-source", "pvc:a/b"},

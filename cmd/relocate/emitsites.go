@@ -117,7 +117,7 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 		return nil, usagef("jobImage, jobSource, shards and receipts are used only by --with import-job")
 	}
 	if site.CA != "" && !f.usesCertificates() {
-		return nil, usagef("ca: it is used only by --with ca, hosts-toml, registries-conf and import-job")
+		return nil, usagef("ca is used only by --with ca, hosts-toml, registries-conf and import-job")
 	}
 	if err := firstWrong(append(of.certificateChecks(), of.job.checks(f.has(withImportJob))...)...); err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func TestSitesUsage(t *testing.T) {
 		"name the folder of all with -d DIR":                {"emit", file, "--sites", good},
 		"--sites needs an archive":                          {"emit", "--lock", good, "--sites", good, "-d", dir},
 		"lima.pem: no such file":                            append(base, good, "--with", "ca"),
-		"site lima: ca: it is used only by --with ca":       append(base, good),
+		"site lima: ca is used only by --with ca":           append(base, good),
 		"site oslo: --with import-job: name the image":      append(base, good, "--with", "import-job"),
 		"site a: jobImage, jobSource, shards and receipts":  append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  jobImage: c.test/relocate:1\n")),
 		"receiptKey needs receipts":                         append(base, sitesFile(t, "sites:\n- name: a\n  repository: a.test/b\n  receiptKey: c\n")),

@@ -123,8 +123,8 @@ func (f *emitFlags) manifests(
 	}
 	for _, m := range list {
 		if m.Images {
-			e.notes = append(e.notes, fmt.Sprintf("the pods of the manifests %s get no Secret for %s: if it needs a login, "+
-				"give that to the nodes, or imagePullSecrets to the ServiceAccounts", m.Name, repo.RegistryStr()))
+			e.notes = append(e.notes, fmt.Sprintf("the Pods of the manifests %s name no Secret for %s: if it needs a login, "+
+				"configure it on the nodes, or add imagePullSecrets to the ServiceAccounts", m.Name, repo.RegistryStr()))
 		}
 		if m.Defines() {
 			e.notes = append(e.notes, f.howToApply(m))
@@ -157,15 +157,16 @@ func outsideManifests(found *leak.Report, g *bundle.Graph) (n int) {
 // howToApply says how to apply manifests that define kinds, of which the objects after them may be.
 func (f *emitFlags) howToApply(m rewrite.Manifests) string {
 	if f.directory == "" {
-		return "the manifests " + m.Name + " define kinds of objects, which kubectl does not know at once: " +
-			"kapp deploy -a relocate -f - applies all; for kubectl, write files with -d"
+		return "the manifests " + m.Name + " define new kinds, which kubectl does not know at once: " +
+			"use kapp deploy -a relocate -f -, or for kubectl, write files with -d"
 	}
 	dir := shellLine([]string{f.directory})
 	if f.sites != "" {
 		dir += "/sites/NAME"
 	}
-	return fmt.Sprintf("the manifests %s define kinds of objects: in a cluster without them, first "+
-		"kubectl apply -f %s/%s && kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
+	return fmt.Sprintf("the manifests %s define new kinds: in a cluster without them, first run kubectl apply -f "+
+		"%s/%s "+
+		"&& kubectl wait --for=condition=Established crd --all", m.Name, dir, m.File())
 }
 
 // manifestsOf returns the names of the plain manifests that a graph has as roots; nil for none.

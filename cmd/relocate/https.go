@@ -66,8 +66,8 @@ func (e serverError) Unwrap() error { return e.error }
 
 // serverJudgements are about servers of archives, for which judgements would speak of registries.
 var serverJudgements = []judgement{
-	{is(httpfile.ErrExpired), statusPermission, "make a new link; --from-tar-url-file FILE takes one while a " +
-		"command runs, too"},
+	{is(httpfile.ErrExpired), statusPermission, "make a new link; with --from-tar-url-file FILE, you can give one " +
+		"while a command runs"},
 	{isA[*volume.MissingError], statusMissing, "upload it beside the archive, or name the URL where it is with " +
 		"--volumes URL"},
 	{isRegistry(fs.ErrNotExist), statusMissing, "check the URL: the server has no such file"},
@@ -192,8 +192,8 @@ func (s *sourceReport) summarize(w io.Writer) {
 // note says what a server does not tell.
 func (f *archiveFlags) note(name string, show *display) {
 	if file := f.opened[name]; file != nil && file.Validator() == "" {
-		show.Note("the server says neither an ETag nor a time of %s: only digests show whether it was changed while "+
-			"it was read", name)
+		show.Note("the server gives neither an ETag nor a modification time for %s: only digests show whether it "+
+			"changes while it is read", name)
 	}
 }
 

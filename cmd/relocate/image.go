@@ -30,15 +30,16 @@ type imageFlags struct {
 }
 
 const imageHelp = `image makes a container image of relocate, for Linux on amd64 or arm64. It has
-the program and an empty /tmp, nothing else, and runs as user 65532. The same
-programs give the same digest.
+only the program and an empty /tmp, and runs as user 65532. The same programs
+give the same digest.
 
 --to-repo uploads the image, tagged with the program's version, and prints its
-reference by digest, as --job-image of relocate emit takes it. --to-tar writes
-an OCI image layout in a tar, for ctr, podman and skopeo, and prints the digest.
+reference by digest, for --job-image of relocate emit. --to-tar writes an OCI
+image layout in a tar, for ctr, podman and skopeo, and prints the digest.
 
-The image has the program that runs. --binary names other files of relocate, of
-the same version: one for each processor, or one for Linux on another system.
+By default the image has the program that is running. --binary names other
+relocate programs of the same version: one for each architecture, or one for
+Linux if this is another system.
 
 `
 
@@ -65,7 +66,7 @@ func newImage() *cobra.Command {
 		flags.StringVar(&f.toRepo, "to-repo", "", "upload to the repository `REPO`: registry/path, without a tag")
 		flags.StringVar(&f.tag, "tag", "", "tag the image as `TAG` (default: the program's version)")
 		flags.StringVar(&f.toTar, "to-tar", "", "write the tar `FILE`; - is standard output")
-		flags.StringArrayVar(&f.binaries, "binary", nil, "take the program in `FILE` instead of this one (repeatable)")
+		flags.StringArrayVar(&f.binaries, "binary", nil, "use the program in `FILE` instead of this one (repeatable)")
 	})
 	f.addRegistries(cmd)
 	return cmd

@@ -27,7 +27,7 @@ func TestImageRefused(t *testing.T) {
 		"nowhere":    {nil, "--to-repo"},
 		"two places": {[]string{"--to-repo", "reg.airgap.test/relocate", "--to-tar", out}, "cannot be used together"},
 		"tag of tar": {[]string{"--to-tar", out, "--tag", "1"}, "--tag needs --to-repo"},
-		"not an ELF": {[]string{"--to-tar", out, "--binary", text}, "not an executable of Linux"},
+		"not an ELF": {[]string{"--to-tar", out, "--binary", text}, "not a Linux executable"},
 		"missing":    {[]string{"--to-tar", out, "--binary", text + "2"}, "no such file"},
 	} {
 		r := tryRelocate(t, append([]string{"image"}, c.args...)...)

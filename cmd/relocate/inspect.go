@@ -62,9 +62,9 @@ registry, as kctrl and tanzu show those of a cluster:
   package NAME/VERSION    also describe a version. --values-schema shows its
                           settings, --values-file-output writes a file with the
                           default values, commented out. --check-values checks
-                          values files: types, unknown keys, what is required.
-                          Where the Package has no schema, all of this is by the
-                          files that it fetches
+                          values files: types, unknown and required keys. If the
+                          Package has no schema, that of the files that it
+                          fetches is used
 
 --tree shows all bundles and images with their sizes instead. --extract DIR
 writes the files of a bundle to a new folder: of the root, of --bundle REF, or
@@ -338,8 +338,7 @@ func (r inspectReport) oldTable(w io.Writer) {
 	for _, p := range r.Old {
 		rows = append(rows, []string{p.Name, p.Version, cut(line(p.Description))})
 	}
-	fmt.Fprintln(w, "kapp-controller v0.17 and v0.18 serve these, and current versions do not "+
-		"(package.carvel.dev/v1alpha1):")
+	fmt.Fprintln(w, "only kapp-controller v0.17 and v0.18 serve these (package.carvel.dev/v1alpha1):")
 	printer.Table(w, rows)
 }
 

@@ -226,7 +226,7 @@ func TestInspectOld(t *testing.T) {
 		return mustRelocate(t, append([]string{"inspect", "--repo", host + tag}, more...)...).stdout
 	}
 	text := inspect("/old:1")
-	assert.Contains(t, text, "kapp-controller v0.17 and v0.18 serve these, and current versions do not (package.carvel.dev/v1alpha1):\n"+
+	assert.Contains(t, text, "only kapp-controller v0.17 and v0.18 serve these (package.carvel.dev/v1alpha1):\n"+
 		"NAME                         VERSION        DESCRIPTION\n"+
 		"a.tce.vmware.com             1.10.0         second\n"+
 		"a.tce.vmware.com             1.9.0          first\n"+

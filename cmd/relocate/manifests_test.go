@@ -95,8 +95,8 @@ func TestManifestsFolder(t *testing.T) {
 	mustRelocate(t, "-b", pushSample(t, s.host), "--manifests", "kc="+s.folder, "--to-tar", file)
 	ca, _ := caFile(t)
 	r := mustRelocate(t, "emit", file, "--to-repo", "registry.example/all", "--with", "manifests,namespace,ca", "--registry-ca-cert-path", ca, "-d", dir)
-	assertAll(t, r.stderr, "first kubectl apply -f "+dir+"/manifests.kc.yml && kubectl wait --for=condition=Established crd --all",
-		"note: the pods of the manifests kc get no Secret for registry.example", "note: the Secret kapp-controller-config of the manifests kc is left out: another one is written in its place")
+	assertAll(t, r.stderr, "first run kubectl apply -f "+dir+"/manifests.kc.yml && kubectl wait --for=condition=Established crd --all",
+		"note: the Pods of the manifests kc name no Secret for registry.example", "note: the Secret kapp-controller-config of the manifests kc is left out: another one is written in its place")
 	assert.Equal(t, []string{"kustomization.yaml", "manifests.kc.yml", "packagerepository.kapp-controller-packaging-global.repository.yml",
 		"secret.kapp-controller.kapp-controller-config.yml"}, slicesWithout(namesIn(t, dir), ".relocate-emit"))
 	assert.Contains(t, string(readFile(t, filepath.Join(dir, "kustomization.yaml"))), "resources:\n- manifests.kc.yml\n- secret.")
@@ -167,7 +167,7 @@ func TestManifestsRefused(t *testing.T) {
 	s.write("pod.yml", "apiVersion: v1\nkind: ConfigMap\nimage: "+s.host+"/carvel/kapp-controller:v0.53.1\nitems: [{apiVersion: v1, kind: Pod}]\n")
 	assertFailed(t, try("--strict"), statusMissing, "config/pod.yml:3 (not-locked, text)", "what a kbld Config beside the files adds with searchRules or overrides")
 	s.write("pod.yml", pod+"  image: "+s.host+"/no/such:1\n")
-	assertFailed(t, try(), statusMissing, "find "+s.host+"/no/such:1, referenced by config/pod.yml:5 of the manifests kc", "add a kbld Config to the manifests with an override")
+	assertFailed(t, try(), statusMissing, "find "+s.host+"/no/such:1, referenced by config/pod.yml:5 of the manifests kc", "add a kbld Config to the manifests whose override")
 	s.write("pod.yml", pod+"  image: \"\\u0061/b:1\"\n")
 	assertFailed(t, try(), statusUsage, `--manifests kc=`+s.folder+`: pod.yml: line 5: "a/b:1" cannot be replaced in the text`)
 	assertFailed(t, try("--manifests", "kc="+s.folder), statusUsage, "pod.yml: line 5")

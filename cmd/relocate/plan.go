@@ -77,10 +77,10 @@ It downloads manifests, configs and bundles, but no image layers. It reports
 references that point outside as an export does; --strict, --allow and --accept
 work the same. --tree also shows all bundles and images with their sizes. --base
 shows what is new compared with an archive, as relocate diff does. --from-tar
-shows what an import of an archive uploads where nothing is present yet.
+shows what an import of an archive would upload to an empty repository.
 
---shards N shows how an import would be divided between N machines. --assume
-estimates how long that takes, and whether it gains anything.
+--shards N shows how N machines would share an import. --assume estimates how
+long that takes, and whether it gains anything.
 
 ` + statusHelp,
 		Example: `  relocate plan -b registry.example.com/tce/main:v0.12.0

@@ -25,8 +25,8 @@ type shardsFlags struct {
 
 func (f *shardsFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.n, "shards", 0, "also show what each of `N` shards of an import would upload (see --shard)")
-	flags.Var(&f.assume, "assume", "with --shards, estimate times for machines with a network of `RATE`, and for what"+
-		" the registry takes and the source gives: 1Gbps,registry=800MBps,source=10Gbps")
+	flags.Var(&f.assume, "assume", "with --shards, estimate times for machines of this `RATE`, and of the registry and the"+
+		" source if they are given: 1Gbps,registry=800MBps,source=10Gbps")
 }
 
 func (f *shardsFlags) checks() []check {
@@ -125,9 +125,9 @@ const (
 
 // limits say what a limit means.
 var limits = map[string]string{
-	limitRegistry: "the registry takes no more",
-	limitSource:   "the source gives no more",
-	limitLayer:    "the largest layer takes as long",
+	limitRegistry: "the registry is the limit",
+	limitSource:   "the source is the limit",
+	limitLayer:    "the largest layer is the limit",
 }
 
 // shards says what n shards of the plan upload, and how long that takes.
@@ -195,16 +195,16 @@ func (e *estimate) text(w io.Writer, n int) {
 		}
 		return progress.Seconds(time.Duration(min(seconds, 1e9) * float64(time.Second)))
 	}
-	fmt.Fprintf(w, "estimate   one machine uploads everything in %s, %s in %s, and then an import completes it\n",
+	fmt.Fprintf(w, "estimate   one machine: %s; %s: %s; then an import completes them\n",
 		took(e.One), count(n, "shard"), took(e.Shards))
 	switch {
 	case e.Useful == 1:
-		fmt.Fprintf(w, "           one machine is as fast as all: %s\n", limits[e.Limit])
+		fmt.Fprintf(w, "           shards gain nothing: %s\n", limits[e.Limit])
 	case e.Useful < n:
 		fmt.Fprintf(w, "           more than %s gain nothing: %s\n", count(e.Useful, "shard"), limits[e.Limit])
 	}
 	if n > 1 {
-		fmt.Fprintf(w, "           choose --await-blobs longer than %s, which the largest layer may take\n",
-			strings.TrimPrefix(took(e.Largest), "less than "))
+		fmt.Fprintf(w, "           the largest layer takes up to %s: choose a longer "+
+			"--await-blobs\n", strings.TrimPrefix(took(e.Largest), "less than "))
 	}
 }

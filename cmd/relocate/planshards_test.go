@@ -25,10 +25,10 @@ func TestPlanShards(t *testing.T) {
 	assert.Equal(t, fromSource.ArchiveSize, fromFile.ArchiveSize)
 	assert.Equal(t, fromSource.Roots, fromFile.Roots)
 	text := mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps").stdout
-	assertAll(t, text, "shards     3; the largest layer has 3.0 MB\n", "  1/3  ", "estimate   one machine uploads everything in 0.8 s, 3 shards in 0.4 s, and",
-		"           choose --await-blobs longer than 0.4 s, which the largest layer may take\n")
-	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,registry=10MBps").stdout, "           more than 2 shards gain nothing: the registry takes no more\n")
-	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,source=8MBps").stdout, "           one machine is as fast as all: the source gives no more\n")
+	assertAll(t, text, "shards     3; the largest layer has 3.0 MB\n", "  1/3  ", "estimate   one machine: 0.8 s; 3 shards: 0.4 s; then",
+		"           the largest layer takes up to 0.4 s: choose a longer --await-blobs\n")
+	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,registry=10MBps").stdout, "           more than 2 shards gain nothing: the registry is the limit\n")
+	assertAll(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "3", "--assume", "8MBps,source=8MBps").stdout, "           shards gain nothing: the source is the limit\n")
 	assert.NotContains(t, mustRelocate(t, "plan", "--from-tar", file, "--shards", "1", "--assume", "8GBps").stdout, "--await-blobs")
 	repo := startMemory(t, nil) + "/x"
 	for i, s := range fromFile.Shards.Shards {

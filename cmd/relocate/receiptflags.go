@@ -24,9 +24,9 @@ type receiptFlags struct {
 
 func (f *receiptFlags) add(flags *pflag.FlagSet) {
 	f.key.add(flags, "receipt-key", "append a receipt, signed with the private key in `FILE`, to the archive's NAME.receipts.jsonl")
-	flags.StringVar(&f.file, "receipts", "", "append the receipt to `FILE` instead; without --receipt-key it "+
-		"is not signed")
-	flags.StringVar(&f.urlFile, "receipts-url-file", "", "also upload all these receipts to the URL in `FILE`, with PUT")
+	flags.StringVar(&f.file, "receipts", "", "append the receipt to `FILE` instead; without --receipt-key it is not "+
+		"signed")
+	flags.StringVar(&f.urlFile, "receipts-url-file", "", "also upload all receipts to the URL in `FILE`, with PUT")
 	flags.BoolVar(&f.noHost, "receipt-no-host", false, "name neither this machine nor the user in the receipt")
 }
 

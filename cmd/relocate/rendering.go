@@ -56,8 +56,8 @@ func (f *renderFlags) addValues(flags *pflag.FlagSet) {
 
 // addValuesFiles adds the flag with values of packages, which has one meaning in every command.
 func addValuesFiles(flags *pflag.FlagSet, files *[]string) {
-	flags.StringArrayVar(files, "values-file", nil, "give package NAME, or NAME/VERSION, the data values in FILE: "+
-		"`[NAME=]FILE`; NAME can be left out where the command names one package (repeatable; the last one wins)")
+	flags.StringArrayVar(files, "values-file", nil, "use the data values in `[NAME=]FILE` for package NAME, or "+
+		"NAME/VERSION; leave NAME out if the command names only one package (repeatable; the last one wins)")
 }
 
 // valuesOfPackage is NAME=FILE or NAME/VERSION=FILE; NAME does not begin like a path.

@@ -21,10 +21,10 @@ type shardFlags struct {
 }
 
 func (f *shardFlags) add(flags *pflag.FlagSet) {
-	flags.Var(&f.shard, "shard", "upload the layers and configs of one of N shards only: I/N, such as 0/4 for the first"+
-		" of four, or auto/N in a Kubernetes Job with indexes")
-	flags.DurationVar(&f.await, "await-blobs", 0, "before anything is uploaded, wait for layers and configs that shards"+
-		" upload, until none has appeared for `TIME`, such as 5m")
+	flags.Var(&f.shard, "shard", "upload only the layers and configs of shard I of N, such as 0/4 for the first of four;"+
+		" auto/N takes I from a Kubernetes Indexed Job")
+	flags.DurationVar(&f.await, "await-blobs", 0, "before uploading, wait for shards to upload layers and configs, until"+
+		" none has appeared for `TIME`, such as 5m")
 }
 
 // awaitNeeds is why nothing is awaited.
@@ -70,7 +70,7 @@ func (s *shard) Set(text string) error {
 	from := ""
 	if index == "auto" {
 		if index = os.Getenv(indexVariable); index == "" {
-			return errors.New(indexVariable + " is not set: auto is for a Job of Kubernetes with completionMode: Indexed")
+			return errors.New(indexVariable + " is not set: auto is for a Kubernetes Job with completionMode: Indexed")
 		}
 		from = indexVariable + " is " + strconv.Quote(index) + ": "
 	}
@@ -123,8 +123,8 @@ func (r *copyReport) summarizeLacked(w io.Writer) {
 	if l == nil {
 		return
 	}
-	fmt.Fprintf(w, "  not by shards    %s (%s) of %d",
-		count(l.Blobs, "layer and config"), size(l.Bytes), r.Result.Blobs+r.Result.BlobsPresent)
+	fmt.Fprintf(w, "  left by shards   %s (%s) of %d", count(l.Blobs, "layer and "+
+		"config"), size(l.Bytes), r.Result.Blobs+r.Result.BlobsPresent)
 	if l.Shard != "" {
 		fmt.Fprintf(w, ": shard %s did not finish?", l.Shard)
 	}

@@ -27,8 +27,8 @@ func newSites() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sites",
 		Short: "Show which sites have an archive",
-		Long: `sites status FILE shows what the receipts of many sites say. emit --sites FILE
-writes a folder for each of them.
+		Long: `sites status FILE shows which sites have an archive, by their receipts. relocate
+emit --sites FILE writes a folder for each site.
 
 ` + statusHelp,
 		Example: `  relocate emit tce.tar --sites sites.yml -d clusters
@@ -53,13 +53,13 @@ func newSitesStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status FILE",
 		Short: "Show which sites have an archive, by their receipts",
-		Long: `sites status reads the receipts of each site in FILE, NAME.receipts.jsonl, and
-shows how far the archive whose seal FILE has has come there:
+		Long: `sites status reads the receipts of each site in FILE (NAME.receipts.jsonl), and
+shows how far the site has come with the archive that FILE names by its seal:
 
   never seen   there is no receipt from the site
   other root   its last receipt is about another archive
-  importing    the archive is there, or imported, but nobody has verified the
-               repository yet
+  importing    the archive arrived or was imported, but nobody has verified the
+               repository since
   failed       the repository was verified, and something is missing or wrong
   complete     the repository has everything that the archive lists; references
                that point outside were accepted. LAYERS says how far layers
@@ -67,18 +67,19 @@ shows how far the archive whose seal FILE has has come there:
   closed       the same, and no reference points outside
 
 It contacts no site. The last receipt about the site's repository counts. With
---trust, only receipts count that are signed by a key that is trusted for the
-namespace ` + custody.ReceiptNamespace + `; without it, whoever can write the file can say
+--trust, a receipt counts only if it is signed by a key that is trusted for the
+namespace ` + custody.ReceiptNamespace + `. Without it, whoever can write the file can claim
 anything.
 
 The status is 0 if all sites are complete or closed, 6 if one is not, 9 if a
-receipt is by nobody who is trusted, and 5 if lines were removed or changed.
+later receipt is not signed by anyone trusted, and 5 if lines were removed or
+changed.
 
 ` + statusHelp,
 		Example: `  relocate sites status sites.yml --receipts receipts --trust site.signers
   relocate sites status sites.yml --receipts https://files.example.com/receipts/ -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
-			return firstWrong(check{len(args) != 1, fmt.Sprintf("name one file of sites; got %d arguments", len(args))})
+			return firstWrong(check{len(args) != 1, fmt.Sprintf("name one sites file; got %d arguments", len(args))})
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), cmd.OutOrStdout(), args[0]) },
 	}
@@ -98,7 +99,7 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 		return err
 	}
 	if sites.Seal == "" {
-		return usagef("%s has no seal: write that of the archive, as its export prints it", file)
+		return usagef("%s has no seal: add that of the archive, as its export prints it", file)
 	}
 	seal, err := v1.NewHash(string(sites.Seal))
 	if err != nil {
@@ -250,7 +251,7 @@ func (s siteStatus) layers() string {
 func (r *sitesReport) conclude(trusted bool) {
 	done := len(r.Sites) - len(slices.DeleteFunc(slices.Clone(r.Sites), siteStatus.isDone))
 	r.OK = done == len(r.Sites) && !r.broken
-	r.Sentence = fmt.Sprintf("%d of %s of %s have %s", done, count(len(r.Sites), "site"), r.File, r.Seal)
+	r.Sentence = fmt.Sprintf("%s is complete at %d of %s in %s", r.Seal, done, count(len(r.Sites), "site"), r.File)
 	var unchecked []string
 	for _, s := range r.Sites {
 		if s.layers() == notChecked {

@@ -63,7 +63,7 @@ func TestSitesStatus(t *testing.T) {
 	want := map[string]custody.SiteState{"closed": custody.SiteClosed, "importing": custody.SiteImporting, "unseen": custody.SiteUnseen, "other": custody.SiteOther, "failed": custody.SiteFailed}
 	r := tryRelocate(t, append(base, "--trust", public)...)
 	assert.Equal(t, statusMissing, r.status)
-	assertAll(t, r.stdout, "NOT OK: 1 of 5 sites of "+file+" have "+seal, "other: note: it has the archive with the seal "+sealIn(t, older), "that layers are present at closed", "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
+	assertAll(t, r.stdout, "NOT OK: "+seal+" is complete at 1 of 5 sites in "+file, "other: note: it has the archive with the seal "+sealIn(t, older), "that layers are present at closed", "\nimporting  importing ", "\nunseen     never seen  -", "\nother      other root ", "not proved")
 	assert.NotContains(t, r.stdout, "--trust was not given")
 	r = tryRelocate(t, append(base, "-o", "json")...)
 	assert.Equal(t, want, states(r))
@@ -100,11 +100,11 @@ func TestSitesStatus(t *testing.T) {
 	assertAll(t, r.stdout, "closed: wrong: line 3: it names a receipt before it that is not here")
 	require.NoError(t, os.WriteFile(receipts("closed"), []byte(strings.Join(lines, "")), 0o600))
 	only := sitesFile(t, "seal: "+seal+"\nsites:\n- name: closed\n  repository: "+host+"/closed\n")
-	assertAll(t, mustRelocate(t, "sites", "status", only, "--receipts", dir, "--trust", public).stdout, "OK: 1 of 1 site of ")
+	assertAll(t, mustRelocate(t, "sites", "status", only, "--receipts", dir, "--trust", public).stdout, " is complete at 1 of 1 site in ")
 
 	assertFailed(t, tryRelocate(t, "sites", "status", sitesFile(t, twoSites)), statusUsage, "has no seal")
 	assertFailed(t, tryRelocate(t, "sites", "status", file, "--receipts", filepath.Join(dir, "none")), statusUsage, "--receipts: ", "no such file")
-	assertFailed(t, tryRelocate(t, "sites", "status"), statusUsage, "name one file of sites")
+	assertFailed(t, tryRelocate(t, "sites", "status"), statusUsage, "name one sites file")
 	assertFailed(t, tryRelocate(t, "sites"), statusUsage, "write sites status FILE")
 }
 

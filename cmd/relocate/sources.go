@@ -26,8 +26,8 @@ type sourceFlags struct {
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&f.bundles, "bundle", "b", nil, "copy the bundle `REF` (repeatable)")
 	flags.StringArrayVarP(&f.images, "image", "i", nil, "copy the image or index `REF`, which is not a bundle (repeatable)")
-	flags.StringArrayVar(&f.manifests, "manifests", nil, "copy the Kubernetes manifests in `[NAME=]PATH`, a file or a "+
-		"folder, with the images that kbld finds in them (repeatable)")
+	flags.StringArrayVar(&f.manifests, "manifests", nil, "copy the Kubernetes manifests in `[NAME=]PATH`, a file or "+
+		"a folder, and the images that kbld finds in them (repeatable)")
 	flags.StringVar(&f.lock, "lock", "", "copy what the BundleLock or ImagesLock `FILE` lists")
 	flags.BoolVar(&f.nonDistributable, "include-non-distributable-layers", false, "also copy layers whose licence may forbid it")
 	flags.StringVar(&f.attachments, "attachments", attachmentsAuto, "copy signatures, attestations and SBOMs in this `MODE`: auto skips those that a registry refuses, with a warning; require fails instead, and also if a listed image has none; none copies none")

@@ -96,7 +96,7 @@ func newVerify() *cobra.Command {
 	group(cmd, "Flags", func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.repo, "repo", "", "verify the repository `REPO`: registry/path, with :TAG or @DIGEST if there is no archive")
 		flags.StringArrayVar(&f.roots, "root", nil, "require a root with this `DIGEST` (repeatable)")
-		flags.StringVar(&f.seal, "seal", "", "require the seal `DIGEST` of the archive, or the one in a file NAME.seal or at its URL")
+		flags.StringVar(&f.seal, "seal", "", "require the archive to have the seal `DIGEST`, or the one in a file NAME.seal or at its URL")
 		f.trust.add(flags)
 		flags.StringVar(&f.level, "level", string(verify.Manifests), "check a repository at `LEVEL`: manifests, blobs (ask the registry for each), or deep (read and hash each)")
 		flags.StringVar(&f.tag, "tag", "", "expect the `TAG` that the import gave the root")

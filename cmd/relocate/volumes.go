@@ -77,7 +77,7 @@ func (s *byteSize) Type() string { return "SIZE" }
 
 // addFolders adds the flag for further folders of volumes.
 func addFolders(flags *pflag.FlagSet, folders *[]string) {
-	flags.StringArrayVar(folders, "volumes", nil, "look for volumes of the archive in the folder `DIR`, too, or at a "+
+	flags.StringArrayVar(folders, "volumes", nil, "also look for the archive's volumes in the folder `DIR`, or at a "+
 		"URL (repeatable)")
 }
 

@@ -86,11 +86,11 @@ func (f *File) checkRange(res *http.Response, at, n int64) error {
 	case f.size >= 0 && got.total != f.size:
 		return fmt.Errorf("%w: it had %d bytes, and has %d now", ErrChanged, f.size, got.total)
 	case got.first != at || got.last != at+n-1:
-		return fmt.Errorf("%w: bytes %d-%d were asked for, %d-%d came", ErrAnswer, at, at+n-1, got.first, got.last)
+		return fmt.Errorf("%w: asked for bytes %d-%d, got %d-%d", ErrAnswer, at, at+n-1, got.first, got.last)
 	case res.ContentLength >= 0 && res.ContentLength != n:
 		return fmt.Errorf("%w: it has %d bytes for a range of %d", ErrAnswer, res.ContentLength, n)
 	case f.size >= 0 && i.validator != f.identity.validator:
-		return fmt.Errorf("%w: it was identified by %s, and is by %s now",
+		return fmt.Errorf("%w: it was identified by %s, and is now identified by %s",
 			ErrChanged, cmp.Or(f.identity.shown, "nothing"), cmp.Or(f.show(res, i.validator), "nothing"))
 	}
 	if f.size < 0 {

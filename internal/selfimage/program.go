@@ -19,7 +19,7 @@ var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AA
 func NewProgram(binary []byte) (Program, error) {
 	f, err := elf.NewFile(bytes.NewReader(binary))
 	if err != nil {
-		return Program{}, fmt.Errorf("%w: it is not an executable of Linux: %w", ErrProgram, err)
+		return Program{}, fmt.Errorf("%w: it is not a Linux executable: %w", ErrProgram, err)
 	}
 	for architecture, machine := range machines {
 		if f.Machine == machine {
@@ -37,7 +37,7 @@ func check(p Program) error {
 	}
 	f, err := elf.NewFile(bytes.NewReader(p.Binary))
 	if err != nil {
-		return fmt.Errorf("%w: it is not an executable of Linux: %w", ErrProgram, err)
+		return fmt.Errorf("%w: it is not a Linux executable: %w", ErrProgram, err)
 	}
 	if f.Machine != machine {
 		return fmt.Errorf("%w: it is for another processor (%s)", ErrProgram, f.Machine)

@@ -80,9 +80,9 @@ func TestRefused(t *testing.T) {
 	}{
 		"dynamic":            {selfimage.Program{"amd64", dynamic(t, good)}, "dynamically linked"},
 		"another processor":  {selfimage.Program{"arm64", good}, "another processor (EM_X86_64)"},
-		"another system":     {selfimage.Program{"amd64", compile(t, "windows", "amd64")}, "not an executable of Linux"},
-		"empty":              {selfimage.Program{"amd64", nil}, "not an executable of Linux"},
-		"cut":                {selfimage.Program{"amd64", good[:70]}, "not an executable of Linux"},
+		"another system":     {selfimage.Program{"amd64", compile(t, "windows", "amd64")}, "not a Linux executable"},
+		"empty":              {selfimage.Program{"amd64", nil}, "not a Linux executable"},
+		"cut":                {selfimage.Program{"amd64", good[:70]}, "not a Linux executable"},
 		"object file":        {selfimage.Program{"amd64", withType(good, elf.ET_REL)}, "no executable (ET_REL)"},
 		"other architecture": {selfimage.Program{"riscv64", good}, `unsupported architecture "riscv64"`},
 	} {

@@ -134,12 +134,12 @@ func (t *inputText) find() error {
 		return errors.New("is not UTF-8, or has control characters")
 	}
 	if line := yamlnode.HiddenBreak(string(t.data)); line > 0 {
-		return fmt.Errorf("line %d: has a line break that other readers do not see", line)
+		return fmt.Errorf("line %d: has a line break that some YAML readers do not see", line)
 	}
 	t.whole = newPlaces(t.data, func(offset int) int { return offset })
 	for doc := range yamlnode.Documents(t.data) {
 		if doc.HidesMore() {
-			return fmt.Errorf("line %d: is not YAML, or has a document that no line --- begins", doc.Line)
+			return fmt.Errorf("line %d: is not YAML, or has a document that does not begin with ---", doc.Line)
 		}
 		root, err := doc.Node()
 		if err != nil {
@@ -270,7 +270,7 @@ func check(inputs []Input, want *Output) error {
 		if i < len(got.Documents) && sameContent(contentOf(got.Documents[i]), contentOf(w)) {
 			continue
 		}
-		return fmt.Errorf("%s: document %d: its references cannot be replaced in the text: write them as strings in their places, without aliases and escapes",
+		return fmt.Errorf("%s: document %d: its references cannot be replaced in the text: write each as a plain string, without aliases and escapes",
 			text.Line(inputs[w.Input].Path), w.Document+1)
 	}
 	return err
