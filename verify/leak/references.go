@@ -124,7 +124,8 @@ type textFinding struct {
 
 // examine checks the files that the uses of g read, and at what they deploy.
 func (a *appFolder) examine(ctx context.Context, g group) error {
-	p := &packageFiles{files: a.files, steps: a.steps(g), locks: a.placedLocks(), unknown: a.unknown} // the steps select the files that they read
+	// The steps select the files that they read.
+	p := &packageFiles{files: a.files, steps: a.steps(g), locks: a.placedLocks(), unknown: a.unknown}
 	refs, found := p.references()
 	list := slices.Concat(a.inFiles(g, found), a.ofReferences(g, refs), a.ofSchemas(p, g))
 	for i, named := range p.named {
@@ -208,18 +209,23 @@ func (a *appFolder) inFiles(g group, found []report.Finding) (list []textFinding
 		case f.Code == codeWithoutID:
 			i, _ := a.locate(f.File)
 			f.Line = a.locks[i].lineOf(f.Reference)
-		case f.Code == "outside-key" && objects[sameFinding{file: f.File, line: f.Line, reference: f.Reference}]: // that says more
-			continue
+		case f.Code == "outside-key" && objects[sameFinding{file: f.File, line: f.Line, reference: f.Reference}]:
+			continue // that of the object says more
 		}
-		switch {
-		case a.isManifests():
-			f.Action = cmp.Or(manifestsActions[f.Code], f.Action)
-		case len(g.uses) == 0 && a.work.depth > 0: // a cluster might never see it
-			f.Level = report.Warning
-		}
-		list = append(list, textFinding{Finding: f.Advised(), of: g})
+		list = append(list, textFinding{Finding: a.judged(g, f), of: g})
 	}
 	return list
+}
+
+// judged returns a finding in a file with its level, and what to do.
+func (a *appFolder) judged(g group, f report.Finding) report.Finding {
+	switch {
+	case a.isManifests():
+		f.Action = cmp.Or(manifestsActions[f.Code], f.Action)
+	case len(g.uses) == 0 && a.work.depth > 0: // a cluster might never see it
+		f.Level = report.Warning
+	}
+	return f.Advised()
 }
 
 // ofReferences counts references, and returns what is wrong with the targets of those that the locks

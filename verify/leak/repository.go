@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -58,11 +59,13 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		if errors.Is(found.cause, fs.ErrPermission) {
 			return found.cause
 		}
-		t.add(newFinding(found.code, report.Install, position{bundle: t.name(root)}, t.name(root), "the root is not available: %s", found.why))
+		t.add(newFinding(found.code, report.Install, position{bundle: t.name(root)}, t.name(root),
+			"the root is not available: %s", found.why))
 		return nil
 	}
 	for _, gap := range found.gaps {
-		t.add(newFinding(gap.code, gap.level, position{bundle: found.node.Name()}, found.node.Name(), "the root is not whole: %s", gap.why))
+		t.add(newFinding(gap.code, gap.level, position{bundle: found.node.Name()}, found.node.Name(),
+			"the root is not whole: %s", gap.why))
 	}
 	if found.node.Kind != bundle.Bundle {
 		return nil
@@ -82,13 +85,19 @@ func (t *traversal) root(ctx context.Context, root v1.Hash) error {
 		}
 		return err
 	}
+	return t.checkBundle(ctx, r)
+}
+
+// checkBundle checks a root that was read, by its kind.
+func (t *traversal) checkBundle(ctx context.Context, r *repositoryBundle) error {
 	if r.node.Manifests != "" {
 		t.report.PlainManifests++
 		t.want(r.node, 0)
 		return nil
 	}
 	if !r.packages && !r.linked {
-		t.add(newFinding(codeNoPackages, report.Warning, r.at("packages"), "", "is missing: a bundle of another kind needs none, but kapp-controller refuses this one as a PackageRepository"))
+		t.add(newFinding(codeNoPackages, report.Warning, r.at("packages"), "", "is missing: a bundle of another kind "+
+			"needs none, but kapp-controller refuses this one as a PackageRepository"))
 		t.want(r.node, 0)
 		return nil
 	}
@@ -142,7 +151,8 @@ func (r *repositoryBundle) visit(f bundle.File, data []byte) {
 		r.reader.TooLarge(f.Path, f.Size)
 	case data == nil && f.Size > 0:
 		r.reader.TooLarge(f.Path, f.Size)
-		r.notRead(report.Install, f.Path, 0, fmt.Sprintf("has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize))
+		why := fmt.Sprintf("has %d bytes, more than the limit of %d", f.Size, yamlnode.MaxSize)
+		r.notRead(report.Install, f.Path, 0, why)
 	case f.Path == carvel.LockFile:
 		if r.lockText == nil { // the first one counts
 			r.lockText = append([]byte{}, data...)
@@ -151,10 +161,14 @@ func (r *repositoryBundle) visit(f bundle.File, data []byte) {
 		r.templates[f.Path] = bytes.Contains(data, []byte("#@"))
 		r.reader.Add(f.Path, data)
 	}
-	if strings.HasSuffix(f.Path, ".json") && (bytes.Contains(data, []byte("packaging.carvel.dev")) || bytes.Contains(data, []byte("package.carvel.dev"))) {
-		r.note(newFinding(codeDropped, report.Information, r.at(f.Path).in(1), "", "is JSON: kapp-controller reads .yml and .yaml only"))
+	if strings.HasSuffix(f.Path, ".json") && packageAPI.Match(data) {
+		r.note(newFinding(codeDropped, report.Information, r.at(f.Path).in(1), "",
+			"is JSON: kapp-controller reads .yml and .yaml only"))
 	}
 }
+
+// packageAPI matches the groups of Packages.
+var packageAPI = regexp.MustCompile(`packag(ing|e)\.carvel\.dev`)
 
 func (r *repositoryBundle) note(f report.Finding) { r.findings = append(r.findings, f) }
 
