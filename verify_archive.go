@@ -44,20 +44,19 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 		defer beside.stop()
 	}
 	damage, err := wait()
+	if err == nil && isNoDamage(planErr) {
+		err = planErr
+	}
 	if err != nil {
 		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
 	*c.verdict.Archive = *archiveOf(c.archive)
 	c.verdict.Archive.File = c.name
-	if isBadFile := (*fs.PathError)(nil); errors.As(planErr, &isBadFile) || errors.Is(planErr, tarball.ErrNotRendered) { // this is not damage
-		return nil, fmt.Errorf("verify %s: %w", c.name, planErr)
-	}
 	c.listDamage(damage, plan)
 	if err := c.checkVolumes(ctx, damage, plan); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", c.name, err)
 	}
-	isMissing := (*volume.MissingError)(nil)
-	if planErr != nil && !errors.As(planErr, &isMissing) && (len(damage) == 0 || !errors.Is(planErr, digest.ErrMismatch)) { // these are in the list
+	if planErr != nil && !isListed(planErr, damage) {
 		c.problem(report.Damaged, "content", planErr.Error())
 	}
 	c.verdict.Proved, c.verdict.NotProved = provedOf(c.archive, plan)
@@ -71,10 +70,24 @@ func (c *verifying) verifyArchive(ctx context.Context, a checked) (*report.Verdi
 	return c.verdict.Judge(), ctx.Err()
 }
 
+// isNoDamage reports whether a plan could not be read for another reason than damage.
+func isNoDamage(planErr error) bool {
+	file := (*fs.PathError)(nil)
+	return errors.As(planErr, &file) || errors.Is(planErr, tarball.ErrNotRendered)
+}
+
+// isListed reports whether a verdict lists already why a plan could not be read: damage, or a volume that is missing.
+func isListed(planErr error, damage []tarball.Damage) bool {
+	missing := (*volume.MissingError)(nil)
+	return errors.As(planErr, &missing) || len(damage) > 0 && errors.Is(planErr, digest.ErrMismatch)
+}
+
 // archiveOf returns the report of an archive.
 func archiveOf(a *tarball.Archive) *report.Archive {
 	zeros, unread := a.After()
-	r := &report.Archive{File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal(), Zeros: zeros, Unread: unread}
+	r := &report.Archive{
+		File: a.Name(), Size: a.Size(), Form: a.Format().String(), Seal: a.Seal(), Zeros: zeros, Unread: unread,
+	}
 	if set := a.Volumes(); set != nil {
 		r.Volumes = &report.Volumes{Count: set.Volumes(), Size: set.Volume, Parity: set.Parity}
 	}
@@ -123,7 +136,8 @@ func (c *verifying) listDamage(damage []tarball.Damage, plan *bundle.Plan) {
 	users := usersOf(plan, listed)
 	for _, d := range listed {
 		c.verdict.Problems = append(c.verdict.Problems, report.Problem{
-			Kind: report.Damaged, What: d.Member, Images: users[d.Digest], Reason: c.inVolume(d) + fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
+			Kind: report.Damaged, What: d.Member, Images: users[d.Digest],
+			Reason: c.inVolume(d) + fmt.Sprintf("%s byte %d: %s", place(d), d.Offset, d.Reason),
 		})
 	}
 	if more := len(damage) - len(listed); more > 0 {

@@ -210,6 +210,16 @@ func withoutSecrets(text string) string {
 	return httpfile.Redacted(u)
 }
 
+// withoutQueries removes from a text the queries of URLs on the command line: they may be signatures.
+func withoutQueries(args []string, text string) string {
+	for _, arg := range args {
+		if _, query, ok := strings.Cut(arg, "?"); ok && query != "" && strings.Contains(arg, "://") {
+			text = strings.ReplaceAll(text, "?"+query, "?…")
+		}
+	}
+	return text
+}
+
 // checkUsed rejects flags about servers where no URL is given.
 func (f *archiveFlags) checkUsed() error {
 	if len(f.urls) > 0 {

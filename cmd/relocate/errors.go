@@ -280,16 +280,6 @@ func judge(ctx context.Context, err error) (status int, text, hint string) {
 // passwords matches user and password in a URL given in place of a reference or a file.
 var passwords = regexp.MustCompile(`://[^/\s:@]*:[^/\s@]*@`)
 
-// withoutQueries removes from a text the queries of URLs on the command line: they may be signatures.
-func withoutQueries(args []string, text string) string {
-	for _, arg := range args {
-		if _, query, ok := strings.Cut(arg, "?"); ok && query != "" && strings.Contains(arg, "://") {
-			text = strings.ReplaceAll(text, "?"+query, "?…")
-		}
-	}
-	return text
-}
-
 func withoutPassword(text string) string { return passwords.ReplaceAllString(text, "://") }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
