@@ -18,6 +18,7 @@ import (
 	"relocate"
 	"relocate/custody"
 	"relocate/internal/httpfile"
+	"relocate/internal/inputfile"
 	"relocate/report"
 	"relocate/tarball"
 )
@@ -76,7 +77,7 @@ func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool)
 	f.flags, f.password, f.opening = cmd.Flags(), &passwordInput{from: cmd.InOrStdin}, new(sync.Mutex)
 	check, next := cmd.Args, cmd.RunE
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		args, err := f.take(args, lacks)
+		args, err := f.take(cmd.Context(), args, lacks)
 		if err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool)
 		return err
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		args, err := f.take(args, lacks)
+		args, err := f.take(cmd.Context(), args, lacks)
 		if err != nil {
 			return err
 		}
@@ -96,8 +97,8 @@ func (f *archiveFlags) addTo(cmd *cobra.Command, lacks func(args []string) bool)
 }
 
 // take puts the URLs of the command line aside, and returns its arguments with names in their places.
-func (f *archiveFlags) take(args []string, lacks func([]string) bool) (_ []string, err error) {
-	if args, err = f.takeArchive(args, lacks); err != nil {
+func (f *archiveFlags) take(ctx context.Context, args []string, lacks func([]string) bool) (_ []string, err error) {
+	if args, err = f.takeArchive(ctx, args, lacks); err != nil {
 		return nil, err
 	}
 	for i, arg := range args {
@@ -136,11 +137,11 @@ func (f *archiveFlags) takeFlag(value pflag.Value) (err error) {
 
 // takeArchive returns arguments with the archive that --from-tar-url-file names, or archiveVariable where they
 // lack one.
-func (f *archiveFlags) takeArchive(args []string, lacks func([]string) bool) (_ []string, err error) {
+func (f *archiveFlags) takeArchive(ctx context.Context, args []string, lacks func([]string) bool) (_ []string, err error) {
 	args = slices.Clone(args)
 	flag := f.flags.Lookup("from-tar")
 	if f.archive == "" && f.urlFile != "" {
-		f.archive, err = f.readURL()
+		f.archive, err = f.takeURL(ctx)
 	} else if text := os.Getenv(archiveVariable); f.archive == "" && text != "" && (lacks != nil && lacks(args)) {
 		f.archive, err = f.name(text, "")
 	}
@@ -155,16 +156,21 @@ func (f *archiveFlags) takeArchive(args []string, lacks func([]string) bool) (_ 
 	return args, f.flags.Set("from-tar", f.archive)
 }
 
-// maxURL is how much of a file with a URL is read, in bytes.
-const maxURL = 64 << 10
+// readURL returns the text of a file with a URL, without the white space around it.
+func readURL(ctx context.Context, file string) (string, error) {
+	raw, err := inputfile.Read(ctx, file, httpfile.MaxURL+1)
+	if err == nil && len(raw) > httpfile.MaxURL {
+		err = usagef("%s: it has more than %d bytes: a URL is shorter", file, httpfile.MaxURL)
+	}
+	return strings.TrimSpace(string(raw)), err
+}
 
-// readURL puts the URL in the file of --from-tar-url-file aside.
-func (f *archiveFlags) readURL() (string, error) {
-	raw, err := readLimited(f.urlFile, maxURL)
+// takeURL puts the URL in the file of --from-tar-url-file aside.
+func (f *archiveFlags) takeURL(ctx context.Context) (string, error) {
+	text, err := readURL(ctx, f.urlFile)
 	if err != nil {
 		return "", fmt.Errorf("--from-tar-url-file: %w", err)
 	}
-	text := strings.TrimSpace(string(raw))
 	if !isURL(text) {
 		return "", usagef("--from-tar-url-file %s: it must have a URL that begins with https://", f.urlFile)
 	}
@@ -280,7 +286,7 @@ func (f *archiveFlags) checkVolumes(name string, folders []string) error {
 
 // signed says who must have signed an archive; nil: nobody. The signature may be a URL.
 func (f *archiveFlags) signed(ctx context.Context, trust *trustFlags) (*relocate.Signed, error) {
-	signed, err := trust.signed()
+	signed, err := trust.signed(ctx)
 	if signed != nil && len(f.urls) > 0 {
 		signed.Read = func(name string) ([]byte, error) { return f.read(ctx, name, custody.MaxFile) }
 	}

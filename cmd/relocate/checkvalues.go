@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -10,13 +11,13 @@ import (
 )
 
 // checkValues checks the files of --check-values for a package, and prints what is wrong with them.
-func (f *inspectFlags) checkValues(w io.Writer, p *inspect.Package) error {
+func (f *inspectFlags) checkValues(ctx context.Context, w io.Writer, p *inspect.Package) error {
 	var files []values.File
 	for _, path := range f.checked {
 		if file, named := strings.CutPrefix(path, p.Name+"="); named {
 			return usagef("--check-values %s: give the file alone: --check-values %s", path, file)
 		}
-		data, err := readValuesFile("--check-values", path)
+		data, err := readValuesFile(ctx, "--check-values", path)
 		if err != nil {
 			return err
 		}

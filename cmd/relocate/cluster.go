@@ -35,7 +35,7 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 }
 
 // checkCluster rejects flags that do not go with -f.
-func (f *verifyFlags) checkCluster(args []string) error {
+func (f *verifyFlags) checkCluster(ctx context.Context, args []string) error {
 	roots := len(args) > 0 || len(f.roots) > 0 || f.seal != "" || f.selection.given()
 	imported := f.tag != "" || f.noTag || f.repoTags || f.level != string(verify.Manifests)
 	return errors.Join(firstWrong(
@@ -44,7 +44,7 @@ func (f *verifyFlags) checkCluster(args []string) error {
 		check{f.known.accept != "", "--accept takes findings of packages, not of cluster objects: use --allow HOST[/PATH]"},
 		check{len(f.rendering.files) > 0, "--values-file gives values to packages of an archive or a repository; with -f, the values are those of the PackageInstalls"},
 		check{f.cluster.file == stream && f.flags.Changed("registry-password-stdin"), "--registry-password-stdin: standard input already has the objects"},
-	), f.known.check(), f.rendering.check(!f.rendering.off), f.output.check())
+	), f.known.check(), f.rendering.check(ctx, !f.rendering.off), f.output.check())
 }
 
 // runCluster verifies the objects of -f.

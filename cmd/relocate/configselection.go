@@ -18,14 +18,14 @@ import (
 
 // rootNames returns the names that an import may give the only root of the file, with ":" or "@", the most
 // derived one first, and whether packages are chosen of it; none when they are not known.
-func (f *configFlags) rootNames() (list []string, chooses bool, err error) {
+func (f *configFlags) rootNames(ctx context.Context) (list []string, chooses bool, err error) {
 	switch {
 	case f.file == nil || f.file.Destination.NoTag:
 		return nil, false, nil
 	case f.file.Destination.Tag != "":
 		return []string{":" + f.file.Destination.Tag}, false, nil
 	}
-	from, sel, err := f.selected()
+	from, sel, err := f.selected(ctx)
 	roots := slices.Concat(from.Bundles, from.Images)
 	if err != nil || len(f.file.Roots) != 1 || len(roots) != 1 {
 		return nil, false, err
@@ -42,11 +42,11 @@ type rootsError struct{ error }
 
 // checkArchive refuses an archive with other roots than the file, and finds out what is selected of
 // those that it has as a whole.
-func (f *configFlags) checkArchive(a *tarball.Archive) error {
+func (f *configFlags) checkArchive(ctx context.Context, a *tarball.Archive) error {
 	if f.file == nil || len(f.file.Roots) == 0 || a.Format() == tarball.Imgpkg { // which has no references
 		return nil
 	}
-	from, sel, err := f.selected()
+	from, sel, err := f.selected(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (f *configFlags) openPart(
 }
 
 func (f *configFlags) partOf(ctx context.Context, a *tarball.Archive, flags *selectionFlags, opt relocate.Options) (*relocate.Part, error) {
-	if err := f.checkArchive(a); err != nil {
+	if err := f.checkArchive(ctx, a); err != nil {
 		return nil, err
 	}
 	if flags.set(&opt); !flags.given() {
@@ -161,7 +161,7 @@ func (f *configFlags) noteWhole(show *display) {
 }
 
 // selected returns the roots of the file, and what it selects of them by itself.
-func (f *configFlags) selected() (from relocate.Source, sel relocate.Selection, err error) {
+func (f *configFlags) selected(ctx context.Context) (from relocate.Source, sel relocate.Selection, err error) {
 	if from, err = f.source(); err != nil {
 		return from, sel, err
 	}
@@ -169,13 +169,13 @@ func (f *configFlags) selected() (from relocate.Source, sel relocate.Selection, 
 	platforms := platformFlags{platforms: texts(f.file.Platforms), mode: f.file.PlatformMode}
 	platforms.set(&opt)
 	cluster := renderFlags{kubernetes: f.file.Cluster.Kubernetes}
-	opt.Selection.Roots, err = f.choices(from.Bundles, nil, cluster.version())
+	opt.Selection.Roots, err = f.choices(ctx, from.Bundles, nil, cluster.version())
 	return from, opt.Selection, err
 }
 
 // choices returns what is chosen of the bundles of the file: by those of the given flags that the
 // command line has, if any, and else by the file.
-func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, kubernetes string) (map[string]choose.Choice, error) {
+func (f *configFlags) choices(ctx context.Context, bundles []name.Reference, given *selectionFlags, kubernetes string) (map[string]choose.Choice, error) {
 	choices := map[string]choose.Choice{}
 	for i, root := range f.file.Roots {
 		if root.Image != "" || root.Manifests != nil || len(choices) == len(bundles) { // a lock may list images
@@ -186,7 +186,7 @@ func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, k
 			of, at = *root.Choose, fmt.Sprintf("roots[%d].choose", i)
 		}
 		flags := given.over(of, f.file.Cluster, func(flag string) bool { return given != nil && f.flags.Changed(flag) })
-		if err := flags.check(kubernetes); err != nil {
+		if err := flags.check(ctx, kubernetes); err != nil {
 			return nil, &crossing.Error{File: f.path, Line: f.file.Line(at), Field: at, Err: err}
 		}
 		choices[bundles[len(choices)].Name()] = flags.choice
@@ -195,13 +195,13 @@ func (f *configFlags) choices(bundles []name.Reference, given *selectionFlags, k
 }
 
 // choose finds out what is chosen of single roots that are read from their registries.
-func (f *configFlags) choose(given *selectionFlags, kubernetes string) error {
+func (f *configFlags) choose(ctx context.Context, given *selectionFlags, kubernetes string) error {
 	if !f.choosesOfRoots() {
 		return nil
 	}
 	from, err := f.source()
 	if err == nil {
-		f.sel.Roots, err = f.choices(from.Bundles, given, kubernetes)
+		f.sel.Roots, err = f.choices(ctx, from.Bundles, given, kubernetes)
 	}
 	return err
 }

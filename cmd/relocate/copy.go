@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -175,7 +176,7 @@ const stream = "-"
 // run decides which copy it is.
 func (f *copyFlags) run(cmd *cobra.Command) error {
 	f.command, f.again = commandLine(cmd, nil), againFor(cmd.Flags())
-	if err := f.check(); err != nil {
+	if err := f.check(cmd.Context()); err != nil {
 		return err
 	}
 	f.jobs = f.shard.concurrency(f.jobs)
@@ -210,7 +211,7 @@ func writeApart(w io.Writer, object []byte) error {
 }
 
 // check rejects command lines that make no sense.
-func (f *copyFlags) check() error {
+func (f *copyFlags) check(ctx context.Context) error {
 	f.trust.files = slices.DeleteFunc(f.trust.files, f.trustsRegistry)
 	if err := firstWrong(f.endChecks()...); err != nil {
 		return f.completed(err)
@@ -228,14 +229,14 @@ func (f *copyFlags) check() error {
 		return err
 	}
 	f.rendering.chooses = f.selection.given()
-	if err := errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version())); err != nil {
+	if err := errors.Join(f.sourceFlags.check(), f.chosen.check(), f.known.check(), f.rendering.check(ctx, f.rendering.on || f.strict),
+		f.selection.check(ctx, f.rendering.version())); err != nil {
 		return err
 	}
 	if f.fromTar != "" {
 		return nil
 	}
-	return f.config.choose(&f.selection, f.rendering.version())
+	return f.config.choose(ctx, &f.selection, f.rendering.version())
 }
 
 // trustWords are what --trust-registry takes.

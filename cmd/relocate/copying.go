@@ -107,7 +107,7 @@ func (c *copying) export(ctx context.Context) (err error) {
 		to.Writer = c.stdout
 	}
 	r, err := relocate.Export(ctx, from, to, c.options())
-	if err := c.finish("export", r, err); err != nil {
+	if err := c.finish(ctx, "export", r, err); err != nil {
 		return err
 	}
 	return receipts.write(c.toTar+" is complete", func(w *relocate.Receipts) error { return w.Exported(c.toTar, r) })
@@ -159,7 +159,7 @@ func (c *copying) importArchive(ctx context.Context) error {
 		opt := c.options()
 		opt.Signed, opt.Seal = signed, seal
 		r, err := relocate.ImportStream(ctx, from, to, opt)
-		return c.imported(receipts, nil, r, to, err)
+		return c.imported(ctx, receipts, nil, r, to, err)
 	}
 	a, signature, err := c.archives.openSigned(ctx, &c.trust, c.fromTar, c.volumes...)
 	if missing, ok := errors.AsType[*volume.MissingError](err); ok {
@@ -170,22 +170,22 @@ func (c *copying) importArchive(ctx context.Context) error {
 	}
 	defer a.Close()
 	c.archives.note(c.fromTar, c.show)
-	if err := c.config.checkArchive(a); err != nil {
+	if err := c.config.checkArchive(ctx, a); err != nil {
 		return err
 	}
 	opt := c.options() // what a crossing chooses is known only now
 	opt.Signed, opt.Signature, opt.Seal = signed, signature, seal
 	if c.shard.shard.given() {
 		r, err := relocate.ImportShard(ctx, a, to, relocate.Shard(c.shard.shard), opt)
-		return c.finish("shard", r, err)
+		return c.finish(ctx, "shard", r, err)
 	}
 	r, err := relocate.Import(ctx, a, to, opt)
-	return c.imported(receipts, a, r, to, err)
+	return c.imported(ctx, receipts, a, r, to, err)
 }
 
 // imported finishes an import, and writes its receipt. a is nil for a stream.
-func (c *copying) imported(receipts *receipting, a *tarball.Archive, r *relocate.Result, to relocate.Destination, err error) error {
-	if err := c.finish("import", r, err); err != nil {
+func (c *copying) imported(ctx context.Context, receipts *receipting, a *tarball.Archive, r *relocate.Result, to relocate.Destination, err error) error {
+	if err := c.finish(ctx, "import", r, err); err != nil {
 		return err
 	}
 	return receipts.write("everything is imported", func(w *relocate.Receipts) error { return w.Imported(c.fromTar, a, r, to) })
@@ -202,17 +202,17 @@ func (c *copying) direct(ctx context.Context) error {
 		return err
 	}
 	r, err := relocate.Copy(ctx, from, to, c.options())
-	return c.finish("copy", r, err)
+	return c.finish(ctx, "copy", r, err)
 }
 
 // finish writes the results, says what was done and writes the report: also what was done in part.
 // An err of the verb is returned.
-func (c *copying) finish(action string, found *relocate.Result, err error) error {
+func (c *copying) finish(ctx context.Context, action string, found *relocate.Result, err error) error {
 	err = c.explain(err)
 	if found == nil {
 		return err
 	}
-	r, failed := c.newReport(action, found)
+	r, failed := c.newReport(ctx, action, found)
 	var partial *copy.PartialError
 	if errors.As(err, &partial) {
 		r.Failures = failuresOf(partial)

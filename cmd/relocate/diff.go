@@ -153,7 +153,7 @@ func (f *diffFlags) readSide(ctx context.Context, arg string) (side relocate.Sid
 		side.Source, err = f.reference(arg)
 		return side, err
 	case slices.Contains([]string{".yml", ".yaml"}, filepath.Ext(arg)):
-		err = f.crossing(&side, arg)
+		err = f.crossing(ctx, &side, arg)
 		return side, err
 	}
 	list, err := readInventory(arg)
@@ -189,7 +189,7 @@ func (f *diffFlags) reference(arg string) (from relocate.Source, err error) {
 
 // crossing makes a side of the roots in a file that describes a crossing, and of what it selects of
 // them, as plan does.
-func (f *diffFlags) crossing(side *relocate.Side, file string) error {
+func (f *diffFlags) crossing(ctx context.Context, side *relocate.Side, file string) error {
 	plan := &planFlags{}
 	flags := plan.newCommand().Flags()
 	plan.config.path = file
@@ -198,7 +198,7 @@ func (f *diffFlags) crossing(side *relocate.Side, file string) error {
 		err = usagef("%s names no roots", file)
 	}
 	if err == nil {
-		err = plan.check()
+		err = plan.check(ctx)
 	}
 	if err == nil {
 		side.Source, err = plan.source.source(&f.common)

@@ -121,7 +121,7 @@ func (f *emitFlags) findPackages(ctx context.Context, s *inspect.Subject) ([]rew
 		}
 		list = append(list, i)
 	}
-	given, err := f.readValues(list)
+	given, err := f.readValues(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -134,14 +134,14 @@ func (f *emitFlags) findPackages(ctx context.Context, s *inspect.Subject) ([]rew
 }
 
 // readValues reads the files of --values-file: those of each install, in order.
-func (f *emitFlags) readValues(list []rewrite.Install) ([]render.Values, error) {
+func (f *emitFlags) readValues(ctx context.Context, list []rewrite.Install) ([]render.Values, error) {
 	all := make([]render.Values, len(list))
 	for _, given := range f.values {
 		pkg, file := splitValues(given)
 		if pkg == "" && len(list) > 1 {
 			return nil, usagef("--values-file %s: write NAME=FILE: there are %d packages to install", given, len(list))
 		}
-		text, err := readValues(pkg, file)
+		text, err := readValues(ctx, pkg, file)
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/internal/httpfile"
+	"relocate/internal/inputfile"
 	"relocate/registry"
 	"relocate/volume"
 )
@@ -24,7 +25,7 @@ import (
 // Errors: those of httpfile.Open.
 func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File, error) {
 	at := f.urls[name]
-	opt, err := f.options(at.url)
+	opt, err := f.options(ctx, at.url)
 	if err != nil {
 		return nil, err
 	}
@@ -41,19 +42,19 @@ func (f *archiveFlags) openURL(ctx context.Context, name string) (*httpfile.File
 
 // upload uploads a file to the URL in another file.
 func (f *archiveFlags) upload(ctx context.Context, file, urlFile string, limit int64) error {
-	content, err := readLimited(file, limit)
+	content, err := inputfile.Read(ctx, file, limit)
 	if err != nil {
 		return err
 	}
-	raw, err := readLimited(urlFile, maxURL)
+	to, err := readURL(ctx, urlFile)
 	if err != nil {
 		return err
 	}
-	opt, err := f.options(strings.TrimSpace(string(raw)))
+	opt, err := f.options(ctx, to)
 	if err != nil {
 		return err
 	}
-	if err := httpfile.Put(ctx, httpfile.Source{File: urlFile}, opt, content); err != nil {
+	if err := httpfile.Put(ctx, httpfile.Source{URL: to}, opt, content); err != nil {
 		return serverError{err}
 	}
 	return nil
@@ -91,7 +92,7 @@ var serverJudgements = []judgement{
 
 // options says how the server of a URL is reached. The login and the headers are for the host of the first
 // one.
-func (f *archiveFlags) options(at string) (opt httpfile.Options, err error) {
+func (f *archiveFlags) options(ctx context.Context, at string) (opt httpfile.Options, err error) {
 	flags, err := f.registryFlags()
 	if err != nil {
 		return opt, usageError{err}
@@ -109,7 +110,7 @@ func (f *archiveFlags) options(at string) (opt httpfile.Options, err error) {
 		opt.Username, opt.Password, opt.Token, opt.ClientCert, opt.ClientKey = "", "", "", "", ""
 		return opt, nil
 	}
-	return opt, f.setHeaders(&opt)
+	return opt, f.setHeaders(ctx, &opt)
 }
 
 // hostOf returns the host of a URL, with its port.
@@ -145,11 +146,11 @@ func (f *archiveFlags) registryFlags() (flags *registryFlags, err error) {
 const maxHeaders = 64 << 10
 
 // setHeaders reads the headers of --from-tar-header-file.
-func (f *archiveFlags) setHeaders(opt *httpfile.Options) error {
+func (f *archiveFlags) setHeaders(ctx context.Context, opt *httpfile.Options) error {
 	if f.headerFile == "" {
 		return nil
 	}
-	raw, err := readLimited(f.headerFile, maxHeaders)
+	raw, err := inputfile.Read(ctx, f.headerFile, maxHeaders)
 	if err != nil {
 		return fmt.Errorf("--from-tar-header-file: %w", err)
 	}
@@ -216,7 +217,7 @@ func (f *archiveFlags) words(name string) []string {
 // Errors: fs.ErrNotExist.
 func (f *archiveFlags) read(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if !isURL(name) {
-		raw, err := readLimited(name, limit+1)
+		raw, err := inputfile.Read(ctx, name, limit+1)
 		if err == nil && int64(len(raw)) > limit {
 			err = fmt.Errorf("%s has more than %d bytes", name, limit)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate"
+	"relocate/internal/inputfile"
 	"relocate/internal/outfile"
 	"relocate/internal/selfimage"
 )
@@ -82,7 +83,7 @@ func (f *imageFlags) check() error {
 }
 
 func (f *imageFlags) run(cmd *cobra.Command) error {
-	index, err := f.build()
+	index, err := f.build(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (f *imageFlags) run(cmd *cobra.Command) error {
 // build makes the image of the programs.
 //
 // Errors: selfimage.ErrProgram.
-func (f *imageFlags) build() (v1.ImageIndex, error) {
+func (f *imageFlags) build(ctx context.Context) (v1.ImageIndex, error) {
 	files := f.binaries
 	if len(files) == 0 {
 		if runtime.GOOS != "linux" {
@@ -129,7 +130,7 @@ func (f *imageFlags) build() (v1.ImageIndex, error) {
 	}
 	var programs []selfimage.Program
 	for _, file := range files {
-		p, err := readProgram(file)
+		p, err := readProgram(ctx, file)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -151,8 +152,8 @@ const maxProgram = 256 << 20
 // readProgram reads a file of relocate.
 //
 // Errors: selfimage.ErrProgram.
-func readProgram(file string) (selfimage.Program, error) {
-	binary, err := readLimited(file, maxProgram)
+func readProgram(ctx context.Context, file string) (selfimage.Program, error) {
+	binary, err := inputfile.Read(ctx, file, maxProgram)
 	if err != nil {
 		return selfimage.Program{}, err
 	}

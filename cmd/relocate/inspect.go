@@ -102,7 +102,7 @@ func newInspect() *cobra.Command {
 			if f.repo == "" && len(args) > 0 {
 				file, args = args[0], args[1:]
 			}
-			if err := f.check(file, args); err != nil {
+			if err := f.check(cmd.Context(), file, args); err != nil {
 				return err
 			}
 			ctx, show := newProgress(cmd.Context(), f.progress, cmd.ErrOrStderr())
@@ -138,7 +138,7 @@ func newInspect() *cobra.Command {
 }
 
 // check rejects command lines that make no sense. view is what follows the archive.
-func (f *inspectFlags) check(file string, view []string) error {
+func (f *inspectFlags) check(ctx context.Context, file string, view []string) error {
 	if err := firstWrong(slices.Concat(f.viewChecks(file, view), f.partChecks(), f.extractChecks(view))...); err != nil {
 		return err
 	}
@@ -147,11 +147,11 @@ func (f *inspectFlags) check(file string, view []string) error {
 		if err != nil {
 			return err
 		}
-		if hasValues(path) {
+		if hasValues(ctx, path) {
 			return usagef("--values-file-output %s: has values, which would be lost; name another file", f.valuesFile)
 		}
 	}
-	return errors.Join(firstWrong(f.trust.checks(file)...), f.selection.check(""), f.chosen.check())
+	return errors.Join(firstWrong(f.trust.checks(file)...), f.selection.check(ctx, ""), f.chosen.check())
 }
 
 // viewChecks are about what to show.

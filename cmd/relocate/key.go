@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"relocate/custody"
+	"relocate/internal/inputfile"
 )
 
 // Endings of the files of a key.
@@ -166,7 +167,7 @@ is asked for.
 
 // publicPart returns the public part of the key in a file.
 func publicPart(ctx context.Context, file, passwordFile string) (custody.PublicKey, error) {
-	raw, err := readLimited(file, custody.MaxFile)
+	raw, err := inputfile.Read(ctx, file, custody.MaxFile)
 	if err != nil {
 		return custody.PublicKey{}, err
 	}

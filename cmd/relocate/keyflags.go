@@ -13,6 +13,7 @@ import (
 
 	"relocate"
 	"relocate/custody"
+	"relocate/internal/inputfile"
 	"relocate/internal/watchdog"
 )
 
@@ -46,7 +47,7 @@ func (f *keyFlags) read(ctx context.Context) (*custody.Key, error) {
 
 // readKey reads the private key in a file, and its password if it has one.
 func readKey(ctx context.Context, file, passwordFile string) (*custody.Key, error) {
-	raw, err := readLimited(file, custody.MaxFile+1)
+	raw, err := inputfile.Read(ctx, file, custody.MaxFile+1)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func readKey(ctx context.Context, file, passwordFile string) (*custody.Key, erro
 // shown.
 func readPassword(ctx context.Context, file, prompt string) ([]byte, error) {
 	if file != "" {
-		password, err := readLimited(file, maxPassword)
+		password, err := inputfile.Read(ctx, file, maxPassword)
 		return bytes.TrimRight(password, "\r\n"), err
 	}
 	if password, ok := os.LookupEnv(passwordVariable); ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"relocate"
+	"relocate/internal/inputfile"
 	"relocate/internal/inspect"
 	"relocate/internal/outfile"
 	"relocate/internal/printer"
@@ -41,7 +42,7 @@ func (f *inspectFlags) showPackage(cmd *cobra.Command, s *inspect.Subject, which
 		fmt.Fprintf(cmd.ErrOrStderr(), "Created default values file at %s\n", line(f.valuesFile))
 	}
 	if len(f.checked) > 0 {
-		return f.checkValues(cmd.OutOrStdout(), p)
+		return f.checkValues(cmd.Context(), cmd.OutOrStdout(), p)
 	}
 	if f.schema {
 		return f.showValues(cmd.OutOrStdout(), p)
@@ -162,8 +163,8 @@ func releasedAt(s string) string {
 }
 
 // hasValues reports whether a file has more than defaults that are commented out.
-func hasValues(path string) bool {
-	text, err := readLimited(path, maxValues)
+func hasValues(ctx context.Context, path string) bool {
+	text, err := inputfile.Read(ctx, path, maxValues)
 	for line := range bytes.Lines(text) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
 			return true

@@ -31,7 +31,7 @@ func TestPageOfCopy(t *testing.T) {
 	require.NoError(t, err)
 	c := &copying{copyFlags: &copyFlags{}}
 	c.attachments = attachmentsAuto
-	r, err := c.newReport("export", &relocate.Result{Plan: plan})
+	r, err := c.newReport(t.Context(), "export", &relocate.Result{Plan: plan})
 	require.NoError(t, err)
 	r.command = "relocate -b registry.example/acme:1.0 --to-tar shop.tar"
 	r.Archive = &report.Archive{File: "shop.tar", Size: 1, Form: "relocate", Seal: digest.Of(nil)}
@@ -48,7 +48,7 @@ func TestPageOfCopy(t *testing.T) {
 		"Listed images without any", "Every repository that an image comes from was asked.", "Commandrelocate -b registry.example/acme:1.0 --to-tar shop.tar", "Programrelocate "+version)
 
 	c.attachments = attachmentsNone
-	r, err = c.newReport("import", &relocate.Result{Plan: plan})
+	r, err = c.newReport(t.Context(), "import", &relocate.Result{Plan: plan})
 	require.NoError(t, err)
 	r.Repository, r.Tags = "private.test/all", []string{"1.0"}
 	assertAll(t, text(), "Import report", "Imported to private.test/all", "tagged 1.0", "not looked for (--attachments none)")

@@ -133,16 +133,16 @@ long that takes, and whether it gains anything.
 }
 
 // check rejects command lines that make no sense, and reads what is selected.
-func (f *planFlags) check() error {
+func (f *planFlags) check(ctx context.Context) error {
 	if err := firstWrong(append(f.archiveChecks(), f.shards.checks()...)...); err != nil {
 		return err
 	}
 	f.rendering.chooses = f.selection.given()
-	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(f.rendering.on || f.strict),
-		f.selection.check(f.rendering.version()), checkReport(f.file)); err != nil || f.fromTar != "" {
+	if err := errors.Join(firstWrong(f.delta.checks(f.form)...), f.source.check(), f.chosen.check(), f.known.check(), f.rendering.check(ctx, f.rendering.on || f.strict),
+		f.selection.check(ctx, f.rendering.version()), checkReport(f.file)); err != nil || f.fromTar != "" {
 		return err
 	}
-	return f.config.choose(&f.selection, f.rendering.version())
+	return f.config.choose(ctx, &f.selection, f.rendering.version())
 }
 
 // archiveChecks are about the source: registries, or an archive.
@@ -171,7 +171,7 @@ func (f *planFlags) set(opt *relocate.Options) {
 
 // run walks the repository.
 func (f *planFlags) run(ctx context.Context, show *display) (*planReport, error) {
-	if err := f.check(); err != nil {
+	if err := f.check(ctx); err != nil {
 		return nil, err
 	}
 	opt := relocate.Options{Jobs: f.jobs.least, MostJobs: f.jobs.most, Progress: show.see}

@@ -99,7 +99,7 @@ func (f *receiptsFlags) read(ctx context.Context, path string, trust *custody.Tr
 }
 
 func (f *receiptsFlags) run(ctx context.Context, w io.Writer, path string) error {
-	trust, err := f.trust.keys()
+	trust, err := f.trust.keys(ctx)
 	if err != nil {
 		return err
 	}

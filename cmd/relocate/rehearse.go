@@ -88,7 +88,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 	if f.tag != "" && f.noTag {
 		return nil, usagef("--tag and --no-tag cannot be used together")
 	}
-	if err := errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.chosen.check(), f.output.check()); err != nil {
+	if err := errors.Join(f.known.check(), f.rendering.check(ctx, !f.rendering.off), f.selection.check(ctx, f.rendering.version()), f.chosen.check(), f.output.check()); err != nil {
 		return nil, err
 	}
 	known, err := f.known.acceptance()
@@ -118,7 +118,7 @@ func (f *rehearseFlags) run(ctx context.Context, file string, show *display) (*v
 		return nil, err
 	}
 	defer closeBases()
-	if err := f.config.checkArchive(a); err != nil {
+	if err := f.config.checkArchive(ctx, a); err != nil {
 		return nil, err
 	}
 	r := &verified{}

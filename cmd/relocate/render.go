@@ -131,7 +131,7 @@ func newRender() *cobra.Command {
 			if f.repo == "" && len(args) > 0 {
 				file, args = args[0], args[1:]
 			}
-			pkg, err := f.check(file, args)
+			pkg, err := f.check(cmd.Context(), file, args)
 			if err != nil {
 				return err
 			}
@@ -162,7 +162,7 @@ func newRender() *cobra.Command {
 
 // check rejects command lines that make no sense, reads the values files, and returns the package. view
 // is what follows the archive.
-func (f *packageFlags) check(file string, view []string) (pkg string, err error) {
+func (f *packageFlags) check(ctx context.Context, file string, view []string) (pkg string, err error) {
 	words := strings.Join(view, " ")
 	after := "after the archive"
 	if f.repo != "" {
@@ -196,7 +196,7 @@ func (f *packageFlags) check(file string, view []string) (pkg string, err error)
 			return "", err
 		}
 	}
-	return pkg, errors.Join(f.rendering.check(true))
+	return pkg, errors.Join(f.rendering.check(ctx, true))
 }
 
 // run renders the package.

@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +17,7 @@ import (
 
 	"relocate"
 	"relocate/internal/child"
+	"relocate/internal/inputfile"
 	"relocate/render"
 )
 
@@ -79,7 +80,7 @@ func (f *renderFlags) addPrograms(flags *pflag.FlagSet) {
 
 // check rejects command lines that make no sense, and reads the values files: each is read once, for
 // it may be a pipe. renders says whether the command renders packages.
-func (f *renderFlags) check(renders bool) error {
+func (f *renderFlags) check(ctx context.Context, renders bool) error {
 	f.renders = renders
 	checks := []check{{f.kubernetes != "" && !kubernetesVersion.MatchString(f.kubernetes), "--kubernetes-version " + f.kubernetes + ": write a version, such as " + render.DefaultKubernetesVersion}}
 	for _, g := range []given{{"--values-file", len(f.files) > 0}, {"--helm", f.helm != ""}, {"--kubernetes-version", f.kubernetes != "" && !f.chooses}} {
@@ -93,7 +94,7 @@ func (f *renderFlags) check(renders bool) error {
 		if pkg == "" {
 			return usagef("--values-file %s: write NAME=FILE, with the name of a package", s)
 		}
-		values, err := readValues(pkg, file)
+		values, err := readValues(ctx, pkg, file)
 		if err != nil {
 			return err
 		}
@@ -154,8 +155,8 @@ func newRenderer() *render.Renderer {
 const maxValues = 4 << 20
 
 // readValues reads a file with data values of a package. It may be a pipe.
-func readValues(pkg, file string) (values render.GivenValues, err error) {
-	data, err := readValuesFile("--values-file", file)
+func readValues(ctx context.Context, pkg, file string) (values render.GivenValues, err error) {
+	data, err := readValuesFile(ctx, "--values-file", file)
 	if err != nil {
 		return values, err
 	}
@@ -166,13 +167,8 @@ func readValues(pkg, file string) (values render.GivenValues, err error) {
 }
 
 // readValuesFile returns the content of a file with values, cut where it is too large for YAML.
-func readValuesFile(flag, file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, maxValues+1))
+func readValuesFile(ctx context.Context, flag, file string) ([]byte, error) {
+	data, err := inputfile.Read(ctx, file, maxValues+1)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}

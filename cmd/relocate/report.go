@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -116,7 +117,7 @@ func failuresOf(e *copy.PartialError) []failureReport {
 }
 
 // newReport reports what a verb did. Findings that cannot be split are an error, beside the report.
-func (c *copying) newReport(action string, found *relocate.Result) (*copyReport, error) {
+func (c *copying) newReport(ctx context.Context, action string, found *relocate.Result) (*copyReport, error) {
 	plan := found.Plan
 	r := &copyReport{
 		Version: reportVersion, Action: action, Roots: plan.Graph.NamedRoots(), Contents: plan.Contents(), Tags: found.Tags,
@@ -131,7 +132,7 @@ func (c *copying) newReport(action string, found *relocate.Result) (*copyReport,
 		r.Archive.Volumes = &report.Volumes{Count: found.Cut.Volumes(), Size: found.Cut.Volume, Parity: found.Cut.Parity}
 	}
 	r.Signature, r.Sealed, r.sealed, r.keyFile = found.Signature, sealedOf(found.Sealed), found.Sealed, c.signKey.file
-	if names, _, err := c.config.rootNames(); err == nil {
+	if names, _, err := c.config.rootNames(ctx); err == nil {
 		r.named = len(names) > 0
 	}
 	if found.KeptBlobs > 0 {

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +12,7 @@ import (
 	"relocate"
 	"relocate/choose"
 	"relocate/crossing"
+	"relocate/internal/inputfile"
 	"relocate/internal/printer"
 	"relocate/report"
 )
@@ -82,7 +83,7 @@ func texts[T ~string](list []T) (texts []string) {
 }
 
 // check reads the flags. kubernetes is the version of the cluster, if it is given.
-func (f *selectionFlags) check(kubernetes string) (err error) {
+func (f *selectionFlags) check(ctx context.Context, kubernetes string) (err error) {
 	checks := onlyWith("--package, --exclude-package, --latest or --installed", f.given(),
 		given{"--prerelease", f.prereleases}, given{"--no-dependencies", f.noDependencies}, given{"--kapp-controller-version", f.controller != ""})
 	if err := firstWrong(append(checks, check{f.latest < 0 || f.latest == 0 && f.flags != nil && f.flags.Changed("latest"), fmt.Sprintf("--latest %d: must be at least 1", f.latest)})...); err != nil {
@@ -96,7 +97,7 @@ func (f *selectionFlags) check(kubernetes string) (err error) {
 		return err
 	}
 	if f.installed != "" {
-		if c.Installed, err = readInstalled(f.installed); err != nil {
+		if c.Installed, err = readInstalled(ctx, f.installed); err != nil {
 			return err
 		}
 	}
@@ -129,13 +130,8 @@ func (f *selectionFlags) names() (packages []choose.Pattern, exclude []string, e
 }
 
 // readInstalled reads what a cluster uses. The file may be a pipe.
-func readInstalled(path string) ([]choose.Installed, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("--installed: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, choose.MaxInstalled+1))
+func readInstalled(ctx context.Context, path string) ([]choose.Installed, error) {
+	data, err := inputfile.Read(ctx, path, choose.MaxInstalled+1)
 	if err != nil {
 		return nil, fmt.Errorf("--installed: %w", err)
 	}

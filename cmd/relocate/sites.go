@@ -105,7 +105,7 @@ func (f *sitesFlags) run(ctx context.Context, w io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	trust, err := f.trust.keys()
+	trust, err := f.trust.keys(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +11,7 @@ import (
 
 	"relocate"
 	"relocate/custody"
+	"relocate/internal/inputfile"
 	"relocate/report"
 )
 
@@ -58,8 +59,8 @@ func (f *trustFlags) paths() []string {
 const maxTrust = 2 << 20
 
 // signed says who must have signed an archive; nil: nobody.
-func (f *trustFlags) signed() (*relocate.Signed, error) {
-	trust, err := f.keys()
+func (f *trustFlags) signed(ctx context.Context) (*relocate.Signed, error) {
+	trust, err := f.keys(ctx)
 	if trust == nil {
 		return nil, err
 	}
@@ -67,14 +68,14 @@ func (f *trustFlags) signed() (*relocate.Signed, error) {
 }
 
 // keys are those that are trusted; nil: no signature is required.
-func (f *trustFlags) keys() (*custody.Trust, error) {
+func (f *trustFlags) keys(ctx context.Context) (*custody.Trust, error) {
 	files := f.paths()
 	if len(files) == 0 {
 		return nil, nil
 	}
 	trust := &custody.Trust{}
 	for _, path := range files {
-		raw, err := readLimited(path, maxTrust)
+		raw, err := inputfile.Read(ctx, path, maxTrust)
 		if err != nil {
 			return nil, fmt.Errorf("--trust: %w", err)
 		}
@@ -83,16 +84,6 @@ func (f *trustFlags) keys() (*custody.Trust, error) {
 		}
 	}
 	return trust, nil
-}
-
-// readLimited reads at most limit bytes of a file.
-func readLimited(path string, limit int64) ([]byte, error) {
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()            // it was only read
-	return io.ReadAll(io.LimitReader(r, limit)) // of limited length
 }
 
 // signerLine says who signed an archive.

@@ -129,7 +129,7 @@ func (f *verifyFlags) lacksArchive(args []string) bool {
 func (f *verifyFlags) args(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.cluster.file != "":
-		return f.checkCluster(args)
+		return f.checkCluster(cmd.Context(), args)
 	case f.repo == "" && len(args) > 0 && isReference(args[0]):
 		return guessf(replacing(args[0], "--repo", args[0]), "%s is a reference; name a repository with --repo", args[0])
 	case f.repo == "" && len(args) == 0:
@@ -174,7 +174,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 			return nil, err
 		}
 		defer archive.Close()
-		if err := f.config.checkArchive(archive); err != nil {
+		if err := f.config.checkArchive(ctx, archive); err != nil {
 			return nil, err
 		}
 		if f.selection.set(&opt.Options); !f.selection.given() {
@@ -192,7 +192,7 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 func (f *verifyFlags) options(
 	ctx context.Context, file string, r *verified, show *display,
 ) (opt relocate.VerifyOptions, err error) {
-	roots, err := f.check(file)
+	roots, err := f.check(ctx, file)
 	if err != nil {
 		return opt, err
 	}
@@ -256,7 +256,7 @@ func (f *verifyFlags) at(ctx context.Context, file string, show *display) (at re
 }
 
 // check rejects command lines that make no sense, and returns the digests of --root.
-func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
+func (f *verifyFlags) check(ctx context.Context, file string) ([]v1.Hash, error) {
 	if err := firstWrong(append(f.checks(file), f.trust.checks(file)...)...); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func (f *verifyFlags) check(file string) ([]v1.Hash, error) {
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.known.check(), f.rendering.check(!f.rendering.off), f.selection.check(f.rendering.version()), f.output.check())
+	return roots, errors.Join(f.known.check(), f.rendering.check(ctx, !f.rendering.off), f.selection.check(ctx, f.rendering.version()), f.output.check())
 }
 
 func (f *verifyFlags) checks(file string) []check {

@@ -44,7 +44,7 @@ type missingRootError struct{ error }
 // rootIn returns the name of the root in a repository, with ":" or "@": the first of those that it may
 // have by the file of --config, or else the only tag.
 func (f *verifyFlags) rootIn(ctx context.Context, client *registry.Client, repo name.Repository, show *display) (string, error) {
-	names, chooses, err := f.config.rootNames()
+	names, chooses, err := f.config.rootNames(ctx)
 	switch {
 	case err != nil:
 		return "", err

@@ -48,7 +48,7 @@ var (
 	ErrURL = errors.New("is not a URL that can be read")
 )
 
-// Source says where a file is: by its URL, or by a file that holds the URL.
+// Source says where a file is: by its URL, or by a file that holds the URL, or both when that was read before.
 type Source struct {
 	URL  string
 	File string // is read again when the server refuses the URL in it (401, 403, 410)
@@ -85,7 +85,7 @@ type File struct {
 // Errors: ErrURL, ErrNoRanges, ErrPage, ErrAnswer, ErrExpired; *registry.Error, of which errors.Is finds the meaning,
 // as fs.ErrNotExist; those of registry.Transport.
 func Open(ctx context.Context, src Source, opt Options) (*File, error) {
-	l, err := newLink(src)
+	l, err := newLink(ctx, src)
 	if err != nil {
 		return nil, err
 	}

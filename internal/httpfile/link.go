@@ -2,20 +2,21 @@ package httpfile
 
 import (
 	"cmp"
+	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"relocate/internal/inputfile"
 )
 
-// maxURL is the most that a file with a URL may have, in bytes.
-const maxURL = 64 << 10
+// MaxURL is the most that a file with a URL may have, in bytes.
+const MaxURL = 64 << 10
 
 // link is the URL of a file. It may be renewed.
 type link struct {
@@ -26,25 +27,23 @@ type link struct {
 	past []*url.URL // that were refused
 }
 
-func newLink(src Source) (*link, error) {
-	if src.File == "" {
+func newLink(ctx context.Context, src Source) (*link, error) {
+	if src.URL != "" || src.File == "" {
 		u, err := parseURL(src.URL, "the argument")
-		return &link{url: u}, err
+		return &link{file: src.File, url: u}, err
 	}
-	u, err := readURL(src.File)
+	u, err := readURL(ctx, src.File)
 	return &link{file: src.File, url: u}, err
 }
 
 // readURL reads a file that has a URL, and white space around it.
-func readURL(file string) (*url.URL, error) {
-	f, err := os.Open(file)
+func readURL(ctx context.Context, file string) (*url.URL, error) {
+	text, err := inputfile.Read(ctx, file, MaxURL+1)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
-	text, err := io.ReadAll(io.LimitReader(f, maxURL))
-	if err != nil {
-		return nil, err
+	if len(text) > MaxURL {
+		return nil, fmt.Errorf("the content of %s %w: it has more than %d bytes", file, ErrURL, MaxURL)
 	}
 	return parseURL(strings.TrimSpace(string(text)), "the content of "+file)
 }
@@ -91,13 +90,13 @@ func (l *link) all() []*url.URL {
 }
 
 // renew returns whether there is another URL than refused, which the server refused: the file is read again.
-func (l *link) renew(refused *url.URL) bool {
+func (l *link) renew(ctx context.Context, refused *url.URL) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == "" || l.url != refused { // another request has renewed it
 		return l.url != refused
 	}
-	u, err := readURL(l.file)
+	u, err := readURL(ctx, l.file)
 	if err != nil || u.String() == refused.String() || !sameHost(u, refused) {
 		return false
 	}

@@ -204,4 +204,9 @@ func TestURL(t *testing.T) {
 	assert.NotContains(t, err.Error(), "secret")
 	_, err = httpfile.Open(t.Context(), httpfile.Source{File: filepath.Join(t.TempDir(), "none")}, quick())
 	require.ErrorIs(t, err, fs.ErrNotExist)
+	long := filepath.Join(t.TempDir(), "long")
+	require.NoError(t, os.WriteFile(long, []byte("https://a/"+strings.Repeat("x", httpfile.MaxURL)), 0o600))
+	_, err = httpfile.Open(t.Context(), httpfile.Source{File: long}, quick())
+	require.ErrorIs(t, err, httpfile.ErrURL)
+	assert.ErrorContains(t, err, "it has more than 65536 bytes")
 }

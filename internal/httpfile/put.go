@@ -13,7 +13,7 @@ import (
 //
 // Errors: ErrURL; *registry.Error, of which errors.Is finds the meaning; those of registry.Transport.
 func Put(ctx context.Context, src Source, opt Options, content []byte) error {
-	l, err := newLink(src)
+	l, err := newLink(ctx, src)
 	if err != nil {
 		return err
 	}

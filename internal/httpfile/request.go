@@ -33,7 +33,7 @@ func (f *File) get(ctx context.Context, at, n int64) (*http.Response, error) {
 		if !isRefused(err) {
 			return nil, f.explain("read", err)
 		}
-		if !f.link.renew(u) {
+		if !f.link.renew(ctx, u) {
 			return nil, f.expired(u, err)
 		}
 		f.counts.renewed.Add(1)
