@@ -77,7 +77,8 @@ changed.
 
 ` + statusHelp,
 		Example: `  relocate sites status sites.yml --receipts receipts --trust site.signers
-  relocate sites status sites.yml --receipts https://files.example.com/receipts/ -o json`,
+  relocate sites status sites.yml -o json \
+    --receipts https://files.example.com/receipts/`,
 		Args: func(_ *cobra.Command, args []string) error {
 			return firstWrong(check{len(args) != 1, fmt.Sprintf("name one sites file; got %d arguments", len(args))})
 		},
