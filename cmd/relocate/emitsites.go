@@ -99,27 +99,13 @@ func readSites(file string) (*crossing.Sites, error) {
 
 // emitSite makes the objects of one site. All sites share what was found in the archive.
 func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site crossing.Site) (*emission, error) {
-	of := *f
-	of.toRepo = string(site.Repository)
-	if site.SecretRef != "" {
-		of.objects.secretRef = site.SecretRef
+	of, job := f.forSite(site), f.has(withImportJob)
+	asks := site.JobImage != "" || site.JobSource != "" || site.Shards > 0 || site.Receipts != ""
+	own := []check{
+		{asks && !job, "jobImage, jobSource, shards and receipts are used only by --with import-job"},
+		{site.CA != "" && !f.usesCertificates(), "ca is used only by --with ca, hosts-toml, registries-conf and import-job"},
 	}
-	if site.CA != "" {
-		of.caCerts = []string{string(site.CA)}
-	}
-	if len(of.caCerts) == 0 {
-		of.with = slices.DeleteFunc(slices.Clone(f.with), func(what string) bool { return what == withCA })
-	}
-	switch asks := site.JobImage != "" || site.JobSource != "" || site.Shards > 0 || site.Receipts != ""; {
-	case f.has(withImportJob):
-		of.job.forSite(site)
-	case asks:
-		return nil, usagef("jobImage, jobSource, shards and receipts are used only by --with import-job")
-	}
-	if site.CA != "" && !f.usesCertificates() {
-		return nil, usagef("ca is used only by --with ca, hosts-toml, registries-conf and import-job")
-	}
-	if err := firstWrong(append(of.certificateChecks(), of.job.checks(f.has(withImportJob))...)...); err != nil {
+	if err := firstWrong(slices.Concat(own, of.certificateChecks(), of.job.checks(job))...); err != nil {
 		return nil, err
 	}
 	repo, err := parseRepo("repository", of.toRepo)
@@ -127,6 +113,23 @@ func (f *emitFlags) emitSite(ctx context.Context, s *inspect.Subject, site cross
 		return nil, err
 	}
 	return of.emitFrom(ctx, s, repo)
+}
+
+// forSite returns the flags with what a site says.
+func (f *emitFlags) forSite(site crossing.Site) *emitFlags {
+	of := *f
+	of.toRepo = string(site.Repository)
+	of.objects.secretRef = cmp.Or(site.SecretRef, f.objects.secretRef)
+	if site.CA != "" {
+		of.caCerts = []string{string(site.CA)}
+	}
+	if len(of.caCerts) == 0 {
+		of.with = slices.DeleteFunc(slices.Clone(f.with), func(what string) bool { return what == withCA })
+	}
+	if f.has(withImportJob) {
+		of.job.forSite(site)
+	}
+	return &of
 }
 
 // below returns the entries below a folder, by their paths in it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -170,22 +171,32 @@ func (f *verifyFlags) run(ctx context.Context, file string, stdin io.Reader, sho
 		return r, err
 	}
 	if file != "" {
-		if archive, opt.Signature, err = f.archives.openSigned(ctx, &f.trust, file, f.volumes...); err != nil {
+		if archive, err = f.open(ctx, file, &opt); err != nil {
 			return nil, err
 		}
 		defer archive.Close()
-		if err := f.config.checkArchive(ctx, archive); err != nil {
-			return nil, err
-		}
-		if f.selection.set(&opt.Options); !f.selection.given() {
-			f.config.set(&opt.Options)
-		}
 	}
 	r.Verdict, err = relocate.Verify(ctx, archive, at, opt)
 	if opt.Root != nil && errors.Is(err, fs.ErrNotExist) {
 		err = missingRootError{err}
 	}
 	return r, r.receipt(receipts, archive, err)
+}
+
+// open opens the archive, and sets in opt who signed it, and which part of it is verified. The caller closes it.
+func (f *verifyFlags) open(ctx context.Context, file string, opt *relocate.VerifyOptions) (*tarball.Archive, error) {
+	a, signature, err := f.archives.openSigned(ctx, &f.trust, file, f.volumes...)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.config.checkArchive(ctx, a); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	opt.Signature = signature
+	if f.selection.set(&opt.Options); !f.selection.given() {
+		f.config.set(&opt.Options)
+	}
+	return a, nil
 }
 
 // options checks the flags, and returns what they say. The caller closes the renderer.
@@ -257,7 +268,7 @@ func (f *verifyFlags) at(ctx context.Context, file string, show *display) (at re
 
 // check rejects command lines that make no sense, and returns the digests of --root.
 func (f *verifyFlags) check(ctx context.Context, file string) ([]v1.Hash, error) {
-	if err := firstWrong(append(f.checks(file), f.trust.checks(file)...)...); err != nil {
+	if err := firstWrong(slices.Concat(f.checks(), f.archiveChecks(file), f.trust.checks(file))...); err != nil {
 		return nil, err
 	}
 	if err := firstWrong(f.receipts.checks(file, "")...); err != nil {
@@ -271,20 +282,29 @@ func (f *verifyFlags) check(ctx context.Context, file string) ([]v1.Hash, error)
 		}
 		roots = append(roots, d)
 	}
-	return roots, errors.Join(f.known.check(), f.rendering.check(ctx, !f.rendering.off), f.selection.check(ctx, f.rendering.version()), f.output.check())
+	return roots, errors.Join(f.known.check(), f.rendering.check(ctx, !f.rendering.off),
+		f.selection.check(ctx, f.rendering.version()), f.output.check())
 }
 
-func (f *verifyFlags) checks(file string) []check {
-	repo, archive := f.repo != "", file != ""
-	imported := f.tag != "" || f.noTag || f.repoTags
+// checks are about what is verified.
+func (f *verifyFlags) checks() []check {
+	repo, imported := f.repo != "", f.tag != "" || f.noTag || f.repoTags
 	return []check{
 		exclusive("--tag", f.tag != "", "--no-tag", f.noTag),
 		{!repo && (imported || f.level != string(verify.Manifests)), "--tag, --no-tag, --repo-based-tags and --level need --repo"},
 		{!repo && len(f.chosen.platforms) > 0, "--platform needs --repo: an archive says by itself what it leaves out"},
+	}
+}
+
+// archiveChecks are about flags that need an archive, or one that can be read again.
+func (f *verifyFlags) archiveChecks(file string) []check {
+	repo, archive, once := f.repo != "", file != "", isOnce(file)
+	imported := f.tag != "" || f.noTag || f.repoTags
+	return []check{
 		{!archive && f.chosen.mode == platformsDerive, "--platform-mode derive needs an archive: what was derived needs no --platform"},
 		{!archive && f.seal != "", "--seal needs an archive"},
-		{repo && archive && isOnce(file), "--repo needs an archive that can be read again: copy " + file + " to a file first"},
-		{f.config.path != "" && archive && isOnce(file), "--config needs an archive in a file: it cannot compare the roots of a stream"},
+		{repo && archive && once, "--repo needs an archive that can be read again: copy " + file + " to a file first"},
+		{f.config.path != "" && archive && once, "--config needs an archive in a file: it cannot compare the roots of a stream"},
 		{f.selection.given() && (!archive || !repo), "packages are chosen from an archive that --repo is compared with"},
 		{!archive && imported, "--tag, --no-tag and --repo-based-tags need an archive, which lists the roots' tags and references"},
 		oneOf("--level", f.level, string(verify.Manifests), string(verify.Blobs), string(verify.Deep)),
