@@ -4,7 +4,7 @@
 # rules FailIndex, as the gate JobBackoffLimitPerIndex is off in 1.28. Strict decoding takes the field, and there is no
 # error and no warning. So an index that always fails is tried again practically without end; without the field, the
 # limit is 6. With the gate, which is on by default since 1.29, all is kept. The program below calls what an API server
-# calls for a new Job. relocate writes a backoffLimit into its Job, too.
+# calls for a new Job; its first build takes minutes. relocate writes a backoffLimit into its Job, too.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
