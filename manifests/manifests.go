@@ -60,7 +60,7 @@ var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 // CheckName refuses what cannot be the name of a set: it becomes a tag, and the name of a file.
 func CheckName(name string) error {
 	if !nameForm.MatchString(name) || strings.HasPrefix(name, "sha256-") {
-		return fmt.Errorf("%s cannot name manifests: use up to 63 lower-case letters, digits, - and .", text.Quote(name))
+		return fmt.Errorf("%s cannot name manifests: use up to 63 lower-case letters, digits, dots and dashes", text.Quote(name))
 	}
 	return nil
 }
