@@ -277,7 +277,7 @@ func (s JobSource) checkClaim(shards int) error {
 	err := checkName("PersistentVolumeClaim", s.Claim)
 	if s.Path != path.Clean(s.Path) || path.IsAbs(s.Path) || strings.HasPrefix(s.Path, "..") || hasControl(s.Path) {
 		err = errors.Join(err, fmt.Errorf("%q is not a path on the volume: it must be relative to the volume's "+
-			"root, without ..", s.Path))
+			"root and stay below it", s.Path))
 	}
 	switch s.Mode {
 	case readOnlyMany, readWriteMany:
