@@ -142,18 +142,26 @@ func check(data []byte) (objects int, err error) {
 			objects++
 			continue
 		}
-		if at := yamlnode.Get(n, "sources"); at != nil {
-			return 0, fmt.Errorf("line %d: sources of kbld are not supported, because no image is built; name a built one by newImage in overrides", at.Line)
-		}
-		for _, o := range yamlnode.Items(yamlnode.Get(n, "overrides")) {
-			for _, key := range []string{"tagSelection", "platformSelection"} {
-				if at := yamlnode.Get(o, key); at != nil {
-					return 0, fmt.Errorf("line %d: an override of kbld with %s is not supported; write the tag into newImage", at.Line, key)
-				}
-			}
+		if err := checkConfig(n); err != nil {
+			return 0, err
 		}
 	}
 	return objects, nil
+}
+
+// checkConfig refuses a kbld Config that asks for more than digests of images.
+func checkConfig(n *yaml.Node) error {
+	if at := yamlnode.Get(n, "sources"); at != nil {
+		return fmt.Errorf("line %d: sources of kbld are not supported, because no image is built; name a built one by newImage in overrides", at.Line)
+	}
+	for _, o := range yamlnode.Items(yamlnode.Get(n, "overrides")) {
+		for _, key := range []string{"tagSelection", "platformSelection"} {
+			if at := yamlnode.Get(o, key); at != nil {
+				return fmt.Errorf("line %d: an override of kbld with %s is not supported; write the tag into newImage", at.Line, key)
+			}
+		}
+	}
+	return nil
 }
 
 // advice says what to do about a document that is not YAML, where that is known.

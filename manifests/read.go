@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -57,15 +58,10 @@ func readFiles(file, name string) (map[string][]byte, error) {
 				return err
 			}
 			inside = filepath.ToSlash(inside)
-			isHidden := strings.HasPrefix(entry.Name(), ".") && inside != "."
 			switch {
-			case inside == ".imgpkg" || inside == carvel.LockFile: // of a bundle that imgpkg pulled
-			case isHidden && entry.IsDir():
+			case isHidden(inside) && entry.IsDir():
 				return filepath.SkipDir
-			case isHidden:
-				return nil
-			}
-			if entry.IsDir() || !isManifest(inside) {
+			case isHidden(inside) || entry.IsDir() || !isManifest(inside):
 				return nil
 			}
 			if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() { // a FIFO would not end
@@ -79,6 +75,11 @@ func readFiles(file, name string) (map[string][]byte, error) {
 		base = name + ".yml"
 	}
 	return r.files, r.read(file, base)
+}
+
+// isHidden reports whether a path in a folder is left out by its name. The lock of a bundle that imgpkg pulled is not.
+func isHidden(inside string) bool {
+	return inside != "." && inside != ".imgpkg" && inside != carvel.LockFile && strings.HasPrefix(path.Base(inside), ".")
 }
 
 // reader reads files up to a limit.

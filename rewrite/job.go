@@ -189,9 +189,9 @@ func (j *ImportJob) labels(component string) map[string]string {
 	}
 }
 
-// job returns a Job. One with indexes goes on when one of them has failed for good: the import that completes it
-// uploads what that one did not. It has a limit of all failures, too, which is not reached before every index has
-// failed: Kubernetes 1.28 drops backoffLimitPerIndex, after it has set the other to 2147483647.
+// job returns a Job. An Indexed Job continues when an index has failed for good: the finishing import uploads what
+// that index did not. backoffLimit is set, too, so high that every index can use up its own limit first: Kubernetes
+// 1.28 drops backoffLimitPerIndex, but only after defaulting backoffLimit to 2147483647.
 func (j *ImportJob) job(name, component string, pod podSpec, indexes int) object {
 	spec := jobSpec{Template: podTemplate{templateMetadata{j.labels(component)}, pod}}
 	spec.BackoffLimit = retries

@@ -10,7 +10,7 @@ import (
 const (
 	headBlock = 1 << 20 // bytes that are kept or forgotten together
 	headRead  = 4       // blocks of a large head that are read with one request
-	headKept  = 16      // blocks that are kept; a head of no more is read with one request
+	headKept  = 16      // blocks that are kept; a head of up to that many is read with one request
 
 	scanRead = 4 * blockSize // bytes that are read for a header of another program's tar, with what is around it
 )

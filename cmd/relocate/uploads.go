@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// upload says what a program needs to be told to store a stream of a known size in an object store.
+// upload has the flags with which a program stores a stream of a known size in an object store.
 type upload struct {
 	Tool     string   `json:"tool"`
 	Flags    []string `json:"flags,omitempty"`    // none: its defaults are enough

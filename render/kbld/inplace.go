@@ -294,8 +294,8 @@ func contentOf(d Document) map[string]any {
 	return content
 }
 
-// sameContent reports whether two values are the same, but for the form of documents in strings, which kbld
-// writes anew.
+// sameContent reports whether two values are the same, except for how YAML documents inside strings are
+// formatted: kbld rewrites these.
 func sameContent(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
